@@ -1,0 +1,1 @@
+"""What drives uploads through their lives."""

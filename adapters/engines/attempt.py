@@ -1,0 +1,191 @@
+"""One attempt: fetch what is to be sent, run the provider's dialogue, and say what it came to.
+
+Whatever happens inside (a plug-in's bug, a transport's surprise, a document that is gone), the answer is a verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import Executor
+
+from attrs import define, field
+
+from ...domain.evidence import sha256_of
+from ...domain.failure import Failure, FailureKind
+from ...domain.file_name import file_name_for
+from ...domain.redaction import Redactor
+from ...domain.upload import Upload
+from ...domain.verdict import Deferred, Finding, Rejected, Unclear, Unreadable, Verdict
+from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from ...ports.provider import Parcel, Readable
+from ...ports.source import DocumentSource
+from ...ports.store import Dossier
+from ...ports.transport import AsyncTransport
+from ..dialogues import TokenKeeper, run
+from .prepare import Destination
+from .slots import Slots
+
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
+
+
+@define
+class Line:
+    """The way out for one attempt's requests: takes a place, sends, and remembers whether anything may have arrived."""
+
+    transport: AsyncTransport
+    slots: Slots
+    lane: Hashable
+    destination: Destination
+    sent: bool = False
+    request_id: str | None = None
+
+    async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
+        """Send one request once there is a place for it."""
+        async with self.slots.taken(self.lane):
+            sent_before, self.sent = self.sent, True
+            reply = await self.transport.send(request, self.destination.integration.route)
+        if isinstance(reply, HttpResponse):
+            self.request_id = next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)
+        elif reply.kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT):
+            self.sent = sent_before
+        return reply
+
+
+@define
+class Attempter:
+    """Runs attempts and look-ups for an engine."""
+
+    transport: AsyncTransport
+    slots: Slots
+    keeper: TokenKeeper
+    source: DocumentSource | None
+    threads: Executor
+    _redactors: dict[str, Redactor] = field(factory=dict)
+
+    async def upload(
+        self,
+        upload: Upload,
+        dossier: Dossier,
+        destination: Destination,
+        content: bytes | None,
+        bookmark: Callable[[str], Awaitable[None]],
+    ) -> tuple[Verdict, str | None]:
+        """What sending it came to, with the provider's request id where it gave one."""
+        line = Line(self.transport, self.slots, destination.lane, destination)
+        redactor = self._redactor(destination)
+        try:
+            document = await self._document(upload, dossier, content)
+            if not isinstance(document, bytes):
+                return document, None
+            parcel = parcel_of(upload, dossier, destination, document)
+            dialogue = destination.provider.upload(
+                parcel, destination.integration.settings, upload.tally.progress
+            )
+            verdict: Verdict = await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper)
+        except asyncio.CancelledError:
+            verdict = _interrupted(line.sent)
+        except Exception as error:
+            verdict = _broken(destination, error, line.sent)
+        request_id = redactor.text(line.request_id)[:200] if line.request_id else None
+        return redactor.verdict(verdict), request_id
+
+    async def look_up(self, upload: Upload, dossier: Dossier, destination: Destination) -> Finding:
+        """Whether the provider has it."""
+        provider = destination.provider
+        assert isinstance(provider, Readable)
+        line = Line(self.transport, self.slots, destination.lane, destination)
+        parcel = parcel_of(upload, dossier, destination, b"")
+        try:
+            dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
+            finding: Finding = await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper)
+        except Exception as error:
+            failure = _broken(destination, error, line.sent).failure
+            finding = Unreadable(failure)
+        if isinstance(finding, Unreadable):
+            return Unreadable(self._redactor(destination).failure(finding.failure))
+        return finding
+
+    async def _document(self, upload: Upload, dossier: Dossier, content: bytes | None) -> bytes | Verdict:
+        if content is not None:
+            return content
+        key = dossier.document.source
+        if key is None:
+            return _gone(f"the document of {upload.key} was not kept: submit it again under a new evidence id")
+        if self.source is None:
+            return _unavailable(
+                f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"
+            )
+        loop = asyncio.get_running_loop()
+        try:
+            read = await loop.run_in_executor(self.threads, self.source.read, upload.key.tenant_id, key)
+        except (LookupError, FileNotFoundError) as error:
+            return _gone(f"the document source has no document {key!r} any more ({type(error).__name__})")
+        except Exception as error:
+            return _unavailable(f"the document source could not read {key!r} now ({type(error).__name__})")
+        digest = await loop.run_in_executor(self.threads, sha256_of, read)
+        if digest != dossier.document.sha256:
+            return _gone(
+                f"the document {key!r} is not the one that was submitted: its sha256 is {digest}, not "
+                f"{dossier.document.sha256}"
+            )
+        return read
+
+    def _redactor(self, destination: Destination) -> Redactor:
+        fingerprint = destination.integration.fingerprint
+        if fingerprint not in self._redactors:
+            self._redactors[fingerprint] = Redactor(destination.integration.secrets)
+        return self._redactors[fingerprint]
+
+
+def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, content: bytes) -> Parcel:
+    """What the provider is told of an upload."""
+    document = dossier.document
+    extension = destination.provider.limits.media_types.get(document.media_type.lower(), "bin")
+    return Parcel(
+        tenant_id=upload.key.tenant_id,
+        evidence_id=upload.key.evidence_id,
+        session_id=dossier.session_id,
+        subject=dossier.subject,
+        subject_email=dossier.subject_email,
+        outcome=dossier.outcome,
+        recorded_at=dossier.recorded_at,
+        evidence_date=upload.evidence_date,
+        content=content,
+        media_type=document.media_type,
+        sha256=document.sha256,
+        file_name=file_name_for(upload.key.evidence_id, document.sha256, extension),
+        created_at=upload.created_at,
+    )
+
+
+async def _no_bookmark(progress: str) -> None:
+    """A look-up changes nothing, so it has nothing to remember."""
+
+
+def _gone(message: str) -> Rejected:
+    return Rejected(Failure(FailureKind.DOCUMENT_GONE, message))
+
+
+def _unavailable(message: str) -> Deferred:
+    return Deferred(Failure(FailureKind.SOURCE_UNAVAILABLE, message))
+
+
+def _interrupted(sent: bool) -> Verdict:
+    if sent:
+        return Unclear(
+            Failure(FailureKind.INTERRUPTED, "the courier was closed while the request was under way")
+        )
+    return Deferred(Failure(FailureKind.NOT_SENT, "the courier was closed before the request was sent"))
+
+
+def _broken(destination: Destination, error: Exception, sent: bool) -> Rejected:
+    """The provider's adapter raised. What it had sent may have been taken, so that case leaves a doubt."""
+    kind = FailureKind.UNRECOGNISED_REPLY if sent else FailureKind.PROVIDER_BROKEN
+    return Rejected(
+        Failure(
+            kind,
+            f"the adapter for {destination.integration.provider} raised {type(error).__name__}: {error}; this is a bug in it: "
+            "report it to its authors, then retry the upload",
+        )
+    )

@@ -1,0 +1,159 @@
+"""From what a host hands over to what is recorded: read, render, hash, and see whether the provider can take it.
+
+Blocking; called from worker threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from attrs import frozen
+
+from ...domain.errors import MisuseError
+from ...domain.events import FoundUnfit
+from ...domain.evidence import Document, Evidence, sha256_of
+from ...domain.failure import Failure, FailureKind
+from ...domain.integration import Integration
+from ...domain.training import TrainingRecord
+from ...domain.transitions import READ_DELAYS, Rules, advance
+from ...domain.upload import UploadKey, new_upload
+from ...ports.provider import Provider, Readable
+from ...ports.renderer import Renderer
+from ...ports.store import Dossier, Entry, StoredDocument
+from ..records import record_json
+
+RENDERED_TYPE = "application/pdf"
+
+
+@frozen
+class Destination:
+    """Where a tenant's evidence goes: its integration and the provider that the integration names."""
+
+    integration: Integration
+    provider: Provider
+    rules: Rules
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """Who takes turns: a tenant with a set of credentials."""
+        return (self.integration.tenant_id, self.integration.fingerprint)
+
+
+Destinations: TypeAlias = Mapping[str, Destination]
+
+
+def destination_of(integration: Integration, provider: Provider) -> Destination:
+    """The integration with its provider, and the rules that follow from both."""
+    pace = integration.pace or provider.pace
+    readable = isinstance(provider, Readable)
+    rules = Rules(
+        retry=integration.retry,
+        on_unknown=integration.on_unknown,
+        readable=readable,
+        read_delays=provider.read_delays if isinstance(provider, Readable) else READ_DELAYS,
+        throttle_floor=pace.period if pace is not None else timedelta(0),
+    )
+    return Destination(integration, provider, rules)
+
+
+def unfit(size: int, media_type: str, destination: Destination) -> Failure | None:
+    """Why the provider cannot take such a document; None where it can."""
+    integration, limits = destination.integration, destination.provider.limits
+    most = integration.max_bytes if integration.max_bytes is not None else limits.max_bytes
+    if most is not None and size > most:
+        return Failure(
+            FailureKind.UNFIT_SIZE,
+            f"the document has {size:,} bytes, and {integration.provider} takes at most {most:,} for tenant "
+            f"{integration.tenant_id!r}: submit a smaller one under a new evidence id",
+        )
+    if limits.media_types and media_type.lower() not in limits.media_types:
+        return Failure(
+            FailureKind.UNFIT_TYPE,
+            f"{integration.provider} does not take {media_type}: submit a document of one of its types, such as "
+            f"{next(iter(limits.media_types))}, under a new evidence id",
+        )
+    return None
+
+
+def prepare(evidence: Evidence, destination: Destination, renderer: Renderer, now: datetime) -> Entry:
+    """The entry to record. A document that cannot be sent is recorded as failed at once.
+
+    Raises MisuseError where there is nothing that could be recorded: a file that cannot be read.
+    """
+    document = evidence.document
+    if isinstance(document, TrainingRecord):
+        submitted = sha256_of(record_json(document))
+        rendered = renderer.render(document)
+        if isinstance(rendered, Failure):
+            nothing = StoredDocument(sha256=submitted, size=0, media_type=RENDERED_TYPE, filename=None)
+            return _entry(evidence, destination, nothing, submitted, None, rendered, now)
+        stored, content = _read(evidence, rendered, destination)
+    else:
+        stored, content = _read(evidence, document, destination)
+        submitted = stored.sha256
+    failure = unfit(stored.size, stored.media_type, destination)
+    return _entry(evidence, destination, stored, submitted, content, failure, now)
+
+
+def _read(evidence: Evidence, document: Document, destination: Destination) -> tuple[StoredDocument, bytes | None]:
+    if document.source is not None:
+        assert document.sha256 is not None and document.size is not None
+        return _stored(document, document.sha256, document.size), None
+    content = document.content
+    if document.path is not None:
+        try:
+            size = os.path.getsize(document.path)
+            if unfit(size, document.media_type, destination) is not None:
+                # Recorded as unfit; not worth the memory of reading it whole.
+                with open(document.path, "rb") as file:
+                    return _stored(document, hashlib.file_digest(file, "sha256").hexdigest(), size), None
+            with open(document.path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise MisuseError(
+                f"the document of {evidence.tenant_id}/{evidence.evidence_id} cannot be read: {error}; nothing was "
+                "recorded: submit it again when the file is there"
+            ) from error
+    assert content is not None
+    return _stored(document, sha256_of(content), len(content)), content
+
+
+def _stored(document: Document, sha256: str, size: int) -> StoredDocument:
+    return StoredDocument(
+        sha256=sha256,
+        size=size,
+        media_type=document.media_type,
+        # Only recorded, so any name will do; half a character cannot be written down as it is.
+        filename=document.filename and document.filename.encode(errors="replace").decode(),
+        source=document.source,
+    )
+
+
+def _entry(
+    evidence: Evidence,
+    destination: Destination,
+    stored: StoredDocument,
+    submitted: str,
+    content: bytes | None,
+    failure: Failure | None,
+    now: datetime,
+) -> Entry:
+    key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
+    upload = new_upload(key, stored.sha256, evidence.evidence_date, now)
+    if failure is not None:
+        upload = advance(upload, FoundUnfit(now, failure), destination.rules)
+    dossier = Dossier(
+        session_id=evidence.session_id,
+        subject=evidence.subject,
+        subject_email=evidence.subject_email,
+        outcome=evidence.outcome,
+        recorded_at=evidence.recorded_at,
+        submitted_digest=submitted,
+        document=stored,
+        settings=destination.integration.stored,
+    )
+    return Entry(upload, dossier, content)

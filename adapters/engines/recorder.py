@@ -1,0 +1,143 @@
+"""From submission to record: takes what hosts hand over, prepares it off the loop, and has it written.
+
+Ready documents go in batches, one hop to a worker thread for many. What takes longer (a record to render, a file to read)
+goes one by one beside them, a few at a time, so that it holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+
+from ...domain.errors import CourierError, MisuseError
+from ...domain.evidence import Document
+from ...domain.upload import UploadKey
+from ...ports.clock import Clock
+from ...ports.renderer import Renderer
+from ...ports.store import AddAnswer, Entry
+from ..stores.writer import Writer
+from .live import Submission
+from .prepare import prepare
+
+BATCH = 64
+SLOW_AT_ONCE = 4
+
+
+class Recorded(Protocol):
+    """Who is told what came of a submission."""
+
+    def recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> None:
+        """It is on disk, now or since earlier."""
+        ...
+
+    def not_recorded(self, submission: Submission, key: UploadKey, error: CourierError) -> None:
+        """It is not, and nothing will be sent."""
+        ...
+
+
+class Recorder:
+    """Owns everything between `submit` and the first commit. Lives on the engine's loop."""
+
+    def __init__(
+        self, writer: Writer, renderer: Renderer, clock: Clock, threads: Executor, told: Recorded, woken: Callable[[], None]
+    ) -> None:
+        self._writer = writer
+        self._renderer = renderer
+        self._clock = clock
+        self._threads = threads
+        self._told = told
+        self._woken = woken
+        self._ready: deque[Submission] = deque()
+        self._slow: deque[Submission] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._batcher: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was submitted is recorded, or known not to be."""
+        return not (self._ready or self._slow or self._workers or self._batcher)
+
+    @property
+    def waiting(self) -> int:
+        """How many submissions are not recorded yet, those being written aside."""
+        return len(self._ready) + len(self._slow)
+
+    def accept(self, submission: Submission) -> None:
+        """Take a submission; returns at once."""
+        document = submission.evidence.document
+        if isinstance(document, Document) and document.path is None:
+            self._ready.append(submission)
+            if self._batcher is None:
+                self._batcher = asyncio.create_task(self._record_ready())
+        else:
+            self._slow.append(submission)
+            if len(self._workers) < SLOW_AT_ONCE:
+                worker = asyncio.create_task(self._record_slow())
+                self._workers.add(worker)
+                worker.add_done_callback(self._worker_gone)
+
+    async def finish(self) -> None:
+        """Return once `idle`."""
+        while not self.idle:
+            await asyncio.wait([*self._workers, *([self._batcher] if self._batcher else [])])
+            await asyncio.sleep(0)
+
+    def _worker_gone(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._woken()
+
+    async def _record_ready(self) -> None:
+        try:
+            while self._ready:
+                # Let a burst of submits gather: what arrives in one turn of the loop is written together.
+                await asyncio.sleep(0)
+                batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
+                await self._record(batch)
+        finally:
+            self._batcher = None
+            self._woken()
+
+    async def _record_slow(self) -> None:
+        while self._slow:
+            await self._record([self._slow.popleft()])
+
+    async def _record(self, batch: list[Submission]) -> None:
+        loop = asyncio.get_running_loop()
+        prepared = await loop.run_in_executor(self._threads, self._prepare, batch)
+        writes = [
+            (submission, entry, asyncio.ensure_future(self._writer.add(entry)))
+            for submission, entry in zip(batch, prepared, strict=True)
+            if isinstance(entry, Entry)
+        ]
+        for submission, entry in zip(batch, prepared, strict=True):
+            if isinstance(entry, CourierError):
+                self._told.not_recorded(submission, _key(submission), entry)
+        for submission, entry, write in writes:
+            try:
+                answer = await write
+            except CourierError as error:
+                self._told.not_recorded(submission, entry.upload.key, error)
+            else:
+                self._told.recorded(submission, entry, answer)
+
+    def _prepare(self, batch: Sequence[Submission]) -> list[Entry | CourierError]:
+        """In a worker thread."""
+        return [self._prepare_one(submission) for submission in batch]
+
+    def _prepare_one(self, submission: Submission) -> Entry | CourierError:
+        try:
+            return prepare(submission.evidence, submission.destination, self._renderer, self._clock.now())
+        except CourierError as error:
+            return error
+        except Exception as error:  # a renderer's bug fails its own evidence and nobody else's
+            return MisuseError(
+                f"{_key(submission)} could not be prepared: {type(error).__name__}: {error}; nothing was recorded"
+            )
+
+
+def _key(submission: Submission) -> UploadKey:
+    evidence = submission.evidence
+    return UploadKey(evidence.tenant_id, evidence.evidence_id, submission.destination.integration.provider)

@@ -1,0 +1,109 @@
+"""What `submit` gives back: a handle on one upload that one may await, or forget."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Generic, TypeVar
+
+from ...domain.errors import MisuseError
+from ...domain.status import UploadStatus
+
+T = TypeVar("T")
+
+
+class _Promise(Generic[T]):
+    """A value to come. Unlike a future it makes nothing until somebody waits, and warns of nothing if nobody does."""
+
+    __slots__ = ("_answer", "_waiting")
+
+    def __init__(self) -> None:
+        self._answer: tuple[T] | Exception | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def kept(self) -> bool:
+        return self._answer is not None
+
+    def keep(self, answer: tuple[T] | Exception) -> None:
+        if self._answer is not None:
+            return
+        self._answer = answer
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
+
+    async def wait(self) -> T:
+        if self._answer is None:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        assert self._answer is not None
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer[0]
+
+
+class Ticket:
+    """A handle on the upload of one evidence.
+
+    Awaiting it is optional. Its methods are awaited on the loop on which the courier runs.
+    """
+
+    __slots__ = ("_loop", "_recorded", "_settled", "evidence_id", "tenant_id")
+
+    def __init__(self, tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.tenant_id = tenant_id
+        self.evidence_id = evidence_id
+        self._loop = loop
+        self._recorded: _Promise[None] = _Promise()
+        self._settled: _Promise[UploadStatus | None] = _Promise()
+
+    def __repr__(self) -> str:
+        state = "settled" if self._settled.kept else "recorded" if self._recorded.kept else "submitted"
+        return f"<Ticket {self.tenant_id}/{self.evidence_id} {state}>"
+
+    async def recorded(self) -> None:
+        """Return once the evidence is on disk and survives a crash; at once for a tenant without an integration.
+
+        Raises StoreError where it could not be written, MisuseError where the document cannot be read or rendered at all, or the courier is
+        closed: nothing is uploaded then, and the evidence can be submitted again.
+        """
+        self._check_loop()
+        await self._recorded.wait()
+
+    async def settled(self, timeout: float | None = None) -> UploadStatus | None:
+        """The upload's status once it has succeeded, failed or is held; None where the tenant has no integration.
+
+        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises like `recorded`.
+        """
+        self._check_loop()
+        async with asyncio.timeout(timeout):
+            return await self._settled.wait()
+
+    # --- for the engine, on its loop ---
+
+    def mark_recorded(self) -> None:
+        self._recorded.keep((None,))
+
+    def mark_settled(self, status: UploadStatus | None) -> None:
+        self._recorded.keep((None,))
+        self._settled.keep((status,))
+
+    def mark_lost(self, error: Exception) -> None:
+        self._recorded.keep(error)
+        self._settled.keep(error)
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise MisuseError(
+                f"the ticket of {self.tenant_id}/{self.evidence_id} was awaited on another event loop than its courier's: "
+                "await it where the courier runs"
+            )
+
+
+def settled_ticket(tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> Ticket:
+    """The ticket of a tenant without an integration: there is nothing to wait for."""
+    ticket = Ticket(tenant_id, evidence_id, loop)
+    ticket.mark_settled(None)
+    return ticket

@@ -1,0 +1,82 @@
+"""JSON text read strictly, with what Python's reader lets pass by unseen.
+
+Python keeps the last of two equal keys and reads ``NaN`` as a number. Here equal keys are reported, with the path at which they
+stand. Numbers that are not finite are left in the tree, for the field that holds one to complain about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ...domain.training_rules import MAX_DEPTH, path_to
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_VALUES: Final = 100_000
+
+
+class JsonError(ValueError):
+    """Not JSON, or too large to be looked at; `line` counts from 1."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(message)
+
+
+class _Repeating(dict[str, object]):
+    """An object in whose text a key stood more than once."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def parse(data: bytes | str) -> object:
+    """The tree of a JSON text of at most 8 MiB; raises JsonError, whatever the bytes."""
+    if len(data) > MAX_BYTES:
+        raise JsonError(f"is larger than {MAX_BYTES // (1024 * 1024)} MiB")
+    if isinstance(data, str):
+        text = data
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise JsonError(f"is not UTF-8: byte {error.start} cannot be read") from None
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise JsonError(f"is not JSON: {error.msg} at column {error.colno}", error.lineno) from None
+    except RecursionError:
+        raise JsonError(f"is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError:  # an integer of more digits than Python reads
+        raise JsonError("holds a number of more than 4,200 digits") from None
+
+
+def repeated_keys(tree: object) -> Iterator[str]:
+    """The path of every key that stands more than once in its object.
+
+    Raises JsonError for a tree of more than 100,000 values; one that contains itself is such a tree.
+    """
+    waiting: list[tuple[str, object]] = [("", tree)]
+    seen = 0
+    while waiting:
+        path, value = waiting.pop()
+        seen += 1
+        if seen + len(waiting) > MAX_VALUES:
+            raise JsonError(f"holds more than {MAX_VALUES:,} values")
+        if isinstance(value, _Repeating):
+            yield from (path_to(path, key) for key in value.repeated)
+        if isinstance(value, Mapping):
+            waiting.extend((path_to(path, key), member) for key, member in value.items())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend((f"{path}[{index}]", member) for index, member in enumerate(value))
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    repeating = _Repeating(members)
+    times = Counter(key for key, _ in pairs)
+    repeating.repeated = tuple(key for key in members if times[key] > 1)
+    return repeating

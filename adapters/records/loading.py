@@ -1,0 +1,204 @@
+"""From JSON to a `TrainingRecord`, or to everything that is wrong with it.
+
+cattrs walks the classes; at each field the rule of the domain's own class speaks, so that what is refused here is what the class
+itself would refuse. cattrs gathers the complaints in a tree of errors, which is flattened into problems with paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cache
+from itertools import islice
+from typing import Any, get_origin
+
+import attrs
+from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+from ...domain import training_rules as rules
+from ...domain.errors import Problem, RecordError
+from ...domain.training import FieldError, Training, TrainingRecord
+from .json_text import JsonError, parse, repeated_keys
+from .moments import parse_moment
+
+_MOST_PROBLEMS = 100
+
+
+def load_record(data: bytes | str | Mapping[str, object], *, where: str = "record") -> TrainingRecord:
+    """The training record in a JSON text (UTF-8, at most 8 MiB), or in the mapping that such a text was read into.
+
+    Raises RecordError with all that is wrong (the first hundred), each problem with its path; `where` stands in front of it, for
+    example a file's name. Nothing else is raised, whatever the bytes. A record of another schema_version is refused for that
+    alone: the rest of it follows rules that are not known here.
+    """
+    try:
+        tree = _of_this_version(parse(data) if isinstance(data, (bytes, bytearray, str)) else data)
+        problems = [Problem("stands more than once in its object", path) for path in repeated_keys(tree)]
+    except JsonError as error:
+        raise RecordError((Problem(str(error), file=where, line=error.line),)) from None
+    except FieldError as error:
+        raise RecordError((Problem(error.complaint, error.path, where),)) from None
+    if "schema_version" not in tree:
+        problems.append(Problem("is missing", "schema_version"))
+    try:
+        record = _converter().structure(tree, TrainingRecord)
+    except (ClassValidationError, FieldError) as error:
+        problems += islice(_flattened(error, ""), _MOST_PROBLEMS + 1)
+    if problems:
+        raise RecordError(_listed(problems, where))
+    return record
+
+
+def _of_this_version(tree: object) -> Mapping[str, object]:
+    if not isinstance(tree, Mapping):
+        raise FieldError("", f"must be an object, not {rules.kind_of(tree)}")
+    if "schema_version" in tree:
+        rules.version(None, attrs.fields(TrainingRecord).schema_version, _whole(tree["schema_version"]))
+    return tree
+
+
+def _listed(problems: list[Problem], where: str) -> tuple[Problem, ...]:
+    different = list(dict.fromkeys(problems))
+    listed = [attrs.evolve(problem, file=where) for problem in different[:_MOST_PROBLEMS]]
+    if len(different) > _MOST_PROBLEMS:
+        listed.append(Problem("there are more problems than these", file=where))
+    return tuple(listed)
+
+
+# Structuring: cattrs for the tree, the domain's rules for what hangs on it.
+
+
+@cache
+def _converter() -> Converter:
+    converter = Converter(detailed_validation=True, forbid_extra_keys=True)
+    converter.register_structure_hook(str, lambda value, _: _text(value))
+    converter.register_structure_hook_factory(attrs.has, lambda kind: _object_hook(converter, kind))
+    return converter
+
+
+def _object_hook(converter: Converter, kind: type[attrs.AttrsInstance]) -> Callable[[object, object], object]:
+    fields = attrs.fields(attrs.resolve_types(kind))
+    hooks = {field.name: override(struct_hook=_field_hook(converter, field)) for field in fields}
+    structure = make_dict_structure_fn(kind, converter, **hooks)  # type: ignore[arg-type]
+
+    def hook(value: object, _: object) -> object:
+        if not isinstance(value, Mapping):
+            raise FieldError("", f"must be an object, not {rules.kind_of(value)}")
+        if not all(isinstance(key, str) for key in value):
+            raise FieldError("", "has a key that is not text")
+        try:
+            return structure(value, kind)
+        except ClassValidationError as error:
+            # cattrs builds no object out of fields of which one is wrong, so the rule between two fields has not spoken.
+            raise error.derive([*error.exceptions, *_between_fields(kind, value)]) from None
+
+    return hook
+
+
+def _between_fields(kind: type, value: Mapping[str, object]) -> Iterator[FieldError]:
+    if kind is Training:
+        attempt, most = _whole(value.get("attempt")), _whole(value.get("max_attempts"))
+        try:
+            rules.attempt_within(attempt, most)
+        except FieldError as error:
+            yield error
+
+
+def _field_hook(converter: Converter, field: attrs.Attribute[Any]) -> Callable[[object, object], object]:
+    read = _reader(converter, field)
+
+    def hook(value: object, _: object) -> object:
+        value = read(value)
+        value = field.converter(value) if field.converter else value  # type: ignore[operator]
+        if not field.validator or (field.validator is rules.json_object and isinstance(value, Mapping)):
+            return value
+        try:
+            field.validator(None, field, value)
+        except FieldError as error:
+            raise FieldError(error.path.removeprefix(field.name), error.complaint) from None
+        return value
+
+    return hook
+
+
+def _reader(converter: Converter, field: attrs.Attribute[Any]) -> Callable[[object], object]:
+    """What makes of a JSON value the value that the field's rule expects."""
+    kind: Any = field.type
+    if kind is datetime:
+        return _moment
+    if get_origin(kind) is tuple:
+        return lambda value: converter.structure(_list(value), kind)
+    if attrs.has(kind):
+        return lambda value: converter.structure(value, kind)
+    if field.validator is rules.json_object:
+        return _json
+    return _whole if field.validator is rules.count else lambda value: value
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise FieldError("", f"must be text, not {rules.kind_of(value)}")
+    for flaw in rules.flaws_of(value, ""):
+        raise flaw
+    return value
+
+
+def _moment(value: object) -> object:
+    moment = parse_moment(value) if isinstance(value, str) else value
+    if moment is None:
+        raise FieldError("", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z")
+    return moment
+
+
+def _list(value: object) -> object:
+    if not isinstance(value, (list, tuple)):
+        raise FieldError("", f"must be a list, not {rules.kind_of(value)}")
+    return value
+
+
+def _whole(value: object) -> object:
+    """2 from 2.0: JSON has one kind of number, and some languages write it with a point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _json(value: object) -> object:
+    flaws = list(islice(rules.flaws_of(value, ""), _MOST_PROBLEMS + 1)) if isinstance(value, Mapping) else []
+    if flaws:
+        raise ExceptionGroup("not JSON", flaws)
+    return value
+
+
+# Flattening: from cattrs' tree of errors to problems with paths.
+
+
+def _flattened(error: Exception, path: str) -> Iterator[Problem]:
+    match error:
+        case ClassValidationError():
+            placed, others = error.group_exceptions()
+            for inner, note in placed:
+                yield from _flattened(inner, rules.path_to(path, note.name))
+            for inner in others:
+                yield from _flattened(inner, path)
+        case IterableValidationError():
+            for inner, place in error.group_exceptions()[0]:
+                yield from _flattened(inner, f"{path}[{place.index}]")
+        case ExceptionGroup():
+            for inner in error.exceptions:
+                yield from _flattened(inner, path)
+        case ForbiddenExtraKeysError():
+            known = [field.name for field in attrs.fields(error.cl)]
+            for key in sorted(error.extra_fields):
+                near = get_close_matches(key, known, n=1)
+                message = (
+                    "is not a known key" if near else f"is not a known key; known are {', '.join(known)}"
+                )
+                yield Problem(message, rules.path_to(path, key), suggestion=near[0] if near else None)
+        case FieldError():
+            joint = "." if path and error.path and not error.path.startswith("[") else ""
+            yield Problem(error.complaint, f"{path}{joint}{error.path}")
+        case KeyError():
+            yield Problem("is missing", path)
+        case _:
+            yield Problem(f"cannot be read ({type(error).__name__})", path)

@@ -1,0 +1,94 @@
+"""The published JSON Schema of the training record, made from the classes themselves.
+
+Run as a program it writes the schema to standard output: ``python -m evidence_courier.adapters.records.schema``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args, get_origin
+
+import attrs
+
+from ...domain import training_rules as rules
+from ...domain.training import TrainingRecord
+from . import moments
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NOT_BLANK = r"\S"
+_ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
+
+# For each rule of the domain, what JSON Schema can say of it. What it cannot say (attempt is at most max_attempts) the loader
+# says alone.
+_SHAPES: dict[object, dict[str, object]] = {
+    rules.version: {"const": rules.SCHEMA_VERSION},
+    rules.text: {"type": "string"},
+    rules.title: {"type": "string", "pattern": _NOT_BLANK},
+    rules.identifier: {
+        "type": "string",
+        "maxLength": rules.MAX_ID_LENGTH,
+        "allOf": [{"pattern": _NOT_BLANK}, {"pattern": _ONE_LINE}],
+    },
+    rules.digest: {
+        "type": "string",
+        "maxLength": rules.MAX_ID_LENGTH,
+        "allOf": [{"pattern": "^sha256:"}, {"pattern": _ONE_LINE}],
+    },
+    rules.share: {"type": "number", "minimum": 0, "maximum": 1},
+    rules.count: {"type": "integer", "minimum": 1, "maximum": rules.MAX_COUNT},
+    rules.moment: {"type": "string", "format": "date-time", "pattern": moments.PATTERN},
+    rules.status: {"enum": list(rules.STATUSES)},
+    rules.json_object: {"type": "object"},
+}
+
+
+def record_schema() -> dict[str, object]:
+    """JSON Schema 2020-12 for schema version 1 of the training record."""
+    definitions: dict[str, object] = {}
+    root = _object(TrainingRecord, definitions)
+    # A record built in Python may leave the version out; a text may not: it is read by somebody else, years later.
+    root["required"] = ["schema_version", *root["required"]]
+    return {"$schema": _DIALECT, "title": "Training record", **root, "$defs": definitions}
+
+
+def _object(kind: type[attrs.AttrsInstance], definitions: dict[str, object]) -> dict[str, Any]:
+    fields = attrs.fields(attrs.resolve_types(kind))
+    return {
+        "description": " ".join((kind.__doc__ or "").split("\n\n")[0].split()),
+        "type": "object",
+        "properties": {
+            field.name: {"description": field.metadata["about"], **_shape(field, definitions)}
+            for field in fields
+        },
+        "required": [field.name for field in fields if field.default is attrs.NOTHING],
+        "additionalProperties": False,
+    }
+
+
+def _shape(field: attrs.Attribute[Any], definitions: dict[str, object]) -> dict[str, object]:
+    rule: Any = field.validator
+    if get_origin(field.type) is tuple:
+        return {"type": "array", "items": _items(get_args(field.type)[0], definitions)}
+    if attrs.has(field.type):  # type: ignore[arg-type]
+        return _items(field.type, definitions)
+    if field.default is None:
+        return {"anyOf": [_SHAPES[rule.validator], {"type": "null"}]}
+    return dict(_SHAPES[rule])
+
+
+def _items(kind: Any, definitions: dict[str, object]) -> dict[str, object]:
+    if not attrs.has(kind):
+        return {"type": "string"}
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = None  # keeps its place while its own parts are described
+        definitions[kind.__name__] = _object(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def schema_text() -> str:
+    """The schema as the file in docs/ holds it."""
+    return json.dumps(record_schema(), indent=2, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

@@ -1,0 +1,1 @@
+"""Where the records are kept: the SQLite store, and the writers that an engine reaches a store through."""

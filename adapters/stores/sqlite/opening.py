@@ -1,0 +1,166 @@
+"""Making the database file and its connections.
+
+The file is readable by its owner only, from its first moment, and so are the files that SQLite puts beside it. Any number of processes
+may make the same file at the same time. What is not ours, or is newer than this code, is refused before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import closing, suppress
+
+from sqlite_utils import Database
+
+from ....domain.errors import MisuseError, StoreError
+from .schema import APPLICATION_ID, migrations, unknown_migrations
+from .trouble import trouble
+
+# UPDATE ... FROM came with 3.33.
+_OLDEST = (3, 33, 0)
+_CHECKPOINT_BYTES = 32 * 2**20
+_JOURNAL_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
+_CACHE_KIB = 16 * 2**10
+_RETRY_SECONDS = 0.02
+
+
+def resolved(path: str) -> str:
+    """The file that a path leads to, whatever the current folder becomes later."""
+    if not path or path == ":memory:":
+        raise MisuseError(
+            f"the courier keeps its records in a file, not in {path!r}; name one, or hand in testing.MemoryStore"
+        )
+    return os.path.realpath(path)
+
+
+def prepare(path: str, busy_timeout: float) -> None:
+    """Make the database, or bring an older one up to date. StoreError where that cannot be done."""
+    if sqlite3.sqlite_version_info < _OLDEST:
+        wanted = ".".join(map(str, _OLDEST))
+        raise StoreError(
+            f"{path}: this Python carries SQLite {sqlite3.sqlite_version}; {wanted} or newer is needed: use a newer Python"
+        )
+    _make_file(path)
+    with trouble(path, "the database was not opened"):
+        deadline = time.monotonic() + busy_timeout
+        while not _prepared(path, busy_timeout, deadline):
+            time.sleep(_RETRY_SECONDS)
+
+
+def check(path: str, busy_timeout: float) -> None:
+    """Refuse, with a StoreError, what cannot be read as it is. Changes nothing."""
+    if not os.path.isfile(path):
+        raise StoreError(f"{path}: there is no such database; look at the path, or start a courier with it first")
+    with trouble(path, "the database was not opened"), closing(_connect(path, busy_timeout)) as connection:
+        db = database(connection)
+        _refuse_what_is_not_ours(path, db)
+        if migrations.pending(db):
+            raise StoreError(
+                f"{path}: the database was not opened: an older evidence-courier has written it; start a courier with it"
+                " once to bring it up to date"
+            )
+
+
+def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
+    """The connection that writes."""
+    connection = _connect(path, busy_timeout)
+    page_size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_size}")
+    connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT_BYTES}")
+    return connection
+
+
+def reading_connection(path: str, busy_timeout: float) -> Database:
+    """A connection that reads, and cannot write."""
+    connection = _connect(path, busy_timeout)
+    connection.execute("PRAGMA query_only = ON")
+    return database(connection)
+
+
+def database(connection: sqlite3.Connection) -> Database:
+    """A connection as sqlite-utils sees it, without whatever plug-ins the host has for it."""
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    # Sorting and grouping may see personal data: never in a temporary file.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _make_file(path: str) -> None:
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise StoreError(
+            f"{path}: the database was not opened: the folder {folder} does not exist; make it, or name another file"
+        )
+    if os.path.isdir(path):
+        raise StoreError(f"{path}: the database was not opened: it is a folder; name a file")
+    try:
+        if not os.path.exists(path):
+            # Made under another name and linked into place. Opening and closing the file itself would drop, for this
+            # whole process, the locks that another thread may already hold on it.
+            descriptor, fresh = tempfile.mkstemp(prefix=f"{name}.", suffix=".new", dir=folder)
+            os.close(descriptor)
+            try:
+                with suppress(FileExistsError):
+                    os.link(fresh, path)
+            finally:
+                os.unlink(fresh)
+        elif os.path.getsize(path) == 0:
+            os.chmod(path, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: the database was not made: {error.strerror}; give this process the right to write to {folder}"
+        ) from error
+
+
+def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
+    """Whether the database is ready; False where another process is in the way just now."""
+    with closing(_connect(path, busy_timeout)) as connection:
+        db = database(connection)
+        _refuse_what_is_not_ours(path, db)
+        if not migrations.pending(db):
+            return True
+        try:
+            # Both are properties of the file and have to stand before its first page is written.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            # The journal mode is changed without the patience that the time-out asks for.
+            if error.sqlite_errorname.startswith("SQLITE_BUSY") and time.monotonic() < deadline:
+                return False
+            raise
+        try:
+            _refuse_what_is_not_ours(path, db)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            migrations.apply(db)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    return True
+
+
+def _refuse_what_is_not_ours(path: str, db: Database) -> None:
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID and (application != 0 or db.table_names()):
+        raise StoreError(
+            f"{path}: the database was not opened: it belongs to another application; name another file"
+        )
+    unknown = unknown_migrations(db)
+    if unknown:
+        raise StoreError(
+            f"{path}: the database was not opened: a newer evidence-courier has written it ({', '.join(unknown)});"
+            " install that version or a later one"
+        )

@@ -1,0 +1,332 @@
+"""Values to rows and back: every field of the domain has its column, and each column one meaning.
+
+Rows going in are plain tuples in the order of the column names beside them (they are made for every change of every upload); rows
+coming out are dictionaries, as sqlite-utils gives them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any, TypeAlias, assert_never
+
+from ....domain.attempt import Attempt, VerdictWord
+from ....domain.evidence import Outcome
+from ....domain.failure import Failure, FailureKind
+from ....domain.status import ActionRow
+from ....domain.upload import (
+    Confirming,
+    Failed,
+    FailedReason,
+    Held,
+    Queued,
+    Sending,
+    State,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    Waiting,
+    status_of,
+)
+from ....domain.verdict import Receipt
+from ....ports.store import Dossier, Entry, OpenUpload, StoredDocument
+
+Cell: TypeAlias = str | int | float | bytes | None
+Row: TypeAlias = Mapping[str, Any]
+
+KEY = ("tenant_id", "evidence_id", "provider")
+# What a change writes.
+CHANGING = (
+    "version",
+    "state",
+    "status",
+    "due",
+    "attempt",
+    "started_at",
+    "read",
+    "resend_at",
+    "reason",
+    "error_kind",
+    "error_message",
+    "error_http_status",
+    "error_retry_after",
+    "error_detail",
+    "receipt_reference",
+    "receipt_message",
+    "attempts",
+    "spent",
+    "doubt",
+    "possible_duplicate",
+    "alone",
+    "progress",
+    "updated_at",
+)
+# What is written once.
+BIRTH = ("digest", "evidence_date", "created_at")
+DOSSIER = (
+    "session_id",
+    "subject",
+    "subject_email",
+    "outcome",
+    "recorded_at",
+    "submitted_digest",
+    "document_sha256",
+    "document_size",
+    "document_media_type",
+    "document_filename",
+    "document_source",
+    "settings",
+)
+ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER)
+UPLOAD = (*KEY, *CHANGING, *BIRTH)
+ATTEMPT = (
+    "number",
+    "started_at",
+    "ended_at",
+    "verdict",
+    "kind",
+    "message",
+    "http_status",
+    "retry_after",
+    "detail",
+    "receipt_reference",
+    "receipt_message",
+    "request_id",
+)
+
+_NO_FAILURE: tuple[Cell, ...] = (None,) * 5
+_NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
+_NONE_OF_FIVE: tuple[Cell, ...] = (None,) * 5
+
+
+# --- going in ----------------------------------------------------------------------------------------------------------
+
+
+def moment(at: datetime) -> str:
+    """A moment as text in UTC that sorts as it is: 27 characters, for any year."""
+    if at.tzinfo is not UTC:
+        if at.tzinfo is None:
+            raise ValueError(f"{at} does not know its time zone")
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def key_cells(key: UploadKey) -> tuple[str, str, str]:
+    """The cells of KEY."""
+    return (key.tenant_id, key.evidence_id, key.provider)
+
+
+def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
+    """The cells of ENTRY."""
+    upload, dossier = entry.upload, entry.dossier
+    document = dossier.document
+    return (
+        identity,
+        *key_cells(upload.key),
+        *changing_cells(upload),
+        upload.digest,
+        upload.evidence_date.isoformat(),
+        moment(upload.created_at),
+        dossier.session_id,
+        dossier.subject,
+        dossier.subject_email,
+        dossier.outcome.value,
+        moment(dossier.recorded_at),
+        dossier.submitted_digest,
+        document.sha256,
+        document.size,
+        document.media_type,
+        document.filename,
+        document.source,
+        json.dumps(dict(dossier.settings), ensure_ascii=False, allow_nan=False),
+    )
+
+
+def changing_cells(upload: Upload) -> tuple[Cell, ...]:
+    """The cells of CHANGING."""
+    tally = upload.tally
+    return (
+        upload.version,
+        *_state_cells(upload.state),
+        tally.attempts,
+        tally.spent,
+        tally.doubt,
+        tally.possible_duplicate,
+        tally.alone,
+        tally.progress,
+        moment(upload.updated_at),
+    )
+
+
+def _state_cells(state: State) -> tuple[Cell, ...]:
+    # state, status, due, attempt, started_at, read, resend_at, reason, the failure's five, the receipt's two
+    status = status_of(state).value
+    match state:
+        case Queued(due=due):
+            return ("queued", status, moment(due), *_NONE_OF_FIVE, *_NO_FAILURE, *_NO_RECEIPT)
+        case Sending(attempt=attempt, started_at=started_at, cause=cause):
+            failure = _NO_FAILURE if cause is None else _failure_cells(cause)
+            started = moment(started_at)
+            return ("sending", status, None, attempt, started, None, None, None, *failure, *_NO_RECEIPT)
+        case Waiting(due=due, cause=cause):
+            return ("waiting", status, moment(due), *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
+        case Confirming(read=read, due=due, resend_at=resend_at, cause=cause):
+            times = (moment(due), None, None, read, moment(resend_at), None)
+            return ("confirming", status, *times, *_failure_cells(cause), *_NO_RECEIPT)
+        case Held(cause=cause):
+            return ("held", status, None, *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
+        case Succeeded(receipt=receipt):
+            return ("succeeded", status, None, *_NONE_OF_FIVE, *_NO_FAILURE, *_receipt_cells(receipt))
+        case Failed(reason=reason, cause=cause):
+            why = (None, None, None, None, None, reason.value)
+            return ("failed", status, *why, *_failure_cells(cause), *_NO_RECEIPT)
+        case _:
+            assert_never(state)
+
+
+def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
+    """The cells of ATTEMPT."""
+    match attempt.result:
+        case Receipt() as receipt:
+            failure, given = _NO_FAILURE, _receipt_cells(receipt)
+        case Failure() as seen:
+            failure, given = _failure_cells(seen), _NO_RECEIPT
+    return (
+        attempt.number,
+        moment(attempt.started_at),
+        moment(attempt.ended_at),
+        attempt.verdict.value,
+        *failure,
+        *given,
+        attempt.request_id,
+    )
+
+
+def _failure_cells(failure: Failure) -> tuple[Cell, ...]:
+    return (failure.kind.value, failure.message, failure.http_status, failure.retry_after, failure.detail)
+
+
+def _receipt_cells(receipt: Receipt) -> tuple[Cell, ...]:
+    return (receipt.reference, receipt.message)
+
+
+# --- coming out --------------------------------------------------------------------------------------------------------
+
+
+def upload_of(row: Row) -> Upload:
+    """The upload in the columns of UPLOAD."""
+    return Upload(
+        key=key_of(row),
+        digest=row["digest"],
+        evidence_date=date.fromisoformat(row["evidence_date"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+        version=row["version"],
+        tally=Tally(
+            attempts=row["attempts"],
+            spent=row["spent"],
+            doubt=bool(row["doubt"]),
+            possible_duplicate=bool(row["possible_duplicate"]),
+            progress=row["progress"],
+            alone=bool(row["alone"]),
+        ),
+        state=_state_of(row),
+    )
+
+
+def key_of(row: Row) -> UploadKey:
+    """The key in the columns of KEY."""
+    return UploadKey(row["tenant_id"], row["evidence_id"], row["provider"])
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A moment that may be missing."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def open_upload_of(row: Row) -> OpenUpload:
+    """The upload with its dossier in the columns of UPLOAD and DOSSIER."""
+    document = StoredDocument(
+        sha256=row["document_sha256"],
+        size=row["document_size"],
+        media_type=row["document_media_type"],
+        filename=row["document_filename"],
+        source=row["document_source"],
+    )
+    dossier = Dossier(
+        session_id=row["session_id"],
+        subject=row["subject"],
+        subject_email=row["subject_email"],
+        outcome=Outcome(row["outcome"]),
+        recorded_at=datetime.fromisoformat(row["recorded_at"]),
+        submitted_digest=row["submitted_digest"],
+        document=document,
+        settings=json.loads(row["settings"]),
+    )
+    return OpenUpload(upload_of(row), dossier)
+
+
+def attempt_of(row: Row) -> Attempt:
+    """The attempt in the columns of ATTEMPT."""
+    verdict = VerdictWord(row["verdict"])
+    result: Receipt | Failure
+    if verdict is VerdictWord.DELIVERED:
+        result = Receipt(row["receipt_reference"], row["receipt_message"])
+    else:
+        result = Failure(
+            FailureKind(row["kind"]),
+            row["message"],
+            http_status=row["http_status"],
+            retry_after=row["retry_after"],
+            detail=row["detail"],
+        )
+    return Attempt(
+        number=row["number"],
+        started_at=datetime.fromisoformat(row["started_at"]),
+        ended_at=datetime.fromisoformat(row["ended_at"]),
+        verdict=verdict,
+        result=result,
+        request_id=row["request_id"],
+    )
+
+
+def action_of(row: Row) -> ActionRow:
+    """What a person did, in the columns of the actions table."""
+    return ActionRow(
+        at=datetime.fromisoformat(row["at"]), action=row["action"], who=row["who"], why=row["why"]
+    )
+
+
+def _state_of(row: Row) -> State:
+    word = row["state"]
+    match word:
+        case "queued":
+            return Queued(datetime.fromisoformat(row["due"]))
+        case "sending":
+            cause = None if row["error_kind"] is None else _cause_of(row)
+            return Sending(row["attempt"], datetime.fromisoformat(row["started_at"]), cause)
+        case "waiting":
+            return Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
+        case "confirming":
+            due, resend_at = datetime.fromisoformat(row["due"]), datetime.fromisoformat(row["resend_at"])
+            return Confirming(row["read"], due, resend_at, _cause_of(row))
+        case "held":
+            return Held(_cause_of(row))
+        case "succeeded":
+            return Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
+        case "failed":
+            return Failed(FailedReason(row["reason"]), _cause_of(row))
+        case _:
+            raise ValueError(f"there is no state {word!r}")
+
+
+def _cause_of(row: Row) -> Failure:
+    return Failure(
+        FailureKind(row["error_kind"]),
+        row["error_message"],
+        http_status=row["error_http_status"],
+        retry_after=row["error_retry_after"],
+        detail=row["error_detail"],
+    )

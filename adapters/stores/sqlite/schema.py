@@ -1,0 +1,133 @@
+"""What is in the database, as migrations that are applied in order and never edited afterwards.
+
+Moments are text in UTC, `2026-02-21T10:00:00.000000Z`, always 27 characters, so that they sort as they are. `state` is the state of
+the domain and decides which of the columns beside it hold something; `status` is the word for it that people read and filter by.
+
+Every index serves a question that the store is asked; `id` stands at the end of each of them without being named, which makes
+"newest first" a total order. What is small and changes stands before what is large and does not: SQLite reads a row from its front.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+# Written into the file's header, so that a database of another application is never mistaken for ours: "EvCo" in ASCII.
+APPLICATION_ID = 0x4576436F
+
+migrations = Migrations("evidence-courier")
+
+_UPLOADS = """
+CREATE TABLE uploads (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    evidence_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    version INTEGER NOT NULL CHECK (version >= 1),
+    state TEXT NOT NULL
+        CHECK (state IN ('queued', 'sending', 'waiting', 'confirming', 'held', 'succeeded', 'failed')),
+    status TEXT NOT NULL CHECK (status IN ('pending', 'retrying', 'held', 'succeeded', 'failed')),
+    due TEXT,
+    attempt INTEGER,
+    started_at TEXT,
+    read INTEGER,
+    resend_at TEXT,
+    reason TEXT CHECK (reason IN ('rejected', 'exhausted', 'abandoned')),
+    attempts INTEGER NOT NULL,
+    spent INTEGER NOT NULL,
+    doubt INTEGER NOT NULL CHECK (doubt IN (0, 1)),
+    possible_duplicate INTEGER NOT NULL CHECK (possible_duplicate IN (0, 1)),
+    alone INTEGER NOT NULL CHECK (alone IN (0, 1)),
+    digest TEXT NOT NULL,
+    evidence_date TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    last_attempt_at TEXT,
+    progress TEXT,
+    error_kind TEXT,
+    error_http_status INTEGER,
+    error_retry_after REAL,
+    receipt_reference TEXT,
+    receipt_message TEXT,
+    error_message TEXT,
+    error_detail TEXT,
+    session_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    subject_email TEXT,
+    outcome TEXT NOT NULL CHECK (outcome IN ('passed', 'exhausted')),
+    recorded_at TEXT NOT NULL,
+    submitted_digest TEXT NOT NULL,
+    document_sha256 TEXT NOT NULL,
+    document_size INTEGER NOT NULL,
+    document_media_type TEXT NOT NULL,
+    document_filename TEXT,
+    document_source TEXT,
+    settings TEXT NOT NULL,
+    UNIQUE (tenant_id, evidence_id, provider),
+    CHECK ((due IS NOT NULL) = (state IN ('queued', 'waiting', 'confirming')))
+)
+"""
+
+_ATTEMPTS = """
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    upload_id INTEGER NOT NULL REFERENCES uploads (id),
+    number INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    verdict TEXT NOT NULL
+        CHECK (verdict IN ('delivered', 'rejected', 'unbundled', 'deferred', 'unclear', 'recovered')),
+    kind TEXT,
+    message TEXT,
+    http_status INTEGER,
+    retry_after REAL,
+    detail TEXT,
+    receipt_reference TEXT,
+    receipt_message TEXT,
+    request_id TEXT
+)
+"""
+
+_DOCUMENTS = """
+CREATE TABLE documents (
+    upload_id INTEGER PRIMARY KEY REFERENCES uploads (id),
+    content BLOB NOT NULL
+)
+"""
+
+_ACTIONS = """
+CREATE TABLE actions (
+    id INTEGER PRIMARY KEY,
+    upload_id INTEGER NOT NULL REFERENCES uploads (id),
+    at TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ('retry', 'release', 'abandon', 'attest')),
+    who TEXT NOT NULL,
+    why TEXT NOT NULL
+)
+"""
+
+_INDEXES = (
+    "CREATE INDEX uploads_newest ON uploads (created_at)",
+    "CREATE INDEX uploads_of_tenant ON uploads (tenant_id, created_at)",
+    "CREATE INDEX uploads_by_status ON uploads (status, created_at)",
+    "CREATE INDEX uploads_of_tenant_by_status ON uploads (tenant_id, status, created_at)",
+    "CREATE INDEX uploads_due ON uploads (due) WHERE due IS NOT NULL",
+    "CREATE INDEX attempts_of_upload ON attempts (upload_id)",
+    "CREATE INDEX actions_of_upload ON actions (upload_id)",
+)
+
+
+@migrations()
+def m001_records(db: Database) -> None:
+    """Uploads, their attempts, their staged documents, and what people did to them."""
+    strict = "STRICT" if db.supports_strict else ""
+    for table in (_UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS):
+        db.execute(f"{table} {strict}")
+    for index in _INDEXES:
+        db.execute(index)
+
+
+def unknown_migrations(db: Database) -> list[str]:
+    """The migrations in this database that only a newer version of this package knows."""
+    with Database(memory=True, execute_plugins=False) as empty:
+        known = {migration.name for migration in migrations.pending(empty)}
+    return [migration.name for migration in migrations.applied(db) if migration.name not in known]

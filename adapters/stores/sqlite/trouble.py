@@ -1,0 +1,56 @@
+"""What goes wrong in the database, as a StoreError that says what was not done and what to do about it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ....domain.errors import StoreError
+
+# By the name that SQLite gives an error, or by how that name begins.
+_ADVICE = {
+    "SQLITE_BUSY": "another process is writing to it and did not finish in time; look for one that hangs, or wait",
+    "SQLITE_LOCKED": "another process is writing to it and did not finish in time; look for one that hangs, or wait",
+    "SQLITE_FULL": "there is no room left; free some space on its disk",
+    "SQLITE_IOERR": "its disk does not work as it should; look at the system's log and at the disk's free space",
+    "SQLITE_READONLY": "it may not be written to; give this process the right to write to the file and its folder",
+    "SQLITE_CANTOPEN": "it cannot be opened; look at the rights of the file and of its folder",
+    "SQLITE_PERM": "it cannot be opened; look at the rights of the file and of its folder",
+    "SQLITE_AUTH": "it cannot be opened; look at the rights of the file and of its folder",
+    "SQLITE_CORRUPT": "its content is damaged; stop the courier and restore a backup, or have `sqlite3 FILE .recover` save the rest",
+    "SQLITE_NOTADB": "it is not an SQLite database; name another file",
+    "SQLITE_TOOBIG": "a document of this size cannot be staged; hand it over by a document source",
+}
+
+
+@contextmanager
+def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[None]:
+    """Turn whatever the database, or a value that it cannot keep, raises inside into a StoreError.
+
+    `undone` is what is not done then, as in "not recorded"; `about` is what it was to be done to.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {_subject(about)}{undone}: {error}{_advice(error)}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON value. Coming out: a word
+        # that this code does not know, written by other hands.
+        raise StoreError(f"{path}: {_subject(about)}{undone}: a value does not fit: {error}") from error
+
+
+def _advice(error: sqlite3.Error) -> str:
+    # Errors of the sqlite3 module itself (a closed connection) carry no name.
+    name = getattr(error, "sqlite_errorname", "")
+    return next((f"; {advice}" for start, advice in _ADVICE.items() if name.startswith(start)), "")
+
+
+def _subject(about: Sequence[object]) -> str:
+    match len(about):
+        case 0:
+            return ""
+        case 1:
+            return f"{about[0]} "
+        case many:
+            return f"{about[0]} and {many - 1} more "

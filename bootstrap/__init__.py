@@ -1,0 +1,1 @@
+"""The composition root: builds a courier from configuration, and the command line."""

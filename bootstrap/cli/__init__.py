@@ -1,0 +1,20 @@
+"""The command line, `evidence-courier`. Needs the extra `cli`; without it, it says so."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The entry point of the `evidence-courier` command."""
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f'evidence-courier: the command line needs {error.name}: pip install "evidence-courier[cli]"\n'
+        )
+        sys.exit(2)
+    from .app import app
+
+    app()

@@ -1,0 +1,328 @@
+"""`AsyncCourier`: what a host holds in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from types import TracebackType
+from typing import Self, Unpack
+
+from attrs import frozen
+
+from ..adapters.config import Loaded, load_folder, load_mapping
+from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.asyncio_engine import AsyncEngine
+from ..adapters.engines.attempt import Attempter
+from ..adapters.engines.live import Submission
+from ..adapters.engines.prepare import Destination
+from ..adapters.engines.slots import Slots
+from ..adapters.engines.tickets import Ticket, settled_ticket
+from ..adapters.stores.sqlite import SqliteStore
+from ..adapters.stores.writer import Writer, WriterThread
+from ..adapters.transports.aiohttp_transport import AiohttpTransport
+from ..domain.errors import ConfigError, MisuseError
+from ..domain.evidence import Evidence
+from ..domain.status import UploadDetails, UploadStatus
+from ..domain.upload import Status
+from ..ports.logger import ConfigurationLoaded, ConfigurationRefused
+from ..ports.renderer import Renderer
+from ..ports.secrets import Secrets
+from ..ports.store import Find, Page, UploadStore
+from ..ports.transport import AsyncTransport
+from .wiring import Options, PathText, Providers, RendererOnDemand, TenantMapping, Tenants, tenants_of, wiring_of, Wiring
+
+WORKER_THREADS = 8
+UPLOADS_PER_CONNECTION = 3
+"""So many uploads for each request at once may be between their commits, or the commits would set the speed."""
+
+
+@frozen(kw_only=True)
+class Health:
+    """How a courier is. `counts` are the uploads in the database by status word; the others are this courier's own."""
+
+    running: bool
+    tenants: int
+    submitted: int
+    planned: int
+    under_way: int
+    counts: Mapping[str, int]
+
+
+@frozen
+class _Running:
+    loop: asyncio.AbstractEventLoop
+    engine: AsyncEngine
+    store: UploadStore
+    writer: Writer
+    transport: AsyncTransport
+    renderer: Renderer
+    threads: ThreadPoolExecutor
+
+
+class AsyncCourier:
+    """Delivers compliance evidence for a host that runs on asyncio.
+
+    Build it with `from_config` or `from_mapping`, and use it as an async context manager: it starts on entry, and on exit it finishes or hands back what
+    is under way. `submit`, `enabled` and nothing else may be called from other threads.
+    """
+
+    def __init__(self, tenants: Tenants, wiring: Wiring) -> None:
+        self._tenants = tenants
+        self._wiring = wiring
+        self._loaded = tenants.read()
+        self._destinations: Mapping[str, Destination] = tenants.destinations(self._loaded)
+        self._running: _Running | None = None
+        self._closed = False
+
+    @classmethod
+    def from_config(
+        cls, path: PathText, database: PathText | None = None, **options: Unpack[Options]
+    ) -> Self:
+        """A courier for the tenants in a folder of YAML and JSON files.
+
+        `database` is the path of the SQLite database, created where it is missing; `options` are those of `Options`. Raises ConfigError with every
+        problem of every file, and MisuseError for arguments that cannot be right.
+        """
+        folder = os.fspath(path)
+
+        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
+            return load_folder(folder, providers=providers, secrets=secrets, block=block)
+
+        return cls(tenants_of(folder, load, options), wiring_of(database, options))
+
+    @classmethod
+    def from_mapping(
+        cls,
+        tenants: TenantMapping | Callable[[], TenantMapping],
+        database: PathText | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """A courier for tenants that the host keeps itself: each tenant id with what its file would hold.
+
+        Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
+        """
+
+        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
+            now = tenants() if callable(tenants) else tenants
+            return load_mapping(now, providers=providers, secrets=secrets, block=block)
+
+        return cls(tenants_of("a mapping", load, options), wiring_of(database, options))
+
+    # --- lifecycle -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Open the database and begin to work. StoreError where the database cannot be opened."""
+        if self._running is not None or self._closed:
+            raise MisuseError("this courier has been started before: build a new one")
+        wiring, clock, logger = self._wiring, self._wiring.clock, self._wiring.logger
+        loop = asyncio.get_running_loop()
+        threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier")
+        try:
+            store = wiring.store or await loop.run_in_executor(threads, self._open_store)
+        except BaseException:
+            threads.shutdown()
+            raise
+        writer = WriterThread(store)
+        transport = wiring.transport or AiohttpTransport(limit=wiring.concurrency, now=clock.now)
+        renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
+        engine = AsyncEngine(
+            store=store,
+            writer=writer,
+            attempter=Attempter(
+                transport=transport,
+                slots=Slots(wiring.concurrency),
+                keeper=TokenKeeper(clock.monotonic),
+                source=wiring.source,
+                threads=threads,
+            ),
+            clock=clock,
+            logger=logger,
+            renderer=renderer,
+            jitter=random.random,
+            capacity=UPLOADS_PER_CONNECTION * wiring.concurrency,
+            in_flight_bytes=wiring.in_flight_bytes,
+            on_settled=wiring.on_settled,
+            threads=threads,
+        )
+        engine.destinations = self._destinations
+        self._running = _Running(loop, engine, store, writer, transport, renderer, threads)
+        self._log_loaded(self._loaded)
+        engine.start()
+
+    def _open_store(self) -> UploadStore:
+        assert self._wiring.database is not None
+        return SqliteStore(self._wiring.database, keep_documents=self._wiring.keep_documents)
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
+
+        Safe to call twice. What is not settled is gone on with by the next courier on the same database.
+        """
+        running, self._running = self._running, None
+        self._closed = True
+        if running is None:
+            return
+        await running.engine.close(grace)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(running.threads, running.writer.close)
+        if self._wiring.transport is None:
+            await running.transport.close()
+        if self._wiring.renderer is None:
+            await loop.run_in_executor(running.threads, running.renderer.close)
+        if self._wiring.store is None:
+            await loop.run_in_executor(running.threads, running.store.close)
+        running.threads.shutdown()
+
+    async def drain(self) -> None:
+        """Return once everything open in the database has succeeded, failed or is held, retries included."""
+        await self._now().engine.drained()
+
+    async def reload(self) -> None:
+        """Read the tenants anew. Uploads that have begun keep the credentials they began with.
+
+        Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
+        """
+        running = self._now()
+        try:
+            loaded = await running.engine.read(self._tenants.read)
+        except ConfigError as error:
+            self._wiring.logger.log(ConfigurationRefused(tuple(map(str, error.problems))))
+            raise
+        destinations = self._tenants.destinations(loaded)
+        for tenant_id in loaded.broken:
+            if tenant_id in self._destinations:
+                destinations[tenant_id] = self._destinations[tenant_id]
+        self._loaded, self._destinations = loaded, destinations
+        running.engine.destinations = destinations
+        self._log_loaded(loaded)
+
+    # --- delivering ----------------------------------------------------------------------------------------------------
+
+    def enabled(self, tenant_id: str) -> bool:
+        """Whether the tenant has an integration; lets a host skip building a document. May be called from any thread."""
+        return tenant_id in self._destinations
+
+    def submit(self, evidence: Evidence) -> Ticket:
+        """Have an evidence delivered; returns at once and never raises for a delivery's sake. May be called from any thread.
+
+        For a tenant without an integration nothing happens. An evidence that is known is not sent again: its ticket is one for the upload that exists,
+        whatever became of that. MisuseError where the courier was never started or this is no Evidence.
+        """
+        if not isinstance(evidence, Evidence):
+            raise MisuseError(f"submit takes an Evidence, not {type(evidence).__name__}")
+        running = self._running
+        if running is None:
+            if not self._closed:
+                raise MisuseError("the courier has not been started: use `async with AsyncCourier...`")
+            return self._too_late(evidence)
+        destination = self._destinations.get(evidence.tenant_id)
+        if destination is None:
+            return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+        ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+        submission = Submission(evidence, destination, ticket)
+        if _running_loop() is running.loop:
+            running.engine.submit(submission)
+        else:
+            running.loop.call_soon_threadsafe(running.engine.submit, submission)
+        return ticket
+
+    # --- seeing --------------------------------------------------------------------------------------------------------
+
+    async def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
+        running = self._now()
+        wanted = list(evidence_ids)
+        return await running.engine.read(lambda: running.store.statuses(tenant_id, wanted))
+
+    async def find(
+        self,
+        *,
+        tenant_id: str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
+        running = self._now()
+        find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
+        return await running.engine.read(lambda: running.store.find(find))
+
+    async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+        """One upload with every attempt; None where there is none."""
+        running = self._now()
+        return await running.engine.read(lambda: running.store.show(tenant_id, evidence_id))
+
+    async def health(self) -> Health:
+        """How the courier is, for a host's health page."""
+        running = self._now()
+        counts = await running.engine.read(running.store.counts)
+        workload = running.engine.workload
+        return Health(
+            running=True,
+            tenants=len(self._destinations),
+            submitted=workload.submitted,
+            planned=workload.planned,
+            under_way=workload.under_way,
+            counts={status.value: number for status, number in counts.items()},
+        )
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> _Running:
+        if self._running is None:
+            raise MisuseError(
+                "the courier is closed: build a new one"
+                if self._closed
+                else "the courier has not been started: use `async with AsyncCourier...`"
+            )
+        return self._running
+
+    def _too_late(self, evidence: Evidence) -> Ticket:
+        loop = _running_loop()
+        if loop is None:
+            raise MisuseError("the courier is closed: build a new one")
+        ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
+        ticket.mark_lost(MisuseError("the courier is closed: nothing was recorded; submit to an open one"))
+        return ticket
+
+    def _log_loaded(self, loaded: Loaded) -> None:
+        if loaded.problems:
+            self._wiring.logger.log(ConfigurationRefused(tuple(map(str, loaded.problems))))
+        self._wiring.logger.log(
+            ConfigurationLoaded(
+                self._tenants.where, tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
+            )
+        )
+
+
+def status_word(word: str | None) -> Status | None:
+    """The status that a word names; MisuseError for a word that names none."""
+    if word is None:
+        return None
+    try:
+        return Status(word)
+    except ValueError:
+        words = ", ".join(status.value for status in Status)
+        raise MisuseError(f"{word!r} is no status; the statuses are {words}") from None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+

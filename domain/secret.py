@@ -1,0 +1,38 @@
+"""A secret that does not show itself.
+
+A credential is wrapped as soon as it is read, and unwrapped in one place: where a provider builds a request's headers.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class Secret:
+    """Text that appears in no repr, str, format, comparison message or pickle; `reveal` gives it to whoever must send it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled: pass the reference to it and resolve it where it is used")

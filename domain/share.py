@@ -1,0 +1,46 @@
+"""How lanes share a bounded room, so that one lane's trouble leaves space for the others.
+
+A lane may take up to `GENEROSITY` times what is free. One lane alone gets three quarters of the room; each further one takes its share of what
+is left; and while a few lanes are stuck, there is always a place for the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+GENEROSITY = 3
+
+L = TypeVar("L", bound=Hashable)
+
+
+class Share(Generic[L]):
+    """Counts who is in the room. Not thread-safe; owned by one engine."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.taken = 0
+        self._by_lane: Counter[L] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody may enter, of whatever lane."""
+        return self.taken >= self.capacity
+
+    def admits(self, lane: L) -> bool:
+        """Whether one more of this lane may enter now."""
+        free = self.capacity - self.taken
+        return free > 0 and self._by_lane[lane] < max(1, GENEROSITY * free)
+
+    def enter(self, lane: L) -> None:
+        """One of this lane enters."""
+        self.taken += 1
+        self._by_lane[lane] += 1
+
+    def leave(self, lane: L) -> None:
+        """One of this lane leaves."""
+        self.taken -= 1
+        self._by_lane[lane] -= 1
+        if self._by_lane[lane] <= 0:
+            del self._by_lane[lane]

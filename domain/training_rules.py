@@ -1,0 +1,273 @@
+"""What the fields of a training record may hold.
+
+Validators, named for the kind of value they ask for; the published JSON Schema has an entry for each of them. Beside them the
+converters that run before: the same record has one form, whatever the host wrote it with. What a converter cannot make sense
+of it leaves alone, and the validator says why it will not do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any, Final
+
+from attrs import Attribute
+
+SCHEMA_VERSION: Final = 1
+STATUSES: Final = ("passed", "exhausted")
+MAX_ID_LENGTH: Final = 512
+MAX_COUNT: Final = 1_000_000
+MAX_DEPTH: Final = 64
+_MAX_BITS = 14_000  # about 4,200 decimal digits: Python refuses to read or write a number of 4,300
+
+_HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+Rule = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+class FieldError(ValueError):
+    """A value that a record cannot hold. `path` says where, seen from the object being built; `complaint` says why."""
+
+    def __init__(self, path: str, complaint: str) -> None:
+        self.path = path
+        self.complaint = complaint
+        super().__init__(f"{path} {complaint}")
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in the words of JSON. Never the value itself: it may be personal."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case str():
+            return "text"
+        case int() | float():
+            return "a number"
+        case Mapping():
+            return "an object"
+        case list() | tuple():
+            return "a list"
+    return f"a Python {type(value).__name__}"
+
+
+def path_to(path: str, key: object) -> str:
+    """The path of an object's member: ``path.key``, or ``path['odd key']``; always printable."""
+    if isinstance(key, str) and _PLAIN_KEY.fullmatch(key):
+        return f"{path}.{key}" if path else key
+    shown = ascii(key)
+    return f"{path}[{shown if len(shown) <= 64 else shown[:60] + '...'}]"
+
+
+def flaws_of(value: object, path: str, depth: int = 1) -> Iterator[FieldError]:
+    """Everything that keeps `value` from being written as JSON. `depth` is how deep it stands, the record itself being 0."""
+    match value:
+        case None | bool():
+            pass
+        case str():
+            if _HALF_A_CHARACTER.search(value):
+                yield FieldError(path, "holds half a character (a lone surrogate), which is not text")
+        case int():
+            if value.bit_length() > _MAX_BITS:
+                yield FieldError(path, "is a number of more than 4,200 digits")
+        case float():
+            if not isfinite(value):
+                yield FieldError(path, "is not a finite number")
+        case Mapping() | list() | tuple() if depth >= MAX_DEPTH:
+            yield FieldError(path, f"is nested deeper than {MAX_DEPTH} levels")
+        case Mapping():
+            for key, member in value.items():
+                here = path_to(path, key)
+                if not isinstance(key, str):
+                    yield FieldError(here, f"has {kind_of(key)} for a key; a key is text")
+                elif _HALF_A_CHARACTER.search(key):
+                    yield FieldError(here, "has half a character (a lone surrogate) in its key")
+                yield from flaws_of(member, here, depth + 1)
+        case list() | tuple():
+            for index, member in enumerate(value):
+                yield from flaws_of(member, f"{path}[{index}]", depth + 1)
+        case _:
+            yield FieldError(path, f"is {kind_of(value)}, which JSON does not know")
+
+
+def text(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """Any text, also an empty one."""
+    if not isinstance(value, str):
+        raise FieldError(attribute.name, f"must be text, not {kind_of(value)}")
+    for flaw in flaws_of(value, attribute.name):
+        raise flaw
+
+
+def title(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """Text that says something."""
+    text(instance, attribute, value)
+    if not str(value).strip():
+        raise FieldError(attribute.name, "must not be empty")
+
+
+def identifier(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """One line of text, not empty and of bounded length: it stands in logs, in the database and beside a file's name."""
+    title(instance, attribute, value)
+    _one_line(attribute.name, str(value))
+
+
+def digest(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """A hash that the host made, with its method in front. It is shown and never computed with."""
+    text(instance, attribute, value)
+    if not str(value).startswith("sha256:"):
+        raise FieldError(attribute.name, "must begin with sha256:")
+    _one_line(attribute.name, str(value))
+
+
+def _one_line(name: str, value: str) -> None:
+    if len(value) > MAX_ID_LENGTH:
+        raise FieldError(name, f"must have at most {MAX_ID_LENGTH} characters, not {len(value)}")
+    if _UNPRINTABLE.search(value):
+        raise FieldError(name, "must not hold a control character or a line break")
+
+
+def share(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """A number from 0 to 1: a score, or a threshold for one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise FieldError(attribute.name, f"must be a number from 0 to 1, not {kind_of(value)}")
+    if not 0 <= value <= 1:
+        raise FieldError(attribute.name, f"must be a number from 0 to 1, not {_shown(value)}")
+
+
+def count(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """A whole number, 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FieldError(attribute.name, f"must be a whole number, not {kind_of(value)}")
+    if not 1 <= value <= MAX_COUNT:
+        raise FieldError(
+            attribute.name, f"must be a whole number from 1 to {MAX_COUNT:,}, not {_shown(value)}"
+        )
+
+
+def attempt_within(attempt: object, max_attempts: object) -> None:
+    """An attempt is one of those that the person has. What is no count is left to the rule of its field."""
+    if isinstance(attempt, int) and isinstance(max_attempts, int) and attempt > max_attempts:
+        raise FieldError("attempt", f"is {_shown(attempt)}, but max_attempts is {_shown(max_attempts)}")
+
+
+def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """A date and time that knows its time zone."""
+    if not isinstance(value, datetime):
+        raise FieldError(attribute.name, f"must be a date and time, not {kind_of(value)}")
+    if value.tzinfo is not UTC:
+        raise FieldError(
+            attribute.name, "must be a date and time with a time zone, within the years 1 to 9999 of UTC"
+        )
+
+
+def status(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """How a session ended that leaves evidence."""
+    if value == "abandoned":
+        raise FieldError(
+            attribute.name, "is abandoned: such a session leaves no evidence, do not hand its record over"
+        )
+    if value not in STATUSES:
+        shown = ascii(value)[:40] if isinstance(value, str) else kind_of(value)
+        raise FieldError(attribute.name, f"must be passed or exhausted, not {shown}")
+
+
+def version(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """The version of the record's form."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FieldError(attribute.name, f"must be {SCHEMA_VERSION}, not {kind_of(value)}")
+    if value != SCHEMA_VERSION:
+        raise FieldError(
+            attribute.name, f"{_shown(value)} is not known; the known version is {SCHEMA_VERSION}"
+        )
+
+
+def json_object(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """Any JSON object."""
+    if not isinstance(value, Mapping):
+        raise FieldError(attribute.name, f"must be an object, not {kind_of(value)}")
+    for flaw in flaws_of(value, attribute.name):
+        raise flaw
+
+
+def only(kind: type) -> Rule:
+    """A value of one class."""
+
+    def rule(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise FieldError(attribute.name, f"must be {_words_for(kind)}, not {kind_of(value)}")
+
+    return rule
+
+
+def list_of(kind: type) -> Rule:
+    """A list whose members are all of one class."""
+
+    def rule(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, tuple):
+            raise FieldError(attribute.name, f"must be a list, not {kind_of(value)}")
+        for index, member in enumerate(value):
+            here = f"{attribute.name}[{index}]"
+            if not isinstance(member, kind):
+                raise FieldError(here, f"must be {_words_for(kind)}, not {kind_of(member)}")
+            for flaw in flaws_of(member, here) if kind is str else ():
+                raise flaw
+
+    return rule
+
+
+def _words_for(kind: type) -> str:
+    return "text" if kind is str else f"of class {kind.__name__}"
+
+
+def _shown(number: float) -> str:
+    return (
+        f"{number:g}"
+        if isinstance(number, float)
+        else str(number)
+        if number.bit_length() < 64
+        else "a number of many digits"
+    )
+
+
+# What a value becomes before it is checked: the same record, whatever the host wrote it with, has one form.
+
+
+def as_number(value: float) -> float:
+    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike; what is no number is left to its rule."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value) + 0.0
+    return value
+
+
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC; what knows no time zone, or has no date in UTC, is left to its rule."""
+    try:
+        return (
+            value.astimezone(UTC) if isinstance(value, datetime) and value.utcoffset() is not None else value
+        )
+    except OverflowError:
+        return value
+
+
+def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else value  # type: ignore[return-value]
+
+
+def own_copy(value: Mapping[str, object]) -> Mapping[str, object]:
+    """A copy that the host cannot change later, made of objects and lists only. What is no JSON is left to its rule."""
+    try:
+        return {key: _plain(member) for key, member in value.items()} if isinstance(value, Mapping) else value
+    except RecursionError:
+        return value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items()}
+    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value

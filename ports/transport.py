@@ -1,0 +1,25 @@
+"""Sending one HTTP request."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..domain.integration import Route
+from .dialogue import HttpRequest, HttpResponse, TransportFailure
+
+
+class AsyncTransport(Protocol):
+    """Sends requests on an event loop.
+
+    Whatever the implementation: redirects are not followed; at most `REPLY_LIMIT` bytes of a body are read and the rest is thrown
+    away; the connection is given back in every case; the timeouts of the route hold; "not sent whole" is told from "sent"; an
+    exception is raised for a bug only.
+    """
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        """The reply, or how far the request got without one."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections. Safe to call twice."""
+        ...
