@@ -33,7 +33,17 @@ from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import AsyncTransport
-from .wiring import Options, PathText, Providers, RendererOnDemand, TenantMapping, Tenants, tenants_of, wiring_of, Wiring
+from .wiring import (
+    Options,
+    PathText,
+    Providers,
+    RendererOnDemand,
+    TenantMapping,
+    Tenants,
+    tenants_of,
+    wiring_of,
+    Wiring,
+)
 
 WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 3
@@ -131,7 +141,7 @@ class AsyncCourier:
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier")
         try:
-            store = wiring.store or await loop.run_in_executor(threads, self._open_store)
+            store: UploadStore = wiring.store or await loop.run_in_executor(threads, self._open_store)
         except BaseException:
             threads.shutdown()
             raise
@@ -189,6 +199,10 @@ class AsyncCourier:
     async def drain(self) -> None:
         """Return once everything open in the database has succeeded, failed or is held, retries included."""
         await self._now().engine.drained()
+
+    async def quiet(self) -> None:
+        """Return once nothing is under way: whatever is open waits for a moment that has not come. For tests on a clock of their own."""
+        await self._now().engine.quiet()
 
     async def reload(self) -> None:
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.
@@ -325,4 +339,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-

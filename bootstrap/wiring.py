@@ -98,9 +98,7 @@ _OF_THE_TENANTS = ("block", "on_invalid", "providers", "secrets")
 def wiring_of(database: PathText | None, options: Options) -> Wiring:
     """The wiring that the options ask for; TypeError for an option that there is not."""
     given = {
-        name: value
-        for name, value in options.items()
-        if name not in _OF_THE_TENANTS and value is not None
+        name: value for name, value in options.items() if name not in _OF_THE_TENANTS and value is not None
     }
     path = os.fspath(database) if database is not None else None
     return Wiring(database=path, **given)  # type: ignore[arg-type]
@@ -156,7 +154,7 @@ class RendererOnDemand:
     """Makes the PDF renderer when the first record comes, so that a host of ready documents needs no extra."""
 
     def __init__(self, fonts: Sequence[PathText]) -> None:
-        self._fonts = tuple(map(os.fspath, fonts))
+        self._fonts = tuple(os.fspath(font) for font in fonts)
         self._renderer: Renderer | None = None
 
     def render(self, record: TrainingRecord) -> Document | Failure:

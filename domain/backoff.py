@@ -24,7 +24,7 @@ def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
     """The wait after `spent` attempts of a budget; `jitter` is uniform in [0, 1). Total for any `spent`."""
     cap = policy.max_delay // 2
     try:
-        base = min(policy.initial_delay * 2 ** min(max(spent - 1, 0), _MOST_DOUBLINGS), cap)
+        base = min(policy.initial_delay * (1 << min(max(spent - 1, 0), _MOST_DOUBLINGS)), cap)
     except OverflowError:
         base = cap
     return base * (1.0 + jitter)

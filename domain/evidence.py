@@ -33,7 +33,9 @@ def _outcome(value: object) -> Outcome:
     try:
         return value if isinstance(value, Outcome) else Outcome(value)
     except ValueError:
-        raise MisuseError(f"outcome must be passed or exhausted, not {value!r}: an abandoned session leaves no evidence") from None
+        raise MisuseError(
+            f"outcome must be passed or exhausted, not {value!r}: an abandoned session leaves no evidence"
+        ) from None
 
 
 def sha256_of(content: bytes) -> str:
@@ -52,7 +54,8 @@ def _check_id(name: str, value: object) -> None:
     _require(bool(value.strip()), f"{name} must not be empty")
     _require(len(value) <= _ID_LENGTH, f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}")
     _require(
-        not _UNPRINTABLE.search(value), f"{name} {value!r} holds a control character, a line break or half a character"
+        not _UNPRINTABLE.search(value),
+        f"{name} {value!r} holds a control character, a line break or half a character",
     )
 
 
@@ -65,7 +68,9 @@ class Document:
     never sent: the name sent is made from the evidence id and the digest. Raises MisuseError for anything else.
     """
 
-    content: bytes | None = field(default=None, repr=lambda content: "None" if content is None else f"<{len(content)} bytes>")
+    content: bytes | None = field(
+        default=None, repr=lambda content: "None" if content is None else f"<{len(content)} bytes>"
+    )
     path: str | None = None
     source: str | None = None
     sha256: str | None = None
@@ -94,7 +99,9 @@ class Document:
                 "a Document with a source needs the sha256 and size of what the source will read",
             )
         elif self.sha256 is not None or self.size is not None:
-            raise MisuseError("sha256 and size are given with a source only; those of content and path are computed")
+            raise MisuseError(
+                "sha256 and size are given with a source only; those of content and path are computed"
+            )
         if self.sha256 is not None:
             _require(
                 _SHA256.fullmatch(self.sha256) is not None, "sha256 must be 64 lower-case hexadecimal digits"

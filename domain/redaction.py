@@ -1,12 +1,14 @@
 """Keeping secrets out of what is recorded, logged and shown, and keeping foreign text tame.
 
-A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks that forge a log line; marks that turn
-the direction of writing. So every text that came from outside passes through a `Redactor` before it is made to last. It makes the
-text one tame line, masks each run of a secret, and cuts the text to a length that a person reads.
+A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks that forge
+a log line; marks that turn the direction of writing. So every text that came from outside passes through a
+`Redactor` before it is made to last. It makes the text one tame line, masks each run of a secret, and cuts
+the text to a length that a person reads.
 
-How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and base64 forms (base64 in all
-three alignments, for it may stand anywhere in what was encoded). A text is looked at as it is, and again with its escapes (``%2F``,
-``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep. Whatever lies in a window is masked; white space and case do not hide it.
+How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and base64
+forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text is looked at
+as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep.
+Whatever lies in a window is masked; white space and case do not hide it.
 """
 
 from __future__ import annotations
@@ -34,14 +36,17 @@ SHORTEST_RUN = 8
 # Cut before it is searched, so that a reply of 1 MiB costs no more than one of this size.
 _SEARCHED = 4 * DETAIL_LIMIT
 _DEPTH = 3
+_REMEMBERED = 32
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
-    r"\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
 )
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _ESCAPE = re.compile(
-    rb"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};", re.DOTALL
+    rb"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|"
+    rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};",
+    re.DOTALL,
 )
 _WHITE_ESCAPES = (b"\\n", b"\\r", b"\\t", b"\\b", b"\\f")
 _FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
@@ -61,15 +66,22 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._folded: _Windows = {}
         self._base64: _Windows = {}
+        # What a provider says is mostly the same few sentences.
+        self._harmless: set[str] = set()
         for secret in secrets:
-            self._learn(secret.reveal().encode("utf-8", "surrogatepass"))
-            self._learn(_bytes(tame(secret.reveal())))
+            value = secret.reveal()
+            for form in {value.encode("utf-8", "surrogatepass"), _bytes(tame(value))}:
+                self._learn(form)
 
     def text(self, text: str, limit: int = DETAIL_LIMIT) -> str:
         """The text as one tame line, without secrets, in at most `limit` characters."""
+        if text in self._harmless and len(text) <= limit:
+            return text
         line = tame(text[:_SEARCHED])
         hits = list(self._find(line))
         masked = _mask(line, hits) if hits else line
+        if masked == text and len(self._harmless) < _REMEMBERED and len(text) <= MESSAGE_LIMIT:
+            self._harmless.add(text)
         return masked if len(masked) <= limit else f"{masked[: limit - 1]}…"
 
     def failure(self, failure: Failure) -> Failure:
@@ -100,7 +112,7 @@ class Redactor:
         _add_windows(self._folded, b"".join(value.lower().split()), run)
         _add_windows(self._folded, value.hex().encode(), 2 * run)
         for before in range(3):
-            # The characters that depend on nothing but the secret. A run of eight bytes decides at least ten of them.
+            # The characters that the secret alone decides; a run of eight bytes decides at least ten of them.
             whole = base64.b64encode(bytes(before) + value)
             decided = whole[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
             # Three characters or fewer, of a secret that short, would be found in any text.

@@ -9,23 +9,28 @@ import re
 from datetime import UTC, datetime
 
 LONGEST = 10 * 366 * 86_400.0
-"""No answer is longer than ten years, in seconds: whatever a server writes stays a number one can calculate with."""
+"""No answer is longer than ten years, in seconds: whatever a server writes stays a number one can calculate
+with."""
 
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _CLOCK = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _DATES = (
     # Sun, 06 Nov 1994 08:49:37 GMT, and the old form Sunday, 06-Nov-94 08:49:37 GMT
     re.compile(
-        rf"[A-Za-z]+, (?P<day>[0-9]{{1,2}})[ -](?P<month>[A-Za-z]{{3}})[ -](?P<year>[0-9]{{4}}|[0-9]{{2}}) {_CLOCK} (?:GMT|UTC)"
+        r"[A-Za-z]+, (?P<day>[0-9]{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>[0-9]{4}|[0-9]{2}) "
+        rf"{_CLOCK} (?:GMT|UTC)"
     ),
     # Sun Nov  6 08:49:37 1994, the form of C's asctime
-    re.compile(rf"[A-Za-z]{{3}} (?P<month>[A-Za-z]{{3}}) +(?P<day>[0-9]{{1,2}}) {_CLOCK} (?P<year>[0-9]{{4}})"),
+    re.compile(
+        rf"[A-Za-z]{{3}} (?P<month>[A-Za-z]{{3}}) +(?P<day>[0-9]{{1,2}}) {_CLOCK} (?P<year>[0-9]{{4}})"
+    ),
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 def retry_after_seconds(value: str | None, received_at: datetime) -> float | None:
-    """How many seconds after `received_at` (aware) a server wants to be asked again; 0.0 for a date that is past.
+    """How many seconds after `received_at` (aware) a server wants to be asked again; 0.0 for a date that is
+    past.
 
     None where there is no header, or where it says neither a number of seconds nor a date.
     """

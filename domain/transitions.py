@@ -87,8 +87,8 @@ _Remaining: TypeAlias = (
 class Rules:
     """What decides between the ways that are open: the tenant's policy and what the provider can do.
 
-    `read_delays`: how long after the one before each look-up is made, at least one. `throttle_floor`: the least wait after a provider
-    asked for patience without saying how long; one period of the pace.
+    `read_delays`: how long after the one before each look-up is made; there is at least one. `throttle_floor`: the least
+    wait after a provider asked for patience without saying how long; one period of the pace.
     """
 
     retry: RetryPolicy = RetryPolicy()
@@ -342,7 +342,7 @@ def _abandoned(upload: Upload, event: Abandoned) -> Upload:
 
 
 def _attested(upload: Upload, event: Attested) -> Upload:
-    receipt = Receipt(reference=None, message=f"attested by {event.who}: {event.why}")
+    receipt = Receipt(message=f"attested by {event.who}: {event.why}")
     return _next(upload, event.at, Succeeded(receipt), evolve(upload.tally, doubt=False))
 
 

@@ -25,7 +25,8 @@ def reply(
 class ScriptedTransport:
     """An `AsyncTransport` whose answers are data, given in the order of the requests.
 
-    `itertools.repeat(answer)` makes a script that never ends; asking for more than a script has is an AssertionError that shows the request.
+    `itertools.repeat(answer)` makes a script that never ends; asking for more than a script has is an
+    AssertionError that shows the request.
     """
 
     def __init__(self, script: Iterable[HttpResponse | TransportFailure]) -> None:

@@ -31,9 +31,6 @@ class Resolved(str):
     def __repr__(self) -> str:
         return f"Resolved({self.reference})"
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str.__str__(self), self.reference
-
 
 class References:
     """Asks `secrets` once for each name, however many tenants refer to it."""
@@ -64,7 +61,7 @@ class References:
             case Exception():
                 report.note(path, f"{reference} could not be looked up for tenant {tenant}: {type(answer).__name__}")
             case str() if _NOT_TEXT.search(answer):
-                report.note(path, f"the value of {reference} holds a line break, a control character or half a character")
+                report.note(path, f"the value of {reference} holds a control character or half a character")
             case str():
                 return Resolved(answer, reference)
         return reference

@@ -1,4 +1,5 @@
-"""Drives a dialogue on an event loop: does what it asks for, tells it what came of it, and hands back its result."""
+"""Drives a dialogue on an event loop: does what it asks for, tells it what came of it, and hands back its
+result."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ CommitBookmark = Callable[[str], Awaitable[None]]
 
 
 async def run(dialogue: Dialogue[T], *, send: Send, bookmark: CommitBookmark, keeper: TokenKeeper) -> T:
-    """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark` raise, passes through."""
+    """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark`
+    raise, passes through."""
 
     async def answer(step: Step) -> HttpResponse | TransportFailure | AccessToken | Failure | None:
         match step:
@@ -49,6 +51,8 @@ async def run(dialogue: Dialogue[T], *, send: Send, bookmark: CommitBookmark, ke
                 return end.value  # type: ignore[no-any-return]
             reply = await answer(step)
     except BaseException:
-        with suppress(Exception):  # a dialogue that misbehaves when it is closed must not hide why it is closed
+        with suppress(
+            Exception
+        ):  # a dialogue that misbehaves when it is closed must not hide why it is closed
             dialogue.close()
         raise

@@ -1,4 +1,5 @@
-"""Keeps the tokens that dialogues ask for: in memory only, one for each key, minted once for all who ask at the same time."""
+"""Keeps the tokens that dialogues ask for: in memory only, one for each key, minted once for all who ask at
+the same time."""
 
 from __future__ import annotations
 
@@ -11,14 +12,16 @@ from ...domain.failure import Failure
 from ...ports.dialogue import Access, AccessToken, MintedToken
 
 MARGIN = 60.0
-"""A token is no longer given out when it has fewer seconds than this to live, or half of its life where that is less."""
+"""A token is no longer given out when it has fewer seconds than this to live, or half of its life where
+that is less."""
 
 Mint = Callable[[], Awaitable[MintedToken | Failure]]
 
 
 @define
 class _Drawer:
-    """What is kept under one key. `minted` counts the mints that have ended; `outcome` is what the last one came to."""
+    """What is kept under one key. `minted` counts the mints that have ended; `outcome` is what the last one
+    came to."""
 
     lock: asyncio.Lock = field(factory=asyncio.Lock)
     minted: int = 0
@@ -36,8 +39,9 @@ class TokenKeeper:
     async def token(self, wish: Access, mint: Mint) -> AccessToken | Failure:
         """The token under the wish's key, or the failure that minting it came to.
 
-        Whoever waits while another mints gets what that mint came to, a failure included. A token that the wish names as
-        refused is thrown away, unless another has taken its place meanwhile. A dialogue that mints must not ask for its own key.
+        Whoever waits while another mints gets what that mint came to, a failure included. A token that the
+        wish names as refused is thrown away, unless another has taken its place meanwhile. A dialogue that
+        mints must not ask for its own key.
         """
         drawer = self._drawers.setdefault(wish.key, _Drawer())
         minted = drawer.minted

@@ -17,7 +17,17 @@ from attrs import frozen
 
 from ...domain.attempt import Attempt, attempt_of, event_of
 from ...domain.errors import CourierError, MisuseError, StoreError
-from ...domain.events import Blocked, Event, FoundUnfit, Progressed, ReadAbsent, ReadFailed, ReadFound, ReadPartly, Started
+from ...domain.events import (
+    Blocked,
+    Event,
+    FoundUnfit,
+    Progressed,
+    ReadAbsent,
+    ReadFailed,
+    ReadFound,
+    ReadPartly,
+    Started,
+)
 from ...domain.failure import Failure, FailureKind
 from ...domain.schedule import Schedule
 from ...domain.status import status_of_upload
@@ -285,7 +295,11 @@ class AsyncEngine:
         self._wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "evidence-courier: a task failed, which is a bug", "exception": error, "task": task}
+                {
+                    "message": "evidence-courier: a task failed, which is a bug",
+                    "exception": error,
+                    "task": task,
+                }
             )
 
     async def _sweep(self, now: datetime) -> None:
@@ -379,7 +393,11 @@ class AsyncEngine:
         rules = live.destination.rules
         self._log(AttemptStarted(key, number, rules.retry.max_attempts))
         verdict, request_id = await self._attempter.upload(
-            started, live.dossier, live.destination, answer.content, lambda progress: self._bookmark(live, progress)
+            started,
+            live.dossier,
+            live.destination,
+            answer.content,
+            lambda progress: self._bookmark(live, progress),
         )
         event = event_of(verdict, number, self._clock.now(), self._jitter())
         attempt = attempt_of(sending.started_at, event, rules.retry, request_id)

@@ -111,7 +111,9 @@ class Attempter:
             return content
         key = dossier.document.source
         if key is None:
-            return _gone(f"the document of {upload.key} was not kept: submit it again under a new evidence id")
+            return _gone(
+                f"the document of {upload.key} was not kept: submit it again under a new evidence id"
+            )
         if self.source is None:
             return _unavailable(
                 f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"

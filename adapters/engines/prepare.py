@@ -99,7 +99,9 @@ def prepare(evidence: Evidence, destination: Destination, renderer: Renderer, no
     return _entry(evidence, destination, stored, submitted, content, failure, now)
 
 
-def _read(evidence: Evidence, document: Document, destination: Destination) -> tuple[StoredDocument, bytes | None]:
+def _read(
+    evidence: Evidence, document: Document, destination: Destination
+) -> tuple[StoredDocument, bytes | None]:
     if document.source is not None:
         assert document.sha256 is not None and document.size is not None
         return _stored(document, document.sha256, document.size), None

@@ -42,7 +42,13 @@ class Recorder:
     """Owns everything between `submit` and the first commit. Lives on the engine's loop."""
 
     def __init__(
-        self, writer: Writer, renderer: Renderer, clock: Clock, threads: Executor, told: Recorded, woken: Callable[[], None]
+        self,
+        writer: Writer,
+        renderer: Renderer,
+        clock: Clock,
+        threads: Executor,
+        told: Recorded,
+        woken: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._renderer = renderer

@@ -51,7 +51,9 @@ def _say(event: LogEvent) -> tuple[int, str]:
                 f"without: {without}",
             )
         case ConfigurationRefused(problems=problems):
-            return logging.ERROR, "configuration not taken, the old one stays in force: " + "; ".join(problems)
+            return logging.ERROR, "configuration not taken, the old one stays in force: " + "; ".join(
+                problems
+            )
         case UploadRecorded(key=key):
             return logging.INFO, f"{_of(key)}: recorded"
         case RecordingFailed(key=key, reason=reason):
@@ -74,7 +76,10 @@ def _say(event: LogEvent) -> tuple[int, str]:
             why = f"{error.kind}: {error.message}" if error else "no reason recorded"
             return logging.ERROR, f"{_of(key)}: {status.status} after {_attempts(status.attempts)}: {why}"
         case WriteDelayed(key=key, reason=reason):
-            return logging.WARNING, f"{_of(key)}: the record could not be written and is tried again: {reason}"
+            return (
+                logging.WARNING,
+                f"{_of(key)}: the record could not be written and is tried again: {reason}",
+            )
         case HookFailed(key=key):
             return logging.ERROR, f"{_of(key)}: the host's {event.hook} raised {event.reason}"
 

@@ -14,21 +14,24 @@ _WORDS: Final = 200
 
 @frozen
 class GraphQLError:
-    """One entry of ``errors``: what it says, and the code under ``extensions``; both None in an entry of another shape."""
+    """One entry of ``errors``: what it says, and the code under ``extensions``; both None in an entry of
+    another shape."""
 
     message: str | None
     code: str | None
 
     @property
     def words(self) -> str:
-        """Message and code as one text to search: without case, runs of white space and underscores being one space."""
+        """Message and code as one text to search: without case, runs of white space and underscores being
+        one space."""
         said = f"{self.message or ''} {(self.code or '').replace('_', ' ').replace('-', ' ')}"
         return " ".join(said.casefold().split())
 
 
 @frozen
 class GraphQLReply:
-    """A GraphQL reply. `data` is None where there is none; `malformed` where ``errors`` is there and is no list."""
+    """A GraphQL reply. `data` is None where there is none; `malformed` where ``errors`` is there and is no
+    list."""
 
     data: object = field(repr=False)
     errors: tuple[GraphQLError, ...]
@@ -37,7 +40,10 @@ class GraphQLReply:
     @property
     def said(self) -> str:
         """What the errors say, for a person; the first few of them."""
-        said = [(error.message or error.code or "an error without words")[:_WORDS] for error in self.errors[:_LISTED]]
+        said = [
+            (error.message or error.code or "an error without words")[:_WORDS]
+            for error in self.errors[:_LISTED]
+        ]
         more = len(self.errors) - len(said)
         return "; ".join(said + ([f"and {more} more"] if more else []))
 

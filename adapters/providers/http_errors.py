@@ -1,22 +1,22 @@
 """What an HTTP reply, or the lack of one, comes to: one table for all providers.
 
-==============================================================  =====================================================================
-what happened                                                   verdict
-==============================================================  =====================================================================
-not resolved, not connected, TLS not finished, not sent whole   Deferred: it was surely not taken
-timeout or reset after the request was sent                     Unclear
-2xx, whole                                                      none here: the provider says what it recognises
-2xx, cut short or longer than is read                           Unclear
-3xx                                                             Rejected: never followed, the credentials stay here
-401                                                             Rejected, and speaks of the whole integration
-408, 425                                                        Deferred
-429                                                             Deferred
-every other 4xx                                                 Rejected, with words on who must do what
-5xx, and what is no status at all                               Unclear: a gateway may answer 502 for an upload that arrived
-==============================================================  =====================================================================
+=====================================  ==============================================================
+what happened                          verdict
+=====================================  ==============================================================
+not resolved, connected or sent whole  Deferred: it was surely not taken
+timeout or reset after it was sent     Unclear
+2xx, whole                             none here: the provider says what it recognises
+2xx, cut short or longer than is read  Unclear
+3xx                                    Rejected: never followed, the credentials stay here
+401                                    Rejected, and speaks of the whole integration
+408, 425, 429                          Deferred
+every other 4xx                        Rejected, with words on who must do what
+5xx, and what is no status at all      Unclear: a gateway may answer 502 for an upload that arrived
+=====================================  ==============================================================
 
-Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a GraphQL error, a code in the body) is the
-provider's own business; it judges a 4xx itself first if its words say more than the status, and comes here for the rest.
+Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a GraphQL
+error, a code in the body) is the provider's own business; it judges a 4xx itself first if its words say
+more than the status, and comes here for the rest.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from ...ports.dialogue import Ending, HttpResponse, TransportFailure
 PIECE: Final = 4_000
 """So many bytes of a reply go into a failure's detail, before redaction cuts it further."""
 
-_SURELY_NOT_TAKEN = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
+_NOT_KNOWN: Final = "; whether it took the upload is not known"
+_SURELY_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 
 
 @frozen(kw_only=True)
 class Advice:
-    """What the table cannot know: the provider's name, and who must do what when it refuses. Whole clauses, without a full stop."""
+    """What the table cannot know: the provider's name, and who must do what when it refuses. Whole clauses,
+    without a full stop."""
 
     provider: str
     unauthorized: str
@@ -49,31 +51,41 @@ class Advice:
     unsupported_type: str
 
 
-def classify(reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None) -> Verdict | None:
-    """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself must judge.
+def classify(
+    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
+) -> Verdict | None:
+    """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself must
+    judge.
 
-    `said` is what the API said in words about a refusal, where it could be read; it is put into the message.
+    `said` is what the API said in words about a refusal, where it could be read; it is put into the
+    message.
     """
     if isinstance(reply, TransportFailure):
         failure = Failure(reply.kind, f"{advice.provider}: {reply.message}")
         return Deferred(failure) if reply.kind in _SURELY_NOT_TAKEN else Unclear(failure)
     match reply.status // 100:
         case 2:
-            return None if reply.ending is Ending.COMPLETE else broken_reply(reply, advice, f"is {reply.ending.value}")
+            return (
+                None
+                if reply.ending is Ending.COMPLETE
+                else broken_reply(reply, advice, f"is {reply.ending.value}")
+            )
         case 3:
             return _redirected(reply, advice)
         case 4:
             return _refused(reply, advice, said)
         case 5:
-            message = f"{advice.provider} had an error of its own (HTTP {reply.status}); whether it took the upload is not known"
+            message = f"{advice.provider} had an error of its own (HTTP {reply.status}){_NOT_KNOWN}"
             return Unclear(_failure(reply, FailureKind.SERVER_ERROR, message))
         case _:
-            return broken_reply(reply, advice, f"has the status {reply.status}, which is none of HTTP's final ones")
+            return broken_reply(
+                reply, advice, f"has the status {reply.status}, which is none of HTTP's final ones"
+            )
 
 
 def broken_reply(reply: HttpResponse, advice: Advice, what: str) -> Unclear:
     """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply ..."."""
-    message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}; whether it took the upload is not known"
+    message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}{_NOT_KNOWN}"
     return Unclear(_failure(reply, FailureKind.BROKEN_REPLY, message))
 
 
@@ -107,7 +119,9 @@ def _refused(reply: HttpResponse, advice: Advice, said: str | None) -> Verdict:
             message = f"{provider} finds the document too large (HTTP 413){words}: {advice.too_large}"
             return refusal(reply, FailureKind.TOO_LARGE, message)
         case 415:
-            message = f"{provider} does not take this type of document (HTTP 415){words}: {advice.unsupported_type}"
+            message = (
+                f"{provider} does not take this type of document (HTTP 415){words}: {advice.unsupported_type}"
+            )
             return refusal(reply, FailureKind.UNSUPPORTED_TYPE, message)
         case 429:
             return throttled(reply, advice, said)
@@ -115,14 +129,15 @@ def _refused(reply: HttpResponse, advice: Advice, said: str | None) -> Verdict:
             kind = FailureKind.BAD_REQUEST
         case _:
             kind = FailureKind.REFUSED
-    message = f"{provider} refused the upload (HTTP {status}){words}: see the detail of this attempt for its reply, mend what it names, then retry"
-    return refusal(reply, kind, message)
+    do = "see the detail of this attempt for its reply, mend what it names, then retry this upload"
+    return refusal(reply, kind, f"{provider} refused the upload (HTTP {status}){words}: {do}")
 
 
 def _redirected(reply: HttpResponse, advice: Advice) -> Rejected:
     message = (
-        f"{advice.provider} answered with a redirect to {_host(reply.header('location'))} (HTTP {reply.status}), which is never followed: "
-        "the credentials and the document stay here; correct the region or the endpoint in the tenant file"
+        f"{advice.provider} answered with a redirect to {_host(reply.header('location'))} "
+        f"(HTTP {reply.status}), which is never followed: the credentials and the document stay here; "
+        "correct the region or the endpoint in the tenant file"
     )
     return refusal(reply, FailureKind.REDIRECTED, message)
 
@@ -145,6 +160,8 @@ def _failure(reply: HttpResponse, kind: FailureKind, message: str) -> Failure:
         kind,
         message,
         http_status=reply.status,
-        retry_after=retry_after_seconds(reply.header("retry-after"), reply.received_at) if kind.retryable else None,
+        retry_after=retry_after_seconds(reply.header("retry-after"), reply.received_at)
+        if kind.retryable
+        else None,
         detail=reply.body[:PIECE].decode("utf-8", "replace") or None,
     )

@@ -1,14 +1,14 @@
 """Writing a ``multipart/form-data`` body (RFC 7578) from bytes that are ready, without copying them.
 
-The body is a tuple of parts, and a file's own bytes are one of them. The boundary is derived from a seed, so the same upload gives the same
-body at every attempt; it is checked against everything that it separates.
+The body is a tuple of parts, and a file's own bytes are one of them. The boundary is derived from a seed,
+so the same upload gives the same body at every attempt; it is checked against everything that it separates.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import count
 
 from attrs import field, frozen
@@ -34,36 +34,45 @@ class FormFile:
     content: bytes = field(repr=lambda content: f"<{len(content)} bytes>")
 
 
-def form_data(parts: Iterable[FormField | FormFile], seed: str) -> tuple[str, tuple[bytes, ...]]:
+def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tuple[bytes, ...]]:
     """The Content-Type and the body of a form with these parts, in this order.
 
     Raises ValueError for a media type that holds control characters: it would break out of its line.
     """
-    pieces = [(_head(part), part.content if isinstance(part, FormFile) else part.value.encode()) for part in parts]
-    boundary = boundary_for(seed, [piece for pair in pieces for piece in pair])
+    boundary = boundary_for(seed, [_content(part) for part in parts])
     body: list[bytes] = []
-    lead = b"--" + boundary + b"\r\n"
-    for head, content in pieces:
-        body += [lead + head, content]
-        lead = b"\r\n--" + boundary + b"\r\n"
-    body.append(b"\r\n--" + boundary + b"--\r\n")
-    return f"multipart/form-data; boundary={boundary.decode()}", tuple(body)
+    text = ""  # what stands between two files; a line break goes before every delimiter but the first
+    for part in parts:
+        text += f"--{boundary}\r\n{_head(part)}\r\n\r\n"
+        if isinstance(part, FormFile):
+            body += [text.encode(), part.content]
+            text = "\r\n"
+        else:
+            text += f"{part.value}\r\n"
+    body.append(f"{text}--{boundary}--\r\n".encode())
+    return f"multipart/form-data; boundary={boundary}", tuple(body)
 
 
-def boundary_for(seed: str, pieces: Iterable[bytes]) -> bytes:
-    """The first boundary derived from `seed` that stands in none of the pieces."""
-    pieces = tuple(pieces)
-    candidates = (hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:32].encode() for number in count())
-    return next(boundary for boundary in candidates if not any(boundary in piece for piece in pieces))
+def boundary_for(seed: str, contents: Sequence[bytes]) -> str:
+    """The first boundary derived from `seed` that stands in none of the contents."""
+    for number in count():
+        boundary = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:32]
+        if not any(boundary.encode() in content for content in contents):
+            return boundary
+    raise AssertionError("there is always another number")
 
 
-def _head(part: FormField | FormFile) -> bytes:
-    lines = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
-    if isinstance(part, FormFile):
-        if _CONTROL.search(part.media_type):
-            raise ValueError("a media type must not hold control characters")
-        lines += f'; filename="{_quoted(part.file_name)}"\r\nContent-Type: {part.media_type}'
-    return f"{lines}\r\n\r\n".encode()
+def _content(part: FormField | FormFile) -> bytes:
+    return part.content if isinstance(part, FormFile) else part.value.encode()
+
+
+def _head(part: FormField | FormFile) -> str:
+    disposition = f'Content-Disposition: form-data; name="{_quoted(part.name)}"'
+    if isinstance(part, FormField):
+        return disposition
+    if _CONTROL.search(part.media_type):
+        raise ValueError("a media type must not hold control characters")
+    return f'{disposition}; filename="{_quoted(part.file_name)}"\r\nContent-Type: {part.media_type}'
 
 
 def _quoted(name: str) -> str:

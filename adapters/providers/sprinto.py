@@ -1,9 +1,10 @@
 """Sprinto, over its GraphQL API: evidence goes to one workflow check of the tenant's.
 
-What is known of the API, and from where: the mutation's arguments, the pace, `api-key` made by an admin under Settings > Developer API are
-documented by Sprinto (developer.sprinto.com, docs.sprinto.com; the API is in beta). The endpoints, the header's name, the selection and the words of success
-and errors are third-party claims. That 25 MB, the limit of its web pages, holds here too is inferred. Sprinto gives no id for an upload, and no
-way is known to look whether one is there; so what may have arrived stays unclear.
+What is known of the API, and from where: the mutation's arguments, the pace, `api-key` made by an admin
+under Settings > Developer API are documented by Sprinto (developer.sprinto.com, docs.sprinto.com; the API
+is in beta). The endpoints, the header's name, the selection and the words of success and errors are
+third-party claims. That 25 MB, the limit of its web pages, holds here too is inferred. Sprinto gives no id
+for an upload, and no way is known to look whether one is there; so what may have arrived stays unclear.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 
 class Region(Enum):
-    """Where a Sprinto account lives. The addresses are third-party claims: us from several clients, eu and india from one."""
+    """Where a Sprinto account lives. The addresses are third-party claims: us from several clients, eu and
+    india from one."""
 
     US = "us"
     EU = "eu"
@@ -48,7 +50,7 @@ class Region(Enum):
     @property
     def endpoint(self) -> str:
         """The address of the GraphQL API in this region."""
-        host = {Region.US: "app", Region.EU: "eu", Region.INDIA: "in"}[self]
+        host = {"us": "app", "eu": "eu", "india": "in"}[self.value]
         return f"https://{host}.sprinto.com/dev-api/graphql"
 
 
@@ -64,7 +66,8 @@ def _built(settings: SprintoSettings, attribute: Attribute[str], value: str) -> 
 
 @frozen(kw_only=True)
 class SprintoSettings:
-    """A tenant's settings for Sprinto. `workflow_check` is the check's pk; `endpoint` overrides the region's address.
+    """A tenant's settings for Sprinto. `workflow_check` is the check's pk; `endpoint` overrides the
+    region's address.
 
     `success_statuses` are the words of `evidenceStatus` that mean: it is there. Sprinto does not list them.
     """
@@ -132,8 +135,8 @@ class SprintoProvider:
         if _UUID.fullmatch(settings.workflow_check):
             return ()
         return (
-            f"workflow_check {settings.workflow_check!r} is not shaped like a UUID, as the pk of a check should be: "
-            "make sure that it is the pk and not the title or another number",
+            f"workflow_check {settings.workflow_check!r} is not shaped like a UUID, as the pk of a check "
+            "should be: make sure that it is the pk and not the title or another number",
         )
 
 

@@ -1,14 +1,17 @@
 """What a reply of Sprinto's GraphQL API comes to: success is recognised, never assumed.
 
-Delivered is a whole, parsed 2xx reply without errors whose `evidenceStatus` is one of the words that mean success. What HTTP says is judged by
-the shared table. GraphQL errors come with HTTP 200 or with a 4xx; all of them are looked at, message and code. Where there are several, the gravest decides:
+Delivered is a whole, parsed 2xx reply without errors whose `evidenceStatus` is one of the words that mean
+success. What HTTP says is judged by the shared table. GraphQL errors come with HTTP 200 or with a 4xx; all
+of them are looked at, message and code. Where there are several, the gravest decides:
 
 1. the key is refused, or the check is not known: nothing else that this integration sends can succeed
 2. a reason that is known and final: the check is in review, the type of the file is not taken
 3. anything unknown: final too, for a resend is not known to help and may make a copy
-4. throttling, only where every error speaks of it and no result stands beside it: then the upload was surely not taken
+4. throttling, only where every error speaks of it and no result stands beside it: then it was surely not
+   taken
 
-An error beside a result that says success is not success. The words are second-hand, so they are looked for anywhere, in any case.
+An error beside a result that says success is not success. The words are second-hand, so they are looked for
+anywhere, in any case.
 """
 
 from __future__ import annotations
@@ -25,8 +28,10 @@ from .http_errors import Advice, broken_reply, classify, refusal, throttled
 from .json_reply import NotJson, mapping, text
 
 _NEW_KEY: Final = (
-    "ask the Sprinto admin for a new key under Settings > Developer API and put it where api_key in the tenant file points"
+    "ask the Sprinto admin for a new key under Settings > Developer API "
+    "and put it where api_key in the tenant file points"
 )
+_LOOK: Final = "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
 _TAKEN_TYPES: Final = "send a PDF"
 
 ADVICE: Final = Advice(
@@ -93,8 +98,8 @@ def _by_result(reply: HttpResponse, graphql: GraphQLReply, success_statuses: Seq
     return refusal(
         reply,
         FailureKind.UNRECOGNISED_REPLY,
-        f"Sprinto answered, but not with what is known as success: {seen}; look at the check in Sprinto, then attest that the evidence "
-        "is there or retry this upload (if this status does mean success, add it to success_statuses)",
+        f"Sprinto answered, but not with what is known as success: {seen}; {_LOOK} "
+        "(if this status does mean success, add it to success_statuses)",
     )
 
 
@@ -105,16 +110,16 @@ def _by_errors(reply: HttpResponse, graphql: GraphQLReply, workflow_check: str) 
             return throttled(reply, ADVICE, said)
         case FailureKind.RATE_LIMITED:
             kind = FailureKind.UNRECOGNISED_REPLY
-            do = "a result stands beside this error; look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+            do = f"yet a result stands beside it; {_LOOK}"
         case FailureKind.UNAUTHORIZED as kind:
             do = _NEW_KEY
         case FailureKind.TARGET_NOT_FOUND as kind:
             do = (
-                f"correct workflow_check {workflow_check} in the tenant file, or ask the Sprinto admin to activate that check; "
-                "an account of another region does not know it either"
+                f"correct workflow_check {workflow_check} or the region in the tenant file, "
+                "or ask the Sprinto admin to activate that check"
             )
         case FailureKind.CHECK_IN_REVIEW as kind:
-            do = "wait until its review is done, or ask the Sprinto admin to reopen the check, then retry this upload"
+            do = "wait until its review is done or ask the Sprinto admin to end it, then retry this upload"
         case FailureKind.UNSUPPORTED_TYPE as kind:
             do = _TAKEN_TYPES
         case _:

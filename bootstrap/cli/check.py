@@ -16,7 +16,12 @@ from .output import a_person_looks, say_json, say_table
 
 @app.command("check")
 @click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--block", default="integrations.compliance", show_default=True, help="Where the block stands in a tenant file.")
+@click.option(
+    "--block",
+    default="integrations.compliance",
+    show_default=True,
+    help="Where the block stands in a tenant file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command
 def check(folder: str, block: str, as_json: bool) -> None:

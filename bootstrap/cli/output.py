@@ -67,7 +67,11 @@ def a_person_looks() -> bool:
 
 
 def say_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, last_wraps: bool = False, title: str | None = None
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    last_wraps: bool = False,
+    title: str | None = None,
 ) -> None:
     """A table for a person; in a pipe the same columns, separated by tabs, with their names first."""
     if not a_person_looks():
@@ -75,10 +79,14 @@ def say_table(
         for row in rows:
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for number, name in enumerate(columns):
         wraps = last_wraps and number == len(columns) - 1
-        table.add_column(name, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis", ratio=1 if wraps else None)
+        table.add_column(
+            name, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis", ratio=1 if wraps else None
+        )
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console().print(table)
@@ -86,7 +94,16 @@ def say_table(
 
 def say_statuses(statuses: Sequence[UploadStatus]) -> None:
     """The list of uploads."""
-    columns = ("tenant", "evidence", "provider", "status", "attempts", "last attempt", "next attempt", "what happened")
+    columns = (
+        "tenant",
+        "evidence",
+        "provider",
+        "status",
+        "attempts",
+        "last attempt",
+        "next attempt",
+        "what happened",
+    )
     rows = [
         (
             status.tenant_id,

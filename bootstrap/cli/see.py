@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 import click
+from attrs import evolve
 
 from ...adapters.stores.sqlite import open_for_reading
 from ...domain.errors import MisuseError
@@ -27,14 +28,18 @@ database_option = click.option(
 @click.option("--limit", default=100, show_default=True, help="At most so many, newest first; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @command
-def status(database: str, tenant: str | None, word: str | None, since: str | None, limit: int, as_json: bool) -> None:
+def status(
+    database: str, tenant: str | None, word: str | None, since: str | None, limit: int, as_json: bool
+) -> None:
     """List uploads, newest first."""
-    find = Find(tenant_id=tenant, status=status_word(word), since=_moment(since), limit=min(limit or 1000, 1000))
+    find = Find(
+        tenant_id=tenant, status=status_word(word), since=_moment(since), limit=min(limit or 1000, 1000)
+    )
     with open_for_reading(database) as store:
         page = store.find(find)
         found = list(page.uploads)
         while page.next_page is not None and (limit == 0 or len(found) < limit):
-            page = store.find(Find(find.tenant_id, find.status, find.since, page.next_page, find.limit))
+            page = store.find(evolve(find, after=page.next_page))
             found += page.uploads
     found = found[:limit] if limit else found
     if as_json:

@@ -1,0 +1,56 @@
+"""Which characters can stand on a page, before any font is asked.
+
+A control character has no shape, and a character for private use has no meaning that a reader could look up. An override of the
+direction makes a text read differently from what is recorded. Where one of these stands in a record, no font
+mends it, so the record is refused with the place named. White space is what it is; marks that only join or separate their
+neighbours may stay.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from ...domain.training_rules import path_to
+
+_UNSHOWABLE = re.compile(
+    "["
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # controls, but those that are white space
+    "\u202d\u202e"  # overrides of the direction
+    "\u2061-\u2064\u206a-\u206f\ufff9-\ufffb"  # invisible operators, deprecated and interlinear controls
+    "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use, and the last non-characters
+    "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e00ff"  # non-characters; tags, which hide text
+    "\ud800-\udfff"  # half a character
+    "]"
+)
+
+
+def is_showable(letter: str) -> bool:
+    """Whether a font may be asked for this character."""
+    return not _UNSHOWABLE.match(letter)
+
+
+def unshowable(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each character in the texts of a JSON tree that cannot be shown, with the path of its text."""
+    for place, words in texts_of(tree, path):
+        for letter in dict.fromkeys(_UNSHOWABLE.findall(words)):
+            yield letter, place
+
+
+def texts_of(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a JSON tree, with its path, in the order of the tree."""
+    if isinstance(tree, str):
+        yield path, tree
+    elif isinstance(tree, dict):
+        for key, member in tree.items():
+            yield from texts_of(member, path_to(path, key))
+    elif isinstance(tree, list):
+        for index, member in enumerate(tree):
+            yield from texts_of(member, f"{path}[{index}]")
+
+
+def named(letters: str) -> str:
+    """Characters so that a person can find them: shown if they have a shape, with code point and name."""
+    codes = " ".join(f"U+{ord(letter):04X} {unicodedata.name(letter, '(no name)')}" for letter in letters)
+    return codes if any(not is_showable(letter) or not letter.isprintable() for letter in letters) else f"“{letters}” ({codes})"

@@ -1,0 +1,324 @@
+"""The way from an event loop to a store: commits are shared, and nobody waits on the loop for a disk.
+
+A commit costs a few milliseconds of the disk's time, whether it holds one change or five hundred. So `WriterThread` writes whatever has
+gathered since its last commit with one transaction, while the loop goes on. `InlineWriter` has the same verbs without a thread, for
+tests and simulations that must run the same way every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from enum import Enum
+from itertools import chain, groupby
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from attrs import define, frozen
+
+from ...domain.errors import CourierError, StoreError
+from ...ports.store import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, UploadStore
+
+T = TypeVar("T")
+
+# A commit takes no more once it holds as many changes, or as many bytes of documents.
+MAX_CHANGES = 512
+MAX_BYTES = 8 * 2**20
+# How many answers one turn of the loop is woken for.
+_ANSWERS_AT_ONCE = 64
+# How often an idle thread looks whether the program has ended without closing it, in seconds.
+_IDLE = 1.0
+
+
+class Writer(Protocol):
+    """The writing verbs of a store, one change at a time, for a coroutine. Each raises StoreError where it was not written.
+
+    Who stops waiting for an answer does not undo what was asked for.
+    """
+
+    def add(self, entry: Entry) -> Awaitable[AddAnswer]:
+        """See `UploadStore.add`."""
+        ...
+
+    def begin(self, change: Change) -> Awaitable[BeginAnswer]:
+        """See `UploadStore.begin`."""
+        ...
+
+    def save(self, change: Change) -> Awaitable[SaveAnswer]:
+        """See `UploadStore.save`."""
+        ...
+
+    def run(self, verb: Callable[[], T]) -> Awaitable[T]:
+        """Call something else that writes to the store, in its turn."""
+        ...
+
+    def close(self) -> None:
+        """Write what was asked for, then stop. Blocks until then; safe to call twice. The store stays open."""
+        ...
+
+
+@runtime_checkable
+class Transactional(Protocol):
+    """A store that can make one transaction of several verbs."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written inside is written, or none of it."""
+        ...
+
+
+class InlineWriter:
+    """A `Writer` that calls the store at once, where it stands."""
+
+    def __init__(self, store: UploadStore) -> None:
+        self._store = store
+        self._closed = False
+
+    async def add(self, entry: Entry) -> AddAnswer:
+        """See `Writer`."""
+        return await self.run(lambda: self._store.add([entry])[0])
+
+    async def begin(self, change: Change) -> BeginAnswer:
+        """See `Writer`."""
+        return await self.run(lambda: self._store.begin([change])[0])
+
+    async def save(self, change: Change) -> SaveAnswer:
+        """See `Writer`."""
+        return await self.run(lambda: self._store.save([change])[0])
+
+    async def run(self, verb: Callable[[], T]) -> T:
+        """See `Writer`."""
+        if self._closed:
+            raise _closed()
+        try:
+            return verb()
+        except CourierError:
+            raise
+        except Exception as error:
+            raise _unexpected(error) from error
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._closed = True
+
+
+class _Verb(Enum):
+    BEGIN = "begin"
+    SAVE = "save"
+    ADD = "add"
+    RUN = "run"
+
+
+@define
+class _Wish:
+    """What somebody wants written, how many bytes of documents that is, and the future that waits for the answer."""
+
+    verb: _Verb
+    what: Any
+    size: int
+    answer: asyncio.Future[Any]
+
+
+@frozen
+class _Refused:
+    error: BaseException
+
+
+class WriterThread:
+    """A `Writer` with a thread of its own; its verbs may be called on any running event loop.
+
+    One commit takes all that has gathered since the last, within bounds. What fails in company is rolled back and written again in
+    halves, down to the one that cannot be written, which alone is refused.
+    """
+
+    def __init__(self, store: UploadStore) -> None:
+        self._verbs: dict[_Verb, Callable[[Sequence[Any]], Sequence[Any]]] = {
+            _Verb.BEGIN: store.begin,
+            _Verb.SAVE: store.save,
+            _Verb.ADD: store.add,
+        }
+        self._transaction = store.transaction if isinstance(store, Transactional) else None
+        self._inbox: SimpleQueue[_Wish | None] = SimpleQueue()
+        self._waiting: dict[_Verb, deque[_Wish]] = {verb: deque() for verb in _Verb}
+        self._gate = threading.Lock()
+        self._closed = False
+        self._stopping = False
+        # Not a daemon: the program must not end in the middle of a write.
+        self._thread = threading.Thread(target=self._work, name="evidence-courier-writer", daemon=False)
+        self._thread.start()
+
+    # --- on the loop ---------------------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
+        """See `Writer`."""
+        return self._ask(_Verb.ADD, entry, len(entry.content or b""))
+
+    def begin(self, change: Change) -> asyncio.Future[BeginAnswer]:
+        """See `Writer`."""
+        return self._ask(_Verb.BEGIN, change)
+
+    def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
+        """See `Writer`."""
+        return self._ask(_Verb.SAVE, change)
+
+    def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
+        """See `Writer`."""
+        return self._ask(_Verb.RUN, verb)
+
+    def close(self) -> None:
+        """See `Writer`. Not to be called on the loop: it waits for the disk."""
+        self._close_inbox()
+        self._thread.join()
+
+    def _ask(self, verb: _Verb, what: object, size: int = 0) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        with self._gate:
+            if self._closed:
+                answer.set_exception(_closed())
+            else:
+                self._inbox.put(_Wish(verb, what, size, answer))
+        return answer
+
+    def _close_inbox(self) -> None:
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._inbox.put(None)
+
+    # --- in the thread -------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._gather():
+            self._write(self._take())
+            self._run_others()
+
+    def _gather(self) -> bool:
+        """Sort what has arrived, waiting for it if there is nothing to do; False when there will be nothing more."""
+        while not any(self._waiting.values()):
+            if self._stopping:
+                return False
+            try:
+                self._sort(self._inbox.get(timeout=_IDLE))
+            except Empty:
+                # A host that forgot to close its courier still wants its program to end.
+                if not threading.main_thread().is_alive():
+                    self._close_inbox()
+        with suppress(Empty):
+            while True:
+                self._sort(self._inbox.get_nowait())
+        return True
+
+    def _sort(self, wish: _Wish | None) -> None:
+        if wish is None:
+            self._stopping = True
+        else:
+            self._waiting[wish.verb].append(wish)
+
+    def _take(self) -> list[_Wish]:
+        """The next commit. Attempts and their outcomes go first: however many new uploads arrive, they wait for one commit."""
+        taken: list[_Wish] = []
+        size = 0
+        for verb in (_Verb.BEGIN, _Verb.SAVE, _Verb.ADD):
+            waiting = self._waiting[verb]
+            while waiting and len(taken) < MAX_CHANGES and size < MAX_BYTES:
+                wish = waiting.popleft()
+                size += wish.size
+                taken.append(wish)
+        return taken
+
+    def _write(self, wishes: list[_Wish]) -> None:
+        if self._transaction is not None:
+            self._write_pieces([wishes] if wishes else [], self._transaction)
+        else:
+            for _, group in _by_verb(wishes):
+                self._write_pieces([group], nullcontext)
+
+    def _write_pieces(
+        self, pieces: list[list[_Wish]], transaction: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        while pieces:
+            piece = pieces.pop()
+            begun = False
+            try:
+                with transaction():
+                    begun = True
+                    answers = self._call(piece)
+            except BaseException as error:  # whatever a store raises, somebody waits for an answer
+                if not begun:
+                    # The database cannot be had at all just now: no use asking again for each.
+                    _refuse(chain(piece, *pieces), error)
+                    return
+                if len(piece) == 1:
+                    _refuse(piece, error)
+                else:
+                    middle = len(piece) // 2
+                    pieces += [piece[middle:], piece[:middle]]
+            else:
+                _tell(answers)
+
+    def _call(self, wishes: list[_Wish]) -> list[tuple[_Wish, object]]:
+        answers: list[tuple[_Wish, object]] = []
+        for verb, group in _by_verb(wishes):
+            given = self._verbs[verb]([wish.what for wish in group])
+            answers += zip(group, given, strict=True)
+        return answers
+
+    def _run_others(self) -> None:
+        others = self._waiting[_Verb.RUN]
+        while others:
+            wish = others.popleft()
+            try:
+                answer = wish.what()
+            except BaseException as error:  # as above
+                _refuse([wish], error)
+            else:
+                _tell([(wish, answer)])
+
+
+def _by_verb(wishes: list[_Wish]) -> Iterable[tuple[_Verb, list[_Wish]]]:
+    return [(verb, list(group)) for verb, group in groupby(wishes, key=lambda wish: wish.verb)]
+
+
+def _refuse(wishes: Iterable[_Wish], error: BaseException) -> None:
+    _tell([(wish, _Refused(_refusal(error))) for wish in wishes])
+
+
+def _refusal(error: BaseException) -> CourierError:
+    # One for each who waits: an exception that is raised in several places gathers all their tracebacks.
+    if isinstance(error, StoreError):
+        refusal: CourierError = StoreError(*error.args)
+        refusal.__cause__ = error
+        return refusal
+    return error if isinstance(error, CourierError) else _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> StoreError:
+    unexpected = StoreError(f"not written: the store failed in an unexpected way: {type(error).__name__}: {error}")
+    unexpected.__cause__ = error
+    return unexpected
+
+
+def _closed() -> StoreError:
+    return StoreError("not written: the courier is closed; what it had recorded is gone on with by the next one")
+
+
+def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:
+    for start in range(0, len(answers), _ANSWERS_AT_ONCE):
+        some = answers[start : start + _ANSWERS_AT_ONCE]
+        for loop, group in groupby(some, key=lambda told: told[0].answer.get_loop()):
+            # A loop that has been closed has nobody left who could be told.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_settle, list(group))
+
+
+def _settle(answers: Iterable[tuple[_Wish, object]]) -> None:
+    """On the loop."""
+    for wish, answer in answers:
+        if wish.answer.done():  # cancelled meanwhile
+            continue
+        if isinstance(answer, _Refused):
+            wish.answer.set_exception(answer.error)
+        else:
+            wish.answer.set_result(answer)

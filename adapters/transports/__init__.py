@@ -1,0 +1,1 @@
+"""Sending HTTP requests: `aiohttp_transport` on an event loop."""

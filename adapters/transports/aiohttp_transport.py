@@ -1,0 +1,160 @@
+"""Sends requests with aiohttp, on the event loop where it is first used.
+
+What it takes care of, beyond aiohttp's own work: a bound on the requests at once that does not count
+against their timeouts; no redirects, no cookies, nothing taken from the environment; at most 1 MiB of a
+reply; connections given back or closed in every case; and the difference between "surely not sent whole"
+and "sent". Idle connections are closed after two seconds, since a POST on a line that the server has just
+closed looks as if it might have been taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from ...domain.failure import FailureKind
+from ...domain.integration import Route, Timeouts
+from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from .aiohttp_failures import failure_of
+from .ready_body import ReadyBody, Sent
+from .tls import TlsContexts
+
+KEEPALIVE: Final = 2.0
+"""For so many seconds an idle connection is kept, unless told otherwise."""
+
+# What would end a header early and begin another one, or cannot be encoded.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class AiohttpTransport:
+    """An `AsyncTransport` for one event loop.
+
+    At most `limit` requests are under way at once; `now` stamps the replies; an idle connection is kept for
+    `keepalive` seconds.
+    """
+
+    def __init__(self, *, limit: int = 64, now: Callable[[], datetime], keepalive: float = KEEPALIVE) -> None:
+        self._places = asyncio.Semaphore(limit)
+        self._now = now
+        self._keepalive = keepalive
+        self._contexts = TlsContexts()
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        """The reply, or how far the request got. ValueError for a request that would break out of its own
+        headers."""
+        _check(request)
+        async with self._places:
+            return await self._send(request, route)
+
+    async def close(self) -> None:
+        """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        url = URL(request.url)
+        tls: ssl.SSLContext | bool = True
+        if url.scheme == "https" or (route.proxy or "").startswith("https:"):
+            try:
+                tls = await self._contexts.get(route.ca_bundle)
+            except OSError as error:
+                what = f"the ca_bundle {route.ca_bundle} cannot be used ({type(error).__name__})"
+                return TransportFailure(FailureKind.NO_CONNECTION, f"{what}: it must be a readable PEM file")
+        session = self._open_session()
+        body = ReadyBody(request.body) if request.body_size else None
+        try:
+            response = await session.request(
+                request.method,
+                url,
+                headers=request.headers,
+                data=body,
+                timeout=_timeout(route.timeouts),
+                proxy=route.proxy,
+                ssl=tls,
+                allow_redirects=False,
+            )
+        except Exception as error:
+            # A request without a body leaves with its headers, as soon as there is a connection.
+            sent = body.sent if body is not None else Sent.ALL
+            return failure_of(error, sent, _host(url), route.timeouts)
+        try:
+            content, ending = await _read(response)
+            return HttpResponse(
+                response.status, tuple(response.headers.items()), content, self._now(), ending
+            )
+        finally:
+            # What is not at its end by now (a long reply, a document that the server did not want) ends here.
+            response.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("this transport is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keepalive),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"evidence-courier/{_version()}", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+def _check(request: HttpRequest) -> None:
+    """Refuse what could smuggle a header in. The message shows no value: it may be a credential."""
+    if _FORBIDDEN.search(request.url) or not _TOKEN.fullmatch(request.method):
+        raise ValueError("a request's method or URL holds a character that does not belong there")
+    for name, value in request.headers:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError("a request's header has a name that is none")
+        if _FORBIDDEN.search(value):
+            raise ValueError(f"the request's header {name} holds a control character")
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
+    """The reply's body as far as it is read, and how it ended."""
+    content = bytearray()
+    try:
+        while chunk := await response.content.readany():
+            content += chunk
+            if len(content) > REPLY_LIMIT:
+                return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
+    except (
+        Exception
+    ):  # a reset, a timeout, a length that does not fit: the status is known, the rest never came
+        return bytes(content), Ending.CUT_SHORT
+    return bytes(content), Ending.COMPLETE
+
+
+@lru_cache(maxsize=64)
+def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=timeouts.total.total_seconds(),
+        connect=timeouts.connect.total_seconds(),
+        sock_read=timeouts.idle.total_seconds(),
+    )
+
+
+def _host(url: URL) -> str:
+    default = url.explicit_port is None
+    return f"{url.host}" if default else f"{url.host}:{url.explicit_port}"
+
+
+def _version() -> str:
+    try:
+        return version("evidence-courier")
+    except PackageNotFoundError:  # imported from a checkout that is not installed
+        return "dev"

@@ -1,0 +1,157 @@
+"""The table of HTTP replies, row by row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from evidence_courier.adapters.providers.http_errors import PIECE, Advice, classify
+from evidence_courier.domain.failure import Concern, FailureKind
+from evidence_courier.domain.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from evidence_courier.ports.dialogue import Ending, TransportFailure
+from evidence_courier.testing.scripted_transport import reply
+
+ADVICE = Advice(
+    provider="Acme GRC",
+    unauthorized="ask Ann for a key",
+    forbidden="ask Bob for leave",
+    not_found="mend the address",
+    too_large="make it smaller",
+    unsupported_type="send a PDF",
+)
+K = FailureKind
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "kind", "advice"),
+    [
+        (100, Unclear, K.BROKEN_REPLY, "not known"),
+        (300, Rejected, K.REDIRECTED, "never followed"),
+        (304, Rejected, K.REDIRECTED, "never followed"),
+        (308, Rejected, K.REDIRECTED, "never followed"),
+        (400, Rejected, K.BAD_REQUEST, "mend what it names"),
+        (401, Rejected, K.UNAUTHORIZED, "ask Ann for a key"),
+        (402, Rejected, K.REFUSED, "mend what it names"),
+        (403, Rejected, K.FORBIDDEN, "ask Bob for leave"),
+        (404, Rejected, K.NOT_FOUND, "mend the address"),
+        (408, Deferred, K.TOLD_TO_WAIT, "later"),
+        (409, Rejected, K.REFUSED, "mend what it names"),
+        (413, Rejected, K.TOO_LARGE, "make it smaller"),
+        (415, Rejected, K.UNSUPPORTED_TYPE, "send a PDF"),
+        (418, Rejected, K.REFUSED, "mend what it names"),
+        (422, Rejected, K.BAD_REQUEST, "mend what it names"),
+        (425, Deferred, K.TOLD_TO_WAIT, "later"),
+        (429, Deferred, K.RATE_LIMITED, "no more requests"),
+        (499, Rejected, K.REFUSED, "mend what it names"),
+        (500, Unclear, K.SERVER_ERROR, "not known"),
+        (502, Unclear, K.SERVER_ERROR, "not known"),
+        (503, Unclear, K.SERVER_ERROR, "not known"),
+        (599, Unclear, K.SERVER_ERROR, "not known"),
+        (0, Unclear, K.BROKEN_REPLY, "not known"),
+        (999, Unclear, K.BROKEN_REPLY, "not known"),
+    ],
+)
+def test_a_status_has_its_verdict(
+    status: int, verdict: type[Rejected], kind: FailureKind, advice: str
+) -> None:
+    came_to = classify(reply(status, b"so it is"), ADVICE)
+    assert isinstance(came_to, verdict)
+    assert came_to.failure.kind is kind
+    assert came_to.failure.http_status == status
+    assert came_to.failure.detail == "so it is"
+    assert came_to.failure.message.startswith(("Acme GRC ", "the reply of Acme GRC "))
+    assert str(status) in came_to.failure.message
+    assert advice in came_to.failure.message
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_a_whole_2xx_is_left_to_the_provider(status: int) -> None:
+    assert classify(reply(status, b"{}"), ADVICE) is None
+
+
+@pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
+def test_a_2xx_that_is_not_whole_is_unclear(ending: Ending) -> None:
+    verdict = classify(reply(200, b'{"data": {}}', ending=ending), ADVICE)
+    assert isinstance(verdict, Unclear)
+    assert verdict.failure.kind is K.BROKEN_REPLY
+    assert ending.value in verdict.failure.message
+
+
+def test_a_refusal_that_is_cut_short_is_still_a_refusal() -> None:
+    verdict = classify(reply(401, b"<ht", ending=Ending.CUT_SHORT), ADVICE)
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind.concern is Concern.INTEGRATION
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        (K.NO_CONNECTION, Deferred),
+        (K.NOT_SENT, Deferred),
+        (K.TIMEOUT, Unclear),
+        (K.CONNECTION_LOST, Unclear),
+    ],
+)
+def test_without_a_reply_it_counts_how_far_the_request_got(
+    kind: FailureKind, verdict: type[Deferred] | type[Unclear]
+) -> None:
+    came_to = classify(TransportFailure(kind, "the line broke"), ADVICE)
+    assert isinstance(came_to, verdict)
+    assert came_to.failure.kind is kind
+    assert came_to.failure.message == "Acme GRC: the line broke"
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [
+        (429, "120", 120.0),
+        (503, "120", 120.0),
+        (408, "Sat, 21 Feb 2026 10:00:30 GMT", 30.0),
+        (429, "whenever", None),
+        (401, "120", None),
+    ],
+)
+def test_retry_after_is_kept_where_a_later_attempt_follows(
+    status: int, header: str, seconds: float | None
+) -> None:
+    at = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+    verdict = classify(reply(status, b"", ("Retry-After", header), received_at=at), ADVICE)
+    assert _failure_of(verdict) == seconds
+
+
+def _failure_of(verdict: Verdict | None) -> float | None:
+    assert verdict is not None
+    assert not isinstance(verdict, Delivered)
+    return verdict.failure.retry_after
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("https://login.example/sso?token=abc", "to login.example "),
+        ("https://user:pass@evil.example/", "to evil.example "),
+        ("/login", "to another page of the same server "),
+        ("http://[::1", "to an address that is none "),
+        (None, "to nowhere "),
+    ],
+)
+def test_a_redirect_says_where_to_but_only_the_host(location: str | None, words: str) -> None:
+    headers = [("Location", location)] if location else []
+    verdict = classify(reply(302, b"", *headers), ADVICE)
+    assert isinstance(verdict, Rejected)
+    assert words in verdict.failure.message
+    assert "token" not in verdict.failure.message
+    assert "pass@" not in verdict.failure.message
+
+
+def test_what_the_api_said_is_quoted() -> None:
+    verdict = classify(reply(400, b""), ADVICE, said="no such field")
+    assert isinstance(verdict, Rejected)
+    assert 'saying "no such field"' in verdict.failure.message
+
+
+def test_of_a_long_reply_a_piece_is_kept() -> None:
+    verdict = classify(reply(500, b"\xff" + b"x" * 1_000_000), ADVICE)
+    assert isinstance(verdict, Unclear)
+    assert verdict.failure.detail == "\ufffd" + "x" * (PIECE - 1)

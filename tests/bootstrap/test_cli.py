@@ -1,0 +1,193 @@
+"""The command line as a person and as a program use it, against a sandbox."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+
+RECORD = {
+    "schema_version": 1,
+    "tenant_id": "acme",
+    "evidence_id": "ev-record",
+    "session_id": "s-1",
+    "employee": {"id": "emp-7"},
+    "training": {"title": "Security attestation", "type": "annual", "attempt": 1, "max_attempts": 3},
+    "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7},
+    "started_at": "2026-02-21T09:12:00Z",
+    "completed_at": "2026-02-21T10:00:00Z",
+    "generated_at": "2026-02-21T10:00:03Z",
+    "modules": [],
+}
+SAID = ("--session", "s-9", "--subject", "emp-9", "--outcome", "exhausted", "--recorded-at", "2026-02-21T10:00:00+05:30")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SprintoSandbox]:
+    with sandbox_in_thread(SprintoSandbox(key="the-key-of-the-sandbox")) as box:
+        yield box
+
+
+@pytest.fixture
+def tenants(tmp_path: Path, sandbox: SprintoSandbox) -> Path:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "acme.yaml").write_text(
+        f"""\
+name: ACME Corp
+integrations:
+  compliance:
+    provider: sprinto
+    api_key: ${{ACME_KEY}}
+    workflow_check: 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77
+    endpoint: {sandbox.url}
+    retry: {{max_attempts: 2, initial_delay: 10ms, max_delay: 50ms}}
+"""
+    )
+    (folder / "initech.yaml").write_text("name: Initech\n")
+    return folder
+
+
+def run(*args: object, key: str | None = "the-key-of-the-sandbox") -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], env={"ACME_KEY": key})
+
+
+def submit(tenants: Path, *args: object, tenant: str = "acme") -> Result:
+    return run("submit", "--config", tenants, "--db", tenants.parent / "courier.db", "--tenant", tenant, *args)
+
+
+def a_document(folder: Path) -> Path:
+    file = folder / "ev-document.pdf"
+    file.write_bytes(b"%PDF-1.7 a document")
+    return file
+
+
+def test_check_prints_a_line_for_each_tenant(tenants: Path) -> None:
+    result = run("check", tenants)
+    assert result.exit_code == 0, result.output
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [line[:3] for line in lines] == [
+        ["tenant", "name", "provider"],
+        ["acme", "ACME Corp", "sprinto"],
+        ["initech", "Initech", "none"],
+    ]
+    rows = json.loads(run("check", tenants, "--json").stdout)
+    assert [(row["tenant_id"], row["provider"]) for row in rows] == [("acme", "sprinto"), ("initech", None)]
+
+
+def test_check_says_where_each_problem_stands_and_never_shows_a_secret(tenants: Path) -> None:
+    (tenants / "globex.yaml").write_text(
+        "integrations:\n  compliance:\n    provider: sprintoo\n    api_key: sk-literal-secret-value\n"
+    )
+    result = run("check", tenants, key=None)
+    assert result.exit_code == 2
+    assert "globex.yaml:3: integrations.compliance.provider:" in result.stderr
+    assert "did you mean sprinto?" in result.stderr
+    assert "ACME_KEY" in result.stderr
+    assert "literal-secret" not in result.output
+
+
+def test_a_document_is_delivered_and_can_be_seen(tenants: Path, sandbox: SprintoSandbox) -> None:
+    result = submit(tenants, *SAID, "--json", a_document(tenants.parent))
+    assert result.exit_code == 0, result.output
+    [row] = json.loads(result.stdout)
+    assert (row["evidence_id"], row["status"], row["attempts"], row["error"]) == ("ev-document", "succeeded", 1, None)
+    assert row["receipt"] == {"reference": None, "message": "Evidence uploaded for this check"}
+    assert row["evidence_date"] == "2026-02-21"
+    assert sandbox.copies(row["digest"]) == 1
+
+    database = tenants.parent / "courier.db"
+    listed = json.loads(run("status", "--db", database, "--json", "--status", "succeeded").stdout)
+    assert listed == [row]
+    shown = json.loads(run("show", "--db", database, "acme", "ev-document", "--json").stdout)
+    assert {name: shown[name] for name in row} == row
+    assert [attempt["verdict"] for attempt in shown["history"]] == ["delivered"]
+    assert shown["actions"] == []
+    plain = run("status", "--db", database).stdout.splitlines()
+    assert plain[1].split("\t")[:4] == ["acme", "ev-document", "sprinto", "succeeded"]
+    assert "verdict" in run("show", "--db", database, "acme", "ev-document").stdout
+
+
+def test_a_training_record_brings_its_own_ids(tenants: Path, sandbox: SprintoSandbox) -> None:
+    file = tenants.parent / "any-name.json"
+    file.write_text(json.dumps(RECORD))
+    result = submit(tenants, "--json", file)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)[0]["evidence_id"] == "ev-record"
+    [received] = sandbox.received
+    assert received.media_type == "application/pdf"
+    assert received.file_name.startswith("ev-record-")
+
+
+def test_a_failed_upload_makes_the_exit_code_1(tenants: Path, sandbox: SprintoSandbox) -> None:
+    sandbox.use_faults(["status:503=1"])
+    result = submit(tenants, *SAID, a_document(tenants.parent))
+    assert result.exit_code == 1
+    assert "server_error (HTTP 503)" in result.stdout
+    assert "possible duplicate" in result.stdout
+
+
+def test_a_tenant_without_an_integration_has_nothing_sent(tenants: Path, sandbox: SprintoSandbox) -> None:
+    result = submit(tenants, *SAID, a_document(tenants.parent), tenant="initech")
+    assert result.exit_code == 0
+    assert "no integration" in result.stderr
+    assert not sandbox.received
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["ev.pdf"], "--session, --subject, --outcome and --recorded-at"),
+        ([*SAID, "missing.pdf"], "not a file"),
+        (["missing.json"], "cannot be read"),
+        (["other.json"], "not of 'acme'"),
+        (["broken.json"], "modules[0].title"),
+        ([*SAID[:-1], "2026-02-21", "ev.pdf"], "time zone"),
+    ],
+)
+def test_usage_errors_are_told_with_exit_code_2(tenants: Path, args: list[str], says: str) -> None:
+    folder = tenants.parent
+    (folder / "ev.pdf").write_bytes(b"%PDF")
+    (folder / "other.json").write_text(json.dumps({**RECORD, "tenant_id": "globex"}))
+    (folder / "broken.json").write_text(json.dumps({**RECORD, "modules": [{"score": 1, "questions": []}]}))
+    result = submit(tenants, *(str(folder / arg) if "." in arg and not arg.startswith(("-", "2")) else arg for arg in args))
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+
+
+def test_a_database_that_is_none_has_exit_code_3(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_text("this is not a database, but a text that is long enough to be taken for one" * 20)
+    assert run("status", "--db", tmp_path / "no.db").exit_code == 3
+    assert run("status", "--db", tmp_path / "missing.db").exit_code == 3
+
+
+def test_an_unknown_evidence_has_exit_code_2(tenants: Path) -> None:
+    submit(tenants, *SAID, a_document(tenants.parent))
+    result = run("show", "--db", tenants.parent / "courier.db", "acme", "ev-unknown")
+    assert result.exit_code == 2
+    assert "evidence-courier status" in result.stderr
+
+
+def test_the_sandboxs_first_line_is_the_url_for_endpoint() -> None:
+    command = [sys.executable, "-c", "from evidence_courier.bootstrap.cli import main; main()", "sandbox", "sprinto"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline().strip()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    assert first.startswith("http://127.0.0.1:")
+    assert first.endswith("/dev-api/graphql")
+
+
+def test_a_fault_that_there_is_not_is_told() -> None:
+    result = run("sandbox", "sprinto", "--fault", "slience=0.1")
+    assert result.exit_code == 2
+    assert "silence" in result.stderr

@@ -1,0 +1,175 @@
+"""Secrets are masked however a reply echoes them, and foreign text is made tame."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import unicodedata
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.redaction import (
+    DETAIL_LIMIT,
+    MASK,
+    MESSAGE_LIMIT,
+    SHORTEST_RUN,
+    Redactor,
+    tame,
+)
+from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+KEY = 'sk_live/4eC39HqL+yjWDarjt"1zdp7dc&é'
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "in capitals": lambda text: text.replace("é", "").upper(),
+    "percent-encoded": lambda text: urllib.parse.quote(text, safe=""),
+    "percent-encoded in lower case": lambda text: urllib.parse.quote(text, safe="").replace("%2F", "%2f"),
+    "every byte percent-encoded": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "as JSON": json.dumps,
+    "as JSON with escaped slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "as JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "percent-encoded twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
+    "as a Python literal": repr,
+    "as HTML": lambda text: html.escape(text, quote=True),
+    "as numbered HTML entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "HEXADECIMAL": lambda text: text.encode().hex().upper(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64, second alignment": lambda text: base64.b64encode(b":" + text.encode() + b"!").decode(),
+    "base64, third alignment": lambda text: base64.b64encode(b"k:" + text.encode() + b"!").decode(),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(b"k:" + text.encode()).decode(),
+    "base64, percent-encoded": lambda text: urllib.parse.quote(base64.b64encode(text.encode()), safe=""),
+    "base64 in lines of 20": lambda text: base64.encodebytes(text.encode()).decode().replace("H", "H\n"),
+    "with a line break in the middle": lambda text: f"{text[:9]}\r\n{text[9:]}",
+    "spaced out": " ".join,
+    "with invisible characters": "\u200b".join,
+}
+
+
+def residue(text: str, secret: str, echo: Callable[[str], str]) -> set[str]:
+    """The pieces of the echo, as long as those of eight characters of the secret, that are still in the text."""
+    whole = echo(secret)
+    size = max(SHORTEST_RUN, 2 * len(whole) * SHORTEST_RUN // len(secret))
+    pieces = {whole[at : at + size] for at in range(len(whole) - size + 1)}
+    return {piece for piece in pieces if piece in text}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+def test_a_secret_is_masked_however_it_is_echoed(echo: Callable[[str], str]) -> None:
+    text = Redactor([Secret(KEY)]).text(f"the key {echo(KEY)} is not known")
+    assert MASK in text
+    assert text.startswith("the key ")
+    assert text.endswith(" is not known")
+    assert len(text.removeprefix("the key ").removesuffix(" is not known")) <= 12
+
+
+@pytest.mark.parametrize("length", range(SHORTEST_RUN, len(KEY)))
+def test_every_run_of_eight_characters_is_masked(length: int) -> None:
+    redactor = Redactor([Secret(KEY)])
+    for start in range(len(KEY) - length + 1):
+        run = KEY[start : start + length]
+        assert redactor.text(f"<{run}>") == f"<{MASK}>"
+        assert KEY[start : start + 8] not in redactor.text(base64.b64encode(b"~" + run.encode()).decode())
+
+
+def test_fewer_than_eight_characters_of_a_long_secret_are_not_taken_for_it() -> None:
+    assert Redactor([Secret("production-key-1")]).text(
+        "in production since"
+    ) == "in production since".replace("production", MASK)
+    assert Redactor([Secret("production-key-1")]).text("a product of ours") == "a product of ours"
+
+
+def test_a_secret_of_fewer_than_eight_characters_is_masked_whole() -> None:
+    redactor = Redactor([Secret("s3cr")])
+    assert redactor.text("is s3cr right? s3c") == f"is {MASK} right? s3c"
+    assert redactor.text(f"is {b's3cr'.hex()} right?") == f"is {MASK} right?"
+
+
+def test_secrets_beside_one_another_become_one_mask_and_apart_two() -> None:
+    redactor = Redactor([Secret("first-secret"), Secret("second-secret")])
+    assert redactor.text("first-secretsecond-secret; first-secret") == f"{MASK}; {MASK}"
+
+
+def test_an_empty_secret_masks_nothing() -> None:
+    assert Redactor([Secret("")]).text("nothing to hide") == "nothing to hide"
+
+
+def test_without_a_secret_in_it_a_text_stays_as_it_is() -> None:
+    said = "Evidence uploaded for this check: 100%25 of ळ, see https://app.sprinto.com/x?y=%2F&z=\\n"
+    assert Redactor([Secret(KEY)]).text(said) == said
+
+
+def test_a_text_that_was_found_harmless_is_still_cut() -> None:
+    redactor = Redactor([Secret(KEY)])
+    assert redactor.text("a sentence without harm") == redactor.text("a sentence without harm")
+    assert redactor.text("a sentence without harm", limit=10) == "a sentenc…"
+
+
+def test_line_breaks_control_and_invisible_characters_leave_one_line() -> None:
+    hostile = "line one\r\n2026-02-21 ERROR forged\x1b[31m\u2028\u202egnorw\u2066 \ufeffend\ud800\x00"
+    assert tame(hostile) == "line one 2026-02-21 ERROR forged [31m gnorw end\ufffd"
+
+
+def test_texts_are_cut_to_what_a_person_reads() -> None:
+    redactor = Redactor([Secret(KEY)])
+    failure = redactor.failure(
+        Failure(
+            FailureKind.SERVER_ERROR, "m" * 9_000, http_status=502, retry_after=3.0, detail="d" * 1_000_000
+        )
+    )
+    assert failure.message == "m" * (MESSAGE_LIMIT - 1) + "…"
+    assert failure.detail == "d" * (DETAIL_LIMIT - 1) + "…"
+    assert (failure.kind, failure.http_status, failure.retry_after) == (FailureKind.SERVER_ERROR, 502, 3.0)
+
+
+def test_a_cut_does_not_uncover_half_of_a_secret() -> None:
+    redactor = Redactor([Secret(KEY)])
+    for before in range(MESSAGE_LIMIT - len(KEY) - 2, MESSAGE_LIMIT + 2):
+        message = redactor.failure(Failure(FailureKind.REFUSED, "m" * before + KEY)).message
+        assert not residue(message, KEY, str)
+
+
+@pytest.mark.parametrize("kind", [Rejected, Deferred, Unclear])
+def test_the_failure_in_every_verdict_is_redacted(kind: Callable[[Failure], Verdict]) -> None:
+    redactor = Redactor([Secret(KEY)])
+    bare = Failure(FailureKind.REFUSED, f"no {KEY}", detail=f"not {KEY}")
+    assert redactor.verdict(kind(bare)) == kind(Failure(FailureKind.REFUSED, "no ***", detail="not ***"))
+
+
+def test_a_receipt_is_redacted_too() -> None:
+    redactor = Redactor([Secret(KEY)])
+    assert redactor.verdict(Delivered(Receipt(f"id-{KEY}", f"took {KEY}"))) == Delivered(
+        Receipt("id-***", "took ***")
+    )
+    assert redactor.verdict(Delivered(Receipt())) == Delivered(Receipt())
+
+
+# No star in the alphabet of secrets: a secret that holds the mask itself could be put together from masks.
+secrets = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z", "M"], exclude_characters="*"), min_size=8
+)
+
+
+@given(secrets, st.text(), st.text(), st.sampled_from(sorted(ECHOES)))
+@example("00000000", "", "0000", "hexadecimal")
+def test_no_run_of_a_secret_is_left_in_a_hostile_echo(secret: str, before: str, after: str, how: str) -> None:
+    echo = ECHOES[how]
+    text = Redactor([Secret(secret)]).text(f"{before}{echo(secret)}{after}", limit=8_000)
+    assert not any(secret[at : at + 8] in text for at in range(len(secret) - 7))
+    if how.isascii() and "base64" not in how:
+        assert not residue(text, secret, echo)
+
+
+@given(st.text(max_size=300), st.lists(st.text(max_size=20), max_size=3), st.integers(1, 50))
+def test_any_text_becomes_one_short_line(text: str, hidden: list[str], limit: int) -> None:
+    line = Redactor(map(Secret, hidden)).text(text, limit)
+    assert len(line) <= limit
+    assert line.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, line))
+    line.encode()

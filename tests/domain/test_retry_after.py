@@ -1,0 +1,72 @@
+"""Retry-After, in both forms and in none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from evidence_courier.domain.retry_after import LONGEST, retry_after_seconds
+from hypothesis import given
+from hypothesis import strategies as st
+
+AT = datetime(2026, 2, 21, 10, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("1.5", 1.5),
+        ("Sat, 21 Feb 2026 10:02:00 GMT", 120.0),
+        ("Saturday, 21-Feb-26 10:02:00 GMT", 120.0),
+        ("Sat Feb 21 10:02:00 2026", 120.0),
+        ("Sun Mar  1 10:00:00 2026", 8 * 86_400.0),
+        ("Sat, 21 Feb 2026 10:00:60 GMT", 59.0),
+        ("Sat, 21 Feb 2026 09:00:00 GMT", 0.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
+    ],
+)
+def test_reads_seconds_and_the_three_forms_of_a_date(value: str, seconds: float) -> None:
+    assert retry_after_seconds(value, AT) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "soon",
+        "-5",
+        "+5",
+        "1e3",
+        "nan",
+        "inf",
+        "٣",
+        "12 seconds",
+        "Sat, 31 Feb 2026 10:00:00 GMT",
+        "Sat, 21 Fev 2026 10:02:00 GMT",
+        "Sat, 21 Feb 0000 10:02:00 GMT",
+        "2026-02-21T10:02:00Z",
+    ],
+)
+def test_says_nothing_for_what_is_neither(value: str | None) -> None:
+    assert retry_after_seconds(value, AT) is None
+
+
+@pytest.mark.parametrize("value", ["9" * 5_000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_number_beyond_all_measure_stays_one_to_calculate_with(value: str) -> None:
+    assert retry_after_seconds(value, AT) == LONGEST
+
+
+@given(st.integers(0, 300_000_000))
+def test_any_date_that_the_standard_library_writes_is_read(seconds: int) -> None:
+    when = AT + timedelta(seconds=seconds)
+    assert retry_after_seconds(format_datetime(when, usegmt=True), AT) == seconds
+
+
+@given(st.text() | st.from_regex(r"[A-Za-z]+, [0-9]{1,2}[ -][A-Za-z]{3}[ -]([0-9]{2}){1,2} [0-9:]{8} GMT"))
+def test_any_text_is_survived(value: str) -> None:
+    seconds = retry_after_seconds(value, AT)
+    assert seconds is None or 0.0 <= seconds <= LONGEST
