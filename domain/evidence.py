@@ -88,24 +88,32 @@ class Document:
             isinstance(self.media_type, str) and _MEDIA_TYPE.fullmatch(self.media_type) is not None,
             f"media_type {self.media_type!r} is not a media type such as application/pdf",
         )
-        if self.content is not None:
+        for name, kind, word in (("content", bytes, "bytes"), ("path", str, "text"), ("filename", str, "text")):
+            value = getattr(self, name)
             _require(
-                isinstance(self.content, bytes),
-                f"a Document's content must be bytes, not {type(self.content).__name__}",
+                value is None or isinstance(value, kind),
+                f"a Document's {name} must be {word}, not {type(value).__name__}",
             )
+        if self.path is not None:
+            _require(bool(self.path) and "\0" not in self.path, f"{self.path!r} is not the path of a file")
         if self.source is not None:
+            self._check_source()
+        else:
             _require(
-                self.sha256 is not None and self.size is not None and self.size >= 0,
-                "a Document with a source needs the sha256 and size of what the source will read",
+                self.sha256 is None and self.size is None,
+                "sha256 and size are given with a source only; those of content and path are computed",
             )
-        elif self.sha256 is not None or self.size is not None:
-            raise MisuseError(
-                "sha256 and size are given with a source only; those of content and path are computed"
-            )
-        if self.sha256 is not None:
-            _require(
-                _SHA256.fullmatch(self.sha256) is not None, "sha256 must be 64 lower-case hexadecimal digits"
-            )
+
+    def _check_source(self) -> None:
+        _check_id("a Document's source", self.source)
+        _require(
+            isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256) is not None,
+            "a Document with a source needs its sha256, as 64 lower-case hexadecimal digits",
+        )
+        _require(
+            type(self.size) is int and self.size >= 0,
+            "a Document with a source needs its size, as a number of bytes",
+        )
 
 
 @frozen(kw_only=True)
@@ -130,10 +138,15 @@ class Evidence:
             _check_id(name, getattr(self, name))
         if self.subject_email is not None:
             _check_id("subject_email", self.subject_email)
+        recorded = f"recorded_at of evidence {self.evidence_id!r}"
         _require(
-            isinstance(self.recorded_at, datetime) and self.recorded_at.tzinfo is not None,
-            f"recorded_at of evidence {self.evidence_id!r} must be a datetime with a time zone, not {self.recorded_at!r}",
+            isinstance(self.recorded_at, datetime) and self.recorded_at.utcoffset() is not None,
+            f"{recorded} must be a datetime with a time zone, not {self.recorded_at!r}",
         )
+        try:
+            self.recorded_at.astimezone(UTC)
+        except OverflowError:
+            raise MisuseError(f"{recorded} has no date in UTC: {self.recorded_at.isoformat()}") from None
         _require(
             isinstance(self.document, (Document, TrainingRecord)),
             f"document must be a Document or a TrainingRecord, not {type(self.document).__name__}",

@@ -54,7 +54,8 @@ def kind_of(value: object) -> str:
             return "an object"
         case list() | tuple():
             return "a list"
-    return f"a Python {type(value).__name__}"
+        case _:
+            return f"a Python {type(value).__name__}"
 
 
 def path_to(path: str, key: object) -> str:
@@ -256,6 +257,7 @@ def in_utc(value: datetime) -> datetime:
 
 
 def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
+    """A list as what cannot change; what is no list is left to its rule, a text above all: it would fall into letters."""
     return tuple(value) if isinstance(value, (list, tuple)) else value  # type: ignore[return-value]
 
 

@@ -88,7 +88,9 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             self._go_on("begin")
-            return [self._write(change) or Begun(self._records[change.upload.key].content) for change in changes]
+            return [
+                self._write(change) or Begun(self._records[change.upload.key].content) for change in changes
+            ]
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""
@@ -107,7 +109,9 @@ class MemoryStore:
         with self._lock:
             self._go_on("due")
             dues = [(due_of(record.upload.state), record) for record in self._records.values()]
-            found = [(due, record.arrival, record) for due, record in dues if due is not None and due <= before]
+            found = [
+                (due, record.arrival, record) for due, record in dues if due is not None and due <= before
+            ]
             return [record.open_upload for _, _, record in sorted(found, key=lambda item: item[:2])][:limit]
 
     def count_open(self) -> int:

@@ -21,7 +21,9 @@ def read_mapping(tenant: object, block: tuple[str, ...]) -> Node:
     """The nodes of one tenant's mapping: ``tenant``, ``name`` and the keys on the way down to the block."""
     if not isinstance(tenant, Mapping):
         return _node(tenant, {}, 0)
-    found = [Pair(Scalar(key), None, _node(tenant[key], {}, 0)) for key in ("tenant", "name") if key in tenant]
+    found = [
+        Pair(Scalar(key), None, _node(tenant[key], {}, 0)) for key in ("tenant", "name") if key in tenant
+    ]
     if block[0] in tenant:
         found.append(Pair(Scalar(block[0]), None, _on_the_way(tenant[block[0]], block[1:])))
     return Pairs(found)
@@ -30,7 +32,9 @@ def read_mapping(tenant: object, block: tuple[str, ...]) -> Node:
 def _on_the_way(value: object, rest: tuple[str, ...]) -> Node:
     if not rest or not isinstance(value, Mapping):
         return _node(value, {}, 0)
-    return Pairs([Pair(Scalar(rest[0]), None, _on_the_way(value[rest[0]], rest[1:]))] if rest[0] in value else [])
+    return Pairs(
+        [Pair(Scalar(rest[0]), None, _on_the_way(value[rest[0]], rest[1:]))] if rest[0] in value else []
+    )
 
 
 def _node(value: object, known: _Known, depth: int) -> Node:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Self
 
 from ...domain.secret import Secret
 from ...ports.secrets import Secrets
@@ -23,7 +24,7 @@ class Resolved(str):
 
     reference: str
 
-    def __new__(cls, value: str, reference: str) -> Resolved:
+    def __new__(cls, value: str, reference: str) -> Self:
         made = super().__new__(cls, value)
         made.reference = reference
         return made
@@ -43,13 +44,20 @@ class References:
         """`value` with every reference in it replaced; what cannot be resolved is noted and left as it is."""
         match value:
             case dict():
-                return {key: self.resolve(member, (*path, key), tenant, report) for key, member in value.items()}
+                return {
+                    key: self.resolve(member, (*path, key), tenant, report) for key, member in value.items()
+                }
             case list():
-                return [self.resolve(member, (*path, index), tenant, report) for index, member in enumerate(value)]
+                return [
+                    self.resolve(member, (*path, index), tenant, report) for index, member in enumerate(value)
+                ]
             case str() if found := _REFERENCE.fullmatch(value):
                 return self._resolved(found[1], path, tenant, report)
             case str() if "${" in value:
-                report.note(path, "holds ${ but is not a reference: a reference is ${NAME}, and the whole of the value")
+                report.note(
+                    path,
+                    "holds ${ but is not a reference: a reference is ${NAME}, and the whole of the value",
+                )
         return value
 
     def _resolved(self, name: str, path: Path, tenant: str, report: Report) -> object:
@@ -59,7 +67,9 @@ class References:
             case None:
                 report.note(path, f"{reference} is not set: tenant {tenant} needs the variable {name}")
             case Exception():
-                report.note(path, f"{reference} could not be looked up for tenant {tenant}: {type(answer).__name__}")
+                report.note(
+                    path, f"{reference} could not be looked up for tenant {tenant}: {type(answer).__name__}"
+                )
             case str() if _NOT_TEXT.search(answer):
                 report.note(path, f"the value of {reference} holds a control character or half a character")
             case str():
@@ -76,7 +86,9 @@ def _ask(resolve: Callable[[str], Secret | None], name: str) -> str | Exception 
     try:
         secret = resolve(name)
         return None if secret is None else secret.reveal()
-    except Exception as error:  # a host's vault may fail in any way; its words may hold anything and are not passed on
+    except (
+        Exception
+    ) as error:  # a host's vault may fail in any way; its words may hold anything and are not passed on
         return error
 
 
@@ -86,9 +98,13 @@ def secret_text(value: object) -> Resolved:
         hint = "is not a reference"
         if isinstance(value, str) and _LIKE_ONE.fullmatch(value):
             hint = "is not quite a reference"
-        raise ValueError(f"{hint}: write ${{NAME}} and put the secret into the variable NAME; a secret is never written here itself")
+        raise ValueError(
+            f"{hint}: write ${{NAME}} and put the secret into the variable NAME; a secret is never written here itself"
+        )
     if not value:
         raise ValueError(f"the value of {value.reference} is empty")
     if value != value.strip() or not (value.isascii() and value.isprintable()):
-        raise ValueError(f"the value of {value.reference} must be plain characters, without spaces or line breaks around it")
+        raise ValueError(
+            f"the value of {value.reference} must be plain characters, without spaces or line breaks around it"
+        )
     return value

@@ -41,7 +41,9 @@ class Report:
     lines: dict[Path, int] = field(factory=dict)
     notes: list[_Note] = field(factory=list)
 
-    def note(self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None) -> None:
+    def note(
+        self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None
+    ) -> None:
         """Remember a problem; only the first for a path is kept, as those after it mostly follow from it."""
         if not any(note.path == path for note in self.notes):
             self.notes.append(_Note(path, message, suggestion, self.line_of(path) if line is None else line))
@@ -52,13 +54,21 @@ class Report:
 
     def line_of(self, path: Path) -> int | None:
         """The line of the key at `path`, or of the nearest thing around it that was written."""
-        return next((self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines), None)
+        return next(
+            (self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines), None
+        )
 
     def problems(self, block: Path = (), rules: Rules | None = None) -> tuple[Problem, ...]:
         """All of it in the order of the lines. `rules` are those of the block, which stands at the path `block`."""
         found = sorted(self.notes, key=lambda note: note.line or 0)
         return tuple(
-            Problem(note.message, self._shown(note.path, block, rules or {}), self.file, note.line, note.suggestion)
+            Problem(
+                note.message,
+                self._shown(note.path, block, rules or {}),
+                self.file,
+                note.line,
+                note.suggestion,
+            )
             for note in found
         )
 

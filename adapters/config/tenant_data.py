@@ -46,7 +46,9 @@ def read_tenant(root: Node | None, default: str, block: Path, report: Report) ->
         settings = reader.settings(top, block)
         return TenantData(tenant, reader.name(top, required=settings is not None), settings)
     except _TooMuch:
-        report.note(block, f"unfolds to more than {_SIZE_LIMIT:,} values: anchors refer to anchors over and over")
+        report.note(
+            block, f"unfolds to more than {_SIZE_LIMIT:,} values: anchors refer to anchors over and over"
+        )
         return TenantData(tenant, None, None)
 
 
@@ -79,7 +81,9 @@ class _Reader:
         if _NOT_ONE_LINE.search(value):
             return "must be one line, without control characters"
         if "${" in value:
-            return "must be the tenant's id itself: references such as ${VAR} are resolved only inside the block"
+            return (
+                "must be the tenant's id itself: references such as ${VAR} are resolved only inside the block"
+            )
         return None
 
     def name(self, top: Pairs, required: bool) -> str | None:
@@ -89,7 +93,11 @@ class _Reader:
         if isinstance(value, str) and not _NOT_ONE_LINE.search(value):
             return value or None
         if value is not None and required:
-            why = "must be one line of text" if isinstance(value, str) else f"must be text, and this is {kind_of(value)}{_quote_it(value)}"
+            why = (
+                "must be one line of text"
+                if isinstance(value, str)
+                else f"must be text, and this is {kind_of(value)}{_quote_it(value)}"
+            )
             self.report.note(("name",), why)
         return None
 
@@ -110,7 +118,9 @@ class _Reader:
         if isinstance(node, Scalar) and node.value is None:
             return None
         if not isinstance(node, Pairs):
-            self.report.note(block, "must be a mapping with a `provider` and its settings, or null for no integration")
+            self.report.note(
+                block, "must be a mapping with a `provider` and its settings, or null for no integration"
+            )
             return None
         return None if self.switched_off(node, block) else self.mapping(node, block, ())
 
@@ -140,7 +150,10 @@ class _Reader:
             case Pairs():
                 return self.mapping(node, path, around)
             case Items():
-                return [self.item(item.line, item.value, (*path, index), (*around, node)) for index, item in enumerate(node.items)]
+                return [
+                    self.item(item.line, item.value, (*path, index), (*around, node))
+                    for index, item in enumerate(node.items)
+                ]
             case Scalar():
                 return node.value
 
@@ -172,7 +185,11 @@ class _Reader:
         for pair in self.all_pairs(node, path):
             key = _plain(pair.key)
             if not isinstance(key, str):
-                self.report.note((*path, ""), f"a key here must be text, and is {kind_of(key)}{_quote_it(key)}", line=pair.line)
+                self.report.note(
+                    (*path, ""),
+                    f"a key here must be text, and is {kind_of(key)}{_quote_it(key)}",
+                    line=pair.line,
+                )
             elif key not in values:
                 values[key] = self.item(pair.line, pair.value, (*path, key), (*around, node))
         return values
@@ -193,12 +210,22 @@ class _Reader:
             self.spend(1 + len(node.pairs))
         yield from (pair for pair in node.pairs if not _merges(pair))
         for pair in filter(_merges, node.pairs):
-            sources = [item.value for item in pair.value.items] if isinstance(pair.value, Items) else [pair.value]
+            sources = (
+                [item.value for item in pair.value.items] if isinstance(pair.value, Items) else [pair.value]
+            )
             for source in sources:
-                if isinstance(source, Pairs) and len(merging) < _BLOCK_DEPTH_LIMIT and source not in (*merging, node):
+                if (
+                    isinstance(source, Pairs)
+                    and len(merging) < _BLOCK_DEPTH_LIMIT
+                    and source not in (*merging, node)
+                ):
                     yield from self.all_pairs(source, path, (*merging, node))
                 elif path is not None:
-                    self.report.note((*path, "<<"), f"can merge only mappings, none into itself, and at most {_BLOCK_DEPTH_LIMIT} one into another", line=pair.line)
+                    self.report.note(
+                        (*path, "<<"),
+                        f"can merge only mappings, none into itself, and at most {_BLOCK_DEPTH_LIMIT} one into another",
+                        line=pair.line,
+                    )
 
     def spend(self, count: int) -> None:
         self.seen += count

@@ -34,7 +34,9 @@ def parse_endpoint(value: object) -> Endpoint:
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        raise ValueError("must begin with https:// (http:// is for this machine only: localhost, 127.0.0.1 or [::1])")
+        raise ValueError(
+            "must begin with https:// (http:// is for this machine only: localhost, 127.0.0.1 or [::1])"
+        )
     return Endpoint(value)
 
 
@@ -44,7 +46,9 @@ def parse_proxy(value: object) -> Proxy:
     if parts.scheme not in ("http", "https"):
         raise ValueError("must begin with http:// or https://")
     if (parts.username is not None or parts.password is not None) and not isinstance(value, Resolved):
-        raise ValueError("must not hold a user name or password here: put the whole URL into a variable and write ${NAME}")
+        raise ValueError(
+            "must not hold a user name or password here: put the whole URL into a variable and write ${NAME}"
+        )
     if parts.path not in ("", "/") or parts.query:
         raise ValueError("must end after the host and the port")
     return Proxy(value)
@@ -64,7 +68,11 @@ def is_loopback(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address in ipaddress.ip_network("127.0.0.0/8") if address.version == 4 else address == ipaddress.IPv6Address("::1")
+    return (
+        address in ipaddress.ip_network("127.0.0.0/8")
+        if address.version == 4
+        else address == ipaddress.IPv6Address("::1")
+    )
 
 
 def _split(value: object, advice: str) -> SplitResult:

@@ -34,12 +34,21 @@ _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-
 # What the parsers say, and what is said instead: their words may quote the file, and a file may hold a secret.
 _EXPLANATIONS = (
     ("tab", "a tab stands where YAML wants spaces"),
-    ("cannot start any token", "a value begins with a character that YAML keeps for itself (such as @, `, % or a tab): put the value in quotes"),
-    ("mapping values are not allowed", "a colon stands where none may be: check the indentation, and put a text that holds a colon and a space in quotes"),
+    (
+        "cannot start any token",
+        "a value begins with a character that YAML keeps for itself (such as @, `, % or a tab): put the value in quotes",
+    ),
+    (
+        "mapping values are not allowed",
+        "a colon stands where none may be: check the indentation, and put a text that holds a colon and a space in quotes",
+    ),
     ("unexpected end of stream", "a quotation mark is opened here and never closed"),
     ("']'", "a [ is opened here, and its list does not end as it should with ]"),
     ("'}'", "a { is opened here, and its mapping does not end as it should with }"),
-    ("escape", "after a backslash in double quotes comes something that is no escape: write \\\\ for a backslash, or use single quotes"),
+    (
+        "escape",
+        "after a backslash in double quotes comes something that is no escape: write \\\\ for a backslash, or use single quotes",
+    ),
     ("could not find expected ':'", "a key is not followed by a colon"),
     ("node content", "a value is missing here"),
     ("block", "the indentation does not fit the lines before"),
@@ -56,14 +65,21 @@ def read_yaml(text: str, loader: type = LOADER) -> Node | None:
     except yaml.MarkedYAMLError as error:
         raise _explained(error, text) from None
     except yaml.reader.ReaderError:
-        raise Unreadable("holds a character that YAML does not allow, such as a control character", _bad_line(text)) from None
-    except (ValueError, OverflowError):  # an escape or a version number far out of range; the pure parser trips over it
+        raise Unreadable(
+            "holds a character that YAML does not allow, such as a control character", _bad_line(text)
+        ) from None
+    except (
+        ValueError,
+        OverflowError,
+    ):  # an escape or a version number far out of range; the pure parser trips over it
         raise Unreadable("is not valid YAML: it holds a number or an escape that is out of range") from None
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     problem = error.problem or ""
-    why = next((words for sign, words in _EXPLANATIONS if sign in problem), "the text does not make sense here")
+    why = next(
+        (words for sign, words in _EXPLANATIONS if sign in problem), "the text does not make sense here"
+    )
     opened = error.context_mark if "is opened here" in why else None
     mark = opened or error.problem_mark
     last = text.count("\n") + 1
@@ -84,14 +100,13 @@ class _Open:
     key_line: int | None = None
 
     def take(self, node: Node, line: int) -> None:
-        match self.node:
-            case Items():
-                self.node.items.append(Item(line, node))
-            case Pairs() if self.key is None:
-                self.key, self.key_line = node, line
-            case Pairs():
-                self.node.pairs.append(Pair(self.key, self.key_line, node))
-                self.key = None
+        if isinstance(self.node, Items):
+            self.node.items.append(Item(line, node))
+        elif self.key is None:
+            self.key, self.key_line = node, line
+        else:
+            self.node.pairs.append(Pair(self.key, self.key_line, node))
+            self.key = None
 
 
 @define

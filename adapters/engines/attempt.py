@@ -16,7 +16,7 @@ from ...domain.failure import Failure, FailureKind
 from ...domain.file_name import file_name_for
 from ...domain.redaction import Redactor
 from ...domain.upload import Upload
-from ...domain.verdict import Deferred, Finding, Rejected, Unclear, Unreadable, Verdict
+from ...domain.verdict import Deferred, Finding, Found, Rejected, Unclear, Unreadable, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.provider import Parcel, Readable
 from ...ports.source import DocumentSource
@@ -44,7 +44,11 @@ class Line:
         """Send one request once there is a place for it."""
         async with self.slots.taken(self.lane):
             sent_before, self.sent = self.sent, True
-            reply = await self.transport.send(request, self.destination.integration.route)
+            try:
+                reply = await self.transport.send(request, self.destination.integration.route)
+            except ValueError:
+                self.sent = sent_before  # refused before a byte left: it would not have been a request
+                raise
         if isinstance(reply, HttpResponse):
             self.request_id = next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)
         elif reply.kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT):
@@ -104,6 +108,8 @@ class Attempter:
             finding = Unreadable(failure)
         if isinstance(finding, Unreadable):
             return Unreadable(self._redactor(destination).failure(finding.failure))
+        if isinstance(finding, Found):
+            return Found(self._redactor(destination).receipt(finding.receipt))
         return finding
 
     async def _document(self, upload: Upload, dossier: Dossier, content: bytes | None) -> bytes | Verdict:

@@ -8,8 +8,9 @@ from attrs import field, frozen
 
 from .json_reply import NotJson, mapping, parse_json, text
 
-_LISTED: Final = 5
-_WORDS: Final = 200
+# What the errors say stands in the middle of a message of at most 500 characters, before what to do about it.
+_LISTED: Final = 3
+_SAID: Final = 200
 
 
 @frozen
@@ -40,10 +41,9 @@ class GraphQLReply:
     @property
     def said(self) -> str:
         """What the errors say, for a person; the first few of them."""
-        said = [
-            (error.message or error.code or "an error without words")[:_WORDS]
-            for error in self.errors[:_LISTED]
-        ]
+        listed = self.errors[:_LISTED]
+        each = _SAID // max(len(listed), 1)
+        said = [(error.message or error.code or "an error without words")[:each] for error in listed]
         more = len(self.errors) - len(said)
         return "; ".join(said + ([f"and {more} more"] if more else []))
 

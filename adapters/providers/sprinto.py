@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
@@ -39,6 +39,9 @@ mutation UploadEvidence($workflowCheckPk: UUID!, $evidenceRecordDate: DateTime!,
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
+Api: TypeAlias = Literal["graphql", "rest"]
+
+
 class Region(Enum):
     """Where a Sprinto account lives. The addresses are third-party claims: us from several clients, eu and
     india from one."""
@@ -59,7 +62,7 @@ def _one_line(settings: SprintoSettings, attribute: Attribute[str], value: str) 
         raise ValueError(f"{attribute.name} must be one line of text without spaces around it")
 
 
-def _built(settings: SprintoSettings, attribute: Attribute[str], value: str) -> None:
+def _built(settings: SprintoSettings, attribute: Attribute[Api], value: Api) -> None:
     if value == "rest":
         raise ValueError("the REST API is not supported by this version; use graphql")
 
@@ -76,7 +79,7 @@ class SprintoSettings:
     workflow_check: str = field(validator=_one_line)
     region: Region = Region.US
     endpoint: str | None = None
-    api: Literal["graphql", "rest"] = field(default="graphql", validator=_built)
+    api: Api = field(default="graphql", validator=_built)
     success_statuses: tuple[str, ...] = ("UPLOAD_COMPLETE",)
 
     @property

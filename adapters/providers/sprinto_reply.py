@@ -93,7 +93,7 @@ def _by_result(reply: HttpResponse, graphql: GraphQLReply, success_statuses: Seq
     status = text(mapping(result.get("workflowCheck")).get("evidenceStatus"))
     if status in success_statuses and not graphql.malformed:
         return Delivered(Receipt(reference=None, message=text(result.get("message"))))
-    seen = f"evidenceStatus is {status!r}" if status is not None else "its reply has no evidenceStatus"
+    seen = f"evidenceStatus is {status[:100]!r}" if status is not None else "its reply has no evidenceStatus"
     seen = "its errors are of no known form" if graphql.malformed else seen
     return refusal(
         reply,

@@ -6,6 +6,7 @@ Run as a program it writes the schema to standard output: ``python -m evidence_c
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, get_args, get_origin
 
 import attrs
@@ -91,4 +92,4 @@ def schema_text() -> str:
 
 
 if __name__ == "__main__":
-    print(schema_text(), end="")
+    sys.stdout.write(schema_text())

@@ -50,7 +50,10 @@ def texts_of(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
             yield from texts_of(member, f"{path}[{index}]")
 
 
-def named(letters: str) -> str:
-    """Characters so that a person can find them: shown if they have a shape, with code point and name."""
-    codes = " ".join(f"U+{ord(letter):04X} {unicodedata.name(letter, '(no name)')}" for letter in letters)
-    return codes if any(not is_showable(letter) or not letter.isprintable() for letter in letters) else f"“{letters}” ({codes})"
+def named(letter: str) -> str:
+    """A character so that a person can find it: shown if it has a shape, with code point and name."""
+    name = unicodedata.name(
+        letter, "a control character" if unicodedata.category(letter) == "Cc" else "no name"
+    )
+    code = f"U+{ord(letter):04X} {name}"
+    return f"“{letter}” ({code})" if letter.isprintable() and not unicodedata.combining(letter) else code

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from ...domain.training import Module, Question, TrainingRecord
 from .legibility import is_showable
+from .lines import breakable, runs_to_the_left
 
 _MONTHS: Final = (
     "January February March April May June July August September October November December".split()
@@ -23,40 +24,49 @@ _VERDICTS: Final = {"passed": "Passed", "exhausted": "Attempts exhausted"}
 _MOST_OF_AN_EXTRA = 600
 _MOST_EXTRAS = 60
 _MOST_IN_FOOTER = 70
+_WIDTH_OF_A_HASH = 72
+
+
+# A text as the template takes it: plain if it runs to the right, in an object of one member if it runs to the left.
+Text = str | dict[str, str]
 
 
 def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
     """The data for the template. `canonical` is the record's JSON, which is attached and whose SHA-256 is shown."""
     training, outcome = record.training, record.outcome
     date = record.generated_at
+    title = one_line(training.title)
     return {
         "record": canonical.decode("utf-8"),
+        "document-title": title,
         "date": {"year": date.year, "month": date.month, "day": date.day},
         "keywords": [record.tenant_id, record.evidence_id, record.session_id],
-        "footer": f"Evidence {shortened(record.evidence_id)}",
-        "title": one_line(training.title),
-        "subtitle": f"{one_line(training.type)} · attempt {training.attempt} of {training.max_attempts}",
+        "footer": _said(f"Evidence {_shortened(record.evidence_id)}"),
+        "title": _said(title),
+        "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
+        "subtitle": _said(
+            f"{one_line(training.type)} · attempt {training.attempt} of {training.max_attempts}"
+        ),
         "passed": outcome.status == "passed",
         "verdict": _VERDICTS[outcome.status],
         "score": percent(outcome.score),
         "share": outcome.score,
         "threshold": f"{percent(outcome.pass_threshold)} needed to pass",
         "threshold-share": outcome.pass_threshold,
-        "facts": _facts(record),
-        "weak-areas": [one_line(area) for area in outcome.weak_areas],
+        "facts": [(label, words and _said(one_line(words))) for label, words in _facts(record)],
+        "weak-areas": [_said(one_line(area)) for area in outcome.weak_areas],
+        "weak-columns": _columns_for(outcome.weak_areas),
         "modules": [_module(number, module) for number, module in enumerate(record.modules, 1)],
-        "extra": _extras(record.extra),
-        "integrity": "The complete record is attached to this file as record.json.",
+        "extra": [(_said(key), _said(value)) for key, value in _extras(record.extra)],
         "hashes": _hashes(record, canonical),
     }
 
 
 def _facts(record: TrainingRecord) -> list[tuple[str, str | None]]:
-    employee = record.employee
     return [
-        ("Employee", employee.name and one_line(employee.name)),
-        ("Email", employee.email),
-        ("Employee id", employee.id),
+        ("Employee", record.employee.name),
+        ("Email", record.employee.email),
+        ("Employee id", record.employee.id),
         ("Started", in_words(record.started_at)),
         ("Completed", in_words(record.completed_at)),
         ("Recorded", in_words(record.generated_at)),
@@ -66,31 +76,46 @@ def _facts(record: TrainingRecord) -> list[tuple[str, str | None]]:
     ]
 
 
+def _columns_for(areas: Sequence[str]) -> int:
+    """As many columns as most of the areas fit into; the others wrap."""
+    lengths = sorted(len(area) for area in areas)
+    usual = lengths[len(lengths) * 4 // 5] if lengths else 0
+    return 3 if usual <= 28 else 2 if usual <= 48 else 1
+
+
 def _module(number: int, module: Module) -> dict[str, object]:
+    title = one_line(module.title)
     return {
         "number": str(number),
-        "title": one_line(module.title),
+        "title": _said(title),
+        "repeats": len(title) <= 300,
         "score": percent(module.score),
         "count": str(len(module.questions)),
-        "questions": [_question(f"{number}.{place}", asked) for place, asked in enumerate(module.questions, 1)],
+        "questions": [
+            _question(f"{number}.{place}", asked) for place, asked in enumerate(module.questions, 1)
+        ],
     }
 
 
-def _question(number: str, asked: Question) -> dict[str, str]:
+def _question(number: str, asked: Question) -> dict[str, object]:
+    texts = [paragraphs(asked.text), paragraphs(asked.answer), paragraphs(asked.rationale or "")]
+    lines = sum(len(text) / 80 + text.count("\n") for text in texts)
     return {
         "number": number,
-        "text": paragraphs(asked.text),
-        "answer": paragraphs(asked.answer),
+        "text": _said(texts[0]),
+        "answer": _said(texts[1]),
+        "rationale": _said(texts[2]),
         "score": percent(asked.score),
-        "rationale": paragraphs(asked.rationale or ""),
+        # A question stays with its answer, unless the two could fill a good part of a page.
+        "breaks": lines > 20,
     }
 
 
 def _extras(extra: Mapping[str, object]) -> list[tuple[str, str]]:
     """Each member on a line of its own, in key order; what is long is cut short and says so: the attachment has all of it."""
-    rows = [(_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in sorted(extra)]
-    hidden = len(rows) - _MOST_EXTRAS
-    return rows if hidden <= 0 else [*rows[:_MOST_EXTRAS], ("", f"and {hidden} more in record.json")]
+    rows = [(_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in sorted(extra)[:_MOST_EXTRAS]]
+    hidden = len(extra) - len(rows)
+    return [*rows, ("", f"and {hidden} more in record.json")] if hidden else rows
 
 
 def _as_text(value: object) -> str:
@@ -100,9 +125,28 @@ def _as_text(value: object) -> str:
     return "".join(letter if is_showable(letter) else json.dumps(letter)[1:-1] for letter in written)
 
 
+def _cut(words: str) -> str:
+    if len(words) <= _MOST_OF_AN_EXTRA:
+        return words
+    hidden = len(words) - _MOST_OF_AN_EXTRA
+    return f"{words[:_MOST_OF_AN_EXTRA]}… ({hidden:,} more characters in record.json)"
+
+
 def _hashes(record: TrainingRecord, canonical: bytes) -> list[tuple[str, str]]:
     rows = [("SHA-256 of record.json", hashlib.sha256(canonical).hexdigest())]
-    return rows if record.content_hash is None else [*rows, ("Content hash", record.content_hash)]
+    given = record.content_hash
+    if given is None:
+        return rows
+    return [*rows, ("Content hash", given if len(given) <= _WIDTH_OF_A_HASH else breakable(given))]
+
+
+def _said(words: str) -> Text:
+    laid = breakable(words)
+    return {"rtl": laid} if runs_to_the_left(words) else laid
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _MOST_IN_FOOTER else f"{words[:_MOST_IN_FOOTER]}…"
 
 
 def percent(share: float) -> str:
@@ -127,15 +171,3 @@ def paragraphs(words: str) -> str:
     lines = [one_line(line) for line in words.splitlines()]
     kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
     return "\n".join(kept).strip("\n")
-
-
-def shortened(words: str) -> str:
-    """The words as they fit into the foot of a page."""
-    return words if len(words) <= _MOST_IN_FOOTER else f"{words[:_MOST_IN_FOOTER]}…"
-
-
-def _cut(words: str) -> str:
-    if len(words) <= _MOST_OF_AN_EXTRA:
-        return words
-    hidden = len(words) - _MOST_OF_AN_EXTRA
-    return f"{words[:_MOST_OF_AN_EXTRA]}… ({hidden:,} more characters in record.json)"

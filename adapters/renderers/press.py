@@ -1,7 +1,7 @@
 """The press: one job in, one reply out; and the program that a worker process runs.
 
-A job is a page as JSON text, a reply a letter and what it stands for: ``P`` and the bytes of a PDF, ``M`` and a JSON list of
-the texts that no font has, ``F`` and a sentence. In a pipe each goes behind its length, four bytes, big-endian.
+A job is a page as JSON text, a reply a letter and what it stands for: ``P`` and the bytes of a PDF, ``M`` and a JSON string of
+the characters that no font has, ``F`` and a sentence. In a pipe each goes behind its length, four bytes, big-endian.
 
 Run as a program this file must start fast and know nothing of its parent, so it imports the standard library and Typst alone.
 """
@@ -14,11 +14,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 PDF, MISSING, FAILED = b"P", b"M", b"F"
 READY = b"ready"
 
+_MOST_TRIED = 2_000
 _HERE = Path(__file__).parent
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
@@ -40,19 +41,54 @@ class Press:
 
     def answer(self, job: bytes) -> bytes:
         """The reply to a job. Never raises for what stands in the job."""
-        inputs = {"page": job.decode("utf-8"), "families": json.dumps(self.families)}
+        page = job.decode("utf-8")
         try:
-            pdf = self._compiler.compile(
-                input=self._template, sys_inputs=inputs, format="pdf", pdf_standards=["a-3b"]
-            )
+            return PDF + self._set(page)
         except self._error as error:
-            missing = [_unescaped(text) for text in _MISSING.findall(error.diagnostic)]
-            return MISSING + json.dumps(missing).encode() if missing else FAILED + error.message.encode()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a panic of Typst's is no Exception
+            if _MISSING.search(error.diagnostic):
+                return MISSING + json.dumps(self._missing(error.diagnostic, page)).encode()
+            return FAILED + error.message.encode()
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise  # a panic of Typst's is no Exception, but it is no reason to end the process either
             return FAILED + f"{type(error).__name__}: {error}".encode(errors="replace")
-        return PDF + pdf
+
+    def _set(self, page: str) -> bytes:
+        pdf: Any = self._compiler.compile(
+            input=self._template,
+            sys_inputs={"page": page, "families": json.dumps(self.families)},
+            format="pdf",
+            pdf_standards=["a-3b"],
+        )
+        assert isinstance(pdf, bytes)
+        return pdf
+
+    def _missing(self, diagnostic: str, page: str) -> str:
+        """All characters of the page that no font has. Typst names only some of a line's, so each is set alone once more."""
+        found = _letters_named_in(diagnostic)
+        alone = json.loads(page)
+        letters = [letter for letter in dict.fromkeys(page) if ord(letter) > 0x7E]
+        alone |= {
+            "title": "",
+            "subtitle": "",
+            "footer": "",
+            "modules": [],
+            "weak-areas": [],
+            "extra": [],
+            "hashes": [],
+        }
+        alone["facts"] = [("", f"x{letter}x") for letter in letters[:_MOST_TRIED]]
+        try:
+            self._set(json.dumps(alone))
+        except self._error as error:
+            found |= _letters_named_in(error.diagnostic)
+        return "".join(letter for letter in letters if letter in found) or "".join(sorted(found))
+
+
+def _letters_named_in(diagnostic: str) -> set[str]:
+    return {
+        letter for text in _MISSING.findall(diagnostic) for letter in _unescaped(text) if ord(letter) > 0x7E
+    }
 
 
 def _unescaped(text: str) -> str:
@@ -61,13 +97,13 @@ def _unescaped(text: str) -> str:
     )
 
 
-def write_frame(pipe: BinaryIO, content: bytes) -> None:
+def write_frame(pipe: IO[bytes], content: bytes) -> None:
     """Put one frame into a pipe."""
     pipe.write(len(content).to_bytes(4, "big") + content)
     pipe.flush()
 
 
-def read_frame(pipe: BinaryIO) -> bytes | None:
+def read_frame(pipe: IO[bytes]) -> bytes | None:
     """Take one frame out of a pipe; None where the pipe has ended."""
     head = pipe.read(4)
     if len(head) < 4:
@@ -77,7 +113,7 @@ def read_frame(pipe: BinaryIO) -> bytes | None:
     return content if len(content) == size else None
 
 
-def serve(jobs: BinaryIO, replies: BinaryIO, fonts: Sequence[str]) -> None:
+def serve(jobs: IO[bytes], replies: IO[bytes], fonts: Sequence[str]) -> None:
     """Answer jobs until their pipe ends, which it does when the parent closes it or dies."""
     press = Press(fonts)
     write_frame(replies, READY)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Timer
 from typing import Protocol
 
@@ -34,7 +35,9 @@ class Answering(Protocol):
 class Worker:
     """One press in a process of its own. Raises WorkerDied where the process cannot be had."""
 
-    def __init__(self, fonts: Sequence[str], command: Sequence[str] = (sys.executable, "-P", press.__file__)) -> None:
+    def __init__(
+        self, fonts: Sequence[str], command: Sequence[str] = (sys.executable, "-P", press.__file__)
+    ) -> None:
         try:
             self._process = subprocess.Popen(
                 [*command, *fonts],
@@ -70,10 +73,8 @@ class Worker:
     def close(self) -> None:
         """End the process: it stops by itself once its pipe is closed, and is killed if it does not."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        with suppress(OSError):  # what was still to be written may have no reader any more
             self._process.stdin.close()
-        except OSError:  # what was still to be written has no reader any more
-            pass
         try:
             self._process.wait(_SECONDS_TO_STOP)
         except subprocess.TimeoutExpired:

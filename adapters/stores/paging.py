@@ -15,6 +15,9 @@ from attrs import frozen
 from ...domain.errors import MisuseError
 from ...ports.store import Find
 
+# Beyond what any store counts to.
+_LAST = 2**63
+
 
 @frozen(order=True)
 class Place:
@@ -37,14 +40,19 @@ def place_after(find: Find) -> Place | None:
     if find.after is None:
         return None
     try:
-        created_at, arrival = json.loads(urlsafe_b64decode(find.after.encode("ascii")))
-        place = Place(datetime.fromisoformat(created_at), int(arrival))
-    except (ValueError, TypeError) as error:
+        match json.loads(urlsafe_b64decode(find.after.encode("ascii"))):
+            case [str() as created_at, int() as arrival] if 0 < arrival < _LAST:
+                moment = datetime.fromisoformat(created_at)
+            case _:
+                raise _not_a_token(find.after)
+        if moment.tzinfo is None:
+            raise _not_a_token(find.after)
+        return Place(moment.astimezone(UTC), arrival)
+    except (ValueError, OverflowError, RecursionError) as error:
         raise _not_a_token(find.after) from error
-    if place.created_at.tzinfo is None:
-        raise _not_a_token(find.after)
-    return place
 
 
 def _not_a_token(text: str) -> MisuseError:
-    return MisuseError(f"{text[:40]!r} is not the next_page of a page before; leave `after` out for the first page")
+    return MisuseError(
+        f"{text[:40]!r} is not the next_page of a page before; leave `after` out for the first page"
+    )

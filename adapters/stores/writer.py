@@ -295,13 +295,17 @@ def _refusal(error: BaseException) -> CourierError:
 
 
 def _unexpected(error: BaseException) -> StoreError:
-    unexpected = StoreError(f"not written: the store failed in an unexpected way: {type(error).__name__}: {error}")
+    unexpected = StoreError(
+        f"not written: the store failed in an unexpected way: {type(error).__name__}: {error}"
+    )
     unexpected.__cause__ = error
     return unexpected
 
 
 def _closed() -> StoreError:
-    return StoreError("not written: the courier is closed; what it had recorded is gone on with by the next one")
+    return StoreError(
+        "not written: the courier is closed; what it had recorded is gone on with by the next one"
+    )
 
 
 def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:

@@ -132,9 +132,8 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
             content += chunk
             if len(content) > REPLY_LIMIT:
                 return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
-    except (
-        Exception
-    ):  # a reset, a timeout, a length that does not fit: the status is known, the rest never came
+    except Exception:
+        # A reset, a timeout, a length that does not fit: the status is known, the rest never came.
         return bytes(content), Ending.CUT_SHORT
     return bytes(content), Ending.COMPLETE
 

@@ -33,7 +33,8 @@ class ReadyBody(Payload):
     def __init__(self, parts: tuple[bytes, ...]) -> None:
         super().__init__(parts, content_type="application/octet-stream")
         self._parts = parts
-        self._size: int = sum(map(len, parts))
+        self._length = sum(map(len, parts))
+        self._size = self._length  # where aiohttp looks for the Content-Length
         self.sent = Sent.NOTHING
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -43,7 +44,7 @@ class ReadyBody(Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Hand the body to the connection, waiting whenever it is full."""
         connection = cast(StreamWriter, writer)
-        left = self._size
+        left = self._length
         for chunk in self._chunks():
             left -= len(chunk)
             if left:
@@ -61,7 +62,7 @@ class ReadyBody(Payload):
         await self.write(writer)
 
     def _chunks(self) -> Iterator[bytes | memoryview]:
-        if self._size < STREAMED_FROM:
+        if self._length < STREAMED_FROM:
             yield b"".join(self._parts)
             return
         for part in self._parts:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
+
 from evidence_courier.domain.attempt import Attempt, VerdictWord, attempt_of, event_of
 from evidence_courier.domain.events import (
     AttemptDeferred,

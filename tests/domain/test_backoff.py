@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from evidence_courier.domain.backoff import backoff, bounded, floor_of, later
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import RetryPolicy
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 LONGEST_JITTER = 1 - 2**-53  # the greatest number below 1 that chance can bring

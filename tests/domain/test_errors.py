@@ -1,6 +1,7 @@
 """The errors a host can meet, and how a problem in what a person wrote is told."""
 
 import pytest
+
 from evidence_courier.domain.errors import (
     ConfigError,
     CourierError,

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.evidence import Document, Evidence, Outcome, sha256_of
 from evidence_courier.domain.training import (
@@ -17,8 +20,6 @@ from evidence_courier.domain.training import (
     TrainingOutcome,
     TrainingRecord,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 PDF = Document(content=b"%PDF-1.7 the file", media_type="application/pdf", filename="ev-1.pdf")

@@ -1,6 +1,7 @@
 """Every way to go wrong, whether a later attempt may mend it, and whom it speaks of."""
 
 import pytest
+
 from evidence_courier.domain.failure import Concern, Failure, FailureKind
 
 # kind, whether a later attempt may mend it, whether the provider asked for patience, what it speaks of

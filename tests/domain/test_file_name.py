@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from evidence_courier.domain.file_name import file_name_for
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evidence_courier.domain.file_name import file_name_for
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 

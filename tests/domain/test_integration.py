@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+
 from evidence_courier.domain.integration import Integration, OnUnknown, Pace, RetryPolicy, Route, Timeouts
 
 

@@ -10,6 +10,9 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.redaction import (
     DETAIL_LIMIT,
@@ -21,8 +24,6 @@ from evidence_courier.domain.redaction import (
 )
 from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 KEY = 'sk_live/4eC39HqL+yjWDarjt"1zdp7dc&é'
 

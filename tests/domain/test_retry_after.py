@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from evidence_courier.domain.retry_after import LONGEST, retry_after_seconds
 from hypothesis import given
 from hypothesis import strategies as st
+
+from evidence_courier.domain.retry_after import LONGEST, retry_after_seconds
 
 AT = datetime(2026, 2, 21, 10, 0, 0, tzinfo=UTC)
 

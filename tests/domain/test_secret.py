@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from attrs import evolve, frozen
+
 from evidence_courier.domain.integration import Integration
 from evidence_courier.domain.secret import Secret
 

@@ -6,6 +6,9 @@ from typing import Any, get_args
 
 import pytest
 from attrs import fields_dict, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
 from evidence_courier.domain.backoff import floor_of
 from evidence_courier.domain.events import (
     Abandoned,
@@ -49,8 +52,6 @@ from evidence_courier.domain.upload import (
     new_upload,
 )
 from evidence_courier.domain.verdict import Receipt
-from hypothesis import given
-from hypothesis import strategies as st
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 KEY = UploadKey("acme", "ev-1", "sprinto")

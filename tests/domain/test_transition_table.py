@@ -12,6 +12,7 @@ from itertools import product
 
 import pytest
 from attrs import evolve, frozen
+
 from evidence_courier.domain.events import (
     Abandoned,
     AttemptDeferred,

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 
 import pytest
+
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.upload import (
     Confirming,

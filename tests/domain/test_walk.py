@@ -9,6 +9,7 @@ from os import environ
 from pathlib import Path
 
 import pytest
+
 from evidence_courier.domain.events import (
     Blocked,
     DeliveryConfirmed,

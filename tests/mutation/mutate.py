@@ -29,14 +29,18 @@ NOTICED = ("killed", "timeout")
 SETTINGS = """\
 [mutmut]
 source_paths = src/evidence_courier/domain
-also_copy = src
+also_copy =
+    src
+    pytest.ini
 only_mutate =
 {modules}
 pytest_add_cli_args_test_selection = tests/domain
-pytest_add_cli_args =
-    -p
-    no:randomly
-    --import-mode=importlib
+"""
+# With a file of its own pytest takes the tree for its root, and not the package in which the tree lies.
+PYTEST = """\
+[pytest]
+addopts = --import-mode=importlib -p no:randomly
+pythonpath = tests/support
 """
 PROFILE = """\
 from hypothesis import settings
@@ -65,11 +69,13 @@ def plant(modules: Iterable[str]) -> None:
     package = TREE / "src" / "evidence_courier"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "domain", package / "domain", ignore=ignore)
-    shutil.copytree(REPOSITORY / "tests" / "domain", TREE / "tests" / "domain", ignore=ignore)
+    for folder in ("domain", "support"):
+        shutil.copytree(REPOSITORY / "tests" / folder, TREE / "tests" / folder, ignore=ignore)
     (package / "testing").mkdir()
     shutil.copy(REPOSITORY / "testing" / "walk.py", package / "testing")
     for folder in (package, package / "testing"):
         (folder / "__init__.py").touch()
+    (TREE / "pytest.ini").write_text(PYTEST, encoding="utf-8")
     (TREE / "tests" / "conftest.py").write_text(PROFILE, encoding="utf-8")
     patterns = "\n".join(f"    */domain/{module}.py" for module in modules)
     (TREE / "setup.cfg").write_text(SETTINGS.format(modules=patterns), encoding="utf-8")

@@ -52,7 +52,9 @@ def prepare(path: str, busy_timeout: float) -> None:
 def check(path: str, busy_timeout: float) -> None:
     """Refuse, with a StoreError, what cannot be read as it is. Changes nothing."""
     if not os.path.isfile(path):
-        raise StoreError(f"{path}: there is no such database; look at the path, or start a courier with it first")
+        raise StoreError(
+            f"{path}: there is no such database; look at the path, or start a courier with it first"
+        )
     with trouble(path, "the database was not opened"), closing(_connect(path, busy_timeout)) as connection:
         db = database(connection)
         _refuse_what_is_not_ours(path, db)

@@ -44,7 +44,9 @@ ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
 
 def get(db: Database, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
     """See the port."""
-    found = map(open_upload_of, select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys]))
+    found = map(
+        open_upload_of, select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys])
+    )
     return {item.upload.key: item for item in found}
 
 

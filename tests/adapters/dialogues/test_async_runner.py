@@ -94,8 +94,8 @@ def test_a_token_is_minted_by_a_dialogue_of_its_own() -> None:
 
 def test_a_dialogue_that_asks_for_nothing_ends_at_once() -> None:
     def dialogue() -> Dialogue[str]:
+        yield from ()
         return "done"
-        yield
 
     assert asyncio.run(World(ScriptedTransport([])).run(dialogue())) == "done"
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evidence_courier.adapters.providers.sprinto_reply import judge
 from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.redaction import MESSAGE_LIMIT
 from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
@@ -315,11 +316,27 @@ def test_a_refusal_says_who_must_do_what(body: object, status: int, who_does_wha
     assert who_does_what in verdict.failure.message
 
 
-def test_many_long_errors_are_told_in_a_few_words() -> None:
-    verdict = verdict_on(errors(*["x" * 10_000] * 1_000))
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        (errors(*["x" * 10_000] * 1_000), "mend it, then retry this upload"),
+        (errors("Incorrect check ID " + "x" * 10_000), "ask the Sprinto admin to activate that check"),
+        (errors("unauthenticated " + "x" * 10_000), "put it where api_key in the tenant file points"),
+        (errors("Check in review", *["x" * 10_000] * 9), "then retry this upload"),
+        (with_status("x" * 10_000), "add it to success_statuses)"),
+    ],
+)
+def test_however_much_is_said_the_advice_is_not_cut_off(body: object, end: str) -> None:
+    verdict = verdict_on(body)
     assert isinstance(verdict, Rejected)
-    assert len(verdict.failure.message) < 1_500
-    assert "and 995 more" in verdict.failure.message
+    assert verdict.failure.message.endswith(end)
+    assert len(verdict.failure.message) <= MESSAGE_LIMIT
+
+
+def test_of_many_errors_the_first_are_told_and_the_others_counted() -> None:
+    verdict = verdict_on(errors("one", "two", "three", "four", "five"))
+    assert isinstance(verdict, Rejected)
+    assert 'saying "one; two; three; and 2 more"' in verdict.failure.message
 
 
 def test_without_a_reply_the_line_decides() -> None:

@@ -54,6 +54,7 @@ def test_the_name_in_the_certificate_must_be_the_hosts(serving: Any, certificate
 
 def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(certificate: str, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
+    good = Path(certificate).read_text()
     https = HttpRequest("POST", "https://127.0.0.1:9/")
 
     async def story() -> None:
@@ -66,7 +67,7 @@ def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(certificate: 
                 assert isinstance(failure, TransportFailure)
                 assert failure.kind is FailureKind.NO_CONNECTION
                 assert str(bundle) in failure.message
-            bundle.write_bytes(Path(certificate).read_bytes())
+            bundle.write_text(good)
             failure = await courier.send(https, Route(ca_bundle=str(bundle)))
             assert isinstance(failure, TransportFailure)
             assert "could not connect to 127.0.0.1:9" in failure.message

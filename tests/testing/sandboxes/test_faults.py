@@ -205,6 +205,20 @@ def test_silence_lasts_until_the_client_gives_up(upload: Upload, fault: str, tak
     asyncio.run(scene())
 
 
+def test_a_client_that_hangs_up_ends_its_silence(upload: Upload) -> None:
+    async def scene() -> None:
+        async with SprintoSandbox(faults=["silence=1"]) as sandbox:
+            before = len(asyncio.all_tasks())
+            waiting = asyncio.ensure_future(upload(sandbox.url))
+            await sandbox.silences(1)
+            waiting.cancel()
+            async with asyncio.timeout(2.0):
+                while len(asyncio.all_tasks()) > before:
+                    await asyncio.sleep(0)
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("fault", ["silence", "silence-after", "slow:3600"])
 def test_a_sandbox_that_stops_lets_go_of_every_line(upload: Upload, fault: str) -> None:
     async def scene() -> None:

@@ -101,6 +101,26 @@ def test_a_missing_or_wrong_key_gets_401(upload: Send, headers: dict[str, str]) 
     asyncio.run(scene())
 
 
+def test_no_answer_comes_before_the_whole_request() -> None:
+    async def scene() -> None:
+        async with SprintoSandbox() as sandbox, aiohttp.ClientSession() as session:
+            address = urlsplit(sandbox.url)
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            writer.write(f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab".encode())
+            answer = asyncio.ensure_future(reader.readline())
+            async with asyncio.timeout(2.0):
+                while sandbox.requests == 0:
+                    await asyncio.sleep(0)
+                async with session.get(sandbox.control_url + "/health"):
+                    assert not answer.done()  # the key is missing, but the body is not complete yet
+                writer.write(b"cd")
+                assert await answer == b"HTTP/1.1 401 Unauthorized\r\n"
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(scene())
+
+
 def test_the_key_is_in_nothing_that_is_kept(upload: Send) -> None:
     async def scene() -> None:
         key = "sk-very-secret"

@@ -1,0 +1,144 @@
+# Everything a developer does here has a target; `make` alone lists them.
+#
+# Two virtual environments live in the checkout, and make keeps both up to date:
+#   .venv      the package as its users get it: the wheel, built and installed. Tests, demo and benchmark run in it.
+#   .venv-dev  the package as a link to this checkout, with the tools that judge it.
+# Both are made anew when setup.cfg changes. Between two changes of it, .venv only gets a newer wheel when a source
+# has changed, and .venv-dev is only linked again when a file was added or removed.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+unexport PYTHONPATH
+
+NEWER = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" $(NEWER) 2>/dev/null && echo "$$p" && break; done)
+VENV ?= .venv
+DEV ?= .venv-dev
+TESTS ?= tests
+ARGS ?=
+
+ROOMS := domain ports adapters testing bootstrap
+SOURCES := $(shell find __init__.py py.typed $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
+# Checked beside the package: whatever Python there is outside of it.
+SCRIPTS := $(shell find tests examples benchmarks docs -name _build -prune -o -name '*.py' -print 2>/dev/null | LC_ALL=C sort)
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- what a user or a newcomer wants
+
+.PHONY: demo
+demo: $(VENV)/.installed  ## deliver a dozen records to a sandbox that misbehaves, and show what became of them
+	@$(VENV)/bin/evidence-courier demo
+
+.PHONY: test
+test: $(VENV)/.installed  ## run the tests on the installed wheel (one file: TESTS=tests/..., more options: ARGS="-k word")
+	@$(VENV)/bin/pytest -c tests/pytest.ini -n 2 $(ARGS) $(TESTS)
+
+.PHONY: bench
+bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
+	@$(VENV)/bin/python benchmarks/throughput.py
+
+# ---- what a change must pass
+
+.PHONY: lint
+lint: $(DEV)/.linked  ## formatting, lint, types and the import contracts
+	@failed=; \
+	for check in "ruff format --check ." "ruff check ." "mypy -p evidence_courier" "mypy $(SCRIPTS)" pyright \
+			"lint-imports --no-logo"; do \
+		echo "== $${check%%.py*}"; $(DEV)/bin/$$check || failed="$$failed $${check%% *}"; \
+	done; \
+	[ -z "$$failed" ] || { echo "not clean:$$failed" >&2; exit 1; }
+
+.PHONY: format
+format: $(DEV)/.linked  ## rewrite the code as `make lint` wants it
+	$(DEV)/bin/ruff format .
+	$(DEV)/bin/ruff check --fix .
+
+.PHONY: docs
+docs: $(DEV)/.linked  ## build the documentation; a warning is an error
+	$(DEV)/bin/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "built docs/_build/html/index.html"
+
+.PHONY: test-all
+test-all:  ## run the tests on each Python, 3.11 to 3.14, that this machine has
+	@for version in 3.11 3.12 3.13 3.14; do \
+		found=; \
+		for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			says=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+			if [ "$$says" = $$version ]; then found=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then skipped="$$skipped $$version"; echo "Python $$version: not found"; continue; fi; \
+		echo "Python $$version: $$found"; \
+		if $(MAKE) --no-print-directory test PYTHON="$$found" VENV=.venv-$$version; \
+		then passed="$$passed $$version"; else failed="$$failed $$version"; fi; \
+	done; \
+	echo "passed:$${passed:- none}; failed:$${failed:- none}; not found:$${skipped:- none}"; \
+	[ -n "$$passed" ] && [ -z "$$failed" ]
+
+.PHONY: mutation
+mutation: $(DEV)/.linked  ## make small mistakes in domain/ and see that a test notices each (minutes; some: ARGS="backoff")
+	@$(DEV)/bin/python tests/mutation/mutate.py $(ARGS)
+
+.PHONY: dist
+dist: $(DEV)/.linked  ## build the source distribution and, from it, the wheel
+	@rm -rf dist
+	$(DEV)/bin/python -m build
+
+.PHONY: clean
+clean:  ## remove everything that make has made
+	rm -rf .venv .venv-dev .venv-3.* build dist *.egg-info docs/_build .hypothesis tests/.hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .*_cache tests/.*_cache
+
+# ---- how the two environments come about
+
+# Rewritten only when a file was added or removed: what depends on it sees names come and go, not edits.
+build/sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(SOURCES) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+.PHONY: FORCE
+FORCE:
+
+# A system Python without ensurepip (Debian's, for one) has its own pip fill the new environment.
+define new-environment
+@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python" >&2; exit 1; }
+@echo "creating $(1) with $$($(PYTHON) --version)"
+@rm -rf $(1)
+@$(PYTHON) -m venv $(1) >/dev/null || { \
+	rm -rf $(1) && $(PYTHON) -m venv --without-pip $(1) && $(PYTHON) -m pip -qq --python $(1)/bin/python install pip; }
+endef
+
+$(VENV)/.created: setup.cfg
+	$(call new-environment,$(VENV))
+	@touch $@
+
+# build/lib is setuptools' scratch: what it holds from a former build would end up in the wheel.
+build/wheel/.built: setup.cfg pyproject.toml $(wildcard README.md LICENSE) build/sources $(SOURCES) | $(VENV)/.created
+	@echo "building the wheel"
+	@rm -rf build/lib build/bdist.* build/wheel
+	@$(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir build/wheel .
+	@touch $@
+
+$(VENV)/.requirements: $(VENV)/.created | build/wheel/.built
+	@echo "installing what the tests need into $(VENV)"
+	@$(VENV)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[test]"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.requirements build/wheel/.built
+	@$(VENV)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
+
+$(DEV)/.created: setup.cfg
+	$(call new-environment,$(DEV))
+	@touch $@
+
+# Strict mode lays out a tree of links that static tools can follow; the links are why an added file wants a new one.
+$(DEV)/.linked: $(DEV)/.created build/sources
+	@echo "linking this checkout into $(DEV), with the developer's tools"
+	@$(DEV)/bin/python -m pip -qq install --config-settings editable_mode=strict -e '.[dev]'
+	@touch $@

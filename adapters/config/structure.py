@@ -1,0 +1,169 @@
+"""From values that hold to the frozen classes that the courier works with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+from cattrs import BaseValidationError, Converter
+
+from ...domain.integration import Pace
+from ...domain.secret import Secret
+from .report import Path
+from .schema import SecretText
+
+References = Mapping[Secret, str]
+"""Each secret with the reference that it came from."""
+
+
+def settings_converter() -> Converter:
+    """Structures a provider's settings class from values that its schema has let through."""
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(Secret, _secret)
+    converter.register_structure_hook(str, _text)
+    for kept in (timedelta, date, Pace):
+        converter.register_structure_hook_func(_is(kept), _as_it_is)
+    for shown_later in (Secret, Pace):
+        converter.register_unstructure_hook(shown_later, lambda value: value)
+    return converter
+
+
+def _is(kind: type) -> Any:
+    return lambda candidate: isinstance(candidate, type) and issubclass(candidate, kind)
+
+
+def _secret(value: object, _: object) -> Secret:
+    if not isinstance(value, SecretText):
+        raise ValueError(
+            "is a secret in the provider's settings, yet its schema does not give it the type `secret`"
+        )
+    return Secret(str.__str__(value))
+
+
+def _text(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return str.__str__(value)
+
+
+def _as_it_is(value: object, kind: type) -> object:
+    if not isinstance(value, kind):
+        raise ValueError(f"must be a {kind.__name__}")
+    return value
+
+
+def faults(
+    error: Exception, settings_class: type, values: Mapping[str, object], converter: Converter
+) -> list[tuple[Path, str]]:
+    """Where a settings class refused its values, below the block, and what it said."""
+    found = list(_leaves(error, ()))
+    inits = [fault for fault in found if not fault[0]]
+    if inits and attrs.has(settings_class):
+        return [fault for fault in found if fault[0]] + (
+            list(_validated(settings_class, values, converter)) or inits
+        )
+    return found
+
+
+def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(error, BaseValidationError):
+        for member in error.exceptions:
+            step = [
+                note
+                for note in getattr(member, "__notes__", ())
+                if hasattr(note, "name") or hasattr(note, "index")
+            ]
+            below = (getattr(step[0], "name", None) or getattr(step[0], "index", 0),) if step else ()
+            yield from _leaves(member, (*path, *below))
+    else:
+        yield path, _words(error)
+
+
+def _validated(
+    settings_class: type, values: Mapping[str, object], converter: Converter
+) -> Iterator[tuple[Path, str]]:
+    """Each field's own validator asked again by itself, so that its words get a place and none hides another."""
+    try:
+        built = SimpleNamespace(
+            **{
+                field.name: converter.structure(values[field.name], field.type)
+                for field in attrs.fields(attrs.resolve_types(settings_class))
+                if field.name in values
+            }
+        )
+    except Exception:  # what cannot be built by parts has been said already by the whole
+        return
+    for field in attrs.fields(settings_class):
+        if field.validator is not None and hasattr(built, field.name):
+            try:
+                field.validator(built, field, getattr(built, field.name))
+            except (ValueError, TypeError) as error:
+                yield (field.name,), _words(error).removeprefix(f"{field.name} ")
+            except Exception:  # a validator that wants more of its instance than there is
+                continue
+
+
+def _words(error: BaseException) -> str:
+    return error.args[0] if error.args and isinstance(error.args[0], str) else ""
+
+
+def secrets_in(values: object, path: Path = ()) -> Iterator[tuple[Path, SecretText]]:
+    """Every resolved credential below `values`, in the order of the paths."""
+    match values:
+        case SecretText():
+            yield path, values
+        case Mapping():
+            for key in sorted(values, key=str):
+                yield from secrets_in(values[key], (*path, key))
+        case list() | tuple():
+            for index, value in enumerate(values):
+                yield from secrets_in(value, (*path, index))
+
+
+def stored_settings(settings: object, references: References, converter: Converter) -> dict[str, object]:
+    """The settings as JSON values, defaults included, with every secret's reference in the place of the secret."""
+    plain = _json(converter.unstructure(settings), references)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _json(value: object, references: References) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case SecretText():
+            return value.reference
+        case str():
+            return str.__str__(value)
+        case Secret():
+            return references.get(value, "***")
+        case timedelta():
+            return value.total_seconds()
+        case date():
+            return value.isoformat()
+        case Pace():
+            return str(value)
+        case Mapping():
+            return {str(key): _json(member, references) for key, member in value.items()}
+        case Set():
+            return sorted((_json(member, references) for member in value), key=repr)
+        case Sequence():
+            return [_json(member, references) for member in value]
+    return f"<{type(value).__name__}>"
+
+
+def fingerprint(key: bytes, provider: str, endpoint: object, secrets: Sequence[tuple[Path, str]]) -> str:
+    """Tells one set of credentials at one place from another. Without `key` nothing can be learnt from it or compared with it."""
+    said = json.dumps(
+        [
+            provider,
+            endpoint if isinstance(endpoint, str) else None,
+            [[list(path), text] for path, text in secrets],
+        ]
+    )
+    return hmac.new(key, said.encode("ascii"), hashlib.sha256).hexdigest()[:32]

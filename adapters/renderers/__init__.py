@@ -1,0 +1,1 @@
+"""Renderers: from a training record to a document."""

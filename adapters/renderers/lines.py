@@ -1,0 +1,58 @@
+"""How a text is laid in lines: where it may break besides its spaces, and in which direction it runs.
+
+A long word or an address would run out of its column, over its neighbour or off the page. So it gets places to break, invisible
+and without width: after punctuation where that helps, between any two letters where it must. Scripts that join their letters
+are left whole much longer, and those that break by rules of their own always: a break at a wrong place makes another word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+from typing import Final
+
+GAP: Final = "\u200b"
+
+# Latin, Greek, Cyrillic and Armenian: as long as a narrow column is wide.
+_LONG = re.compile(r"[!-~\u00a1-\u058f\u1e00-\u1fff\u2010-\u2027]{24,}")
+_STILL_LONG = re.compile(rf"[^{GAP}-]{{24,}}")
+_PUNCTUATION = re.compile(r"[@._/?&=:;,]")
+# All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
+_ENDLESS = re.compile(
+    rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    r"\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
+)
+
+
+def breakable(words: str) -> str:
+    """The words with places to break in those that are longer than a column."""
+    return _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
+
+
+def _after_punctuation(run: re.Match[str]) -> str:
+    opened = _PUNCTUATION.sub(lambda mark: mark[0] + GAP, run[0])
+    return _STILL_LONG.sub(_between_letters, opened)
+
+
+def _between_letters(run: re.Match[str]) -> str:
+    letters = run[0]
+    return letters[0] + "".join(
+        after if _belong_together(before, after) else GAP + after
+        for before, after in pairwise(letters)
+    )
+
+
+def _belong_together(before: str, after: str) -> bool:
+    """Whether two characters make one letter: a base and its mark, or two consonants joined by a virama or a joiner."""
+    return (
+        unicodedata.category(after) in ("Mn", "Mc", "Me", "Cf")
+        or unicodedata.category(before) == "Cf"
+        or unicodedata.combining(before) == 9
+    )
+
+
+def runs_to_the_left(words: str) -> bool:
+    """Whether a text is read from right to left, as its first letter is."""
+    directions = (unicodedata.bidirectional(letter) for letter in words)
+    return next((way for way in directions if way in ("L", "R", "AL")), "L") != "L"

@@ -1,0 +1,117 @@
+"""No question is answered by looking at every record: each has its index, and none sorts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from stored import AT, entry
+
+from evidence_courier.adapters.stores.paging import Place, token_of
+from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
+from evidence_courier.domain.upload import Status
+from evidence_courier.ports.store import Find
+
+# What stands in the plan of a query that reads a whole table, or sorts what it has read.
+SLOW = ("SCAN uploads", "SCAN attempts", "SCAN actions", "SCAN documents", "TEMP B-TREE", "AUTOMATIC")
+PIECES = (1, 2, 64)
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """A database with some records of two tenants, as any connection sees it."""
+    path = str(tmp_path_factory.mktemp("queries") / "courier.db")
+    with closing(SqliteStore(path)) as store:
+        store.add(
+            [
+                entry(f"ev-{number}", tenant_id=f"tenant-{number % 2}", at=AT + timedelta(seconds=number))
+                for number in range(100)
+            ]
+        )
+        with closing(sqlite3.connect(path)) as connection:
+            yield connection
+
+
+def plan(connection: sqlite3.Connection, sql: str, given: object) -> str:
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", given)  # type: ignore[arg-type]
+    return "; ".join(str(row[3]) for row in rows)
+
+
+FINDS = [
+    Find(tenant_id=tenant_id, status=status, since=since, after=after)
+    for tenant_id, status, since, after in product(
+        (None, "tenant-1"), (None, Status.PENDING), (None, AT), (None, token_of(Place(AT, 50)))
+    )
+]
+
+
+@pytest.mark.parametrize("find", FINDS, ids=str)
+def test_every_combination_of_filters_has_an_index_that_is_in_order(
+    connection: sqlite3.Connection, find: Find
+) -> None:
+    sql, given = reads.find_query(find)
+    seen = plan(connection, sql, given)
+    if (find.tenant_id, find.status, find.since, find.after) == (None, None, None, None):
+        # Walked from the newest on, and left after a page.
+        assert seen == "SCAN uploads USING INDEX uploads_newest"
+        return
+    assert not any(slow in seen for slow in SLOW), seen
+    wanted = [
+        *(["tenant_id=?"] if find.tenant_id else []),
+        *(["status=?"] if find.status else []),
+        *(["created_at>?"] if find.since else []),
+        *(["created_at<?"] if find.after else []),
+    ]
+    assert f"({' AND '.join(wanted)})" in seen
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "index"),
+    [
+        (
+            reads.STATUSES,
+            {"tenant_id": "tenant-1", "evidence_ids": '["ev-1", "ev-2"]'},
+            "(tenant_id=? AND evidence_id=?)",
+        ),
+        (reads.SHOW, {"tenant_id": "tenant-1", "evidence_id": "ev-1"}, "(tenant_id=? AND evidence_id=?)"),
+        (reads.DUE, {"before": "2026", "limit": 5}, "uploads_due (due<?)"),
+        (reads.COUNT_OPEN, {}, "COVERING INDEX uploads_by_status (status=?)"),
+        (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
+        (reads.ACTIONS, {"id": 1}, "actions_of_upload (upload_id=?)"),
+    ],
+)
+def test_every_question_has_its_index(
+    connection: sqlite3.Connection, sql: str, given: dict[str, object], index: str
+) -> None:
+    seen = plan(connection, sql, given)
+    assert index in seen
+    assert not any(slow in seen for slow in SLOW), seen
+
+
+def test_the_statuses_are_counted_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
+    assert plan(connection, reads.COUNTS, {}) == "SCAN uploads USING COVERING INDEX uploads_by_status"
+
+
+@pytest.mark.parametrize("rows", PIECES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        statements.select_outdated_sql,
+        statements.update_uploads_sql,
+        statements.insert_attempts_sql,
+        statements.select_contents_sql,
+        statements.delete_documents_sql,
+        statements.select_uploads_sql,
+    ],
+)
+def test_every_write_finds_its_rows_by_their_key(
+    connection: sqlite3.Connection, statement: Callable[[int], str], rows: int
+) -> None:
+    sql = statement(rows)
+    seen = plan(connection, sql, [None] * sql.count("?"))
+    assert "(tenant_id=? AND evidence_id=? AND provider=?)" in seen
+    assert not any(slow in seen for slow in SLOW), seen

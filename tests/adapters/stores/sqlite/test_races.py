@@ -1,0 +1,105 @@
+"""One evidence makes one upload, whoever asks for it, how often, and from how many places."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from threading import Barrier
+
+from stored import entry, started
+
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.adapters.stores.writer import WriterThread
+from evidence_courier.ports.store import Added, Begun, Conflict, Find, Known
+
+MANY = 64
+
+
+def test_of_many_tasks_that_add_one_key_one_is_told_added(sqlite: SqliteStore) -> None:
+    async def race() -> Counter[type]:
+        writer = WriterThread(sqlite)
+        try:
+            answers = await asyncio.gather(*(writer.add(entry()) for _ in range(MANY)))
+        finally:
+            writer.close()
+        return Counter(map(type, answers))
+
+    assert asyncio.run(race()) == {Added: 1, Known: MANY - 1}
+
+
+def test_of_many_threads_that_add_one_key_to_one_store_one_is_told_added(sqlite: SqliteStore) -> None:
+    start = Barrier(MANY)
+
+    def add(_: int) -> type:
+        start.wait()
+        return type(sqlite.add([entry()])[0])
+
+    with ThreadPoolExecutor(MANY) as threads:
+        assert Counter(threads.map(add, range(MANY))) == {Added: 1, Known: MANY - 1}
+
+
+def test_of_many_stores_on_one_file_that_add_one_key_one_is_told_added(database: str) -> None:
+    with ExitStack() as stack:
+        stores = [stack.enter_context(closing(SqliteStore(database))) for _ in range(8)]
+        start = Barrier(8)
+
+        def add(store: SqliteStore) -> list[type]:
+            start.wait()
+            return [type(store.add([entry()])[0]) for _ in range(8)]
+
+        with ThreadPoolExecutor(8) as threads:
+            told = Counter(kind for kinds in threads.map(add, stores) for kind in kinds)
+    assert told == {Added: 1, Known: MANY - 1}
+
+
+def test_of_two_couriers_that_begin_the_same_attempt_one_is_refused(database: str) -> None:
+    new = entry()
+    with closing(SqliteStore(database)) as one, closing(SqliteStore(database)) as other:
+        one.add([new])
+        begin = started(new.upload)
+        assert one.begin([begin]) == [Begun(new.content)]
+        assert other.begin([begin]) == [Conflict(begin.upload)]
+
+
+RACER = """
+import sys
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.ports.store import Added
+from stored import entry
+
+store = SqliteStore(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+added = sum(answer == Added() for n in range(32) for answer in store.add([entry(f"ev-{n}", content=None)]))
+store.close()
+print(added, flush=True)
+"""
+
+
+def test_of_two_processes_that_add_the_same_keys_each_key_is_added_by_one(database: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    added = [int(process.communicate(timeout=60)[0]) for process in processes]
+    assert sum(added) == 32
+    with closing(SqliteStore(database)) as store:
+        assert len(store.find(Find()).uploads) == 32

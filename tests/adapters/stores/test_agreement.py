@@ -1,0 +1,297 @@
+"""The SQLite store and the one in memory, side by side: whatever is asked of both, both answer the same."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from typing import TypeVar
+
+from attrs import evolve, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.domain.attempt import Attempt, VerdictWord
+from evidence_courier.domain.evidence import Outcome
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.upload import (
+    Confirming,
+    Failed,
+    FailedReason,
+    Held,
+    Queued,
+    Sending,
+    State,
+    Status,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    Waiting,
+    new_upload,
+)
+from evidence_courier.domain.verdict import Receipt
+from evidence_courier.ports.store import (
+    Added,
+    Change,
+    Dossier,
+    Entry,
+    Find,
+    OpenUpload,
+    Saved,
+    StoredDocument,
+    UploadStore,
+)
+from evidence_courier.testing.memory_store import MemoryStore
+
+T = TypeVar("T")
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+LARGEST = 2**63 - 1
+# All that UTF-8 can write: every script, every control character, NUL too; not the halves of characters.
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=11))])
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)
+tallied = st.integers(0, 5) | st.integers(0, LARGEST)
+failures = st.builds(
+    Failure,
+    st.sampled_from(FailureKind),
+    texts,
+    http_status=st.none() | st.integers(100, 599),
+    retry_after=st.none() | st.floats(allow_nan=False),
+    detail=st.none() | texts,
+)
+receipts = st.builds(Receipt, st.none() | texts, st.none() | texts)
+states: st.SearchStrategy[State] = st.one_of(
+    st.builds(Queued, moments),
+    st.builds(Sending, tallied, moments, st.none() | failures),
+    st.builds(Waiting, moments, failures),
+    st.builds(Confirming, tallied, moments, moments, failures),
+    st.builds(Held, failures),
+    st.builds(Succeeded, receipts),
+    st.builds(Failed, st.sampled_from(FailedReason), failures),
+)
+tallies = st.builds(
+    Tally,
+    attempts=tallied,
+    spent=tallied,
+    doubt=st.booleans(),
+    possible_duplicate=st.booleans(),
+    progress=st.none() | texts | st.just("bookmark ").map(lambda word: word * 20_000),
+    alone=st.booleans(),
+)
+attempts = st.builds(
+    Attempt, tallied, moments, moments, st.just(VerdictWord.DELIVERED), receipts, st.none() | texts
+) | st.builds(
+    Attempt,
+    tallied,
+    moments,
+    moments,
+    st.sampled_from([word for word in VerdictWord if word is not VerdictWord.DELIVERED]),
+    failures,
+    st.none() | texts,
+)
+json_values: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=5,
+)
+documents = st.builds(
+    StoredDocument,
+    sha256=texts,
+    size=tallied,
+    media_type=texts,
+    filename=st.none() | texts,
+    source=st.none() | texts,
+)
+dossiers = st.builds(
+    Dossier,
+    session_id=texts,
+    subject=texts,
+    subject_email=st.none() | texts,
+    outcome=st.sampled_from(Outcome),
+    recorded_at=moments,
+    submitted_digest=texts,
+    document=documents,
+    settings=st.dictionaries(texts, json_values, max_size=3),
+)
+
+
+keys = st.builds(UploadKey, texts, texts, texts)
+
+
+def uploads(
+    keys: st.SearchStrategy[UploadKey], created: st.SearchStrategy[datetime]
+) -> st.SearchStrategy[Upload]:
+    return st.builds(
+        Upload,
+        key=keys,
+        digest=texts,
+        evidence_date=st.dates(),
+        created_at=created,
+        updated_at=moments,
+        version=st.integers(1, LARGEST - 1),
+        tally=tallies,
+        state=states,
+    )
+
+
+def test_whatever_an_upload_holds_is_read_back_as_it_was_written(sqlite: SqliteStore) -> None:
+    arrivals = count()
+
+    @given(upload=uploads(keys, moments), dossier=dossiers, state=states, tally=tallies, attempt=attempts)
+    @settings(max_examples=60)
+    def check(upload: Upload, dossier: Dossier, state: State, tally: Tally, attempt: Attempt) -> None:
+        # A key that no example before has used.
+        key = evolve(upload.key, evidence_id=f"{upload.key.evidence_id}{next(arrivals)}")
+        upload = evolve(upload, key=key)
+        after = evolve(upload, state=state, tally=tally, version=upload.version + 1)
+        details = []
+        for store in (sqlite, MemoryStore()):
+            assert store.add([Entry(upload, dossier)]) == [Added()]
+            assert store.get([key]) == {key: OpenUpload(upload, dossier)}
+            assert store.save([Change(after, attempt)]) == [Saved()]
+            assert store.get([key]) == {key: OpenUpload(after, dossier)}
+            details.append(store.show(key.tenant_id, key.evidence_id))
+        assert details[0] == details[1]
+
+    check()
+
+
+few_moments = st.builds(lambda minute: AT + timedelta(minutes=minute), st.integers(0, 3))
+few_keys = st.builds(
+    UploadKey,
+    st.sampled_from(["acme", "globex"]),
+    st.sampled_from("abc"),
+    st.sampled_from(["sprinto", "vanta"]),
+)
+few_entries = st.lists(
+    st.builds(
+        Entry,
+        uploads(few_keys, few_moments).map(lambda upload: evolve(upload, version=1)),
+        dossiers,
+        st.none() | st.binary(max_size=8),
+    ),
+    max_size=4,
+)
+finds = st.builds(
+    Find,
+    tenant_id=st.none() | st.sampled_from(["acme", "globex"]),
+    status=st.none() | st.sampled_from(Status),
+    since=st.none() | few_moments,
+    limit=st.integers(1, 4),
+)
+
+
+@frozen
+class Plan:
+    """A change to come, before it is known which version it meets."""
+
+    key: UploadKey
+    state: State
+    tally: Tally
+    updated_at: datetime
+    behind: int
+    attempt: Attempt | None
+
+
+plans = st.builds(
+    Plan, few_keys, states, tallies, moments, st.sampled_from([0, 0, 0, 1, -1]), st.none() | attempts
+)
+
+
+class BothStores(RuleBasedStateMachine):
+    @initialize(keep_documents=st.booleans())
+    def open(self, keep_documents: bool) -> None:
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self._sqlite = self._stack.enter_context(
+            closing(SqliteStore(f"{folder}/courier.db", keep_documents=keep_documents))
+        )
+        self._memory = self._stack.enter_context(closing(MemoryStore(keep_documents=keep_documents)))
+
+    def teardown(self) -> None:
+        if hasattr(self, "_stack"):
+            self._stack.close()
+
+    def both(self, question: Callable[[UploadStore], T]) -> T:
+        """The answer that both give."""
+        answer = question(self._memory)
+        assert question(self._sqlite) == answer
+        return answer
+
+    def changes(self, plans: Sequence[Plan]) -> list[Change]:
+        there = self._memory.get([plan.key for plan in plans])
+        latest = {key: item.upload for key, item in there.items()}
+        changes = []
+        for plan in plans:
+            upload = latest.get(plan.key) or new_upload(plan.key, "", AT.date(), AT)
+            after = evolve(
+                upload,
+                state=plan.state,
+                tally=plan.tally,
+                updated_at=plan.updated_at,
+                version=upload.version + 1 - plan.behind,
+            )
+            latest[plan.key] = after
+            changes.append(Change(after, plan.attempt))
+        return changes
+
+    @rule(entries=few_entries)
+    def add(self, entries: list[Entry]) -> None:
+        self.both(lambda store: list(store.add(entries)))
+
+    @rule(plans=st.lists(plans, max_size=5))
+    def begin(self, plans: list[Plan]) -> None:
+        changes = self.changes(plans)
+        self.both(lambda store: list(store.begin(changes)))
+
+    @rule(plans=st.lists(plans, max_size=5))
+    def save(self, plans: list[Plan]) -> None:
+        changes = self.changes(plans)
+        self.both(lambda store: list(store.save(changes)))
+
+    @rule(find=finds)
+    def find(self, find: Find) -> None:
+        seen: list[tuple[str, str, str]] = []
+        while True:
+            now = find
+            page = self.both(lambda store: store.find(now))  # noqa: B023
+            seen += [(upload.tenant_id, upload.evidence_id, upload.provider) for upload in page.uploads]
+            if page.next_page is None:
+                break
+            find = evolve(find, after=page.next_page)
+        assert len(seen) == len(set(seen))
+
+    @rule(
+        tenant_id=st.sampled_from(["acme", "globex", "nobody"]),
+        evidence_ids=st.lists(st.sampled_from("abcd")),
+    )
+    def statuses(self, tenant_id: str, evidence_ids: list[str]) -> None:
+        self.both(lambda store: store.statuses(tenant_id, evidence_ids))
+
+    @rule(key=few_keys)
+    def show(self, key: UploadKey) -> None:
+        self.both(lambda store: store.show(key.tenant_id, key.evidence_id))
+
+    @rule(before=moments | few_moments, limit=st.integers(0, 5))
+    def due(self, before: datetime, limit: int) -> None:
+        self.both(lambda store: list(store.due(before, limit)))
+
+    @rule(keys=st.lists(few_keys))
+    def get(self, keys: list[UploadKey]) -> None:
+        self.both(lambda store: store.get(keys))
+
+    @invariant()
+    def both_count_the_same(self) -> None:
+        open_uploads = self.both(lambda store: store.count_open())
+        found = self.both(lambda store: store.counts())
+        assert open_uploads == found[Status.PENDING] + found[Status.RETRYING]
+
+
+BothStores.TestCase.settings = settings(max_examples=20, stateful_step_count=25)
+TestBothStores = BothStores.TestCase

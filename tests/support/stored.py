@@ -1,0 +1,79 @@
+"""Uploads at every point of their life, in the shapes that a store is handed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from evidence_courier.domain.attempt import attempt_of
+from evidence_courier.domain.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
+from evidence_courier.domain.evidence import Outcome, sha256_of
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.transitions import Rules, advance
+from evidence_courier.domain.upload import Sending, Upload, UploadKey, new_upload
+from evidence_courier.domain.verdict import Receipt
+from evidence_courier.ports.store import Change, Dossier, Entry, StoredDocument, UploadStore
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+RULES = Rules()
+BUSY_PROVIDER = Failure(FailureKind.RATE_LIMITED, "come back later", http_status=429, retry_after=7.0)
+
+
+def entry(
+    evidence_id: str = "ev-1",
+    *,
+    tenant_id: str = "acme",
+    provider: str = "sprinto",
+    at: datetime = AT,
+    content: bytes | None = b"a document",
+    submitted_digest: str | None = None,
+) -> Entry:
+    """A new upload."""
+    digest = sha256_of(content or b"")
+    document = StoredDocument(
+        sha256=digest, size=len(content or b""), media_type="application/pdf", filename="ev.pdf"
+    )
+    dossier = Dossier(
+        session_id="s-1",
+        subject="emp-7",
+        subject_email=None,
+        outcome=Outcome.PASSED,
+        recorded_at=at,
+        submitted_digest=submitted_digest or digest,
+        document=document,
+        settings={"region": "us"},
+    )
+    key = UploadKey(tenant_id, evidence_id, provider)
+    return Entry(new_upload(key, digest, at.date(), at), dossier, content)
+
+
+def started(upload: Upload, at: datetime = AT) -> Change:
+    """Its next attempt begins."""
+    return Change(advance(upload, Started(at), RULES))
+
+
+def ended(upload: Upload, event: AttemptEvent) -> Change:
+    """The attempt that is in flight comes to something."""
+    assert isinstance(upload.state, Sending)
+    return Change(advance(upload, event, RULES), attempt_of(upload.state.started_at, event, RULES.retry))
+
+
+def delivered(upload: Upload, at: datetime = AT) -> Change:
+    """The attempt that is in flight is delivered."""
+    return ended(upload, DeliveryConfirmed(at, upload.tally.attempts, Receipt("r-1", "thank you")))
+
+
+def deferred(upload: Upload, at: datetime = AT) -> Change:
+    """The attempt that is in flight is told to come back later."""
+    return ended(upload, AttemptDeferred(at, upload.tally.attempts, BUSY_PROVIDER, 0.0))
+
+
+def tried(store: UploadStore, upload: Upload, times: int) -> Upload:
+    """Have a stored upload fail some attempts, a minute each."""
+    for number in range(times):
+        at = AT + timedelta(minutes=number)
+        begin = started(upload, at)
+        store.begin([begin])
+        end = deferred(begin.upload, at)
+        store.save([end])
+        upload = end.upload
+    return upload
