@@ -62,7 +62,9 @@ class Sink(asyncio.Protocol):
         if self.left <= 0:
             self.left = 0
             self.transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % len(REPLY)
+                + REPLY
             )
 
 
@@ -94,10 +96,18 @@ class Keys:
 
 async def courier(url: str, body: bytes, folder: Path) -> float:
     """Uploads per second of a courier, from the first submit until every one is settled."""
-    block = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": "c", "endpoint": url, "pace": "1000000/s"}
+    block = {
+        "provider": "sprinto",
+        "api_key": "${KEY}",
+        "workflow_check": "c",
+        "endpoint": url,
+        "pace": "1000000/s",
+    }
     tenants = {f"t{number}": {"integrations": {"compliance": block}} for number in range(TENANTS)}
     moment = datetime(2026, 2, 21, tzinfo=UTC)
-    async with AsyncCourier.from_mapping(tenants, folder / f"{time.monotonic_ns()}.db", secrets=Keys()) as one:
+    async with AsyncCourier.from_mapping(
+        tenants, folder / f"{time.monotonic_ns()}.db", secrets=Keys()
+    ) as one:
         began = time.perf_counter()
         tickets = []
         for number in range(UPLOADS):
@@ -132,9 +142,13 @@ async def measure(port: int) -> None:
             bares.append(await bare(bare_url, body))
             couriers.append(await courier(f"{bare_url}dev-api/graphql", body, Path(folder)))
     limit, reached = max(bares), max(couriers)
-    print(f"{UPLOADS} documents of {SIZE // 1000} kB, {CONNECTIONS} connections, loopback, Python {sys.version.split()[0]}")
+    print(
+        f"{UPLOADS} documents of {SIZE // 1000} kB, {CONNECTIONS} connections, loopback, Python {sys.version.split()[0]}"
+    )
     print(f"bare aiohttp client, nothing recorded   {limit:8.0f} uploads/s")
-    print(f"courier, staged, recorded and removed   {reached:8.0f} uploads/s   {reached / limit:.2f} of the limit")
+    print(
+        f"courier, staged, recorded and removed   {reached:8.0f} uploads/s   {reached / limit:.2f} of the limit"
+    )
 
 
 def main() -> None:

@@ -40,9 +40,9 @@ from .wiring import (
     RendererOnDemand,
     TenantMapping,
     Tenants,
+    Wiring,
     tenants_of,
     wiring_of,
-    Wiring,
 )
 
 WORKER_THREADS = 8
@@ -141,7 +141,9 @@ class AsyncCourier:
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier")
         try:
-            store: UploadStore = wiring.store or await loop.run_in_executor(threads, self._open_store)
+            store = wiring.store
+            if store is None:
+                store = await loop.run_in_executor(threads, self._open_store)
         except BaseException:
             threads.shutdown()
             raise

@@ -168,10 +168,11 @@ def box(left: float, top: float, right: float, bottom: float, style: str) -> str
 def draw_node(name: str, centre: Point, statuses: tuple[Status, ...]) -> list[str]:
     """A state's box in the colour of its status; one that has two is in both."""
     left, top = centre[0] - NODE_WIDTH / 2, centre[1] - NODE_HEIGHT / 2
-    fill = "url(#both)" if len(statuses) > 1 else COLOURS[statuses[0]][0]
+    first, last = statuses[0], statuses[-1]
+    fill = COLOURS[first][0] if first is last else "url(#both)"
     return [
         f'<rect x="{left:g}" y="{top:g}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="9" '
-        f'fill="{fill}" stroke="{COLOURS[statuses[-1]][1]}" stroke-width="1.5"/>',
+        f'fill="{fill}" stroke="{COLOURS[last][1]}" stroke-width="1.5"/>',
         text((centre[0], centre[1] + 5), name, "state"),
     ]
 

@@ -88,7 +88,11 @@ class Document:
             isinstance(self.media_type, str) and _MEDIA_TYPE.fullmatch(self.media_type) is not None,
             f"media_type {self.media_type!r} is not a media type such as application/pdf",
         )
-        for name, kind, word in (("content", bytes, "bytes"), ("path", str, "text"), ("filename", str, "text")):
+        for name, kind, word in (
+            ("content", bytes, "bytes"),
+            ("path", str, "text"),
+            ("filename", str, "text"),
+        ):
             value = getattr(self, name)
             _require(
                 value is None or isinstance(value, kind),

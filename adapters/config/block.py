@@ -27,6 +27,9 @@ from .values import Size, shown_duration, shown_size
 
 Providers = Mapping[str, Provider | BrokenProvider]
 
+_SHORT = 8
+"""A text shorter than this is hardly a secret that was put in the wrong place."""
+
 
 @define
 class BlockReader:
@@ -166,15 +169,7 @@ class BlockReader:
             references = {Secret(str.__str__(text)): text.reference for _, text in found}
             stored = stored_settings(settings, references, self.converter)
         except Exception as error:
-            for path, words in faults(error, provider.settings_class, own, self.converter):
-                hidden = [
-                    *(text for _, text in found),
-                    *([str(own[path[0]])] if path and path[0] in own else []),
-                ]
-                told = plugin_words(
-                    words, hidden, f"the provider {provider.name} does not take this ({type(error).__name__})"
-                )
-                report.note((*self.block, *path), told)
+            self.refused(error, provider, own, report)
             return None
         proxy = document.get("proxy")
         secrets = [*references, *map(Secret, passwords_in(proxy) if isinstance(proxy, str) else ())]
@@ -197,6 +192,17 @@ class BlockReader:
             stored=stored,
             fingerprint=fingerprint(self.fingerprint_key, provider.name, stored.get("endpoint"), found),
         )
+
+    def refused(self, error: Exception, provider: Provider, own: dict[str, Any], report: Report) -> None:
+        """Note what a settings class has against its values, in its own words unless they quote a credential or the value."""
+        secrets = [text for _, text in secrets_in(own)]
+        for path, words in faults(error, provider.settings_class, own, self.converter):
+            value = own.get(str(path[0])) if path else None
+            quoted = [value] if isinstance(value, str) and len(value) >= _SHORT else []
+            told = plugin_words(
+                words, [*secrets, *quoted], f"the provider {provider.name} does not take this"
+            )
+            report.note((*self.block, *path), told)
 
 
 def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str:

@@ -111,6 +111,9 @@ _Validator: Any = cerberus.Validator
 class _BlockValidator(_Validator):  # type: ignore[misc]
     types_mapping: ClassVar[dict[str, Any]] = {
         **_Validator.types_mapping,
+        # YAML's yes and no are numbers to Python, and to nobody else.
+        "integer": cerberus.TypeDefinition("integer", (int,), (bool,)),
+        "float": cerberus.TypeDefinition("float", (float, int), (bool,)),
         **{name: cerberus.TypeDefinition(name, (fmt.made,), ()) for name, fmt in FORMATS.items()},
     }
 

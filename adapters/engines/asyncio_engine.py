@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -32,7 +32,7 @@ from ...domain.failure import Failure, FailureKind
 from ...domain.schedule import Schedule
 from ...domain.status import status_of_upload
 from ...domain.transitions import Rules, advance
-from ...domain.upload import Confirming, Queued, Sending, Status, Upload, UploadKey, Waiting, cause_of, due_of
+from ...domain.upload import Confirming, Queued, Sending, Upload, UploadKey, Waiting, due_of
 from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable
 from ...ports.clock import Clock
 from ...ports.logger import (
@@ -48,7 +48,7 @@ from ...ports.logger import (
     WriteDelayed,
 )
 from ...ports.renderer import Renderer
-from ...ports.store import Added, AddAnswer, Begun, Change, Conflict, Entry, OpenUpload, Saved, UploadStore
+from ...ports.store import AddAnswer, Added, Change, Conflict, Entry, OpenUpload, Saved, UploadStore
 from ..stores.writer import Writer
 from .attempt import Attempter
 from .live import Live, Submission

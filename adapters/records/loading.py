@@ -46,6 +46,7 @@ def load_record(data: bytes | str | Mapping[str, object], *, where: str = "recor
         record = _converter().structure(tree, TrainingRecord)
     except (ClassValidationError, FieldError) as error:
         problems += islice(_flattened(error, ""), _MOST_PROBLEMS + 1)
+        raise RecordError(_listed(problems, where)) from None
     if problems:
         raise RecordError(_listed(problems, where))
     return record

@@ -12,7 +12,11 @@ import unicodedata
 from itertools import pairwise
 from typing import Final
 
-GAP: Final = "\u200b"
+# Where the template puts a place to break: the separator of units, a control character that no text here can hold.
+GAP: Final = "\x1f"
+# In what nobody will copy by hand a plain zero-width space does: it is a character of the text then, but costs far less.
+_ZERO_WIDTH_SPACE = "\u200b"
+_TOO_LONG_TO_COPY = 2_000
 
 # Latin, Greek, Cyrillic and Armenian: as long as a narrow column is wide.
 _LONG = re.compile(r"[!-~\u00a1-\u058f\u1e00-\u1fff\u2010-\u2027]{24,}")
@@ -38,8 +42,7 @@ def _after_punctuation(run: re.Match[str]) -> str:
 def _between_letters(run: re.Match[str]) -> str:
     letters = run[0]
     return letters[0] + "".join(
-        after if _belong_together(before, after) else GAP + after
-        for before, after in pairwise(letters)
+        after if _belong_together(before, after) else GAP + after for before, after in pairwise(letters)
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 
 import click
+from attrs import asdict, frozen
 
-from ...adapters.config import load_folder
+from ...adapters.config import Loaded, load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
 from ..advice import advice_of, target_of
+from ..wiring import Providers
 from .app import USAGE, app, command
 from .output import a_person_looks, say_json, say_table
 
@@ -32,41 +34,56 @@ def check(folder: str, block: str, as_json: bool) -> None:
     """
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
-    rows = []
-    for tenant_id in sorted({*loaded.integrations, *loaded.without, *loaded.broken}):
-        integration = loaded.integrations.get(tenant_id)
-        rows.append(
-            {
-                "tenant_id": tenant_id,
-                "name": loaded.names.get(tenant_id),
-                "provider": integration.provider if integration else None,
-                "target": target_of(integration, providers) if integration else None,
-                "advice": list(advice_of(integration, providers)) if integration else [],
-                "problems": [str(problem) for problem in loaded.broken.get(tenant_id, ())],
-            }
-        )
+    rows = [
+        _row(tenant_id, loaded, providers)
+        for tenant_id in sorted({*loaded.integrations, *loaded.without, *loaded.broken})
+    ]
     if as_json:
-        say_json(rows)
+        say_json([asdict(row) for row in rows])
     else:
         say_table(
             ("tenant", "name", "provider", "target"),
             [
                 (
-                    str(row["tenant_id"]),
-                    str(row["name"] or ""),
-                    "invalid" if row["problems"] else str(row["provider"] or "none"),
-                    str(row["target"] or ""),
+                    row.tenant_id,
+                    row.name or "",
+                    "invalid" if row.problems else row.provider or "none",
+                    row.target or "",
                 )
                 for row in rows
             ],
             last_wraps=True,
         )
         for row in rows:
-            for line in row["advice"]:  # type: ignore[attr-defined]
-                click.echo(f"note: tenant {row['tenant_id']}: {line}", err=True)
+            for sentence in row.advice:
+                click.echo(f"note: tenant {row.tenant_id}: {sentence}", err=True)
     if loaded.problems:
         if a_person_looks():
             click.echo(err=True)
         for problem in loaded.problems:
             click.echo(str(problem), err=True)
         sys.exit(USAGE)
+
+
+@frozen
+class _Row:
+    """What `check` says of one tenant."""
+
+    tenant_id: str
+    name: str | None
+    provider: str | None
+    target: str | None
+    advice: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> _Row:
+    integration = loaded.integrations.get(tenant_id)
+    return _Row(
+        tenant_id=tenant_id,
+        name=loaded.names.get(tenant_id),
+        provider=integration.provider if integration else None,
+        target=target_of(integration, providers) if integration else None,
+        advice=advice_of(integration, providers) if integration else (),
+        problems=tuple(map(str, loaded.broken.get(tenant_id, ()))),
+    )

@@ -155,9 +155,9 @@ def build_sprinto_schema(parse_uuid: Callable[[object], str]) -> Schema:
 def _resolve_upload(
     root: object,
     info: graphql.GraphQLResolveInfo[CheckDesk],
-    workflowCheckPk: str,  # noqa: N803 - the argument's name in the schema
-    evidenceRecordDate: EvidenceDate,  # noqa: N803
-    evidenceFile: UploadedFile,  # noqa: N803
+    workflowCheckPk: str,
+    evidenceRecordDate: EvidenceDate,
+    evidenceFile: UploadedFile,
 ) -> Mapping[str, object]:
     check = info.context.upload(workflowCheckPk, evidenceRecordDate, evidenceFile)
     return {"message": "Evidence uploaded for this check", "workflowCheck": check}

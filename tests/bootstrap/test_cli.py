@@ -27,7 +27,16 @@ RECORD = {
     "generated_at": "2026-02-21T10:00:03Z",
     "modules": [],
 }
-SAID = ("--session", "s-9", "--subject", "emp-9", "--outcome", "exhausted", "--recorded-at", "2026-02-21T10:00:00+05:30")
+SAID = (
+    "--session",
+    "s-9",
+    "--subject",
+    "emp-9",
+    "--outcome",
+    "exhausted",
+    "--recorded-at",
+    "2026-02-21T10:00:00+05:30",
+)
 
 
 @pytest.fixture
@@ -61,7 +70,9 @@ def run(*args: object, key: str | None = "the-key-of-the-sandbox") -> Result:
 
 
 def submit(tenants: Path, *args: object, tenant: str = "acme") -> Result:
-    return run("submit", "--config", tenants, "--db", tenants.parent / "courier.db", "--tenant", tenant, *args)
+    return run(
+        "submit", "--config", tenants, "--db", tenants.parent / "courier.db", "--tenant", tenant, *args
+    )
 
 
 def a_document(folder: Path) -> Path:
@@ -99,7 +110,12 @@ def test_a_document_is_delivered_and_can_be_seen(tenants: Path, sandbox: Sprinto
     result = submit(tenants, *SAID, "--json", a_document(tenants.parent))
     assert result.exit_code == 0, result.output
     [row] = json.loads(result.stdout)
-    assert (row["evidence_id"], row["status"], row["attempts"], row["error"]) == ("ev-document", "succeeded", 1, None)
+    assert (row["evidence_id"], row["status"], row["attempts"], row["error"]) == (
+        "ev-document",
+        "succeeded",
+        1,
+        None,
+    )
     assert row["receipt"] == {"reference": None, "message": "Evidence uploaded for this check"}
     assert row["evidence_date"] == "2026-02-21"
     assert sandbox.copies(row["digest"]) == 1
@@ -158,13 +174,18 @@ def test_usage_errors_are_told_with_exit_code_2(tenants: Path, args: list[str], 
     (folder / "ev.pdf").write_bytes(b"%PDF")
     (folder / "other.json").write_text(json.dumps({**RECORD, "tenant_id": "globex"}))
     (folder / "broken.json").write_text(json.dumps({**RECORD, "modules": [{"score": 1, "questions": []}]}))
-    result = submit(tenants, *(str(folder / arg) if "." in arg and not arg.startswith(("-", "2")) else arg for arg in args))
+    result = submit(
+        tenants,
+        *(str(folder / arg) if "." in arg and not arg.startswith(("-", "2")) else arg for arg in args),
+    )
     assert result.exit_code == 2, result.output
     assert says in result.stderr
 
 
 def test_a_database_that_is_none_has_exit_code_3(tmp_path: Path) -> None:
-    (tmp_path / "no.db").write_text("this is not a database, but a text that is long enough to be taken for one" * 20)
+    (tmp_path / "no.db").write_text(
+        "this is not a database, but a text that is long enough to be taken for one" * 20
+    )
     assert run("status", "--db", tmp_path / "no.db").exit_code == 3
     assert run("status", "--db", tmp_path / "missing.db").exit_code == 3
 
@@ -177,7 +198,13 @@ def test_an_unknown_evidence_has_exit_code_2(tenants: Path) -> None:
 
 
 def test_the_sandboxs_first_line_is_the_url_for_endpoint() -> None:
-    command = [sys.executable, "-c", "from evidence_courier.bootstrap.cli import main; main()", "sandbox", "sprinto"]
+    command = [
+        sys.executable,
+        "-c",
+        "from evidence_courier.bootstrap.cli import main; main()",
+        "sandbox",
+        "sprinto",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline().strip()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,8 @@ from evidence_courier.testing import until_settled
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    yield House(tmp_path / "courier.db")
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
 
 
 def test_an_evidence_is_delivered_once_and_its_record_says_so(house: House) -> None:
@@ -73,7 +73,9 @@ def test_a_tenant_without_an_integration_is_left_alone(house: House) -> None:
     asyncio.run(story())
 
 
-def test_five_attempts_with_growing_waits_then_failed_with_everything_an_administrator_needs(house: House) -> None:
+def test_five_attempts_with_growing_waits_then_failed_with_everything_an_administrator_needs(
+    house: House,
+) -> None:
     house.server.answer = lambda _id, _nth: 503
 
     async def story() -> None:
@@ -90,7 +92,7 @@ def test_five_attempts_with_growing_waits_then_failed_with_everything_an_adminis
             assert {row.verdict for row in details.history} == {"unclear"}
             assert status.last_attempt_at == details.history[-1].started_at
         times = house.server.times["ev-1"]
-        waits = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+        waits = [(after - before).total_seconds() for before, after in pairwise(times)]
         for wait, least in zip(waits, (5, 10, 20, 40), strict=True):
             assert least <= wait < 2 * least
 
@@ -115,7 +117,7 @@ def test_a_retry_that_succeeds_records_the_success_and_keeps_the_failures(house:
 
 
 def test_retry_after_is_a_floor_and_a_throttled_upload_waits_a_period_of_the_pace(house: House) -> None:
-    house.server.answer = lambda _id, nth: {1: (429, 600.0), 2: 429}.get(nth, 200)
+    house.server.answer = lambda _id, nth: (429, 600.0) if nth == 1 else 429 if nth == 2 else 200
 
     async def story() -> None:
         async with house.courier() as courier:
@@ -171,7 +173,9 @@ def test_threads_may_submit_while_the_courier_runs_on_its_loop(house: House) -> 
     async def story() -> None:
         async with house.courier() as courier:
             threads = [
-                threading.Thread(target=lambda n=n: [courier.submit(evidence(f"ev-{i}")) for i in range(n, n + 4)])
+                threading.Thread(
+                    target=lambda n=n: [courier.submit(evidence(f"ev-{i}")) for i in range(n, n + 4)]
+                )
                 for n in range(8)
             ]
             for thread in threads:
@@ -421,7 +425,9 @@ def test_a_document_in_the_hosts_own_storage_is_read_when_it_is_sent(
     shelf = Shelf()
     if kept is not None:
         shelf.documents["key"] = kept
-    document = Document(source="key", sha256=sha256(b"kept").hexdigest(), size=4, media_type="application/pdf")
+    document = Document(
+        source="key", sha256=sha256(b"kept").hexdigest(), size=4, media_type="application/pdf"
+    )
 
     async def story() -> None:
         async with house.courier(source=shelf) as courier:
@@ -463,7 +469,13 @@ def test_each_event_is_logged_after_its_record_is_written(house: House) -> None:
         async with house.courier() as courier:
             await until_settled(courier, house.clock, courier.submit(evidence()))
         names = [type(event).__name__ for event in house.logger.events]
-        assert names == ["ConfigurationLoaded", "UploadRecorded", "AttemptStarted", "AttemptEnded", "UploadSettled"]
+        assert names == [
+            "ConfigurationLoaded",
+            "UploadRecorded",
+            "AttemptStarted",
+            "AttemptEnded",
+            "UploadSettled",
+        ]
         assert len(house.logger.of(UploadRecorded)) == len(house.logger.of(UploadSettled)) == 1
 
     asyncio.run(story())

@@ -42,7 +42,8 @@ def evidence(**values: Any) -> Evidence:
 
 def document(**values: Any) -> Document:
     """A document from the values that are given, a PDF unless they say otherwise."""
-    return Document(**{"media_type": "application/pdf"} | values)
+    held: dict[str, Any] = {"media_type": "application/pdf"}
+    return Document(**held | values)
 
 
 # --- ids ----------------------------------------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ def test_a_source_needs_the_sha256_of_what_it_will_read(sha256: object) -> None:
 
 @pytest.mark.parametrize("size", [None, -1, 1.0, "1", True])
 def test_a_source_needs_the_size_of_what_it_will_read(size: object) -> None:
-    with pytest.raises(MisuseError, match="a Document with a source needs its size, as a number of bytes"):
+    with pytest.raises(MisuseError, match="a Document with a source needs its size, as a number of bytes$"):
         document(source="key", sha256=SHA256, size=size)
 
 

@@ -69,8 +69,8 @@ def plant(modules: Iterable[str]) -> None:
     package = TREE / "src" / "evidence_courier"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "domain", package / "domain", ignore=ignore)
-    for folder in ("domain", "support"):
-        shutil.copytree(REPOSITORY / "tests" / folder, TREE / "tests" / folder, ignore=ignore)
+    for name in ("domain", "support"):
+        shutil.copytree(REPOSITORY / "tests" / name, TREE / "tests" / name, ignore=ignore)
     (package / "testing").mkdir()
     shutil.copy(REPOSITORY / "testing" / "walk.py", package / "testing")
     for folder in (package, package / "testing"):

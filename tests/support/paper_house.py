@@ -45,7 +45,11 @@ class PaperProvider:
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
         assert isinstance(settings, PaperSettings)
-        headers = (("evidence", parcel.evidence_id), ("key", settings.key.reveal()), ("date", str(parcel.evidence_date)))
+        headers = (
+            ("evidence", parcel.evidence_id),
+            ("key", settings.key.reveal()),
+            ("date", str(parcel.evidence_date)),
+        )
         reply = yield from fetch(HttpRequest("POST", "https://paper.test/", headers, (parcel.content,)))
         if isinstance(reply, TransportFailure):
             failure = Failure(reply.kind, reply.message)
@@ -57,7 +61,12 @@ class PaperProvider:
         if reply.status == 429:
             wait = reply.header("retry-after")
             return Deferred(
-                Failure(FailureKind.RATE_LIMITED, words, http_status=429, retry_after=float(wait) if wait else None)
+                Failure(
+                    FailureKind.RATE_LIMITED,
+                    words,
+                    http_status=429,
+                    retry_after=float(wait) if wait else None,
+                )
             )
         if reply.status >= 500:
             return Unclear(Failure(FailureKind.SERVER_ERROR, words, http_status=reply.status))
@@ -158,7 +167,9 @@ class House:
         )
 
 
-def evidence(evidence_id: str = "ev-1", tenant_id: str = "acme", content: bytes = b"%PDF-1.7 evidence") -> Evidence:
+def evidence(
+    evidence_id: str = "ev-1", tenant_id: str = "acme", content: bytes = b"%PDF-1.7 evidence"
+) -> Evidence:
     return Evidence(
         tenant_id=tenant_id,
         evidence_id=evidence_id,

@@ -22,7 +22,14 @@ def test_yaml_yml_and_json_files_directly_in_the_folder_are_read(tmp_path: Path)
     (tmp_path / "elsewhere").write_text(VALID)
     (tmp_path / "linked.yaml").symlink_to(tmp_path / "elsewhere")
     json = '{"integrations": {"compliance": {"provider": "archive", "key": "${ACME_KEY}", "shelf": "s"}}}'
-    files = {"a.yaml": VALID, "b.yml": VALID, "c.json": json, ".hidden.yaml": VALID, "d.txt": VALID, "e.YAML.bak": VALID}
+    files = {
+        "a.yaml": VALID,
+        "b.yml": VALID,
+        "c.json": json,
+        ".hidden.yaml": VALID,
+        "d.txt": VALID,
+        "e.YAML.bak": VALID,
+    }
     loaded = load(tmp_path, files)
     assert (list(loaded.integrations), loaded.problems) == (["a", "b", "c", "linked"], ())
 
@@ -35,7 +42,16 @@ def test_the_tenant_is_the_key_tenant_or_else_the_stem_of_the_file(tmp_path: Pat
     assert loaded.integrations["0815"].name == "Beta Ltd"
 
 
-@pytest.mark.parametrize("written", ["integrations:\n  compliance: null\n", "integrations:\n  compliance:\n", "integrations: ~\n", "x: 1\n", ""])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "integrations:\n  compliance: null\n",
+        "integrations:\n  compliance:\n",
+        "integrations: ~\n",
+        "x: 1\n",
+        "",
+    ],
+)
 def test_a_tenant_without_a_block_has_no_integration(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": written})
     assert (loaded.without, loaded.integrations, loaded.problems) == (("a",), {}, ())
@@ -71,7 +87,7 @@ def test_the_block_may_stand_at_another_path(tmp_path: Path) -> None:
 def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> None:
     host = "\n".join(
         [
-            "oidc: {secret: !vault abc, again: ${X}x, again: 2}",
+            "oidc: {secret: !vault abc, again: '${X}x', again: 2}",
             "1: [.nan, 2026-13-45, 0b2, !!binary '-']",
             "self: &self {me: *self}",
             "? [a, b]",
@@ -105,7 +121,9 @@ def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(tmp_path: Path, written: str, message: str) -> None:
+def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(
+    tmp_path: Path, written: str, message: str
+) -> None:
     loaded = load(tmp_path, {"a.yaml": f"# first\n{written}\n"})
     assert told(loaded, tmp_path) == [f"a.yaml:2: tenant: {message}"]
     assert list(loaded.broken) == ["a"]
@@ -114,7 +132,9 @@ def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(tmp_path: Path, w
 def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
     loaded = load(tmp_path, {" a.yaml": ""})
     [message] = told(loaded, tmp_path)
-    assert message.startswith(" a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` does, must not")
+    assert message.startswith(
+        " a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` does, must not"
+    )
 
 
 def test_a_name_of_another_kind_matters_only_with_an_integration(tmp_path: Path) -> None:
@@ -124,11 +144,18 @@ def test_a_name_of_another_kind_matters_only_with_an_integration(tmp_path: Path)
 
 
 def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_path: Path) -> None:
-    files = {"acme.json": "{}", "acme.yaml": VALID, "other.yaml": f"# x\ntenant: acme\n{VALID}", "fine.yaml": VALID}
+    files = {
+        "acme.json": "{}",
+        "acme.yaml": VALID,
+        "other.yaml": f"# x\ntenant: acme\n{VALID}",
+        "fine.yaml": VALID,
+    }
     loaded = load(tmp_path, files)
     keep = "keep one of them"
     assert told(loaded, tmp_path) == [
-        f"acme.json: tenant: the tenant acme is also in {tmp_path}/acme.yaml and in {tmp_path}/other.yaml: {keep}".replace(f"{tmp_path}/", ""),
+        f"acme.json: tenant: the tenant acme is also in {tmp_path}/acme.yaml and in {tmp_path}/other.yaml: {keep}".replace(
+            f"{tmp_path}/", ""
+        ),
         f"acme.yaml: tenant: the tenant acme is also in acme.json and in other.yaml: {keep}",
         f"other.yaml:2: tenant: the tenant acme is also in acme.json and in acme.yaml: {keep}",
     ]
@@ -139,11 +166,19 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
     ("name", "content", "message"),
     [
         ("a.yaml", b"x: 1\ny: \xff\n", "a.yaml:2: is not UTF-8 text: save it in that encoding"),
-        ("a.yaml", b"x: 1\n---\ny: 2\n", "a.yaml:2: holds more than one YAML document: a file is for one tenant"),
+        (
+            "a.yaml",
+            b"x: 1\n---\ny: 2\n",
+            "a.yaml:2: holds more than one YAML document: a file is for one tenant",
+        ),
         ("a.yaml", b"- x\n", "a.yaml:1: does not hold a mapping of keys to values"),
         ("a.yaml", b"just text", "a.yaml:1: does not hold a mapping of keys to values"),
         ("a.json", b"[]", "a.json:1: does not hold a mapping of keys to values"),
-        ("a.json", b'{"x": 1,\n}', "a.json:2: is not valid JSON: expecting property name enclosed in double quotes"),
+        (
+            "a.json",
+            b'{"x": 1,\n}',
+            "a.json:2: is not valid JSON: expecting property name enclosed in double quotes",
+        ),
         ("a.json", b'{"x": NaN}', "a.json: is not valid JSON: NaN is no number there"),
         ("a.yaml", b"#" * (1024 * 1024 + 1), "a.yaml: is larger than 1 MiB, which no tenant file should be"),
         ("a.yaml", b"x: " + b"[" * 101, "a.yaml:1: is nested deeper than 100 levels"),
@@ -181,16 +216,30 @@ def test_a_file_that_cannot_be_read_never_breaks_a_tenant_of_another_file(tmp_pa
 
 
 def test_every_problem_of_every_file_is_told_at_once_and_what_holds_is_loaded(tmp_path: Path) -> None:
-    files = {"a.yaml": block("wing: north", "pace: fast"), "b.yaml": "tenant: 1\n", "c.yaml": "{", "d.yaml": VALID}
+    files = {
+        "a.yaml": block("wing: north", "pace: fast"),
+        "b.yaml": "tenant: 1\n",
+        "c.yaml": "{",
+        "d.yaml": VALID,
+    }
     loaded = load(tmp_path, files)
-    assert [line.split(": ")[0] for line in told(loaded, tmp_path)] == ["a.yaml:6", "a.yaml:7", "b.yaml:1", "c.yaml:1"]
+    assert [line.split(": ")[0] for line in told(loaded, tmp_path)] == [
+        "a.yaml:6",
+        "a.yaml:7",
+        "b.yaml:1",
+        "c.yaml:1",
+    ]
     assert list(loaded.integrations) == ["d"]
     assert sum(loaded.broken.values(), ()) == loaded.problems
 
 
 def test_a_folder_that_is_not_there_or_no_folder_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for path, words in ((tmp_path / "gone", "no such folder"), (tmp_path / "file", "is a file"), ("nul\0", "cannot be read")):
+    for path, words in (
+        (tmp_path / "gone", "no such folder"),
+        (tmp_path / "file", "is a file"),
+        ("nul\0", "cannot be read"),
+    ):
         with pytest.raises(ConfigError, match=words) as caught:
             load_folder(path, providers=PROVIDERS, secrets=EnvironSecrets({}))
         [problem] = caught.value.problems
@@ -206,15 +255,35 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(tmp_path
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("integrations: [a]\n", "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or leave it away"),
-        ("integrations:\n  compliance: sprinto\n", "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration"),
-        ("integrations:\n  compliance: !vault x\n", "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration"),
-        ("integrations: {}\nx: 1\nintegrations: {}\n", "a.yaml:3: integrations: the key is written twice, first in line 1: keep one of them"),
-        ("tenant: a\ntenant: a\n", "a.yaml:2: tenant: the key is written twice, first in line 1: keep one of them"),
-        ("integrations:\n  compliance:\n  compliance:\n", "a.yaml:3: integrations.compliance: the key is written twice, first in line 2: keep one of them"),
+        (
+            "integrations: [a]\n",
+            "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or leave it away",
+        ),
+        (
+            "integrations:\n  compliance: sprinto\n",
+            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration",
+        ),
+        (
+            "integrations:\n  compliance: !vault x\n",
+            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration",
+        ),
+        (
+            "integrations: {}\nx: 1\nintegrations: {}\n",
+            "a.yaml:3: integrations: the key is written twice, first in line 1: keep one of them",
+        ),
+        (
+            "tenant: a\ntenant: a\n",
+            "a.yaml:2: tenant: the key is written twice, first in line 1: keep one of them",
+        ),
+        (
+            "integrations:\n  compliance:\n  compliance:\n",
+            "a.yaml:3: integrations.compliance: the key is written twice, first in line 2: keep one of them",
+        ),
     ],
 )
-def test_what_stands_on_the_way_to_the_block_must_be_clear(tmp_path: Path, written: str, message: str) -> None:
+def test_what_stands_on_the_way_to_the_block_must_be_clear(
+    tmp_path: Path, written: str, message: str
+) -> None:
     assert told(load(tmp_path, {"a.yaml": written}), tmp_path) == [message]
 
 

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import graphql
+import attrs
 import pytest
 from attrs import evolve
 
@@ -200,7 +201,7 @@ def test_it_is_a_provider_that_cannot_be_read() -> None:
 
 
 def test_its_schema_knows_every_setting() -> None:
-    assert set(SprintoProvider.schema) == {attribute.name for attribute in SprintoSettings.__attrs_attrs__}
+    assert set(SprintoProvider.schema) == {attribute.name for attribute in attrs.fields(SprintoSettings)}
 
 
 def test_it_takes_pdf_and_office_and_images_and_no_json() -> None:

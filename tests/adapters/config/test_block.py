@@ -1,0 +1,299 @@
+"""What may stand in a block: our own keys, the provider's, and what an administrator is told about the rest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tenant_files import KEY, ArchiveSettings, Wing, block, load, told
+
+from evidence_courier.domain.integration import (
+    Integration,
+    OnUnknown,
+    Pace,
+    RetryPolicy,
+    Route,
+    Timeouts,
+)
+from evidence_courier.domain.secret import Secret
+
+IN = "integrations.compliance"
+SECONDS = timedelta(seconds=1)
+
+
+def loaded_one(folder: Path, text: str) -> Integration:
+    loaded = load(folder, {"acme.yaml": text})
+    assert loaded.problems == ()
+    return loaded.integrations["acme"]
+
+
+def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
+    text = "name: ACME Corp\n" + block(
+        "enabled: true",
+        "wing: west",
+        "labels: [one, two]",
+        "part: 5MB",
+        "endpoint: http://127.0.0.1:8080/x?y=1",
+        "extra: {a: b}",
+        "retry: {max_attempts: 3, initial_delay: 500ms, max_delay: 90, retry_after_limit: 1d}",
+        "on_unknown: hold",
+        "pace: 100/h",
+        "timeout: {connect: 1.5, idle: 20s, total: 1m}",
+        "max_bytes: 2MiB",
+        "proxy: http://proxy.example:3128",
+    )
+    assert loaded_one(tmp_path, text) == Integration(
+        tenant_id="acme",
+        name="ACME Corp",
+        provider="archive",
+        settings=ArchiveSettings(
+            key=Secret(KEY),
+            shelf="s-1",
+            wing=Wing.WEST,
+            labels=("one", "two"),
+            keep=timedelta(hours=2),
+            part=5_000_000,
+            endpoint="http://127.0.0.1:8080/x?y=1",
+            extra={"a": "b"},
+        ),
+        retry=RetryPolicy(3, 0.5 * SECONDS, 90 * SECONDS, timedelta(days=1)),
+        on_unknown=OnUnknown.HOLD,
+        pace=Pace(100, timedelta(hours=1)),
+        route=Route(
+            timeouts=Timeouts(1.5 * SECONDS, 20 * SECONDS, 60 * SECONDS), proxy="http://proxy.example:3128"
+        ),
+        max_bytes=2 * 1024 * 1024,
+        secrets=(Secret(KEY),),
+        stored={
+            "key": "${ACME_KEY}",
+            "second_key": None,
+            "shelf": "s-1",
+            "wing": "west",
+            "labels": ["one", "two"],
+            "keep": 7200.0,
+            "part": 5_000_000,
+            "endpoint": "http://127.0.0.1:8080/x?y=1",
+            "extra": {"a": "b"},
+        },
+        fingerprint=loaded_one(tmp_path, text).fingerprint,
+    )
+
+
+def test_what_is_left_away_has_its_default(tmp_path: Path) -> None:
+    integration = loaded_one(tmp_path, block())
+    assert (
+        integration.retry,
+        integration.route,
+        integration.pace,
+        integration.max_bytes,
+        integration.on_unknown,
+    ) == (
+        RetryPolicy(),
+        Route(),
+        None,
+        None,
+        OnUnknown.RETRY,
+    )
+
+
+def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
+    integration = loaded_one(tmp_path, block("retry: {max_delay: 2s}", "timeout: {total: 5s}"))
+    assert (integration.retry.initial_delay, integration.retry.max_delay) == (2 * SECONDS, 2 * SECONDS)
+    assert integration.route.timeouts == Timeouts(5 * SECONDS, 5 * SECONDS, 5 * SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("regoin: east", "regoin: is not a key that is known here"),
+        ("wnig: east", "wnig: is not a key that is known here (did you mean wing?)"),
+        ("max_byte: 1", "max_byte: is not a key that is known here (did you mean max_bytes?)"),
+        ("retry: {max_attempt: 3}", "retry.max_attempt: is not a key that is known here (did you mean max_attempts?)"),
+        ("wing: Easy", "wing: must be east or west (did you mean east?)"),
+        ("wing: north", "wing: must be east or west"),
+        ("on_unknown: holt", "on_unknown: must be retry or hold (did you mean hold?)"),
+        ("on_unknown: [hold]", "on_unknown: must be text, and this is a list"),
+        ("enabled: 'false'", "enabled: must be true or false, and this is text: write it without quotes"),
+        ("enabled:", "enabled: has no value: write one, or leave the key away"),
+        ("retry:", "retry: has no value: write one, or leave the key away"),
+        ("wing:", "wing: has no value: write one, or leave the key away"),
+        ("keep:", "keep: has no value: write one, or leave the key away"),
+        ("retry: {max_delay: }", "retry.max_delay: has no value: write one, or leave the key away"),
+        ("retry: 5", "retry: must be a mapping of keys to values, and this is a number"),
+        ("retry: {max_attempts: 0}", "retry.max_attempts: must be at least 1"),
+        ("retry: {max_attempts: 101}", "retry.max_attempts: must be at most 100"),
+        (
+            "retry: {max_attempts: '3'}",
+            "retry.max_attempts: must be a whole number, and this is text: write it without quotes",
+        ),
+        ("retry: {max_attempts: 2.5}", "retry.max_attempts: must be a whole number, and this is a number"),
+        ("retry: {max_attempts: yes}", "retry.max_attempts: must be a whole number, and this is true or false"),
+        (
+            "retry: {initial_delay: soon}",
+            "retry.initial_delay: must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds",
+        ),
+        ("retry: {max_delay: 31d}", "retry.max_delay: must be between 0 and 30 days"),
+        ("retry: {max_delay: -1}", "retry.max_delay: must be between 0 and 30 days"),
+        ("retry: {max_delay: .inf}", "retry.max_delay: is not a finite number"),
+        (
+            "retry: {initial_delay: 2m, max_delay: 1m}",
+            "retry.max_delay: max_delay (1m) must not be shorter than initial_delay (2m)",
+        ),
+        (
+            "retry: {initial_delay: 6m}",
+            "retry.initial_delay: max_delay (5m, its default) must not be shorter than initial_delay (6m)",
+        ),
+        ("timeout: {idle: 3m}", "timeout.idle: must not be longer than the timeout in total (2m, its default)"),
+        (
+            "timeout: {connect: 11s, total: 10s}",
+            "timeout.connect: must not be longer than the timeout in total (10s)",
+        ),
+        ("timeout: {connect: 0}", "timeout.connect: must be at least 1ms"),
+        ("pace: 0/s", "pace: must allow between 1 and 1,000,000 requests"),
+        ("pace: 10 a minute", "pace: must be a pace such as 2/s, 10/min or 100/h"),
+        ("pace: 10", "pace: must be a pace such as 2/s, 10/min or 100/h"),
+        ("max_bytes: lots", "max_bytes: must be a size such as 25MB, 10MiB or 500kB, or a number of bytes"),
+        ("max_bytes: 10000001", "max_bytes: must be at most 10MB, which is all that archive takes"),
+        ("endpoint: http://archive.example/", "endpoint: must begin with https:// (http:// is for this machine only: localhost, 127.0.0.1 or [::1])"),
+        ("proxy: http://u:p@proxy:1", "proxy: must not hold a user name or password here: put the whole URL into a variable and write ${NAME}"),
+        ("ca_bundle: gone.pem", "ca_bundle: names no file (a relative path starts at the tenant file's folder)"),
+        ("ca_bundle: acme.yaml", "ca_bundle: names a file that holds no certificates in PEM form"),
+        ("ca_bundle: ''", "ca_bundle: must not be empty"),
+        ("labels: []", "labels: must have at least 1 entries"),
+        ("labels: [a, '']", "labels[1]: must not be empty"),
+        ("labels: [a, {b: c}]", "labels[1]: must be text, and this is a mapping"),
+        ("labels: [a, 7]", "labels[1]: must be text, and this is a number: put it in quotes"),
+        ("extra: {a: {b: c}}", "extra.a: must be text, and this is a mapping"),
+        ("extra: {7: c}", "extra: a key here must be text, and is a number: put it in quotes"),
+        ("part: !big 5", "part: is a value with a tag of its own (such as !name), which means nothing here"),
+        ("extra: !own {a: b}", "extra: is a value with a tag of its own (such as !name), which means nothing here"),
+        ("part: 99999999999999999999", "part: is too large a number"),
+        ("part: !!int x", "part: is written like a number or a date, but is none"),
+        ('extra: {a: "\\0"}', "extra.a: holds a control character or half a character"),
+        ("extra: &x {a: *x}", "extra.a: holds itself: an anchor is referred to from within"),
+        ("<<: 5", "can merge only mappings, none into itself, and at most 20 one into another"),
+        ("second_key: literal", "second_key: is not a reference: write ${NAME} and put the secret into the variable NAME; a secret is never written here itself"),
+    ],
+)  # fmt: skip
+def test_what_does_not_hold_is_told_in_a_sentence(tmp_path: Path, line: str, problem: str) -> None:
+    [message] = told(load(tmp_path, {"acme.yaml": block(line)}), tmp_path)
+    place = "" if problem.startswith("can merge") else "."
+    assert message == f"acme.yaml:6: {IN}{place if place else ': '}{problem}"
+
+
+def test_lines_are_those_of_the_keys_and_of_the_members_of_lists(tmp_path: Path) -> None:
+    text = block("retry:", "  max_attempts:", "    500", "labels:", "  - fine", "  -", "    7", "wing: up")
+    assert told(load(tmp_path, {"acme.yaml": text}), tmp_path) == [
+        f"acme.yaml:7: {IN}.retry.max_attempts: must be at most 100",
+        f"acme.yaml:12: {IN}.labels[1]: must be text, and this is a number: put it in quotes",
+        f"acme.yaml:13: {IN}.wing: must be east or west",
+    ]
+
+
+def test_lines_are_known_in_json_too(tmp_path: Path) -> None:
+    text = """{"integrations":
+{"compliance": {"provider": "archive", "key": "${ACME_KEY}",
+\t"shelf": "a\\"b[{", "wing":
+"x", "labels": [
+"a",
+7]}}}"""
+    assert told(load(tmp_path, {"a.json": text}), tmp_path) == [
+        f"a.json:3: {IN}.wing: must be east or west",
+        f"a.json:6: {IN}.labels[1]: must be text, and this is a number: put it in quotes",
+    ]
+
+
+def test_what_is_missing_is_told_at_the_line_of_the_block(tmp_path: Path) -> None:
+    text = "x: 1\nintegrations:\n  compliance:\n    wing: east\n    provider: archive\n"
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:3: {IN}.key: is missing",
+        f"a.yaml:3: {IN}.shelf: is missing",
+    ]
+
+
+def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checked(tmp_path: Path) -> None:
+    text = "integrations:\n  compliance:\n    pace: x\n    anything: goes\n"
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:2: {IN}.provider: is missing",
+        f"a.yaml:3: {IN}.pace: must be a pace such as 2/s, 10/min or 100/h",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "problem"),
+    [
+        ("archiv", "is no provider that is installed (installed: archive) (did you mean archive?)"),
+        ("Archive", "is no provider that is installed (installed: archive) (did you mean archive?)"),
+        ("xyz", "is no provider that is installed (installed: archive)"),
+        ("7", "must be text, and this is a number: put it in quotes"),
+        ("", "has no value: write one, or leave the key away"),
+        ("[archive]", "must be text, and this is a list"),
+    ],
+)
+def test_a_provider_that_is_not_known_is_refused_with_the_closest_one(
+    tmp_path: Path, provider: str, problem: str
+) -> None:
+    text = f"integrations: {{compliance: {{pace: x,\n provider: {provider}}}}}"
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:1: {IN}.pace: must be a pace such as 2/s, 10/min or 100/h",
+        f"a.yaml:2: {IN}.provider: {problem}",
+    ]
+
+
+def test_a_key_that_is_there_twice_is_refused_in_the_block(tmp_path: Path) -> None:
+    text = block("extra:", "  a: b", "  a: c")
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:8: {IN}.extra.a: the key is written twice, first in line 7: keep one of them"
+    ]
+
+
+def test_json_keys_that_are_there_twice_are_refused_too(tmp_path: Path) -> None:
+    text = '{"integrations": {"compliance": {"provider": "archive",\n"provider": "archive"}}}'
+    assert f"a.json:2: {IN}.provider: the key is written twice, first in line 1: keep one of them" in told(
+        load(tmp_path, {"a.json": text}), tmp_path
+    )
+
+
+def test_merge_keys_and_anchors_work_and_own_keys_win(tmp_path: Path) -> None:
+    text = """
+more: &more {wing: west, shelf: theirs}
+base: &base {<<: *more, provider: archive, key: "${ACME_KEY}", labels: &labels [x]}
+integrations:
+  compliance:
+    shelf: ours
+    <<: [*base, {wing: east, extra: {a: b}}]
+"""
+    settings = loaded_one(tmp_path, text).settings
+    assert isinstance(settings, ArchiveSettings)
+    assert (settings.shelf, settings.wing, settings.labels, settings.extra) == (
+        "ours",
+        Wing.WEST,
+        ("x",),
+        {"a": "b"},
+    )
+
+
+def test_a_few_anchors_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    lists = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    maps = ["m0: &m0 {x: y}"] + [
+        f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}" for n in range(1, 12)
+    ]
+    for text, value in (("\n".join(lists), "*a11"), ("\n".join(maps), "*m11")):
+        loaded = load(tmp_path, {"a.yaml": f"{text}\nintegrations: {{compliance: {{extra: {value}}}}}\n"})
+        assert told(loaded, tmp_path) == [
+            f"a.yaml:13: {IN}: unfolds to more than 10,000 values: anchors refer to anchors over and over"
+        ]
+
+
+def test_a_certificate_bundle_is_found_beside_the_tenant_file(tmp_path: Path) -> None:
+    pem = Path(__file__).parents[1] / "transports" / "loopback.pem"
+    (tmp_path / "own.pem").write_bytes(pem.read_bytes())
+    assert loaded_one(tmp_path, block("ca_bundle: own.pem")).route.ca_bundle == str(tmp_path / "own.pem")
+
+
+def test_the_provider_settings_class_has_the_last_word(tmp_path: Path) -> None:
+    text = block("wing: east").replace("s-1", "attic")
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
+        f"a.yaml:5: {IN}.shelf: must not be the attic, which leaks"
+    ]
