@@ -26,7 +26,7 @@ from .cli.output import say_details, say_statuses, say_table
 from .courier import AsyncCourier
 
 ACME_KEY, GLOBEX_KEY = "demo-key-of-acme", "demo-key-of-globex"
-ACME_FAULTS = ("status:503", None, "reset-before", "status:429:retry-after=1", None, None, "reset-after")
+ACME_FAULTS = ("status:503", None, "reset-before", "status:429:retry-after=1", None, None, "reset-after", "status:503", None, "reset-before")
 GLOBEX_FAULTS = (None, "html", "rate-limited-graphql")
 
 
@@ -117,7 +117,7 @@ def _compare(boxes: Mapping[str, SprintoSandbox], statuses: list[UploadStatus], 
                 (tenant_id, status.evidence_id, digest[:16], str(copies), "yes" if fine else "NO", said)
             )
     click.echo("\nWhat the sandboxes hold:\n")
-    say_table(("tenant", "evidence", "sha256", "copies", "as recorded", "the record"), rows)
+    say_table(("tenant", "evidence", "sha256", "copies", "as recorded", "record says"), rows)
     click.echo()
     return holds
 

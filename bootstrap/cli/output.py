@@ -133,7 +133,7 @@ def what_happened(status: UploadStatus) -> str:
     elif status.receipt is not None:
         notes.append(" ".join(filter(None, (status.receipt.reference, status.receipt.message))))
     if status.possible_duplicate:
-        notes.append("possible duplicate: sent again though an earlier attempt may have been taken")
+        notes.append("possible duplicate")
     return "; ".join(filter(None, notes))
 
 
@@ -191,7 +191,7 @@ def say_history(details: UploadDetails) -> None:
                         None,
                         (
                             ": ".join(filter(None, (row.kind, row.message))),
-                            f"HTTP {row.http_status}" if row.http_status is not None else None,
+                            f"HTTP {row.http_status}" if row.http_status is not None and row.http_status != 200 else None,
                             f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None,
                             f"request {row.request_id}" if row.request_id else None,
                         ),
