@@ -26,7 +26,18 @@ from .cli.output import say_details, say_statuses, say_table
 from .courier import AsyncCourier
 
 ACME_KEY, GLOBEX_KEY = "demo-key-of-acme", "demo-key-of-globex"
-ACME_FAULTS = ("status:503", None, "reset-before", "status:429:retry-after=1", None, None, "reset-after", "status:503", None, "reset-before")
+ACME_FAULTS = (
+    "status:503",
+    None,
+    "reset-before",
+    "status:429:retry-after=1",
+    None,
+    None,
+    "reset-after",
+    "status:503",
+    None,
+    "reset-before",
+)
 GLOBEX_FAULTS = (None, "html", "rate-limited-graphql")
 
 

@@ -1,10 +1,11 @@
 """Draws docs/demo.svg: runs the demo on a terminal of 110 columns that records what it is shown.
 
-    .venv/bin/python docs/make_demo_picture.py
+.venv/bin/python docs/make_demo_picture.py
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -26,7 +27,9 @@ def shown() -> str:
         command = [str(Path(sys.executable).parent / "evidence-courier"), "demo", "--out", f"{folder}/demo"]
         parent, child = pty.openpty()
         environment = {**os.environ, "COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color"}
-        with subprocess.Popen(command, stdout=child, stderr=child, cwd=HERE.parent, env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=child, stderr=child, cwd=HERE.parent, env=environment
+        ) as process:
             os.close(child)
             pieces = []
             while True:
@@ -45,7 +48,7 @@ def shown() -> str:
 
 def main() -> None:
     """Run the demo and draw it."""
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w", encoding="utf-8"))
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", shown())
     console.print(Text.from_ansi("$ make demo\n" + text.rstrip()), soft_wrap=True)
     svg = console.export_svg(title="make demo", unique_id="demo")

@@ -97,8 +97,11 @@ def _known_part(path: Path, rules: Rules) -> Path:
 
 def rules_below(rules: Rules, key: str | int) -> Rules | None:
     """The rules for the member `key` of a value that has `rules`; None where they do not know it."""
-    below = rules.get("schema") if isinstance(key, int) or rules.get("type") == "dict" else None
-    if isinstance(key, str):
-        below = below.get(key) if isinstance(below, Mapping) else None
+    if isinstance(key, int):
+        own = rules.get("items")
+        below = own[key] if isinstance(own, (list, tuple)) and key < len(own) else rules.get("schema")
+    else:
+        own = rules.get("schema")
+        below = own.get(key) if isinstance(own, Mapping) and rules.get("type") == "dict" else None
         below = rules.get("valuesrules") if below is None else below
     return below if isinstance(below, Mapping) else None

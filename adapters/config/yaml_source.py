@@ -54,7 +54,7 @@ _EXPLANATIONS = (
     ("block", "the indentation does not fit the lines before"),
     ("expected", "the indentation does not fit the lines before"),
     ("tag handle", "a tag with a handle that is not declared"),
-    ("version", "a %YAML directive of another version than 1.1 or 1.2"),
+    ("incompatible", "a %YAML directive of another version than 1.1 or 1.2"),
 )
 
 

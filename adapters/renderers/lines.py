@@ -24,7 +24,7 @@ _STILL_LONG = re.compile(rf"[^{GAP}-]{{24,}}")
 _PUNCTUATION = re.compile(r"[@._/?&=:;,]")
 # All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
 _ENDLESS = re.compile(
-    rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    rf"[^\s{GAP}{_ZERO_WIDTH_SPACE}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
     r"\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
 )
 
@@ -41,8 +41,9 @@ def _after_punctuation(run: re.Match[str]) -> str:
 
 def _between_letters(run: re.Match[str]) -> str:
     letters = run[0]
+    gap = GAP if len(letters) <= _TOO_LONG_TO_COPY else _ZERO_WIDTH_SPACE
     return letters[0] + "".join(
-        after if _belong_together(before, after) else GAP + after for before, after in pairwise(letters)
+        after if _belong_together(before, after) else gap + after for before, after in pairwise(letters)
     )
 
 

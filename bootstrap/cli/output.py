@@ -191,7 +191,9 @@ def say_history(details: UploadDetails) -> None:
                         None,
                         (
                             ": ".join(filter(None, (row.kind, row.message))),
-                            f"HTTP {row.http_status}" if row.http_status is not None and row.http_status != 200 else None,
+                            f"HTTP {row.http_status}"
+                            if row.http_status is not None and row.http_status != 200
+                            else None,
                             f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None,
                             f"request {row.request_id}" if row.request_id else None,
                         ),

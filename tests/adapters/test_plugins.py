@@ -96,7 +96,10 @@ def test_two_of_one_name_are_both_out_and_the_same_one_listed_twice_is_one() -> 
 
 
 def test_a_broken_provider_fails_only_its_own_tenants_and_by_name(tmp_path: Path) -> None:
-    providers = {"archive": ArchiveProvider(), "gone": BrokenProvider("gone", "it is broken")}
+    providers: dict[str, Provider | BrokenProvider] = {
+        "archive": ArchiveProvider(),
+        "gone": BrokenProvider("gone", "it is broken"),
+    }
     files = {"a.yaml": block(), "b.yaml": "integrations: {compliance: {provider: gone, x: y, pace: z}}"}
     loaded = load(tmp_path, files, providers=providers)
     assert list(loaded.integrations) == ["a"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from attrs import field, frozen
@@ -20,8 +20,8 @@ IN = "integrations.compliance"
 
 @frozen
 class Loose:
-    key: object
-    shelf: object
+    key: Any
+    shelf: Any
 
 
 def provider(schema: object, settings: type = Loose) -> ArchiveProvider:
@@ -108,21 +108,23 @@ def test_a_check_of_the_provider_that_fails_is_told_without_its_words(tmp_path: 
     ]
 
 
+@frozen
+class Inner:
+    token: Secret
+    pace: Pace
+
+
+@frozen
+class Nested:
+    key: Secret
+    shelf: str
+    inner: Inner
+    many: tuple[Secret, ...]
+    named: dict[str, Secret]
+    pair: list[Secret]
+
+
 def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
-    @frozen
-    class Inner:
-        token: Secret
-        pace: Pace
-
-    @frozen
-    class Nested:
-        key: Secret
-        shelf: str
-        inner: Inner
-        many: tuple[Secret, ...]
-        named: dict[str, Secret]
-        pair: list[Secret]
-
     odd = provider(
         {
             **KEY_AND_SHELF,
@@ -140,17 +142,12 @@ def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
         "named: {a: '${ACME_KEY}'}",
         f"pair: {two}",
     ]
-    [integration] = load(
-        tmp_path, {"a.yaml": block(*lines)}, providers={"archive": odd}
-    ).integrations.values()
-    assert integration.settings == Nested(
-        Secret(KEY),
-        "s-1",
-        Inner(Secret(KEY), Pace(3, Pace(1, integration.settings.inner.pace.period).period)),
-        (Secret(KEY),) * 2,
-        {"a": Secret(KEY)},
-        [Secret(KEY)] * 2,  # type: ignore[attr-defined]
-    )
+    loaded = load(tmp_path, {"a.yaml": block(*lines)}, providers={"archive": odd})
+    assert told(loaded, tmp_path) == []
+    integration = loaded.integrations["a"]
+    key = Secret(KEY)
+    inner = Inner(key, Pace(3, timedelta(seconds=1)))
+    assert integration.settings == Nested(key, "s-1", inner, (key, key), {"a": key}, [key, key])
     assert integration.stored == {
         "key": "${ACME_KEY}",
         "shelf": "s-1",
@@ -163,8 +160,8 @@ def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
     wrong = ["inner: {token: tok, pace: 3}", "many: [tok]", "named: {a: tok}", "pair: [tok, '${ACME_KEY}']"]
     places = [line.split(": is not")[0].split(": must")[0] for line in problems(tmp_path, odd, *wrong)]
     assert places == [
-        "a.yaml:6: inner.token",
         "a.yaml:6: inner.pace",
+        "a.yaml:6: inner.token",
         "a.yaml:7: many[0]",
         "a.yaml:8: named.a",
         "a.yaml:9: pair[0]",

@@ -6,8 +6,8 @@ import asyncio
 import json
 from datetime import UTC, date, datetime, timedelta
 
-import graphql
 import attrs
+import graphql
 import pytest
 from attrs import evolve
 

@@ -106,7 +106,8 @@ def with_writer(store: UploadStore, story: Callable[[WriterThread], Awaitable[T]
     async def told() -> T:
         writer = WriterThread(store)
         try:
-            return await story(writer)
+            async with asyncio.timeout(30):
+                return await story(writer)
         finally:
             await asyncio.to_thread(writer.close)
 

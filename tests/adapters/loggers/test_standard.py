@@ -1,0 +1,106 @@
+"""The default logger: the right level, a sentence with all that one needs, and the facts beside it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime
+
+import pytest
+
+from evidence_courier.adapters.loggers.standard import StandardLogger
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.status import StatusError, UploadStatus
+from evidence_courier.domain.upload import UploadKey
+from evidence_courier.ports.logger import (
+    AttemptEnded,
+    AttemptStarted,
+    ConfigurationLoaded,
+    ConfigurationRefused,
+    EvidenceConflict,
+    HookFailed,
+    LogEvent,
+    RecordingFailed,
+    UploadRecorded,
+    UploadSettled,
+    WriteDelayed,
+)
+
+KEY = UploadKey("acme", "ev-1", "sprinto")
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+FAILURE = Failure(FailureKind.SERVER_ERROR, "Sprinto is down", http_status=503)
+
+
+def status(word: str, error: StatusError | None = None) -> UploadStatus:
+    return UploadStatus(
+        tenant_id="acme",
+        evidence_id="ev-1",
+        provider="sprinto",
+        status=word,
+        attempts=5,
+        possible_duplicate=False,
+        error=error,
+        last_attempt_at=NOW,
+        next_attempt_at=None,
+        receipt=None,
+        digest="0" * 64,
+        evidence_date=date(2026, 2, 21),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def logged(event: LogEvent, caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    with caplog.at_level(logging.DEBUG, logger="evidence_courier"):
+        StandardLogger().log(event)
+    [record] = caplog.records
+    return record
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "says"),
+    [
+        (ConfigurationLoaded("tenants/", ("acme",), ("initech",)), logging.INFO, "initech"),
+        (ConfigurationRefused(("acme.yaml:3: provider: unknown",)), logging.ERROR, "acme.yaml:3"),
+        (UploadRecorded(KEY), logging.INFO, "recorded"),
+        (RecordingFailed(KEY, "disk full"), logging.ERROR, "disk full"),
+        (EvidenceConflict(KEY, "aaa", "bbb"), logging.ERROR, "bbb"),
+        (AttemptStarted(KEY, 1, 5), logging.INFO, "attempt 1 starts"),
+        (AttemptEnded(KEY, 1, "delivered", None, None), logging.INFO, "attempt 1 delivered"),
+        (AttemptEnded(KEY, 2, "unclear", FAILURE, NOW), logging.WARNING, "next at 2026-02-21T10:00:00Z"),
+        (
+            AttemptEnded(KEY, 5, "unclear", FAILURE, None),
+            logging.INFO,
+            "server_error (HTTP 503): Sprinto is down",
+        ),
+        (UploadSettled(status("succeeded")), logging.INFO, "succeeded after 5 attempts"),
+        (UploadSettled(status("held")), logging.ERROR, "held"),
+        (WriteDelayed(KEY, "locked"), logging.WARNING, "locked"),
+        (HookFailed("on_settled", KEY, "KeyError: 1"), logging.ERROR, "on_settled"),
+    ],
+)
+def test_each_event_has_its_level_and_its_sentence(
+    event: LogEvent, level: int, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = logged(event, caplog)
+    assert record.levelno == level
+    assert says in record.getMessage()
+    assert vars(record)["courier_event"] == type(event).__name__
+
+
+def test_what_failed_is_an_error_with_everything_one_needs(caplog: pytest.LogCaptureFixture) -> None:
+    record = logged(UploadSettled(status("failed", StatusError.of(FAILURE))), caplog)
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == (
+        "tenant acme, evidence ev-1, sprinto: failed after 5 attempts: server_error: Sprinto is down"
+    )
+    facts = vars(record)
+    assert (facts["tenant_id"], facts["evidence_id"], facts["provider"]) == ("acme", "ev-1", "sprinto")
+
+
+def test_a_record_names_its_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    assert vars(logged(AttemptEnded(KEY, 2, "unclear", FAILURE, NOW), caplog))["attempt"] == 2
+
+
+def test_a_logger_of_the_hosts_is_used(caplog: pytest.LogCaptureFixture) -> None:
+    StandardLogger(logging.getLogger("host.compliance")).log(RecordingFailed(KEY, "why"))
+    assert caplog.records[0].name == "host.compliance"
