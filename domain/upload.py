@@ -16,7 +16,7 @@ from .failure import Failure
 from .verdict import Receipt
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class UploadKey:
     """What identifies an upload: one evidence of one tenant, to one provider."""
 

@@ -17,7 +17,7 @@ from ...ports.provider import Provider
 from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
 from .complaints import closest, complain, plugin_words
-from .references import References
+from .references import References, resolved_in
 from .report import Path, Report, Rules
 from .schema import CORE, BlockSchema, FragmentError, core_schema, schema_with
 from .structure import faults, fingerprint, secrets_in, settings_converter, stored_settings
@@ -26,9 +26,6 @@ from .urls import passwords_in
 from .values import Size, shown_duration, shown_size
 
 Providers = Mapping[str, Provider | BrokenProvider]
-
-_SHORT = 8
-"""A text shorter than this is hardly a secret that was put in the wrong place."""
 
 
 @define
@@ -116,7 +113,7 @@ class BlockReader:
                 self.block, f"the provider {name} failed to check its settings ({type(error).__name__})"
             )
             return {}
-        complain(found, self.block, schema.as_rules(), report)
+        complain(found, self.block, schema.as_rules(), report, tuple(resolved_in(settings)))
         return document
 
     def contradictions(
@@ -198,10 +195,8 @@ class BlockReader:
         secrets = [text for _, text in secrets_in(own)]
         for path, words in faults(error, provider.settings_class, own, self.converter):
             value = own.get(str(path[0])) if path else None
-            quoted = [value] if isinstance(value, str) and len(value) >= _SHORT else []
-            told = plugin_words(
-                words, [*secrets, *quoted], f"the provider {provider.name} does not take this"
-            )
+            instead = f"the provider {provider.name} does not take this"
+            told = plugin_words(words, instead, secrets=secrets, value=value)
             report.note((*self.block, *path), told)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -32,14 +32,20 @@ _TYPES: Mapping[str, str] = {
 }
 
 
-def complain(found: Iterable[Any], block: Path, rules: Rules, report: Report) -> None:
+_SHORT = 8
+"""A text shorter than this is hardly a secret that was put in the wrong place."""
+
+
+def complain(
+    found: Iterable[Any], block: Path, rules: Rules, report: Report, secrets: Collection[str]
+) -> None:
     """Note each of Cerberus' errors at its path, unless something is noted there already."""
     before = Report(notes=list(report.notes))
     for error in _leaves(found):
         path = (*block, *error.document_path)
         if before.noted(path):
             continue
-        report.note(path, _sentence(error), suggestion=_suggestion(error, rules))
+        report.note(path, _sentence(error, secrets), suggestion=_suggestion(error, rules))
 
 
 def closest(word: object, known: Iterable[str]) -> str | None:
@@ -57,11 +63,12 @@ def choice(words: Iterable[object], joint: str = "or") -> str:
     return f"{', '.join(shown[:-1])} {joint} {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
-def plugin_words(text: object, hidden: Iterable[str], instead: str) -> str:
-    """What a plug-in says, or `instead` where that is nothing, or quotes something that must stay hidden."""
+def plugin_words(text: object, instead: str, *, secrets: Iterable[str], value: object) -> str:
+    """What a plug-in says of `value`, or `instead` where that is nothing, or quotes the value or one of the secrets."""
     words = text if isinstance(text, str) else ""
-    for value in hidden:
-        if value and (value in words or repr(value)[1:-1] in words):
+    quotable = isinstance(value, str) and len(value) >= _SHORT
+    for hidden in (*secrets, *([str(value)] if quotable else [])):
+        if hidden and (hidden in words or repr(hidden)[1:-1] in words):
             return instead
     return re.sub(r"\s+", " ", words).strip()[:300] or instead
 
@@ -74,7 +81,7 @@ def _leaves(found: Iterable[Any]) -> Iterator[Any]:
             yield error
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, secrets: Iterable[str]) -> str:
     wanted, value = error.constraint, error.value
     match error.code:
         case errors.REQUIRED_FIELD.code:
@@ -96,9 +103,9 @@ def _sentence(error: Any) -> str:
         case errors.MAX_VALUE.code:
             return f"must be at most {_shown(wanted)}"
         case errors.MIN_LENGTH.code:
-            return f"must have at least {wanted} {'characters' if isinstance(value, str) else 'entries'}"
+            return f"must have at least {_counted(wanted, value)}"
         case errors.MAX_LENGTH.code:
-            return f"must have at most {wanted} {'characters' if isinstance(value, str) else 'entries'}"
+            return f"must have at most {_counted(wanted, value)}"
         case errors.REGEX_MISMATCH.code:
             return f"does not have the form that is expected ({wanted})"
         case errors.EXCLUDES_FIELD.code:
@@ -107,7 +114,7 @@ def _sentence(error: Any) -> str:
             return f"needs something else beside it: {choice([wanted] if isinstance(wanted, str) else wanted, 'and')}"
         case errors.COERCION_FAILED.code | errors.CUSTOM.code:
             told = error.info[0] if error.info else None
-            return plugin_words(told, [str(value)], "is not a value that the provider takes")
+            return plugin_words(told, "is not a value that the provider takes", secrets=secrets, value=value)
     return f"does not satisfy the provider's rule `{error.rule}`"
 
 
@@ -126,6 +133,11 @@ def _of_type(wanted: object, value: object) -> str:
     if isinstance(value, str) and {"integer", "number", "float", "boolean"} & set(names):
         return f"{told}: write it without quotes"
     return told
+
+
+def _counted(count: int, value: object) -> str:
+    one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+    return f"{count} {one if count == 1 else many}"
 
 
 def _shown(value: object) -> str:

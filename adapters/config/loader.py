@@ -224,7 +224,7 @@ def _files(folder: str) -> list[str]:
             found = [
                 entry.name
                 for entry in entries
-                if entry.name.endswith(_ENDINGS) and not entry.name.startswith(".") and not entry.is_dir()
+                if entry.name.endswith(_ENDINGS) and not entry.name.startswith(".") and not _is_folder(entry)
             ]
     except FileNotFoundError:
         raise _of_folder(
@@ -239,6 +239,13 @@ def _files(folder: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise _of_folder(folder, f"cannot be read as a folder ({type(error).__name__})") from None
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere but to itself; it is told as a file that cannot be read
+        return False
 
 
 def _of_folder(folder: str, message: str) -> ConfigError:

@@ -7,7 +7,7 @@ that are in use. A reference is the whole of a value or it is refused: half a se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from ...domain.secret import Secret
@@ -90,6 +90,19 @@ def _ask(resolve: Callable[[str], Secret | None], name: str) -> str | Exception 
         Exception
     ) as error:  # a host's vault may fail in any way; its words may hold anything and are not passed on
         return error
+
+
+def resolved_in(value: object) -> Iterator[str]:
+    """Everything below `value` that came out of a reference."""
+    match value:
+        case Resolved():
+            yield str.__str__(value)
+        case dict():
+            for member in value.values():
+                yield from resolved_in(member)
+        case list():
+            for member in value:
+                yield from resolved_in(member)
 
 
 def secret_text(value: object) -> Resolved:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from datetime import date
 
 from attrs import define, frozen
 
@@ -259,13 +260,14 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (str, "text"),
     ((Pairs, dict), "a mapping"),
     ((Items, list), "a list"),
+    (date, "a date"),
     (type(None), "empty"),
 )
 
 
 def kind_of(value: object) -> str:
     """What sort of value it is, in words for a person; never the value."""
-    return next((words for kind, words in _KINDS if isinstance(value, kind)), "a date or some other value")
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "a value of another kind")
 
 
 def _quote_it(value: object) -> str:

@@ -27,6 +27,9 @@ from ...ports.logger import (
 
 NAME = "evidence_courier"
 
+# Most of what is told, and by default nobody listens: not worth making a sentence of.
+_ONLY_INFO = (UploadRecorded, AttemptStarted)
+
 
 class StandardLogger:
     """`Logger` over `logging.getLogger("evidence_courier")`, or another logger of the host's."""
@@ -36,6 +39,8 @@ class StandardLogger:
 
     def log(self, event: LogEvent) -> None:
         """Write one event down."""
+        if not self._logger.isEnabledFor(logging.INFO) and isinstance(event, _ONLY_INFO):
+            return
         level, sentence = _say(event)
         if self._logger.isEnabledFor(level):
             self._logger.log(level, "%s", sentence, extra=_facts(event))

@@ -14,7 +14,7 @@ from typing import Final
 
 # Where the template puts a place to break: the separator of units, a control character that no text here can hold.
 GAP: Final = "\x1f"
-# In what nobody will copy by hand a plain zero-width space does: it is a character of the text then, but costs far less.
+# In a text that nobody will copy by hand a plain zero-width space does: it is a letter of the page then, but costs far less.
 _ZERO_WIDTH_SPACE = "\u200b"
 _TOO_LONG_TO_COPY = 2_000
 
@@ -24,14 +24,15 @@ _STILL_LONG = re.compile(rf"[^{GAP}-]{{24,}}")
 _PUNCTUATION = re.compile(r"[@._/?&=:;,]")
 # All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
 _ENDLESS = re.compile(
-    rf"[^\s{GAP}{_ZERO_WIDTH_SPACE}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
     r"\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
 )
 
 
 def breakable(words: str) -> str:
     """The words with places to break in those that are longer than a column."""
-    return _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
+    laid = _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
+    return laid if len(words) <= _TOO_LONG_TO_COPY else laid.replace(GAP, _ZERO_WIDTH_SPACE)
 
 
 def _after_punctuation(run: re.Match[str]) -> str:
@@ -41,9 +42,8 @@ def _after_punctuation(run: re.Match[str]) -> str:
 
 def _between_letters(run: re.Match[str]) -> str:
     letters = run[0]
-    gap = GAP if len(letters) <= _TOO_LONG_TO_COPY else _ZERO_WIDTH_SPACE
     return letters[0] + "".join(
-        after if _belong_together(before, after) else gap + after for before, after in pairwise(letters)
+        after if _belong_together(before, after) else GAP + after for before, after in pairwise(letters)
     )
 
 

@@ -24,6 +24,7 @@ from .press import FAILED, MISSING, PDF, Press
 from .workers import Worker, WorkerDied
 
 _MOST_NAMED = 8
+_MOST_TEXT = 2_000_000  # some thousand pages, set in some seconds
 
 
 class TypstRenderer:
@@ -60,6 +61,9 @@ class TypstRenderer:
             return _unfit(
                 record, f"it holds what no page can show: {_places(odd.items())}; take that out of the record"
             )
+        length = sum(len(words) for _, words in texts_of(shown))
+        if length > _MOST_TEXT:
+            return _unfit(record, f"it holds {length:,} characters of text; {_MOST_TEXT:,} can be set")
         page = page_of(record, record_json(record))
         reply = self._answer(json.dumps(page, ensure_ascii=False).encode("utf-8"))
         kind, content = reply[:1], reply[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -218,3 +219,33 @@ def test_a_fault_that_there_is_not_is_told() -> None:
     result = run("sandbox", "sprinto", "--fault", "slience=0.1")
     assert result.exit_code == 2
     assert "silence" in result.stderr
+
+
+def test_two_processes_that_submit_the_same_evidence_at_once_make_one_upload(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
+    files = []
+    for number in range(8):
+        file = tenants.parent / f"ev-{number}.pdf"
+        file.write_bytes(b"%PDF-1.7 " + str(number).encode())
+        files.append(str(file))
+    call = "from evidence_courier.bootstrap.cli import main; main()"
+    options = [
+        "submit",
+        "--config",
+        str(tenants),
+        "--db",
+        str(tenants.parent / "courier.db"),
+        "--tenant",
+        "acme",
+        *SAID,
+    ]
+    command = [sys.executable, "-c", call, *options, "--json", *files]
+    environment = {**os.environ, "ACME_KEY": "the-key-of-the-sandbox"}
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    for process, answer in zip(processes, answers, strict=True):
+        assert process.returncode == 0
+        assert [row["status"] for row in json.loads(answer)] == ["succeeded"] * 8
+    assert len(sandbox.received) == 8
+    assert len({upload.sha256 for upload in sandbox.received}) == 8

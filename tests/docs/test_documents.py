@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -10,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evidence_courier import Evidence, load_record
+from evidence_courier import AsyncCourier, Evidence, UploadStatus, load_record
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.config.schema import CORE
 from evidence_courier.adapters.plugins import discover_providers
 from evidence_courier.adapters.providers.sprinto import SprintoProvider
 from evidence_courier.domain.secret import Secret
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -86,3 +89,30 @@ def test_every_requirement_names_a_test_or_says_that_it_is_open() -> None:
     assert {f"FR-{n:03}" for n in range(1, 13)} | {f"SC-{n:03}" for n in range(1, 6)} <= names
     for section in sections:
         assert "::test_" in section or "**Open:**" in section, section.splitlines()[0]
+
+
+PYTHON = [text for name, text in blocks("python") if name == "README.md"]
+
+
+def test_the_readmes_code_delivers_an_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks are run as they stand, in a folder with the README's own tenant file, against a sandbox."""
+    embed, make_evidence = PYTHON
+    [tenant] = [text for name, text in blocks("yaml") if name == "README.md"]
+    names: dict[str, object] = {"AsyncCourier": AsyncCourier}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACME_SPRINTO_API_KEY", "the-key-of-the-sandbox")
+    (tmp_path / "tenants").mkdir()
+    exec(compile(make_evidence, "README.md", "exec"), names)
+    with sandbox_in_thread(SprintoSandbox(key="the-key-of-the-sandbox")) as sandbox:
+        pointed = tenant.replace("provider: sprinto", f"provider: sprinto\n    endpoint: {sandbox.url}")
+        (tmp_path / "tenants" / "acme.yaml").write_text(pointed)
+        code = compile(embed, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+        async def run() -> None:
+            await eval(code, names)
+
+        asyncio.run(run())
+        upload = names["upload"]
+        assert isinstance(upload, UploadStatus)
+        assert upload.status == "succeeded"
+        assert sandbox.copies(upload.digest) == 1

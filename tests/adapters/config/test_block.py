@@ -160,7 +160,7 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
         ("ca_bundle: gone.pem", "ca_bundle: names no file (a relative path starts at the tenant file's folder)"),
         ("ca_bundle: acme.yaml", "ca_bundle: names a file that holds no certificates in PEM form"),
         ("ca_bundle: ''", "ca_bundle: must not be empty"),
-        ("labels: []", "labels: must have at least 1 entries"),
+        ("labels: []", "labels: must have at least 1 entry"),
         ("labels: [a, '']", "labels[1]: must not be empty"),
         ("labels: [a, {b: c}]", "labels[1]: must be text, and this is a mapping"),
         ("labels: [a, 7]", "labels[1]: must be text, and this is a number: put it in quotes"),

@@ -77,7 +77,7 @@ def test_a_mapping_that_holds_itself_is_refused() -> None:
     [
         (b"bytes", "is neither text, a number, true or false, a date, a list nor a mapping"),
         (Secret("s"), "is neither text, a number, true or false, a date, a list nor a mapping"),
-        (date(2026, 2, 21), "must be text, and this is a date or some other value: put it in quotes"),
+        (date(2026, 2, 21), "must be text, and this is a date: put it in quotes"),
         pytest.param(10**5000, "is too large a number", id="5,001 digits"),
         (float("nan"), "is not a finite number"),
         ("\ud800", "holds a control character or half a character"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -107,10 +108,10 @@ def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> Non
         ("tenant: 42", "must be text, and this is a number: put it in quotes"),
         ("tenant: 0815.1", "must be text, and this is a number: put it in quotes"),
         ("tenant: no", "must be text, and this is true or false: put it in quotes"),
-        ("tenant: 2026-02-21", "must be text, and this is a date or some other value: put it in quotes"),
+        ("tenant: 2026-02-21", "must be text, and this is a date: put it in quotes"),
         ("tenant:", "must be text, and this is empty"),
         ("tenant: [a]", "must be text, and this is a list"),
-        ("tenant: !own a", "must be text, and this is a date or some other value"),
+        ("tenant: !own a", "must be text, and this is a value of another kind"),
         ("tenant: ''", "must not be empty, nor begin or end with a space"),
         ("tenant: ' a'", "must not be empty, nor begin or end with a space"),
         ('tenant: "a\\nb"', "must be one line, without control characters"),
@@ -199,9 +200,11 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
 def test_a_link_to_nowhere_and_a_pipe_are_told_and_never_waited_for(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "b.yaml")
+    (tmp_path / "c.yaml").symlink_to(tmp_path / "c.yaml")
     assert told(load(tmp_path, {}), tmp_path) == [
         "a.yaml: is a link to a file that does not exist",
         "b.yaml: is not a regular file",
+        f"c.yaml: cannot be read: {os.strerror(errno.ELOOP)}",
     ]
 
 
