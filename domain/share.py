@@ -30,8 +30,7 @@ class Share(Generic[L]):
 
     def admits(self, lane: L) -> bool:
         """Whether one more of this lane may enter now."""
-        free = self.capacity - self.taken
-        return free > 0 and self._by_lane[lane] < max(1, GENEROSITY * free)
+        return self._by_lane[lane] < GENEROSITY * (self.capacity - self.taken)
 
     def enter(self, lane: L) -> None:
         """One of this lane enters."""
@@ -42,5 +41,3 @@ class Share(Generic[L]):
         """One of this lane leaves."""
         self.taken -= 1
         self._by_lane[lane] -= 1
-        if self._by_lane[lane] <= 0:
-            del self._by_lane[lane]

@@ -104,7 +104,7 @@ class BlockReader:
     ) -> dict[str, Any]:
         """The settings as the schema reads them; whatever it refuses is noted."""
         for path in _empty(settings, schema.as_rules()):
-            report.note((*self.block, *path), "has no value: write one, or leave the key away")
+            report.note((*self.block, *path), "has no value: write one, or leave the key out")
         try:
             document, found = schema.check(settings)
         except Exception as error:  # a rule of the provider's own that fails; its words may hold anything

@@ -87,9 +87,9 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
         case errors.REQUIRED_FIELD.code:
             return "is missing"
         case errors.UNKNOWN_FIELD.code:
-            return "is not a key that is known here"
+            return "is not a known key"
         case errors.NOT_NULLABLE.code:
-            return "has no value: write one, or leave the key away"
+            return "has no value: write one, or leave the key out"
         case errors.EMPTY_NOT_ALLOWED.code:
             return "must not be empty"
         case errors.BAD_TYPE.code:

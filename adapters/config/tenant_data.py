@@ -110,7 +110,7 @@ class _Reader:
             if isinstance(node, Scalar) and node.value is None:
                 return None
             if not isinstance(node, Pairs):
-                self.report.note(here, f"must be a mapping, as `{key}` is looked for in it; or leave it away")
+                self.report.note(here, f"must be a mapping, as `{key}` is looked for in it; or leave it out")
                 return None
             pair = self.find(node, str(key), here)
             if pair is None:
@@ -234,7 +234,7 @@ class _Reader:
             raise _TooMuch
 
     def twice(self, path: Path, first: Pair, again: Pair) -> None:
-        before = f", first in line {first.line}" if first.line is not None else ""
+        before = f", first on line {first.line}" if first.line is not None else ""
         self.report.note(path, f"the key is written twice{before}: keep one of them", line=again.line)
 
     def remember(self, path: Path, line: int | None) -> None:

@@ -15,6 +15,7 @@ from ...domain.evidence import sha256_of
 from ...domain.failure import Failure, FailureKind
 from ...domain.file_name import file_name_for
 from ...domain.redaction import Redactor
+from ...domain.secret import Secret
 from ...domain.upload import Upload
 from ...domain.verdict import Deferred, Finding, Found, Rejected, Unclear, Unreadable, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -65,7 +66,7 @@ class Attempter:
     keeper: TokenKeeper
     source: DocumentSource | None
     threads: Executor
-    _redactors: dict[str, Redactor] = field(factory=dict)
+    _redactors: dict[tuple[Secret, ...], Redactor] = field(factory=dict)
 
     async def upload(
         self,
@@ -140,10 +141,10 @@ class Attempter:
         return read
 
     def _redactor(self, destination: Destination) -> Redactor:
-        fingerprint = destination.integration.fingerprint
-        if fingerprint not in self._redactors:
-            self._redactors[fingerprint] = Redactor(destination.integration.secrets)
-        return self._redactors[fingerprint]
+        secrets = destination.integration.secrets
+        if secrets not in self._redactors:
+            self._redactors[secrets] = Redactor(secrets)
+        return self._redactors[secrets]
 
 
 def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, content: bytes) -> Parcel:

@@ -55,21 +55,23 @@ def parse(data: bytes | str) -> object:
 def repeated_keys(tree: object) -> Iterator[str]:
     """The path of every key that stands more than once in its object.
 
-    Raises JsonError for a tree of more than 100,000 values; one that contains itself is such a tree.
+    Raises JsonError for a tree of more than 100,000 values. What lies too deep is not looked at: whoever reads it will refuse it.
     """
-    waiting: list[tuple[str, object]] = [("", tree)]
+    waiting: list[tuple[str, object, int]] = [("", tree, 0)]
     seen = 0
     while waiting:
-        path, value = waiting.pop()
+        path, value, depth = waiting.pop()
         seen += 1
         if seen + len(waiting) > MAX_VALUES:
             raise JsonError(f"holds more than {MAX_VALUES:,} values")
         if isinstance(value, _Repeating):
             yield from (path_to(path, key) for key in value.repeated)
+        if depth > MAX_DEPTH:
+            continue
         if isinstance(value, Mapping):
-            waiting.extend((path_to(path, key), member) for key, member in value.items())
+            waiting.extend((path_to(path, key), member, depth + 1) for key, member in value.items())
         elif isinstance(value, (list, tuple)):
-            waiting.extend((f"{path}[{index}]", member) for index, member in enumerate(value))
+            waiting.extend((f"{path}[{place}]", member, depth + 1) for place, member in enumerate(value))
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

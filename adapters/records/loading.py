@@ -135,7 +135,7 @@ def _reader(converter: Converter, field: attrs.Attribute[Any]) -> Callable[[obje
         return lambda value: converter.structure(value, kind)
     if field.validator is rules.json_object:
         return _json
-    return _whole if field.validator is rules.count else lambda value: value
+    return _whole if field.validator in (rules.count, rules.version) else lambda value: value
 
 
 def _text(value: object) -> object:

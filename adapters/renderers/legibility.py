@@ -16,7 +16,7 @@ from ...domain.training_rules import path_to
 
 _UNSHOWABLE = re.compile(
     "["
-    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # controls, but those that are white space
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # controls, but those that are white space
     "\u202d\u202e"  # overrides of the direction
     "\u2061-\u2064\u206a-\u206f\ufff9-\ufffb"  # invisible operators, deprecated and interlinear controls
     "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use, and the last non-characters

@@ -20,8 +20,8 @@ _TOO_LONG_TO_COPY = 2_000
 
 # Latin, Greek, Cyrillic and Armenian: as long as a narrow column is wide.
 _LONG = re.compile(r"[!-~\u00a1-\u058f\u1e00-\u1fff\u2010-\u2027]{24,}")
-_STILL_LONG = re.compile(rf"[^{GAP}-]{{24,}}")
-_PUNCTUATION = re.compile(r"[@._/?&=:;,]")
+_STILL_LONG = re.compile(rf"[^{GAP}]{{24,}}")
+_PUNCTUATION = re.compile(r"[-@._/?&=:;,]")
 # All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
 _ENDLESS = re.compile(
     rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"

@@ -20,7 +20,7 @@ from ..records import dump_record, record_json
 from .bench import Bench
 from .legibility import named, texts_of, unshowable
 from .page import page_of
-from .press import FAILED, MISSING, PDF, Press
+from .press import MISSING, PDF, Press
 from .workers import Worker, WorkerDied
 
 _MOST_NAMED = 8
@@ -65,7 +65,10 @@ class TypstRenderer:
         if length > _MOST_TEXT:
             return _unfit(record, f"it holds {length:,} characters of text; {_MOST_TEXT:,} can be set")
         page = page_of(record, record_json(record))
-        reply = self._answer(json.dumps(page, ensure_ascii=False).encode("utf-8"))
+        try:
+            reply = self._bench.answer(json.dumps(page, ensure_ascii=False).encode("utf-8"))
+        except WorkerDied:
+            return _unfit(record, "the process that rendered it died, twice")
         kind, content = reply[:1], reply[1:]
         if kind == PDF:
             return Document(
@@ -84,15 +87,6 @@ class TypstRenderer:
     def close(self) -> None:
         """End the worker processes. Safe to call twice."""
         self._bench.close()
-
-    def _answer(self, job: bytes) -> bytes:
-        for _ in range(2):
-            try:
-                with self._bench.lent() as press:
-                    return press.answer(job)
-            except WorkerDied:  # killed from outside, perhaps: once more, with another
-                continue
-        return FAILED + b"its process ended twice in the middle of this record"
 
 
 def _possible(workers: int | None) -> int:

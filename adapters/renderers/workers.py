@@ -70,6 +70,11 @@ class Worker:
             raise WorkerDied(str(error)) from None
         return self._read()
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with; None while it runs."""
+        return self._process.poll()
+
     def close(self) -> None:
         """End the process: it stops by itself once its pipe is closed, and is killed if it does not."""
         assert self._process.stdin is not None and self._process.stdout is not None

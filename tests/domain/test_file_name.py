@@ -26,6 +26,7 @@ def test_carries_the_evidence_id_and_the_first_twelve_digits_of_the_digest() -> 
         (".hidden", "hidden-"),
         ("...", "evidence-"),
         ("CON.1", "_CON.1-"),
+        ("half\ud800character", "half_character-"),
         ('x";\r\nContent-Type: text/html', "x_Content-Type_text_html-"),
         ("e" * 500, "e" * 100 + "-"),
     ],
@@ -33,6 +34,27 @@ def test_carries_the_evidence_id_and_the_first_twelve_digits_of_the_digest() -> 
 def test_what_cannot_stay_is_replaced_and_leaves_a_mark(evidence_id: str, start: str) -> None:
     name = file_name_for(evidence_id, SHA, "pdf")
     assert re.fullmatch(re.escape(start) + r"[0-9a-f]{8}-9f86d081884c\.pdf", name)
+
+
+@pytest.mark.parametrize(
+    ("extension", "tail"),
+    [
+        ("json", "json"),
+        ("tar.gz", "targz"),
+        ("p d/f", "pdf"),
+        ("", "bin"),
+        ("..", "bin"),
+        ("ळ", "bin"),
+        ("abcdefghijkl", "abcdefghij"),
+    ],
+)
+def test_the_extension_is_one_short_word(extension: str, tail: str) -> None:
+    assert file_name_for("ev-1", SHA, extension) == f"ev-1-9f86d081884c.{tail}"
+
+
+@pytest.mark.parametrize("evidence_id", ["Xavier-1", "acme-2026-0001", "a.b_c-d", "_"])
+def test_an_id_that_may_stay_stays_as_it_is(evidence_id: str) -> None:
+    assert file_name_for(evidence_id, SHA, "pdf") == f"{evidence_id}-9f86d081884c.pdf"
 
 
 def test_two_ids_that_look_alike_once_made_safe_do_not_meet_under_one_name() -> None:

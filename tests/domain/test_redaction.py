@@ -80,6 +80,57 @@ def test_every_run_of_eight_characters_is_masked(length: int) -> None:
         assert KEY[start : start + 8] not in redactor.text(base64.b64encode(b"~" + run.encode()).decode())
 
 
+@pytest.mark.parametrize("before", range(3))
+def test_every_run_of_eight_bytes_is_masked_where_it_is_encoded(before: int) -> None:
+    key = KEY.encode()
+    redactor = Redactor([Secret(KEY)])
+    for start in range(len(key) - 7):
+        run = key[start : start + 8]
+        assert redactor.text(f"<{run.hex()}>") == f"<{MASK}>"
+        assert MASK in redactor.text(base64.b64encode(b"~" * before + run + b"~~").decode())
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "%61bcdefgh",
+        "abcdefg%68",
+        "abcd%65fgh",
+        "\\x61bcdefgh",
+        "abcdefg\\u0068",
+        "abcd\\nefgh",
+        "abcd\\ne%66gh",
+        "abcd%20efgh",
+        "abcd&#101;fgh",
+        "&#x61;bcdefgh",
+    ],
+)
+def test_a_mask_covers_an_escape_as_a_whole_and_nothing_beside_it(echo: str) -> None:
+    redactor = Redactor([Secret("abcdefgh")])
+    assert redactor.text(echo) == MASK
+    assert redactor.text(f"<{echo}>") == f"<{MASK}>"
+
+
+@pytest.mark.parametrize(
+    ("secret", "echo"),
+    [
+        ("a<b>c<d>e", "a&lt;b&gt;c&lt;d&gt;e"),
+        ("abc€defgh", "abc\\u20acdefgh"),
+        ("???>>>???>>>", "Pz8_Pj4-Pz8_Pj4-"),
+        ("half \ud800 character", "half\ufffdcharacter"),
+        ("a\u200bb c\u200bd e\u200bf", "a%E2%80%8Bb%20c%E2%80%8Bd%20e%E2%80%8Bf"),
+    ],
+)
+def test_a_secret_with_unusual_characters_is_masked(secret: str, echo: str) -> None:
+    assert Redactor([Secret(secret)]).text(f"<{echo}>") == f"<{MASK}>"
+
+
+def test_what_only_begins_like_an_escape_stays() -> None:
+    said = "\\xzz %zz &#; &lt; C:\\temp"
+    assert Redactor([Secret("&lt;")]).text(said) == said.replace("&lt;", MASK)
+    assert Redactor([Secret(KEY)]).text(said) == said
+
+
 def test_fewer_than_eight_characters_of_a_long_secret_are_not_taken_for_it() -> None:
     assert Redactor([Secret("production-key-1")]).text(
         "in production since"
@@ -91,6 +142,20 @@ def test_a_secret_of_fewer_than_eight_characters_is_masked_whole() -> None:
     redactor = Redactor([Secret("s3cr")])
     assert redactor.text("is s3cr right? s3c") == f"is {MASK} right? s3c"
     assert redactor.text(f"is {b's3cr'.hex()} right?") == f"is {MASK} right?"
+
+
+@pytest.mark.parametrize("before", range(3))
+@pytest.mark.parametrize("secret", [b"s3cr", b"s3cr5", b"s3cret", b"s3cret7"])
+def test_a_short_secret_is_masked_in_the_midst_of_base64(secret: bytes, before: int) -> None:
+    echo = base64.b64encode(b"~" * before + secret + b"~~~").decode()
+    assert MASK in Redactor([Secret(secret.decode())]).text(echo)
+
+
+def test_of_three_characters_only_so_much_is_masked_as_could_not_be_chance() -> None:
+    redactor = Redactor([Secret("abc")])
+    assert redactor.text(f"<{base64.b64encode(b'abc').decode()}>") == f"<{MASK}>"
+    by_chance = base64.b64encode(b"\0abc").decode()[2:5]
+    assert redactor.text(f"<{by_chance}>") == f"<{by_chance}>"
 
 
 def test_secrets_beside_one_another_become_one_mask_and_apart_two() -> None:
@@ -113,6 +178,11 @@ def test_a_text_that_was_found_harmless_is_still_cut() -> None:
     assert redactor.text("a sentence without harm", limit=10) == "a sentenc…"
 
 
+def test_a_text_that_was_masked_is_masked_again() -> None:
+    redactor = Redactor([Secret(KEY)])
+    assert [redactor.text(f"no {KEY}") for _ in range(2)] == [f"no {MASK}", f"no {MASK}"]
+
+
 def test_line_breaks_control_and_invisible_characters_leave_one_line() -> None:
     hostile = "line one\r\n2026-02-21 ERROR forged\x1b[31m\u2028\u202egnorw\u2066 \ufeffend\ud800\x00"
     assert tame(hostile) == "line one 2026-02-21 ERROR forged [31m gnorw end\ufffd"
@@ -128,6 +198,12 @@ def test_texts_are_cut_to_what_a_person_reads() -> None:
     assert failure.message == "m" * (MESSAGE_LIMIT - 1) + "…"
     assert failure.detail == "d" * (DETAIL_LIMIT - 1) + "…"
     assert (failure.kind, failure.http_status, failure.retry_after) == (FailureKind.SERVER_ERROR, 502, 3.0)
+
+
+def test_a_text_of_just_the_longest_length_stays_as_it_is() -> None:
+    redactor = Redactor([Secret(KEY)])
+    assert redactor.text("m" * 40, limit=40) == "m" * 40
+    assert redactor.text("m" * 41, limit=40) == "m" * 39 + "…"
 
 
 def test_a_cut_does_not_uncover_half_of_a_secret() -> None:
@@ -150,6 +226,8 @@ def test_a_receipt_is_redacted_too() -> None:
         Receipt("id-***", "took ***")
     )
     assert redactor.verdict(Delivered(Receipt())) == Delivered(Receipt())
+    cut = "m" * (MESSAGE_LIMIT - 1) + "…"
+    assert redactor.receipt(Receipt("m" * 600, "m" * 700)) == Receipt(cut, cut)
 
 
 # No star in the alphabet of secrets: a secret that holds the mask itself could be put together from masks.

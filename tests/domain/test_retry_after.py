@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -31,6 +34,42 @@ AT = datetime(2026, 2, 21, 10, 0, 0, tzinfo=UTC)
 )
 def test_reads_seconds_and_the_three_forms_of_a_date(value: str, seconds: float) -> None:
     assert retry_after_seconds(value, AT) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("Friday, 21-Feb-76 10:02:00 GMT", LONGEST),
+        ("Sunday, 21-Feb-77 10:02:00 GMT", 0.0),
+        # 1996 had this day, and no year beside it.
+        ("Thursday, 29-Feb-96 10:02:00 GMT", 0.0),
+    ],
+)
+def test_two_digits_mean_the_year_that_is_at_most_fifty_years_ahead(value: str, seconds: float) -> None:
+    assert retry_after_seconds(value, AT) == seconds
+
+
+@pytest.mark.parametrize("year", [2000, 2019, 2099, 2100])
+def test_two_digits_mean_a_year_of_this_century_also_when_it_is_young_or_old(year: int) -> None:
+    at = datetime(year, 2, 21, 10, 0, 0, tzinfo=UTC)
+    assert retry_after_seconds(f"Sunday, 21-Feb-{year % 100:02} 10:02:00 GMT", at) == 120.0
+
+
+@pytest.fixture
+def in_tokyo() -> Iterator[None]:
+    """The machine's clock runs nine hours ahead of UTC."""
+    if sys.platform == "win32":
+        pytest.skip("the time zone of a process cannot be set here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_the_year_that_two_digits_are_measured_by_is_that_of_utc(in_tokyo: None) -> None:
+    last_minutes_of_2026 = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+    assert retry_after_seconds("Friday, 01-Jan-77 00:00:00 GMT", last_minutes_of_2026) == 0.0
 
 
 @pytest.mark.parametrize(

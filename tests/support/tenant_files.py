@@ -106,5 +106,5 @@ def load(
 
 
 def told(loaded: Loaded, folder: Path) -> list[str]:
-    """Every problem as the administrator reads it, with the folder left away."""
+    """Every problem as the administrator reads it, with the folder left out."""
     return [str(problem).replace(f"{folder}/", "") for problem in loaded.problems]

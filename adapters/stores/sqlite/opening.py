@@ -155,12 +155,14 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
 
 
 def _refuse_what_is_not_ours(path: str, db: Database) -> None:
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    if application != APPLICATION_ID and (application != 0 or db.table_names()):
+    with db.atomic():  # one moment for all: another process may be making the database
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        tables = db.table_names()
+        unknown = unknown_migrations(db)
+    if application != APPLICATION_ID and (application != 0 or tables):
         raise StoreError(
             f"{path}: the database was not opened: it belongs to another application; name another file"
         )
-    unknown = unknown_migrations(db)
     if unknown:
         raise StoreError(
             f"{path}: the database was not opened: a newer evidence-courier has written it ({', '.join(unknown)});"

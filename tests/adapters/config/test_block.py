@@ -80,7 +80,7 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_left_away_has_its_default(tmp_path: Path) -> None:
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     integration = loaded_one(tmp_path, block())
     assert (
         integration.retry,
@@ -106,20 +106,20 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("regoin: east", "regoin: is not a key that is known here"),
-        ("wnig: east", "wnig: is not a key that is known here (did you mean wing?)"),
-        ("max_byte: 1", "max_byte: is not a key that is known here (did you mean max_bytes?)"),
-        ("retry: {max_attempt: 3}", "retry.max_attempt: is not a key that is known here (did you mean max_attempts?)"),
+        ("regoin: east", "regoin: is not a known key"),
+        ("wnig: east", "wnig: is not a known key (did you mean wing?)"),
+        ("max_byte: 1", "max_byte: is not a known key (did you mean max_bytes?)"),
+        ("retry: {max_attempt: 3}", "retry.max_attempt: is not a known key (did you mean max_attempts?)"),
         ("wing: Easy", "wing: must be east or west (did you mean east?)"),
         ("wing: north", "wing: must be east or west"),
         ("on_unknown: holt", "on_unknown: must be retry or hold (did you mean hold?)"),
         ("on_unknown: [hold]", "on_unknown: must be text, and this is a list"),
         ("enabled: 'false'", "enabled: must be true or false, and this is text: write it without quotes"),
-        ("enabled:", "enabled: has no value: write one, or leave the key away"),
-        ("retry:", "retry: has no value: write one, or leave the key away"),
-        ("wing:", "wing: has no value: write one, or leave the key away"),
-        ("keep:", "keep: has no value: write one, or leave the key away"),
-        ("retry: {max_delay: }", "retry.max_delay: has no value: write one, or leave the key away"),
+        ("enabled:", "enabled: has no value: write one, or leave the key out"),
+        ("retry:", "retry: has no value: write one, or leave the key out"),
+        ("wing:", "wing: has no value: write one, or leave the key out"),
+        ("keep:", "keep: has no value: write one, or leave the key out"),
+        ("retry: {max_delay: }", "retry.max_delay: has no value: write one, or leave the key out"),
         ("retry: 5", "retry: must be a mapping of keys to values, and this is a number"),
         ("retry: {max_attempts: 0}", "retry.max_attempts: must be at least 1"),
         ("retry: {max_attempts: 101}", "retry.max_attempts: must be at most 100"),
@@ -227,7 +227,7 @@ def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checke
         ("Archive", "is no provider that is installed (installed: archive) (did you mean archive?)"),
         ("xyz", "is no provider that is installed (installed: archive)"),
         ("7", "must be text, and this is a number: put it in quotes"),
-        ("", "has no value: write one, or leave the key away"),
+        ("", "has no value: write one, or leave the key out"),
         ("[archive]", "must be text, and this is a list"),
     ],
 )
@@ -244,13 +244,13 @@ def test_a_provider_that_is_not_known_is_refused_with_the_closest_one(
 def test_a_key_that_is_there_twice_is_refused_in_the_block(tmp_path: Path) -> None:
     text = block("extra:", "  a: b", "  a: c")
     assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
-        f"a.yaml:8: {IN}.extra.a: the key is written twice, first in line 7: keep one of them"
+        f"a.yaml:8: {IN}.extra.a: the key is written twice, first on line 7: keep one of them"
     ]
 
 
 def test_json_keys_that_are_there_twice_are_refused_too(tmp_path: Path) -> None:
     text = '{"integrations": {"compliance": {"provider": "archive",\n"provider": "archive"}}}'
-    assert f"a.json:2: {IN}.provider: the key is written twice, first in line 1: keep one of them" in told(
+    assert f"a.json:2: {IN}.provider: the key is written twice, first on line 1: keep one of them" in told(
         load(tmp_path, {"a.json": text}), tmp_path
     )
 

@@ -76,6 +76,22 @@ def test_a_disabled_block_counts_as_absent_whatever_else_it_holds(tmp_path: Path
     assert (loaded.without, loaded.problems) == (("a",), ())
 
 
+def test_a_switch_that_says_both_is_refused_and_an_own_one_beats_a_merged_one(tmp_path: Path) -> None:
+    off = "off: &off {enabled: false}\n"
+    loaded = load(
+        tmp_path,
+        {
+            "a.yaml": block("enabled: false", "enabled: true"),
+            "b.yaml": off + block("<<: *off", "enabled: true"),
+            "c.yaml": off + block("<<: *off"),
+        },
+    )
+    assert told(loaded, tmp_path) == [
+        "a.yaml:7: integrations.compliance.enabled: the key is written twice, first on line 6: keep one of them"
+    ]
+    assert (list(loaded.integrations), loaded.without) == (["b"], ("c",))
+
+
 def test_enabled_true_changes_nothing(tmp_path: Path) -> None:
     assert list(load(tmp_path, {"a.yaml": block("enabled: true")}).integrations) == ["a"]
 
@@ -260,7 +276,7 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(tmp_path
     [
         (
             "integrations: [a]\n",
-            "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or leave it away",
+            "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or leave it out",
         ),
         (
             "integrations:\n  compliance: sprinto\n",
@@ -272,15 +288,15 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(tmp_path
         ),
         (
             "integrations: {}\nx: 1\nintegrations: {}\n",
-            "a.yaml:3: integrations: the key is written twice, first in line 1: keep one of them",
+            "a.yaml:3: integrations: the key is written twice, first on line 1: keep one of them",
         ),
         (
             "tenant: a\ntenant: a\n",
-            "a.yaml:2: tenant: the key is written twice, first in line 1: keep one of them",
+            "a.yaml:2: tenant: the key is written twice, first on line 1: keep one of them",
         ),
         (
             "integrations:\n  compliance:\n  compliance:\n",
-            "a.yaml:3: integrations.compliance: the key is written twice, first in line 2: keep one of them",
+            "a.yaml:3: integrations.compliance: the key is written twice, first on line 2: keep one of them",
         ),
     ],
 )

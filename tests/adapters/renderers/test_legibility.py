@@ -1,0 +1,83 @@
+"""Which characters no page can show."""
+
+from __future__ import annotations
+
+import pytest
+
+from evidence_courier.adapters.renderers.legibility import is_showable, named, unshowable
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "\x00",
+        "\x07",
+        "\x1b",
+        "\x1f",
+        "\x7f",
+        "\x80",
+        "\x9f",
+        "\u202e",
+        "\u202d",
+        "\ue000",
+        "\ufdd0",
+        "\uffff",
+        "\U000e0041",
+    ]
+    + ["\U0010ffff", "\U000f0000", "\ud800", "\ufff9", "\u2061"],
+)
+def test_what_has_no_shape_or_no_meaning_cannot_be_shown(letter: str) -> None:
+    assert not is_showable(letter)
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        "a",
+        " ",
+        "\t",
+        "\n",
+        "\r",
+        "\x0b",
+        "\x85",
+        "\u2028",
+        "é",
+        "\u0301",
+        "\u200d",
+        "\u200c",
+        "\u200b",
+        "\u00ad",
+        "\ufeff",
+    ]
+    + ["\u200e", "\u2067", "\u2069", "😀", "क", "ש", "中"],
+)
+def test_white_space_joiners_and_every_letter_may_be_shown(letter: str) -> None:
+    assert is_showable(letter)
+
+
+def test_each_is_found_with_its_place_once() -> None:
+    tree = {
+        "employee": {"name": "a\x07b\x07"},
+        "modules": [{"title": "ok"}, {"title": "\u202eno\x00"}],
+        "score": 1,
+    }
+    assert list(unshowable(tree)) == [
+        ("\x07", "employee.name"),
+        ("\u202e", "modules[1].title"),
+        ("\x00", "modules[1].title"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [
+        ("आ", "“आ” (U+0906 DEVANAGARI LETTER AA)"),
+        ("😀", "“😀” (U+1F600 GRINNING FACE)"),
+        ("\x07", "U+0007 a control character"),
+        ("\u0f74", "U+0F74 TIBETAN VOWEL SIGN U"),
+        ("\u202e", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("\uffff", "U+FFFF no name"),
+    ],
+)
+def test_a_character_is_named_so_that_it_can_be_found(letter: str, name: str) -> None:
+    assert named(letter) == name
