@@ -186,21 +186,21 @@ def test_a_big_document_is_passed_by_others_and_then_waited_for() -> None:
 
 def test_every_document_of_a_lane_is_passed_as_often_as_the_first() -> None:
     one = schedule(in_flight_bytes=100)
-    one.plan("before", "small", NOW, 10)
-    assert taken(one) == ["before"]
-    one.plan("big-1", "big", NOW, 95)
-    one.plan("big-2", "big", NOW, 95)
-    for big in ("big-1", "big-2"):
+    one.plan("in the way of 1", "small", NOW, 10)
+    assert taken(one) == ["in the way of 1"]
+    one.plan("1", "big", NOW, 95)
+    one.plan("2", "big", NOW, 95)
+    for big, following in (("1", "2"), ("2", "3")):
         for number in range(PATIENCE):
             one.plan(f"small-{number}", "small", NOW, 10)
             assert one.take(NOW) == f"small-{number}"
             one.done(f"small-{number}")
-        one.plan("before", "small", NOW, 10)
+        one.plan(f"in the way of {following}", "small", NOW, 10)
         assert one.take(NOW) is None
-        one.done("before")
+        one.done(f"in the way of {big}")
         assert one.take(NOW) == big
         one.done(big)
-        assert one.take(NOW) == "before"
+        assert one.take(NOW) == f"in the way of {following}"
 
 
 @given(
