@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from inspect import isasyncgenfunction, iscoroutinefunction
 
 from attrs import frozen
 
+from ..domain.integration import Pace
 from ..ports.provider import Limits, Provider
 
 GROUP = "evidence_courier.providers"
@@ -65,8 +67,14 @@ def fault_of(provider: object, name: str) -> str | None:
         return f"is not a provider: it has no {', no '.join(missing)}"
     if not isinstance(getattr(provider, "settings_class", None), type):
         return "is not a provider: its settings_class is not a class"
-    if not isinstance(getattr(provider, "limits", None), Limits):
-        return "is not a provider: its limits are not Limits"
+    limits = getattr(provider, "limits", None)
+    if not isinstance(limits, Limits) or not isinstance(limits.media_types, Mapping):
+        return "is not a provider: its limits are not Limits with a mapping of media types"
+    if not isinstance(getattr(provider, "pace", None), Pace | None):
+        return "is not a provider: its pace is neither a Pace nor None"
+    upload = getattr(provider, "upload", None)
+    if not callable(upload) or iscoroutinefunction(upload) or isasyncgenfunction(upload):
+        return "is not a provider: its upload is not a plain function that gives a dialogue"
     called = getattr(provider, "name", None)
     return None if called == name else f"calls itself {called!r}, not {name!r}"
 

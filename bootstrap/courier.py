@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -15,11 +16,12 @@ from attrs import frozen
 
 from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.dialogues import TokenKeeper
-from ..adapters.engines.asyncio_engine import AsyncEngine
+from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.attempt import Attempter
 from ..adapters.engines.live import Submission
 from ..adapters.engines.prepare import Destination
 from ..adapters.engines.slots import Slots
+from ..adapters.engines.telling import tell
 from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..adapters.stores.sqlite import SqliteStore
 from ..adapters.stores.writer import Writer, WriterThread
@@ -27,8 +29,8 @@ from ..adapters.transports.aiohttp_transport import AiohttpTransport
 from ..domain.errors import ConfigError, MisuseError
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
-from ..domain.upload import Status
-from ..ports.logger import ConfigurationLoaded, ConfigurationRefused
+from ..domain.upload import Status, UploadKey
+from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
 from ..ports.store import Find, Page, UploadStore
@@ -71,6 +73,7 @@ class _Running:
     transport: AsyncTransport
     renderer: Renderer
     threads: ThreadPoolExecutor
+    host_threads: ThreadPoolExecutor
 
 
 class AsyncCourier:
@@ -87,6 +90,9 @@ class AsyncCourier:
         self._destinations: Mapping[str, Destination] = tenants.destinations(self._loaded)
         self._running: _Running | None = None
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self._door = threading.Lock()
+        self._reloading = asyncio.Lock()
 
     @classmethod
     def from_config(
@@ -140,12 +146,15 @@ class AsyncCourier:
         wiring, clock, logger = self._wiring, self._wiring.clock, self._wiring.logger
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier")
+        # What the host brings (its files, its document source, a renderer) may hang, and must hang nobody else.
+        host_threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier-host")
         try:
             store = wiring.store
             if store is None:
                 store = await loop.run_in_executor(threads, self._open_store)
         except BaseException:
             threads.shutdown()
+            host_threads.shutdown()
             raise
         writer = WriterThread(store)
         transport = wiring.transport or AiohttpTransport(limit=wiring.concurrency, now=clock.now)
@@ -158,7 +167,7 @@ class AsyncCourier:
                 slots=Slots(wiring.concurrency),
                 keeper=TokenKeeper(clock.monotonic),
                 source=wiring.source,
-                threads=threads,
+                threads=host_threads,
             ),
             clock=clock,
             logger=logger,
@@ -168,9 +177,10 @@ class AsyncCourier:
             in_flight_bytes=wiring.in_flight_bytes,
             on_settled=wiring.on_settled,
             threads=threads,
+            host_threads=host_threads,
         )
-        engine.destinations = self._destinations
-        self._running = _Running(loop, engine, store, writer, transport, renderer, threads)
+        engine.destinations, engine.broken = self._destinations, self._loaded.broken
+        self._running = _Running(loop, engine, store, writer, transport, renderer, threads, host_threads)
         self._log_loaded(self._loaded)
         engine.start()
 
@@ -183,10 +193,17 @@ class AsyncCourier:
 
         Safe to call twice. What is not settled is gone on with by the next courier on the same database.
         """
-        running, self._running = self._running, None
-        self._closed = True
-        if running is None:
-            return
+        with self._door:
+            running, self._running = self._running, None
+            self._closed = True
+        if running is not None:
+            self._closing = asyncio.create_task(self._close(running, grace))
+        if self._closing is not None:
+            # Whoever stops waiting does not stop the closing; whoever calls again waits for the same one.
+            await asyncio.shield(self._closing)
+
+    async def _close(self, running: _Running, grace: float) -> None:
+        await asyncio.sleep(0)  # what other threads submitted just before is on its way to the engine
         await running.engine.close(grace)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(running.threads, running.writer.close)
@@ -196,7 +213,8 @@ class AsyncCourier:
             await loop.run_in_executor(running.threads, running.renderer.close)
         if self._wiring.store is None:
             await loop.run_in_executor(running.threads, running.store.close)
-        running.threads.shutdown()
+        running.host_threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(running.threads.shutdown)
 
     async def drain(self) -> None:
         """Return once everything open in the database has succeeded, failed or is held, retries included."""
@@ -211,18 +229,21 @@ class AsyncCourier:
 
         Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
         """
-        running = self._now()
+        async with self._reloading:
+            await self._reload(self._now())
+
+    async def _reload(self, running: _Running) -> None:
         try:
             loaded = await running.engine.read(self._tenants.read)
         except ConfigError as error:
-            self._wiring.logger.log(ConfigurationRefused(tuple(map(str, error.problems))))
+            tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
         destinations = self._tenants.destinations(loaded)
         for tenant_id in loaded.broken:
             if tenant_id in self._destinations:
                 destinations[tenant_id] = self._destinations[tenant_id]
         self._loaded, self._destinations = loaded, destinations
-        running.engine.destinations = destinations
+        running.engine.destinations, running.engine.broken = destinations, loaded.broken
         self._log_loaded(loaded)
 
     # --- delivering ----------------------------------------------------------------------------------------------------
@@ -239,21 +260,20 @@ class AsyncCourier:
         """
         if not isinstance(evidence, Evidence):
             raise MisuseError(f"submit takes an Evidence, not {type(evidence).__name__}")
-        running = self._running
-        if running is None:
-            if not self._closed:
-                raise MisuseError("the courier has not been started: use `async with AsyncCourier...`")
-            return self._too_late(evidence)
-        destination = self._destinations.get(evidence.tenant_id)
-        if destination is None:
-            return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
-        ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
-        submission = Submission(evidence, destination, ticket)
-        if _running_loop() is running.loop:
-            running.engine.submit(submission)
-        else:
-            running.loop.call_soon_threadsafe(running.engine.submit, submission)
-        return ticket
+        with self._door:  # so that closing lets in what was handed over before it, and nothing after
+            running = self._running
+            if running is None:
+                return self._too_late(evidence)
+            destination = self._destinations.get(evidence.tenant_id)
+            if destination is None:
+                return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+            ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+            submission = Submission(evidence, destination, ticket)
+            if _running_loop() is running.loop:
+                running.engine.submit(submission)
+            else:
+                running.loop.call_soon_threadsafe(running.engine.submit, submission)
+            return ticket
 
     # --- seeing --------------------------------------------------------------------------------------------------------
 
@@ -308,21 +328,27 @@ class AsyncCourier:
         return self._running
 
     def _too_late(self, evidence: Evidence) -> Ticket:
+        if not self._closed:
+            raise MisuseError("the courier has not been started: use `async with AsyncCourier...`")
         loop = _running_loop()
         if loop is None:
             raise MisuseError("the courier is closed: build a new one")
+        destination = self._destinations.get(evidence.tenant_id)
+        if destination is None:
+            return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
-        ticket.mark_lost(MisuseError("the courier is closed: nothing was recorded; submit to an open one"))
+        error = closed_error(ticket)
+        key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
+        tell(self._wiring.logger, RecordingFailed(key, str(error)))
+        ticket.mark_lost(error)
         return ticket
 
     def _log_loaded(self, loaded: Loaded) -> None:
+        logger = self._wiring.logger
         if loaded.problems:
-            self._wiring.logger.log(ConfigurationRefused(tuple(map(str, loaded.problems))))
-        self._wiring.logger.log(
-            ConfigurationLoaded(
-                self._tenants.where, tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
-            )
-        )
+            tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
+        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
+        tell(logger, ConfigurationLoaded(self._tenants.where, with_one, without))
 
 
 def status_word(word: str | None) -> Status | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,11 +61,25 @@ def run_demo(examples: str, out: str) -> bool:
             f"{folder / 'records'} holds no records: run the demo in a checkout, or give --examples"
         )
     where = Path(out)
-    shutil.rmtree(where, ignore_errors=True)
-    (where / "pdf").mkdir(parents=True)
+    _make_room(where)
     evidences = [Evidence.from_record(load_record(file.read_bytes(), where=str(file))) for file in files]
     logging.getLogger("evidence_courier").addHandler(logging.NullHandler())
-    return asyncio.run(_demo(folder / "tenants", where, evidences))
+    try:
+        return asyncio.run(_demo(folder / "tenants", where, evidences))
+    except TimeoutError:
+        click.echo("SOMETHING DOES NOT HOLD: not every upload was settled within 100 seconds.")
+        return False
+
+
+def _make_room(where: Path) -> None:
+    """An empty place for what the demo leaves; only what an earlier demo left is removed."""
+    marker = where / ".evidence-courier-demo"
+    if where.exists() and not marker.exists() and (not where.is_dir() or any(where.iterdir())):
+        raise MisuseError(f"{where} is not empty and not of an earlier demo: give --out another folder")
+    (where / "pdf").mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    for left in (*where.glob("courier.db*"), *(where / "pdf").glob("*.pdf")):
+        left.unlink()
 
 
 async def _demo(tenants: Path, where: Path, evidences: list[Evidence]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -18,6 +18,7 @@ from attrs import frozen
 from ...domain.attempt import Attempt, attempt_of, event_of
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.events import (
+    AttemptRejected,
     Blocked,
     Event,
     FoundUnfit,
@@ -30,10 +31,10 @@ from ...domain.events import (
 )
 from ...domain.failure import Failure, FailureKind
 from ...domain.schedule import Schedule
-from ...domain.status import status_of_upload
+from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import Rules, advance
-from ...domain.upload import Confirming, Queued, Sending, Upload, UploadKey, Waiting, due_of
-from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable
+from ...domain.upload import Confirming, Queued, Sending, UploadKey, Waiting, due_of
+from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -50,10 +51,11 @@ from ...ports.logger import (
 from ...ports.renderer import Renderer
 from ...ports.store import AddAnswer, Added, Change, Conflict, Entry, OpenUpload, Saved, UploadStore
 from ..stores.writer import Writer
-from .attempt import Attempter
+from .attempt import Attempter, broken, interrupted
 from .live import Live, Submission
 from .prepare import Destination, Destinations, unfit
 from .recorder import Recorder
+from .telling import tell
 from .tickets import Ticket
 
 SWEEP = timedelta(seconds=5)
@@ -61,6 +63,9 @@ SWEEP = timedelta(seconds=5)
 
 OVERDUE = timedelta(seconds=2)
 """What is this much past its due time belongs to whoever finds it."""
+
+HOMELESS = timedelta(minutes=10)
+"""So long after its time an upload whose tenant has no such integration here is held: another courier may know the tenant."""
 
 SWEPT_AT_ONCE = 1_000
 LAST_WORDS = 5.0
@@ -98,8 +103,10 @@ class AsyncEngine:
         in_flight_bytes: int,
         on_settled: OnSettled | None,
         threads: ThreadPoolExecutor,
+        host_threads: ThreadPoolExecutor,
     ) -> None:
         self.destinations: Destinations = {}
+        self.broken: Container[str] = frozenset()
         self._store = store
         self._writer = writer
         self._attempter = attempter
@@ -108,10 +115,12 @@ class AsyncEngine:
         self._jitter = jitter
         self._on_settled = on_settled
         self._threads = threads
-        self._recorder = Recorder(writer, renderer, clock, threads, self, self._wake)
+        self._recorder = Recorder(writer, renderer, clock, host_threads, self, self._wake)
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
         self._live: dict[UploadKey, Live] = {}
         self._elsewhere: set[UploadKey] = set()
+        self._adopting: set[Ticket] = set()
+        self._hooks: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
@@ -134,21 +143,26 @@ class AsyncEngine:
     async def quiet(self) -> None:
         """Return once nothing is under way: all that is open waits for a moment that has not come."""
         while not self._at_rest():
-            self._rested.clear()
-            await self._rested.wait()
+            await self._next_rest()
 
     async def drained(self) -> None:
         """Return once everything open in the store is succeeded, failed or held."""
         while True:
             if self._recorder.idle and not self._live and await self.read(self._store.count_open) == 0:
                 return
-            self._rested.clear()
-            await self._rested.wait()
+            await self._next_rest()
+
+    async def _next_rest(self) -> None:
+        if self._closing:
+            raise MisuseError("the courier was closed while it was waited for")
+        self._rested.clear()
+        await self._rested.wait()
 
     async def close(self, grace: float) -> None:
         """Record what was submitted, let what is under way finish for `grace` seconds, and hand the rest back to the store."""
         self._closing = True
-        await self._recorder.finish()
+        self._rested.set()
+        await self._recorder.finish(grace)
         if self._dispatcher is not None:
             self._dispatcher.cancel()
             await asyncio.wait([self._dispatcher])
@@ -163,19 +177,27 @@ class AsyncEngine:
         for task in self._tasks:
             task.cancel()
         await self._wait_for_tasks(LAST_WORDS)
-        for live in list(self._live.values()):
-            for ticket in live.tickets:
-                ticket.mark_lost(
-                    MisuseError(
-                        f"the courier was closed before {live.upload.key} was settled; its record is kept and the next courier on "
-                        "this database goes on with it"
-                    )
+        await self._end_hooks(grace)
+        for ticket in {*self._adopting, *(ticket for live in self._live.values() for ticket in live.tickets)}:
+            ticket.mark_lost(
+                MisuseError(
+                    f"the courier was closed before {ticket.tenant_id}/{ticket.evidence_id} was settled; its record is kept and "
+                    "the next courier on this database goes on with it"
                 )
+            )
         self._live.clear()
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def _end_hooks(self, seconds: float) -> None:
+        if self._hooks:
+            _, late = await asyncio.wait(self._hooks, timeout=seconds)
+            for hook in late:
+                hook.cancel()
+            if late:
+                await asyncio.wait(late, timeout=LAST_WORDS)
 
     async def read(self, verb: Callable[[], T]) -> T:
         """Run a reading verb of the store off the loop."""
@@ -186,7 +208,10 @@ class AsyncEngine:
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
         if self._closing:
-            submission.ticket.mark_lost(closed_error(submission.ticket))
+            evidence = submission.evidence
+            provider = submission.destination.integration.provider
+            key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
+            self.not_recorded(submission, key, closed_error(submission.ticket))
             return
         self._recorder.accept(submission)
 
@@ -205,6 +230,7 @@ class AsyncEngine:
         if (known := self._live.get(key)) is not None:
             known.tickets.append(ticket)
         else:
+            self._adopting.add(ticket)
             self._spawn(self._adopt(key, submission.destination, ticket))
 
     def not_recorded(self, submission: Submission, key: UploadKey, error: CourierError) -> None:
@@ -218,8 +244,10 @@ class AsyncEngine:
             found = (await self.read(lambda: self._store.get([key]))).get(key)
             statuses = await self.read(lambda: self._store.statuses(key.tenant_id, [key.evidence_id]))
         except StoreError as error:
+            self._adopting.discard(ticket)
             ticket.mark_lost(error)
             return
+        self._adopting.discard(ticket)
         if (live := self._live.get(key)) is not None:
             live.tickets.append(ticket)
         elif found is None:
@@ -314,10 +342,11 @@ class AsyncEngine:
             key = open_upload.upload.key
             if key not in self._live and not self._closing:
                 destination = self.destinations.get(key.tenant_id)
+                due = due_of(open_upload.upload.state)
                 if destination is not None and destination.integration.provider == key.provider:
                     self._take_over(open_upload, destination)
-                else:
-                    await self._hold_homeless(open_upload.upload)
+                elif key.tenant_id not in self.broken and due is not None and due <= now - HOMELESS:
+                    await self._hold_homeless(open_upload)
         for key in elsewhere:
             live = self._live.get(key)
             if live is None or key not in self._elsewhere:
@@ -329,9 +358,9 @@ class AsyncEngine:
             else:
                 self._lost(live)
 
-    async def _hold_homeless(self, upload: Upload) -> None:
-        """Its turn has come and its tenant has no such integration any more: a person must decide."""
-        key = upload.key
+    async def _hold_homeless(self, open_upload: OpenUpload) -> None:
+        """Its turn has long come and its tenant has no such integration any more: a person must decide."""
+        upload, key = open_upload.upload, open_upload.upload.key
         failure = Failure(
             FailureKind.INTEGRATION_GONE,
             f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it one and release the upload, "
@@ -344,7 +373,7 @@ class AsyncEngine:
             self._log(WriteDelayed(key, str(error)))
         else:
             if isinstance(answer, Saved):
-                self._log(UploadSettled(status_of_upload(held, None)))
+                self._tell_settled(key, status_of_upload(held, None))
 
     # --- one upload's turn -------------------------------------------------------------------------------------------
 
@@ -360,9 +389,25 @@ class AsyncEngine:
         except StoreError as error:
             # Only while closing: the record stays as it was written last, and the next courier goes on from there.
             self._log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
+        except Exception as error:
+            await self._fail_by_bug(live, error)
         finally:
             self._schedule.done(live.upload.key)
         self._after(live)
+
+    async def _fail_by_bug(self, live: Live, error: Exception) -> None:
+        """Something that must not raise has raised: end this upload's turn in words, so that it never stands still."""
+        sent = isinstance(live.upload.state, Sending)
+        failure = broken(live.destination, error, sent).failure
+        now = self._clock.now()
+        match live.upload.state:
+            case Sending(attempt=number, started_at=started_at):
+                event = AttemptRejected(now, number, failure)
+                await self._apply(live, event, attempt_of(started_at, event, live.destination.rules.retry))
+            case Confirming(read=read):
+                await self._apply(live, ReadFailed(now, read, failure))
+            case _:
+                await self._apply(live, FoundUnfit(now, failure))
 
     def _after(self, live: Live) -> None:
         """Settle it, or plan what comes next."""
@@ -381,8 +426,13 @@ class AsyncEngine:
             await self._apply(live, FoundUnfit(self._clock.now(), failure))
             return
         started = advance(live.upload, Started(self._clock.now()), live.destination.rules)
-        answer = await self._patiently(live, lambda: self._writer.begin(Change(started)))
-        if isinstance(answer, Conflict):
+        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(Change(started))))
+        try:
+            answer, cut_off = await asyncio.shield(begin), False
+        except asyncio.CancelledError:
+            # What was asked for is written all the same: hear of it, and say that nothing was sent.
+            answer, cut_off = await begin, True
+        if isinstance(answer, Conflict) and answer.current != started:
             self._adopt_current(live, answer)
             return
         live.upload = started
@@ -392,13 +442,17 @@ class AsyncEngine:
         key, number = started.key, sending.attempt
         rules = live.destination.rules
         self._log(AttemptStarted(key, number, rules.retry.max_attempts))
-        verdict, request_id = await self._attempter.upload(
-            started,
-            live.dossier,
-            live.destination,
-            answer.content,
-            lambda progress: self._bookmark(live, progress),
-        )
+        verdict: Verdict
+        if cut_off or isinstance(answer, Conflict):  # a conflict with our own write, which was made after all
+            verdict, request_id = interrupted(sent=False), None
+        else:
+            verdict, request_id = await self._attempter.upload(
+                started,
+                live.dossier,
+                live.destination,
+                answer.content,
+                lambda progress: self._bookmark(live, progress),
+            )
         event = event_of(verdict, number, self._clock.now(), self._jitter())
         attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
         assert attempt is not None
@@ -414,6 +468,8 @@ class AsyncEngine:
         )
 
     async def _bookmark(self, live: Live, progress: str) -> None:
+        if not isinstance(progress, str):
+            raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         state = live.upload.state
         assert isinstance(state, Sending)
         await self._apply(live, Progressed(self._clock.now(), state.attempt, progress))
@@ -468,35 +524,35 @@ class AsyncEngine:
 
     def _settle(self, live: Live) -> None:
         status = live.status()
-        self._log(UploadSettled(status))
         for ticket in live.tickets:
             ticket.mark_settled(status)
+        self._tell_settled(live.upload.key, status)
+
+    def _tell_settled(self, key: UploadKey, status: UploadStatus) -> None:
+        self._log(UploadSettled(status))
         if self._on_settled is None:
             return
         try:
             answer = self._on_settled(status)
-        except Exception as error:
-            self._hook_failed(live, error)
+        except (Exception, asyncio.CancelledError) as error:
+            self._hook_failed(key, error)
         else:
             if inspect.isawaitable(answer):
-                self._spawn(self._await_hook(live, answer))
+                hook = asyncio.ensure_future(self._await_hook(key, answer))
+                self._hooks.add(hook)
+                hook.add_done_callback(self._hooks.discard)
 
-    async def _await_hook(self, live: Live, answer: Awaitable[object]) -> None:
+    async def _await_hook(self, key: UploadKey, answer: Awaitable[object]) -> None:
         try:
             await answer
         except Exception as error:
-            self._hook_failed(live, error)
+            self._hook_failed(key, error)
 
-    def _hook_failed(self, live: Live, error: Exception) -> None:
-        self._log(HookFailed("on_settled", live.upload.key, f"{type(error).__name__}: {error}"))
+    def _hook_failed(self, key: UploadKey, error: BaseException) -> None:
+        self._log(HookFailed("on_settled", key, f"{type(error).__name__}: {error}"))
 
     def _log(self, event: LogEvent) -> None:
-        try:
-            self._logger.log(event)
-        except Exception as error:  # a logger's trouble is not the delivery's
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "evidence-courier: the logger raised", "exception": error}
-            )
+        tell(self._logger, event)
 
 
 def _event_of_finding(finding: Finding, read: int, at: datetime) -> Event:

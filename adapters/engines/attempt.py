@@ -6,8 +6,10 @@ Whatever happens inside (a plug-in's bug, a transport's surprise, a document tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
+from types import UnionType
+from typing import Any
 
 from attrs import define, field
 
@@ -17,7 +19,16 @@ from ...domain.file_name import file_name_for
 from ...domain.redaction import Redactor
 from ...domain.secret import Secret
 from ...domain.upload import Upload
-from ...domain.verdict import Deferred, Finding, Found, Rejected, Unclear, Unreadable, Verdict
+from ...domain.verdict import (
+    Deferred,
+    Finding,
+    Found,
+    Receipt,
+    Rejected,
+    Unclear,
+    Unreadable,
+    Verdict,
+)
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.provider import Parcel, Readable
 from ...ports.source import DocumentSource
@@ -80,18 +91,20 @@ class Attempter:
         line = Line(self.transport, self.slots, destination.lane, destination)
         redactor = self._redactor(destination)
         try:
-            document = await self._document(upload, dossier, content)
+            document = await self._document(upload, dossier, destination, content)
             if not isinstance(document, bytes):
                 return document, None
             parcel = parcel_of(upload, dossier, destination, document)
             dialogue = destination.provider.upload(
                 parcel, destination.integration.settings, upload.tally.progress
             )
-            verdict: Verdict = await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper)
+            verdict = sound(
+                await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper), Verdict
+            )
         except asyncio.CancelledError:
-            verdict = _interrupted(line.sent)
+            verdict = interrupted(line.sent)
         except Exception as error:
-            verdict = _broken(destination, error, line.sent)
+            verdict = broken(destination, error, line.sent)
         request_id = redactor.text(line.request_id)[:200] if line.request_id else None
         return redactor.verdict(verdict), request_id
 
@@ -101,19 +114,23 @@ class Attempter:
         assert isinstance(provider, Readable)
         line = Line(self.transport, self.slots, destination.lane, destination)
         parcel = parcel_of(upload, dossier, destination, b"")
+        finding: Finding
         try:
             dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
-            finding: Finding = await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper)
+            finding = sound(
+                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper), Finding
+            )
         except Exception as error:
-            failure = _broken(destination, error, line.sent).failure
-            finding = Unreadable(failure)
+            finding = Unreadable(broken(destination, error, line.sent).failure)
         if isinstance(finding, Unreadable):
             return Unreadable(self._redactor(destination).failure(finding.failure))
         if isinstance(finding, Found):
             return Found(self._redactor(destination).receipt(finding.receipt))
         return finding
 
-    async def _document(self, upload: Upload, dossier: Dossier, content: bytes | None) -> bytes | Verdict:
+    async def _document(
+        self, upload: Upload, dossier: Dossier, destination: Destination, content: bytes | None
+    ) -> bytes | Verdict:
         if content is not None:
             return content
         key = dossier.document.source
@@ -126,12 +143,16 @@ class Attempter:
                 f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"
             )
         loop = asyncio.get_running_loop()
+        patience = destination.integration.route.timeouts.total.total_seconds()
         try:
-            read = await loop.run_in_executor(self.threads, self.source.read, upload.key.tenant_id, key)
+            async with asyncio.timeout(patience):
+                read = await loop.run_in_executor(self.threads, _read, self.source, upload.key.tenant_id, key)
         except (LookupError, FileNotFoundError) as error:
             return _gone(f"the document source has no document {key!r} any more ({type(error).__name__})")
         except Exception as error:
             return _unavailable(f"the document source could not read {key!r} now ({type(error).__name__})")
+        if read is None:
+            return _unavailable(f"the document source gave something else than bytes for {key!r}")
         digest = await loop.run_in_executor(self.threads, sha256_of, read)
         if digest != dossier.document.sha256:
             return _gone(
@@ -168,6 +189,47 @@ def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, conten
     )
 
 
+def _read(source: DocumentSource, tenant_id: str, key: str) -> bytes | None:
+    """In a worker thread. None where the source gives no bytes."""
+    try:
+        return _bytes(source.read(tenant_id, key))
+    except StopIteration as error:  # no future can carry one
+        raise RuntimeError("the document source raised StopIteration") from error
+
+
+def _bytes(content: object) -> bytes | None:
+    return content if isinstance(content, bytes) else None
+
+
+def sound(result: object, kind: UnionType) -> Any:
+    """The result of a dialogue, if it is what a provider owes (`kind`); TypeError says what it gave instead."""
+    if not isinstance(result, kind):
+        raise TypeError(f"its dialogue returned {type(result).__name__}")
+    for name, owed in (("receipt", Receipt), ("failure", Failure), ("progress", str)):
+        part = getattr(result, name, None)
+        if hasattr(result, name) and not isinstance(part, owed):
+            raise TypeError(f"the {name} of its {type(result).__name__} is {type(part).__name__}")
+        for inner, of in _OWED.get(owed, ()):
+            if hasattr(result, name) and not isinstance(getattr(part, inner), of):
+                raise TypeError(
+                    f"the {inner} of its {owed.__name__} is {type(getattr(part, inner)).__name__}"
+                )
+    return result
+
+
+_TEXT, _NUMBER = (str, type(None)), (int, float, type(None))
+_OWED: Mapping[type, tuple[tuple[str, tuple[type, ...]], ...]] = {
+    Receipt: (("reference", _TEXT), ("message", _TEXT)),
+    Failure: (
+        ("kind", (FailureKind,)),
+        ("message", (str,)),
+        ("http_status", (int, type(None))),
+        ("retry_after", _NUMBER),
+        ("detail", _TEXT),
+    ),
+}
+
+
 async def _no_bookmark(progress: str) -> None:
     """A look-up changes nothing, so it has nothing to remember."""
 
@@ -180,7 +242,8 @@ def _unavailable(message: str) -> Deferred:
     return Deferred(Failure(FailureKind.SOURCE_UNAVAILABLE, message))
 
 
-def _interrupted(sent: bool) -> Verdict:
+def interrupted(sent: bool) -> Deferred | Unclear:
+    """What an attempt came to that the courier's own end has cut off."""
     if sent:
         return Unclear(
             Failure(FailureKind.INTERRUPTED, "the courier was closed while the request was under way")
@@ -188,7 +251,7 @@ def _interrupted(sent: bool) -> Verdict:
     return Deferred(Failure(FailureKind.NOT_SENT, "the courier was closed before the request was sent"))
 
 
-def _broken(destination: Destination, error: Exception, sent: bool) -> Rejected:
+def broken(destination: Destination, error: Exception, sent: bool) -> Rejected:
     """The provider's adapter raised. What it had sent may have been taken, so that case leaves a doubt."""
     kind = FailureKind.UNRECOGNISED_REPLY if sent else FailureKind.PROVIDER_BROKEN
     return Rejected(

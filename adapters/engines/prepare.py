@@ -5,8 +5,10 @@ Blocking; called from worker threads.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -108,7 +110,10 @@ def _read(
     content = document.content
     if document.path is not None:
         try:
-            size = os.path.getsize(document.path)
+            found = os.stat(document.path)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", document.path)
+            size = found.st_size
             if unfit(size, document.media_type, destination) is not None:
                 # Recorded as unfit; not worth the memory of reading it whole.
                 with open(document.path, "rb") as file:

@@ -24,6 +24,8 @@ from .prepare import prepare
 
 BATCH = 64
 SLOW_AT_ONCE = 4
+MOMENT = 1.0
+"""Seconds that recording is given to finish, even where a courier is closed without grace."""
 
 
 class Recorded(Protocol):
@@ -60,6 +62,7 @@ class Recorder:
         self._slow: deque[Submission] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._batcher: asyncio.Task[None] | None = None
+        self._in_hand: set[Submission] = set()
 
     @property
     def idle(self) -> bool:
@@ -85,11 +88,28 @@ class Recorder:
                 self._workers.add(worker)
                 worker.add_done_callback(self._worker_gone)
 
-    async def finish(self) -> None:
-        """Return once `idle`."""
+    async def finish(self, patience: float) -> None:
+        """Return once `idle`; what is not recorded after `patience` seconds is given up, and said to be."""
+        deadline = asyncio.get_running_loop().time() + max(patience, MOMENT)
         while not self.idle:
-            await asyncio.wait([*self._workers, *([self._batcher] if self._batcher else [])])
+            under_way = {*self._workers, *([self._batcher] if self._batcher else [])}
+            left = deadline - asyncio.get_running_loop().time()
+            _, late = await asyncio.wait(under_way, timeout=max(left, 0))
+            if late and left <= 0:
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late)
+                break
             await asyncio.sleep(0)
+        for submission in (*self._in_hand, *self._ready, *self._slow):
+            key = _key(submission)
+            self._told.not_recorded(
+                submission,
+                key,
+                MisuseError(
+                    f"the courier was closed before {key} could be recorded: submit it to an open courier"
+                ),
+            )
 
     def _worker_gone(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -111,6 +131,11 @@ class Recorder:
             await self._record([self._slow.popleft()])
 
     async def _record(self, batch: list[Submission]) -> None:
+        self._in_hand.update(batch)
+        await self._write(batch)
+        self._in_hand.difference_update(batch)
+
+    async def _write(self, batch: list[Submission]) -> None:
         loop = asyncio.get_running_loop()
         prepared = await loop.run_in_executor(self._threads, self._prepare, batch)
         writes = [

@@ -37,7 +37,11 @@ class _Promise(Generic[T]):
         if self._answer is None:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
-            await waiting
+            try:
+                await waiting
+            finally:
+                if waiting in self._waiting:  # given up: leave nothing behind
+                    self._waiting.remove(waiting)
         assert self._answer is not None
         if isinstance(self._answer, Exception):
             raise self._answer

@@ -40,18 +40,14 @@ class Bench:
 
     @contextmanager
     def lent(self) -> Iterator[Answering]:
-        """A press for one job. Where WorkerDied is raised inside, that worker is not lent again."""
+        """A press for one job. A worker inside whose loan anything is raised is not lent again: its pipe may hold half a reply."""
         press = self._take()
         try:
             yield press
-        except WorkerDied:
-            self._give_back(press, alive=False)
-            raise
         except BaseException:
-            # An answer may be half read; only the press here has no pipe that this could block.
-            self._give_back(press, alive=press is self._own)
+            self._give_back(press, again=press is self._own)
             raise
-        self._give_back(press, alive=True)
+        self._give_back(press, again=True)
 
     def close(self) -> None:
         """End the workers; those that are at work end when they are given back. Safe to call twice."""
@@ -84,9 +80,9 @@ class Bench:
     def _may_hire(self) -> bool:
         return self._hired < self._most and self._waiting >= _QUEUE_THAT_HIRES
 
-    def _give_back(self, press: Answering, *, alive: bool) -> None:
+    def _give_back(self, press: Answering, *, again: bool) -> None:
         with self._changed:
-            keep = alive and not self._closed
+            keep = again and not self._closed
             if keep:
                 self._free.append(press)
             elif press is not self._own:

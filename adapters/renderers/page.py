@@ -37,7 +37,6 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
     date = record.generated_at
     title = one_line(training.title)
     return {
-        "record": canonical.decode("utf-8"),
         "document-title": title,
         "date": {"year": date.year, "month": date.month, "day": date.day},
         "keywords": [record.tenant_id, record.evidence_id, record.session_id],
@@ -59,6 +58,7 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "modules": [_module(number, module) for number, module in enumerate(record.modules, 1)],
         "extra": [(_said(key), _said(value)) for key, value in _extras(record.extra)],
         "hashes": _hashes(record, canonical),
+        "record": canonical.decode("utf-8"),
     }
 
 

@@ -41,8 +41,9 @@ class Press:
 
     def answer(self, job: bytes) -> bytes:
         """The reply to a job. Never raises for what stands in the job."""
-        page = job.decode("utf-8")
+        page = ""
         try:
+            page = job.decode("utf-8")
             return PDF + self._set(page)
         except self._error as error:
             if _MISSING.search(error.diagnostic):

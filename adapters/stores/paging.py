@@ -29,7 +29,7 @@ class Place:
 
 def token_of(place: Place) -> str:
     """The token for the page after the record at this place; letters, digits, `-`, `_` and `=` only."""
-    data = [place.created_at.astimezone(UTC).isoformat(), place.arrival]
+    data = [place.created_at.isoformat(), place.arrival]
     return urlsafe_b64encode(json.dumps(data).encode()).decode()
 
 

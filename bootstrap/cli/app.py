@@ -15,6 +15,8 @@ import click
 from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
 
 UNDELIVERED, USAGE, STORE = 1, 2, 3
+EXTRAS = ("graphql", "typst")
+"""Modules that an extra brings; the error of the code that misses one names the extra."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +38,11 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         except (ConfigError, RecordError) as error:
             for problem in error.problems:
                 click.echo(str(problem), err=True)
+            sys.exit(USAGE)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:
+                raise
+            click.echo(f"evidence-courier: {error}", err=True)
             sys.exit(USAGE)
         except StoreError as error:
             click.echo(f"evidence-courier: {error}", err=True)

@@ -17,7 +17,7 @@ def sandbox() -> None:
 
 
 @sandbox.command("sprinto")
-@click.option("--port", default=0, help="The port; by default a free one.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="The port; by default a free one.")
 @click.option("--key", default="sandbox-key", show_default=True, help="The API key that it takes.")
 @click.option(
     "--check", "checks", multiple=True, help="The pk of a workflow check that exists; may be repeated."

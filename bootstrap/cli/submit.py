@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import mimetypes
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,11 +14,12 @@ from attrs import frozen
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ...adapters.records import load_record
-from ...domain.errors import MisuseError
+from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence import Document, Evidence
 from ...domain.status import UploadStatus
+from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
-from .app import UNDELIVERED, app, command
+from .app import STORE, UNDELIVERED, USAGE, app, command
 from .output import a_person_looks, console, json_row, say_json, say_statuses
 
 
@@ -97,24 +96,63 @@ def submit(
     if evidence_id is not None and len(files) > 1:
         raise MisuseError("--evidence-id names one evidence: give one FILE with it")
     evidences = [_evidence(Path(file), said) for file in files]
-    courier = AsyncCourier.from_config(folder, database, fonts=fonts, block=block)
+    _refuse_doubles(files, evidences)
+    heard = Heard()
+    courier = AsyncCourier.from_config(folder, database, fonts=fonts, block=block, logger=heard)
     if not courier.enabled(tenant_id):
         click.echo(f"tenant {tenant_id!r} has no integration: nothing was sent", err=True)
         if as_json:
             say_json([])
         return
-    with _quiet_log():
-        statuses = asyncio.run(_deliver(courier, evidences))
+    statuses, errors = asyncio.run(_deliver(courier, evidences))
     if as_json:
         say_json([json_row(status) for status in statuses])
-    else:
+    elif statuses:
         say_statuses(statuses)
-    if any(status.status != "succeeded" for status in statuses):
+    for conflict in heard.conflicts:
+        click.echo(
+            f"evidence-courier: evidence {conflict.key.evidence_id!r} of tenant {conflict.key.tenant_id!r} is known with "
+            "another document, and this one was not sent: give it an evidence id of its own",
+            err=True,
+        )
+    for error in errors:
+        click.echo(f"evidence-courier: {error}", err=True)
+    if any(isinstance(error, StoreError) for error in errors):
+        sys.exit(STORE)
+    if errors:
+        sys.exit(USAGE)
+    if heard.conflicts or any(status.status != "succeeded" for status in statuses):
         sys.exit(UNDELIVERED)
 
 
-async def _deliver(courier: AsyncCourier, evidences: Sequence[Evidence]) -> list[UploadStatus]:
+class Heard:
+    """A `Logger` for one run: what the statuses do not say themselves."""
+
+    def __init__(self) -> None:
+        self.conflicts: list[EvidenceConflict] = []
+
+    def log(self, event: LogEvent) -> None:
+        """Keep the conflicts; everything else is seen in the statuses and the errors."""
+        if isinstance(event, EvidenceConflict):
+            self.conflicts.append(event)
+
+
+def _refuse_doubles(files: Sequence[str], evidences: Sequence[Evidence]) -> None:
+    seen: dict[str, str] = {}
+    for file, evidence in zip(files, evidences, strict=True):
+        if evidence.evidence_id in seen:
+            raise MisuseError(
+                f"{seen[evidence.evidence_id]} and {file} would both be evidence {evidence.evidence_id!r}: submit them one "
+                "by one with --evidence-id"
+            )
+        seen[evidence.evidence_id] = file
+
+
+async def _deliver(
+    courier: AsyncCourier, evidences: Sequence[Evidence]
+) -> tuple[list[UploadStatus], list[CourierError]]:
     found: list[UploadStatus] = []
+    errors: list[CourierError] = []
     progress = Progress(
         TextColumn("delivering"),
         BarColumn(),
@@ -129,11 +167,14 @@ async def _deliver(courier: AsyncCourier, evidences: Sequence[Evidence]) -> list
             task = progress.add_task("", total=len(evidences))
             tickets = [courier.submit(evidence) for evidence in evidences]
             for ticket in tickets:
-                status = await ticket.settled()
-                assert status is not None
-                found.append(status)
+                try:
+                    status = await ticket.settled()
+                    assert status is not None
+                    found.append(status)
+                except CourierError as error:
+                    errors.append(error)
                 progress.advance(task)
-    return found
+    return found, errors
 
 
 def _evidence(file: Path, said: Said) -> Evidence:
@@ -179,15 +220,3 @@ def _moment(text: str) -> datetime:
             f"--recorded-at {text!r} is no moment with a time zone: write it as 2026-02-21T10:00:00Z"
         )
     return moment
-
-
-@contextmanager
-def _quiet_log() -> Iterator[None]:
-    """The result says it all; without a handler of anybody's, warnings would be written between the progress bar's frames."""
-    logger = logging.getLogger("evidence_courier")
-    handler = logging.NullHandler()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)

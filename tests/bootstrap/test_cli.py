@@ -249,3 +249,42 @@ def test_two_processes_that_submit_the_same_evidence_at_once_make_one_upload(
         assert [row["status"] for row in json.loads(answer)] == ["succeeded"] * 8
     assert len(sandbox.received) == 8
     assert len({upload.sha256 for upload in sandbox.received}) == 8
+
+
+def test_two_files_that_would_be_one_evidence_are_refused(tenants: Path, sandbox: SprintoSandbox) -> None:
+    document = a_document(tenants.parent)
+    other = document.with_suffix(".csv")
+    other.write_text("another document")
+    result = submit(tenants, *SAID, document, other)
+    assert result.exit_code == 2
+    assert "would both be evidence 'ev-document'" in result.stderr
+    assert not sandbox.received
+
+
+def test_another_document_under_a_known_id_is_told_and_is_no_success(tenants: Path) -> None:
+    document = a_document(tenants.parent)
+    submit(tenants, *SAID, document)
+    document.write_bytes(b"%PDF-1.7 another")
+    result = submit(tenants, *SAID, document)
+    assert result.exit_code == 1
+    assert "known with another document" in result.stderr
+
+
+def test_what_was_delivered_is_shown_though_another_file_could_not_be_read(tenants: Path) -> None:
+    os.mkfifo(tenants.parent / "a-pipe.pdf")
+    result = submit(tenants, *SAID, "--json", a_document(tenants.parent), tenants.parent / "a-pipe.pdf")
+    assert result.exit_code == 2
+    assert "is not a file" in result.stderr
+
+
+def test_the_demo_removes_nothing_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    examples = Path(__file__).parents[2] / "examples"
+    result = run("demo", "--examples", examples, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is not empty" in result.stderr
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_port_that_cannot_be_is_a_usage_error() -> None:
+    assert run("sandbox", "sprinto", "--port", "99999").exit_code == 2

@@ -219,10 +219,9 @@ def test_everything_planned_is_handed_out_once_and_the_bounds_hold(
     seen: list[int] = []
     now = NOW
     while len(seen) < len(planned):
-        key = one.take(now)
-        if key is not None:
-            under_way.append(key)
-            seen.append(key)
+        if (next_key := one.take(now)) is not None:
+            under_way.append(next_key)
+            seen.append(next_key)
             assert len(under_way) <= capacity
             assert sum(sizes[k] for k in under_way) <= 100 or len(under_way) == 1
         elif under_way:

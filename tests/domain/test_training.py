@@ -174,12 +174,12 @@ def test_a_moment_outside_the_years_of_utc_is_refused() -> None:
 
 
 def test_lists_become_tuples_and_text_is_no_list() -> None:
-    module = Module(title="m", score=1, questions=[Question(text="q", answer="", score=1)])  # type: ignore[arg-type]
+    module = Module(title="m", score=1, questions=[Question(text="q", answer="", score=1)])
     assert isinstance(module.questions, tuple)
     with pytest.raises(FieldError, match="^weak_areas must be a list, not text$"):
-        TrainingOutcome(status="passed", score=1, pass_threshold=1, weak_areas="phishing")  # type: ignore[arg-type]
+        TrainingOutcome(status="passed", score=1, pass_threshold=1, weak_areas="phishing")
     with pytest.raises(FieldError, match=r"^weak_areas\[1\] must be text, not a number$"):
-        TrainingOutcome(status="passed", score=1, pass_threshold=1, weak_areas=("a", 3))  # type: ignore[arg-type]
+        TrainingOutcome(status="passed", score=1, pass_threshold=1, weak_areas=("a", 3))
 
 
 def test_every_part_is_of_its_class() -> None:

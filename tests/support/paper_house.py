@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 
@@ -18,6 +18,7 @@ from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
 from evidence_courier.ports.provider import Limits, Parcel
+from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import FakeClock, RecordingLogger
 
 RECORDED_AT = datetime(2026, 2, 20, 23, 30, tzinfo=UTC)
@@ -154,17 +155,21 @@ class House:
     def __attrs_post_init__(self) -> None:
         self.server = PaperServer(self.clock)
 
-    def courier(self, **options: object) -> AsyncCourier:
-        return AsyncCourier.from_mapping(
-            lambda: self.tenants,
-            self.database,
-            clock=self.clock,
-            logger=self.logger,
-            transport=self.server,
-            providers={"paper": PaperProvider()},
-            secrets=self.keys,
-            **options,  # type: ignore[arg-type]
-        )
+    def courier(self, **options: Any) -> AsyncCourier:
+        return self._build(self.database, options)
+
+    def courier_on(self, store: UploadStore) -> AsyncCourier:
+        return self._build(None, {"store": store})
+
+    def _build(self, database: Path | None, options: Any) -> AsyncCourier:
+        around: Any = {
+            "clock": self.clock,
+            "logger": self.logger,
+            "transport": self.server,
+            "providers": {"paper": PaperProvider()},
+            "secrets": self.keys,
+        }
+        return AsyncCourier.from_mapping(lambda: self.tenants, database, **around | options)
 
 
 def evidence(

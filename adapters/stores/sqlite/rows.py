@@ -96,6 +96,7 @@ ATTEMPT = (
     "request_id",
 )
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 _NONE_OF_FIVE: tuple[Cell, ...] = (None,) * 5
@@ -140,7 +141,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         document.media_type,
         document.filename,
         document.source,
-        json.dumps(dict(dossier.settings), ensure_ascii=False, allow_nan=False),
+        _JSON.encode(dict(dossier.settings)),
     )
 
 

@@ -61,9 +61,9 @@ class SqliteStore(SqliteReader):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         """See the port."""
         keys = [entry.upload.key for entry in entries]
+        answers: list[AddAnswer] = []
         with trouble(self._path, "not recorded", keys), self._transaction():
             known = self._recorded(keys)
-            answers: list[AddAnswer] = []
             fresh: list[Entry] = []
             for entry in entries:
                 key = entry.upload.key
@@ -76,25 +76,37 @@ class SqliteStore(SqliteReader):
                     answers.append(Known(there.upload, there.dossier.submitted_digest))
             if fresh:
                 self._insert(fresh)
-            return answers
+        return answers
 
     def begin(self, changes: Sequence[Change]) -> Sequence[BeginAnswer]:
         """See the port."""
         keys = [change.upload.key for change in changes]
+        answers: list[BeginAnswer] = []
         with trouble(self._path, "attempt not begun", keys), self._transaction():
-            lost = self._write(changes)
-            staged = statements.select_contents(
-                self._connection,
-                [(position, *key_cells(key)) for position, key in enumerate(keys) if position not in lost],
-            )
-            return [lost.get(position) or Begun(staged.get(position)) for position in range(len(changes))]
+            for stretch in _stretches(changes):
+                lost = self._write(stretch)
+                staged = statements.select_contents(
+                    self._connection,
+                    [
+                        (position, *key_cells(change.upload.key))
+                        for position, change in enumerate(stretch)
+                        if position not in lost
+                    ],
+                )
+                answers += [
+                    lost.get(position) or Begun(staged.get(position)) for position in range(len(stretch))
+                ]
+        return answers
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""
         keys = [change.upload.key for change in changes]
+        answers: list[SaveAnswer] = []
         with trouble(self._path, "change not written", keys), self._transaction():
-            lost = self._write(changes)
-            return [lost.get(position) or Saved() for position in range(len(changes))]
+            for stretch in _stretches(changes):
+                lost = self._write(stretch)
+                answers += [lost.get(position) or Saved() for position in range(len(stretch))]
+        return answers
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -129,15 +141,7 @@ class SqliteStore(SqliteReader):
         statements.insert_documents(connection, documents)
 
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
-        """Write those changes that nobody was faster than; the others' answers, by position."""
-        lost: dict[int, Conflict] = {}
-        for start, stretch in _stretches(changes):
-            lost |= {
-                start + position: conflict for position, conflict in self._write_stretch(stretch).items()
-            }
-        return lost
-
-    def _write_stretch(self, changes: Sequence[Change]) -> dict[int, Conflict]:
+        """Write those changes that nobody was faster than; the others' answers, by position. No upload comes twice."""
         connection = self._connection
         found = [
             (position, *key_cells(change.upload.key), change.upload.version - 1)
@@ -189,13 +193,13 @@ class SqliteStore(SqliteReader):
                 self._connection.close()
 
 
-def _stretches(changes: Sequence[Change]) -> Iterator[tuple[int, Sequence[Change]]]:
-    """The changes in stretches, each with where it starts, so that no stretch changes one upload twice."""
+def _stretches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    """The changes in order, in stretches that change no upload twice."""
     start = 0
     seen: set[UploadKey] = set()
     for position, change in enumerate(changes):
         if change.upload.key in seen:
-            yield start, changes[start:position]
+            yield changes[start:position]
             start, seen = position, set()
         seen.add(change.upload.key)
-    yield start, changes[start:]
+    yield changes[start:]

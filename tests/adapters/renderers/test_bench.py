@@ -48,16 +48,12 @@ def hire(tmp_path: Path) -> Callable[..., Worker]:
     return lambda *arguments: Worker(arguments, (sys.executable, str(script)))
 
 
-def ask(bench: Bench, job: bytes) -> bytes:
-    return bench.answer(job)
-
-
 def test_a_lone_caller_never_starts_a_worker() -> None:
     def never() -> Worker:
         raise AssertionError("a worker was started")
 
     bench = Bench(Here(), never, most=2)
-    assert [ask(bench, b"1"), ask(bench, b"2")] == [b"here:1", b"here:2"]
+    assert [bench.answer(b"1"), bench.answer(b"2")] == [b"here:1", b"here:2"]
     bench.close()
 
 
@@ -66,7 +62,7 @@ def test_a_queue_starts_workers_and_every_job_is_answered(hire: Callable[..., Wo
     here.let.clear()
     bench = Bench(here, hire, most=2)
     with ThreadPoolExecutor(8) as threads:
-        waiting = [threads.submit(ask, bench, b"%d" % number) for number in range(24)]
+        waiting = [threads.submit(bench.answer, b"%d" % number) for number in range(24)]
         while (
             sum(future.done() for future in waiting) < 22
         ):  # the workers answer while the press here is held
@@ -80,18 +76,21 @@ def test_a_queue_starts_workers_and_every_job_is_answered(hire: Callable[..., Wo
     assert {answer.split(b":")[0] for answer in answers} == {b"here", b"worker"}
 
 
-def test_without_workers_the_press_here_does_all() -> None:
+@pytest.mark.parametrize("most", [0, 2])
+def test_where_no_worker_can_be_had_the_press_here_does_all(most: int) -> None:
     def none_to_be_had() -> Worker:
         raise WorkerDied("no processes on this machine")
 
-    for bench in (Bench(Here(), none_to_be_had, most=2), Bench(Here(), none_to_be_had, most=0)):
-        with ThreadPoolExecutor(8) as threads:
-            answers = list(threads.map(lambda number: ask(bench, b"%d" % number), range(40)))
-        assert answers == [b"here:%d" % number for number in range(40)]
-        bench.close()
+    bench = Bench(Here(), none_to_be_had, most)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda number: bench.answer(b"%d" % number), range(40)))
+    bench.close()
+    assert answers == [b"here:%d" % number for number in range(40)]
 
 
-def test_a_job_that_kills_workers_is_tried_twice_and_harms_no_other(hire: Callable[..., Worker]) -> None:
+def test_a_job_that_kills_its_worker_is_tried_once_more_and_harms_no_other(
+    hire: Callable[..., Worker],
+) -> None:
     started: list[Worker] = []
 
     def counted() -> Worker:
@@ -99,19 +98,34 @@ def test_a_job_that_kills_workers_is_tried_twice_and_harms_no_other(hire: Callab
         return started[-1]
 
     here = Here()
+    here.let.clear()
     bench = Bench(here, counted, most=1)
-    with (
-        bench.lent(),
-        ThreadPoolExecutor(3) as threads,
-    ):  # the press here is taken: three callers make a queue
-        first = [threads.submit(ask, bench, b"x") for _ in range(3)]
-        assert {future.result(10) for future in first} == {b"worker:x"}
-        dying = [threads.submit(ask, bench, b"die") for _ in range(3)]
-        assert all(isinstance(future.exception(10), WorkerDied) for future in dying)
-        again = [threads.submit(ask, bench, b"y") for _ in range(3)]
-        assert {future.result(10) for future in again} == {b"worker:y"}
+    with ThreadPoolExecutor(4) as threads:
+        held = threads.submit(bench.answer, b"held")
+        dying = [threads.submit(bench.answer, b"die") for _ in range(3)]
+        while not (started and started[0].exit_code == 1):
+            threading.Event().wait(0.005)
+        here.let.set()
+        assert held.result(10) == b"here:held"
+        for future in dying:  # in a worker it dies twice, in this process it does not
+            assert isinstance(future.exception(10), WorkerDied) or future.result() == b"here:die"
+        assert sorted(threads.map(bench.answer, [b"%d" % number for number in range(6)]))
     bench.close()
-    assert [worker.exit_code for worker in started] == [1] * (len(started) - 1) + [0]
+    assert {worker.exit_code for worker in started} <= {0, 1}
+
+
+def test_a_job_that_kills_two_in_a_row_is_given_up() -> None:
+    deaths: list[bytes] = []
+
+    class Dying:
+        def answer(self, job: bytes) -> bytes:
+            deaths.append(job)
+            raise WorkerDied("gone")
+
+    bench = Bench(Dying(), lambda: pytest.fail("none is wanted"), most=0)
+    with pytest.raises(WorkerDied, match="gone"):
+        bench.answer(b"x")
+    assert deaths == [b"x", b"x"]
 
 
 def test_after_the_close_nothing_is_lent_and_no_process_is_left(hire: Callable[..., Worker]) -> None:
@@ -123,12 +137,12 @@ def test_after_the_close_nothing_is_lent_and_no_process_is_left(hire: Callable[.
 
     bench = Bench(Here(), kept, most=1)
     with bench.lent(), ThreadPoolExecutor(3) as threads:
-        for future in [threads.submit(ask, bench, b"x") for _ in range(3)]:
+        for future in [threads.submit(bench.answer, b"x") for _ in range(3)]:
             future.result(10)
         bench.close()
         bench.close()
         with pytest.raises(MisuseError, match="closed"):
-            ask(bench, b"x")
+            bench.answer(b"x")
     assert [worker.exit_code for worker in workers] == [0]
 
 
@@ -136,7 +150,7 @@ def test_who_waits_at_the_close_is_told() -> None:
     here = Here()
     bench = Bench(here, lambda: pytest.fail("none is wanted"), most=0)
     with ThreadPoolExecutor(1) as threads, bench.lent():
-        waiting = threads.submit(ask, bench, b"x")
+        waiting = threads.submit(bench.answer, b"x")
         bench.close()
         with pytest.raises(MisuseError):
             waiting.result(10)

@@ -270,6 +270,11 @@ def test_statuses_are_of_the_tenant_that_is_asked_about(store: UploadStore) -> N
     assert {evidence_id: status.created_at for evidence_id, status in found.items()} == {"ev-1": AT}
 
 
+def test_an_id_that_only_begins_like_a_known_one_is_not_taken_for_it(store: UploadStore) -> None:
+    store.add([entry("ev-1")])
+    assert store.statuses("acme", ["ev-1\0", "ev-", "EV-1", "\ud800"]) == {}
+
+
 def test_thousands_of_statuses_are_told_in_one_call(store: UploadStore) -> None:
     entries = [entry(f"ev-{number}", content=None) for number in range(3000)]
     store.add(entries)

@@ -387,7 +387,8 @@ def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
         await asyncio.to_thread(store.busy.wait)
 
     async def stay() -> AddAnswer:
-        return await writers[0].add(entry("two"))
+        async with asyncio.timeout(30):
+            return await writers[0].add(entry("two"))
 
     with store.shut():
         asyncio.run(leave())

@@ -1,0 +1,493 @@
+"""The PDF of a training record: what it claims, what stands on it, and what it refuses to show."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+from training_records import record_as_json
+
+from evidence_courier.adapters.records import load_record, record_json
+from evidence_courier.adapters.renderers import press
+from evidence_courier.adapters.renderers.page import page_of
+from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
+from evidence_courier.adapters.renderers.workers import Worker
+from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.evidence import Document, sha256_of
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.training import TrainingRecord
+from evidence_courier.ports.renderer import Renderer
+
+ROOT = Path(__file__).parents[3]
+DEVANAGARI = str(files("fontpkg_noto_sans_devanagari") / "files")
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
+    renderer = TypstRenderer()
+    yield renderer
+    renderer.close()
+
+
+@pytest.fixture(scope="module")
+def with_devanagari() -> Iterator[Renderer]:
+    renderer = TypstRenderer(fonts=[DEVANAGARI])
+    yield renderer
+    renderer.close()
+
+
+def record(**changes: Any) -> TrainingRecord:
+    return load_record(record_as_json(**changes))
+
+
+def question(**changes: Any) -> dict[str, Any]:
+    return {"text": "What do you do?", "answer": "Report it", "score": 1.0, **changes}
+
+
+def asking(*questions: dict[str, Any]) -> TrainingRecord:
+    return record(modules=[{"title": "Phishing", "score": 0.9, "questions": list(questions)}])
+
+
+def pdf_of(renderer: Renderer, record: TrainingRecord) -> bytes:
+    document = renderer.render(record)
+    assert isinstance(document, Document), document
+    assert document.content is not None
+    return document.content
+
+
+def pages_of(renderer: Renderer, record: TrainingRecord) -> list[str]:
+    """The text of each page, every stretch of white space one space."""
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record)))
+    return [" ".join(page.extract_text().split()) for page in reader.pages]
+
+
+def refusal(renderer: Renderer, record: TrainingRecord) -> str:
+    failure = renderer.render(record)
+    assert isinstance(failure, Failure), failure
+    assert failure.kind is FailureKind.UNFIT_RENDER
+    assert failure.message.startswith(
+        "the record of evidence 'ev-1' (tenant 'acme') cannot be made a document: "
+    )
+    return failure.message.split("document: ", 1)[1]
+
+
+# What the file is
+
+
+def test_the_document_is_a_pdf_named_for_its_evidence(renderer: Renderer) -> None:
+    document = renderer.render(record())
+    assert isinstance(document, Document)
+    assert (document.media_type, document.filename) == ("application/pdf", "ev-1.pdf")
+    assert document.content is not None
+    assert document.content.startswith(b"%PDF-1.7")
+
+
+def test_the_document_claims_pdf_a_3b_and_bears_no_date_but_the_evidence_date(renderer: Renderer) -> None:
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record())))
+    metadata = reader.xmp_metadata
+    assert metadata is not None
+    stream = reader.trailer["/Root"]["/Metadata"].get_object().get_data().decode()
+    assert "<pdfaid:part>3</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance>" in stream
+    assert set(re.findall(r"\d{4}-\d\d-\d\dT[\d:]+\w*", stream)) == {"2026-02-21T00:00:00Z"}
+    info = dict(reader.metadata or {})
+    assert {info["/CreationDate"], info["/ModDate"]} == {"D:20260221000000Z"}
+    assert info["/Title"] == "Security attestation"
+
+
+def test_the_records_own_json_is_attached_as_its_source(renderer: Renderer) -> None:
+    made_of = record()
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, made_of)))
+    assert dict(reader.attachments) == {"record.json": [record_json(made_of)]}
+    (entry,) = reader.trailer["/Root"]["/AF"]
+    attached = entry.get_object()
+    assert attached["/AFRelationship"] == "/Source"
+    assert attached["/EF"]["/F"].get_object()["/Subtype"] == "/application/json"
+
+
+def test_the_pages_are_a4_and_every_font_is_embedded(renderer: Renderer) -> None:
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record())))
+    for page in reader.pages:
+        assert [round(float(side), 1) for side in page.mediabox[2:]] == [595.3, 841.9]
+        for font in page["/Resources"]["/Font"].values():
+            described = font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"]
+            assert {"/FontFile2", "/FontFile3"} & set(described)
+
+
+# The same record, the same bytes
+
+
+def test_the_same_record_has_the_same_bytes_at_every_render(renderer: Renderer) -> None:
+    first = pdf_of(renderer, record())
+    assert pdf_of(renderer, record(employee__name="Somebody Else")) != first
+    assert pdf_of(renderer, record()) == first
+    assert pdf_of(TypstRenderer(workers=0), load_record(record_json(record()))) == first
+
+
+def test_the_same_record_has_the_same_bytes_in_any_process(renderer: Renderer, tmp_path: Path) -> None:
+    program = (
+        "import sys; from evidence_courier.adapters.records import load_record\n"
+        "from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer\n"
+        "sys.stdout.buffer.write(TypstRenderer().render(load_record(sys.stdin.buffer.read())).content)"
+    )
+    elsewhere = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7"}
+    environment = {**os.environ, **elsewhere, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=record_json(record()),
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert sha256_of(done.stdout) == sha256_of(pdf_of(renderer, record()))
+
+
+def test_a_worker_gives_the_bytes_that_this_process_gives() -> None:
+    made_of = record()
+    job = json.dumps(page_of(made_of, record_json(made_of))).encode()
+    worker = Worker([])
+    try:
+        assert worker.answer(job) == press.Press().answer(job)
+        assert worker.answer(b"{}")[:1] == press.FAILED
+        assert worker.answer(job)[:1] == press.PDF
+    finally:
+        worker.close()
+
+
+def test_many_threads_at_once_get_what_one_gets() -> None:
+    renderer = TypstRenderer()
+    records = [record(employee__name=f"Employee {number}") for number in range(12)]
+    alone = [pdf_of(renderer, each) for each in records]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda each: pdf_of(renderer, each), records))
+    renderer.close()
+    assert together == alone
+
+
+# What stands on the pages
+
+
+def test_everything_that_the_record_says_stands_on_the_page(renderer: Renderer) -> None:
+    (text,) = pages_of(renderer, record(outcome__weak_areas=["phishing", "visitors"]))
+    for words in [
+        "Security attestation",
+        "annual · attempt 2 of 3",
+        "Passed",
+        "86 %",
+        "70 % needed to pass",
+        "Asha Patel",
+        "asha@acme.example",
+        "emp-7",
+        "21 February 2026, 09:12:00 UTC",
+        "21 February 2026, 10:00:03 UTC",
+        "visitors",
+        "1 Phishing 90 %",
+        "A mail asks for your password. What do you do?",
+        "Report it",
+        "Correct channel.",
+        "locale en-GB",
+        sha256_of(record_json(record(outcome__weak_areas=["phishing", "visitors"]))),
+        "sha256:" + "ab" * 32,
+        "Evidence ev-1 Page 1 of 1",
+    ]:
+        assert words in text
+
+
+def test_an_exhausted_record_says_so(renderer: Renderer) -> None:
+    (text,) = pages_of(renderer, record(outcome__status="exhausted", outcome__score=0.4))
+    assert "Attempts exhausted" in text
+    assert "Passed" not in text
+
+
+def test_a_long_module_goes_on_under_its_own_name(renderer: Renderer) -> None:
+    asked = [question(text=f"Question number {number}?") for number in range(1, 41)]
+    pages = pages_of(renderer, asking(*asked))
+    assert len(pages) > 1
+    for number, text in enumerate(pages, 1):
+        assert f"Page {number} of {len(pages)}" in text
+        assert "1 Phishing 90 %" in text or "Question number" not in text
+    assert all(f"Question number {number}?" in " ".join(pages) for number in range(1, 41))
+
+
+def test_a_question_stays_on_one_page_with_its_answer(renderer: Renderer) -> None:
+    asked = [
+        question(text=f"Asked {n:02}", answer="word " * 60, rationale=f"Judged {n:02}") for n in range(30)
+    ]
+    for text in pages_of(renderer, asking(*asked)):
+        assert re.findall(r"Asked (\d\d)", text) == re.findall(r"Judged (\d\d)", text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"modules": []},
+        {"modules": [{"title": "Read and understood", "score": 1, "questions": []}]},
+        {"modules": [{"title": f"Module {number}", "score": 1, "questions": []} for number in range(70)]},
+        {"outcome__weak_areas": [f"area {number}" for number in range(30)]},
+        {"outcome__weak_areas": ["a rather long description of what should be learnt again soon"] * 30},
+        {"training__title": "A title of three hundred characters or so, " * 7},
+        {"outcome__score": 0, "outcome__pass_threshold": 1},
+        {"generated_at": "0001-01-01T00:00:00Z"},
+        {"generated_at": "9999-12-31T23:59:59Z"},
+        {"extra": {f"key {number}": {"value": [number] * 200} for number in range(90)}},
+        {"employee": {"id": "emp-7"}, "content_hash": None, "extra": {}},
+    ],
+)
+def test_records_of_every_shape_are_rendered(renderer: Renderer, changes: dict[str, Any]) -> None:
+    pages = pages_of(renderer, record(**changes))
+    assert f"Page 1 of {len(pages)}" in pages[0]
+
+
+def test_what_is_empty_or_missing_is_called_so(renderer: Renderer) -> None:
+    (text,) = pages_of(renderer, asking(question(text="", answer="\n")))
+    assert "1.1 not recorded" in text
+    assert "Answer none given" in text
+    assert "No questions are recorded." in pages_of(renderer, asking())[0]
+    assert "No modules are recorded." in pages_of(renderer, record(modules=[]))[0]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "records").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_example_is_rendered_with_typsts_own_fonts(renderer: Renderer, path: Path) -> None:
+    assert pdf_of(renderer, load_record(path.read_bytes()))
+
+
+def lines_of(renderer: Renderer, record: TrainingRecord) -> list[str]:
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record)))
+    return [line for page in reader.pages for line in page.extract_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "word", ["W" * 400, "https://acme.example/" + "path/" * 80, "0123-" * 80, "β" * 300, "W" * 2500]
+)
+def test_a_word_without_end_is_broken_wherever_it_stands(renderer: Renderer, word: str) -> None:
+    changes = {
+        "training__title": word,
+        "training__type": word,
+        "employee__name": word,
+        "session_id": word[:512],
+        "outcome__weak_areas": [word],
+        "modules": [
+            {"title": word, "score": 1, "questions": [question(text=word, answer=word, rationale=word)]}
+        ],
+        "content_hash": "sha256:" + word[:500],
+        "extra": {word: word},
+    }
+    assert max(map(len, lines_of(renderer, record(**changes)))) < 120
+
+
+def test_an_id_can_be_copied_from_the_page(renderer: Renderer) -> None:
+    reader: Any = PdfReader(
+        io.BytesIO(pdf_of(renderer, record(session_id="01J9Z3K4M5N6P7Q8R9S0T1V2W3X4Y5Z6")))
+    )
+    assert "01J9Z3K4M5N6P7Q8R9S0T1V2W3X4Y5Z6" in "".join(reader.pages[0].extract_text().split())
+    assert "\u200b" not in reader.pages[0].extract_text()
+
+
+# Text is data
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '#eval("1 + 1")',
+        "#panic()",
+        '#read("/etc/passwd")',
+        "#set page(width: 1pt)",
+        "$x^2$ $",
+        "*bold* _emph_ `raw` ```",
+        "@ref <label> = heading",
+        "a // comment",
+        "a /* comment */ b",
+        "back\\slash \\u{41} \\n",
+        "]} )(} [{",
+        "\"quoted\" 'single' --- ... ~",
+        "https://acme.example/x",
+    ],
+)
+def test_markup_in_the_record_is_text_on_the_page(renderer: Renderer, words: str) -> None:
+    made_of = record(
+        training__title=words,
+        employee__name=words,
+        tenant_id=words,
+        outcome__weak_areas=[words],
+        modules=[
+            {"title": words, "score": 1, "questions": [question(text=words, answer=words, rationale=words)]}
+        ],
+        extra={words: words},
+    )
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, made_of)))
+    text = " ".join(reader.pages[0].extract_text().split())
+    assert len(reader.pages) == 1
+    assert text.count(" ".join(words.split())) == 10
+    assert (reader.metadata or {})["/Title"] == words
+
+
+@settings(max_examples=40)
+@given(st.text(alphabet=st.characters(max_codepoint=0x24F, exclude_categories=["Cc", "Cs"]), max_size=60))
+def test_any_latin_text_is_rendered(words: str) -> None:
+    assert pdf_of(one_renderer(), asking(question(text=words, answer=words[::-1])))
+
+
+@cache
+def one_renderer() -> Renderer:
+    return TypstRenderer(workers=0)
+
+
+# What no font has, and what no font could show
+
+
+@pytest.mark.parametrize("name", ["आशा पटेल", "प्रार्थना"])
+def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(renderer: Renderer, name: str) -> None:
+    # One of Typst's own fonts has these letters, but not the rules by which they join.
+    why = refusal(renderer, record(employee__name=name))
+    assert why.startswith(f"no font has “{name[0]}” (U+{ord(name[0]):04X} DEVANAGARI LETTER ")
+    assert all(f"U+{ord(letter):04X}" in why for letter in set(name) - {" "})
+    assert "in employee.name; name a folder with a font that does, with fonts=[...] or --fonts" in why
+
+
+def test_devanagari_is_set_with_a_font(with_devanagari: Renderer) -> None:
+    made_of = record(employee__name="आशा पटेल", training__title="प्रार्थना और ज्ञान", extra={"शहर": "मुंबई"})
+    reader: Any = PdfReader(io.BytesIO(pdf_of(with_devanagari, made_of)))
+    fonts = {font.get_object()["/BaseFont"] for font in reader.pages[0]["/Resources"]["/Font"].values()}
+    assert any("NotoSansDevanagari" in name for name in fonts)
+    assert not any("NewCM" in name for name in fonts)
+    assert "और" in reader.pages[0].extract_text()
+
+
+def test_another_font_changes_nothing_for_a_record_that_does_not_need_it(
+    renderer: Renderer, with_devanagari: Renderer
+) -> None:
+    assert pdf_of(with_devanagari, record()) == pdf_of(renderer, record())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zoë Łukasz Đặng Ğüneş Þór Şule",
+        "Αθηνά Ἀχιλλεύς",
+        "Ольга Ђорђевић Ґалаґан Қазыбек",
+        "Հայկ",
+        "ქეთევან",
+        "שרה כהן",
+        "محمد",
+        "ẹ́ e\u0301 n\u0303 x\u030c",
+        "№ ™ € ₹ ½ → ≤ ✓ “quoted” ‘single’ – — …",
+        "zero\u200bwidth soft\u00adhyphen join\u200der \ufeff",
+        "isolated \u2067שרה\u2069 name",
+    ],
+)
+def test_what_typsts_own_fonts_set_correctly_needs_no_other(renderer: Renderer, name: str) -> None:
+    assert pdf_of(renderer, record(employee__name=name))
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("李雷", "U+674E"), ("สมชาย", "U+0E2A"), ("Sam 🎓", "U+1F393"), ("김", "U+AE40")]
+)
+def test_a_character_that_no_font_has_is_named(renderer: Renderer, name: str, code: str) -> None:
+    assert code in refusal(renderer, record(employee__name=name))
+
+
+def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(renderer: Renderer) -> None:
+    made_of = record(
+        employee__name="李",
+        training__title="雷",
+        extra={"a": {"b": ["字"]}},
+        outcome__weak_areas=["一二三四五六七八九"],
+    )
+    why = refusal(renderer, made_of)
+    assert "“李” (U+674E CJK UNIFIED IDEOGRAPH-674E) in employee.name" in why
+    assert "in training.title" in why
+    assert why.count("U+") == 8
+    assert "; and 4 characters more; name a folder" in why
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [
+        ("\x00", "U+0000 a control character"),
+        ("\x1f", "U+001F a control character"),
+        ("\x7f", "U+007F a control character"),
+        ("\u202e", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("\ue000", "U+E000 no name"),
+        ("\uffff", "U+FFFF no name"),
+    ],
+)
+def test_a_character_that_no_page_can_show_is_refused_with_its_place(
+    renderer: Renderer, letter: str, name: str
+) -> None:
+    why = refusal(renderer, asking(question(), question(answer=f"a{letter}b")))
+    assert why == (
+        f"it holds what no page can show: {name} in modules[0].questions[1].answer; take that out of the record"
+    )
+
+
+def test_extra_shows_such_characters_as_json_writes_them(renderer: Renderer) -> None:
+    (text,) = pages_of(renderer, record(extra={"bell": "a\x07b", "turned": ["\u202e"]}))
+    assert r'"a\u0007b"' in text
+    assert r'["\u202e"]' in text
+
+
+def test_a_record_of_too_much_text_is_refused(renderer: Renderer) -> None:
+    why = refusal(renderer, asking(question(answer="word " * 400_001)))
+    assert "characters of text; 2,000,000 can be set" in why
+
+
+# How it is made
+
+
+def test_fonts_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match=f"{tmp_path / 'none'} is not a folder"):
+        TypstRenderer(fonts=[tmp_path / "none"])
+    with pytest.raises(MisuseError, match=f"no font is in {tmp_path}"):
+        TypstRenderer(fonts=[tmp_path])
+
+
+def test_without_typst_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(MisuseError, match=r'pip install "evidence-courier\[pdf\]"'):
+        TypstRenderer()
+
+
+def test_after_the_close_nothing_is_rendered() -> None:
+    renderer = TypstRenderer()
+    renderer.close()
+    renderer.close()
+    with pytest.raises(MisuseError, match="the renderer is closed"):
+        renderer.render(record())
+
+
+def test_a_press_survives_a_job_that_is_no_page() -> None:
+    here = press.Press()
+    assert here.answer(b"no page")[:1] == press.FAILED
+    assert here.answer(b"\xff")[:1] == press.FAILED
+
+
+def test_a_worker_imports_typst_and_nothing_of_ours() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "importtime", press.__file__],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == len(press.READY).to_bytes(4, "big") + press.READY
+    imported = {
+        line.rsplit(b"|", 1)[1].strip().split(b".")[0] for line in done.stderr.splitlines() if b"|" in line
+    }
+    assert b"typst" in imported
+    assert not {b"evidence_courier", b"attrs", b"cattrs", b"aiohttp", b"asyncio"} & imported
