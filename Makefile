@@ -47,7 +47,7 @@ bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
 lint: $(DEV)/.linked  ## formatting, lint, types and the import contracts
 	@failed=; \
 	for check in "ruff format --check ." "ruff check ." "mypy -p evidence_courier" "mypy $(SCRIPTS)" pyright \
-			"lint-imports --no-logo"; do \
+			"lint-imports --no-logo --no-cache"; do \
 		echo "== $${check%%.py*}"; $(DEV)/bin/$$check || failed="$$failed $${check%% *}"; \
 	done; \
 	[ -z "$$failed" ] || { echo "not clean:$$failed" >&2; exit 1; }

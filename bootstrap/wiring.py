@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, TypedDict
 
@@ -156,13 +157,15 @@ class RendererOnDemand:
     def __init__(self, fonts: Sequence[PathText]) -> None:
         self._fonts = tuple(os.fspath(font) for font in fonts)
         self._renderer: Renderer | None = None
+        self._making = threading.Lock()
 
     def render(self, record: TrainingRecord) -> Document | Failure:
         """Render with Typst; MisuseError where the extra is missing."""
-        if self._renderer is None:
-            from ..adapters.renderers.typst_renderer import TypstRenderer
+        with self._making:
+            if self._renderer is None:
+                from ..adapters.renderers.typst_renderer import TypstRenderer
 
-            self._renderer = TypstRenderer(fonts=self._fonts)
+                self._renderer = TypstRenderer(fonts=self._fonts)
         return self._renderer.render(record)
 
     def close(self) -> None:

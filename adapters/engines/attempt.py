@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
-from types import UnionType
 from typing import Any
 
 from attrs import define, field
@@ -20,9 +19,12 @@ from ...domain.redaction import Redactor
 from ...domain.secret import Secret
 from ...domain.upload import Upload
 from ...domain.verdict import (
+    Absent,
     Deferred,
+    Delivered,
     Finding,
     Found,
+    Partly,
     Receipt,
     Rejected,
     Unclear,
@@ -38,6 +40,8 @@ from ..dialogues import TokenKeeper, run
 from .prepare import Destination
 from .slots import Slots
 
+VERDICTS = (Delivered, Rejected, Deferred, Unclear)
+FINDINGS = (Found, Partly, Absent, Unreadable)
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
 
@@ -99,7 +103,7 @@ class Attempter:
                 parcel, destination.integration.settings, upload.tally.progress
             )
             verdict = sound(
-                await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper), Verdict
+                await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper), VERDICTS
             )
         except asyncio.CancelledError:
             verdict = interrupted(line.sent)
@@ -118,7 +122,7 @@ class Attempter:
         try:
             dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
-                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper), Finding
+                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper), FINDINGS
             )
         except Exception as error:
             finding = Unreadable(broken(destination, error, line.sent).failure)
@@ -201,9 +205,9 @@ def _bytes(content: object) -> bytes | None:
     return content if isinstance(content, bytes) else None
 
 
-def sound(result: object, kind: UnionType) -> Any:
-    """The result of a dialogue, if it is what a provider owes (`kind`); TypeError says what it gave instead."""
-    if not isinstance(result, kind):
+def sound(result: object, kinds: tuple[type, ...]) -> Any:
+    """The result of a dialogue, if it is what a provider owes (one of `kinds`); TypeError says what it gave instead."""
+    if not isinstance(result, kinds):
         raise TypeError(f"its dialogue returned {type(result).__name__}")
     for name, owed in (("receipt", Receipt), ("failure", Failure), ("progress", str)):
         part = getattr(result, name, None)

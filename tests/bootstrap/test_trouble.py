@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from paper_house import House, PaperProvider, evidence
@@ -253,7 +253,9 @@ def test_a_write_that_was_made_after_all_is_taken_for_its_own(house: House) -> N
 
 
 @pytest.mark.parametrize("verb", ["add", "begin", "save"])
-def test_a_store_in_trouble_loses_nothing_and_says_what_was_not_recorded(house: House, verb: str) -> None:
+def test_a_store_in_trouble_loses_nothing_and_says_what_was_not_recorded(
+    house: House, verb: Literal["add", "begin", "save"]
+) -> None:
     store = MemoryStore()
     store.fail_next(verb, times=2)
 
@@ -426,7 +428,7 @@ def test_a_ticket_that_is_polled_leaves_nothing_behind(house: House) -> None:
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await ticket.settled(timeout=MILLISECOND)
-        assert ticket._settled._waiting == []
+        assert ticket._settled._waiting == []  # pyright: ignore[reportPrivateUsage]
         await courier.close(grace=0)
 
     asyncio.run(story())
