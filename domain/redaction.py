@@ -44,6 +44,7 @@ _INVISIBLE = re.compile(
 )
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"  # JSON's two halves of one character
     rb"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|"
     rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};",
     re.DOTALL,
@@ -175,6 +176,9 @@ def _meaning(escape: bytes) -> bytes:
     """What an escape stands for; nothing where that is white space, which is never looked at."""
     if escape.startswith(b"%") or (escape.startswith(b"\\x") and len(escape) == 4):
         meant = bytes.fromhex(escape[-2:].decode())
+    elif escape.startswith(b"\\u") and len(escape) == 12:
+        halves = bytes.fromhex((escape[2:6] + escape[8:]).decode())
+        meant = halves.decode("utf-16-be").encode()
     elif escape.startswith(b"\\u") and len(escape) == 6:
         meant = chr(int(escape[2:], 16)).encode("utf-8", "surrogatepass")
     elif escape.startswith(b"&"):

@@ -252,3 +252,10 @@ def test_any_text_becomes_one_short_line(text: str, hidden: list[str], limit: in
     assert len(line) <= limit
     assert line.isprintable() or not {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, line))
     line.encode()
+
+
+def test_a_character_that_json_writes_in_two_halves_is_part_of_its_secret() -> None:
+    shown = Redactor([Secret("abcdef\U0001f511")]).text('echo "abcdef\\ud83d\\udd11" end')
+    assert "abcdef" not in shown
+    assert shown.startswith("echo ")
+    assert shown.endswith(" end")

@@ -136,7 +136,7 @@ def test_both_parsers_of_yaml_agree(value: object) -> None:
     ("text", "line"),
     [
         ("{", 1),
-        ('{"a": 1,\n}', 2),
+        ('{"a": 1\n"b"}', 2),
         ("[1\n2]", 2),
         ("nul", 1),
         ('"\x01"', 1),
