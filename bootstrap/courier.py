@@ -29,7 +29,7 @@ from ..adapters.transports.aiohttp_transport import AiohttpTransport
 from ..domain.errors import ConfigError, MisuseError
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
-from ..domain.upload import Status, UploadKey
+from ..domain.upload import Status
 from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
@@ -338,8 +338,7 @@ class AsyncCourier:
             return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
         error = closed_error(ticket)
-        key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
-        tell(self._wiring.logger, RecordingFailed(key, str(error)))
+        tell(self._wiring.logger, RecordingFailed(Submission(evidence, destination, ticket).key, str(error)))
         ticket.mark_lost(error)
         return ticket
 

@@ -208,10 +208,7 @@ class AsyncEngine:
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
         if self._closing:
-            evidence = submission.evidence
-            provider = submission.destination.integration.provider
-            key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
-            self.not_recorded(submission, key, closed_error(submission.ticket))
+            self.not_recorded(submission, closed_error(submission.ticket))
             return
         self._recorder.accept(submission)
 
@@ -233,9 +230,9 @@ class AsyncEngine:
             self._adopting.add(ticket)
             self._spawn(self._adopt(key, submission.destination, ticket))
 
-    def not_recorded(self, submission: Submission, key: UploadKey, error: CourierError) -> None:
+    def not_recorded(self, submission: Submission, error: CourierError) -> None:
         """A submission could not be written down."""
-        self._log(RecordingFailed(key, str(error)))
+        self._log(RecordingFailed(submission.key, str(error)))
         submission.ticket.mark_lost(error)
 
     async def _adopt(self, key: UploadKey, destination: Destination, ticket: Ticket) -> None:

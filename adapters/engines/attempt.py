@@ -210,14 +210,15 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
     if not isinstance(result, kinds):
         raise TypeError(f"its dialogue returned {type(result).__name__}")
     for name, owed in (("receipt", Receipt), ("failure", Failure), ("progress", str)):
-        part = getattr(result, name, None)
-        if hasattr(result, name) and not isinstance(part, owed):
+        if not hasattr(result, name):
+            continue
+        part = getattr(result, name)
+        if not isinstance(part, owed):
             raise TypeError(f"the {name} of its {type(result).__name__} is {type(part).__name__}")
         for inner, of in _OWED.get(owed, ()):
-            if hasattr(result, name) and not isinstance(getattr(part, inner), of):
-                raise TypeError(
-                    f"the {inner} of its {owed.__name__} is {type(getattr(part, inner)).__name__}"
-                )
+            value = getattr(part, inner)
+            if not isinstance(value, of):
+                raise TypeError(f"the {inner} of its {owed.__name__} is {type(value).__name__}")
     return result
 
 

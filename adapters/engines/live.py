@@ -8,7 +8,7 @@ from attrs import define, field
 
 from ...domain.evidence import Evidence
 from ...domain.status import UploadStatus, status_of_upload
-from ...domain.upload import Upload
+from ...domain.upload import Upload, UploadKey
 from ...ports.store import Dossier
 from .prepare import Destination
 from .tickets import Ticket
@@ -21,6 +21,12 @@ class Submission:
     evidence: Evidence
     destination: Destination
     ticket: Ticket
+
+    @property
+    def key(self) -> UploadKey:
+        """The key of the upload that it asks for."""
+        evidence = self.evidence
+        return UploadKey(evidence.tenant_id, evidence.evidence_id, self.destination.integration.provider)
 
 
 @define(eq=False)

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from ...domain.errors import CourierError, MisuseError
 from ...domain.evidence import Document
-from ...domain.upload import UploadKey
 from ...ports.clock import Clock
 from ...ports.renderer import Renderer
 from ...ports.store import AddAnswer, Entry
@@ -35,7 +34,7 @@ class Recorded(Protocol):
         """It is on disk, now or since earlier."""
         ...
 
-    def not_recorded(self, submission: Submission, key: UploadKey, error: CourierError) -> None:
+    def not_recorded(self, submission: Submission, error: CourierError) -> None:
         """It is not, and nothing will be sent."""
         ...
 
@@ -102,14 +101,10 @@ class Recorder:
                 break
             await asyncio.sleep(0)
         for submission in (*self._in_hand, *self._ready, *self._slow):
-            key = _key(submission)
-            self._told.not_recorded(
-                submission,
-                key,
-                MisuseError(
-                    f"the courier was closed before {key} could be recorded: submit it to an open courier"
-                ),
+            error = MisuseError(
+                f"the courier was closed before {submission.key} could be recorded: submit it to an open courier"
             )
+            self._told.not_recorded(submission, error)
 
     def _worker_gone(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -145,12 +140,12 @@ class Recorder:
         ]
         for submission, entry in zip(batch, prepared, strict=True):
             if isinstance(entry, CourierError):
-                self._told.not_recorded(submission, _key(submission), entry)
+                self._told.not_recorded(submission, entry)
         for submission, entry, write in writes:
             try:
                 answer = await write
             except CourierError as error:
-                self._told.not_recorded(submission, entry.upload.key, error)
+                self._told.not_recorded(submission, error)
             else:
                 self._told.recorded(submission, entry, answer)
 
@@ -165,10 +160,5 @@ class Recorder:
             return error
         except Exception as error:  # a renderer's bug fails its own evidence and nobody else's
             return MisuseError(
-                f"{_key(submission)} could not be prepared: {type(error).__name__}: {error}; nothing was recorded"
+                f"{submission.key} could not be prepared: {type(error).__name__}: {error}; nothing was recorded"
             )
-
-
-def _key(submission: Submission) -> UploadKey:
-    evidence = submission.evidence
-    return UploadKey(evidence.tenant_id, evidence.evidence_id, submission.destination.integration.provider)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import attrs
@@ -32,8 +32,7 @@ STYLES = {
 
 def json_row(value: UploadStatus) -> dict[str, object]:
     """An upload's status as JSON values: moments in ISO 8601 with Z, nested values as objects."""
-    row = attrs.asdict(value, value_serializer=lambda _value, _field, field: _plain(field))
-    return {name: row[name] for name in row}
+    return attrs.asdict(value, value_serializer=lambda _value, _field, field: _plain(field))
 
 
 def _plain(value: object) -> object:
@@ -71,7 +70,6 @@ def say_table(
     rows: Sequence[Sequence[str]],
     *,
     last_wraps: bool = False,
-    title: str | None = None,
 ) -> None:
     """A table for a person; in a pipe the same columns, separated by tabs, with their names first."""
     if not a_person_looks():
@@ -79,9 +77,7 @@ def say_table(
         for row in rows:
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
-    table = Table(
-        title=title, title_justify="left", box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
         wraps = last_wraps and number == len(columns) - 1
         table.add_column(
@@ -93,35 +89,11 @@ def say_table(
 
 
 def say_statuses(statuses: Sequence[UploadStatus]) -> None:
-    """The list of uploads."""
-    columns = (
-        "tenant",
-        "evidence",
-        "provider",
-        "status",
-        "attempts",
-        "last attempt",
-        "next attempt",
-        "what happened",
-    )
-    rows = [
-        (
-            status.tenant_id,
-            status.evidence_id,
-            status.provider,
-            status.status,
-            str(status.attempts),
-            moment(status.last_attempt_at),
-            moment(status.next_attempt_at),
-            what_happened(status),
-        )
-        for status in statuses
-    ]
-    if a_person_looks() and console().width < 130:
-        # Narrow: the moments and the provider give way to the reason; `show` has them all.
-        columns = ("tenant", "evidence", "status", "attempts", "what happened")  # type: ignore[assignment]
-        rows = [(row[0], row[1], row[3], row[4], row[7]) for row in rows]  # type: ignore[misc]
-    say_table(columns, rows, last_wraps=True)
+    """The list of uploads. On a narrow terminal the moments and the provider give way to the reason; `show` has them all."""
+    narrow = a_person_looks() and console().width < 130
+    columns = {name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY}
+    rows = [[cell(status) for cell in columns.values()] for status in statuses]
+    say_table(tuple(columns), rows, last_wraps=True)
 
 
 def what_happened(status: UploadStatus) -> str:
@@ -135,6 +107,19 @@ def what_happened(status: UploadStatus) -> str:
     if status.possible_duplicate:
         notes.append("possible duplicate")
     return "; ".join(filter(None, notes))
+
+
+_COLUMNS: Mapping[str, Callable[[UploadStatus], str]] = {
+    "tenant": lambda status: status.tenant_id,
+    "evidence": lambda status: status.evidence_id,
+    "provider": lambda status: status.provider,
+    "status": lambda status: status.status,
+    "attempts": lambda status: str(status.attempts),
+    "last attempt": lambda status: moment(status.last_attempt_at),
+    "next attempt": lambda status: moment(status.next_attempt_at),
+    "what happened": what_happened,
+}
+_WIDE_ONLY = ("provider", "last attempt", "next attempt")
 
 
 def say_details(details: UploadDetails) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 from ...domain.errors import MisuseError
 from .app import app, command
+
+if TYPE_CHECKING:  # needs an extra, which only who runs a sandbox must have
+    from ...testing.sandboxes import SprintoSandbox
 
 
 @app.group("sandbox")
@@ -37,19 +41,11 @@ def sprinto(
 ) -> None:
     """Sprinto's GraphQL API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
     from ...testing.sandboxes import SprintoSandbox
+    from ...testing.sandboxes.sprinto import DEFAULT_CHECKS
 
+    known = {pk: f"Check {pk}" for pk in checks} or DEFAULT_CHECKS
     try:
-        if checks:
-            box = SprintoSandbox(
-                key=key,
-                checks={pk: f"Check {pk}" for pk in checks},
-                faults=faults,
-                pace=pace,
-                port=port,
-                seed=seed,
-            )
-        else:
-            box = SprintoSandbox(key=key, faults=faults, pace=pace, port=port, seed=seed)
+        box = SprintoSandbox(key=key, checks=known, faults=faults, pace=pace, port=port, seed=seed)
     except ValueError as error:
         raise MisuseError(str(error)) from error
     try:
@@ -58,10 +54,7 @@ def sprinto(
         raise MisuseError(f"port {port} cannot be used: {error.strerror or error}") from error
 
 
-async def _serve(box: object) -> None:
-    from ...testing.sandboxes import SprintoSandbox
-
-    assert isinstance(box, SprintoSandbox)
+async def _serve(box: SprintoSandbox) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
