@@ -176,11 +176,9 @@ def _meaning(escape: bytes) -> bytes:
     """What an escape stands for; nothing where that is white space, which is never looked at."""
     if escape.startswith(b"%") or (escape.startswith(b"\\x") and len(escape) == 4):
         meant = bytes.fromhex(escape[-2:].decode())
-    elif escape.startswith(b"\\u") and len(escape) == 12:
-        halves = bytes.fromhex((escape[2:6] + escape[8:]).decode())
-        meant = halves.decode("utf-16-be").encode()
-    elif escape.startswith(b"\\u") and len(escape) == 6:
-        meant = chr(int(escape[2:], 16)).encode("utf-8", "surrogatepass")
+    elif escape.startswith(b"\\u") and len(escape) > 2:
+        halves = bytes.fromhex(escape.replace(b"\\u", b"").decode())
+        meant = halves.decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
     elif escape.startswith(b"&"):
         meant = html.unescape(escape.decode()).encode("utf-8", "surrogatepass")
     else:

@@ -259,3 +259,11 @@ def test_a_character_that_json_writes_in_two_halves_is_part_of_its_secret() -> N
     assert "abcdef" not in shown
     assert shown.startswith("echo ")
     assert shown.endswith(" end")
+
+
+def test_half_a_character_in_json_is_survived_and_hides_nothing() -> None:
+    assert Redactor([Secret("abcdefghij")]).text('"abcdefghij \\ud83d abcdefghij"').count("abcdefghij") == 0
+
+
+def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:
+    assert Redactor([Secret("zzzzzuzzzz")]).text("an echo of zzzzz\\uzzzz").count("z") == 0
