@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self, Unpack
@@ -26,7 +28,7 @@ from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..adapters.stores.sqlite import SqliteStore
 from ..adapters.stores.writer import Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
-from ..domain.errors import ConfigError, MisuseError
+from ..domain.errors import ConfigError, MisuseError, StoreError
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
 from ..domain.upload import Status
@@ -87,7 +89,12 @@ class AsyncCourier:
         self._tenants = tenants
         self._wiring = wiring
         self._loaded = tenants.read()
-        self._destinations: Mapping[str, Destination] = tenants.destinations(self._loaded)
+        # Until the store's key is known, their fingerprints are for nobody.
+        self._destinations: Mapping[str, Destination] = tenants.destinations(
+            self._loaded, secrets.token_bytes(32)
+        )
+        self._key = b""
+        self._owner = 0
         self._running: _Running | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -179,14 +186,25 @@ class AsyncCourier:
             threads=threads,
             host_threads=host_threads,
         )
+        running = _Running(loop, engine, store, writer, transport, renderer, threads, host_threads)
+        try:
+            self._key = await loop.run_in_executor(threads, store.fingerprint_key)
+            owner = await writer.run(lambda: store.enlist(clock.now()))
+        except BaseException:
+            await self._let_go(running)
+            raise
+        self._destinations = self._tenants.destinations(self._loaded, self._key)
         engine.destinations, engine.broken = self._destinations, self._loaded.broken
-        self._running = _Running(loop, engine, store, writer, transport, renderer, threads, host_threads)
+        self._running, self._owner = running, owner
         self._log_loaded(self._loaded)
-        engine.start()
+        engine.start(owner)
 
     def _open_store(self) -> UploadStore:
-        assert self._wiring.database is not None
-        return SqliteStore(self._wiring.database, keep_documents=self._wiring.keep_documents)
+        wiring = self._wiring
+        assert wiring.database is not None
+        return SqliteStore(
+            wiring.database, keep_documents=wiring.keep_documents, monotonic=wiring.clock.monotonic
+        )
 
     async def close(self, grace: float = 10.0) -> None:
         """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
@@ -205,6 +223,11 @@ class AsyncCourier:
     async def _close(self, running: _Running, grace: float) -> None:
         await asyncio.sleep(0)  # what other threads submitted just before is on its way to the engine
         await running.engine.close(grace)
+        with suppress(StoreError):  # then whoever comes next finds out that it is gone
+            await running.writer.run(lambda: running.store.discharge(self._owner))
+        await self._let_go(running)
+
+    async def _let_go(self, running: _Running) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(running.threads, running.writer.close)
         if self._wiring.transport is None:
@@ -238,13 +261,14 @@ class AsyncCourier:
         except ConfigError as error:
             tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
-        destinations = self._tenants.destinations(loaded)
+        destinations = self._tenants.destinations(loaded, self._key)
         for tenant_id in loaded.broken:
             if tenant_id in self._destinations:
                 destinations[tenant_id] = self._destinations[tenant_id]
         self._loaded, self._destinations = loaded, destinations
         running.engine.destinations, running.engine.broken = destinations, loaded.broken
         self._log_loaded(loaded)
+        running.engine.look_round()
 
     # --- delivering ----------------------------------------------------------------------------------------------------
 
@@ -281,7 +305,9 @@ class AsyncCourier:
         """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
         running = self._now()
         wanted = list(evidence_ids)
-        return await running.engine.read(lambda: running.store.statuses(tenant_id, wanted))
+        return await running.engine.read(
+            lambda: running.store.statuses(tenant_id, wanted, self._wiring.clock.now())
+        )
 
     async def find(
         self,
@@ -295,12 +321,14 @@ class AsyncCourier:
         """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
         running = self._now()
         find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
-        return await running.engine.read(lambda: running.store.find(find))
+        return await running.engine.read(lambda: running.store.find(find, self._wiring.clock.now()))
 
     async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None where there is none."""
         running = self._now()
-        return await running.engine.read(lambda: running.store.show(tenant_id, evidence_id))
+        return await running.engine.read(
+            lambda: running.store.show(tenant_id, evidence_id, self._wiring.clock.now())
+        )
 
     async def health(self) -> Health:
         """How the courier is, for a host's health page."""

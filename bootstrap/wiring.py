@@ -129,13 +129,13 @@ class Tenants:
             raise ConfigError(loaded.problems)
         return loaded
 
-    def destinations(self, loaded: Loaded) -> dict[str, Destination]:
-        """Every tenant's integration with its provider."""
+    def destinations(self, loaded: Loaded, key: bytes) -> dict[str, Destination]:
+        """Every tenant's integration with its provider; `key` is the store's for fingerprints."""
         found = {}
         for tenant_id, integration in loaded.integrations.items():
             provider = self.providers[integration.provider]
             assert not isinstance(provider, BrokenProvider)
-            found[tenant_id] = destination_of(integration, provider)
+            found[tenant_id] = destination_of(integration, provider, key)
         return found
 
 

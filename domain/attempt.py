@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from attrs import frozen
 
-from .backoff import bounded
+from .backoff import bounded, floor_of, later
 from .events import (
     AttemptDeferred,
     AttemptEvent,
@@ -36,7 +36,10 @@ class VerdictWord(Enum):
 
 @frozen
 class Attempt:
-    """What one attempt came to. `result` is the receipt of a delivered one and the failure of every other."""
+    """What one attempt came to. `result` is the receipt of a delivered one and the failure of every other.
+
+    `not_before`: the provider asked not to be asked again before, within the policy's bound.
+    """
 
     number: int
     started_at: datetime
@@ -44,6 +47,7 @@ class Attempt:
     verdict: VerdictWord
     result: Receipt | Failure
     request_id: str | None = None
+    not_before: datetime | None = None
 
 
 def event_of(verdict: Verdict, attempt: int, at: datetime, jitter: float) -> AttemptEvent:
@@ -81,4 +85,14 @@ def attempt_of(
             word = VerdictWord.UNCLEAR
         case AttemptRecovered():
             word = VerdictWord.RECOVERED
-    return Attempt(event.attempt, started_at, event.at, word, bounded(retry, event.failure), request_id)
+    failure = bounded(retry, event.failure)
+    wait = floor_of(retry, failure, timedelta(0))
+    return Attempt(
+        event.attempt,
+        started_at,
+        event.at,
+        word,
+        failure,
+        request_id,
+        later(event.at, wait) if failure.retry_after is not None else None,
+    )

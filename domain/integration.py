@@ -65,7 +65,6 @@ class Integration:
 
     `settings` is the provider's own settings class. `secrets` are the resolved credentials among them, which is what
     redaction looks for. `stored` holds the same settings without any secret, as JSON values: it is kept with every upload.
-    `fingerprint` tells one set of credentials from another; it is keyed, so nothing can be learnt from it.
     """
 
     tenant_id: str
@@ -79,4 +78,3 @@ class Integration:
     max_bytes: int | None = None
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
     stored: Mapping[str, object] = field(factory=dict, repr=False)
-    fingerprint: str = field(default="", repr=False)

@@ -55,6 +55,7 @@ class Schedule(Generic[K]):
         self._turns: deque[Hashable] = deque()
         self._planned: dict[K, int] = {}
         self._under_way: dict[K, _Item[K]] = {}
+        self._pauses: dict[Hashable, datetime] = {}
         self._numbers = count()
 
     def __len__(self) -> int:
@@ -65,6 +66,10 @@ class Schedule(Generic[K]):
     def under_way(self) -> int:
         """How many have been handed out and are not done."""
         return len(self._under_way)
+
+    def is_under_way(self, key: K) -> bool:
+        """Whether a key was handed out and is not done."""
+        return key in self._under_way
 
     def plan(self, key: K, lane: Hashable, due: datetime, size: int) -> None:
         """Have a key handed out at `due`. A key planned before is planned anew; one under way is left alone."""
@@ -78,11 +83,16 @@ class Schedule(Generic[K]):
         """Take a planned key back."""
         self._planned.pop(key, None)
 
+    def pause(self, lane: Hashable, until: datetime) -> None:
+        """Hand out nothing of this lane before a moment: its gate has said so. What it has planned keeps its place."""
+        self._pauses[lane] = until
+
     def take(self, now: datetime) -> K | None:
         """The next key to start now, counted as under way from here on; None where nothing may start."""
         self._ripen(now)
         if self._share.full:
             return None
+        overtaken: list[_Lane[K]] = []
         for _ in range(len(self._turns)):
             lane_key = self._turns.popleft()
             lane = self._lanes[lane_key]
@@ -92,15 +102,17 @@ class Schedule(Generic[K]):
                 continue
             item = lane.ready[0]
             self._turns.append(lane_key)
-            if not self._share.admits(lane_key):
+            if self._paused(lane_key, now) or not self._share.admits(lane_key):
                 continue
             if not self._fits(item.size):
-                lane.passed += 1
-                if lane.passed > PATIENCE:
+                if lane.passed >= PATIENCE:
                     # Everybody waits for this one: keep its lane at the head.
                     self._turns.rotate(1)
                     return None
+                overtaken.append(lane)
                 continue
+            for other in overtaken:
+                other.passed += 1
             return self._hand_out(item, lane)
         return None
 
@@ -111,10 +123,26 @@ class Schedule(Generic[K]):
         self._bytes -= item.size
 
     def next_due(self) -> datetime | None:
-        """When the next planned key becomes due; None where none is planned for later."""
+        """When the next planned key becomes due, or a lane's pause is over; None where neither is to come."""
         while self._future and self._planned.get(self._future[0].key) != self._future[0].number:
             heapq.heappop(self._future)
-        return self._future[0].due if self._future else None
+        moments = [until for lane, until in self._pauses.items() if lane in self._lanes]
+        if self._future:
+            moments.append(self._future[0].due)
+        return min(moments, default=None)
+
+    def unpause(self) -> None:
+        """Forget every pause; whoever must still wait is told so again."""
+        self._pauses.clear()
+
+    def _paused(self, lane: Hashable, now: datetime) -> bool:
+        until = self._pauses.get(lane)
+        if until is None:
+            return False
+        if until > now:
+            return True
+        del self._pauses[lane]
+        return False
 
     def _ripen(self, now: datetime) -> None:
         while self._future and self._future[0].due <= now:

@@ -75,15 +75,28 @@ class ActionRow:
 
 
 @frozen(kw_only=True)
+class LookUpRow:
+    """One time that the provider was asked whether it has the upload; `finding` is found, partly, absent or unreadable."""
+
+    at: datetime
+    finding: str
+    message: str | None
+
+
+@frozen(kw_only=True)
 class UploadDetails(UploadStatus):
     """How one upload stands, and how it came to."""
 
     history: tuple[AttemptRow, ...]
     actions: tuple[ActionRow, ...]
+    look_ups: tuple[LookUpRow, ...]
 
 
-def status_of_upload(upload: Upload, last_attempt_at: datetime | None) -> UploadStatus:
-    """How an upload stands; `last_attempt_at` is when its latest attempt started."""
+def status_of_upload(
+    upload: Upload, last_attempt_at: datetime | None, next_attempt_at: datetime | None = None
+) -> UploadStatus:
+    """How an upload stands; `last_attempt_at` is when its latest attempt started, `next_attempt_at` an estimate of the next, where it is not
+    simply when it is due."""
     state = upload.state
     cause = cause_of(state)
     return UploadStatus(
@@ -95,7 +108,7 @@ def status_of_upload(upload: Upload, last_attempt_at: datetime | None) -> Upload
         possible_duplicate=upload.tally.possible_duplicate,
         error=StatusError.of(cause) if cause is not None else None,
         last_attempt_at=last_attempt_at,
-        next_attempt_at=due_of(state),
+        next_attempt_at=next_attempt_at if next_attempt_at is not None else due_of(state),
         receipt=state.receipt if isinstance(state, Succeeded) else None,
         digest=upload.digest,
         evidence_date=upload.evidence_date,

@@ -107,7 +107,7 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
         return _next(upload, event.at, Succeeded(event.receipt), evolve(upload.tally, doubt=False))
     match state:
         case Queued() | Waiting():
-            return _from_rest(upload, state, event)
+            return _from_rest(upload, state, event, rules)
         case Sending():
             return _from_sending(upload, state, event, rules)
         case Confirming():
@@ -120,9 +120,12 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
             assert_never(state)
 
 
-def _from_rest(upload: Upload, state: Queued | Waiting, event: _Remaining) -> Upload:
+def _from_rest(upload: Upload, state: Queued | Waiting, event: _Remaining, rules: Rules) -> Upload:
     tally = upload.tally
     match event:
+        case Started(at=at) if isinstance(state, Waiting) and tally.spent >= rules.retry.max_attempts:
+            # The policy has been made shorter meanwhile: what it allows now is used up.
+            return _next(upload, at, Failed(FailedReason.EXHAUSTED, state.cause), tally)
         case Started(at=at):
             number = tally.attempts + 1
             started = Tally(

@@ -76,6 +76,93 @@ class AttemptEnded:
 
 
 @frozen
+class AttemptRecovered:
+    """Whoever ran this attempt is gone without a word; the record says now that it may have been taken. `next_at`: when something is done."""
+
+    key: UploadKey
+    attempt: int
+    next_at: datetime | None
+
+
+@frozen
+class LookUpEnded:
+    """The provider was asked whether it has an upload. `finding` is found, partly, absent or unreadable, `failure` says why it was unreadable."""
+
+    key: UploadKey
+    read: int
+    finding: str
+    failure: Failure | None
+    next_at: datetime | None
+
+
+@frozen
+class UploadHeld:
+    """Nothing more happens to an upload before a person decides."""
+
+    key: UploadKey
+    failure: Failure
+
+
+@frozen
+class UploadRequeued:
+    """An upload is tried again, with a fresh budget: a person wished it (`who`, `why`), or its integration works again (`who` is None)."""
+
+    key: UploadKey
+    who: str | None
+    why: str
+
+
+@frozen
+class ActionTaken:
+    """A person did something to an upload: `action` is retry, release, abandon or attest."""
+
+    key: UploadKey
+    action: str
+    who: str
+    why: str
+
+
+@frozen
+class IntegrationBlocked:
+    """A tenant's integration does not work. Its other uploads are held at their turn, until its settings change or a person releases one."""
+
+    tenant_id: str
+    provider: str
+    failure: Failure
+
+
+@frozen
+class IntegrationPaused:
+    """The provider asked for patience: with this credential nothing is sent before `until`."""
+
+    tenant_id: str
+    provider: str
+    until: datetime
+
+
+@frozen
+class CourierLost:
+    """Another courier on this database is gone without a word; `in_flight` of its attempts are recovered."""
+
+    owner: int
+    in_flight: int
+
+
+@frozen
+class ClockSetBack:
+    """The machine's clock was set back by so many seconds; what waits keeps the rest of its wait."""
+
+    seconds: float
+
+
+@frozen
+class StoreTrouble:
+    """The database could not be asked or written to in the background; it is tried again."""
+
+    reason: str
+
+
+@frozen
 class UploadSettled:
     """An upload has succeeded, failed or is held."""
 
@@ -107,6 +194,16 @@ LogEvent: TypeAlias = (
     | EvidenceConflict
     | AttemptStarted
     | AttemptEnded
+    | AttemptRecovered
+    | LookUpEnded
+    | UploadHeld
+    | UploadRequeued
+    | ActionTaken
+    | IntegrationBlocked
+    | IntegrationPaused
+    | CourierLost
+    | ClockSetBack
+    | StoreTrouble
     | UploadSettled
     | WriteDelayed
     | HookFailed

@@ -6,7 +6,7 @@ cannot be done to one never keeps another from being done. An asynchronous calle
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -14,7 +14,8 @@ from attrs import field, frozen
 
 from ..domain.attempt import Attempt
 from ..domain.evidence import Outcome
-from ..domain.status import UploadDetails, UploadStatus
+from ..domain.gate import GateChange, NotBefore, Passage, Shut
+from ..domain.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload import Status, Upload, UploadKey
 
 
@@ -53,11 +54,15 @@ class Dossier:
 
 @frozen
 class Entry:
-    """A new upload with its dossier, and the bytes to stage with it (None: there are none to stage)."""
+    """A new upload with its dossier, and the bytes to stage with it (None: there are none to stage).
+
+    `credential` is the one in whose line it stands (see `Passage`).
+    """
 
     upload: Upload
     dossier: Dossier
     content: bytes | None = field(default=None, repr=False)
+    credential: str | None = None
 
 
 @frozen
@@ -74,21 +79,57 @@ class Known:
 
 
 @frozen
+class Start:
+    """An attempt that is about to be made: `upload` is Sending. Written only if the stored version is still `upload.version - 1` and the
+    gate lets it through.
+
+    `owner` is the courier that makes it; `budget` how many attempts the policy allows, kept so that the record can be checked.
+    """
+
+    upload: Upload
+    passage: Passage
+    owner: int
+    budget: int
+
+
+@frozen
+class LookUp:
+    """What asking the provider for an upload came to: `finding` is found, partly, absent or unreadable."""
+
+    read: int
+    at: datetime
+    finding: str
+    message: str | None = None
+
+
+@frozen
 class Change:
     """An upload's next state. Written only if the stored version is still `upload.version - 1`.
 
-    `attempt` is the attempt that this change ends.
+    With it is written what led to it: the attempt that it ends, the look-up that was made, what a person did, and what the end of an
+    attempt or a look-up means for the gate.
     """
 
     upload: Upload
     attempt: Attempt | None = None
+    look_up: LookUp | None = None
+    action: ActionRow | None = None
+    gate: GateChange | None = None
 
 
 @frozen
 class Begun:
-    """The attempt is on disk; here is what to send (None: not staged, ask the source)."""
+    """The attempt is on disk; here is what to send (None: not staged, ask the source), and the slots that it was given."""
 
     content: bytes | None = field(repr=False)
+    slots: tuple[int, ...] = ()
+
+
+@frozen
+class Charged:
+    """One request more may be made, in this slot (None where nothing paces it)."""
+
+    slot: int | None
 
 
 @frozen
@@ -133,8 +174,17 @@ class Page:
     next_page: str | None
 
 
+@frozen
+class ActedOn:
+    """The uploads that people did something to, and the mark to ask from next time."""
+
+    keys: Sequence[UploadKey]
+    mark: int
+
+
 AddAnswer: TypeAlias = Added | Known
-BeginAnswer: TypeAlias = Begun | Conflict
+BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Shut
+ChargeAnswer: TypeAlias = Charged | NotBefore | Shut
 SaveAnswer: TypeAlias = Saved | Conflict
 
 
@@ -148,8 +198,15 @@ class UploadStore(Protocol):
         """Record new uploads. The key decides a race: exactly one caller in the world is told `Added`."""
         ...
 
-    def begin(self, changes: Sequence[Change]) -> Sequence[BeginAnswer]:
-        """Write `Sending` before the first byte leaves, and read what is to be sent."""
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        """Write `Sending` before the first byte leaves, and read what is to be sent.
+
+        Compares the version first, so that a lost race costs no slot; then asks the gate. NotBefore and Shut: nothing was written.
+        """
+        ...
+
+    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
+        """Ask the gate for one request that is no upload's first: a look-up, a token, a second step."""
         ...
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
@@ -160,8 +217,15 @@ class UploadStore(Protocol):
         """Uploads as they stand, at rest or not; those not recorded are absent."""
         ...
 
-    def due(self, before: datetime, limit: int) -> Sequence[OpenUpload]:
-        """What is queued, waiting or confirming and due before a moment, the longest due first."""
+    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+        """What is queued, waiting or confirming and due before a moment, in the order of arrival.
+
+        `after` is where the page before ended, so that nobody is overlooked, whatever has changed meanwhile.
+        """
+        ...
+
+    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
+        """What is queued, waiting or confirming since a moment that is still to come: the clock has been set back since."""
         ...
 
     def count_open(self) -> int:
@@ -172,19 +236,74 @@ class UploadStore(Protocol):
         """How many uploads have each status."""
         ...
 
-    def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences, by evidence id, in one query; those without an upload are absent.
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences, by evidence id; those without an upload are absent.
 
-        An evidence that was uploaded to more than one provider in its life shows the newest.
+        An evidence that was uploaded to more than one provider in its life shows the newest. `next_attempt_at` is estimated as of `now`, from
+        the place in the credential's line and its pace.
         """
         ...
 
-    def find(self, find: Find) -> Page:
-        """A page of statuses."""
+    def find(self, find: Find, now: datetime) -> Page:
+        """A page of statuses, estimated as in `statuses`."""
         ...
 
-    def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
-        """One upload with its history; None where there is none."""
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        """One upload with its history; None where there is none. Estimated as in `statuses`."""
+        ...
+
+    # --- who sends ---
+
+    def fingerprint_key(self) -> bytes:
+        """The key under which credentials are fingerprinted on this store: made with it, and never changed."""
+        ...
+
+    def enlist(self, now: datetime) -> int:
+        """A new courier works on this store; its number, under which it owns what it has in flight."""
+        ...
+
+    def beat(self, owner: int, now: datetime) -> None:
+        """The courier is still alive."""
+        ...
+
+    def discharge(self, owner: int) -> None:
+        """The courier ends. What it has in flight all the same (there should be nothing) is then a dead courier's."""
+        ...
+
+    def dead(self, besides: int) -> Sequence[int]:
+        """The couriers that are gone without a word, as far as one can know; `besides` is who asks."""
+        ...
+
+    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
+        """What a courier is sending."""
+        ...
+
+    # --- blocks, and what people do ---
+
+    def stuck(self) -> Sequence[tuple[str, str]]:
+        """The tenants, each with a provider, of which something is held because the integration does not work, or is gone."""
+        ...
+
+    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+        """What of a tenant is held for that reason, in the order of arrival."""
+        ...
+
+    def blocked(self) -> Container[str]:
+        """The addresses of the integrations that are known not to work."""
+        ...
+
+    def unblock(self, tenant_id: str, provider: str) -> None:
+        """A tenant's integration may work again."""
+        ...
+
+    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+        """An evidence's newest upload, at rest or not."""
+        ...
+
+    def acted_on(self, after: int | None) -> ActedOn:
+        """Whose uploads people did something to, behind the mark `after`; with None, only the mark."""
         ...
 
     def close(self) -> None:

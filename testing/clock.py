@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from math import ceil
+
+from attrs import define
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+
+@define(eq=False)
+class _Sleeper:
+    """Wakes at `when`, or once so many seconds have passed since the clock was made, whichever is first."""
+
+    when: datetime
+    passed: float
+    woken: asyncio.Future[None]
 
 
 class FakeClock:
@@ -19,8 +29,7 @@ class FakeClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start
         self._passed = 0.0
-        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
-        self._numbers = count()
+        self._sleepers: list[_Sleeper] = []
 
     def now(self) -> datetime:
         """The moment that the test has set."""
@@ -31,26 +40,45 @@ class FakeClock:
         return self._passed
 
     async def sleep_until(self, when: datetime) -> None:
-        """Wait until the test has moved the clock to `when`."""
+        """Wait until the test has moved the clock to `when`, or has let as much time pass as that is away now."""
         if when <= self._now:
             return
-        sleeper = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (when, next(self._numbers), sleeper))
-        await sleeper
+        woken = asyncio.get_running_loop().create_future()
+        sleeper = _Sleeper(when, self._passed + (when - self._now).total_seconds(), woken)
+        self._sleepers.append(sleeper)
+        try:
+            await woken
+        finally:
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)
 
     def next_wake(self) -> datetime | None:
-        """When the first sleeper wakes; None where nobody sleeps."""
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
-        return self._sleepers[0][0] if self._sleepers else None
+        """When the first sleeper wakes, if time goes on from here; None where nobody sleeps."""
+        return min(map(self._wake_of, self._sleepers), default=None)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.set(self._now + timedelta(seconds=seconds))
 
     def set(self, moment: datetime) -> None:
-        """Set the clock, forward or back; time passes only forward."""
+        """Let time pass until a moment; set the clock back where that lies behind, and then no time passes."""
         self._passed += max(0.0, (moment - self._now).total_seconds())
         self._now = moment
-        while (wake := self.next_wake()) is not None and wake <= moment:
-            heapq.heappop(self._sleepers)[2].set_result(None)
+        self._wake()
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock forward or back without any time passing, as somebody does who corrects it."""
+        self._now += timedelta(seconds=seconds)
+        self._wake()
+
+    def _wake(self) -> None:
+        for sleeper in sorted(self._sleepers, key=self._wake_of):
+            if self._wake_of(sleeper) <= self._now:
+                self._sleepers.remove(sleeper)
+                if not sleeper.woken.done():
+                    sleeper.woken.set_result(None)
+
+    def _wake_of(self, sleeper: _Sleeper) -> datetime:
+        # Rounded up: a wait never ends a moment too early.
+        left = timedelta(microseconds=ceil((sleeper.passed - self._passed) * 1_000_000 - 0.5))
+        return min(sleeper.when, self._now + left)

@@ -6,7 +6,7 @@ Its faults are data: `fail_next("save", times=2)` makes the next two calls of `s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from threading import RLock
 from typing import Literal, TypeAlias
@@ -17,27 +17,58 @@ from ..adapters.stores.history import details_of
 from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
-from ..domain.status import UploadDetails, UploadStatus, status_of_upload
-from ..domain.upload import Sending, Status, Succeeded, Upload, UploadKey, due_of
+from ..domain.failure import Concern
+from ..domain.gate import Passage
+from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
+from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
 from ..ports.store import (
+    ActedOn,
     AddAnswer,
     Added,
     BeginAnswer,
     Begun,
     Change,
+    ChargeAnswer,
+    Charged,
     Conflict,
     Dossier,
     Entry,
     Find,
     Known,
+    LookUp,
     OpenUpload,
     Page,
     SaveAnswer,
     Saved,
+    Start,
 )
+from .memory_gates import MemoryGates
 
 Verb: TypeAlias = Literal[
-    "add", "begin", "save", "get", "due", "count_open", "counts", "statuses", "find", "show"
+    "add",
+    "begin",
+    "charge",
+    "save",
+    "get",
+    "due",
+    "ahead_of",
+    "count_open",
+    "counts",
+    "statuses",
+    "find",
+    "show",
+    "fingerprint_key",
+    "enlist",
+    "beat",
+    "discharge",
+    "dead",
+    "in_flight",
+    "stuck",
+    "held_for_integration",
+    "blocked",
+    "unblock",
+    "last_of",
+    "acted_on",
 ]
 
 
@@ -47,16 +78,16 @@ class _Record:
     upload: Upload
     dossier: Dossier
     content: bytes | None
+    credential: str | None
     last_attempt_at: datetime | None = None
+    owner: int | None = None
     attempts: list[Attempt] = field(factory=list)
+    look_ups: list[LookUp] = field(factory=list)
+    actions: list[ActionRow] = field(factory=list)
 
     @property
     def place(self) -> Place:
         return Place(self.upload.created_at, self.arrival)
-
-    @property
-    def status(self) -> UploadStatus:
-        return status_of_upload(self.upload, self.last_attempt_at)
 
     @property
     def open_upload(self) -> OpenUpload:
@@ -70,6 +101,10 @@ class MemoryStore:
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, _Record] = {}
         self._faults: Counter[Verb] = Counter()
+        self._gates = MemoryGates()
+        self._acted: list[UploadKey] = []
+        self._couriers: set[int] = set()
+        self._enlisted = 0
         self._lock = RLock()
         self._closed = False
 
@@ -84,13 +119,18 @@ class MemoryStore:
             self._go_on("add")
             return [self._add(entry) for entry in entries]
 
-    def begin(self, changes: Sequence[Change]) -> Sequence[BeginAnswer]:
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         """See the port."""
         with self._lock:
             self._go_on("begin")
-            return [
-                self._write(change) or Begun(self._records[change.upload.key].content) for change in changes
-            ]
+            return [self._begin(start) for start in starts]
+
+    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
+        """See the port."""
+        with self._lock:
+            self._go_on("charge")
+            answer = self._gates.ask(passage, 1, at, None)
+            return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""
@@ -104,15 +144,30 @@ class MemoryStore:
             self._go_on("get")
             return {key: self._records[key].open_upload for key in keys if key in self._records}
 
-    def due(self, before: datetime, limit: int) -> Sequence[OpenUpload]:
+    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
         """See the port."""
         with self._lock:
             self._go_on("due")
-            dues = [(due_of(record.upload.state), record) for record in self._records.values()]
-            found = [
-                (due, record.arrival, record) for due, record in dues if due is not None and due <= before
-            ]
-            return [record.open_upload for _, _, record in sorted(found, key=lambda item: item[:2])][:limit]
+            start = self._records[after].arrival if after in self._records else 0
+            return [
+                key
+                for key, record in self._records.items()
+                if record.arrival > start
+                and (due := due_of(record.upload.state)) is not None
+                and due <= before
+            ][:limit]
+
+    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        with self._lock:
+            self._go_on("ahead_of")
+            return [
+                record.open_upload
+                for record in self._records.values()
+                if (due := due_of(record.upload.state)) is not None
+                and due > now
+                and record.upload.updated_at > now
+            ][:limit]
 
     def count_open(self) -> int:
         """See the port."""
@@ -127,18 +182,20 @@ class MemoryStore:
             found = Counter(record.upload.status for record in self._records.values())
             return {status: found[status] for status in Status}
 
-    def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
         """See the port."""
         with self._lock:
             self._go_on("statuses")
             wanted = set(evidence_ids)
             return {
-                record.upload.key.evidence_id: record.status
+                record.upload.key.evidence_id: self._status(record, now)
                 for record in self._oldest_first()
                 if record.upload.key.tenant_id == tenant_id and record.upload.key.evidence_id in wanted
             }
 
-    def find(self, find: Find) -> Page:
+    def find(self, find: Find, now: datetime) -> Page:
         """See the port."""
         with self._lock:
             self._go_on("find")
@@ -153,23 +210,120 @@ class MemoryStore:
             ]
             page = found[: find.limit]
             return Page(
-                uploads=tuple(record.status for record in page),
+                uploads=tuple(self._status(record, now) for record in page),
                 next_page=token_of(page[-1].place) if len(found) > len(page) else None,
             )
 
-    def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         """See the port."""
         with self._lock:
             self._go_on("show")
-            found = [
-                record
-                for record in self._oldest_first()
-                if (record.upload.key.tenant_id, record.upload.key.evidence_id) == (tenant_id, evidence_id)
-            ]
-            if not found:
+            newest = self._newest(tenant_id, evidence_id)
+            if newest is None:
                 return None
-            newest = found[-1]
-            return details_of(newest.upload, newest.last_attempt_at, newest.attempts, actions=())
+            look_ups = (
+                LookUpRow(at=look.at, finding=look.finding, message=look.message) for look in newest.look_ups
+            )
+            return details_of(self._status(newest, now), newest.attempts, newest.actions, look_ups)
+
+    # --- who sends ---
+
+    def fingerprint_key(self) -> bytes:
+        """See the port. Always the same: nothing that is kept here outlives the process."""
+        with self._lock:
+            self._go_on("fingerprint_key")
+            return b"the key of a store in memory"
+
+    def enlist(self, now: datetime) -> int:
+        """See the port."""
+        with self._lock:
+            self._go_on("enlist")
+            self._enlisted += 1
+            self._couriers.add(self._enlisted)
+            return self._enlisted
+
+    def beat(self, owner: int, now: datetime) -> None:
+        """See the port."""
+        with self._lock:
+            self._go_on("beat")
+
+    def discharge(self, owner: int) -> None:
+        """See the port."""
+        with self._lock:
+            self._go_on("discharge")
+            self._couriers.discard(owner)
+
+    def kill(self, owner: int) -> None:
+        """Have a courier count as dead from now on."""
+        with self._lock:
+            self._couriers.discard(owner)
+
+    def dead(self, besides: int) -> Sequence[int]:
+        """See the port. Whoever has something in flight and is not enlisted."""
+        with self._lock:
+            self._go_on("dead")
+            owners = {
+                record.owner
+                for record in self._records.values()
+                if isinstance(record.upload.state, Sending) and record.owner is not None
+            }
+            return sorted(owners - self._couriers - {besides})
+
+    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        with self._lock:
+            self._go_on("in_flight")
+            return [
+                record.open_upload
+                for record in self._records.values()
+                if isinstance(record.upload.state, Sending) and record.owner == owner
+            ]
+
+    # --- blocks, and what people do ---
+
+    def stuck(self) -> Sequence[tuple[str, str]]:
+        """See the port."""
+        with self._lock:
+            self._go_on("stuck")
+            keys = (record.upload.key for record in self._records.values() if _held_for_integration(record))
+            return sorted({(key.tenant_id, key.provider) for key in keys})
+
+    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        with self._lock:
+            self._go_on("held_for_integration")
+            return [
+                record.open_upload
+                for record in self._records.values()
+                if _held_for_integration(record)
+                and (record.upload.key.tenant_id, record.upload.key.provider) == (tenant_id, provider)
+            ][:limit]
+
+    def blocked(self) -> Container[str]:
+        """See the port."""
+        with self._lock:
+            self._go_on("blocked")
+            return self._gates.blocked
+
+    def unblock(self, tenant_id: str, provider: str) -> None:
+        """See the port."""
+        with self._lock:
+            self._go_on("unblock")
+            self._gates.unblock(tenant_id, provider)
+
+    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+        """See the port."""
+        with self._lock:
+            self._go_on("last_of")
+            newest = self._newest(tenant_id, evidence_id)
+            return None if newest is None else newest.open_upload
+
+    def acted_on(self, after: int | None) -> ActedOn:
+        """See the port."""
+        with self._lock:
+            self._go_on("acted_on")
+            mark = len(self._acted)
+            return ActedOn(() if after is None else tuple(dict.fromkeys(self._acted[after:])), mark)
 
     def close(self) -> None:
         """See the port."""
@@ -188,8 +342,51 @@ class MemoryStore:
         there = self._records.get(key)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
-        self._records[key] = _Record(len(self._records) + 1, entry.upload, entry.dossier, entry.content)
+        self._records[key] = _Record(
+            len(self._records) + 1, entry.upload, entry.dossier, entry.content, entry.credential
+        )
         return Added()
+
+    def _begin(self, start: Start) -> BeginAnswer:
+        upload, passage = start.upload, start.passage
+        record = self._records.get(upload.key)
+        if record is None or record.upload.version != upload.version - 1:
+            return Conflict(None if record is None else record.upload)
+
+        def longer_waiting() -> int:
+            return self._place(record, passage.credential)
+
+        answer = self._gates.ask(passage, passage.at_most(), upload.updated_at, longer_waiting)
+        if not isinstance(answer, tuple):
+            return answer
+        self._write(Change(upload))
+        record.owner, record.credential = start.owner, passage.credential
+        return Begun(record.content, answer)
+
+    def _place(self, record: _Record, credential: str | None) -> int:
+        """How many of a credential's line are due before this one."""
+        due = due_of(record.upload.state)
+        if due is None:
+            return 0
+        dues = (
+            due_of(other.upload.state) for other in self._records.values() if other.credential == credential
+        )
+        return sum(other is not None and other < due for other in dues)
+
+    def _status(self, record: _Record, now: datetime) -> UploadStatus:
+        expected = None
+        if isinstance(record.upload.state, Queued | Waiting):
+            place = self._place(record, record.credential)
+            expected = self._gates.expected(record.credential, record.upload.state.due, place, now)
+        return status_of_upload(record.upload, record.last_attempt_at, expected)
+
+    def _newest(self, tenant_id: str, evidence_id: str) -> _Record | None:
+        found = [
+            record
+            for record in self._oldest_first()
+            if (record.upload.key.tenant_id, record.upload.key.evidence_id) == (tenant_id, evidence_id)
+        ]
+        return found[-1] if found else None
 
     def _write(self, change: Change) -> Conflict | None:
         upload = change.upload
@@ -203,9 +400,21 @@ class MemoryStore:
             record.last_attempt_at = upload.state.started_at
         if change.attempt is not None:
             record.attempts.append(change.attempt)
+        if change.look_up is not None:
+            record.look_ups.append(change.look_up)
+        if change.action is not None:
+            record.actions.append(change.action)
+            self._acted.append(upload.key)
+        if change.gate is not None:
+            self._gates.change(change.gate, upload.key.tenant_id, upload.key.provider)
         if isinstance(upload.state, Succeeded) and not self._keep_documents:
             record.content = None
         return None
 
     def _oldest_first(self) -> list[_Record]:
         return sorted(self._records.values(), key=lambda record: record.place)
+
+
+def _held_for_integration(record: _Record) -> bool:
+    state = record.upload.state
+    return isinstance(state, Held) and state.cause.kind.concern is Concern.INTEGRATION

@@ -20,7 +20,7 @@ from .complaints import closest, complain, plugin_words
 from .references import References, resolved_in
 from .report import Path, Report, Rules
 from .schema import CORE, BlockSchema, FragmentError, core_schema, schema_with
-from .structure import faults, fingerprint, secrets_in, settings_converter, stored_settings
+from .structure import faults, secrets_in, settings_converter, stored_settings
 from .tenant_data import TenantData
 from .urls import passwords_in
 from .values import Size, shown_duration, shown_size
@@ -35,7 +35,6 @@ class BlockReader:
     providers: Providers
     secrets: Secrets
     block: Path
-    fingerprint_key: bytes = field(repr=False)
     schemas: dict[str, BlockSchema | str] = field(factory=dict)
     converter: Converter = field(factory=settings_converter, repr=False)
     references: References = field(init=False)
@@ -160,10 +159,9 @@ class BlockReader:
     ) -> Integration | None:
         """The frozen classes, unless the provider's own refuses its values."""
         own = {key: value for key, value in document.items() if key not in CORE}
-        found = list(secrets_in(own))
         try:
             settings: object = self.converter.structure(own, provider.settings_class)
-            references = {Secret(str.__str__(text)): text.reference for _, text in found}
+            references = {Secret(str.__str__(text)): text.reference for _, text in secrets_in(own)}
             stored = stored_settings(settings, references, self.converter)
         except Exception as error:
             self.refused(error, provider, own, report)
@@ -187,7 +185,6 @@ class BlockReader:
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
             secrets=tuple(secrets),
             stored=stored,
-            fingerprint=fingerprint(self.fingerprint_key, provider.name, stored.get("endpoint"), found),
         )
 
     def refused(self, error: Exception, provider: Provider, own: dict[str, Any], report: Report) -> None:

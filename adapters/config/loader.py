@@ -6,10 +6,8 @@ same time: whether one invalid tenant stops the others is the caller's choice.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-import secrets as dice
 import stat
 from collections.abc import Iterable, Mapping
 
@@ -62,17 +60,15 @@ def load_folder(
     providers: Providers,
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
-    fingerprint_key: bytes | None = None,
 ) -> Loaded:
     """Load every ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder, one tenant each, in the order of their names.
 
-    `block` is the dotted path of the block in each file. Fingerprints are keyed with `fingerprint_key`, by default a random one that
-    lives as long as this process. Raises ConfigError only where the folder itself cannot be read, or `block` is no path; what is
+    `block` is the dotted path of the block in each file. Raises ConfigError only where the folder itself cannot be read, or `block` is no path; what is
     wrong in the files is in the result.
     """
     folder = os.fspath(path)
     keys = _block_path(block)
-    reader = BlockReader(providers, secrets, keys, fingerprint_key or _process_key())
+    reader = BlockReader(providers, secrets, keys)
     tenants = _Tenants()
     for name in _files(folder):
         file = os.path.join(folder, name)
@@ -97,14 +93,13 @@ def load_mapping(
     providers: Providers,
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
-    fingerprint_key: bytes | None = None,
 ) -> Loaded:
     """Load tenants that a host keeps itself: by tenant id, what the tenant's file would hold (a key ``tenant`` in it goes first).
 
     As for `load_folder`; problems have a path that begins with the key, and no file or line.
     """
     keys = _block_path(block)
-    reader = BlockReader(providers, secrets, keys, fingerprint_key or _process_key())
+    reader = BlockReader(providers, secrets, keys)
     found = _Tenants()
     given: object = tenants
     if not isinstance(given, Mapping):
@@ -201,12 +196,6 @@ def _twice(tenant: _Tenant, alike: Iterable[_Tenant]) -> tuple[Problem, ...]:
             f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}: keep one of them"
         ),
     )
-
-
-@functools.cache
-def _process_key() -> bytes:
-    """One key for all loads, so that a reload leaves the fingerprint of what did not change as it was."""
-    return dice.token_bytes(32)
 
 
 def _block_path(block: str) -> tuple[str, ...]:

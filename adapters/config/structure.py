@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date, timedelta
 from types import SimpleNamespace
@@ -155,15 +152,3 @@ def _json(value: object, references: References) -> object:
         case Sequence():
             return [_json(member, references) for member in value]
     return f"<{type(value).__name__}>"
-
-
-def fingerprint(key: bytes, provider: str, endpoint: object, secrets: Sequence[tuple[Path, str]]) -> str:
-    """Tells one set of credentials at one place from another. Without `key` nothing can be learnt from it or compared with it."""
-    said = json.dumps(
-        [
-            provider,
-            endpoint if isinstance(endpoint, str) else None,
-            [[list(path), text] for path, text in secrets],
-        ]
-    )
-    return hmac.new(key, said.encode("ascii"), hashlib.sha256).hexdigest()[:32]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -16,8 +16,10 @@ from typing import TypeVar
 from attrs import frozen
 
 from ...domain.attempt import Attempt, attempt_of, event_of
+from ...domain.backoff import later
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.events import (
+    AttemptRecovered,
     AttemptRejected,
     Blocked,
     Event,
@@ -28,46 +30,63 @@ from ...domain.events import (
     ReadFound,
     ReadPartly,
     Started,
+    Unblocked,
 )
-from ...domain.failure import Failure, FailureKind
+from ...domain.failure import Failure
+from ...domain.gate import GateChange, NotBefore, Shut, change_of
 from ...domain.schedule import Schedule
 from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import Rules, advance
-from ...domain.upload import Confirming, Queued, Sending, UploadKey, Waiting, due_of
+from ...domain.upload import Confirming, Held, Queued, Sending, UploadKey, Waiting, due_at, due_of
 from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
+    ActionTaken,
     AttemptEnded,
     AttemptStarted,
     EvidenceConflict,
     HookFailed,
+    IntegrationBlocked,
+    IntegrationPaused,
     LogEvent,
     Logger,
+    LookUpEnded,
     RecordingFailed,
+    UploadHeld,
     UploadRecorded,
+    UploadRequeued,
     UploadSettled,
     WriteDelayed,
 )
+from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.renderer import Renderer
-from ...ports.store import AddAnswer, Added, Change, Conflict, Entry, OpenUpload, Saved, UploadStore
+from ...ports.store import (
+    AddAnswer,
+    Added,
+    Begun,
+    Change,
+    Charged,
+    Conflict,
+    Entry,
+    LookUp,
+    OpenUpload,
+    Saved,
+    Start,
+    UploadStore,
+)
 from ..stores.writer import Writer
+from .acting import Deed
 from .attempt import Attempter, broken, interrupted
+from .caretaker import Caretaker
 from .live import Live, Submission
 from .prepare import Destination, Destinations, unfit
 from .recorder import Recorder
 from .telling import tell
 from .tickets import Ticket
 
-SWEEP = timedelta(seconds=5)
-"""How often the store is asked for what is overdue, and for what became of another courier's attempts."""
+SWEEP = 5.0
+"""How often, in seconds, the caretaker looks round."""
 
-OVERDUE = timedelta(seconds=2)
-"""What is this much past its due time belongs to whoever finds it."""
-
-HOMELESS = timedelta(minutes=10)
-"""So long after its time an upload whose tenant has no such integration here is held: another courier may know the tenant."""
-
-SWEPT_AT_ONCE = 1_000
 LAST_WORDS = 5.0
 """How many seconds a closing courier gives to writing down how far its cancelled requests got."""
 
@@ -110,6 +129,8 @@ class AsyncEngine:
         self._store = store
         self._writer = writer
         self._attempter = attempter
+        self._caretaker = Caretaker(hands=self, store=store, writer=writer, clock=clock, jitter=jitter)
+        self._owner = 0
         self._clock = clock
         self._logger = logger
         self._jitter = jitter
@@ -125,15 +146,23 @@ class AsyncEngine:
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
         self._alarm: tuple[datetime, asyncio.Task[None]] | None = None
-        self._sweep_at = clock.now()
+        self._sweep_at = clock.monotonic()
+        self._sweeping = False
         self._dispatcher: asyncio.Task[None] | None = None
-        self._closing = False
+        self.closing = False
 
     # --- lifecycle ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to work; what an earlier run left is found by the first sweep."""
+    def start(self, owner: int) -> None:
+        """Begin to work under a number that the store has given; what an earlier run left is found by the first look round."""
+        self._owner = owner
+        self._caretaker.enlisted(owner)
         self._dispatcher = asyncio.create_task(self._dispatch())
+
+    def look_round(self) -> None:
+        """Have the caretaker look round now: something has changed."""
+        self._sweep_at = self._clock.monotonic()
+        self._wake()
 
     @property
     def workload(self) -> Workload:
@@ -153,14 +182,14 @@ class AsyncEngine:
             await self._next_rest()
 
     async def _next_rest(self) -> None:
-        if self._closing:
+        if self.closing:
             raise MisuseError("the courier was closed while it was waited for")
         self._rested.clear()
         await self._rested.wait()
 
     async def close(self, grace: float) -> None:
         """Record what was submitted, let what is under way finish for `grace` seconds, and hand the rest back to the store."""
-        self._closing = True
+        self.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
         if self._dispatcher is not None:
@@ -207,7 +236,7 @@ class AsyncEngine:
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
-        if self._closing:
+        if self.closing:
             self.not_recorded(submission, closed_error(submission.ticket))
             return
         self._recorder.accept(submission)
@@ -217,13 +246,13 @@ class AsyncEngine:
         key, ticket = entry.upload.key, submission.ticket
         ticket.mark_recorded()
         if isinstance(answer, Added):
-            self._log(UploadRecorded(key))
+            self.log(UploadRecorded(key))
             live = Live(entry.upload, entry.dossier, submission.destination, tickets=[ticket])
             self._live[key] = live
             self._after(live)
             return
         if answer.submitted_digest != entry.dossier.submitted_digest:
-            self._log(EvidenceConflict(key, answer.submitted_digest, entry.dossier.submitted_digest))
+            self.log(EvidenceConflict(key, answer.submitted_digest, entry.dossier.submitted_digest))
         if (known := self._live.get(key)) is not None:
             known.tickets.append(ticket)
         else:
@@ -232,14 +261,15 @@ class AsyncEngine:
 
     def not_recorded(self, submission: Submission, error: CourierError) -> None:
         """A submission could not be written down."""
-        self._log(RecordingFailed(submission.key, str(error)))
+        self.log(RecordingFailed(submission.key, str(error)))
         submission.ticket.mark_lost(error)
 
     async def _adopt(self, key: UploadKey, destination: Destination, ticket: Ticket) -> None:
         """Attach a ticket to an upload that is known and not in this courier's hands."""
+        now = self._clock.now()
         try:
             found = (await self.read(lambda: self._store.get([key]))).get(key)
-            statuses = await self.read(lambda: self._store.statuses(key.tenant_id, [key.evidence_id]))
+            statuses = await self.read(lambda: self._store.statuses(key.tenant_id, [key.evidence_id], now))
         except StoreError as error:
             self._adopting.discard(ticket)
             ticket.mark_lost(error)
@@ -252,18 +282,13 @@ class AsyncEngine:
         elif found.upload.status.at_rest:
             ticket.mark_settled(statuses.get(key.evidence_id))
         else:
-            self._take_over(found, destination, ticket)
-
-    def _take_over(self, found: OpenUpload, destination: Destination, *tickets: Ticket) -> None:
-        live = Live(found.upload, found.dossier, destination, tickets=list(tickets))
-        self._live[found.upload.key] = live
-        self._plan(live)
+            self.take_over(found, destination).tickets.append(ticket)
 
     # --- whose turn it is --------------------------------------------------------------------------------------------
 
     def _plan(self, live: Live) -> None:
         key = live.upload.key
-        due = due_of(live.upload.state)
+        due = due_at(live.upload, self._clock.now())
         if due is None:
             self._elsewhere.add(key)
         else:
@@ -278,9 +303,10 @@ class AsyncEngine:
         while True:
             self._woken.clear()
             now = self._clock.now()
-            if now >= self._sweep_at:
-                self._sweep_at = now + SWEEP
-                self._spawn(self._sweep(now))
+            if self._clock.monotonic() >= self._sweep_at and not self._sweeping:
+                self._sweep_at = self._clock.monotonic() + SWEEP
+                self._sweeping = True
+                self._spawn(self._look_round())
             while (key := self._schedule.take(now)) is not None:
                 self._spawn(self._deliver(self._live[key]))
             if self._at_rest():
@@ -290,7 +316,10 @@ class AsyncEngine:
 
     def _set_alarm(self) -> None:
         due = self._schedule.next_due()
-        at = self._sweep_at if due is None else min(due, self._sweep_at)
+        # The look round keeps to the clock that never goes back, whatever becomes of the other.
+        at = later(self._clock.now(), timedelta(seconds=max(self._sweep_at - self._clock.monotonic(), 0.0)))
+        if due is not None and due < at:
+            at = due
         if self._alarm is not None:
             when, task = self._alarm
             if when <= at and not task.done():
@@ -305,9 +334,8 @@ class AsyncEngine:
     def _at_rest(self) -> bool:
         if self._tasks or self._woken.is_set() or not self._recorder.idle:
             return False
-        now = self._clock.now()
         due = self._schedule.next_due()
-        return self._sweep_at > now and (due is None or due > now)
+        return self._sweep_at > self._clock.monotonic() and (due is None or due > self._clock.now())
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -327,50 +355,93 @@ class AsyncEngine:
                 }
             )
 
-    async def _sweep(self, now: datetime) -> None:
-        """Find what is overdue and in nobody's hands, and what became of what other couriers had in flight."""
+    async def _look_round(self) -> None:
         try:
-            overdue = await self.read(lambda: self._store.due(now - OVERDUE, SWEPT_AT_ONCE))
-            elsewhere = list(self._elsewhere)
-            found = await self.read(lambda: self._store.get(elsewhere)) if elsewhere else {}
-        except StoreError:
-            return  # said where a write fails; the next sweep asks again
-        for open_upload in overdue:
-            key = open_upload.upload.key
-            if key not in self._live and not self._closing:
-                destination = self.destinations.get(key.tenant_id)
-                due = due_of(open_upload.upload.state)
-                if destination is not None and destination.integration.provider == key.provider:
-                    self._take_over(open_upload, destination)
-                elif key.tenant_id not in self.broken and due is not None and due <= now - HOMELESS:
-                    await self._hold_homeless(open_upload)
-        for key in elsewhere:
-            live = self._live.get(key)
-            if live is None or key not in self._elsewhere:
-                continue
-            self._elsewhere.discard(key)
-            if key in found:
-                live.upload = found[key].upload
-                self._after(live)
-            else:
-                self._lost(live)
+            await self._caretaker.look_round()
+        finally:
+            self._sweeping = False
 
-    async def _hold_homeless(self, open_upload: OpenUpload) -> None:
-        """Its turn has long come and its tenant has no such integration any more: a person must decide."""
-        upload, key = open_upload.upload, open_upload.upload.key
-        failure = Failure(
-            FailureKind.INTEGRATION_GONE,
-            f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it one and release the upload, "
-            "or abandon it",
-        )
-        held = advance(upload, Blocked(self._clock.now(), failure), Rules())
-        try:
-            answer = await self._writer.save(Change(held))
-        except StoreError as error:
-            self._log(WriteDelayed(key, str(error)))
-        else:
-            if isinstance(answer, Saved):
-                self._tell_settled(key, status_of_upload(held, None))
+    # --- for the caretaker -------------------------------------------------------------------------------------------
+
+    def live(self, key: UploadKey) -> Live | None:
+        """The upload, if it is in this courier's hands."""
+        return self._live.get(key)
+
+    def elsewhere(self) -> Sequence[UploadKey]:
+        """What is in hand here and in flight at another courier."""
+        return tuple(self._elsewhere)
+
+    def take_over(self, found: OpenUpload, destination: Destination) -> Live:
+        """Take an upload into this courier's hands, and plan it."""
+        live = Live(found.upload, found.dossier, destination)
+        self._live[found.upload.key] = live
+        self._plan(live)
+        return live
+
+    def adopt(self, live: Live, found: OpenUpload | None) -> None:
+        """What somebody else has written of an upload in hand is what is true; None: its record is gone."""
+        if self._schedule.is_under_way(live.upload.key):
+            return  # its own turn finds out
+        if found is None:
+            self._lost(live)
+        elif found.upload.version != live.upload.version or live.upload.key in self._elsewhere:
+            live.upload = found.upload
+            self._after(live)
+
+    async def recover(self, live: Live, event: AttemptRecovered) -> bool:
+        """Write down that the attempt of a dead courier may have been taken; whether that was news."""
+        state = live.upload.state
+        if not isinstance(state, Sending) or state.attempt != event.attempt:
+            return False
+        rules = live.destination.rules
+        attempt = attempt_of(state.started_at, event, rules.retry)
+        if not await self._apply(live, event, attempt=attempt):
+            return False
+        self.log(RecoveredEvent(live.upload.key, event.attempt, due_of(live.upload.state)))
+        self._after(live)
+        return True
+
+    async def write(
+        self, found: OpenUpload, destination: Destination | None, event: Blocked | Unblocked
+    ) -> None:
+        """Write down what an event makes of an upload that is not in hand, and go on with it."""
+        key = found.upload.key
+        after = advance(found.upload, event, destination.rules if destination is not None else Rules())
+        if after is found.upload or not isinstance(await self._writer.save(Change(after)), Saved):
+            return
+        if isinstance(event, Blocked):
+            self.log(UploadHeld(key, event.failure))
+            self._tell_settled(key, status_of_upload(after, None))
+            return
+        self.log(UploadRequeued(key, None, "its integration may work again"))
+        assert destination is not None
+        if key not in self._live and not self.closing:
+            self.take_over(OpenUpload(after, found.dossier), destination)
+
+    def replan(self) -> None:
+        """Plan everything in hand anew: the clock has been set."""
+        self._schedule.unpause()
+        for live in self._live.values():
+            self._plan(live)
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    def acted(self, deed: Deed) -> UploadStatus:
+        """A person has done something to an upload, and it is on disk: go on from there. How it stands now."""
+        key = deed.after.key
+        self.log(ActionTaken(key, deed.row.action, deed.row.who, deed.row.why))
+        if due_of(deed.after.state) is not None:
+            self.log(UploadRequeued(key, deed.row.who, deed.row.why))
+        live = self._live.get(key)
+        status = status_of_upload(deed.after, None if live is None else live.last_attempt_at)
+        if live is not None:
+            if not self._schedule.is_under_way(key):
+                live.upload = deed.after
+                self._after(live)
+        elif deed.after.status.at_rest:
+            self._tell_settled(key, status)
+        self.look_round()
+        return status
 
     # --- one upload's turn -------------------------------------------------------------------------------------------
 
@@ -385,7 +456,7 @@ class AsyncEngine:
                     pass
         except StoreError as error:
             # Only while closing: the record stays as it was written last, and the next courier goes on from there.
-            self._log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
+            self.log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
         except Exception as error:
             await self._fail_by_bug(live, error)
         finally:
@@ -400,7 +471,8 @@ class AsyncEngine:
         match live.upload.state:
             case Sending(attempt=number, started_at=started_at):
                 event = AttemptRejected(now, number, failure)
-                await self._apply(live, event, attempt_of(started_at, event, live.destination.rules.retry))
+                attempt = attempt_of(started_at, event, live.destination.rules.retry)
+                await self._apply(live, event, attempt=attempt)
             case Confirming(read=read):
                 await self._apply(live, ReadFailed(now, read, failure))
             case _:
@@ -422,23 +494,31 @@ class AsyncEngine:
         if failure is not None:
             await self._apply(live, FoundUnfit(self._clock.now(), failure))
             return
-        started = advance(live.upload, Started(self._clock.now()), live.destination.rules)
-        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(Change(started))))
+        rules, passage = live.destination.rules, live.destination.passage
+        beginning = Started(self._clock.now())
+        started = advance(live.upload, beginning, rules)
+        sending = started.state
+        if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
+            await self._apply(live, beginning)
+            return
+        start = Start(started, passage, self._owner, rules.retry.max_attempts)
+        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(start)))
         try:
             answer, cut_off = await asyncio.shield(begin), False
         except asyncio.CancelledError:
             # What was asked for is written all the same: hear of it, and say that nothing was sent.
             answer, cut_off = await begin, True
+        if isinstance(answer, NotBefore | Shut):
+            await self._turned_away(live, answer)
+            return
         if isinstance(answer, Conflict) and answer.current != started:
             self._adopt_current(live, answer)
             return
         live.upload = started
-        sending = started.state
-        assert isinstance(sending, Sending)
         live.last_attempt_at = sending.started_at
         key, number = started.key, sending.attempt
-        rules = live.destination.rules
-        self._log(AttemptStarted(key, number, rules.retry.max_attempts))
+        self.log(AttemptStarted(key, number, rules.retry.max_attempts))
+        slots = list(answer.slots) if isinstance(answer, Begun) else []
         verdict: Verdict
         if cut_off or isinstance(answer, Conflict):  # a conflict with our own write, which was made after all
             verdict, request_id = interrupted(sent=False), None
@@ -448,21 +528,49 @@ class AsyncEngine:
                 live.dossier,
                 live.destination,
                 answer.content,
-                lambda progress: self._bookmark(live, progress),
+                bookmark=lambda progress: self._bookmark(live, progress),
+                charge=lambda: self._charge(live, slots),
             )
-        event = event_of(verdict, number, self._clock.now(), self._jitter())
+        now = self._clock.now()
+        event = event_of(verdict, number, now, self._jitter())
         attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
         assert attempt is not None
-        await self._apply(live, event, attempt)
-        self._log(
-            AttemptEnded(
-                key,
-                number,
-                attempt.verdict.value,
-                attempt.result if isinstance(attempt.result, Failure) else None,
-                due_of(live.upload.state),
+        failed = attempt.result if isinstance(attempt.result, Failure) else None
+        gate = change_of(passage, now, slots, failed, rules)
+        await self._apply(live, event, attempt=attempt, gate=gate)
+        self.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
+        self._tell_of_gate(key, gate)
+
+    async def _turned_away(self, live: Live, refusal: NotBefore | Shut) -> None:
+        """The gate has said no: wait with the whole lane, or hold the upload."""
+        if isinstance(refusal, NotBefore):
+            self._schedule.pause(live.destination.lane, refusal.at)
+        else:
+            await self._apply(live, Blocked(self._clock.now(), refusal.failure))
+
+    async def _charge(self, live: Live, slots: list[int]) -> None:
+        """One request more than an upload costs waits for a slot of its own."""
+        passage = live.destination.passage
+        while True:
+            now = self._clock.now()
+            answer = await self._patiently(
+                live,
+                lambda now=now: self._writer.run(lambda: self._store.charge(passage, now)),  # type: ignore[misc]
             )
-        )
+            match answer:
+                case NotBefore(at=at):
+                    await self._clock.sleep_until(at)
+                case Charged(slot=int() as slot):
+                    slots.append(slot)
+                    return
+                case _:
+                    return
+
+    def _tell_of_gate(self, key: UploadKey, gate: GateChange) -> None:
+        if gate.block is not None:
+            self.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
+        elif gate.pause_until is not None:
+            self.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
 
     async def _bookmark(self, live: Live, progress: str) -> None:
         if not isinstance(progress, str):
@@ -474,19 +582,52 @@ class AsyncEngine:
     async def _look_up(self, live: Live) -> None:
         state = live.upload.state
         assert isinstance(state, Confirming)
-        finding = await self._attempter.look_up(live.upload, live.dossier, live.destination)
-        await self._apply(live, _event_of_finding(finding, state.read, self._clock.now()))
+        passage, slots = live.destination.passage, list[int]()
+        if passage.pace is not None:
+            now = self._clock.now()
+            answer = await self._patiently(
+                live, lambda: self._writer.run(lambda: self._store.charge(passage, now))
+            )
+            if isinstance(answer, NotBefore | Shut):
+                await self._turned_away(live, answer)
+                return
+            if answer.slot is not None:
+                slots.append(answer.slot)
+        finding = await self._attempter.look_up(
+            live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
+        )
+        now = self._clock.now()
+        failure = finding.failure if isinstance(finding, Unreadable) else None
+        gate = change_of(passage, now, slots, failure, live.destination.rules)
+        word = type(finding).__name__.lower()
+        look_up = LookUp(state.read, now, word, None if failure is None else failure.message)
+        event = _event_of_finding(finding, state.read, now)
+        await self._apply(live, event, look_up=look_up, gate=gate)
+        self.log(LookUpEnded(live.upload.key, state.read, word, failure, due_of(live.upload.state)))
+        self._tell_of_gate(live.upload.key, gate)
 
-    async def _apply(self, live: Live, event: Event, attempt: Attempt | None = None) -> None:
-        """Write down what an event makes of an upload. A refused write is read again, advanced again, written again."""
+    async def _apply(
+        self,
+        live: Live,
+        event: Event,
+        *,
+        attempt: Attempt | None = None,
+        look_up: LookUp | None = None,
+        gate: GateChange | None = None,
+    ) -> bool:
+        """Write down what an event makes of an upload; whether it made anything of it.
+
+        A refused write is read again, advanced again, written again.
+        """
         while (after := advance(live.upload, event, live.destination.rules)) is not live.upload:
-            change = Change(after, attempt)
+            change = Change(after, attempt=attempt, look_up=look_up, gate=gate)
             answer = await self._patiently(live, lambda change=change: self._writer.save(change))  # type: ignore[misc]
             if isinstance(answer, Saved):
                 live.upload = after
-                return
+                return True
             if not self._adopt_current(live, answer):
-                return
+                return False
+        return False
 
     def _adopt_current(self, live: Live, conflict: Conflict) -> bool:
         """Another courier was faster: what it wrote is what is true."""
@@ -503,9 +644,9 @@ class AsyncEngine:
             try:
                 return await write()
             except StoreError as error:
-                if self._closing:
+                if self.closing:
                     raise
-                self._log(WriteDelayed(live.upload.key, str(error)))
+                self.log(WriteDelayed(live.upload.key, str(error)))
             await self._clock.sleep_until(self._clock.now() + pause)
             pause = min(pause * 2, longest)
 
@@ -513,7 +654,7 @@ class AsyncEngine:
         """Its record has been deleted under our hands."""
         self._live.pop(live.upload.key, None)
         error = StoreError(f"the record of {live.upload.key} is gone from the database")
-        self._log(RecordingFailed(live.upload.key, str(error)))
+        self.log(RecordingFailed(live.upload.key, str(error)))
         for ticket in live.tickets:
             ticket.mark_lost(error)
 
@@ -521,12 +662,14 @@ class AsyncEngine:
 
     def _settle(self, live: Live) -> None:
         status = live.status()
+        if isinstance(live.upload.state, Held):
+            self.log(UploadHeld(live.upload.key, live.upload.state.cause))
         for ticket in live.tickets:
             ticket.mark_settled(status)
         self._tell_settled(live.upload.key, status)
 
     def _tell_settled(self, key: UploadKey, status: UploadStatus) -> None:
-        self._log(UploadSettled(status))
+        self.log(UploadSettled(status))
         if self._on_settled is None:
             return
         try:
@@ -546,9 +689,10 @@ class AsyncEngine:
             self._hook_failed(key, error)
 
     def _hook_failed(self, key: UploadKey, error: BaseException) -> None:
-        self._log(HookFailed("on_settled", key, f"{type(error).__name__}: {error}"))
+        self.log(HookFailed("on_settled", key, f"{type(error).__name__}: {error}"))
 
-    def _log(self, event: LogEvent) -> None:
+    def log(self, event: LogEvent) -> None:
+        """Tell the host."""
         tell(self._logger, event)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, field
 
@@ -40,6 +40,9 @@ from ..dialogues import TokenKeeper, run
 from .prepare import Destination
 from .slots import Slots
 
+Charge: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits until the pace allows one request more."""
+
 VERDICTS = (Delivered, Rejected, Deferred, Unclear)
 FINDINGS = (Found, Partly, Absent, Unreadable)
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
@@ -53,11 +56,17 @@ class Line:
     slots: Slots
     lane: Hashable
     destination: Destination
+    charge: Charge
+    paid: int
     sent: bool = False
     request_id: str | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
-        """Send one request once there is a place for it."""
+        """Send one request once the pace allows it and there is a place for it. The first `paid` have been charged already."""
+        if self.paid > 0:
+            self.paid -= 1
+        elif self.destination.passage.pace is not None:
+            await self.charge()
         async with self.slots.taken(self.lane):
             sent_before, self.sent = self.sent, True
             try:
@@ -90,9 +99,11 @@ class Attempter:
         destination: Destination,
         content: bytes | None,
         bookmark: Callable[[str], Awaitable[None]],
+        charge: Charge,
     ) -> tuple[Verdict, str | None]:
         """What sending it came to, with the provider's request id where it gave one."""
-        line = Line(self.transport, self.slots, destination.lane, destination)
+        paid = destination.passage.at_most()
+        line = Line(self.transport, self.slots, destination.lane, destination, charge, paid)
         redactor = self._redactor(destination)
         try:
             document = await self._document(upload, dossier, destination, content)
@@ -112,11 +123,15 @@ class Attempter:
         request_id = redactor.text(line.request_id)[:200] if line.request_id else None
         return redactor.verdict(verdict), request_id
 
-    async def look_up(self, upload: Upload, dossier: Dossier, destination: Destination) -> Finding:
-        """Whether the provider has it."""
+    async def look_up(
+        self, upload: Upload, dossier: Dossier, destination: Destination, charge: Charge
+    ) -> Finding:
+        """Whether the provider has it. The first request has been charged already."""
         provider = destination.provider
-        assert isinstance(provider, Readable)
-        line = Line(self.transport, self.slots, destination.lane, destination)
+        if not isinstance(provider, Readable):
+            message = f"{destination.integration.provider} cannot be asked for an upload any more"
+            return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
+        line = Line(self.transport, self.slots, destination.lane, destination, charge, 1)
         parcel = parcel_of(upload, dossier, destination, b"")
         finding: Finding
         try:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
+import json
 import os
 import stat
 from collections.abc import Mapping
@@ -19,6 +21,7 @@ from ...domain.errors import MisuseError
 from ...domain.events import FoundUnfit
 from ...domain.evidence import Document, Evidence, sha256_of
 from ...domain.failure import Failure, FailureKind
+from ...domain.gate import Passage
 from ...domain.integration import Integration
 from ...domain.training import TrainingRecord
 from ...domain.transitions import READ_DELAYS, Rules, advance
@@ -38,28 +41,51 @@ class Destination:
     integration: Integration
     provider: Provider
     rules: Rules
+    passage: Passage
 
     @property
     def lane(self) -> tuple[str, str]:
         """Who takes turns: a tenant with a set of credentials."""
-        return (self.integration.tenant_id, self.integration.fingerprint)
+        return (self.integration.tenant_id, self.passage.credential)
 
 
 Destinations: TypeAlias = Mapping[str, Destination]
 
 
-def destination_of(integration: Integration, provider: Provider) -> Destination:
-    """The integration with its provider, and the rules that follow from both."""
+def destination_of(integration: Integration, provider: Provider, key: bytes) -> Destination:
+    """The integration with its provider, and what follows from both: the rules, and what it shows at its gate.
+
+    `key` is the store's: fingerprints under it are the same for all couriers on the store, and mean nothing elsewhere.
+    """
     pace = integration.pace or provider.pace
-    readable = isinstance(provider, Readable)
     rules = Rules(
         retry=integration.retry,
         on_unknown=integration.on_unknown,
-        readable=readable,
+        readable=isinstance(provider, Readable),
         read_delays=provider.read_delays if isinstance(provider, Readable) else READ_DELAYS,
         throttle_floor=pace.period if pace is not None else timedelta(0),
     )
-    return Destination(integration, provider, rules)
+    credential = _fingerprint(
+        key,
+        [
+            integration.provider,
+            integration.stored.get("endpoint"),
+            [secret.reveal() for secret in integration.secrets],
+        ],
+    )
+    passage = Passage(
+        credential=credential,
+        address=_fingerprint(key, [integration.tenant_id, credential, dict(integration.stored)]),
+        pace=pace,
+        cost=provider.cost,
+        patience=integration.route.timeouts.total * provider.cost,
+    )
+    return Destination(integration, provider, rules, passage)
+
+
+def _fingerprint(key: bytes, said: object) -> str:
+    text = json.dumps(said, sort_keys=True, default=repr)
+    return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:32]
 
 
 def unfit(size: int, media_type: str, destination: Destination) -> Failure | None:
@@ -163,4 +189,4 @@ def _entry(
         document=stored,
         settings=destination.integration.stored,
     )
-    return Entry(upload, dossier, content)
+    return Entry(upload, dossier, content, destination.passage.credential)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from attrs import fields
 
 from ...domain.attempt import Attempt
 from ...domain.failure import Failure
-from ...domain.status import ActionRow, AttemptRow, UploadDetails, UploadStatus, status_of_upload
-from ...domain.upload import Upload
+from ...domain.status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
 
 
 def details_of(
-    upload: Upload,
-    last_attempt_at: datetime | None,
+    status: UploadStatus,
     attempts: Iterable[Attempt],
     actions: Iterable[ActionRow],
+    look_ups: Iterable[LookUpRow],
 ) -> UploadDetails:
-    """How an upload stands and how it came to; attempts and actions in the order in which they were recorded."""
-    status = status_of_upload(upload, last_attempt_at)
+    """How an upload stands and how it came to; attempts, actions and look-ups in the order in which they were recorded."""
     return UploadDetails(
         **{field.name: getattr(status, field.name) for field in fields(UploadStatus)},
         history=tuple(map(_attempt_row, attempts)),
         actions=tuple(actions),
+        look_ups=tuple(look_ups),
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from attrs import define, frozen
 
 from ...domain.errors import CourierError, StoreError
-from ...ports.store import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, UploadStore
+from ...ports.store import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start, UploadStore
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Writer(Protocol):
         """See `UploadStore.add`."""
         ...
 
-    def begin(self, change: Change) -> Awaitable[BeginAnswer]:
+    def begin(self, start: Start) -> Awaitable[BeginAnswer]:
         """See `UploadStore.begin`."""
         ...
 
@@ -80,9 +80,9 @@ class InlineWriter:
         """See `Writer`."""
         return await self.run(lambda: self._store.add([entry])[0])
 
-    async def begin(self, change: Change) -> BeginAnswer:
+    async def begin(self, start: Start) -> BeginAnswer:
         """See `Writer`."""
-        return await self.run(lambda: self._store.begin([change])[0])
+        return await self.run(lambda: self._store.begin([start])[0])
 
     async def save(self, change: Change) -> SaveAnswer:
         """See `Writer`."""
@@ -155,9 +155,9 @@ class WriterThread:
         """See `Writer`."""
         return self._ask(_Verb.ADD, entry, len(entry.content or b""))
 
-    def begin(self, change: Change) -> asyncio.Future[BeginAnswer]:
+    def begin(self, start: Start) -> asyncio.Future[BeginAnswer]:
         """See `Writer`."""
-        return self._ask(_Verb.BEGIN, change)
+        return self._ask(_Verb.BEGIN, start)
 
     def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
         """See `Writer`."""

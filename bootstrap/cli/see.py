@@ -35,11 +35,12 @@ def status(
     find = Find(
         tenant_id=tenant, status=status_word(word), since=_moment(since), limit=min(limit or 1000, 1000)
     )
+    now = datetime.now(UTC)
     with open_for_reading(database) as store:
-        page = store.find(find)
+        page = store.find(find, now)
         found = list(page.uploads)
         while page.next_page is not None and (limit == 0 or len(found) < limit):
-            page = store.find(evolve(find, after=page.next_page))
+            page = store.find(evolve(find, after=page.next_page), now)
             found += page.uploads
     found = found[:limit] if limit else found
     if as_json:
@@ -61,7 +62,7 @@ def status(
 def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None:
     """Show one upload with every attempt."""
     with open_for_reading(database) as store:
-        details = store.show(tenant_id, evidence_id)
+        details = store.show(tenant_id, evidence_id, datetime.now(UTC))
     if details is None:
         click.echo(
             f"evidence-courier: tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {database}; "

@@ -219,7 +219,7 @@ def test_an_attempt_cut_off_before_it_was_sent_is_not_left_in_flight(house: Hous
         await asyncio.sleep(10 * MILLISECOND)
         store.go_on.set()
         await closing
-        details = store.show("acme", "ev-1")
+        details = store.show("acme", "ev-1", house.clock.now())
         assert details is not None
         assert [(row.verdict, row.kind) for row in details.history] == [("deferred", "not_sent")]
         assert not house.server.asked
@@ -285,7 +285,7 @@ def test_what_a_thread_has_submitted_before_closing_is_recorded(house: House) ->
             thread.join()
         store = SqliteStore(str(house.database))
         try:
-            assert store.statuses("acme", ["from-a-thread"])
+            assert store.statuses("acme", ["from-a-thread"], house.clock.now())
         finally:
             store.close()
 

@@ -58,6 +58,7 @@ def test_an_event_that_ends_an_attempt_is_kept(
         verdict=VerdictWord(word),
         result=result,
         request_id="req-9",
+        not_before=END + timedelta(seconds=90) if result == FAILURE else None,
     )
 
 
@@ -98,3 +99,4 @@ def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bo
         retry_after=90.0,
         detail="Retry-After of 90 s bounded to 60 s",
     )
+    assert kept.not_before == END + timedelta(minutes=1)

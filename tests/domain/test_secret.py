@@ -109,7 +109,6 @@ def test_an_integration_shows_neither_its_secrets_nor_what_was_made_of_them() ->
         settings={"api_key": TEXT},
         secrets=(SECRET,),
         stored={"workflow_check": "7d1c"},
-        fingerprint="5ba3",
     )
     assert TEXT not in repr(integration)
     assert "5ba3" not in repr(integration)

@@ -58,6 +58,8 @@ TABLE = """
                            | Queued  | Waiting | Sending  | Confirming | last    | Held    | blocked | Failed
 Started, no doubt          | start   | start   | =        | =          | =       | =       | =       | =
 Started, doubt             | start 2 | start 2 | =        | =          | =       | =       | =       | =
+Started, spent, no doubt   | start   | used up | =        | =          | =       | =       | =       | =
+Started, spent, doubt      | start 2 | used up | =        | =          | =       | =       | =       | =
 Progressed                 | =       | =       | mark     | =          | =       | =       | =       | =
 Progressed, stale          | =       | =       | =        | =          | =       | =       | =       | =
 Delivered                  | succeed | succeed | succeed  | succeed    | succeed | succeed | succeed | succeed
@@ -224,8 +226,10 @@ def requeued(n: int) -> Event:
 
 
 ROWS: dict[str, Row] = {
-    "Started, no doubt": Row(started, doubt=NO),
-    "Started, doubt": Row(started, doubt=YES),
+    "Started, no doubt": Row(started, doubt=NO, budget=LEFT),
+    "Started, doubt": Row(started, doubt=YES, budget=LEFT),
+    "Started, spent, no doubt": Row(started, doubt=NO, budget=USED_UP),
+    "Started, spent, doubt": Row(started, doubt=YES, budget=USED_UP),
     "Progressed": Row(progressed),
     "Progressed, stale": Row(progressed, ANOTHER),
     "Delivered": Row(delivered),
@@ -301,6 +305,7 @@ SEEN = Receipt(None, "attested by asha: seen in the check")
 # tally before the event, `f` is the failure that it speaks of.
 OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "start": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3)),
+    "used up": lambda s, t, f: (Failed(FailedReason.EXHAUSTED, OLD), t),
     "start 2": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3, possible_duplicate=True)),
     "mark": lambda s, t, f: (s, evolve(t, progress="page-2")),
     "succeed": lambda s, t, f: (Succeeded(RECEIPT), evolve(t, doubt=False)),

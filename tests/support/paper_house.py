@@ -40,7 +40,7 @@ class PaperProvider:
         "shelf": {"type": "string"},
     }
     limits: ClassVar[Limits] = Limits(1_000_000, {"application/pdf": "pdf"})
-    pace: ClassVar[Pace | None] = Pace(10, timedelta(minutes=1))
+    pace: ClassVar[Pace | None] = Pace(100_000, timedelta(minutes=1))
     cost: ClassVar[int] = 1
     exclusive_credential: ClassVar[bool] = False
 

@@ -8,13 +8,15 @@ from evidence_courier.domain.attempt import attempt_of
 from evidence_courier.domain.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
 from evidence_courier.domain.evidence import Outcome, sha256_of
 from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.gate import Passage
 from evidence_courier.domain.transitions import Rules, advance
 from evidence_courier.domain.upload import Sending, Upload, UploadKey, new_upload
 from evidence_courier.domain.verdict import Receipt
-from evidence_courier.ports.store import Change, Dossier, Entry, StoredDocument, UploadStore
+from evidence_courier.ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 RULES = Rules()
+UNPACED = Passage("a credential", "an address")
 BUSY_PROVIDER = Failure(FailureKind.RATE_LIMITED, "come back later", http_status=429, retry_after=7.0)
 
 
@@ -46,9 +48,9 @@ def entry(
     return Entry(new_upload(key, digest, at.date(), at), dossier, content)
 
 
-def started(upload: Upload, at: datetime = AT) -> Change:
+def started(upload: Upload, at: datetime = AT, *, owner: int = 1, passage: Passage = UNPACED) -> Start:
     """Its next attempt begins."""
-    return Change(advance(upload, Started(at), RULES))
+    return Start(advance(upload, Started(at), RULES), passage, owner, RULES.retry.max_attempts)
 
 
 def ended(upload: Upload, event: AttemptEvent) -> Change:

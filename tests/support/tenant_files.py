@@ -100,9 +100,7 @@ def load(
     """Write the files into the folder and load it."""
     for name, content in files.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_folder(
-        folder, providers=providers, secrets=EnvironSecrets(environ), block=at, fingerprint_key=b"a key"
-    )
+    return load_folder(folder, providers=providers, secrets=EnvironSecrets(environ), block=at)
 
 
 def told(loaded: Loaded, folder: Path) -> list[str]:

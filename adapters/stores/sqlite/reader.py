@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -13,9 +15,10 @@ from sqlite_utils import Database
 from ....domain.errors import StoreError
 from ....domain.status import UploadDetails, UploadStatus
 from ....domain.upload import Status, UploadKey
-from ....ports.store import Find, OpenUpload, Page
+from ....ports.store import ActedOn, Find, OpenUpload, Page
 from . import reads
 from .opening import check, reading_connection, resolved
+from .roll import Watch
 from .trouble import trouble
 
 T = TypeVar("T")
@@ -28,20 +31,27 @@ class SqliteReader:
     records as they are at one moment.
     """
 
-    def __init__(self, path: str, busy_timeout: float) -> None:
+    def __init__(
+        self, path: str, busy_timeout: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
         self._idle: list[Database] = []
         self._idle_lock = Lock()
         self._closed = False
+        self._watch = Watch(os.path.dirname(path), monotonic)
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         """See the port."""
         return self._read(lambda db: reads.get(db, keys))
 
-    def due(self, before: datetime, limit: int) -> Sequence[OpenUpload]:
+    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
         """See the port."""
-        return self._read(lambda db: reads.due(db, before, limit))
+        return self._read(lambda db: reads.due(db, before, limit, after))
+
+    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        return self._read(lambda db: reads.ahead_of(db, now, limit))
 
     def count_open(self) -> int:
         """See the port."""
@@ -51,17 +61,54 @@ class SqliteReader:
         """See the port."""
         return self._read(reads.counts)
 
-    def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
         """See the port."""
-        return self._read(lambda db: reads.statuses(db, tenant_id, evidence_ids))
+        return self._read(lambda db: reads.statuses(db, tenant_id, evidence_ids, now))
 
-    def find(self, find: Find) -> Page:
+    def find(self, find: Find, now: datetime) -> Page:
         """See the port."""
-        return self._read(lambda db: reads.find(db, find))
+        return self._read(lambda db: reads.find(db, find, now))
 
-    def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         """See the port."""
-        return self._read(lambda db: reads.show(db, tenant_id, evidence_id))
+        return self._read(lambda db: reads.show(db, tenant_id, evidence_id, now))
+
+    def fingerprint_key(self) -> bytes:
+        """See the port."""
+        return self._read(reads.fingerprint_key)
+
+    def dead(self, besides: int) -> Sequence[int]:
+        """See the port."""
+        rows, owners = self._read(lambda db: reads.couriers(db, besides))
+        listed = {row[0] for row in rows}
+        gone = [row[0] for row in rows if self._watch.dead(row)]
+        return [*gone, *sorted(owners - listed - {besides})]
+
+    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        return self._read(lambda db: reads.in_flight(db, owner))
+
+    def stuck(self) -> Sequence[tuple[str, str]]:
+        """See the port."""
+        return self._read(reads.stuck)
+
+    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+        """See the port."""
+        return self._read(lambda db: reads.held_for_integration(db, tenant_id, provider, limit))
+
+    def blocked(self) -> Container[str]:
+        """See the port."""
+        return self._read(reads.blocked)
+
+    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+        """See the port."""
+        return self._read(lambda db: reads.last_of(db, tenant_id, evidence_id))
+
+    def acted_on(self, after: int | None) -> ActedOn:
+        """See the port."""
+        return self._read(lambda db: reads.acted_on(db, after))
 
     def _read(self, question: Callable[[Database], T]) -> T:
         with trouble(self._path, "not read"), self._connected() as db:

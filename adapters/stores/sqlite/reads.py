@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlite_utils import Database
 
+from ....domain.gate import expected_at
 from ....domain.status import UploadDetails, UploadStatus, status_of_upload
 from ....domain.upload import Status, UploadKey
-from ....ports.store import Find, OpenUpload, Page
+from ....ports.store import ActedOn, Find, OpenUpload, Page
 from ..history import details_of
 from ..paging import Place, place_after, token_of
+from .gatekeeper import gate_of, used_slots
 from .rows import (
     DOSSIER,
+    KEY,
     UPLOAD,
     Row,
     action_of,
     attempt_of,
+    key_of,
+    look_up_of,
     moment,
     moment_of,
     open_upload_of,
@@ -26,7 +32,9 @@ from .rows import (
 )
 from .statements import select_uploads
 
-_STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at"))
+_STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
+
+_KEYS = ", ".join(f"uploads.{name}" for name in KEY)
 
 # By whether a tenant, and whether a status, is asked for.
 _INDEX_FOR = {
@@ -36,9 +44,39 @@ _INDEX_FOR = {
     (True, True): "uploads_of_tenant_by_status",
 }
 
+# In the order of the rows' ids, so that a page begins where the one before it ended, whatever has changed meanwhile.
 DUE = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads WHERE due <= :before ORDER BY due, id LIMIT :limit
+SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due WHERE due <= :before AND id > :after ORDER BY id LIMIT :limit
 """
+ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND provider = ?"
+AHEAD_OF = f"""
+SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_due
+WHERE due > :now AND updated_at > :now ORDER BY due LIMIT :limit
+"""
+COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"
+OWNERS = (
+    "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
+)
+IN_FLIGHT = f"""
+SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
+WHERE owner = :owner AND state = 'sending'
+"""
+_FOR_INTEGRATION = "state = 'held' AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')"
+STUCK = f"""
+SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_held_for_integration WHERE {_FOR_INTEGRATION}
+"""
+HELD_FOR_INTEGRATION = f"""
+SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_held_for_integration
+WHERE tenant_id = :tenant_id AND provider = :provider AND {_FOR_INTEGRATION} ORDER BY id LIMIT :limit
+"""
+LAST_OF = f"""
+SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads WHERE tenant_id = :tenant_id AND evidence_id = :evidence_id
+ORDER BY created_at DESC, id DESC LIMIT 1
+"""
+IN_LINE_BEFORE = """
+SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line WHERE credential = ? AND due >= ? AND due < ?
+"""
+LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
 COUNT_OPEN = "SELECT COUNT(*) AS open FROM uploads WHERE status IN ('pending', 'retrying')"
 COUNTS = "SELECT status, COUNT(*) AS uploads FROM uploads GROUP BY status"
 STATUSES = f"""
@@ -58,9 +96,72 @@ def get(db: Database, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUploa
     return {item.upload.key: item for item in found}
 
 
-def due(db: Database, before: datetime, limit: int) -> Sequence[OpenUpload]:
+def due(db: Database, before: datetime, limit: int, after: UploadKey | None) -> Sequence[UploadKey]:
     """See the port."""
-    return [open_upload_of(row) for row in db.query(DUE, {"before": moment(before), "limit": limit})]
+    arrival = 0
+    if after is not None:
+        row = db.execute(ID_OF, (after.tenant_id, after.evidence_id, after.provider)).fetchone()
+        arrival = 0 if row is None else row[0]
+    return [
+        key_of(row) for row in db.query(DUE, {"before": moment(before), "after": arrival, "limit": limit})
+    ]
+
+
+def ahead_of(db: Database, now: datetime, limit: int) -> Sequence[OpenUpload]:
+    """See the port."""
+    return [open_upload_of(row) for row in db.query(AHEAD_OF, {"now": moment(now), "limit": limit})]
+
+
+def couriers(db: Database, besides: int) -> tuple[list[tuple[Any, ...]], set[int]]:
+    """The rows of the other couriers, and whoever has something in flight."""
+    rows = db.execute(COURIERS, (besides,)).fetchall()
+    return rows, {owner for (owner,) in db.execute(OWNERS).fetchall()}
+
+
+def in_flight(db: Database, owner: int) -> Sequence[OpenUpload]:
+    """See the port."""
+    return [open_upload_of(row) for row in db.query(IN_FLIGHT, {"owner": owner})]
+
+
+def stuck(db: Database) -> Sequence[tuple[str, str]]:
+    """See the port."""
+    return [(tenant_id, provider) for tenant_id, provider in db.execute(STUCK).fetchall()]
+
+
+def held_for_integration(db: Database, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+    """See the port."""
+    given = {"tenant_id": tenant_id, "provider": provider, "limit": limit}
+    return [open_upload_of(row) for row in db.query(HELD_FOR_INTEGRATION, given)]
+
+
+def blocked(db: Database) -> set[str]:
+    """See the port."""
+    return {address for (address,) in db.execute("SELECT address FROM blocks").fetchall()}
+
+
+def last_of(db: Database, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+    """See the port."""
+    rows = db.query(LAST_OF, {"tenant_id": tenant_id, "evidence_id": evidence_id})
+    return next(map(open_upload_of, rows), None)
+
+
+def acted_on(db: Database, after: int | None) -> ActedOn:
+    """See the port."""
+    (mark,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM actions").fetchone()
+    if after is None or mark == after:
+        return ActedOn((), mark)
+    keys = db.query(
+        f"SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id"
+        " WHERE actions.id > :after AND actions.id <= :mark",
+        {"after": after, "mark": mark},
+    )
+    return ActedOn([key_of(row) for row in keys], mark)
+
+
+def fingerprint_key(db: Database) -> bytes:
+    """See the port."""
+    (value,) = db.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
+    return bytes(value)
 
 
 def count_open(db: Database) -> int:
@@ -75,13 +176,16 @@ def counts(db: Database) -> Mapping[Status, int]:
     return {status: found.get(status.value, 0) for status in Status}
 
 
-def statuses(db: Database, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+def statuses(
+    db: Database, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+) -> Mapping[str, UploadStatus]:
     """See the port."""
     wanted = set(evidence_ids)
     rows = db.query(STATUSES, {"tenant_id": tenant_id, "evidence_ids": json.dumps(sorted(wanted))})
     # SQLite reads a text in JSON up to its first NUL only: what was not asked for is not told.
     found = sorted((row for row in rows if row["evidence_id"] in wanted), key=_age)
-    return {row["evidence_id"]: _status_of(row) for row in found}
+    told = _statuses_of(db, found, now)
+    return {status.evidence_id: status for status in told}
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:
@@ -110,32 +214,57 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
     )
 
 
-def find(db: Database, find: Find) -> Page:
+def find(db: Database, find: Find, now: datetime) -> Page:
     """See the port."""
     # One more than asked for shows whether there is a next page.
     rows = list(db.query(*find_query(find)))
     page = rows[: find.limit]
     more = len(rows) > find.limit
     return Page(
-        uploads=tuple(map(_status_of, page)),
+        uploads=tuple(_statuses_of(db, page, now)),
         next_page=token_of(Place(*_age(page[-1]))) if more else None,
     )
 
 
-def show(db: Database, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+def show(db: Database, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
     """See the port."""
-    with db.atomic():  # one moment for all three
+    with db.atomic():  # one moment for all
         rows = sorted(db.query(SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}), key=_age)
         if not rows:
             return None
         newest = rows[-1]
         attempts = [attempt_of(row) for row in db.query(HISTORY, {"id": newest["id"]})]
         actions = [action_of(row) for row in db.query(ACTIONS, {"id": newest["id"]})]
-    return details_of(upload_of(newest), moment_of(newest["last_attempt_at"]), attempts, actions)
+        look_ups = [look_up_of(row) for row in db.query(LOOK_UPS, {"id": newest["id"]})]
+        (status,) = _statuses_of(db, [newest], now)
+    return details_of(status, attempts, actions, look_ups)
 
 
-def _status_of(row: Row) -> UploadStatus:
-    return status_of_upload(upload_of(row), moment_of(row["last_attempt_at"]))
+def _statuses_of(db: Database, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
+    expected = _expected(db, rows, now)
+    return [
+        status_of_upload(upload_of(row), moment_of(row["last_attempt_at"]), expected.get(row["id"]))
+        for row in rows
+    ]
+
+
+def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, datetime]:
+    """When those that wait in a paced line are likely to be sent, by id. Each line is counted through once, however many rows ask."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["state"] in ("queued", "waiting") and row["credential"] is not None:
+            lines.setdefault(row["credential"], []).append(row)
+    found: dict[int, datetime] = {}
+    for credential, waiting in lines.items():
+        gate = gate_of(db.conn, credential)
+        used = [] if gate.pace is None else used_slots(db.conn, credential, gate.pace, now)
+        place, reached = 0, ""
+        for row in sorted(waiting, key=lambda row: str(row["due"])):
+            (between,) = db.execute(IN_LINE_BEFORE, (credential, reached, row["due"])).fetchone()
+            place, reached = place + between, row["due"]
+            due = datetime.fromisoformat(row["due"])
+            found[row["id"]] = expected_at(due, place, used, gate.pace, gate.pause, now)
+    return found
 
 
 def _age(row: Row) -> tuple[datetime, int]:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, assert_never
 from ....domain.attempt import Attempt, VerdictWord
 from ....domain.evidence import Outcome
 from ....domain.failure import Failure, FailureKind
-from ....domain.status import ActionRow
+from ....domain.status import ActionRow, LookUpRow
 from ....domain.upload import (
     Confirming,
     Failed,
@@ -79,7 +79,9 @@ DOSSIER = (
     "document_source",
     "settings",
 )
-ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER)
+ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
+# What the beginning of an attempt writes besides.
+STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 ATTEMPT = (
     "number",
@@ -94,6 +96,7 @@ ATTEMPT = (
     "receipt_reference",
     "receipt_message",
     "request_id",
+    "not_before",
 )
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -142,6 +145,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         document.filename,
         document.source,
         _JSON.encode(dict(dossier.settings)),
+        entry.credential,
     )
 
 
@@ -202,6 +206,7 @@ def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
         *failure,
         *given,
         attempt.request_id,
+        None if attempt.not_before is None else moment(attempt.not_before),
     )
 
 
@@ -290,7 +295,13 @@ def attempt_of(row: Row) -> Attempt:
         verdict=verdict,
         result=result,
         request_id=row["request_id"],
+        not_before=moment_of(row["not_before"]),
     )
+
+
+def look_up_of(row: Row) -> LookUpRow:
+    """The look-up in the columns of the look_ups table."""
+    return LookUpRow(at=datetime.fromisoformat(row["at"]), finding=row["finding"], message=row["message"])
 
 
 def action_of(row: Row) -> ActionRow:

@@ -9,6 +9,8 @@ Every index serves a question that the store is asked; `id` stands at the end of
 
 from __future__ import annotations
 
+import secrets
+
 from sqlite_utils import Database, Migrations
 
 # Written into the file's header, so that a database of another application is never mistaken for ours: "EvCo" in ASCII.
@@ -124,6 +126,97 @@ def m001_records(db: Database) -> None:
         db.execute(f"{table} {strict}")
     for index in _INDEXES:
         db.execute(index)
+
+
+_COURIERS = """
+CREATE TABLE couriers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    host TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    lock TEXT,
+    enlisted_at TEXT NOT NULL,
+    beat INTEGER NOT NULL,
+    beat_at TEXT NOT NULL
+)
+"""
+
+_GATES = """
+CREATE TABLE gates (
+    credential TEXT PRIMARY KEY,
+    pace_limit INTEGER,
+    pace_seconds REAL,
+    paused_since TEXT,
+    paused_until TEXT
+)
+"""
+
+_SLOTS = """
+CREATE TABLE slots (
+    id INTEGER PRIMARY KEY,
+    credential TEXT NOT NULL,
+    at TEXT NOT NULL,
+    until TEXT NOT NULL
+)
+"""
+
+_BLOCKS = """
+CREATE TABLE blocks (
+    address TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    http_status INTEGER
+)
+"""
+
+_LOOK_UPS = """
+CREATE TABLE look_ups (
+    id INTEGER PRIMARY KEY,
+    upload_id INTEGER NOT NULL REFERENCES uploads (id),
+    read INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    finding TEXT NOT NULL CHECK (finding IN ('found', 'partly', 'absent', 'unreadable')),
+    message TEXT
+)
+"""
+
+_KEYS = "CREATE TABLE keys (name TEXT PRIMARY KEY, value BLOB NOT NULL)"
+
+# `credential` and `address` are keyed fingerprints; the key lives in this file only. `owner` is the courier that has an upload in flight.
+_COLUMNS = (
+    "ALTER TABLE uploads ADD COLUMN owner INTEGER",
+    "ALTER TABLE uploads ADD COLUMN credential TEXT",
+    "ALTER TABLE uploads ADD COLUMN budget INTEGER",
+    "ALTER TABLE attempts ADD COLUMN not_before TEXT",
+    "ALTER TABLE attempts ADD COLUMN credential TEXT",
+    "ALTER TABLE actions ADD COLUMN tenant_id TEXT",
+    # Who had these in flight left no word: nobody is number 0.
+    "UPDATE uploads SET owner = 0 WHERE state = 'sending'",
+)
+
+_MORE_INDEXES = (
+    "CREATE INDEX uploads_in_line ON uploads (credential, due) WHERE due IS NOT NULL",
+    "CREATE INDEX uploads_in_flight ON uploads (owner) WHERE state = 'sending'",
+    "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider) WHERE state = 'held'"
+    " AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')",
+    "CREATE INDEX slots_of_credential ON slots (credential, at)",
+    "CREATE INDEX blocks_of_tenant ON blocks (tenant_id, provider)",
+    "CREATE INDEX look_ups_of_upload ON look_ups (upload_id)",
+)
+
+
+@migrations()
+def m002_gates_and_owners(db: Database) -> None:
+    """Pace, pauses and blocks for each credential; who has what in flight; look-ups."""
+    strict = "STRICT" if db.supports_strict else ""
+    for table in (_COURIERS, _GATES, _SLOTS, _BLOCKS, _LOOK_UPS, _KEYS):
+        db.execute(f"{table} {strict}")
+    for statement in (*_COLUMNS, *_MORE_INDEXES):
+        db.execute(statement)
+    db.execute("INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)])
 
 
 def unknown_migrations(db: Database) -> list[str]:

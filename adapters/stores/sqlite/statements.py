@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, UPLOAD, Cell
+from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, STARTING, UPLOAD, Cell
 
 Cells: TypeAlias = Sequence[Cell]
 
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
+_THIS_KEY = " AND ".join(f"{name} = ?" for name in KEY)
+IN_LINE_BEFORE = "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE credential = ? AND due < ? LIMIT ?)"
 _SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
 
 
@@ -46,6 +48,12 @@ def update_uploads(connection: sqlite3.Connection, rows: Sequence[Cells]) -> Non
         connection.execute(update_uploads_sql(len(piece)), _flat(piece))
 
 
+def begin_uploads(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
+    """Each row: KEY, CHANGING, STARTING."""
+    for piece in _pieces(rows):
+        connection.execute(begin_uploads_sql(len(piece)), _flat(piece))
+
+
 def insert_attempts(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
     """Each row: KEY, ATTEMPT."""
     for piece in _pieces(rows):
@@ -59,6 +67,36 @@ def select_contents(connection: sqlite3.Connection, rows: Sequence[Cells]) -> di
         for piece in _pieces(rows)
         for position, content in connection.execute(select_contents_sql(len(piece)), _flat(piece))
     }
+
+
+def insert_look_ups(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
+    """Each row: read, at, finding, message, KEY. Few come at a time."""
+    connection.executemany(
+        "INSERT INTO look_ups (upload_id, read, at, finding, message) SELECT id, ?, ?, ?, ? FROM uploads"
+        f" WHERE {_THIS_KEY}",
+        rows,
+    )
+
+
+def insert_actions(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
+    """Each row: at, action, who, why, tenant, KEY."""
+    connection.executemany(
+        "INSERT INTO actions (upload_id, at, action, who, why, tenant_id) SELECT id, ?, ?, ?, ?, ? FROM uploads"
+        f" WHERE {_THIS_KEY}",
+        rows,
+    )
+
+
+def due_of(connection: sqlite3.Connection, key: Cells) -> str | None:
+    """When an upload is due, as it stands in the database."""
+    row = connection.execute(f"SELECT due FROM uploads WHERE {_THIS_KEY}", key).fetchone()
+    return None if row is None else row[0]
+
+
+def in_line_before(connection: sqlite3.Connection, credential: str, due: str, most: int) -> int:
+    """How many of a credential's line are due before a moment; counts no further than `most`."""
+    (found,) = connection.execute(IN_LINE_BEFORE, (credential, due, most)).fetchone()
+    return int(found)
 
 
 def delete_documents(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
@@ -95,9 +133,19 @@ def select_outdated_sql(rows: int) -> str:
 @cache
 def update_uploads_sql(rows: int) -> str:
     """See `update_uploads`."""
-    sets = _list(f"{name} = given.{name}" for name in CHANGING)
+    return _update(CHANGING, rows)
+
+
+@cache
+def begin_uploads_sql(rows: int) -> str:
+    """See `begin_uploads`."""
+    return _update((*CHANGING, *STARTING), rows)
+
+
+def _update(names: Sequence[str], rows: int) -> str:
+    sets = _list(f"{name} = given.{name}" for name in names)
     return (
-        f"{_given((*KEY, *CHANGING), rows)} UPDATE uploads SET {sets},"
+        f"{_given((*KEY, *names), rows)} UPDATE uploads SET {sets},"
         " last_attempt_at = COALESCE(given.started_at, uploads.last_attempt_at)"
         f" FROM given WHERE {_SAME_KEY} AND uploads.version = given.version - 1"
     )
@@ -107,8 +155,8 @@ def update_uploads_sql(rows: int) -> str:
 def insert_attempts_sql(rows: int) -> str:
     """See `insert_attempts`."""
     return (
-        f"{_given((*KEY, *ATTEMPT), rows)} INSERT INTO attempts (upload_id, {_list(ATTEMPT)})"
-        f" SELECT uploads.id, {_list(f'given.{name}' for name in ATTEMPT)} FROM given CROSS JOIN uploads ON {_SAME_KEY}"
+        f"{_given((*KEY, *ATTEMPT), rows)} INSERT INTO attempts (upload_id, credential, {_list(ATTEMPT)})"
+        f" SELECT uploads.id, uploads.credential, {_list(f'given.{name}' for name in ATTEMPT)} FROM given CROSS JOIN uploads ON {_SAME_KEY}"
     )
 
 

@@ -6,30 +6,49 @@ the key of an upload, unique in the file, decides every race between threads, co
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from threading import RLock
+from typing import Protocol, TypeVar
 
-from ....domain.upload import Succeeded, UploadKey
+from ....domain.gate import NotBefore, Passage, Shut
+from ....domain.upload import Succeeded, Upload, UploadKey
 from ....ports.store import (
     AddAnswer,
     Added,
     BeginAnswer,
     Begun,
     Change,
+    ChargeAnswer,
+    Charged,
     Conflict,
     Entry,
     Known,
     OpenUpload,
     SaveAnswer,
     Saved,
+    Start,
 )
 from . import statements
+from .gatekeeper import Gatekeeper
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
-from .rows import attempt_cells, changing_cells, entry_cells, key_cells, open_upload_of
+from .roll import Lock, boot, host, new_lock
+from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment, open_upload_of
 from .trouble import trouble
+
+
+class _OfUpload(Protocol):
+    @property
+    def upload(self) -> Upload: ...
+
+
+C = TypeVar("C", bound=_OfUpload)
+
 
 # How much of the room that documents have left is given back to the disk when the store is closed, in pages (32 MiB).
 _PAGES_GIVEN_BACK = 8192
@@ -39,15 +58,24 @@ class SqliteStore(SqliteReader):
     """An `UploadStore` in one SQLite file.
 
     `path` is made where it does not exist, readable by its owner only. Staged documents are removed with the success of their
-    upload, unless `keep_documents`. `busy_timeout` is how many seconds another process may keep the database from us. Raises
+    upload, unless `keep_documents`. `busy_timeout` is how many seconds another process may keep the database from us; `monotonic` measures how
+    long another courier has been silent. Raises
     StoreError where the file cannot be used, and says why. May be used from any thread; writers take turns.
     """
 
-    def __init__(self, path: str, *, keep_documents: bool = False, busy_timeout: float = 10.0) -> None:
-        super().__init__(resolved(path), busy_timeout)
+    def __init__(
+        self,
+        path: str,
+        *,
+        keep_documents: bool = False,
+        busy_timeout: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(resolved(path), busy_timeout, monotonic)
         self._keep_documents = keep_documents
         self._turn = RLock()
         self._writing = False
+        self._locks: dict[int, Lock] = {}
         prepare(self._path, busy_timeout)
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
@@ -78,25 +106,60 @@ class SqliteStore(SqliteReader):
                 self._insert(fresh)
         return answers
 
-    def begin(self, changes: Sequence[Change]) -> Sequence[BeginAnswer]:
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         """See the port."""
-        keys = [change.upload.key for change in changes]
+        keys = [start.upload.key for start in starts]
         answers: list[BeginAnswer] = []
         with trouble(self._path, "attempt not begun", keys), self._transaction():
-            for stretch in _stretches(changes):
-                lost = self._write(stretch)
-                staged = statements.select_contents(
-                    self._connection,
-                    [
-                        (position, *key_cells(change.upload.key))
-                        for position, change in enumerate(stretch)
-                        if position not in lost
-                    ],
-                )
-                answers += [
-                    lost.get(position) or Begun(staged.get(position)) for position in range(len(stretch))
-                ]
+            gatekeeper = Gatekeeper(self._connection)
+            for stretch in _stretches(starts):
+                answers += self._begin(stretch, gatekeeper)
         return answers
+
+    def _begin(self, starts: Sequence[Start], gatekeeper: Gatekeeper) -> list[BeginAnswer]:
+        connection = self._connection
+        lost = self._outdated(starts)
+        slots: dict[int, tuple[int, ...]] = {}
+        refused: dict[int, NotBefore | Shut] = {}
+        for position, start in enumerate(starts):
+            if position in lost:
+                continue
+            passage, key = start.passage, key_cells(start.upload.key)
+            at = start.upload.updated_at
+            match gatekeeper.ask(passage, passage.at_most(), at, key):
+                case tuple() as taken:
+                    slots[position] = taken
+                case NotBefore() | Shut() as refusal:
+                    refused[position] = refusal
+        statements.begin_uploads(
+            connection,
+            [
+                (
+                    *key_cells(start.upload.key),
+                    *changing_cells(start.upload),
+                    start.owner,
+                    start.passage.credential,
+                    start.budget,
+                )
+                for start in (starts[position] for position in slots)
+            ],
+        )
+        staged = statements.select_contents(
+            connection, [(position, *key_cells(starts[position].upload.key)) for position in slots]
+        )
+        return [
+            lost.get(position) or refused.get(position) or Begun(staged.get(position), slots[position])
+            for position in range(len(starts))
+        ]
+
+    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
+        """See the port."""
+        with trouble(self._path, "request not charged"), self._transaction():
+            match Gatekeeper(self._connection).ask(passage, 1, at):
+                case tuple() as taken:
+                    return Charged(taken[0] if taken else None)
+                case NotBefore() | Shut() as refusal:
+                    return refusal
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""
@@ -107,6 +170,60 @@ class SqliteStore(SqliteReader):
                 lost = self._write(stretch)
                 answers += [lost.get(position) or Saved() for position in range(len(stretch))]
         return answers
+
+    # --- who sends ---
+
+    def enlist(self, now: datetime) -> int:
+        """See the port. The lock's file is made beside the database."""
+        lock = new_lock(self._path)
+        try:
+            with trouble(self._path, "the courier was not enlisted"), self._transaction():
+                cursor = self._connection.execute(
+                    "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, beat_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
+                    (
+                        host(),
+                        boot(),
+                        os.getpid(),
+                        None if lock is None else os.path.basename(lock.path),
+                        moment(now),
+                        moment(now),
+                    ),
+                )
+                assert cursor.lastrowid is not None
+                owner = cursor.lastrowid
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        if lock is not None:
+            self._locks[owner] = lock
+        return owner
+
+    def beat(self, owner: int, now: datetime) -> None:
+        """See the port."""
+        with trouble(self._path, "beat not written"), self._transaction():
+            self._connection.execute(
+                "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?", (moment(now), owner)
+            )
+
+    def discharge(self, owner: int) -> None:
+        """See the port. May be told of a dead courier too: then its lock's file is removed."""
+        with trouble(self._path, "the courier was not discharged"), self._transaction():
+            row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
+            self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
+        own = self._locks.pop(owner, None)
+        if own is not None:
+            own.release()
+        elif row is not None and row[0] is not None:
+            with suppress(OSError):
+                os.unlink(os.path.join(os.path.dirname(self._path), row[0]))
+
+    def unblock(self, tenant_id: str, provider: str) -> None:
+        """See the port."""
+        with trouble(self._path, "the integration was not unblocked"), self._transaction():
+            self._connection.execute(
+                "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -140,15 +257,19 @@ class SqliteStore(SqliteReader):
         ]
         statements.insert_documents(connection, documents)
 
-    def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
-        """Write those changes that nobody was faster than; the others' answers, by position. No upload comes twice."""
-        connection = self._connection
-        found = [
+    def _outdated(self, changes: Sequence[Change] | Sequence[Start]) -> dict[int, Conflict]:
+        """The answers to those changes that somebody was faster than, by position. No upload comes twice."""
+        expected = [
             (position, *key_cells(change.upload.key), change.upload.version - 1)
             for position, change in enumerate(changes)
         ]
-        outdated = statements.select_outdated(connection, found)
-        lost = self._conflicts(changes, outdated) if outdated else {}
+        outdated = statements.select_outdated(self._connection, expected)
+        return self._conflicts(changes, outdated) if outdated else {}
+
+    def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
+        """Write those changes that nobody was faster than; the others' answers, by position."""
+        connection = self._connection
+        lost = self._outdated(changes)
         won = [change for position, change in enumerate(changes) if position not in lost]
         statements.update_uploads(
             connection, [(*key_cells(change.upload.key), *changing_cells(change.upload)) for change in won]
@@ -161,12 +282,42 @@ class SqliteStore(SqliteReader):
                 if change.attempt is not None
             ],
         )
+        statements.insert_look_ups(
+            connection,
+            [
+                (look.read, moment(look.at), look.finding, look.message, *key_cells(change.upload.key))
+                for change in won
+                if (look := change.look_up) is not None
+            ],
+        )
+        statements.insert_actions(
+            connection,
+            [
+                (
+                    moment(act.at),
+                    act.action,
+                    act.who,
+                    act.why,
+                    change.upload.key.tenant_id,
+                    *key_cells(change.upload.key),
+                )
+                for change in won
+                if (act := change.action) is not None
+            ],
+        )
+        Gatekeeper(connection).change(
+            (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
+            for change in won
+            if change.gate is not None
+        )
         if not self._keep_documents:
             succeeded = [change.upload.key for change in won if isinstance(change.upload.state, Succeeded)]
             statements.delete_documents(connection, list(map(key_cells, succeeded)))
         return lost
 
-    def _conflicts(self, changes: Sequence[Change], outdated: Sequence[int]) -> dict[int, Conflict]:
+    def _conflicts(
+        self, changes: Sequence[Change] | Sequence[Start], outdated: Sequence[int]
+    ) -> dict[int, Conflict]:
         there = self._recorded([changes[position].upload.key for position in outdated])
         conflicts = {}
         for position in outdated:
@@ -184,6 +335,8 @@ class SqliteStore(SqliteReader):
             if self._closed:
                 return
             super().close()
+            for lock in self._locks.values():
+                lock.release()
             try:
                 # Another process that writes just now keeps the room for itself.
                 with suppress(sqlite3.OperationalError):
@@ -193,7 +346,7 @@ class SqliteStore(SqliteReader):
                 self._connection.close()
 
 
-def _stretches(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+def _stretches(changes: Sequence[C]) -> Iterator[Sequence[C]]:
     """The changes in order, in stretches that change no upload twice."""
     start = 0
     seen: set[UploadKey] = set()

@@ -76,7 +76,6 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
             "endpoint": "http://127.0.0.1:8080/x?y=1",
             "extra": {"a": "b"},
         },
-        fingerprint=loaded_one(tmp_path, text).fingerprint,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tenant_files import ENVIRON, KEY, PROVIDERS, ArchiveSettings, block, load, told
 
-from evidence_courier.adapters.config import Loaded, load_folder
+from evidence_courier.adapters.config import load_folder
 from evidence_courier.domain.secret import Secret
 
 IN = "integrations.compliance"
@@ -153,7 +153,7 @@ def test_a_resolved_secret_is_in_no_repr_and_not_in_what_is_stored(tmp_path: Pat
         tmp_path, {"a.yaml": text}, environ={**ENVIRON, "PROXY": "http://user:pass%21word@proxy:8080"}
     )
     integration = loaded.integrations["a"]
-    shown = repr(loaded) + repr(integration.settings) + repr(integration.stored) + integration.fingerprint
+    shown = repr(loaded) + repr(integration.settings) + repr(integration.stored)
     assert KEY not in shown and "pass%21word" not in repr(integration.stored) + repr(integration.settings)
     assert integration.stored["key"] == "${ACME_KEY}"
 
@@ -165,34 +165,3 @@ def test_the_password_of_a_proxy_is_among_the_secrets_in_both_spellings(tmp_path
     integration = loaded.integrations["a"]
     assert integration.route.proxy == "http://u:a%21b@proxy:1"
     assert set(integration.secrets) == {Secret(KEY), Secret("a%21b"), Secret("a!b")}
-
-
-def fingerprint(folder: Path, text: str, **environ: str) -> str:
-    return load(folder, {"a.yaml": text}, environ={**ENVIRON, **environ}).integrations["a"].fingerprint
-
-
-def test_the_fingerprint_changes_with_the_credential_and_the_endpoint_and_nothing_else(
-    tmp_path: Path,
-) -> None:
-    first = fingerprint(tmp_path, block())
-    assert first == fingerprint(tmp_path, block("wing: west", "pace: 1/s", "keep: 5s"))
-    others = [
-        fingerprint(tmp_path, block(), ACME_KEY="another"),
-        fingerprint(tmp_path, block("second_key: ${ACME_KEY}")),
-        fingerprint(tmp_path, block("endpoint: https://archive.example/")),
-    ]
-    assert len({first, *others}) == 4
-
-
-def test_the_fingerprint_needs_the_key_of_this_process(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(block())
-
-    class Fixed:
-        def resolve(self, name: str) -> Secret | None:
-            return Secret(KEY)
-
-    def loaded(key: bytes | None) -> Loaded:
-        return load_folder(tmp_path, providers=PROVIDERS, secrets=Fixed(), fingerprint_key=key)
-
-    prints = [loaded(key).integrations["a"].fingerprint for key in (None, None, b"1", b"2")]
-    assert prints[0] == prints[1] and len(set(prints)) == 3

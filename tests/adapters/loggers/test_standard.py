@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 import pytest
 
+from evidence_courier.adapters.loggers.facts import account_of
 from evidence_courier.adapters.loggers.standard import StandardLogger
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.status import StatusError, UploadStatus
@@ -20,6 +22,7 @@ from evidence_courier.ports.logger import (
     HookFailed,
     LogEvent,
     RecordingFailed,
+    UploadHeld,
     UploadRecorded,
     UploadSettled,
     WriteDelayed,
@@ -73,7 +76,8 @@ def logged(event: LogEvent, caplog: pytest.LogCaptureFixture) -> logging.LogReco
             "server_error (HTTP 503): Sprinto is down",
         ),
         (UploadSettled(status("succeeded")), logging.INFO, "succeeded after 5 attempts"),
-        (UploadSettled(status("held")), logging.ERROR, "held"),
+        (UploadHeld(KEY, FAILURE), logging.ERROR, "held"),
+        (UploadSettled(status("held")), logging.INFO, "held"),
         (WriteDelayed(KEY, "locked"), logging.WARNING, "locked"),
         (HookFailed("on_settled", KEY, "KeyError: 1"), logging.ERROR, "on_settled"),
     ],
@@ -104,3 +108,61 @@ def test_a_record_names_its_attempt(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_logger_of_the_hosts_is_used(caplog: pytest.LogCaptureFixture) -> None:
     StandardLogger(logging.getLogger("host.compliance")).log(RecordingFailed(KEY, "why"))
     assert caplog.records[0].name == "host.compliance"
+
+
+def test_every_event_is_written_down_with_its_name_and_its_facts(
+    any_event: LogEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    account, record = account_of(any_event), logged(any_event, caplog)
+    assert record.getMessage() == account.sentence
+    assert vars(record).items() >= account.facts.items()
+    assert vars(record)["event"] == account.event
+    assert vars(record)["courier_event"] == type(any_event).__name__
+
+
+def test_a_sentence_is_one_line_whatever_the_texts_hold(
+    hostile_event: LogEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert logged(hostile_event, caplog).getMessage().isprintable()
+
+
+def test_a_percent_sign_is_only_a_percent_sign(caplog: pytest.LogCaptureFixture) -> None:
+    assert logged(RecordingFailed(KEY, "99 %s full"), caplog).getMessage().endswith("99 %s full")
+
+
+def test_nothing_is_written_down_below_the_level_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, logger="evidence_courier"):
+        for event in (UploadRecorded(KEY), WriteDelayed(KEY, "locked"), UploadHeld(KEY, FAILURE)):
+            StandardLogger().log(event)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_a_filter_of_the_hosts_has_its_say(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.Logger("host.compliance")  # noqa: LOG001 - a logger that no other test sees
+    logger.addHandler(caplog.handler)
+    logger.addFilter(lambda record: vars(record)["tenant_id"] != "acme")
+    StandardLogger(logger).log(RecordingFailed(KEY, "why"))
+    StandardLogger(logger).log(RecordingFailed(UploadKey("initech", "ev-1", "sprinto"), "why"))
+    assert [vars(record)["tenant_id"] for record in caplog.records] == ["initech"]
+
+
+@pytest.fixture
+def records_have_a_tenant() -> Iterator[None]:
+    """A host whose every record names the tenant of the request that is being served."""
+    before = logging.getLogRecordFactory()
+
+    def of_a_tenant(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.tenant_id = "the one that is served"
+        return record
+
+    logging.setLogRecordFactory(of_a_tenant)
+    yield
+    logging.setLogRecordFactory(before)
+
+
+@pytest.mark.usefixtures("records_have_a_tenant")
+def test_an_event_is_not_lost_where_the_host_sets_the_same_names_on_every_record(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert vars(logged(RecordingFailed(KEY, "why"), caplog))["tenant_id"] == "acme"

@@ -18,6 +18,8 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.attempt import Attempt, VerdictWord
 from evidence_courier.domain.evidence import Outcome
 from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.gate import GateChange, Passage
+from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.upload import (
     Confirming,
     Failed,
@@ -37,12 +39,18 @@ from evidence_courier.domain.upload import (
 from evidence_courier.domain.verdict import Receipt
 from evidence_courier.ports.store import (
     Added,
+    BeginAnswer,
+    Begun,
     Change,
+    ChargeAnswer,
+    Charged,
     Dossier,
     Entry,
     Find,
     OpenUpload,
+    SaveAnswer,
     Saved,
+    Start,
     StoredDocument,
     UploadStore,
 )
@@ -156,7 +164,7 @@ def test_whatever_an_upload_holds_is_read_back_as_it_was_written(sqlite: SqliteS
             assert store.get([key]) == {key: OpenUpload(upload, dossier)}
             assert store.save([Change(after, attempt)]) == [Saved()]
             assert store.get([key]) == {key: OpenUpload(after, dossier)}
-            details.append(store.show(key.tenant_id, key.evidence_id))
+            details.append(store.show(key.tenant_id, key.evidence_id, AT))
         assert details[0] == details[1]
 
     check()
@@ -187,6 +195,12 @@ finds = st.builds(
 )
 
 
+PASSAGES = {
+    "acme": Passage("one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)),
+    "globex": Passage("another", "another", None),
+}
+
+
 @frozen
 class Plan:
     """A change to come, before it is known which version it meets."""
@@ -213,6 +227,10 @@ class BothStores(RuleBasedStateMachine):
             closing(SqliteStore(f"{folder}/courier.db", keep_documents=keep_documents))
         )
         self._memory = self._stack.enter_context(closing(MemoryStore(keep_documents=keep_documents)))
+        self._slots: dict[UploadStore, list[tuple[Passage, tuple[int, ...]]]] = {
+            self._sqlite: [],
+            self._memory: [],
+        }
 
     def teardown(self) -> None:
         if hasattr(self, "_stack"):
@@ -247,20 +265,57 @@ class BothStores(RuleBasedStateMachine):
 
     @rule(plans=st.lists(plans, max_size=5))
     def begin(self, plans: list[Plan]) -> None:
-        changes = self.changes(plans)
-        self.both(lambda store: list(store.begin(changes)))
+        starts = [
+            Start(change.upload, PASSAGES[change.upload.key.tenant_id], 1, 5)
+            for change in self.changes(plans)
+        ]
 
-    @rule(plans=st.lists(plans, max_size=5))
-    def save(self, plans: list[Plan]) -> None:
+        def begin(store: UploadStore) -> list[BeginAnswer]:
+            answers = list(store.begin(starts))
+            for start, answer in zip(starts, answers, strict=True):
+                if isinstance(answer, Begun):
+                    self._slots[store].append((start.passage, answer.slots))
+            # The numbers of the slots are each store's own.
+            return [Begun(answer.content) if isinstance(answer, Begun) else answer for answer in answers]
+
+        self.both(begin)
+
+    @rule(at=few_moments, passage=st.sampled_from(["acme", "globex"]))
+    def charge(self, at: datetime, passage: str) -> None:
+        def charge(store: UploadStore) -> ChargeAnswer:
+            answer = store.charge(PASSAGES[passage], at)
+            if isinstance(answer, Charged) and answer.slot is not None:
+                self._slots[store].append((PASSAGES[passage], (answer.slot,)))
+                return Charged(0)
+            return answer
+
+        self.both(charge)
+
+    @rule(
+        plans=st.lists(plans, max_size=5),
+        at=few_moments,
+        pause=st.none() | st.none() | few_moments,
+        block=st.none() | st.none() | st.just(Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)),
+    )
+    def save(self, plans: list[Plan], at: datetime, pause: datetime | None, block: Failure | None) -> None:
         changes = self.changes(plans)
-        self.both(lambda store: list(store.save(changes)))
+        oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
+
+        def save(store: UploadStore) -> list[SaveAnswer]:
+            passage, slots = oldest[store] or (PASSAGES["acme"], ())
+            gate = GateChange(passage, at, slots, pause_until=pause, block=block)
+            return list(store.save([evolve(change, gate=gate) for change in changes]))
+
+        self.both(save)
+        if block is not None:
+            self.both(lambda store: store.unblock("acme", "sprinto"))
 
     @rule(find=finds)
     def find(self, find: Find) -> None:
         seen: list[tuple[str, str, str]] = []
         while True:
             now = find
-            page = self.both(lambda store: store.find(now))  # noqa: B023
+            page = self.both(lambda store: store.find(now, AT))  # noqa: B023
             seen += [(upload.tenant_id, upload.evidence_id, upload.provider) for upload in page.uploads]
             if page.next_page is None:
                 break
@@ -272,15 +327,33 @@ class BothStores(RuleBasedStateMachine):
         evidence_ids=st.lists(st.sampled_from("abcd")),
     )
     def statuses(self, tenant_id: str, evidence_ids: list[str]) -> None:
-        self.both(lambda store: store.statuses(tenant_id, evidence_ids))
+        self.both(lambda store: store.statuses(tenant_id, evidence_ids, AT))
 
     @rule(key=few_keys)
     def show(self, key: UploadKey) -> None:
-        self.both(lambda store: store.show(key.tenant_id, key.evidence_id))
+        self.both(lambda store: store.show(key.tenant_id, key.evidence_id, AT))
 
     @rule(before=moments | few_moments, limit=st.integers(0, 5))
     def due(self, before: datetime, limit: int) -> None:
         self.both(lambda store: list(store.due(before, limit)))
+
+    @rule(now=few_moments)
+    def ahead_of(self, now: datetime) -> None:
+        self.both(lambda store: sorted(item.upload.key for item in store.ahead_of(now, 1_000)))
+
+    @rule()
+    def stuck(self) -> None:
+        stuck = self.both(lambda store: sorted(store.stuck()))
+        for tenant_id, provider in stuck:
+            self.both(lambda store: list(store.held_for_integration(tenant_id, provider, 10)))  # noqa: B023
+
+    @rule(key=few_keys)
+    def last_of(self, key: UploadKey) -> None:
+        self.both(lambda store: store.last_of(key.tenant_id, key.evidence_id))
+
+    @rule(owner=st.integers(0, 1))
+    def in_flight(self, owner: int) -> None:
+        self.both(lambda store: sorted(item.upload.key for item in store.in_flight(owner)))
 
     @rule(keys=st.lists(few_keys))
     def get(self, keys: list[UploadKey]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stored import entry, started
+from stored import AT, entry, started
 
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.ports.store import Added, Begun, Find
@@ -16,7 +16,7 @@ def test_a_fault_comes_as_often_as_it_was_asked_for_and_writes_nothing() -> None
     for _ in range(2):
         with pytest.raises(StoreError, match="add was not done: a fault was asked for"):
             store.add([entry()])
-    assert store.find(Find()).uploads == ()
+    assert store.find(Find(), AT).uploads == ()
     assert store.add([entry()]) == [Added()]
 
 

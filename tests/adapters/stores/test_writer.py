@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 from attrs import evolve
-from stored import delivered, entry, started
+from stored import AT, delivered, entry, started
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.writer import InlineWriter, Writer, WriterThread
@@ -30,6 +30,7 @@ from evidence_courier.ports.store import (
     Known,
     SaveAnswer,
     Saved,
+    Start,
     UploadStore,
 )
 from evidence_courier.testing.memory_store import MemoryStore
@@ -52,9 +53,9 @@ class WatchedStore(MemoryStore):
         self._called("add", [new.upload.key.evidence_id for new in entries])
         return super().add(entries)
 
-    def begin(self, changes: Sequence[Change]) -> Sequence[BeginAnswer]:
-        self._called("begin", [change.upload.key.evidence_id for change in changes])
-        return super().begin(changes)
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        self._called("begin", [start.upload.key.evidence_id for start in starts])
+        return super().begin(starts)
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         self._called("save", [change.upload.key.evidence_id for change in changes])
@@ -260,7 +261,7 @@ def test_one_that_cannot_be_written_fails_alone(sqlite: SqliteStore) -> None:
     assert answers == [Added()] * 39
     assert isinstance(refused, StoreError)
     assert "acme/ev-17 to sprinto not recorded" in str(refused)
-    assert len(sqlite.find(Find()).uploads) == 39
+    assert len(sqlite.find(Find(), AT).uploads) == 39
 
 
 def test_the_others_are_not_written_twice_though_they_are_tried_again(sqlite: SqliteStore) -> None:
@@ -279,7 +280,7 @@ def test_the_others_are_not_written_twice_though_they_are_tried_again(sqlite: Sq
     assert [type(answer) for answer in answers] == [Saved, Saved, StoreError, Saved, Saved]
     histories = []
     for item in new:
-        details = sqlite.show("acme", item.upload.key.evidence_id)
+        details = sqlite.show("acme", item.upload.key.evidence_id, AT)
         assert details is not None
         histories.append(len(details.history))
     assert histories == [1, 1, 0, 1, 1]
@@ -358,7 +359,7 @@ def test_who_stops_waiting_does_not_undo_the_write_nor_stop_the_others() -> None
         return await patient
 
     assert with_writer(store, story) == Added()
-    assert store.counts().keys() and len(store.find(Find()).uploads) == 2
+    assert store.counts().keys() and len(store.find(Find(), AT).uploads) == 2
 
 
 def test_closing_writes_what_was_asked_for() -> None:
@@ -396,7 +397,7 @@ def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
         assert asyncio.run(stay()) == Added()
     finally:
         writers[0].close()
-    assert len(store.find(Find()).uploads) == 2
+    assert len(store.find(Find(), AT).uploads) == 2
 
 
 def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for(database: str) -> None:
@@ -418,4 +419,4 @@ def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     with open_for_reading(database) as reader:
-        assert {upload.evidence_id for upload in reader.find(Find()).uploads} == {"one", "two"}
+        assert {upload.evidence_id for upload in reader.find(Find(), AT).uploads} == {"one", "two"}

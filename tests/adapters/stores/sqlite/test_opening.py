@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from stored import entry
+from stored import AT, entry
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.errors import MisuseError, StoreError
@@ -81,7 +81,7 @@ def test_a_link_to_a_file_that_is_not_there_yet_makes_that_file_private_too(tmp_
 def test_a_closed_store_leaves_one_file(tmp_path: Path) -> None:
     with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
         store.add([entry()])
-        store.find(Find())
+        store.find(Find(), AT)
     assert [file.name for file in tmp_path.iterdir()] == ["courier.db"]
 
 
@@ -100,7 +100,7 @@ def test_a_relative_path_means_the_same_file_after_the_folder_has_changed(
     with closing(SqliteStore("courier.db")) as store:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert store.find(Find()).uploads == ()
+        assert store.find(Find(), AT).uploads == ()
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -230,7 +230,7 @@ def test_whoever_only_looks_changes_nothing(database: str) -> None:
     with closing(SqliteStore(database)) as store:
         store.add([entry()])
         with open_for_reading(database) as reader:
-            assert reader.find(Find()).uploads[0].evidence_id == "ev-1"
+            assert reader.find(Find(), AT).uploads[0].evidence_id == "ev-1"
     with open_for_reading(database) as reader:
         assert not hasattr(reader, "add")
         assert reader.count_open() == 1

@@ -78,7 +78,13 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             "(tenant_id=? AND evidence_id=?)",
         ),
         (reads.SHOW, {"tenant_id": "tenant-1", "evidence_id": "ev-1"}, "(tenant_id=? AND evidence_id=?)"),
-        (reads.DUE, {"before": "2026", "limit": 5}, "uploads_due (due<?)"),
+        (reads.IN_FLIGHT, {"owner": 1}, "uploads_in_flight (owner=?)"),
+        (
+            reads.HELD_FOR_INTEGRATION,
+            {"tenant_id": "t", "provider": "p", "limit": 5},
+            "uploads_held_for_integration",
+        ),
+        (reads.LOOK_UPS, {"id": 1}, "look_ups_of_upload (upload_id=?)"),
         (reads.COUNT_OPEN, {}, "COVERING INDEX uploads_by_status (status=?)"),
         (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
         (reads.ACTIONS, {"id": 1}, "actions_of_upload (upload_id=?)"),
@@ -92,6 +98,27 @@ def test_every_question_has_its_index(
     assert not any(slow in seen for slow in SLOW), seen
 
 
+@pytest.mark.parametrize(
+    ("sql", "given", "index"),
+    [
+        (reads.DUE, {"before": "2026", "limit": 5, "after": 0}, "uploads_due (due<?)"),
+        (reads.AHEAD_OF, {"now": "2026", "limit": 5}, "uploads_due (due>?)"),
+        (reads.OWNERS, {}, "INDEX uploads_in_flight"),
+        (reads.STUCK, {}, "INDEX uploads_held_for_integration"),
+    ],
+)
+def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
+    connection: sqlite3.Connection, sql: str, given: dict[str, object], index: str
+) -> None:
+    assert index in plan(connection, sql, given)
+
+
+def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
+    for sql in (reads.IN_LINE_BEFORE, statements.IN_LINE_BEFORE):
+        seen = plan(connection, sql, [None] * sql.count("?"))
+        assert "COVERING INDEX uploads_in_line (credential=? AND due" in seen
+
+
 def test_the_statuses_are_counted_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
     assert plan(connection, reads.COUNTS, {}) == "SCAN uploads USING COVERING INDEX uploads_by_status"
 
@@ -102,6 +129,7 @@ def test_the_statuses_are_counted_without_a_look_at_the_records(connection: sqli
     [
         statements.select_outdated_sql,
         statements.update_uploads_sql,
+        statements.begin_uploads_sql,
         statements.insert_attempts_sql,
         statements.select_contents_sql,
         statements.delete_documents_sql,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from threading import Barrier
 
-from stored import entry, started
+from stored import AT, entry, started
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.writer import WriterThread
@@ -102,4 +102,4 @@ def test_of_two_processes_that_add_the_same_keys_each_key_is_added_by_one(databa
     added = [int(process.communicate(timeout=60)[0]) for process in processes]
     assert sum(added) == 32
     with closing(SqliteStore(database)) as store:
-        assert len(store.find(Find()).uploads) == 32
+        assert len(store.find(Find(), AT).uploads) == 32

@@ -15,7 +15,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_readin
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload import Sending, Upload
-from evidence_courier.ports.store import Added, Begun, Change, Entry, Find, Saved
+from evidence_courier.ports.store import Added, Begun, Entry, Find, Saved
 
 HALF_A_CHARACTER = "\ud800"
 
@@ -59,7 +59,7 @@ def test_on_a_full_disk_nothing_of_the_call_is_written_and_the_next_one_may_work
         lame.add(large)
     assert "acme/large-0 to sprinto and 9 more not recorded" in str(caught.value)
     assert "there is no room left; free some space on its disk" in str(caught.value)
-    assert [upload.evidence_id for upload in lame.find(Find()).uploads] == ["small"]
+    assert [upload.evidence_id for upload in lame.find(Find(), AT).uploads] == ["small"]
     assert lame.begin([started(small.upload)]) == [Begun(small.content)]
     lame.leave_room(1000)
     assert lame.add(large) == [Added()] * 10
@@ -81,7 +81,7 @@ def test_a_database_that_another_process_keeps_to_itself_says_so_and_is_had_late
             StoreError, match="acme/ev-1 to sprinto not recorded: .* another process is writing"
         ):
             lame.add([new])
-        assert lame.find(Find()).uploads == ()  # reading goes on
+        assert lame.find(Find(), AT).uploads == ()  # reading goes on
     assert lame.add([new]) == [Added()]
 
 
@@ -92,7 +92,7 @@ def test_one_value_that_cannot_be_kept_fails_its_call_and_nothing_of_it_is_writt
         StoreError, match="acme/good to sprinto and 1 more not recorded: a value does not fit"
     ):
         sqlite.add([entry("good"), poisoned(entry("bad"))])
-    assert sqlite.find(Find()).uploads == ()
+    assert sqlite.find(Find(), AT).uploads == ()
 
 
 @pytest.mark.parametrize("settings", [{"a": object()}, {"a": float("nan")}, {"a": {1, 2}}])
@@ -115,7 +115,9 @@ def test_a_number_beyond_64_bits_is_refused(sqlite: SqliteStore) -> None:
     begin = started(new.upload)
     assert isinstance(begin.upload.state, Sending)
     with pytest.raises(StoreError, match="acme/ev-1 to sprinto attempt not begun"):
-        sqlite.begin([Change(evolve(begin.upload, state=evolve(begin.upload.state, attempt=2**63)))])
+        sqlite.begin(
+            [evolve(begin, upload=evolve(begin.upload, state=evolve(begin.upload.state, attempt=2**63)))]
+        )
 
 
 def test_a_damaged_database_says_how_to_save_the_rest(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_damaged_database_says_how_to_save_the_rest(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="restore a backup"),
         open_for_reading(str(path)) as reader,
     ):
-        reader.find(Find())
+        reader.find(Find(), AT)
 
 
 def test_a_word_that_this_code_does_not_know_is_not_guessed_at(sqlite: SqliteStore, database: str) -> None:
@@ -141,7 +143,7 @@ def test_a_word_that_this_code_does_not_know_is_not_guessed_at(sqlite: SqliteSto
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("UPDATE uploads SET state = 'asleep'")
     with pytest.raises(StoreError, match="not read: .* there is no state 'asleep'"):
-        sqlite.statuses("acme", ["ev-1"])
+        sqlite.statuses("acme", ["ev-1"], AT)
 
 
 # --- several verbs in one transaction ------------------------------------------------------------------------------------
@@ -162,8 +164,8 @@ def test_what_is_written_in_one_transaction_is_written_together(sqlite: SqliteSt
             assert sqlite.save([delivered(sending)]) == [Saved()]
             assert sqlite.add([two]) == [Added()]
             assert sqlite.begin([started(two.upload)]) == [Begun(two.content)]
-            assert [upload.status for upload in elsewhere.find(Find()).uploads] == ["pending"]
-        assert [upload.status for upload in elsewhere.find(Find()).uploads] == ["pending", "succeeded"]
+            assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == ["pending"]
+        assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == ["pending", "succeeded"]
 
 
 def test_when_one_verb_of_a_transaction_fails_none_is_written(sqlite: SqliteStore) -> None:
@@ -176,7 +178,7 @@ def test_when_one_verb_of_a_transaction_fails_none_is_written(sqlite: SqliteStor
 
     with pytest.raises(StoreError, match="acme/two to sprinto not recorded"):
         both()
-    assert [upload.status for upload in sqlite.find(Find()).uploads] == ["pending"]
+    assert [upload.status for upload in sqlite.find(Find(), AT).uploads] == ["pending"]
     assert sqlite.save([delivered(sending)]) == [Saved()]
 
 

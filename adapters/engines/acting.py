@@ -1,0 +1,109 @@
+"""What people do to uploads, done to the records: on a courier, and on the command line beside one that may be running.
+
+Blocking; one transaction each. A running courier notices within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TypeAlias
+
+from attrs import evolve, frozen
+
+from ...domain.actions import Action, Inapplicable, Person, act, unblocks
+from ...domain.errors import MisuseError, StoreError
+from ...domain.status import ActionRow, UploadStatus, status_of_upload
+from ...domain.transitions import Rules
+from ...domain.upload import Upload, UploadKey
+from ...ports.store import Change, Find, Saved, UploadStore
+
+RulesOf: TypeAlias = Callable[[UploadKey], Rules]
+
+_TRIES = 5
+
+
+@frozen(kw_only=True)
+class Where:
+    """Which of a tenant's uploads: every condition that is given must hold. Without any, all that the action applies to.
+
+    `kind` is the kind of their error, such as ``unauthorized``; `since` and `until` are compared with created_at, the second exclusively.
+    """
+
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, status: UploadStatus) -> bool:
+        """Whether an upload is one of them."""
+        return (
+            (self.kind is None or (status.error is not None and status.error.kind == self.kind))
+            and (self.since is None or status.created_at >= self.since)
+            and (self.until is None or status.created_at < self.until)
+        )
+
+
+@frozen
+class LeftAlone:
+    """An upload that the action does not apply to, and why."""
+
+    status: UploadStatus
+    reason: str
+
+
+@frozen
+class Acted:
+    """What came of an action: what it was done to, as that stands now, and what it was not done to."""
+
+    done: tuple[UploadStatus, ...] = ()
+    left_alone: tuple[LeftAlone, ...] = ()
+
+
+@frozen
+class Deed:
+    """What was done to one upload."""
+
+    before: Upload
+    after: Upload
+    row: ActionRow
+
+
+def candidates(
+    store: UploadStore, tenant_id: str, action: Action, where: Where, now: datetime
+) -> Iterator[UploadStatus]:
+    """The uploads that an action with a filter is for."""
+    for status in action.concerned:
+        find = Find(tenant_id=tenant_id, status=status, since=where.since, limit=500)
+        while True:
+            page = store.find(find, now)
+            yield from filter(where.holds, page.uploads)
+            if page.next_page is None:
+                break
+            find = evolve(find, after=page.next_page)
+
+
+def take_action(
+    store: UploadStore,
+    tenant_id: str,
+    evidence_id: str,
+    action: Action,
+    person: Person,
+    rules_of: RulesOf,
+    now: datetime,
+) -> Deed | LeftAlone:
+    """Do it to an evidence's newest upload. MisuseError where there is none."""
+    for _ in range(_TRIES):
+        found = store.last_of(tenant_id, evidence_id)
+        if found is None:
+            raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
+        before = found.upload
+        after = act(before, action, person, now, rules_of(before.key))
+        if isinstance(after, Inapplicable):
+            return LeftAlone(status_of_upload(before, None), after.reason)
+        if unblocks(before, action):
+            store.unblock(tenant_id, before.key.provider)
+        row = ActionRow(at=now, action=action.value, who=person.who, why=person.why)
+        (answer,) = store.save([Change(after, action=row)])
+        if isinstance(answer, Saved):
+            return Deed(before, after, row)
+    raise StoreError(f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again")

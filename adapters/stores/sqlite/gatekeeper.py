@@ -1,0 +1,210 @@
+"""The gates in the database: what the domain says of pace, pause and block, asked and written in the transaction that begins an attempt.
+
+A slot counts as used now while its request is under way: its `at` is then the end of time. It is moved to the request's end with the
+attempt's outcome; if that never comes, it counts from `until`, when the request must have ended.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from attrs import define, field
+
+from ....domain.backoff import later
+from ....domain.failure import Failure, FailureKind
+from ....domain.gate import (
+    COURTESY,
+    ORDERED,
+    GateChange,
+    NotBefore,
+    Passage,
+    Pause,
+    Refusal,
+    Shut,
+    free_at,
+    must_step_aside,
+    paused_until,
+)
+from ....domain.integration import Pace
+from . import statements
+from .rows import moment
+from .statements import Cells
+
+UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
+_FIRST = datetime.min.replace(tzinfo=UTC)
+
+
+@define
+class _Gate:
+    pause: Pause | None
+    pace: Pace | None
+    used: int | None = None
+    admitted: list[str] = field(factory=list)
+
+
+@define
+class Gatekeeper:
+    """Lets attempts through, within one transaction."""
+
+    connection: sqlite3.Connection
+    _gates: dict[str, _Gate] = field(factory=dict)
+    _blocks: dict[str, Failure | None] = field(factory=dict)
+
+    def ask(
+        self, passage: Passage, cost: int, at: datetime, key: Cells | None = None
+    ) -> tuple[int, ...] | Refusal:
+        """The slots of so many requests, or why not now. `key` is that of the upload that asks and stands in line."""
+        block = self._block(passage.address)
+        if block is not None:
+            return Shut(block)
+        gate = self._gate(passage)
+        pause = paused_until(gate.pause, at)
+        if pause is not None:
+            return NotBefore(pause)
+        pace = passage.pace
+        if pace is None:
+            return ()
+        free = self._free_at(passage, pace, gate, cost, at)
+        if free > at:
+            return NotBefore(free)
+        if key is not None and pace.limit <= ORDERED:
+            due = statements.due_of(self.connection, key)
+            if must_step_aside(self._longer_waiting(passage, pace, gate, due), pace):
+                return NotBefore(later(at, COURTESY))
+            gate.admitted.append(due or "")
+        gate.used = (gate.used or 0) + cost
+        return self._take(passage, cost, at)
+
+    def _longer_waiting(self, passage: Passage, pace: Pace, gate: _Gate, due: str | None) -> int:
+        """Who stands before this upload; those whom this transaction has let through already, do not."""
+        if due is None:
+            return 0
+        admitted = sum(other < due for other in gate.admitted)
+        most = pace.limit + admitted
+        return statements.in_line_before(self.connection, passage.credential, due, most) - admitted
+
+    def _block(self, address: str) -> Failure | None:
+        if address not in self._blocks:
+            row = self.connection.execute(
+                "SELECT kind, message, http_status FROM blocks WHERE address = ?", (address,)
+            ).fetchone()
+            self._blocks[address] = (
+                None if row is None else Failure(FailureKind(row[0]), row[1], http_status=row[2])
+            )
+        return self._blocks[address]
+
+    def _gate(self, passage: Passage) -> _Gate:
+        gate = self._gates.get(passage.credential)
+        if gate is None:
+            gate = self._gates[passage.credential] = gate_of(self.connection, passage.credential)
+        if gate.pace != passage.pace:
+            gate.pace = passage.pace
+            limit, seconds = _pace_cells(passage.pace)
+            self.connection.execute(
+                "INSERT INTO gates (credential, pace_limit, pace_seconds) VALUES (?, ?, ?)"
+                " ON CONFLICT (credential) DO UPDATE SET pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds",
+                (passage.credential, limit, seconds),
+            )
+        return gate
+
+    def _free_at(self, passage: Passage, pace: Pace, gate: _Gate, cost: int, at: datetime) -> datetime:
+        if gate.used is None:
+            self.connection.execute(
+                "DELETE FROM slots WHERE credential = ? AND at <= ?",
+                (passage.credential, _before(at, 2 * pace.period)),
+            )
+            gate.used = self._count(passage, pace, at)
+        if gate.used + cost <= pace.limit:
+            return at
+        self.connection.execute(
+            "UPDATE slots SET at = until WHERE credential = ? AND at = ? AND until <= ?",
+            (passage.credential, UNDER_WAY, moment(at)),
+        )
+        gate.used = self._count(passage, pace, at)
+        return free_at(used_slots(self.connection, passage.credential, pace, at), pace, cost, at)
+
+    def _count(self, passage: Passage, pace: Pace, at: datetime) -> int:
+        (used,) = self.connection.execute(
+            "SELECT COUNT(*) FROM slots WHERE credential = ? AND at > ?",
+            (passage.credential, _before(at, pace.period)),
+        ).fetchone()
+        return int(used)
+
+    def _take(self, passage: Passage, cost: int, at: datetime) -> tuple[int, ...]:
+        until = moment(later(at, passage.patience))
+        taken = []
+        for _ in range(cost):
+            cursor = self.connection.execute(
+                "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)",
+                (passage.credential, UNDER_WAY, until),
+            )
+            assert cursor.lastrowid is not None
+            taken.append(cursor.lastrowid)
+        return tuple(taken)
+
+    def change(self, changes: Iterable[tuple[GateChange, str, str]]) -> None:
+        """Write down what the ends of attempts mean. Each with its tenant and provider."""
+        settled = []
+        for change, tenant_id, provider in changes:
+            settled += [(moment(change.at), slot, UNDER_WAY) for slot in change.slots]
+            if change.pause_until is not None:
+                self.connection.execute(
+                    "INSERT INTO gates (credential, paused_since, paused_until) VALUES (?, ?, ?)"
+                    " ON CONFLICT (credential) DO UPDATE SET paused_since = excluded.paused_since, paused_until = excluded.paused_until"
+                    " WHERE gates.paused_until IS NULL OR gates.paused_until < excluded.paused_until",
+                    (change.passage.credential, moment(change.at), moment(change.pause_until)),
+                )
+            if change.block is not None:
+                block = change.block
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO blocks (address, tenant_id, provider, at, kind, message, http_status)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        change.passage.address,
+                        tenant_id,
+                        provider,
+                        moment(change.at),
+                        block.kind.value,
+                        block.message,
+                        block.http_status,
+                    ),
+                )
+        if settled:
+            self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", settled)
+
+
+def gate_of(connection: sqlite3.Connection, credential: str) -> _Gate:
+    """What is written of a credential's pace and pause."""
+    row = connection.execute(
+        "SELECT pace_limit, pace_seconds, paused_since, paused_until FROM gates WHERE credential = ?",
+        (credential,),
+    ).fetchone()
+    if row is None:
+        return _Gate(None, None)
+    limit, seconds, since, until = row
+    return _Gate(
+        pause=None if until is None else Pause(datetime.fromisoformat(since), datetime.fromisoformat(until)),
+        pace=None if limit is None else Pace(limit, timedelta(seconds=seconds)),
+    )
+
+
+def used_slots(connection: sqlite3.Connection, credential: str, pace: Pace, now: datetime) -> list[datetime]:
+    """From when the latest requests of a credential count, newest first."""
+    found = connection.execute(
+        "SELECT at FROM slots WHERE credential = ? AND at > ? ORDER BY at DESC LIMIT ?",
+        (credential, _before(now, pace.period), pace.limit),
+    )
+    return [datetime.fromisoformat(at) for (at,) in found]
+
+
+def _pace_cells(pace: Pace | None) -> tuple[int | None, float | None]:
+    return (None, None) if pace is None else (pace.limit, pace.period.total_seconds())
+
+
+def _before(at: datetime, span: timedelta) -> str:
+    try:
+        return moment(at - span)
+    except OverflowError:
+        return moment(_FIRST)

@@ -1,0 +1,125 @@
+"""The couriers on one database, and how it is known that one of them is dead.
+
+Each has a row whose `beat` grows every few seconds, and holds a lock on a file of its own for as long as its process lives. On the same machine the
+lock tells at once. Elsewhere a courier counts as dead when its beat has not changed for `SILENCE`, measured on the watcher's own clock that
+never goes back, so that no two machines' clocks are compared: much longer than a request may take.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # no such locks on this system: the beat has to do
+    fcntl = None
+
+SILENCE = 600.0
+"""After so many seconds without a beat, a courier on another machine is taken for dead."""
+
+
+class Lock:
+    """A lock on a file of its own, held as long as this process lives, and by no child that it forks."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = weakref.WeakMethod(self._let_go)
+        if hasattr(os, "register_at_fork"):
+            # A child inherits what holds the lock, and would hold it on after this process has died.
+            os.register_at_fork(after_in_child=lambda: (let_go := mine()) and let_go())
+
+    def release(self) -> None:
+        """End it, and remove the file."""
+        with suppress(OSError):
+            os.unlink(self.path)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def new_lock(database: str) -> Lock | None:
+    """A lock beside the database; None on a system or a disk that has none."""
+    if fcntl is None:
+        return None
+    try:
+        return Lock(f"{database}-courier-{uuid.uuid4().hex}.lock")
+    except OSError:
+        return None
+
+
+def held(path: str) -> bool | None:
+    """Whether somebody holds the lock on a file; None where that cannot be found out."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def host() -> str:
+    """This machine, by its name and its own id where it has one."""
+    return f"{platform.node()}/{_content('/etc/machine-id')}"
+
+
+def boot() -> str:
+    """This run of this machine; empty where the system does not say."""
+    return _content("/proc/sys/kernel/random/boot_id")
+
+
+def _content(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+@define
+class Watch:
+    """What one watcher has seen of the others' beats."""
+
+    folder: str
+    monotonic: Callable[[], float]
+    _seen: dict[int, tuple[int, float]] = field(factory=dict)
+
+    def dead(self, row: Any) -> bool:
+        """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) is dead, as far as one can know."""
+        owner, its_host, its_boot, lock, beat = row
+        if lock is not None:
+            alive = held(os.path.join(self.folder, lock))
+            if alive:
+                return False
+            here = (its_boot != "" and its_boot == boot()) or its_host == host()
+            if alive is False and here:
+                return True
+        now = self.monotonic()
+        last, since = self._seen.get(owner, (None, now))
+        if last != beat:
+            self._seen[owner] = (beat, now)
+            return False
+        return now - since >= SILENCE
