@@ -18,6 +18,7 @@ from attrs import frozen
 
 from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, preview_of, take_action
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.attempt import Attempter
 from ..adapters.engines.live import Submission
@@ -28,10 +29,12 @@ from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..adapters.stores.sqlite import SqliteStore
 from ..adapters.stores.writer import Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
+from ..domain.actions import Action, Person
 from ..domain.errors import ConfigError, MisuseError, StoreError
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
-from ..domain.upload import Status
+from ..domain.transitions import Rules
+from ..domain.upload import Status, UploadKey
 from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
@@ -45,6 +48,7 @@ from .wiring import (
     TenantMapping,
     Tenants,
     Wiring,
+    rules_of_provider,
     tenants_of,
     wiring_of,
 )
@@ -298,6 +302,108 @@ class AsyncCourier:
             else:
                 running.loop.call_soon_threadsafe(running.engine.submit, submission)
             return ticket
+
+    # --- people's actions ----------------------------------------------------------------------------------------------
+
+    async def retry(
+        self,
+        tenant_id: str,
+        evidence_id: str | None = None,
+        *,
+        who: str,
+        why: str,
+        where: Where | None = None,
+        preview: bool = False,
+    ) -> Acted:
+        """Have what has failed tried again, with a fresh budget and its history kept.
+
+        Give one evidence id, or a filter: `where` names some of the tenant's failed uploads, ``Where()`` all of them. With `preview` nothing is
+        done, and `done` holds what it would be done to. What it does not apply to is left alone, and the answer says why; doing it twice changes
+        nothing. Who and why are kept with the record. Where the failure spoke of the whole integration, that counts as working again. MisuseError
+        where there is no such upload, or who or why is empty.
+        """
+        return await self._act(Action.RETRY, tenant_id, evidence_id, where, Person(who, why), preview)
+
+    async def release(
+        self,
+        tenant_id: str,
+        evidence_id: str | None = None,
+        *,
+        who: str,
+        why: str,
+        where: Where | None = None,
+        preview: bool = False,
+    ) -> Acted:
+        """Have what is held tried again. Where it is held for its integration, that counts as working again. Otherwise as `retry`."""
+        return await self._act(Action.RELEASE, tenant_id, evidence_id, where, Person(who, why), preview)
+
+    async def abandon(
+        self,
+        tenant_id: str,
+        evidence_id: str | None = None,
+        *,
+        who: str,
+        why: str,
+        where: Where | None = None,
+        preview: bool = False,
+    ) -> Acted:
+        """Give up what is not settled: nothing more is sent. An attempt in flight is not called back. Otherwise as `retry`."""
+        return await self._act(Action.ABANDON, tenant_id, evidence_id, where, Person(who, why), preview)
+
+    async def attest(
+        self,
+        tenant_id: str,
+        evidence_id: str | None = None,
+        *,
+        who: str,
+        why: str,
+        where: Where | None = None,
+        preview: bool = False,
+    ) -> Acted:
+        """Say of what is held or failed that it is there: a person has seen it at the provider. Otherwise as `retry`."""
+        return await self._act(Action.ATTEST, tenant_id, evidence_id, where, Person(who, why), preview)
+
+    async def _act(
+        self,
+        action: Action,
+        tenant_id: str,
+        evidence_id: str | None,
+        where: Where | None,
+        person: Person,
+        preview: bool,
+    ) -> Acted:
+        running, clock = self._now(), self._wiring.clock
+        store, engine = running.store, running.engine
+        if (evidence_id is None) == (where is None):
+            raise MisuseError(f"{action.value} is for one evidence id or for `where`: give one of them")
+        if where is not None:
+            found = await engine.read(lambda: list(candidates(store, tenant_id, action, where, clock.now())))
+        else:
+            assert evidence_id is not None
+            found = list((await self.statuses(tenant_id, [evidence_id])).values())
+            if not found:
+                raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
+        if preview:
+            return preview_of(action, found)
+        done: list[UploadStatus] = []
+        left: list[LeftAlone] = []
+        for status in found:
+            came = await running.writer.run(
+                lambda status=status: take_action(  # type: ignore[misc]
+                    store, tenant_id, status.evidence_id, action, person, self._rules_of, clock.now()
+                )
+            )
+            if isinstance(came, LeftAlone):
+                left.append(came)
+            else:
+                done.append(engine.acted(came))
+        return Acted(tuple(done), tuple(left))
+
+    def _rules_of(self, key: UploadKey) -> Rules:
+        destination = self._destinations.get(key.tenant_id)
+        if destination is not None and destination.integration.provider == key.provider:
+            return destination.rules
+        return rules_of_provider(self._tenants.providers.get(key.provider), key)
 
     # --- seeing --------------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,11 @@ from ..domain.errors import ConfigError, MisuseError
 from ..domain.evidence import Document
 from ..domain.failure import Failure
 from ..domain.training import TrainingRecord
+from ..domain.transitions import Rules
+from ..domain.upload import UploadKey
 from ..ports.clock import Clock
 from ..ports.logger import Logger
-from ..ports.provider import Provider
+from ..ports.provider import Provider, Readable
 from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
 from ..ports.source import DocumentSource
@@ -149,6 +151,16 @@ def tenants_of(where: str, load: Load, options: Options) -> Tenants:
     if on_invalid not in ("raise", "skip"):
         raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
     return Tenants(where, lambda: load(known, secrets, block), known, on_invalid)
+
+
+def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey) -> Rules:
+    """What decides about an upload whose tenant has no integration any more: what its provider can do. MisuseError where that is not known."""
+    if provider is None or isinstance(provider, BrokenProvider):
+        raise MisuseError(
+            f"the provider {key.provider!r} of {key} is not installed here, and what may be done to the upload depends on it: "
+            "do it where the courier runs, or install the provider's package here"
+        )
+    return Rules(readable=isinstance(provider, Readable))
 
 
 class RendererOnDemand:

@@ -102,7 +102,7 @@ class Schedule(Generic[K]):
                 continue
             item = lane.ready[0]
             self._turns.append(lane_key)
-            if self._paused(lane_key, now) or not self._share.admits(lane_key):
+            if lane_key in self._pauses or not self._share.admits(lane_key):
                 continue
             if not self._fits(item.size):
                 if lane.passed >= PATIENCE:
@@ -122,6 +122,13 @@ class Schedule(Generic[K]):
         self._share.leave(item.lane)
         self._bytes -= item.size
 
+    def put_back(self, key: K) -> None:
+        """A key that was handed out could not be begun: it has its place again, as if it had never been taken."""
+        item = self._under_way[key]
+        self.done(key)
+        self._planned[key] = item.number
+        self._ready(item)
+
     def next_due(self) -> datetime | None:
         """When the next planned key becomes due, or a lane's pause is over; None where neither is to come."""
         while self._future and self._planned.get(self._future[0].key) != self._future[0].number:
@@ -135,24 +142,20 @@ class Schedule(Generic[K]):
         """Forget every pause; whoever must still wait is told so again."""
         self._pauses.clear()
 
-    def _paused(self, lane: Hashable, now: datetime) -> bool:
-        until = self._pauses.get(lane)
-        if until is None:
-            return False
-        if until > now:
-            return True
-        del self._pauses[lane]
-        return False
-
     def _ripen(self, now: datetime) -> None:
+        for lane in [lane for lane, until in self._pauses.items() if until <= now]:
+            del self._pauses[lane]
         while self._future and self._future[0].due <= now:
             item = heapq.heappop(self._future)
             if self._planned.get(item.key) != item.number:
                 continue
-            if item.lane not in self._lanes:
-                self._lanes[item.lane] = _Lane()
-                self._turns.append(item.lane)
-            heapq.heappush(self._lanes[item.lane].ready, item)
+            self._ready(item)
+
+    def _ready(self, item: _Item[K]) -> None:
+        if item.lane not in self._lanes:
+            self._lanes[item.lane] = _Lane()
+            self._turns.append(item.lane)
+        heapq.heappush(self._lanes[item.lane].ready, item)
 
     def _drop_stale(self, lane: _Lane[K]) -> None:
         while lane.ready and self._planned.get(lane.ready[0].key) != lane.ready[0].number:

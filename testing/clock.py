@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from math import ceil
 
 from attrs import define
 
@@ -13,10 +12,10 @@ START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 
 @define(eq=False)
 class _Sleeper:
-    """Wakes at `when`, or once so many seconds have passed since the clock was made, whichever is first."""
+    """Wakes at `when`, or once so much time has passed since the clock was made, whichever is first."""
 
     when: datetime
-    passed: float
+    passed: timedelta
     woken: asyncio.Future[None]
 
 
@@ -28,7 +27,7 @@ class FakeClock:
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start
-        self._passed = 0.0
+        self._passed = timedelta(0)
         self._sleepers: list[_Sleeper] = []
 
     def now(self) -> datetime:
@@ -37,14 +36,14 @@ class FakeClock:
 
     def monotonic(self) -> float:
         """Seconds that the test has let pass."""
-        return self._passed
+        return self._passed.total_seconds()
 
     async def sleep_until(self, when: datetime) -> None:
         """Wait until the test has moved the clock to `when`, or has let as much time pass as that is away now."""
         if when <= self._now:
             return
         woken = asyncio.get_running_loop().create_future()
-        sleeper = _Sleeper(when, self._passed + (when - self._now).total_seconds(), woken)
+        sleeper = _Sleeper(when, self._passed + (when - self._now), woken)
         self._sleepers.append(sleeper)
         try:
             await woken
@@ -56,13 +55,17 @@ class FakeClock:
         """When the first sleeper wakes, if time goes on from here; None where nobody sleeps."""
         return min(map(self._wake_of, self._sleepers), default=None)
 
+    def wakes(self) -> list[datetime]:
+        """When each sleeper wakes, if time goes on from here."""
+        return [self._wake_of(sleeper) for sleeper in self._sleepers]
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.set(self._now + timedelta(seconds=seconds))
 
     def set(self, moment: datetime) -> None:
         """Let time pass until a moment; set the clock back where that lies behind, and then no time passes."""
-        self._passed += max(0.0, (moment - self._now).total_seconds())
+        self._passed += max(timedelta(0), moment - self._now)
         self._now = moment
         self._wake()
 
@@ -79,6 +82,4 @@ class FakeClock:
                     sleeper.woken.set_result(None)
 
     def _wake_of(self, sleeper: _Sleeper) -> datetime:
-        # Rounded up: a wait never ends a moment too early.
-        left = timedelta(microseconds=ceil((sleeper.passed - self._passed) * 1_000_000 - 0.5))
-        return min(sleeper.when, self._now + left)
+        return min(sleeper.when, self._now + (sleeper.passed - self._passed))

@@ -70,6 +70,9 @@ class MemoryGates:
         if (block := self._blocks.get(passage.address)) is not None:
             return Shut(block.failure)
         self._paces[passage.credential] = pace = passage.pace
+        pause = self._pauses.get(passage.credential)
+        if pause is not None and pause.since > at:  # the clock was set back
+            self._pauses[passage.credential] = Pause(at, later(at, pause.until - pause.since))
         if (until := paused_until(self._pauses.get(passage.credential), at)) is not None:
             return NotBefore(until)
         if pace is None:
@@ -78,6 +81,10 @@ class MemoryGates:
         for number, slot in list(slots.items()):
             if slot.at <= _before(at, 2 * pace.period):
                 del slots[number]
+            elif at < slot.at < _UNDER_WAY:  # the clock was set back
+                slot.at = at
+            elif slot.at == _UNDER_WAY:
+                slot.until = min(slot.until, later(at, passage.patience))
         used = self._used(passage.credential, pace, at)
         if len(used) + cost > pace.limit:
             for slot in slots.values():

@@ -19,6 +19,7 @@ from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
 from ..domain.failure import Concern
 from ..domain.gate import Passage
+from ..domain.invariants import Record
 from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
 from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
 from ..ports.store import (
@@ -81,7 +82,9 @@ class _Record:
     credential: str | None
     last_attempt_at: datetime | None = None
     owner: int | None = None
+    budget: int | None = None
     attempts: list[Attempt] = field(factory=list)
+    credentials: list[str | None] = field(factory=list)
     look_ups: list[LookUp] = field(factory=list)
     actions: list[ActionRow] = field(factory=list)
 
@@ -253,6 +256,36 @@ class MemoryStore:
             self._go_on("discharge")
             self._couriers.discard(owner)
 
+    def records(self, living: Container[int]) -> list[Record]:
+        """Everything that is kept of every upload, for `domain.invariants`; `living` are the couriers that are alive."""
+        with self._lock:
+            return [
+                Record(
+                    upload=record.upload,
+                    attempts=tuple(record.attempts),
+                    credentials=tuple(record.credentials),
+                    look_ups=tuple((look.at, look.finding) for look in record.look_ups),
+                    action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
+                    owner_lives=record.owner in living,
+                    budget=record.budget,
+                )
+                for record in self._records.values()
+            ]
+
+    def unsettled(self) -> list[tuple[Upload, int | None]]:
+        """What is not at rest, with the courier that had it in flight last."""
+        with self._lock:
+            return [
+                (record.upload, record.owner)
+                for record in self._records.values()
+                if not record.upload.status.at_rest
+            ]
+
+    def actions_of(self, key: UploadKey) -> list[str]:
+        """What people did to an upload."""
+        with self._lock:
+            return [row.action for row in self._records[key].actions]
+
     def kill(self, owner: int) -> None:
         """Have a courier count as dead from now on."""
         with self._lock:
@@ -360,7 +393,7 @@ class MemoryStore:
         if not isinstance(answer, tuple):
             return answer
         self._write(Change(upload))
-        record.owner, record.credential = start.owner, passage.credential
+        record.owner, record.credential, record.budget = start.owner, passage.credential, start.budget
         return Begun(record.content, answer)
 
     def _place(self, record: _Record, credential: str | None) -> int:
@@ -368,10 +401,13 @@ class MemoryStore:
         due = due_of(record.upload.state)
         if due is None:
             return 0
-        dues = (
-            due_of(other.upload.state) for other in self._records.values() if other.credential == credential
+        here = (due, record.arrival)
+        return sum(
+            other.credential == credential
+            and (its_due := due_of(other.upload.state)) is not None
+            and (its_due, other.arrival) < here
+            for other in self._records.values()
         )
-        return sum(other is not None and other < due for other in dues)
 
     def _status(self, record: _Record, now: datetime) -> UploadStatus:
         expected = None
@@ -400,6 +436,7 @@ class MemoryStore:
             record.last_attempt_at = upload.state.started_at
         if change.attempt is not None:
             record.attempts.append(change.attempt)
+            record.credentials.append(record.credential)
         if change.look_up is not None:
             record.look_ups.append(change.look_up)
         if change.action is not None:

@@ -5,7 +5,7 @@ Blocking; one transaction each. A running courier notices within seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -80,6 +80,22 @@ def candidates(
             if page.next_page is None:
                 break
             find = evolve(find, after=page.next_page)
+
+
+def preview_of(action: Action, found: Sequence[UploadStatus]) -> Acted:
+    """What the action would be done to, and what not."""
+    words = {status.value for status in action.concerned}
+    return Acted(
+        tuple(status for status in found if status.status in words),
+        tuple(
+            LeftAlone(
+                status,
+                f"it is {status.status}, and {action.value} is for what is {' or '.join(sorted(words))}",
+            )
+            for status in found
+            if status.status not in words
+        ),
+    )
 
 
 def take_action(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Container, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -121,8 +121,8 @@ class AsyncEngine:
         capacity: int,
         in_flight_bytes: int,
         on_settled: OnSettled | None,
-        threads: ThreadPoolExecutor,
-        host_threads: ThreadPoolExecutor,
+        threads: Executor,
+        host_threads: Executor,
     ) -> None:
         self.destinations: Destinations = {}
         self.broken: Container[str] = frozenset()
@@ -215,6 +215,25 @@ class AsyncEngine:
                 )
             )
         self._live.clear()
+
+    def abort(self) -> None:
+        """Stop dead, as a crash does: nothing is finished, nothing is handed back. For simulations."""
+        self.closing = True
+        self._recorder.abort()
+        alarm = [] if self._alarm is None else [self._alarm[1]]
+        dispatcher = [] if self._dispatcher is None else [self._dispatcher]
+        for task in (*self._tasks, *self._hooks, *alarm, *dispatcher):
+            task.cancel()
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the schedule comes to something next."""
+        return self._schedule.next_due()
+
+    @property
+    def alarm_at(self) -> datetime | None:
+        """When the dispatcher wakes by itself."""
+        return None if self._alarm is None or self._alarm[1].done() else self._alarm[0]
 
     async def _wait_for_tasks(self, seconds: float) -> None:
         if self._tasks:
@@ -309,9 +328,9 @@ class AsyncEngine:
                 self._spawn(self._look_round())
             while (key := self._schedule.take(now)) is not None:
                 self._spawn(self._deliver(self._live[key]))
+            self._set_alarm()
             if self._at_rest():
                 self._rested.set()
-            self._set_alarm()
             await self._woken.wait()
 
     def _set_alarm(self) -> None:
@@ -446,12 +465,13 @@ class AsyncEngine:
     # --- one upload's turn -------------------------------------------------------------------------------------------
 
     async def _deliver(self, live: Live) -> None:
+        refused: NotBefore | None = None
         try:
             match live.upload.state:
                 case Queued() | Waiting():
-                    await self._attempt(live)
+                    refused = await self._attempt(live)
                 case Confirming():
-                    await self._look_up(live)
+                    refused = await self._look_up(live)
                 case _:
                     pass
         except StoreError as error:
@@ -460,7 +480,13 @@ class AsyncEngine:
         except Exception as error:
             await self._fail_by_bug(live, error)
         finally:
-            self._schedule.done(live.upload.key)
+            if refused is None:
+                self._schedule.done(live.upload.key)
+        if refused is not None:
+            # It keeps its place, and its whole lane waits.
+            self._schedule.put_back(live.upload.key)
+            self._schedule.pause(live.destination.lane, refused.at)
+            return
         self._after(live)
 
     async def _fail_by_bug(self, live: Live, error: Exception) -> None:
@@ -488,19 +514,20 @@ class AsyncEngine:
         else:
             self._plan(live)
 
-    async def _attempt(self, live: Live) -> None:
+    async def _attempt(self, live: Live) -> NotBefore | None:
+        """One attempt, to its end; or why it may not begin yet."""
         document = live.dossier.document
         failure = unfit(document.size, document.media_type, live.destination)
         if failure is not None:
             await self._apply(live, FoundUnfit(self._clock.now(), failure))
-            return
+            return None
         rules, passage = live.destination.rules, live.destination.passage
         beginning = Started(self._clock.now())
         started = advance(live.upload, beginning, rules)
         sending = started.state
         if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
             await self._apply(live, beginning)
-            return
+            return None
         start = Start(started, passage, self._owner, rules.retry.max_attempts)
         begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(start)))
         try:
@@ -508,12 +535,14 @@ class AsyncEngine:
         except asyncio.CancelledError:
             # What was asked for is written all the same: hear of it, and say that nothing was sent.
             answer, cut_off = await begin, True
-        if isinstance(answer, NotBefore | Shut):
-            await self._turned_away(live, answer)
-            return
+        if isinstance(answer, NotBefore):
+            return answer
+        if isinstance(answer, Shut):
+            await self._apply(live, Blocked(self._clock.now(), answer.failure))
+            return None
         if isinstance(answer, Conflict) and answer.current != started:
             self._adopt_current(live, answer)
-            return
+            return None
         live.upload = started
         live.last_attempt_at = sending.started_at
         key, number = started.key, sending.attempt
@@ -540,13 +569,7 @@ class AsyncEngine:
         await self._apply(live, event, attempt=attempt, gate=gate)
         self.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
         self._tell_of_gate(key, gate)
-
-    async def _turned_away(self, live: Live, refusal: NotBefore | Shut) -> None:
-        """The gate has said no: wait with the whole lane, or hold the upload."""
-        if isinstance(refusal, NotBefore):
-            self._schedule.pause(live.destination.lane, refusal.at)
-        else:
-            await self._apply(live, Blocked(self._clock.now(), refusal.failure))
+        return None
 
     async def _charge(self, live: Live, slots: list[int]) -> None:
         """One request more than an upload costs waits for a slot of its own."""
@@ -579,7 +602,8 @@ class AsyncEngine:
         assert isinstance(state, Sending)
         await self._apply(live, Progressed(self._clock.now(), state.attempt, progress))
 
-    async def _look_up(self, live: Live) -> None:
+    async def _look_up(self, live: Live) -> NotBefore | None:
+        """One look-up, to its end; or why it may not begin yet."""
         state = live.upload.state
         assert isinstance(state, Confirming)
         passage, slots = live.destination.passage, list[int]()
@@ -588,9 +612,11 @@ class AsyncEngine:
             answer = await self._patiently(
                 live, lambda: self._writer.run(lambda: self._store.charge(passage, now))
             )
-            if isinstance(answer, NotBefore | Shut):
-                await self._turned_away(live, answer)
-                return
+            if isinstance(answer, NotBefore):
+                return answer
+            if isinstance(answer, Shut):
+                await self._apply(live, Blocked(now, answer.failure))
+                return None
             if answer.slot is not None:
                 slots.append(answer.slot)
         finding = await self._attempter.look_up(
@@ -605,6 +631,7 @@ class AsyncEngine:
         await self._apply(live, event, look_up=look_up, gate=gate)
         self.log(LookUpEnded(live.upload.key, state.read, word, failure, due_of(live.upload.state)))
         self._tell_of_gate(live.upload.key, gate)
+        return None
 
     async def _apply(
         self,

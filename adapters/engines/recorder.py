@@ -106,6 +106,11 @@ class Recorder:
             )
             self._told.not_recorded(submission, error)
 
+    def abort(self) -> None:
+        """Stop dead; see `AsyncEngine.abort`."""
+        for task in (*self._workers, *([self._batcher] if self._batcher else [])):
+            task.cancel()
+
     def _worker_gone(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         self._woken()

@@ -45,12 +45,8 @@ class StandardLogger:
 
 _Json: TypeAlias = "bool | int | float | str | list[_Json] | dict[str, _Json] | None"
 
-_OF_EVERY_RECORD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
-    "message",
-    "asctime",
-    "taskName",
-}
-_NAMES = frozenset({"event", "courier_event"})
+_OF_EVERY_RECORD = {*vars(logging.LogRecord("", 0, "", 0, "", (), None)), "message", "asctime"}
+_NAMES = {"event", "courier_event"}
 _DEPTH = 8
 _MOST_BITS = 1024  # Python refuses to write out an integer that is far larger
 

@@ -41,7 +41,7 @@ class _Gate:
     pause: Pause | None
     pace: Pace | None
     used: int | None = None
-    admitted: list[str] = field(factory=list)
+    admitted: list[tuple[str, int]] = field(factory=list)
 
 
 @define
@@ -60,9 +60,11 @@ class Gatekeeper:
         if block is not None:
             return Shut(block)
         gate = self._gate(passage)
-        pause = paused_until(gate.pause, at)
-        if pause is not None:
-            return NotBefore(pause)
+        if gate.pause is not None and gate.pause.since > at:
+            self._pause_anew(passage, gate, at)
+        until = paused_until(gate.pause, at)
+        if until is not None:
+            return NotBefore(until)
         pace = passage.pace
         if pace is None:
             return ()
@@ -70,20 +72,19 @@ class Gatekeeper:
         if free > at:
             return NotBefore(free)
         if key is not None and pace.limit <= ORDERED:
-            due = statements.due_of(self.connection, key)
-            if must_step_aside(self._longer_waiting(passage, pace, gate, due), pace):
-                return NotBefore(later(at, COURTESY))
-            gate.admitted.append(due or "")
+            place = statements.place_of(self.connection, key)
+            if place is not None:
+                if must_step_aside(self._longer_waiting(passage, pace, gate, place), pace):
+                    return NotBefore(later(at, COURTESY))
+                gate.admitted.append(place)
         gate.used = (gate.used or 0) + cost
         return self._take(passage, cost, at)
 
-    def _longer_waiting(self, passage: Passage, pace: Pace, gate: _Gate, due: str | None) -> int:
+    def _longer_waiting(self, passage: Passage, pace: Pace, gate: _Gate, place: tuple[str, int]) -> int:
         """Who stands before this upload; those whom this transaction has let through already, do not."""
-        if due is None:
-            return 0
-        admitted = sum(other < due for other in gate.admitted)
+        admitted = sum(other < place for other in gate.admitted)
         most = pace.limit + admitted
-        return statements.in_line_before(self.connection, passage.credential, due, most) - admitted
+        return statements.in_line_before(self.connection, passage.credential, place, most) - admitted
 
     def _block(self, address: str) -> Failure | None:
         if address not in self._blocks:
@@ -109,12 +110,22 @@ class Gatekeeper:
             )
         return gate
 
+    def _pause_anew(self, passage: Passage, gate: _Gate, at: datetime) -> None:
+        """The clock was set back: the pause is as long as it was meant to be, from now on."""
+        assert gate.pause is not None
+        gate.pause = Pause(at, later(at, gate.pause.until - gate.pause.since))
+        self.connection.execute(
+            "UPDATE gates SET paused_since = ?, paused_until = ? WHERE credential = ?",
+            (moment(gate.pause.since), moment(gate.pause.until), passage.credential),
+        )
+
     def _free_at(self, passage: Passage, pace: Pace, gate: _Gate, cost: int, at: datetime) -> datetime:
         if gate.used is None:
             self.connection.execute(
                 "DELETE FROM slots WHERE credential = ? AND at <= ?",
                 (passage.credential, _before(at, 2 * pace.period)),
             )
+            self._set_back(passage, at)
             gate.used = self._count(passage, pace, at)
         if gate.used + cost <= pace.limit:
             return at
@@ -124,6 +135,18 @@ class Gatekeeper:
         )
         gate.used = self._count(passage, pace, at)
         return free_at(used_slots(self.connection, passage.credential, pace, at), pace, cost, at)
+
+    def _set_back(self, passage: Passage, at: datetime) -> None:
+        """What lies in the future counts as now, from now on: the clock was set back since."""
+        latest = moment(later(at, passage.patience))
+        self.connection.execute(
+            "UPDATE slots SET at = ? WHERE credential = ? AND at > ? AND at < ?",
+            (moment(at), passage.credential, moment(at), UNDER_WAY),
+        )
+        self.connection.execute(
+            "UPDATE slots SET until = ? WHERE credential = ? AND at = ? AND until > ?",
+            (latest, passage.credential, UNDER_WAY, latest),
+        )
 
     def _count(self, passage: Passage, pace: Pace, at: datetime) -> int:
         (used,) = self.connection.execute(

@@ -74,7 +74,7 @@ SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads WHERE tenant_id = :tenant_i
 ORDER BY created_at DESC, id DESC LIMIT 1
 """
 IN_LINE_BEFORE = """
-SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line WHERE credential = ? AND due >= ? AND due < ?
+SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
 """
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
 COUNT_OPEN = "SELECT COUNT(*) AS open FROM uploads WHERE status IN ('pending', 'retrying')"
@@ -258,10 +258,11 @@ def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, dat
     for credential, waiting in lines.items():
         gate = gate_of(db.conn, credential)
         used = [] if gate.pace is None else used_slots(db.conn, credential, gate.pace, now)
-        place, reached = 0, ""
-        for row in sorted(waiting, key=lambda row: str(row["due"])):
-            (between,) = db.execute(IN_LINE_BEFORE, (credential, reached, row["due"])).fetchone()
-            place, reached = place + between, row["due"]
+        place, reached = 0, ("", 0)
+        for row in sorted(waiting, key=lambda row: (row["due"], row["id"])):
+            here = (row["due"], row["id"])
+            (between,) = db.execute(IN_LINE_BEFORE, (credential, *reached, *here)).fetchone()
+            place, reached = place + between, here
             due = datetime.fromisoformat(row["due"])
             found[row["id"]] = expected_at(due, place, used, gate.pace, gate.pause, now)
     return found

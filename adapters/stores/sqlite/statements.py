@@ -18,7 +18,7 @@ Cells: TypeAlias = Sequence[Cell]
 
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
 _THIS_KEY = " AND ".join(f"{name} = ?" for name in KEY)
-IN_LINE_BEFORE = "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE credential = ? AND due < ? LIMIT ?)"
+IN_LINE_BEFORE = "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE credential = ? AND due IS NOT NULL AND (due, id) < (?, ?) LIMIT ?)"
 _SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
 
 
@@ -87,15 +87,15 @@ def insert_actions(connection: sqlite3.Connection, rows: Sequence[Cells]) -> Non
     )
 
 
-def due_of(connection: sqlite3.Connection, key: Cells) -> str | None:
-    """When an upload is due, as it stands in the database."""
-    row = connection.execute(f"SELECT due FROM uploads WHERE {_THIS_KEY}", key).fetchone()
-    return None if row is None else row[0]
+def place_of(connection: sqlite3.Connection, key: Cells) -> tuple[str, int] | None:
+    """Where an upload stands in the order of its credential's line; None where it does not stand in one."""
+    row = connection.execute(f"SELECT due, id FROM uploads WHERE {_THIS_KEY}", key).fetchone()
+    return None if row is None or row[0] is None else (row[0], row[1])
 
 
-def in_line_before(connection: sqlite3.Connection, credential: str, due: str, most: int) -> int:
-    """How many of a credential's line are due before a moment; counts no further than `most`."""
-    (found,) = connection.execute(IN_LINE_BEFORE, (credential, due, most)).fetchone()
+def in_line_before(connection: sqlite3.Connection, credential: str, place: tuple[str, int], most: int) -> int:
+    """How many of a credential's line stand before a place; counts no further than `most`."""
+    (found,) = connection.execute(IN_LINE_BEFORE, (credential, *place, most)).fetchone()
     return int(found)
 
 

@@ -131,9 +131,10 @@ def test_a_percent_sign_is_only_a_percent_sign(caplog: pytest.LogCaptureFixture)
 
 
 def test_nothing_is_written_down_below_the_level_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, logger="evidence_courier"):
-        for event in (UploadRecorded(KEY), WriteDelayed(KEY, "locked"), UploadHeld(KEY, FAILURE)):
-            StandardLogger().log(event)
+    logger = logging.Logger("host.compliance", logging.ERROR)  # noqa: LOG001 - a logger that no other test sees
+    logger.addHandler(caplog.handler)
+    for event in (UploadRecorded(KEY), WriteDelayed(KEY, "locked"), UploadHeld(KEY, FAILURE)):
+        StandardLogger(logger).log(event)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 

@@ -1,0 +1,111 @@
+"""What must hold of every record at every moment, whatever has happened: checked in simulations, and on a live database.
+
+- An upload is at rest, or in flight with a courier that lives, or has a due time.
+- A budget is never overspent.
+- Every attempt that was begun has ended on record, or is the one in flight.
+- No attempt was begun before the provider's Retry-After was over.
+- What was sent again out of a doubt says so.
+- No action left its tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from .attempt import Attempt, VerdictWord
+from .failure import Failure, FailureKind
+from .upload import Sending, Succeeded, Upload
+
+_RESOLVING = ("absent", "partly")
+
+
+@frozen(kw_only=True)
+class Record:
+    """Everything that is kept of one upload.
+
+    `owner_lives`: whether the courier that has it in flight does. `budget`: how many attempts the policy allowed when the latest began; None
+    before the first. `look_ups`: when the provider was asked, and what it said. `action_tenants`: to whom each action was confined.
+    `credentials`: under which credential each attempt of `attempts` was made, where that is known.
+    """
+
+    upload: Upload
+    attempts: Sequence[Attempt]
+    credentials: Sequence[str | None]
+    look_ups: Sequence[tuple[datetime, str]]
+    action_tenants: Sequence[str]
+    owner_lives: bool
+    budget: int | None
+
+
+def breaches(record: Record) -> Iterator[str]:
+    """What does not hold, in words; nothing where all does."""
+    upload = record.upload
+    state, tally = upload.state, upload.tally
+    if isinstance(state, Sending) and not record.owner_lives:
+        yield (
+            f"attempt {state.attempt} is in flight and its courier is gone: start a courier on this database, which recovers it"
+        )
+    if record.budget is not None and tally.spent > record.budget:
+        yield f"{tally.spent} attempts are spent of a budget of {record.budget}"
+    if tally.spent > tally.attempts:
+        yield f"{tally.spent} attempts are spent, and only {tally.attempts} were made"
+    if isinstance(state, Succeeded) and tally.doubt:
+        yield "it has succeeded, and is said to be in doubt"
+    yield from _unended(record)
+    yield from _too_early(record)
+    yield from _unmarked(record)
+    tenant_id = upload.key.tenant_id
+    for other in record.action_tenants:
+        if other != tenant_id:
+            yield f"an action for tenant {other!r} was done to it"
+
+
+def _unended(record: Record) -> Iterator[str]:
+    upload = record.upload
+    begun = set(range(1, upload.tally.attempts + 1))
+    ended = {attempt.number for attempt in record.attempts}
+    if isinstance(upload.state, Sending):
+        ended.add(upload.state.attempt)
+    if extra := sorted(ended - begun):
+        yield f"attempt {extra[0]} has ended, and only {upload.tally.attempts} were begun"
+    # Late news of an earlier attempt may have settled it while a later one was under way: that one's end changed nothing any more.
+    if (missing := sorted(begun - ended)) and not isinstance(upload.state, Succeeded):
+        yield f"attempt {missing[0]} was begun, and nothing is recorded of its end"
+
+
+def _too_early(record: Record) -> Iterator[str]:
+    pairs = list(zip(record.attempts, record.credentials, strict=True))
+    for asked, credential in pairs:
+        if asked.not_before is None:
+            continue
+        for later, other in pairs:
+            same = later.number > asked.number and (credential is None or other == credential)
+            # Where the clock was set back in between, the moments say nothing.
+            if same and asked.ended_at <= later.started_at < asked.not_before:
+                yield (
+                    f"attempt {later.number} was begun at {later.started_at.isoformat()}, though after attempt {asked.number} the "
+                    f"provider asked not to be asked before {asked.not_before.isoformat()}"
+                )
+
+
+def _unmarked(record: Record) -> Iterator[str]:
+    if record.upload.tally.possible_duplicate:
+        return
+    begun = record.upload.tally.attempts
+    for attempt in record.attempts:
+        if not _doubtful(attempt) or attempt.number >= begun:
+            continue
+        if not any(word in _RESOLVING and at >= attempt.ended_at for at, word in record.look_ups):
+            yield (
+                f"attempt {attempt.number} may have been taken, it was sent again, and it is not marked as a possible duplicate"
+            )
+
+
+def _doubtful(attempt: Attempt) -> bool:
+    if attempt.verdict in (VerdictWord.UNCLEAR, VerdictWord.RECOVERED):
+        return True
+    result = attempt.result
+    return isinstance(result, Failure) and result.kind is FailureKind.UNRECOGNISED_REPLY

@@ -1,0 +1,256 @@
+"""A provider and its server, as a model: what it takes, loses, delays and refuses is data and chance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from random import Random
+from typing import ClassVar
+
+from attrs import define, field, frozen
+
+from ...domain.failure import Failure, FailureKind
+from ...domain.integration import Pace, Route
+from ...domain.secret import Secret
+from ...domain.verdict import (
+    Absent,
+    Deferred,
+    Delivered,
+    Finding,
+    Found,
+    Receipt,
+    Rejected,
+    Unclear,
+    Unreadable,
+    Verdict,
+)
+from ...ports.clock import Clock
+from ...ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
+from ...ports.provider import Limits, Parcel
+from ..sandboxes.rates import RateLimit, RateMeter
+
+
+@frozen
+class Outage:
+    """From `start` to `end`, in seconds since the simulation began, the server does nothing but this:
+
+    - ``"down"``: nobody answers the door;
+    - ``"503"``: it says so, and takes nothing;
+    - ``"takes"``: it takes the upload, and the reply is lost;
+    - ``"silent"``: it takes nothing and says nothing until the courier gives up.
+    """
+
+    start: float
+    end: float
+    kind: str
+
+
+@frozen(kw_only=True)
+class Faults:
+    """What goes wrong, as probabilities for each request, and as outages.
+
+    - `no_connection`, `unavailable` (503, nothing taken), `silent` (nothing taken, no reply): it was not taken, and only the first is sure.
+    - `takes_and_drops`: it was taken, and the reply is lost; `takes_and_fails`: it was taken, and the reply is a 500.
+    - `rejects`: a 400. `garbles`: taken, and answered with words that nobody knows.
+    - `unreadable`: a look-up fails.
+    - `latency`: the longest that a request takes, in seconds; `commit`: the longest until what was taken shows in look-ups.
+    - `pace`: what the server enforces.
+    """
+
+    no_connection: float = 0.0
+    unavailable: float = 0.0
+    silent: float = 0.0
+    takes_and_drops: float = 0.0
+    takes_and_fails: float = 0.0
+    rejects: float = 0.0
+    garbles: float = 0.0
+    unreadable: float = 0.0
+    latency: float = 0.5
+    commit: float = 0.0
+    outages: tuple[Outage, ...] = ()
+    pace: RateLimit | None = None
+
+
+@define
+class ModelServer:
+    """An `AsyncTransport`, and the server at its other end."""
+
+    clock: Clock
+    dice: Random
+    faults: Faults
+    copies: dict[str, list[datetime]] = field(factory=dict)
+    keys: set[str] = field(factory=set)
+    refused_keys: set[str] = field(factory=set)
+    requests: int = 0
+    throttled: int = 0
+    disturbed: set[str] = field(factory=set)
+    began: datetime = field(init=False)
+    meter: RateMeter | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.began = self.clock.now()
+        limit = self.faults.pace
+        self.meter = None if limit is None else RateMeter(limit, self.clock.monotonic)
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        """See the port."""
+        self.requests += 1
+        headers = dict(request.headers)
+        name = headers["name"]
+        await self._pass(self.dice.random() * self.faults.latency)
+        what = self._happening()
+        if what != "fine":
+            self.disturbed.add(name)
+        if what == "down":
+            return TransportFailure(FailureKind.NO_CONNECTION, "nobody answers the door")
+        if self.meter is not None and (wait := self.meter.ask()):
+            self.throttled += 1
+            return self._reply(429, retry_after=wait)
+        if headers["key"] in self.refused_keys:
+            return self._reply(401)
+        if request.method == "GET":
+            return await self._looked_up(name, what, route)
+        return await self._uploaded(name, what, route)
+
+    async def _looked_up(self, name: str, what: str, route: Route) -> HttpResponse | TransportFailure:
+        if what in ("silent", "takes"):
+            await self._pass(route.timeouts.total.total_seconds())
+            return TransportFailure(FailureKind.TIMEOUT, "no reply")
+        if what == "503" or self.dice.random() < self.faults.unreadable:
+            return self._reply(503)
+        commits = self.copies.get(name, [])
+        return self._reply(200 if any(at <= self.clock.now() for at in commits) else 404)
+
+    async def _uploaded(self, name: str, what: str, route: Route) -> HttpResponse | TransportFailure:
+        if what == "503":
+            return self._reply(503)
+        if what == "400":
+            return self._reply(400)
+        if what != "silent":
+            commit = timedelta(seconds=self.dice.random() * self.faults.commit)
+            self.copies.setdefault(name, []).append(self.clock.now() + commit)
+        await self._pass(self.dice.random() * self.faults.latency)
+        match what:
+            case "silent" | "takes":
+                await self._pass(route.timeouts.total.total_seconds())
+                return TransportFailure(FailureKind.TIMEOUT, "no reply")
+            case "500":
+                return self._reply(500)
+            case "garble":
+                return self._reply(299)
+            case _:
+                return self._reply(200)
+
+    def _happening(self) -> str:
+        since = (self.clock.now() - self.began).total_seconds()
+        for outage in self.faults.outages:
+            if outage.start <= since < outage.end:
+                return outage.kind
+        roll = self.dice.random()
+        for chance, what in (
+            (self.faults.no_connection, "down"),
+            (self.faults.unavailable, "503"),
+            (self.faults.silent, "silent"),
+            (self.faults.takes_and_drops, "takes"),
+            (self.faults.takes_and_fails, "500"),
+            (self.faults.rejects, "400"),
+            (self.faults.garbles, "garble"),
+        ):
+            if roll < chance:
+                return what
+            roll -= chance
+        return "fine"
+
+    def _reply(self, status: int, retry_after: float | None = None) -> HttpResponse:
+        headers = () if retry_after is None else (("retry-after", f"{retry_after:.3f}"),)
+        return HttpResponse(status, headers, b"", self.clock.now())
+
+    async def _pass(self, seconds: float) -> None:
+        if seconds > 0:
+            await self.clock.sleep_until(self.clock.now() + timedelta(seconds=seconds))
+        else:
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """See the port."""
+
+
+@frozen
+class ModelSettings:
+    """A key, and nothing else."""
+
+    key: Secret
+
+
+class ModelProvider:
+    """Puts a document under its name; cannot be read."""
+
+    name: ClassVar[str] = "model"
+    settings_class: ClassVar[type] = ModelSettings
+    schema: ClassVar[Mapping[str, object]] = {"key": {"type": "secret", "required": True}}
+    limits: ClassVar[Limits] = Limits(None, {"application/pdf": "pdf"})
+    pace: ClassVar[Pace | None] = None
+    cost: ClassVar[int] = 1
+    exclusive_credential: ClassVar[bool] = False
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        """See the port."""
+        reply = yield from fetch(_request("PUT", parcel, settings, (parcel.content,)))
+        if isinstance(reply, TransportFailure):
+            failure = Failure(reply.kind, reply.message)
+            return Deferred(failure) if reply.kind is FailureKind.NO_CONNECTION else Unclear(failure)
+        status = reply.status
+        if status == 200:
+            return Delivered(Receipt(parcel.file_name))
+        wait = reply.header("retry-after")
+        after = None if wait is None else float(wait)
+        match status:
+            case 429:
+                return Deferred(
+                    Failure(FailureKind.RATE_LIMITED, "too many", http_status=429, retry_after=after)
+                )
+            case 500 | 503:
+                return Unclear(Failure(FailureKind.SERVER_ERROR, "an error", http_status=status))
+            case 401:
+                return Rejected(Failure(FailureKind.UNAUTHORIZED, "the key is refused", http_status=401))
+            case 299:
+                return Rejected(
+                    Failure(FailureKind.UNRECOGNISED_REPLY, "what does it mean?", http_status=299)
+                )
+            case _:
+                return Rejected(Failure(FailureKind.BAD_REQUEST, "refused", http_status=status))
+
+    def target(self, settings: object) -> str:
+        """See the port."""
+        return "a model"
+
+
+class ReadableModelProvider(ModelProvider):
+    """The same, and it can be asked what it has."""
+
+    read_delays: ClassVar[tuple[timedelta, ...]] = (
+        timedelta(seconds=2),
+        timedelta(seconds=10),
+        timedelta(seconds=30),
+    )
+
+    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+        """See the port."""
+        reply = yield from fetch(_request("GET", parcel, settings, ()))
+        if isinstance(reply, TransportFailure):
+            return Unreadable(Failure(reply.kind, reply.message))
+        match reply.status:
+            case 200:
+                return Found(Receipt(parcel.file_name))
+            case 404:
+                return Absent()
+            case status:
+                return Unreadable(Failure(FailureKind.SERVER_ERROR, "an error", http_status=status))
+
+
+def _request(method: str, parcel: Parcel, settings: object, body: tuple[bytes, ...]) -> HttpRequest:
+    assert isinstance(settings, ModelSettings)
+    name = f"{parcel.tenant_id}/{parcel.evidence_id}"
+    headers = (("name", name), ("key", settings.key.reveal()))
+    return HttpRequest(method, "https://model.test/", headers, body)

@@ -1,0 +1,361 @@
+"""Couriers, a store and a provider in one world whose time, chance and faults are under control."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from types import TracebackType
+from typing import Self, cast
+
+from attrs import define, field
+
+from ...adapters.dialogues import TokenKeeper
+from ...adapters.engines.acting import Deed, LeftAlone, take_action
+from ...adapters.engines.asyncio_engine import AsyncEngine
+from ...adapters.engines.attempt import Attempter
+from ...adapters.engines.live import Submission
+from ...adapters.engines.prepare import Destination, destination_of
+from ...adapters.engines.slots import Slots
+from ...adapters.engines.tickets import Ticket
+from ...adapters.stores.writer import InlineWriter
+from ...domain.actions import Action, Person
+from ...domain.errors import CourierError
+from ...domain.evidence import Document, Evidence
+from ...domain.failure import Failure, FailureKind
+from ...domain.integration import Integration, OnUnknown, Pace, RetryPolicy
+from ...domain.invariants import breaches
+from ...domain.secret import Secret
+from ...domain.status import UploadStatus
+from ...domain.training import TrainingRecord
+from ...domain.transitions import Rules
+from ...domain.upload import Queued, Sending, Succeeded, UploadKey
+from ...ports.logger import LogEvent
+from ...ports.provider import Provider
+from ...ports.store import UploadStore
+from ..clock import FakeClock
+from ..memory_store import MemoryStore
+from .loop import InlineExecutor, VirtualLoop
+from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider
+from .mortal import MortalStore
+
+START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+_LONG = timedelta(days=30)
+
+
+class _NoRenderer:
+    def render(self, record: TrainingRecord) -> Document | Failure:
+        return Failure(FailureKind.UNFIT_RENDER, "nothing is rendered in a simulation")
+
+    def close(self) -> None:
+        pass
+
+
+@define
+class _Recorder:
+    events: list[LogEvent] = field(factory=list)
+
+    def log(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+
+@define(eq=False)
+class SimulatedCourier:
+    """One courier of the simulation: alive until it is killed or closed."""
+
+    store: MortalStore
+    engine: AsyncEngine
+    owner: int = 0
+
+
+class Simulation:
+    """A world that begins at `start`, with so many couriers on one store, and so many tenants, each with a credential of its own.
+
+    - `readable`: whether the provider can be asked what it has; `on_unknown` decides where it cannot.
+    - `retry` and `pace` are each tenant's. `faults` are the server's.
+    - The same seed and the same calls give the same history, event for event.
+
+    Use it as a context manager, or `close` it.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        couriers: int = 1,
+        tenants: int = 1,
+        readable: bool = False,
+        on_unknown: OnUnknown = OnUnknown.RETRY,
+        retry: RetryPolicy | None = None,
+        pace: Pace | None = None,
+        faults: Faults | None = None,
+        provider: Provider | None = None,
+        start: datetime = START,
+    ) -> None:
+        self.seed = seed
+        self._dice = Random(seed)
+        self.clock = FakeClock(start)
+        self.store = MemoryStore()
+        self.server = ModelServer(self.clock, Random(self._dice.random()), faults or Faults())
+        self._log = _Recorder()
+        self._loop = VirtualLoop()
+        self._provider = provider or (ReadableModelProvider() if readable else ModelProvider())
+        self._on_unknown, self._retry, self._pace = on_unknown, retry or RetryPolicy(), pace
+        self._keys = {f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)}
+        self._submitted = 0
+        self.handed_over: dict[UploadKey, datetime] = {}
+        self.couriers: list[SimulatedCourier] = []
+        for _ in range(couriers):
+            self.start_courier()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
+        for courier in list(self.couriers):
+            self.crash(courier)
+        self._loop.close()
+
+    # --- couriers ------------------------------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> list[LogEvent]:
+        """What all couriers have logged."""
+        return self._log.events
+
+    def start_courier(self) -> SimulatedCourier:
+        """Another courier comes to the store."""
+        store = MortalStore(self.store, lambda: self._died(courier))
+        inline = InlineExecutor()
+        as_port = cast(UploadStore, store)
+
+        def build() -> AsyncEngine:
+            return AsyncEngine(
+                store=as_port,
+                writer=InlineWriter(as_port),
+                attempter=Attempter(self.server, Slots(64), TokenKeeper(self.clock.monotonic), None, inline),
+                clock=self.clock,
+                logger=self._log,
+                renderer=_NoRenderer(),
+                jitter=self._dice.random,
+                capacity=192,
+                in_flight_bytes=64 * 2**20,
+                on_settled=None,
+                threads=inline,
+                host_threads=inline,
+            )
+
+        courier = SimulatedCourier(store, self._loop.call(build))
+        courier.owner = self.store.enlist(self.clock.now())
+        courier.engine.destinations = self._destinations()
+        self.couriers.append(courier)
+        self._loop.call(lambda: courier.engine.start(courier.owner))
+        return courier
+
+    def crash(self, courier: SimulatedCourier | None = None) -> None:
+        """A courier is gone without a word, between two of its writes; by default one by chance."""
+        victim = courier or self._any()
+        if victim is not None:
+            victim.store.die()
+            self._bury()
+
+    def crash_at(self, write: int, *, before: bool, courier: SimulatedCourier | None = None) -> None:
+        """A courier will die at its n-th write from now, before or after it is made."""
+        victim = courier or self._any()
+        if victim is not None:
+            victim.store.die_at(write, before)
+
+    def _any(self) -> SimulatedCourier | None:
+        return self._dice.choice(self.couriers) if self.couriers else None
+
+    def _died(self, courier: SimulatedCourier) -> None:
+        self.store.kill(courier.owner)
+
+    def _bury(self) -> None:
+        for courier in [one for one in self.couriers if one.store.is_dead]:
+            self.couriers.remove(courier)
+            self._loop.call(courier.engine.abort)
+        self._loop.run_until_idle()
+
+    def _destinations(self) -> dict[str, Destination]:
+        return {
+            tenant_id: destination_of(
+                Integration(
+                    tenant_id=tenant_id,
+                    provider=self._provider.name,
+                    settings=self._provider.settings_class(Secret(key)),
+                    retry=self._retry,
+                    on_unknown=self._on_unknown,
+                    pace=self._pace,
+                    secrets=(Secret(key),),
+                ),
+                self._provider,
+                self.store.fingerprint_key(),
+            )
+            for tenant_id, key in self._keys.items()
+        }
+
+    # --- what happens --------------------------------------------------------------------------------------------------
+
+    def submit(self, number: int = 1, tenant: int = 1) -> list[UploadKey]:
+        """Hand over so many evidences of a tenant, to a courier by chance. Without a courier nothing is handed over."""
+        courier = self._any()
+        if courier is None:
+            return []
+        tenant_id = f"tenant-{tenant}"
+        destination = courier.engine.destinations[tenant_id]
+        keys = []
+        for _ in range(number):
+            self._submitted += 1
+            evidence = Evidence(
+                tenant_id=tenant_id,
+                evidence_id=f"ev-{self._submitted}",
+                session_id="a session",
+                subject="a person",
+                outcome="passed",
+                recorded_at=self.clock.now(),
+                document=Document(content=b"a document", media_type="application/pdf"),
+            )
+            keys.append(UploadKey(tenant_id, evidence.evidence_id, self._provider.name))
+            self.handed_over[keys[-1]] = self.clock.now()
+
+            def hand_over(evidence: Evidence = evidence) -> None:
+                ticket = Ticket(evidence.tenant_id, evidence.evidence_id, self._loop.loop)
+                courier.engine.submit(Submission(evidence, destination, ticket))
+
+            self._loop.call(hand_over)
+        self._go_on()
+        return keys
+
+    def act(self, key: UploadKey, action: Action, who: str = "asha") -> Deed | LeftAlone | None:
+        """A person does something to an upload; None where there is no such upload."""
+        try:
+            came = take_action(
+                self.store,
+                key.tenant_id,
+                key.evidence_id,
+                action,
+                Person(who, "because"),
+                lambda _: self._rules(key),
+                self.clock.now(),
+            )
+        except CourierError:
+            return None
+        self._go_on()
+        return came
+
+    def _rules(self, key: UploadKey) -> Rules:
+        return self._destinations()[key.tenant_id].rules
+
+    def revoke_key(self, tenant: int = 1) -> None:
+        """The provider takes a tenant's key no more."""
+        self.server.refused_keys.add(self._keys[f"tenant-{tenant}"])
+
+    def change_key(self, tenant: int = 1) -> None:
+        """The tenant has a new key, and every courier has loaded it."""
+        tenant_id = f"tenant-{tenant}"
+        self._keys[tenant_id] += "+"
+        for courier in self.couriers:
+            courier.engine.destinations = self._destinations()
+            self._loop.call(courier.engine.look_round)
+        self._go_on()
+
+    def jump_clock(self, seconds: float) -> None:
+        """The clock is set forward or back; no time passes."""
+        self.clock.jump(seconds)
+        self._go_on()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and all that happens in it."""
+        left = seconds
+        while left > 0:
+            self._go_on()
+            moment = self._next_moment()
+            away = left if moment is None else min((moment - self.clock.now()).total_seconds(), left)
+            self.clock.advance(away)
+            left -= max(away, 0.000001)
+        self._go_on()
+
+    def settle(self, limit: timedelta = _LONG) -> bool:
+        """Let time pass until everything is at rest; whether that comes within the limit. Needs a courier that lives."""
+        deadline = self.clock.monotonic() + limit.total_seconds()
+        while True:
+            self._go_on()
+            if self.store.count_open() == 0 or not self.couriers:
+                return self.store.count_open() == 0
+            moment = self._next_moment()
+            if moment is None or self.clock.monotonic() > deadline:
+                return False
+            self.clock.set(max(moment, self.clock.now()))
+
+    def _go_on(self) -> None:
+        self._loop.run_until_idle()
+        self._bury()
+
+    def _next_moment(self) -> datetime | None:
+        """When something happens next. Looks round of couriers that would find nothing are passed over, which makes days short."""
+        wakes = Counter(self.clock.wakes())
+        if self._needs_looking_round():
+            return min(wakes, default=None)
+        wakes.subtract(alarm for one in self.couriers if (alarm := one.engine.alarm_at) is not None)
+        moments = [moment for moment, number in wakes.items() if number > 0]
+        moments += [due for one in self.couriers if (due := one.engine.next_due) is not None]
+        return min(moments, default=None)
+
+    def _needs_looking_round(self) -> bool:
+        """Whether something is open that no courier will come to by itself."""
+        living = {courier.owner for courier in self.couriers}
+        for upload, owner in self.store.unsettled():
+            if isinstance(upload.state, Sending):
+                if owner not in living:
+                    return True
+            elif all(courier.engine.live(upload.key) is None for courier in self.couriers):
+                return True
+        return bool(self.store.stuck())
+
+    # --- what came of it -----------------------------------------------------------------------------------------------
+
+    def statuses(self) -> Iterator[UploadStatus]:
+        """How every upload stands."""
+        for record in self.store.records(set()):
+            details = self.store.show(
+                record.upload.key.tenant_id, record.upload.key.evidence_id, self.clock.now()
+            )
+            assert details is not None
+            yield details
+
+    def copies(self, key: UploadKey) -> int:
+        """How many copies the provider has of an upload."""
+        return len(self.server.copies.get(f"{key.tenant_id}/{key.evidence_id}", ()))
+
+    def breaches(self, *, duplicates: bool = True) -> list[str]:
+        """What does not hold, now: the invariants of every record, and what only the server's side can tell.
+
+        With `duplicates`, a second copy has to be marked; that is owed where a commit shows within the reads, or the provider cannot be read.
+        """
+        living = {courier.owner for courier in self.couriers}
+        found = [f"a surprise: {surprise!r}" for surprise in self._loop.surprises]
+        for record in self.store.records(living):
+            upload = record.upload
+            # Until somebody has looked round, a dead courier's attempt is in flight; that is judged once all is settled.
+            found += [
+                f"{upload.key}: {breach}"
+                for breach in breaches(record)
+                if "its courier is gone" not in breach
+            ]
+            copies = self.copies(upload.key)
+            if duplicates and copies > 1 and not upload.tally.possible_duplicate:
+                found.append(f"{upload.key}: the provider has {copies} copies, and it is not marked")
+            attested = any(action == "attest" for action in self.store.actions_of(upload.key))
+            if isinstance(upload.state, Succeeded) and copies == 0 and not attested:
+                found.append(f"{upload.key}: it has succeeded, and the provider has no copy")
+            if isinstance(upload.state, Queued) and upload.tally.spent:
+                found.append(f"{upload.key}: it is queued, and something of its budget is spent")
+        return found
