@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from attrs import evolve, frozen
 
@@ -16,7 +16,7 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.status import ActionRow, UploadStatus, status_of_upload
 from ...domain.transitions import Rules
 from ...domain.upload import Upload, UploadKey
-from ...ports.store import Change, Find, Saved, UploadStore
+from ...ports.store import Change, Find, Page, Saved, UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
 
@@ -68,8 +68,16 @@ class Deed:
     row: ActionRow
 
 
+class Finds(Protocol):
+    """Whoever can list uploads."""
+
+    def find(self, find: Find, now: datetime) -> Page:
+        """See `UploadStore`."""
+        ...
+
+
 def candidates(
-    store: UploadStore, tenant_id: str, action: Action, where: Where, now: datetime
+    store: Finds, tenant_id: str, action: Action, where: Where, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
     for status in action.concerned:
@@ -113,7 +121,9 @@ def take_action(
         if found is None:
             raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload
-        after = act(before, action, person, now, rules_of(before.key))
+        # What the provider can do matters only where a doubt is to be looked up first.
+        again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt
+        after = act(before, action, person, now, rules_of(before.key) if again else Rules())
         if isinstance(after, Inapplicable):
             return LeftAlone(status_of_upload(before, None), after.reason)
         if unblocks(before, action):

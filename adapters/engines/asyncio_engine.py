@@ -336,7 +336,9 @@ class AsyncEngine:
     def _set_alarm(self) -> None:
         due = self._schedule.next_due()
         # The look round keeps to the clock that never goes back, whatever becomes of the other.
-        at = later(self._clock.now(), timedelta(seconds=max(self._sweep_at - self._clock.monotonic(), 0.0)))
+        # One that is under way wakes the dispatcher when it has ended.
+        away = SWEEP if self._sweeping else max(self._sweep_at - self._clock.monotonic(), 0.0)
+        at = later(self._clock.now(), timedelta(seconds=away))
         if due is not None and due < at:
             at = due
         if self._alarm is not None:
@@ -540,7 +542,7 @@ class AsyncEngine:
         if isinstance(answer, Shut):
             await self._apply(live, Blocked(self._clock.now(), answer.failure))
             return None
-        if isinstance(answer, Conflict) and answer.current != started:
+        if isinstance(answer, Conflict) and not (answer.current == started and await self._is_ours(live)):
             self._adopt_current(live, answer)
             return None
         live.upload = started
@@ -570,6 +572,12 @@ class AsyncEngine:
         self.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
         self._tell_of_gate(key, gate)
         return None
+
+    async def _is_ours(self, live: Live) -> bool:
+        """Whether what is in flight there is in flight here. Another courier may have begun in the very same moment."""
+        key = live.upload.key
+        ours = await self._patiently(live, lambda: self.read(lambda: self._store.in_flight(self._owner)))
+        return any(found.upload.key == key for found in ours)
 
     async def _charge(self, live: Live, slots: list[int]) -> None:
         """One request more than an upload costs waits for a slot of its own."""

@@ -152,6 +152,13 @@ def say_details(details: UploadDetails) -> None:
     if details.history:
         click.echo()
         say_history(details)
+    if details.look_ups:
+        click.echo()
+        say_table(
+            ("looked up", "finding", "why"),
+            [(moment(row.at), row.finding, row.message or "") for row in details.look_ups],
+            last_wraps=True,
+        )
     if details.actions:
         click.echo()
         say_table(

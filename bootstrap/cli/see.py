@@ -33,7 +33,7 @@ def status(
 ) -> None:
     """List uploads, newest first."""
     find = Find(
-        tenant_id=tenant, status=status_word(word), since=_moment(since), limit=min(limit or 1000, 1000)
+        tenant_id=tenant, status=status_word(word), since=moment_option(since), limit=min(limit or 1000, 1000)
     )
     now = datetime.now(UTC)
     with open_for_reading(database) as store:
@@ -76,7 +76,8 @@ def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None
         say_details(details)
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_option(text: str | None) -> datetime | None:
+    """The moment that an option says, in UTC where it names no zone; MisuseError where it is none."""
     if text is None:
         return None
     try:

@@ -82,6 +82,14 @@ def held(path: str) -> bool | None:
     return False
 
 
+def held_by_a_process(row: Any, database: str) -> bool:
+    """Whether the courier of this row (see `Watch.dead`) lives, as far as one look can tell: elsewhere, it is given the benefit of the doubt."""
+    _, its_host, its_boot, lock, _ = row
+    alive = None if lock is None else held(os.path.join(os.path.dirname(database), lock))
+    here = (its_boot != "" and its_boot == boot()) or its_host == host()
+    return alive is not False or not here
+
+
 def host() -> str:
     """This machine, by its name and its own id where it has one."""
     return f"{platform.node()}/{_content('/etc/machine-id')}"

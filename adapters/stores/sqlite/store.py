@@ -257,7 +257,7 @@ class SqliteStore(SqliteReader):
         ]
         statements.insert_documents(connection, documents)
 
-    def _outdated(self, changes: Sequence[Change] | Sequence[Start]) -> dict[int, Conflict]:
+    def _outdated(self, changes: Sequence[Change | Start]) -> dict[int, Conflict]:
         """The answers to those changes that somebody was faster than, by position. No upload comes twice."""
         expected = [
             (position, *key_cells(change.upload.key), change.upload.version - 1)
@@ -315,9 +315,7 @@ class SqliteStore(SqliteReader):
             statements.delete_documents(connection, list(map(key_cells, succeeded)))
         return lost
 
-    def _conflicts(
-        self, changes: Sequence[Change] | Sequence[Start], outdated: Sequence[int]
-    ) -> dict[int, Conflict]:
+    def _conflicts(self, changes: Sequence[Change | Start], outdated: Sequence[int]) -> dict[int, Conflict]:
         there = self._recorded([changes[position].upload.key for position in outdated])
         conflicts = {}
         for position in outdated:

@@ -1,0 +1,178 @@
+"""Looking through a whole database for what must never be: read-only, while couriers may be working on it.
+
+Each upload is read with all that is kept of it at one moment, a thousand at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+
+from attrs import frozen
+from sqlite_utils import Database
+
+from ....domain.integration import Pace
+from ....domain.invariants import Record, breaches
+from ....domain.upload import UploadKey
+from .opening import check, reading_connection, resolved
+from .reads import COURIERS
+from .roll import held_by_a_process
+from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
+from .trouble import trouble
+
+_AT_ONCE = 1_000
+_UPLOADS = f"SELECT id, {', '.join(UPLOAD)}, owner, budget FROM uploads WHERE id > ? ORDER BY id LIMIT ?"
+_TEXTS = {
+    "uploads": (
+        "error_message",
+        "error_detail",
+        "receipt_reference",
+        "receipt_message",
+        "progress",
+        "settings",
+    ),
+    "attempts": ("message", "detail", "receipt_reference", "receipt_message", "request_id"),
+    "look_ups": ("message",),
+    "blocks": ("message",),
+}
+
+
+@frozen
+class Breach:
+    """Something that must not be. `key` is None where it is of no single upload."""
+
+    key: UploadKey | None
+    what: str
+
+    def __str__(self) -> str:
+        return self.what if self.key is None else f"{self.key}: {self.what}"
+
+
+@frozen
+class Inspection:
+    """What an inspection has looked at, and what it found."""
+
+    uploads: int
+    attempts: int
+    breaches: tuple[Breach, ...]
+
+
+def inspect(
+    path: str, *, busy_timeout: float = 10.0, shows_secret: Callable[[str], bool] | None = None
+) -> Inspection:
+    """Look through the database. StoreError where it cannot be read.
+
+    `shows_secret`, where given, says whether a text holds a secret; then every text that came from a provider is shown to it.
+    """
+    found = resolved(path)
+    check(found, busy_timeout)
+    with trouble(found, "not inspected"):
+        db = reading_connection(found, busy_timeout)
+        with closing(db.conn):
+            seen = list(_damage(db.conn))
+            living = _living(db, found)
+            uploads = attempts = after = 0
+            while True:
+                with db.atomic():  # one moment for all that is kept of an upload
+                    rows = list(db.query(_UPLOADS, (after, _AT_ONCE)))
+                    if not rows:
+                        break
+                    after = rows[-1]["id"]
+                    for record in _records(db, rows, living, seen):
+                        uploads += 1
+                        attempts += len(record.attempts)
+                        seen += [Breach(record.upload.key, what) for what in breaches(record)]
+            seen += _overfull(db)
+            if shows_secret is not None:
+                seen += _secrets(db, shows_secret)
+    return Inspection(uploads, attempts, tuple(seen))
+
+
+def _damage(connection: sqlite3.Connection) -> Iterator[Breach]:
+    for (said,) in connection.execute("PRAGMA quick_check(10)"):
+        if said != "ok":
+            yield Breach(None, f"the database is damaged: {said}: stop the courier and restore a backup")
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield Breach(None, f"row {row} of {table} belongs to no row of {parent}")
+
+
+def _living(db: Database, path: str) -> Callable[[int | None], bool]:
+    rows = {row[0]: row for row in db.execute(COURIERS, (-1,)).fetchall()}
+    known: dict[int | None, bool] = {}
+
+    def lives(owner: int | None) -> bool:
+        if owner not in known:
+            known[owner] = owner in rows and held_by_a_process(rows[owner], path)
+        return known[owner]
+
+    return lives
+
+
+def _records(
+    db: Database, rows: Sequence[Row], living: Callable[[int | None], bool], seen: list[Breach]
+) -> Iterator[Record]:
+    first, last = rows[0]["id"], rows[-1]["id"]
+    attempts = _by_upload(db, "attempts", first, last)
+    look_ups = _by_upload(db, "look_ups", first, last)
+    actions = _by_upload(db, "actions", first, last)
+    for row in rows:
+        identity = row["id"]
+        try:
+            yield Record(
+                upload=upload_of(row),
+                attempts=[attempt_of(one) for one in attempts[identity]],
+                credentials=[one["credential"] for one in attempts[identity]],
+                look_ups=[(datetime.fromisoformat(one["at"]), one["finding"]) for one in look_ups[identity]],
+                action_tenants=[
+                    one["tenant_id"] for one in actions[identity] if one["tenant_id"] is not None
+                ],
+                owner_lives=row["state"] == "sending" and living(row["owner"]),
+                budget=row["budget"],
+            )
+        except (ValueError, TypeError) as error:
+            seen.append(Breach(key_of(row), f"its record cannot be read: {error}"))
+
+
+def _by_upload(db: Database, table: str, first: int, last: int) -> dict[int, list[Row]]:
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in db.query(
+        f"SELECT * FROM {table} WHERE upload_id BETWEEN ? AND ? ORDER BY upload_id, id", (first, last)
+    ):
+        found[row["upload_id"]].append(row)
+    return found
+
+
+def _overfull(db: Database) -> Iterator[Breach]:
+    """No stretch of one period holds more requests than the pace allows: as far as they are still on record."""
+    for credential, limit, seconds in db.execute(
+        "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
+    ).fetchall():
+        moments = [
+            datetime.fromisoformat(at)
+            for (at,) in db.execute(
+                "SELECT at FROM slots WHERE credential = ? AND at < '9999' ORDER BY at", (credential,)
+            ).fetchall()
+        ]
+        pace = Pace(limit, timedelta(seconds=seconds))
+        for earlier, later in zip(moments, moments[limit:], strict=False):
+            if later - earlier < pace.period:
+                yield Breach(
+                    None,
+                    f"more than {pace} requests of one credential stand between {earlier.isoformat()} and {later.isoformat()}"
+                    " (a pace that was lowered just now looks the same)",
+                )
+                break
+
+
+def _secrets(db: Database, shows_secret: Callable[[str], bool]) -> Iterator[Breach]:
+    for table, columns in _TEXTS.items():
+        for row in db.query(f"SELECT rowid AS place, {', '.join(columns)} FROM {table}"):
+            for column in columns:
+                if row[column] is not None and shows_secret(row[column]):
+                    yield Breach(
+                        None,
+                        f"row {row['place']} of {table} shows a secret in {column}: delete it and change the secret",
+                    )

@@ -1,0 +1,407 @@
+"""A host program that dies where it is told to: a real process with a courier in it, on a real database.
+
+Run as a program it is a nursery: it imports everything once, and forks a host for each request. So hosts start in milliseconds, and a
+test can afford many of them. A host is spoken to in lines over a socket (`crash_watch` is the other end): first its `Plan`, then
+
+    submit TENANT ID SIZE    drain    close    fork    room
+
+It answers with what has happened, and flushes each line: ``started OWNER``, ``recorded TENANT ID`` once the ticket says so, ``refused TENANT ID
+WHY``, ``settled TENANT ID STATUS``, ``drained``, ``closed``, ``forked PID``, ``error WHY``, and ``log EVENT ...``. What it said before it died is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from attrs import asdict, field, frozen
+
+from evidence_courier import AsyncCourier, CourierError, Document, Evidence, UploadStatus
+from evidence_courier.adapters.engines import asyncio_engine, caretaker
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from evidence_courier.domain.integration import Route
+from evidence_courier.domain.secret import Secret
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.logger import (
+    AttemptRecovered,
+    CourierLost,
+    LogEvent,
+    RecordingFailed,
+    StoreTrouble,
+    WriteDelayed,
+)
+from evidence_courier.ports.store import (
+    AddAnswer,
+    BeginAnswer,
+    Change,
+    Entry,
+    SaveAnswer,
+    Start,
+)
+
+CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+VERBS = ("add", "begin", "save", "enlist", "beat", "discharge")
+"""The verbs of the store that a courier for Sprinto writes with."""
+
+STAGES = ("unsent", "half", "whole", "answering", "answered")
+"""How far a request is: not begun; half of the body has left; all of it; the reply begins; the reply is read and not acted on."""
+
+WORTH_TELLING = (AttemptRecovered, CourierLost, RecordingFailed, StoreTrouble, WriteDelayed)
+
+
+@frozen
+class Death:
+    """Where a host dies: before or after the n-th commit with a verb of the store, or when its n-th request is at a stage.
+
+    With `stops` it does not die, but stands still until somebody continues it.
+    """
+
+    point: str
+    side: str = "at"
+    nth: int = 1
+    stops: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.point}"
+
+    def strike(self) -> None:
+        """Now."""
+        os.kill(os.getpid(), signal.SIGSTOP if self.stops else signal.SIGKILL)
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What a host is like.
+
+    `hurried`: it looks round ten times a second, and takes up at once what is overdue. `uid`: under whose name it runs. `room`: how many bytes each of
+    its files may hold, until it is told to make room.
+    """
+
+    database: str
+    endpoint: str
+    death: Death | None = None
+    hurried: bool = True
+    concurrency: int = 64
+    initial_delay: str = "100ms"
+    idle: str = "30s"
+    uid: int | None = None
+    room: int | None = None
+
+    def line(self) -> str:
+        """As a host is told it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, line: str) -> Plan:
+        """As a host hears it."""
+        told = json.loads(line)
+        death = told.pop("death")
+        return cls(death=Death(**death) if death else None, **told)
+
+
+def document_of(tenant_id: str, evidence_id: str, size: int) -> bytes:
+    """The document of an evidence: nobody else's has the same bytes."""
+    return f"%PDF-1.7 {tenant_id}/{evidence_id} ".encode().ljust(size, b".")
+
+
+def tenants(plan: Plan) -> Mapping[str, Mapping[str, object]]:
+    """Two tenants: what may have been taken is sent again for one, and held for the other."""
+    block: dict[str, object] = {
+        "provider": "sprinto",
+        "api_key": "${KEY}",
+        "workflow_check": CHECK,
+        "endpoint": plan.endpoint,
+        "pace": "100000/s",
+        "retry": {"max_attempts": 20, "initial_delay": plan.initial_delay, "max_delay": "10s"},
+        "timeout": {"idle": plan.idle},
+    }
+    return {
+        "acme": {"integrations": {"compliance": {**block, "on_unknown": "retry"}}},
+        "globex": {"integrations": {"compliance": {**block, "on_unknown": "hold"}}},
+    }
+
+
+class Keys:
+    """The one key of the sandbox."""
+
+    def resolve(self, name: str) -> Secret | None:
+        """It, whatever it is called."""
+        return Secret("sandbox-key")
+
+
+class MortalStore(SqliteStore):
+    """A store whose process dies right before or right after the n-th commit with a verb."""
+
+    def __init__(self, path: str, death: Death | None) -> None:
+        super().__init__(path)
+        self._death = death
+        self._commits: Counter[str] = Counter()
+        self._verbs: set[str] = set()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._writing:
+            with super()._transaction():
+                yield
+            return
+        try:
+            with super()._transaction():
+                yield
+                self._commits.update(self._verbs)
+                self._perhaps_die("before")
+            self._perhaps_die("after")
+        finally:
+            self._verbs.clear()
+
+    def _perhaps_die(self, side: str) -> None:
+        death = self._death
+        if death is None or death.side != side or death.point not in self._verbs:
+            return
+        if self._commits[death.point] == death.nth:
+            death.strike()
+
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        self._verbs.add("add")
+        return super().add(entries)
+
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        self._verbs.add("begin")
+        return super().begin(starts)
+
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        self._verbs.add("save")
+        return super().save(changes)
+
+    def enlist(self, now: datetime) -> int:
+        self._verbs.add("enlist")
+        return super().enlist(now)
+
+    def beat(self, owner: int, now: datetime) -> None:
+        self._verbs.add("beat")
+        super().beat(owner, now)
+
+    def discharge(self, owner: int) -> None:
+        self._verbs.add("discharge")
+        super().discharge(owner)
+
+
+class MortalTransport(AiohttpTransport):
+    """A transport whose process dies in the middle of its n-th request."""
+
+    def __init__(self, death: Death | None) -> None:
+        super().__init__(now=lambda: datetime.now(UTC))
+        self._death = death if death is not None and death.point in STAGES else None
+        self._requests = 0
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        self._requests += 1
+        death = self._death
+        if death is None or death.nth != self._requests:
+            return await super().send(request, route)
+        if death.point == "answered":
+            reply = await super().send(request, route)
+            death.strike()
+            return reply
+        if death.point != "unsent":
+            await _begin_by_hand(request, death.point)
+        death.strike()
+        return await super().send(request, route)
+
+
+async def _begin_by_hand(request: HttpRequest, stage: str) -> None:
+    """Send as much of a request as belongs to a stage, on a line of its own."""
+    url = urlsplit(request.url)
+    body = b"".join(request.body)
+    head = [
+        f"{request.method} {url.path} HTTP/1.1",
+        f"Host: {url.netloc}",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in request.headers),
+    ]
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    writer.write("\r\n".join([*head, "", ""]).encode())
+    writer.write(body[: len(body) // 2] if stage == "half" else body)
+    await writer.drain()
+    if stage == "answering":
+        await reader.readexactly(len("HTTP/1.1"))
+
+
+@frozen
+class Host:
+    """The program: a courier, and the line to whoever watches."""
+
+    plan: Plan
+    courier: AsyncCourier
+    line: asyncio.StreamWriter
+    store: MortalStore
+    busy: set[asyncio.Task[None]] = field(factory=set)
+
+    def tell(self, *words: object) -> None:
+        """Say what has happened; it has left this process when this returns."""
+        self.line.write(" ".join(" ".join(map(str, words)).split()).encode() + b"\n")
+
+    def log(self, event: LogEvent) -> None:
+        """Pass on what a watcher may want to know."""
+        if isinstance(event, WORTH_TELLING):
+            self.tell("log", type(event).__name__, event)
+
+    def settled(self, status: UploadStatus) -> None:
+        """An upload has come to rest."""
+        self.tell("settled", status.tenant_id, status.evidence_id, status.status)
+
+    def do(self, order: str) -> None:
+        """Begin what the watcher asks for."""
+        match order.split():
+            case ["submit", tenant_id, evidence_id, size]:
+                self._spawn(self._submit(tenant_id, evidence_id, int(size)))
+            case ["drain"]:
+                self._spawn(self._drain())
+            case ["fork"]:
+                self.tell("forked", self._fork())
+            case ["room"]:
+                _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            case _:
+                raise ValueError(order)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self.busy.add(task)
+        task.add_done_callback(self.busy.discard)
+
+    async def _submit(self, tenant_id: str, evidence_id: str, size: int) -> None:
+        document = Document(
+            content=document_of(tenant_id, evidence_id, size), media_type="application/pdf"
+        )
+        ticket = self.courier.submit(
+            Evidence(
+                tenant_id=tenant_id,
+                evidence_id=evidence_id,
+                session_id="s-1",
+                subject="emp-7",
+                outcome="passed",
+                recorded_at=datetime(2026, 2, 20, 23, 30, tzinfo=UTC),
+                document=document,
+            )
+        )
+        try:
+            await ticket.recorded()
+        except CourierError as error:
+            self.tell("refused", tenant_id, evidence_id, type(error).__name__, error)
+        else:
+            self.tell("recorded", tenant_id, evidence_id)
+
+    async def _drain(self) -> None:
+        await self.courier.drain()
+        self.tell("drained")
+
+    def _fork(self) -> int:
+        """A child as a web server's worker may be: it knows nothing of the courier, and outlives its parent until the nursery ends."""
+        child = os.fork()
+        if child == 0:
+            os.close(self.line.get_extra_info("socket").fileno())
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            _outlive()
+        return child
+
+
+def _outlive() -> NoReturn:
+    os.read(_LEASH, 1)  # nobody writes: this returns when the nursery's end is closed
+    os._exit(0)
+
+
+_LEASH = -1
+
+
+async def live(channel: socket.socket) -> None:
+    """One host's life."""
+    reader, line = await asyncio.open_connection(sock=channel)
+    plan = Plan.of((await reader.readline()).decode())
+    if plan.hurried:
+        asyncio_engine.SWEEP = caretaker.BEAT = 0.1
+        caretaker.OVERDUE = timedelta(milliseconds=100)
+    if plan.uid is not None:
+        os.setuid(plan.uid)
+    if plan.room is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan.room, hard))
+    try:
+        store = MortalStore(plan.database, plan.death)
+    except CourierError as error:
+        line.write(f"error {error}\n".encode())
+        await line.drain()
+        return
+    with closing(store):
+        transport = MortalTransport(plan.death)
+        # The courier tells the host, and the host holds the courier.
+        told: list[Host] = []
+        courier = AsyncCourier.from_mapping(
+            tenants(plan),
+            store=store,
+            transport=transport,
+            secrets=Keys(),
+            concurrency=plan.concurrency,
+            logger=_To(told),
+            on_settled=lambda status: told[0].settled(status),
+        )
+        host = Host(plan, courier, line, store)
+        told.append(host)
+        async with courier:
+            host.tell("started", os.getpid())
+            while (order := (await reader.readline()).decode().strip()) not in ("", "close"):
+                host.do(order)
+        await transport.close()
+        host.tell("closed")
+        await line.drain()
+
+
+@frozen
+class _To:
+    host: list[Host]
+
+    def log(self, event: LogEvent) -> None:
+        self.host[0].log(event)
+
+
+def nursery(control: socket.socket) -> None:
+    """Fork a host for each socket that arrives, and say its number; until the other end is closed.
+
+    Nobody is waited for: a dead host keeps its number as long as there is a nursery, and a late signal meets no stranger.
+    """
+    global _LEASH  # noqa: PLW0603 - read by what is forked below, and set once
+    _LEASH, held = os.pipe()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        (descriptor,) = descriptors
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            os.close(held)
+            random.seed()
+            try:
+                asyncio.run(live(socket.socket(fileno=descriptor)))
+            except BaseException:
+                traceback.print_exc()
+            os._exit(0)
+        os.close(descriptor)
+        control.sendall(pid.to_bytes(4, "big"))
+
+
+if __name__ == "__main__":
+    nursery(socket.socket(fileno=int(sys.argv[1])))
