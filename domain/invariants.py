@@ -19,7 +19,7 @@ from .attempt import Attempt, VerdictWord
 from .failure import Failure, FailureKind
 from .upload import Sending, Succeeded, Upload
 
-_RESOLVING = ("absent", "partly")
+_RESOLVING = ("partly",)
 
 
 @frozen(kw_only=True)

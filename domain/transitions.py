@@ -6,7 +6,8 @@ The rules, told once in words:
 - *Delivered* and *found* are true in every state, however late they are heard: the upload has succeeded.
 - *Rejected* ends it. *Deferred* waits and tries again while the budget lasts.
 - *Unclear* leaves a doubt. Where the provider can be read, it is looked up before anything is sent again. Where it cannot, the
-  tenant has chosen: hold it for a person, or send it again and say so (`possible_duplicate`).
+  tenant has chosen: hold it for a person, or send it again. Whatever is sent again out of a doubt says so (`possible_duplicate`), also
+  after look-ups that did not find it: it may show later than the last of them.
 - A person may requeue, abandon or attest.
 
 An event that does not apply (a stale attempt number, say) returns the very same object. Everything else returns an upload
@@ -232,8 +233,8 @@ def _from_confirming(upload: Upload, state: Confirming, event: _Remaining, rules
         case ReadAbsent(at=at, read=read) if read == state.read:
             if read < len(rules.read_delays):
                 return _next(upload, at, _next_read(state, at, rules), tally)
-            resolved = evolve(tally, doubt=False)
-            return _wait_or_give_up(upload, at, max(at, state.resend_at), state.cause, resolved, rules)
+            # What was taken may show later than the last look-up: the doubt has become small, and is not gone.
+            return _wait_or_give_up(upload, at, max(at, state.resend_at), state.cause, tally, rules)
         case ReadFailed(at=at, read=read) if read == state.read:
             if read < len(rules.read_delays):
                 return _next(upload, at, _next_read(state, at, rules), tally)

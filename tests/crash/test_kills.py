@@ -73,7 +73,9 @@ def test_what_was_taken_without_a_word_is_there_twice_and_says_so(hosts: Hosts, 
     assert (accounts.wrong, accounts.copies, accounts.marked) == ([], 2, 1)
 
 
-def test_what_was_taken_without_a_word_is_held_where_the_tenant_wants_that(hosts: Hosts, tmp_path: Path) -> None:
+def test_what_was_taken_without_a_word_is_held_where_the_tenant_wants_that(
+    hosts: Hosts, tmp_path: Path
+) -> None:
     with story(hosts, tmp_path) as told:
         told.generation(Life([("globex", "ev-1", 2_000)], Death("answered")))
         accounts = told.end()

@@ -12,6 +12,7 @@ from evidence_courier.domain.share import GENEROSITY, Share
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
+MINUTE = timedelta(minutes=1)
 
 
 def schedule(capacity: int = 8, in_flight_bytes: int = 100) -> Schedule[str]:
@@ -273,3 +274,54 @@ def test_one_place_can_be_taken() -> None:
     assert not share.admits("a")
     share.leave("a")
     assert share.admits("a")
+
+
+def test_a_paused_lane_waits_and_the_others_go_on() -> None:
+    schedule: Schedule[str] = Schedule(10, 100)
+    schedule.plan("a", "one", NOW, 1)
+    schedule.plan("b", "two", NOW, 1)
+    schedule.pause("one", NOW + MINUTE)
+    assert [schedule.take(NOW), schedule.take(NOW)] == ["b", None]
+    assert schedule.next_due() == NOW + MINUTE
+    assert schedule.take(NOW + MINUTE) == "a"
+    assert schedule.next_due() is None
+
+
+def test_pauses_can_be_forgotten() -> None:
+    schedule: Schedule[str] = Schedule(10, 100)
+    schedule.plan("a", "one", NOW, 1)
+    schedule.pause("one", NOW + MINUTE)
+    schedule.unpause()
+    assert schedule.take(NOW) == "a"
+
+
+def test_a_pause_of_a_lane_with_nothing_in_it_wakes_nobody() -> None:
+    schedule: Schedule[str] = Schedule(10, 100)
+    schedule.pause("one", NOW + MINUTE)
+    assert schedule.next_due() is None
+    schedule.plan("a", "one", NOW, 1)
+    assert schedule.take(NOW) is None
+    assert schedule.next_due() == NOW + MINUTE
+
+
+def test_what_is_put_back_keeps_its_place_before_those_of_the_same_moment() -> None:
+    schedule: Schedule[str] = Schedule(10, 100)
+    for key in ("a", "b", "c"):
+        schedule.plan(key, "one", NOW, 1)
+    taken = [schedule.take(NOW), schedule.take(NOW)]
+    assert taken == ["a", "b"]
+    assert (schedule.is_under_way("b"), schedule.is_under_way("c")) == (True, False)
+    schedule.put_back("b")
+    schedule.put_back("a")
+    assert (schedule.under_way, len(schedule)) == (0, 3)
+    assert [schedule.take(NOW) for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_what_is_put_back_gives_its_bytes_back() -> None:
+    schedule: Schedule[str] = Schedule(10, 100)
+    schedule.plan("a", "one", NOW, 100)
+    schedule.plan("b", "two", NOW, 100)
+    assert [schedule.take(NOW), schedule.take(NOW)] == ["a", None]
+    schedule.put_back("a")
+    schedule.pause("one", NOW + MINUTE)
+    assert schedule.take(NOW) == "b"

@@ -92,8 +92,8 @@ Absent, left               | =       | =       | =        | next       | send   
 Absent, spent              | =       | =       | =        | next       | end     | =       | =       | =
 Absent, stale              | =       | =       | =        | =          | =       | =       | =       | =
 Unreadable, hold           | =       | =       | =        | next       | hold    | =       | =       | =
-Unreadable, retry, left    | =       | =       | =        | next       | send ?  | =       | =       | =
-Unreadable, retry, spent   | =       | =       | =        | next       | end ?   | =       | =       | =
+Unreadable, retry, left    | =       | =       | =        | next       | send    | =       | =       | =
+Unreadable, retry, spent   | =       | =       | =        | next       | end     | =       | =       | =
 Unreadable, stale          | =       | =       | =        | =          | =       | =       | =       | =
 Unfit                      | reject  | reject  | =        | =          | =       | =       | =       | =
 Blocked                    | block   | block   | =        | block      | block   | =       | =       | =
@@ -322,10 +322,8 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "next": lambda s, t, f: (Confirming(3, seconds(30), LATER, OLD), t),
     "go on": lambda s, t, f: (Waiting(NOW, OLD), evolve(t, doubt=False, progress="page-2")),
     "half": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=False, progress="page-2")),
-    "send": lambda s, t, f: (Waiting(LATER, OLD), evolve(t, doubt=False)),
-    "send ?": lambda s, t, f: (Waiting(LATER, OLD), t),
-    "end": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=False)),
-    "end ?": lambda s, t, f: (exhausted(OLD), t),
+    "send": lambda s, t, f: (Waiting(LATER, OLD), t),
+    "end": lambda s, t, f: (exhausted(OLD), t),
     "hold": lambda s, t, f: (Held(OLD), t),
     "block": lambda s, t, f: (Held(f), t),
     "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0)),

@@ -14,6 +14,7 @@ from evidence_courier.domain.events import (
     Blocked,
     DeliveryConfirmed,
     Progressed,
+    ReadAbsent,
     ReadFailed,
     ReadFound,
     Started,
@@ -135,20 +136,20 @@ def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_per
 
 
 @pytest.mark.parametrize("unknown", OnUnknown)
-def test_where_the_provider_can_be_read_no_doubt_is_sent_again_unless_a_look_up_failed(
+def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_looked_up(
     unknown: OnUnknown,
 ) -> None:
     rules = Rules(readable=True, on_unknown=unknown)
     doubtful = [
         shape
-        for shape in walk(rules, without=(ReadFailed,)).shapes
+        for shape in walk(rules, without=(ReadFailed, ReadAbsent)).shapes
         if isinstance(shape.state, Sending) and shape.tally.doubt
     ]
     assert doubtful == []
 
 
-def test_where_the_provider_can_be_read_and_the_tenant_holds_no_doubt_is_ever_sent_again() -> None:
-    found = walk(Rules(readable=True, on_unknown=OnUnknown.HOLD))
+def test_where_the_tenant_holds_a_doubt_is_sent_again_only_after_a_look_up_that_did_not_find_it() -> None:
+    found = walk(Rules(readable=True, on_unknown=OnUnknown.HOLD), without=(ReadAbsent,))
     assert [s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate] == []
 
 

@@ -284,9 +284,7 @@ class Host:
         task.add_done_callback(self.busy.discard)
 
     async def _submit(self, tenant_id: str, evidence_id: str, size: int) -> None:
-        document = Document(
-            content=document_of(tenant_id, evidence_id, size), media_type="application/pdf"
-        )
+        document = Document(content=document_of(tenant_id, evidence_id, size), media_type="application/pdf")
         ticket = self.courier.submit(
             Evidence(
                 tenant_id=tenant_id,
@@ -382,7 +380,7 @@ def nursery(control: socket.socket) -> None:
 
     Nobody is waited for: a dead host keeps its number as long as there is a nursery, and a late signal meets no stranger.
     """
-    global _LEASH  # noqa: PLW0603 - read by what is forked below, and set once
+    global _LEASH
     _LEASH, held = os.pipe()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)

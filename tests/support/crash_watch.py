@@ -202,12 +202,13 @@ def everything_in(database: Path) -> list[UploadStatus]:
 class Life:
     """How one host lives: which evidences it is given, and how it dies.
 
-    None: it is killed from outside once it has said so many lines, `lines`.
+    None: it is killed from outside, `after` seconds after it has said so many lines, `lines`.
     """
 
     submits: Sequence[tuple[str, str, int]]
     death: Death | None
     lines: int = 0
+    after: float = 0.0
     hurried: bool = True
 
 
@@ -253,6 +254,7 @@ class Story:
                     if host.next_line() == "drained":
                         died_of = "at rest"
                         break
+                threading.Event().wait(life.after)
                 host.kill()
             else:
                 host.listen_for("drained")
@@ -283,7 +285,9 @@ class Story:
         last.listen_for("closed")
         self.recorded |= recorded_by(last)
         accounts = accounts_of(self.database, self.sandbox, self.recorded)
-        unheard = [f"{tenant_id}/{evidence_id} was never recorded" for tenant_id, evidence_id, _ in self._unheard()]
+        unheard = [
+            f"{tenant_id}/{evidence_id} was never recorded" for tenant_id, evidence_id, _ in self._unheard()
+        ]
         return evolve(accounts, wrong=[*accounts.wrong, *unheard])
 
 

@@ -1,0 +1,159 @@
+"""What a credential may do now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.gate import (
+    COURTESY,
+    ORDERED,
+    GateChange,
+    Passage,
+    Pause,
+    change_of,
+    expected_at,
+    free_at,
+    must_step_aside,
+    paused_until,
+)
+from evidence_courier.domain.integration import Pace, RetryPolicy
+from evidence_courier.domain.transitions import Rules
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+THREE = Pace(3, MINUTE)
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("used", "cost", "free"),
+    [
+        ([], 1, NOW),
+        ([ago(1), ago(2)], 1, NOW),
+        ([ago(1), ago(2), ago(30)], 1, ago(30) + MINUTE),
+        ([ago(1), ago(2), ago(30), ago(50)], 1, ago(30) + MINUTE),
+        ([ago(1), ago(2), ago(60)], 1, NOW),
+        ([ago(10)], 2, NOW),
+        ([ago(1), ago(10)], 2, ago(10) + MINUTE),
+        ([ago(7)], 3, ago(7) + MINUTE),
+    ],
+)
+def test_a_period_holds_no_more_than_the_pace(used: list[datetime], cost: int, free: datetime) -> None:
+    assert free_at(used, THREE, cost, NOW) == free
+
+
+def test_a_request_under_way_counts_as_now_and_so_does_one_from_before_the_clock_was_set_back() -> None:
+    assert free_at([END, END, END], THREE, 1, NOW) == NOW + MINUTE
+    assert free_at([NOW + timedelta(days=365)] * 3, THREE, 1, NOW) == NOW + MINUTE
+
+
+@given(
+    st.lists(st.floats(0, 600), min_size=1, max_size=60),
+    st.integers(1, 5),
+)
+def test_whoever_goes_when_told_never_makes_too_many_in_any_stretch(gaps: list[float], limit: int) -> None:
+    pace = Pace(limit, MINUTE)
+    made: list[datetime] = []
+    now = NOW
+    for gap in gaps:
+        now += timedelta(seconds=gap)
+        now = max(now, free_at(sorted(made, reverse=True), pace, 1, now))
+        made.append(now)
+    for earlier, later in zip(made, made[limit:], strict=False):
+        assert later - earlier >= MINUTE
+
+
+def test_a_pause_is_over_at_its_end() -> None:
+    assert paused_until(None, NOW) is None
+    assert paused_until(Pause(ago(60), NOW), NOW) is None
+    assert paused_until(Pause(ago(60), NOW + MINUTE), NOW) == NOW + MINUTE
+
+
+def test_a_pause_lasts_no_longer_than_it_was_meant_to_where_the_clock_was_set_back() -> None:
+    pause = Pause(NOW + timedelta(days=1), NOW + timedelta(days=1, minutes=5))
+    assert paused_until(pause, NOW) == NOW + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(("others", "steps"), [(0, False), (2, False), (3, True), (4, True)])
+def test_one_steps_aside_for_a_whole_period_of_others(others: int, steps: bool) -> None:
+    assert must_step_aside(others, THREE) is steps
+
+
+def test_a_fast_pace_has_no_line() -> None:
+    assert must_step_aside(ORDERED, Pace(ORDERED, MINUTE))
+    assert not must_step_aside(10 * ORDERED, Pace(ORDERED + 1, MINUTE))
+    assert COURTESY == timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("place", "used", "expected"),
+    [
+        (0, [], 0),
+        (2, [], 0),
+        (3, [], 60),
+        (8, [], 120),
+        (0, [ago(10)], 0),
+        (1, [ago(10)], 0),
+        (2, [ago(10)], 50),
+        (3, [ago(10)], 60),
+        (5, [ago(10)], 110),
+        (0, [END, END, END], 60),
+        (4, [END, ago(20), ago(50)], 100),
+    ],
+)
+def test_who_waits_is_told_when_the_turn_comes(place: int, used: list[datetime], expected: float) -> None:
+    due = ago(5)
+    seconds = timedelta(seconds=expected)
+    wanted = NOW + seconds if expected else due
+    assert expected_at(due, place, used, THREE, None, NOW) == wanted
+
+
+def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
+    later = NOW + timedelta(minutes=3)
+    assert expected_at(later, 0, [], THREE, None, NOW) == later
+    assert expected_at(later, 0, [], None, None, NOW) == later
+    assert expected_at(ago(5), 0, [], None, None, NOW) == ago(5)
+    pause = Pause(NOW, NOW + timedelta(minutes=10))
+    assert expected_at(ago(5), 0, [], THREE, pause, NOW) == NOW + timedelta(minutes=10)
+    assert expected_at(ago(5), 0, [], None, pause, NOW) == NOW + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(("pace", "cost", "charged"), [(None, 2, 0), (THREE, 2, 2), (THREE, 5, 3)])
+def test_an_upload_is_charged_what_it_costs_but_no_more_than_fits(
+    pace: Pace | None, cost: int, charged: int
+) -> None:
+    assert Passage("c", "a", pace, cost).at_most() == charged
+
+
+PASSAGE = Passage("c", "a", THREE)
+RULES = Rules(retry=RetryPolicy(retry_after_limit=timedelta(minutes=5)), throttle_floor=MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("failure", "pause", "blocks"),
+    [
+        (None, None, False),
+        (Failure(FailureKind.TIMEOUT, "no"), None, False),
+        (Failure(FailureKind.SERVER_ERROR, "no", retry_after=20.0), 20, False),
+        (Failure(FailureKind.RATE_LIMITED, "no"), 60, False),
+        (Failure(FailureKind.RATE_LIMITED, "no", retry_after=7.0), 7, False),
+        (Failure(FailureKind.RATE_LIMITED, "no", retry_after=99_999.0), 300, False),
+        (Failure(FailureKind.UNAUTHORIZED, "no"), None, True),
+        (Failure(FailureKind.TARGET_NOT_FOUND, "no"), None, True),
+        (Failure(FailureKind.FORBIDDEN, "no"), None, False),
+    ],
+)
+def test_what_an_end_means_for_the_gate(failure: Failure | None, pause: float | None, blocks: bool) -> None:
+    until = None if pause is None else NOW + timedelta(seconds=pause)
+    assert change_of(PASSAGE, NOW, [4, 5], failure, RULES) == GateChange(
+        PASSAGE, NOW, (4, 5), until, failure if blocks else None
+    )
