@@ -6,6 +6,7 @@
         courier.submit(Evidence.from_record(load_record(data)))
 """
 
+from .adapters.engines.acting import Acted, Where
 from .adapters.engines.tickets import Ticket
 from .adapters.records import load_record
 from .bootstrap.courier import AsyncCourier
@@ -15,6 +16,7 @@ from .domain.status import UploadStatus
 from .domain.training import TrainingRecord
 
 __all__ = [
+    "Acted",
     "AsyncCourier",
     "ConfigError",
     "CourierError",
@@ -26,5 +28,6 @@ __all__ = [
     "Ticket",
     "TrainingRecord",
     "UploadStatus",
+    "Where",
     "load_record",
 ]

@@ -78,7 +78,7 @@ def policies() -> list[Policy]:
 def live_through(policy: Policy, seed: int) -> None:
     """One world, and what it adds to the row."""
     dice = Random(seed)
-    outages = ()
+    outages: tuple[Outage, ...] = ()
     if dice.random() < 0.7:
         start = dice.uniform(0, 120)
         outages = (Outage(start, start + dice.uniform(5, 180), dice.choice(KINDS)),)

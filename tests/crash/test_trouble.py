@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from crash_host import Plan
-from crash_watch import Hosts, accounts_of, batch, recorded_by, submits
+from crash_watch import Hosts, accounts_of, batch, everything_in, recorded_by, submits
 from paper_house import House, evidence
 
-from evidence_courier import StoreError, UploadStatus
+from evidence_courier import StoreError, Ticket, UploadStatus
 from evidence_courier.adapters.engines.caretaker import BEAT
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
@@ -106,9 +106,172 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def settled(house: House, *evidence_ids: str, courier: object = None) -> None:
-    """Let time pass until these are with the provider."""
-    async with asyncio.timeout(60):
-        while not set(evidence_ids) <= {name for name, _ in house.server.held}:
-            house.clock.advance(1)
-            await asyncio.sleep(0.001)
+async def letting_time_pass(house: House, *tickets: Ticket) -> list[UploadStatus]:
+    """What the tickets settle to while the clock runs."""
+    waiting = asyncio.gather(*(ticket.settled(timeout=60) for ticket in tickets))
+    while not waiting.done():
+        house.clock.advance(1)
+        await asyncio.sleep(0.001)
+    return [status for status in await waiting if status is not None]
+
+
+def trouble_at_the_first_answer(
+    house: House, trouble: AbstractContextManager[None], stack: ExitStack
+) -> None:
+    """From when the provider has taken something, until the stack is closed."""
+
+    def answer(evidence_id: str, nth: int) -> int:
+        if not house.server.held:
+            stack.enter_context(trouble)
+        return 200
+
+    house.server.answer = answer
+
+
+@pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
+def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
+    house: House, lame: LameStore, kind: str
+) -> None:
+    troubles = {
+        "full": full(lame),
+        "locked": locked_by_another_process(house.database),
+        "read-only": read_only(lame),
+    }
+    names = [f"ev-{number}" for number in range(60)]
+    large = evidence("late", content=b"%PDF-1.7".ljust(100_000, b"."))
+
+    async def story() -> None:
+        with ExitStack() as stack:
+            trouble_at_the_first_answer(house, troubles[kind], stack)
+            async with house.courier_on(lame) as courier:
+                tickets = [courier.submit(evidence(name)) for name in names]
+                await asyncio.gather(*(ticket.recorded() for ticket in tickets))
+                await until(lambda: bool(house.logger.of(WriteDelayed)))
+
+                late = courier.submit(large)
+                with pytest.raises(StoreError, match="acme/late to paper not recorded|nothing was written"):
+                    await late.recorded()
+                with pytest.raises(StoreError):
+                    await late.settled()
+                [failed] = house.logger.of(RecordingFailed)
+                assert failed.key.evidence_id == "late"
+
+                if kind != "full":  # to say that it is alive, a courier needs no page more
+                    house.clock.advance(BEAT)
+                    await until(lambda: bool(house.logger.of(StoreTrouble)))
+                open_still = {status.evidence_id for status in (await courier.find(status="pending")).uploads}
+                assert open_still
+                assert "late" not in open_still
+
+                stack.close()
+                statuses = await letting_time_pass(house, *tickets, courier.submit(large))
+        assert {(status.status, status.attempts) for status in statuses} == {("succeeded", 1)}
+        assert not any(status.possible_duplicate for status in statuses)
+
+    asyncio.run(story())
+    assert sorted(name for name, _ in house.server.held) == sorted([*names, "late"])
+    assert inspect(str(house.database)).breaches == ()
+
+
+@pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
+def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_recorded_to_the_next(
+    house: House, lame: LameStore, kind: str
+) -> None:
+    troubles = {
+        "full": full(lame),
+        "locked": locked_by_another_process(house.database),
+        "read-only": read_only(lame),
+    }
+    names = [f"ev-{number}" for number in range(60)]
+
+    async def first() -> None:
+        with ExitStack() as stack:
+            trouble_at_the_first_answer(house, troubles[kind], stack)
+            courier = house.courier_on(lame)
+            await courier.start()
+            tickets = [courier.submit(evidence(name)) for name in names]
+            await asyncio.gather(*(ticket.recorded() for ticket in tickets))
+            await until(lambda: bool(house.logger.of(WriteDelayed)))
+            closing = asyncio.ensure_future(courier.close(grace=0))
+            while not closing.done():
+                house.clock.advance(1)
+                await asyncio.sleep(0.001)
+            await closing
+
+    async def second() -> None:
+        async with house.courier_on(lame) as courier:
+            house.clock.advance(60)
+            await letting_time_pass(house, *(courier.submit(evidence(name)) for name in names))
+            statuses = await courier.statuses("acme", names)
+        copies = Counter(name for name, _ in house.server.held)
+        assert {statuses[name].status for name in names} == {"succeeded"}
+        assert all(statuses[name].possible_duplicate for name in names if copies[name] > 1)
+
+    asyncio.run(first())
+    asyncio.run(second())
+    assert inspect(str(house.database)).breaches == ()
+
+
+def test_on_a_disk_without_room_a_host_says_so_and_goes_on_when_there_is_some(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    database = tmp_path / "courier.db"
+    with sandbox_in_thread(SprintoSandbox()) as sandbox:
+        # Each of its files may hold this much: there is room for the first few documents.
+        plan = Plan(database=str(database), endpoint=sandbox.url, room=2_000_000)
+        host = hosts.start(plan, *submits(batch("first", 4)))
+        host.listen_for("recorded", times=4)
+        host.say(*submits(batch("large", 40, size=100_000)))
+        host.listen_for("refused")
+        host.listen_for("log StoreTrouble")  # it cannot even write that it is alive
+        host.say("room", *submits(batch("then", 4)), "drain")
+        host.listen_for("drained")
+        recorded = recorded_by(host)
+        told = {tuple(rest.split()[1:3]) for rest in host.heard if rest.startswith("refused")}
+        host.say("close")
+        host.listen_for("closed")
+        accounts = accounts_of(database, sandbox, recorded)
+    assert accounts.wrong == []
+    assert {(tenant_id, name) for tenant_id, name, _ in batch("then", 4)} <= recorded
+    # Each of them has heard one thing or the other.
+    assert told.isdisjoint(recorded)
+    assert len(told) + len(recorded) == 48
+    assert accounts.statuses == {"succeeded": len(recorded)}
+    assert accounts.extra_copies == 0
+    for tenant_id, name in told:
+        assert any("RecordingFailed" in line and f"'{name}'" in line for line in host.heard)
+
+
+@pytest.fixture
+def folder_for_all() -> Iterator[Path]:
+    """One that another user may look into."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are another matter there")
+def test_a_host_without_the_right_to_write_is_told_which_right_it_needs(
+    hosts: Hosts, folder_for_all: Path
+) -> None:
+    database = folder_for_all / "courier.db"
+    with sandbox_in_thread(SprintoSandbox()) as sandbox:
+        first = hosts.start(
+            Plan(database=str(database), endpoint=sandbox.url), *submits(batch("ev", 3)), "drain"
+        )
+        first.listen_for("drained")
+        first.say("close")
+        first.listen_for("closed")
+        before = everything_in(database)
+        database.chmod(0o444)
+        folder_for_all.chmod(0o555)
+        # To root no right is denied.
+        uid = NOBODY if os.geteuid() == 0 else None
+        second = hosts.start(
+            Plan(database=str(database), endpoint=sandbox.url, uid=uid), *submits(batch("more", 1))
+        )
+        said = second.listen_for("error")
+        folder_for_all.chmod(0o755)
+        assert str(database) in said
+        assert "right" in said
+        assert everything_in(database) == before

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve
-from stored import deferred, entry, started
 
 from evidence_courier.domain.actions import LONGEST, Action, Inapplicable, Person, act, unblocks
 from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.events import Started
 from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.transitions import Rules
+from evidence_courier.domain.transitions import Rules, advance
 from evidence_courier.domain.upload import (
     Confirming,
     Failed,
@@ -23,18 +23,21 @@ from evidence_courier.domain.upload import (
     Status,
     Succeeded,
     Upload,
+    UploadKey,
     Waiting,
+    new_upload,
 )
 from evidence_courier.domain.verdict import Receipt
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
 ASHA = Person("asha", "the key is renewed")
 CAUSE = Failure(FailureKind.TIMEOUT, "no reply")
 KEY_REFUSED = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
 
 
 def upload_in(state: State) -> Upload:
-    return evolve(entry().upload, state=state)
+    return evolve(NEW, state=state)
 
 
 STATES: dict[str, State] = {
@@ -70,7 +73,7 @@ def test_each_action_is_for_some_states_and_done_twice_changes_nothing(action: A
 
 
 def test_an_attempt_in_flight_is_said_to_be() -> None:
-    begun = started(entry().upload).upload
+    begun = advance(NEW, Started(AT), Rules())
     for action in Action:
         refused = act(begun, action, ASHA, AT, Rules())
         assert refused == Inapplicable(
@@ -109,8 +112,7 @@ def test_who_and_why_must_be_said(who: str, why: str, said: str) -> None:
 
 
 def test_the_record_keeps_who_and_why() -> None:
-    waiting = deferred(started(entry().upload).upload).upload
-    after = act(waiting, Action.ABANDON, ASHA, AT, Rules())
+    after = act(NEW, Action.ABANDON, ASHA, AT, Rules())
     assert isinstance(after, Upload)
     assert isinstance(after.state, Failed)
     assert after.state.cause.message == "abandoned by asha: the key is renewed"

@@ -7,15 +7,27 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from stored import entry, started
 
 from evidence_courier.domain.attempt import Attempt, VerdictWord
+from evidence_courier.domain.events import Started
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.invariants import Record, breaches
-from evidence_courier.domain.upload import Failed, FailedReason, Queued, Sending, Succeeded, Tally, Upload
+from evidence_courier.domain.transitions import Rules, advance
+from evidence_courier.domain.upload import (
+    Failed,
+    FailedReason,
+    Queued,
+    Sending,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    new_upload,
+)
 from evidence_courier.domain.verdict import Receipt
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
 TIMEOUT = Failure(FailureKind.TIMEOUT, "no reply")
 
 
@@ -36,7 +48,7 @@ FAILED = Failed(FailedReason.EXHAUSTED, TIMEOUT)
 
 
 def upload(state: Any = FAILED, **tally: Any) -> Upload:
-    return evolve(entry().upload, state=state, tally=Tally(**tally))
+    return evolve(NEW, state=state, tally=Tally(**tally))
 
 
 def record(of: Upload, *attempts: Attempt, **more: Any) -> Record:
@@ -127,6 +139,6 @@ def test_a_retry_after_holds_where_the_credential_is_not_known() -> None:
 
 
 def test_an_attempt_that_has_begun_is_in_flight_only_with_its_own_courier() -> None:
-    begun = started(entry().upload).upload
+    begun = advance(NEW, Started(AT), Rules())
     assert list(breaches(record(begun, owner_lives=True))) == []
     assert len(list(breaches(record(begun)))) == 1

@@ -35,7 +35,7 @@ class Lock:
         self.path = path
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = weakref.WeakMethod(self._let_go)
+        mine = weakref.WeakMethod(self.let_go)
         if hasattr(os, "register_at_fork"):
             # A child inherits what holds the lock, and would hold it on after this process has died.
             os.register_at_fork(after_in_child=lambda: (let_go := mine()) and let_go())
@@ -44,9 +44,10 @@ class Lock:
         """End it, and remove the file."""
         with suppress(OSError):
             os.unlink(self.path)
-        self._let_go()
+        self.let_go()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """End it, and leave the file: whoever finds that nobody holds it knows at once that this courier is gone."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with suppress(OSError):

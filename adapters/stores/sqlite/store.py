@@ -208,10 +208,15 @@ class SqliteStore(SqliteReader):
 
     def discharge(self, owner: int) -> None:
         """See the port. May be told of a dead courier too: then its lock's file is removed."""
-        with trouble(self._path, "the courier was not discharged"), self._transaction():
-            row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
-            self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
         own = self._locks.pop(owner, None)
+        try:
+            with trouble(self._path, "the courier was not discharged"), self._transaction():
+                row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
+                self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
+        except BaseException:
+            if own is not None:
+                own.let_go()  # it ends all the same, and whoever comes next is to see that
+            raise
         if own is not None:
             own.release()
         elif row is not None and row[0] is not None:
@@ -334,7 +339,7 @@ class SqliteStore(SqliteReader):
                 return
             super().close()
             for lock in self._locks.values():
-                lock.release()
+                lock.let_go()
             try:
                 # Another process that writes just now keeps the room for itself.
                 with suppress(sqlite3.OperationalError):
