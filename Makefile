@@ -17,6 +17,10 @@ VENV ?= .venv
 DEV ?= .venv-dev
 TESTS ?= tests
 ARGS ?=
+SEED ?= 1
+STORIES ?= 3000
+KILLS ?= 500
+INPUTS ?= 1000000
 
 ROOMS := domain ports adapters testing bootstrap
 SOURCES := $(shell find __init__.py py.typed $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
@@ -81,6 +85,15 @@ test-all:  ## run the tests on each Python, 3.11 to 3.14, that this machine has
 .PHONY: mutation
 mutation: $(DEV)/.linked  ## make small mistakes in domain/ and see that a test notices each (minutes; some: ARGS="backoff")
 	@$(DEV)/bin/python tests/mutation/mutate.py $(ARGS)
+
+.PHONY: chaos
+chaos: $(VENV)/.installed  ## thousands of seeded stories in virtual time, then 500 real processes killed (an hour; fewer: STORIES=100 KILLS=20)
+	@$(VENV)/bin/python tests/chaos/stories.py --stories $(STORIES) --seed $(SEED)
+	@$(VENV)/bin/python tests/crash/campaign.py --kills $(KILLS) --seed $(SEED)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.installed  ## a million inputs for the parsers (minutes; fewer: INPUTS=10000)
+	@$(VENV)/bin/python tests/fuzz/campaign.py --inputs $(INPUTS) --seed $(SEED)
 
 .PHONY: dist
 dist: $(DEV)/.linked  ## build the source distribution and, from it, the wheel

@@ -21,6 +21,7 @@ from evidence_courier import StoreError, Ticket, UploadStatus
 from evidence_courier.adapters.engines.caretaker import BEAT
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
+from evidence_courier.adapters.stores.sqlite.roll import SILENCE
 from evidence_courier.ports.logger import RecordingFailed, StoreTrouble, WriteDelayed
 from evidence_courier.testing.sandboxes import SprintoSandbox
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
@@ -173,9 +174,10 @@ def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
     assert inspect(str(house.database)).breaches == ()
 
 
+@pytest.mark.parametrize("reopened", [True, False], ids=["reopened", "kept open"])
 @pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
 def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_recorded_to_the_next(
-    house: House, lame: LameStore, kind: str
+    house: House, lame: LameStore, kind: str, reopened: bool
 ) -> None:
     troubles = {
         "full": full(lame),
@@ -199,15 +201,19 @@ def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_reco
             await closing
 
     async def second() -> None:
-        async with house.courier_on(lame) as courier:
-            house.clock.advance(60)
+        began = house.clock.monotonic()
+        async with house.courier() if reopened else house.courier_on(lame) as courier:
             await letting_time_pass(house, *(courier.submit(evidence(name)) for name in names))
             statuses = await courier.statuses("acme", names)
+        # At once, not when the one before has been silent for long.
+        assert house.clock.monotonic() - began < SILENCE
         copies = Counter(name for name, _ in house.server.held)
         assert {statuses[name].status for name in names} == {"succeeded"}
         assert all(statuses[name].possible_duplicate for name in names if copies[name] > 1)
 
     asyncio.run(first())
+    if reopened:
+        lame.close()
     asyncio.run(second())
     assert inspect(str(house.database)).breaches == ()
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 REQUIREMENTS = ROOT / "docs" / "requirements.md"
+RELIABILITY = ROOT / "docs" / "reliability.md"
 
 
 class AnySecret:
@@ -76,9 +77,10 @@ def _keys(schema: object, above: str = "") -> set[str]:
     return found
 
 
-def test_every_test_that_the_requirements_name_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", REQUIREMENTS.read_text(encoding="utf-8"))
-    assert len(named) > 40
+def test_every_test_that_the_documents_name_exists() -> None:
+    pages = REQUIREMENTS.read_text(encoding="utf-8") + RELIABILITY.read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", pages)
+    assert len(named) > 90
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {test}"
 

@@ -1,0 +1,173 @@
+"""When a courier counts as dead: at once on this machine, after a long silence on another, and never while it shows that it is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from attrs import define
+from paper_house import House, evidence
+from stored import AT, entry, started
+
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.domain.upload import Sending
+from evidence_courier.ports.logger import AttemptRecovered, CourierLost
+
+SILENCE = 600.0
+A_YEAR = timedelta(days=365)
+
+
+@define
+class Watcher:
+    """A clock that never goes back."""
+
+    seconds: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "courier.db"
+
+
+@pytest.fixture
+def here(database: Path, watcher: Watcher) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(str(database), monotonic=watcher.monotonic)) as store:
+        yield store
+
+
+@pytest.fixture
+def there(database: Path) -> Iterator[SqliteStore]:
+    """Another process's store, as far as locks go."""
+    with closing(SqliteStore(str(database))) as store:
+        yield store
+
+
+def change(database: Path, owner: int, **columns: object) -> None:
+    """Have a courier's row say something else."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for column, value in columns.items():
+            connection.execute(f"UPDATE couriers SET {column} = ? WHERE id = ?", (value, owner))
+
+
+ELSEWHERE = {"host": "elsewhere/1", "boot": "of another machine"}
+
+
+def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
+    database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
+) -> None:
+    me, other = here.enlist(AT), there.enlist(AT)
+    for where in ({}, {"boot": "the run before"}, ELSEWHERE):
+        change(database, other, **where)
+        assert here.dead(me) == []
+        watcher.seconds += 10 * SILENCE
+        assert here.dead(me) == []
+
+
+@pytest.mark.parametrize("boot", ["the run before", ""])
+def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
+    database: Path, here: SqliteStore, there: SqliteStore, boot: str
+) -> None:
+    me, other = here.enlist(AT), there.enlist(AT)
+    change(database, other, boot=boot)
+    there.close()
+    assert here.dead(me) == [other]
+
+
+def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
+    database: Path, here: SqliteStore, there: SqliteStore
+) -> None:
+    me, other = here.enlist(AT), there.enlist(AT)
+    change(database, other, host="another-container/1")
+    there.close()
+    assert here.dead(me) == [other]
+
+
+@pytest.mark.parametrize("lock", ["the file", None, "no file"])
+def test_a_courier_on_another_machine_is_dead_after_a_long_silence_on_the_watchers_own_clock(
+    database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher, lock: str | None
+) -> None:
+    me, other = here.enlist(AT), there.enlist(AT)
+    change(database, other, **ELSEWHERE)
+    if lock != "the file":
+        change(database, other, lock=lock)
+    there.close()
+    watcher.seconds = 12_345.0
+    assert here.dead(me) == []
+    watcher.seconds += SILENCE - 0.001
+    assert here.dead(me) == []
+    watcher.seconds += 0.001
+    assert here.dead(me) == [other]
+
+
+def test_a_courier_on_another_machine_lives_as_long_as_it_says_so_whatever_the_time_of_day_is_there(
+    database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
+) -> None:
+    me, other = here.enlist(AT), there.enlist(AT)
+    change(database, other, **ELSEWHERE, lock=None)
+    for its_clock in (AT - A_YEAR, AT - A_YEAR, AT + A_YEAR, AT, AT, AT):
+        assert here.dead(me) == []
+        watcher.seconds += SILENCE - 1
+        assert here.dead(me) == []
+        there.beat(other, its_clock)
+    assert here.dead(me) == []
+    watcher.seconds += SILENCE
+    assert here.dead(me) == [other]
+
+
+def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: SqliteStore) -> None:
+    me, other = here.enlist(AT), here.enlist(AT)
+    new, newer = entry("ev-1"), entry("ev-2")
+    here.add([new, newer])
+    here.begin([started(new.upload, owner=other), started(newer.upload, owner=0)])
+    here.discharge(other)
+    assert here.dead(me) == [0, other]
+
+
+def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_silence_and_not_before(
+    database: Path,
+) -> None:
+    house = House(database)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            with closing(SqliteStore(str(database))) as there:
+                other = there.enlist(house.clock.now())
+                change(database, other, **ELSEWHERE, lock=None)
+                new = entry("ev-1", provider="paper", at=house.clock.now(), content=b"%PDF-1.7")
+                there.add([new])
+                there.begin([started(new.upload, house.clock.now(), owner=other)])
+                ticket = courier.submit(evidence("ev-1", content=b"%PDF-1.7"))
+
+                async def an_hour(beats: bool) -> None:
+                    for _ in range(360):
+                        house.clock.advance(10)
+                        if beats:
+                            there.beat(other, house.clock.now() - A_YEAR)
+                        await courier.quiet()
+
+                await an_hour(beats=True)
+                [found] = [one.upload for one in there.in_flight(other)]
+                assert isinstance(found.state, Sending)
+                assert house.logger.of(AttemptRecovered) == []
+                await an_hour(beats=False)
+        [lost] = house.logger.of(CourierLost)
+        assert (lost.owner, lost.in_flight) == (other, 1)
+        status = await ticket.settled()
+        assert status is not None
+        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, True)
+
+    asyncio.run(story())
+    assert house.server.held == [("ev-1", b"%PDF-1.7")]
