@@ -65,10 +65,9 @@ class Inapplicable:
 
 def act(upload: Upload, action: Action, person: Person, at: datetime, rules: Rules) -> Upload | Inapplicable:
     """The upload after the action."""
-    if upload.status not in action.concerned:
+    if upload.status not in action.concerned or isinstance(upload.state, Sending):
         return Inapplicable(_reason(upload, action))
-    after = advance(upload, _event_of(action, person, at), rules)
-    return after if after is not upload else Inapplicable(_reason(upload, action))
+    return advance(upload, _event_of(action, person, at), rules)
 
 
 def unblocks(upload: Upload, action: Action) -> bool:

@@ -86,7 +86,7 @@ def attempt_of(
         case AttemptRecovered():
             word = VerdictWord.RECOVERED
     failure = bounded(retry, event.failure)
-    wait = floor_of(retry, failure, timedelta(0))
+    asked = failure.retry_after is not None
     return Attempt(
         event.attempt,
         started_at,
@@ -94,5 +94,5 @@ def attempt_of(
         word,
         failure,
         request_id,
-        later(event.at, wait) if failure.retry_after is not None else None,
+        later(event.at, floor_of(retry, failure, timedelta(0))) if asked else None,
     )

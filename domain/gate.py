@@ -113,7 +113,7 @@ def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
     """When the pause is over; None where there is none, or it is."""
     if pause is None:
         return None
-    until = min(pause.until, later(now, pause.until - pause.since)) if now < pause.since else pause.until
+    until = min(pause.until, later(now, pause.until - pause.since))
     return until if until > now else None
 
 

@@ -206,6 +206,4 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
 def due_at(upload: Upload, now: datetime) -> datetime | None:
     """`due_of`, by a clock that may have been set back since the upload was written: what it was to wait, it waits from now at most."""
     due = due_of(upload.state)
-    if due is None or now >= upload.updated_at:
-        return due
-    return min(due, later(now, due - upload.updated_at))
+    return None if due is None else min(due, later(now, due - upload.updated_at))

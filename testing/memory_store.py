@@ -266,7 +266,7 @@ class MemoryStore:
                     credentials=tuple(record.credentials),
                     look_ups=tuple((look.at, look.finding) for look in record.look_ups),
                     action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
-                    owner_lives=record.owner in living,
+                    owner_lives=record.owner is not None and record.owner in living,
                     budget=record.budget,
                 )
                 for record in self._records.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -14,6 +15,13 @@ from ...domain.redaction import Redactor
 from .app import UNDELIVERED, app, command
 from .output import say_json
 from .see import database_option
+
+
+def _oracle(folder: str, block: str) -> Callable[[str], bool]:
+    """Whether a text shows a secret of one of the tenants in a folder."""
+    loaded = load_folder(folder, providers=discover_providers(), secrets=EnvironSecrets(), block=block)
+    redactor = Redactor(tuple({secret for one in loaded.integrations.values() for secret in one.secrets}))
+    return lambda text: redactor.text(text) != text
 
 
 @app.command("invariants")
@@ -39,16 +47,7 @@ def invariants(database: str, folder: str | None, block: str, as_json: bool) -> 
     over; every attempt that was begun has an end on record; what was sent again out of a doubt says so; no action left its tenant; no pace was
     exceeded. Exit code 1 where something does not hold.
     """
-    shows_secret = None
-    if folder is not None:
-        loaded = load_folder(folder, providers=discover_providers(), secrets=EnvironSecrets(), block=block)
-        known = {secret for one in loaded.integrations.values() for secret in one.secrets}
-        redactor = Redactor(tuple(known))
-
-        def shows_secret(text: str) -> bool:
-            return redactor.text(text) != text
-
-    found = inspect(database, shows_secret=shows_secret)
+    found = inspect(database, shows_secret=None if folder is None else _oracle(folder, block))
     if as_json:
         say_json(
             {

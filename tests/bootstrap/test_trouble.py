@@ -201,10 +201,10 @@ class SlowToBegin(MemoryStore):
         self.asked = threading.Event()
         self.go_on = threading.Event()
 
-    def begin(self, changes: Any) -> Any:
+    def begin(self, starts: Any) -> Any:
         self.asked.set()
         assert self.go_on.wait(30)
-        return super().begin(changes)
+        return super().begin(starts)
 
 
 def test_an_attempt_cut_off_before_it_was_sent_is_not_left_in_flight(house: House) -> None:
@@ -234,8 +234,8 @@ class Doubtful(MemoryStore):
         super().__init__()
         self.lies = 1
 
-    def begin(self, changes: Any) -> Any:
-        answers = super().begin(changes)
+    def begin(self, starts: Any) -> Any:
+        answers = super().begin(starts)
         if self.lies:
             self.lies -= 1
             raise StoreError("the disk said something odd")

@@ -21,7 +21,6 @@ from evidence_courier import StoreError, Ticket, UploadStatus
 from evidence_courier.adapters.engines.caretaker import BEAT
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
-from evidence_courier.adapters.stores.sqlite.roll import SILENCE
 from evidence_courier.ports.logger import RecordingFailed, StoreTrouble, WriteDelayed
 from evidence_courier.testing.sandboxes import SprintoSandbox
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
@@ -89,8 +88,10 @@ def locked_by_another_process(path: Path) -> Iterator[None]:
 @contextmanager
 def read_only(store: LameStore) -> Iterator[None]:
     store.forbid_writing()
-    yield
-    store.allow_writing()
+    try:
+        yield
+    finally:
+        store.allow_writing()
 
 
 @contextmanager
@@ -201,12 +202,9 @@ def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_reco
             await closing
 
     async def second() -> None:
-        began = house.clock.monotonic()
         async with house.courier() if reopened else house.courier_on(lame) as courier:
             await letting_time_pass(house, *(courier.submit(evidence(name)) for name in names))
             statuses = await courier.statuses("acme", names)
-        # At once, not when the one before has been silent for long.
-        assert house.clock.monotonic() - began < SILENCE
         copies = Counter(name for name, _ in house.server.held)
         assert {statuses[name].status for name in names} == {"succeeded"}
         assert all(statuses[name].possible_duplicate for name in names if copies[name] > 1)
@@ -244,7 +242,7 @@ def test_on_a_disk_without_room_a_host_says_so_and_goes_on_when_there_is_some(
     assert len(told) + len(recorded) == 48
     assert accounts.statuses == {"succeeded": len(recorded)}
     assert accounts.extra_copies == 0
-    for tenant_id, name in told:
+    for _, name in told:
         assert any("RecordingFailed" in line and f"'{name}'" in line for line in host.heard)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
 
 from evidence_courier.domain.actions import LONGEST, Action, Inapplicable, Person, act, unblocks
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.events import Started
+from evidence_courier.domain.events import Requeued, Started
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.transitions import Rules, advance
 from evidence_courier.domain.upload import (
@@ -31,6 +31,7 @@ from evidence_courier.domain.verdict import Receipt
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
+LATER = AT + timedelta(minutes=1)
 ASHA = Person("asha", "the key is renewed")
 CAUSE = Failure(FailureKind.TIMEOUT, "no reply")
 KEY_REFUSED = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
@@ -49,7 +50,7 @@ STATES: dict[str, State] = {
     "succeeded": Succeeded(Receipt()),
     "failed": Failed(FailedReason.REJECTED, CAUSE),
 }
-APPLIES = {
+APPLIES: dict[Action, dict[str, Status]] = {
     Action.RETRY: {"failed": Status.PENDING},
     Action.RELEASE: {"held": Status.PENDING},
     Action.ABANDON: dict.fromkeys(("queued", "waiting", "confirming", "held"), Status.FAILED),
@@ -116,3 +117,28 @@ def test_the_record_keeps_who_and_why() -> None:
     assert isinstance(after, Upload)
     assert isinstance(after.state, Failed)
     assert after.state.cause.message == "abandoned by asha: the key is renewed"
+
+
+def test_what_is_tried_again_is_looked_up_first_where_it_can_be() -> None:
+    readable = Rules(readable=True)
+    for state, action in ((STATES["failed"], Action.RETRY), (STATES["held"], Action.RELEASE)):
+        doubtful = evolve(NEW, state=state, tally=evolve(NEW.tally, doubt=True))
+        after = act(doubtful, action, ASHA, LATER, readable)
+        assert after == advance(doubtful, Requeued(LATER, "asha", "the key is renewed"), readable)
+        assert isinstance(after, Upload)
+        assert (after.updated_at, after.state) == (LATER, Confirming(1, LATER, LATER, CAUSE))
+
+
+def test_what_is_attested_says_by_whom_and_when() -> None:
+    after = act(upload_in(STATES["held"]), Action.ATTEST, ASHA, LATER, Rules())
+    assert isinstance(after, Upload)
+    assert (after.updated_at, after.state) == (
+        LATER,
+        Succeeded(Receipt(None, "attested by asha: the key is renewed")),
+    )
+
+
+def test_what_is_abandoned_says_when() -> None:
+    after = act(NEW, Action.ABANDON, ASHA, LATER, Rules())
+    assert isinstance(after, Upload)
+    assert after.updated_at == LATER

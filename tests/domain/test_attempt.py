@@ -100,3 +100,11 @@ def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bo
         detail="Retry-After of 90 s bounded to 60 s",
     )
     assert kept.not_before == END + timedelta(minutes=1)
+
+
+def test_an_attempt_that_was_not_asked_to_wait_has_no_moment_to_wait_for() -> None:
+    kept = attempt_of(
+        START, AttemptDeferred(END, 7, Failure(FailureKind.NO_CONNECTION, "no"), 0.25), RetryPolicy()
+    )
+    assert kept is not None
+    assert kept.not_before is None

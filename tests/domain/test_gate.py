@@ -120,11 +120,15 @@ def test_who_waits_is_told_when_the_turn_comes(place: int, used: list[datetime],
 def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
     later = NOW + timedelta(minutes=3)
     assert expected_at(later, 0, [], THREE, None, NOW) == later
+    assert expected_at(later, 3, [], THREE, None, NOW) == later
+    assert expected_at(later, 3, [], THREE, Pause(NOW, NOW + MINUTE), NOW) == later
+    assert expected_at(ago(5), 0, [], THREE, Pause(ago(20), ago(10)), NOW) == ago(5)
     assert expected_at(later, 0, [], None, None, NOW) == later
     assert expected_at(ago(5), 0, [], None, None, NOW) == ago(5)
     pause = Pause(NOW, NOW + timedelta(minutes=10))
     assert expected_at(ago(5), 0, [], THREE, pause, NOW) == NOW + timedelta(minutes=10)
     assert expected_at(ago(5), 0, [], None, pause, NOW) == NOW + timedelta(minutes=10)
+    assert expected_at(ago(90), 3, [], THREE, Pause(ago(20), ago(10)), NOW) == NOW + MINUTE
 
 
 @pytest.mark.parametrize(("pace", "cost", "charged"), [(None, 2, 0), (THREE, 2, 2), (THREE, 5, 3)])

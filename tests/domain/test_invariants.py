@@ -72,6 +72,13 @@ SOUND = {
     "a new upload": record(upload(Queued(AT)), budget=None),
     "two attempts and the end": record(upload(**TWO), attempt(1), attempt(2)),
     "one in flight with a courier that lives": record(upload(SENDING_2, **TWO), attempt(1), owner_lives=True),
+    "a budget that is used up": record(upload(**TWO), attempt(1), attempt(2), budget=2),
+    "news of an attempt that came twice": record(
+        upload(**TWO), attempt(1, not_before=later(150)), attempt(1, at=120.0), attempt(2)
+    ),
+    "a look-up in the moment of the end": record(
+        upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(110), "partly")]
+    ),
     "a Retry-After that was waited for": record(upload(**TWO), attempt(1, not_before=later(200)), attempt(2)),
     "a Retry-After of another credential": record(
         upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=("one", "two")
@@ -110,6 +117,15 @@ UNSOUND = {
     "the provider asked not to be asked before 2026-02-21T10:03:21+00:00": record(
         upload(**TWO), attempt(1, not_before=later(201)), attempt(2)
     ),
+    "attempt 2 was begun at 2026-02-21T10:01:50+00:00": record(
+        upload(**TWO), attempt(1, not_before=later(111)), attempt(2, at=110.0)
+    ),
+    "attempt 3 was begun": record(
+        upload(attempts=3, spent=3), attempt(1), attempt(2, not_before=later(301)), attempt(3)
+    ),
+    "attempt 2 may have been taken, it was sent again": record(
+        upload(attempts=3, spent=3), attempt(1), attempt(2, UNCLEAR), attempt(3)
+    ),
     "attempt 1 may have been taken, it was sent again": record(
         upload(**TWO), attempt(1, UNCLEAR), attempt(2)
     ),
@@ -131,6 +147,16 @@ UNSOUND = {
 def test_each_breach_is_found(words: str) -> None:
     (found,) = breaches(UNSOUND[words])
     assert words in found
+
+
+def test_the_words_of_a_breach() -> None:
+    (found,) = breaches(UNSOUND["it has succeeded, and is said to be in doubt"])
+    assert found == "it has succeeded, and is said to be in doubt"
+
+
+def test_an_attempt_without_its_credential_is_a_mistake_of_the_asker() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        list(breaches(record(upload(**TWO), attempt(1), attempt(2), credentials=("one",))))
 
 
 def test_a_retry_after_holds_where_the_credential_is_not_known() -> None:

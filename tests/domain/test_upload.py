@@ -1,8 +1,9 @@
 """An upload as it begins, and what its state says of it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.upload import (
@@ -20,6 +21,7 @@ from evidence_courier.domain.upload import (
     UploadKey,
     Waiting,
     cause_of,
+    due_at,
     due_of,
     new_upload,
     status_of,
@@ -31,6 +33,7 @@ DUE = datetime(2026, 2, 21, 10, 5, tzinfo=UTC)
 LATER = datetime(2026, 2, 21, 10, 9, tzinfo=UTC)
 CAUSE = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
 KEY = UploadKey("acme", "ev-1", "sprinto")
+UPLOAD = new_upload(KEY, "0" * 64, NOW.date(), NOW)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +99,20 @@ def test_keys_are_sorted_by_tenant_then_evidence_then_provider() -> None:
         UploadKey("a", "a", "a"),
     ]
     assert sorted(keys) == keys[::-1]
+
+
+def test_a_due_time_holds_as_long_as_the_clock_goes_forward() -> None:
+    due = NOW + timedelta(minutes=5)
+    waiting = evolve(UPLOAD, state=Waiting(due, CAUSE), updated_at=NOW)
+    for now in (NOW, NOW + timedelta(minutes=1), NOW + timedelta(days=1)):
+        assert due_at(waiting, now) == due
+
+
+def test_where_the_clock_was_set_back_only_the_rest_of_the_wait_is_waited() -> None:
+    waiting = evolve(UPLOAD, state=Waiting(NOW + timedelta(minutes=5), CAUSE), updated_at=NOW)
+    earlier = NOW - timedelta(days=1)
+    assert due_at(waiting, earlier) == earlier + timedelta(minutes=5)
+
+
+def test_what_waits_for_nothing_is_never_due() -> None:
+    assert due_at(evolve(UPLOAD, state=Held(CAUSE)), NOW) is None

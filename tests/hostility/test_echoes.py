@@ -94,6 +94,9 @@ class EchoingServer:
             case _:
                 return f"<html><body>{said}\n{said[:12]}\n{said}</body></html>"
 
+    async def close(self) -> None:
+        pass
+
 
 answers = st.lists(
     st.tuples(
@@ -114,7 +117,9 @@ class Everything:
         handler = logging.StreamHandler(self.words)
         handler.setFormatter(JsonFormatter())
         plain = logging.StreamHandler(self.words)
-        self._logger = logging.Logger("echoes")
+        self._logger = logging.getLogger(f"echoes-{id(self)}")
+        self._logger.setLevel(logging.DEBUG)
+        self._logger.propagate = False
         self._logger.addHandler(handler)
         self._logger.addHandler(plain)
         self._standard = StandardLogger(self._logger)

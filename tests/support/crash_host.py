@@ -5,7 +5,7 @@ test can afford many of them. A host is spoken to in lines over a socket (`crash
 
     submit TENANT ID SIZE    drain    close    fork    room
 
-It answers with what has happened, and flushes each line: ``started OWNER``, ``recorded TENANT ID`` once the ticket says so, ``refused TENANT ID
+It answers with what has happened, and flushes each line: ``started``, ``recorded TENANT ID`` once the ticket says so, ``refused TENANT ID
 WHY``, ``settled TENANT ID STATUS``, ``drained``, ``closed``, ``forked PID``, ``error WHY``, and ``log EVENT ...``. What it said before it died is true.
 """
 
@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import asdict, field, frozen
@@ -233,6 +233,7 @@ async def _begin_by_hand(request: HttpRequest, stage: str) -> None:
         *(f"{name}: {value}" for name, value in request.headers),
     ]
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    writer.transport.set_write_buffer_limits(0)  # so that draining waits until all of it has left
     writer.write("\r\n".join([*head, "", ""]).encode())
     writer.write(body[: len(body) // 2] if stage == "half" else body)
     await writer.drain()
@@ -241,14 +242,10 @@ async def _begin_by_hand(request: HttpRequest, stage: str) -> None:
 
 
 @frozen
-class Host:
-    """The program: a courier, and the line to whoever watches."""
+class Voice:
+    """The line to whoever watches."""
 
-    plan: Plan
-    courier: AsyncCourier
     line: asyncio.StreamWriter
-    store: MortalStore
-    busy: set[asyncio.Task[None]] = field(factory=set)
 
     def tell(self, *words: object) -> None:
         """Say what has happened; it has left this process when this returns."""
@@ -263,6 +260,16 @@ class Host:
         """An upload has come to rest."""
         self.tell("settled", status.tenant_id, status.evidence_id, status.status)
 
+
+@frozen
+class Host:
+    """What does as the watcher says. `leash`: what can be read from it ends with the nursery."""
+
+    courier: AsyncCourier
+    voice: Voice
+    leash: int
+    busy: set[asyncio.Task[None]] = field(factory=set)
+
     def do(self, order: str) -> None:
         """Begin what the watcher asks for."""
         match order.split():
@@ -271,7 +278,7 @@ class Host:
             case ["drain"]:
                 self._spawn(self._drain())
             case ["fork"]:
-                self.tell("forked", self._fork())
+                self.voice.tell("forked", self._fork())
             case ["room"]:
                 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -299,36 +306,36 @@ class Host:
         try:
             await ticket.recorded()
         except CourierError as error:
-            self.tell("refused", tenant_id, evidence_id, type(error).__name__, error)
+            self.voice.tell("refused", tenant_id, evidence_id, type(error).__name__, error)
         else:
-            self.tell("recorded", tenant_id, evidence_id)
+            self.voice.tell("recorded", tenant_id, evidence_id)
 
     async def _drain(self) -> None:
         await self.courier.drain()
-        self.tell("drained")
+        self.voice.tell("drained")
 
     def _fork(self) -> int:
         """A child as a web server's worker may be: it knows nothing of the courier, and outlives its parent until the nursery ends."""
         child = os.fork()
         if child == 0:
-            os.close(self.line.get_extra_info("socket").fileno())
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            _outlive()
+            os.close(self.voice.line.get_extra_info("socket").fileno())
+            os.read(self.leash, 1)  # nobody writes: this returns when all other ends are closed
+            os._exit(0)
         return child
 
 
-def _outlive() -> NoReturn:
-    os.read(_LEASH, 1)  # nobody writes: this returns when the nursery's end is closed
-    os._exit(0)
-
-
-_LEASH = -1
-
-
-async def live(channel: socket.socket) -> None:
+async def live(channel: socket.socket, leash: int) -> None:
     """One host's life."""
     reader, line = await asyncio.open_connection(sock=channel)
-    plan = Plan.of((await reader.readline()).decode())
+    voice = Voice(line)
+    try:
+        await _live(Plan.of((await reader.readline()).decode()), reader, voice, leash)
+    except CourierError as error:
+        voice.tell("error", error)
+    await line.drain()
+
+
+async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: int) -> None:
     if plan.hurried:
         asyncio_engine.SWEEP = caretaker.BEAT = 0.1
         caretaker.OVERDUE = timedelta(milliseconds=100)
@@ -337,42 +344,24 @@ async def live(channel: socket.socket) -> None:
     if plan.room is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.room, hard))
-    try:
-        store = MortalStore(plan.database, plan.death)
-    except CourierError as error:
-        line.write(f"error {error}\n".encode())
-        await line.drain()
-        return
-    with closing(store):
+    with closing(MortalStore(plan.database, plan.death)) as store:
         transport = MortalTransport(plan.death)
-        # The courier tells the host, and the host holds the courier.
-        told: list[Host] = []
         courier = AsyncCourier.from_mapping(
             tenants(plan),
             store=store,
             transport=transport,
             secrets=Keys(),
             concurrency=plan.concurrency,
-            logger=_To(told),
-            on_settled=lambda status: told[0].settled(status),
+            logger=voice,
+            on_settled=voice.settled,
         )
-        host = Host(plan, courier, line, store)
-        told.append(host)
         async with courier:
-            host.tell("started", os.getpid())
-            while (order := (await reader.readline()).decode().strip()) not in ("", "close"):
+            voice.tell("started")
+            host = Host(courier, voice, leash)
+            while (order := (await orders.readline()).decode().strip()) not in ("", "close"):
                 host.do(order)
         await transport.close()
-        host.tell("closed")
-        await line.drain()
-
-
-@frozen
-class _To:
-    host: list[Host]
-
-    def log(self, event: LogEvent) -> None:
-        self.host[0].log(event)
+        voice.tell("closed")
 
 
 def nursery(control: socket.socket) -> None:
@@ -380,8 +369,7 @@ def nursery(control: socket.socket) -> None:
 
     Nobody is waited for: a dead host keeps its number as long as there is a nursery, and a late signal meets no stranger.
     """
-    global _LEASH
-    _LEASH, held = os.pipe()
+    leash, held = os.pipe()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
@@ -393,7 +381,7 @@ def nursery(control: socket.socket) -> None:
             os.close(held)
             random.seed()
             try:
-                asyncio.run(live(socket.socket(fileno=descriptor)))
+                asyncio.run(live(socket.socket(fileno=descriptor), leash))
             except BaseException:
                 traceback.print_exc()
             os._exit(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from typing import Self
 
 import crash_host
 from attrs import define, evolve, field, frozen
-from crash_host import STAGES, VERBS, Death, Plan
+from crash_host import Death, Plan
 
 from evidence_courier import UploadStatus
 from evidence_courier.adapters.stores.sqlite import open_for_reading
@@ -317,12 +316,3 @@ def story(
 def batch(name: str, count: int, *, size: int = 2_000) -> list[tuple[str, str, int]]:
     """So many evidences; every fourth belongs to the tenant whose doubts are held."""
     return [("globex" if number % 4 == 3 else "acme", f"{name}-{number}", size) for number in range(count)]
-
-
-def any_death(die: random.Random) -> Death:
-    """One of all the points at which a host can die by itself."""
-    if die.random() < 0.6:
-        verb = die.choice(VERBS)
-        often = {"add": 3, "begin": 8, "save": 8, "beat": 5}.get(verb, 1)
-        return Death(verb, die.choice(("before", "after")), die.randint(1, often))
-    return Death(die.choice(STAGES), "at", die.randint(1, 12))

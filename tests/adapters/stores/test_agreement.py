@@ -266,7 +266,12 @@ class BothStores(RuleBasedStateMachine):
     @rule(plans=st.lists(plans, max_size=5))
     def begin(self, plans: list[Plan]) -> None:
         starts = [
-            Start(change.upload, PASSAGES[change.upload.key.tenant_id], 1, 5)
+            Start(
+                evolve(change.upload, state=Sending(1, change.upload.updated_at)),
+                PASSAGES[change.upload.key.tenant_id],
+                1,
+                5,
+            )
             for change in self.changes(plans)
         ]
 
