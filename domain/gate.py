@@ -129,7 +129,7 @@ def expected_at(
 
     `used` is as in `free_at`. An estimate for a reader: nothing is decided by it.
     """
-    start = max(due, now, paused_until(pause, now) or now)
+    start = max(due, paused_until(pause, now) or now)
     if pace is None:
         return due if start <= now else start
     rounds, position = divmod(place, pace.limit)

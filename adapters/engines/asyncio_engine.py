@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Container, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
+from math import ceil
 from typing import TypeVar
 
 from attrs import frozen
@@ -338,7 +339,8 @@ class AsyncEngine:
         # The look round keeps to the clock that never goes back, whatever becomes of the other.
         # One that is under way wakes the dispatcher when it has ended.
         away = SWEEP if self._sweeping else max(self._sweep_at - self._clock.monotonic(), 0.0)
-        at = later(self._clock.now(), timedelta(seconds=away))
+        # Rounded up: to wake a moment too early would be to wake again and again.
+        at = later(self._clock.now(), timedelta(microseconds=ceil(away * 1_000_000)))
         if due is not None and due < at:
             at = due
         if self._alarm is not None:
