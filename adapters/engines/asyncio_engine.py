@@ -38,7 +38,7 @@ from ...domain.gate import GateChange, NotBefore, Shut, change_of
 from ...domain.schedule import Schedule
 from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import Rules, advance
-from ...domain.upload import Confirming, Held, Queued, Sending, UploadKey, Waiting, due_at, due_of
+from ...domain.upload import Confirming, Held, Queued, Sending, Upload, UploadKey, Waiting, due_at, due_of
 from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
@@ -433,13 +433,18 @@ class AsyncEngine:
         if after is found.upload or not isinstance(await self._writer.save(Change(after)), Saved):
             return
         if isinstance(event, Blocked):
-            self.log(UploadHeld(key, event.failure))
-            self._tell_settled(key, status_of_upload(after, None))
+            self.held(after)
             return
         self.log(UploadRequeued(key, None, "its integration may work again"))
         assert destination is not None
         if key not in self._live and not self.closing:
             self.take_over(OpenUpload(after, found.dossier), destination)
+
+    def held(self, upload: Upload) -> None:
+        """An upload that is not in hand is held now: tell everybody."""
+        assert isinstance(upload.state, Held)
+        self.log(UploadHeld(upload.key, upload.state.cause))
+        self._tell_settled(upload.key, status_of_upload(upload, None))
 
     def replan(self) -> None:
         """Plan everything in hand anew: the clock has been set."""

@@ -20,11 +20,11 @@ from ...domain.events import AttemptRecovered, Blocked, Unblocked
 from ...domain.failure import Failure, FailureKind
 from ...domain.integration import OnUnknown
 from ...domain.transitions import Rules, advance
-from ...domain.upload import Sending, UploadKey, due_of
+from ...domain.upload import Sending, Upload, UploadKey, due_of
 from ...ports.clock import Clock
 from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.logger import ClockSetBack, CourierLost, LogEvent, StoreTrouble
-from ...ports.store import Change, OpenUpload, UploadStore
+from ...ports.store import Change, OpenUpload, Saved, UploadStore
 from ..stores.writer import Writer
 from .live import Live
 from .prepare import Destination, Destinations
@@ -85,6 +85,10 @@ class Hands(Protocol):
         self, found: OpenUpload, destination: Destination | None, event: Blocked | Unblocked
     ) -> None:
         """Write down what an event makes of an upload that is not in hand, and go on with it."""
+        ...
+
+    def held(self, upload: Upload) -> None:
+        """An upload that is not in hand is held now: tell everybody."""
         ...
 
     def replan(self) -> None:
@@ -194,8 +198,10 @@ class Caretaker:
         state = found.upload.state
         assert isinstance(state, Sending)
         held = advance(found.upload, event, _STRANGER)
-        await self._writer.save(Change(held, attempt_of(state.started_at, event, _STRANGER.retry)))
-        self._hands.log(RecoveredEvent(found.upload.key, event.attempt, None))
+        attempt = attempt_of(state.started_at, event, _STRANGER.retry)
+        if isinstance(await self._writer.save(Change(held, attempt)), Saved):
+            self._hands.log(RecoveredEvent(found.upload.key, event.attempt, None))
+            self._hands.held(held)
         return True
 
     async def _take_up(self, now: datetime) -> None:
