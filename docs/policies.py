@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from evidence_courier.domain.integration import OnUnknown
 from evidence_courier.domain.status import UploadStatus
@@ -59,7 +59,14 @@ def policies() -> list[Policy]:
     """The rows."""
     return [
         Policy(
-            "look up first (readable)", lambda seed, faults: Simulation(seed, readable=True, faults=faults)
+            "look up first, and look-ups always answer",
+            lambda seed, faults: Simulation(
+                seed, readable=True, faults=evolve(faults, unreadable=0.0, look_ups_answer=True)
+            ),
+        ),
+        Policy(
+            "look up first, and look-ups fail as often as anything",
+            lambda seed, faults: Simulation(seed, readable=True, faults=faults),
         ),
         Policy(
             "look up first, commits that show after the last look-up",
@@ -172,7 +179,7 @@ succeeded, nor held, nor failed after two days.
 
 *Naive retry* is what a simple loop does: whatever fails is sent again, and nothing is noted. *Hold* is there for whoever prefers a person's look to a second
 copy. With a provider that can be read, a second copy is made only where every look-up failed, or where what was taken shows
-after the last of them; in the first case the record says `possible_duplicate`.
+after the last of them; the record says `possible_duplicate` in both cases, and wherever something was sent again out of a doubt.
 """
     )
 

@@ -159,6 +159,7 @@ class AsyncEngine:
         self._owner = owner
         self._caretaker.enlisted(owner)
         self._dispatcher = asyncio.create_task(self._dispatch())
+        self._dispatcher.add_done_callback(self._tell_bug)
 
     def look_round(self) -> None:
         """Have the caretaker look round now: something has changed."""
@@ -369,6 +370,9 @@ class AsyncEngine:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake()
+        self._tell_bug(task)
+
+    def _tell_bug(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {
@@ -518,10 +522,16 @@ class AsyncEngine:
         if self._live.get(live.upload.key) is not live:
             return
         if live.upload.status.at_rest:
-            del self._live[live.upload.key]
+            self._let_go(live.upload.key)
             self._settle(live)
         else:
             self._plan(live)
+
+    def _let_go(self, key: UploadKey) -> None:
+        """It is in this courier's hands no more, nor planned for its due time."""
+        self._live.pop(key, None)
+        self._elsewhere.discard(key)
+        self._schedule.forget(key)
 
     async def _attempt(self, live: Live) -> NotBefore | None:
         """One attempt, to its end; or why it may not begin yet."""
@@ -694,7 +704,7 @@ class AsyncEngine:
 
     def _lost(self, live: Live) -> None:
         """Its record has been deleted under our hands."""
-        self._live.pop(live.upload.key, None)
+        self._let_go(live.upload.key)
         error = StoreError(f"the record of {live.upload.key} is gone from the database")
         self.log(RecordingFailed(live.upload.key, str(error)))
         for ticket in live.tickets:

@@ -53,7 +53,7 @@ class Faults:
     - `no_connection`, `unavailable` (503, nothing taken), `silent` (nothing taken, no reply): it was not taken, and only the first is sure.
     - `takes_and_drops`: it was taken, and the reply is lost; `takes_and_fails`: it was taken, and the reply is a 500.
     - `rejects`: a 400. `garbles`: taken, and answered with words that nobody knows.
-    - `unreadable`: a look-up fails.
+    - `unreadable`: a look-up fails. `look_ups_answer`: they never do otherwise, whatever happens to uploads.
     - `latency`: the longest that a request takes, in seconds; `commit`: the longest until what was taken shows in look-ups.
     - `pace`: what the server enforces.
     """
@@ -66,6 +66,7 @@ class Faults:
     rejects: float = 0.0
     garbles: float = 0.0
     unreadable: float = 0.0
+    look_ups_answer: bool = False
     latency: float = 0.5
     commit: float = 0.0
     outages: tuple[Outage, ...] = ()
@@ -100,6 +101,8 @@ class ModelServer:
         name = headers["name"]
         await self._pass(self.dice.random() * self.faults.latency)
         what = self._happening()
+        if request.method == "GET" and self.faults.look_ups_answer:
+            what = "fine"
         if what != "fine":
             self.disturbed.add(name)
         if what == "down":

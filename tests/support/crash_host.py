@@ -361,7 +361,7 @@ async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: i
             while (order := (await orders.readline()).decode().strip()) not in ("", "close"):
                 host.do(order)
         await transport.close()
-        voice.tell("closed")
+    voice.tell("closed")
 
 
 def nursery(control: socket.socket) -> None:

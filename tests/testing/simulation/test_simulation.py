@@ -191,3 +191,16 @@ def test_a_changed_key_frees_what_a_block_held() -> None:
         assert simulation.settle()
         assert tally(simulation)["held"] == 0
         assert tally(simulation)["failed"] == found["failed"]
+
+
+def test_an_upload_that_is_abandoned_while_it_waits_stops_nobody() -> None:
+    with Simulation(faults=Faults(outages=(Outage(0, 1, "503"),))) as simulation:
+        (key,) = simulation.submit()
+        simulation.pass_time(2)
+        simulation.act(key, Action.ABANDON)
+        simulation.change_key()  # has every courier look round before the upload's time comes
+        simulation.pass_time(600)
+        simulation.submit()
+        assert simulation.settle()
+        assert tally(simulation) == {"failed": 1, "succeeded": 1}
+        assert simulation.breaches() == []
