@@ -16,7 +16,7 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.status import ActionRow, UploadStatus, status_of_upload
 from ...domain.transitions import Rules
 from ...domain.upload import Upload, UploadKey
-from ...ports.store import Change, Find, Page, Saved, UploadStore
+from ...ports.store import Change, Dossier, Find, Page, Saved, UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
 
@@ -63,8 +63,8 @@ class Acted:
 class Deed:
     """What was done to one upload."""
 
-    before: Upload
     after: Upload
+    dossier: Dossier
     row: ActionRow
 
 
@@ -131,5 +131,5 @@ def take_action(
         row = ActionRow(at=now, action=action.value, who=person.who, why=person.why)
         (answer,) = store.save([Change(after, action=row)])
         if isinstance(answer, Saved):
-            return Deed(before, after, row)
+            return Deed(after, found.dossier, row)
     raise StoreError(f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again")

@@ -16,82 +16,59 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from ...domain.attempt import Attempt, attempt_of, event_of
+from ...domain.attempt import attempt_of
 from ...domain.backoff import later
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.events import (
     AttemptRecovered,
-    AttemptRejected,
     Blocked,
-    Event,
-    FoundUnfit,
-    Progressed,
-    ReadAbsent,
-    ReadFailed,
-    ReadFound,
-    ReadPartly,
-    Started,
     Unblocked,
 )
-from ...domain.failure import Failure
-from ...domain.gate import GateChange, NotBefore, Shut, change_of
+from ...domain.gate import NotBefore
 from ...domain.schedule import Schedule
 from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import Rules, advance
 from ...domain.upload import Confirming, Held, Queued, Sending, Upload, UploadKey, Waiting, due_at, due_of
-from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     ActionTaken,
-    AttemptEnded,
-    AttemptStarted,
     EvidenceConflict,
     HookFailed,
-    IntegrationBlocked,
-    IntegrationPaused,
     LogEvent,
     Logger,
-    LookUpEnded,
     RecordingFailed,
     UploadHeld,
     UploadRecorded,
     UploadRequeued,
     UploadSettled,
-    WriteDelayed,
 )
 from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.renderer import Renderer
 from ...ports.store import (
     AddAnswer,
     Added,
-    Begun,
     Change,
-    Charged,
-    Conflict,
     Entry,
-    LookUp,
     OpenUpload,
     Saved,
-    Start,
     UploadStore,
 )
 from ..stores.writer import Writer
 from .acting import Deed
-from .attempt import Attempter, broken, interrupted
+from .attempt import Attempter
 from .caretaker import Caretaker
 from .live import Live, Submission
-from .prepare import Destination, Destinations, unfit
+from .prepare import Destination, Destinations
 from .recorder import Recorder
 from .telling import tell
 from .tickets import Ticket
+from .turns import Turns
 
 SWEEP = 5.0
 """How often, in seconds, the caretaker looks round."""
 
 LAST_WORDS = 5.0
 """How many seconds a closing courier gives to writing down how far its cancelled requests got."""
-
-STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
 
 T = TypeVar("T")
 OnSettled = Callable[..., object]
@@ -129,12 +106,12 @@ class AsyncEngine:
         self.broken: Container[str] = frozenset()
         self._store = store
         self._writer = writer
-        self._attempter = attempter
+        self._turns = Turns(
+            around=self, store=store, writer=writer, attempter=attempter, clock=clock, jitter=jitter
+        )
         self._caretaker = Caretaker(hands=self, store=store, writer=writer, clock=clock, jitter=jitter)
-        self._owner = 0
         self._clock = clock
         self._logger = logger
-        self._jitter = jitter
         self._on_settled = on_settled
         self._threads = threads
         self._recorder = Recorder(writer, renderer, clock, host_threads, self, self._wake)
@@ -156,7 +133,7 @@ class AsyncEngine:
 
     def start(self, owner: int) -> None:
         """Begin to work under a number that the store has given; what an earlier run left is found by the first look round."""
-        self._owner = owner
+        self._turns.owner = owner
         self._caretaker.enlisted(owner)
         self._dispatcher = asyncio.create_task(self._dispatch())
         self._dispatcher.add_done_callback(self._tell_bug)
@@ -410,7 +387,7 @@ class AsyncEngine:
         if self._schedule.is_under_way(live.upload.key):
             return  # its own turn finds out
         if found is None:
-            self._lost(live)
+            self.lost(live)
         elif found.upload.version != live.upload.version or live.upload.key in self._elsewhere:
             live.upload = found.upload
             self._after(live)
@@ -422,7 +399,7 @@ class AsyncEngine:
             return False
         rules = live.destination.rules
         attempt = attempt_of(state.started_at, event, rules.retry)
-        if not await self._apply(live, event, attempt=attempt):
+        if not await self._turns.apply(live, event, attempt=attempt):
             return False
         self.log(RecoveredEvent(live.upload.key, event.attempt, due_of(live.upload.state)))
         self._after(live)
@@ -472,6 +449,10 @@ class AsyncEngine:
                 self._after(live)
         elif deed.after.status.at_rest:
             self._tell_settled(key, status)
+        else:
+            destination = self.destinations.get(key.tenant_id)
+            if destination is not None and destination.integration.provider == key.provider:
+                self.take_over(OpenUpload(deed.after, deed.dossier), destination)
         self.look_round()
         return status
 
@@ -482,16 +463,16 @@ class AsyncEngine:
         try:
             match live.upload.state:
                 case Queued() | Waiting():
-                    refused = await self._attempt(live)
+                    refused = await self._turns.attempt(live)
                 case Confirming():
-                    refused = await self._look_up(live)
+                    refused = await self._turns.look_up(live)
                 case _:
                     pass
         except StoreError as error:
             # Only while closing: the record stays as it was written last, and the next courier goes on from there.
             self.log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
         except Exception as error:
-            await self._fail_by_bug(live, error)
+            await self._turns.fail_by_bug(live, error)
         finally:
             if refused is None:
                 self._schedule.done(live.upload.key)
@@ -501,21 +482,6 @@ class AsyncEngine:
             self._schedule.pause(live.destination.lane, refused.at)
             return
         self._after(live)
-
-    async def _fail_by_bug(self, live: Live, error: Exception) -> None:
-        """Something that must not raise has raised: end this upload's turn in words, so that it never stands still."""
-        sent = isinstance(live.upload.state, Sending)
-        failure = broken(live.destination, error, sent).failure
-        now = self._clock.now()
-        match live.upload.state:
-            case Sending(attempt=number, started_at=started_at):
-                event = AttemptRejected(now, number, failure)
-                attempt = attempt_of(started_at, event, live.destination.rules.retry)
-                await self._apply(live, event, attempt=attempt)
-            case Confirming(read=read):
-                await self._apply(live, ReadFailed(now, read, failure))
-            case _:
-                await self._apply(live, FoundUnfit(now, failure))
 
     def _after(self, live: Live) -> None:
         """Settle it, or plan what comes next."""
@@ -533,176 +499,7 @@ class AsyncEngine:
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 
-    async def _attempt(self, live: Live) -> NotBefore | None:
-        """One attempt, to its end; or why it may not begin yet."""
-        document = live.dossier.document
-        failure = unfit(document.size, document.media_type, live.destination)
-        if failure is not None:
-            await self._apply(live, FoundUnfit(self._clock.now(), failure))
-            return None
-        rules, passage = live.destination.rules, live.destination.passage
-        beginning = Started(self._clock.now())
-        started = advance(live.upload, beginning, rules)
-        sending = started.state
-        if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
-            await self._apply(live, beginning)
-            return None
-        start = Start(started, passage, self._owner, rules.retry.max_attempts)
-        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(start)))
-        try:
-            answer, cut_off = await asyncio.shield(begin), False
-        except asyncio.CancelledError:
-            # What was asked for is written all the same: hear of it, and say that nothing was sent.
-            answer, cut_off = await begin, True
-        if isinstance(answer, NotBefore):
-            return answer
-        if isinstance(answer, Shut):
-            await self._apply(live, Blocked(self._clock.now(), answer.failure))
-            return None
-        if isinstance(answer, Conflict) and not (answer.current == started and await self._is_ours(live)):
-            self._adopt_current(live, answer)
-            return None
-        live.upload = started
-        live.last_attempt_at = sending.started_at
-        key, number = started.key, sending.attempt
-        self.log(AttemptStarted(key, number, rules.retry.max_attempts))
-        slots = list(answer.slots) if isinstance(answer, Begun) else []
-        verdict: Verdict
-        if cut_off or isinstance(answer, Conflict):  # a conflict with our own write, which was made after all
-            verdict, request_id = interrupted(sent=False), None
-        else:
-            verdict, request_id = await self._attempter.upload(
-                started,
-                live.dossier,
-                live.destination,
-                answer.content,
-                bookmark=lambda progress: self._bookmark(live, progress),
-                charge=lambda: self._charge(live, slots),
-            )
-        now = self._clock.now()
-        event = event_of(verdict, number, now, self._jitter())
-        attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
-        assert attempt is not None
-        failed = attempt.result if isinstance(attempt.result, Failure) else None
-        gate = change_of(passage, now, slots, failed, rules)
-        await self._apply(live, event, attempt=attempt, gate=gate)
-        self.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
-        self._tell_of_gate(key, gate)
-        return None
-
-    async def _is_ours(self, live: Live) -> bool:
-        """Whether what is in flight there is in flight here. Another courier may have begun in the very same moment."""
-        key = live.upload.key
-        ours = await self._patiently(live, lambda: self.read(lambda: self._store.in_flight(self._owner)))
-        return any(found.upload.key == key for found in ours)
-
-    async def _charge(self, live: Live, slots: list[int]) -> None:
-        """One request more than an upload costs waits for a slot of its own."""
-        passage = live.destination.passage
-        while True:
-            now = self._clock.now()
-            answer = await self._patiently(
-                live,
-                lambda now=now: self._writer.run(lambda: self._store.charge(passage, now)),  # type: ignore[misc]
-            )
-            match answer:
-                case NotBefore(at=at):
-                    await self._clock.sleep_until(at)
-                case Charged(slot=int() as slot):
-                    slots.append(slot)
-                    return
-                case _:
-                    return
-
-    def _tell_of_gate(self, key: UploadKey, gate: GateChange) -> None:
-        if gate.block is not None:
-            self.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
-        elif gate.pause_until is not None:
-            self.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
-
-    async def _bookmark(self, live: Live, progress: str) -> None:
-        if not isinstance(progress, str):
-            raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
-        state = live.upload.state
-        assert isinstance(state, Sending)
-        await self._apply(live, Progressed(self._clock.now(), state.attempt, progress))
-
-    async def _look_up(self, live: Live) -> NotBefore | None:
-        """One look-up, to its end; or why it may not begin yet."""
-        state = live.upload.state
-        assert isinstance(state, Confirming)
-        passage, slots = live.destination.passage, list[int]()
-        if passage.pace is not None:
-            now = self._clock.now()
-            answer = await self._patiently(
-                live, lambda: self._writer.run(lambda: self._store.charge(passage, now))
-            )
-            if isinstance(answer, NotBefore):
-                return answer
-            if isinstance(answer, Shut):
-                await self._apply(live, Blocked(now, answer.failure))
-                return None
-            if answer.slot is not None:
-                slots.append(answer.slot)
-        finding = await self._attempter.look_up(
-            live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
-        )
-        now = self._clock.now()
-        failure = finding.failure if isinstance(finding, Unreadable) else None
-        gate = change_of(passage, now, slots, failure, live.destination.rules)
-        word = type(finding).__name__.lower()
-        look_up = LookUp(state.read, now, word, None if failure is None else failure.message)
-        event = _event_of_finding(finding, state.read, now)
-        await self._apply(live, event, look_up=look_up, gate=gate)
-        self.log(LookUpEnded(live.upload.key, state.read, word, failure, due_of(live.upload.state)))
-        self._tell_of_gate(live.upload.key, gate)
-        return None
-
-    async def _apply(
-        self,
-        live: Live,
-        event: Event,
-        *,
-        attempt: Attempt | None = None,
-        look_up: LookUp | None = None,
-        gate: GateChange | None = None,
-    ) -> bool:
-        """Write down what an event makes of an upload; whether it made anything of it.
-
-        A refused write is read again, advanced again, written again.
-        """
-        while (after := advance(live.upload, event, live.destination.rules)) is not live.upload:
-            change = Change(after, attempt=attempt, look_up=look_up, gate=gate)
-            answer = await self._patiently(live, lambda change=change: self._writer.save(change))  # type: ignore[misc]
-            if isinstance(answer, Saved):
-                live.upload = after
-                return True
-            if not self._adopt_current(live, answer):
-                return False
-        return False
-
-    def _adopt_current(self, live: Live, conflict: Conflict) -> bool:
-        """Another courier was faster: what it wrote is what is true."""
-        if conflict.current is None:
-            self._lost(live)
-            return False
-        live.upload = conflict.current
-        return True
-
-    async def _patiently(self, live: Live, write: Callable[[], Awaitable[T]]) -> T:
-        """Write, however often it takes: what has happened at the provider cannot be taken back, so it must not be forgotten."""
-        pause, longest = STORE_RETRY
-        while True:
-            try:
-                return await write()
-            except StoreError as error:
-                if self.closing:
-                    raise
-                self.log(WriteDelayed(live.upload.key, str(error)))
-            await self._clock.sleep_until(self._clock.now() + pause)
-            pause = min(pause * 2, longest)
-
-    def _lost(self, live: Live) -> None:
+    def lost(self, live: Live) -> None:
         """Its record has been deleted under our hands."""
         self._let_go(live.upload.key)
         error = StoreError(f"the record of {live.upload.key} is gone from the database")
@@ -746,18 +543,6 @@ class AsyncEngine:
     def log(self, event: LogEvent) -> None:
         """Tell the host."""
         tell(self._logger, event)
-
-
-def _event_of_finding(finding: Finding, read: int, at: datetime) -> Event:
-    match finding:
-        case Found(receipt=receipt):
-            return ReadFound(at, receipt)
-        case Partly(progress=progress):
-            return ReadPartly(at, read, progress)
-        case Absent():
-            return ReadAbsent(at, read)
-        case Unreadable(failure=failure):
-            return ReadFailed(at, read, failure)
 
 
 def closed_error(ticket: Ticket) -> MisuseError:

@@ -1,0 +1,298 @@
+"""One upload's turn: an attempt or a look-up, from the gate to the record of what came of it.
+
+Whatever it comes to is written down, however often that takes, and told afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from ...domain.attempt import Attempt, attempt_of, event_of
+from ...domain.errors import StoreError
+from ...domain.events import (
+    AttemptRejected,
+    Blocked,
+    Event,
+    FoundUnfit,
+    Progressed,
+    ReadAbsent,
+    ReadFailed,
+    ReadFound,
+    ReadPartly,
+    Started,
+)
+from ...domain.failure import Failure
+from ...domain.gate import GateChange, NotBefore, Shut, change_of
+from ...domain.transitions import advance
+from ...domain.upload import Confirming, Sending, UploadKey, due_of
+from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
+from ...ports.clock import Clock
+from ...ports.logger import (
+    AttemptEnded,
+    AttemptStarted,
+    IntegrationBlocked,
+    IntegrationPaused,
+    LogEvent,
+    LookUpEnded,
+    WriteDelayed,
+)
+from ...ports.store import (
+    Begun,
+    Change,
+    Charged,
+    Conflict,
+    LookUp,
+    Saved,
+    Start,
+    UploadStore,
+)
+from ..stores.writer import Writer
+from .attempt import Attempter, broken, interrupted
+from .live import Live
+from .prepare import unfit
+
+STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
+"""The first and the longest pause before a refused write is tried again."""
+
+T = TypeVar("T")
+
+
+class Around(Protocol):
+    """What a turn needs from the engine around it."""
+
+    closing: bool
+
+    def log(self, event: LogEvent) -> None:
+        """Tell the host."""
+        ...
+
+    async def read(self, verb: Callable[[], T]) -> T:
+        """Run a reading verb of the store off the loop."""
+        ...
+
+    def lost(self, live: Live) -> None:
+        """The record of an upload has been deleted under our hands."""
+        ...
+
+
+class Turns:
+    """Takes turns for one courier. `owner` is its number in the store."""
+
+    def __init__(
+        self,
+        *,
+        around: Around,
+        store: UploadStore,
+        writer: Writer,
+        attempter: Attempter,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.owner = 0
+        self._around = around
+        self._store = store
+        self._writer = writer
+        self._attempter = attempter
+        self._clock = clock
+        self._jitter = jitter
+
+    async def attempt(self, live: Live) -> NotBefore | None:
+        """One attempt, to its end; or why it may not begin yet."""
+        document = live.dossier.document
+        failure = unfit(document.size, document.media_type, live.destination)
+        if failure is not None:
+            await self.apply(live, FoundUnfit(self._clock.now(), failure))
+            return None
+        rules, passage = live.destination.rules, live.destination.passage
+        beginning = Started(self._clock.now())
+        started = advance(live.upload, beginning, rules)
+        sending = started.state
+        if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
+            await self.apply(live, beginning)
+            return None
+        start = Start(started, passage, self.owner, rules.retry.max_attempts)
+        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(start)))
+        try:
+            answer, cut_off = await asyncio.shield(begin), False
+        except asyncio.CancelledError:
+            # What was asked for is written all the same: hear of it, and say that nothing was sent.
+            answer, cut_off = await begin, True
+        if isinstance(answer, NotBefore):
+            return answer
+        if isinstance(answer, Shut):
+            await self.apply(live, Blocked(self._clock.now(), answer.failure))
+            return None
+        if isinstance(answer, Conflict) and not (answer.current == started and await self._is_ours(live)):
+            self._adopt_current(live, answer)
+            return None
+        live.upload = started
+        live.last_attempt_at = sending.started_at
+        key, number = started.key, sending.attempt
+        self._around.log(AttemptStarted(key, number, rules.retry.max_attempts))
+        slots = list(answer.slots) if isinstance(answer, Begun) else []
+        verdict: Verdict
+        if cut_off or isinstance(answer, Conflict):  # a conflict with our own write, which was made after all
+            verdict, request_id = interrupted(sent=False), None
+        else:
+            verdict, request_id = await self._attempter.upload(
+                started,
+                live.dossier,
+                live.destination,
+                answer.content,
+                bookmark=lambda progress: self._bookmark(live, progress),
+                charge=lambda: self._charge(live, slots),
+            )
+        now = self._clock.now()
+        event = event_of(verdict, number, now, self._jitter())
+        attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
+        assert attempt is not None
+        failed = attempt.result if isinstance(attempt.result, Failure) else None
+        gate = change_of(passage, now, slots, failed, rules)
+        await self.apply(live, event, attempt=attempt, gate=gate)
+        self._around.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
+        self._tell_of_gate(key, gate)
+        return None
+
+    async def look_up(self, live: Live) -> NotBefore | None:
+        """One look-up, to its end; or why it may not begin yet."""
+        state = live.upload.state
+        assert isinstance(state, Confirming)
+        passage, slots = live.destination.passage, list[int]()
+        if passage.pace is not None:
+            now = self._clock.now()
+            answer = await self._patiently(
+                live, lambda: self._writer.run(lambda: self._store.charge(passage, now))
+            )
+            if isinstance(answer, NotBefore):
+                return answer
+            if isinstance(answer, Shut):
+                await self.apply(live, Blocked(now, answer.failure))
+                return None
+            if answer.slot is not None:
+                slots.append(answer.slot)
+        finding = await self._attempter.look_up(
+            live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
+        )
+        now = self._clock.now()
+        failure = finding.failure if isinstance(finding, Unreadable) else None
+        gate = change_of(passage, now, slots, failure, live.destination.rules)
+        word = type(finding).__name__.lower()
+        look_up = LookUp(state.read, now, word, None if failure is None else failure.message)
+        event = _event_of_finding(finding, state.read, now)
+        await self.apply(live, event, look_up=look_up, gate=gate)
+        self._around.log(LookUpEnded(live.upload.key, state.read, word, failure, due_of(live.upload.state)))
+        self._tell_of_gate(live.upload.key, gate)
+        return None
+
+    async def fail_by_bug(self, live: Live, error: Exception) -> None:
+        """Something that must not raise has raised: end this upload's turn in words, so that it never stands still."""
+        sent = isinstance(live.upload.state, Sending)
+        failure = broken(live.destination, error, sent).failure
+        now = self._clock.now()
+        match live.upload.state:
+            case Sending(attempt=number, started_at=started_at):
+                event = AttemptRejected(now, number, failure)
+                attempt = attempt_of(started_at, event, live.destination.rules.retry)
+                await self.apply(live, event, attempt=attempt)
+            case Confirming(read=read):
+                await self.apply(live, ReadFailed(now, read, failure))
+            case _:
+                await self.apply(live, FoundUnfit(now, failure))
+
+    async def apply(
+        self,
+        live: Live,
+        event: Event,
+        *,
+        attempt: Attempt | None = None,
+        look_up: LookUp | None = None,
+        gate: GateChange | None = None,
+    ) -> bool:
+        """Write down what an event makes of an upload; whether it made anything of it.
+
+        A refused write is read again, advanced again, written again.
+        """
+        while (after := advance(live.upload, event, live.destination.rules)) is not live.upload:
+            change = Change(after, attempt=attempt, look_up=look_up, gate=gate)
+            answer = await self._patiently(live, lambda change=change: self._writer.save(change))  # type: ignore[misc]
+            if isinstance(answer, Saved):
+                live.upload = after
+                return True
+            if not self._adopt_current(live, answer):
+                return False
+        return False
+
+    async def _is_ours(self, live: Live) -> bool:
+        """Whether what is in flight there is in flight here. Another courier may have begun in the very same moment."""
+        key = live.upload.key
+        ours = await self._patiently(
+            live, lambda: self._around.read(lambda: self._store.in_flight(self.owner))
+        )
+        return any(found.upload.key == key for found in ours)
+
+    async def _charge(self, live: Live, slots: list[int]) -> None:
+        """One request more than an upload costs waits for a slot of its own."""
+        passage = live.destination.passage
+        while True:
+            now = self._clock.now()
+            answer = await self._patiently(
+                live,
+                lambda now=now: self._writer.run(lambda: self._store.charge(passage, now)),  # type: ignore[misc]
+            )
+            match answer:
+                case NotBefore(at=at):
+                    await self._clock.sleep_until(at)
+                case Charged(slot=int() as slot):
+                    slots.append(slot)
+                    return
+                case _:
+                    return
+
+    async def _bookmark(self, live: Live, progress: str) -> None:
+        if not isinstance(progress, str):
+            raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
+        state = live.upload.state
+        assert isinstance(state, Sending)
+        await self.apply(live, Progressed(self._clock.now(), state.attempt, progress))
+
+    def _adopt_current(self, live: Live, conflict: Conflict) -> bool:
+        """Another courier was faster: what it wrote is what is true."""
+        if conflict.current is None:
+            self._around.lost(live)
+            return False
+        live.upload = conflict.current
+        return True
+
+    async def _patiently(self, live: Live, write: Callable[[], Awaitable[T]]) -> T:
+        """Write, however often it takes: what has happened at the provider cannot be taken back, so it must not be forgotten."""
+        pause, longest = STORE_RETRY
+        while True:
+            try:
+                return await write()
+            except StoreError as error:
+                if self._around.closing:
+                    raise
+                self._around.log(WriteDelayed(live.upload.key, str(error)))
+            await self._clock.sleep_until(self._clock.now() + pause)
+            pause = min(pause * 2, longest)
+
+    def _tell_of_gate(self, key: UploadKey, gate: GateChange) -> None:
+        if gate.block is not None:
+            self._around.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
+        elif gate.pause_until is not None:
+            self._around.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
+
+
+def _event_of_finding(finding: Finding, read: int, at: datetime) -> Event:
+    match finding:
+        case Found(receipt=receipt):
+            return ReadFound(at, receipt)
+        case Partly(progress=progress):
+            return ReadPartly(at, read, progress)
+        case Absent():
+            return ReadAbsent(at, read)
+        case Unreadable(failure=failure):
+            return ReadFailed(at, read, failure)
