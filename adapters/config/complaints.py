@@ -40,10 +40,10 @@ def complain(
     found: Iterable[Any], block: Path, rules: Rules, report: Report, secrets: Collection[str]
 ) -> None:
     """Note each of Cerberus' errors at its path, unless something is noted there already."""
-    before = Report(notes=list(report.notes))
+    before = frozenset(report.around)
     for error in _leaves(found):
         path = (*block, *error.document_path)
-        if before.noted(path):
+        if path in before:
             continue
         report.note(path, _sentence(error, secrets), suggestion=_suggestion(error, rules))
 

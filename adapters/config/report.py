@@ -39,18 +39,21 @@ class Report:
     file: str | None = None
     top: str | None = None
     lines: dict[Path, int] = field(factory=dict)
-    notes: list[_Note] = field(factory=list)
+    notes: dict[Path, _Note] = field(factory=dict)
+    around: set[Path] = field(factory=set)
+    """Every path at which, or within which, there is a problem."""
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None
     ) -> None:
         """Remember a problem; only the first for a path is kept, as those after it mostly follow from it."""
-        if not any(note.path == path for note in self.notes):
-            self.notes.append(_Note(path, message, suggestion, self.line_of(path) if line is None else line))
+        if path not in self.notes:
+            self.notes[path] = _Note(path, message, suggestion, self.line_of(path) if line is None else line)
+            self.around.update(path[:end] for end in range(len(path) + 1))
 
     def noted(self, path: Path) -> bool:
         """Whether there is a problem at `path` or within it."""
-        return any(note.path[: len(path)] == path for note in self.notes)
+        return path in self.around
 
     def line_of(self, path: Path) -> int | None:
         """The line of the key at `path`, or of the nearest thing around it that was written."""
@@ -60,7 +63,7 @@ class Report:
 
     def problems(self, block: Path = (), rules: Rules | None = None) -> tuple[Problem, ...]:
         """All of it in the order of the lines. `rules` are those of the block, which stands at the path `block`."""
-        found = sorted(self.notes, key=lambda note: note.line or 0)
+        found = sorted(self.notes.values(), key=lambda note: note.line or 0)
         return tuple(
             Problem(
                 note.message,

@@ -16,7 +16,9 @@ from attrs import define, frozen
 from .nodes import Items, Node, Opaque, Pair, Pairs, Scalar
 from .report import Path, Report
 
-_SIZE_LIMIT = 10_000
+_MERGED_LIMIT = 10_000
+# Far more than any integration has; with ten times as many wrong ones, Cerberus takes minutes to refuse them.
+_VALUE_LIMIT = 1_000
 _BLOCK_DEPTH_LIMIT = 20
 _ID_LENGTH = 512
 _LARGEST = 2**63 - 1
@@ -46,21 +48,20 @@ def read_tenant(root: Node | None, default: str, block: Path, report: Report) ->
         tenant = reader.tenant_id(top, default)
         settings = reader.settings(top, block)
         return TenantData(tenant, reader.name(top, required=settings is not None), settings)
-    except _TooMuch:
-        report.note(
-            block, f"unfolds to more than {_SIZE_LIMIT:,} values: anchors refer to anchors over and over"
-        )
+    except _TooMuch as error:
+        report.note(block, str(error))
         return TenantData(tenant, None, None)
 
 
 class _TooMuch(Exception):
-    """A few anchors that hold each other many times over."""
+    """More than anybody means, or a few anchors that hold each other many times over."""
 
 
 @define
 class _Reader:
     report: Report
-    seen: int = 0
+    values: int = 0
+    merged: int = 0
 
     def tenant_id(self, top: Pairs, default: str) -> str | None:
         pair = self.find(top, "tenant", ())
@@ -142,7 +143,11 @@ class _Reader:
         return found[0]
 
     def value(self, node: Node, path: Path, around: tuple[Node, ...]) -> object:
-        self.spend(1)
+        self.values += 1
+        if self.values > _VALUE_LIMIT:
+            raise _TooMuch(
+                f"holds more than {_VALUE_LIMIT:,} values (what an anchor holds counts wherever it is referred to)"
+            )
         fault = self.fault_of(node, around)
         if fault is not None:
             self.report.note(path, fault)
@@ -208,7 +213,9 @@ class _Reader:
         What cannot be merged is noted in the block, and passed over (`path` is None) in what is the host's own.
         """
         if merging:
-            self.spend(1 + len(node.pairs))
+            self.merged += 1 + len(node.pairs)
+            if self.merged > _MERGED_LIMIT:
+                raise _TooMuch(f"merges more than {_MERGED_LIMIT:,} keys: anchors refer to anchors over and over")
         yield from (pair for pair in node.pairs if not _merges(pair))
         for pair in filter(_merges, node.pairs):
             sources = (
@@ -227,11 +234,6 @@ class _Reader:
                         f"can merge only mappings, none into itself, and at most {_BLOCK_DEPTH_LIMIT} one into another",
                         line=pair.line,
                     )
-
-    def spend(self, count: int) -> None:
-        self.seen += count
-        if self.seen > _SIZE_LIMIT:
-            raise _TooMuch
 
     def twice(self, path: Path, first: Pair, again: Pair) -> None:
         before = f", first on line {first.line}" if first.line is not None else ""

@@ -22,7 +22,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ WORTH_TELLING = (AttemptRecovered, CourierLost, RecordingFailed, StoreTrouble, W
 class Death:
     """Where a host dies: before or after the n-th commit with a verb of the store, or when its n-th request is at a stage.
 
-    With `stops` it does not die, but stands still until somebody continues it.
+    With `stops`, for ``answered``: it does not die, but stands still between two writes until somebody continues it.
     """
 
     point: str
@@ -167,6 +167,12 @@ class MortalStore(SqliteStore):
         finally:
             self._verbs.clear()
 
+    @contextmanager
+    def between_commits(self) -> Iterator[None]:
+        """While nothing is being written. Who stands still in the middle of a write keeps everybody from writing."""
+        with self._turn:
+            yield
+
     def _perhaps_die(self, side: str) -> None:
         death = self._death
         if death is None or death.side != side or death.point not in self._verbs:
@@ -202,8 +208,9 @@ class MortalStore(SqliteStore):
 class MortalTransport(AiohttpTransport):
     """A transport whose process dies in the middle of its n-th request."""
 
-    def __init__(self, death: Death | None) -> None:
+    def __init__(self, death: Death | None, store: MortalStore) -> None:
         super().__init__(now=lambda: datetime.now(UTC))
+        self._store = store
         self._death = death if death is not None and death.point in STAGES else None
         self._requests = 0
 
@@ -214,12 +221,16 @@ class MortalTransport(AiohttpTransport):
             return await super().send(request, route)
         if death.point == "answered":
             reply = await super().send(request, route)
-            death.strike()
+            with self._store.between_commits() if death.stops else nullcontext():
+                death.strike()
             return reply
         if death.point != "unsent":
-            await _begin_by_hand(request, death.point)
+            # The server may hang up, or say nothing.
+            with suppress(OSError, EOFError, TimeoutError):
+                async with asyncio.timeout(route.timeouts.idle.total_seconds()):
+                    await _begin_by_hand(request, death.point)
         death.strike()
-        return await super().send(request, route)
+        raise AssertionError("it is dead")
 
 
 async def _begin_by_hand(request: HttpRequest, stage: str) -> None:
@@ -345,7 +356,7 @@ async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: i
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.room, hard))
     with closing(MortalStore(plan.database, plan.death)) as store:
-        transport = MortalTransport(plan.death)
+        transport = MortalTransport(plan.death, store)
         courier = AsyncCourier.from_mapping(
             tenants(plan),
             store=store,
