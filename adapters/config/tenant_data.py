@@ -215,7 +215,9 @@ class _Reader:
         if merging:
             self.merged += 1 + len(node.pairs)
             if self.merged > _MERGED_LIMIT:
-                raise _TooMuch(f"merges more than {_MERGED_LIMIT:,} keys: anchors refer to anchors over and over")
+                raise _TooMuch(
+                    f"merges more than {_MERGED_LIMIT:,} keys: anchors refer to anchors over and over"
+                )
         yield from (pair for pair in node.pairs if not _merges(pair))
         for pair in filter(_merges, node.pairs):
             sources = (

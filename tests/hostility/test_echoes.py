@@ -84,7 +84,9 @@ def _body(shape: str, said: str) -> str:
             error = {"message": said, "extensions": {"code": said}, "path": [said]}
             return json.dumps({"errors": [error, {"message": f"and {said}"}, {"extensions": {"code": said}}]})
         case "rate limit":
-            return json.dumps({"errors": [{"message": f"rate limit for {said}", "extensions": {"code": said}}]})
+            return json.dumps(
+                {"errors": [{"message": f"rate limit for {said}", "extensions": {"code": said}}]}
+            )
         case "success":
             told = {"message": said, "workflowCheck": {"evidenceStatus": "UPLOAD_COMPLETE"}}
             return json.dumps({"data": {"uploadWorkflowCheckEvidence": told}})
@@ -95,10 +97,11 @@ def _body(shape: str, said: str) -> str:
             return f"<html><body>{said}\n{said[:12]}\n{said}</body></html>"
 
 
-SHAPES = (
-    "html graphql success strange cut raises breaks refuses".split()
-    + ["rate limit", "raises a group", "does not connect"]
-)
+SHAPES = "html graphql success strange cut raises breaks refuses".split() + [
+    "rate limit",
+    "raises a group",
+    "does not connect",
+]
 STATUSES = (200, 201, 204, 299, 301, 400, 401, 403, 404, 408, 413, 415, 422, 425, 429, 500, 503, 600)
 ANSWERS = st.builds(
     Answer,
@@ -109,7 +112,9 @@ ANSWERS = st.builds(
 )
 # What a header can carry; without the star, of which a mask is made, and of so many different characters that no sentence of ours
 # and no number holds a run of them by chance.
-KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="*"), min_size=8, max_size=70)
+KEYS = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="*"), min_size=8, max_size=70
+)
 
 
 class Everything:

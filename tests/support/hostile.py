@@ -33,7 +33,13 @@ def leaks(text: str | bytes, secret: str) -> list[str]:
     size = min(RUN, len(wanted))
     runs = {wanted[start : start + size] for start in range(len(wanted) - size + 1)} - {""}
     return sorted(
-        {f"{run!r} {way}" for way, view in _views(seen) for bare in [_bare(view)] for run in runs if run in bare}
+        {
+            f"{run!r} {way}"
+            for way, view in _views(seen)
+            for bare in [_bare(view)]
+            for run in runs
+            if run in bare
+        }
     )
 
 
