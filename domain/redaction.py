@@ -22,6 +22,7 @@ from typing import TypeAlias
 from attrs import evolve
 
 from .failure import Failure
+from .retry_after import LONGEST
 from .secret import Secret
 from .verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 
@@ -88,7 +89,8 @@ class Redactor:
     def failure(self, failure: Failure) -> Failure:
         """The failure with its texts redacted."""
         detail = None if failure.detail is None else self.text(failure.detail)
-        return evolve(failure, message=self.text(failure.message, MESSAGE_LIMIT), detail=detail)
+        message = self.text(failure.message, MESSAGE_LIMIT)
+        return evolve(failure, message=message, detail=detail, retry_after=self._wait(failure.retry_after))
 
     def receipt(self, receipt: Receipt) -> Receipt:
         """The receipt with its texts redacted."""
@@ -107,6 +109,17 @@ class Redactor:
                 return Deferred(self.failure(failure))
             case Unclear(failure=failure):
                 return Unclear(self.failure(failure))
+
+    def _wait(self, seconds: float | None) -> float | None:
+        """A wait that holds a run of a secret made of digits is made longer, to a round number."""
+        if seconds is None or not self._shown_by(seconds):
+            return seconds
+        rounded = -(-seconds // 1_000) * 1_000.0
+        return LONGEST if self._shown_by(rounded) else rounded
+
+    def _shown_by(self, number: float) -> bool:
+        shown = str(number)
+        return len(shown) >= SHORTEST_RUN and any(self._find(shown))
 
     def _learn(self, value: bytes) -> None:
         run = min(SHORTEST_RUN, len(value))

@@ -22,6 +22,7 @@ from evidence_courier.domain.redaction import (
     Redactor,
     tame,
 )
+from evidence_courier.domain.retry_after import LONGEST
 from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 
@@ -228,6 +229,27 @@ def test_a_receipt_is_redacted_too() -> None:
     assert redactor.verdict(Delivered(Receipt())) == Delivered(Receipt())
     cut = "m" * (MESSAGE_LIMIT - 1) + "…"
     assert redactor.receipt(Receipt("m" * 600, "m" * 700)) == Receipt(cut, cut)
+
+
+@pytest.mark.parametrize(
+    ("key", "wait", "kept"),
+    [
+        ("8374651029", 83746510.0, 83747000.0),
+        ("8374651029", 12345678.0, 12345678.0),
+        ("the-key-8374", 8374.0, 8374.0),
+        ("1200", 1200.0, 1200.0),
+        ("83.746519", 83.74651, 1000.0),
+        ("9182736483747000", 83746510.0, 83746510.0),
+        ("837465183747000", 8374651.5, 8374651.5),
+        ("83746518374700012345", 83746518.0, LONGEST),
+        ("8374651029", None, None),
+    ],
+)
+def test_a_wait_that_echoes_a_key_of_digits_becomes_a_longer_round_one(
+    key: str, wait: float | None, kept: float | None
+) -> None:
+    failure = Failure(FailureKind.RATE_LIMITED, "later", retry_after=wait)
+    assert Redactor([Secret(key)]).failure(failure).retry_after == kept
 
 
 # No star in the alphabet of secrets: a secret that holds the mask itself could be put together from masks.
