@@ -30,6 +30,9 @@ from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
 PATIENCE = 60.0
 """How long a host may keep its watcher waiting for a line, in seconds."""
 
+AT_ONCE = 16
+"""How many requests a host of a story makes at once: a sandbox shares its process with others."""
+
 AT_REST = ("succeeded", "failed", "held")
 
 
@@ -241,6 +244,7 @@ class Story:
             endpoint=self.sandbox.url,
             death=life.death,
             hurried=life.hurried,
+            concurrency=AT_ONCE,
             idle=self.idle,
         )
         return self.hosts.start(plan, *submits([*unheard, *life.submits]), "drain")
@@ -274,7 +278,13 @@ class Story:
     def end(self, *, hurried: bool = True, timeout: float = PATIENCE) -> Accounts:
         """A last host finishes what is open; then the accounts."""
         last = self.hosts.start(
-            Plan(database=str(self.database), endpoint=self.sandbox.url, hurried=hurried, idle=self.idle),
+            Plan(
+                database=str(self.database),
+                endpoint=self.sandbox.url,
+                hurried=hurried,
+                concurrency=AT_ONCE,
+                idle=self.idle,
+            ),
             *submits(self._unheard()),
             "drain",
         )
