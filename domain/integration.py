@@ -55,7 +55,7 @@ class Route:
     """How requests leave this process for one integration."""
 
     timeouts: Timeouts = Timeouts()
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
 
 

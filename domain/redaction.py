@@ -7,7 +7,8 @@ the text to a length that a person reads.
 
 How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and base64
 forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text is looked at
-as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep.
+as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep: all
+of them, and each kind by itself.
 Whatever lies in a window is masked; white space and case do not hide it.
 """
 
@@ -44,12 +45,14 @@ _INVISIBLE = re.compile(
     r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
 )
 _HALVES = re.compile(r"[\ud800-\udfff]")
-_ESCAPE = re.compile(
+_BY_PERCENT = rb"%[0-9A-Fa-f]{2}"
+_BY_BACKSLASH = (
     rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"  # JSON's two halves of one character
-    rb"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\.|"
-    rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};",
-    re.DOTALL,
+    rb"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\."
 )
+_BY_AMPERSAND = rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};"
+_KINDS = tuple(re.compile(kind, re.DOTALL) for kind in (_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND))
+_ESCAPE = re.compile(b"|".join((_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND)), re.DOTALL)
 _WHITE_ESCAPES = (b"\\n", b"\\r", b"\\t", b"\\b", b"\\f")
 _FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -141,10 +144,17 @@ class Redactor:
             return  # the usual case, and the cheap one
         places = [(at, at + 1) for at, char in enumerate(line) if char != " " for _ in _bytes(char)]
         yield from _spans(hits, places)
+        there = [kind for kind in _KINDS if kind.search(seen)]
+        # One kind at a time as well: a secret that holds what looks like another kind's escape keeps it.
+        for escape in [_ESCAPE, *there] if len(there) > 1 else [_ESCAPE]:
+            yield from self._beneath(escape, seen, places)
+
+    def _beneath(self, escape: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> Iterator[_Span]:
+        """Where windows of a secret lie once the escapes are undone, again and again."""
         for _ in range(_DEPTH):
-            if not _ESCAPE.search(seen):
+            if not escape.search(seen):
                 return
-            seen, places = _unescaped(seen, places)
+            seen, places = _unescaped(escape, seen, places)
             yield from _spans(self._hits(seen), places)
 
     def _hits(self, seen: bytes) -> list[range]:
@@ -173,10 +183,10 @@ def _spans(hits: Iterable[range], places: list[_Span]) -> Iterator[_Span]:
         yield places[hit.start][0], places[hit.stop - 1][1]
 
 
-def _unescaped(seen: bytes, places: list[_Span]) -> tuple[bytes, list[_Span]]:
-    """The bytes with their escapes undone, and for each of them where in the line it stands."""
+def _unescaped(kind: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> tuple[bytes, list[_Span]]:
+    """The bytes with the escapes of a kind undone, and for each of them where in the line it stands."""
     plain, whence, at = bytearray(), list[_Span](), 0
-    for escape in _ESCAPE.finditer(seen):
+    for escape in kind.finditer(seen):
         start, stop = escape.span()
         meant = _meaning(escape[0])
         plain += seen[at:start] + meant

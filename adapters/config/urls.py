@@ -14,6 +14,8 @@ from .references import Resolved
 
 _PLAIN = re.compile(r"[!-\[\]-~]+")  # visible ASCII, without the backslash
 _HOST = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+# What stands between // and the path. Python's older urlsplit passes over what is written beside the brackets of an IPv6 address.
+_AUTHORITY = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::[0-9]*)?")
 _LENGTH = 2_000
 
 
@@ -84,6 +86,8 @@ def _split(value: object, advice: str) -> SplitResult:
     except ValueError:
         raise ValueError(advice) from None
     host = parts.hostname or ""
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise ValueError(advice)
     if not parts.scheme or not (_HOST.fullmatch(host) or _is_address(host)) or "%" in host:
         raise ValueError(advice)
     if port == 0:

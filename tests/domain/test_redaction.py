@@ -72,6 +72,21 @@ def test_a_secret_is_masked_however_it_is_echoed(echo: Callable[[str], str]) -> 
     assert len(text.removeprefix("the key ").removesuffix(" is not known")) <= 12
 
 
+@pytest.mark.parametrize(
+    ("secret", "echo"),
+    [
+        ("pass%13\\2/word", "pass%13\\\\2/word"),
+        ('pass%41"word', 'pass%41\\"word'),
+        ("pass\\u0041&word", "pass\\u0041&amp;word"),
+        ("pass%41&word", "pass%41&amp;word"),
+        ("pass&lt;%word", "pass&lt;%25word"),
+        ("pass&#49;\\word", "pass&#49;%5Cword"),
+    ],
+)
+def test_a_secret_that_looks_like_an_escape_of_one_kind_is_masked_in_another(secret: str, echo: str) -> None:
+    assert Redactor([Secret(secret)]).text(f"<{echo}>") == f"<{MASK}>"
+
+
 @pytest.mark.parametrize("length", range(SHORTEST_RUN, len(KEY)))
 def test_every_run_of_eight_characters_is_masked(length: int) -> None:
     redactor = Redactor([Secret(KEY)])
