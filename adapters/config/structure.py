@@ -136,7 +136,9 @@ def _json(value: object, references: References) -> object:
         case SecretText():
             return value.reference
         case str():
-            return str.__str__(value)
+            # A key that is also put where none belongs is no less a secret there.
+            text = str.__str__(value)
+            return references.get(Secret(text), text)
         case Secret():
             return references.get(value, "***")
         case timedelta():

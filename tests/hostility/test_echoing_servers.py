@@ -24,7 +24,9 @@ from hypothesis import strategies as st
 from paper_house import Keys, evidence
 
 from evidence_courier import AsyncCourier
+from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.loggers.standard import JsonFormatter, StandardLogger
+from evidence_courier.adapters.providers.sprinto import SprintoProvider
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
@@ -254,3 +256,10 @@ def test_a_couriers_own_parts_do_not_show_a_key() -> None:
 
 def test_a_couriers_own_parts_do_not_show_the_password_of_a_proxy() -> None:
     assert leaks(repr(vars(configured())), PASSWORD) == []
+
+
+def test_a_key_that_is_also_put_where_none_belongs_is_not_stored() -> None:
+    tenants = {"acme": {"integrations": {"compliance": {**BLOCK, "workflow_check": "${KEY}"}}}}
+    secrets = Keys({"KEY": SECRET, "PROXY": PROXY})
+    loaded = load_mapping(tenants, providers={"sprinto": SprintoProvider()}, secrets=secrets)
+    assert leaks(json.dumps(dict(loaded.integrations["acme"].stored)), SECRET) == []
