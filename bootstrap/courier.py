@@ -18,11 +18,11 @@ from attrs import frozen
 
 from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.dialogues import TokenKeeper
-from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, preview_of, take_action
+from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.attempt import Attempter
 from ..adapters.engines.live import Submission
-from ..adapters.engines.prepare import Destination
+from ..adapters.engines.prepare import Destination, home_of
 from ..adapters.engines.slots import Slots
 from ..adapters.engines.telling import tell
 from ..adapters.engines.tickets import Ticket, settled_ticket
@@ -382,7 +382,7 @@ class AsyncCourier:
             assert evidence_id is not None
             found = list((await self.statuses(tenant_id, [evidence_id])).values())
             if not found:
-                raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
+                raise no_upload(tenant_id, evidence_id)
         if preview:
             return preview_of(action, found)
         done: list[UploadStatus] = []
@@ -400,8 +400,8 @@ class AsyncCourier:
         return Acted(tuple(done), tuple(left))
 
     def _rules_of(self, key: UploadKey) -> Rules:
-        destination = self._destinations.get(key.tenant_id)
-        if destination is not None and destination.integration.provider == key.provider:
+        destination = home_of(self._destinations, key)
+        if destination is not None:
             return destination.rules
         return rules_of_provider(self._tenants.providers.get(key.provider), key)
 

@@ -70,6 +70,12 @@ def act(upload: Upload, action: Action, person: Person, at: datetime, rules: Rul
     return advance(upload, _event_of(action, person, at), rules)
 
 
+def not_for(action: Action, status: str) -> str:
+    """That an action is for other statuses than this one."""
+    fits = " or ".join(concerned.value for concerned in action.concerned)
+    return f"it is {status}, and {action.value} is for what is {fits}"
+
+
 def unblocks(upload: Upload, action: Action) -> bool:
     """Whether the action says that the upload's whole integration may work again."""
     cause = cause_of(upload.state)
@@ -94,5 +100,4 @@ def _event_of(action: Action, person: Person, at: datetime) -> PersonEvent:
 def _reason(upload: Upload, action: Action) -> str:
     if isinstance(upload.state, Sending):
         return "an attempt is in flight: wait until it has ended, then see whether this is still wanted"
-    fits = " or ".join(status.value for status in action.concerned)
-    return f"it is {upload.status.value}, and {action.value} is for what is {fits}"
+    return not_for(action, upload.status.value)

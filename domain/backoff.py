@@ -15,7 +15,7 @@ from attrs import evolve
 from .failure import Failure
 from .integration import RetryPolicy
 
-_LATEST = datetime.max.replace(tzinfo=UTC)
+_FIRST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # A timedelta counts fewer than 2^67 microseconds: doubled 66 times, any delay is beyond every cap.
 _MOST_DOUBLINGS = 66
 
@@ -52,6 +52,14 @@ def later(at: datetime, wait: timedelta) -> datetime:
         return at + wait
     except OverflowError:
         return _LATEST
+
+
+def earlier(at: datetime, span: timedelta) -> datetime:
+    """`at - span`, or the first moment that a datetime knows where that is before it."""
+    try:
+        return at - span
+    except OverflowError:
+        return _FIRST
 
 
 def _seconds(value: float) -> timedelta:

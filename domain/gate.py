@@ -12,9 +12,9 @@ as now, and a pause lasts no longer from now than it was meant to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -55,6 +55,10 @@ class Pause:
 
     since: datetime
     until: datetime
+
+    def as_of(self, now: datetime) -> Pause:
+        """The same; or as long a one from now on, where the clock has been set back since."""
+        return self if self.since <= now else Pause(now, later(now, self.until - self.since))
 
 
 @frozen
@@ -97,6 +101,52 @@ def change_of(
     return GateChange(passage, at, tuple(slots), until, block)
 
 
+class Ledger(Protocol):
+    """What a store keeps of its gates, as `ask` needs it."""
+
+    def block_of(self, address: str) -> Failure | None:
+        """Why an integration is blocked; None where it is not."""
+        ...
+
+    def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
+        """The credential's pause, as of now."""
+        ...
+
+    def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
+        """When so many requests fit (see `free_at`)."""
+        ...
+
+    def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
+        """So many slots, used from now on; their numbers."""
+        ...
+
+
+def ask(
+    ledger: Ledger,
+    passage: Passage,
+    cost: int,
+    now: datetime,
+    longer_waiting: Callable[[], int] | None = None,
+) -> tuple[int, ...] | Refusal:
+    """The slots for so many requests, or why not now. `longer_waiting` counts who stands in line before an upload that asks; it is asked last."""
+    block = ledger.block_of(passage.address)
+    if block is not None:
+        return Shut(block)
+    until = paused_until(ledger.pause_of(passage, now), now)
+    if until is not None:
+        return NotBefore(until)
+    pace = passage.pace
+    if pace is None:
+        return ()
+    free = ledger.free_at(passage, pace, cost, now)
+    if free > now:
+        return NotBefore(free)
+    # A fast pace has no line, so nobody is counted.
+    if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), pace):
+        return NotBefore(later(now, COURTESY))
+    return ledger.take(passage, cost, now)
+
+
 def free_at(used: Sequence[datetime], pace: Pace, cost: int, now: datetime) -> datetime:
     """When `cost` more requests fit; not later than `now` where they fit at once.
 
@@ -113,7 +163,7 @@ def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
     """When the pause is over; None where there is none, or it is."""
     if pause is None:
         return None
-    until = min(pause.until, later(now, pause.until - pause.since))
+    until = pause.as_of(now).until
     return until if until > now else None
 
 

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 
 from attrs import define, field, frozen
 
-from ..domain.backoff import later
+from ..domain.backoff import earlier, later
 from ..domain.failure import Failure
-from ..domain.gate import (
-    COURTESY,
-    ORDERED,
-    GateChange,
-    NotBefore,
-    Passage,
-    Pause,
-    Refusal,
-    Shut,
-    expected_at,
-    free_at,
-    must_step_aside,
-    paused_until,
-)
+from ..domain.gate import GateChange, Passage, Pause, expected_at, free_at
 from ..domain.integration import Pace
 
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
@@ -63,41 +49,41 @@ class MemoryGates:
             if (block.tenant_id, block.provider) == (tenant_id, provider):
                 del self._blocks[address]
 
-    def ask(
-        self, passage: Passage, cost: int, at: datetime, longer_waiting: Callable[[], int] | None
-    ) -> tuple[int, ...] | Refusal:
-        """The slots of so many requests, or why not now."""
-        if (block := self._blocks.get(passage.address)) is not None:
-            return Shut(block.failure)
-        self._paces[passage.credential] = pace = passage.pace
+    def block_of(self, address: str) -> Failure | None:
+        """See `gate.Ledger`."""
+        block = self._blocks.get(address)
+        return None if block is None else block.failure
+
+    def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
+        """See `gate.Ledger`."""
+        self._paces[passage.credential] = passage.pace
         pause = self._pauses.get(passage.credential)
-        if pause is not None and pause.since > at:  # the clock was set back
-            self._pauses[passage.credential] = Pause(at, later(at, pause.until - pause.since))
-        if (until := paused_until(self._pauses.get(passage.credential), at)) is not None:
-            return NotBefore(until)
-        if pace is None:
-            return ()
+        if pause is not None:
+            pause = self._pauses[passage.credential] = pause.as_of(now)
+        return pause
+
+    def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
+        """See `gate.Ledger`."""
         slots = self._slots.setdefault(passage.credential, {})
         for number, slot in list(slots.items()):
-            if slot.at <= _before(at, 2 * pace.period):
+            if slot.at <= earlier(now, 2 * pace.period):
                 del slots[number]
-            elif at < slot.at < _UNDER_WAY:  # the clock was set back
-                slot.at = at
+            elif now < slot.at < _UNDER_WAY:  # the clock was set back
+                slot.at = now
             elif slot.at == _UNDER_WAY:
-                slot.until = min(slot.until, later(at, passage.patience))
-        used = self._used(passage.credential, pace, at)
-        if len(used) + cost > pace.limit:
-            for slot in slots.values():
-                if slot.at == _UNDER_WAY and slot.until <= at:
-                    slot.at = slot.until
-            free = free_at(self._used(passage.credential, pace, at)[: pace.limit], pace, cost, at)
-            if free > at:
-                return NotBefore(free)
-        if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), pace):
-            return NotBefore(later(at, COURTESY))
+                slot.until = min(slot.until, later(now, passage.patience))
+        if len(self._used(passage.credential, pace, now)) + cost <= pace.limit:
+            return now
+        for slot in slots.values():
+            if slot.at == _UNDER_WAY and slot.until <= now:
+                slot.at = slot.until
+        return free_at(self._used(passage.credential, pace, now)[: pace.limit], pace, cost, now)
+
+    def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
+        """See `gate.Ledger`."""
         taken = tuple(next(self._numbers) for _ in range(cost))
         for number in taken:
-            slots[number] = _Slot(_UNDER_WAY, later(at, passage.patience))
+            self._slots[passage.credential][number] = _Slot(_UNDER_WAY, later(now, passage.patience))
         return taken
 
     def change(self, change: GateChange, tenant_id: str, provider: str) -> None:
@@ -121,13 +107,6 @@ class MemoryGates:
         return expected_at(due, place, used, pace, self._pauses.get(credential), now)
 
     def _used(self, credential: str, pace: Pace, now: datetime) -> list[datetime]:
-        since = _before(now, pace.period)
+        since = earlier(now, pace.period)
         slots = self._slots.get(credential, {}).values()
         return sorted((slot.at for slot in slots if slot.at > since), reverse=True)
-
-
-def _before(at: datetime, span: timedelta) -> datetime:
-    try:
-        return at - span
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)

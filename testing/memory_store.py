@@ -18,7 +18,7 @@ from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
 from ..domain.failure import Concern
-from ..domain.gate import Passage
+from ..domain.gate import Passage, ask
 from ..domain.invariants import Record
 from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
 from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
@@ -132,7 +132,7 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             self._go_on("charge")
-            answer = self._gates.ask(passage, 1, at, None)
+            answer = ask(self._gates, passage, 1, at)
             return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
@@ -389,7 +389,7 @@ class MemoryStore:
         def longer_waiting() -> int:
             return self._place(record, passage.credential)
 
-        answer = self._gates.ask(passage, passage.at_most(), upload.updated_at, longer_waiting)
+        answer = ask(self._gates, passage, passage.at_most(), upload.updated_at, longer_waiting)
         if not isinstance(answer, tuple):
             return answer
         self._write(Change(upload))

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import evolve, frozen
 
-from ...domain.actions import Action, Inapplicable, Person, act, unblocks
+from ...domain.actions import Action, Inapplicable, Person, act, not_for, unblocks
 from ...domain.errors import MisuseError, StoreError
 from ...domain.status import ActionRow, UploadStatus, status_of_upload
 from ...domain.transitions import Rules
@@ -90,16 +90,18 @@ def candidates(
             find = evolve(find, after=page.next_page)
 
 
+def no_upload(tenant_id: str, evidence_id: str, where: str = "") -> MisuseError:
+    """What somebody hears who names an upload that there is not."""
+    return MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}{where}")
+
+
 def preview_of(action: Action, found: Sequence[UploadStatus]) -> Acted:
     """What the action would be done to, and what not."""
     words = {status.value for status in action.concerned}
     return Acted(
         tuple(status for status in found if status.status in words),
         tuple(
-            LeftAlone(
-                status,
-                f"it is {status.status}, and {action.value} is for what is {' or '.join(sorted(words))}",
-            )
+            LeftAlone(status, not_for(action, status.status))
             for status in found
             if status.status not in words
         ),
@@ -119,7 +121,7 @@ def take_action(
     for _ in range(_TRIES):
         found = store.last_of(tenant_id, evidence_id)
         if found is None:
-            raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
+            raise no_upload(tenant_id, evidence_id)
         before = found.upload
         # What the provider can do matters only where a doubt is to be looked up first.
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt

@@ -58,7 +58,7 @@ from .acting import Deed
 from .attempt import Attempter
 from .caretaker import Caretaker
 from .live import Live, Submission
-from .prepare import Destination, Destinations
+from .prepare import Destination, Destinations, home_of
 from .recorder import Recorder
 from .telling import tell
 from .tickets import Ticket
@@ -450,8 +450,8 @@ class AsyncEngine:
         elif deed.after.status.at_rest:
             self._tell_settled(key, status)
         else:
-            destination = self.destinations.get(key.tenant_id)
-            if destination is not None and destination.integration.provider == key.provider:
+            destination = home_of(self.destinations, key)
+            if destination is not None:
                 self.take_over(OpenUpload(deed.after, deed.dossier), destination)
         self.look_round()
         return status

@@ -27,7 +27,7 @@ from ...ports.logger import ClockSetBack, CourierLost, LogEvent, StoreTrouble
 from ...ports.store import Change, OpenUpload, Saved, UploadStore
 from ..stores.writer import Writer
 from .live import Live
-from .prepare import Destination, Destinations
+from .prepare import Destination, Destinations, home_of
 
 BEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -238,9 +238,7 @@ class Caretaker:
         await self._hands.write(found, None, Blocked(now, failure))
 
     def _home_of(self, key: UploadKey) -> Destination | None:
-        destination = self._hands.destinations.get(key.tenant_id)
-        fits = destination is not None and destination.integration.provider == key.provider
-        return destination if fits else None
+        return home_of(self._hands.destinations, key)
 
     # --- what has changed ----------------------------------------------------------------------------------------------
 
@@ -260,11 +258,11 @@ class Caretaker:
                 self._take(found[key])
 
     async def _free(self, now: datetime) -> None:
-        for tenant_id, provider in await self._hands.read(self._store.stuck):
+        stuck = await self._hands.read(self._store.stuck)
+        blocked = await self._hands.read(self._store.blocked) if stuck else ()
+        for tenant_id, provider in stuck:
             destination = self._home_of(UploadKey(tenant_id, "", provider))
-            if destination is None or destination.passage.address in await self._hands.read(
-                self._store.blocked
-            ):
+            if destination is None or destination.passage.address in blocked:
                 continue
             held = await self._hands.read(
                 lambda tenant_id=tenant_id, provider=provider: self._store.held_for_integration(  # type: ignore[misc]

@@ -52,6 +52,13 @@ class Destination:
 Destinations: TypeAlias = Mapping[str, Destination]
 
 
+def home_of(destinations: Destinations, key: UploadKey) -> Destination | None:
+    """Where an upload goes: its tenant's destination, if that is still with the upload's provider."""
+    destination = destinations.get(key.tenant_id)
+    fits = destination is not None and destination.integration.provider == key.provider
+    return destination if fits else None
+
+
 def destination_of(integration: Integration, provider: Provider, key: bytes) -> Destination:
     """The integration with its provider, and what follows from both: the rules, and what it shows at its gate.
 

@@ -42,6 +42,7 @@ from ...ports.logger import (
 from ...ports.store import (
     Begun,
     Change,
+    ChargeAnswer,
     Charged,
     Conflict,
     LookUp,
@@ -162,14 +163,11 @@ class Turns:
         assert isinstance(state, Confirming)
         passage, slots = live.destination.passage, list[int]()
         if passage.pace is not None:
-            now = self._clock.now()
-            answer = await self._patiently(
-                live, lambda: self._writer.run(lambda: self._store.charge(passage, now))
-            )
+            answer = await self._ask_for_one(live)
             if isinstance(answer, NotBefore):
                 return answer
             if isinstance(answer, Shut):
-                await self.apply(live, Blocked(now, answer.failure))
+                await self.apply(live, Blocked(self._clock.now(), answer.failure))
                 return None
             if answer.slot is not None:
                 slots.append(answer.slot)
@@ -233,16 +231,15 @@ class Turns:
         )
         return any(found.upload.key == key for found in ours)
 
+    async def _ask_for_one(self, live: Live) -> ChargeAnswer:
+        """Ask the gate for one request."""
+        passage, now = live.destination.passage, self._clock.now()
+        return await self._patiently(live, lambda: self._writer.run(lambda: self._store.charge(passage, now)))
+
     async def _charge(self, live: Live, slots: list[int]) -> None:
         """One request more than an upload costs waits for a slot of its own."""
-        passage = live.destination.passage
         while True:
-            now = self._clock.now()
-            answer = await self._patiently(
-                live,
-                lambda now=now: self._writer.run(lambda: self._store.charge(passage, now)),  # type: ignore[misc]
-            )
-            match answer:
+            match await self._ask_for_one(live):
                 case NotBefore(at=at):
                     await self._clock.sleep_until(at)
                 case Charged(slot=int() as slot):

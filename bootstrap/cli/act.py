@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ...adapters.engines.acting import Acted, LeftAlone, Where, candidates, preview_of, take_action
+from ...adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
 from ...adapters.plugins import discover_providers
 from ...adapters.stores.sqlite import SqliteStore, open_for_reading
 from ...domain.actions import Action, Person
@@ -118,7 +118,7 @@ def _found(
             raise MisuseError("--kind, --since and --until go with --tenant: one upload needs no filter")
         one = store.show(tenant_id, evidence_id, now)
     if one is None:
-        raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {database}")
+        raise no_upload(tenant_id, evidence_id, f" in {database}")
     return [one]
 
 

@@ -9,7 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Self, cast
 
-from attrs import define, field
+from attrs import define
 
 from ...adapters.dialogues import TokenKeeper
 from ...adapters.engines.acting import Deed, LeftAlone, take_action
@@ -33,8 +33,9 @@ from ...domain.transitions import Rules
 from ...domain.upload import Queued, Sending, Succeeded, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
-from ...ports.store import UploadStore
+from ...ports.store import Find, UploadStore
 from ..clock import FakeClock
+from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
 from .loop import InlineExecutor, VirtualLoop
 from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider
@@ -51,14 +52,6 @@ class _NoRenderer:
 
     def close(self) -> None:
         pass
-
-
-@define
-class _Recorder:
-    events: list[LogEvent] = field(factory=list)
-
-    def log(self, event: LogEvent) -> None:
-        self.events.append(event)
 
 
 @define(eq=False)
@@ -99,7 +92,7 @@ class Simulation:
         self.clock = FakeClock(start)
         self.store = MemoryStore()
         self.server = ModelServer(self.clock, Random(self._dice.random()), faults or Faults())
-        self._log = _Recorder()
+        self._log = RecordingLogger()
         self._loop = VirtualLoop()
         self._provider = provider or (ReadableModelProvider() if readable else ModelProvider())
         self._on_unknown, self._retry, self._pace = on_unknown, retry or RetryPolicy(), pace
@@ -328,12 +321,7 @@ class Simulation:
 
     def statuses(self) -> Iterator[UploadStatus]:
         """How every upload stands."""
-        for record in self.store.records(set()):
-            details = self.store.show(
-                record.upload.key.tenant_id, record.upload.key.evidence_id, self.clock.now()
-            )
-            assert details is not None
-            yield details
+        yield from self.store.find(Find(limit=len(self.handed_over) + 1), self.clock.now()).uploads
 
     def copies(self, key: UploadKey) -> int:
         """How many copies the provider has of an upload."""

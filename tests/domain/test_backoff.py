@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evidence_courier.domain.backoff import backoff, bounded, floor_of, later
+from evidence_courier.domain.backoff import backoff, bounded, earlier, floor_of, later
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import RetryPolicy
 
@@ -171,3 +171,9 @@ def test_later_adds() -> None:
 @example(datetime.max.replace(tzinfo=UTC), TICK)
 def test_later_is_never_earlier_however_long_the_wait(at: datetime, wait: timedelta) -> None:
     assert at <= later(at, wait) <= datetime.max.replace(tzinfo=UTC)
+
+
+def test_earlier_takes_away_and_stops_at_the_first_moment_there_is() -> None:
+    at = datetime(2026, 2, 21, tzinfo=UTC)
+    assert earlier(at, timedelta(days=1)) == datetime(2026, 2, 20, tzinfo=UTC)
+    assert earlier(at, timedelta.max) == datetime.min.replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,11 @@ from evidence_courier.domain.gate import (
     COURTESY,
     ORDERED,
     GateChange,
+    NotBefore,
     Passage,
     Pause,
+    Shut,
+    ask,
     change_of,
     expected_at,
     free_at,
@@ -161,3 +165,85 @@ def test_what_an_end_means_for_the_gate(failure: Failure | None, pause: float | 
     assert change_of(PASSAGE, NOW, [4, 5], failure, RULES) == GateChange(
         PASSAGE, NOW, (4, 5), until, failure if blocks else None
     )
+
+
+@define
+class PaperLedger:
+    """A ledger whose answers are data; `taken` is what was given."""
+
+    block: Failure | None = None
+    pause: Pause | None = None
+    free: datetime = NOW
+    taken: list[int] = field(factory=list)
+
+    def block_of(self, address: str) -> Failure | None:
+        assert address == "a"
+        return self.block
+
+    def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
+        assert (passage.credential, now) == ("c", NOW)
+        return self.pause
+
+    def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
+        assert (passage, pace, cost, now) == (PASSAGE, THREE, 2, NOW)
+        return self.free
+
+    def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
+        assert (passage.credential, now) == ("c", NOW)
+        self.taken.append(cost)
+        return tuple(range(cost))
+
+
+REFUSED = Failure(FailureKind.UNAUTHORIZED, "no")
+LATER = NOW + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("ledger", "others", "answer"),
+    [
+        (PaperLedger(), 0, (0, 1)),
+        (PaperLedger(), 2, (0, 1)),
+        (PaperLedger(), 3, NotBefore(NOW + COURTESY)),
+        (PaperLedger(), None, (0, 1)),
+        (PaperLedger(free=LATER), 0, NotBefore(LATER)),
+        (PaperLedger(pause=Pause(NOW, LATER)), 0, NotBefore(LATER)),
+        (PaperLedger(pause=Pause(ago(60), NOW)), 0, (0, 1)),
+        (PaperLedger(pause=Pause(NOW, LATER), free=LATER + MINUTE), 0, NotBefore(LATER)),
+        (PaperLedger(block=REFUSED, pause=Pause(NOW, LATER), free=LATER), 0, Shut(REFUSED)),
+    ],
+)
+def test_a_block_is_said_before_a_pause_and_that_before_the_pace(
+    ledger: PaperLedger, others: int | None, answer: object
+) -> None:
+    ledger = evolve(ledger, taken=[])
+    waiting = None if others is None else lambda: others
+    assert ask(ledger, PASSAGE, 2, NOW, waiting) == answer
+    assert ledger.taken == ([2] if isinstance(answer, tuple) else [])
+
+
+def test_without_a_pace_nothing_is_taken_and_nobody_counted() -> None:
+    ledger = PaperLedger(free=LATER)
+    assert ask(ledger, Passage("c", "a"), 2, NOW, nobody_asks) == ()
+    assert ledger.taken == []
+
+
+def test_at_a_fast_pace_nobody_is_counted() -> None:
+    class FastLedger(PaperLedger):
+        def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
+            return now
+
+    assert ask(FastLedger(), Passage("c", "a", Pace(ORDERED + 1, MINUTE)), 1, NOW, nobody_asks) == (0,)
+    slower = Passage("c", "a", Pace(ORDERED, MINUTE))
+    assert ask(FastLedger(), slower, 1, NOW, lambda: ORDERED) == NotBefore(NOW + COURTESY)
+
+
+def nobody_asks() -> int:
+    raise AssertionError("nobody stands in line here")
+
+
+def test_a_pause_that_began_is_kept_and_one_from_the_future_begins_now() -> None:
+    pause = Pause(ago(60), LATER)
+    assert pause.as_of(NOW) is pause
+    pause = Pause(NOW, LATER)
+    assert pause.as_of(NOW) is pause
+    assert Pause(LATER, LATER + MINUTE).as_of(NOW) == Pause(NOW, NOW + MINUTE)

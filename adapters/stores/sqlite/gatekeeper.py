@@ -12,28 +12,16 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import define, field
 
-from ....domain.backoff import later
+from ....domain import gate
+from ....domain.backoff import earlier, later
 from ....domain.failure import Failure, FailureKind
-from ....domain.gate import (
-    COURTESY,
-    ORDERED,
-    GateChange,
-    NotBefore,
-    Passage,
-    Pause,
-    Refusal,
-    Shut,
-    free_at,
-    must_step_aside,
-    paused_until,
-)
+from ....domain.gate import GateChange, Passage, Pause, Refusal
 from ....domain.integration import Pace
 from . import statements
 from .rows import moment
 from .statements import Cells
 
 UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
-_FIRST = datetime.min.replace(tzinfo=UTC)
 
 
 @define
@@ -56,37 +44,29 @@ class Gatekeeper:
         self, passage: Passage, cost: int, at: datetime, key: Cells | None = None
     ) -> tuple[int, ...] | Refusal:
         """The slots of so many requests, or why not now. `key` is that of the upload that asks and stands in line."""
-        block = self._block(passage.address)
-        if block is not None:
-            return Shut(block)
-        gate = self._gate(passage)
-        if gate.pause is not None and gate.pause.since > at:
-            self._pause_anew(passage, gate, at)
-        until = paused_until(gate.pause, at)
-        if until is not None:
-            return NotBefore(until)
-        pace = passage.pace
-        if pace is None:
-            return ()
-        free = self._free_at(passage, pace, gate, cost, at)
-        if free > at:
-            return NotBefore(free)
-        if key is not None and pace.limit <= ORDERED:
-            place = statements.place_of(self.connection, key)
-            if place is not None:
-                if must_step_aside(self._longer_waiting(passage, pace, gate, place), pace):
-                    return NotBefore(later(at, COURTESY))
-                gate.admitted.append(place)
-        gate.used = (gate.used or 0) + cost
-        return self._take(passage, cost, at)
+        places: list[tuple[str, int]] = []
 
-    def _longer_waiting(self, passage: Passage, pace: Pace, gate: _Gate, place: tuple[str, int]) -> int:
+        def longer_waiting() -> int:
+            assert key is not None and passage.pace is not None
+            place = statements.place_of(self.connection, key)
+            if place is None:
+                return 0
+            places.append(place)
+            return self._longer_waiting(passage, passage.pace, place)
+
+        answer = gate.ask(self, passage, cost, at, None if key is None else longer_waiting)
+        if isinstance(answer, tuple):
+            self._gate(passage).admitted += places
+        return answer
+
+    def _longer_waiting(self, passage: Passage, pace: Pace, place: tuple[str, int]) -> int:
         """Who stands before this upload; those whom this transaction has let through already, do not."""
-        admitted = sum(other < place for other in gate.admitted)
+        admitted = sum(other < place for other in self._gate(passage).admitted)
         most = pace.limit + admitted
         return statements.in_line_before(self.connection, passage.credential, place, most) - admitted
 
-    def _block(self, address: str) -> Failure | None:
+    def block_of(self, address: str) -> Failure | None:
+        """See `gate.Ledger`."""
         if address not in self._blocks:
             row = self.connection.execute(
                 "SELECT kind, message, http_status FROM blocks WHERE address = ?", (address,)
@@ -97,44 +77,48 @@ class Gatekeeper:
         return self._blocks[address]
 
     def _gate(self, passage: Passage) -> _Gate:
-        gate = self._gates.get(passage.credential)
-        if gate is None:
-            gate = self._gates[passage.credential] = gate_of(self.connection, passage.credential)
-        if gate.pace != passage.pace:
-            gate.pace = passage.pace
+        kept = self._gates.get(passage.credential)
+        if kept is None:
+            kept = self._gates[passage.credential] = gate_of(self.connection, passage.credential)
+        if kept.pace != passage.pace:
+            kept.pace = passage.pace
             limit, seconds = _pace_cells(passage.pace)
             self.connection.execute(
                 "INSERT INTO gates (credential, pace_limit, pace_seconds) VALUES (?, ?, ?)"
                 " ON CONFLICT (credential) DO UPDATE SET pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds",
                 (passage.credential, limit, seconds),
             )
-        return gate
+        return kept
 
-    def _pause_anew(self, passage: Passage, gate: _Gate, at: datetime) -> None:
-        """The clock was set back: the pause is as long as it was meant to be, from now on."""
-        assert gate.pause is not None
-        gate.pause = Pause(at, later(at, gate.pause.until - gate.pause.since))
-        self.connection.execute(
-            "UPDATE gates SET paused_since = ?, paused_until = ? WHERE credential = ?",
-            (moment(gate.pause.since), moment(gate.pause.until), passage.credential),
-        )
+    def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
+        """See `gate.Ledger`. Where the clock was set back, that is written down, so that the pause does not move on with it."""
+        kept = self._gate(passage)
+        if kept.pause is not None and (pause := kept.pause.as_of(now)) is not kept.pause:
+            kept.pause = pause
+            self.connection.execute(
+                "UPDATE gates SET paused_since = ?, paused_until = ? WHERE credential = ?",
+                (moment(pause.since), moment(pause.until), passage.credential),
+            )
+        return kept.pause
 
-    def _free_at(self, passage: Passage, pace: Pace, gate: _Gate, cost: int, at: datetime) -> datetime:
-        if gate.used is None:
+    def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
+        """See `gate.Ledger`."""
+        kept = self._gate(passage)
+        if kept.used is None:
             self.connection.execute(
                 "DELETE FROM slots WHERE credential = ? AND at <= ?",
-                (passage.credential, _before(at, 2 * pace.period)),
+                (passage.credential, moment(earlier(now, 2 * pace.period))),
             )
-            self._set_back(passage, at)
-            gate.used = self._count(passage, pace, at)
-        if gate.used + cost <= pace.limit:
-            return at
+            self._set_back(passage, now)
+            kept.used = self._count(passage, pace, now)
+        if kept.used + cost <= pace.limit:
+            return now
         self.connection.execute(
             "UPDATE slots SET at = until WHERE credential = ? AND at = ? AND until <= ?",
-            (passage.credential, UNDER_WAY, moment(at)),
+            (passage.credential, UNDER_WAY, moment(now)),
         )
-        gate.used = self._count(passage, pace, at)
-        return free_at(used_slots(self.connection, passage.credential, pace, at), pace, cost, at)
+        kept.used = self._count(passage, pace, now)
+        return gate.free_at(used_slots(self.connection, passage.credential, pace, now), pace, cost, now)
 
     def _set_back(self, passage: Passage, at: datetime) -> None:
         """What lies in the future counts as now, from now on: the clock was set back since."""
@@ -151,12 +135,15 @@ class Gatekeeper:
     def _count(self, passage: Passage, pace: Pace, at: datetime) -> int:
         (used,) = self.connection.execute(
             "SELECT COUNT(*) FROM slots WHERE credential = ? AND at > ?",
-            (passage.credential, _before(at, pace.period)),
+            (passage.credential, moment(earlier(at, pace.period))),
         ).fetchone()
         return int(used)
 
-    def _take(self, passage: Passage, cost: int, at: datetime) -> tuple[int, ...]:
-        until = moment(later(at, passage.patience))
+    def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
+        """See `gate.Ledger`."""
+        kept = self._gate(passage)
+        kept.used = (kept.used or 0) + cost
+        until = moment(later(now, passage.patience))
         taken = []
         for _ in range(cost):
             cursor = self.connection.execute(
@@ -217,17 +204,10 @@ def used_slots(connection: sqlite3.Connection, credential: str, pace: Pace, now:
     """From when the latest requests of a credential count, newest first."""
     found = connection.execute(
         "SELECT at FROM slots WHERE credential = ? AND at > ? ORDER BY at DESC LIMIT ?",
-        (credential, _before(now, pace.period), pace.limit),
+        (credential, moment(earlier(now, pace.period)), pace.limit),
     )
     return [datetime.fromisoformat(at) for (at,) in found]
 
 
 def _pace_cells(pace: Pace | None) -> tuple[int | None, float | None]:
     return (None, None) if pace is None else (pace.limit, pace.period.total_seconds())
-
-
-def _before(at: datetime, span: timedelta) -> str:
-    try:
-        return moment(at - span)
-    except OverflowError:
-        return moment(_FIRST)

@@ -5,11 +5,13 @@ Each upload is read with all that is kept of it at one moment, a thousand at a t
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import cache
 
 from attrs import frozen
 from sqlite_utils import Database
@@ -19,7 +21,7 @@ from ....domain.invariants import Record, breaches
 from ....domain.upload import UploadKey
 from .opening import check, reading_connection, resolved
 from .reads import COURIERS
-from .roll import held_by_a_process
+from .roll import lives
 from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
 from .trouble import trouble
 
@@ -100,15 +102,10 @@ def _damage(connection: sqlite3.Connection) -> Iterator[Breach]:
 
 
 def _living(db: Database, path: str) -> Callable[[int | None], bool]:
+    """Whether a courier lives: whose lock does not tell, is given the benefit of the doubt."""
     rows = {row[0]: row for row in db.execute(COURIERS, (-1,)).fetchall()}
-    known: dict[int | None, bool] = {}
-
-    def lives(owner: int | None) -> bool:
-        if owner not in known:
-            known[owner] = owner in rows and held_by_a_process(rows[owner], path)
-        return known[owner]
-
-    return lives
+    folder = os.path.dirname(path)
+    return cache(lambda owner: owner in rows and lives(rows[owner], folder) is not False)
 
 
 def _records(

@@ -83,12 +83,16 @@ def held(path: str) -> bool | None:
     return False
 
 
-def held_by_a_process(row: Any, database: str) -> bool:
-    """Whether the courier of this row (see `Watch.dead`) lives, as far as one look can tell: elsewhere, it is given the benefit of the doubt."""
+def lives(row: Any, folder: str) -> bool | None:
+    """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) lives; None where its lock in the folder does not tell.
+
+    A lock that nobody holds tells only on the machine where it was taken.
+    """
     _, its_host, its_boot, lock, _ = row
-    alive = None if lock is None else held(os.path.join(os.path.dirname(database), lock))
-    here = (its_boot != "" and its_boot == boot()) or its_host == host()
-    return alive is not False or not here
+    taken = None if lock is None else held(os.path.join(folder, lock))
+    if taken is False and not ((its_boot != "" and its_boot == boot()) or its_host == host()):
+        return None
+    return taken
 
 
 def host() -> str:
@@ -117,15 +121,11 @@ class Watch:
     _seen: dict[int, tuple[int, float]] = field(factory=dict)
 
     def dead(self, row: Any) -> bool:
-        """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) is dead, as far as one can know."""
-        owner, its_host, its_boot, lock, beat = row
-        if lock is not None:
-            alive = held(os.path.join(self.folder, lock))
-            if alive:
-                return False
-            here = (its_boot != "" and its_boot == boot()) or its_host == host()
-            if alive is False and here:
-                return True
+        """Whether the courier of this row (see `lives`) is dead, as far as one can know: where its lock does not tell, by its beat."""
+        told = lives(row, self.folder)
+        if told is not None:
+            return not told
+        owner, *_, beat = row
         now = self.monotonic()
         last, since = self._seen.get(owner, (None, now))
         if last != beat:
