@@ -52,6 +52,13 @@ class Unclear:
 Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear
 
 
+@frozen
+class Unbundled:
+    """It was sent together with others and all were refused, for what one of them may have caused: each is sent again alone."""
+
+    failure: Failure
+
+
 # What looking for an upload at the provider came to (`Provider.confirm`).
 
 
@@ -82,3 +89,23 @@ class Unreadable:
 
 
 Finding: TypeAlias = Found | Partly | Absent | Unreadable
+
+
+# What a dry run of an integration came to (`Provider.check`).
+
+
+@frozen
+class Ready:
+    """The credentials hold, and what they are to upload to is there; `message` says what was seen, in words for a person."""
+
+    message: str
+
+
+@frozen
+class NotReady:
+    """Uploads would fail, or it could not be found out; the failure says which, and who must do what."""
+
+    failure: Failure
+
+
+DryRun: TypeAlias = Ready | NotReady

@@ -6,7 +6,7 @@ configuration files or other providers. It is registered under the entry point g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ..domain.evidence import Outcome
 from ..domain.integration import Pace
-from ..domain.verdict import Finding, Verdict
+from ..domain.verdict import DryRun, Finding, Unbundled, Verdict
 from .dialogue import Dialogue
 
 S = TypeVar("S")
@@ -57,7 +57,9 @@ class Provider(Protocol):
       (https, or http on loopback).
     - `pace`: what the platform allows; `cost`: how many of its requests one upload takes.
     - `exclusive_credential`: whether only one courier at a time may send with a credential.
-    - `readable`: whether `confirm` may be asked; `read_delays`: how long after the one before each look-up is made.
+
+    What only some providers can do is in protocols of its own: `Readable`, `Checkable`, `Bundling`. A provider has such a capability by having
+    its members.
     """
 
     name: ClassVar[str]
@@ -82,10 +84,46 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Readable(Protocol):
-    """A provider that can be asked whether an upload is there."""
+    """A provider that can be asked whether an upload is there. `read_delays`: how long after the one before each look-up is made."""
 
     read_delays: ClassVar[tuple[timedelta, ...]]
 
     def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """Look the upload up: Found, Partly, Absent or Unreadable."""
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A provider that can say whether uploads would work, without uploading anything."""
+
+    def check(self, settings: object) -> Dialogue[DryRun]:
+        """Try the credentials and look for the target, with reading requests only: Ready or NotReady."""
+        ...
+
+
+@frozen
+class Bundle:
+    """How much goes into one request: at most `most` uploads, of `max_bytes` bytes in all (None: not known)."""
+
+    most: int
+    max_bytes: int | None = None
+
+
+@runtime_checkable
+class Bundling(Protocol):
+    """A provider that takes several uploads of one integration in one request."""
+
+    def bundle(self, settings: object) -> Bundle | None:
+        """How much may go together with these settings; None where each goes by itself."""
+        ...
+
+    def upload_together(
+        self, parcels: Sequence[Parcel], settings: object
+    ) -> Dialogue[Sequence[Verdict | Unbundled]]:
+        """Deliver the parcels in one request, at a cost of one: a verdict for each, in their order.
+
+        Unbundled, for all of them, where they were refused for what one of them may have caused: each is then sent by `upload`, once, without being
+        charged for it.
+        """
         ...

@@ -45,6 +45,7 @@ class Sandbox(ABC):
 
     provider: ClassVar[str]  # the provider's name
     path: ClassVar[str]  # where its API lives
+    whole_tree: ClassVar[bool] = False  # whether what lies below that path belongs to it too
     key_header: ClassVar[str]  # the header that carries the key, in lower case
 
     def __init__(
@@ -71,7 +72,7 @@ class Sandbox(ABC):
         self._wanted_port = port
         self._keep_content = keep_content
         self._fingerprints = Fingerprints()
-        self._key_fingerprint = self._fingerprints.of(key)
+        self._key_fingerprint = self._fingerprints.of(self.header_value(key))
         self._received = ReceivedUploads()
         self._held = HeldLines()
         self._runner: web.AppRunner | None = None
@@ -130,6 +131,10 @@ class Sandbox(ABC):
     def restate(self, reply: Reply, word: str) -> Reply:
         """The reply with its status word, if it has one, replaced by `word`."""
 
+    def header_value(self, key: str) -> str:
+        """What the header `key_header` holds where the request carries `key`."""
+        return key
+
     def knows_key(self, request: web.Request) -> bool:
         """Whether the request carries the key of this sandbox."""
         presented = request.headers.get(self.key_header, "")
@@ -160,7 +165,10 @@ class Sandbox(ABC):
         self._held = HeldLines()
         app = web.Application()
         control.add_routes(app, self)
-        app.router.add_route("*", self.path, self._serve)
+        if self.path:
+            app.router.add_route("*", self.path, self._serve)
+        if self.whole_tree:
+            app.router.add_route("*", self.path + "/{below:.*}", self._serve)
         app.router.add_route("*", "/{elsewhere:.*}", self._serve_elsewhere)
         # handler_cancellation: a client that hangs up ends the request that was left in silence for it
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE)
