@@ -5,6 +5,7 @@
   a request takes to arrive, the provider never sees too many.
 - *Pause*: after a provider asked for patience, nothing is sent before the moment that it named.
 - *Block*: after a failure that speaks of the whole integration, nothing is sent before its settings change or a person says so.
+- *Tenure*: a credential that only one courier may use is used by one at a time (see `tenure`).
 
 All of it lives in the store, shared by every courier on it. A clock that was set back is not waited for: what lies in the future counts
 as now, and a pause lasts no longer from now than it was meant to.
@@ -21,6 +22,7 @@ from attrs import frozen
 from .backoff import floor_of, later
 from .failure import Concern, Failure
 from .integration import Pace
+from .tenure import Holding, claim
 from .transitions import Rules
 
 ORDERED = 1_000
@@ -35,7 +37,8 @@ class Passage:
     """What one integration shows at its gate.
 
     `credential` names what the provider counts by; whoever shares it shares the pace. `address` names credential and settings together: what a
-    block speaks of. Both are keyed fingerprints. `cost` is how many requests an upload takes, `patience` the longest that those may take.
+    block speaks of. Both are keyed fingerprints. `cost` is how many requests an upload takes, `patience` the longest that those may take. `together`
+    is how many uploads may travel in one request, `exclusive` whether only one courier at a time may use the credential.
     """
 
     credential: str
@@ -43,6 +46,8 @@ class Passage:
     pace: Pace | None = None
     cost: int = 1
     patience: timedelta = timedelta(minutes=2)
+    together: int = 1
+    exclusive: bool = False
 
     def at_most(self) -> int:
         """How many requests of one upload are charged at once: never more than a period holds."""
@@ -116,6 +121,10 @@ class Ledger(Protocol):
         """When so many requests fit (see `free_at`)."""
         ...
 
+    def holding(self, passage: Passage, now: datetime) -> Holding:
+        """Who has the credential, where only one may."""
+        ...
+
     def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
         """So many slots, used from now on; their numbers."""
         ...
@@ -126,15 +135,25 @@ def ask(
     passage: Passage,
     cost: int,
     now: datetime,
+    owner: int,
     longer_waiting: Callable[[], int] | None = None,
 ) -> tuple[int, ...] | Refusal:
-    """The slots for so many requests, or why not now. `longer_waiting` counts who stands in line before an upload that asks; it is asked last."""
+    """The slots for so many requests of a courier's, or why not now.
+
+    `longer_waiting` counts who stands in line before an upload that is about to begin; it is asked late. None for a request that begins no upload.
+    """
     block = ledger.block_of(passage.address)
     if block is not None:
         return Shut(block)
     until = paused_until(ledger.pause_of(passage, now), now)
     if until is not None:
         return NotBefore(until)
+    tenure = None
+    if passage.exclusive:
+        holding = ledger.holding(passage, now)
+        tenure = claim(holding, owner, now, begins=longer_waiting is not None)
+        if tenure is None:
+            return NotBefore(later(now, COURTESY))
     pace = passage.pace
     if pace is None:
         return ()
@@ -142,8 +161,10 @@ def ask(
     if free > now:
         return NotBefore(free)
     # A fast pace has no line, so nobody is counted.
-    if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), pace):
+    if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), passage):
         return NotBefore(later(now, COURTESY))
+    if tenure is not None:
+        holding.hold(tenure)
     return ledger.take(passage, cost, now)
 
 
@@ -167,22 +188,29 @@ def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
     return until if until > now else None
 
 
-def must_step_aside(longer_waiting: int, pace: Pace) -> bool:
+def must_step_aside(longer_waiting: int, passage: Passage) -> bool:
     """Whether so many of the same credential who have waited longer go first: nobody overtakes by more than a period's worth."""
-    return pace.limit <= ORDERED and longer_waiting >= pace.limit
+    pace = passage.pace
+    return pace is not None and pace.limit <= ORDERED and longer_waiting >= pace.limit * passage.together
 
 
 def expected_at(
-    due: datetime, place: int, used: Sequence[datetime], pace: Pace | None, pause: Pause | None, now: datetime
+    due: datetime,
+    place: int,
+    used: Sequence[datetime],
+    pace: Pace | None,
+    pause: Pause | None,
+    now: datetime,
+    together: int = 1,
 ) -> datetime:
     """When an upload is likely to be sent that is due at `due` and has `place` others before it in its credential's line.
 
-    `used` is as in `free_at`. An estimate for a reader: nothing is decided by it.
+    `used` is as in `free_at`; `together` is how many go in one request. An estimate for a reader: nothing is decided by it.
     """
     start = max(due, paused_until(pause, now) or now)
     if pace is None:
         return due if start <= now else start
-    rounds, position = divmod(place, pace.limit)
+    rounds, position = divmod(place // together, pace.limit)
     free = pace.limit - len(used)
     if position < free:
         turn = later(now, pace.period * rounds)

@@ -205,8 +205,15 @@ class UploadStore(Protocol):
         """
         ...
 
-    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
-        """Ask the gate for one request that is no upload's first: a look-up, a token, a second step."""
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        """As `begin`, in one transaction, for different uploads of one integration that travel in one request: the gate is asked once for all of them.
+
+        The slots are the first one's that begins. No upload comes twice.
+        """
+        ...
+
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        """Ask the gate for one request of a courier's that is no upload's first: a look-up, a token, a second step."""
         ...
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:

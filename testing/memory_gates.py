@@ -11,6 +11,7 @@ from ..domain.backoff import earlier, later
 from ..domain.failure import Failure
 from ..domain.gate import GateChange, Passage, Pause, expected_at, free_at
 from ..domain.integration import Pace
+from ..domain.tenure import Tenure
 
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 
@@ -34,6 +35,8 @@ class MemoryGates:
 
     _slots: dict[str, dict[int, _Slot]] = field(factory=dict)
     _paces: dict[str, Pace | None] = field(factory=dict)
+    _together: dict[str, int] = field(factory=dict)
+    _tenures: dict[str, Tenure] = field(factory=dict)
     _pauses: dict[str, Pause] = field(factory=dict)
     _blocks: dict[str, _Block] = field(factory=dict)
     _numbers: count[int] = field(factory=lambda: count(1))
@@ -57,6 +60,7 @@ class MemoryGates:
     def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
         """See `gate.Ledger`."""
         self._paces[passage.credential] = passage.pace
+        self._together[passage.credential] = passage.together
         pause = self._pauses.get(passage.credential)
         if pause is not None:
             pause = self._pauses[passage.credential] = pause.as_of(now)
@@ -78,6 +82,29 @@ class MemoryGates:
             if slot.at == _UNDER_WAY and slot.until <= now:
                 slot.at = slot.until
         return free_at(self._used(passage.credential, pace, now)[: pace.limit], pace, cost, now)
+
+    def holding(self, passage: Passage, now: datetime) -> _Holding:
+        """See `gate.Ledger`."""
+        return _Holding(self, passage.credential, now)
+
+    def tenure_of(self, credential: str) -> Tenure | None:
+        """Who has a credential that only one may use."""
+        return self._tenures.get(credential)
+
+    def hold(self, credential: str, tenure: Tenure) -> None:
+        """Somebody has it from now on, or wants it."""
+        self._tenures[credential] = tenure
+
+    def in_use(self, credential: str, now: datetime) -> bool:
+        """Whether a request with it is under way."""
+        slots = self._slots.get(credential, {}).values()
+        return any(slot.at == _UNDER_WAY and slot.until > now for slot in slots)
+
+    def let_go(self, owner: int) -> None:
+        """A courier has ended: what it held is free."""
+        for credential, tenure in list(self._tenures.items()):
+            if tenure.holder == owner:
+                del self._tenures[credential]
 
     def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
         """See `gate.Ledger`."""
@@ -104,9 +131,28 @@ class MemoryGates:
             return None
         pace = self._paces.get(credential)
         used = [] if pace is None else self._used(credential, pace, now)[: pace.limit]
-        return expected_at(due, place, used, pace, self._pauses.get(credential), now)
+        together = self._together.get(credential, 1)
+        return expected_at(due, place, used, pace, self._pauses.get(credential), now, together)
 
     def _used(self, credential: str, pace: Pace, now: datetime) -> list[datetime]:
         since = earlier(now, pace.period)
         slots = self._slots.get(credential, {}).values()
         return sorted((slot.at for slot in slots if slot.at > since), reverse=True)
+
+
+@frozen
+class _Holding:
+    """See `tenure.Holding`."""
+
+    gates: MemoryGates
+    credential: str
+    now: datetime
+
+    def tenure(self) -> Tenure | None:
+        return self.gates.tenure_of(self.credential)
+
+    def in_use(self) -> bool:
+        return self.gates.in_use(self.credential, self.now)
+
+    def hold(self, tenure: Tenure) -> None:
+        self.gates.hold(self.credential, tenure)

@@ -18,7 +18,7 @@ from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
 from ..domain.failure import Concern
-from ..domain.gate import Passage, ask
+from ..domain.gate import Passage, Refusal, ask
 from ..domain.invariants import Record
 from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
 from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
@@ -48,6 +48,7 @@ from .memory_gates import MemoryGates
 Verb: TypeAlias = Literal[
     "add",
     "begin",
+    "begin_together",
     "charge",
     "save",
     "get",
@@ -128,11 +129,31 @@ class MemoryStore:
             self._go_on("begin")
             return [self._begin(start) for start in starts]
 
-    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        """See the port."""
+        with self._lock:
+            self._go_on("begin_together")
+            answers: list[BeginAnswer] = []
+            slots: tuple[int, ...] | Refusal | None = None
+            for start in starts:
+                lost = self._outdated(start)
+                if lost is not None:
+                    answers.append(lost)
+                    continue
+                if slots is None:
+                    slots = self._ask(start)
+                if isinstance(slots, tuple):
+                    answers.append(self._send(start, slots))
+                    slots = ()  # the others travel with the first
+                else:
+                    answers.append(slots)
+            return answers
+
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
         """See the port."""
         with self._lock:
             self._go_on("charge")
-            answer = ask(self._gates, passage, 1, at)
+            answer = ask(self._gates, passage, 1, at, owner)
             return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
@@ -255,6 +276,7 @@ class MemoryStore:
         with self._lock:
             self._go_on("discharge")
             self._couriers.discard(owner)
+            self._gates.let_go(owner)
 
     def records(self, living: Container[int]) -> list[Record]:
         """Everything that is kept of every upload, for `domain.invariants`; `living` are the couriers that are alive."""
@@ -381,20 +403,32 @@ class MemoryStore:
         return Added()
 
     def _begin(self, start: Start) -> BeginAnswer:
-        upload, passage = start.upload, start.passage
-        record = self._records.get(upload.key)
-        if record is None or record.upload.version != upload.version - 1:
+        lost = self._outdated(start)
+        if lost is not None:
+            return lost
+        answer = self._ask(start)
+        return self._send(start, answer) if isinstance(answer, tuple) else answer
+
+    def _outdated(self, start: Start) -> Conflict | None:
+        record = self._records.get(start.upload.key)
+        if record is None or record.upload.version != start.upload.version - 1:
             return Conflict(None if record is None else record.upload)
+        return None
+
+    def _ask(self, start: Start) -> tuple[int, ...] | Refusal:
+        upload, passage = start.upload, start.passage
+        record = self._records[upload.key]
 
         def longer_waiting() -> int:
             return self._place(record, passage.credential)
 
-        answer = ask(self._gates, passage, passage.at_most(), upload.updated_at, longer_waiting)
-        if not isinstance(answer, tuple):
-            return answer
-        self._write(Change(upload))
-        record.owner, record.credential, record.budget = start.owner, passage.credential, start.budget
-        return Begun(record.content, answer)
+        return ask(self._gates, passage, passage.at_most(), upload.updated_at, start.owner, longer_waiting)
+
+    def _send(self, start: Start, slots: tuple[int, ...]) -> Begun:
+        record = self._records[start.upload.key]
+        self._write(Change(start.upload))
+        record.owner, record.credential, record.budget = start.owner, start.passage.credential, start.budget
+        return Begun(record.content, slots)
 
     def _place(self, record: _Record, credential: str | None) -> int:
         """How many of a credential's line are due before this one."""

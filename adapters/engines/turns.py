@@ -234,7 +234,9 @@ class Turns:
     async def _ask_for_one(self, live: Live) -> ChargeAnswer:
         """Ask the gate for one request."""
         passage, now = live.destination.passage, self._clock.now()
-        return await self._patiently(live, lambda: self._writer.run(lambda: self._store.charge(passage, now)))
+        return await self._patiently(
+            live, lambda: self._writer.run(lambda: self._store.charge(passage, now, self.owner))
+        )
 
     async def _charge(self, live: Live, slots: list[int]) -> None:
         """One request more than an upload costs waits for a slot of its own."""

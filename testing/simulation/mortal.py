@@ -8,7 +8,9 @@ from typing import Any
 from ...domain.errors import StoreError
 from ..memory_store import MemoryStore
 
-WRITES = frozenset({"add", "begin", "charge", "save", "enlist", "beat", "discharge", "unblock"})
+WRITES = frozenset(
+    {"add", "begin", "begin_together", "charge", "save", "enlist", "beat", "discharge", "unblock"}
+)
 
 
 class MortalStore:

@@ -26,6 +26,7 @@ from evidence_courier.domain.gate import (
     paused_until,
 )
 from evidence_courier.domain.integration import Pace, RetryPolicy
+from evidence_courier.domain.tenure import TENURE, Tenure
 from evidence_courier.domain.transitions import Rules
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -89,12 +90,19 @@ def test_a_pause_lasts_no_longer_than_it_was_meant_to_where_the_clock_was_set_ba
 
 @pytest.mark.parametrize(("others", "steps"), [(0, False), (2, False), (3, True), (4, True)])
 def test_one_steps_aside_for_a_whole_period_of_others(others: int, steps: bool) -> None:
-    assert must_step_aside(others, THREE) is steps
+    assert must_step_aside(others, Passage("c", "a", THREE)) is steps
+
+
+def test_a_periods_worth_is_more_where_several_go_in_one_request() -> None:
+    two_at_once = Passage("c", "a", THREE, together=2)
+    assert not must_step_aside(5, two_at_once)
+    assert must_step_aside(6, two_at_once)
 
 
 def test_a_fast_pace_has_no_line() -> None:
-    assert must_step_aside(ORDERED, Pace(ORDERED, MINUTE))
-    assert not must_step_aside(10 * ORDERED, Pace(ORDERED + 1, MINUTE))
+    assert must_step_aside(ORDERED, Passage("c", "a", Pace(ORDERED, MINUTE)))
+    assert not must_step_aside(10 * ORDERED, Passage("c", "a", Pace(ORDERED + 1, MINUTE)))
+    assert not must_step_aside(10 * ORDERED, Passage("c", "a", None))
     assert COURTESY == timedelta(seconds=1)
 
 
@@ -133,6 +141,11 @@ def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
     assert expected_at(ago(5), 0, [], THREE, pause, NOW) == NOW + timedelta(minutes=10)
     assert expected_at(ago(5), 0, [], None, pause, NOW) == NOW + timedelta(minutes=10)
     assert expected_at(ago(90), 3, [], THREE, Pause(ago(20), ago(10)), NOW) == NOW + MINUTE
+
+
+def test_where_several_go_in_one_request_a_place_further_back_is_as_good() -> None:
+    assert expected_at(ago(90), 11, [], THREE, None, NOW, 4) == ago(90)
+    assert expected_at(ago(90), 12, [], THREE, None, NOW, 4) == NOW + MINUTE
 
 
 @pytest.mark.parametrize(("pace", "cost", "charged"), [(None, 2, 0), (THREE, 2, 2), (THREE, 5, 3)])
@@ -175,6 +188,21 @@ class PaperLedger:
     pause: Pause | None = None
     free: datetime = NOW
     taken: list[int] = field(factory=list)
+    kept: Tenure | None = None
+    held: list[Tenure] = field(factory=list)
+
+    def tenure(self) -> Tenure | None:
+        return self.kept
+
+    def in_use(self) -> bool:
+        return False
+
+    def hold(self, tenure: Tenure) -> None:
+        self.held.append(tenure)
+
+    def holding(self, passage: Passage, now: datetime) -> PaperLedger:
+        assert passage.exclusive
+        return self
 
     def block_of(self, address: str) -> Failure | None:
         assert address == "a"
@@ -185,7 +213,7 @@ class PaperLedger:
         return self.pause
 
     def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
-        assert (passage, pace, cost, now) == (PASSAGE, THREE, 2, NOW)
+        assert (passage.credential, pace, cost, now) == ("c", THREE, 2, NOW)
         return self.free
 
     def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
@@ -217,13 +245,40 @@ def test_a_block_is_said_before_a_pause_and_that_before_the_pace(
 ) -> None:
     ledger = evolve(ledger, taken=[])
     waiting = None if others is None else lambda: others
-    assert ask(ledger, PASSAGE, 2, NOW, waiting) == answer
+    assert ask(ledger, PASSAGE, 2, NOW, 7, waiting) == answer
     assert ledger.taken == ([2] if isinstance(answer, tuple) else [])
+
+
+EXCLUSIVE = Passage("c", "a", THREE, exclusive=True)
+
+
+def test_a_credential_that_only_one_may_use_is_held_once_it_is_used() -> None:
+    ledger = PaperLedger()
+    assert ask(ledger, EXCLUSIVE, 2, NOW, 7) == (0, 1)
+    assert ledger.held == [Tenure(7, NOW)]
+
+
+def test_who_comes_second_waits_a_moment_and_takes_nothing() -> None:
+    ledger = PaperLedger(kept=Tenure(8, NOW), free=LATER)
+    assert ask(ledger, EXCLUSIVE, 2, NOW, 7, nobody_asks) == NotBefore(NOW + COURTESY)
+    assert (ledger.taken, ledger.held) == ([], [Tenure(8, NOW, wanted_at=NOW)])
+
+
+def test_who_must_wait_for_the_pace_takes_no_tenure_meanwhile() -> None:
+    ledger = PaperLedger(free=LATER)
+    assert ask(ledger, EXCLUSIVE, 2, NOW, 7) == NotBefore(LATER)
+    assert ledger.held == []
+
+
+def test_only_what_begins_an_upload_makes_way_for_another_courier() -> None:
+    wanted = Tenure(7, NOW - TENURE, wanted_at=NOW)
+    assert ask(PaperLedger(kept=wanted), EXCLUSIVE, 2, NOW, 7, lambda: 0) == NotBefore(NOW + COURTESY)
+    assert ask(PaperLedger(kept=wanted), EXCLUSIVE, 2, NOW, 7) == (0, 1)
 
 
 def test_without_a_pace_nothing_is_taken_and_nobody_counted() -> None:
     ledger = PaperLedger(free=LATER)
-    assert ask(ledger, Passage("c", "a"), 2, NOW, nobody_asks) == ()
+    assert ask(ledger, Passage("c", "a"), 2, NOW, 7, nobody_asks) == ()
     assert ledger.taken == []
 
 
@@ -232,9 +287,9 @@ def test_at_a_fast_pace_nobody_is_counted() -> None:
         def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
             return now
 
-    assert ask(FastLedger(), Passage("c", "a", Pace(ORDERED + 1, MINUTE)), 1, NOW, nobody_asks) == (0,)
+    assert ask(FastLedger(), Passage("c", "a", Pace(ORDERED + 1, MINUTE)), 1, NOW, 7, nobody_asks) == (0,)
     slower = Passage("c", "a", Pace(ORDERED, MINUTE))
-    assert ask(FastLedger(), slower, 1, NOW, lambda: ORDERED) == NotBefore(NOW + COURTESY)
+    assert ask(FastLedger(), slower, 1, NOW, 7, lambda: ORDERED) == NotBefore(NOW + COURTESY)
 
 
 def nobody_asks() -> int:

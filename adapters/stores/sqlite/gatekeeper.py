@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ....domain import gate
 from ....domain.backoff import earlier, later
 from ....domain.failure import Failure, FailureKind
 from ....domain.gate import GateChange, Passage, Pause, Refusal
 from ....domain.integration import Pace
+from ....domain.tenure import Tenure
 from . import statements
 from .rows import moment
 from .statements import Cells
@@ -28,6 +29,7 @@ UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
 class _Gate:
     pause: Pause | None
     pace: Pace | None
+    together: int = 1
     used: int | None = None
     admitted: list[tuple[str, int]] = field(factory=list)
 
@@ -41,9 +43,9 @@ class Gatekeeper:
     _blocks: dict[str, Failure | None] = field(factory=dict)
 
     def ask(
-        self, passage: Passage, cost: int, at: datetime, key: Cells | None = None
+        self, passage: Passage, cost: int, at: datetime, owner: int, key: Cells | None = None
     ) -> tuple[int, ...] | Refusal:
-        """The slots of so many requests, or why not now. `key` is that of the upload that asks and stands in line."""
+        """The slots of so many requests, or why not now. `key` is that of the upload that is about to begin and stands in line."""
         places: list[tuple[str, int]] = []
 
         def longer_waiting() -> int:
@@ -54,7 +56,7 @@ class Gatekeeper:
             places.append(place)
             return self._longer_waiting(passage, passage.pace, place)
 
-        answer = gate.ask(self, passage, cost, at, None if key is None else longer_waiting)
+        answer = gate.ask(self, passage, cost, at, owner, None if key is None else longer_waiting)
         if isinstance(answer, tuple):
             self._gate(passage).admitted += places
         return answer
@@ -62,7 +64,7 @@ class Gatekeeper:
     def _longer_waiting(self, passage: Passage, pace: Pace, place: tuple[str, int]) -> int:
         """Who stands before this upload; those whom this transaction has let through already, do not."""
         admitted = sum(other < place for other in self._gate(passage).admitted)
-        most = pace.limit + admitted
+        most = pace.limit * passage.together + admitted
         return statements.in_line_before(self.connection, passage.credential, place, most) - admitted
 
     def block_of(self, address: str) -> Failure | None:
@@ -80,13 +82,14 @@ class Gatekeeper:
         kept = self._gates.get(passage.credential)
         if kept is None:
             kept = self._gates[passage.credential] = gate_of(self.connection, passage.credential)
-        if kept.pace != passage.pace:
-            kept.pace = passage.pace
+        if (kept.pace, kept.together) != (passage.pace, passage.together):
+            kept.pace, kept.together = passage.pace, passage.together
             limit, seconds = _pace_cells(passage.pace)
             self.connection.execute(
-                "INSERT INTO gates (credential, pace_limit, pace_seconds) VALUES (?, ?, ?)"
-                " ON CONFLICT (credential) DO UPDATE SET pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds",
-                (passage.credential, limit, seconds),
+                "INSERT INTO gates (credential, pace_limit, pace_seconds, together) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (credential) DO UPDATE SET pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds,"
+                " together = excluded.together",
+                (passage.credential, limit, seconds, passage.together),
             )
         return kept
 
@@ -139,6 +142,10 @@ class Gatekeeper:
         ).fetchone()
         return int(used)
 
+    def holding(self, passage: Passage, now: datetime) -> _Holding:
+        """See `gate.Ledger`."""
+        return _Holding(self.connection, passage.credential, now)
+
     def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
         """See `gate.Ledger`."""
         kept = self._gate(passage)
@@ -185,18 +192,58 @@ class Gatekeeper:
             self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", settled)
 
 
+@frozen
+class _Holding:
+    """Who has a credential that only one may use (see `tenure.Holding`)."""
+
+    connection: sqlite3.Connection
+    credential: str
+    now: datetime
+
+    def tenure(self) -> Tenure | None:
+        row = self.connection.execute(
+            "SELECT holder, held_since, wanted_at FROM gates WHERE credential = ? AND holder IS NOT NULL",
+            (self.credential,),
+        ).fetchone()
+        if row is None:
+            return None
+        holder, since, wanted = row
+        return Tenure(
+            holder, datetime.fromisoformat(since), None if wanted is None else datetime.fromisoformat(wanted)
+        )
+
+    def in_use(self) -> bool:
+        row = self.connection.execute(
+            "SELECT 1 FROM slots WHERE credential = ? AND at = ? AND until > ? LIMIT 1",
+            (self.credential, UNDER_WAY, moment(self.now)),
+        ).fetchone()
+        return row is not None
+
+    def hold(self, tenure: Tenure) -> None:
+        self.connection.execute(
+            "UPDATE gates SET holder = ?, held_since = ?, wanted_at = ? WHERE credential = ?",
+            (
+                tenure.holder,
+                moment(tenure.since),
+                None if tenure.wanted_at is None else moment(tenure.wanted_at),
+                self.credential,
+            ),
+        )
+
+
 def gate_of(connection: sqlite3.Connection, credential: str) -> _Gate:
     """What is written of a credential's pace and pause."""
     row = connection.execute(
-        "SELECT pace_limit, pace_seconds, paused_since, paused_until FROM gates WHERE credential = ?",
+        "SELECT pace_limit, pace_seconds, paused_since, paused_until, together FROM gates WHERE credential = ?",
         (credential,),
     ).fetchone()
     if row is None:
         return _Gate(None, None)
-    limit, seconds, since, until = row
+    limit, seconds, since, until, together = row
     return _Gate(
         pause=None if until is None else Pause(datetime.fromisoformat(since), datetime.fromisoformat(until)),
         pace=None if limit is None else Pace(limit, timedelta(seconds=seconds)),
+        together=together,
     )
 
 

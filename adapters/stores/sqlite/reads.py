@@ -264,7 +264,7 @@ def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, dat
             (between,) = db.execute(IN_LINE_BEFORE, (credential, *reached, *here)).fetchone()
             place, reached = place + between, here
             due = datetime.fromisoformat(row["due"])
-            found[row["id"]] = expected_at(due, place, used, gate.pace, gate.pause, now)
+            found[row["id"]] = expected_at(due, place, used, gate.pace, gate.pause, now, gate.together)
     return found
 
 

@@ -219,6 +219,22 @@ def m002_gates_and_owners(db: Database) -> None:
     db.execute("INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)])
 
 
+# `holder` is the courier that has a credential which only one may use; `together` how many uploads travel in one request.
+_OF_GATES = (
+    "ALTER TABLE gates ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE gates ADD COLUMN holder INTEGER",
+    "ALTER TABLE gates ADD COLUMN held_since TEXT",
+    "ALTER TABLE gates ADD COLUMN wanted_at TEXT",
+)
+
+
+@migrations()
+def m003_holders_and_bundles(db: Database) -> None:
+    """Who holds a credential that only one courier may use; how many uploads travel together."""
+    for statement in _OF_GATES:
+        db.execute(statement)
+
+
 def unknown_migrations(db: Database) -> list[str]:
     """The migrations in this database that only a newer version of this package knows."""
     with Database(memory=True, execute_plugins=False) as empty:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
@@ -116,8 +116,24 @@ class SqliteStore(SqliteReader):
                 answers += self._begin(stretch, gatekeeper)
         return answers
 
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        """See the port."""
+        keys = [start.upload.key for start in starts]
+        with trouble(self._path, "attempts not begun", keys), self._transaction():
+            lost = self._outdated(starts)
+            left = [position for position in range(len(starts)) if position not in lost]
+            if not left:
+                return [lost[position] for position in range(len(starts))]
+            first = starts[left[0]]
+            passage, at = first.passage, first.upload.updated_at
+            key = key_cells(first.upload.key)
+            answer = Gatekeeper(self._connection).ask(passage, passage.at_most(), at, first.owner, key)
+            if not isinstance(answer, tuple):
+                return [lost.get(position, answer) for position in range(len(starts))]
+            begun = self._send(starts, {position: answer if position == left[0] else () for position in left})
+            return [lost.get(position) or begun[position] for position in range(len(starts))]
+
     def _begin(self, starts: Sequence[Start], gatekeeper: Gatekeeper) -> list[BeginAnswer]:
-        connection = self._connection
         lost = self._outdated(starts)
         slots: dict[int, tuple[int, ...]] = {}
         refused: dict[int, NotBefore | Shut] = {}
@@ -126,11 +142,19 @@ class SqliteStore(SqliteReader):
                 continue
             passage, key = start.passage, key_cells(start.upload.key)
             at = start.upload.updated_at
-            match gatekeeper.ask(passage, passage.at_most(), at, key):
+            match gatekeeper.ask(passage, passage.at_most(), at, start.owner, key):
                 case tuple() as taken:
                     slots[position] = taken
                 case NotBefore() | Shut() as refusal:
                     refused[position] = refusal
+        begun = self._send(starts, slots)
+        return [
+            lost.get(position) or refused.get(position) or begun[position] for position in range(len(starts))
+        ]
+
+    def _send(self, starts: Sequence[Start], slots: Mapping[int, tuple[int, ...]]) -> dict[int, Begun]:
+        """Write `Sending` of those that were given slots, and read what they send."""
+        connection = self._connection
         statements.begin_uploads(
             connection,
             [
@@ -147,15 +171,12 @@ class SqliteStore(SqliteReader):
         staged = statements.select_contents(
             connection, [(position, *key_cells(starts[position].upload.key)) for position in slots]
         )
-        return [
-            lost.get(position) or refused.get(position) or Begun(staged.get(position), slots[position])
-            for position in range(len(starts))
-        ]
+        return {position: Begun(staged.get(position), taken) for position, taken in slots.items()}
 
-    def charge(self, passage: Passage, at: datetime) -> ChargeAnswer:
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
         """See the port."""
         with trouble(self._path, "request not charged"), self._transaction():
-            match Gatekeeper(self._connection).ask(passage, 1, at):
+            match Gatekeeper(self._connection).ask(passage, 1, at, owner):
                 case tuple() as taken:
                     return Charged(taken[0] if taken else None)
                 case NotBefore() | Shut() as refusal:
@@ -213,6 +234,7 @@ class SqliteStore(SqliteReader):
             with trouble(self._path, "the courier was not discharged"), self._transaction():
                 row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
                 self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
+                self._connection.execute("UPDATE gates SET holder = NULL WHERE holder = ?", (owner,))
         except BaseException:
             if own is not None:
                 own.let_go()  # it ends all the same, and whoever comes next is to see that

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from attrs import evolve, frozen
 from hypothesis import given, settings
@@ -173,7 +173,7 @@ def test_whatever_an_upload_holds_is_read_back_as_it_was_written(sqlite: SqliteS
 few_moments = st.builds(lambda minute: AT + timedelta(minutes=minute), st.integers(0, 3))
 few_keys = st.builds(
     UploadKey,
-    st.sampled_from(["acme", "globex"]),
+    st.sampled_from(["acme", "globex", "initech"]),
     st.sampled_from("abc"),
     st.sampled_from(["sprinto", "vanta"]),
 )
@@ -198,7 +198,12 @@ finds = st.builds(
 PASSAGES = {
     "acme": Passage("one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)),
     "globex": Passage("another", "another", None),
+    "initech": Passage("third", "third", Pace(3, timedelta(minutes=1)), together=2, exclusive=True),
 }
+
+
+owners = st.integers(1, 2)
+Begins: TypeAlias = Callable[[Sequence[Start]], Sequence[BeginAnswer]]
 
 
 @frozen
@@ -263,20 +268,34 @@ class BothStores(RuleBasedStateMachine):
     def add(self, entries: list[Entry]) -> None:
         self.both(lambda store: list(store.add(entries)))
 
-    @rule(plans=st.lists(plans, max_size=5))
-    def begin(self, plans: list[Plan]) -> None:
-        starts = [
+    def starts(self, plans: Sequence[Plan], owner: int) -> list[Start]:
+        return [
             Start(
                 evolve(change.upload, state=Sending(1, change.upload.updated_at)),
                 PASSAGES[change.upload.key.tenant_id],
-                1,
+                owner,
                 5,
             )
             for change in self.changes(plans)
         ]
 
+    @rule(plans=st.lists(plans, max_size=5), owner=owners)
+    def begin(self, plans: list[Plan], owner: int) -> None:
+        self.begin_by(self.starts(plans, owner), lambda store: store.begin)
+
+    @rule(plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key), owner=owners)
+    def begin_together(self, plans: list[Plan], owner: int) -> None:
+        (passage, *_) = [start.passage for start in self.starts(plans, owner)]
+        alike = [start for start in self.starts(plans, owner) if start.passage == passage]
+        self.begin_by(alike, lambda store: store.begin_together)
+
+    @rule(owner=owners)
+    def discharge(self, owner: int) -> None:
+        self.both(lambda store: store.discharge(owner))
+
+    def begin_by(self, starts: list[Start], verb: Callable[[UploadStore], Begins]) -> None:
         def begin(store: UploadStore) -> list[BeginAnswer]:
-            answers = list(store.begin(starts))
+            answers = list(verb(store)(starts))
             for start, answer in zip(starts, answers, strict=True):
                 if isinstance(answer, Begun):
                     self._slots[store].append((start.passage, answer.slots))
@@ -285,10 +304,10 @@ class BothStores(RuleBasedStateMachine):
 
         self.both(begin)
 
-    @rule(at=few_moments, passage=st.sampled_from(["acme", "globex"]))
-    def charge(self, at: datetime, passage: str) -> None:
+    @rule(at=few_moments, passage=st.sampled_from(sorted(PASSAGES)), owner=owners)
+    def charge(self, at: datetime, passage: str, owner: int) -> None:
         def charge(store: UploadStore) -> ChargeAnswer:
-            answer = store.charge(PASSAGES[passage], at)
+            answer = store.charge(PASSAGES[passage], at, owner)
             if isinstance(answer, Charged) and answer.slot is not None:
                 self._slots[store].append((PASSAGES[passage], (answer.slot,)))
                 return Charged(0)
