@@ -20,7 +20,7 @@ from .events import (
 )
 from .failure import Failure
 from .integration import RetryPolicy
-from .verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from .verdict import Deferred, Delivered, Receipt, Rejected, Unbundled, Unclear, Verdict
 
 
 class VerdictWord(Enum):
@@ -50,7 +50,7 @@ class Attempt:
     not_before: datetime | None = None
 
 
-def event_of(verdict: Verdict, attempt: int, at: datetime, jitter: float) -> AttemptEvent:
+def event_of(verdict: Verdict | Unbundled, attempt: int, at: datetime, jitter: float) -> AttemptEvent:
     """The event that a verdict on an attempt is for its upload."""
     match verdict:
         case Delivered(receipt=receipt):
@@ -61,6 +61,8 @@ def event_of(verdict: Verdict, attempt: int, at: datetime, jitter: float) -> Att
             return AttemptDeferred(at, attempt, failure, jitter)
         case Unclear(failure=failure):
             return AttemptUnclear(at, attempt, failure, jitter)
+        case Unbundled(failure=failure):
+            return AttemptUnbundled(at, attempt, failure)
 
 
 def attempt_of(

@@ -18,14 +18,14 @@ import base64
 import html
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 from attrs import evolve
 
 from .failure import Failure
 from .retry_after import LONGEST
 from .secret import Secret
-from .verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from .verdict import Deferred, Delivered, Receipt, Rejected, Unbundled, Unclear, Verdict
 
 MASK = "***"
 MESSAGE_LIMIT = 500
@@ -101,7 +101,11 @@ class Redactor:
         message = None if receipt.message is None else self.text(receipt.message, MESSAGE_LIMIT)
         return Receipt(reference=reference, message=message)
 
-    def verdict(self, verdict: Verdict) -> Verdict:
+    @overload
+    def verdict(self, verdict: Verdict) -> Verdict: ...
+    @overload
+    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled: ...
+    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled:
         """The verdict with the texts in it redacted."""
         match verdict:
             case Delivered(receipt=receipt):
@@ -112,6 +116,8 @@ class Redactor:
                 return Deferred(self.failure(failure))
             case Unclear(failure=failure):
                 return Unclear(self.failure(failure))
+            case Unbundled(failure=failure):
+                return Unbundled(self.failure(failure))
 
     def _wait(self, seconds: float | None) -> float | None:
         """A wait that holds a run of a secret made of digits is made longer, to a round number."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 from attrs import field, frozen
 
 from ..domain.evidence import Outcome
+from ..domain.gathering import Bundle
 from ..domain.integration import Pace
 from ..domain.verdict import DryRun, Finding, Unbundled, Verdict
 from .dialogue import Dialogue
@@ -100,14 +101,6 @@ class Checkable(Protocol):
     def check(self, settings: object) -> Dialogue[DryRun]:
         """Try the credentials and look for the target, with reading requests only: Ready or NotReady."""
         ...
-
-
-@frozen
-class Bundle:
-    """How much goes into one request: at most `most` uploads, of `max_bytes` bytes in all (None: not known)."""
-
-    most: int
-    max_bytes: int | None = None
 
 
 @runtime_checkable

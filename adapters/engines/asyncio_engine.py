@@ -25,6 +25,7 @@ from ...domain.events import (
     Unblocked,
 )
 from ...domain.gate import NotBefore
+from ...domain.gathering import Gathering
 from ...domain.schedule import Schedule
 from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import Rules, advance
@@ -116,6 +117,7 @@ class AsyncEngine:
         self._threads = threads
         self._recorder = Recorder(writer, renderer, clock, host_threads, self, self._wake)
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
+        self._gathering: Gathering[UploadKey] = Gathering()
         self._live: dict[UploadKey, Live] = {}
         self._elsewhere: set[UploadKey] = set()
         self._adopting: set[Ticket] = set()
@@ -306,14 +308,31 @@ class AsyncEngine:
                 self._sweeping = True
                 self._spawn(self._look_round())
             while (key := self._schedule.take(now)) is not None:
-                self._spawn(self._deliver(self._live[key]))
+                self._send_off(self._live[key], now)
+            for keys in self._gathering.ripe(now):
+                self._spawn(self._deliver(keys))
             self._set_alarm()
             if self._at_rest():
                 self._rested.set()
             await self._woken.wait()
 
+    def _send_off(self, live: Live, now: datetime) -> None:
+        """Begin an upload's turn, at once or with others that go the same way."""
+        key, bundle = live.upload.key, live.destination.bundle
+        sends = isinstance(live.upload.state, Queued | Waiting)
+        if bundle is None or not sends or live.upload.tally.alone:
+            self._spawn(self._deliver([key]))
+            return
+        way = (live.destination.lane, live.destination.passage.address)
+        for keys in self._gathering.add(key, way, live.size, bundle, now):
+            self._spawn(self._deliver(keys))
+
+    def _next_due(self) -> datetime | None:
+        moments = (self._schedule.next_due(), self._gathering.next_due())
+        return min((moment for moment in moments if moment is not None), default=None)
+
     def _set_alarm(self) -> None:
-        due = self._schedule.next_due()
+        due = self._next_due()
         # The look round keeps to the clock that never goes back, whatever becomes of the other.
         # One that is under way wakes the dispatcher when it has ended.
         away = SWEEP if self._sweeping else max(self._sweep_at - self._clock.monotonic(), 0.0)
@@ -335,7 +354,7 @@ class AsyncEngine:
     def _at_rest(self) -> bool:
         if self._tasks or self._woken.is_set() or not self._recorder.idle:
             return False
-        due = self._schedule.next_due()
+        due = self._next_due()
         return self._sweep_at > self._clock.monotonic() and (due is None or due > self._clock.now())
 
     def _spawn(self, work: Awaitable[None]) -> None:
@@ -458,30 +477,44 @@ class AsyncEngine:
 
     # --- one upload's turn -------------------------------------------------------------------------------------------
 
-    async def _deliver(self, live: Live) -> None:
+    async def _deliver(self, keys: Sequence[UploadKey]) -> None:
+        """One turn: of one upload, or of several that go in one request."""
+        lives = [self._live[key] for key in keys if key in self._live]
         refused: NotBefore | None = None
         try:
-            match live.upload.state:
-                case Queued() | Waiting():
-                    refused = await self._turns.attempt(live)
-                case Confirming():
-                    refused = await self._turns.look_up(live)
-                case _:
-                    pass
+            refused = await self._take_turn(lives)
         except StoreError as error:
-            # Only while closing: the record stays as it was written last, and the next courier goes on from there.
-            self.log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
+            # Only while closing: the records stay as they were written last, and the next courier goes on from there.
+            for live in lives:
+                self.log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
         except Exception as error:
-            await self._turns.fail_by_bug(live, error)
+            for live in lives:
+                await self._turns.fail_by_bug(live, error)
         finally:
             if refused is None:
-                self._schedule.done(live.upload.key)
+                for key in keys:
+                    self._schedule.done(key)
         if refused is not None:
-            # It keeps its place, and its whole lane waits.
-            self._schedule.put_back(live.upload.key)
-            self._schedule.pause(live.destination.lane, refused.at)
+            # They keep their places, and their whole lane waits.
+            for key in keys:
+                self._schedule.put_back(key)
+            self._schedule.pause(lives[0].destination.lane, refused.at)
             return
-        self._after(live)
+        for live in lives:
+            self._after(live)
+
+    async def _take_turn(self, lives: Sequence[Live]) -> NotBefore | None:
+        if len(lives) > 1:
+            return await self._turns.attempt_together(lives)
+        for live in lives:
+            match live.upload.state:
+                case Queued() | Waiting():
+                    return await self._turns.attempt(live)
+                case Confirming():
+                    return await self._turns.look_up(live)
+                case _:
+                    pass
+        return None
 
     def _after(self, live: Live) -> None:
         """Settle it, or plan what comes next."""

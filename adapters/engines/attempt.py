@@ -6,11 +6,11 @@ Whatever happens inside (a plug-in's bug, a transport's surprise, a document tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ...domain.evidence import sha256_of
 from ...domain.failure import Failure, FailureKind
@@ -27,12 +27,13 @@ from ...domain.verdict import (
     Partly,
     Receipt,
     Rejected,
+    Unbundled,
     Unclear,
     Unreadable,
     Verdict,
 )
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
-from ...ports.provider import Parcel, Readable
+from ...ports.provider import Bundling, Parcel, Readable
 from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import AsyncTransport
@@ -44,6 +45,7 @@ Charge: TypeAlias = Callable[[], Awaitable[None]]
 """Waits until the pace allows one request more."""
 
 VERDICTS = (Delivered, Rejected, Deferred, Unclear)
+VERDICTS_OF_MANY = (*VERDICTS, Unbundled)
 FINDINGS = (Found, Partly, Absent, Unreadable)
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
@@ -79,6 +81,15 @@ class Line:
         elif reply.kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT):
             self.sent = sent_before
         return reply
+
+
+@frozen
+class Packed:
+    """One of several uploads that are about to go together; `content` as in `Begun`."""
+
+    upload: Upload
+    dossier: Dossier
+    content: bytes | None = field(repr=False)
 
 
 @define
@@ -120,8 +131,57 @@ class Attempter:
             verdict = interrupted(line.sent)
         except Exception as error:
             verdict = broken(destination, error, line.sent)
-        request_id = redactor.text(line.request_id)[:200] if line.request_id else None
-        return redactor.verdict(verdict), request_id
+        return redactor.verdict(verdict), _request_id(line, redactor)
+
+    async def upload_together(
+        self, packed: Sequence[Packed], destination: Destination, charge: Charge
+    ) -> tuple[Sequence[Verdict | Unbundled], str | None]:
+        """What sending several in one request came to, for each, with the provider's request id where it gave one.
+
+        One whose document cannot be had has its verdict at once, and the others go without it.
+        """
+        line = Line(
+            self.transport, self.slots, destination.lane, destination, charge, destination.passage.at_most()
+        )
+        redactor = self._redactor(destination)
+        verdicts: dict[int, Verdict | Unbundled] = {}
+        rest: Verdict = interrupted(sent=False)
+        try:
+            documents = await asyncio.gather(
+                *(self._document(one.upload, one.dossier, destination, one.content) for one in packed)
+            )
+            parcels: dict[int, Parcel] = {}
+            for position, (one, document) in enumerate(zip(packed, documents, strict=True)):
+                if isinstance(document, bytes):
+                    parcels[position] = parcel_of(one.upload, one.dossier, destination, document)
+                else:
+                    verdicts[position] = document
+            came = await self._send_all(list(parcels.values()), destination, line)
+            verdicts.update(zip(parcels, came, strict=True))
+        except asyncio.CancelledError:
+            rest = interrupted(line.sent)
+        except Exception as error:
+            rest = broken(destination, error, line.sent)
+        told = [redactor.verdict(verdicts.get(n, rest)) for n in range(len(packed))]
+        return told, _request_id(line, redactor)
+
+    async def _send_all(
+        self, parcels: Sequence[Parcel], destination: Destination, line: Line
+    ) -> Sequence[Verdict | Unbundled]:
+        provider, settings = destination.provider, destination.integration.settings
+        if len(parcels) > 1:
+            assert isinstance(provider, Bundling)
+            together = provider.upload_together(parcels, settings)
+            verdicts = await run(together, send=line.send, bookmark=_no_bookmark_of_many, keeper=self.keeper)
+            if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
+                raise TypeError(f"its dialogue did not return a verdict for each of {len(parcels)} uploads")
+            return [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
+        verdicts = []
+        for parcel in parcels:
+            dialogue = provider.upload(parcel, settings, None)
+            verdict = await run(dialogue, send=line.send, bookmark=_no_bookmark_of_many, keeper=self.keeper)
+            verdicts.append(sound(verdict, VERDICTS))
+        return verdicts
 
     async def look_up(
         self, upload: Upload, dossier: Dossier, destination: Destination, charge: Charge
@@ -252,6 +312,14 @@ _OWED: Mapping[type, tuple[tuple[str, tuple[type, ...]], ...]] = {
 
 async def _no_bookmark(progress: str) -> None:
     """A look-up changes nothing, so it has nothing to remember."""
+
+
+async def _no_bookmark_of_many(progress: str) -> None:
+    raise TypeError("it made a bookmark while several uploads went together")
+
+
+def _request_id(line: Line, redactor: Redactor) -> str | None:
+    return redactor.text(line.request_id)[:200] if line.request_id else None
 
 
 def _gone(message: str) -> Rejected:

@@ -22,26 +22,33 @@ from ...domain.events import FoundUnfit
 from ...domain.evidence import Document, Evidence, sha256_of
 from ...domain.failure import Failure, FailureKind
 from ...domain.gate import Passage
-from ...domain.integration import Integration
+from ...domain.gathering import Bundle
+from ...domain.integration import Integration, Pace
 from ...domain.training import TrainingRecord
 from ...domain.transitions import READ_DELAYS, Rules, advance
 from ...domain.upload import UploadKey, new_upload
-from ...ports.provider import Provider, Readable
+from ...ports.provider import Bundling, Provider, Readable
 from ...ports.renderer import Renderer
 from ...ports.store import Dossier, Entry, StoredDocument
 from ..records import record_json
 
 RENDERED_TYPE = "application/pdf"
+UNPACED = Pace(1_000, timedelta(seconds=1))
+"""The pace of a credential that only one courier may use, where its provider names none."""
 
 
 @frozen
 class Destination:
-    """Where a tenant's evidence goes: its integration and the provider that the integration names."""
+    """Where a tenant's evidence goes: its integration and the provider that the integration names.
+
+    `bundle` is how much goes into one request, where several uploads may travel together.
+    """
 
     integration: Integration
     provider: Provider
     rules: Rules
     passage: Passage
+    bundle: Bundle | None = None
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -65,6 +72,9 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
     `key` is the store's: fingerprints under it are the same for all couriers on the store, and mean nothing elsewhere.
     """
     pace = integration.pace or provider.pace
+    if pace is None and provider.exclusive_credential:
+        pace = UNPACED  # its requests must be counted all the same: whether one is under way decides who may send
+    bundle = _bundle_of(integration, provider)
     rules = Rules(
         retry=integration.retry,
         on_unknown=integration.on_unknown,
@@ -86,8 +96,22 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         pace=pace,
         cost=provider.cost,
         patience=integration.route.timeouts.total * provider.cost,
+        together=bundle.most if bundle is not None else 1,
+        exclusive=provider.exclusive_credential,
     )
-    return Destination(integration, provider, rules, passage)
+    return Destination(integration, provider, rules, passage, bundle)
+
+
+def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
+    if not isinstance(provider, Bundling):
+        return None
+    try:
+        bundle = provider.bundle(integration.settings)
+    except (
+        Exception
+    ):  # a plug-in's bug, here while every tenant's settings are taken up: its uploads go one by one
+        return None
+    return bundle if bundle is not None and bundle.most > 1 else None
 
 
 def _fingerprint(key: bytes, said: object) -> str:

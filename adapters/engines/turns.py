@@ -6,13 +6,16 @@ Whatever it comes to is written down, however often that takes, and told afterwa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
+
+from attrs import frozen
 
 from ...domain.attempt import Attempt, attempt_of, event_of
 from ...domain.errors import StoreError
 from ...domain.events import (
+    AttemptEvent,
     AttemptRejected,
     Blocked,
     Event,
@@ -24,11 +27,12 @@ from ...domain.events import (
     ReadPartly,
     Started,
 )
-from ...domain.failure import Failure
+from ...domain.evidence import sha256_of
+from ...domain.failure import Concern, Failure
 from ...domain.gate import GateChange, NotBefore, Shut, change_of
 from ...domain.transitions import advance
 from ...domain.upload import Confirming, Sending, UploadKey, due_of
-from ...domain.verdict import Absent, Finding, Found, Partly, Unreadable, Verdict
+from ...domain.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -40,18 +44,20 @@ from ...ports.logger import (
     WriteDelayed,
 )
 from ...ports.store import (
+    BeginAnswer,
     Begun,
     Change,
     ChargeAnswer,
     Charged,
     Conflict,
     LookUp,
+    SaveAnswer,
     Saved,
     Start,
     UploadStore,
 )
 from ..stores.writer import Writer
-from .attempt import Attempter, broken, interrupted
+from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
 from .prepare import unfit
 
@@ -59,6 +65,15 @@ STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
 """The first and the longest pause before a refused write is tried again."""
 
 T = TypeVar("T")
+
+
+@frozen
+class _Ending:
+    """An attempt that has ended, with what it came to."""
+
+    live: Live
+    start: Start
+    verdict: Verdict | Unbundled
 
 
 class Around(Protocol):
@@ -102,60 +117,154 @@ class Turns:
 
     async def attempt(self, live: Live) -> NotBefore | None:
         """One attempt, to its end; or why it may not begin yet."""
-        document = live.dossier.document
-        failure = unfit(document.size, document.media_type, live.destination)
-        if failure is not None:
-            await self.apply(live, FoundUnfit(self._clock.now(), failure))
+        start = await self._start_of(live)
+        if start is None:
             return None
-        rules, passage = live.destination.rules, live.destination.passage
-        beginning = Started(self._clock.now())
-        started = advance(live.upload, beginning, rules)
-        sending = started.state
-        if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
-            await self.apply(live, beginning)
-            return None
-        start = Start(started, passage, self.owner, rules.retry.max_attempts)
-        begin = asyncio.ensure_future(self._patiently(live, lambda: self._writer.begin(start)))
-        try:
-            answer, cut_off = await asyncio.shield(begin), False
-        except asyncio.CancelledError:
-            # What was asked for is written all the same: hear of it, and say that nothing was sent.
-            answer, cut_off = await begin, True
+        answer, cut_off = await self._begin(live, lambda: self._writer.begin(start))
         if isinstance(answer, NotBefore):
             return answer
-        if isinstance(answer, Shut):
-            await self.apply(live, Blocked(self._clock.now(), answer.failure))
+        if not await self._has_begun(live, start, answer):
             return None
-        if isinstance(answer, Conflict) and not (answer.current == started and await self._is_ours(live)):
-            self._adopt_current(live, answer)
-            return None
-        live.upload = started
-        live.last_attempt_at = sending.started_at
-        key, number = started.key, sending.attempt
-        self._around.log(AttemptStarted(key, number, rules.retry.max_attempts))
         slots = list(answer.slots) if isinstance(answer, Begun) else []
         verdict: Verdict
-        if cut_off or isinstance(answer, Conflict):  # a conflict with our own write, which was made after all
+        if cut_off or not isinstance(answer, Begun):  # not Begun: our own write, which was made after all
             verdict, request_id = interrupted(sent=False), None
         else:
             verdict, request_id = await self._attempter.upload(
-                started,
+                start.upload,
                 live.dossier,
                 live.destination,
                 answer.content,
                 bookmark=lambda progress: self._bookmark(live, progress),
                 charge=lambda: self._charge(live, slots),
             )
-        now = self._clock.now()
-        event = event_of(verdict, number, now, self._jitter())
-        attempt = attempt_of(sending.started_at, event, rules.retry, request_id)
-        assert attempt is not None
-        failed = attempt.result if isinstance(attempt.result, Failure) else None
-        gate = change_of(passage, now, slots, failed, rules)
-        await self.apply(live, event, attempt=attempt, gate=gate)
-        self._around.log(AttemptEnded(key, number, attempt.verdict.value, failed, due_of(live.upload.state)))
-        self._tell_of_gate(key, gate)
+        await self._end([_Ending(live, start, verdict)], slots, request_id)
         return None
+
+    async def attempt_together(self, lives: Sequence[Live]) -> NotBefore | None:
+        """One attempt for each of several uploads that go in one request, to its end; or why none of them may begin yet."""
+        starts = [(live, start) for live in lives if (start := await self._start_of(live)) is not None]
+        if not starts:
+            return None
+        first = starts[0][0]
+        of_all = [start for _, start in starts]
+        answers, cut_off = await self._begin(
+            first, lambda: self._writer.run(lambda: self._store.begin_together(of_all))
+        )
+        for answer in answers:
+            if isinstance(answer, NotBefore):
+                return answer
+        begun = [
+            (live, start, answer)
+            for (live, start), answer in zip(starts, answers, strict=True)
+            if await self._has_begun(live, start, answer)
+        ]
+        packed = [
+            Packed(start.upload, live.dossier, answer.content)
+            for live, start, answer in begun
+            if isinstance(answer, Begun)
+        ]
+        slots = [slot for _, _, answer in begun if isinstance(answer, Begun) for slot in answer.slots]
+        came: Sequence[Verdict | Unbundled] = []
+        request_id: str | None = None
+        if packed and not cut_off:
+            came, request_id = await self._attempter.upload_together(
+                packed, first.destination, charge=lambda: self._charge(first, slots)
+            )
+        of_key = {
+            one.upload.key: verdict for one, verdict in zip(packed, one_speaks_for_all(came), strict=False)
+        }
+        endings = [
+            _Ending(live, start, of_key.get(live.upload.key, interrupted(sent=False)))
+            for live, start, _ in begun
+        ]
+        if endings:
+            await self._end(endings, slots, request_id or _shared_id(of_all))
+        return None
+
+    async def _start_of(self, live: Live) -> Start | None:
+        """The attempt that an upload is about to make; None where there is none to make any more."""
+        document = live.dossier.document
+        failure = unfit(document.size, document.media_type, live.destination)
+        if failure is not None:
+            await self.apply(live, FoundUnfit(self._clock.now(), failure))
+            return None
+        rules = live.destination.rules
+        beginning = Started(self._clock.now())
+        started = advance(live.upload, beginning, rules)
+        if not isinstance(started.state, Sending):  # the policy has been made shorter, and is used up
+            await self.apply(live, beginning)
+            return None
+        return Start(started, live.destination.passage, self.owner, rules.retry.max_attempts)
+
+    async def _begin(self, live: Live, write: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+        """What the store answers to a beginning, and whether this turn was cut off meanwhile."""
+        begin = asyncio.ensure_future(self._patiently(live, write))
+        try:
+            return await asyncio.shield(begin), False
+        except asyncio.CancelledError:
+            # What was asked for is written all the same: hear of it, and say that nothing was sent.
+            return await begin, True
+
+    async def _has_begun(self, live: Live, start: Start, answer: BeginAnswer) -> bool:
+        """Whether the attempt is on disk and is ours; where not, what is true instead is taken up."""
+        if isinstance(answer, Shut):
+            await self.apply(live, Blocked(self._clock.now(), answer.failure))
+            return False
+        if isinstance(answer, Conflict) and not (
+            answer.current == start.upload and await self._is_ours(live)
+        ):
+            self._adopt_current(live, answer)
+            return False
+        sending = start.upload.state
+        assert isinstance(sending, Sending)
+        live.upload = start.upload
+        live.last_attempt_at = sending.started_at
+        self._around.log(AttemptStarted(start.upload.key, sending.attempt, start.budget))
+        return True
+
+    async def _end(self, endings: Sequence[_Ending], slots: Sequence[int], request_id: str | None) -> None:
+        """Write down what attempts came to that were made with these slots, in one transaction; then tell."""
+        now = self._clock.now()
+        changes: list[tuple[_Ending, AttemptEvent, Change]] = []
+        for ending in endings:
+            live, sending = ending.live, ending.start.upload.state
+            assert isinstance(sending, Sending)
+            event = event_of(ending.verdict, sending.attempt, now, self._jitter())
+            attempt = attempt_of(sending.started_at, event, live.destination.rules.retry, request_id)
+            assert attempt is not None
+            failed = attempt.result if isinstance(attempt.result, Failure) else None
+            rules, passage = live.destination.rules, live.destination.passage
+            gate = change_of(passage, now, slots if not changes else (), failed, rules)
+            changes.append(
+                (ending, event, Change(advance(live.upload, event, rules), attempt=attempt, gate=gate))
+            )
+        answers: Sequence[SaveAnswer | None] = [
+            None
+        ]  # a single one shares a commit with whatever else there is
+        if len(changes) > 1:
+            together = [change for _, _, change in changes]
+            answers = await self._patiently(
+                endings[0].live, lambda: self._writer.run(lambda: self._store.save(together))
+            )
+        for (ending, event, change), answer in zip(changes, answers, strict=True):
+            if isinstance(answer, Saved):
+                ending.live.upload = change.upload
+            else:
+                if isinstance(answer, Conflict) and not self._adopt_current(ending.live, answer):
+                    continue
+                await self.apply(ending.live, event, attempt=change.attempt, gate=change.gate)
+            self._tell_of_end(ending.live, change)
+
+    def _tell_of_end(self, live: Live, change: Change) -> None:
+        attempt, gate = change.attempt, change.gate
+        assert attempt is not None and gate is not None
+        failed = attempt.result if isinstance(attempt.result, Failure) else None
+        key = live.upload.key
+        self._around.log(
+            AttemptEnded(key, attempt.number, attempt.verdict.value, failed, due_of(live.upload.state))
+        )
+        self._tell_of_gate(key, gate)
 
     async def look_up(self, live: Live) -> NotBefore | None:
         """One look-up, to its end; or why it may not begin yet."""
@@ -283,6 +392,25 @@ class Turns:
             self._around.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
         elif gate.pause_until is not None:
             self._around.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
+
+
+def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:
+    """Where all were refused for what is wrong with the whole integration, one upload says so; the others are held at their turn."""
+    told: list[Verdict | Unbundled] = []
+    said = False
+    for verdict in verdicts:
+        speaks = isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
+        told.append(
+            Unbundled(verdict.failure) if speaks and said and isinstance(verdict, Rejected) else verdict
+        )
+        said = said or speaks
+    return told
+
+
+def _shared_id(starts: Sequence[Start]) -> str:
+    """An id for a request that several attempts share, where the provider gave none."""
+    said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
+    return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
 def _event_of_finding(finding: Finding, read: int, at: datetime) -> Event:
