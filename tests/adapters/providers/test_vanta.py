@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -603,8 +604,9 @@ def test_an_endpoint_that_goes_too_far_is_refused(endpoint: str) -> None:
 @pytest.mark.parametrize("text", ["", "  ", " a", "a\n", "a\x00b"])
 @pytest.mark.parametrize("key", ["client_id", "document", "scope"])
 def test_a_setting_that_is_not_one_line_of_text_is_refused(key: str, text: str) -> None:
+    changed: dict[str, Any] = {key: text}
     with pytest.raises(ValueError, match=f"{key} must be one line"):
-        evolve(SETTINGS, **{key: text})
+        evolve(SETTINGS, **changed)
 
 
 @pytest.mark.parametrize("document_id", [".", ".."])
