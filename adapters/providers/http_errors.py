@@ -17,6 +17,9 @@ every other 4xx                        Rejected, with words on who must do what
 Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a GraphQL
 error, a code in the body) is the provider's own business; it judges a 4xx itself first if its words say
 more than the status, and comes here for the rest.
+
+`classify` judges an upload. For a request that only reads, in a look-up or a dry run, `failure_to_read`
+gives the failure alone: nothing was to be taken, so nothing is said of whether it was.
 """
 
 from __future__ import annotations
@@ -28,13 +31,12 @@ from attrs import frozen
 
 from ...domain.failure import Failure, FailureKind
 from ...domain.retry_after import retry_after_seconds
-from ...domain.verdict import Deferred, Rejected, Unclear, Verdict
+from ...domain.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
 from ...ports.dialogue import Ending, HttpResponse, TransportFailure
 
 PIECE: Final = 4_000
 """So many bytes of a reply go into a failure's detail, before redaction cuts it further."""
 
-_NOT_KNOWN: Final = "; whether it took the upload is not known"
 _SURELY_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 
 
@@ -51,6 +53,22 @@ class Advice:
     unsupported_type: str
 
 
+@frozen
+class _Errand:
+    """What a request was sent for, as the messages say it: what it was, what is in doubt after it, and what
+    to do once it is mended."""
+
+    what: str
+    doubt: str
+    mended: str
+
+
+_UPLOAD: Final = _Errand(
+    "the upload", "; whether it took the upload is not known", ", then retry this upload"
+)
+_READING: Final = _Errand("the request", "", "")
+
+
 def classify(
     reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
 ) -> Verdict | None:
@@ -60,6 +78,21 @@ def classify(
     `said` is what the API said in words about a refusal, where it could be read; it is put into the
     message.
     """
+    return _judge(reply, advice, said, _UPLOAD)
+
+
+def failure_to_read(
+    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
+) -> Failure | None:
+    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for `classify`."""
+    verdict = _judge(reply, advice, said, _READING)
+    assert not isinstance(verdict, Delivered)  # the table never says so
+    return None if verdict is None else verdict.failure
+
+
+def _judge(
+    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None, errand: _Errand
+) -> Verdict | None:
     if isinstance(reply, TransportFailure):
         failure = Failure(reply.kind, f"{advice.provider}: {reply.message}")
         return Deferred(failure) if reply.kind in _SURELY_NOT_TAKEN else Unclear(failure)
@@ -68,25 +101,33 @@ def classify(
             return (
                 None
                 if reply.ending is Ending.COMPLETE
-                else broken_reply(reply, advice, f"is {reply.ending.value}")
+                else Unclear(_broken(reply, advice, f"is {reply.ending.value}", errand))
             )
         case 3:
             return _redirected(reply, advice)
         case 4:
-            return _refused(reply, advice, said)
+            return _refused(reply, advice, said, errand)
         case 5:
-            message = f"{advice.provider} had an error of its own (HTTP {reply.status}){_NOT_KNOWN}"
+            message = f"{advice.provider} had an error of its own (HTTP {reply.status}){errand.doubt}"
             return Unclear(_failure(reply, FailureKind.SERVER_ERROR, message))
         case _:
-            return broken_reply(
-                reply, advice, f"has the status {reply.status}, which is none of HTTP's final ones"
-            )
+            what = f"has the status {reply.status}, which is none of HTTP's final ones"
+            return Unclear(_broken(reply, advice, what, errand))
 
 
 def broken_reply(reply: HttpResponse, advice: Advice, what: str) -> Unclear:
     """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply ..."."""
-    message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}{_NOT_KNOWN}"
-    return Unclear(_failure(reply, FailureKind.BROKEN_REPLY, message))
+    return Unclear(_broken(reply, advice, what, _UPLOAD))
+
+
+def broken_reading(reply: HttpResponse, advice: Advice, what: str) -> Failure:
+    """The same for a request that only reads."""
+    return _broken(reply, advice, what, _READING)
+
+
+def _broken(reply: HttpResponse, advice: Advice, what: str, errand: _Errand) -> Failure:
+    message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}{errand.doubt}"
+    return _failure(reply, FailureKind.BROKEN_REPLY, message)
 
 
 def throttled(reply: HttpResponse, advice: Advice, said: str | None = None) -> Deferred:
@@ -100,20 +141,20 @@ def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
     return Rejected(_failure(reply, kind, message))
 
 
-def _refused(reply: HttpResponse, advice: Advice, said: str | None) -> Verdict:
+def _refused(reply: HttpResponse, advice: Advice, said: str | None, errand: _Errand) -> Verdict:
     provider, status, words = advice.provider, reply.status, _quoted(said)
     match status:
         case 401:
             message = f"{provider} refused the credentials (HTTP 401){words}: {advice.unauthorized}"
             return refusal(reply, FailureKind.UNAUTHORIZED, message)
         case 403:
-            message = f"{provider} forbids this upload (HTTP 403){words}: {advice.forbidden}"
+            message = f"{provider} forbids {errand.what} (HTTP 403){words}: {advice.forbidden}"
             return refusal(reply, FailureKind.FORBIDDEN, message)
         case 404:
             message = f"{provider} found nothing at this address (HTTP 404){words}: {advice.not_found}"
             return refusal(reply, FailureKind.NOT_FOUND, message)
         case 408 | 425:
-            message = f"{provider} asked to be sent the upload again later (HTTP {status}){words}"
+            message = f"{provider} asked to be sent {errand.what} again later (HTTP {status}){words}"
             return Deferred(_failure(reply, FailureKind.TOLD_TO_WAIT, message))
         case 413:
             message = f"{provider} finds the document too large (HTTP 413){words}: {advice.too_large}"
@@ -129,8 +170,8 @@ def _refused(reply: HttpResponse, advice: Advice, said: str | None) -> Verdict:
             kind = FailureKind.BAD_REQUEST
         case _:
             kind = FailureKind.REFUSED
-    do = "see the detail of this attempt for its reply, mend what it names, then retry this upload"
-    return refusal(reply, kind, f"{provider} refused the upload (HTTP {status}){words}: {do}")
+    do = f"see the detail for its reply and mend what it names{errand.mended}"
+    return refusal(reply, kind, f"{provider} refused {errand.what} (HTTP {status}){words}: {do}")
 
 
 def _redirected(reply: HttpResponse, advice: Advice) -> Rejected:

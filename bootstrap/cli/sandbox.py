@@ -1,10 +1,15 @@
-"""`evidence-courier sandbox`: a stand-in for a provider's API, to try a courier against."""
+"""`evidence-courier sandbox`: stand-ins for the providers' APIs, to try a courier against.
+
+Each provider is one small command: its own options, and how its sandbox is built from them. What all of them have
+(`--port`, `--key`, `--fault`, `--pace`, `--seed`, and serving until Ctrl-C) is here once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -12,7 +17,19 @@ from ...domain.errors import MisuseError
 from .app import app, command
 
 if TYPE_CHECKING:  # needs an extra, which only who runs a sandbox must have
-    from ...testing.sandboxes import SprintoSandbox
+    from ...testing.sandboxes import Sandbox
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class Common(TypedDict):
+    """What every sandbox is told."""
+
+    port: int
+    key: str
+    faults: tuple[str, ...]
+    pace: str | None
+    seed: int
 
 
 @app.group("sandbox")
@@ -20,32 +37,65 @@ def sandbox() -> None:
     """Run a stand-in for a provider's API on this machine."""
 
 
+def common_options(called: C) -> C:
+    """The options that every sandbox has; its function gets them as `Common`."""
+    options = (
+        click.option(
+            "--port", default=0, type=click.IntRange(0, 65535), help="The port; by default a free one."
+        ),
+        click.option("--key", default="sandbox-key", show_default=True, help="The credential that it takes."),
+        click.option(
+            "--fault",
+            "faults",
+            multiple=True,
+            metavar="KIND=RATE",
+            help="A way to misbehave and how often, as reset-after=0.1.",
+        ),
+        click.option("--pace", help="How many requests it allows, as 10/min."),
+        click.option("--seed", default=0, help="Makes the faults come in the same order again."),
+    )
+    for option in reversed(options):
+        called = option(called)
+    return called
+
+
 @sandbox.command("sprinto")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="The port; by default a free one.")
-@click.option("--key", default="sandbox-key", show_default=True, help="The API key that it takes.")
 @click.option(
     "--check", "checks", multiple=True, help="The pk of a workflow check that exists; may be repeated."
 )
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="KIND=RATE",
-    help="A way to misbehave and how often, as reset-after=0.1.",
-)
-@click.option("--pace", help="How many requests it allows, as 10/min.")
-@click.option("--seed", default=0, help="Makes the faults come in the same order again.")
+@common_options
 @command
-def sprinto(
-    port: int, key: str, checks: tuple[str, ...], faults: tuple[str, ...], pace: str | None, seed: int
-) -> None:
+def sprinto(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
     """Sprinto's GraphQL API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
     from ...testing.sandboxes import SprintoSandbox
     from ...testing.sandboxes.sprinto import DEFAULT_CHECKS
 
     known = {pk: f"Check {pk}" for pk in checks} or DEFAULT_CHECKS
+    serve(lambda: SprintoSandbox(checks=known, **common), common["port"])
+
+
+@sandbox.command("vanta")
+@click.option(
+    "--document", "documents", multiple=True, help="The id of a document that exists; may be repeated."
+)
+@click.option(
+    "--client-id", default="sandbox-client", show_default=True, help="Whose client secret `--key` is."
+)
+@common_options
+@command
+def vanta(documents: tuple[str, ...], client_id: str, **common: Unpack[Common]) -> None:
+    """Vanta's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    from ...testing.sandboxes import VantaSandbox
+    from ...testing.sandboxes.vanta import DEFAULT_DOCUMENTS
+
+    known = {document: f"Document {document}" for document in documents} or DEFAULT_DOCUMENTS
+    serve(lambda: VantaSandbox(documents=known, client_id=client_id, **common), common["port"])
+
+
+def serve(build: Callable[[], Sandbox], port: int) -> None:
+    """Build a sandbox and serve it until a signal comes. MisuseError where it cannot be built or its port is taken."""
     try:
-        box = SprintoSandbox(key=key, checks=known, faults=faults, pace=pace, port=port, seed=seed)
+        box = build()
     except ValueError as error:
         raise MisuseError(str(error)) from error
     try:
@@ -54,7 +104,7 @@ def sprinto(
         raise MisuseError(f"port {port} cannot be used: {error.strerror or error}") from error
 
 
-async def _serve(box: SprintoSandbox) -> None:
+async def _serve(box: Sandbox) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,6 +15,7 @@ from .received import ReceivedUpload
 from .server import Sandbox
 from .sprinto import SprintoSandbox
 from .threads import sandbox_in_thread
+from .vanta import VantaSandbox
 
 __all__ = [
     "Fault",
@@ -23,6 +24,7 @@ __all__ = [
     "ReceivedUpload",
     "Sandbox",
     "SprintoSandbox",
+    "VantaSandbox",
     "fault_kinds",
     "parse_fault",
     "parse_pace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -198,25 +199,26 @@ def test_an_unknown_evidence_has_exit_code_2(tenants: Path) -> None:
     assert "evidence-courier status" in result.stderr
 
 
-def test_the_sandboxs_first_line_is_the_url_for_endpoint() -> None:
+@pytest.mark.parametrize(("provider", "ending"), [("sprinto", "/dev-api/graphql"), ("vanta", "")])
+def test_a_sandboxs_first_line_is_the_url_for_endpoint(provider: str, ending: str) -> None:
     command = [
         sys.executable,
         "-c",
         "from evidence_courier.bootstrap.cli import main; main()",
         "sandbox",
-        "sprinto",
+        provider,
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline().strip()
         process.terminate()
         assert process.wait(timeout=20) == 0
-    assert first.startswith("http://127.0.0.1:")
-    assert first.endswith("/dev-api/graphql")
+    assert re.fullmatch(rf"http://127\.0\.0\.1:[0-9]+{ending}", first)
 
 
-def test_a_fault_that_there_is_not_is_told() -> None:
-    result = run("sandbox", "sprinto", "--fault", "slience=0.1")
+@pytest.mark.parametrize("provider", ["sprinto", "vanta"])
+def test_a_fault_that_there_is_not_is_told(provider: str) -> None:
+    result = run("sandbox", provider, "--fault", "slience=0.1")
     assert result.exit_code == 2
     assert "silence" in result.stderr
 

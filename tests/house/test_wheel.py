@@ -75,6 +75,7 @@ def test_what_the_metadata_points_to_exists() -> None:
     assert {(entry.group, entry.name) for entry in ours} >= {
         ("console_scripts", "evidence-courier"),
         ("evidence_courier.providers", "sprinto"),
+        ("evidence_courier.providers", "vanta"),
     }
     for entry in ours:
         assert callable(entry.load()), entry

@@ -1,0 +1,233 @@
+"""A stand-in for the part of Vanta's API that takes evidence: tokens, documents, their uploads, submissions.
+
+Paths, parameters, schemas and statuses of success are those of Vanta's OpenAPI document (developer.vanta.com,
+"Manage Vanta"). What it does not say is decided the strict way: a token that is revoked while a request is
+under way refuses it (documented), a document that is deactivated takes nothing (inferred), a draft without
+any upload cannot be submitted (inferred; `nothing_to_submit` says otherwise). How a refusal looks is unknown:
+here it is `{"message": ...}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal
+
+from aiohttp import web
+
+from .forms import read_form
+from .multipart import BadRequestError
+from .plans import Fault, FaultPlan
+from .rates import RateLimit, parse_pace
+from .replies import Reply
+from .server import Sandbox, utc_now
+from .vanta_documents import Documents, HeldDocument
+from .vanta_tokens import Tokens
+
+DEFAULT_DOCUMENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"security-awareness-training": "Security awareness training records"}
+)
+MAX_BYTES: Final = 100_000_000  # unknown; anything must end somewhere
+
+READ: Final = "vanta-api.all:read"
+WRITE: Final = "vanta-api.all:write"
+UPLOAD: Final = "vanta-api.documents:upload"
+_NEEDED: Final[Mapping[str, frozenset[str]]] = {
+    "document": frozenset({READ}),
+    "list": frozenset({READ}),
+    "upload": frozenset({WRITE, UPLOAD}),
+    "submit": frozenset({WRITE}),
+}
+_ROUTES: Final = (
+    ("document", "GET", re.compile(r"/v1/documents/([^/]+)")),
+    ("list", "GET", re.compile(r"/v1/documents/([^/]+)/uploads")),
+    ("upload", "POST", re.compile(r"/v1/documents/([^/]+)/uploads")),
+    ("submit", "POST", re.compile(r"/v1/documents/([^/]+)/submit")),
+)
+
+
+class VantaSandbox(Sandbox):
+    """Vanta on the loopback interface; its `url` is the base of both the API and the token endpoint. Beside
+    what `Sandbox` takes:
+
+    `key` is the client secret of the one application, `client_id` its id. `token_pace` limits the token
+    endpoint alone, `pace` all requests. `documents` maps the id of each document to its title; `deactivated`
+    names those that are. `lists_drafts`: whether an upload is listed before it is submitted. `max_bytes`
+    bounds a file: a larger one gets HTTP 413.
+    """
+
+    provider: ClassVar[str] = "vanta"
+    path: ClassVar[str] = ""
+    whole_tree: ClassVar[bool] = True
+    key_header: ClassVar[str] = "authorization"
+
+    def __init__(
+        self,
+        *,
+        key: str = "sandbox-key",
+        client_id: str = "sandbox-client",
+        documents: Mapping[str, str] = DEFAULT_DOCUMENTS,
+        deactivated: Collection[str] = (),
+        lists_drafts: bool = True,
+        nothing_to_submit: Literal[204, 400, 409, 422] = 400,
+        token_pace: RateLimit | str | None = "5/min",
+        max_bytes: int = MAX_BYTES,
+        faults: Iterable[Fault | str] | FaultPlan = (),
+        pace: RateLimit | str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        keep_content: bool = False,
+    ) -> None:
+        self._documents = Documents(documents, deactivated)
+        super().__init__(
+            key=key,
+            faults=faults,
+            pace=pace,
+            host=host,
+            port=port,
+            seed=seed,
+            now=now,
+            monotonic=monotonic,
+            keep_content=keep_content,
+        )
+        limit = parse_pace(token_pace) if isinstance(token_pace, str) else token_pace
+        self._tokens = Tokens(client_id, key, self._fingerprints, monotonic, limit)
+        self._lists_drafts = lists_drafts
+        self._nothing_to_submit = nothing_to_submit
+        self._max_bytes = max_bytes
+
+    @property
+    def tokens_minted(self) -> int:
+        """How many tokens have been given out."""
+        return self._tokens.minted
+
+    def revoke_token(self) -> None:
+        """What another program does that mints a token for the same application: the courier's is dead."""
+        self._tokens.revoke()
+
+    def submitted(self, sha256: str) -> int:
+        """How many uploads with this content have been submitted."""
+        return self._documents.submitted(sha256)
+
+    def reset(self) -> None:
+        super().reset()
+        self._documents.forget()
+
+    async def take(self, request: web.Request) -> Reply:
+        try:
+            if request.path == "/oauth/token":
+                return await self._tokens.mint(request)
+            return await self._answer(request)
+        except BadRequestError as refusal:
+            return _refusal(refusal.status, refusal.message)
+
+    def restate(self, reply: Reply, word: str) -> Reply:
+        try:
+            shown = json.loads(reply.body)
+        except ValueError:
+            return reply
+        if not isinstance(shown, dict) or "uploadStatus" not in shown:
+            return reply
+        return reply.with_body(json.dumps(shown | {"uploadStatus": word}).encode())
+
+    async def _answer(self, request: web.Request) -> Reply:
+        matches = [(verb, method, path.fullmatch(request.path)) for verb, method, path in _ROUTES]
+        here = [(verb, method, match[1]) for verb, method, match in matches if match]
+        if not here:
+            return _refusal(404, "Not found")
+        verb, document_id = next(
+            ((verb, document_id) for verb, method, document_id in here if method == request.method), ("", "")
+        )
+        if not verb:
+            return _refusal(405, "Method not allowed")
+        refusal = self._refuse_token(request, verb)
+        if refusal is not None:
+            return refusal
+        document = self._documents.get(document_id)
+        if document is None:
+            return _refusal(404, "Document not found")
+        match verb:
+            case "document":
+                return Reply.json(200, document.as_json())
+            case "list":
+                return self._list(request, document)
+            case "upload":
+                return await self._upload(request, document)
+            case _:
+                return self._submit(document)
+
+    def _refuse_token(self, request: web.Request, verb: str) -> Reply | None:
+        scopes = self._tokens.scopes_of(request)
+        if scopes is None:
+            return _refusal(401, "Unauthorized")
+        if not _NEEDED[verb] <= scopes:
+            return _refusal(403, "Insufficient scope")
+        return None
+
+    def _list(self, request: web.Request, document: HeldDocument) -> Reply:
+        size, cursor = request.query.get("pageSize", "10"), request.query.get("pageCursor")
+        if not size.isascii() or not size.isdigit() or not 1 <= int(size) <= 100:
+            return _refusal(400, "pageSize should be a whole number from 1 to 100")
+        listed = [one for one in document.uploads if self._lists_drafts or one.submitted]
+        ids = [one.upload_id for one in listed]
+        if cursor is not None and cursor not in ids:
+            return _refusal(400, "Invalid pageCursor")
+        start = 0 if cursor is None else ids.index(cursor) + 1
+        page = listed[start : start + int(size)]
+        info = {
+            "hasNextPage": start + int(size) < len(listed),
+            "hasPreviousPage": start > 0,
+            "startCursor": page[0].upload_id if page else None,
+            "endCursor": page[-1].upload_id if page else None,
+        }
+        return Reply.json(200, {"results": {"data": [one.shown for one in page], "pageInfo": info}})
+
+    async def _upload(self, request: web.Request, document: HeldDocument) -> Reply:
+        form = await read_form(request, max_file_bytes=self._max_bytes)
+        refusal = self._refuse_token(request, "upload")  # revoked while the file was under way
+        if refusal is not None:
+            return refusal
+        file = form.files.get("file")
+        if file is None:
+            return _refusal(400, "file is required")
+        if document.deactivated:
+            return _refusal(409, "The document is deactivated")
+        written = form.fields.get("effectiveAtDate")
+        held = self._documents.take(
+            document,
+            file,
+            sha256=hashlib.sha256(file.content).hexdigest(),
+            description=form.fields.get("description"),
+            effective=None if written is None else _moment(written),
+            now=self._now().astimezone(UTC),
+        )
+        self.keep(request, file, target=document.document_id, evidence_date=written or "")
+        return Reply.json(201, held.shown)
+
+    def _submit(self, document: HeldDocument) -> Reply:
+        if document.deactivated:
+            return _refusal(409, "The document is deactivated")
+        if document.submit() == 0 and self._nothing_to_submit != 204:
+            return _refusal(self._nothing_to_submit, "There is nothing to submit")
+        return Reply(204)
+
+
+def _refusal(status: int, message: str) -> Reply:
+    return Reply.json(status, {"message": message})
+
+
+def _moment(text: str) -> datetime:
+    """A date or a moment in ISO 8601, in UTC where it does not say."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequestError("effectiveAtDate should be a date in ISO 8601") from error
