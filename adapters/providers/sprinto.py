@@ -1,16 +1,17 @@
-"""Sprinto, over its GraphQL API: evidence goes to one workflow check of the tenant's.
+"""Sprinto, over its GraphQL API or its REST API: evidence goes to one workflow check of the tenant's.
 
 What is known of the API, and from where: the mutation's arguments, the pace, `api-key` made by an admin
 under Settings > Developer API are documented by Sprinto (developer.sprinto.com, docs.sprinto.com; the API
 is in beta). The endpoints, the header's name, the selection and the words of success and errors are
 third-party claims. That 25 MB, the limit of its web pages, holds here too is inferred. Sprinto gives no id
 for an upload, and no way is known to look whether one is there; so what may have arrived stays unclear.
+What is known of the REST API stands in `sprinto_rest`: several uploads go in one request there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -18,13 +19,15 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 
+from ...domain.gathering import Bundle
 from ...domain.integration import Pace
 from ...domain.secret import Secret
-from ...domain.verdict import Verdict
+from ...domain.verdict import Unbundled, Verdict
 from ...ports.dialogue import Dialogue, HttpRequest, fetch
 from ...ports.provider import Limits, Parcel
 from .graphql_multipart import graphql_upload
 from .sprinto_reply import judge
+from .sprinto_rest import MOST, judge_rest, judge_together, rest_request
 
 MUTATION: Final = """\
 mutation UploadEvidence($workflowCheckPk: UUID!, $evidenceRecordDate: DateTime!, $evidenceFile: Upload!) {
@@ -50,11 +53,11 @@ class Region(Enum):
     EU = "eu"
     INDIA = "india"
 
-    @property
-    def endpoint(self) -> str:
-        """The address of the GraphQL API in this region."""
+    def endpoint(self, api: Api) -> str:
+        """The address of an API in this region. For REST, eu and india are inferred from GraphQL's."""
         host = {"us": "app", "eu": "eu", "india": "in"}[self.value]
-        return f"https://{host}.sprinto.com/dev-api/graphql"
+        path = {"graphql": "dev-api/graphql", "rest": "api/v1/uploadEvidence"}[api]
+        return f"https://{host}.sprinto.com/{path}"
 
 
 def _one_line(settings: SprintoSettings, attribute: Attribute[str], value: str) -> None:
@@ -62,30 +65,29 @@ def _one_line(settings: SprintoSettings, attribute: Attribute[str], value: str) 
         raise ValueError(f"{attribute.name} must be one line of text without spaces around it")
 
 
-def _built(settings: SprintoSettings, attribute: Attribute[Api], value: Api) -> None:
-    if value == "rest":
-        raise ValueError("the REST API is not supported by this version; use graphql")
-
-
 @frozen(kw_only=True)
 class SprintoSettings:
     """A tenant's settings for Sprinto. `workflow_check` is the check's pk; `endpoint` overrides the
     region's address.
 
-    `success_statuses` are the words of `evidenceStatus` that mean: it is there. Sprinto does not list them.
+    `success_statuses` are the words of `evidenceStatus` that mean: it is there. Sprinto does not list them. With
+    `api` rest, a request holds at most `files_per_request` files (1 to 10) of `bytes_per_request` bytes in
+    all; Sprinto documents the first bound, and the second is a guess.
     """
 
     api_key: Secret
     workflow_check: str = field(validator=_one_line)
     region: Region = Region.US
     endpoint: str | None = None
-    api: Api = field(default="graphql", validator=_built)
+    api: Api = "graphql"
     success_statuses: tuple[str, ...] = ("UPLOAD_COMPLETE",)
+    files_per_request: int = MOST
+    bytes_per_request: int = 25_000_000
 
     @property
     def url(self) -> str:
         """Where requests go."""
-        return self.endpoint or self.region.endpoint
+        return self.endpoint or self.region.endpoint(self.api)
 
 
 class SprintoProvider:
@@ -100,6 +102,8 @@ class SprintoProvider:
         "endpoint": {"type": "endpoint"},
         "api": {"type": "string", "allowed": ["graphql", "rest"]},
         "success_statuses": {"type": "list", "minlength": 1, "schema": {"type": "string", "empty": False}},
+        "files_per_request": {"type": "integer", "min": 1, "max": MOST},
+        "bytes_per_request": {"type": "integer", "min": 1},
     }
     # The types that Sprinto's web pages take; JSON is probably not among those of the API.
     limits: ClassVar[Limits] = Limits(
@@ -124,8 +128,26 @@ class SprintoProvider:
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
         """One request, one verdict; there is nothing half-done to go on from."""
         assert isinstance(settings, SprintoSettings)
+        if settings.api == "rest":
+            reply = yield from fetch(_rest_request([parcel], settings))
+            return judge_rest(reply, settings.workflow_check)
         reply = yield from fetch(_request(parcel, settings))
         return judge(reply, settings.workflow_check, settings.success_statuses)
+
+    def bundle(self, settings: object) -> Bundle | None:
+        """Over REST, several files go in one request."""
+        assert isinstance(settings, SprintoSettings)
+        if settings.api != "rest":
+            return None
+        return Bundle(settings.files_per_request, settings.bytes_per_request)
+
+    def upload_together(
+        self, parcels: Sequence[Parcel], settings: object
+    ) -> Dialogue[Sequence[Verdict | Unbundled]]:
+        """One request, and one answer that holds for all of its files."""
+        assert isinstance(settings, SprintoSettings)
+        reply = yield from fetch(_rest_request(parcels, settings))
+        return judge_together(reply, settings.workflow_check, len(parcels))
 
     def target(self, settings: object) -> str:
         """The check and the host it is at."""
@@ -135,12 +157,22 @@ class SprintoProvider:
     def advice(self, settings: object) -> tuple[str, ...]:
         """What looks odd in settings that are accepted, one sentence each."""
         assert isinstance(settings, SprintoSettings)
-        if _UUID.fullmatch(settings.workflow_check):
-            return ()
-        return (
-            f"workflow_check {settings.workflow_check!r} is not shaped like a UUID, as the pk of a check "
-            "should be: make sure that it is the pk and not the title or another number",
-        )
+        said = []
+        if not _UUID.fullmatch(settings.workflow_check):
+            said.append(
+                f"workflow_check {settings.workflow_check!r} is not shaped like a UUID, as the pk of a check "
+                "should be: make sure that it is the pk and not the title or another number"
+            )
+        if settings.api == "rest":
+            said.append(
+                "Sprinto's REST API has no field for the evidence's date: it is not carried, and Sprinto goes by "
+                "the day of the upload"
+            )
+        return tuple(said)
+
+
+def _rest_request(parcels: Sequence[Parcel], settings: SprintoSettings) -> HttpRequest:
+    return rest_request(settings.url, settings.api_key, settings.workflow_check, parcels)
 
 
 def _request(parcel: Parcel, settings: SprintoSettings) -> HttpRequest:

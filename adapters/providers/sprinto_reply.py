@@ -31,7 +31,7 @@ _NEW_KEY: Final = (
     "ask the Sprinto admin for a new key under Settings > Developer API "
     "and put it where api_key in the tenant file points"
 )
-_LOOK: Final = "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+LOOK: Final = "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
 _TAKEN_TYPES: Final = "send a PDF"
 
 ADVICE: Final = Advice(
@@ -46,9 +46,9 @@ ADVICE: Final = Advice(
 # In order of gravity; what an error says is searched from the top.
 _MEANINGS: Final = (
     (re.compile(r"unauthenticated"), FailureKind.UNAUTHORIZED),
-    (re.compile(r"incorrect check id|check not found"), FailureKind.TARGET_NOT_FOUND),
+    (re.compile(r"incorrect check id|(check|monitor) not found"), FailureKind.TARGET_NOT_FOUND),
     (re.compile(r"check in review"), FailureKind.CHECK_IN_REVIEW),
-    (re.compile(r"unsupported file format"), FailureKind.UNSUPPORTED_TYPE),
+    (re.compile(r"unsupported file format|invalid (file )?type"), FailureKind.UNSUPPORTED_TYPE),
     (re.compile(r"\brate\b|rate.?limit|throttl|too many requests"), FailureKind.RATE_LIMITED),
 )
 _GRAVITY: Final = (
@@ -60,7 +60,7 @@ _GRAVITY: Final = (
     FailureKind.RATE_LIMITED,
 )
 # What HTTP itself says first, before the words in the body.
-_BY_STATUS_ALONE: Final = (401, 408, 425, 429)
+BY_STATUS_ALONE: Final = (401, 408, 425, 429)
 
 
 def judge(
@@ -70,7 +70,7 @@ def judge(
     if isinstance(reply, HttpResponse) and 400 <= reply.status < 500:
         graphql = read_graphql_if_any(reply.body)
         kind = _gravest(graphql.errors)
-        if reply.status not in _BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED):
+        if reply.status not in BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED):
             return _by_errors(reply, graphql, workflow_check)
         verdict = classify(reply, ADVICE, graphql.said)
     else:
@@ -98,7 +98,7 @@ def _by_result(reply: HttpResponse, graphql: GraphQLReply, success_statuses: Seq
     return refusal(
         reply,
         FailureKind.UNRECOGNISED_REPLY,
-        f"Sprinto answered, but not with what is known as success: {seen}; {_LOOK} "
+        f"Sprinto answered, but not with what is known as success: {seen}; {LOOK} "
         "(if this status does mean success, add it to success_statuses)",
     )
 
@@ -110,22 +110,29 @@ def _by_errors(reply: HttpResponse, graphql: GraphQLReply, workflow_check: str) 
             return throttled(reply, ADVICE, said)
         case FailureKind.RATE_LIMITED:
             kind = FailureKind.UNRECOGNISED_REPLY
-            do = f"yet a result stands beside it; {_LOOK}"
-        case FailureKind.UNAUTHORIZED as kind:
-            do = _NEW_KEY
-        case FailureKind.TARGET_NOT_FOUND as kind:
-            do = (
+            do = f"yet a result stands beside it; {LOOK}"
+        case known:
+            kind = known or FailureKind.REFUSED
+            do = remedy_of(kind, workflow_check)
+    return refusal(reply, kind, f'Sprinto refused the upload, saying "{said}": {do}')
+
+
+def remedy_of(kind: FailureKind, workflow_check: str) -> str:
+    """Who must do what about a refusal."""
+    match kind:
+        case FailureKind.UNAUTHORIZED:
+            return _NEW_KEY
+        case FailureKind.TARGET_NOT_FOUND:
+            return (
                 f"correct workflow_check {workflow_check} or the region in the tenant file, "
                 "or ask the Sprinto admin to activate that check"
             )
-        case FailureKind.CHECK_IN_REVIEW as kind:
-            do = "wait until its review is done or ask the Sprinto admin to end it, then retry this upload"
-        case FailureKind.UNSUPPORTED_TYPE as kind:
-            do = _TAKEN_TYPES
+        case FailureKind.CHECK_IN_REVIEW:
+            return "wait until its review is done or ask the Sprinto admin to end it, then retry this upload"
+        case FailureKind.UNSUPPORTED_TYPE:
+            return _TAKEN_TYPES
         case _:
-            kind = FailureKind.REFUSED
-            do = "ask the Sprinto admin what it means, mend it, then retry this upload"
-    return refusal(reply, kind, f'Sprinto refused the upload, saying "{said}": {do}')
+            return "ask the Sprinto admin what it means, mend it, then retry this upload"
 
 
 def _result(graphql: GraphQLReply) -> object:
@@ -134,6 +141,11 @@ def _result(graphql: GraphQLReply) -> object:
 
 def _gravest(errors: Sequence[GraphQLError]) -> FailureKind | None:
     return min(map(_meaning, errors), key=_GRAVITY.index, default=None)
+
+
+def meaning_of(said: str) -> FailureKind:
+    """What a refusal in words means; REFUSED for words that are not known."""
+    return _meaning(GraphQLError(said, None))
 
 
 def _meaning(error: GraphQLError) -> FailureKind:

@@ -74,6 +74,21 @@ def sprinto(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
     serve(lambda: SprintoSandbox(checks=known, **common), common["port"])
 
 
+@sandbox.command("sprinto-rest")
+@click.option(
+    "--check", "checks", multiple=True, help="The pk of a workflow check that exists; may be repeated."
+)
+@common_options
+@command
+def sprinto_rest(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
+    """Sprinto's REST API, on loopback only. The first line is the URL to put into `endpoint`, beside `api: rest`."""
+    from ...testing.sandboxes import SprintoRestSandbox
+    from ...testing.sandboxes.sprinto import DEFAULT_CHECKS
+
+    known = {pk: f"Check {pk}" for pk in checks} or DEFAULT_CHECKS
+    serve(lambda: SprintoRestSandbox(checks=known, **common), common["port"])
+
+
 @sandbox.command("vanta")
 @click.option(
     "--document", "documents", multiple=True, help="The id of a document that exists; may be repeated."

@@ -14,6 +14,7 @@ from .rates import RateLimit, parse_pace
 from .received import ReceivedUpload
 from .server import Sandbox
 from .sprinto import SprintoSandbox
+from .sprinto_rest import SprintoRestSandbox
 from .threads import sandbox_in_thread
 from .vanta import VantaSandbox
 
@@ -23,6 +24,7 @@ __all__ = [
     "RateLimit",
     "ReceivedUpload",
     "Sandbox",
+    "SprintoRestSandbox",
     "SprintoSandbox",
     "VantaSandbox",
     "fault_kinds",

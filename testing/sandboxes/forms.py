@@ -7,7 +7,7 @@ that is no text are all refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import BodyPartReader, web
@@ -22,31 +22,33 @@ _CHUNK: Final = 64 * 1024
 
 @frozen
 class Form:
-    """The parts of a form by their names: the texts, and the files."""
+    """The parts of a form by their names: the texts, and the files. `in_order` holds all files as they came."""
 
     fields: Mapping[str, str]
     files: Mapping[str, UploadedFile]
+    in_order: Sequence[UploadedFile]
 
 
-async def read_form(request: web.Request, *, max_file_bytes: int) -> Form:
-    """The form in the request's body. Raises BadRequestError: 415 where it is none, 413 for a part that is too
+async def read_form(request: web.Request, *, max_file_bytes: int, repeated: str | None = None) -> Form:
+    """The form in the request's body; the part that is called `repeated` may come several times. Raises BadRequestError: 415 where it is none, 413 for a part that is too
     large, else 400."""
     if request.content_type != "multipart/form-data":
         raise BadRequestError("The body should be multipart/form-data.", status=415)
     try:
-        return await _read(request, max_file_bytes)
+        return await _read(request, max_file_bytes, repeated)
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as error:
         raise BadRequestError(f"Malformed multipart body: {error}") from error
 
 
-async def _read(request: web.Request, max_file_bytes: int) -> Form:
+async def _read(request: web.Request, max_file_bytes: int, repeated: str | None) -> Form:
     fields: dict[str, str] = {}
     files: dict[str, UploadedFile] = {}
+    in_order: list[UploadedFile] = []
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or not part.name:
             raise BadRequestError("A part of the form has no name.")
-        if part.name in fields or part.name in files:
+        if part.name in fields or (part.name in files and part.name != repeated):
             raise BadRequestError(f"The part {part.name!r} came twice.")
         # A browser's file has a name; without one a part is a text, whatever it calls its type.
         if part.filename is None:
@@ -56,8 +58,9 @@ async def _read(request: web.Request, max_file_bytes: int) -> Form:
             raise BadRequestError(f"The file {part.name!r} has no name.")
         content = await _bytes_of(part, max_file_bytes)
         media_type = part.headers.get("Content-Type", "application/octet-stream")
-        files[part.name] = UploadedFile(part.filename, media_type, content)
-    return Form(fields, files)
+        in_order.append(UploadedFile(part.filename, media_type, content))
+        files[part.name] = in_order[-1]
+    return Form(fields, files, in_order)
 
 
 async def _bytes_of(part: BodyPartReader, limit: int) -> bytes:

@@ -1,0 +1,100 @@
+"""A stand-in for Sprinto's REST API: evidence for one check, up to ten files in one request.
+
+Documented by Sprinto: the address, the header `api-token`, the fields `monitor_pk` and `files`, at most ten files a request, 201 with
+`success` and `error`, 400 for an invalid type, invalid parameters or a monitor that is not found, 401. Inferred: that a
+request is taken whole or not at all, the words of the refusals, and the bounds that GraphQL's sandbox has too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import ClassVar, Final
+
+from aiohttp import web
+
+from .forms import read_form
+from .multipart import BadRequestError
+from .plans import Fault, FaultPlan
+from .rates import RateLimit
+from .replies import Reply
+from .server import Sandbox, utc_now
+from .sprinto import DEFAULT_CHECKS, MAX_BYTES
+from .sprinto_checks import CheckRefusedError, WorkflowChecks
+
+MOST_FILES: Final = 10
+
+_WORDS: Final[Mapping[str, str]] = {
+    "Incorrect check ID": "Monitor not found",
+    "Unsupported file format": "Invalid file type",
+}
+
+
+class SprintoRestSandbox(Sandbox):
+    """Sprinto's REST API on the loopback interface. Takes what `SprintoSandbox` takes, but for `uuids`."""
+
+    provider: ClassVar[str] = "sprinto"
+    path: ClassVar[str] = "/api/v1/uploadEvidence"
+    key_header: ClassVar[str] = "api-token"
+
+    def __init__(
+        self,
+        *,
+        key: str = "sandbox-key",
+        checks: Mapping[str, str] = DEFAULT_CHECKS,
+        in_review: Collection[str] = (),
+        max_bytes: int = MAX_BYTES,
+        faults: Iterable[Fault | str] | FaultPlan = (),
+        pace: RateLimit | str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        keep_content: bool = False,
+    ) -> None:
+        self._checks = WorkflowChecks(checks, in_review)
+        self._max_bytes = max_bytes
+        super().__init__(
+            key=key,
+            faults=faults,
+            pace=pace,
+            host=host,
+            port=port,
+            seed=seed,
+            now=now,
+            monotonic=monotonic,
+            keep_content=keep_content,
+        )
+
+    async def take(self, request: web.Request) -> Reply:
+        """Take every file of a request, or none."""
+        if request.method != "POST":
+            return _refused(405, "Method not allowed").with_header("Allow", "POST")
+        if not self.knows_key(request):
+            return _refused(401, "Unauthorized")
+        try:
+            form = await read_form(request, max_file_bytes=self._max_bytes, repeated="files")
+        except BadRequestError as refusal:
+            return _refused(refusal.status, refusal.message)
+        monitor = form.fields.get("monitor_pk")
+        if monitor is None or set(form.files) != {"files"} or len(form.in_order) > MOST_FILES:
+            return _refused(400, f"Invalid parameters: monitor_pk and 1 to {MOST_FILES} files are expected")
+        today = self._now().astimezone(UTC).date()
+        try:
+            for file in form.in_order:
+                self._checks.admit(monitor, today, file, today=today)
+        except CheckRefusedError as refused:
+            return _refused(400, _WORDS.get(str(refused), str(refused)))
+        for file in form.in_order:
+            self.keep(request, file, target=monitor, evidence_date="")
+        return Reply.json(201, {"success": True, "error": None})
+
+    def restate(self, reply: Reply, word: str) -> Reply:
+        """The reply with `word` where it says whether it was a success."""
+        return Reply.json(reply.status, {"success": word, "error": None})
+
+
+def _refused(status: int, error: str) -> Reply:
+    return Reply.json(status, {"success": False, "error": error})
