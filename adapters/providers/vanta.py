@@ -56,6 +56,7 @@ from .vanta_reply import (
     judge_submission,
     judge_upload,
     not_submitted,
+    perhaps_nothing_to_submit,
     read_document,
     read_page,
     unrecognised,
@@ -68,7 +69,6 @@ PAGES: Final = 50
 """So many pages are turned over, a minute's worth of Vanta's pace."""
 
 _OPEN_XML = "application/vnd.openxmlformats-officedocument."
-_PERHAPS_NOTHING_TO_SUBMIT: Final = (400, 409, 422)
 
 
 class Region(Enum):
@@ -283,14 +283,14 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
     """Submit the document's draft, which the upload is in.
 
     Several uploads to one document share a draft, and whoever submits first submits for all. What Vanta says
-    to the others is unknown; so where it refuses, in one of the ways in which an API says that there is
-    nothing to do, the document is asked how it stands.
+    to the others is unknown; so where it refuses as an API does that has nothing to do, and gives no other
+    reason, the document is asked how it stands.
     """
     reply = yield from session.call(lambda token: HttpRequest("POST", f"{settings.url}/submit", token))
     if isinstance(reply, Failure):
         return not_submitted(reply, upload_id)
     verdict = judge_submission(reply, settings.document, upload_id)
-    if not isinstance(reply, HttpResponse) or reply.status not in _PERHAPS_NOTHING_TO_SUBMIT:
+    if not perhaps_nothing_to_submit(reply):
         return verdict
     submitted = yield from _stands_submitted(session, settings, upload_id)
     if submitted is True:

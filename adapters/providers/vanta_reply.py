@@ -33,6 +33,10 @@ _SAID: Final = 150  # characters of what a refusal says: its message goes on to 
 _UPLOADED: Final = (200, 201)  # 201 in the OpenAPI document, 200 in a guide
 _SUBMITTED: Final = 204
 _TOKEN: Final = re.compile(r"[!-~]{1,8192}")  # what can stand in a header
+_NOTHING_TO_SUBMIT: Final = re.compile(
+    r"nothing|already (?:been )?submitted|empty|\b(?:no|not|without)\b.*\b(?:draft|file|upload|evidence|change)s?\b"
+)
+_SAYS_NOTHING: Final = re.compile(r"(?:bad request|conflict|unprocessable (?:entity|content)|error)\.?")
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
 _DOCUMENT: Final = (
@@ -120,6 +124,15 @@ def not_submitted(failure: Failure, upload_id: str) -> Deferred | Rejected:
     """The verdict for an upload that is at Vanta and that nobody there sees yet."""
     said = f"the upload is at Vanta as {upload_id}, and is not known to be submitted: {failure.message}"
     return as_verdict(evolve(failure, message=said))
+
+
+def perhaps_nothing_to_submit(reply: Reply) -> bool:
+    """Whether a refused submission may mean that another upload's was for this one too: by its status, and by
+    what it says, if it says more than the status does. Its words are unknown; these are a guess."""
+    if not isinstance(reply, HttpResponse) or reply.status not in (400, 409, 422):
+        return False
+    said = (words_of(reply) or "").casefold()
+    return not said or bool(_SAYS_NOTHING.fullmatch(said) or _NOTHING_TO_SUBMIT.search(said))
 
 
 def as_verdict(failure: Failure) -> Deferred | Rejected:

@@ -326,10 +326,26 @@ def test_a_submission_in_trouble_is_repeated_later_for_it_makes_no_copy(answer: 
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"message": "There is nothing to submit"},
+        {"error": {"message": "No draft uploads"}},
+        {"message": "The document has already been submitted."},
+        {"message": "The draft is empty"},
+        {"message": "Document does not have any files"},
+        {"error": "Bad Request"},
+        {"message": "Unprocessable Entity"},
+        {},
+        b"<html>",
+        b"",
+    ],
+    ids=str,
+)
 def test_a_refused_submission_has_succeeded_where_the_upload_is_listed_and_the_document_is_ok(
-    status: int,
+    status: int, said: object
 ) -> None:
-    talk = Talk(UPLOADED, told(status, {"message": "nothing to submit"}), page(listed()), document("OK"))
+    talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
     assert deliver(talk) == Delivered(
         Receipt(UPLOAD_ID, "uploaded, and submitted together with another upload")
     )
@@ -369,6 +385,17 @@ def test_a_refused_submission_that_could_not_be_looked_into_is_repeated_later(
 def test_where_drafts_are_not_listed_a_listed_upload_is_submitted() -> None:
     talk = Talk(UPLOADED, told(400, b""), page(listed()))
     assert isinstance(deliver(talk, settings=evolve(SETTINGS, drafts_listed=False)), Delivered)
+
+
+@pytest.mark.parametrize(
+    "said", ["The document is in review", "Upload a file of the last quarter first", "Invalid request"]
+)
+def test_a_refused_submission_that_gives_another_reason_is_believed(said: str) -> None:
+    talk = Talk(UPLOADED, told(409, {"message": said}))
+    verdict = deliver(talk)
+    assert isinstance(verdict, Rejected)
+    assert f'saying "{said}"' in verdict.failure.message
+    assert len(talk.requests) == 2
 
 
 @pytest.mark.parametrize("status", [302, 403, 404, 413])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -376,16 +375,34 @@ from paper_house import evidence
 from evidence_courier import AsyncCourier
 from evidence_courier.domain.secret import Secret
 
+tenants, database, secret, *evidence_ids = sys.argv[1:]
+
 class Keys:
     def resolve(self, name):
-        return Secret(sys.argv[3])
+        return Secret(secret)
 
 async def host():
-    async with AsyncCourier.from_mapping(json.loads(sys.argv[1]), sys.argv[2], secrets=Keys()) as courier:
-        await courier.submit(evidence()).settled()
+    async with AsyncCourier.from_mapping(json.loads(tenants), database, secrets=Keys()) as courier:
+        for ticket in [courier.submit(evidence(one)) for one in evidence_ids]:
+            status = await ticket.settled()
+            print(status.status, status.attempts, status.error, flush=True)
 
 asyncio.run(host())
 """
+
+
+def host_process(
+    sandbox: VantaSandbox, database: Path, *evidence_ids: str, **block: object
+) -> subprocess.Popen[str]:
+    """A process with a courier in it that delivers these evidences."""
+    tenants = json.dumps({"acme": tenant(sandbox.url, **block)})
+    support = os.pathsep.join([str(Path(__file__).parents[2] / "support"), *sys.path])
+    return subprocess.Popen(
+        [sys.executable, "-c", HOST, tenants, str(database), SECRET, *evidence_ids],
+        env={**os.environ, "PYTHONPATH": support},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the_next_submits(
@@ -393,18 +410,13 @@ def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the
 ) -> None:
     with sandbox_in_thread(VantaSandbox(key=SECRET, faults=script(TOKEN, UPLOAD, "silence"))) as sandbox:
         database = tmp_path / "courier.db"
-        arguments = [json.dumps({"acme": tenant(sandbox.url)}), str(database), SECRET]
-        support = os.pathsep.join([str(Path(__file__).parents[2] / "support"), *sys.path])
-        host = subprocess.Popen(
-            [sys.executable, "-c", HOST, *arguments], env={**os.environ, "PYTHONPATH": support}
-        )
-        try:
-            while sandbox.requests < 3:  # the third is the submission, which is never answered
-                with suppress(subprocess.TimeoutExpired):
-                    raise AssertionError(f"the host ended by itself: {host.wait(0.01)}")
-        finally:
-            host.send_signal(signal.SIGKILL)
-            host.wait()
+        with host_process(sandbox, database, "ev-1") as host:
+            try:
+                while sandbox.requests < 3:  # the third is the submission, which is never answered
+                    with suppress(subprocess.TimeoutExpired):
+                        raise AssertionError(f"the host ended by itself: {host.wait(0.01)}")
+            finally:
+                host.kill()
         assert (sandbox.copies(DIGEST), sandbox.submitted(DIGEST)) == (1, 0)
 
         async def next_one() -> UploadStatus:
@@ -417,3 +429,15 @@ def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the
         assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
         assert (sandbox.copies(DIGEST), sandbox.submitted(DIGEST)) == (1, 1)
         assert sandbox.requests == 5  # a token and the submission more, and no look
+
+
+def test_two_processes_with_one_application_do_not_take_its_token_from_each_other(tmp_path: Path) -> None:
+    """What would go wrong: each mints a token, and so revokes the other's, again and again."""
+    with sandbox_in_thread(VantaSandbox(key=SECRET)) as sandbox:
+        names = [[f"{host}-{number}" for number in range(30)] for host in ("a", "b")]
+        hosts = [host_process(sandbox, tmp_path / "courier.db", *ids, pace="1000/s") for ids in names]
+        said = [host.communicate(timeout=100)[0].splitlines() for host in hosts]
+        assert [len(lines) for lines in said] == [30, 30]
+        assert {line for lines in said for line in lines} == {"succeeded 1 None"}
+        assert (sandbox.copies(DIGEST), sandbox.submitted(DIGEST)) == (60, 60)
+        assert sandbox.tokens_minted <= 4  # one for each turn
