@@ -181,11 +181,6 @@ def test_an_odd_pk_is_accepted_with_advice() -> None:
     assert upload(evolve(SETTINGS, workflow_check="WC-1042"))[0] == upload()[0]
 
 
-def test_rest_is_refused_with_what_to_use() -> None:
-    with pytest.raises(ValueError, match="the REST API is not supported by this version; use graphql"):
-        SprintoSettings(api_key=Secret("k"), workflow_check=CHECK, api="rest")
-
-
 @pytest.mark.parametrize("check", ["", "  ", f" {CHECK}", f"{CHECK}\n", "a\x00b"])
 def test_a_check_that_is_not_one_line_of_text_is_refused(check: str) -> None:
     with pytest.raises(ValueError, match="workflow_check must be one line"):
