@@ -208,8 +208,8 @@ class AsyncEngine:
 
     @property
     def next_due(self) -> datetime | None:
-        """When the schedule comes to something next."""
-        return self._schedule.next_due()
+        """When the schedule comes to something next, or a request leaves that waits for company."""
+        return self._next_due()
 
     @property
     def alarm_at(self) -> datetime | None:

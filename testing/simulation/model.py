@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import ClassVar
@@ -11,6 +12,7 @@ from typing import ClassVar
 from attrs import define, field, frozen
 
 from ...domain.failure import Failure, FailureKind
+from ...domain.gathering import Bundle
 from ...domain.integration import Pace, Route
 from ...domain.secret import Secret
 from ...domain.verdict import (
@@ -21,6 +23,7 @@ from ...domain.verdict import (
     Found,
     Receipt,
     Rejected,
+    Unbundled,
     Unclear,
     Unreadable,
     Verdict,
@@ -89,22 +92,39 @@ class ModelServer:
     began: datetime = field(init=False)
     meter: RateMeter | None = field(init=False)
 
+    overlaps: int = 0
+    _using: Counter[tuple[str, object]] = field(factory=Counter)
+
     def __attrs_post_init__(self) -> None:
         self.began = self.clock.now()
         limit = self.faults.pace
         self.meter = None if limit is None else RateMeter(limit, self.clock.monotonic)
 
+    async def send_from(
+        self, sender: object, request: HttpRequest, route: Route
+    ) -> HttpResponse | TransportFailure:
+        """A request of one of several couriers. `overlaps` counts how often two used a key at the same time."""
+        key = dict(request.headers)["key"]
+        self._using[key, sender] += 1
+        self.overlaps += any(
+            number and other is not sender and used == key for (used, other), number in self._using.items()
+        )
+        try:
+            return await self.send(request, route)
+        finally:
+            self._using[key, sender] -= 1
+
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         """See the port."""
         self.requests += 1
         headers = dict(request.headers)
-        name = headers["name"]
+        names = headers["names"].split(" ")
         await self._pass(self.dice.random() * self.faults.latency)
         what = self._happening()
         if request.method == "GET" and self.faults.look_ups_answer:
             what = "fine"
         if what != "fine":
-            self.disturbed.add(name)
+            self.disturbed.update(names)
         if what == "down":
             return TransportFailure(FailureKind.NO_CONNECTION, "nobody answers the door")
         if self.meter is not None and (wait := self.meter.ask()):
@@ -113,8 +133,8 @@ class ModelServer:
         if headers["key"] in self.refused_keys:
             return self._reply(401)
         if request.method == "GET":
-            return await self._looked_up(name, what, route)
-        return await self._uploaded(name, what, route)
+            return await self._looked_up(names[0], what, route)
+        return await self._uploaded(names, what, route)
 
     async def _looked_up(self, name: str, what: str, route: Route) -> HttpResponse | TransportFailure:
         if what in ("silent", "takes"):
@@ -125,14 +145,17 @@ class ModelServer:
         commits = self.copies.get(name, [])
         return self._reply(200 if any(at <= self.clock.now() for at in commits) else 404)
 
-    async def _uploaded(self, name: str, what: str, route: Route) -> HttpResponse | TransportFailure:
+    async def _uploaded(
+        self, names: Sequence[str], what: str, route: Route
+    ) -> HttpResponse | TransportFailure:
         if what == "503":
             return self._reply(503)
         if what == "400":
             return self._reply(400)
         if what != "silent":
             commit = timedelta(seconds=self.dice.random() * self.faults.commit)
-            self.copies.setdefault(name, []).append(self.clock.now() + commit)
+            for name in names:
+                self.copies.setdefault(name, []).append(self.clock.now() + commit)
         await self._pass(self.dice.random() * self.faults.latency)
         match what:
             case "silent" | "takes":
@@ -179,6 +202,20 @@ class ModelServer:
         """See the port."""
 
 
+@frozen(eq=False)
+class Sender:
+    """One courier's way to the server."""
+
+    server: ModelServer
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        """See the port."""
+        return await self.server.send_from(self, request, route)
+
+    async def close(self) -> None:
+        """See the port."""
+
+
 @frozen
 class ModelSettings:
     """A key, and nothing else."""
@@ -187,7 +224,7 @@ class ModelSettings:
 
 
 class ModelProvider:
-    """Puts a document under its name; cannot be read."""
+    """Puts a document under its name, up to `together` of them in one request; cannot be read."""
 
     name: ClassVar[str] = "model"
     settings_class: ClassVar[type] = ModelSettings
@@ -197,15 +234,37 @@ class ModelProvider:
     cost: ClassVar[int] = 1
     exclusive_credential: ClassVar[bool] = False
 
+    def __init__(self, together: int = 1) -> None:
+        self._together = together
+
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
         """See the port."""
-        reply = yield from fetch(_request("PUT", parcel, settings, (parcel.content,)))
+        return (yield from self._put([parcel], settings))
+
+    def bundle(self, settings: object) -> Bundle | None:
+        """See the port."""
+        return Bundle(self._together) if self._together > 1 else None
+
+    def upload_together(
+        self, parcels: Sequence[Parcel], settings: object
+    ) -> Dialogue[Sequence[Verdict | Unbundled]]:
+        """See the port."""
+        verdict = yield from self._put(parcels, settings)
+        refused = isinstance(verdict, Rejected) and verdict.failure.kind is FailureKind.BAD_REQUEST
+        return [
+            Unbundled(verdict.failure) if refused and isinstance(verdict, Rejected) else verdict
+            for _ in parcels
+        ]
+
+    def _put(self, parcels: Sequence[Parcel], settings: object) -> Dialogue[Verdict]:
+        content = tuple(parcel.content for parcel in parcels)
+        reply = yield from fetch(_request("PUT", parcels, settings, content))
         if isinstance(reply, TransportFailure):
             failure = Failure(reply.kind, reply.message)
             return Deferred(failure) if reply.kind is FailureKind.NO_CONNECTION else Unclear(failure)
         status = reply.status
         if status == 200:
-            return Delivered(Receipt(parcel.file_name))
+            return Delivered(Receipt(parcels[0].file_name))
         wait = reply.header("retry-after")
         after = None if wait is None else float(wait)
         match status:
@@ -229,6 +288,12 @@ class ModelProvider:
         return "a model"
 
 
+class ExclusiveModelProvider(ModelProvider):
+    """The same, and only one courier at a time may use a key."""
+
+    exclusive_credential: ClassVar[bool] = True
+
+
 class ReadableModelProvider(ModelProvider):
     """The same, and it can be asked what it has."""
 
@@ -240,7 +305,7 @@ class ReadableModelProvider(ModelProvider):
 
     def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """See the port."""
-        reply = yield from fetch(_request("GET", parcel, settings, ()))
+        reply = yield from fetch(_request("GET", [parcel], settings, ()))
         if isinstance(reply, TransportFailure):
             return Unreadable(Failure(reply.kind, reply.message))
         match reply.status:
@@ -252,8 +317,10 @@ class ReadableModelProvider(ModelProvider):
                 return Unreadable(Failure(FailureKind.SERVER_ERROR, "an error", http_status=status))
 
 
-def _request(method: str, parcel: Parcel, settings: object, body: tuple[bytes, ...]) -> HttpRequest:
+def _request(
+    method: str, parcels: Sequence[Parcel], settings: object, body: tuple[bytes, ...]
+) -> HttpRequest:
     assert isinstance(settings, ModelSettings)
-    name = f"{parcel.tenant_id}/{parcel.evidence_id}"
-    headers = (("name", name), ("key", settings.key.reveal()))
+    names = " ".join(f"{parcel.tenant_id}/{parcel.evidence_id}" for parcel in parcels)
+    headers = (("names", names), ("key", settings.key.reveal()))
     return HttpRequest(method, "https://model.test/", headers, body)

@@ -38,7 +38,7 @@ from ..clock import FakeClock
 from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
 from .loop import InlineExecutor, VirtualLoop
-from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider
+from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider, Sender
 from .mortal import MortalStore
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -68,6 +68,7 @@ class Simulation:
 
     - `readable`: whether the provider can be asked what it has; `on_unknown` decides where it cannot.
     - `retry` and `pace` are each tenant's. `faults` are the server's.
+    - `together`: how many uploads may travel in one request. Another `provider` than the model's is for its own rules.
     - The same seed and the same calls give the same history, event for event.
 
     Use it as a context manager, or `close` it.
@@ -83,6 +84,7 @@ class Simulation:
         on_unknown: OnUnknown = OnUnknown.RETRY,
         retry: RetryPolicy | None = None,
         pace: Pace | None = None,
+        together: int = 1,
         faults: Faults | None = None,
         provider: Provider | None = None,
         start: datetime = START,
@@ -94,7 +96,8 @@ class Simulation:
         self.server = ModelServer(self.clock, Random(self._dice.random()), faults or Faults())
         self._log = RecordingLogger()
         self._loop = VirtualLoop()
-        self._provider = provider or (ReadableModelProvider() if readable else ModelProvider())
+        model = ReadableModelProvider if readable else ModelProvider
+        self._provider = provider or model(together)
         self._on_unknown, self._retry, self._pace = on_unknown, retry or RetryPolicy(), pace
         self._keys = {f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)}
         self._submitted = 0
@@ -134,7 +137,9 @@ class Simulation:
             return AsyncEngine(
                 store=as_port,
                 writer=InlineWriter(as_port),
-                attempter=Attempter(self.server, Slots(64), TokenKeeper(self.clock.monotonic), None, inline),
+                attempter=Attempter(
+                    Sender(self.server), Slots(64), TokenKeeper(self.clock.monotonic), None, inline
+                ),
                 clock=self.clock,
                 logger=self._log,
                 renderer=_NoRenderer(),

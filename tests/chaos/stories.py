@@ -38,6 +38,7 @@ def tell(seed: int, seen: Counter[str]) -> list[str]:
         on_unknown=dice.choice(tuple(OnUnknown)),
         retry=RetryPolicy(max_attempts=dice.choice((1, 2, 5, 5, 5))),
         pace=Pace(10, timedelta(minutes=1)) if paced else None,
+        together=dice.choice((1, 1, 4)),
         faults=faults,
     ) as simulation:
         keys: list[UploadKey] = []

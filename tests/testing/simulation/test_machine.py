@@ -54,12 +54,22 @@ class World(RuleBasedStateMachine):
         readable=st.booleans(),
         on_unknown=st.sampled_from(OnUnknown),
         paced=st.booleans(),
+        together=st.sampled_from([1, 3]),
         faults=FAULTS,
     )
-    def begin(self, seed: int, readable: bool, on_unknown: OnUnknown, paced: bool, faults: Faults) -> None:
+    def begin(
+        self, seed: int, readable: bool, on_unknown: OnUnknown, paced: bool, together: int, faults: Faults
+    ) -> None:
         pace = Pace(10, timedelta(minutes=1)) if paced else None
         self.simulation = Simulation(
-            seed, couriers=2, tenants=2, readable=readable, on_unknown=on_unknown, pace=pace, faults=faults
+            seed,
+            couriers=2,
+            tenants=2,
+            readable=readable,
+            on_unknown=on_unknown,
+            pace=pace,
+            together=together,
+            faults=faults,
         )
         self.keys = []
 

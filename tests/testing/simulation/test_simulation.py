@@ -13,6 +13,7 @@ from evidence_courier.domain.integration import OnUnknown, Pace, RetryPolicy
 from evidence_courier.domain.upload import UploadKey
 from evidence_courier.testing.sandboxes.rates import RateLimit, Window
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
+from evidence_courier.testing.simulation.model import ExclusiveModelProvider
 
 TEN_A_MINUTE = Pace(10, timedelta(minutes=1))
 WINDOWS: list[Window] = ["fixed", "sliding"]
@@ -204,3 +205,50 @@ def test_an_upload_that_is_abandoned_while_it_waits_stops_nobody() -> None:
         assert simulation.settle()
         assert tally(simulation) == {"failed": 1, "succeeded": 1}
         assert simulation.breaches() == []
+
+
+def test_several_go_in_one_request_and_each_has_its_own_outcome() -> None:
+    with Simulation(2, together=5, faults=Faults(rejects=0.2, takes_and_drops=0.1)) as simulation:
+        keys = simulation.submit(200)
+        assert simulation.settle()
+        assert simulation.breaches() == []
+        assert simulation.server.requests < len(keys)
+        assert tally(simulation).keys() <= {"succeeded", "failed"}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_credential_that_only_one_may_use_is_never_used_by_two_though_couriers_die(seed: int) -> None:
+    faults = Faults(latency=3.0, unavailable=0.1, takes_and_drops=0.05)
+    provider = ExclusiveModelProvider()
+    with Simulation(seed, couriers=3, provider=provider, faults=faults) as simulation:
+        for _ in range(12):
+            simulation.submit(15)
+            simulation.pass_time(7.0)
+            if len(simulation.couriers) == 3:
+                simulation.crash()
+            else:
+                simulation.start_courier()
+        assert simulation.settle()
+        assert simulation.breaches() == []
+        assert simulation.server.overlaps == 0
+        assert set(tally(simulation)) <= {"succeeded", "failed"}
+
+
+def test_two_who_want_a_credential_take_turns() -> None:
+    with Simulation(
+        3, couriers=2, provider=ExclusiveModelProvider(), faults=Faults(latency=3.0)
+    ) as simulation:
+        for _ in range(40):
+            simulation.submit(20)
+            simulation.pass_time(3.0)
+        assert simulation.settle()
+        assert simulation.server.overlaps == 0
+        assert tally(simulation) == {"succeeded": 800}
+
+
+def test_without_that_rule_two_use_it_at_the_same_time() -> None:
+    with Simulation(3, couriers=2, faults=Faults(latency=3.0)) as simulation:
+        simulation.submit(20)
+        simulation.submit(20)
+        assert simulation.settle()
+        assert simulation.server.overlaps > 0
