@@ -4,12 +4,15 @@
 
     async with AsyncCourier.from_config("tenants/", database="courier.db") as courier:
         courier.submit(Evidence.from_record(load_record(data)))
+
+`Courier` is the same for hosts that do not run on asyncio.
 """
 
 from .adapters.engines.acting import Acted, Where
-from .adapters.engines.tickets import Ticket
+from .adapters.engines.tickets import SyncTicket, Ticket
 from .adapters.records import load_record
 from .bootstrap.courier import AsyncCourier
+from .bootstrap.sync_courier import Courier
 from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
 from .domain.evidence import Document, Evidence
 from .domain.status import UploadStatus
@@ -19,12 +22,14 @@ __all__ = [
     "Acted",
     "AsyncCourier",
     "ConfigError",
+    "Courier",
     "CourierError",
     "Document",
     "Evidence",
     "MisuseError",
     "RecordError",
     "StoreError",
+    "SyncTicket",
     "Ticket",
     "TrainingRecord",
     "UploadStatus",

@@ -8,7 +8,6 @@ import random
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -40,6 +39,7 @@ from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import AsyncTransport
+from . import refusals
 from .wiring import (
     Options,
     PathText,
@@ -52,6 +52,7 @@ from .wiring import (
     tenants_of,
     wiring_of,
 )
+from .workers import Workers
 
 WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 3
@@ -78,8 +79,8 @@ class _Running:
     writer: Writer
     transport: AsyncTransport
     renderer: Renderer
-    threads: ThreadPoolExecutor
-    host_threads: ThreadPoolExecutor
+    threads: Workers
+    host_threads: Workers
 
 
 class AsyncCourier:
@@ -100,8 +101,10 @@ class AsyncCourier:
         self._key = b""
         self._owner = 0
         self._running: _Running | None = None
+        self._pid: int | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
+        self._engine_closing: AsyncEngine | None = None
         self._door = threading.Lock()
         self._reloading = asyncio.Lock()
 
@@ -152,13 +155,14 @@ class AsyncCourier:
 
     async def start(self) -> None:
         """Open the database and begin to work. StoreError where the database cannot be opened."""
+        self._refuse_in_a_child()
         if self._running is not None or self._closed:
-            raise MisuseError("this courier has been started before: build a new one")
+            raise refusals.started_before()
         wiring, clock, logger = self._wiring, self._wiring.clock, self._wiring.logger
         loop = asyncio.get_running_loop()
-        threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier")
+        threads = Workers(WORKER_THREADS, "evidence-courier")
         # What the host brings (its files, its document source, a renderer) may hang, and must hang nobody else.
-        host_threads = ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="evidence-courier-host")
+        host_threads = Workers(WORKER_THREADS, "evidence-courier-host")
         try:
             store = wiring.store
             if store is None:
@@ -199,7 +203,7 @@ class AsyncCourier:
             raise
         self._destinations = self._tenants.destinations(self._loaded, self._key)
         engine.destinations, engine.broken = self._destinations, self._loaded.broken
-        self._running, self._owner = running, owner
+        self._running, self._owner, self._pid = running, owner, os.getpid()
         self._log_loaded(self._loaded)
         engine.start(owner)
 
@@ -213,13 +217,19 @@ class AsyncCourier:
     async def close(self, grace: float = 10.0) -> None:
         """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
 
-        Safe to call twice. What is not settled is gone on with by the next courier on the same database.
+        Safe to call twice: a later call waits for the same closing, and with a shorter `grace` shortens it. What is not settled is gone on with
+        by the next courier on the same database. In a forked child this does nothing: all that there is belongs to the parent.
         """
+        if self._forked:
+            return
         with self._door:
             running, self._running = self._running, None
             self._closed = True
         if running is not None:
+            self._engine_closing = running.engine
             self._closing = asyncio.create_task(self._close(running, grace))
+        elif self._engine_closing is not None:
+            self._engine_closing.hurry(grace)
         if self._closing is not None:
             # Whoever stops waiting does not stop the closing; whoever calls again waits for the same one.
             await asyncio.shield(self._closing)
@@ -278,14 +288,16 @@ class AsyncCourier:
 
     def enabled(self, tenant_id: str) -> bool:
         """Whether the tenant has an integration; lets a host skip building a document. May be called from any thread."""
+        self._refuse_in_a_child()
         return tenant_id in self._destinations
 
     def submit(self, evidence: Evidence) -> Ticket:
         """Have an evidence delivered; returns at once and never raises for a delivery's sake. May be called from any thread.
 
         For a tenant without an integration nothing happens. An evidence that is known is not sent again: its ticket is one for the upload that exists,
-        whatever became of that. MisuseError where the courier was never started or this is no Evidence.
+        whatever became of that. MisuseError where the courier was never started, in a forked child, or where this is no Evidence.
         """
+        self._refuse_in_a_child()  # before the lock, which may have been held when the child was forked
         if not isinstance(evidence, Evidence):
             raise MisuseError(f"submit takes an Evidence, not {type(evidence).__name__}")
         with self._door:  # so that closing lets in what was handed over before it, and nothing after
@@ -452,21 +464,26 @@ class AsyncCourier:
 
     # -------------------------------------------------------------------------------------------------------------------
 
+    @property
+    def _forked(self) -> bool:
+        return self._pid is not None and self._pid != os.getpid()
+
+    def _refuse_in_a_child(self) -> None:
+        if self._pid is not None and self._pid != os.getpid():
+            raise refusals.forked(self._pid)
+
     def _now(self) -> _Running:
+        self._refuse_in_a_child()
         if self._running is None:
-            raise MisuseError(
-                "the courier is closed: build a new one"
-                if self._closed
-                else "the courier has not been started: use `async with AsyncCourier...`"
-            )
+            raise refusals.closed() if self._closed else refusals.not_started("async with AsyncCourier...")
         return self._running
 
     def _too_late(self, evidence: Evidence) -> Ticket:
         if not self._closed:
-            raise MisuseError("the courier has not been started: use `async with AsyncCourier...`")
+            raise refusals.not_started("async with AsyncCourier...")
         loop = _running_loop()
         if loop is None:
-            raise MisuseError("the courier is closed: build a new one")
+            raise refusals.closed()
         destination = self._destinations.get(evidence.tenant_id)
         if destination is None:
             return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)

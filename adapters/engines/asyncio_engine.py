@@ -10,8 +10,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Container, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, inf
 from typing import TypeVar
 
 from attrs import frozen
@@ -129,6 +130,8 @@ class AsyncEngine:
         self._sweep_at = clock.monotonic()
         self._sweeping = False
         self._dispatcher: asyncio.Task[None] | None = None
+        self._grace: asyncio.Timeout | None = None
+        self._least_grace = inf
         self.closing = False
 
     # --- lifecycle ---------------------------------------------------------------------------------------------------
@@ -179,7 +182,11 @@ class AsyncEngine:
         if self._alarm is not None:
             self._alarm[1].cancel()
             await asyncio.wait([self._alarm[1]])
-        await self._wait_for_tasks(grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+        self._grace = None
         # Once: what is under way hears of it, writes down how far it got, and ends.
         for task in self._tasks:
             task.cancel()
@@ -187,7 +194,7 @@ class AsyncEngine:
         for task in self._tasks:
             task.cancel()
         await self._wait_for_tasks(LAST_WORDS)
-        await self._end_hooks(grace)
+        await self._end_hooks(min(grace, self._least_grace))
         for ticket in {*self._adopting, *(ticket for live in self._live.values() for ticket in live.tickets)}:
             ticket.mark_lost(
                 MisuseError(
@@ -196,6 +203,13 @@ class AsyncEngine:
                 )
             )
         self._live.clear()
+
+    def hurry(self, grace: float) -> None:
+        """Give what is under way no more than `grace` seconds from now to finish, in a close that has begun."""
+        self._least_grace = min(grace, self._least_grace)
+        if self._grace is not None and not self._grace.expired():
+            until = asyncio.get_running_loop().time() + grace
+            self._grace.reschedule(min(until, self._grace.when() or until))
 
     def abort(self) -> None:
         """Stop dead, as a crash does: nothing is finished, nothing is handed back. For simulations."""

@@ -1,9 +1,10 @@
-"""What `submit` gives back: a handle on one upload that one may await, or forget."""
+"""What `submit` gives back: a handle on one upload that one may await, or forget; and the same for code that blocks."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from ...domain.errors import MisuseError
 from ...domain.status import UploadStatus
@@ -42,6 +43,10 @@ class _Promise(Generic[T]):
             finally:
                 if waiting in self._waiting:  # given up: leave nothing behind
                     self._waiting.remove(waiting)
+        return self.answer()
+
+    def answer(self) -> T:
+        """Once it is kept, in any thread."""
         assert self._answer is not None
         if isinstance(self._answer, Exception):
             raise self._answer
@@ -111,3 +116,61 @@ def settled_ticket(tenant_id: str, evidence_id: str, loop: asyncio.AbstractEvent
     ticket = Ticket(tenant_id, evidence_id, loop)
     ticket.mark_settled(None)
     return ticket
+
+
+class WayIn(Protocol):
+    """How code that blocks gets to the courier's loop."""
+
+    def check(self) -> None:
+        """MisuseError where one must not wait."""
+        ...
+
+    def call(self, verb: Callable[[], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
+        """What awaiting `verb()` on the loop gives, or raises; TimeoutError after `timeout` seconds."""
+        ...
+
+
+class SyncTicket:
+    """A handle on the upload of one evidence, for code that blocks.
+
+    Waiting is optional, and may be done in any thread but the courier's own.
+    """
+
+    __slots__ = ("_ticket", "_way")
+
+    def __init__(self, ticket: Ticket, way: WayIn) -> None:
+        self._ticket = ticket
+        self._way = way
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._ticket)[1:]}"
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose evidence it is."""
+        return self._ticket.tenant_id
+
+    @property
+    def evidence_id(self) -> str:
+        """Which evidence of the tenant's it is."""
+        return self._ticket.evidence_id
+
+    def recorded(self) -> None:
+        """Return once the evidence is on disk and survives a crash; at once for a tenant without an integration.
+
+        Raises StoreError where it could not be written, MisuseError where the document cannot be read or rendered at all, or the courier is
+        closed: nothing is uploaded then, and the evidence can be submitted again. MisuseError too in the courier's own thread and in a forked child.
+        """
+        self._wait(self._ticket._recorded, None)
+
+    def settled(self, timeout: float | None = None) -> UploadStatus | None:
+        """The upload's status once it has succeeded, failed or is held; None where the tenant has no integration.
+
+        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises like `recorded`.
+        """
+        return self._wait(self._ticket._settled, timeout)
+
+    def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
+        self._way.check()
+        # Also when the courier has been closed since, and its loop is gone.
+        return promise.answer() if promise.kept else self._way.call(promise.wait, timeout)

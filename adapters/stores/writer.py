@@ -145,6 +145,7 @@ class WriterThread:
         self._gate = threading.Lock()
         self._closed = False
         self._stopping = False
+        self._user = threading.current_thread()
         # Not a daemon: the program must not end in the middle of a write.
         self._thread = threading.Thread(target=self._work, name="evidence-courier-writer", daemon=False)
         self._thread.start()
@@ -202,13 +203,19 @@ class WriterThread:
             try:
                 self._sort(self._inbox.get(timeout=_IDLE))
             except Empty:
-                # A host that forgot to close its courier still wants its program to end.
-                if not threading.main_thread().is_alive():
+                if self._is_forgotten():
                     self._close_inbox()
         with suppress(Empty):
             while True:
                 self._sort(self._inbox.get_nowait())
         return True
+
+    def _is_forgotten(self) -> bool:
+        """A host that did not close its courier still wants its program to end. But a thread that the program waits for anyway, and that may have
+        more to write, is waited for here too."""
+        if threading.main_thread().is_alive():
+            return False
+        return self._user.daemon or not self._user.is_alive()
 
     def _sort(self, wish: _Wish | None) -> None:
         if wish is None:

@@ -1,0 +1,38 @@
+"""What a courier says that cannot be used: not yet, not any more, or not here."""
+
+from __future__ import annotations
+
+import os
+
+from ..domain.errors import MisuseError
+
+
+def not_started(way: str) -> MisuseError:
+    """It has not been started; `way` is how that is done."""
+    return MisuseError(f"the courier has not been started: use `{way}`")
+
+
+def started_before() -> MisuseError:
+    """It has been, and lives once."""
+    return MisuseError("this courier has been started before: build a new one")
+
+
+def closed() -> MisuseError:
+    """It has been closed."""
+    return MisuseError("the courier is closed: build a new one")
+
+
+def forked(pid: int) -> MisuseError:
+    """It was started in a process that this one is a child of; a fork copies neither threads nor what they hold."""
+    return MisuseError(
+        f"the courier was started in process {pid} and does not run in {os.getpid()}, its forked child: build a new courier in each worker "
+        "process, after the fork; see docs/several-processes.md"
+    )
+
+
+def own_thread() -> MisuseError:
+    """It would wait for itself."""
+    return MisuseError(
+        "this was called in the courier's own thread (from on_settled, for instance), which would wait for itself for ever: call only submit "
+        "and enabled there, and everything else from a thread of your own"
+    )
