@@ -88,7 +88,11 @@ class Portal:
         """Have `first` awaited and the context left, and return when the thread has ended. Raises what leaving raises. May be called again."""
         self.check()
         self.tell_to_leave(first)
-        self._left.result()
+        try:
+            self._left.result()
+        except Exception:
+            self._thread.join()
+            raise
         self._thread.join()
 
     def check(self) -> None:
@@ -108,7 +112,7 @@ class Portal:
     def _run(self) -> None:
         self._loop.set_default_executor(Workers(LOOP_THREADS, f"{self._thread.name}-loop"))
         try:
-            self._loop.run_until_complete(self._stay())
+            self._run_loop()
         except BaseException as error:
             self._left.set_exception(error)
             if not self._entered.done():
@@ -119,6 +123,17 @@ class Portal:
             self._left.set_result(None)
         finally:
             self._loop.close()
+
+    def _run_loop(self) -> None:
+        stay = self._loop.create_task(self._stay())
+        try:
+            self._loop.run_until_complete(stay)
+        except (SystemExit, KeyboardInterrupt):
+            # Raised by something on the loop that wants an end, these stop the loop at once: have it leave in order first.
+            if not stay.done():
+                self._told.set()
+                self._loop.run_until_complete(stay)
+            raise
 
     async def _stay(self) -> None:
         try:

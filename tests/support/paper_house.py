@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 
-from evidence_courier import AsyncCourier, Document, Evidence
+from evidence_courier import AsyncCourier, Courier, Document, Evidence
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.secret import Secret
@@ -161,7 +161,13 @@ class House:
     def courier_on(self, store: UploadStore) -> AsyncCourier:
         return self._build(None, {"store": store})
 
+    def sync_courier(self, **options: Any) -> Courier:
+        return Courier.from_mapping(lambda: self.tenants, self.database, **self._around(options))
+
     def _build(self, database: Path | None, options: Any) -> AsyncCourier:
+        return AsyncCourier.from_mapping(lambda: self.tenants, database, **self._around(options))
+
+    def _around(self, options: Any) -> Any:
         around: Any = {
             "clock": self.clock,
             "logger": self.logger,
@@ -169,7 +175,7 @@ class House:
             "providers": {"paper": PaperProvider()},
             "secrets": self.keys,
         }
-        return AsyncCourier.from_mapping(lambda: self.tenants, database, **around | options)
+        return around | options
 
 
 def evidence(

@@ -10,8 +10,10 @@ import os
 import sqlite3
 import tempfile
 import time
+import weakref
 from contextlib import closing, suppress
 
+from attrs import frozen
 from sqlite_utils import Database
 
 from ....domain.errors import MisuseError, StoreError
@@ -94,13 +96,63 @@ def database(connection: sqlite3.Connection) -> Database:
     return Database(connection, recursive_triggers=False, execute_plugins=False)
 
 
+@frozen(eq=False)
+class _Opened:
+    """An open file, by device and inode, and the process that has opened it."""
+
+    file: tuple[int, int]
+    pid: int
+
+
+# For the whole process, and as it was at the fork in a child: so is the list of open files inside SQLite, which knows nothing of forks. A child that
+# opens a file on that list takes no locks of its own on it, and what it writes is lost when its parent closes the file.
+_opened: set[_Opened] = set()
+
+
+class _Connection(sqlite3.Connection):
+    """Is on the list as long as it is open."""
+
+    def enter(self, opened: _Opened) -> None:
+        """Put it on the list."""
+        _opened.add(opened)
+        self._leave = weakref.finalize(self, _opened.discard, opened)
+        self._leave.atexit = False
+
+    def close(self) -> None:
+        """As ever."""
+        super().close()
+        self._leave()
+
+
 def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
+    opened = _Opened(_identity(path), os.getpid())
+    for other in tuple(_opened):
+        if other.file == opened.file and other.pid != opened.pid:
+            raise MisuseError(
+                f"{path}: the database was not opened: process {other.pid} had it open when this one ({opened.pid}) was forked from it, and "
+                "SQLite's locks do not outlast a fork: fork before a courier is started, or start this process anew instead of "
+                "forking it; see docs/several-processes.md"
+            )
     connection = sqlite3.connect(
-        path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=512
+        path,
+        timeout=busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+        factory=_Connection,
     )
+    connection.enter(opened)
     # Sorting and grouping may see personal data: never in a temporary file.
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise StoreError(f"{path}: the database was not opened: {error.strerror}") from error
+    return found.st_dev, found.st_ino
 
 
 def _make_file(path: str) -> None:
