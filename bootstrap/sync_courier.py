@@ -93,8 +93,8 @@ class Courier:
             self._closed = True
             return
         portal.check()
-        self._closed = True
         try:
+            self._closed = True
             portal.leave(partial(self._courier.close, grace))
         except BaseException:
             portal.tell_to_leave(partial(self._courier.close, 0.0))

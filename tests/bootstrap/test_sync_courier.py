@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import typing
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from attrs import define
 from paper_house import House, evidence
 
 from evidence_courier import (
@@ -34,6 +37,7 @@ from evidence_courier import (
 )
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect as inspect_database
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 MILLISECOND = 0.001
 
@@ -48,6 +52,14 @@ def status_in(database: Path, evidence_id: str = "ev-1", tenant_id: str = "acme"
     with closing(SqliteStore(str(database))) as store:
         found = store.statuses(tenant_id, [evidence_id], datetime.now(UTC)).get(evidence_id)
     return None if found is None else found.status
+
+
+def nothing_is_in_flight(database: Path) -> bool:
+    """Nor is any courier listed that would have it, nor anything else amiss."""
+    with closing(sqlite3.connect(database)) as connection:
+        sending = connection.execute("SELECT COUNT(*) FROM uploads WHERE state = 'sending'").fetchone()
+        couriers = connection.execute("SELECT COUNT(*) FROM couriers").fetchone()
+    return (sending, couriers, inspect_database(str(database)).breaches) == ((0,), (0,), ())
 
 
 def our_threads() -> set[str]:
@@ -74,15 +86,12 @@ def test_both_couriers_have_the_same_names() -> None:
     assert {"recorded", "settled", "tenant_id", "evidence_id"} == set(public(SyncTicket))
 
 
-def shape(function: Callable[..., object]) -> object:
+def shape(function: Callable[..., object]) -> tuple[object, object]:
+    """Parameters and what comes back, annotations as they are written; mypy sees to it that the words mean the same."""
     signature = inspect.signature(function)
-    hints = typing.get_type_hints(function)
-    parameters = [
-        (name, parameter.kind, parameter.default, hints.get(name))
-        for name, parameter in signature.parameters.items()
-    ]
-    back = hints["return"]
-    return parameters, {Ticket: SyncTicket, AsyncCourier: Courier}.get(back, back)
+    back = signature.return_annotation
+    assert isinstance(back, str)
+    return list(signature.parameters.values()), {"Ticket": "SyncTicket"}.get(back, back)
 
 
 @pytest.mark.parametrize("name", public(AsyncCourier))
@@ -168,8 +177,7 @@ def test_settled_waits_no_longer_than_it_is_told_and_leaves_nothing_behind(house
     for patience in (0, MILLISECOND, 10 * MILLISECOND):
         with pytest.raises(TimeoutError):
             ticket.settled(timeout=patience)
-    courier.quiet  # noqa: B018 - it is not quiet: the server says nothing
-    courier.health()
+    courier.health()  # a call that comes after those that were cancelled
     assert ticket._ticket._settled._waiting == []  # pyright: ignore[reportPrivateUsage]
     courier.close(grace=0)
 
@@ -296,16 +304,11 @@ def test_a_hook_that_ends_the_program_closes_the_courier_and_hangs_nobody(house:
     assert status_in(house.database) == "succeeded"
 
 
-@pytest.mark.parametrize("attempt", ["with", "start"])
-def test_what_starting_raises_is_raised_here_and_leaves_nothing_running(house: House, attempt: str) -> None:
+def test_what_starting_raises_is_raised_here_and_leaves_nothing_running(house: House) -> None:
     house.database = house.database.parent / "no such folder" / "courier.db"
     courier = house.sync_courier()
-    with pytest.raises(StoreError, match="the folder .* does not exist"):
-        if attempt == "with":
-            with courier:
-                pass
-        else:
-            courier.start()
+    with pytest.raises(StoreError, match=r"the folder .* does not exist"):
+        courier.start()
     assert no_thread_is_left()
     courier.close()
 
@@ -322,7 +325,7 @@ def test_after_a_start_that_failed_it_can_be_started(house: House) -> None:
 
 def test_a_broken_configuration_is_refused_when_it_is_built(house: House) -> None:
     house.tenants["acme"] = {"integrations": {"compliance": {"provider": "papyrus"}}}
-    with pytest.raises(ConfigError, match="papyrus"):
+    with pytest.raises(ConfigError, match="is no provider that is installed"):
         house.sync_courier()
     assert not our_threads()
 
@@ -422,93 +425,352 @@ def test_a_ctrl_c_gets_through_while_it_is_waited_and_leaves_the_courier_usable(
     assert no_thread_is_left()
 
 
-def run_program(body: str, *arguments: str) -> subprocess.Popen[str]:
-    """A program with what the programs here need; lines that it prints can be waited for."""
+@define
+class Program:
+    """A program of its own, with a house to use a courier in."""
+
+    running: subprocess.Popen[str]
+
+    def wait_for(self, word: str) -> None:
+        """Until it prints that."""
+        assert self.running.stdout is not None
+        line = self.running.stdout.readline().strip()
+        assert line == word, f"{line!r} instead of {word!r}; {self.end() if not line else 'it goes on'}"
+
+    def interrupt(self) -> None:
+        """A Ctrl-C."""
+        self.running.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str, str]:
+        """Its exit code and what it said; it has to end by itself."""
+        out, err = self.running.communicate(timeout=60)
+        return self.running.returncode, out, err
+
+
+@contextmanager
+def program(body: str, *arguments: object) -> Iterator[Program]:
     head = """
-        import os, signal, sys, threading
+        import os, signal, sys, threading, time
         from pathlib import Path
         from paper_house import House, evidence
         house = House(Path(sys.argv[1]))
         """
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", dedent(head) + dedent(body), *arguments],
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", dedent(head) + dedent(body), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
-def end_of(program: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str, str]:
-    """Its exit code and what it said; it has to end by itself."""
-    try:
-        out, err = program.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.communicate()
-        raise
-    return program.returncode, out, err
-
-
-def wait_for_line(program: subprocess.Popen[str], word: str) -> None:
-    assert program.stdout is not None
-    line = program.stdout.readline()
-    assert line.strip() == word, line + (program.stderr.read() if program.stderr and not line else "")
+    ) as running:
+        try:
+            yield Program(running)
+        finally:
+            running.kill()
 
 
 def test_a_ctrl_c_leaves_the_block_closes_and_ends_the_program(house: House) -> None:
-    program = run_program(
+    with program(
         """
-        import time
-        house.server.answer = lambda name, nth: None if name == "silent" else 200
         with house.sync_courier() as courier:
             courier.submit(evidence()).settled()
-            courier.submit(evidence("silent")).recorded()
             courier.submit(evidence("last"))
             print("ready", flush=True)
             time.sleep(60)
         """,
-        str(house.database),
-    )
-    wait_for_line(program, "ready")
-    program.send_signal(signal.SIGINT)
-    code, _, said = end_of(program)
+        house.database,
+    ) as host:
+        host.wait_for("ready")
+        host.interrupt()
+        code, _, said = host.end()
     assert code == -signal.SIGINT
     assert said.splitlines()[-1] == "KeyboardInterrupt"
     assert said.count("Traceback") == 1
     assert status_in(house.database) == "succeeded"
     assert status_in(house.database, "last") == "succeeded"
-    # The server had ten seconds for its answer.
-    assert status_in(house.database, "silent") == "retrying"
-    assert not inspect_database(str(house.database), datetime.now(UTC)).breaches
+    assert nothing_is_in_flight(house.database)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_close_and_harms_nothing(house: House) -> None:
-    program = run_program(
+    with program(
         """
         house.server.answer = lambda name, nth: None
         courier = house.sync_courier()
         courier.start()
         courier.submit(evidence("silent")).recorded()
+        def watch():
+            while not courier._closed:
+                time.sleep(0.001)
+            print("closing", flush=True)
+        threading.Thread(target=watch, daemon=True).start()
         while not house.server.asked:
-            pass
-        print("ready", flush=True)
+            time.sleep(0.001)
         try:
+            print("ready", flush=True)
             threading.Event().wait()
         finally:
-            print("closing", flush=True)
             courier.close(grace=3600)
         """,
-        str(house.database),
-    )
-    wait_for_line(program, "ready")
-    program.send_signal(signal.SIGINT)
-    wait_for_line(program, "closing")
-    time.sleep(200 * MILLISECOND)  # so that it is waited for; that it is not would fail nothing
-    program.send_signal(signal.SIGINT)
-    code, _, said = end_of(program)
+        house.database,
+    ) as host:
+        host.wait_for("ready")
+        host.interrupt()
+        host.wait_for("closing")
+        host.interrupt()
+        code, _, said = host.end()
     assert code == -signal.SIGINT
     assert said.splitlines()[-1] == "KeyboardInterrupt"
     assert "Thread" not in said and "ignored" not in said
     assert status_in(house.database, "silent") == "retrying"
-    assert not inspect_database(str(house.database), datetime.now(UTC)).breaches
+    assert nothing_is_in_flight(house.database)
+
+
+# --- a program that forgets to close -------------------------------------------------------------------------------------
+
+
+def test_a_program_that_forgets_to_close_ends_and_keeps_what_it_submitted(house: House) -> None:
+    with program(
+        """
+        courier = house.sync_courier()
+        courier.start()
+        for number in range(200):
+            courier.submit(evidence(f"ev-{number}"))
+        """,
+        house.database,
+    ) as host:
+        assert host.end() == (0, "", "")
+    assert {status_in(house.database, f"ev-{number}") for number in range(200)} <= {"succeeded", "pending"}
+    assert nothing_is_in_flight(house.database)
+
+
+def test_a_forgotten_courier_still_resolves_names_and_delivers(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    with (
+        sandbox_in_thread(SprintoSandbox(key="the-key")) as sandbox,
+        program(
+            """
+            from evidence_courier import Courier
+            os.environ["KEY"] = "the-key"
+            block = dict(provider="sprinto", api_key="${KEY}", endpoint=sys.argv[2], workflow_check=sys.argv[3])
+            courier = Courier.from_mapping({"acme": {"integrations": {"compliance": block}}}, sys.argv[1])
+            courier.start()
+            # At the very end: no name is resolved and no line is open before the main thread is gone.
+            def submit():
+                threading.main_thread().join()
+                courier.submit(evidence())
+            threading.Thread(target=submit).start()
+            """,
+            database,
+            sandbox.url.replace("127.0.0.1", "localhost"),
+            "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77",
+        ) as host,
+    ):
+        code, _, said = host.end()
+    assert (code, said) == (0, "")
+    assert status_in(database) == "succeeded"
+    assert nothing_is_in_flight(database)
+
+
+def test_a_source_that_hangs_does_not_keep_a_program_from_ending(house: House) -> None:
+    with program(
+        """
+        from evidence_courier import Document, Evidence
+        import attrs
+        asked = threading.Event()
+        class Hung:
+            def read(self, tenant_id, key):
+                asked.set()
+                threading.Event().wait()
+        there = Document(source="key", sha256="0" * 64, size=1, media_type="application/pdf")
+        courier = house.sync_courier(source=Hung())
+        courier.start()
+        courier.submit(attrs.evolve(evidence(), document=there)).recorded()
+        asked.wait()
+        courier.close(grace=0)
+        """,
+        house.database,
+    ) as host:
+        assert host.end() == (0, "", "")
+    assert status_in(house.database) == "retrying"
+
+
+def test_a_courier_that_was_never_started_keeps_nobody(house: House) -> None:
+    with program("courier = house.sync_courier()", str(house.database)) as host:
+        assert host.end() == (0, "", "")
+
+
+# --- a forked child ------------------------------------------------------------------------------------------------------
+
+
+def child_says(work: Callable[[], str]) -> str:
+    """What `work` gives in a forked child; "hung" where it gives nothing."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # From 3.12 on Python warns of what is tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        said = "nothing"
+        try:
+            said = work()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writing, said.encode())
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said or "hung"
+
+
+def refusal_of(verb: Callable[[], object]) -> str:
+    try:
+        verb()
+    except MisuseError as error:
+        return str(error)
+    return "not refused"
+
+
+def open_files_of(database: Path) -> int:
+    """How many descriptors of this process lead to the database or what lies beside it."""
+    links = Path("/proc/self/fd")
+    if not links.exists():
+        pytest.skip("this system does not show what is open")
+    return sum(
+        os.path.exists(link) and os.readlink(link).startswith(str(database)) for link in links.iterdir()
+    )
+
+
+def test_in_a_forked_child_every_verb_is_refused_and_the_parent_goes_on(house: House) -> None:
+    house.server.answer = lambda name, _nth: None if name == "silent" else 200
+    courier = house.sync_courier()
+    courier.start()
+    settled, silent = courier.submit(evidence()), courier.submit(evidence("silent"))
+    settled.settled(timeout=30)
+    silent.recorded()
+
+    def work() -> str:
+        verbs = [lambda verb=verb: verb(courier) for _, verb in VERBS]
+        others = [courier.start, lambda: courier.enabled("acme"), settled.settled, silent.settled]
+        refusals = {refusal_of(verb) for verb in [*verbs, *others, silent.recorded]}
+        courier.close()
+        courier.close(grace=0)
+        return "|".join(refusals)
+
+    said = child_says(work)
+    assert f"started in process {os.getpid()}" in said
+    assert "build a new courier in each worker process, after the fork" in said
+    assert "|" not in said
+    status = courier.submit(evidence("ev-2")).settled(timeout=30)
+    assert status is not None and status.status == "succeeded"
+    courier.close(grace=0)
+    assert nothing_is_in_flight(house.database)
+
+
+def test_a_child_closes_nothing_that_its_parent_has_open(house: House) -> None:
+    """A connection to SQLite that is closed in a child can harm its parent's."""
+    couriers = [house.sync_courier()]
+    couriers[0].start()
+    couriers[0].statuses("acme", ["ev-1"])  # so that there is a connection that reads
+    couriers[0].submit(evidence()).settled(timeout=30)
+
+    def work() -> str:
+        # The lock of the parent's courier is let go of; see `roll`.
+        before = open_files_of(house.database)
+        couriers.pop().close()
+        gc.collect()
+        return f"{before > 2} {before - open_files_of(house.database)}"
+
+    assert child_says(work) == "True 0"
+    assert couriers[0].health().running
+    couriers[0].close()
+
+
+def test_a_child_that_leaves_the_block_and_ends_in_order_hangs_nowhere_and_harms_nobody(house: House) -> None:
+    with program(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with house.sync_courier() as courier:
+            courier.submit(evidence()).settled()
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(30)
+                sys.exit(3)
+            _, code = os.waitpid(pid, 0)
+            print(os.waitstatus_to_exitcode(code), flush=True)
+            print(courier.submit(evidence("ev-2")).settled().status)
+        """,
+        house.database,
+    ) as host:
+        assert host.end() == (0, "3\nsucceeded\n", "")
+    assert nothing_is_in_flight(house.database)
+
+
+def test_a_child_builds_a_courier_of_its_own_on_another_database(house: House, tmp_path: Path) -> None:
+    with house.sync_courier() as courier:
+        courier.submit(evidence()).settled(timeout=30)
+
+        def work() -> str:
+            with House(tmp_path / "child.db").sync_courier() as own:
+                status = own.submit(evidence("of-the-child")).settled(timeout=20)
+                return "nothing" if status is None else status.status
+
+        assert child_says(work) == "succeeded"
+    assert status_in(tmp_path / "child.db", "of-the-child") == "succeeded"
+
+
+def test_a_child_may_not_open_the_database_that_its_parent_has_open(house: House) -> None:
+    """It would take no locks, and what it writes would be lost when the parent closes."""
+
+    def work() -> str:
+        return refusal_of(lambda: house.sync_courier().start())
+
+    with house.sync_courier() as courier:
+        courier.submit(evidence()).settled(timeout=30)
+        said = child_says(work)
+        assert f"process {os.getpid()} had it open" in said
+        assert "fork before a courier is started" in said
+    # Once it is closed, a fork is a fork.
+    assert child_says(work) == "not refused"
+
+
+def test_a_courier_that_is_built_before_the_fork_can_be_started_after_it(house: House) -> None:
+    courier = house.sync_courier()
+
+    def work() -> str:
+        with courier:
+            status = courier.submit(evidence()).settled(timeout=20)
+            return "nothing" if status is None else status.status
+
+    assert child_says(work) == "succeeded"
+    assert status_in(house.database) == "succeeded"
+
+
+def test_in_a_forked_child_the_asyncio_courier_is_refused_too(house: House) -> None:
+    async def story() -> str:
+        async with house.courier() as courier:
+            await courier.submit(evidence()).settled(timeout=30)
+
+            async def use() -> set[str]:
+                calls = [courier.find(), courier.show("acme", "ev-1"), courier.health(), courier.drain()]
+                refusals = {refusal_of(lambda: courier.submit(evidence()))}
+                refusals.add(refusal_of(lambda: courier.enabled("acme")))
+                for call in [*calls, courier.start()]:
+                    try:
+                        await call
+                    except MisuseError as error:
+                        refusals.add(str(error))
+                await courier.close()
+                return refusals
+
+            said = child_says(lambda: "|".join(asyncio.run(use())))
+            await courier.submit(evidence("ev-2")).settled(timeout=30)
+            return said
+
+    said = asyncio.run(story())
+    assert f"started in process {os.getpid()}" in said
+    assert "|" not in said
+    assert status_in(house.database, "ev-2") == "succeeded"
