@@ -128,7 +128,7 @@ class Courier:
         whatever became of that. MisuseError where the courier was never started, is closed, in a forked child, or where this is no Evidence.
         """
         portal = self._now()
-        return SyncTicket(self._courier.submit(evidence), portal)
+        return self._courier.submit(evidence).for_threads(portal)
 
     # --- people's actions ----------------------------------------------------------------------------------------------
 

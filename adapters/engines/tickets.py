@@ -90,6 +90,10 @@ class Ticket:
         async with asyncio.timeout(timeout):
             return await self._settled.wait()
 
+    def for_threads(self, way: WayIn) -> SyncTicket:
+        """The same for code that blocks."""
+        return SyncTicket(self, self._recorded, self._settled, way)
+
     # --- for the engine, on its loop ---
 
     def mark_recorded(self) -> None:
@@ -136,10 +140,18 @@ class SyncTicket:
     Waiting is optional, and may be done in any thread but the courier's own.
     """
 
-    __slots__ = ("_ticket", "_way")
+    __slots__ = ("_recorded", "_settled", "_ticket", "_way")
 
-    def __init__(self, ticket: Ticket, way: WayIn) -> None:
+    def __init__(
+        self,
+        ticket: Ticket,
+        recorded: _Promise[None],
+        settled: _Promise[UploadStatus | None],
+        way: WayIn,
+    ) -> None:
         self._ticket = ticket
+        self._recorded = recorded
+        self._settled = settled
         self._way = way
 
     def __repr__(self) -> str:
@@ -161,14 +173,14 @@ class SyncTicket:
         Raises StoreError where it could not be written, MisuseError where the document cannot be read or rendered at all, or the courier is
         closed: nothing is uploaded then, and the evidence can be submitted again. MisuseError too in the courier's own thread and in a forked child.
         """
-        self._wait(self._ticket._recorded, None)
+        self._wait(self._recorded, None)
 
     def settled(self, timeout: float | None = None) -> UploadStatus | None:
         """The upload's status once it has succeeded, failed or is held; None where the tenant has no integration.
 
         `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises like `recorded`.
         """
-        return self._wait(self._ticket._settled, timeout)
+        return self._wait(self._settled, timeout)
 
     def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
         self._way.check()

@@ -14,11 +14,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from attrs import define
@@ -178,7 +180,7 @@ def test_settled_waits_no_longer_than_it_is_told_and_leaves_nothing_behind(house
         with pytest.raises(TimeoutError):
             ticket.settled(timeout=patience)
     courier.health()  # a call that comes after those that were cancelled
-    assert ticket._ticket._settled._waiting == []  # pyright: ignore[reportPrivateUsage]
+    assert ticket._settled._waiting == []  # pyright: ignore[reportPrivateUsage]
     courier.close(grace=0)
 
 
@@ -357,7 +359,7 @@ def test_many_may_close_at_once_and_whoever_waits_hears_of_it(house: House) -> N
     ticket.recorded()
     courier.quiet()
     with ThreadPoolExecutor(10) as pool:
-        waiting = [pool.submit(courier.drain), pool.submit(ticket.settled)]
+        waiting: list[Future[Any]] = [pool.submit(courier.drain), pool.submit(ticket.settled)]
         closing_ = [pool.submit(courier.close, 0) for _ in range(8)]
         for call in closing_:
             call.result(60)
@@ -652,9 +654,10 @@ def test_in_a_forked_child_every_verb_is_refused_and_the_parent_goes_on(house: H
     silent.recorded()
 
     def work() -> str:
-        verbs = [lambda verb=verb: verb(courier) for _, verb in VERBS]
-        others = [courier.start, lambda: courier.enabled("acme"), settled.settled, silent.settled]
-        refusals = {refusal_of(verb) for verb in [*verbs, *others, silent.recorded]}
+        verbs: list[Callable[[], object]] = [partial(verb, courier) for _, verb in VERBS]
+        verbs += [courier.start, lambda: courier.enabled("acme")]
+        verbs += [settled.settled, silent.settled, silent.recorded]
+        refusals = {refusal_of(verb) for verb in verbs}
         courier.close()
         courier.close(grace=0)
         return "|".join(refusals)

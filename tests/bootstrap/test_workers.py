@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_whatever_is_raised_is_the_answer() -> None:
 def test_stopping_does_what_was_asked_for_and_takes_no_more() -> None:
     workers = Workers(1, NAME)
     go_on = threading.Event()
-    jobs = [workers.submit(go_on.wait, 30), workers.submit(str, 2)]
+    jobs: list[Future[Any]] = [workers.submit(go_on.wait, 30), workers.submit(str, 2)]
     workers.shutdown(wait=False)
     with pytest.raises(RuntimeError, match="told to stop"):
         workers.submit(str, 3)

@@ -187,12 +187,16 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
     with closing(_connect(path, busy_timeout)) as connection:
         db = database(connection)
         _refuse_what_is_not_ours(path, db)
-        if not migrations.pending(db):
+        done = not migrations.pending(db)
+        # Not so in a copy that was made with VACUUM INTO.
+        if done and connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             return True
         try:
             # Both are properties of the file and have to stand before its first page is written.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
+            if done:
+                return True
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             # The journal mode is changed without the patience that the time-out asks for.

@@ -109,6 +109,19 @@ def test_the_file_is_set_up_to_be_durable_and_to_give_room_back(database: str, s
     assert pragma(database, "auto_vacuum") == 2  # incremental
 
 
+def test_a_copy_made_with_vacuum_into_is_set_up_as_the_original(database: str, tmp_path: Path) -> None:
+    with closing(SqliteStore(database)) as store:
+        store.add([entry("ev-1")])
+    copy = str(tmp_path / "copy.db")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("VACUUM INTO ?", (copy,))
+    assert pragma(copy, "journal_mode") == "delete"
+    with closing(SqliteStore(copy)) as store:
+        assert store.statuses("acme", ["ev-1"], AT).keys() == {"ev-1"}
+    assert pragma(copy, "journal_mode") == "wal"
+    assert pragma(copy, "auto_vacuum") == pragma(database, "auto_vacuum")
+
+
 def test_room_that_documents_have_left_is_given_back_at_the_end(database: str) -> None:
     with closing(SqliteStore(database)) as store:
         store.add([entry(content=b"x" * 2**20)])
