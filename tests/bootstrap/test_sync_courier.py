@@ -377,7 +377,7 @@ def test_a_later_close_with_a_shorter_grace_shortens_the_closing(house: House) -
     courier.submit(evidence()).recorded()
     with ThreadPoolExecutor(1) as pool:
         patient = pool.submit(courier.close, 3600)
-        while not courier._closed:  # pyright: ignore[reportPrivateUsage]
+        while not courier._courier._closed:  # pyright: ignore[reportPrivateUsage]
             time.sleep(MILLISECOND)
         courier.close(grace=0)
         patient.result(60)

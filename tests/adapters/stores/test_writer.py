@@ -420,3 +420,31 @@ def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for
     )
     with open_for_reading(database) as reader:
         assert {upload.evidence_id for upload in reader.find(Find(), AT).uploads} == {"one", "two"}
+
+
+def test_a_thread_that_the_program_waits_for_can_still_write_after_the_main_thread_has_ended(
+    database: str,
+) -> None:
+    program = (
+        "import asyncio, sys, threading\n"
+        "from evidence_courier.adapters.stores import writer\n"
+        "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"
+        "from stored import entry\n"
+        "writer._IDLE = 0.01\n"
+        "async def late():\n"
+        "    thread = writer.WriterThread(SqliteStore(sys.argv[1]))\n"
+        "    threading.main_thread().join()\n"
+        "    await asyncio.sleep(20 * writer._IDLE)\n"
+        "    print(await thread.add(entry('late')))\n"
+        "    thread.close()\n"
+        "threading.Thread(target=asyncio.run, args=(late(),)).start()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, database],
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert (done.stdout, done.stderr) == ("Added()\n", "")
