@@ -14,6 +14,7 @@ from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, 
 from .domain.evidence import Document, Evidence
 from .domain.status import UploadStatus
 from .domain.training import TrainingRecord
+from .domain.verdict import NotReady, Ready
 
 __all__ = [
     "Acted",
@@ -23,6 +24,8 @@ __all__ = [
     "Document",
     "Evidence",
     "MisuseError",
+    "NotReady",
+    "Ready",
     "RecordError",
     "StoreError",
     "Ticket",

@@ -1,0 +1,107 @@
+"""Asking every tenant's provider whether uploads would work, without a courier: what `evidence-courier doctor` does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from datetime import datetime, timedelta
+from itertools import starmap
+
+from attrs import evolve, frozen
+
+from ..adapters.clocks.system import SystemClock
+from ..adapters.config import Loaded
+from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.dry_run import Ask, DryRunner
+from ..adapters.engines.prepare import Destination, destination_of
+from ..adapters.engines.slots import Slots
+from ..adapters.plugins import BrokenProvider
+from ..adapters.stores.sqlite import SqliteStore, open_for_reading
+from ..adapters.stores.writer import WriterThread
+from ..adapters.transports.aiohttp_transport import AiohttpTransport
+from ..domain.gate import Passage
+from ..domain.redaction import Redactor
+from ..domain.verdict import DryRun
+from ..ports.store import ChargeAnswer
+from ..testing.memory_store import MemoryStore
+from .advice import target_of
+from .wiring import Providers
+
+AT_ONCE = 8
+_A_REQUEST = timedelta(seconds=2)
+"""How long a request of a dry run is taken to last where nobody else's pace depends on it."""
+
+OnWait = Callable[[str, datetime], None]
+
+
+@frozen
+class Examined:
+    """What came of one tenant's integration; `dry_run` is None where the provider cannot be asked."""
+
+    tenant_id: str
+    target: str
+    dry_run: DryRun | None
+
+
+async def examine(
+    loaded: Loaded, providers: Providers, database: str | os.PathLike[str] | None, on_wait: OnWait
+) -> Mapping[str, Examined]:
+    """Every integration's dry run, by tenant. With a `database`, its gates are asked for each request; it must exist.
+
+    StoreError where the database cannot be used. `on_wait` hears which tenant waits until when.
+    """
+    clock = SystemClock()
+    transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
+    places = asyncio.Semaphore(AT_ONCE)
+    try:
+        async with _gate(database, clock) as (key, ask):
+            runner = DryRunner(transport, Slots(AT_ONCE), TokenKeeper(clock.monotonic), clock, ask)
+
+            async def one(tenant_id: str, destination: Destination) -> Examined:
+                async with places:
+                    came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
+                redactor = Redactor(destination.integration.secrets)
+                target = redactor.text(target_of(destination.integration, providers))
+                return Examined(tenant_id, target, came)
+
+            destinations = _destinations(loaded, providers, key)
+            came = await asyncio.gather(*starmap(one, destinations.items()), return_exceptions=True)
+        for examined in came:
+            if isinstance(examined, BaseException):
+                raise examined
+        return {examined.tenant_id: examined for examined in came if isinstance(examined, Examined)}
+    finally:
+        await transport.close()
+
+
+def _destinations(loaded: Loaded, providers: Providers, key: bytes) -> dict[str, Destination]:
+    found = {}
+    for tenant_id, integration in sorted(loaded.integrations.items()):
+        provider = providers[integration.provider]
+        assert not isinstance(provider, BrokenProvider)  # or the integration would not have been loaded
+        found[tenant_id] = destination_of(integration, provider, key)
+    return found
+
+
+@asynccontextmanager
+async def _gate(
+    database: str | os.PathLike[str] | None, clock: SystemClock
+) -> AsyncIterator[tuple[bytes, Ask]]:
+    """The key for fingerprints, and whom to ask for a request: the database's gates, or some that last as long as this."""
+    if database is None:
+        gates = MemoryStore()
+
+        async def ask(passage: Passage) -> ChargeAnswer:
+            return gates.charge(evolve(passage, patience=_A_REQUEST), clock.now())
+
+        yield gates.fingerprint_key(), ask
+        return
+    with open_for_reading(os.fspath(database)):
+        pass  # a database that is not there is not to be made
+    with closing(SqliteStore(os.fspath(database))) as store, closing(WriterThread(store)) as writer:
+        yield (
+            store.fingerprint_key(),
+            lambda passage: writer.run(lambda: store.charge(passage, clock.now())),
+        )
