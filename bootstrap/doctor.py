@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta
@@ -55,12 +56,13 @@ async def examine(
     clock = SystemClock()
     transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
     places = asyncio.Semaphore(AT_ONCE)
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # who shares a pace goes one by one
     try:
         async with _gate(database, clock) as (key, ask):
             runner = DryRunner(transport, Slots(AT_ONCE), TokenKeeper(clock.monotonic), clock, ask)
 
             async def one(tenant_id: str, destination: Destination) -> Examined:
-                async with places:
+                async with turns[destination.passage.credential], places:
                     came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
                 redactor = Redactor(destination.integration.secrets)
                 target = redactor.text(target_of(destination.integration, providers))

@@ -58,7 +58,9 @@ def look_for_check(url: str, credentials: Headers, workflow_check: str) -> Dialo
         seen += len(page.checks)
         complete = not page.checks or (page.total is not None and seen >= page.total)
         if complete or page.last is None or page.last == after:
-            return _not_found(f"is not among the {seen:,} activated checks of this API key", workflow_check)
+            return _not_found(
+                f"is not among the activated checks of this API key ({seen:,} listed)", workflow_check
+            )
         after = page.last
     return _not_found(f"is not among the first {seen:,} checks that Sprinto lists", workflow_check)
 

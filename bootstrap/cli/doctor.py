@@ -94,9 +94,9 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
     if examined is None:
         if tenant_id in loaded.without:
             return _Row(tenant_id, name, None, None, "no_integration")
-        return _Row(
-            tenant_id, name, None, None, "invalid", message="see below, or ask `evidence-courier check`"
-        )
+        number = len(loaded.broken.get(tenant_id, ()))
+        told = f"{number} {'problem' if number == 1 else 'problems'} in its file, which `check` lists as well"
+        return _Row(tenant_id, name, None, None, "invalid", message=told)
     provider = loaded.integrations[tenant_id].provider
     match examined.dry_run:
         case None:

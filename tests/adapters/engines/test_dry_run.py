@@ -52,7 +52,8 @@ class Paper:
         async def story(courier: AsyncCourier) -> DryRun | None:
             return await courier.check(tenant_id)
 
-        return self.during(story)
+        came: DryRun | None = self.during(story)
+        return came
 
     def during(self, story: Callable[[AsyncCourier], Any]) -> Any:
         async def whole() -> Any:
