@@ -76,13 +76,13 @@ class Health:
 class _Running:
     loop: asyncio.AbstractEventLoop
     engine: AsyncEngine
+    attempter: Attempter
     store: UploadStore
     writer: Writer
     transport: AsyncTransport
     renderer: Renderer
     threads: ThreadPoolExecutor
     host_threads: ThreadPoolExecutor
-    dry_runner: DryRunner
 
 
 class AsyncCourier:
@@ -173,17 +173,17 @@ class AsyncCourier:
         writer = WriterThread(store)
         transport = wiring.transport or AiohttpTransport(limit=wiring.concurrency, now=clock.now)
         renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
-        slots, keeper = Slots(wiring.concurrency), TokenKeeper(clock.monotonic)
+        attempter = Attempter(
+            transport=transport,
+            slots=Slots(wiring.concurrency),
+            keeper=TokenKeeper(clock.monotonic),
+            source=wiring.source,
+            threads=host_threads,
+        )
         engine = AsyncEngine(
             store=store,
             writer=writer,
-            attempter=Attempter(
-                transport=transport,
-                slots=slots,
-                keeper=keeper,
-                source=wiring.source,
-                threads=host_threads,
-            ),
+            attempter=attempter,
             clock=clock,
             logger=logger,
             renderer=renderer,
@@ -194,16 +194,7 @@ class AsyncCourier:
             threads=threads,
             host_threads=host_threads,
         )
-        dry_runner = DryRunner(
-            transport=transport,
-            slots=slots,
-            keeper=keeper,
-            clock=clock,
-            ask=lambda passage: writer.run(lambda: store.charge(passage, clock.now())),
-        )
-        running = _Running(
-            loop, engine, store, writer, transport, renderer, threads, host_threads, dry_runner
-        )
+        running = _Running(loop, engine, attempter, store, writer, transport, renderer, threads, host_threads)
         try:
             self._key = await loop.run_in_executor(threads, store.fingerprint_key)
             owner = await writer.run(lambda: store.enlist(clock.now()))
@@ -457,7 +448,18 @@ class AsyncCourier:
         """
         running = self._now()
         destination = self._destinations.get(tenant_id)
-        return None if destination is None else await running.dry_runner.check(destination)
+        if destination is None:
+            return None
+        dry_runner = DryRunner(
+            transport=running.transport,
+            slots=running.attempter.slots,
+            keeper=running.attempter.keeper,
+            clock=self._wiring.clock,
+            store=running.store,
+            writer=running.writer,
+            owner=self._owner,
+        )
+        return await dry_runner.check(destination)
 
     async def health(self) -> Health:
         """How the courier is, for a host's health page."""

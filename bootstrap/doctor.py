@@ -5,35 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
 from itertools import starmap
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ..adapters.clocks.system import SystemClock
 from ..adapters.config import Loaded
 from ..adapters.dialogues import TokenKeeper
-from ..adapters.engines.dry_run import Ask, DryRunner
+from ..adapters.engines.dry_run import DryRunner
 from ..adapters.engines.prepare import Destination, destination_of
 from ..adapters.engines.slots import Slots
 from ..adapters.plugins import BrokenProvider
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
-from ..adapters.stores.writer import WriterThread
+from ..adapters.stores.writer import InlineWriter, Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
-from ..domain.gate import Passage
 from ..domain.redaction import Redactor
 from ..domain.verdict import DryRun
-from ..ports.store import ChargeAnswer
+from ..ports.store import UploadStore
 from ..testing.memory_store import MemoryStore
 from .advice import target_of
 from .wiring import Providers
 
 AT_ONCE = 8
-_A_REQUEST = timedelta(seconds=2)
-"""How long a request of a dry run is taken to last where nobody else's pace depends on it."""
-
 OnWait = Callable[[str, datetime], None]
 
 
@@ -55,27 +51,29 @@ async def examine(
     """
     clock = SystemClock()
     transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
-    places = asyncio.Semaphore(AT_ONCE)
+    places, keeper = Slots(AT_ONCE), TokenKeeper(clock.monotonic)
     turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # who shares a pace goes one by one
-    try:
-        async with _gate(database, clock) as (key, ask):
-            runner = DryRunner(transport, Slots(AT_ONCE), TokenKeeper(clock.monotonic), clock, ask)
+    with _store(database) as (store, writer):
+        owner = await writer.run(lambda: store.enlist(clock.now()))
+        runner = DryRunner(transport, places, keeper, clock, store, writer, owner)
 
-            async def one(tenant_id: str, destination: Destination) -> Examined:
-                async with turns[destination.passage.credential], places:
-                    came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
-                redactor = Redactor(destination.integration.secrets)
-                target = redactor.text(target_of(destination.integration, providers))
-                return Examined(tenant_id, target, came)
+        async def one(tenant_id: str, destination: Destination) -> Examined:
+            async with turns[destination.passage.credential]:
+                came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
+            redactor = Redactor(destination.integration.secrets)
+            target = redactor.text(target_of(destination.integration, providers))
+            return Examined(tenant_id, target, came)
 
-            destinations = _destinations(loaded, providers, key)
+        try:
+            destinations = _destinations(loaded, providers, store.fingerprint_key())
             came = await asyncio.gather(*starmap(one, destinations.items()), return_exceptions=True)
-        for examined in came:
-            if isinstance(examined, BaseException):
-                raise examined
-        return {examined.tenant_id: examined for examined in came if isinstance(examined, Examined)}
-    finally:
-        await transport.close()
+        finally:
+            await transport.close()
+            await writer.run(lambda: store.discharge(owner))
+    for examined in came:
+        if isinstance(examined, BaseException):
+            raise examined
+    return {examined.tenant_id: examined for examined in came if isinstance(examined, Examined)}
 
 
 def _destinations(loaded: Loaded, providers: Providers, key: bytes) -> dict[str, Destination]:
@@ -87,23 +85,14 @@ def _destinations(loaded: Loaded, providers: Providers, key: bytes) -> dict[str,
     return found
 
 
-@asynccontextmanager
-async def _gate(
-    database: str | os.PathLike[str] | None, clock: SystemClock
-) -> AsyncIterator[tuple[bytes, Ask]]:
-    """The key for fingerprints, and whom to ask for a request: the database's gates, or some that last as long as this."""
+@contextmanager
+def _store(database: str | os.PathLike[str] | None) -> Iterator[tuple[UploadStore, Writer]]:
+    """The database, or a store that lasts as long as this."""
     if database is None:
-        gates = MemoryStore()
-
-        async def ask(passage: Passage) -> ChargeAnswer:
-            return gates.charge(evolve(passage, patience=_A_REQUEST), clock.now())
-
-        yield gates.fingerprint_key(), ask
+        store: UploadStore = MemoryStore()
+        yield store, InlineWriter(store)
         return
     with open_for_reading(os.fspath(database)):
         pass  # a database that is not there is not to be made
     with closing(SqliteStore(os.fspath(database))) as store, closing(WriterThread(store)) as writer:
-        yield (
-            store.fingerprint_key(),
-            lambda passage: writer.run(lambda: store.charge(passage, clock.now())),
-        )
+        yield store, writer

@@ -34,6 +34,9 @@ class Checked(PaperProvider):
             reply = yield from fetch(HttpRequest("GET", "https://paper.test/", headers))
             if isinstance(reply, TransportFailure):
                 return NotReady(Failure(reply.kind, reply.message))
+            if reply.status == 429:
+                wait = float(reply.header("retry-after") or 0)
+                return NotReady(Failure(FailureKind.RATE_LIMITED, "not so fast", retry_after=wait))
             if reply.status != 200:
                 return NotReady(
                     Failure(FailureKind.UNAUTHORIZED, reply.body.decode(), http_status=reply.status)
@@ -194,6 +197,22 @@ def test_a_refusal_in_a_dry_run_holds_nothing(paper: Paper) -> None:
         assert isinstance(await courier.check("acme"), NotReady)
         [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
         assert status is not None and status.status == "succeeded"
+
+    paper.during(story)
+
+
+def test_its_requests_count_from_their_end_and_what_the_provider_asks_for_holds_for_uploads_too(
+    paper: Paper,
+) -> None:
+    house = paper.house
+    house.server.answer = lambda part, nth: (429, 30) if part == "key" else 200
+
+    async def story(courier: AsyncCourier) -> None:
+        began = house.clock.now()
+        assert isinstance(await courier.check("acme"), NotReady)
+        [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
+        assert status is not None and (status.status, status.attempts) == ("succeeded", 1)
+        assert house.server.times["ev-1"] == [began + timedelta(seconds=30)]
 
     paper.during(story)
 
