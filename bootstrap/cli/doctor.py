@@ -77,7 +77,7 @@ _BAD = ("not_ready", "broken")
 
 @frozen
 class _Row:
-    """What `doctor` says of one tenant. `kind` and `http_status` are those of the failure."""
+    """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the reply, are those of the failure."""
 
     tenant_id: str
     name: str | None
@@ -87,6 +87,7 @@ class _Row:
     kind: str | None = None
     message: str | None = None
     http_status: int | None = None
+    detail: str | None = None
 
 
 def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
@@ -107,7 +108,7 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
         case NotReady(failure=failure):
             verdict = "broken" if failure.kind is FailureKind.PROVIDER_BROKEN else "not_ready"
             told, kind = failure.message, failure.kind.value
-            return _Row(tenant_id, name, provider, examined.target, verdict, kind, told, failure.http_status)
+            return _Row(tenant_id, name, provider, examined.target, verdict, kind, told, failure.http_status, failure.detail)
 
 
 def _tell_of_waiting(tenant_id: str, until: datetime) -> None:

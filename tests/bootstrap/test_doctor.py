@@ -95,6 +95,7 @@ def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
         "kind": None,
         "message": "the check 'Security awareness' is activated",
         "http_status": None,
+        "detail": None,
     }
     assert (globex["verdict"], globex["kind"], globex["http_status"]) == ("not_ready", "unauthorized", 401)
     assert "ask the Sprinto admin for a new key" in globex["message"]
