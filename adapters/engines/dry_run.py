@@ -91,6 +91,7 @@ class DryRunner:
         redactor = Redactor(integration.secrets)
         if isinstance(came, NotReady):
             return NotReady(redactor.failure(came.failure))
+        assert isinstance(came, Ready)
         return Ready(redactor.text(came.message, MESSAGE_LIMIT))
 
     async def _charge(self, passage: Passage) -> ChargeAnswer:

@@ -13,6 +13,7 @@ of the others.
 
 from ...domain.evidence import Outcome
 from ...domain.failure import Failure, FailureKind
+from ...domain.gathering import Bundle
 from ...domain.integration import Pace
 from ...domain.secret import Secret
 from ...domain.verdict import (
@@ -47,7 +48,7 @@ from ...ports.dialogue import (
     bookmark,
     fetch,
 )
-from ...ports.provider import Bundle, Bundling, Checkable, Limits, Parcel, Provider, Readable
+from ...ports.provider import Bundling, Checkable, Limits, Parcel, Provider, Readable
 from .graphql_multipart import graphql_upload
 from .graphql_reply import GraphQLError, GraphQLReply, read_graphql
 from .http_errors import (

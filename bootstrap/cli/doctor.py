@@ -108,7 +108,17 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
         case NotReady(failure=failure):
             verdict = "broken" if failure.kind is FailureKind.PROVIDER_BROKEN else "not_ready"
             told, kind = failure.message, failure.kind.value
-            return _Row(tenant_id, name, provider, examined.target, verdict, kind, told, failure.http_status, failure.detail)
+            return _Row(
+                tenant_id,
+                name,
+                provider,
+                examined.target,
+                verdict,
+                kind,
+                told,
+                failure.http_status,
+                failure.detail,
+            )
 
 
 def _tell_of_waiting(tenant_id: str, until: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of these packages are not remembered from one test to the next."""
-    import sys
-
-    for name in [name for name, module in sys.modules.items() if name.endswith("_plug")]:
+    for name in [name for name in sys.modules if name.endswith("_plug")]:
         monkeypatch.delitem(sys.modules, name)
 
 

@@ -11,15 +11,14 @@ import sysconfig
 import threading
 import venv
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from attrs import define, field, frozen
 from ledgerly_platform import SECRET, Ledgerly
+from loopback import on_loopback
 
 from evidence_courier.adapters.providers import HttpRequest, HttpResponse
 
@@ -127,46 +126,12 @@ class Served:
         return [document.state for document in self.platform.documents.values()]
 
 
-@contextmanager
-def on_loopback(served: Served) -> Iterator[Served]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = tuple((name, value) for name, value in self.headers.items())
-            reply = served.answer(HttpRequest(self.command, self.path, headers, (body,)))
-            try:
-                self.send_response(reply.status)
-                self.send_header("Content-Length", str(len(reply.body)))
-                self.end_headers()
-                self.wfile.write(reply.body)
-            except ConnectionError:  # whoever asked has died meanwhile
-                self.close_connection = True
-
-        do_GET = do_POST
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A line that broke is a story's business."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        served.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield served
-        finally:
-            served.go_on.set()
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def ledgerly() -> Iterator[Served]:
-    with on_loopback(Served()) as served:
+    served = Served()
+    with on_loopback(served.answer) as served.url:
         yield served
+        served.go_on.set()
 
 
 @pytest.fixture
