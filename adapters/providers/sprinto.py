@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from attrs import Attribute, field, frozen
 
@@ -90,6 +90,14 @@ class SprintoSettings:
         """Where requests go."""
         return self.endpoint or self.region.endpoint(self.api)
 
+    @property
+    def checks_url(self) -> str:
+        """Where the checks are listed: GraphQL alone does that, at the same server."""
+        graphql = self.region.endpoint("graphql")
+        if self.endpoint is None or self.api == "graphql":
+            return self.endpoint or graphql
+        return urljoin(self.endpoint, urlsplit(graphql).path)
+
 
 class SprintoProvider:
     """Uploads evidence to a workflow check of Sprinto's."""
@@ -156,9 +164,11 @@ class SprintoProvider:
         return f"workflow check {settings.workflow_check} at {urlsplit(settings.url).hostname}"
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Look for the check among those that are activated."""
+        """Look for the check among those that are activated. That REST means the same pk is inferred."""
         assert isinstance(settings, SprintoSettings)
-        return (yield from look_for_check(settings.url, _credentials(settings), settings.workflow_check))
+        return (
+            yield from look_for_check(settings.checks_url, _credentials(settings), settings.workflow_check)
+        )
 
     def advice(self, settings: object) -> tuple[str, ...]:
         """What looks odd in settings that are accepted, one sentence each."""

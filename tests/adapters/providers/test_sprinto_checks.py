@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from itertools import repeat
+from typing import Any
 
 import pytest
+from attrs import evolve
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto import SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto import Region, SprintoProvider, SprintoSettings
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secret import Secret
@@ -131,3 +133,21 @@ def test_a_list_without_an_end_is_left() -> None:
     endless = list(repeat(page(["a", "b"], total=10**9), 2))
     kind, message = failure_of(*endless)
     assert (kind, "first" in message) == (FailureKind.TARGET_NOT_FOUND, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({}, "https://app.sprinto.com/dev-api/graphql"),
+        ({"api": "rest"}, "https://app.sprinto.com/dev-api/graphql"),
+        ({"api": "rest", "region": Region.EU}, "https://eu.sprinto.com/dev-api/graphql"),
+        ({"endpoint": "http://127.0.0.1:8080/graphql"}, "http://127.0.0.1:8080/graphql"),
+        (
+            {"api": "rest", "endpoint": "http://127.0.0.1:8080/api/v1/uploadEvidence"},
+            "http://127.0.0.1:8080/dev-api/graphql",
+        ),
+    ],
+)
+def test_it_asks_graphql_whatever_the_uploads_go_over(settings: dict[str, Any], asked: str) -> None:
+    [request] = ask(page([CHECK]), settings=evolve(SETTINGS, **settings))[1]
+    assert request.url == asked
