@@ -177,10 +177,15 @@ class LedgerlyProvider:
         """Ask for the ledger's title: that takes a token, and the ledger."""
         assert isinstance(settings, LedgerlySettings)
         url = f"{settings.endpoint}/v1/ledgers/{settings.ledger}"
-        read = _read((yield from _send(HttpRequest("GET", url), settings)))
+        answer = yield from _send(HttpRequest("GET", url), settings)
+        read = _read(answer)
         if isinstance(read, Failure):
             return NotReady(read)
-        return Ready(f"the ledger {text(read.get('title')) or settings.ledger} is open to this client")
+        title = text(read.get("title"))
+        if title is None:
+            assert isinstance(answer, HttpResponse)
+            return NotReady(broken_reading(answer, ADVICE, "does not tell the ledger's title"))
+        return Ready(f"the ledger {title} is open to this client")
 
 
 def _send(request: HttpRequest, settings: LedgerlySettings) -> Dialogue[Answer]:

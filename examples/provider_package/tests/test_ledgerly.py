@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field, frozen
-from evidence_courier_ledgerly import LedgerlyProvider
+from evidence_courier_ledgerly import LedgerlyProvider, LedgerlySettings
 from ledgerly_platform import SECRET, Ledgerly
 
 from evidence_courier import AsyncCourier, Document, Evidence, NotReady, Ready, UploadStatus
 from evidence_courier.adapters.providers import (
+    AccessToken,
     FailureKind,
     HttpRequest,
     HttpResponse,
@@ -163,6 +164,16 @@ def test_a_secret_that_is_refused_is_not_ready_and_blocks_the_integration(tmp_pa
     world.live(story)
     status = world.deliver()
     assert status.error is not None and (status.status, status.error.kind) == ("failed", "unauthorized")
+
+
+def test_a_dry_run_believes_no_page_of_another_kind(tmp_path: Path) -> None:
+    settings = LedgerlySettings(client_id="courier", client_secret=Secret(SECRET), ledger="security-training")
+    dialogue = LedgerlyProvider().check(settings)
+    next(dialogue)  # it asks for a token
+    dialogue.send(AccessToken(Secret("token-1"), fresh=True))
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(HttpResponse(200, (), b"null", World(tmp_path).clock.now()))
+    assert isinstance(ended.value.value, NotReady)
 
 
 @pytest.mark.parametrize(
