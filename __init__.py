@@ -17,6 +17,7 @@ from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, 
 from .domain.evidence import Document, Evidence
 from .domain.status import UploadStatus
 from .domain.training import TrainingRecord
+from .domain.verdict import NotReady, Ready
 
 __all__ = [
     "Acted",
@@ -27,6 +28,8 @@ __all__ = [
     "Document",
     "Evidence",
     "MisuseError",
+    "NotReady",
+    "Ready",
     "RecordError",
     "StoreError",
     "SyncTicket",

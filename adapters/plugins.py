@@ -7,6 +7,7 @@ nothing else down with it: it becomes a `BrokenProvider`, and only the tenants t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from importlib import metadata
 from inspect import isasyncgenfunction, iscoroutinefunction
 
@@ -20,6 +21,8 @@ _PARTS = (
     *("name", "settings_class", "schema", "limits", "pace", "cost", "exclusive_credential"),
     *("upload", "target"),
 )
+_DIALOGUES = ("confirm", "check", "upload_together")
+"""What only some providers have."""
 
 
 @frozen
@@ -53,11 +56,13 @@ def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | Broken
     place = f"{point.value} of {_home(point)}"
     try:
         found = point.load()
-        provider = found() if isinstance(found, type) else found
+        provider: Provider = found() if isinstance(found, type) else found
         fault = fault_of(provider, name)
+        if fault is None:
+            return provider
     except Exception as error:  # a plug-in may fail in any way, and that is nobody else's trouble
-        return BrokenProvider(name, f"{place} could not be loaded ({type(error).__name__}: {error})")
-    return provider if fault is None else BrokenProvider(name, f"{place} {fault}")
+        fault = f"could not be loaded ({type(error).__name__}: {error})"
+    return BrokenProvider(name, f"{place} {fault}; ask its authors for a version that works here")
 
 
 def fault_of(provider: object, name: str) -> str | None:
@@ -65,18 +70,55 @@ def fault_of(provider: object, name: str) -> str | None:
     missing = [part for part in _PARTS if not hasattr(provider, part)]
     if missing:
         return f"is not a provider: it has no {', no '.join(missing)}"
-    if not isinstance(getattr(provider, "settings_class", None), type):
-        return "is not a provider: its settings_class is not a class"
-    limits = getattr(provider, "limits", None)
-    if not isinstance(limits, Limits) or not isinstance(limits.media_types, Mapping):
-        return "is not a provider: its limits are not Limits with a mapping of media types"
-    if not isinstance(getattr(provider, "pace", None), Pace | None):
-        return "is not a provider: its pace is neither a Pace nor None"
-    upload = getattr(provider, "upload", None)
-    if not callable(upload) or iscoroutinefunction(upload) or isasyncgenfunction(upload):
-        return "is not a provider: its upload is not a plain function that gives a dialogue"
+    wrong = _wrong_value(provider) or _wrong_function(provider)
+    if wrong is not None:
+        return f"is not a provider: its {wrong}"
     called = getattr(provider, "name", None)
     return None if called == name else f"calls itself {called!r}, not {name!r}"
+
+
+def _wrong_value(provider: object) -> str | None:
+    """What of its values the courier could not work with: it would fail for everybody."""
+
+    def of(part: str) -> object:
+        return getattr(provider, part, None)
+
+    if not isinstance(of("settings_class"), type):
+        return "settings_class is not a class"
+    limits, pace, cost, delays = of("limits"), of("pace"), of("cost"), of("read_delays")
+    if not isinstance(limits, Limits) or not isinstance(limits.media_types, Mapping):
+        return "limits are not Limits with a mapping of media types"
+    if not (limits.max_bytes is None or _is_count(limits.max_bytes)):
+        return "limits.max_bytes is neither a number of bytes nor None"
+    if not isinstance(pace, Pace | None):
+        return "pace is neither a Pace nor None"
+    if pace is not None and not (_is_count(pace.limit) and _is_duration(pace.period) and pace.period):
+        return "pace allows no request in no time"
+    if not _is_count(cost):
+        return "cost is not a number of requests, 1 or more"
+    if not isinstance(of("exclusive_credential"), bool):
+        return "exclusive_credential is neither True nor False"
+    if hasattr(provider, "confirm") and not (
+        isinstance(delays, tuple) and delays and all(map(_is_duration, delays))
+    ):
+        return "confirm needs read_delays, a tuple of one timedelta or more"
+    return None
+
+
+def _wrong_function(provider: object) -> str | None:
+    for name in ("upload", *(name for name in _DIALOGUES if hasattr(provider, name))):
+        function = getattr(provider, name)
+        if not callable(function) or iscoroutinefunction(function) or isasyncgenfunction(function):
+            return f"{name} is not a plain function that gives a dialogue"
+    return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, timedelta) and value >= timedelta(0)
 
 
 def _home(point: metadata.EntryPoint) -> str:

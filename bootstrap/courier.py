@@ -20,6 +20,7 @@ from ..adapters.dialogues import TokenKeeper
 from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.attempt import Attempter
+from ..adapters.engines.dry_run import DryRunner
 from ..adapters.engines.live import Submission
 from ..adapters.engines.prepare import Destination, home_of
 from ..adapters.engines.slots import Slots
@@ -34,6 +35,7 @@ from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
 from ..domain.transitions import Rules
 from ..domain.upload import Status, UploadKey
+from ..domain.verdict import DryRun
 from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
 from ..ports.secrets import Secrets
@@ -75,6 +77,7 @@ class Health:
 class _Running:
     loop: asyncio.AbstractEventLoop
     engine: AsyncEngine
+    attempter: Attempter
     store: UploadStore
     writer: Writer
     transport: AsyncTransport
@@ -174,16 +177,17 @@ class AsyncCourier:
         writer = WriterThread(store)
         transport = wiring.transport or AiohttpTransport(limit=wiring.concurrency, now=clock.now)
         renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
+        attempter = Attempter(
+            transport=transport,
+            slots=Slots(wiring.concurrency),
+            keeper=TokenKeeper(clock.monotonic),
+            source=wiring.source,
+            threads=host_threads,
+        )
         engine = AsyncEngine(
             store=store,
             writer=writer,
-            attempter=Attempter(
-                transport=transport,
-                slots=Slots(wiring.concurrency),
-                keeper=TokenKeeper(clock.monotonic),
-                source=wiring.source,
-                threads=host_threads,
-            ),
+            attempter=attempter,
             clock=clock,
             logger=logger,
             renderer=renderer,
@@ -194,7 +198,7 @@ class AsyncCourier:
             threads=threads,
             host_threads=host_threads,
         )
-        running = _Running(loop, engine, store, writer, transport, renderer, threads, host_threads)
+        running = _Running(loop, engine, attempter, store, writer, transport, renderer, threads, host_threads)
         try:
             self._key = await loop.run_in_executor(threads, store.fingerprint_key)
             owner = await writer.run(lambda: store.enlist(clock.now()))
@@ -447,6 +451,27 @@ class AsyncCourier:
         return await running.engine.read(
             lambda: running.store.show(tenant_id, evidence_id, self._wiring.clock.now())
         )
+
+    async def check(self, tenant_id: str) -> DryRun | None:
+        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the provider that uploads nothing.
+
+        None where the tenant has no integration, or its provider cannot be asked. Waits up to three minutes for its turn at the provider; the pace is
+        shared with the uploads.
+        """
+        running = self._now()
+        destination = self._destinations.get(tenant_id)
+        if destination is None:
+            return None
+        dry_runner = DryRunner(
+            transport=running.transport,
+            slots=running.attempter.slots,
+            keeper=running.attempter.keeper,
+            clock=self._wiring.clock,
+            store=running.store,
+            writer=running.writer,
+            owner=self._owner,
+        )
+        return await dry_runner.check(destination)
 
     async def health(self) -> Health:
         """How the courier is, for a host's health page."""

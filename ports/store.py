@@ -216,6 +216,10 @@ class UploadStore(Protocol):
         """Ask the gate for one request of a courier's that is no upload's first: a look-up, a token, a second step."""
         ...
 
+    def settle(self, change: GateChange) -> None:
+        """Requests that were charged, and belong to no upload, have ended: what that means for the gate. A block among it is not written."""
+        ...
+
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """Write what came of it. A staged document is removed with the success of its upload, unless documents are kept."""
         ...

@@ -11,14 +11,14 @@ from datetime import datetime
 from threading import RLock
 from typing import Literal, TypeAlias
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..adapters.stores.history import details_of
 from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
 from ..domain.failure import Concern
-from ..domain.gate import Passage, Refusal, ask
+from ..domain.gate import GateChange, Passage, Refusal, ask
 from ..domain.invariants import Record
 from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
 from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
@@ -155,6 +155,11 @@ class MemoryStore:
             self._go_on("charge")
             answer = ask(self._gates, passage, 1, at, owner)
             return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
+
+    def settle(self, change: GateChange) -> None:
+        """See the port."""
+        with self._lock:
+            self._gates.change(evolve(change, block=None), "", "")
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""

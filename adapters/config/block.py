@@ -194,6 +194,8 @@ class BlockReader:
             value = own.get(str(path[0])) if path else None
             instead = f"the provider {provider.name} does not take this"
             told = plugin_words(words, instead, secrets=secrets, value=value)
+            if not path and told != instead:  # no key says whose words these are
+                told = f"{instead}: {told}"
             report.note((*self.block, *path), told)
 
 
@@ -206,7 +208,7 @@ def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str
     try:
         return schema_with(provider.schema)
     except FragmentError as error:
-        return str(error)
+        return f"{error}; ask its authors for a version that works here"
 
 
 def _retry(written: Mapping[str, Any]) -> RetryPolicy:

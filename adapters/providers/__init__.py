@@ -1,6 +1,125 @@
-"""The compliance platforms that come with the package, one module each, and what several of them share.
+"""Everything that the author of a provider needs, in one place: ``from evidence_courier.adapters.providers import ...``.
 
-A provider implements `ports.provider.Provider` and knows nothing of the others. Shared: `http_errors`, the
-table of what an HTTP reply comes to; `json_reply`, reading JSON that may be anything; `multipart`,
-`graphql_multipart` and `graphql_reply`, ways of sending and reading.
+The names in `__all__` are stable (docs/write-a-provider.md says what that means):
+
+- the port: `Provider`, what only some can do (`Readable`, `Checkable`, `Bundling`), and what goes in
+- the dialogue, in which a provider talks to its API without doing any I/O
+- the verdicts, findings and dry runs that come out, and the failures in them
+- building blocks: forms, the table of what an HTTP reply comes to, JSON and GraphQL that may be anything
+
+The modules of this folder are the platforms that come with the package, one module each, and those building blocks. A provider knows nothing
+of the others.
 """
+
+from ...domain.evidence import Outcome
+from ...domain.failure import Failure, FailureKind
+from ...domain.gathering import Bundle
+from ...domain.integration import Pace
+from ...domain.secret import Secret
+from ...domain.verdict import (
+    Absent,
+    Deferred,
+    Delivered,
+    DryRun,
+    Finding,
+    Found,
+    NotReady,
+    Partly,
+    Ready,
+    Receipt,
+    Rejected,
+    Unbundled,
+    Unclear,
+    Unreadable,
+    Verdict,
+)
+from ...ports.dialogue import (
+    Access,
+    AccessToken,
+    Bookmark,
+    Dialogue,
+    Ending,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    MintedToken,
+    TransportFailure,
+    access,
+    bookmark,
+    fetch,
+)
+from ...ports.provider import Bundling, Checkable, Limits, Parcel, Provider, Readable
+from .graphql_multipart import graphql_upload
+from .graphql_reply import GraphQLError, GraphQLReply, read_graphql
+from .http_errors import (
+    Advice,
+    broken_reading,
+    broken_reply,
+    classify,
+    failure_to_read,
+    refusal,
+    throttled,
+)
+from .json_reply import NotJson, mapping, parse_json, text
+from .multipart import FormField, FormFile, form_data
+
+__all__ = [
+    "Absent",
+    "Access",
+    "AccessToken",
+    "Advice",
+    "Bookmark",
+    "Bundle",
+    "Bundling",
+    "Checkable",
+    "Deferred",
+    "Delivered",
+    "Dialogue",
+    "DryRun",
+    "Ending",
+    "Failure",
+    "FailureKind",
+    "Finding",
+    "FormField",
+    "FormFile",
+    "Found",
+    "GraphQLError",
+    "GraphQLReply",
+    "Headers",
+    "HttpRequest",
+    "HttpResponse",
+    "Limits",
+    "MintedToken",
+    "NotJson",
+    "NotReady",
+    "Outcome",
+    "Pace",
+    "Parcel",
+    "Partly",
+    "Provider",
+    "Readable",
+    "Ready",
+    "Receipt",
+    "Rejected",
+    "Secret",
+    "TransportFailure",
+    "Unbundled",
+    "Unclear",
+    "Unreadable",
+    "Verdict",
+    "access",
+    "bookmark",
+    "broken_reading",
+    "broken_reply",
+    "classify",
+    "failure_to_read",
+    "fetch",
+    "form_data",
+    "graphql_upload",
+    "mapping",
+    "parse_json",
+    "read_graphql",
+    "refusal",
+    "text",
+    "throttled",
+]

@@ -15,17 +15,18 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from attrs import Attribute, field, frozen
 
 from ...domain.gathering import Bundle
 from ...domain.integration import Pace
 from ...domain.secret import Secret
-from ...domain.verdict import Unbundled, Verdict
-from ...ports.dialogue import Dialogue, HttpRequest, fetch
+from ...domain.verdict import DryRun, Unbundled, Verdict
+from ...ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ...ports.provider import Limits, Parcel
 from .graphql_multipart import graphql_upload
+from .sprinto_checks import look_for_check
 from .sprinto_reply import judge
 from .sprinto_rest import MOST, judge_rest, judge_together, rest_request
 
@@ -88,6 +89,14 @@ class SprintoSettings:
     def url(self) -> str:
         """Where requests go."""
         return self.endpoint or self.region.endpoint(self.api)
+
+    @property
+    def checks_url(self) -> str:
+        """Where the checks are listed: GraphQL alone does that, at the same server."""
+        graphql = self.region.endpoint("graphql")
+        if self.endpoint is None or self.api == "graphql":
+            return self.endpoint or graphql
+        return urljoin(self.endpoint, urlsplit(graphql).path)
 
 
 class SprintoProvider:
@@ -154,6 +163,13 @@ class SprintoProvider:
         assert isinstance(settings, SprintoSettings)
         return f"workflow check {settings.workflow_check} at {urlsplit(settings.url).hostname}"
 
+    def check(self, settings: object) -> Dialogue[DryRun]:
+        """Look for the check among those that are activated. That REST means the same pk is inferred."""
+        assert isinstance(settings, SprintoSettings)
+        return (
+            yield from look_for_check(settings.checks_url, _credentials(settings), settings.workflow_check)
+        )
+
     def advice(self, settings: object) -> tuple[str, ...]:
         """What looks odd in settings that are accepted, one sentence each."""
         assert isinstance(settings, SprintoSettings)
@@ -178,7 +194,7 @@ def _rest_request(parcels: Sequence[Parcel], settings: SprintoSettings) -> HttpR
 def _request(parcel: Parcel, settings: SprintoSettings) -> HttpRequest:
     return graphql_upload(
         settings.url,
-        (("api-key", settings.api_key.reveal()),),
+        _credentials(settings),
         query=MUTATION,
         variables={
             "workflowCheckPk": settings.workflow_check,
@@ -190,3 +206,7 @@ def _request(parcel: Parcel, settings: SprintoSettings) -> HttpRequest:
         content=parcel.content,
         seed=parcel.sha256,
     )
+
+
+def _credentials(settings: SprintoSettings) -> Headers:
+    return (("api-key", settings.api_key.reveal()),)

@@ -27,7 +27,7 @@ from .graphql_reply import GraphQLError, GraphQLReply, read_graphql, read_graphq
 from .http_errors import Advice, broken_reply, classify, refusal, throttled
 from .json_reply import NotJson, mapping, text
 
-_NEW_KEY: Final = (
+NEW_KEY: Final = (
     "ask the Sprinto admin for a new key under Settings > Developer API "
     "and put it where api_key in the tenant file points"
 )
@@ -36,7 +36,7 @@ _TAKEN_TYPES: Final = "send a PDF"
 
 ADVICE: Final = Advice(
     provider="Sprinto",
-    unauthorized=_NEW_KEY,
+    unauthorized=NEW_KEY,
     forbidden="ask the Sprinto admin to let the owner of the API key upload evidence to this check",
     not_found="correct region or endpoint in the tenant file",
     too_large="make the document smaller, then submit it under a new evidence id",
@@ -69,7 +69,7 @@ def judge(
     """The verdict for an upload to `workflow_check`. Total: any status with any body has one."""
     if isinstance(reply, HttpResponse) and 400 <= reply.status < 500:
         graphql = read_graphql_if_any(reply.body)
-        kind = _gravest(graphql.errors)
+        kind = gravest(graphql.errors)
         if reply.status not in BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED):
             return _by_errors(reply, graphql, workflow_check)
         verdict = classify(reply, ADVICE, graphql.said)
@@ -105,7 +105,7 @@ def _by_result(reply: HttpResponse, graphql: GraphQLReply, success_statuses: Seq
 
 def _by_errors(reply: HttpResponse, graphql: GraphQLReply, workflow_check: str) -> Verdict:
     said = graphql.said
-    match _gravest(graphql.errors):
+    match gravest(graphql.errors):
         case FailureKind.RATE_LIMITED if _result(graphql) is None:
             return throttled(reply, ADVICE, said)
         case FailureKind.RATE_LIMITED:
@@ -121,7 +121,7 @@ def remedy_of(kind: FailureKind, workflow_check: str) -> str:
     """Who must do what about a refusal."""
     match kind:
         case FailureKind.UNAUTHORIZED:
-            return _NEW_KEY
+            return NEW_KEY
         case FailureKind.TARGET_NOT_FOUND:
             return (
                 f"correct workflow_check {workflow_check} or the region in the tenant file, "
@@ -139,7 +139,8 @@ def _result(graphql: GraphQLReply) -> object:
     return mapping(graphql.data).get("uploadWorkflowCheckEvidence")
 
 
-def _gravest(errors: Sequence[GraphQLError]) -> FailureKind | None:
+def gravest(errors: Sequence[GraphQLError]) -> FailureKind | None:
+    """What the errors come to; None where there are none."""
     return min(map(_meaning, errors), key=_GRAVITY.index, default=None)
 
 

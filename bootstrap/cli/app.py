@@ -1,6 +1,6 @@
 """The group of commands, and what an error becomes: a line that says what to do, and an exit code.
 
-0: done. 1: an upload that `submit` waited for failed or is held, an action applied to nothing, or `invariants` found something. 2: usage or configuration. 3: the database.
+0: done. 1: an upload that `submit` waited for failed or is held, an action applied to nothing, or `doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
 """
 
 from __future__ import annotations
@@ -55,4 +55,4 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
 
 # Each module adds its commands to `app`.
-from . import act, check, demo, invariants, sandbox, see, submit  # noqa: E402, F401
+from . import act, check, demo, doctor, invariants, sandbox, see, submit  # noqa: E402, F401

@@ -27,6 +27,10 @@ STYLES = {
     "recovered": "yellow",
     "unbundled": "yellow",
     "rejected": "red",
+    "ready": "green",
+    "not ready": "red",
+    "broken": "red",
+    "invalid": "red",
 }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from tenant_files import ArchiveProvider, block, load, told
 
-from evidence_courier.adapters.plugins import GROUP, BrokenProvider, discover_providers
-from evidence_courier.ports.provider import Provider
+from evidence_courier.adapters.plugins import GROUP, BrokenProvider, discover_providers, fault_of
+from evidence_courier.domain.integration import Pace
+from evidence_courier.ports.provider import Limits, Provider
 
 
 class Named(ArchiveProvider):
@@ -38,6 +40,10 @@ class Unlimited(ArchiveProvider):
 
     name = "unlimited"
     limits = None  # type: ignore[assignment]
+
+
+async def coroutine(*arguments: object) -> None:
+    """Not a dialogue."""
 
 
 named = Named()
@@ -85,6 +91,46 @@ def test_one_that_is_broken_takes_no_other_with_it() -> None:
 )  # fmt: skip
 def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) -> None:
     assert broken(entry_point).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("settings_class", {}, "settings_class is not a class"),
+        ("limits", Limits("25MB", {}), "limits.max_bytes is neither a number of bytes nor None"),  # type: ignore[arg-type]
+        ("limits", Limits(0, {}), "limits.max_bytes is neither a number of bytes nor None"),
+        ("pace", "10/min", "pace is neither a Pace nor None"),
+        ("pace", Pace(0, timedelta(minutes=1)), "pace allows no request in no time"),
+        ("pace", Pace(10, timedelta(0)), "pace allows no request in no time"),
+        ("pace", Pace(10, 60), "pace allows no request in no time"),  # type: ignore[arg-type]
+        ("cost", 0, "cost is not a number of requests, 1 or more"),
+        ("cost", True, "cost is not a number of requests, 1 or more"),
+        ("cost", "2", "cost is not a number of requests, 1 or more"),
+        ("exclusive_credential", None, "exclusive_credential is neither True nor False"),
+        ("confirm", lambda *arguments: None, "confirm needs read_delays, a tuple of one timedelta or more"),
+        ("check", 7, "check is not a plain function that gives a dialogue"),
+        ("upload_together", coroutine, "upload_together is not a plain function that gives a dialogue"),
+        ("upload", coroutine, "upload is not a plain function that gives a dialogue"),
+    ],
+)  # fmt: skip
+def test_a_part_that_no_courier_could_work_with_is_told(part: str, value: object, words: str) -> None:
+    provider = ArchiveProvider()
+    setattr(provider, part, value)
+    assert fault_of(provider, "archive") == f"is not a provider: its {words}"
+
+
+@pytest.mark.parametrize("delays", [(), None, [timedelta(1)], (1.0,), (timedelta(-1),)])
+def test_look_ups_need_moments_to_be_made_at(delays: object) -> None:
+    class Reading(ArchiveProvider):
+        read_delays = delays
+
+        def confirm(self, parcel: object, settings: object, progress: object) -> None:
+            """Whether it is there."""
+
+    told = "is not a provider: its confirm needs read_delays, a tuple of one timedelta or more"
+    assert fault_of(Reading(), "archive") == told
+    Reading.read_delays = (timedelta(0),)
+    assert fault_of(Reading(), "archive") is None
 
 
 def test_two_of_one_name_are_both_out_and_the_same_one_listed_twice_is_one() -> None:

@@ -15,7 +15,9 @@ from datetime import datetime
 from threading import RLock
 from typing import Protocol, TypeVar
 
-from ....domain.gate import NotBefore, Passage, Shut
+from attrs import evolve
+
+from ....domain.gate import GateChange, NotBefore, Passage, Shut
 from ....domain.upload import Succeeded, Upload, UploadKey
 from ....ports.store import (
     AddAnswer,
@@ -181,6 +183,11 @@ class SqliteStore(SqliteReader):
                     return Charged(taken[0] if taken else None)
                 case NotBefore() | Shut() as refusal:
                     return refusal
+
+    def settle(self, change: GateChange) -> None:
+        """See the port."""
+        with trouble(self._path, "the end of a request not written"), self._transaction():
+            Gatekeeper(self._connection).change([(evolve(change, block=None), "", "")])
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""

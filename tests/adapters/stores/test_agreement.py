@@ -315,6 +315,16 @@ class BothStores(RuleBasedStateMachine):
 
         self.both(charge)
 
+    @rule(at=few_moments, pause=st.none() | st.none() | few_moments)
+    def settle(self, at: datetime, pause: datetime | None) -> None:
+        oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
+
+        def settle(store: UploadStore) -> None:
+            passage, slots = oldest[store] or (PASSAGES["acme"], ())
+            store.settle(GateChange(passage, at, slots, pause_until=pause))
+
+        self.both(settle)
+
     @rule(
         plans=st.lists(plans, max_size=5),
         at=few_moments,

@@ -106,3 +106,17 @@ def test_a_courier_that_ends_lets_go_of_it(store: UploadStore) -> None:
     assert isinstance(store.charge(ALONE, AT, ours), Charged)
     store.discharge(ours)
     assert isinstance(store.charge(ALONE, AT, theirs), Charged)
+
+
+def test_a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience(store: UploadStore) -> None:
+    one_a_minute = Passage("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
+    charged = store.charge(one_a_minute, AT, 1)
+    assert isinstance(charged, Charged) and charged.slot is not None
+    end = AT + timedelta(seconds=10)
+    refused = Failure(FailureKind.UNAUTHORIZED, "no")
+    store.settle(GateChange(one_a_minute, end, (charged.slot,), block=refused))
+    assert store.charge(one_a_minute, end, 1) == NotBefore(
+        end + MINUTE
+    )  # and no block of what was not an upload
+    store.settle(GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE))
+    assert store.charge(one_a_minute, end + MINUTE, 1) == NotBefore(AT + 2 * MINUTE)

@@ -1,0 +1,98 @@
+"""Asking every tenant's provider whether uploads would work, without a courier: what `evidence-courier doctor` does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from itertools import starmap
+
+from attrs import frozen
+
+from ..adapters.clocks.system import SystemClock
+from ..adapters.config import Loaded
+from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.dry_run import DryRunner
+from ..adapters.engines.prepare import Destination, destination_of
+from ..adapters.engines.slots import Slots
+from ..adapters.plugins import BrokenProvider
+from ..adapters.stores.sqlite import SqliteStore, open_for_reading
+from ..adapters.stores.writer import InlineWriter, Writer, WriterThread
+from ..adapters.transports.aiohttp_transport import AiohttpTransport
+from ..domain.redaction import Redactor
+from ..domain.verdict import DryRun
+from ..ports.store import UploadStore
+from ..testing.memory_store import MemoryStore
+from .advice import target_of
+from .wiring import Providers
+
+AT_ONCE = 8
+OnWait = Callable[[str, datetime], None]
+
+
+@frozen
+class Examined:
+    """What came of one tenant's integration; `dry_run` is None where the provider cannot be asked."""
+
+    tenant_id: str
+    target: str
+    dry_run: DryRun | None
+
+
+async def examine(
+    loaded: Loaded, providers: Providers, database: str | os.PathLike[str] | None, on_wait: OnWait
+) -> Mapping[str, Examined]:
+    """Every integration's dry run, by tenant. With a `database`, its gates are asked for each request; it must exist.
+
+    StoreError where the database cannot be used. `on_wait` hears which tenant waits until when.
+    """
+    clock = SystemClock()
+    transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
+    places, keeper = Slots(AT_ONCE), TokenKeeper(clock.monotonic)
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # who shares a pace goes one by one
+    with _store(database) as (store, writer):
+        owner = await writer.run(lambda: store.enlist(clock.now()))
+        runner = DryRunner(transport, places, keeper, clock, store, writer, owner)
+
+        async def one(tenant_id: str, destination: Destination) -> Examined:
+            async with turns[destination.passage.credential]:
+                came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
+            redactor = Redactor(destination.integration.secrets)
+            target = redactor.text(target_of(destination.integration, providers))
+            return Examined(tenant_id, target, came)
+
+        try:
+            destinations = _destinations(loaded, providers, store.fingerprint_key())
+            came = await asyncio.gather(*starmap(one, destinations.items()), return_exceptions=True)
+        finally:
+            await transport.close()
+            await writer.run(lambda: store.discharge(owner))
+    for examined in came:
+        if isinstance(examined, BaseException):
+            raise examined
+    return {examined.tenant_id: examined for examined in came if isinstance(examined, Examined)}
+
+
+def _destinations(loaded: Loaded, providers: Providers, key: bytes) -> dict[str, Destination]:
+    found = {}
+    for tenant_id, integration in sorted(loaded.integrations.items()):
+        provider = providers[integration.provider]
+        assert not isinstance(provider, BrokenProvider)  # or the integration would not have been loaded
+        found[tenant_id] = destination_of(integration, provider, key)
+    return found
+
+
+@contextmanager
+def _store(database: str | os.PathLike[str] | None) -> Iterator[tuple[UploadStore, Writer]]:
+    """The database, or a store that lasts as long as this."""
+    if database is None:
+        store: UploadStore = MemoryStore()
+        yield store, InlineWriter(store)
+        return
+    with open_for_reading(os.fspath(database)):
+        pass  # a database that is not there is not to be made
+    with closing(SqliteStore(os.fspath(database))) as store, closing(WriterThread(store)) as writer:
+        yield store, writer

@@ -1,0 +1,184 @@
+"""`evidence-courier doctor`: a dry run at the providers, as a person and as a program see it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from plug_ins import install, shelf
+
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+
+KEY = "the-key-of-the-sandbox"
+CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SprintoSandbox]:
+    checks = {f"pk-{number}": f"Check {number}" for number in range(150)} | {CHECK: "Security awareness"}
+    with sandbox_in_thread(SprintoSandbox(key=KEY, checks=checks)) as box:
+        yield box
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def plugs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that plug-ins can be installed into."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def sprinto(folder: Path, tenant: str, url: str, *lines: str, check: str = CHECK, key: str = "KEY") -> None:
+    block = [f"api_key: ${{{key}}}", f"workflow_check: {check}", f"endpoint: {url}", *lines]
+    a_tenant(folder, tenant, "sprinto", *block)
+
+
+def a_tenant(folder: Path, tenant: str, provider: str, *lines: str) -> None:
+    block = "".join(f"    {line}\n" for line in (f"provider: {provider}", *lines))
+    (folder / f"{tenant}.yaml").write_text(f"name: {tenant.title()}\nintegrations:\n  compliance:\n{block}")
+
+
+def doctor(folder: Path, *args: object) -> Result:
+    environ = {"KEY": KEY, "WRONG": "a-wrong-key-in-words"}
+    return CliRunner().invoke(app, ["doctor", str(folder), *map(str, args)], env=environ)
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    return {row["tenant_id"]: row["verdict"] for row in json.loads(result.stdout)}
+
+
+def test_a_line_for_each_tenant_says_whether_uploads_would_work(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    (tenants / "initech.yaml").write_text("name: Initech\n")
+    result = doctor(tenants)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "tenant\tprovider\tverdict\twhat was seen",
+        "acme\tsprinto\tready\tthe check 'Security awareness' is activated",
+        "initech\t\tno integration\t",
+    ]
+    assert sandbox.received == ()
+
+
+def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    sprinto(tenants, "globex", sandbox.url, key="WRONG")
+    sprinto(tenants, "hooli", sandbox.url, check="no-such-check")
+    result = doctor(tenants, "--json")
+    assert result.exit_code == 1, result.output
+    acme, globex, hooli = json.loads(result.stdout)
+    assert acme == {
+        "tenant_id": "acme",
+        "name": "Acme",
+        "provider": "sprinto",
+        "target": f"workflow check {CHECK} at 127.0.0.1",
+        "verdict": "ready",
+        "kind": None,
+        "message": "the check 'Security awareness' is activated",
+        "http_status": None,
+        "detail": None,
+    }
+    assert (globex["verdict"], globex["kind"], globex["http_status"]) == ("not_ready", "unauthorized", 401)
+    assert "ask the Sprinto admin for a new key" in globex["message"]
+    assert (hooli["verdict"], hooli["kind"]) == ("not_ready", "target_not_found")
+    assert "is not among the activated checks of this API key (151 listed)" in hooli["message"]
+    assert "a-wrong-key-in-words" not in result.output and KEY not in result.output
+
+
+def test_a_server_that_is_not_there_is_told(tenants: Path) -> None:
+    sprinto(tenants, "acme", "http://127.0.0.1:9/graphql")
+    result = doctor(tenants, "--json")
+    [row] = json.loads(result.stdout)
+    assert (result.exit_code, row["kind"]) == (1, "no_connection")
+
+
+def test_an_invalid_tenant_is_told_and_the_others_are_asked_all_the_same(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    sprinto(tenants, "globex", sandbox.url, "regoin: us")
+    result = doctor(tenants, "--json")
+    assert result.exit_code == 2
+    assert verdicts(result) == {"acme": "ready", "globex": "invalid"}
+    assert (
+        "globex.yaml:8: integrations.compliance.regoin: is not a known key (did you mean region?)"
+        in result.stderr
+    )
+
+
+def test_a_provider_without_a_dry_run_cannot_be_checked_which_is_nobodys_fault(
+    tenants: Path, plugs: Path
+) -> None:
+    install(plugs, "plain", shelf("plain"))
+    a_tenant(tenants, "acme", "plain", "key: ${KEY}", "endpoint: https://plain.test/")
+    result = doctor(tenants)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == (
+        "acme\tplain\tcannot be checked\tplain has no dry run; evidence goes to a shelf"
+    )
+
+
+def test_a_plug_in_that_raises_is_broken_and_no_secret_is_shown(
+    tenants: Path, plugs: Path, sandbox: SprintoSandbox
+) -> None:
+    raising = ["def check(self, settings):", "    raise RuntimeError(f'oh {settings.key.reveal()}')"]
+    install(plugs, "raising", shelf("raising", *raising))
+    a_tenant(tenants, "acme", "raising", "key: ${KEY}", "endpoint: https://raising.test/")
+    sprinto(tenants, "globex", sandbox.url)
+    result = doctor(tenants, "--json")
+    assert (result.exit_code, verdicts(result)) == (1, {"acme": "broken", "globex": "ready"})
+    assert "the adapter for raising raised RuntimeError in its dry run: oh ***" in result.stdout
+    assert KEY not in result.output
+
+
+def test_with_a_database_its_pace_is_kept_and_a_turn_that_is_far_off_is_told(
+    tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
+) -> None:
+    database = tmp_path / "courier.db"
+    SqliteStore(str(database)).close()
+    sprinto(tenants, "acme", sandbox.url, "pace: 2/h")
+    assert verdicts(doctor(tenants, "--db", database, "--json")) == {"acme": "ready"}
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM slots").fetchone() == (2,)  # two pages
+    result = doctor(tenants, "--db", database, "--json")
+    assert (result.exit_code, verdicts(result)) == (1, {"acme": "not_ready"})
+    [row] = json.loads(result.stdout)
+    assert row["kind"] == "rate_limited" and "leaves no room before 2" in row["message"]
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM blocks").fetchone() == (0,)
+
+
+def test_without_a_database_tenants_that_share_a_key_share_its_pace(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
+    for name in ("acme", "globex"):
+        sprinto(tenants, name, sandbox.url, "pace: 2/h")
+    assert sorted(verdicts(doctor(tenants, "--json")).values()) == ["not_ready", "ready"]
+
+
+def test_a_database_that_is_not_there_is_not_made(
+    tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
+) -> None:
+    sprinto(tenants, "acme", sandbox.url)
+    result = doctor(tenants, "--db", tmp_path / "courier.db")
+    assert result.exit_code == 3 and "courier.db" in result.stderr
+    assert not (tmp_path / "courier.db").exists()
