@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import threading
 import venv
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -210,6 +212,8 @@ def test_a_host_that_is_killed_between_the_two_steps_goes_on_from_the_bookmark(
         first.send_signal(signal.SIGKILL)
         first.wait(PATIENCE)
     assert ledgerly.states() == ["draft"]
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT progress FROM uploads").fetchall() == [("doc-1",)]
     ledgerly.requests.clear()
     ledgerly.go_on.set()
     assert host(environment, tenants, "acme/ev-1") == ["acme/ev-1 succeeded 2 doc-1"]

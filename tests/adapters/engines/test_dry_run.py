@@ -189,6 +189,23 @@ def test_a_block_does_not_keep_it_from_asking_and_it_neither_sets_nor_lifts_one(
     paper.during(story)
 
 
+def test_beside_a_block_the_pace_holds_all_the_same(paper: Paper) -> None:
+    house = paper.house
+    house.server.answer = lambda part, nth: 401 if part == "ev-1" else 200
+
+    async def story(courier: AsyncCourier) -> None:
+        await until_settled(courier, house.clock, courier.submit(evidence("ev-1")))
+        assert isinstance(
+            await courier.check("acme"), Ready
+        )  # that makes three requests, all that a minute holds
+        another = asyncio.ensure_future(courier.check("acme"))
+        await _until_somebody_sleeps(house, house.clock.now() + timedelta(minutes=1))
+        house.clock.advance(60)
+        assert isinstance(await another, Ready)
+
+    paper.during(story)
+
+
 def test_a_refusal_in_a_dry_run_holds_nothing(paper: Paper) -> None:
     house = paper.house
     house.server.answer = lambda part, nth: 401 if part == "key" else 200
