@@ -233,6 +233,7 @@ VERBS: list[tuple[str, Callable[[Courier], object]]] = [
     ("statuses", lambda courier: courier.statuses("acme", ["ev-1"])),
     ("find", lambda courier: courier.find()),
     ("show", lambda courier: courier.show("acme", "ev-1")),
+    ("check", lambda courier: courier.check("acme")),
     ("health", lambda courier: courier.health()),
     ("drain", lambda courier: courier.drain()),
     ("quiet", lambda courier: courier.quiet()),
