@@ -18,10 +18,11 @@ By default a document is staged, although that takes three requests instead of o
 once is the only guard against a copy that Secureframe offers, since its list of evidence does not say which
 file it shows. `send: direct` is for who cannot reach the storage.
 
-How a lost answer is cleared up, with a staged document: the look-up finds nothing like it, and the same id is
-attached again; or something like it, and the same id is attached again as well. If it was not taken before, it
-is now. If the id is refused within its hour and something like it is listed, the first one was taken: delivered,
-once. Once the hour is over, the list alone decides, and where it is in doubt the tenant's `on_unknown` does.
+How a lost answer is cleared up, with a staged document: within its hour the same id is attached again. If it was
+not taken before, it is now. If the id is refused and something like it is listed, the first one was taken:
+delivered, once. Where the list does not bear that out, and once the hour is over, the list alone decides: nothing
+like it there means that it is sent again, and something like it, or a list that cannot be read, leaves the matter
+to the tenant's `on_unknown`.
 
 An upload has no clock. The age of an id is the time between two replies: that of the staging, which is
 remembered, and the one that it is asked at.
@@ -36,7 +37,7 @@ from enum import Enum
 from typing import ClassVar, Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from ...domain.failure import Failure, FailureKind
 from ...domain.integration import Pace
@@ -159,6 +160,12 @@ class _Seen:
     like: tuple[Resource, ...]
     at: datetime
 
+    @property
+    def receipt(self) -> Receipt:
+        """For one of those that are like ours: which of them it is, is known only where there is one."""
+        reference = self.like[0].id if len(self.like) == 1 else None
+        return Receipt(reference, "attached by an attempt before, whose answer was lost")
+
 
 @frozen
 class _Unseen:
@@ -223,8 +230,8 @@ class SecureframeProvider:
         return judge((yield from fetch(_attach(target, parcel, settings, staged))), _words(settings))
 
     def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """Look at the list of evidence. Where it does not settle the matter but a staged id still guards
-        against a copy, the answer is Partly: the next attempt attaches the same id again."""
+        """Look at the list of evidence. While a staged id guards against a copy, the answer is Partly: the next
+        attempt attaches the same id again, which is surer than a list that may lag behind."""
         assert isinstance(settings, SecureframeSettings)
         target = yield from _target(parcel, settings)
         if not isinstance(target, _Target):
@@ -235,12 +242,14 @@ class SecureframeProvider:
         )
         if isinstance(seen, _Seen) and seen.named is not None:
             return Found(Receipt(seen.named.id, None))
-        if isinstance(seen, _Seen) and not seen.like:
-            return Absent()
         if kept is not None and seen.at is not None and kept.guards(seen.at):
             return Partly(kept.progress)
         if isinstance(seen, _Unseen):
             return Unreadable(seen.failure)
+        if not seen.like:
+            return Absent()
+        if kept is not None and kept.spent:
+            return Found(seen.receipt)
         return Unreadable(
             Failure(
                 FailureKind.UNRECOGNISED_REPLY,
@@ -255,7 +264,7 @@ class SecureframeProvider:
         words = _words(settings)
         if settings.test is None:
             query = urlencode({"page": "1", "per_page": "1"})
-            users = read_page((yield from fetch(_get("/users", query, settings))), words)
+            users = read_page((yield from fetch(_get("/users", query, settings))), _reading(settings))
             if not isinstance(users, Page):
                 return NotReady(failure_in(users))
             count = "its" if users.total is None else f"{users.total}"
@@ -286,15 +295,15 @@ def _attach_again(
     if not isinstance(reply, HttpResponse) or reply.status not in _SPENT:
         return judge(reply, _words(settings))
     seen = yield from _look(target, parcel, settings, kept.staged_at)
+    refused = kept.refused(reply.received_at)
     if isinstance(seen, _Seen):
         if seen.named is not None:
             return Delivered(Receipt(seen.named.id, None))
-        if not seen.like:
+        if seen.like and refused.spent:
+            return Delivered(seen.receipt)
+        if not seen.like and not refused.spent:
             return None
-        if kept.guards(reply.received_at):
-            reference = seen.like[0].id if len(seen.like) == 1 else None
-            return Delivered(Receipt(reference, "attached by an attempt before, whose answer was lost"))
-    yield from bookmark(kept.spent().progress)
+    yield from bookmark(refused.progress)
     return Unclear(
         Failure(
             FailureKind.BROKEN_REPLY,
@@ -308,7 +317,7 @@ def _attach_again(
 def _stage(parcel: Parcel, settings: SecureframeSettings) -> Dialogue[Kept | Verdict]:
     """Stage the document and send its bytes. Nothing is evidence by that, so all of it may be repeated."""
     reply = yield from fetch(staging(settings.base, settings.headers, parcel))
-    staged = read_one(reply, _words(settings))
+    staged = read_one(reply, _reading(settings))
     if not isinstance(staged, Resource):
         return staged
     assert isinstance(reply, HttpResponse)
@@ -331,7 +340,7 @@ def _look(
 ) -> Dialogue[_Seen | _Unseen]:
     """Read the list of evidence, the newest first, until what is older than the upload."""
     likeness = Likeness(parcel, target.user, settings.document_type if target.user is not None else None)
-    words = _words(settings)
+    words = _reading(settings)
     like: list[Resource] = []
     count = 0
     reply: HttpResponse | TransportFailure
@@ -385,7 +394,7 @@ def _target(parcel: Parcel, settings: SecureframeSettings) -> Dialogue[_Target |
 
 def _user(address: str, parcel: Parcel, settings: SecureframeSettings) -> Dialogue[str | Verdict]:
     """The id of the one user with that address. A search may find others beside it, so each is looked at."""
-    words = _words(settings)
+    words = _reading(settings)
     phrase = address.replace("\\", "\\\\").replace('"', '\\"')
     found: list[str] = []
     count = 0
@@ -473,3 +482,12 @@ def _words(settings: SecureframeSettings) -> Words:
     )
     look = f"look at {where} in Secureframe, then attest that the evidence is there or retry this upload"
     return Words(advice, look, target_gone=settings.test is not None)
+
+
+def _reading(settings: SecureframeSettings) -> Words:
+    """For requests that are neither to the person nor to the test: a 404 says nothing of them."""
+    words = _words(settings)
+    missing = (
+        "this account may not have that part of the API, or region or endpoint in the tenant file are wrong"
+    )
+    return evolve(words, advice=evolve(words.advice, not_found=missing), target_gone=False)

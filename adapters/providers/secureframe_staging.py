@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ...ports.dialogue import Headers, HttpRequest
 from ...ports.provider import Parcel
@@ -38,17 +38,20 @@ _BY_THE_TRANSPORT: Final = frozenset({"host", "content-length"})
 class Kept:
     """What is remembered of a document that was staged, before it is attached.
 
-    `upload_id` is None once it was refused, so that it is no guard against a copy any more. `staged_at` is our
-    own time of day: when the answer to the staging came.
+    `upload_id` is None once it was refused: then it is no guard against a copy any more. `spent`: it was refused
+    within its hour, which an id is that has been attached. `staged_at` is our own time of day: when the answer to
+    the staging came.
     """
 
     upload_id: str | None
     staged_at: datetime
+    spent: bool = False
 
     @property
     def progress(self) -> str:
         """As a bookmark. It holds no URL: that would be a key to the document."""
-        return json.dumps({"upload_id": self.upload_id, "staged_at": self.staged_at.isoformat()})
+        kept = {"upload_id": self.upload_id, "staged_at": self.staged_at.isoformat()}
+        return json.dumps({**kept, "spent": True} if self.spent else kept)
 
     @classmethod
     def from_progress(cls, progress: str | None) -> Kept | None:
@@ -62,11 +65,11 @@ class Kept:
             return None
         if staged_at.utcoffset() is None:
             return None
-        return cls(text(value.get("upload_id")) or None, staged_at)
+        return cls(text(value.get("upload_id")) or None, staged_at, value.get("spent") is True)
 
-    def spent(self) -> Kept:
-        """The same without its id."""
-        return evolve(self, upload_id=None)
+    def refused(self, now: datetime) -> Kept:
+        """The same, once its id was refused."""
+        return Kept(None, self.staged_at, spent=self.guards(now))
 
     def guards(self, now: datetime) -> bool:
         """Whether the id can still be attached, and only once."""
