@@ -343,6 +343,7 @@ def _look(
     words = _reading(settings)
     like: list[Resource] = []
     count = 0
+    at: datetime | None = None
     reply: HttpResponse | TransportFailure
     for number in range(1, MOST_PAGES + 1):
         query = urlencode({"sort": "-created_at", "page": str(number), "per_page": str(PAGE_SIZE)})
