@@ -107,6 +107,35 @@ def vanta(documents: tuple[str, ...], client_id: str, **common: Unpack[Common]) 
     serve(lambda: VantaSandbox(documents=known, client_id=client_id, **common), common["port"])
 
 
+@sandbox.command("drata")
+@click.option("--user", "users", multiple=True, help="The e-mail address of a user; may be repeated.")
+@common_options
+@command
+def drata(users: tuple[str, ...], **common: Unpack[Common]) -> None:
+    """Drata's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    from ...testing.sandboxes import DrataSandbox
+    from ...testing.sandboxes.drata import DEFAULT_USERS
+
+    known = dict(enumerate(users, start=1)) or DEFAULT_USERS
+    serve(lambda: DrataSandbox(users=known, **common), common["port"])
+
+
+@sandbox.command("secureframe")
+@click.option("--test", "tests", multiple=True, help="The UUID of a test that exists; may be repeated.")
+@click.option(
+    "--secret", default="sandbox-secret", show_default=True, help="The other half of the credential `--key`."
+)
+@common_options
+@command
+def secureframe(tests: tuple[str, ...], secret: str, **common: Unpack[Common]) -> None:
+    """Secureframe's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    from ...testing.sandboxes import SecureframeSandbox
+    from ...testing.sandboxes.secureframe import DEFAULT_TESTS
+
+    known = {test: f"Test {test}" for test in tests} or DEFAULT_TESTS
+    serve(lambda: SecureframeSandbox(tests=known, secret=secret, **common), common["port"])
+
+
 def serve(build: Callable[[], Sandbox], port: int) -> None:
     """Build a sandbox and serve it until a signal comes. MisuseError where it cannot be built or its port is taken."""
     try:

@@ -9,9 +9,11 @@ way for the same seed; and it serves the loopback interface only. `sandbox_in_th
 asynchronous. It needs the extra `sandbox`: `pip install "evidence-courier[sandbox]"`.
 """
 
+from .drata import DrataSandbox
 from .plans import Fault, FaultPlan, fault_kinds, parse_fault
 from .rates import RateLimit, parse_pace
 from .received import ReceivedUpload
+from .secureframe import SecureframeSandbox
 from .server import Sandbox
 from .sprinto import SprintoSandbox
 from .sprinto_rest import SprintoRestSandbox
@@ -19,11 +21,13 @@ from .threads import sandbox_in_thread
 from .vanta import VantaSandbox
 
 __all__ = [
+    "DrataSandbox",
     "Fault",
     "FaultPlan",
     "RateLimit",
     "ReceivedUpload",
     "Sandbox",
+    "SecureframeSandbox",
     "SprintoRestSandbox",
     "SprintoSandbox",
     "VantaSandbox",

@@ -22,11 +22,13 @@ _CHUNK: Final = 64 * 1024
 
 @frozen
 class Form:
-    """The parts of a form by their names: the texts, and the files. `in_order` holds all files as they came."""
+    """The parts of a form by their names: the texts, and the files. `in_order` holds all files as they came,
+    `repeated` all texts of the part that may come several times."""
 
     fields: Mapping[str, str]
     files: Mapping[str, UploadedFile]
     in_order: Sequence[UploadedFile]
+    repeated: Sequence[str]
 
 
 async def read_form(request: web.Request, *, max_file_bytes: int, repeated: str | None = None) -> Form:
@@ -44,6 +46,7 @@ async def _read(request: web.Request, max_file_bytes: int, repeated: str | None)
     fields: dict[str, str] = {}
     files: dict[str, UploadedFile] = {}
     in_order: list[UploadedFile] = []
+    texts: list[str] = []
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or not part.name:
@@ -52,7 +55,11 @@ async def _read(request: web.Request, max_file_bytes: int, repeated: str | None)
             raise BadRequestError(f"The part {part.name!r} came twice.")
         # A browser's file has a name; without one a part is a text, whatever it calls its type.
         if part.filename is None:
-            fields[part.name] = (await _bytes_of(part, MAX_FIELD_BYTES)).decode("utf-8")
+            told = (await _bytes_of(part, MAX_FIELD_BYTES)).decode("utf-8")
+            if part.name == repeated:
+                texts.append(told)
+            else:
+                fields[part.name] = told
             continue
         if not part.filename:
             raise BadRequestError(f"The file {part.name!r} has no name.")
@@ -60,7 +67,7 @@ async def _read(request: web.Request, max_file_bytes: int, repeated: str | None)
         media_type = part.headers.get("Content-Type", "application/octet-stream")
         in_order.append(UploadedFile(part.filename, media_type, content))
         files[part.name] = in_order[-1]
-    return Form(fields, files, in_order)
+    return Form(fields, files, in_order, texts)
 
 
 async def _bytes_of(part: BodyPartReader, limit: int) -> bytes:

@@ -199,7 +199,10 @@ def test_an_unknown_evidence_has_exit_code_2(tenants: Path) -> None:
     assert "evidence-courier status" in result.stderr
 
 
-@pytest.mark.parametrize(("provider", "ending"), [("sprinto", "/dev-api/graphql"), ("vanta", "")])
+@pytest.mark.parametrize(
+    ("provider", "ending"),
+    [("sprinto", "/dev-api/graphql"), ("vanta", ""), ("drata", "/public/v2"), ("secureframe", "")],
+)
 def test_a_sandboxs_first_line_is_the_url_for_endpoint(provider: str, ending: str) -> None:
     command = [
         sys.executable,
@@ -216,7 +219,7 @@ def test_a_sandboxs_first_line_is_the_url_for_endpoint(provider: str, ending: st
     assert re.fullmatch(rf"http://127\.0\.0\.1:[0-9]+{ending}", first)
 
 
-@pytest.mark.parametrize("provider", ["sprinto", "vanta"])
+@pytest.mark.parametrize("provider", ["sprinto", "vanta", "drata", "secureframe"])
 def test_a_fault_that_there_is_not_is_told(provider: str) -> None:
     result = run("sandbox", provider, "--fault", "slience=0.1")
     assert result.exit_code == 2

@@ -1,0 +1,302 @@
+"""A stand-in for the part of Drata's public API v2 that takes evidence: a person's documents, the evidence
+library of a workspace, and what is read beside them.
+
+Paths, parameters, schemas and statuses are those of Drata's OpenAPI document (version V2, developers.drata.com).
+What it does not say is decided the strict way: a file without an ending or a media type that is taken gets 400
+(that a file without a name or type does is a third-party claim), as does a list that is asked for with a
+parameter that it does not have; the `name` filter wants the whole name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import ClassVar, Final
+from urllib.parse import unquote
+
+from aiohttp import web
+from attrs import frozen
+
+from .forms import read_form
+from .multipart import BadRequestError, UploadedFile
+from .plans import Fault, FaultPlan
+from .rates import RateLimit
+from .replies import Reply
+from .server import Sandbox, utc_now
+
+DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example"})
+DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
+MAX_BYTES: Final = 25_000_000
+
+_OPEN_XML = "application/vnd.openxmlformats-officedocument."
+_OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
+_PERSONS_TYPES: Final[Mapping[str, str]] = {
+    "pdf": "application/pdf",
+    "doc": "application/msword",
+    "docx": _OPEN_XML + "wordprocessingml.document",
+    "xlsx": _OPEN_XML + "spreadsheetml.sheet",
+    "pptx": _OPEN_XML + "presentationml.presentation",
+    "odt": _OPEN_DOCUMENT + "text",
+    "ods": _OPEN_DOCUMENT + "spreadsheet",
+    "odp": _OPEN_DOCUMENT + "presentation",
+    "gif": "image/gif",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+}
+_LIBRARY_TYPES: Final[Mapping[str, str]] = {
+    **_PERSONS_TYPES,
+    "json": "application/json",
+    "csv": "text/csv",
+    "md": "text/markdown",
+    "txt": "text/plain",
+    "html": "text/html",
+    "zip": "application/zip",
+}
+_DOCUMENT_TYPES: Final = ("MFA_EVIDENCE", "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "OFFBOARDING_EVIDENCE")
+_RENEWALS: Final = ("ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE")
+_PAGING: Final = frozenset({"cursor", "size", "sort", "sortDir", "includeTotalCount", "expand[]"})
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+
+
+@frozen
+class _Item:
+    """A document or a library item: where it lies, and what is shown of it."""
+
+    home: str
+    shown: Mapping[str, object]
+
+
+class DrataSandbox(Sandbox):
+    """Drata on the loopback interface. Beside what `Sandbox` takes:
+
+    `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to its name,
+    `controls` are the numbers of the controls. `manual_uploads` is what the company's settings say of uploads.
+    `max_bytes` bounds a file: a larger one gets HTTP 413.
+    """
+
+    provider: ClassVar[str] = "drata"
+    path: ClassVar[str] = "/public/v2"
+    whole_tree: ClassVar[bool] = True
+    key_header: ClassVar[str] = "authorization"
+
+    def __init__(
+        self,
+        *,
+        key: str = "sandbox-key",
+        users: Mapping[int, str] = DEFAULT_USERS,
+        workspaces: Mapping[int, str] = DEFAULT_WORKSPACES,
+        controls: Iterable[int] = (1, 2, 3),
+        manual_uploads: bool = True,
+        max_bytes: int = MAX_BYTES,
+        faults: Iterable[Fault | str] | FaultPlan = (),
+        pace: RateLimit | str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        keep_content: bool = False,
+    ) -> None:
+        super().__init__(
+            key=key,
+            faults=faults,
+            pace=pace,
+            host=host,
+            port=port,
+            seed=seed,
+            now=now,
+            monotonic=monotonic,
+            keep_content=keep_content,
+        )
+        self._users = dict(users)
+        self._workspaces = dict(workspaces)
+        self._controls = frozenset(controls)
+        self._manual_uploads = manual_uploads
+        self._max_bytes = max_bytes
+        self._items: list[_Item] = []
+
+    def header_value(self, key: str) -> str:
+        return f"Bearer {key}"
+
+    def reset(self) -> None:
+        super().reset()
+        self._items.clear()
+
+    async def take(self, request: web.Request) -> Reply:
+        if not self.knows_key(request):
+            return _refusal(401, "Unauthorized")
+        try:
+            return await self._answer(request, request.path.removeprefix(self.path).split("/")[1:])
+        except BadRequestError as refusal:
+            return _refusal(refusal.status, refusal.message)
+
+    def restate(self, reply: Reply, word: str) -> Reply:
+        """An answer of Drata's has no word that says whether it was a success: the id is taken away instead."""
+        try:
+            shown = json.loads(reply.body)
+        except ValueError:
+            return reply
+        if not isinstance(shown, dict) or "id" not in shown:
+            return reply
+        del shown["id"]
+        return reply.with_body(json.dumps({**shown, "status": word}).encode())
+
+    async def _answer(self, request: web.Request, steps: list[str]) -> Reply:
+        match [request.method, *steps]:
+            case ["GET", "company"]:
+                return Reply.json(200, self._company())
+            case ["GET", "workspaces"]:
+                shown = [
+                    {"id": number, "name": name, "primary": number == min(self._workspaces)}
+                    for number, name in self._workspaces.items()
+                ]
+                return _page(request, shown, frozenset())
+            case ["POST", "users", user, "documents"]:
+                return await self._take_document(request, self._user(user))
+            case ["GET", "users", user, "documents"]:
+                home = f"user {self._user(user)}"
+                return _page(request, self._at(home), frozenset({"name", "type"}))
+            case ["POST", "workspaces", number, "evidence-library"]:
+                return await self._take_item(request, self._workspace(number))
+            case ["GET", "workspaces", number, "evidence-library"]:
+                home = f"workspace {self._workspace(number)}"
+                return _page(request, self._at(home), frozenset({"name", "statuses[]"}))
+        return _refusal(404, "Cannot find what was asked for")
+
+    async def _take_document(self, request: web.Request, user: int) -> Reply:
+        form = await read_form(request, max_file_bytes=self._max_bytes)
+        file = _fit(form.files.get("file"), _PERSONS_TYPES)
+        kind = form.fields.get("type")
+        if kind not in _DOCUMENT_TYPES:
+            raise BadRequestError(f"type must be one of {', '.join(_DOCUMENT_TYPES)}")
+        completed = form.fields.get("completionDate", "")
+        _moment("completionDate", completed)
+        shown = self._kept(
+            f"user {user}",
+            {"userId": user, "name": file.name, "type": kind, "fileUrl": None, "renewalDate": "2027-01-01"},
+        )
+        self.keep(request, file, target=f"user {user}", evidence_date=completed)
+        return Reply.json(201, shown)
+
+    async def _take_item(self, request: web.Request, workspace: int) -> Reply:
+        form = await read_form(request, max_file_bytes=self._max_bytes, repeated="controlIds")
+        file = _fit(form.files.get("file"), _LIBRARY_TYPES)
+        name, filed = form.fields.get("name", ""), form.fields.get("filedAt", "")
+        if not 1 <= len(name) <= 191:
+            raise BadRequestError("name must have 1 to 191 characters")
+        if form.fields.get("renewalScheduleType") not in _RENEWALS:
+            raise BadRequestError(f"renewalScheduleType must be one of {', '.join(_RENEWALS)}")
+        try:
+            date.fromisoformat(filed)
+        except ValueError as error:
+            raise BadRequestError("filedAt must be a date") from error
+        if _number(form.fields.get("ownerId", "")) not in self._users:
+            raise BadRequestError("ownerId: no such user", status=404)
+        if not {_number(told) for told in form.repeated} <= self._controls:
+            raise BadRequestError("controlIds: no such control", status=404)
+        shown = self._kept(
+            f"workspace {workspace}",
+            {
+                "name": name,
+                "description": None,
+                "implementationGuidance": None,
+                "evidenceTemplateCode": None,
+            },
+        )
+        self.keep(request, file, target=f"workspace {workspace}", evidence_date=filed)
+        return Reply.json(201, shown)
+
+    def _kept(self, home: str, told: Mapping[str, object]) -> Mapping[str, object]:
+        moment = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        shown = {"id": len(self._items) + 1, **told, "createdAt": moment, "updatedAt": moment}
+        self._items.append(_Item(home, shown))
+        return shown
+
+    def _at(self, home: str) -> list[Mapping[str, object]]:
+        return [item.shown for item in self._items if item.home == home]
+
+    def _user(self, written: str) -> int:
+        """The number of the user that a path names, by number or as email:address."""
+        address = unquote(written).removeprefix("email:")
+        if address != unquote(written):
+            known = {email.casefold(): number for number, email in self._users.items()}
+            number = known.get(address.casefold())
+        else:
+            number = _number(written)
+        if number is None or number not in self._users:
+            raise BadRequestError("User not found", status=404)
+        return number
+
+    def _workspace(self, written: str) -> int:
+        number = _number(written)
+        if number is None or number not in self._workspaces:
+            raise BadRequestError("Workspace not found", status=404)
+        return number
+
+    def _company(self) -> dict[str, object]:
+        return {
+            "accountId": "aaaaaaaa-bbbb-0000-cccc-dddddddddddd",
+            "name": "Acme",
+            "securityTraining": "MANUAL",
+            "manualUploadEnabled": self._manual_uploads,
+        }
+
+
+def _page(request: web.Request, items: Sequence[Mapping[str, object]], filters: frozenset[str]) -> Reply:
+    """One page of a list, filtered and sorted as the query says; the cursor is the position of the next."""
+    query = request.query
+    strange = sorted(set(query) - _PAGING - filters)
+    if strange:
+        raise BadRequestError(f"{strange[0]} is not a parameter of this list")
+    size = query.get("size", "20")
+    if _number(size) is None or int(size) > 50:  # the bound of the older edition, which is the stricter one
+        raise BadRequestError("size must be a whole number from 1 to 50")
+    sort, direction = query.get("sort", "createdAt"), query.get("sortDir", "ASC")
+    if sort not in ("createdAt", "updatedAt") or direction not in ("ASC", "DESC"):
+        raise BadRequestError("sort must be createdAt or updatedAt, sortDir ASC or DESC")
+    kept = [
+        item for item in items if all(query.get(name, item.get(name)) == item.get(name) for name in filters)
+    ]
+    kept = sorted(kept, key=lambda item: str(item.get(sort)))
+    if direction == "DESC":
+        kept.reverse()
+    cursor = query.get("cursor", "0")
+    if not cursor.isascii() or not cursor.isdigit():
+        raise BadRequestError("cursor is not one that was given")
+    end = int(cursor) + int(size)
+    more = str(end) if end < len(kept) else None
+    return Reply.json(200, {"data": kept[int(cursor) : end], "pagination": {"cursor": more}})
+
+
+def _fit(file: UploadedFile | None, types: Mapping[str, str]) -> UploadedFile:
+    if file is None:
+        raise BadRequestError("file is required")
+    _, dot, ending = file.name.rpartition(".")
+    declared = file.media_type.partition(";")[0].strip().lower()
+    if not dot or types.get(ending.lower()) != declared:
+        raise BadRequestError("The type of the file is not accepted")
+    return file
+
+
+def _number(written: str) -> int | None:
+    return int(written) if _NUMBER.fullmatch(written) else None
+
+
+def _moment(name: str, written: str) -> None:
+    try:
+        known = datetime.fromisoformat(written).utcoffset() is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise BadRequestError(f"{name} must be a date-time in ISO 8601")
+
+
+def _refusal(status: int, message: str) -> Reply:
+    return Reply.json(
+        status, {"name": "Exception", "statusCode": status, "message": message, "code": status * 100}
+    )

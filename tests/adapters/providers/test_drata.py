@@ -1,0 +1,347 @@
+"""The Drata provider: what it sends, what it looks up, what it asks before anything is sent, and its settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import attrs
+import pytest
+from attrs import evolve
+from vanta_talk import PARCEL, PDF, Talk, told
+
+from evidence_courier.adapters.config import load_mapping
+from evidence_courier.adapters.plugins import discover_providers
+from evidence_courier.adapters.providers.drata import MOST_PAGES, DrataProvider, DrataSettings, Region
+from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.verdict import (
+    Absent,
+    Delivered,
+    DryRun,
+    Finding,
+    Found,
+    NotReady,
+    Ready,
+    Receipt,
+    Rejected,
+    Unreadable,
+    Verdict,
+)
+from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
+from evidence_courier.ports.provider import Checkable, Parcel, Provider, Readable
+
+K = FailureKind
+BASE = "https://public-api.drata.com/public/v2"
+PERSON = DrataSettings(api_key=Secret("drata-key-0123456789"))
+LIBRARY = evolve(PERSON, to="library", workspace=3, owner=9, controls=(11, 12))
+JANE = evolve(PARCEL, subject_email="jane+test@acme.example")
+CREATED = told(201, {"id": 41, "userId": 7, "name": PARCEL.file_name, "type": "SEC_TRAINING"})
+
+
+def upload(
+    settings: DrataSettings = PERSON, parcel: Parcel = JANE, answer: HttpResponse = CREATED
+) -> tuple[Verdict, Talk]:
+    talk = Talk(answer)
+    return talk.hold(DrataProvider().upload(parcel, settings, None)), talk
+
+
+def confirm(
+    *answers: HttpResponse | TransportFailure, settings: DrataSettings = PERSON, parcel: Parcel = JANE
+) -> tuple[Finding, Talk]:
+    talk = Talk(*answers)
+    return talk.hold(DrataProvider().confirm(parcel, settings, None)), talk
+
+
+def check(*answers: HttpResponse, settings: DrataSettings = PERSON) -> tuple[DryRun, Talk]:
+    talk = Talk(*answers)
+    return talk.hold(DrataProvider().check(settings)), talk
+
+
+def page(*names: object, cursor: object = None) -> HttpResponse:
+    items = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    return told(200, {"data": items, "pagination": {"cursor": cursor}})
+
+
+def parts_of(talk: Talk) -> list[tuple[bytes, bytes]]:
+    """Name and content of each part of the one request's form; the file's head instead of its name."""
+    [request] = talk.requests
+    boundary = b"--" + dict(request.headers)["Content-Type"].partition("boundary=")[2].encode()
+    first, *parts, last = (b"\r\n" + b"".join(request.body)).split(b"\r\n" + boundary)
+    assert (first, last) == (b"", b"--\r\n")
+    split = [part.removeprefix(b"\r\n").partition(b"\r\n\r\n") for part in parts]
+    plain = b'Content-Disposition: form-data; name="'
+    return [(head.removeprefix(plain).removesuffix(b'"'), content) for head, _, content in split]
+
+
+FILE_HEAD = (
+    f'file"; filename="{PARCEL.file_name}"\r\nContent-Type: application/pdf'.encode()
+)  # name and media type: without either Drata answers 400
+
+
+def test_a_persons_document_is_posted_under_their_address_as_documented() -> None:
+    verdict, talk = upload()
+    assert verdict == Delivered(Receipt("41", PARCEL.file_name))
+    assert talk.asked() == [
+        "POST public-api.drata.com/public/v2/users/email:jane%2Btest@acme.example/documents"
+    ]
+    assert parts_of(talk) == [
+        (b"type", b"SEC_TRAINING"),
+        (b"completionDate", b"2026-02-21T10:00:00.000Z"),
+        (FILE_HEAD, PDF),
+    ]
+    assert dict(talk.requests[0].headers)["Authorization"] == "Bearer drata-key-0123456789"
+
+
+def test_the_moment_of_completion_is_told_in_utc() -> None:
+    there = datetime(2026, 2, 22, 4, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    _, talk = upload(parcel=evolve(JANE, recorded_at=there))
+    assert (b"completionDate", b"2026-02-21T23:00:00.000Z") in parts_of(talk)
+    assert there.astimezone(UTC) == datetime(2026, 2, 21, 23, tzinfo=UTC)
+
+
+def test_a_person_may_be_named_by_the_subject() -> None:
+    _, talk = upload(evolve(PERSON, person="subject"), evolve(PARCEL, subject="4711"))
+    assert talk.asked() == ["POST public-api.drata.com/public/v2/users/4711/documents"]
+
+
+def test_the_type_of_document_is_a_setting() -> None:
+    _, talk = upload(evolve(PERSON, document_type="HIPAA_TRAINING_EVIDENCE"))
+    assert parts_of(talk)[0] == (b"type", b"HIPAA_TRAINING_EVIDENCE")
+
+
+@pytest.mark.parametrize("address", [None, "", "jane", "jane@", "@acme", "ja ne@acme.example", "a@b\n"])
+def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(address: str | None) -> None:
+    parcel = evolve(PARCEL, subject_email=address)
+    verdict, talk = upload(parcel=parcel)
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.BAD_REQUEST
+    assert "evidence 'ev-1' says no" in verdict.failure.message
+    assert "set person: subject in the tenant file" in verdict.failure.message
+    assert talk.requests == []
+    finding, looked = confirm(parcel=parcel)
+    assert isinstance(finding, Unreadable)
+    assert looked.requests == []
+
+
+@pytest.mark.parametrize("subject", ["emp-7", "0", "007", "-7", "7.5", "٧", "9" * 20, "7/documents"])
+def test_a_subject_that_is_no_number_of_dratas_is_not_sent(subject: str) -> None:
+    verdict, talk = upload(evolve(PERSON, person="subject"), evolve(JANE, subject=subject))
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.BAD_REQUEST
+    assert "nothing was sent" in verdict.failure.message
+    assert talk.requests == []
+
+
+def test_a_library_item_is_posted_as_documented_and_needs_no_person() -> None:
+    verdict, talk = upload(LIBRARY, PARCEL)
+    assert isinstance(verdict, Delivered)
+    assert talk.asked() == ["POST public-api.drata.com/public/v2/workspaces/3/evidence-library"]
+    assert parts_of(talk) == [
+        (b"name", PARCEL.file_name.encode()),
+        (b"filedAt", b"2026-02-21"),
+        (b"renewalScheduleType", b"ONE_YEAR"),
+        (b"ownerId", b"9"),
+        (b"controlIds", b"11"),
+        (b"controlIds", b"12"),
+        (FILE_HEAD, PDF),
+    ]
+
+
+def test_every_attempt_sends_the_same_bytes_made_anew_and_none_is_copied() -> None:
+    assert upload()[1].requests == upload()[1].requests
+    assert any(part is PDF for part in upload()[1].requests[0].body)
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us", "public-api.drata.com"),
+        ("eu", "public-api.eu.drata.com"),
+        ("apac", "public-api.apac.drata.com"),
+    ],
+)
+def test_each_region_has_its_address(region: str, host: str) -> None:
+    settings = evolve(PERSON, region=Region(region))
+    [request] = upload(settings)[1].requests
+    assert request.url.startswith(f"https://{host}/public/v2/users/")
+    assert DrataProvider().target(settings) == f"the person's SEC_TRAINING documents at {host}"
+
+
+def test_an_endpoint_takes_the_place_of_the_regions_address() -> None:
+    settings = evolve(LIBRARY, endpoint="http://127.0.0.1:8080/public/v2/")
+    [request] = upload(settings)[1].requests
+    assert request.url == "http://127.0.0.1:8080/public/v2/workspaces/3/evidence-library"
+    assert DrataProvider().target(settings) == "the evidence library of workspace 3 at 127.0.0.1"
+
+
+# -- the look-up
+
+
+def query_of(talk: Talk, nth: int = 0) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(talk.requests[nth].url).query))
+
+
+@pytest.mark.parametrize("name", [PARCEL.file_name, PARCEL.file_name.removesuffix(".pdf")])
+def test_a_document_is_found_by_its_name_with_or_without_its_ending(name: str) -> None:
+    finding, talk = confirm(page("another.pdf", name))
+    assert finding == Found(Receipt("2", name))
+    assert query_of(talk) == {"type": "SEC_TRAINING", "size": "50", "sort": "createdAt", "sortDir": "DESC"}
+    assert urlsplit(talk.requests[0].url).path.endswith("/documents")
+
+
+def test_a_library_is_searched_for_the_name() -> None:
+    finding, talk = confirm(page(PARCEL.file_name), settings=LIBRARY, parcel=PARCEL)
+    assert isinstance(finding, Found)
+    assert query_of(talk)["name"] == PARCEL.file_name
+    assert "type" not in query_of(talk)
+
+
+def test_a_list_is_followed_to_its_end() -> None:
+    finding, talk = confirm(page("a", cursor="next/1"), page("b", cursor="2"), page("c"))
+    assert finding == Absent()
+    assert [query_of(talk, nth).get("cursor") for nth in range(3)] == [None, "next/1", "2"]
+
+
+@pytest.mark.parametrize("near", ["x-" + PARCEL.file_name, PARCEL.file_name + ".pdf", "ev-1.pdf"])
+def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
+    assert confirm(page(near))[0] == Absent()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        told(200, b""),
+        told(200, b"<html>"),
+        told(200, None),
+        told(200, []),
+        told(200, 7),
+        told(200, {}),
+        told(200, {"data": []}),
+        told(200, {"data": None, "pagination": {"cursor": None}}),
+        told(200, {"data": [], "pagination": {}}),
+        told(200, {"data": [7], "pagination": {"cursor": None}}),
+        page(cursor=7),
+        page(None),
+        told(401, {"message": "no"}),
+        told(403, {}),
+        told(404, {}),
+        told(429, {}),
+        told(503, {}),
+        told(302, {}),
+        TransportFailure(K.TIMEOUT, "silence"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_read_is_never_called_absent(answer: HttpResponse | TransportFailure) -> None:
+    assert isinstance(confirm(answer)[0], Unreadable)
+
+
+def test_a_list_without_end_is_given_up() -> None:
+    finding, talk = confirm(*[page("a", cursor="more")] * (MOST_PAGES + 1))
+    assert isinstance(finding, Unreadable)
+    assert len(talk.requests) == MOST_PAGES
+
+
+# -- the dry run
+
+
+def test_the_dry_run_reads_whether_the_company_takes_uploads() -> None:
+    company = {"name": "Acme", "manualUploadEnabled": True, "securityTraining": "MANUAL"}
+    ready, talk = check(told(200, company))
+    assert ready == Ready(
+        "Drata knows the key; Acme takes documents for its people (security training: MANUAL)"
+    )
+    assert talk.asked() == ["GET public-api.drata.com/public/v2/company"]
+    refused, _ = check(told(200, company | {"manualUploadEnabled": False}))
+    assert isinstance(refused, NotReady)
+    assert "a Drata admin must allow manual uploads" in refused.failure.message
+
+
+def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
+    pages = [
+        told(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
+        told(200, {"data": [{"id": 3, "name": "three"}], "pagination": {"cursor": None}}),
+    ]
+    ready, talk = check(*pages, settings=LIBRARY)
+    assert ready == Ready("Drata knows the key and workspace 3 (three)")
+    assert urlsplit(talk.requests[0].url).path == "/public/v2/workspaces"
+    absent, _ = check(*pages, settings=evolve(LIBRARY, workspace=4))
+    assert isinstance(absent, NotReady)
+    assert absent.failure.kind is K.TARGET_NOT_FOUND
+
+
+@pytest.mark.parametrize("settings", [PERSON, LIBRARY], ids=["person", "library"])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (told(401, {"message": "Unauthorized"}), K.UNAUTHORIZED),
+        (told(403, {}), K.FORBIDDEN),
+        (told(412, {}), K.REFUSED),
+        (told(200, {}), K.UNRECOGNISED_REPLY),
+        (told(200, b"<html>"), K.BROKEN_REPLY),
+        (told(500, {}), K.SERVER_ERROR),
+    ],
+)
+def test_the_dry_run_says_why_it_found_nothing(
+    settings: DrataSettings, answer: HttpResponse, kind: FailureKind
+) -> None:
+    dry_run, _ = check(answer, settings=settings)
+    assert isinstance(dry_run, NotReady)
+    assert dry_run.failure.kind is kind
+
+
+# -- settings
+
+
+def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
+    provider = DrataProvider()
+    assert isinstance(provider, Provider)
+    assert isinstance(provider, Readable)
+    assert isinstance(provider, Checkable)
+    assert provider.pace == Pace(500, timedelta(minutes=1))
+    assert (provider.name, provider.cost, provider.exclusive_credential) == ("drata", 1, False)
+    assert (provider.limits.max_bytes, "application/json" in provider.limits.media_types) == (
+        25_000_000,
+        False,
+    )
+    assert set(provider.schema) == {attribute.name for attribute in attrs.fields(DrataSettings)}
+
+
+class Keys:
+    def resolve(self, name: str) -> Secret | None:
+        return Secret("drata-key-0123456789")
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        ({"to": "library"}, "to: library needs workspace and owner"),
+        ({"to": "library", "workspace": 3}, "to: library needs workspace and owner"),
+        ({"workspace": 3, "owner": 9}, "workspace, owner and controls are for to: library"),
+        ({"controls": [1]}, "workspace, owner and controls are for to: library"),
+        ({"document_type": "SEC_TRAINNG"}, "did you mean"),
+        ({"renewal": "CUSTOM"}, "must be"),
+        ({"workspace": "3"}, "without quotes"),
+        ({"region": "india"}, "must be us, eu or apac"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_with_words(block: dict[str, Any], complaint: str) -> None:
+    tenant = {"integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}}
+    loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())
+    assert any(complaint in str(problem) for problem in loaded.problems), loaded.problems
+
+
+def test_settings_of_both_kinds_are_read_from_a_tenant_file() -> None:
+    kinds: list[dict[str, Any]] = [{}, {"to": "library", "workspace": 3, "owner": 9, "controls": [11, 12]}]
+    for block, settings in zip(kinds, (PERSON, LIBRARY), strict=True):
+        tenant = {"integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}}
+        loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())
+        assert loaded.problems == ()
+        assert loaded.integrations["acme"].settings == settings
+
+
+def test_no_request_and_no_settings_show_the_key() -> None:
+    assert "drata-key" not in repr(upload()[1].requests) + repr(PERSON)
