@@ -16,7 +16,8 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from . import refusals
@@ -52,13 +53,12 @@ class Portal:
         """Begin, and return when the context has been entered. Raises what entering raises, and then nothing is left running."""
         try:
             self._thread.start()
-        except BaseException:
-            self._loop.close()
-            raise
-        try:
             self._entered.result()
         except Exception:
-            self._thread.join()
+            if self._thread.ident is None:
+                self._loop.close()  # the system had no thread for it
+            else:
+                self._thread.join()
             raise
         except BaseException:  # whoever does not wait any longer: it ends by itself
             self.tell_to_leave()
@@ -67,11 +67,12 @@ class Portal:
     def call(self, verb: Callable[[], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
         """What awaiting `verb()` on the loop gives, or raises. TimeoutError after `timeout` seconds; MisuseError once the context has been left."""
         self.check()
-        with self._gate:
-            if not self._open:
-                raise refusals.closed()
-            answer = asyncio.run_coroutine_threadsafe(verb(), self._loop)
+        answer: Future[T] = Future()
         try:
+            with self._gate:
+                if not self._open:
+                    raise refusals.closed()
+                self._loop.call_soon_threadsafe(self._begin, verb, answer)
             return answer.result(timeout)
         except CancelledError:
             raise refusals.closed() from None
@@ -145,6 +146,20 @@ class Portal:
                 self._open = False
             await self._let_the_others_end()
 
+    def _begin(self, verb: Callable[[], Coroutine[Any, Any, T]], answer: Future[T]) -> None:
+        # A Ctrl-C can come at any moment in the caller's thread, so the future is there first, and cancelling it is enough.
+        if answer.cancelled():
+            return
+        task = self._loop.create_task(verb())
+        task.add_done_callback(partial(_pass_on, answer))
+        answer.add_done_callback(lambda _: self._call_off(task))
+
+    def _call_off(self, task: asyncio.Task[Any]) -> None:
+        """In whatever thread has cancelled, or in this one when all is done."""
+        if not task.done():
+            with suppress(RuntimeError):  # it was done meanwhile, and so was the loop
+                self._loop.call_soon_threadsafe(task.cancel)
+
     async def _leave(self, first: Callable[[], Coroutine[Any, Any, object]] | None) -> None:
         try:
             if first is not None:
@@ -171,3 +186,16 @@ class Portal:
             if late:
                 await asyncio.wait(late, timeout=LAST_TURNS)
         await self._loop.shutdown_asyncgens()
+
+
+def _pass_on(answer: Future[T], task: asyncio.Task[T]) -> None:
+    """Tell the caller what came of it, unless he waits no more."""
+    failure = None if task.cancelled() else task.exception()
+    if task.cancelled():
+        answer.cancel()
+    elif not answer.set_running_or_notify_cancel():
+        return
+    elif failure is not None:
+        answer.set_exception(failure)
+    else:
+        answer.set_result(task.result())
