@@ -82,7 +82,11 @@ class Server:
         """End all that is still being said."""
         for talk in self._talks:
             talk.cancel()
-        for ended in await asyncio.gather(*self._talks, return_exceptions=True):
+        ends = await asyncio.gather(*self._talks, return_exceptions=True)
+        for line in self.lines:
+            line.writer.transport.abort()  # one that waits for a polite end, or to be read, waits no more
+        await turns()
+        for ended in ends:
             if isinstance(ended, Exception):
                 raise ended
 

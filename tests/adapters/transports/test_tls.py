@@ -94,6 +94,8 @@ def test_a_connection_under_tls_is_used_again_and_an_early_reply_is_taken(
             line.writer.transport.pause_reading()
             await line.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
             await answered.wait()
+            line.writer.transport.resume_reading()
+            await line.gone()
 
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
