@@ -227,7 +227,7 @@ class BlockingCourier:
 
     def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
-        with self._used() as room:
+        with self._used() as room, room.engine.turn:
             return room.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
 
     def find(
@@ -241,12 +241,12 @@ class BlockingCourier:
     ) -> Page:
         """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
         find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
-        with self._used() as room:
+        with self._used() as room, room.engine.turn:
             return room.store.find(find, self._wiring.clock.now())
 
     def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None where there is none."""
-        with self._used() as room:
+        with self._used() as room, room.engine.turn:
             return room.store.show(tenant_id, evidence_id, self._wiring.clock.now())
 
     # --- one room for each process ---------------------------------------------------------------------------------------
@@ -321,13 +321,17 @@ class BlockingCourier:
             room.store.close()
 
     def _before_fork(self) -> None:
-        """SQLite's connections must not be open while a process is forked, if that can be had: here they are not, unless another thread delivers."""
+        """SQLite's connections must not be open while a process is forked. Where another thread is delivering, they are at rest at least."""
         self._door.acquire()
         if self._busy == 0:
             with suppress(Exception):  # a fork must not fail for it
                 self._leave()
+        if self._room is not None:
+            self._room.engine.turn.acquire()
 
     def _after_fork_here(self) -> None:
+        if self._room is not None:
+            self._room.engine.turn.release()
         self._door.release()
 
     def _after_fork_there(self) -> None:

@@ -106,8 +106,9 @@ class BlockingEngine:
         self._renderer = renderer
         self._jitter = jitter
         self._sleep = sleep
-        self._writing = threading.RLock()
-        self._duty = Duty(store, clock, self._writing)
+        self.turn = threading.RLock()
+        """Held whenever the store is used, and never while a request is under way. Whoever holds it may fork: the database is at rest."""
+        self._duty = Duty(store, clock, self.turn)
         self._in_hand: set[UploadKey] = set()
         self._hands = threading.Lock()
 
@@ -145,7 +146,7 @@ class BlockingEngine:
 
     def _record(self, evidence: Evidence, key: UploadKey, destination: Destination) -> Live:
         """The upload of an evidence, known or new. What is known is neither read nor rendered again."""
-        found = self._store.get([key]).get(key)
+        found = self._read(lambda: self._store.get([key])).get(key)
         if found is None:
             entry = prepare(evidence, destination, self._renderer, self._clock.now())
             (answer,) = self._patiently(key, lambda: self._store.add([entry]))
@@ -155,7 +156,7 @@ class BlockingEngine:
                 if live.upload.status.at_rest:  # unfit from the start
                     self._tell_settled(live)
                 return live
-            found = self._store.get([key]).get(key)
+            found = self._read(lambda: self._store.get([key])).get(key)
             if found is None:
                 raise StoreError(f"the record of {key} is gone from the database")
         known, submitted = found.dossier.submitted_digest, _digest_of(evidence)
@@ -173,7 +174,7 @@ class BlockingEngine:
 
     def _unblocked(self, live: Live) -> bool:
         """Whether what was held because the integration did not work may go on, since it has been changed."""
-        if live.destination.passage.address in self._store.blocked():
+        if live.destination.passage.address in self._read(self._store.blocked):
             return False
         if not self._apply(live, Unblocked(self._clock.now())):
             return False
@@ -185,8 +186,10 @@ class BlockingEngine:
         sending = live.upload.state
         assert isinstance(sending, Sending)
         mine = self._duty.owner  # its attempt is not in hand here: its end could not be written down
-        for owner in (*(() if mine is None else (mine,)), *self._store.dead(mine or 0)):
-            if not any(found.upload == live.upload for found in self._store.in_flight(owner)):
+        dead = self._read(lambda: self._store.dead(mine or 0))
+        for owner in dead if mine is None else (mine, *dead):
+            in_flight = self._read(lambda owner=owner: self._store.in_flight(owner))  # type: ignore[misc]
+            if not any(found.upload == live.upload for found in in_flight):
                 continue
             event = recovery_of(sending, self._clock.now(), self._jitter())
             attempt = attempt_of(sending.started_at, event, live.destination.rules.retry)
@@ -205,7 +208,6 @@ class BlockingEngine:
         due = due_at(live.upload, now)
         if due is None or due > now:
             return None
-        self._duty.show()
         match live.upload.state:
             case Queued() | Waiting():
                 refused = self._attempt(live)
@@ -344,7 +346,11 @@ class BlockingEngine:
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         ours(lambda: self._apply(live, Progressed(self._clock.now(), attempt, progress)))
 
-    # --- writing -------------------------------------------------------------------------------------------------------
+    # --- reading and writing ------------------------------------------------------------------------------------------------
+
+    def _read(self, verb: Callable[[], T]) -> T:
+        with self.turn:
+            return verb()
 
     def _apply(
         self,
@@ -377,7 +383,8 @@ class BlockingEngine:
     def _is_in_flight(self, start: Start) -> bool:
         """Whether an attempt that was to begin is on disk as ours."""
         try:
-            return any(found.upload == start.upload for found in self._store.in_flight(start.owner))
+            in_flight = self._read(lambda: self._store.in_flight(start.owner))
+            return any(found.upload == start.upload for found in in_flight)
         except StoreError:
             return False
 
@@ -396,12 +403,12 @@ class BlockingEngine:
         """Write; a refused write is tried a few times."""
         for pause in STORE_PAUSES:
             try:
-                with self._writing:
+                with self.turn:
                     return write()
             except StoreError as error:
                 self.log(WriteDelayed(key, str(error)))
             self._sleep(pause)
-        with self._writing:
+        with self.turn:
             return write()
 
     # --- telling -------------------------------------------------------------------------------------------------------
@@ -410,8 +417,8 @@ class BlockingEngine:
         upload, now = live.upload, self._clock.now()
         status = status_of_upload(upload, live.last_attempt_at)
         with suppress(StoreError):  # what was done is done; only the estimates would be missing
-            found = self._store.statuses(upload.key.tenant_id, [upload.key.evidence_id], now)
-            newest = found.get(upload.key.evidence_id)
+            tenant_id, evidence_id = upload.key.tenant_id, upload.key.evidence_id
+            newest = self._read(lambda: self._store.statuses(tenant_id, [evidence_id], now)).get(evidence_id)
             if newest is not None and newest.provider == upload.key.provider:
                 status = newest
         if upload.status.at_rest:

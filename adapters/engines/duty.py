@@ -22,12 +22,12 @@ PAUSE = 120.0
 
 
 class Duty:
-    """The number of one process. `writing` is held while the store is written to."""
+    """The number of one process. `turn` is held while the store is used."""
 
-    def __init__(self, store: UploadStore, clock: Clock, writing: threading.RLock) -> None:
+    def __init__(self, store: UploadStore, clock: Clock, turn: threading.RLock) -> None:
         self._store = store
         self._clock = clock
-        self._writing = writing
+        self._turn = turn
         self._owner: int | None = None
         self._shown_at = 0.0
         self._users = 0
@@ -40,25 +40,25 @@ class Duty:
     @contextmanager
     def taken(self) -> Iterator[int]:
         """Be on duty for an attempt; StoreError where that cannot be written down."""
-        with self._writing:
+        with self._turn:
             owner = self._current()
             self._users += 1
         try:
             yield owner
         finally:
-            with self._writing:
+            with self._turn:
                 self._users -= 1
 
     def show(self) -> None:
         """Show that the process is alive, if it is time to."""
-        with self._writing:
+        with self._turn:
             if self._owner is not None and self._clock.monotonic() - self._shown_at >= BEAT:
                 self._store.beat(self._owner, self._clock.now())
                 self._shown_at = self._clock.monotonic()
 
     def end(self) -> None:
         """The process sends nothing more."""
-        with self._writing:
+        with self._turn:
             owner, self._owner = self._owner, None
             if owner is not None:
                 with suppress(StoreError):  # then whoever comes next finds out that it is gone
