@@ -9,8 +9,10 @@
 """
 
 from .adapters.engines.acting import Acted, Where
+from .adapters.engines.blocking import Delivery
 from .adapters.engines.tickets import SyncTicket, Ticket
 from .adapters.records import load_record
+from .bootstrap.blocking_courier import BlockingCourier
 from .bootstrap.courier import AsyncCourier
 from .bootstrap.sync_courier import Courier
 from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
@@ -22,9 +24,11 @@ from .domain.verdict import NotReady, Ready
 __all__ = [
     "Acted",
     "AsyncCourier",
+    "BlockingCourier",
     "ConfigError",
     "Courier",
     "CourierError",
+    "Delivery",
     "Document",
     "Evidence",
     "MisuseError",

@@ -28,7 +28,6 @@ from ..adapters.engines.telling import tell
 from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..adapters.stores.sqlite import SqliteStore
 from ..adapters.stores.writer import Writer, WriterThread
-from ..adapters.transports.aiohttp_transport import AiohttpTransport
 from ..domain.actions import Action, Person
 from ..domain.errors import ConfigError, MisuseError, StoreError
 from ..domain.evidence import Evidence
@@ -175,7 +174,7 @@ class AsyncCourier:
             host_threads.shutdown()
             raise
         writer = WriterThread(store)
-        transport = wiring.transport or AiohttpTransport(limit=wiring.concurrency, now=clock.now)
+        transport = wiring.transport or _aiohttp_transport(wiring)
         renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
         attempter = Attempter(
             transport=transport,
@@ -524,6 +523,13 @@ class AsyncCourier:
             tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
         with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
         tell(logger, ConfigurationLoaded(self._tenants.where, with_one, without))
+
+
+def _aiohttp_transport(wiring: Wiring) -> AsyncTransport:
+    # Here, so that a host of task queues, which builds no such courier, need not load it.
+    from ..adapters.transports.aiohttp_transport import AiohttpTransport
+
+    return AiohttpTransport(limit=wiring.concurrency, now=wiring.clock.now)
 
 
 def status_word(word: str | None) -> Status | None:

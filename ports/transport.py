@@ -25,11 +25,20 @@ class AsyncTransport(Protocol):
         ...
 
 
+class CutOff(Exception):
+    """The caller's thread was interrupted in the middle of a request: by a time limit, a signal, a keyboard. `__cause__` is what interrupted it;
+    `failure` says how far the request had got."""
+
+    def __init__(self, failure: TransportFailure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
 class BlockingTransport(Protocol):
     """Sends requests from a thread, as the module says. May be used by several threads at once."""
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got without one."""
+        """The reply, or how far the request got without one. CutOff, where somebody else's exception came in between."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
-"""Running a provider's dialogue: `run` for asyncio, with the `TokenKeeper` that mints tokens once for all
-who ask."""
+"""Running a provider's dialogue: `run` for asyncio and `run_blocking` for a thread, each with a keeper that mints tokens
+once for all who ask."""
 
 from .async_runner import run
-from .tokens import TokenKeeper
+from .blocking_runner import run_blocking
+from .tokens import BlockingTokenKeeper, TokenKeeper
 
-__all__ = ["TokenKeeper", "run"]
+__all__ = ["BlockingTokenKeeper", "TokenKeeper", "run", "run_blocking"]

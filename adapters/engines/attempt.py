@@ -77,7 +77,7 @@ class Line:
                 self.sent = sent_before  # refused before a byte left: it would not have been a request
                 raise
         if isinstance(reply, HttpResponse):
-            self.request_id = next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)
+            self.request_id = request_id_of(reply)
         elif reply.kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT):
             self.sent = sent_before
         return reply
@@ -210,35 +210,18 @@ class Attempter:
     async def _document(
         self, upload: Upload, dossier: Dossier, destination: Destination, content: bytes | None
     ) -> bytes | Verdict:
-        if content is not None:
-            return content
-        key = dossier.document.source
-        if key is None:
-            return _gone(
-                f"the document of {upload.key} was not kept: submit it again under a new evidence id"
-            )
-        if self.source is None:
-            return _unavailable(
-                f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"
-            )
+        key = at_hand(upload, dossier, content, self.source)
+        if not isinstance(key, str):
+            return key
+        assert self.source is not None
         loop = asyncio.get_running_loop()
         patience = destination.integration.route.timeouts.total.total_seconds()
         try:
             async with asyncio.timeout(patience):
                 read = await loop.run_in_executor(self.threads, _read, self.source, upload.key.tenant_id, key)
-        except (LookupError, FileNotFoundError) as error:
-            return _gone(f"the document source has no document {key!r} any more ({type(error).__name__})")
         except Exception as error:
-            return _unavailable(f"the document source could not read {key!r} now ({type(error).__name__})")
-        if read is None:
-            return _unavailable(f"the document source gave something else than bytes for {key!r}")
-        digest = await loop.run_in_executor(self.threads, sha256_of, read)
-        if digest != dossier.document.sha256:
-            return _gone(
-                f"the document {key!r} is not the one that was submitted: its sha256 is {digest}, not "
-                f"{dossier.document.sha256}"
-            )
-        return read
+            return unread(key, error)
+        return await loop.run_in_executor(self.threads, judged, key, read, dossier)
 
     def _redactor(self, destination: Destination) -> Redactor:
         secrets = destination.integration.secrets
@@ -268,16 +251,52 @@ def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, conten
     )
 
 
-def _read(source: DocumentSource, tenant_id: str, key: str) -> bytes | None:
-    """In a worker thread. None where the source gives no bytes."""
+def at_hand(
+    upload: Upload, dossier: Dossier, content: bytes | None, source: DocumentSource | None
+) -> bytes | str | Verdict:
+    """The document where its bytes were kept, or the key to read it by; a verdict where it cannot be had."""
+    if content is not None:
+        return content
+    key = dossier.document.source
+    if key is None:
+        return _gone(f"the document of {upload.key} was not kept: submit it again under a new evidence id")
+    if source is None:
+        return _unavailable(
+            f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"
+        )
+    return key
+
+
+def unread(key: str, error: Exception) -> Verdict:
+    """What it means that the host's document source has raised."""
+    if isinstance(error, LookupError | FileNotFoundError):
+        return _gone(f"the document source has no document {key!r} any more ({type(error).__name__})")
+    return _unavailable(f"the document source could not read {key!r} now ({type(error).__name__})")
+
+
+def judged(key: str, read: object, dossier: Dossier) -> bytes | Verdict:
+    """What the host's document source has given, if it is the document that was submitted."""
+    if not isinstance(read, bytes):
+        return _unavailable(f"the document source gave something else than bytes for {key!r}")
+    digest = sha256_of(read)
+    if digest == dossier.document.sha256:
+        return read
+    return _gone(
+        f"the document {key!r} is not the one that was submitted: its sha256 is {digest}, not {dossier.document.sha256}"
+    )
+
+
+def _read(source: DocumentSource, tenant_id: str, key: str) -> object:
+    """In a worker thread."""
     try:
-        return _bytes(source.read(tenant_id, key))
+        return source.read(tenant_id, key)
     except StopIteration as error:  # no future can carry one
         raise RuntimeError("the document source raised StopIteration") from error
 
 
-def _bytes(content: object) -> bytes | None:
-    return content if isinstance(content, bytes) else None
+def request_id_of(reply: HttpResponse) -> str | None:
+    """By what the provider's people find the request again, where it said."""
+    return next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)
 
 
 def sound(result: object, kinds: tuple[type, ...]) -> Any:

@@ -28,6 +28,7 @@ from ...ports.store import Change, OpenUpload, Saved, UploadStore
 from ..stores.writer import Writer
 from .live import Live
 from .prepare import Destination, Destinations, home_of
+from .reckoning import recovery_of
 
 BEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -176,11 +177,7 @@ class Caretaker:
         """Whether nobody has to see to it any more."""
         upload, key = found.upload, found.upload.key
         assert isinstance(upload.state, Sending)
-        failure = Failure(
-            FailureKind.INTERRUPTED,
-            "the courier that was sending it is gone without a word: the provider may have taken it, or not",
-        )
-        event = AttemptRecovered(now, upload.state.attempt, failure, self._jitter())
+        event = recovery_of(upload.state, now, self._jitter())
         destination = self._home_of(key)
         if destination is None:
             if key.tenant_id in self._hands.broken or now < upload.state.started_at + HOMELESS:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from attrs import frozen
 
-from ...domain.attempt import Attempt, attempt_of, event_of
+from ...domain.attempt import Attempt, attempt_of
 from ...domain.errors import StoreError
 from ...domain.events import (
     AttemptEvent,
@@ -21,18 +21,15 @@ from ...domain.events import (
     Event,
     FoundUnfit,
     Progressed,
-    ReadAbsent,
     ReadFailed,
-    ReadFound,
-    ReadPartly,
     Started,
 )
 from ...domain.evidence import sha256_of
 from ...domain.failure import Concern, Failure
-from ...domain.gate import GateChange, NotBefore, Shut, change_of
+from ...domain.gate import GateChange, NotBefore, Shut
 from ...domain.transitions import advance
 from ...domain.upload import Confirming, Sending, UploadKey, due_of
-from ...domain.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
+from ...domain.verdict import Rejected, Unbundled, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -60,6 +57,7 @@ from ..stores.writer import Writer
 from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
 from .prepare import unfit
+from .reckoning import ending_of, sighting_of
 
 STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
 """The first and the longest pause before a refused write is tried again."""
@@ -230,15 +228,10 @@ class Turns:
         for ending in endings:
             live, sending = ending.live, ending.start.upload.state
             assert isinstance(sending, Sending)
-            event = event_of(ending.verdict, sending.attempt, now, self._jitter())
-            attempt = attempt_of(sending.started_at, event, live.destination.rules.retry, request_id)
-            assert attempt is not None
-            failed = attempt.result if isinstance(attempt.result, Failure) else None
-            rules, passage = live.destination.rules, live.destination.passage
-            gate = change_of(passage, now, slots if not changes else (), failed, rules)
-            changes.append(
-                (ending, event, Change(advance(live.upload, event, rules), attempt=attempt, gate=gate))
-            )
+            used = slots if not changes else ()
+            end = ending_of(ending.verdict, sending, live.destination, used, now, self._jitter(), request_id)
+            after = advance(live.upload, end.event, live.destination.rules)
+            changes.append((ending, end.event, Change(after, attempt=end.attempt, gate=end.gate)))
         answers: Sequence[SaveAnswer | None] = [
             None
         ]  # a single one shares a commit with whatever else there is
@@ -284,14 +277,11 @@ class Turns:
             live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
         )
         now = self._clock.now()
-        failure = finding.failure if isinstance(finding, Unreadable) else None
-        gate = change_of(passage, now, slots, failure, live.destination.rules)
-        word = type(finding).__name__.lower()
-        look_up = LookUp(state.read, now, word, None if failure is None else failure.message)
-        event = _event_of_finding(finding, state.read, now)
-        await self.apply(live, event, look_up=look_up, gate=gate)
-        self._around.log(LookUpEnded(live.upload.key, state.read, word, failure, due_of(live.upload.state)))
-        self._tell_of_gate(live.upload.key, gate)
+        seen = sighting_of(finding, state.read, live.destination, slots, now)
+        await self.apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
+        word, due = seen.look_up.finding, due_of(live.upload.state)
+        self._around.log(LookUpEnded(live.upload.key, state.read, word, seen.failure, due))
+        self._tell_of_gate(live.upload.key, seen.gate)
         return None
 
     async def fail_by_bug(self, live: Live, error: Exception) -> None:
@@ -411,15 +401,3 @@ def _shared_id(starts: Sequence[Start]) -> str:
     """An id for a request that several attempts share, where the provider gave none."""
     said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
     return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
-
-
-def _event_of_finding(finding: Finding, read: int, at: datetime) -> Event:
-    match finding:
-        case Found(receipt=receipt):
-            return ReadFound(at, receipt)
-        case Partly(progress=progress):
-            return ReadPartly(at, read, progress)
-        case Absent():
-            return ReadAbsent(at, read)
-        case Unreadable(failure=failure):
-            return ReadFailed(at, read, failure)

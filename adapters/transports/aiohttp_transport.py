@@ -10,30 +10,21 @@ closed looks as if it might have been taken.
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final
 
 import aiohttp
 from yarl import URL
 
-from ...domain.failure import FailureKind
 from ...domain.integration import Route, Timeouts
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from .aiohttp_failures import failure_of
-from .ready_body import ReadyBody, Sent
+from .failures import unusable_bundle
+from .outgoing import KEEPALIVE, Sent, check, own_headers
+from .ready_body import ReadyBody
 from .tls import TlsContexts
-
-KEEPALIVE: Final = 2.0
-"""For so many seconds an idle connection is kept, unless told otherwise."""
-
-# What would end a header early and begin another one, or cannot be encoded.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class AiohttpTransport:
@@ -54,7 +45,7 @@ class AiohttpTransport:
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         """The reply, or how far the request got. ValueError for a request that would break out of its own
         headers."""
-        _check(request)
+        check(request)
         async with self._places:
             return await self._send(request, route)
 
@@ -71,8 +62,7 @@ class AiohttpTransport:
             try:
                 tls = await self._contexts.get(route.ca_bundle)
             except OSError as error:
-                what = f"the ca_bundle {route.ca_bundle} cannot be used ({type(error).__name__})"
-                return TransportFailure(FailureKind.NO_CONNECTION, f"{what}: it must be a readable PEM file")
+                return unusable_bundle(route.ca_bundle, error)
         session = self._open_session()
         body = ReadyBody(request.body) if request.body_size else None
         try:
@@ -106,22 +96,11 @@ class AiohttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keepalive),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": f"evidence-courier/{_version()}", "Accept-Encoding": "identity"},
+                headers=own_headers(),
                 auto_decompress=False,
                 trust_env=False,
             )
         return self._session
-
-
-def _check(request: HttpRequest) -> None:
-    """Refuse what could smuggle a header in. The message shows no value: it may be a credential."""
-    if _FORBIDDEN.search(request.url) or not _TOKEN.fullmatch(request.method):
-        raise ValueError("a request's method or URL holds a character that does not belong there")
-    for name, value in request.headers:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError("a request's header has a name that is none")
-        if _FORBIDDEN.search(value):
-            raise ValueError(f"the request's header {name} holds a control character")
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
@@ -150,10 +129,3 @@ def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
 def _host(url: URL) -> str:
     default = url.explicit_port is None
     return f"{url.host}" if default else f"{url.host}:{url.explicit_port}"
-
-
-def _version() -> str:
-    try:
-        return version("evidence-courier")
-    except PackageNotFoundError:  # imported from a checkout that is not installed
-        return "dev"

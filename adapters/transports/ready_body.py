@@ -1,37 +1,21 @@
-"""A request's body whose bytes are ready, and which notes how much of it has been handed to the connection.
-
-Why it matters: a request that was surely not sent whole was surely not taken, and may be sent again without
-a second thought; one that was may have been taken, whatever happens to the line afterwards.
-"""
+"""A request's body whose bytes are ready, and which notes how much of it has been handed to the connection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
-from typing import Final, cast
+from typing import cast
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 from aiohttp.payload import Payload
 
-STREAMED_FROM: Final = 1024 * 1024
-"""A smaller body is joined and handed over at once, together with the headers; a bigger one is streamed."""
-CHUNK: Final = 64 * 1024
-
-
-class Sent(Enum):
-    """How much of a body may have left."""
-
-    NOTHING = "nothing"
-    PART = "part"
-    ALL = "all"
+from .outgoing import BODY_TYPE, Sent, chunks_of
 
 
 class ReadyBody(Payload):
     """The parts of a body, in order, with their size known. Good for one request."""
 
     def __init__(self, parts: tuple[bytes, ...]) -> None:
-        super().__init__(parts, content_type="application/octet-stream")
+        super().__init__(parts, content_type=BODY_TYPE)
         self._parts = parts
         self._length = sum(map(len, parts))
         self._size = self._length  # where aiohttp looks for the Content-Length
@@ -45,7 +29,7 @@ class ReadyBody(Payload):
         """Hand the body to the connection, waiting whenever it is full."""
         connection = cast(StreamWriter, writer)
         left = self._length
-        for chunk in self._chunks():
+        for chunk in chunks_of(self._parts, self._length):
             left -= len(chunk)
             if left:
                 self.sent = Sent.PART
@@ -60,12 +44,3 @@ class ReadyBody(Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """As `write`: the Content-Length is this body's own size."""
         await self.write(writer)
-
-    def _chunks(self) -> Iterator[bytes | memoryview]:
-        if self._length < STREAMED_FROM:
-            yield b"".join(self._parts)
-            return
-        for part in self._parts:
-            view = memoryview(part)
-            for start in range(0, len(part), CHUNK):
-                yield view[start : start + CHUNK]

@@ -16,6 +16,7 @@ ARROWS = "Arrows point inwards only"
 FACE = "The face is for hosts, no room of the house looks at it"
 PURE = "The domain knows no clock, no dice and no I/O"
 AIOHTTP = "aiohttp is imported in its transport and nowhere else in the delivery path"
+URLLIB3 = "urllib3 is imported in its transport and nowhere else"
 PROVIDERS = "Providers do not know one another"
 
 
@@ -42,6 +43,9 @@ SINS = [
     Sin(PURE, "ports/__init__.py", "import sqlite3"),
     Sin(AIOHTTP, "adapters/engines/__init__.py", "import aiohttp"),
     Sin(AIOHTTP, "adapters/providers/another.py", "from aiohttp import FormData"),
+    Sin(URLLIB3, "adapters/engines/__init__.py", "import urllib3"),
+    Sin(URLLIB3, "adapters/transports/outgoing.py", "from urllib3.util import parse_url"),
+    Sin(URLLIB3, "bootstrap/blocking_courier.py", "def late() -> None:\n    import urllib3"),
     Sin(PROVIDERS, "adapters/providers/another.py", "from .sprinto import SprintoProvider"),
     Sin(PROVIDERS, "adapters/providers/graphql_multipart.py", "from .sprinto import SprintoProvider"),
     Sin(PROVIDERS, "adapters/providers/another.py", "from .sprinto_reply import read_reply"),

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import pytest
 from attrs import define, field
+from requests_out import Opening, aiohttp_transport, turns, urllib3_transport
 
 
 @define
@@ -81,7 +82,11 @@ class Server:
         """End all that is still being said."""
         for talk in self._talks:
             talk.cancel()
-        for ended in await asyncio.gather(*self._talks, return_exceptions=True):
+        ends = await asyncio.gather(*self._talks, return_exceptions=True)
+        for line in self.lines:
+            line.writer.transport.abort()  # one that waits for a polite end, or to be read, waits no more
+        await turns()
+        for ended in ends:
             if isinstance(ended, Exception):
                 raise ended
 
@@ -110,11 +115,19 @@ def serving() -> Serving:
         try:
             yield server
         finally:
+            await turns()  # a client in a thread may have come and gone without this side having seen it
             listening.close()
             await server.over()
             await listening.wait_closed()
 
     return serve
+
+
+@pytest.fixture(params=[aiohttp_transport, urllib3_transport], ids=["aiohttp", "urllib3"])
+def transport(request: pytest.FixtureRequest) -> Opening:
+    """``async with transport() as courier`` opens one of the two transports: what is promised, both must keep."""
+    opening: Opening = request.param
+    return opening
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from evidence_courier.adapters.transports.aiohttp_failures import failure_of
-from evidence_courier.adapters.transports.ready_body import Sent
+from evidence_courier.adapters.transports.outgoing import Sent
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Timeouts
 

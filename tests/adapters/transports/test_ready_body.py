@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 from attrs import define, field
 
-from evidence_courier.adapters.transports.ready_body import CHUNK, STREAMED_FROM, ReadyBody, Sent
+from evidence_courier.adapters.transports.outgoing import CHUNK, STREAMED_FROM, Sent
+from evidence_courier.adapters.transports.ready_body import ReadyBody
 
 SMALL = (b"a" * 1_000, b"b" * 1_000)
 BIG = (b"a" * 1_000, b"b" * STREAMED_FROM)

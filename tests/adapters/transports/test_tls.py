@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from requests_out import BIG, Opening, post, run
+
 from evidence_courier.adapters.transports.tls import TlsContexts, tls_context
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 
 
-async def sent(serving: Any, certificate: str, route: Route, host: str = "127.0.0.1") -> Any:
+async def sent(
+    transport: Opening, serving: Any, certificate: str, route: Route, host: str = "127.0.0.1"
+) -> Any:
     """What a POST over TLS came to, to a server with that certificate."""
 
     async def talk(line: Any) -> None:
@@ -24,42 +26,45 @@ async def sent(serving: Any, certificate: str, route: Route, host: str = "127.0.
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
-    courier = AiohttpTransport(now=lambda: datetime(2026, 2, 21, tzinfo=UTC))
-    async with serving(talk, tls) as server:
-        try:
-            url = server.url.replace("127.0.0.1", host)
-            return await courier.send(HttpRequest("POST", url, body=(b"x" * 2_000_000,)), route)
-        finally:
-            await courier.close()
+    async with serving(talk, tls) as server, transport() as courier:
+        url = server.url.replace("127.0.0.1", host)
+        return await courier.send(HttpRequest("POST", url, body=(b"x" * 2_000_000,)), route)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_connection(serving: Any, certificate: str) -> None:
-    failure = asyncio.run(sent(serving, certificate, Route()))
+def test_a_certificate_that_nobody_vouches_for_is_no_connection(
+    transport: Opening, serving: Any, certificate: str
+) -> None:
+    failure = asyncio.run(sent(transport, serving, certificate, Route()))
     assert failure == TransportFailure(FailureKind.NO_CONNECTION, failure.message)
     assert "is not trusted" in failure.message
     assert "ca_bundle" in failure.message
 
 
-def test_the_bundle_of_the_route_vouches_for_it(serving: Any, certificate: str) -> None:
-    reply = asyncio.run(sent(serving, certificate, Route(ca_bundle=certificate)))
+def test_the_bundle_of_the_route_vouches_for_it(transport: Opening, serving: Any, certificate: str) -> None:
+    reply = asyncio.run(sent(transport, serving, certificate, Route(ca_bundle=certificate)))
     assert isinstance(reply, HttpResponse)
     assert reply.body == b"{}"
 
 
-def test_the_name_in_the_certificate_must_be_the_hosts(serving: Any, certificate: str) -> None:
-    failure = asyncio.run(sent(serving, certificate, Route(ca_bundle=certificate), host="127.0.0.2"))
+def test_the_name_in_the_certificate_must_be_the_hosts(
+    transport: Opening, serving: Any, certificate: str
+) -> None:
+    failure = asyncio.run(
+        sent(transport, serving, certificate, Route(ca_bundle=certificate), host="127.0.0.2")
+    )
     assert isinstance(failure, TransportFailure)
     assert failure.kind is FailureKind.NO_CONNECTION
 
 
-def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(certificate: str, tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(
+    transport: Opening, certificate: str, tmp_path: Path
+) -> None:
     bundle = tmp_path / "ca.pem"
     good = Path(certificate).read_text()
     https = HttpRequest("POST", "https://127.0.0.1:9/")
 
     async def story() -> None:
-        courier = AiohttpTransport(now=lambda: datetime(2026, 2, 21, tzinfo=UTC))
-        try:
+        async with transport() as courier:
             for content in (None, "", "not a certificate"):
                 if content is not None:
                     bundle.write_text(content)
@@ -71,10 +76,40 @@ def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(certificate: 
             failure = await courier.send(https, Route(ca_bundle=str(bundle)))
             assert isinstance(failure, TransportFailure)
             assert "could not connect to 127.0.0.1:9" in failure.message
-        finally:
-            await courier.close()
 
     asyncio.run(story())
+
+
+def test_a_connection_under_tls_is_used_again_and_an_early_reply_is_taken(
+    transport: Opening, serving: Any, certificate: str
+) -> None:
+    async def story() -> None:
+        answered = asyncio.Event()
+
+        async def talk(line: Any) -> None:
+            for _ in range(3):
+                await line.request()
+                await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await line.head()
+            line.writer.transport.pause_reading()
+            await line.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+            await answered.wait()
+            line.writer.transport.resume_reading()
+            await line.gone()
+
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        async with serving(talk, tls) as server, transport() as courier:
+            for _ in range(3):
+                reply = await courier.send(post(server.url), Route(ca_bundle=certificate))
+                assert isinstance(reply, HttpResponse)
+            reply = await courier.send(post(server.url, BIG), Route(ca_bundle=certificate))
+            assert isinstance(reply, HttpResponse)
+            assert (reply.status, reply.body) == (413, b"no")
+            assert len(server.lines) == 1
+            answered.set()
+
+    run(story())
 
 
 def test_a_context_verifies_and_is_not_older_than_tls_1_2() -> None:

@@ -1,0 +1,84 @@
+"""Under which number a process of workers owns what it sends.
+
+A worker has no moment between its tasks in which it could show that it is alive. So its number is good while its tasks follow one another: each shows it
+again, and after a pause a new one is taken. A pause is much shorter than the silence after which others take a courier for dead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ...domain.errors import StoreError
+from ...ports.clock import Clock
+from ...ports.store import UploadStore
+
+BEAT = 15.0
+"""How often, in seconds, a busy process shows that it is alive."""
+
+PAUSE = 120.0
+"""After so many idle seconds, a process takes a new number."""
+
+
+class Duty:
+    """The number of one process. `turn` is held while the store is used."""
+
+    def __init__(self, store: UploadStore, clock: Clock, turn: threading.RLock) -> None:
+        self._store = store
+        self._clock = clock
+        self._turn = turn
+        self._owner: int | None = None
+        self._shown_at = 0.0
+        self._users = 0
+
+    @property
+    def owner(self) -> int | None:
+        """The number, if there is one now."""
+        return self._owner
+
+    @contextmanager
+    def taken(self) -> Iterator[int]:
+        """Be on duty for an attempt; StoreError where that cannot be written down."""
+        with self._turn:
+            owner = self._current()
+            self._users += 1
+        try:
+            yield owner
+        finally:
+            with self._turn:
+                self._users -= 1
+
+    def show(self) -> None:
+        """Show that the process is alive, if it is time to."""
+        with self._turn:
+            if self._owner is not None and self._clock.monotonic() - self._shown_at >= BEAT:
+                self._store.beat(self._owner, self._clock.now())
+                self._shown_at = self._clock.monotonic()
+
+    def end(self) -> None:
+        """The process sends nothing more."""
+        with self._turn:
+            owner, self._owner = self._owner, None
+            if owner is not None:
+                with suppress(StoreError):  # then whoever comes next finds out that it is gone
+                    self._store.discharge(owner)
+
+    def _current(self) -> int:
+        if self._users == 0 and self._clock.monotonic() - self._shown_at >= PAUSE:
+            self.end()
+        if self._owner is None:
+            self._owner = self._store.enlist(self._clock.now())
+            self._shown_at = self._clock.monotonic()
+            self._bury()
+        else:
+            self.show()
+        return self._owner
+
+    def _bury(self) -> None:
+        """Forget the dead who have left nothing behind: workers end without a word as a matter of course."""
+        assert self._owner is not None
+        with suppress(StoreError):
+            for owner in self._store.dead(self._owner):
+                if not self._store.in_flight(owner):
+                    self._store.discharge(owner)

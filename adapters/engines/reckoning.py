@@ -1,0 +1,98 @@
+"""What the end of an attempt or of a look-up means: for the upload, for its record and for its gate. Pure; the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from ...domain.attempt import Attempt, attempt_of, event_of
+from ...domain.events import (
+    AttemptEvent,
+    AttemptRecovered,
+    Event,
+    ReadAbsent,
+    ReadFailed,
+    ReadFound,
+    ReadPartly,
+)
+from ...domain.failure import Failure, FailureKind
+from ...domain.gate import GateChange, change_of
+from ...domain.upload import Sending
+from ...domain.verdict import Absent, Finding, Found, Partly, Unbundled, Unreadable, Verdict
+from ...ports.store import LookUp
+from .prepare import Destination
+
+
+@frozen
+class Ending:
+    """What an attempt came to: for the upload, as its record, for the gate."""
+
+    event: AttemptEvent
+    attempt: Attempt
+    gate: GateChange
+
+    @property
+    def failure(self) -> Failure | None:
+        """What went wrong; None where it was delivered."""
+        result = self.attempt.result
+        return result if isinstance(result, Failure) else None
+
+
+def ending_of(
+    verdict: Verdict | Unbundled,
+    sending: Sending,
+    destination: Destination,
+    slots: Sequence[int],
+    at: datetime,
+    jitter: float,
+    request_id: str | None,
+) -> Ending:
+    """What a verdict means for an attempt that was made with these slots."""
+    event = event_of(verdict, sending.attempt, at, jitter)
+    attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
+    assert attempt is not None
+    failure = attempt.result if isinstance(attempt.result, Failure) else None
+    return Ending(event, attempt, change_of(destination.passage, at, slots, failure, destination.rules))
+
+
+@frozen
+class Sighting:
+    """What a look-up came to: for the upload, as its record, for the gate."""
+
+    event: Event
+    look_up: LookUp
+    gate: GateChange
+    failure: Failure | None
+
+
+def sighting_of(
+    finding: Finding, read: int, destination: Destination, slots: Sequence[int], at: datetime
+) -> Sighting:
+    """What a finding means for a look-up that was made with these slots."""
+    failure = finding.failure if isinstance(finding, Unreadable) else None
+    look_up = LookUp(read, at, type(finding).__name__.lower(), None if failure is None else failure.message)
+    gate = change_of(destination.passage, at, slots, failure, destination.rules)
+    return Sighting(_event_of(finding, read, at), look_up, gate, failure)
+
+
+def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptRecovered:
+    """An attempt whose courier is dead."""
+    failure = Failure(
+        FailureKind.INTERRUPTED,
+        "the courier that was sending it is gone without a word: the provider may have taken it, or not",
+    )
+    return AttemptRecovered(at, sending.attempt, failure, jitter)
+
+
+def _event_of(finding: Finding, read: int, at: datetime) -> Event:
+    match finding:
+        case Found(receipt=receipt):
+            return ReadFound(at, receipt)
+        case Partly(progress=progress):
+            return ReadPartly(at, read, progress)
+        case Absent():
+            return ReadAbsent(at, read)
+        case Unreadable(failure=failure):
+            return ReadFailed(at, read, failure)

@@ -1,0 +1,386 @@
+"""`BlockingCourier`: what a worker of a task queue holds in its hands."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from attrs import field, frozen
+
+from ..adapters.clocks.system import SystemClock
+from ..adapters.config import Loaded, load_folder, load_mapping
+from ..adapters.dialogues import BlockingTokenKeeper
+from ..adapters.engines.blocking import BlockingEngine, Delivery
+from ..adapters.engines.blocking_attempt import BlockingAttempter
+from ..adapters.engines.prepare import Destination
+from ..adapters.engines.telling import tell
+from ..adapters.loggers.standard import StandardLogger
+from ..adapters.stores.sqlite import SqliteStore
+from ..domain.errors import ConfigError, MisuseError
+from ..domain.evidence import Evidence
+from ..domain.status import UploadDetails, UploadStatus
+from ..ports.clock import Clock
+from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, Logger
+from ..ports.renderer import Renderer
+from ..ports.secrets import Secrets
+from ..ports.source import DocumentSource
+from ..ports.store import Find, Page, UploadStore
+from ..ports.transport import BlockingTransport
+from .courier import status_word
+from .wiring import OnInvalid, PathText, Providers, RendererOnDemand, TenantMapping, Tenants, tenants_of
+
+
+class BlockingOptions(TypedDict, total=False):
+    """What else a `BlockingCourier` can be told when it is built.
+
+    - `block`, `on_invalid`, `keep_documents`, `fonts`: as for the other couriers, see `Options`.
+    - `sleep`: waits for so many seconds, where one attempt needs several requests and the pace puts a short wait between them; by default ``time.sleep``.
+    - the others are ports; what is given stays the caller's to close, and must be good for every process and thread that uses the courier.
+    """
+
+    block: str
+    on_invalid: OnInvalid
+    keep_documents: bool
+    fonts: Sequence[PathText]
+    sleep: Callable[[float], None] | None
+    store: UploadStore | None
+    clock: Clock | None
+    logger: Logger | None
+    transport: BlockingTransport | None
+    providers: Providers | None
+    secrets: Secrets | None
+    renderer: Renderer | None
+    source: DocumentSource | None
+
+
+_OF_THE_TENANTS = ("block", "on_invalid", "providers", "secrets")
+
+
+@frozen(kw_only=True)
+class _Wiring:
+    database: str | None = None
+    store: UploadStore | None = None
+    transport: BlockingTransport | None = None
+    renderer: Renderer | None = None
+    source: DocumentSource | None = None
+    clock: Clock = field(factory=SystemClock)
+    logger: Logger = field(factory=StandardLogger)
+    sleep: Callable[[float], None] = time.sleep
+    keep_documents: bool = False
+    fonts: Sequence[PathText] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if (self.database is None) == (self.store is None):
+            raise MisuseError("give a courier either database= (a path) or store= (a store of your own)")
+        if self.transport is None and find_spec("urllib3") is None:
+            raise MisuseError(
+                'a BlockingCourier sends with urllib3, which is not installed: pip install "evidence-courier[sync]"'
+            )
+
+
+@frozen(eq=False)
+class _Room:
+    """What belongs to one process."""
+
+    process: int
+    key: bytes
+    store: UploadStore
+    transport: BlockingTransport
+    renderer: Renderer
+    engine: BlockingEngine
+
+
+class BlockingCourier:
+    """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's thread.
+
+    Build it with `from_config` or `from_mapping`, once, wherever the host likes: it opens nothing before it is used, and each process that it is
+    forked into opens its own. It may be used by several threads at once, and as a context manager.
+    """
+
+    def __init__(self, tenants: Tenants, wiring: _Wiring) -> None:
+        self._tenants = tenants
+        self._wiring = wiring
+        self._loaded = tenants.read()
+        # Until the store's key is known, their fingerprints are for nobody.
+        self._destinations: Mapping[str, Destination] = tenants.destinations(
+            self._loaded, secrets.token_bytes(32)
+        )
+        self._room: _Room | None = None
+        # What a process has inherited is neither used nor closed there; so it must not be forgotten either.
+        self._inherited: list[_Room] = []
+        self._busy = 0
+        self._closed = False
+        self._door = threading.RLock()
+        if hasattr(os, "register_at_fork"):
+            _watch_forks(self)
+        self._log_loaded(self._loaded)
+
+    @classmethod
+    def from_config(
+        cls, path: PathText, database: PathText | None = None, **options: Unpack[BlockingOptions]
+    ) -> Self:
+        """A courier for the tenants in a folder of YAML and JSON files.
+
+        `database` is the path of the SQLite database, created where it is missing; `options` are those of `BlockingOptions`. Raises ConfigError with every
+        problem of every file, and MisuseError for arguments that cannot be right or where the extra ``sync`` is missing.
+        """
+        folder = os.fspath(path)
+
+        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
+            return load_folder(folder, providers=providers, secrets=secrets, block=block)
+
+        return cls(tenants_of(folder, load, _of_tenants(options)), _wiring_of(database, options))
+
+    @classmethod
+    def from_mapping(
+        cls,
+        tenants: TenantMapping | Callable[[], TenantMapping],
+        database: PathText | None = None,
+        **options: Unpack[BlockingOptions],
+    ) -> Self:
+        """A courier for tenants that the host keeps itself: each tenant id with what its file would hold.
+
+        Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
+        """
+
+        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
+            now = tenants() if callable(tenants) else tenants
+            return load_mapping(now, providers=providers, secrets=secrets, block=block)
+
+        return cls(tenants_of("a mapping", load, _of_tenants(options)), _wiring_of(database, options))
+
+    # --- lifecycle -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and all connections of this process. Safe to call twice.
+
+        What is not settled is gone on with by whoever delivers it next.
+        """
+        with self._door:
+            self._closed = True
+            self._leave()
+
+    def reload(self) -> None:
+        """Read the tenants anew.
+
+        Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
+        """
+        with self._used() as room:
+            try:
+                loaded = self._tenants.read()
+            except ConfigError as error:
+                tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
+                raise
+            destinations = self._tenants.destinations(loaded, room.key)
+            with self._door:
+                for tenant_id in loaded.broken:
+                    if tenant_id in self._destinations:
+                        destinations[tenant_id] = self._destinations[tenant_id]
+                self._loaded, self._destinations = loaded, destinations
+            self._log_loaded(loaded)
+
+    # --- delivering ----------------------------------------------------------------------------------------------------
+
+    def enabled(self, tenant_id: str) -> bool:
+        """Whether the tenant has an integration; lets a host skip building a document."""
+        return tenant_id in self._destinations
+
+    def deliver(self, evidence: Evidence) -> Delivery:
+        """Take an evidence one step further (record it, attempt it, look it up, where that is due), and say when to come again.
+
+        Call it again with the same evidence at `again_at`, or at any other time: what is not due is left alone, and what is known is not sent again,
+        whatever became of it. For a tenant without an integration nothing happens. Returns for whatever the provider does; raises StoreError where the record could
+        not be read or written, MisuseError where the document cannot be read or the courier is closed. An exception that interrupts it (a task's time limit,
+        KeyboardInterrupt) goes on once it is written down how far the attempt got.
+        """
+        if not isinstance(evidence, Evidence):
+            raise MisuseError(f"deliver takes an Evidence, not {type(evidence).__name__}")
+        if self._closed:
+            raise _closed()
+        if not self.enabled(evidence.tenant_id):
+            return Delivery(None, None)
+        with self._used() as room:
+            destination = self._destinations.get(evidence.tenant_id)
+            if destination is None:  # reloaded meanwhile
+                return Delivery(None, None)
+            return room.engine.deliver(evidence, destination)
+
+    # --- seeing --------------------------------------------------------------------------------------------------------
+
+    def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
+        with self._used() as room, room.engine.turn:
+            return room.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
+
+    def find(
+        self,
+        *,
+        tenant_id: str | None = None,
+        status: str | None = None,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
+        find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
+        with self._used() as room, room.engine.turn:
+            return room.store.find(find, self._wiring.clock.now())
+
+    def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+        """One upload with every attempt; None where there is none."""
+        with self._used() as room, room.engine.turn:
+            return room.store.show(tenant_id, evidence_id, self._wiring.clock.now())
+
+    # --- one room for each process ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _used(self) -> Iterator[_Room]:
+        """This process's room, opened where it is not open yet."""
+        with self._door:
+            if self._closed:
+                raise _closed()
+            if self._room is not None and self._room.process != os.getpid():
+                self._inherited.append(self._room)
+                self._room, self._busy = None, 0
+            if self._room is None:
+                self._room = self._opened()
+                self._destinations = self._rekeyed(self._room.key)
+            room = self._room
+            self._busy += 1
+        try:
+            yield room
+        finally:
+            with self._door:
+                self._busy -= 1
+
+    def _opened(self) -> _Room:
+        wiring, clock = self._wiring, self._wiring.clock
+        transport = wiring.transport or _urllib3_transport(clock)
+        store = wiring.store
+        if store is None:
+            assert wiring.database is not None
+            store = SqliteStore(
+                wiring.database, keep_documents=wiring.keep_documents, monotonic=clock.monotonic
+            )
+        renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
+        engine = BlockingEngine(
+            store=store,
+            attempter=BlockingAttempter(transport, BlockingTokenKeeper(clock.monotonic), wiring.source),
+            clock=clock,
+            logger=wiring.logger,
+            renderer=renderer,
+            jitter=random.random,
+            sleep=wiring.sleep,
+        )
+        try:
+            key = store.fingerprint_key()
+        except BaseException:
+            if wiring.store is None:
+                store.close()
+            raise
+        return _Room(os.getpid(), key, store, transport, renderer, engine)
+
+    def _rekeyed(self, key: bytes) -> Mapping[str, Destination]:
+        """The destinations, with fingerprints under the store's key."""
+        destinations = self._tenants.destinations(self._loaded, key)
+        kept = {name: old for name, old in self._destinations.items() if name in self._loaded.broken}
+        return destinations | kept
+
+    def _leave(self) -> None:
+        """Close this process's room. Behind the door."""
+        room, self._room = self._room, None
+        if room is None:
+            return
+        if room.process != os.getpid():
+            self._inherited.append(room)
+            return
+        room.engine.close()
+        if self._wiring.transport is None:
+            room.transport.close()
+        if self._wiring.renderer is None:
+            room.renderer.close()
+        if self._wiring.store is None:
+            room.store.close()
+
+    def _before_fork(self) -> None:
+        """SQLite's connections must not be open while a process is forked. Where another thread is delivering, they are at rest at least."""
+        self._door.acquire()
+        if self._busy == 0:
+            with suppress(Exception):  # a fork must not fail for it
+                self._leave()
+        if self._room is not None:
+            self._room.engine.turn.acquire()
+
+    def _after_fork_here(self) -> None:
+        if self._room is not None:
+            self._room.engine.turn.release()
+        self._door.release()
+
+    def _after_fork_there(self) -> None:
+        self._door = threading.RLock()
+
+    def _log_loaded(self, loaded: Loaded) -> None:
+        logger = self._wiring.logger
+        if loaded.problems:
+            tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
+        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
+        tell(logger, ConfigurationLoaded(self._tenants.where, with_one, without))
+
+
+def _watch_forks(courier: BlockingCourier) -> None:
+    """Hooks can never be taken back, so they must not keep the courier alive."""
+    mine = weakref.ref(courier)
+
+    def call(name: str) -> Callable[[], None]:
+        def hook() -> None:
+            there = mine()
+            if there is not None:
+                getattr(there, name)()
+
+        return hook
+
+    os.register_at_fork(
+        before=call("_before_fork"),
+        after_in_parent=call("_after_fork_here"),
+        after_in_child=call("_after_fork_there"),
+    )
+
+
+def _urllib3_transport(clock: Clock) -> BlockingTransport:
+    # Here, so that a host without task queues needs no urllib3.
+    from ..adapters.transports.urllib3_transport import Urllib3Transport
+
+    return Urllib3Transport(now=clock.now)
+
+
+def _of_tenants(options: BlockingOptions) -> Any:
+    return {name: value for name, value in options.items() if name in _OF_THE_TENANTS and value is not None}
+
+
+def _wiring_of(database: PathText | None, options: BlockingOptions) -> _Wiring:
+    given: dict[str, Any] = {
+        name: value for name, value in options.items() if name not in _OF_THE_TENANTS and value is not None
+    }
+    return _Wiring(database=os.fspath(database) if database is not None else None, **given)
+
+
+def _closed() -> MisuseError:
+    return MisuseError("the courier is closed: build a new one")

@@ -1,0 +1,752 @@
+"""A courier for the workers of a task queue: one step a call, whatever happens to the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from attrs import define, field
+from paper_house import House, Keys, PaperProvider, evidence, tenant
+
+from evidence_courier import (
+    BlockingCourier,
+    Delivery,
+    Document,
+    Evidence,
+    MisuseError,
+    StoreError,
+    UploadStatus,
+)
+from evidence_courier.adapters.engines.duty import PAUSE
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.integration import Route
+from evidence_courier.domain.verdict import Absent, Deferred, Delivered, Finding, Found, Receipt, Verdict
+from evidence_courier.ports.dialogue import (
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+    bookmark,
+    fetch,
+)
+from evidence_courier.ports.logger import (
+    AttemptEnded,
+    AttemptRecovered,
+    AttemptStarted,
+    EvidenceConflict,
+    UploadHeld,
+    UploadRecorded,
+    UploadSettled,
+    WriteDelayed,
+)
+from evidence_courier.ports.provider import Parcel
+from evidence_courier.testing import FakeClock
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+
+KEY = "the-key-of-the-sandbox"
+CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+
+
+class SoftTimeLimitExceeded(Exception):
+    """What a task queue raises in the middle of whatever its worker does."""
+
+
+@define
+class Desk:
+    """A `BlockingTransport` and the server behind it: `answer(evidence_id, nth)` gives a status, a kind of transport failure, or raises."""
+
+    clock: FakeClock
+    answer: Callable[[str, int], int | FailureKind] = field(default=lambda _evidence, _nth: 200)
+    asked: list[str] = field(factory=list)
+    held: list[str] = field(factory=list)
+    closed: int = 0
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        name = dict(request.headers)["evidence"]
+        self.asked.append(name)
+        answer = self.answer(name, self.asked.count(name))
+        if isinstance(answer, FailureKind):
+            return TransportFailure(answer, f"the line said {answer.value}")
+        if answer == 200:
+            self.held.append(name)
+        return HttpResponse(answer, (), b"", self.clock.now())
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@define
+class Office:
+    """A blocking courier and everything around it."""
+
+    house: House
+    desk: Desk
+    sleeps: list[float] = field(factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.house.clock.advance(seconds)
+
+    def courier(self, **options: Any) -> BlockingCourier:
+        around: dict[str, Any] = {
+            "clock": self.house.clock,
+            "logger": self.house.logger,
+            "transport": self.desk,
+            "providers": {"paper": PaperProvider()},
+            "secrets": self.house.keys,
+            "sleep": self.sleep,
+        }
+        database = None if "store" in options else self.house.database
+        return BlockingCourier.from_mapping(lambda: self.house.tenants, database, **around | options)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    house = House(tmp_path / "courier.db")
+    return Office(house, Desk(house.clock))
+
+
+def words(delivery: Delivery) -> tuple[str, int, str | None]:
+    """Status, attempts and the kind of error of a delivery."""
+    assert delivery.status is not None
+    error = delivery.status.error
+    return delivery.status.status, delivery.status.attempts, None if error is None else error.kind
+
+
+# -- steps ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_evidence_is_delivered_in_one_step_and_never_sent_again(office: Office) -> None:
+    with office.courier() as courier:
+        first = courier.deliver(evidence())
+        assert (words(first), first.again_at) == (("succeeded", 1, None), None)
+        assert courier.deliver(evidence()) == first
+        assert courier.statuses("acme", ["ev-1"]) == {"ev-1": first.status}
+        assert courier.find(status="succeeded").uploads == (first.status,)
+        details = courier.show("acme", "ev-1")
+        assert details is not None
+        assert [row.verdict for row in details.history] == ["delivered"]
+    assert office.desk.held == ["ev-1"]
+    kinds = [type(event) for event in office.house.logger.events[1:]]
+    assert kinds == [UploadRecorded, AttemptStarted, AttemptEnded, UploadSettled]
+
+
+def test_five_attempts_are_made_as_the_answers_say_and_then_it_has_failed(office: Office) -> None:
+    office.desk.answer = lambda _id, _nth: FailureKind.NO_CONNECTION
+    clock = office.house.clock
+    with office.courier() as courier:
+        for least in (5, 10, 20, 40):
+            delivery = courier.deliver(evidence())
+            assert delivery.again_at is not None
+            wait = (delivery.again_at - clock.now()).total_seconds()
+            assert least <= wait < 2 * least
+            clock.advance(wait - 1)
+            early = courier.deliver(evidence())
+            assert (early.again_at, early.status) == (delivery.again_at, delivery.status)
+            clock.set(delivery.again_at)
+        last = courier.deliver(evidence())
+    assert (words(last), last.again_at) == (("failed", 5, "no_connection"), None)
+    assert len(office.desk.asked) == 5
+
+
+def test_a_tenant_without_an_integration_touches_no_file(office: Office) -> None:
+    with office.courier() as courier:
+        for tenant_id in ("initech", "a tenant that no file names"):
+            assert courier.deliver(evidence(tenant_id=tenant_id)) == Delivery(None, None)
+            assert not courier.enabled(tenant_id)
+        assert courier.enabled("acme")
+    assert not office.house.database.exists()
+
+
+def test_an_integration_that_appears_at_a_reload_is_used(office: Office) -> None:
+    with office.courier() as courier:
+        assert courier.deliver(evidence(tenant_id="initech")) == Delivery(None, None)
+        office.house.tenants["initech"] = tenant()
+        courier.reload()
+        assert words(courier.deliver(evidence(tenant_id="initech")))[0] == "succeeded"
+
+
+def test_another_document_under_a_known_key_changes_nothing_and_is_logged(office: Office) -> None:
+    with office.courier() as courier:
+        courier.deliver(evidence())
+        assert words(courier.deliver(evidence(content=b"%PDF-1.7 another")))[0] == "succeeded"
+    assert len(office.house.logger.of(EvidenceConflict)) == 1
+    assert office.desk.held == ["ev-1"]
+
+
+def test_a_file_that_is_gone_after_the_first_step_is_not_missed(office: Office, tmp_path: Path) -> None:
+    office.desk.answer = lambda _id, nth: FailureKind.NO_CONNECTION if nth == 1 else 200
+    file = tmp_path / "ev-1.pdf"
+    file.write_bytes(b"%PDF-1.7 evidence")
+    by_path = Evidence(
+        tenant_id="acme", evidence_id="ev-1", session_id="s-1", subject="emp-7", outcome="passed",
+        recorded_at=datetime.fromisoformat("2026-02-20T23:30+00:00"),
+        document=Document(path=str(file), media_type="application/pdf"),
+    )  # fmt: skip
+    with office.courier() as courier:
+        again_at = courier.deliver(by_path).again_at
+        assert again_at is not None
+        file.unlink()
+        office.house.clock.set(again_at)
+        assert words(courier.deliver(by_path))[0] == "succeeded"
+        with pytest.raises(MisuseError, match="cannot be read"):
+            courier.deliver(Evidence(**{**_fields(by_path), "evidence_id": "ev-2"}))
+
+
+def _fields(one: Evidence) -> dict[str, Any]:
+    names = ("tenant_id", "evidence_id", "session_id", "subject", "outcome", "recorded_at", "document")
+    return {name: getattr(one, name) for name in names}
+
+
+def test_a_document_that_does_not_fit_has_failed_at_once(office: Office) -> None:
+    with office.courier() as courier:
+        delivery = courier.deliver(evidence(content=b"x" * 1_000_001))
+    assert (words(delivery), delivery.again_at) == (("failed", 0, "unfit_size"), None)
+    assert len(office.house.logger.of(UploadSettled)) == 1
+
+
+def test_the_pace_says_when_to_come_again_and_spends_no_attempt(office: Office) -> None:
+    office.house.tenants["acme"] = tenant(pace="2/min")
+    began = office.house.clock.now()
+    with office.courier() as courier:
+        deliveries = [courier.deliver(evidence(f"ev-{n}")) for n in range(3)]
+        assert [words(delivery)[:2] for delivery in deliveries] == [
+            ("succeeded", 1), ("succeeded", 1), ("pending", 0),
+        ]  # fmt: skip
+        assert deliveries[2].again_at == began + timedelta(minutes=1)
+        office.house.clock.set(began + timedelta(minutes=1))
+        assert words(courier.deliver(evidence("ev-2")))[0] == "succeeded"
+
+
+def test_a_blocked_integration_holds_the_others_until_its_settings_change(office: Office) -> None:
+    office.desk.answer = lambda _id, nth: 401 if len(office.desk.asked) == 1 else 200
+    with office.courier() as courier:
+        assert words(courier.deliver(evidence("ev-1"))) == ("failed", 1, "unauthorized")
+        held = courier.deliver(evidence("ev-2"))
+        assert (words(held)[0], held.again_at) == ("held", None)
+        assert words(courier.deliver(evidence("ev-2")))[0] == "held"
+        assert len(office.house.logger.of(UploadHeld)) == 1
+        office.house.keys = Keys({"KEY": "another-key-that-works"})
+    with office.courier() as courier:
+        assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 1, None)
+
+
+class ReadablePaper(PaperProvider):
+    """Can be asked."""
+
+    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2), timedelta(seconds=10))
+
+    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+        reply = yield from fetch(HttpRequest("GET", "https://paper.test/", (("evidence", "read"),)))
+        found = isinstance(reply, HttpResponse) and reply.status == 200
+        return Found(Receipt("r-1")) if found else Absent()
+
+
+def test_a_doubt_is_looked_up_one_look_a_call(office: Office) -> None:
+    office.desk.answer = lambda name, nth: FailureKind.TIMEOUT if name == "ev-1" else 404 if nth == 1 else 200
+    clock = office.house.clock
+    with office.courier(providers={"paper": ReadablePaper()}) as courier:
+        for wait in (2, 10):
+            delivery = courier.deliver(evidence())
+            assert words(delivery) == ("retrying", 1, "timeout")
+            assert delivery.again_at == clock.now() + timedelta(seconds=wait)
+            clock.set(delivery.again_at)
+        last = courier.deliver(evidence())
+    assert (words(last), last.again_at) == (("succeeded", 1, None), None)
+    assert office.desk.asked == ["ev-1", "read", "read"]
+
+
+class TwoSteps(PaperProvider):
+    """Two requests, of which one is charged beforehand."""
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        if progress is None:
+            yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "step-1"),)))
+            yield from bookmark("uploaded")
+        reply = yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "step-2"),)))
+        if isinstance(reply, TransportFailure):
+            return Deferred(Failure(reply.kind, reply.message))
+        return Delivered(Receipt())
+
+
+def test_a_further_request_waits_for_the_pace_in_the_worker_if_that_is_short(office: Office) -> None:
+    office.house.tenants["acme"] = tenant(pace="3/min")
+    with office.courier(providers={"paper": TwoSteps()}) as courier:
+        assert words(courier.deliver(evidence("ev-1"))) == ("succeeded", 1, None)
+        office.house.clock.advance(20)
+        assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 1, None)
+    assert office.desk.asked == ["step-1", "step-2"] * 2
+    assert office.sleeps == [40.0]
+
+
+def test_a_further_request_that_has_to_wait_long_is_left_to_another_attempt(office: Office) -> None:
+    office.house.tenants["acme"] = tenant(pace="3/h")
+    with office.courier(providers={"paper": TwoSteps()}) as courier:
+        courier.deliver(evidence("ev-1"))
+        delivery = courier.deliver(evidence("ev-2"))
+        assert words(delivery) == ("retrying", 1, "not_sent")
+        assert delivery.again_at is not None
+        office.house.clock.set(delivery.again_at)
+        later = courier.deliver(evidence("ev-2"))
+        assert words(later) == ("retrying", 1, "not_sent")
+        assert later.again_at is not None
+        office.house.clock.set(later.again_at)
+        assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 2, None)
+    assert office.desk.asked == ["step-1", "step-2", "step-1", "step-2"]  # the bookmark was kept
+    assert office.sleeps == []
+
+
+# -- interruptions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [SoftTimeLimitExceeded(), KeyboardInterrupt(), SystemExit(1)], ids=repr)
+def test_an_interruption_in_mid_send_is_recorded_as_unclear_and_goes_on(
+    office: Office, by: BaseException
+) -> None:
+    def answer(_id: str, nth: int) -> int:
+        if nth == 1:
+            raise by
+        return 200
+
+    office.desk.answer = answer
+    with office.courier() as courier:
+        with pytest.raises(type(by)) as raised:
+            courier.deliver(evidence())
+        assert raised.value is by
+        status = courier.statuses("acme", ["ev-1"])["ev-1"]
+        assert status.error is not None
+        assert (status.status, status.error.kind) == ("retrying", "interrupted")
+        assert type(by).__name__ in status.error.message
+        assert status.next_attempt_at is not None
+        office.house.clock.set(status.next_attempt_at)
+        delivery = courier.deliver(evidence())
+        assert words(delivery) == ("succeeded", 2, None)
+        assert delivery.status is not None
+        assert delivery.status.possible_duplicate
+
+
+class Dawdling(PaperProvider):
+    """Takes its time before its first request, and is struck there by a signal."""
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return (yield from super().upload(parcel, settings, progress))
+
+
+@contextmanager
+def on_signal(number: int, error: BaseException) -> Iterator[None]:
+    def strike(_number: int, _frame: object) -> None:
+        raise error
+
+    before = signal.signal(number, strike)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_an_interruption_in_the_providers_own_code_is_not_its_bug(office: Office) -> None:
+    with office.courier(providers={"paper": Dawdling()}) as courier:
+        with on_signal(signal.SIGUSR1, SoftTimeLimitExceeded()), pytest.raises(SoftTimeLimitExceeded):
+            courier.deliver(evidence())
+        details = courier.show("acme", "ev-1")
+        assert details is not None
+        assert [(row.verdict, row.kind) for row in details.history] == [("deferred", "not_sent")]
+        assert details.status == "retrying"
+
+
+def test_a_providers_bug_is_its_own_and_the_worker_goes_on(office: Office) -> None:
+    class Broken(PaperProvider):
+        def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+            yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "x"),)))
+            raise LookupError("a bug")
+
+    with office.courier(providers={"paper": Broken()}) as courier:
+        assert words(courier.deliver(evidence())) == ("failed", 1, "unrecognised_reply")
+
+
+# -- a store in trouble ---------------------------------------------------------------------------------------------
+
+
+class Full(SqliteStore):
+    """A disk that is full for so many saves."""
+
+    refusals = 0
+
+    def save(self, changes: Any) -> Any:
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise StoreError("no room left")
+        return super().save(changes)
+
+
+def test_an_end_that_cannot_be_written_is_tried_again(office: Office) -> None:
+    store = Full(str(office.house.database), monotonic=office.house.clock.monotonic)
+    with office.courier(store=store) as courier:
+        store.refusals = 2
+        assert words(courier.deliver(evidence())) == ("succeeded", 1, None)
+    store.close()
+    assert office.sleeps == [0.5, 2.0]
+    assert len(office.house.logger.of(WriteDelayed)) == 2
+
+
+@pytest.mark.parametrize("who", ["the same process", "another"])
+def test_an_end_that_cannot_be_written_at_all_is_recovered_by_whoever_comes_next(
+    office: Office, who: str
+) -> None:
+    store = Full(str(office.house.database), monotonic=office.house.clock.monotonic)
+    courier = office.courier(store=store)
+    store.refusals = 3
+    with pytest.raises(StoreError, match="no room left"):
+        courier.deliver(evidence())
+    if who == "another":
+        courier.close()
+        store.close()
+        courier = office.courier()
+    delivery = courier.deliver(evidence())
+    assert words(delivery) == ("retrying", 1, "interrupted")
+    assert delivery.again_at is not None
+    office.house.clock.set(delivery.again_at)
+    again = courier.deliver(evidence())
+    assert again.status is not None
+    assert (words(again), again.status.possible_duplicate) == (("succeeded", 2, None), True)
+    assert len(office.house.logger.of(AttemptRecovered)) == 1
+    courier.close()
+    store.close()
+
+
+# -- threads --------------------------------------------------------------------------------------------------------
+
+
+def test_two_threads_with_the_same_evidence_make_one_attempt_at_a_time_and_one_copy(office: Office) -> None:
+    sending, let_go = threading.Event(), threading.Event()
+
+    def answer(_id: str, _nth: int) -> int:
+        sending.set()
+        assert let_go.wait(5)
+        return 200
+
+    office.desk.answer = answer
+    with office.courier() as courier, ThreadPoolExecutor(1) as thread:
+        first = thread.submit(courier.deliver, evidence())
+        assert sending.wait(5)
+        second = courier.deliver(evidence())
+        assert words(second)[:2] == ("pending", 1)
+        assert second.again_at == office.house.clock.now() + timedelta(seconds=5)
+        let_go.set()
+        assert words(first.result(5))[0] == "succeeded"
+        assert courier.deliver(evidence()).again_at is None
+    assert office.desk.asked == ["ev-1"]
+
+
+def test_two_couriers_with_the_same_evidence_make_one_attempt_at_a_time(office: Office) -> None:
+    other = office.courier()
+
+    def answer(_id: str, _nth: int) -> int:
+        seen.append(other.deliver(evidence()))
+        return 200
+
+    seen: list[Delivery] = []
+    office.desk.answer = answer
+    with office.courier() as courier:
+        assert words(courier.deliver(evidence()))[0] == "succeeded"
+    other.close()
+    [delivery] = seen
+    assert words(delivery)[:2] == ("pending", 1)
+    assert delivery.again_at == office.house.clock.now() + timedelta(seconds=5)
+    assert office.desk.asked == ["ev-1"]
+
+
+def test_many_threads_deliver_many_evidences_once(office: Office) -> None:
+    with office.courier() as courier, ThreadPoolExecutor(8) as threads:
+        names = [f"ev-{n}" for n in range(20)] * 4
+        for delivery in threads.map(lambda name: courier.deliver(evidence(name)), names):
+            assert delivery.status is not None
+    assert sorted(office.desk.held) == sorted(set(names))
+
+
+def test_a_process_that_was_idle_for_long_takes_a_new_number(office: Office) -> None:
+    with office.courier() as courier:
+        numbers = []
+        for wait in (0.0, 1.0, PAUSE):
+            office.house.clock.advance(wait)
+            courier.deliver(evidence(f"ev-{wait}"))
+            with sqlite3.connect(office.house.database) as db:
+                numbers.append(db.execute("SELECT id FROM couriers").fetchall())
+            db.close()
+        assert numbers[0] == numbers[1] != numbers[2]
+        assert [len(found) for found in numbers] == [1, 1, 1]
+
+
+def test_a_closed_courier_says_so_and_may_be_closed_again(office: Office) -> None:
+    courier = office.courier()
+    courier.deliver(evidence())
+    courier.close()
+    courier.close()
+    with pytest.raises(MisuseError, match="closed"):
+        courier.deliver(evidence())
+    with pytest.raises(MisuseError, match="closed"):
+        courier.statuses("acme", ["ev-1"])
+    assert not list(office.house.database.parent.glob("*.lock"))
+    assert office.desk.closed == 0  # it is the caller's
+
+
+def test_what_is_no_evidence_is_refused(office: Office) -> None:
+    with office.courier() as courier, pytest.raises(MisuseError, match="not dict"):
+        courier.deliver({})  # type: ignore[arg-type]
+
+
+# -- the sandbox ----------------------------------------------------------------------------------------------------
+
+
+def to_sprinto(url: str, **block: object) -> dict[str, dict[str, object]]:
+    settings = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": CHECK, "endpoint": url, **block}
+    return {"acme": {"integrations": {"compliance": settings}}}
+
+
+def sprinto_courier(url: str, database: Path, **options: Any) -> BlockingCourier:
+    options.setdefault("secrets", Keys({"KEY": KEY}))
+    block = options.pop("block_", {})
+    return BlockingCourier.from_mapping(to_sprinto(url, **block), database, **options)
+
+
+def digest_of(status: UploadStatus | None) -> str:
+    assert status is not None
+    return status.digest
+
+
+def test_one_copy_reaches_the_provider(tmp_path: Path) -> None:
+    with (
+        sandbox_in_thread(SprintoSandbox(key=KEY)) as sandbox,
+        sprinto_courier(sandbox.url, tmp_path / "courier.db") as courier,
+    ):
+        delivery = courier.deliver(evidence())
+        assert (words(delivery), delivery.again_at) == (("succeeded", 1, None), None)
+        assert sandbox.copies(digest_of(delivery.status)) == 1
+
+
+def test_503_five_times_is_exhausted(tmp_path: Path) -> None:
+    clock = FakeClock()
+    box = SprintoSandbox(key=KEY, faults=["status:503=1"])
+    with (
+        sandbox_in_thread(box) as sandbox,
+        sprinto_courier(sandbox.url, tmp_path / "courier.db", clock=clock) as courier,
+    ):
+        for least in (5, 10, 20, 40):
+            delivery = courier.deliver(evidence())
+            assert words(delivery)[2] == "server_error"
+            assert delivery.again_at is not None
+            assert least <= (delivery.again_at - clock.now()).total_seconds() < 2 * least
+            clock.set(delivery.again_at)
+        last = courier.deliver(evidence())
+        assert (words(last), last.again_at) == (("failed", 5, "server_error"), None)
+        assert sandbox.copies(digest_of(last.status)) == 0
+
+
+def test_a_reset_after_the_upload_was_taken_is_a_possible_duplicate(tmp_path: Path) -> None:
+    clock = FakeClock()
+    box = SprintoSandbox(key=KEY, faults=["reset-after=x1"])
+    with (
+        sandbox_in_thread(box) as sandbox,
+        sprinto_courier(sandbox.url, tmp_path / "courier.db", clock=clock) as courier,
+    ):
+        delivery = courier.deliver(evidence())
+        assert words(delivery) == ("retrying", 1, "connection_lost")
+        assert delivery.again_at is not None
+        clock.set(delivery.again_at)
+        last = courier.deliver(evidence())
+        assert last.status is not None
+        assert (words(last), last.status.possible_duplicate) == (("succeeded", 2, None), True)
+        assert sandbox.copies(digest_of(last.status)) == 2
+
+
+PROLOGUE = f"""
+import os, sys
+from datetime import UTC, datetime
+from evidence_courier import BlockingCourier, Document, Evidence
+
+url, database = sys.argv[1:]
+os.environ["KEY"] = {KEY!r}
+block = {{"provider": "sprinto", "api_key": "${{KEY}}", "workflow_check": {CHECK!r}, "endpoint": url,
+         "retry": {{"initial_delay": "20ms", "max_delay": "50ms"}}}}
+courier = BlockingCourier.from_mapping({{"acme": {{"integrations": {{"compliance": block}}}}}}, database)
+
+def evidence(name):
+    document = Document(content=b"%PDF-1.7 " + name.encode(), media_type="application/pdf")
+    return Evidence(tenant_id="acme", evidence_id=name, session_id="s-1", subject="emp-7", outcome="passed",
+                    recorded_at=datetime(2026, 2, 20, 23, 30, tzinfo=UTC), document=document)
+"""
+
+
+def script(url: str, database: Path, code: str) -> subprocess.Popen[str]:
+    """A host of its own that runs the code."""
+    text = PROLOGUE + textwrap.dedent(code)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", text, url, str(database)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def outcome(host: subprocess.Popen[str]) -> str:
+    out, errors = host.communicate(timeout=60)
+    assert host.returncode == 0, errors
+    return out
+
+
+def named(name: str) -> Evidence:
+    return evidence(name, content=b"%PDF-1.7 " + name.encode())
+
+
+def test_a_worker_that_is_killed_in_mid_send_leaves_what_the_next_one_recovers(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    box = SprintoSandbox(key=KEY, faults=["silence-after=x1"])
+    with sandbox_in_thread(box) as sandbox:
+        host = script(sandbox.url, database, "courier.deliver(evidence('ev-1'))")
+        arrived = threading.Event()
+        while not sandbox.received and host.poll() is None:
+            arrived.wait(0.01)
+        host.kill()
+        host.communicate(timeout=60)
+        assert len(sandbox.received) == 1
+        said = outcome(
+            script(
+                sandbox.url,
+                database,
+                """
+                import time
+                first = courier.deliver(evidence("ev-1"))
+                assert first.status.error.kind == "interrupted", first
+                assert first.status.attempts == 1
+                time.sleep(max(0.0, (first.again_at - datetime.now(UTC)).total_seconds()) + 0.01)
+                last = courier.deliver(evidence("ev-1"))
+                print(last.status.status, last.status.attempts, last.status.possible_duplicate)
+                courier.close()
+                """,
+            )
+        )
+        assert said == "succeeded 2 True\n"
+        assert len(sandbox.received) == 2
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_courier_that_was_used_before_the_fork_works_on_both_sides_of_it(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    with sandbox_in_thread(SprintoSandbox(key=KEY)) as sandbox:
+        said = outcome(
+            script(
+                sandbox.url,
+                database,
+                """
+                assert courier.deliver(evidence("ev-0")).status.status == "succeeded"
+                assert courier._room is not None
+                children = []
+                for number in range(1, 4):
+                    child = os.fork()
+                    if not child:
+                        assert courier._room is None  # what the parent had open was closed before the fork
+                        delivery = courier.deliver(evidence(f"ev-{number}"))
+                        assert courier.deliver(evidence("ev-0")).status.status == "succeeded"
+                        os._exit(0 if delivery.status.status == "succeeded" else 1)
+                    children.append(child)
+                assert courier.deliver(evidence("ev-4")).status.status == "succeeded"
+                print([os.waitpid(child, 0)[1] for child in children])
+                print(len(courier.find().uploads))
+                courier.close()
+                """,
+            )
+        )
+        assert said == "[0, 0, 0]\n5\n"
+        assert len({upload.sha256 for upload in sandbox.received}) == len(sandbox.received) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    with sandbox_in_thread(SprintoSandbox(key=KEY, faults=["slow:0.005=x1"])) as sandbox:
+        said = outcome(
+            script(
+                sandbox.url,
+                database,
+                """
+                import threading, time
+                came = []
+                thread = threading.Thread(target=lambda: came.append(courier.deliver(evidence("ev-1"))))
+                thread.start()
+                while courier._busy == 0:
+                    time.sleep(0.001)
+                child = os.fork()
+                if not child:
+                    delivery = courier.deliver(evidence("ev-2"))
+                    os._exit(0 if delivery.status.status == "succeeded" else 1)
+                thread.join()
+                print(os.waitpid(child, 0)[1], came[0].status.status, came[0].status.attempts)
+                courier.close()
+                """,
+            )
+        )
+        assert said == "0 succeeded 1\n"
+
+
+def test_blocking_and_asynchronous_couriers_share_a_database_and_a_pace(tmp_path: Path) -> None:
+    from evidence_courier import AsyncCourier
+
+    database = tmp_path / "courier.db"
+    with sandbox_in_thread(SprintoSandbox(key=KEY, pace="20/s")) as sandbox:
+        tenants = to_sprinto(sandbox.url, pace="20/s")
+        keys = Keys({"KEY": KEY})
+        names = [f"ev-{n}" for n in range(40)]
+
+        def work() -> None:
+            tick = threading.Event()
+            with BlockingCourier.from_mapping(tenants, database, secrets=keys) as courier:
+                for name in names[::2]:
+                    while courier.deliver(named(name)).again_at is not None:
+                        tick.wait(0.02)
+
+        async def story() -> list[UploadStatus | None]:
+            async with AsyncCourier.from_mapping(tenants, database, secrets=keys) as courier:
+                worker = asyncio.create_task(asyncio.to_thread(work))
+                # Every second one of its own, and a few that the other has as well.
+                tickets = [courier.submit(named(name)) for name in [*names[1::2], *names[:10:2]]]
+                statuses = [await ticket.settled(30) for ticket in tickets]
+                await worker
+                return statuses
+
+        statuses = asyncio.run(story())
+        assert {status.status for status in statuses if status} == {"succeeded"}
+        assert len(sandbox.received) == 40
+        assert len({upload.sha256 for upload in sandbox.received}) == 40
+        assert sandbox.requests == 40  # none was refused for the sake of the pace
+
+
+def test_the_path_needs_no_aiohttp(tmp_path: Path) -> None:
+    with sandbox_in_thread(SprintoSandbox(key=KEY)) as sandbox:
+        text = "import sys; sys.modules['aiohttp'] = None\n" + PROLOGUE
+        text += "print(courier.deliver(evidence('ev-1')).status.status); courier.close()"
+        command = [sys.executable, "-c", text, sandbox.url, str(tmp_path / "courier.db")]
+        host = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (host.returncode, host.stdout) == (0, "succeeded\n"), host.stderr
+
+
+def test_without_urllib3_the_extra_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['urllib3'] = None\n"
+        "from evidence_courier import BlockingCourier, MisuseError\n"
+        "try:\n    BlockingCourier.from_mapping({}, 'x.db')\n"
+        "except MisuseError as error:\n    print(error)\n"
+    )
+    host = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "evidence-courier[sync]"' in host.stdout, host.stderr
