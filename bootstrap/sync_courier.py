@@ -16,6 +16,7 @@ from ..adapters.engines.acting import Acted, Where
 from ..adapters.engines.tickets import SyncTicket
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
+from ..domain.verdict import DryRun
 from ..ports.store import Page
 from . import refusals
 from .courier import AsyncCourier, Health
@@ -226,6 +227,14 @@ class Courier:
     def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None where there is none."""
         return self._now().call(partial(self._courier.show, tenant_id, evidence_id))
+
+    def check(self, tenant_id: str) -> DryRun | None:
+        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the provider that uploads nothing.
+
+        None where the tenant has no integration, or its provider cannot be asked. Waits up to three minutes for its turn at the provider; the pace is
+        shared with the uploads.
+        """
+        return self._now().call(partial(self._courier.check, tenant_id))
 
     def health(self) -> Health:
         """How the courier is, for a host's health page."""
