@@ -229,7 +229,11 @@ class Courier:
         return self._now().call(partial(self._courier.show, tenant_id, evidence_id))
 
     def check(self, tenant_id: str) -> DryRun | None:
-        """Whether the tenant's uploads would work: Ready or NotReady; None where nobody can say. See `AsyncCourier.check`."""
+        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the provider that uploads nothing.
+
+        None where the tenant has no integration, or its provider cannot be asked. Waits up to three minutes for its turn at the provider; the pace is
+        shared with the uploads.
+        """
         return self._now().call(partial(self._courier.check, tenant_id))
 
     def health(self) -> Health:

@@ -124,6 +124,7 @@ def test_an_evidence_is_delivered_and_everything_can_be_seen_without_a_loop(hous
         details = courier.show("acme", "ev-1")
         assert details is not None
         assert [row.verdict for row in details.history] == ["delivered"]
+        assert courier.check("initech") is None
         courier.drain()
         courier.quiet()
         assert courier.health().counts["succeeded"] == 1
