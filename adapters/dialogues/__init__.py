@@ -3,6 +3,6 @@ once for all who ask."""
 
 from .async_runner import run
 from .blocking_runner import run_blocking
-from .tokens import BlockingTokenKeeper, TokenKeeper
+from .tokens import BlockingTokenKeeper, NotedBlockingTokens, NotedTokens, TokenKeeper
 
-__all__ = ["BlockingTokenKeeper", "TokenKeeper", "run", "run_blocking"]
+__all__ = ["BlockingTokenKeeper", "NotedBlockingTokens", "NotedTokens", "TokenKeeper", "run", "run_blocking"]

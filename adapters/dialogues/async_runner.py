@@ -18,14 +18,16 @@ from ...ports.dialogue import (
     Step,
     TransportFailure,
 )
-from .tokens import TokenKeeper
+from .tokens import NotedTokens, TokenKeeper
 
 T = TypeVar("T")
 Send = Callable[[HttpRequest], Awaitable[HttpResponse | TransportFailure]]
 CommitBookmark = Callable[[str], Awaitable[None]]
 
 
-async def run(dialogue: Dialogue[T], *, send: Send, bookmark: CommitBookmark, keeper: TokenKeeper) -> T:
+async def run(
+    dialogue: Dialogue[T], *, send: Send, bookmark: CommitBookmark, keeper: TokenKeeper | NotedTokens
+) -> T:
     """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark`
     raise, passes through."""
 

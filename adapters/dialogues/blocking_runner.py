@@ -18,7 +18,7 @@ from ...ports.dialogue import (
     Step,
     TransportFailure,
 )
-from .tokens import BlockingTokenKeeper
+from .tokens import BlockingTokenKeeper, NotedBlockingTokens
 
 T = TypeVar("T")
 BlockingSend = Callable[[HttpRequest], HttpResponse | TransportFailure]
@@ -26,7 +26,11 @@ CommitBookmarkNow = Callable[[str], None]
 
 
 def run_blocking(
-    dialogue: Dialogue[T], *, send: BlockingSend, bookmark: CommitBookmarkNow, keeper: BlockingTokenKeeper
+    dialogue: Dialogue[T],
+    *,
+    send: BlockingSend,
+    bookmark: CommitBookmarkNow,
+    keeper: BlockingTokenKeeper | NotedBlockingTokens,
 ) -> T:
     """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark`
     raise, passes through."""

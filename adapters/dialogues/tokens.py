@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from attrs import define, field
 
 from ...domain.failure import Failure
+from ...domain.secret import Secret
 from ...ports.dialogue import Access, AccessToken, MintedToken
 from .drawer import Drawer
 
@@ -69,3 +70,33 @@ class BlockingTokenKeeper:
                 return kept
             drawer.empty()
             return drawer.fill(mint(), asked_at)
+
+
+@define
+class NotedTokens:
+    """A `TokenKeeper` as one dialogue sees it: `given` are the tokens that it was given, which are secrets of that dialogue."""
+
+    keeper: TokenKeeper
+    given: tuple[Secret, ...] = field(default=(), init=False, repr=False)
+
+    async def token(self, wish: Access, mint: Mint) -> AccessToken | Failure:
+        """See `TokenKeeper`."""
+        answer = await self.keeper.token(wish, mint)
+        if isinstance(answer, AccessToken) and answer.value not in self.given:
+            self.given += (answer.value,)
+        return answer
+
+
+@define
+class NotedBlockingTokens:
+    """The same of a `BlockingTokenKeeper`."""
+
+    keeper: BlockingTokenKeeper
+    given: tuple[Secret, ...] = field(default=(), init=False, repr=False)
+
+    def token(self, wish: Access, mint: BlockingMint) -> AccessToken | Failure:
+        """See `TokenKeeper`."""
+        answer = self.keeper.token(wish, mint)
+        if isinstance(answer, AccessToken) and answer.value not in self.given:
+            self.given += (answer.value,)
+        return answer

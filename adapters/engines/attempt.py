@@ -16,7 +16,6 @@ from ...domain.evidence import sha256_of
 from ...domain.failure import Failure, FailureKind
 from ...domain.file_name import file_name_for
 from ...domain.redaction import Redactor
-from ...domain.secret import Secret
 from ...domain.upload import Upload
 from ...domain.verdict import (
     Absent,
@@ -37,8 +36,9 @@ from ...ports.provider import Bundling, Parcel, Readable
 from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import AsyncTransport
-from ..dialogues import TokenKeeper, run
+from ..dialogues import NotedTokens, TokenKeeper, run
 from .prepare import Destination
+from .redactors import Redactors
 from .slots import Slots
 
 Charge: TypeAlias = Callable[[], Awaitable[None]]
@@ -101,7 +101,7 @@ class Attempter:
     keeper: TokenKeeper
     source: DocumentSource | None
     threads: Executor
-    _redactors: dict[tuple[Secret, ...], Redactor] = field(factory=dict)
+    redactors: Redactors = field(factory=Redactors, init=False)
 
     async def upload(
         self,
@@ -115,7 +115,7 @@ class Attempter:
         """What sending it came to, with the provider's request id where it gave one."""
         paid = destination.passage.at_most()
         line = Line(self.transport, self.slots, destination.lane, destination, charge, paid)
-        redactor = self._redactor(destination)
+        tokens = NotedTokens(self.keeper)
         try:
             document = await self._document(upload, dossier, destination, content)
             if not isinstance(document, bytes):
@@ -124,13 +124,12 @@ class Attempter:
             dialogue = destination.provider.upload(
                 parcel, destination.integration.settings, upload.tally.progress
             )
-            verdict = sound(
-                await run(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper), VERDICTS
-            )
+            verdict = sound(await run(dialogue, send=line.send, bookmark=bookmark, keeper=tokens), VERDICTS)
         except asyncio.CancelledError:
             verdict = interrupted(line.sent)
         except Exception as error:
             verdict = broken(destination, error, line.sent)
+        redactor = self.redactors.of(destination, tokens.given)
         return redactor.verdict(verdict), _request_id(line, redactor)
 
     async def upload_together(
@@ -143,7 +142,7 @@ class Attempter:
         line = Line(
             self.transport, self.slots, destination.lane, destination, charge, destination.passage.at_most()
         )
-        redactor = self._redactor(destination)
+        tokens = NotedTokens(self.keeper)
         verdicts: dict[int, Verdict | Unbundled] = {}
         rest: Verdict = interrupted(sent=False)
         try:
@@ -156,30 +155,31 @@ class Attempter:
                     parcels[position] = parcel_of(one.upload, one.dossier, destination, document)
                 else:
                     verdicts[position] = document
-            came = await self._send_all(list(parcels.values()), destination, line)
+            came = await self._send_all(list(parcels.values()), destination, line, tokens)
             verdicts.update(zip(parcels, came, strict=True))
         except asyncio.CancelledError:
             rest = interrupted(line.sent)
         except Exception as error:
             rest = broken(destination, error, line.sent)
+        redactor = self.redactors.of(destination, tokens.given)
         told = [redactor.verdict(verdicts.get(n, rest)) for n in range(len(packed))]
         return told, _request_id(line, redactor)
 
     async def _send_all(
-        self, parcels: Sequence[Parcel], destination: Destination, line: Line
+        self, parcels: Sequence[Parcel], destination: Destination, line: Line, tokens: NotedTokens
     ) -> Sequence[Verdict | Unbundled]:
         provider, settings = destination.provider, destination.integration.settings
         if len(parcels) > 1:
             assert isinstance(provider, Bundling)
             together = provider.upload_together(parcels, settings)
-            verdicts = await run(together, send=line.send, bookmark=_no_bookmark_of_many, keeper=self.keeper)
+            verdicts = await run(together, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens)
             if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
                 raise TypeError(f"its dialogue did not return a verdict for each of {len(parcels)} uploads")
             return [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
         verdicts = []
         for parcel in parcels:
             dialogue = provider.upload(parcel, settings, None)
-            verdict = await run(dialogue, send=line.send, bookmark=_no_bookmark_of_many, keeper=self.keeper)
+            verdict = await run(dialogue, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens)
             verdicts.append(sound(verdict, VERDICTS))
         return verdicts
 
@@ -193,18 +193,20 @@ class Attempter:
             return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
         line = Line(self.transport, self.slots, destination.lane, destination, charge, 1)
         parcel = parcel_of(upload, dossier, destination, b"")
+        tokens = NotedTokens(self.keeper)
         finding: Finding
         try:
             dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
-                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper), FINDINGS
+                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens), FINDINGS
             )
         except Exception as error:
             finding = Unreadable(broken(destination, error, line.sent).failure)
+        redactor = self.redactors.of(destination, tokens.given)
         if isinstance(finding, Unreadable):
-            return Unreadable(self._redactor(destination).failure(finding.failure))
+            return Unreadable(redactor.failure(finding.failure))
         if isinstance(finding, Found):
-            return Found(self._redactor(destination).receipt(finding.receipt))
+            return Found(redactor.receipt(finding.receipt))
         return finding
 
     async def _document(
@@ -222,12 +224,6 @@ class Attempter:
         except Exception as error:
             return unread(key, error)
         return await loop.run_in_executor(self.threads, judged, key, read, dossier)
-
-    def _redactor(self, destination: Destination) -> Redactor:
-        secrets = destination.integration.secrets
-        if secrets not in self._redactors:
-            self._redactors[secrets] = Redactor(secrets)
-        return self._redactors[secrets]
 
 
 def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, content: bytes) -> Parcel:

@@ -16,8 +16,6 @@ from typing import TypeAlias, TypeVar
 from attrs import define, field, frozen
 
 from ...domain.failure import Failure, FailureKind
-from ...domain.redaction import Redactor
-from ...domain.secret import Secret
 from ...domain.upload import Upload
 from ...domain.verdict import Deferred, Finding, Found, Unclear, Unreadable, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -25,9 +23,10 @@ from ...ports.provider import Readable
 from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import BlockingTransport, CutOff
-from ..dialogues import BlockingTokenKeeper, run_blocking
+from ..dialogues import BlockingTokenKeeper, NotedBlockingTokens, run_blocking
 from .attempt import FINDINGS, VERDICTS, at_hand, broken, judged, parcel_of, request_id_of, sound, unread
 from .prepare import Destination
+from .redactors import Redactors
 
 ChargeNow: TypeAlias = Callable[[], "datetime | None"]
 """Waits until the pace allows one request more; or says when it will, where that is too long to wait."""
@@ -134,7 +133,7 @@ class BlockingAttempter:
     transport: BlockingTransport
     keeper: BlockingTokenKeeper
     source: DocumentSource | None
-    _redactors: dict[tuple[Secret, ...], Redactor] = field(factory=dict)
+    redactors: Redactors = field(factory=Redactors, init=False)
 
     def line(self, destination: Destination, charge: ChargeNow, paid: int) -> BlockingLine:
         """The way out for one attempt."""
@@ -150,7 +149,7 @@ class BlockingAttempter:
     ) -> Ended:
         """What sending it came to."""
         destination = line.destination
-        redactor = self._redactor(destination)
+        tokens = NotedBlockingTokens(self.keeper)
         interruption: BaseException | None = None
         try:
             document = self._document(upload, dossier, content)
@@ -160,7 +159,7 @@ class BlockingAttempter:
             dialogue = destination.provider.upload(
                 parcel, destination.integration.settings, upload.tally.progress
             )
-            result = run_blocking(dialogue, send=line.send, bookmark=bookmark, keeper=self.keeper)
+            result = run_blocking(dialogue, send=line.send, bookmark=bookmark, keeper=tokens)
             verdict: Verdict = sound(result, VERDICTS)
         except BaseException as error:
             interruption = interruption_of(error)
@@ -169,13 +168,14 @@ class BlockingAttempter:
             else:
                 assert isinstance(error, Exception)
                 verdict = broken(destination, error, line.sent)
+        redactor = self.redactors.of(destination, tokens.given)
         request_id = redactor.text(line.request_id)[:200] if line.request_id else None
         return Ended(redactor.verdict(verdict), request_id, interruption)
 
     def look_up(self, upload: Upload, dossier: Dossier, line: BlockingLine) -> Finding:
         """Whether the provider has it. An interruption goes on its way: a look-up changes nothing, and is made again."""
         destination = line.destination
-        provider, redactor = destination.provider, self._redactor(destination)
+        provider, tokens = destination.provider, NotedBlockingTokens(self.keeper)
         if not isinstance(provider, Readable):
             message = f"{destination.integration.provider} cannot be asked for an upload any more"
             return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
@@ -184,13 +184,14 @@ class BlockingAttempter:
         try:
             dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
-                run_blocking(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper), FINDINGS
+                run_blocking(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens), FINDINGS
             )
         except Exception as error:
             interruption = interruption_of(error)
             if interruption is not None:
                 raise interruption from None
             finding = Unreadable(broken(destination, error, line.sent).failure)
+        redactor = self.redactors.of(destination, tokens.given)
         match finding:
             case Unreadable(failure=failure):
                 return Unreadable(redactor.failure(failure))
@@ -211,12 +212,6 @@ class BlockingAttempter:
                 raise
             return unread(found, error)
         return judged(found, read, dossier)
-
-    def _redactor(self, destination: Destination) -> Redactor:
-        secrets = destination.integration.secrets
-        if secrets not in self._redactors:
-            self._redactors[secrets] = Redactor(secrets)
-        return self._redactors[secrets]
 
 
 def _no_bookmark(progress: str) -> None:

@@ -21,7 +21,7 @@ from ...ports.clock import Clock
 from ...ports.provider import Checkable
 from ...ports.store import ChargeAnswer, Charged, UploadStore
 from ...ports.transport import AsyncTransport
-from ..dialogues import TokenKeeper, run
+from ..dialogues import NotedTokens, TokenKeeper, run
 from ..stores.writer import Writer
 from .attempt import Line, sound
 from .prepare import Destination
@@ -73,10 +73,11 @@ class DryRunner:
                 taken.append(answer.slot)
 
         line = Line(self.transport, self.slots, destination.lane, destination, charge, paid=0)
+        tokens = NotedTokens(self.keeper)
         came: DryRun | None = None
         try:
             dialogue = provider.check(integration.settings)
-            came = _sound(await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=self.keeper))
+            came = _sound(await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens))
         except CourierError:
             raise
         except _NoTurnError as error:
@@ -88,7 +89,7 @@ class DryRunner:
                 failure = came.failure if isinstance(came, NotReady) else None
                 change = change_of(passage, self.clock.now(), taken, failure, destination.rules)
                 await self.writer.run(lambda: self.store.settle(change))
-        redactor = Redactor(integration.secrets)
+        redactor = Redactor((*integration.secrets, *tokens.given))
         if isinstance(came, NotReady):
             return NotReady(redactor.failure(came.failure))
         assert isinstance(came, Ready)
