@@ -36,6 +36,7 @@ from ..ports.secrets import Secrets
 from ..ports.source import DocumentSource
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import BlockingTransport
+from . import refusals
 from .courier import status_word
 from .wiring import OnInvalid, PathText, Providers, RendererOnDemand, TenantMapping, Tenants, tenants_of
 
@@ -104,7 +105,8 @@ class BlockingCourier:
     """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's thread.
 
     Build it with `from_config` or `from_mapping`, once, wherever the host likes: it opens nothing before it is used, and each process that it is
-    forked into opens its own. It may be used by several threads at once, and as a context manager.
+    forked into opens its own. It may be used by several threads at once, and as a context manager. A child that is forked while another thread is
+    delivering is refused by MisuseError: SQLite's connections do not outlast a fork.
     """
 
     def __init__(self, tenants: Tenants, wiring: _Wiring) -> None:
@@ -214,7 +216,7 @@ class BlockingCourier:
         if not isinstance(evidence, Evidence):
             raise MisuseError(f"deliver takes an Evidence, not {type(evidence).__name__}")
         if self._closed:
-            raise _closed()
+            raise refusals.closed()
         if not self.enabled(evidence.tenant_id):
             return Delivery(None, None)
         with self._used() as room:
@@ -227,7 +229,7 @@ class BlockingCourier:
 
     def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
-        with self._used() as room, room.engine.turn:
+        with self._used() as room:
             return room.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
 
     def find(
@@ -241,12 +243,12 @@ class BlockingCourier:
     ) -> Page:
         """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
         find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
-        with self._used() as room, room.engine.turn:
+        with self._used() as room:
             return room.store.find(find, self._wiring.clock.now())
 
     def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None where there is none."""
-        with self._used() as room, room.engine.turn:
+        with self._used() as room:
             return room.store.show(tenant_id, evidence_id, self._wiring.clock.now())
 
     # --- one room for each process ---------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class BlockingCourier:
         """This process's room, opened where it is not open yet."""
         with self._door:
             if self._closed:
-                raise _closed()
+                raise refusals.closed()
             if self._room is not None and self._room.process != os.getpid():
                 self._inherited.append(self._room)
                 self._room, self._busy = None, 0
@@ -321,17 +323,13 @@ class BlockingCourier:
             room.store.close()
 
     def _before_fork(self) -> None:
-        """SQLite's connections must not be open while a process is forked. Where another thread is delivering, they are at rest at least."""
+        """What is open when a process is forked cannot be opened by the child. So here nothing is, unless another thread is delivering."""
         self._door.acquire()
         if self._busy == 0:
             with suppress(Exception):  # a fork must not fail for it
                 self._leave()
-        if self._room is not None:
-            self._room.engine.turn.acquire()
 
     def _after_fork_here(self) -> None:
-        if self._room is not None:
-            self._room.engine.turn.release()
         self._door.release()
 
     def _after_fork_there(self) -> None:
@@ -380,7 +378,3 @@ def _wiring_of(database: PathText | None, options: BlockingOptions) -> _Wiring:
         name: value for name, value in options.items() if name not in _OF_THE_TENANTS and value is not None
     }
     return _Wiring(database=os.fspath(database) if database is not None else None, **given)
-
-
-def _closed() -> MisuseError:
-    return MisuseError("the courier is closed: build a new one")

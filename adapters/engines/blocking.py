@@ -106,9 +106,9 @@ class BlockingEngine:
         self._renderer = renderer
         self._jitter = jitter
         self._sleep = sleep
-        self.turn = threading.RLock()
-        """Held whenever the store is used, and never while a request is under way. Whoever holds it may fork: the database is at rest."""
-        self._duty = Duty(store, clock, self.turn)
+        # Held whenever the store is written to, and never while a request is under way.
+        self._turn = threading.RLock()
+        self._duty = Duty(store, clock, self._turn)
         self._in_hand: set[UploadKey] = set()
         self._hands = threading.Lock()
 
@@ -146,7 +146,7 @@ class BlockingEngine:
 
     def _record(self, evidence: Evidence, key: UploadKey, destination: Destination) -> Live:
         """The upload of an evidence, known or new. What is known is neither read nor rendered again."""
-        found = self._read(lambda: self._store.get([key])).get(key)
+        found = self._store.get([key]).get(key)
         if found is None:
             entry = prepare(evidence, destination, self._renderer, self._clock.now())
             (answer,) = self._patiently(key, lambda: self._store.add([entry]))
@@ -156,7 +156,7 @@ class BlockingEngine:
                 if live.upload.status.at_rest:  # unfit from the start
                     self._tell_settled(live)
                 return live
-            found = self._read(lambda: self._store.get([key])).get(key)
+            found = self._store.get([key]).get(key)
             if found is None:
                 raise StoreError(f"the record of {key} is gone from the database")
         known, submitted = found.dossier.submitted_digest, _digest_of(evidence)
@@ -174,7 +174,7 @@ class BlockingEngine:
 
     def _unblocked(self, live: Live) -> bool:
         """Whether what was held because the integration did not work may go on, since it has been changed."""
-        if live.destination.passage.address in self._read(self._store.blocked):
+        if live.destination.passage.address in self._store.blocked():
             return False
         if not self._apply(live, Unblocked(self._clock.now())):
             return False
@@ -186,10 +186,9 @@ class BlockingEngine:
         sending = live.upload.state
         assert isinstance(sending, Sending)
         mine = self._duty.owner  # its attempt is not in hand here: its end could not be written down
-        dead = self._read(lambda: self._store.dead(mine or 0))
+        dead = self._store.dead(mine or 0)
         for owner in dead if mine is None else (mine, *dead):
-            in_flight = self._read(lambda owner=owner: self._store.in_flight(owner))  # type: ignore[misc]
-            if not any(found.upload == live.upload for found in in_flight):
+            if not any(found.upload == live.upload for found in self._store.in_flight(owner)):
                 continue
             event = recovery_of(sending, self._clock.now(), self._jitter())
             attempt = attempt_of(sending.started_at, event, live.destination.rules.retry)
@@ -346,11 +345,7 @@ class BlockingEngine:
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         ours(lambda: self._apply(live, Progressed(self._clock.now(), attempt, progress)))
 
-    # --- reading and writing ------------------------------------------------------------------------------------------------
-
-    def _read(self, verb: Callable[[], T]) -> T:
-        with self.turn:
-            return verb()
+    # --- writing -------------------------------------------------------------------------------------------------------------
 
     def _apply(
         self,
@@ -383,8 +378,7 @@ class BlockingEngine:
     def _is_in_flight(self, start: Start) -> bool:
         """Whether an attempt that was to begin is on disk as ours."""
         try:
-            in_flight = self._read(lambda: self._store.in_flight(start.owner))
-            return any(found.upload == start.upload for found in in_flight)
+            return any(found.upload == start.upload for found in self._store.in_flight(start.owner))
         except StoreError:
             return False
 
@@ -403,12 +397,12 @@ class BlockingEngine:
         """Write; a refused write is tried a few times."""
         for pause in STORE_PAUSES:
             try:
-                with self.turn:
+                with self._turn:
                     return write()
             except StoreError as error:
                 self.log(WriteDelayed(key, str(error)))
             self._sleep(pause)
-        with self.turn:
+        with self._turn:
             return write()
 
     # --- telling -------------------------------------------------------------------------------------------------------
@@ -418,7 +412,7 @@ class BlockingEngine:
         status = status_of_upload(upload, live.last_attempt_at)
         with suppress(StoreError):  # what was done is done; only the estimates would be missing
             tenant_id, evidence_id = upload.key.tenant_id, upload.key.evidence_id
-            newest = self._read(lambda: self._store.statuses(tenant_id, [evidence_id], now)).get(evidence_id)
+            newest = self._store.statuses(tenant_id, [evidence_id], now).get(evidence_id)
             if newest is not None and newest.provider == upload.key.provider:
                 status = newest
         if upload.status.at_rest:

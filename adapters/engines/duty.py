@@ -22,7 +22,7 @@ PAUSE = 120.0
 
 
 class Duty:
-    """The number of one process. `turn` is held while the store is used."""
+    """The number of one process. `turn` is held while the store is written to."""
 
     def __init__(self, store: UploadStore, clock: Clock, turn: threading.RLock) -> None:
         self._store = store

@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from attrs import define, field
-from paper_house import House, Keys, PaperProvider, evidence, tenant
+from paper_house import RECORDED_AT, House, Keys, PaperProvider, evidence, tenant
 
 from evidence_courier import (
     BlockingCourier,
@@ -55,7 +55,7 @@ from evidence_courier.ports.logger import (
 )
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock
-from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+from evidence_courier.testing.sandboxes import SprintoSandbox, VantaSandbox, sandbox_in_thread
 
 KEY = "the-key-of-the-sandbox"
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
@@ -192,24 +192,26 @@ def test_a_file_that_is_gone_after_the_first_step_is_not_missed(office: Office, 
     office.desk.answer = lambda _id, nth: FailureKind.NO_CONNECTION if nth == 1 else 200
     file = tmp_path / "ev-1.pdf"
     file.write_bytes(b"%PDF-1.7 evidence")
-    by_path = Evidence(
-        tenant_id="acme", evidence_id="ev-1", session_id="s-1", subject="emp-7", outcome="passed",
-        recorded_at=datetime.fromisoformat("2026-02-20T23:30+00:00"),
-        document=Document(path=str(file), media_type="application/pdf"),
-    )  # fmt: skip
+
+    def by_path(name: str) -> Evidence:
+        return Evidence(
+            tenant_id="acme",
+            evidence_id=name,
+            session_id="s-1",
+            subject="emp-7",
+            outcome="passed",
+            recorded_at=RECORDED_AT,
+            document=Document(path=str(file), media_type="application/pdf"),
+        )
+
     with office.courier() as courier:
-        again_at = courier.deliver(by_path).again_at
+        again_at = courier.deliver(by_path("ev-1")).again_at
         assert again_at is not None
         file.unlink()
         office.house.clock.set(again_at)
-        assert words(courier.deliver(by_path))[0] == "succeeded"
+        assert words(courier.deliver(by_path("ev-1")))[0] == "succeeded"
         with pytest.raises(MisuseError, match="cannot be read"):
-            courier.deliver(Evidence(**{**_fields(by_path), "evidence_id": "ev-2"}))
-
-
-def _fields(one: Evidence) -> dict[str, Any]:
-    names = ("tenant_id", "evidence_id", "session_id", "subject", "outcome", "recorded_at", "document")
-    return {name: getattr(one, name) for name in names}
+            courier.deliver(by_path("ev-2"))
 
 
 def test_a_document_that_does_not_fit_has_failed_at_once(office: Office) -> None:
@@ -264,7 +266,7 @@ def test_a_doubt_is_looked_up_one_look_a_call(office: Office) -> None:
             delivery = courier.deliver(evidence())
             assert words(delivery) == ("retrying", 1, "timeout")
             assert delivery.again_at == clock.now() + timedelta(seconds=wait)
-            clock.set(delivery.again_at)
+            clock.advance(wait)
         last = courier.deliver(evidence())
     assert (words(last), last.again_at) == (("succeeded", 1, None), None)
     assert office.desk.asked == ["ev-1", "read", "read"]
@@ -673,7 +675,9 @@ def test_a_courier_that_was_used_before_the_fork_works_on_both_sides_of_it(tmp_p
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone(tmp_path: Path) -> None:
+def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone_and_refuses_the_child(
+    tmp_path: Path,
+) -> None:
     database = tmp_path / "courier.db"
     with sandbox_in_thread(SprintoSandbox(key=KEY, faults=["slow:0.005=x1"])) as sandbox:
         said = outcome(
@@ -682,6 +686,7 @@ def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone(tmp_path
                 database,
                 """
                 import threading, time
+                from evidence_courier import MisuseError
                 came = []
                 thread = threading.Thread(target=lambda: came.append(courier.deliver(evidence("ev-1"))))
                 thread.start()
@@ -689,8 +694,11 @@ def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone(tmp_path
                     time.sleep(0.001)
                 child = os.fork()
                 if not child:
-                    delivery = courier.deliver(evidence("ev-2"))
-                    os._exit(0 if delivery.status.status == "succeeded" else 1)
+                    try:
+                        courier.deliver(evidence("ev-2"))
+                    except MisuseError as error:
+                        os._exit(0 if "fork" in str(error) else 1)
+                    os._exit(2)
                 thread.join()
                 print(os.waitpid(child, 0)[1], came[0].status.status, came[0].status.attempts)
                 courier.close()
@@ -698,6 +706,38 @@ def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone(tmp_path
             )
         )
         assert said == "0 succeeded 1\n"
+
+
+def test_an_exclusive_credential_is_shared_by_workers_in_turn(tmp_path: Path) -> None:
+    """Vanta lets one token of an application live: whoever has it keeps it for a while, and the others are told to come again."""
+    clock = FakeClock()
+    with sandbox_in_thread(VantaSandbox(now=clock.now, monotonic=clock.monotonic)) as sandbox:
+        block = {
+            "provider": "vanta",
+            "client_id": "sandbox-client",
+            "client_secret": "${KEY}",
+            "document": "security-awareness-training",
+            "endpoint": sandbox.url,
+        }
+        tenants = {"acme": {"integrations": {"compliance": block}}}
+        options: Any = {"clock": clock, "secrets": Keys({"KEY": "sandbox-key"}), "sleep": clock.advance}
+        couriers = [
+            BlockingCourier.from_mapping(tenants, tmp_path / "courier.db", **options) for _ in range(2)
+        ]
+        waiting = {(n, name): couriers[n] for n in range(2) for name in (f"ev-{n}", f"ev-{n + 2}")}
+        for _ in range(200):
+            for (n, name), courier in list(waiting.items()):
+                delivery = courier.deliver(named(name))
+                if delivery.again_at is None:
+                    assert words(delivery) == ("succeeded", 1, None)
+                    del waiting[n, name]
+            if not waiting:
+                break
+            clock.advance(1)
+        assert not waiting
+        for courier in couriers:
+            courier.close()
+        assert len({upload.sha256 for upload in sandbox.received}) == len(sandbox.received) == 4
 
 
 def test_blocking_and_asynchronous_couriers_share_a_database_and_a_pace(tmp_path: Path) -> None:

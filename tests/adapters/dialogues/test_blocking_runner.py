@@ -121,9 +121,9 @@ def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(error:
     def send(request: HttpRequest) -> HttpResponse:
         raise error
 
-    keeper = BlockingTokenKeeper(lambda: 0.0)
+    keeper, bookmarks = BlockingTokenKeeper(lambda: 0.0), list[str]()
     with pytest.raises(type(error)):
-        run_blocking(dialogue(), send=send, bookmark=[].append, keeper=keeper)
+        run_blocking(dialogue(), send=send, bookmark=bookmarks.append, keeper=keeper)
     assert closed == [True]
 
 

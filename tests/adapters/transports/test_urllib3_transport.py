@@ -12,15 +12,23 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
 from requests_out import AT, BIG, OK, SMALL, post, route
 
-from evidence_courier.adapters.transports.outgoing import KEEPALIVE
-from evidence_courier.adapters.transports.urllib3_line import AnsweredError, LateError, is_foreign
+from evidence_courier.adapters.transports.outgoing import KEEPALIVE, Sent
+from evidence_courier.adapters.transports.urllib3_line import (
+    AnsweredError,
+    Course,
+    LateError,
+    Line,
+    is_foreign,
+)
 from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
 from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.integration import Timeouts
 from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
 from evidence_courier.ports.transport import CutOff
 
@@ -244,3 +252,29 @@ def test_an_interruption_while_the_reply_is_read_is_not_taken_for_a_cut_reply(
 )
 def test_the_networks_own_troubles_are_not_foreign(error: Exception) -> None:
     assert not is_foreign(error)
+
+
+def stuck_line() -> tuple[Line, socket.socket]:
+    """A connection whose peer does not read, and the peer."""
+    ours, theirs = socket.socketpair()
+    line = Line("sprinto.invalid")
+    line.sock, line.overheard = ours, b""
+    line.course = Course(Timeouts(total=timedelta(seconds=0.1)), sent=Sent.ALL, connected=True)
+    return line, theirs
+
+
+def test_what_the_connection_did_not_take_of_the_last_piece_was_not_sent() -> None:
+    line, peer = stuck_line()
+    with peer, pytest.raises(LateError):
+        line.send(b"x" * 5_000_000)
+    assert line.course.sent is Sent.PART
+    line.close()
+
+
+def test_of_the_last_piece_an_interruption_says_more_and_never_less() -> None:
+    line, peer = stuck_line()
+    line.course.timeouts = Timeouts()
+    with peer, interrupted(SoftTimeLimitExceeded()), pytest.raises(SoftTimeLimitExceeded):
+        line.send(b"x" * 5_000_000)
+    assert line.course.sent is Sent.ALL
+    line.close()
