@@ -17,11 +17,12 @@ from ...domain.events import (
     ReadFound,
     ReadPartly,
 )
-from ...domain.failure import Failure, FailureKind
+from ...domain.evidence import sha256_of
+from ...domain.failure import Concern, Failure, FailureKind
 from ...domain.gate import GateChange, change_of
 from ...domain.upload import Sending
-from ...domain.verdict import Absent, Finding, Found, Partly, Unbundled, Unreadable, Verdict
-from ...ports.store import LookUp
+from ...domain.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
+from ...ports.store import LookUp, Start
 from .prepare import Destination
 
 
@@ -96,3 +97,22 @@ def _event_of(finding: Finding, read: int, at: datetime) -> Event:
             return ReadAbsent(at, read)
         case Unreadable(failure=failure):
             return ReadFailed(at, read, failure)
+
+
+def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:
+    """Where all were refused for what is wrong with the whole integration, one upload says so; the others are held at their turn."""
+    told: list[Verdict | Unbundled] = []
+    said = False
+    for verdict in verdicts:
+        speaks = isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
+        told.append(
+            Unbundled(verdict.failure) if speaks and said and isinstance(verdict, Rejected) else verdict
+        )
+        said = said or speaks
+    return told
+
+
+def shared_id(starts: Sequence[Start]) -> str:
+    """An id for a request that several attempts share, where the provider gave none."""
+    said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
+    return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"

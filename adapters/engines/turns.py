@@ -24,12 +24,11 @@ from ...domain.events import (
     ReadFailed,
     Started,
 )
-from ...domain.evidence import sha256_of
-from ...domain.failure import Concern, Failure
+from ...domain.failure import Failure
 from ...domain.gate import GateChange, NotBefore, Shut
 from ...domain.transitions import advance
 from ...domain.upload import Confirming, Sending, UploadKey, due_of
-from ...domain.verdict import Rejected, Unbundled, Verdict
+from ...domain.verdict import Unbundled, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -57,7 +56,7 @@ from ..stores.writer import Writer
 from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
 from .prepare import unfit
-from .reckoning import ending_of, sighting_of
+from .reckoning import ending_of, one_speaks_for_all, shared_id, sighting_of
 
 STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
 """The first and the longest pause before a refused write is tried again."""
@@ -177,7 +176,7 @@ class Turns:
             for live, start, _ in begun
         ]
         if endings:
-            await self._end(endings, slots, request_id or _shared_id(of_all))
+            await self._end(endings, slots, request_id or shared_id(of_all))
         return None
 
     async def _start_of(self, live: Live) -> Start | None:
@@ -232,9 +231,8 @@ class Turns:
             end = ending_of(ending.verdict, sending, live.destination, used, now, self._jitter(), request_id)
             after = advance(live.upload, end.event, live.destination.rules)
             changes.append((ending, end.event, Change(after, attempt=end.attempt, gate=end.gate)))
-        answers: Sequence[SaveAnswer | None] = [
-            None
-        ]  # a single one shares a commit with whatever else there is
+        # A single one shares a commit with whatever else there is.
+        answers: Sequence[SaveAnswer | None] = [None]
         if len(changes) > 1:
             together = [change for _, _, change in changes]
             answers = await self._patiently(
@@ -382,22 +380,3 @@ class Turns:
             self._around.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
         elif gate.pause_until is not None:
             self._around.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
-
-
-def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:
-    """Where all were refused for what is wrong with the whole integration, one upload says so; the others are held at their turn."""
-    told: list[Verdict | Unbundled] = []
-    said = False
-    for verdict in verdicts:
-        speaks = isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
-        told.append(
-            Unbundled(verdict.failure) if speaks and said and isinstance(verdict, Rejected) else verdict
-        )
-        said = said or speaks
-    return told
-
-
-def _shared_id(starts: Sequence[Start]) -> str:
-    """An id for a request that several attempts share, where the provider gave none."""
-    said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
-    return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
