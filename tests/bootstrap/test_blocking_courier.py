@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from attrs import define, field
 from paper_house import RECORDED_AT, House, Keys, PaperProvider, evidence, tenant
 
 from evidence_courier import (
+    AsyncCourier,
     BlockingCourier,
     Delivery,
     Document,
@@ -741,8 +743,6 @@ def test_an_exclusive_credential_is_shared_by_workers_in_turn(tmp_path: Path) ->
 
 
 def test_blocking_and_asynchronous_couriers_share_a_database_and_a_pace(tmp_path: Path) -> None:
-    from evidence_courier import AsyncCourier
-
     database = tmp_path / "courier.db"
     with sandbox_in_thread(SprintoSandbox(key=KEY, pace="20/s")) as sandbox:
         tenants = to_sprinto(sandbox.url, pace="20/s")
@@ -790,3 +790,13 @@ def test_without_urllib3_the_extra_is_named(tmp_path: Path) -> None:
     )
     host = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "evidence-courier[sync]"' in host.stdout, host.stderr
+
+
+@pytest.mark.parametrize("name", ["enabled", "find", "from_mapping", "reload", "show", "statuses"])
+def test_the_same_names_take_the_same_arguments_on_every_courier(name: str) -> None:
+    ours, theirs = (signature(getattr(face, name)) for face in (BlockingCourier, AsyncCourier))
+    assert [*ours.parameters] == [*theirs.parameters]
+    assert [one.default for one in ours.parameters.values()] == [
+        one.default for one in theirs.parameters.values()
+    ]
+    assert ours.return_annotation == theirs.return_annotation
