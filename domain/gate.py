@@ -148,9 +148,9 @@ def ask(
     until = paused_until(ledger.pause_of(passage, now), now)
     if until is not None:
         return NotBefore(until)
+    holding = ledger.holding(passage, now) if passage.exclusive else None
     tenure = None
-    if passage.exclusive:
-        holding = ledger.holding(passage, now)
+    if holding is not None:
         tenure = claim(holding, owner, now, begins=longer_waiting is not None)
         if tenure is None:
             return NotBefore(later(now, COURTESY))
@@ -163,7 +163,7 @@ def ask(
     # A fast pace has no line, so nobody is counted.
     if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), passage):
         return NotBefore(later(now, COURTESY))
-    if tenure is not None:
+    if holding is not None and tenure is not None:
         holding.hold(tenure)
     return ledger.take(passage, cost, now)
 

@@ -59,8 +59,8 @@ def old_database(path: Path, last: str) -> None:
         "started_at": COLUMNS["created_at"],
     }
     owned = {} if last == "m001_records" else {"owner": 7, "budget": 5}
-    db["uploads"].insert(queued | {"attempts": 0, "spent": 0})  # type: ignore[union-attr]
-    db["uploads"].insert(sending | owned)  # type: ignore[union-attr]
+    db.table("uploads").insert(queued | {"attempts": 0, "spent": 0})
+    db.table("uploads").insert(sending | owned)
     db.conn.commit()
     db.close()
 
@@ -106,7 +106,7 @@ def test_a_database_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> Non
     path = tmp_path / "courier.db"
     SqliteStore(str(path)).close()
     with Database(path) as db:
-        db["_sqlite_migrations"].insert(
+        db.table("_sqlite_migrations").insert(
             {"migration_set": "evidence-courier", "name": "m999_to_come", "applied_at": "2030-01-01"}
         )
         db.conn.commit()
