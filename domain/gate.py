@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from attrs import frozen
@@ -148,12 +149,13 @@ def ask(
     until = paused_until(ledger.pause_of(passage, now), now)
     if until is not None:
         return NotBefore(until)
-    holding = ledger.holding(passage, now) if passage.exclusive else None
-    tenure = None
-    if holding is not None:
+    hold: Callable[[], None] | None = None
+    if passage.exclusive:
+        holding = ledger.holding(passage, now)
         tenure = claim(holding, owner, now, begins=longer_waiting is not None)
         if tenure is None:
             return NotBefore(later(now, COURTESY))
+        hold = partial(holding.hold, tenure)
     pace = passage.pace
     if pace is None:
         return ()
@@ -163,8 +165,8 @@ def ask(
     # A fast pace has no line, so nobody is counted.
     if longer_waiting is not None and pace.limit <= ORDERED and must_step_aside(longer_waiting(), passage):
         return NotBefore(later(now, COURTESY))
-    if holding is not None and tenure is not None:
-        holding.hold(tenure)
+    if hold is not None:
+        hold()
     return ledger.take(passage, cost, now)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
+from ...domain.errors import StoreError
 from ...domain.evidence import sha256_of
 from ...domain.failure import Failure, FailureKind
 from ...domain.file_name import file_name_for
@@ -125,7 +126,10 @@ class Attempter:
                 parcel, destination.integration.settings, upload.tally.progress
             )
             verdict = sound(await run(dialogue, send=line.send, bookmark=bookmark, keeper=tokens), VERDICTS)
-        except asyncio.CancelledError:
+        except (
+            asyncio.CancelledError,
+            StoreError,
+        ):  # a bookmark that cannot be written, while the courier is closed
             verdict = interrupted(line.sent)
         except Exception as error:
             verdict = broken(destination, error, line.sent)

@@ -201,7 +201,7 @@ class PaperLedger:
         self.held.append(tenure)
 
     def holding(self, passage: Passage, now: datetime) -> PaperLedger:
-        assert passage.exclusive
+        assert (passage, now) == (EXCLUSIVE, NOW)
         return self
 
     def block_of(self, address: str) -> Failure | None:

@@ -26,6 +26,7 @@ def test_a_request_leaves_when_it_is_full() -> None:
 def test_a_request_that_does_not_fill_leaves_a_quarter_of_a_second_after_its_first() -> None:
     gathering = Gathering[str]()
     gathering.add("a", "way", 1, THREE, NOW)
+    assert gathering.ripe(NOW) == []
     gathering.add("b", "way", 1, THREE, NOW + LINGER - MOMENT)
     assert gathering.next_due() == NOW + LINGER == NOW + timedelta(seconds=0.25)
     assert gathering.ripe(NOW + LINGER - MOMENT) == []
