@@ -18,18 +18,27 @@ from evidence_courier.domain.events import (
 )
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import RetryPolicy
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unbundled,
+    Unclear,
+    Verdict,
+)
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 END = START + timedelta(seconds=2)
 FAILURE = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=90.0)
 RECEIPT = Receipt("ref-1", "taken")
 
-VERDICTS: dict[Verdict, AttemptEvent] = {
+VERDICTS: dict[Verdict | Unbundled, AttemptEvent] = {
     Delivered(RECEIPT): DeliveryConfirmed(END, 7, RECEIPT),
     Rejected(FAILURE): AttemptRejected(END, 7, FAILURE),
     Deferred(FAILURE): AttemptDeferred(END, 7, FAILURE, 0.25),
     Unclear(FAILURE): AttemptUnclear(END, 7, FAILURE, 0.25),
+    Unbundled(FAILURE): AttemptUnbundled(END, 7, FAILURE),
 }
 WORDS: dict[AttemptEvent, tuple[str, Receipt | Failure]] = {
     DeliveryConfirmed(END, 7, RECEIPT): ("delivered", RECEIPT),
@@ -42,7 +51,7 @@ WORDS: dict[AttemptEvent, tuple[str, Receipt | Failure]] = {
 
 
 @pytest.mark.parametrize(("verdict", "event"), VERDICTS.items())
-def test_a_verdict_is_an_event_for_the_upload(verdict: Verdict, event: AttemptEvent) -> None:
+def test_a_verdict_is_an_event_for_the_upload(verdict: Verdict | Unbundled, event: AttemptEvent) -> None:
     assert event_of(verdict, 7, END, 0.25) == event
 
 

@@ -24,7 +24,15 @@ from evidence_courier.domain.redaction import (
 )
 from evidence_courier.domain.retry_after import LONGEST
 from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unbundled,
+    Unclear,
+    Verdict,
+)
 
 KEY = 'sk_live/4eC39HqL+yjWDarjt"1zdp7dc&é'
 
@@ -229,8 +237,8 @@ def test_a_cut_does_not_uncover_half_of_a_secret() -> None:
         assert not residue(message, KEY, str)
 
 
-@pytest.mark.parametrize("kind", [Rejected, Deferred, Unclear])
-def test_the_failure_in_every_verdict_is_redacted(kind: Callable[[Failure], Verdict]) -> None:
+@pytest.mark.parametrize("kind", [Rejected, Deferred, Unclear, Unbundled])
+def test_the_failure_in_every_verdict_is_redacted(kind: Callable[[Failure], Verdict | Unbundled]) -> None:
     redactor = Redactor([Secret(KEY)])
     bare = Failure(FailureKind.REFUSED, f"no {KEY}", detail=f"not {KEY}")
     assert redactor.verdict(kind(bare)) == kind(Failure(FailureKind.REFUSED, "no ***", detail="not ***"))
