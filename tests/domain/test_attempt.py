@@ -83,7 +83,7 @@ def test_a_bookmark_on_the_way_ends_nothing() -> None:
 
 
 def test_no_verdict_event_or_word_is_left_out() -> None:
-    assert {type(verdict) for verdict in VERDICTS} == set(get_args(Verdict))
+    assert {type(verdict) for verdict in VERDICTS} == {*get_args(Verdict), Unbundled}
     assert {type(event) for event in WORDS} == set(get_args(AttemptEvent)) - {Progressed}
     assert [word for word, _ in WORDS.values()] == [word.value for word in VerdictWord]
 
