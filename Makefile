@@ -1,10 +1,11 @@
 # Everything a developer does here has a target; `make` alone lists them.
 #
-# Two virtual environments live in the checkout, and make keeps both up to date:
-#   .venv      the package as its users get it: the wheel, built and installed. Tests, demo and benchmark run in it.
-#   .venv-dev  the package as a link to this checkout, with the tools that judge it.
-# Both are made anew when setup.cfg changes. Between two changes of it, .venv only gets a newer wheel when a source
-# has changed, and .venv-dev is only linked again when a file was added or removed.
+# Three virtual environments live in the checkout, and make keeps them up to date:
+#   .venv        the package as its users get it: the wheel, built and installed. Tests, demo and benchmark run in it.
+#   .venv-hosts  the wheel again, with the frameworks that the example hosts stand on.
+#   .venv-dev    the package as a link to this checkout, with the tools that judge it.
+# All are made anew when setup.cfg changes. Between two changes of it, .venv only gets a newer wheel when a source
+# has changed, .venv-hosts likewise, and .venv-dev is only linked again when a file was added or removed.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,6 +15,7 @@ NEWER = -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$p" $(NEWER) 2>/dev/null && echo "$$p" && break; done)
 VENV ?= .venv
+HOSTS ?= .venv-hosts
 DEV ?= .venv-dev
 TESTS ?= tests
 ARGS ?=
@@ -40,6 +42,10 @@ demo: $(VENV)/.installed  ## deliver a dozen records to a sandbox that misbehave
 .PHONY: test
 test: $(VENV)/.installed  ## run the tests on the installed wheel (one file: TESTS=tests/..., more options: ARGS="-k word")
 	@$(VENV)/bin/pytest -c tests/pytest.ini -n 2 $(ARGS) $(TESTS)
+
+.PHONY: test-hosts
+test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own servers, and see that what they complete arrives
+	@$(HOSTS)/bin/python -m pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
 .PHONY: bench
 bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
@@ -102,11 +108,11 @@ dist: $(DEV)/.linked  ## build the source distribution and, from it, the wheel
 
 .PHONY: clean
 clean:  ## remove everything that make has made
-	rm -rf .venv .venv-dev .venv-3.* build dist *.egg-info docs/_build .hypothesis tests/.hypothesis
+	rm -rf .venv .venv-hosts .venv-dev .venv-3.* build dist *.egg-info docs/_build .hypothesis tests/.hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .*_cache tests/.*_cache
 
-# ---- how the two environments come about
+# ---- how the environments come about
 
 # Rewritten only when a file was added or removed: what depends on it sees names come and go, not edits.
 build/sources: FORCE
@@ -144,6 +150,19 @@ $(VENV)/.requirements: $(VENV)/.created | build/wheel/.built
 
 $(VENV)/.installed: $(VENV)/.requirements build/wheel/.built
 	@$(VENV)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
+
+$(HOSTS)/.created: setup.cfg
+	$(call new-environment,$(HOSTS))
+	@touch $@
+
+$(HOSTS)/.requirements: $(HOSTS)/.created | build/wheel/.built
+	@echo "installing the frameworks of the example hosts into $(HOSTS)"
+	@$(HOSTS)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[hosts]"
+	@touch $@
+
+$(HOSTS)/.installed: $(HOSTS)/.requirements build/wheel/.built
+	@$(HOSTS)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
 $(DEV)/.created: setup.cfg
