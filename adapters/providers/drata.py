@@ -5,7 +5,9 @@ What is known of the API, and from where.
 
 - *Documented* by Drata (the OpenAPI document, version V2, at developers.drata.com): the three hosts; the
   bearer key; `POST /users/{userId}/documents` with the parts `type`, `file` and `completionDate`, where
-  userId is "a Drata integer ID or an email address of the form 'email:value'"; `POST
+  userId is "a Drata integer ID or an email address of the form 'email:value'", although its schema is a plain
+  number, which `email:...` is not: the words are followed, and who wants the number sets `person: subject`;
+  `POST
   /workspaces/{workspaceId}/evidence-library` with `name` (191 characters at most), `filedAt`,
   `renewalScheduleType`, `ownerId`, `controlIds` and `file`; 201 with a number `id`; the lists beside both,
   read page by page with `cursor`; `GET /company` with `manualUploadEnabled`; `GET /workspaces`; the file name
@@ -13,8 +15,12 @@ What is known of the API, and from where.
   /workspaces/{workspaceId}/evidence` as its successor; it needs two requests where this needs one, and is
   missing from older editions, so the older one is used as long as it is published.
 - *Documented* in Drata's help pages: 500 requests a minute for each source address.
-- *Claimed* by third parties: a file part without a name or a type gets 400; several controls are sent as the
-  part `controlIds`, repeated.
+- *Claimed* by third parties: a file part without a name or a type gets 400; `email:` and an address is taken
+  in the path of a user.
+- *Inferred*: `controlIds` is a list of numbers, so several controls are sent as that part, repeated, which is
+  OpenAPI's rule for a list in a form; a third party's client sends them so. Examples for Drata's older API put
+  all numbers into one part, with commas, and some servers know a list in a form by brackets behind its name:
+  `controls_as` is for these.
 - *Inferred*: 25 MB is read as 25,000,000 bytes; a listed document's `name` is the file's name as it was
   sent, with or without its ending; `completionDate` is the moment of the record.
 - *Unknown*: whether the `name` filter of a person's documents wants the whole name, its beginning or any part
@@ -61,6 +67,7 @@ DocumentType: TypeAlias = Literal[
     "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "MFA_EVIDENCE", "OFFBOARDING_EVIDENCE"
 ]
 Renewal: TypeAlias = Literal["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"]
+ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
 PAGE_SIZE: Final = 50
 """The newest edition of the documentation allows 500, an older one 50: so this is right for both."""
@@ -100,7 +107,8 @@ class DrataSettings:
     fields names that person for Drata, the e-mail address or the subject, which must then be Drata's number
     for the user. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
     for the controls with these numbers, to be renewed as `renewal` says. CUSTOM is not offered, since it would
-    need a date for each document.
+    need a date for each document. `controls_as` is how several controls are written in the form: as the part
+    ``controlIds``, *repeated*; the same with *brackets*, ``controlIds[]``; or as one part with *commas*.
     """
 
     api_key: Secret
@@ -113,6 +121,7 @@ class DrataSettings:
     owner: int | None = None
     controls: tuple[int, ...] = ()
     renewal: Renewal = "ONE_YEAR"
+    controls_as: ControlsAs = "repeated"
 
     def __attrs_post_init__(self) -> None:
         if self.to == "library" and (self.workspace is None or self.owner is None):
@@ -153,6 +162,7 @@ class DrataProvider:
             "type": "string",
             "allowed": ["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"],
         },
+        "controls_as": {"type": "string", "allowed": ["repeated", "brackets", "commas"]},
     }
     # What a person's documents take; a library takes more, JSON and text among it, but one list serves both.
     limits: ClassVar[Limits] = Limits(
@@ -307,13 +317,24 @@ def _request(collection: str, parcel: Parcel, settings: DrataSettings) -> HttpRe
             FormField("filedAt", parcel.evidence_date.isoformat()),
             FormField("renewalScheduleType", settings.renewal),
             FormField("ownerId", str(settings.owner)),
-            *(FormField("controlIds", str(control)) for control in settings.controls),
+            *_control_fields(settings),
         ]
     else:
         moment = parcel.recorded_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
         fields = [FormField("type", settings.document_type), FormField("completionDate", f"{moment}Z")]
     content_type, body = form_data([*fields, file], parcel.sha256)
     return HttpRequest("POST", collection, (*_headers(settings), ("Content-Type", content_type)), body)
+
+
+def _control_fields(settings: DrataSettings) -> list[FormField]:
+    numbers = [str(control) for control in settings.controls]
+    match settings.controls_as:
+        case "repeated":
+            return [FormField("controlIds", number) for number in numbers]
+        case "brackets":
+            return [FormField("controlIds[]", number) for number in numbers]
+        case "commas":
+            return [FormField("controlIds", ",".join(numbers))] if numbers else []
 
 
 def _get(url: str, settings: DrataSettings) -> HttpRequest:

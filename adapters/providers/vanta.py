@@ -4,13 +4,14 @@ What is known, and from where:
 
 - Documented, in Vanta's OpenAPI document and API reference (developer.vanta.com, "Manage Vanta"): the two
   hosts; the paths, parameters and schemas; 201 with an id for an upload, 204 for a submission; pages of 1 to
-  100; 50 requests a minute, 5 at the token endpoint; the scopes. A guide shows 200 for an upload. An upload
-  stays in the document's draft until it is submitted. A 503 or 504 may have been received all the same.
+  100; 50 requests a minute, 5 at the token endpoint; the scopes; `file`, and beside it the optional
+  `effectiveAtDate` and `description`. A guide shows 200 for an upload, which a third party saw at an account of
+  theirs. An upload stays in the document's draft until it is submitted. A 503 or 504 may have been received all the same.
 - Documented, and to be kept in mind: it is the document's draft that is submitted, whole. What others have
   put there and not submitted goes with it.
 - Inferred: that an upload in the draft is listed (`drafts_listed`); that `effectiveAtDate`, a text of no
-  documented form, is written as the API itself writes dates (`effective_date`); that a draft may be submitted
-  twice; that what can be downloaded as a type of its own may be uploaded as it.
+  documented form, is written as the API itself writes dates (`effective_date`): a third party that sent the day
+  alone was shown that day's midnight in UTC, which is what we send; that a draft may be submitted twice; that what can be downloaded as a type of its own may be uploaded as it.
 - Unknown: how large a file may be; what a refusal looks like; how the list is ordered; what is said when
   there is nothing to submit.
 

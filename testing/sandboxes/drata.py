@@ -4,7 +4,8 @@ library of a workspace, and what is read beside them.
 Paths, parameters, schemas and statuses are those of Drata's OpenAPI document (version V2, developers.drata.com).
 What it does not say is decided the strict way: a file without an ending or a media type that is taken gets 400
 (that a file without a name or type does is a third-party claim), as does a list that is asked for with a
-parameter that it does not have; the `name` filter wants the whole name.
+parameter that it does not have; the `name` filter wants the whole name; and the controls are taken in one form
+only, by default as the part `controlIds`, repeated.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from aiohttp import web
 from attrs import frozen
 
-from .forms import read_form
+from .forms import Form, read_form
 from .multipart import BadRequestError, UploadedFile
 from .plans import Fault, FaultPlan
 from .rates import RateLimit
 from .replies import Reply
 from .server import Sandbox, utc_now
+
+ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
 DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example"})
 DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
@@ -75,7 +78,8 @@ class DrataSandbox(Sandbox):
     """Drata on the loopback interface. Beside what `Sandbox` takes:
 
     `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to its name,
-    `controls` are the numbers of the controls. `manual_uploads` is what the company's settings say of uploads.
+    `controls` are the numbers of the controls, `controls_as` says in which form it takes them: as the part
+    ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one part with commas. `manual_uploads` is what the company's settings say of uploads.
     `max_bytes` bounds a file: a larger one gets HTTP 413.
     """
 
@@ -91,6 +95,7 @@ class DrataSandbox(Sandbox):
         users: Mapping[int, str] = DEFAULT_USERS,
         workspaces: Mapping[int, str] = DEFAULT_WORKSPACES,
         controls: Iterable[int] = (1, 2, 3),
+        controls_as: ControlsAs = "repeated",
         manual_uploads: bool = True,
         max_bytes: int = MAX_BYTES,
         faults: Iterable[Fault | str] | FaultPlan = (),
@@ -116,6 +121,7 @@ class DrataSandbox(Sandbox):
         self._users = dict(users)
         self._workspaces = dict(workspaces)
         self._controls = frozenset(controls)
+        self._controls_as = controls_as
         self._manual_uploads = manual_uploads
         self._max_bytes = max_bytes
         self._items: list[_Item] = []
@@ -184,7 +190,7 @@ class DrataSandbox(Sandbox):
         return Reply.json(201, shown)
 
     async def _take_item(self, request: web.Request, workspace: int) -> Reply:
-        form = await read_form(request, max_file_bytes=self._max_bytes, repeated="controlIds")
+        form = await read_form(request, max_file_bytes=self._max_bytes, repeated=self._list_of_controls)
         file = _fit(form.files.get("file"), _LIBRARY_TYPES)
         name, filed = form.fields.get("name", ""), form.fields.get("filedAt", "")
         if not 1 <= len(name) <= 191:
@@ -197,7 +203,7 @@ class DrataSandbox(Sandbox):
             raise BadRequestError("filedAt must be a date") from error
         if _number(form.fields.get("ownerId", "")) not in self._users:
             raise BadRequestError("ownerId: no such user", status=404)
-        if not {_number(told) for told in form.repeated} <= self._controls:
+        if not self._controls_in(form) <= self._controls:
             raise BadRequestError("controlIds: no such control", status=404)
         shown = self._kept(
             f"workspace {workspace}",
@@ -210,6 +216,22 @@ class DrataSandbox(Sandbox):
         )
         self.keep(request, file, target=f"workspace {workspace}", evidence_date=filed)
         return Reply.json(201, shown)
+
+    @property
+    def _list_of_controls(self) -> str | None:
+        """The part that may come several times."""
+        return {"repeated": "controlIds", "brackets": "controlIds[]"}.get(self._controls_as)
+
+    def _controls_in(self, form: Form) -> set[int]:
+        told: Sequence[str] = form.repeated
+        if self._controls_as == "commas" and "controlIds" in form.fields:
+            told = form.fields["controlIds"].split(",")
+        elif {"controlIds", "controlIds[]"} & set(form.fields):
+            raise BadRequestError("controlIds must be an array")
+        numbers = [_number(one) for one in told]
+        if None in numbers:
+            raise BadRequestError("each value in controlIds must be a number")
+        return {number for number in numbers if number is not None}
 
     def _kept(self, home: str, told: Mapping[str, object]) -> Mapping[str, object]:
         moment = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,7 +13,13 @@ from vanta_talk import PARCEL, PDF, Talk, told
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.adapters.providers.drata import MOST_PAGES, DrataProvider, DrataSettings, Region
+from evidence_courier.adapters.providers.drata import (
+    MOST_PAGES,
+    ControlsAs,
+    DrataProvider,
+    DrataSettings,
+    Region,
+)
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secret import Secret
@@ -148,6 +154,29 @@ def test_a_library_item_is_posted_as_documented_and_needs_no_person() -> None:
         (b"controlIds", b"12"),
         (FILE_HEAD, PDF),
     ]
+
+
+@pytest.mark.parametrize(
+    ("controls_as", "controls", "told"),
+    [
+        ("repeated", (11, 12), [(b"controlIds", b"11"), (b"controlIds", b"12")]),
+        ("brackets", (11, 12), [(b"controlIds[]", b"11"), (b"controlIds[]", b"12")]),
+        ("commas", (11, 12), [(b"controlIds", b"11,12")]),
+        ("repeated", (11,), [(b"controlIds", b"11")]),
+        ("brackets", (11,), [(b"controlIds[]", b"11")]),
+        ("commas", (11,), [(b"controlIds", b"11")]),
+        ("repeated", (), []),
+        ("brackets", (), []),
+        ("commas", (), []),
+    ],
+)
+def test_how_the_controls_are_written_is_a_setting(
+    controls_as: ControlsAs, controls: tuple[int, ...], told: list[tuple[bytes, bytes]]
+) -> None:
+    _, talk = upload(evolve(LIBRARY, controls=controls, controls_as=controls_as), PARCEL)
+    sent = parts_of(talk)
+    assert sent[4:-1] == told
+    assert (sent[3], sent[-1]) == ((b"ownerId", b"9"), (FILE_HEAD, PDF))
 
 
 def test_every_attempt_sends_the_same_bytes_made_anew_and_none_is_copied() -> None:
@@ -325,6 +354,7 @@ class Keys:
         ({"document_type": "SEC_TRAINNG"}, "did you mean"),
         ({"renewal": "CUSTOM"}, "must be"),
         ({"workspace": "3"}, "without quotes"),
+        ({"controls_as": "semicolons"}, "must be"),
         ({"region": "india"}, "must be us, eu or apac"),
     ],
 )

@@ -65,6 +65,16 @@ def test_an_evidence_arrives_under_its_name_and_date(
     story(tell, tmp_path, block)
 
 
+@pytest.mark.parametrize("controls_as", ["repeated", "brackets", "commas"])
+def test_the_controls_arrive_in_the_form_that_the_server_takes(tmp_path: Path, controls_as: str) -> None:
+    async def tell(house: CourierHouse) -> None:
+        async with house.courier() as courier:
+            [status] = await house.deliver(courier)
+        assert status.status == "succeeded"
+
+    story(tell, tmp_path, LIBRARY | {"controls_as": controls_as}, controls_as=controls_as)
+
+
 def test_a_person_may_be_named_by_dratas_number(tmp_path: Path) -> None:
     async def tell(house: CourierHouse) -> None:
         async with house.courier() as courier:

@@ -82,6 +82,25 @@ def test_a_library_item_is_taken_with_its_controls() -> None:
     story(tell)
 
 
+FORMS_OF_CONTROLS = {
+    "repeated": (("controlIds", "1"), ("controlIds", "2")),
+    "brackets": (("controlIds[]", "1"), ("controlIds[]", "2")),
+    "commas": (("controlIds", "1,2"),),
+}
+
+
+@pytest.mark.parametrize("sent", FORMS_OF_CONTROLS)
+@pytest.mark.parametrize("taken", FORMS_OF_CONTROLS)
+def test_controls_are_taken_in_one_form_only(taken: str, sent: str) -> None:
+    async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
+        data = form(*ITEM[:-2], *FORMS_OF_CONTROLS[sent])
+        status, _ = await ask("POST", "/workspaces/1/evidence-library", data=data)
+        assert status == (201 if sent == taken else 400)
+        assert len(sandbox.received) == (sent == taken)
+
+    story(tell, controls_as=taken)
+
+
 def test_a_list_is_read_page_by_page_the_newest_first() -> None:
     async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
         for number in range(5):
