@@ -56,7 +56,8 @@ class AiohttpTransport:
             await self._session.close()
 
     async def _send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        url = URL(request.url)
+        # As it was written: an address that a storage has signed is not to be spelled anew.
+        url = URL(request.url, encoded=request.url.isascii())
         tls: ssl.SSLContext | bool = True
         if url.scheme == "https" or (route.proxy or "").startswith("https:"):
             try:

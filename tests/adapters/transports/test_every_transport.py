@@ -100,6 +100,28 @@ def test_a_request_without_a_body_has_none(transport: Any, serving: Any) -> None
     run(story())
 
 
+def test_an_address_arrives_as_it_was_written(transport: Any, serving: Any) -> None:
+    """A storage's address is signed: %2F and / are one thing in it, but not to everybody who checks."""
+
+    async def story() -> None:
+        written = (
+            b"/a%2Fb/email:jane%2Bx@acme.example?key=AK%2F20260221%2Fus&sum=a%2Fb%2Bc%3D%3D&q=n%3A%22x%40y%22"
+        )
+        heard: list[bytes] = []
+
+        async def talk(line: Any) -> None:
+            head, _ = await line.request()
+            heard.append(head.split(b" ")[1])
+            await line.say(OK)
+
+        async with serving(talk) as server, transport() as courier:
+            address = server.url.removesuffix("/dev-api/graphql") + written.decode()
+            assert isinstance(await courier.send(HttpRequest("PUT", address), route()), HttpResponse)
+        assert heard == [written]
+
+    run(story())
+
+
 def test_a_connection_is_used_again(transport: Any, serving: Any) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
