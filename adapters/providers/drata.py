@@ -5,18 +5,19 @@ What is known of the API, and from where.
 
 - *Documented* by Drata (the OpenAPI document, version V2, at developers.drata.com): the three hosts; the
   bearer key; `POST /users/{userId}/documents` with the parts `type`, `file` and `completionDate`, where
-  userId is "a Drata integer ID or an email address of the form 'email:value'", although its schema is a plain
-  number, which `email:...` is not: the words are followed, and who wants the number sets `person: subject`;
-  `POST
+  userId is "a Drata integer ID or an email address of the form 'email:value'"; `POST
   /workspaces/{workspaceId}/evidence-library` with `name` (191 characters at most), `filedAt`,
   `renewalScheduleType`, `ownerId`, `controlIds` and `file`; 201 with a number `id`; the lists beside both,
   read page by page with `cursor`; `GET /company` with `manualUploadEnabled`; `GET /workspaces`; the file name
   endings that are taken. The evidence library's own page calls this endpoint the older one and names `POST
   /workspaces/{workspaceId}/evidence` as its successor; it needs two requests where this needs one, and is
   missing from older editions, so the older one is used as long as it is published.
+- *Documented, and at odds with itself*: the schema of that userId is a plain number, which `email:value` is not;
+  at `GET /users/{userId}`, described in the same words, the schema is a number or a text. By default the words
+  are followed; `user_by: number` asks there for the number first, and names the person by it.
 - *Documented* in Drata's help pages: 500 requests a minute for each source address.
-- *Claimed* by third parties: a file part without a name or a type gets 400; `email:` and an address is taken
-  in the path of a user.
+- *Claimed* by third parties: a file part without a name or a type gets 400; `GET /users/email:value` finds
+  the user with that address.
 - *Inferred*: `controlIds` is a list of numbers, so several controls are sent as that part, repeated, which is
   OpenAPI's rule for a list in a form; a third party's client sends them so. Examples for Drata's older API put
   all numbers into one part, with commas, and some servers know a list in a form by brackets behind its name:
@@ -44,6 +45,7 @@ from ...domain.integration import Pace
 from ...domain.secret import Secret
 from ...domain.verdict import (
     Absent,
+    Deferred,
     DryRun,
     Finding,
     Found,
@@ -56,7 +58,7 @@ from ...domain.verdict import (
 )
 from ...ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ...ports.provider import Limits, Parcel
-from .drata_reply import Words, identity, judge, read_object, read_page, unreadable
+from .drata_reply import Words, identity, judge, read_object, read_page, unreadable, user_number
 from .http_errors import Advice
 from .json_reply import text
 from .multipart import FormField, FormFile, form_data
@@ -67,6 +69,7 @@ DocumentType: TypeAlias = Literal[
     "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "MFA_EVIDENCE", "OFFBOARDING_EVIDENCE"
 ]
 Renewal: TypeAlias = Literal["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"]
+UserBy: TypeAlias = Literal["address", "number"]
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
 PAGE_SIZE: Final = 50
@@ -105,7 +108,8 @@ class DrataSettings:
 
     `to` is where evidence goes. *person*: the documents of the person; `person` says which of the evidence's
     fields names that person for Drata, the e-mail address or the subject, which must then be Drata's number
-    for the user. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
+    for the user. `user_by` is how a person who is known by the e-mail address is named to Drata: by that *address*,
+    or by the *number* that Drata is asked for first. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
     for the controls with these numbers, to be renewed as `renewal` says. CUSTOM is not offered, since it would
     need a date for each document. `controls_as` is how several controls are written in the form: as the part
     ``controlIds``, *repeated*; the same with *brackets*, ``controlIds[]``; or as one part with *commas*.
@@ -122,6 +126,7 @@ class DrataSettings:
     controls: tuple[int, ...] = ()
     renewal: Renewal = "ONE_YEAR"
     controls_as: ControlsAs = "repeated"
+    user_by: UserBy = "address"
 
     def __attrs_post_init__(self) -> None:
         if self.to == "library" and (self.workspace is None or self.owner is None):
@@ -162,6 +167,7 @@ class DrataProvider:
             "type": "string",
             "allowed": ["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"],
         },
+        "user_by": {"type": "string", "allowed": ["address", "number"]},
         "controls_as": {"type": "string", "allowed": ["repeated", "brackets", "commas"]},
     }
     # What a person's documents take; a library takes more, JSON and text among it, but one list serves both.
@@ -193,16 +199,16 @@ class DrataProvider:
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
         """One request, one verdict; nothing is sent where the evidence does not say whose it is."""
         assert isinstance(settings, DrataSettings)
-        collection = _collection(parcel, settings)
+        collection = yield from _collection(parcel, settings)
         if isinstance(collection, Failure):
-            return Rejected(collection)
+            return Deferred(collection) if collection.kind.retryable else Rejected(collection)
         reply = yield from fetch(_request(collection, parcel, settings))
         return judge(reply, _words(settings))
 
     def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """Look for the name that we gave the file, which carries the evidence id and the document's digest."""
         assert isinstance(settings, DrataSettings)
-        collection = _collection(parcel, settings)
+        collection = yield from _collection(parcel, settings)
         if isinstance(collection, Failure):
             return Unreadable(collection)
         names = {parcel.file_name, parcel.file_name.rpartition(".")[0]}
@@ -284,10 +290,22 @@ def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
     return NotReady(unreadable(None, f"the list of workspaces goes on behind {MOST_PAGES} pages"))
 
 
-def _collection(parcel: Parcel, settings: DrataSettings) -> str | Failure:
-    """The address that the evidence is posted to, and listed at; a failure where it does not say whose it is."""
+def _collection(parcel: Parcel, settings: DrataSettings) -> Dialogue[str | Failure]:
+    """The address that the evidence is posted to, and listed at; a failure where it does not say whose it is, or
+    where Drata does not say the person's number."""
     if settings.to == "library":
         return f"{settings.base}/workspaces/{settings.workspace}/evidence-library"
+    user = _user(parcel, settings)
+    if isinstance(user, Failure):
+        return user
+    if settings.person == "subject_email" and settings.user_by == "number":
+        reply = yield from fetch(_get(f"{settings.base}/users/{user}", settings))
+        user = user_number(reply, _words(settings, permission="Users: Get User"))
+    return user if isinstance(user, Failure) else f"{settings.base}/users/{user}/documents"
+
+
+def _user(parcel: Parcel, settings: DrataSettings) -> str | Failure:
+    """What names the person in an address; a failure where the evidence does not."""
     if settings.person == "subject":
         if not _ID.fullmatch(parcel.subject):
             return Failure(
@@ -296,7 +314,7 @@ def _collection(parcel: Parcel, settings: DrataSettings) -> str | Failure:
                 "person: subject wants it; nothing was sent: submit it under a new evidence id with that number as its "
                 "subject, or set person: subject_email in the tenant file",
             )
-        return f"{settings.base}/users/{parcel.subject}/documents"
+        return parcel.subject
     if parcel.subject_email is None or not _ADDRESS.fullmatch(parcel.subject_email):
         what = "no e-mail address" if parcel.subject_email is None else "no valid e-mail address"
         return Failure(
@@ -305,7 +323,7 @@ def _collection(parcel: Parcel, settings: DrataSettings) -> str | Failure:
             "nothing was sent: submit it under a new evidence id with the address that Drata knows the person by, or "
             "set person: subject in the tenant file",
         )
-    return f"{settings.base}/users/email:{quote(parcel.subject_email, safe='@')}/documents"
+    return f"email:{quote(parcel.subject_email, safe='@')}"
 
 
 def _request(collection: str, parcel: Parcel, settings: DrataSettings) -> HttpRequest:
@@ -351,15 +369,16 @@ def _page_query(wanted: Mapping[str, str], cursor: str | None) -> str:
     return urlencode(query if cursor is None else {**query, "cursor": cursor}, quote_via=quote)
 
 
-def _words(settings: DrataSettings) -> Words:
+def _words(settings: DrataSettings, *, permission: str | None = None) -> Words:
+    """`permission` is what the key needs, where that is not for the evidence itself."""
     library = settings.to == "library"
     if library:
         where = f"the evidence library of workspace {settings.workspace}"
-        permission = "Evidence Library: Create Evidence, and List Evidence to look it up"
+        needed = "Evidence Library: Create Evidence, and List Evidence to look it up"
         missing = "Drata does not know one of them: correct workspace, owner, controls, region or endpoint in the tenant file"
     else:
         where = "the person's documents"
-        permission = "Users: Create User Document, and List User Documents to look it up"
+        needed = "Users: Create User Document, and List User Documents to look it up"
         missing = (
             "Drata does not know the person: ask the Drata admin to add them, or correct person, region or endpoint in "
             "the tenant file, then retry this upload"
@@ -367,7 +386,7 @@ def _words(settings: DrataSettings) -> Words:
     advice = Advice(
         provider="Drata",
         unauthorized=_KEY,
-        forbidden=f"ask the Drata admin to give the API key the permission it lacks ({permission})",
+        forbidden=f"ask the Drata admin to give the API key the permission it lacks ({permission or needed})",
         not_found=missing,
         too_large="make the document smaller than 25 MB, then submit it under a new evidence id",
         unsupported_type="send a PDF",

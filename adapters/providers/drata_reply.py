@@ -107,6 +107,26 @@ def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Fa
     return Page(tuple(items), cursor or None)
 
 
+def user_number(reply: HttpResponse | TransportFailure, words: Words) -> str | Failure:
+    """The number of the user that a request for one was answered with, or why there is none. Nothing was sent
+    before it, so no failure leaves a doubt."""
+    user = read_object(reply, words)
+    if isinstance(user, Failure):
+        seen = user.message.partition("; whether")[0]
+        kind = FailureKind.REFUSED if user.kind is FailureKind.UNRECOGNISED_REPLY else user.kind
+        return evolve(
+            user, kind=kind, message=f"the person could not be looked up, and nothing was sent: {seen}"
+        )
+    number = identity(user)
+    if number is not None:
+        return number
+    assert isinstance(reply, HttpResponse)
+    return evolve(
+        unreadable(reply, "its reply about the person has no id; nothing was sent: set user_by: address"),
+        kind=FailureKind.REFUSED,
+    )
+
+
 def unreadable(reply: HttpResponse | None, seen: str) -> Failure:
     """A list or an object that is not what the documentation says."""
     return Failure(

@@ -34,6 +34,8 @@ ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example"})
 DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
 MAX_BYTES: Final = 25_000_000
+FOUNDED: Final = "2025-07-01T16:45:55.246Z"
+"""When the company, its people and its workspaces came to Drata."""
 
 _OPEN_XML = "application/vnd.openxmlformats-officedocument."
 _OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
@@ -158,10 +160,22 @@ class DrataSandbox(Sandbox):
                 return Reply.json(200, self._company())
             case ["GET", "workspaces"]:
                 shown = [
-                    {"id": number, "name": name, "primary": number == min(self._workspaces)}
+                    {
+                        "id": number,
+                        "primary": number == min(self._workspaces),
+                        "name": name,
+                        "description": None,
+                        "createdAt": FOUNDED,
+                        "updatedAt": FOUNDED,
+                        "howItWorks": None,
+                        "url": None,
+                        "logo": None,
+                    }
                     for number, name in self._workspaces.items()
                 ]
                 return _page(request, shown, frozenset())
+            case ["GET", "users", user]:
+                return Reply.json(200, self._person(self._user(user)))
             case ["POST", "users", user, "documents"]:
                 return await self._take_document(request, self._user(user))
             case ["GET", "users", user, "documents"]:
@@ -254,6 +268,10 @@ class DrataSandbox(Sandbox):
             raise BadRequestError("User not found", status=404)
         return number
 
+    def _person(self, number: int) -> dict[str, object]:
+        shown = {"firstName": None, "lastName": None, "createdAt": FOUNDED, "updatedAt": FOUNDED}
+        return {"id": number, "email": self._users[number], **shown}
+
     def _workspace(self, written: str) -> int:
         number = _number(written)
         if number is None or number not in self._workspaces:
@@ -263,9 +281,20 @@ class DrataSandbox(Sandbox):
     def _company(self) -> dict[str, object]:
         return {
             "accountId": "aaaaaaaa-bbbb-0000-cccc-dddddddddddd",
+            "domain": "acme.example",
             "name": "Acme",
+            "legalName": None,
+            "description": None,
+            "logoUrl": None,
             "securityTraining": "MANUAL",
+            "hipaaTraining": "NOT_REQUIRED",
+            "backgroundCheck": "MANUAL",
+            "createdAt": FOUNDED,
+            "updatedAt": FOUNDED,
+            "agentEnabled": False,
             "manualUploadEnabled": self._manual_uploads,
+            "entitlements": [],
+            "language": "ENGLISH_US",
         }
 
 

@@ -25,6 +25,7 @@ from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import (
     Absent,
+    Deferred,
     Delivered,
     DryRun,
     Finding,
@@ -111,6 +112,62 @@ def test_the_moment_of_completion_is_told_in_utc() -> None:
 def test_a_person_may_be_named_by_the_subject() -> None:
     _, talk = upload(evolve(PERSON, person="subject"), evolve(PARCEL, subject="4711"))
     assert talk.asked() == ["POST public-api.drata.com/public/v2/users/4711/documents"]
+
+
+LOOKED_UP = evolve(PERSON, user_by="number")
+USER = told(200, {"id": 4711, "email": "jane+test@acme.example"})
+
+
+def test_a_person_known_by_address_may_be_named_by_the_number_that_drata_says() -> None:
+    talk = Talk(USER, CREATED)
+    assert talk.hold(DrataProvider().upload(JANE, LOOKED_UP, None)) == Delivered(
+        Receipt("41", PARCEL.file_name)
+    )
+    users = "public-api.drata.com/public/v2/users"
+    assert talk.asked() == [f"GET {users}/email:jane%2Btest@acme.example", f"POST {users}/4711/documents"]
+    finding, looked = confirm(USER, page(PARCEL.file_name), settings=LOOKED_UP)
+    assert isinstance(finding, Found)
+    assert looked.asked()[1].startswith(f"GET {users}/4711/documents?")
+
+
+@pytest.mark.parametrize(
+    ("settings", "parcel"),
+    [
+        (evolve(LOOKED_UP, person="subject"), evolve(PARCEL, subject="7")),
+        (evolve(LIBRARY, user_by="number"), JANE),
+    ],
+)
+def test_nobody_is_looked_up_whose_number_is_known_or_not_needed(
+    settings: DrataSettings, parcel: Parcel
+) -> None:
+    assert len(upload(settings, parcel)[1].requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (told(404, {"message": "User not found"}), K.NOT_FOUND, "Drata does not know the person"),
+        (told(403, {"message": "no"}), K.FORBIDDEN, "Users: Get User"),
+        (told(401, {}), K.UNAUTHORIZED, "new key"),
+        (told(503, {}), K.SERVER_ERROR, "was not available"),
+        (told(429, {}), K.RATE_LIMITED, "no more requests"),
+        (told(200, b"{"), K.BROKEN_REPLY, "is not JSON"),
+        (told(200, []), K.REFUSED, "not a JSON object"),
+        (told(200, {"id": "7"}), K.REFUSED, "has no id"),
+    ],
+)
+def test_who_cannot_be_looked_up_is_sent_nothing_and_leaves_no_doubt(
+    answer: HttpResponse, kind: FailureKind, words: str
+) -> None:
+    verdict, talk = upload(LOOKED_UP, answer=answer)
+    assert isinstance(verdict, Deferred if kind.retryable else Rejected)
+    assert verdict.failure.kind is kind
+    assert words in verdict.failure.message
+    assert "nothing was sent" in verdict.failure.message
+    assert "whether" not in verdict.failure.message
+    assert len(talk.requests) == 1
+    finding, _ = confirm(answer, settings=LOOKED_UP)
+    assert isinstance(finding, Unreadable)
 
 
 def test_the_type_of_document_is_a_setting() -> None:
@@ -355,6 +412,7 @@ class Keys:
         ({"renewal": "CUSTOM"}, "must be"),
         ({"workspace": "3"}, "without quotes"),
         ({"controls_as": "semicolons"}, "must be"),
+        ({"user_by": "name"}, "must be"),
         ({"region": "india"}, "must be us, eu or apac"),
     ],
 )

@@ -65,6 +65,17 @@ def test_an_evidence_arrives_under_its_name_and_date(
     story(tell, tmp_path, block)
 
 
+def test_a_person_may_be_looked_up_by_address_first(tmp_path: Path) -> None:
+    async def tell(house: CourierHouse) -> None:
+        async with house.courier() as courier:
+            [status] = await house.deliver(courier)
+        assert status.status == "succeeded"
+        assert [upload.target for upload in house.sandbox.received] == ["user 7"]
+        assert house.sandbox.requests == 2
+
+    story(tell, tmp_path, PERSON | {"user_by": "number"})
+
+
 @pytest.mark.parametrize("controls_as", ["repeated", "brackets", "commas"])
 def test_the_controls_arrive_in_the_form_that_the_server_takes(tmp_path: Path, controls_as: str) -> None:
     async def tell(house: CourierHouse) -> None:
