@@ -42,7 +42,6 @@ from ...domain.verdict import (
     Partly,
     Ready,
     Receipt,
-    Rejected,
     Unreadable,
     Verdict,
 )
@@ -53,6 +52,7 @@ from .vanta_access import Application, Session
 from .vanta_reply import (
     DocumentState,
     UploadedFile,
+    answered_otherwise,
     as_verdict,
     judge_submission,
     judge_upload,
@@ -285,20 +285,25 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
 
     Several uploads to one document share a draft, and whoever submits first submits for all. What Vanta says
     to the others is unknown; so where it refuses as an API does that has nothing to do, and gives no other
-    reason, the document is asked how it stands.
+    reason, the document is asked how it stands. So it is where Vanta answers with a success that is not the
+    documented one, as it has been seen to do for an upload.
     """
     reply = yield from session.call(lambda token: HttpRequest("POST", f"{settings.url}/submit", token))
     if isinstance(reply, Failure):
         return not_submitted(reply, upload_id)
     verdict = judge_submission(reply, settings.document, upload_id)
-    if not perhaps_nothing_to_submit(reply):
+    otherwise = isinstance(verdict, Deferred) and answered_otherwise(reply)
+    if not otherwise and not perhaps_nothing_to_submit(reply):
         return verdict
     submitted = yield from _stands_submitted(session, settings, upload_id)
     if submitted is True:
-        return Delivered(Receipt(upload_id, "uploaded, and submitted together with another upload"))
+        how = (
+            "uploaded and submitted" if otherwise else "uploaded, and submitted together with another upload"
+        )
+        return Delivered(Receipt(upload_id, how))
     if isinstance(submitted, Failure) and submitted.kind.retryable:
         return Deferred(not_submitted(submitted, upload_id).failure)
-    assert isinstance(verdict, Rejected)
+    assert not isinstance(verdict, Delivered)
     return verdict
 
 

@@ -19,7 +19,7 @@ from attrs import evolve, field, frozen
 from ...domain.failure import Failure, FailureKind
 from ...domain.secret import Secret
 from ...domain.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
-from ...ports.dialogue import HttpResponse, MintedToken, TransportFailure
+from ...ports.dialogue import Ending, HttpResponse, MintedToken, TransportFailure
 from .http_errors import Advice, broken_reading, broken_reply, classify, failure_to_read, refusal
 from .json_reply import NotJson, mapping, parse_json, text
 
@@ -133,6 +133,16 @@ def perhaps_nothing_to_submit(reply: Reply) -> bool:
         return False
     said = (words_of(reply) or "").casefold()
     return not said or bool(_SAYS_NOTHING.fullmatch(said) or _NOTHING_TO_SUBMIT.search(said))
+
+
+def answered_otherwise(reply: Reply) -> bool:
+    """Whether a submission was answered with a whole success, but not with the documented one."""
+    return (
+        isinstance(reply, HttpResponse)
+        and reply.status // 100 == 2
+        and reply.status != _SUBMITTED
+        and reply.ending is Ending.COMPLETE
+    )
 
 
 def as_verdict(failure: Failure) -> Deferred | Rejected:

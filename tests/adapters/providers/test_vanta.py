@@ -312,7 +312,7 @@ def test_a_server_that_gives_the_token_or_the_secret_as_the_id_is_not_believed(e
         told(500, b""),
         told(503, b""),
         told(429, b""),
-        told(200, b"<html>"),
+        reply(200, b"", ending=Ending.CUT_SHORT),
         TransportFailure(K.TIMEOUT, "silent"),
         TransportFailure(K.CONNECTION_LOST, "reset"),
     ],
@@ -321,6 +321,24 @@ def test_a_server_that_gives_the_token_or_the_secret_as_the_id_is_not_believed(e
 def test_a_submission_in_trouble_is_repeated_later_for_it_makes_no_copy(answer: Reply) -> None:
     for talk, progress in ((Talk(UPLOADED, answer), None), (Talk(answer), UPLOAD_ID)):
         verdict = deliver(talk, progress)
+        assert isinstance(verdict, Deferred)
+        assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
+
+
+@pytest.mark.parametrize("answer", [told(200, b""), told(202, {}), told(200, b"<html>")], ids=str)
+def test_a_submission_with_another_success_than_the_documented_one_is_looked_into(
+    answer: HttpResponse,
+) -> None:
+    talk = Talk(UPLOADED, answer, page(listed()), document("OK"))
+    assert deliver(talk) == DELIVERED
+    assert talk.asked()[2:] == [f"GET {BASE}/uploads?pageSize=100", f"GET {BASE}"]
+    for looked in (
+        [page()],
+        [page(listed()), document("Needs document")],
+        [told(503, b"")],
+        [told(403, b"")],
+    ):
+        verdict = deliver(Talk(UPLOADED, answer, *looked))
         assert isinstance(verdict, Deferred)
         assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
 
