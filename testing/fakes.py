@@ -1,9 +1,9 @@
 """All the fakes that a courier needs, in one hand: a host's test without network, disk or waiting.
 
-    fakes = Fakes()
-    async with AsyncCourier.from_mapping({"acme": tenant()}, **fakes.ports()) as courier:
-        ticket = courier.submit(evidence)
-        [upload] = await until_settled(courier, fakes.clock, ticket)
+fakes = Fakes()
+async with AsyncCourier.from_mapping({"acme": tenant()}, **fakes.ports()) as courier:
+    ticket = courier.submit(evidence)
+    [upload] = await until_settled(courier, fakes.clock, ticket)
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ HALF_A_CHARACTER: Final = "a\ud800b"
 
 NAMES: Final = (
     "ev 1",
-    'quoted "twice" and \'once\'',
+    "quoted \"twice\" and 'once'",
     "semi;colon=and,comma",
     "back\\slash",
     "../../etc/passwd",

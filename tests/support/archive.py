@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
 from evidence_courier.adapters.providers.http_errors import Advice, broken_reply, classify, refusal
 from evidence_courier.adapters.providers.json_reply import NotJson, mapping, parse_json, text
 from evidence_courier.adapters.providers.multipart import FormFile, form_data
+from evidence_courier.domain.evidence import sha256_of
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secret import Secret
@@ -259,7 +260,9 @@ class ArchiveProvider:
         request = self.request("POST", "/bundles", settings, body)
         return evolve(request, headers=(*request.headers, ("Content-Type", kind)))
 
-    def judge_bundle(self, parcels: Sequence[Parcel], reply: Reply | Failure) -> Sequence[Verdict | Unbundled]:
+    def judge_bundle(
+        self, parcels: Sequence[Parcel], reply: Reply | Failure
+    ) -> Sequence[Verdict | Unbundled]:
         if isinstance(reply, Failure):
             return self.for_each(parcels, self.without_token(reply))
         verdict = self.classify(reply)
@@ -287,7 +290,8 @@ class Archive:
     documents: dict[str, tuple[str, str, bool]] = field(factory=dict)
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        path = request.url.removeprefix(ENDPOINT)
+        parts = urlsplit(request.url)
+        path, name = parts.path.removeprefix("/api"), parse_qs(parts.query).get("name", [""])[0]
         if path == "/token":
             return said(200, {"token": "a-token-of-the-archive"})
         if path == "/shelf":
@@ -295,7 +299,6 @@ class Archive:
         if path == "/bundles":
             return said(201, {"taken": "all"})
         if request.method == "GET":
-            name = path.partition("?name=")[2]
             there = [
                 {"id": one, "submitted": submitted}
                 for one, (known, _, submitted) in self.documents.items()
@@ -304,14 +307,12 @@ class Archive:
             return said(200, {"documents": there})
         if path.endswith("/submit"):
             one = path.split("/")[2]
-            name, sha256, _ = self.documents.get(one, ("?", "?", False))
-            self.documents[one] = (name, sha256, True)
+            known, sha256, _ = self.documents.get(one, ("?", "?", False))
+            self.documents[one] = (known, sha256, True)
             return said(204)
         return self.taken(b"".join(request.body))
 
     def taken(self, body: bytes) -> HttpResponse:
-        from evidence_courier.domain.evidence import sha256_of
-
         head, _, rest = body.partition(b"\r\n\r\n")
         content = rest.rpartition(b"\r\n--")[0]
         name = head.partition(b'filename="')[2].partition(b'"')[0].decode()
@@ -333,6 +334,6 @@ def harness_of(provider: ArchiveProvider, **settings: object) -> ProviderHarness
         provider=provider,
         settings={"secret": "${ARCHIVE_SECRET}", "endpoint": ENDPOINT, **settings},
         answer=archive.answer,
-        repeatable=lambda request: request.url.endswith(("/submit", "/token")),
+        repeatable=lambda request: urlsplit(request.url).path.endswith(("/submit", "/token")),
         copies=archive.copies,
     )
