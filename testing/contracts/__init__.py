@@ -12,5 +12,13 @@ machine for stores is in `store_machine`, which needs the extra `testing`. `brok
 
 from .judging import broken_rules, rules_of
 from .provider import ProviderContract, ProviderHarness, sample_parcel
+from .store import StoreContract
 
-__all__ = ["ProviderContract", "ProviderHarness", "broken_rules", "rules_of", "sample_parcel"]
+__all__ = [
+    "ProviderContract",
+    "ProviderHarness",
+    "StoreContract",
+    "broken_rules",
+    "rules_of",
+    "sample_parcel",
+]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 E = TypeVar("E", bound=BaseException)
+T = TypeVar("T")
 
 
 def must(holds: object, otherwise: str) -> None:
@@ -44,3 +45,23 @@ def broken_rules(kit: type) -> dict[str, str]:
         except Exception as error:
             broken[rule] = str(error) if isinstance(error, AssertionError) else repr(error)
     return broken
+
+
+def same(got: object, wanted: object, what: str = "the answer") -> None:
+    """Raise AssertionError where two things are not equal, and show both."""
+    if got != wanted:
+        raise AssertionError(f"{what} is {got!r}, not {wanted!r}")
+
+
+def a(kind: type[T], thing: object) -> T:
+    """The thing, which is of that kind; AssertionError where it is not."""
+    if not isinstance(thing, kind):
+        raise AssertionError(f"that is no {kind.__name__}: {thing!r}")
+    return thing
+
+
+def there(thing: T | None) -> T:
+    """The thing, which is there; AssertionError where it is None."""
+    if thing is None:
+        raise AssertionError("nothing is there")
+    return thing

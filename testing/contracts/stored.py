@@ -64,9 +64,9 @@ def delivered(upload: Upload, at: datetime = AT) -> Change:
     return ended(upload, DeliveryConfirmed(at, upload.tally.attempts, Receipt("r-1", "thank you")))
 
 
-def deferred(upload: Upload, at: datetime = AT) -> Change:
+def deferred(upload: Upload, at: datetime = AT, *, failure: Failure = BUSY_PROVIDER) -> Change:
     """The attempt that is in flight is told to come back later."""
-    return ended(upload, AttemptDeferred(at, upload.tally.attempts, BUSY_PROVIDER, 0.0))
+    return ended(upload, AttemptDeferred(at, upload.tally.attempts, failure, 0.0))
 
 
 def tried(store: UploadStore, upload: Upload, times: int) -> Upload:
