@@ -13,11 +13,14 @@ machine for stores is in `store_machine`, which needs the extra `testing`. `brok
 from .judging import broken_rules, rules_of
 from .provider import ProviderContract, ProviderHarness, sample_parcel
 from .store import StoreContract
+from .transport import BlockingTransportContract, TransportContract
 
 __all__ = [
+    "BlockingTransportContract",
     "ProviderContract",
     "ProviderHarness",
     "StoreContract",
+    "TransportContract",
     "broken_rules",
     "rules_of",
     "sample_parcel",
