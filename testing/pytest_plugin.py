@@ -73,4 +73,8 @@ def _sandbox(name: str) -> Callable[..., Iterator[Any]]:
     return pytest.fixture(serve)
 
 
+drata_sandbox = _sandbox("DrataSandbox")
+secureframe_sandbox = _sandbox("SecureframeSandbox")
+sprinto_rest_sandbox = _sandbox("SprintoRestSandbox")
 sprinto_sandbox = _sandbox("SprintoSandbox")
+vanta_sandbox = _sandbox("VantaSandbox")

@@ -64,7 +64,7 @@ _PERHAPS_TAKEN: Final = (FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT_FOR_A_HEADER: Final = re.compile(r"[\x00-\x1f\x7f\u0100-\U0010ffff]")
 _FIT_FOR_A_URL: Final = re.compile(r"https?://[!-~]+")
-_FILE_NAME: Final = re.compile(rb'filename\*?="?([^"\r\n;]*)')
+_FILE_NAME: Final = re.compile(rb'filename\*?="?([^"\r\n;&\x00]*)')
 
 
 def reads_only(request: HttpRequest) -> bool:
@@ -213,10 +213,6 @@ class ProviderContract(ABC):
             re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", provider.name),
             f"its name {provider.name!r} is no plain word",
         )
-        must(type(provider.cost) is int and provider.cost >= 1, f"an upload costs {provider.cost!r} requests")
-        must(type(provider.exclusive_credential) is bool, "exclusive_credential is neither True nor False")
-        most = provider.limits.max_bytes
-        must(most is None or (type(most) is int and most > 0), f"limits.max_bytes is {most!r}")
         must(provider.limits.media_types, "it takes no media type")
         for media_type, extension in provider.limits.media_types.items():
             must(
@@ -227,8 +223,6 @@ class ProviderContract(ABC):
                 re.fullmatch(r"[a-z0-9]{1,10}", extension),
                 f"{extension!r} is no extension: letters and digits, without a dot",
             )
-        pace = provider.pace
-        must(pace is None or (pace.limit >= 1 and pace.period > timedelta(0)), f"its pace is {pace!r}")
 
     def test_a_capability_is_there_whole_or_not_at_all(self) -> None:
         """Who has a part of `Readable`, `Checkable` or `Bundling` has all of it, in the form that the courier uses."""
@@ -248,12 +242,6 @@ class ProviderContract(ABC):
                 must(
                     name == "read_delays" or callable(getattr(provider, name)), f"its {name} cannot be called"
                 )
-        if isinstance(provider, Readable):
-            delays = provider.read_delays
-            must(
-                delays and all(isinstance(wait, timedelta) and wait >= timedelta(0) for wait in delays),
-                f"read_delays are {delays!r}: it needs one wait for each look-up",
-            )
 
     # --- its settings --------------------------------------------------------------------------------------------------
 
@@ -372,7 +360,7 @@ class ProviderContract(ABC):
                 "a request's body is not a tuple of bytes, which can be sent again",
             )
         must(
-            first.requests == again.requests,
+            _alike(first, again),
             "the same parcel gives other requests at its second attempt: a document may then be taken for another one",
         )
 
@@ -392,7 +380,7 @@ class ProviderContract(ABC):
                     talk.go_on()
         for talk, by_itself in zip(talks, alone, strict=True):
             must(
-                talk.requests == by_itself.requests and talk.mint_requests == by_itself.mint_requests,
+                _alike(talk, by_itself) and talk.mint_requests[:1] == by_itself.mint_requests[:1],
                 "two uploads at the same time mix: a provider keeps nothing between its dialogues",
             )
 
@@ -412,11 +400,12 @@ class ProviderContract(ABC):
                 )
 
     def test_an_upload_makes_no_more_requests_than_it_costs(self) -> None:
-        """`cost` covers an upload of which all goes well; tokens are charged by themselves."""
+        """`cost` covers an upload of which all goes well; tokens and reading requests are charged by themselves."""
         talk, provider = self._bench().upload(), self.harness().provider
+        made = sum(not reads_only(request) for request in talk.requests)
         must(
-            len(talk.requests) <= provider.cost,
-            f"an upload makes {len(talk.requests)} requests, and says that it costs {provider.cost}: the pace would be overrun",
+            made <= provider.cost,
+            f"an upload makes {made} requests, and says that it costs {provider.cost}: the pace would be overrun",
         )
 
     # --- half-done uploads ---------------------------------------------------------------------------------------------
@@ -435,9 +424,10 @@ class ProviderContract(ABC):
     def test_a_new_dialogue_goes_on_from_a_bookmark(self) -> None:
         """After a crash behind any bookmark, the next attempt delivers, and repeats nothing that makes a copy."""
         bench = self._bench()
-        for number, (before, progress) in enumerate(bench.upload().bookmarks, start=1):
+        for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             killed = bench.upload(harness=harness, bookmarks=number)
+            before, progress = killed.bookmarks[-1]
             once = [r for r in killed.requests[:before] if not (harness.repeatable(r) or reads_only(r))]
             talk = bench.upload(harness=harness, progress=progress)
             must(isinstance(talk.result, Delivered), f"an attempt that goes on from its bookmark {talk.said}")
@@ -467,7 +457,8 @@ class ProviderContract(ABC):
         bench = self._bench()
         for place, success in self._successes():
             for status in (*range(100, 200), *range(300, 600)):
-                talk = bench.upload(Fault(answered(status, success.body), place, once=True))
+                # A 401 may be followed by another token, and then by a success that is one.
+                talk = bench.upload(Fault(answered(status, success.body), place, once=status != 401))
                 must(
                     not isinstance(talk.result, Delivered) or self._otherwise(place, status) is not None,
                     f"{_at(place)}HTTP {status} with the words of success {talk.said}",
@@ -565,7 +556,10 @@ class ProviderContract(ABC):
     # --- reading back --------------------------------------------------------------------------------------------------
 
     def test_an_upload_is_found_where_it_is_and_absent_where_it_is_not(self) -> None:
-        """Who can be read is read: Absent before, Found after, Absent for another document; and reading uploads nothing."""
+        """Who can be read is read: Absent before, Found after, Absent for another document; and reading uploads nothing.
+
+        Where the platform does not say whether the last step is done, Partly will do, if an attempt that goes on from it makes no copy.
+        """
         harness, bench = self.harness(), self._bench()
         provider = harness.provider
         if not isinstance(provider, Readable):
@@ -585,10 +579,13 @@ class ProviderContract(ABC):
             f"after an upload the platform holds {harness.copies(parcel.sha256)} copies",
         )
         after = bench.confirm(parcel=parcel, harness=harness)
-        must(isinstance(after.result, Found), f"a look-up of what is there {after.said}")
-        must(harness.copies(parcel.sha256) == 1, "a look-up has changed what the platform holds")
+        must(isinstance(after.result, Found | Partly), f"a look-up of what is there {after.said}")
+        if isinstance(after.result, Partly):
+            again = bench.upload(parcel=parcel, harness=harness, progress=after.result.progress)
+            must(isinstance(again.result, Delivered), f"going on from what a look-up has found {again.said}")
+        must(harness.copies(parcel.sha256) == 1, "a look-up, and what follows from it, has made a copy")
         stranger = bench.confirm(parcel=other, harness=harness)
-        must(isinstance(stranger.result, Absent), f"a look-up of another document {stranger.said}")
+        must(not isinstance(stranger.result, Found | Partly), f"a look-up of another document {stranger.said}")
 
     def test_a_look_up_that_fails_is_never_taken_for_an_answer(self) -> None:
         """Who was told an error, or nothing that can be understood, knows nothing: Unreadable."""
@@ -637,10 +634,10 @@ class ProviderContract(ABC):
         bench = self._bench()
         if not isinstance(self.harness().provider, Readable):
             return
-        for number, (_, progress) in enumerate(bench.upload().bookmarks, start=1):
+        for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             parcel = sample_parcel(harness.provider)
-            bench.upload(harness=harness, bookmarks=number)
+            ((_, progress), *_) = reversed(bench.upload(harness=harness, bookmarks=number).bookmarks)
             looked = bench.confirm(harness=harness, progress=progress)
             must(
                 isinstance(looked.result, Partly | Absent),
@@ -683,7 +680,7 @@ class ProviderContract(ABC):
                 answered(status, body) for status in (302, 401, 403, 404, 429, 500) for body in (b"", b"{}")
             ]
             if reply.body:
-                troubles += [answered(reply.status, body) for body in BODIES]
+                troubles += [answered(reply.status, body) for body in (*UNPARSABLE, b"null", b'"ok"', b"{}")]
             for trouble in troubles:
                 talk = bench.check(Fault(trouble, place))
                 must(
@@ -856,6 +853,28 @@ def _loaded(
     tenants = {"acme": {"integrations": {"compliance": block}}}
     loaded = load_mapping(tenants, providers={provider.name: provider}, secrets=secrets)
     return loaded.integrations.get("acme"), [str(problem) for problem in loaded.problems]
+
+
+def _alike(one: Conversation, other: Conversation) -> bool:
+    """Whether two conversations ask for the same, as far as they were told the same: what the platform gives goes into what follows."""
+    for first, second, told, told_too in zip(
+        one.requests, other.requests, one.replies, other.replies, strict=False
+    ):
+        if _masked(first, one) != _masked(second, other):
+            return False
+        if isinstance(told, TransportFailure) or isinstance(told_too, TransportFailure):
+            return told == told_too
+        if (told.status, told.body) != (told_too.status, told_too.body):
+            return True
+    return len(one.requests) == len(other.requests)
+
+
+def _masked(request: HttpRequest, talk: Conversation) -> HttpRequest:
+    """The request without the tokens that the conversation was given."""
+    headers = request.headers
+    for token in talk.tokens:
+        headers = tuple((name, value.replace(token, "***")) for name, value in headers)
+    return attrs.evolve(request, headers=headers)
 
 
 def _told_about(provider: Provider, settings: object) -> Iterator[str]:

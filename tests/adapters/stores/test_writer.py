@@ -429,7 +429,7 @@ def test_a_thread_that_the_program_waits_for_can_still_write_after_the_main_thre
         "import asyncio, sys, threading\n"
         "from evidence_courier.adapters.stores import writer\n"
         "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"
-        "from stored import entry\n"
+        "from evidence_courier.testing.contracts.stored import entry\n"
         "writer._IDLE = 0.01\n"
         "async def late():\n"
         "    thread = writer.WriterThread(SqliteStore(sys.argv[1]))\n"

@@ -66,7 +66,11 @@ class WithADot(ArchiveProvider):
 
 
 class HalfReadable(ArchiveProvider):
-    read_delays: ClassVar[Any] = ()
+    """Says when it wants to be read, and cannot be."""
+
+    @property
+    def confirm(self) -> Any:  # type: ignore[override]
+        raise AttributeError("confirm")
 
 
 class Unsayable(ArchiveProvider):

@@ -14,7 +14,7 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.gate import COURTESY, NotBefore, Passage
+from evidence_courier.domain.gate import COURTESY, GateChange, NotBefore, Passage
 from evidence_courier.domain.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload import Failed, Status, Upload, UploadKey, Waiting
 from evidence_courier.ports.store import (
@@ -495,6 +495,12 @@ class NumbersWhatIsFree(MemoryStore):
         return Charged(7) if answer == Charged(None) else answer
 
 
+@breaks("a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience")
+class NeverHearsOfTheEnd(MemoryStore):
+    def settle(self, change: GateChange) -> None:
+        pass
+
+
 @breaks("whoever_shares_a_credential_shares_its_pace_and_nobody_else_does")
 class PacesEachAddress(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -508,6 +514,9 @@ class PacesEachAddress(MemoryStore):
 
     def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
         return super().charge(_by_address(passage), at, owner)
+
+    def settle(self, change: GateChange) -> None:
+        super().settle(evolve(change, passage=_by_address(change.passage)))
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         return super().save(

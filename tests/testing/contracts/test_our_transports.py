@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from bridged import BridgedTransport
 
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
 from evidence_courier.ports.transport import AsyncTransport, BlockingTransport
 from evidence_courier.testing import ScriptedTransport
 from evidence_courier.testing.contracts import BlockingTransportContract, TransportContract
@@ -17,6 +18,11 @@ AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 class TestAiohttpTransport(TransportContract):
     def transport(self) -> AsyncTransport:
         return AiohttpTransport(now=lambda: AT)
+
+
+class TestUrllib3Transport(BlockingTransportContract):
+    def transport(self) -> BlockingTransport:
+        return Urllib3Transport(now=lambda: AT)
 
 
 class TestATransportBehindABridge(BlockingTransportContract):
