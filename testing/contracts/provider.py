@@ -585,7 +585,9 @@ class ProviderContract(ABC):
             must(isinstance(again.result, Delivered), f"going on from what a look-up has found {again.said}")
         must(harness.copies(parcel.sha256) == 1, "a look-up, and what follows from it, has made a copy")
         stranger = bench.confirm(parcel=other, harness=harness)
-        must(not isinstance(stranger.result, Found | Partly), f"a look-up of another document {stranger.said}")
+        must(
+            not isinstance(stranger.result, Found | Partly), f"a look-up of another document {stranger.said}"
+        )
 
     def test_a_look_up_that_fails_is_never_taken_for_an_answer(self) -> None:
         """Who was told an error, or nothing that can be understood, knows nothing: Unreadable."""
@@ -878,9 +880,10 @@ def _masked(request: HttpRequest, talk: Conversation) -> HttpRequest:
 
 
 def _told_about(provider: Provider, settings: object) -> Iterator[str]:
-    advice = getattr(provider, "advice", None)
+    advice: Any = getattr(provider, "advice", None)
     if callable(advice):
-        yield from map(str, advice(settings))
+        sentences: Any = advice(settings)
+        yield from map(str, sentences)
 
 
 def _holds(text: str, secret: str) -> bool:

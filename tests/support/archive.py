@@ -19,6 +19,7 @@ from evidence_courier.adapters.providers.json_reply import NotJson, mapping, par
 from evidence_courier.adapters.providers.multipart import FormFile, form_data
 from evidence_courier.domain.evidence import sha256_of
 from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.gathering import Bundle
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import (
@@ -50,7 +51,7 @@ from evidence_courier.ports.dialogue import (
     bookmark,
     fetch,
 )
-from evidence_courier.ports.provider import Bundle, Limits, Parcel
+from evidence_courier.ports.provider import Limits, Parcel
 from evidence_courier.testing.contracts import ProviderHarness
 
 ADVICE = Advice(
@@ -73,7 +74,7 @@ class ArchiveSettings:
     endpoint: str = ENDPOINT
 
 
-class ArchiveProvider:
+class UnreadableArchiveProvider:
     """Honest in everything. Its steps are methods of their own, so that a broken one differs in one of them."""
 
     name: ClassVar[str] = "archive"
@@ -87,7 +88,6 @@ class ArchiveProvider:
     pace: ClassVar[Pace | None] = Pace(50, timedelta(minutes=1))
     cost: ClassVar[int] = 2
     exclusive_credential: ClassVar[bool] = False
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
 
     # --- uploading
 
@@ -199,31 +199,6 @@ class ArchiveProvider:
 
     # --- looking
 
-    def confirm(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
-        name = quote(parcel.file_name, safe="")
-        reply = yield from self.with_token(self.request("GET", f"/documents?name={name}", settings), settings)
-        return self.judge_listing(reply)
-
-    def judge_listing(self, reply: Reply | Failure) -> Finding:
-        if isinstance(reply, Failure):
-            return Unreadable(reply)
-        verdict = self.classify(reply)
-        if verdict is not None:
-            assert not isinstance(verdict, Delivered)
-            return Unreadable(verdict.failure)
-        assert isinstance(reply, HttpResponse)
-        try:
-            listed = mapping(parse_json(reply.body)).get("documents")
-        except NotJson:
-            listed = None
-        if not isinstance(listed, list):
-            return Unreadable(Failure(FailureKind.BROKEN_REPLY, "the archive gave no list"))
-        for document in map(mapping, listed):
-            found = text(document.get("id"))
-            if found:
-                return Found(Receipt(found)) if document.get("submitted") is True else Partly(found)
-        return Absent()
-
     def check(self, settings: Any) -> Dialogue[DryRun]:
         reply = yield from self.with_token(self.request("GET", "/shelf", settings), settings)
         return self.judge_shelf(reply)
@@ -283,6 +258,37 @@ class ArchiveProvider:
         return [verdict for _ in parcels]
 
 
+class ArchiveProvider(UnreadableArchiveProvider):
+    """The same, and it can be asked what it has."""
+
+    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
+
+    def confirm(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
+        name = quote(parcel.file_name, safe="")
+        reply = yield from self.with_token(self.request("GET", f"/documents?name={name}", settings), settings)
+        return self.judge_listing(reply)
+
+    def judge_listing(self, reply: Reply | Failure) -> Finding:
+        if isinstance(reply, Failure):
+            return Unreadable(reply)
+        verdict = self.classify(reply)
+        if verdict is not None:
+            assert not isinstance(verdict, Delivered)
+            return Unreadable(verdict.failure)
+        assert isinstance(reply, HttpResponse)
+        try:
+            listed = mapping(parse_json(reply.body)).get("documents")
+        except NotJson:
+            listed = None
+        if not isinstance(listed, list):
+            return Unreadable(Failure(FailureKind.BROKEN_REPLY, "the archive gave no list"))
+        for document in map(mapping, listed):
+            found = text(document.get("id"))
+            if found:
+                return Found(Receipt(found)) if document.get("submitted") is True else Partly(found)
+        return Absent()
+
+
 @define
 class Archive:
     """The platform's side: what it holds, by id, as (file name, sha256, whether it was submitted)."""
@@ -328,7 +334,7 @@ def said(status: int, body: object = None) -> HttpResponse:
     return HttpResponse(status, (), b"" if body is None else json.dumps(body).encode(), AT)
 
 
-def harness_of(provider: ArchiveProvider, **settings: object) -> ProviderHarness:
+def harness_of(provider: UnreadableArchiveProvider, **settings: object) -> ProviderHarness:
     archive = Archive()
     return ProviderHarness(
         provider=provider,

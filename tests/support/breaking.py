@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
 from evidence_courier.testing.contracts import broken_rules, rules_of
 
@@ -15,7 +15,7 @@ class Break:
 
     rule: str
     kit: type
-    also: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    also: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.rule} ({self.kit.__name__})"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from archive import ENDPOINT, ArchiveProvider, ArchiveSettings, Reply, harness_of
+from archive import ENDPOINT, ArchiveProvider, ArchiveSettings, Reply, UnreadableArchiveProvider, harness_of
 from attrs import evolve, field, frozen
 from breaking import Break, every_rule_bites, found_at
 
@@ -45,7 +46,7 @@ from evidence_courier.testing.contracts import ProviderContract, ProviderHarness
 K = FailureKind
 
 
-def kit_of(provider: type[ArchiveProvider]) -> type[ProviderContract]:
+def kit_of(provider: type[UnreadableArchiveProvider]) -> type[ProviderContract]:
     return kit_with(provider.__name__, lambda: harness_of(provider()))
 
 
@@ -65,12 +66,10 @@ class WithADot(ArchiveProvider):
     limits: ClassVar[Limits] = Limits(None, {"application/pdf": ".pdf"})
 
 
-class HalfReadable(ArchiveProvider):
+class HalfReadable(UnreadableArchiveProvider):
     """Says when it wants to be read, and cannot be."""
 
-    @property
-    def confirm(self) -> Any:  # type: ignore[override]
-        raise AttributeError("confirm")
+    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
 
 
 class Unsayable(ArchiveProvider):
@@ -455,7 +454,7 @@ def unreadable_model() -> ProviderHarness:
     return evolve(harness_of(ArchiveProvider()), copies=None)
 
 
-def case_of(rule: str, provider: type[ArchiveProvider], *also: str) -> Break:
+def case_of(rule: str, provider: type[UnreadableArchiveProvider], *also: str) -> Break:
     return Break(f"test_{rule}", kit_of(provider), frozenset(f"test_{other}" for other in also))
 
 

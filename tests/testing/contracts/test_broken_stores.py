@@ -650,11 +650,10 @@ class RunsOutOfNumbers(MemoryStore):
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class MixesCouriers(MemoryStore):
     def in_flight(self, owner: int) -> Sequence[OpenUpload]:
-        return [
-            found
-            for one in range(1, self._enlisted + 1)
-            for found in super(MixesCouriers, self).in_flight(one)
-        ]
+        found: list[OpenUpload] = []
+        for one in range(1, self._enlisted + 1):
+            found += super().in_flight(one)
+        return found
 
 
 @breaks("a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before")
