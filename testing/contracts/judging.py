@@ -14,12 +14,14 @@ T = TypeVar("T")
 
 def must(holds: object, otherwise: str) -> None:
     """Raise AssertionError with those words where something does not hold. Unlike `assert`, it is never compiled away."""
+    __tracebackhide__ = True  # pytest shows the rule, not this line
     if not holds:
         raise AssertionError(otherwise)
 
 
 def raises(kind: type[E], call: Callable[[], object], otherwise: str) -> E:
     """The error of that kind that a call raises; AssertionError where it raises none or another one."""
+    __tracebackhide__ = True
     try:
         call()
     except kind as error:
@@ -49,12 +51,14 @@ def broken_rules(kit: type) -> dict[str, str]:
 
 def same(got: object, wanted: object, what: str = "the answer") -> None:
     """Raise AssertionError where two things are not equal, and show both."""
+    __tracebackhide__ = True
     if got != wanted:
         raise AssertionError(f"{what} is {got!r}, not {wanted!r}")
 
 
 def a(kind: type[T], thing: object) -> T:
     """The thing, which is of that kind; AssertionError where it is not."""
+    __tracebackhide__ = True
     if not isinstance(thing, kind):
         raise AssertionError(f"that is no {kind.__name__}: {thing!r}")
     return thing
@@ -62,6 +66,7 @@ def a(kind: type[T], thing: object) -> T:
 
 def there(thing: T | None) -> T:
     """The thing, which is there; AssertionError where it is None."""
+    __tracebackhide__ = True
     if thing is None:
         raise AssertionError("nothing is there")
     return thing
