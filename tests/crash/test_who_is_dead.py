@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from attrs import define
 from paper_house import House, evidence
-from stored import AT, entry, started
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.upload import Sending
 from evidence_courier.ports.logger import AttemptRecovered, CourierLost
+from evidence_courier.testing.contracts.stored import AT, entry, started
 
 SILENCE = 600.0
 A_YEAR = timedelta(days=365)

@@ -87,7 +87,7 @@ def _keys(schema: object, above: str = "") -> set[str]:
 
 def test_every_test_that_the_documents_name_exists() -> None:
     pages = REQUIREMENTS.read_text(encoding="utf-8") + RELIABILITY.read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", pages)
+    named = re.findall(r"`((?:tests|testing)/[\w/]+\.py)::(\w+)`", pages)
     assert len(named) > 90
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file} has no {test}"

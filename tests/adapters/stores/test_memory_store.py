@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from stored import AT, entry, started
 
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.ports.store import Added, Begun, Find
+from evidence_courier.testing.contracts.stored import AT, entry, started
 from evidence_courier.testing.memory_store import MemoryStore
 
 

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import pytest
 from attrs import evolve
-from stored import AT, delivered, entry, started
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.writer import InlineWriter, Writer, WriterThread
@@ -33,6 +32,7 @@ from evidence_courier.ports.store import (
     Start,
     UploadStore,
 )
+from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 from evidence_courier.testing.memory_store import MemoryStore
 
 T = TypeVar("T")
@@ -405,7 +405,7 @@ def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for
         "import asyncio, sys\n"
         "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"
         "from evidence_courier.adapters.stores.writer import WriterThread\n"
-        "from stored import entry\n"
+        "from evidence_courier.testing.contracts.stored import entry\n"
         "async def main():\n"
         "    writer = WriterThread(SqliteStore(sys.argv[1]))\n"
         "    await writer.add(entry('one'))\n"
@@ -429,7 +429,7 @@ def test_a_thread_that_the_program_waits_for_can_still_write_after_the_main_thre
         "import asyncio, sys, threading\n"
         "from evidence_courier.adapters.stores import writer\n"
         "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"
-        "from stored import entry\n"
+        "from evidence_courier.testing.contracts.stored import entry\n"
         "writer._IDLE = 0.01\n"
         "async def late():\n"
         "    thread = writer.WriterThread(SqliteStore(sys.argv[1]))\n"

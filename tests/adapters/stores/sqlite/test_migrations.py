@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
-from stored import AT, entry, started
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
 from evidence_courier.domain.upload import Sending
 from evidence_courier.ports.store import Begun
+from evidence_courier.testing.contracts.stored import AT, entry, started
 
 STEPS = ("m001_records", "m002_gates_and_owners", "m003_holders_and_bundles")
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"

@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from stored import AT, entry
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.upload import Status
 from evidence_courier.ports.store import Added, Find
+from evidence_courier.testing.contracts.stored import AT, entry
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
 

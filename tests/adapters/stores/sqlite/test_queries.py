@@ -9,12 +9,12 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
-from stored import AT, entry
 
 from evidence_courier.adapters.stores.paging import Place, token_of
 from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
 from evidence_courier.domain.upload import Status
 from evidence_courier.ports.store import Find
+from evidence_courier.testing.contracts.stored import AT, entry
 
 # What stands in the plan of a query that reads a whole table, or sorts what it has read.
 SLOW = ("SCAN uploads", "SCAN attempts", "SCAN actions", "SCAN documents", "TEMP B-TREE", "AUTOMATIC")

@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from threading import Barrier
 
-from stored import AT, entry, started
-
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.ports.store import Added, Begun, Conflict, Find, Known
+from evidence_courier.testing.contracts.stored import AT, entry, started
 
 MANY = 64
 
@@ -70,7 +69,7 @@ RACER = """
 import sys
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.ports.store import Added
-from stored import entry
+from evidence_courier.testing.contracts.stored import entry
 
 store = SqliteStore(sys.argv[1])
 print("ready", flush=True)

@@ -1,8 +1,14 @@
-"""The SQLite store and the one in memory, side by side: whatever is asked of both, both answer the same."""
+"""A store beside the one in memory: whatever is asked of both, in whatever order, both answer the same.
+
+    TestMyStoreMachine = store_machine(lambda folder, keep_documents: MyStore(folder, keep_documents=keep_documents))
+
+The machine is Hypothesis', and so needs the extra `testing`: ``pip install "evidence-courier[testing]"``.
+"""
 
 from __future__ import annotations
 
 import tempfile
+import unittest
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -10,17 +16,25 @@ from itertools import count
 from typing import TypeAlias, TypeVar
 
 from attrs import evolve, frozen
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.domain.attempt import Attempt, VerdictWord
-from evidence_courier.domain.evidence import Outcome
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.gate import GateChange, Passage
-from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.upload import (
+try:
+    from hypothesis import given, settings
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
+    raise ModuleNotFoundError(
+        'the state machine for stores needs Hypothesis: pip install "evidence-courier[testing]"',
+        name="hypothesis",
+    ) from None
+
+from ...domain.attempt import Attempt, VerdictWord
+from ...domain.evidence import Outcome
+from ...domain.failure import Failure, FailureKind
+from ...domain.gate import GateChange, Passage
+from ...domain.integration import Pace
+from ...domain.upload import (
     Confirming,
     Failed,
     FailedReason,
@@ -36,8 +50,8 @@ from evidence_courier.domain.upload import (
     Waiting,
     new_upload,
 )
-from evidence_courier.domain.verdict import Receipt
-from evidence_courier.ports.store import (
+from ...domain.verdict import Receipt
+from ...ports.store import (
     Added,
     BeginAnswer,
     Begun,
@@ -54,7 +68,8 @@ from evidence_courier.ports.store import (
     StoredDocument,
     UploadStore,
 )
-from evidence_courier.testing.memory_store import MemoryStore
+from ..memory_store import MemoryStore
+from .judging import must, same
 
 T = TypeVar("T")
 
@@ -63,7 +78,7 @@ LARGEST = 2**63 - 1
 # All that UTF-8 can write: every script, every control character, NUL too; not the halves of characters.
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=11))])
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)  # noqa: DTZ001
 tallied = st.integers(0, 5) | st.integers(0, LARGEST)
 failures = st.builds(
     Failure,
@@ -135,6 +150,7 @@ keys = st.builds(UploadKey, texts, texts, texts)
 def uploads(
     keys: st.SearchStrategy[UploadKey], created: st.SearchStrategy[datetime]
 ) -> st.SearchStrategy[Upload]:
+    """Uploads of those keys, created then, and in any state."""
     return st.builds(
         Upload,
         key=keys,
@@ -148,24 +164,25 @@ def uploads(
     )
 
 
-def test_whatever_an_upload_holds_is_read_back_as_it_was_written(sqlite: SqliteStore) -> None:
+def round_trips(store: UploadStore, examples: int = 60) -> None:
+    """Whatever an upload, its dossier and its attempts hold, the store reads it back as it was written, and shows it as `MemoryStore` does."""
     arrivals = count()
 
     @given(upload=uploads(keys, moments), dossier=dossiers, state=states, tally=tallies, attempt=attempts)
-    @settings(max_examples=60)
+    @settings(max_examples=examples, deadline=None)
     def check(upload: Upload, dossier: Dossier, state: State, tally: Tally, attempt: Attempt) -> None:
         # A key that no example before has used.
         key = evolve(upload.key, evidence_id=f"{upload.key.evidence_id}{next(arrivals)}")
         upload = evolve(upload, key=key)
         after = evolve(upload, state=state, tally=tally, version=upload.version + 1)
         details = []
-        for store in (sqlite, MemoryStore()):
-            assert store.add([Entry(upload, dossier)]) == [Added()]
-            assert store.get([key]) == {key: OpenUpload(upload, dossier)}
-            assert store.save([Change(after, attempt)]) == [Saved()]
-            assert store.get([key]) == {key: OpenUpload(after, dossier)}
-            details.append(store.show(key.tenant_id, key.evidence_id, AT))
-        assert details[0] == details[1]
+        for one in (store, MemoryStore()):
+            same(one.add([Entry(upload, dossier)]), [Added()])
+            same(one.get([key]), {key: OpenUpload(upload, dossier)})
+            same(one.save([Change(after, attempt)]), [Saved()])
+            same(one.get([key]), {key: OpenUpload(after, dossier)})
+            details.append(one.show(key.tenant_id, key.evidence_id, AT))
+        same(details[0], details[1], "how it is shown")
 
     check()
 
@@ -223,17 +240,21 @@ plans = st.builds(
 )
 
 
-class BothStores(RuleBasedStateMachine):
+class StoreMachine(RuleBasedStateMachine):
+    """Asks both. A subclass says how the store is opened; `store_machine` makes one."""
+
+    def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+        """The store in that folder, new."""
+        raise NotImplementedError
+
     @initialize(keep_documents=st.booleans())
     def open(self, keep_documents: bool) -> None:
         self._stack = ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
-        self._sqlite = self._stack.enter_context(
-            closing(SqliteStore(f"{folder}/courier.db", keep_documents=keep_documents))
-        )
+        self._subject = self._stack.enter_context(closing(self.open_store(folder, keep_documents)))
         self._memory = self._stack.enter_context(closing(MemoryStore(keep_documents=keep_documents)))
         self._slots: dict[UploadStore, list[tuple[Passage, tuple[int, ...]]]] = {
-            self._sqlite: [],
+            self._subject: [],
             self._memory: [],
         }
 
@@ -244,7 +265,7 @@ class BothStores(RuleBasedStateMachine):
     def both(self, question: Callable[[UploadStore], T]) -> T:
         """The answer that both give."""
         answer = question(self._memory)
-        assert question(self._sqlite) == answer
+        same(question(self._subject), answer)
         return answer
 
     def changes(self, plans: Sequence[Plan]) -> list[Change]:
@@ -354,7 +375,7 @@ class BothStores(RuleBasedStateMachine):
             if page.next_page is None:
                 break
             find = evolve(find, after=page.next_page)
-        assert len(seen) == len(set(seen))
+        must(len(seen) == len(set(seen)), f"the pages show an upload twice: {seen!r}")
 
     @rule(
         tenant_id=st.sampled_from(["acme", "globex", "nobody"]),
@@ -397,8 +418,18 @@ class BothStores(RuleBasedStateMachine):
     def both_count_the_same(self) -> None:
         open_uploads = self.both(lambda store: store.count_open())
         found = self.both(lambda store: store.counts())
-        assert open_uploads == found[Status.PENDING] + found[Status.RETRYING]
+        same(open_uploads, found[Status.PENDING] + found[Status.RETRYING], "how many uploads are open")
 
 
-BothStores.TestCase.settings = settings(max_examples=20, stateful_step_count=25)
-TestBothStores = BothStores.TestCase
+def store_machine(
+    open_store: Callable[[str, bool], UploadStore], *, examples: int = 20, steps: int = 25
+) -> type[unittest.TestCase]:
+    """A test case that compares a store with `MemoryStore`; `open_store` takes an empty folder, and whether documents are kept."""
+
+    class Machine(StoreMachine):
+        def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+            return open_store(folder, keep_documents)
+
+    case: type[unittest.TestCase] = Machine.TestCase
+    case.settings = settings(max_examples=examples, stateful_step_count=steps, deadline=None)  # type: ignore[attr-defined]
+    return case

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from evidence_courier.domain.attempt import attempt_of
-from evidence_courier.domain.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
-from evidence_courier.domain.evidence import Outcome, sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.gate import Passage
-from evidence_courier.domain.transitions import Rules, advance
-from evidence_courier.domain.upload import Sending, Upload, UploadKey, new_upload
-from evidence_courier.domain.verdict import Receipt
-from evidence_courier.ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
+from ...domain.attempt import attempt_of
+from ...domain.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
+from ...domain.evidence import Outcome, sha256_of
+from ...domain.failure import Failure, FailureKind
+from ...domain.gate import Passage
+from ...domain.transitions import Rules, advance
+from ...domain.upload import Sending, Upload, UploadKey, new_upload
+from ...domain.verdict import Receipt
+from ...ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 RULES = Rules()
@@ -64,9 +64,9 @@ def delivered(upload: Upload, at: datetime = AT) -> Change:
     return ended(upload, DeliveryConfirmed(at, upload.tally.attempts, Receipt("r-1", "thank you")))
 
 
-def deferred(upload: Upload, at: datetime = AT) -> Change:
+def deferred(upload: Upload, at: datetime = AT, *, failure: Failure = BUSY_PROVIDER) -> Change:
     """The attempt that is in flight is told to come back later."""
-    return ended(upload, AttemptDeferred(at, upload.tally.attempts, BUSY_PROVIDER, 0.0))
+    return ended(upload, AttemptDeferred(at, upload.tally.attempts, failure, 0.0))
 
 
 def tried(store: UploadStore, upload: Upload, times: int) -> Upload:

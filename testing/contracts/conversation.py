@@ -1,0 +1,131 @@
+"""Talking a provider's dialogue through by hand: no network, no loop, and every step is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
+
+from ...domain.failure import Failure
+from ...domain.secret import Secret
+from ...ports.dialogue import (
+    Access,
+    AccessToken,
+    Bookmark,
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    MintedToken,
+    TransportFailure,
+)
+
+Reply: TypeAlias = HttpResponse | TransportFailure
+Answer: TypeAlias = Callable[[HttpRequest], Reply]
+
+_MOST_STEPS = 200
+
+
+@frozen
+class Fault:
+    """What goes wrong: from its `at`-th own request on (None: at the requests for a token), a dialogue is answered this.
+
+    With `once`, only that one request is.
+    """
+
+    reply: Reply
+    at: int | None
+    once: bool = False
+
+    def meets(self, number: int, minting: bool) -> bool:
+        """Whether a request is the one, by its number among its kind."""
+        if minting or self.at is None:
+            return minting and self.at is None
+        return number == self.at if self.once else number >= self.at
+
+
+@define
+class Conversation:
+    """A dialogue under way: what it asked for, what it was told, and what it came to.
+
+    `kept` is a token that the keeper has already. Once it has `ended`, `result` or `error` is what it came to. The requests of a token's mint are
+    kept apart. `bookmarks` are pairs: how many requests had been made before, and the progress.
+    """
+
+    dialogue: Dialogue[Any]
+    answer: Answer
+    fault: Fault | None = None
+    kept: Secret | None = None
+    minting: bool = False
+    requests: list[HttpRequest] = field(factory=list)
+    replies: list[Reply] = field(factory=list)
+    mint_requests: list[HttpRequest] = field(factory=list)
+    mint_replies: list[Reply] = field(factory=list)
+    bookmarks: list[tuple[int, str]] = field(factory=list)
+    strangers: list[object] = field(factory=list)
+    tokens: list[str] = field(factory=list)
+    steps: int = 0
+    ended: bool = False
+    result: Any = None
+    error: Exception | None = None
+    _told: Any = None
+
+    def go_on(self) -> None:
+        """One step, and what it is answered."""
+        try:
+            step = self.dialogue.send(self._told)
+        except StopIteration as end:
+            self.ended, self.result = True, end.value
+        except Exception as error:
+            self.ended, self.error = True, error
+        else:
+            self.steps += 1
+            self._told = self._come_by(step)
+            if self.steps > _MOST_STEPS:
+                self.ended, self.error = True, RecursionError(f"it takes more than {_MOST_STEPS} steps")
+
+    def through(self, bookmarks: int | None = None) -> Conversation:
+        """Go on to its end, or, as if the process were killed then, up to its so-manieth bookmark."""
+        while not self.ended and (bookmarks is None or len(self.bookmarks) < bookmarks):
+            self.go_on()
+        self.dialogue.close()
+        return self
+
+    @property
+    def said(self) -> str:
+        """What it came to, in words."""
+        return f"raised {self.error!r}" if self.error is not None else f"came to {self.result!r}"
+
+    def _come_by(self, step: object) -> object:
+        match step:
+            case HttpRequest():
+                met = self.fault is not None and self.fault.meets(len(self.requests), self.minting)
+                self.requests.append(step)
+                self.replies.append(self.fault.reply if met and self.fault is not None else self.answer(step))
+                return self.replies[-1]
+            case Bookmark(progress=progress):
+                self.bookmarks.append((len(self.requests), progress))
+                return None
+            case Access():
+                return self._token(step)
+        self.strangers.append(step)
+        return None
+
+    def _token(self, wish: Access) -> AccessToken | Failure | None:
+        if self.kept is not None and (wish.refused is None or wish.refused.value != self.kept):
+            return AccessToken(self.kept, fresh=False)
+        mint = Conversation(wish.mint(), self.answer, self.fault, minting=True).through()
+        self.mint_requests += mint.requests
+        self.mint_replies += mint.replies
+        self.strangers += mint.strangers
+        if mint.error is not None:
+            self.ended, self.error = True, mint.error
+            return None
+        if isinstance(mint.result, MintedToken):
+            self.kept = mint.result.value
+            self.tokens.append(self.kept.reveal())
+            return AccessToken(self.kept, fresh=True)
+        if not isinstance(mint.result, Failure):
+            self.ended, self.error = True, TypeError(f"a mint came to {mint.result!r}")
+            return None
+        return mint.result

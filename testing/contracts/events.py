@@ -1,0 +1,84 @@
+"""One event of every type that a logger can be told."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Final
+
+from ...domain.failure import Failure, FailureKind
+from ...domain.status import StatusError, UploadStatus
+from ...domain.upload import UploadKey
+from ...domain.verdict import Receipt
+from ...ports.logger import (
+    ActionTaken,
+    AttemptEnded,
+    AttemptRecovered,
+    AttemptStarted,
+    ClockSetBack,
+    ConfigurationLoaded,
+    ConfigurationRefused,
+    CourierLost,
+    EvidenceConflict,
+    HookFailed,
+    IntegrationBlocked,
+    IntegrationPaused,
+    LogEvent,
+    LookUpEnded,
+    RecordingFailed,
+    StoreTrouble,
+    UploadHeld,
+    UploadRecorded,
+    UploadRequeued,
+    UploadSettled,
+    WriteDelayed,
+)
+
+NOW: Final = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+
+def one_of_each(odd: str = "") -> list[LogEvent]:
+    """Events with `odd` at the end of every text that comes from outside."""
+    key = UploadKey("acme" + odd, "ev-1" + odd, "sprinto" + odd)
+    failure = Failure(FailureKind.SERVER_ERROR, "down" + odd, http_status=503, retry_after=7.0)
+    status = UploadStatus(
+        tenant_id="acme" + odd,
+        evidence_id="ev-1" + odd,
+        provider="sprinto" + odd,
+        status="failed",
+        attempts=5,
+        possible_duplicate=True,
+        error=StatusError.of(failure),
+        last_attempt_at=NOW,
+        next_attempt_at=None,
+        receipt=Receipt(reference="r-1" + odd, message="taken" + odd),
+        digest="0" * 64,
+        evidence_date=date(2026, 2, 21),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return [
+        ConfigurationLoaded("tenants/" + odd, ("acme" + odd,), ("initech" + odd,)),
+        ConfigurationRefused(("acme.yaml:3: provider: unknown" + odd,)),
+        UploadRecorded(key),
+        RecordingFailed(key, "disk full" + odd),
+        EvidenceConflict(key, "a" * 64, "b" * 64),
+        AttemptStarted(key, 1, 5),
+        AttemptEnded(key, 1, "deferred", failure, NOW),
+        AttemptRecovered(key, 1, NOW),
+        LookUpEnded(key, 1, "unreadable", failure, NOW),
+        UploadHeld(key, failure),
+        UploadRequeued(key, "asha" + odd, "mended" + odd),
+        ActionTaken(key, "retry", "asha" + odd, "mended" + odd),
+        IntegrationBlocked("acme" + odd, "sprinto" + odd, failure),
+        IntegrationPaused("acme" + odd, "sprinto" + odd, NOW),
+        CourierLost(3, 2),
+        ClockSetBack(3600.5),
+        StoreTrouble("disk full" + odd),
+        UploadSettled(status),
+        WriteDelayed(key, "locked" + odd),
+        HookFailed("on_settled" + odd, key, "KeyError: 1" + odd),
+    ]
+
+
+HOSTILE: Final = '\r\n{"level": "INFO"}\x1b[2J\x9b2J\u202e\u2028\x85\x00"\\\ud800'
+"""Forges a second line, clears a terminal, turns the direction of writing, ends a line for some readers; and half a character."""

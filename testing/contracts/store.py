@@ -1,0 +1,537 @@
+"""What every store owes: the kit for the `UploadStore` port.
+
+    class TestMyStore(StoreContract):
+        def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+            return MyStore(f"{folder}/my.db", keep_documents=keep_documents)
+
+Each rule gets a folder of its own, empty at first, and may open the store in it again. `store_machine` adds a state machine that asks your store
+and `MemoryStore` the same questions and compares.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import evolve
+
+from ...adapters.stores.writer import Transactional
+from ...domain.attempt import Attempt, VerdictWord
+from ...domain.errors import MisuseError, StoreError
+from ...domain.events import Abandoned, AttemptRecovered, DeliveryConfirmed
+from ...domain.failure import Failure, FailureKind
+from ...domain.status import ActionRow
+from ...domain.transitions import advance
+from ...domain.upload import Status, Upload, UploadKey
+from ...domain.verdict import Receipt
+from ...ports.store import (
+    Added,
+    Begun,
+    Change,
+    Conflict,
+    Find,
+    Known,
+    LookUp,
+    OpenUpload,
+    Saved,
+    UploadStore,
+)
+from .hostility import HALF_A_CHARACTER, NAMES, TEXTS
+from .judging import a, must, raises, same, there
+from .store_gates import GateRules
+from .stored import AT, BUSY_PROVIDER, RULES, deferred, delivered, entry, started, tried
+
+MINUTE = timedelta(minutes=1)
+
+
+class StoreContract(GateRules):
+    """The rules for a store. Give it `open_store`; say `durable = False` where what is written ends with the store."""
+
+    def test_an_upload_is_read_as_it_was_added(self) -> None:
+        with self._store() as store:
+            new = entry()
+            same(store.add([new]), [Added()])
+            same(store.get([new.upload.key]), {new.upload.key: OpenUpload(new.upload, new.dossier)})
+
+    def test_what_is_not_recorded_is_absent(self) -> None:
+        with self._store() as store:
+            same(store.get([UploadKey("acme", "ev-1", "sprinto")]), {})
+            same(store.statuses("acme", ["ev-1"], AT), {})
+            same(store.show("acme", "ev-1", AT), None)
+            same(store.find(Find(), AT).uploads, ())
+            same(store.due(AT, 10), [])
+            same(store.count_open(), 0)
+            same(set(store.counts().values()), {0})
+
+    def test_nothing_may_be_asked_for_nothing(self) -> None:
+        with self._store() as store:
+            for answers in (store.add([]), store.begin([]), store.save([])):
+                same(list(answers), [])
+            same(store.get([]), {})
+            same(store.statuses("acme", [], AT), {})
+
+    def test_a_known_upload_is_told_as_it_stands_and_stays_as_it_was(self) -> None:
+        with self._store() as store:
+            first = entry(content=b"one")
+            store.add([first])
+            begin = started(first.upload)
+            store.begin([begin])
+            same(
+                store.add([entry(content=b"two", submitted_digest="another")]),
+                [Known(begin.upload, first.dossier.submitted_digest)],
+            )
+            same(store.get([first.upload.key])[first.upload.key], OpenUpload(begin.upload, first.dossier))
+
+    def test_of_two_with_the_same_key_in_one_call_the_first_wins(self) -> None:
+        with self._store() as store:
+            first, second, other = (entry(content=b"one"), entry(content=b"two"), entry("ev-2"))
+            same(
+                store.add([first, second, other]),
+                [Added(), Known(first.upload, first.dossier.submitted_digest), Added()],
+            )
+            same(held_document(store, first.upload), b"one")
+
+    def test_the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload(self) -> None:
+        with self._store() as store:
+            three = [entry(), entry(tenant_id="globex"), entry(provider="vanta")]
+            same(store.add(three), [Added()] * 3)
+            same(len(store.get([new.upload.key for new in three])), 3)
+
+    def test_an_attempt_begins_with_the_document_that_was_staged(self) -> None:
+        with self._store() as store:
+            with_bytes, empty, without = (
+                entry("ev-1"),
+                entry("ev-2", content=b""),
+                entry("ev-3", content=None),
+            )
+            store.add([with_bytes, empty, without])
+            same(
+                store.begin([started(new.upload) for new in (with_bytes, empty, without)]),
+                [Begun(b"a document"), Begun(b""), Begun(None)],
+            )
+
+    def test_a_begun_attempt_is_on_record_before_anything_else_happens(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            begin = started(new.upload, AT + MINUTE)
+            store.begin([begin])
+            status = store.statuses("acme", ["ev-1"], AT)["ev-1"]
+            same((status.status, status.attempts, status.last_attempt_at), ("pending", 1, AT + MINUTE))
+
+    def test_a_change_of_an_older_version_is_told_what_is_there_now(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            begin = started(new.upload)
+            store.begin([begin])
+            same(store.begin([begin]), [Conflict(begin.upload)])
+            same(
+                store.save([Change(advance(new.upload, Abandoned(AT, "ann", "late"), RULES))]),
+                [Conflict(begin.upload)],
+            )
+            same(store.get([new.upload.key])[new.upload.key].upload, begin.upload)
+
+    def test_a_change_of_what_was_never_added_finds_nothing(self) -> None:
+        with self._store() as store:
+            change = started(entry().upload)
+            same(store.begin([change]), [Conflict(None)])
+            same(store.save([Change(change.upload)]), [Conflict(None)])
+            same(store.get([change.upload.key]), {})
+
+    def test_what_cannot_be_done_to_one_keeps_no_other_from_being_done(self) -> None:
+        with self._store() as store:
+            here, gone, too = (entry("ev-1"), entry("ev-2"), entry("ev-3"))
+            store.add([here, too])
+            answers = store.begin([started(new.upload) for new in (here, gone, too)])
+            same(answers, [Begun(b"a document"), Conflict(None), Begun(b"a document")])
+
+    def test_changes_of_one_upload_in_one_call_build_on_one_another(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            begin = started(new.upload)
+            end = deferred(begin.upload)
+            same(
+                store.save([Change(begin.upload), end, Change(begin.upload)]),
+                [Saved(), Saved(), Conflict(end.upload)],
+            )
+            details = store.show("acme", "ev-1", AT)
+            details = there(details)
+            same((details.status, len(details.history)), ("retrying", 1))
+
+    def test_the_history_holds_every_attempt_in_the_order_in_which_they_ended(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            waiting = tried(store, new.upload, 2)
+            begin = started(waiting, AT + 5 * MINUTE)
+            store.begin([begin])
+            store.save([delivered(begin.upload, AT + 6 * MINUTE)])
+            details = store.show("acme", "ev-1", AT)
+            details = there(details)
+            same(
+                [
+                    (a.number, a.verdict, a.kind, a.message, a.http_status, a.retry_after)
+                    for a in details.history
+                ],
+                [
+                    (1, "deferred", "rate_limited", "come back later", 429, 7.0),
+                    (2, "deferred", "rate_limited", "come back later", 429, 7.0),
+                    (3, "delivered", None, "thank you", None, None),
+                ],
+            )
+            same(details.history[-1].ended_at, AT + 6 * MINUTE)
+            same((details.status, details.attempts, details.error), ("succeeded", 3, None))
+            same(details.receipt, Receipt("r-1", "thank you"))
+            same(details.last_attempt_at, AT + 5 * MINUTE)
+
+    def test_news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            begin = started(new.upload)
+            store.begin([begin])
+            silence = Failure(FailureKind.INTERRUPTED, "the courier was stopped in mid-send")
+            recovered = advance(begin.upload, AttemptRecovered(AT, 1, silence, 0.0), RULES)
+            store.save([Change(recovered, Attempt(1, AT, AT, VerdictWord.RECOVERED, silence))])
+            found = advance(recovered, DeliveryConfirmed(AT, 1, Receipt()), RULES)
+            store.save([Change(found, Attempt(1, AT, AT, VerdictWord.DELIVERED, Receipt(), "req-9"))])
+            details = store.show("acme", "ev-1", AT)
+            details = there(details)
+            same(
+                [(a.number, a.verdict, a.request_id) for a in details.history],
+                [(1, "recovered", None), (1, "delivered", "req-9")],
+            )
+
+    def test_an_attempt_is_not_kept_of_a_change_that_was_refused(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            stale = delivered(started(new.upload).upload)
+            same(store.save([stale]), [Conflict(new.upload)])
+            details = store.show("acme", "ev-1", AT)
+            details = there(details)
+            same(details.history, ())
+
+    def test_success_removes_the_document_unless_documents_are_kept(self) -> None:
+        for keep_documents, left in ((False, None), (True, b"a document")):
+            with self._store(keep_documents) as store:
+                new = entry()
+                store.add([new])
+                begin = started(new.upload)
+                store.begin([begin])
+                end = delivered(begin.upload)
+                store.save([end])
+                again = evolve(begin, upload=evolve(begin.upload, version=end.upload.version + 1))
+                same(
+                    store.begin([again]),
+                    [Begun(left)],
+                    f"what is left where keep_documents is {keep_documents}",
+                )
+
+    def test_a_removed_document_is_nowhere_in_the_stores_folder(self) -> None:
+        with self._folder() as folder:
+            store = self.open_store(folder, False)
+            new = entry(content=b"personal data of an employee " * 1_000)
+            store.add([new])
+            begin = started(new.upload)
+            store.begin([begin])
+            store.save([delivered(begin.upload)])
+            store.close()
+            must(
+                b"personal data" not in self._raw(folder), "a document is still on the disk after its success"
+            )
+
+    def test_a_document_stays_while_its_upload_may_be_sent_again(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            waiting = tried(store, new.upload, 1)
+            failed = advance(waiting, Abandoned(AT, "ann", "wrong tenant"), RULES)
+            store.save([Change(failed)])
+            start = started(waiting)
+            again = evolve(start, upload=evolve(start.upload, version=failed.version + 1))
+            same(store.begin([again]), [Begun(b"a document")])
+
+    def test_what_is_due_comes_in_the_order_of_arrival_page_by_page(self) -> None:
+        with self._store() as store:
+            late, early, future = (
+                entry("late", at=AT),
+                entry("early", at=AT - MINUTE),
+                entry("future", at=AT + MINUTE),
+            )
+            sending = entry("sending", at=AT - MINUTE)
+            store.add([late, early, future, sending])
+            store.begin([started(sending.upload)])
+            same(list(store.due(AT, 10)), [late.upload.key, early.upload.key])
+            same(list(store.due(AT, 1)), [late.upload.key])
+            same(list(store.due(AT, 10, after=late.upload.key)), [early.upload.key])
+
+    def test_a_retry_is_due_when_its_wait_is_over(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            waiting = tried(store, new.upload, 1)
+            due = AT + timedelta(seconds=7)
+            same(store.due(due - timedelta(microseconds=1), 10), [])
+            same(list(store.due(due, 10)), [waiting.key])
+
+    def test_uploads_are_counted_by_status(self) -> None:
+        with self._store() as store:
+            entries = [entry(f"ev-{number}") for number in range(4)]
+            store.add(entries)
+            tried(store, entries[0].upload, 1)
+            begin = started(entries[1].upload)
+            store.begin([begin])
+            store.save([delivered(begin.upload)])
+            store.save([Change(advance(entries[2].upload, Abandoned(AT, "ann", "no"), RULES))])
+            same(
+                store.counts(),
+                {
+                    Status.PENDING: 1,
+                    Status.RETRYING: 1,
+                    Status.HELD: 0,
+                    Status.SUCCEEDED: 1,
+                    Status.FAILED: 1,
+                },
+            )
+            same(store.count_open(), 2)
+
+    def test_statuses_are_of_the_tenant_that_is_asked_about(self) -> None:
+        with self._store() as store:
+            store.add([entry("ev-1"), entry("ev-2"), entry("ev-1", tenant_id="globex", at=AT + MINUTE)])
+            found = store.statuses("acme", ["ev-1", "ev-1", "ev-9"], AT)
+            same({evidence_id: status.created_at for evidence_id, status in found.items()}, {"ev-1": AT})
+
+    def test_an_id_that_only_begins_like_a_known_one_is_not_taken_for_it(self) -> None:
+        with self._store() as store:
+            store.add([entry("ev-1")])
+            same(store.statuses("acme", ["ev-1\x00", "ev-", "EV-1", "\ud800"], AT), {})
+
+    def test_thousands_of_statuses_are_told_in_one_call(self) -> None:
+        with self._store() as store:
+            entries = [entry(f"ev-{number}", content=None) for number in range(200)]
+            store.add(entries)
+            found = store.statuses("acme", [f"ev-{number}" for number in reversed(range(40_000))], AT)
+            same(found.keys(), {new.upload.key.evidence_id for new in entries})
+
+    def test_an_evidence_with_two_providers_shows_the_newest_upload(self) -> None:
+        for newest in ("sprinto", "vanta"):
+            with self._store() as store:
+                for provider in ("sprinto", "vanta"):
+                    store.add([entry(provider=provider, at=AT + MINUTE if provider == newest else AT)])
+                same(there(store.show("acme", "ev-1", AT)).provider, newest, "whose details are shown")
+                same(store.statuses("acme", ["ev-1"], AT)["ev-1"].provider, newest, "whose status is shown")
+                same(
+                    there(store.last_of("acme", "ev-1")).upload.key.provider,
+                    newest,
+                    "which upload is the last",
+                )
+
+    def test_every_filter_that_is_given_holds_and_the_newest_comes_first(self) -> None:
+        with self._store() as store:
+            entries = [
+                entry("a", at=AT),
+                entry("b", at=AT + MINUTE),
+                entry("c", at=AT + 2 * MINUTE, tenant_id="globex"),
+                entry("d", at=AT + 3 * MINUTE),
+            ]
+            store.add(entries)
+            tried(store, entries[0].upload, 1)
+            tried(store, entries[3].upload, 1)
+
+            def found(find: Find) -> str:
+                page = store.find(find, AT)
+                same(page.next_page, None)
+                return "".join(upload.evidence_id for upload in page.uploads)
+
+            same(found(Find()), "dcba")
+            same(found(Find(tenant_id="acme")), "dba")
+            same(found(Find(status=Status.RETRYING)), "da")
+            same(found(Find(status=Status.PENDING)), "cb")
+            same(found(Find(since=AT + MINUTE)), "dcb")
+            same(found(Find(tenant_id="acme", status=Status.RETRYING, since=AT + MINUTE)), "d")
+            same(found(Find(tenant_id="acme", status=Status.HELD)), "")
+            same(found(Find(tenant_id="nobody")), "")
+
+    def test_pages_show_each_upload_once_though_some_share_a_moment_and_others_arrive(self) -> None:
+        with self._store() as store:
+            entries = [entry(f"ev-{number}", at=AT + number // 4 * MINUTE) for number in range(10)]
+            store.add(entries)
+            seen: list[str] = []
+            find = Find(limit=3)
+            while True:
+                page = store.find(find, AT)
+                seen += [upload.evidence_id for upload in page.uploads]
+                if page.next_page is None:
+                    break
+                find = evolve(find, after=page.next_page)
+                store.add([entry(f"new-{len(seen)}", at=AT + 60 * MINUTE)])
+            same(seen, [f"ev-{number}" for number in reversed(range(10))])
+
+    def test_a_full_last_page_leads_nowhere(self) -> None:
+        with self._store() as store:
+            store.add([entry(f"ev-{number}") for number in range(4)])
+            first = store.find(Find(limit=2), AT)
+            last = store.find(Find(limit=2, after=first.next_page), AT)
+            same((len(last.uploads), last.next_page), (2, None))
+
+    def test_a_token_that_no_page_gave_is_refused(self) -> None:
+        with self._store() as store:
+            for token in (
+                "",
+                "é",
+                "not a token",
+                "AAAA",
+                "bnVsbA==",
+                "WyIyMDI2LTAyLTIxIiwgMV0=",
+                "[]",
+                HALF_A_CHARACTER,
+            ):
+                error = raises(
+                    MisuseError,
+                    lambda token=token: store.find(Find(after=token), AT),  # type: ignore[misc]
+                    f"a page after {token!r} is asked for",
+                )
+                must("next_page" in str(error), f"it does not say what is wrong: {error}")
+
+    def test_a_page_of_nothing_is_refused(self) -> None:
+        with self._store() as store:
+            raises(MisuseError, lambda: store.find(Find(limit=0), AT), "a page of nothing is asked for")
+
+    def test_a_closed_store_says_so_and_may_be_closed_again(self) -> None:
+        with self._store() as store:
+            store.close()
+            store.close()
+            for verb in (
+                lambda: store.add([entry()]),
+                lambda: store.find(Find(), AT),
+                lambda: store.enlist(AT),
+            ):
+                error = raises(StoreError, verb, "a closed store is asked")
+                must("closed" in str(error), f"it does not say that it is closed: {error}")
+
+    # --- hostile data --------------------------------------------------------------------------------------------------
+
+    def test_any_text_that_unicode_has_is_read_back_as_it_was_written(self) -> None:
+        with self._store() as store:
+            for number, text in enumerate(TEXTS):
+                new = entry(f"{number} {text}"[:5_000], tenant_id=text or "-", provider=text or "-")
+                new = evolve(
+                    new, dossier=evolve(new.dossier, subject=text, session_id=text, settings={text: [text]})
+                )
+                store.add([new])
+                key = new.upload.key
+                same(store.get([key]), {key: OpenUpload(new.upload, new.dossier)}, "what is read back")
+                begin = started(new.upload)
+                store.begin([begin])
+                failure = evolve(BUSY_PROVIDER, message=text, detail=text)
+                end = deferred(begin.upload, failure=failure)
+                store.save([end])
+                same(store.get([key])[key].upload, end.upload, "what is read back after an attempt")
+                same(
+                    there(store.show(key.tenant_id, key.evidence_id, AT)).history[0].message,
+                    text,
+                    "a message",
+                )
+
+    def test_what_cannot_be_written_is_refused_whole(self) -> None:
+        with self._store() as store:
+            good, odd = entry("ev-1"), entry(f"ev-2 {HALF_A_CHARACTER}")
+            keys = [good.upload.key, odd.upload.key]
+            try:
+                store.add([good, odd])
+            except StoreError:
+                same(store.get(keys[:1]), {}, "what was written of a call that raised StoreError")
+                same(store.add([good]), [Added()])
+            else:
+                same(set(store.get(keys)), set(keys), "what was written of a call that raised nothing")
+
+    def test_a_name_leads_to_no_other_record(self) -> None:
+        with self._store() as store:
+            entries = [entry(name) for name in NAMES]
+            store.add(entries)
+            found = store.statuses("acme", [*NAMES, "%", "_", "*", "ev 1\x00"], AT)
+            same(sorted(found), sorted(NAMES), "the evidences that are known")
+            same(store.statuses("%", list(NAMES), AT), {}, "what a tenant called % has")
+
+    # --- what people do, and what was looked up ------------------------------------------------------------------------
+
+    def test_what_people_do_stands_in_the_history_and_is_told_from_a_mark_on(self) -> None:
+        with self._store() as store:
+            new, other = entry("ev-1"), entry("ev-2")
+            store.add([new, other])
+            mark = store.acted_on(None).mark
+            same(list(store.acted_on(None).keys), [], "what was done before anybody did anything")
+            row = ActionRow(at=AT, action="abandon", who="asha", why="wrong tenant")
+            store.save(
+                [Change(advance(new.upload, Abandoned(AT, "asha", "wrong tenant"), RULES), action=row)]
+            )
+            told = store.acted_on(mark)
+            same(list(told.keys), [new.upload.key], "whose uploads people did something to")
+            same(list(store.acted_on(told.mark).keys), [], "what was done since")
+            same(there(store.show("acme", "ev-1", AT)).actions, (row,), "the actions of an upload")
+            same(there(store.show("acme", "ev-2", AT)).actions, (), "the actions of another one")
+
+    def test_look_ups_stand_in_the_history(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            waiting = tried(store, new.upload, 1)
+            look = LookUp(1, AT, "absent", "not there")
+            store.save([Change(evolve(waiting, version=waiting.version + 1), look_up=look)])
+            (row,) = there(store.show("acme", "ev-1", AT)).look_ups
+            same((row.at, row.finding, row.message), (AT, "absent", "not there"), "a look-up")
+
+    def test_what_waits_beyond_a_clock_that_was_set_back_is_found(self) -> None:
+        with self._store() as store:
+            ahead, fine = entry("ahead", at=AT + MINUTE), entry("fine")
+            store.add([ahead, fine])
+            found = [one.upload.key for one in store.ahead_of(AT, 10)]
+            same(found, [ahead.upload.key], "what waits since a moment that is still to come")
+            same(list(store.ahead_of(AT + MINUTE, 10)), [], "what does when that moment has come")
+
+    def test_the_last_upload_of_an_evidence_is_found_by_its_tenant_only(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            same(store.last_of("acme", "ev-1"), OpenUpload(new.upload, new.dossier))
+            same(store.last_of("globex", "ev-1"), None, "the last upload of another tenant's")
+            same(store.last_of("acme", "ev-2"), None, "the last upload of another evidence")
+
+    def test_a_transaction_is_written_whole_or_not_at_all(self) -> None:
+        with self._store() as store:
+            if not isinstance(store, Transactional):
+                return
+            first, second = entry("ev-1"), entry("ev-2")
+
+            def half_way() -> None:
+                assert isinstance(store, Transactional)
+                with store.transaction():
+                    store.add([first])
+                    raise _Stop
+
+            raises(_Stop, half_way, "a transaction is left by an error")
+            same(
+                store.get([first.upload.key]),
+                {},
+                "what was written of a transaction that was left by an error",
+            )
+            with store.transaction():
+                store.add([first])
+                store.add([second])
+            same(
+                len(store.get([first.upload.key, second.upload.key])),
+                2,
+                "how much was written of a whole one",
+            )
+
+
+class _Stop(Exception):
+    """Leaves a transaction half way."""
+
+
+def held_document(store: UploadStore, upload: Upload) -> bytes | None:
+    """What is staged, as the next attempt would see it. `upload` has to be one that can begin."""
+    (answer,) = store.begin([started(upload)])
+    return a(Begun, answer).content

@@ -1,0 +1,385 @@
+"""What every store owes its gates: pace, pause, block, and who may use what; and what it knows of the couriers on it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from attrs import evolve
+
+from ...domain.failure import Failure, FailureKind
+from ...domain.gate import COURTESY, GateChange, NotBefore, Passage, Shut
+from ...domain.integration import Pace
+from ...domain.tenure import TENURE
+from ...domain.upload import Held, Sending
+from ...ports.store import Begun, Change, Charged, Conflict, OpenUpload, Start, UploadStore
+from .judging import a, must, same, there
+from .stored import AT, deferred, entry, started
+
+MINUTE = timedelta(minutes=1)
+PACED = Passage("credential", "address", Pace(2, MINUTE))
+TOGETHER = Passage("credential", "address", Pace(2, MINUTE), together=3)
+ALONE = Passage("credential", "address", Pace(100, MINUTE), exclusive=True)
+REFUSED = Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
+
+
+def starts(
+    store: UploadStore, names: str, passage: Passage, at: datetime = AT, owner: int = 1
+) -> list[Start]:
+    """One recorded upload for each letter, about to begin."""
+    entries = [evolve(entry(name, content=name.encode()), credential=passage.credential) for name in names]
+    store.add(entries)
+    return [evolve(started(new.upload, at), passage=passage, owner=owner) for new in entries]
+
+
+class GateRules(ABC):
+    """The rules for what a store lets pass, and for the couriers on it."""
+
+    durable: ClassVar[bool] = True
+    """Whether what is written outlives the store: another one that is opened in the same folder has it."""
+
+    @abstractmethod
+    def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+        """The store in that folder; it is made where it is not there. `keep_documents`: whether it keeps the documents of what has succeeded."""
+
+    @contextmanager
+    def _folder(self) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(prefix="store-contract-") as folder:
+            yield folder
+
+    @contextmanager
+    def _store(self, keep_documents: bool = False) -> Iterator[UploadStore]:
+        with self._folder() as folder, closing(self.open_store(folder, keep_documents)) as store:
+            yield store
+
+    def _raw(self, folder: str) -> bytes:
+        """Everything that the store has left in its folder."""
+        files = (os.path.join(where, name) for where, _, names in os.walk(folder) for name in sorted(names))
+        return b"\0".join(map(_content, files))
+
+    # --- pace, pause and block -----------------------------------------------------------------------------------------
+
+    def test_no_period_holds_more_requests_than_the_pace_allows(self) -> None:
+        with self._store() as store:
+            first, second, third = starts(store, "abc", PACED)
+            slots = [a(Begun, answer).slots for answer in store.begin([first, second])]
+            must(
+                all(len(one) == 1 for one in slots), f"attempts that cost a request each were given {slots!r}"
+            )
+            # Both are under way, so the third waits for the end of one, whenever that is; it is told to ask again.
+            (refusal,) = store.begin([third])
+            must(
+                a(NotBefore, refusal).at > AT,
+                "a third attempt may ask again at once, where a minute holds two",
+            )
+            ended = [
+                evolve(deferred(start.upload, AT), gate=GateChange(PACED, AT, one))
+                for start, one in zip((first, second), slots, strict=True)
+            ]
+            store.save(ended)
+            same(store.begin([third]), [NotBefore(AT + MINUTE)])
+            (later,) = store.begin([_at(third, AT + MINUTE)])
+            a(Begun, later)
+
+    def test_a_slot_counts_from_the_end_of_its_request(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", evolve(PACED, pace=Pace(1, MINUTE)))
+            (answer,) = store.begin([first])
+            over = AT + timedelta(seconds=20)
+            change = deferred(first.upload, over)
+            store.save([evolve(change, gate=GateChange(first.passage, over, a(Begun, answer).slots))])
+            same(store.begin([_at(second, over)]), [NotBefore(over + MINUTE)])
+
+    def test_what_is_refused_at_the_gate_is_not_begun(self) -> None:
+        with self._store() as store:
+            first, second, third = starts(store, "abc", PACED)
+            store.begin([first, second])
+            a(NotBefore, store.begin([third])[0])
+            key = third.upload.key
+            must(not isinstance(store.get([key])[key].upload.state, Sending), "it was written as being sent")
+
+    def test_a_lost_race_costs_no_slot(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", PACED)
+            a(Begun, store.begin([first])[0])
+            a(Conflict, store.begin([first])[0])
+            a(Begun, store.begin([second])[0])
+
+    def test_single_requests_are_charged_like_attempts(self) -> None:
+        with self._store() as store:
+            for _ in range(2):
+                must(a(Charged, store.charge(PACED, AT, 1)).slot is not None, "a paced request has no slot")
+            a(NotBefore, store.charge(PACED, AT, 1))
+            same(store.charge(evolve(PACED, credential="another", pace=None), AT, 1), Charged(None))
+
+    def test_whoever_shares_a_credential_shares_its_pace_and_nobody_else_does(self) -> None:
+        with self._store() as store:
+            shared, other = evolve(PACED, address="another tenant's"), evolve(PACED, credential="another")
+            store.charge(PACED, AT, 1)
+            store.charge(PACED, AT, 1)
+            a(NotBefore, store.charge(shared, AT, 1))
+            a(Charged, store.charge(other, AT, 1))
+
+    def test_a_pause_holds_everybody_with_the_credential_until_it_is_over(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", evolve(PACED, pace=None))
+            store.begin([first])
+            until = AT + 5 * MINUTE
+            change = evolve(deferred(first.upload), gate=GateChange(first.passage, AT, pause_until=until))
+            store.save([change])
+            same(store.begin([second]), [NotBefore(until)])
+            same(store.charge(second.passage, AT, 1), NotBefore(until))
+            a(Charged, store.charge(evolve(second.passage, credential="another"), AT, 1))
+            a(Begun, store.begin([_at(second, until)])[0])
+
+    def test_a_clock_that_is_set_back_prolongs_no_pause(self) -> None:
+        with self._store() as store:
+            (first,) = starts(store, "a", evolve(PACED, pace=None))
+            store.begin([first])
+            change = deferred(first.upload)
+            store.save([evolve(change, gate=GateChange(first.passage, AT, pause_until=AT + MINUTE))])
+            yesterday = AT - timedelta(days=1)
+            same(store.charge(first.passage, yesterday, 1), NotBefore(yesterday + MINUTE))
+
+    def test_a_blocked_integration_is_shut_until_it_is_unblocked(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", evolve(PACED, pace=None))
+            store.begin([first])
+            must(first.passage.address not in store.blocked(), "an integration is blocked from the start")
+            store.save([evolve(deferred(first.upload), gate=GateChange(first.passage, AT, block=REFUSED))])
+            must(first.passage.address in store.blocked(), "a blocked integration is not among the blocked")
+            same(store.begin([second]), [Shut(REFUSED)])
+            same(store.charge(second.passage, AT, 1), Shut(REFUSED))
+            a(Charged, store.charge(evolve(second.passage, address="with another key"), AT, 1))
+            store.unblock("globex", "sprinto")
+            store.unblock("acme", "vanta")
+            same(
+                store.begin([second]), [Shut(REFUSED)], "what is told after another integration was unblocked"
+            )
+            store.unblock("acme", "sprinto")
+            must(first.passage.address not in store.blocked(), "an integration stays blocked")
+            a(Begun, store.begin([second])[0])
+
+    # --- what goes together, and what only one may use -----------------------------------------------------------------
+
+    def test_uploads_that_go_together_take_one_slot(self) -> None:
+        with self._store() as store:
+            first, second, third = store.begin_together(starts(store, "abc", TOGETHER))
+            first = a(Begun, first)
+            same(len(first.slots), 1)
+            same((first.content, second, third), (b"a", Begun(b"b"), Begun(b"c")))
+            (fourth,) = store.begin(starts(store, "d", TOGETHER))
+            fourth = a(Begun, fourth)
+            same(store.begin_together(starts(store, "ef", TOGETHER)), [NotBefore(AT + MINUTE)] * 2)
+
+    def test_one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot(self) -> None:
+        with self._store() as store:
+            lost, kept = starts(store, "ab", TOGETHER)
+            store.begin([lost])
+            conflict, begun = store.begin_together([lost, kept])
+            same(conflict, Conflict(lost.upload))
+            begun = a(Begun, begun)
+            same(len(begun.slots), 1)
+            same(store.begin_together([lost, kept]), [Conflict(lost.upload), Conflict(kept.upload)])
+
+    def test_what_is_refused_together_is_begun_by_none(self) -> None:
+        with self._store() as store:
+            (one,) = starts(store, "a", TOGETHER)
+            refused = Failure(FailureKind.UNAUTHORIZED, "no")
+            store.begin([one])
+            store.save([Change(evolve(one.upload, version=3), gate=GateChange(TOGETHER, AT, block=refused))])
+            both = starts(store, "bc", TOGETHER)
+            same(store.begin_together(both), [Shut(refused)] * 2)
+            found_there = store.get([start.upload.key for start in both])
+            must(
+                not any(isinstance(found.upload.state, Sending) for found in found_there.values()),
+                "what was refused is written as being sent",
+            )
+
+    def test_nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests(self) -> None:
+        with self._store() as store:
+            waiting = starts(store, "abcdef", TOGETHER)
+            (late,) = starts(store, "z", TOGETHER)
+            same(store.begin_together([late]), [NotBefore(AT + COURTESY)])
+            store.begin_together(waiting[:1])
+            (begun,) = store.begin_together([late])
+            begun = a(Begun, begun)
+
+    def test_a_status_is_estimated_by_how_many_go_together(self) -> None:
+        with self._store() as store:
+            store.begin_together(starts(store, "abc", TOGETHER))
+            starts(store, "defghi", TOGETHER)
+            statuses = store.statuses("acme", list("defghi"), AT)
+            same([statuses[name].next_attempt_at for name in "dghi"], [AT, *[AT + MINUTE] * 3])
+
+    def test_only_one_courier_at_a_time_uses_an_exclusive_credential(self) -> None:
+        with self._store() as store:
+            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            (begun,) = store.begin(starts(store, "a", ALONE, owner=ours))
+            begun = a(Begun, begun)
+            (mine,) = starts(store, "b", ALONE, owner=theirs)
+            same(store.begin([mine]), [NotBefore(AT + COURTESY)])
+            same(store.charge(ALONE, AT, theirs), NotBefore(AT + COURTESY))
+            a(Charged, store.charge(ALONE, AT, ours))
+
+    def test_it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over(self) -> None:
+        with self._store() as store:
+            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            (start,) = starts(store, "a", ALONE, owner=ours)
+            (begun,) = store.begin([start])
+            begun = a(Begun, begun)
+            over = AT + TENURE
+            same(store.charge(ALONE, over, theirs), NotBefore(over + COURTESY))
+            ended = evolve(start.upload, version=start.upload.version + 1)
+            store.save([Change(ended, gate=GateChange(ALONE, over, begun.slots))])
+            (ours_next,) = starts(store, "b", ALONE, over, ours)
+            same(store.begin([ours_next]), [NotBefore(over + COURTESY)])
+            a(Charged, store.charge(ALONE, over, theirs))
+            same(store.charge(ALONE, over, ours), NotBefore(over + COURTESY))
+
+    def test_a_courier_that_ends_lets_go_of_it(self) -> None:
+        with self._store() as store:
+            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            a(Charged, store.charge(ALONE, AT, ours))
+            store.discharge(ours)
+            a(Charged, store.charge(ALONE, AT, theirs))
+
+    def test_a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience(self) -> None:
+        with self._store() as store:
+            one_a_minute = Passage("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
+            charged = a(Charged, store.charge(one_a_minute, AT, 1))
+            end = AT + timedelta(seconds=10)
+            store.settle(GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED))
+            # No block of what was not an upload.
+            same(store.charge(one_a_minute, end, 1), NotBefore(end + MINUTE))
+            store.settle(GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE))
+            same(store.charge(one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
+
+    # --- the couriers on it --------------------------------------------------------------------------------------------
+
+    def test_each_courier_has_a_number_of_its_own(self) -> None:
+        with self._store() as store:
+            numbers = [store.enlist(AT) for _ in range(3)]
+            same(len(set(numbers)), 3, "how many of three numbers are different")
+
+    def test_what_a_courier_sends_is_known_as_its_own(self) -> None:
+        with self._store() as store:
+            ours, theirs = store.enlist(AT), store.enlist(AT)
+            unpaced = evolve(PACED, pace=None)
+            (mine,), (other,) = (
+                starts(store, "a", unpaced, owner=ours),
+                starts(store, "b", unpaced, owner=theirs),
+            )
+            store.begin([mine, other])
+            same([found.upload for found in store.in_flight(ours)], [mine.upload], "what is in flight")
+            store.save([deferred(mine.upload)])
+            same(list(store.in_flight(ours)), [], "what is in flight after its end")
+
+    def test_a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before(self) -> None:
+        with self._store() as store:
+            ours, theirs = store.enlist(AT), store.enlist(AT)
+            (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), owner=theirs)
+            store.begin([theirs_start])
+            store.beat(theirs, AT)
+            same(list(store.dead(ours)), [], "who is dead while all live")
+            store.discharge(theirs)
+            same(list(store.dead(ours)), [theirs], "who is dead after one has ended in mid-send")
+            same(list(store.dead(theirs)), [], "who is dead besides who asks")
+            same([found.upload for found in store.in_flight(theirs)], [theirs_start.upload], "what it left")
+
+    def test_who_ended_in_order_is_not_dead(self) -> None:
+        with self._store() as store:
+            ours, theirs = store.enlist(AT), store.enlist(AT)
+            store.discharge(theirs)
+            same(list(store.dead(ours)), [], "who is dead")
+
+    # --- what is held for its integration ------------------------------------------------------------------------------
+
+    def test_what_is_held_for_its_integration_is_found_by_tenant_and_provider(self) -> None:
+        with self._store() as store:
+            unpaced = evolve(PACED, pace=None)
+            first, second, other = starts(store, "abc", unpaced)
+            store.begin([first, second, other])
+            for start, why in ((first, REFUSED), (second, REFUSED), (other, DOUBT)):
+                upload = start.upload
+                store.save([Change(evolve(upload, state=Held(why), version=upload.version + 1))])
+            same([tuple(one) for one in store.stuck()], [("acme", "sprinto")], "what is stuck")
+            held = store.held_for_integration("acme", "sprinto", 10)
+            same(
+                [found.upload.key.evidence_id for found in held],
+                ["a", "b"],
+                "what is held for its integration",
+            )
+            same(len(store.held_for_integration("acme", "sprinto", 1)), 1, "how many of at most one")
+            same(
+                list(store.held_for_integration("acme", "vanta", 10)), [], "what is held at another provider"
+            )
+            same(
+                list(store.held_for_integration("globex", "sprinto", 10)), [], "what another tenant has held"
+            )
+
+    # --- what outlives the store ---------------------------------------------------------------------------------------
+
+    def test_a_fingerprint_key_is_secret_and_stays_the_same(self) -> None:
+        with self._folder() as folder:
+            with closing(self.open_store(folder, False)) as store:
+                key = store.fingerprint_key()
+                must(
+                    isinstance(key, bytes) and len(key) >= 16, f"a key of {len(key)} bytes is easily guessed"
+                )
+                same(store.fingerprint_key(), key, "the key, asked for again")
+            with closing(self.open_store(folder, False)) as store:
+                must(
+                    not self.durable or store.fingerprint_key() == key,
+                    "the key has changed with the store: every credential would count as a new one",
+                )
+
+    def test_what_was_written_outlives_the_store(self) -> None:
+        if not self.durable:
+            return
+        with self._folder() as folder:
+            new = entry()
+            with closing(self.open_store(folder, False)) as store:
+                store.add([new])
+                begin = started(new.upload)
+                store.begin([begin])
+                store.save([deferred(begin.upload)])
+            with closing(self.open_store(folder, False)) as store:
+                key = new.upload.key
+                same(store.get([key]).get(key), OpenUpload(deferred(begin.upload).upload, new.dossier))
+                same(len(there(store.show("acme", "ev-1", AT)).history), 1, "the number of its attempts")
+
+    def test_a_gate_outlives_the_store(self) -> None:
+        if not self.durable:
+            return
+        with self._folder() as folder:
+            with closing(self.open_store(folder, False)) as store:
+                store.charge(PACED, AT, 1)
+                store.charge(PACED, AT, 1)
+                (first,) = starts(
+                    store, "a", evolve(PACED, credential="another", address="another", pace=None)
+                )
+                store.begin([first])
+                store.save(
+                    [evolve(deferred(first.upload), gate=GateChange(first.passage, AT, block=REFUSED))]
+                )
+            with closing(self.open_store(folder, False)) as store:
+                a(NotBefore, store.charge(PACED, AT, 1))
+                same(store.charge(first.passage, AT, 1), Shut(REFUSED))
+
+
+DOUBT = Failure(FailureKind.TIMEOUT, "no reply")
+
+
+def _at(start: Start, moment: datetime) -> Start:
+    return evolve(start, upload=evolve(start.upload, updated_at=moment))
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

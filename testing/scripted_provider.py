@@ -1,0 +1,147 @@
+"""A provider whose verdicts are data: what a host's own tests put in the place of a platform.
+
+    provider = ScriptedProvider([Deferred(Failure(FailureKind.RATE_LIMITED, "later")), Delivered(Receipt("r-1"))])
+
+Without a `url` it asks for no request at all, so there is no HTTP in the test. With one it makes one request an upload, which a `ScriptedTransport`
+or a server of the test answers; then a reply that is no success is judged as any provider judges it, and the script says what a success comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import ClassVar, Final
+
+from attrs import frozen
+
+from ..adapters.providers.http_errors import Advice, classify
+from ..domain.integration import Pace
+from ..domain.secret import Secret
+from ..domain.verdict import Absent, Delivered, Finding, Found, Receipt, Unreadable, Verdict
+from ..ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
+from ..ports.provider import Limits, Parcel
+
+_ADVICE: Final = Advice(
+    provider="the scripted provider",
+    unauthorized="give it another key",
+    forbidden="let it have this upload",
+    not_found="give it another url",
+    too_large="make the document smaller",
+    unsupported_type="send a PDF",
+)
+
+
+@frozen(kw_only=True)
+class ScriptedSettings:
+    """Everything may be left out: ``{"provider": "scripted"}`` is a whole block."""
+
+    key: Secret | None = None
+    label: str = "a script"
+
+
+class ScriptedProvider:
+    """A `Provider` that gives the verdicts of a script, in order; beyond its end everything is delivered.
+
+    `uploads` are the parcels that it was asked to deliver, one for each attempt, and `delivered` those that it said it has. Make a new one for each
+    test. Belongs to one courier at a time.
+    """
+
+    name: ClassVar[str] = "scripted"
+    settings_class: ClassVar[type] = ScriptedSettings
+    schema: ClassVar[Mapping[str, object]] = {"key": {"type": "secret"}, "label": {"type": "string"}}
+    limits: ClassVar[Limits] = Limits(
+        max_bytes=None,
+        media_types={
+            "application/pdf": "pdf",
+            "application/json": "json",
+            "image/png": "png",
+            "text/csv": "csv",
+            "text/plain": "txt",
+        },
+    )
+    pace: ClassVar[Pace | None] = None
+    cost: ClassVar[int] = 1
+    exclusive_credential: ClassVar[bool] = False
+
+    def __init__(self, verdicts: Iterable[Verdict] = (), *, url: str | None = None) -> None:
+        self._verdicts: Iterator[Verdict] = iter(verdicts)
+        self._url = url
+        self.uploads: list[Parcel] = []
+        self.delivered: list[Parcel] = []
+
+    @property
+    def attempts(self) -> int:
+        """How many uploads it was asked for."""
+        return len(self.uploads)
+
+    def copies(self, sha256: str) -> int:
+        """How many times it said that it has taken a document with this content."""
+        return sum(parcel.sha256 == sha256 for parcel in self.delivered)
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        """The next verdict of the script."""
+        self.uploads.append(parcel)
+        if self._url is not None:
+            reply = yield from fetch(_request("PUT", self._url, parcel, settings, (parcel.content,)))
+            refused = classify(reply, _ADVICE)
+            if refused is not None:
+                return refused
+        verdict = next(self._verdicts, Delivered(Receipt(f"scripted-{len(self.delivered) + 1}")))
+        if isinstance(verdict, Delivered):
+            self.delivered.append(parcel)
+        return verdict
+
+    def target(self, settings: object) -> str:
+        """The label in the settings."""
+        assert isinstance(settings, ScriptedSettings)
+        return settings.label
+
+
+class ReadableScriptedProvider(ScriptedProvider):
+    """The same for a platform that can be read: `findings` are what look-ups come to, in order.
+
+    Beyond the end of that script an upload is found where it was delivered, and absent where it was not. `look_ups` are the parcels that were asked
+    after.
+    """
+
+    read_delays: ClassVar[tuple[timedelta, ...]] = (
+        timedelta(seconds=2),
+        timedelta(seconds=10),
+        timedelta(seconds=30),
+    )
+
+    def __init__(
+        self, verdicts: Iterable[Verdict] = (), findings: Iterable[Finding] = (), *, url: str | None = None
+    ) -> None:
+        super().__init__(verdicts, url=url)
+        self._findings: Iterator[Finding] = iter(findings)
+        self.look_ups: list[Parcel] = []
+
+    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+        """The next finding of the script."""
+        self.look_ups.append(parcel)
+        if self._url is not None:
+            reply = yield from fetch(_request("GET", self._url, parcel, settings))
+            unreadable = _unreadable(reply)
+            if unreadable is not None:
+                return unreadable
+        there = self.copies(parcel.sha256) > 0
+        return next(self._findings, Found(Receipt()) if there else Absent())
+
+
+def _unreadable(reply: HttpResponse | TransportFailure) -> Unreadable | None:
+    verdict = classify(reply, _ADVICE)
+    if verdict is None:
+        return None
+    assert not isinstance(verdict, Delivered)
+    return Unreadable(verdict.failure)
+
+
+def _request(
+    method: str, url: str, parcel: Parcel, settings: object, body: tuple[bytes, ...] = ()
+) -> HttpRequest:
+    assert isinstance(settings, ScriptedSettings)
+    headers = [("File-Name", parcel.file_name), ("Content-Type", parcel.media_type)]
+    if settings.key is not None:
+        headers.append(("Api-Key", settings.key.reveal()))
+    return HttpRequest(method, url, tuple(headers), body)

@@ -1,0 +1,725 @@
+"""A store that breaks a rule of the kit is found out, at that rule."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from breaking import Break, every_rule_bites, found_at
+
+from evidence_courier.domain.errors import MisuseError, StoreError
+from evidence_courier.domain.gate import COURTESY, GateChange, NotBefore, Passage
+from evidence_courier.domain.status import UploadDetails, UploadStatus
+from evidence_courier.domain.upload import Failed, Status, Upload, UploadKey, Waiting
+from evidence_courier.ports.store import (
+    ActedOn,
+    AddAnswer,
+    BeginAnswer,
+    Begun,
+    Change,
+    ChargeAnswer,
+    Charged,
+    Conflict,
+    Entry,
+    Find,
+    OpenUpload,
+    Page,
+    SaveAnswer,
+    Saved,
+    Start,
+    UploadStore,
+)
+from evidence_courier.testing import MemoryStore
+from evidence_courier.testing.contracts import StoreContract
+from evidence_courier.testing.contracts.stored import AT
+from evidence_courier.testing.memory_gates import MemoryGates
+
+BROKEN: list[Break] = []
+
+
+def breaks(rule: str, *also: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
+    """The store below breaks that rule, and the others that cannot but be broken with it."""
+
+    def listed(store: type[MemoryStore]) -> type[MemoryStore]:
+        class Kit(StoreContract):
+            durable = False
+
+            def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+                made = store(keep_documents=keep_documents)
+                made.folder = folder  # type: ignore[attr-defined]
+                return made
+
+        _list(rule, Kit, store.__name__, also)
+        return store
+
+    return listed
+
+
+def breaks_when_reopened(rule: str, *also: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
+    """The same for a store that is durable: one that is opened where another one was goes on with what that one had."""
+
+    def listed(store: type[MemoryStore]) -> type[MemoryStore]:
+        class Kit(StoreContract):
+            def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
+                made, before = store(keep_documents=keep_documents), FOLDERS.get(folder)
+                if before is not None:
+                    made.go_on_from(before)  # type: ignore[attr-defined]
+                FOLDERS[folder] = made
+                return made
+
+        _list(rule, Kit, store.__name__, also)
+        return store
+
+    return listed
+
+
+FOLDERS: dict[str, MemoryStore] = {}
+
+
+def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
+    kit.__name__ = name
+    BROKEN.append(Break(f"test_{rule}", kit, frozenset(f"test_{other}" for other in also)))
+
+
+# --- recording
+
+
+@breaks(
+    "an_upload_is_read_as_it_was_added",
+    "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
+    "any_text_that_unicode_has_is_read_back_as_it_was_written",
+)
+class ForgetsFileNames(MemoryStore):
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+        return {key: _without_name(found) for key, found in super().get(keys).items()}
+
+
+def _without_name(found: OpenUpload) -> OpenUpload:
+    document = evolve(found.dossier.document, filename=None)
+    return evolve(found, dossier=evolve(found.dossier, document=document))
+
+
+@breaks("what_is_not_recorded_is_absent")
+class CountsNothing(MemoryStore):
+    def counts(self) -> Mapping[Status, int]:
+        return super().counts() if self._records else {}
+
+
+@breaks("nothing_may_be_asked_for_nothing")
+class WantsAFirstOne(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        assert entries[0].upload.version >= 1
+        return super().add(entries)
+
+
+@breaks("a_known_upload_is_told_as_it_stands_and_stays_as_it_was")
+class TakesTheNewerDossier(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        answers = super().add(entries)
+        for entry in entries:
+            self._records[entry.upload.key].dossier = entry.dossier
+        return answers
+
+
+@breaks("of_two_with_the_same_key_in_one_call_the_first_wins")
+class TheLastOneWins(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        answers = super().add(entries)
+        for entry in entries:
+            self._records[entry.upload.key].content = entry.content
+        return answers
+
+
+@breaks("the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload")
+class OneForEachEvidenceId(MemoryStore):
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+        by_id = {key.evidence_id: (key, found) for key, found in super().get(keys).items()}
+        return dict(by_id.values())
+
+
+@breaks("what_cannot_be_written_is_refused_whole")
+class WritesHalf(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        answers: list[AddAnswer] = []
+        for entry in entries:
+            if not entry.upload.key.evidence_id.isprintable() and "\ud800" in entry.upload.key.evidence_id:
+                raise StoreError("half a character cannot be written")
+            answers += super().add([entry])
+        return answers
+
+
+@breaks("any_text_that_unicode_has_is_read_back_as_it_was_written")
+class StopsAtNul(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        details = super().show(tenant_id, evidence_id, now)
+        if details is None:
+            return None
+        history = [evolve(row, message=(row.message or "").partition("\0")[0]) for row in details.history]
+        return evolve(details, history=tuple(history))
+
+
+# --- attempts and changes
+
+
+@breaks("an_attempt_begins_with_the_document_that_was_staged")
+class AnEmptyDocumentIsNone(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return [
+            evolve(answer, content=answer.content or None) if isinstance(answer, Begun) else answer
+            for answer in super().begin(starts)
+        ]
+
+
+@breaks("a_begun_attempt_is_on_record_before_anything_else_happens")
+class SaysTooLittle(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        found = super().statuses(tenant_id, evidence_ids, now)
+        return {name: evolve(status, last_attempt_at=None) for name, status in found.items()}
+
+
+@breaks("a_change_of_an_older_version_is_told_what_is_there_now")
+class ConflictsWithNobody(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return [Conflict(None) if isinstance(one, Conflict) else one for one in super().begin(starts)]
+
+
+@breaks("a_change_of_what_was_never_added_finds_nothing")
+class SavesAnything(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return [Saved() if answer == Conflict(None) else answer for answer in super().save(changes)]
+
+
+@breaks("what_cannot_be_done_to_one_keeps_no_other_from_being_done")
+class AllOrNothing(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        if not all(start.upload.key in self._records for start in starts):
+            return [Conflict(None) for _ in starts]
+        return super().begin(starts)
+
+
+@breaks("changes_of_one_upload_in_one_call_build_on_one_another")
+class LooksBeforeTheCall(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        first: dict[UploadKey, Upload] = {}
+        answers: list[SaveAnswer] = []
+        for change in changes:
+            again = first.get(change.upload.key)
+            answers += [Conflict(again)] if again is not None else super().save([change])
+            first[change.upload.key] = change.upload
+        return answers
+
+
+@breaks(
+    "the_history_holds_every_attempt_in_the_order_in_which_they_ended",
+    "news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it",
+)
+class TellsItBackwards(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        details = super().show(tenant_id, evidence_id, now)
+        return details and evolve(details, history=details.history[::-1])
+
+
+@breaks("news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it")
+class OneRowForEachNumber(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        details = super().show(tenant_id, evidence_id, now)
+        return details and evolve(
+            details, history=tuple({row.number: row for row in details.history}.values())
+        )
+
+
+@breaks("an_attempt_is_not_kept_of_a_change_that_was_refused")
+class KeepsRefusedAttempts(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        answers = super().save(changes)
+        for change, answer in zip(changes, answers, strict=True):
+            if isinstance(answer, Conflict) and change.attempt and change.upload.key in self._records:
+                self._records[change.upload.key].attempts.append(change.attempt)
+        return answers
+
+
+@breaks("success_removes_the_document_unless_documents_are_kept")
+class NeverKeeps(MemoryStore):
+    def __init__(self, *, keep_documents: bool = False) -> None:
+        super().__init__(keep_documents=False)
+
+
+@breaks("a_removed_document_is_nowhere_in_the_stores_folder")
+class LeavesItOnTheDisk(MemoryStore):
+    folder = ""
+
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        for number, entry in enumerate(entries):
+            Path(self.folder, f"{number}.pdf").write_bytes(entry.content or b"")
+        return super().add(entries)
+
+
+@breaks("a_document_stays_while_its_upload_may_be_sent_again")
+class CleansUpAfterFailure(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        answers = super().save(changes)
+        for change in changes:
+            if isinstance(change.upload.state, Failed):
+                self._records[change.upload.key].content = None
+        return answers
+
+
+# --- finding
+
+
+@breaks("what_is_due_comes_in_the_order_of_arrival_page_by_page")
+class TheLastIsFirst(MemoryStore):
+    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+        return list(reversed(super().due(before, 1_000, after)))[:limit]
+
+
+@breaks("a_retry_is_due_when_its_wait_is_over")
+class NeverRetries(MemoryStore):
+    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+        found = super().due(before, limit, after)
+        return [key for key in found if not isinstance(self._records[key].upload.state, Waiting)]
+
+
+@breaks("uploads_are_counted_by_status")
+class CountsThePendingOnly(MemoryStore):
+    def count_open(self) -> int:
+        return self.counts()[Status.PENDING]
+
+
+@breaks("statuses_are_of_the_tenant_that_is_asked_about")
+class MixesTenants(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        found = dict(super().statuses(tenant_id, evidence_ids, now))
+        for other in {key.tenant_id for key in self._records} - {tenant_id} if found else set():
+            found |= super().statuses(other, evidence_ids, now)
+        return found
+
+
+@breaks("an_id_that_only_begins_like_a_known_one_is_not_taken_for_it")
+class IgnoresCase(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        return super().statuses(tenant_id, [*evidence_ids, *(one.lower() for one in evidence_ids)], now)
+
+
+@breaks("a_name_leads_to_no_other_record")
+class TakesWildcards(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        if tenant_id == "%":
+            tenant_id = "acme"
+        return super().statuses(tenant_id, evidence_ids, now)
+
+
+@breaks("thousands_of_statuses_are_told_in_one_call")
+class AsManyAsSqliteHasVariables(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        return super().statuses(tenant_id, evidence_ids[:32_766], now)
+
+
+@breaks("an_evidence_with_two_providers_shows_the_newest_upload")
+class TheOldestIsTheLast(MemoryStore):
+    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+        found = [
+            record.open_upload
+            for key, record in self._records.items()
+            if (key.tenant_id, key.evidence_id) == (tenant_id, evidence_id)
+        ]
+        return found[0] if found else None
+
+
+@breaks("the_last_upload_of_an_evidence_is_found_by_its_tenant_only")
+class TheLastOfAnyTenant(MemoryStore):
+    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
+        return super().last_of(tenant_id, evidence_id) or super().last_of("acme", evidence_id)
+
+
+@breaks("every_filter_that_is_given_holds_and_the_newest_comes_first")
+class IgnoresSince(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        return super().find(evolve(find, since=None), now)
+
+
+@breaks(
+    "pages_show_each_upload_once_though_some_share_a_moment_and_others_arrive",
+    "a_full_last_page_leads_nowhere",
+)
+class PagesByMoment(MemoryStore):
+    _seen: dict[str, datetime]
+
+    def find(self, find: Find, now: datetime) -> Page:
+        self._seen = getattr(self, "_seen", {})
+        page = super().find(find, now)
+        before = self._seen.get(find.after or "")
+        if page.next_page is not None:
+            self._seen[page.next_page] = page.uploads[-1].created_at
+        kept = [upload for upload in page.uploads if before is None or upload.created_at < before]
+        return evolve(page, uploads=tuple(kept))
+
+
+@breaks("a_full_last_page_leads_nowhere")
+class AFullPageHasANextOne(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        page = super().find(find, now)
+        full = len(page.uploads) == find.limit
+        return evolve(page, next_page=page.next_page or ("the next one" if full else None))
+
+
+@breaks("a_token_that_no_page_gave_is_refused")
+class TakesAnyToken(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        try:
+            return super().find(find, now)
+        except MisuseError:
+            if find.after is None:
+                raise
+            return super().find(evolve(find, after=None), now)
+
+
+@breaks("a_page_of_nothing_is_refused")
+class GivesNothing(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        return Page((), None) if find.limit == 0 else super().find(find, now)
+
+
+@breaks("a_closed_store_says_so_and_may_be_closed_again")
+class NeverCloses(MemoryStore):
+    def close(self) -> None:
+        pass
+
+
+# --- what people do, and what was looked up
+
+
+@breaks("what_people_do_stands_in_the_history_and_is_told_from_a_mark_on")
+class TellsItAgain(MemoryStore):
+    def acted_on(self, after: int | None) -> ActedOn:
+        return super().acted_on(None if after is None else 0)
+
+
+@breaks("look_ups_stand_in_the_history")
+class ForgetsLookUps(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        details = super().show(tenant_id, evidence_id, now)
+        return details and evolve(details, look_ups=())
+
+
+@breaks("what_waits_beyond_a_clock_that_was_set_back_is_found")
+class TrustsTheClock(MemoryStore):
+    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
+        return []
+
+
+@breaks("a_transaction_is_written_whole_or_not_at_all")
+class TransactionalInName(MemoryStore):
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+
+# --- the gate
+
+
+@breaks(
+    "no_period_holds_more_requests_than_the_pace_allows",
+    "a_slot_counts_from_the_end_of_its_request",
+    "what_is_refused_at_the_gate_is_not_begun",
+)
+class OneTooMany(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return super().begin([evolve(start, passage=_wider(start.passage)) for start in starts])
+
+
+def _wider(passage: Passage) -> Passage:
+    pace = passage.pace
+    return (
+        passage
+        if pace is None or passage.together > 1
+        else evolve(passage, pace=evolve(pace, limit=pace.limit + 1))
+    )
+
+
+@breaks("a_slot_counts_from_the_end_of_its_request")
+class CountsFromTheBeginning(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [
+                change if change.gate is None else evolve(change, gate=evolve(change.gate, at=AT))
+                for change in changes
+            ]
+        )
+
+
+@breaks(
+    "what_is_refused_at_the_gate_is_not_begun",
+    "no_period_holds_more_requests_than_the_pace_allows",
+    "a_pause_holds_everybody_with_the_credential_until_it_is_over",
+)
+class WritesBeforeItAsks(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        answers = super().begin(starts)
+        for start, answer in zip(starts, answers, strict=True):
+            if isinstance(answer, NotBefore) and start.passage.together == 1 and not start.passage.exclusive:
+                self._records[start.upload.key].upload = start.upload
+        return answers
+
+
+@breaks("a_lost_race_costs_no_slot")
+class ALostRaceCosts(MemoryStore):
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        answers = super().begin(starts)
+        for start, answer in zip(starts, answers, strict=True):
+            if isinstance(answer, Conflict):
+                self.charge(start.passage, start.upload.updated_at, start.owner)
+        return answers
+
+
+@breaks("single_requests_are_charged_like_attempts")
+class NumbersWhatIsFree(MemoryStore):
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        answer = super().charge(passage, at, owner)
+        return Charged(7) if answer == Charged(None) else answer
+
+
+@breaks("a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience")
+class NeverHearsOfTheEnd(MemoryStore):
+    def settle(self, change: GateChange) -> None:
+        pass
+
+
+@breaks("whoever_shares_a_credential_shares_its_pace_and_nobody_else_does")
+class PacesEachAddress(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        return super().add([evolve(entry, credential=f"{entry.credential} address") for entry in entries])
+
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return super().begin([evolve(start, passage=_by_address(start.passage)) for start in starts])
+
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return super().begin_together([evolve(start, passage=_by_address(start.passage)) for start in starts])
+
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(_by_address(passage), at, owner)
+
+    def settle(self, change: GateChange) -> None:
+        super().settle(evolve(change, passage=_by_address(change.passage)))
+
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [
+                change
+                if change.gate is None
+                else evolve(change, gate=evolve(change.gate, passage=_by_address(change.gate.passage)))
+                for change in changes
+            ]
+        )
+
+
+def _by_address(passage: Passage) -> Passage:
+    return evolve(passage, credential=f"{passage.credential} {passage.address}")
+
+
+@breaks(
+    "a_pause_holds_everybody_with_the_credential_until_it_is_over",
+    "a_clock_that_is_set_back_prolongs_no_pause",
+)
+class NeverPauses(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [
+                change if change.gate is None else evolve(change, gate=evolve(change.gate, pause_until=None))
+                for change in changes
+            ]
+        )
+
+
+@breaks("a_clock_that_is_set_back_prolongs_no_pause")
+class WaitsForYesterday(MemoryStore):
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(passage, max(at, AT), owner)
+
+
+@breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
+class UnblocksEverybody(MemoryStore):
+    def unblock(self, tenant_id: str, provider: str) -> None:
+        super().unblock("acme", "sprinto")
+
+
+# --- what goes together, and what only one may use
+
+
+@breaks("uploads_that_go_together_take_one_slot", "a_status_is_estimated_by_how_many_go_together")
+class EachPaysForItself(MemoryStore):
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return self.begin(starts)
+
+
+@breaks("one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot")
+class TogetherOrNotAtAll(MemoryStore):
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        lost = [start for start in starts if self._outdated(start) is not None]
+        return [Conflict(start.upload) for start in starts] if lost else super().begin_together(starts)
+
+
+@breaks(
+    "what_is_refused_together_is_begun_by_none",
+    "nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests",
+)
+class WritesTogetherBeforeItAsks(MemoryStore):
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        answers = super().begin_together(starts)
+        for start in starts:
+            if self._outdated(start) is None:
+                self._records[start.upload.key].upload = start.upload
+        return answers
+
+
+@breaks(
+    "nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests",
+    "a_status_is_estimated_by_how_many_go_together",
+)
+class CountsUploadsNotRequests(MemoryStore):
+    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return super().begin_together(
+            [evolve(start, passage=evolve(start.passage, together=1)) for start in starts]
+        )
+
+
+@breaks("a_status_is_estimated_by_how_many_go_together")
+class EstimatesNothing(MemoryStore):
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        found = super().statuses(tenant_id, evidence_ids, now)
+        return {name: evolve(status, next_attempt_at=None) for name, status in found.items()}
+
+
+@breaks(
+    "only_one_courier_at_a_time_uses_an_exclusive_credential",
+    "it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over",
+)
+class SharesWhatIsExclusive(MemoryStore):
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(evolve(passage, exclusive=False), at, owner)
+
+
+@breaks("it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over")
+class NeverHandsOver(MemoryStore):
+    _first: int | None = None
+
+    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+        if passage.exclusive and self._first not in (None, owner):
+            return NotBefore(at + COURTESY)
+        return super().charge(passage, at, owner)
+
+    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        if self._first is None and starts[:1] and starts[0].passage.exclusive:
+            self._first = starts[0].owner
+        return super().begin(starts)
+
+
+@breaks("a_courier_that_ends_lets_go_of_it")
+class HoldsOn(MemoryStore):
+    def discharge(self, owner: int) -> None:
+        self._couriers.discard(owner)
+
+
+# --- the couriers, and what is held
+
+
+@breaks("each_courier_has_a_number_of_its_own")
+class RunsOutOfNumbers(MemoryStore):
+    def enlist(self, now: datetime) -> int:
+        return min(super().enlist(now), 2)
+
+
+@breaks("what_a_courier_sends_is_known_as_its_own")
+class MixesCouriers(MemoryStore):
+    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
+        found: list[OpenUpload] = []
+        for one in range(1, self._enlisted + 1):
+            found += super().in_flight(one)
+        return found
+
+
+@breaks("a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before")
+class NobodyDies(MemoryStore):
+    def dead(self, besides: int) -> Sequence[int]:
+        return []
+
+
+@breaks("who_ended_in_order_is_not_dead")
+class EverybodyDies(MemoryStore):
+    def dead(self, besides: int) -> Sequence[int]:
+        return sorted({*range(1, self._enlisted + 1)} - self._couriers - {besides})
+
+
+@breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")
+class HeldAnywhere(MemoryStore):
+    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+        return super().held_for_integration(tenant_id, "sprinto", limit)
+
+
+# --- what outlives the store
+
+
+@breaks("a_fingerprint_key_is_secret_and_stays_the_same")
+class AlwaysAnotherKey(MemoryStore):
+    def fingerprint_key(self) -> bytes:
+        return os.urandom(32)
+
+
+class Lasting(MemoryStore):
+    """Goes on with everything that another one had."""
+
+    def go_on_from(self, before: Any) -> None:
+        self._records, self._gates = before._records, before._gates
+        self._couriers, self._enlisted, self._acted = before._couriers, before._enlisted, before._acted
+
+
+@breaks_when_reopened("a_fingerprint_key_is_secret_and_stays_the_same")
+class AKeyForEachOpening(Lasting):
+    def __init__(self, *, keep_documents: bool = False) -> None:
+        super().__init__(keep_documents=keep_documents)
+        self._own_key = os.urandom(32)
+
+    def fingerprint_key(self) -> bytes:
+        return self._own_key
+
+
+@breaks_when_reopened("what_was_written_outlives_the_store")
+class ForgetsItsAttempts(Lasting):
+    def go_on_from(self, before: Any) -> None:
+        super().go_on_from(before)
+        for record in self._records.values():
+            record.attempts.clear()
+
+
+@breaks_when_reopened("a_gate_outlives_the_store")
+class ForgetsItsGates(Lasting):
+    def go_on_from(self, before: Any) -> None:
+        super().go_on_from(before)
+        self._gates = MemoryGates()
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=str)
+def test_it_is_found_at_its_rule(broken: Break) -> None:
+    found_at(broken)
+
+
+def test_every_rule_bites() -> None:
+    every_rule_bites(StoreContract, BROKEN)

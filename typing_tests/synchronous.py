@@ -1,0 +1,50 @@
+"""The faces for hosts that do not run on asyncio."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import assert_type
+
+from evidence_courier import (
+    Acted,
+    BlockingCourier,
+    Courier,
+    Delivery,
+    Evidence,
+    SyncTicket,
+    UploadStatus,
+)
+from evidence_courier.testing import Fakes, tenant
+
+
+def on_a_thread(evidence: Evidence) -> None:
+    with Courier.from_config("tenants/", database="courier.db") as courier:
+        assert_type(courier, Courier)
+        ticket = courier.submit(evidence)
+        assert_type(ticket, SyncTicket)
+        ticket.recorded()
+        assert_type(ticket.settled(timeout=60), UploadStatus | None)
+        assert_type(courier.statuses("acme", ["ev-1"]), Mapping[str, UploadStatus])
+        assert_type(courier.find(tenant_id="acme").uploads, tuple[UploadStatus, ...])
+        assert_type(courier.retry("acme", "ev-1", who="asha", why="mended"), Acted)
+
+
+def in_a_worker(evidence: Evidence) -> None:
+    courier = BlockingCourier.from_config("tenants/", database="courier.db")
+    delivery = courier.deliver(evidence)
+    assert_type(delivery, Delivery)
+    assert_type(delivery.status, UploadStatus | None)
+    assert_type(delivery.again_at, datetime | None)
+
+
+def with_fakes() -> None:
+    fakes = Fakes()
+    assert_type(BlockingCourier.from_mapping({"acme": tenant()}, **fakes.ports()), BlockingCourier)
+    assert_type(Courier.from_mapping({"acme": tenant()}, **fakes.ports()), Courier)
+
+
+def mistakes(courier: Courier, worker: BlockingCourier, evidence: Evidence) -> None:
+    worker.submit(evidence)  # type: ignore[attr-defined]
+    courier.deliver(evidence)  # type: ignore[attr-defined]
+    worker.deliver()  # type: ignore[call-arg]
+    courier.submit(evidence).settled(timeout="soon")  # type: ignore[arg-type]
+    BlockingCourier.from_config("tenants/", on_settled=print)  # type: ignore[call-arg]
