@@ -146,6 +146,10 @@ def tenants_of(where: str, load: Load, options: Options) -> Tenants:
     providers = options.get("providers")
     known: Providers = providers if providers is not None else discover_providers()
     secrets: Secrets = options.get("secrets") or EnvironSecrets()
+    if not callable(getattr(secrets, "resolve", None)):
+        raise MisuseError(
+            f"secrets= takes an object with resolve(name) -> Secret | None, not {type(secrets).__name__}"
+        )
     block = options.get("block", "integrations.compliance")
     on_invalid = options.get("on_invalid", "raise")
     if on_invalid not in ("raise", "skip"):

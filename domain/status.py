@@ -51,7 +51,10 @@ class UploadStatus:
 
 @frozen(kw_only=True)
 class AttemptRow:
-    """One attempt of an upload's history; `verdict` is delivered, rejected, unbundled, deferred, unclear or recovered."""
+    """One attempt of an upload's history; `verdict` is delivered, rejected, unbundled, deferred, unclear or recovered.
+
+    `detail` is a piece of the provider's reply, where there was one.
+    """
 
     number: int
     started_at: datetime
@@ -62,6 +65,7 @@ class AttemptRow:
     http_status: int | None
     retry_after: float | None
     request_id: str | None
+    detail: str | None = None
 
 
 @frozen(kw_only=True)

@@ -37,7 +37,8 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 class HttpRequest:
     """One request. `body` is the parts in order; they are built anew for each attempt and sent with a Content-Length.
 
-    Headers may hold a credential, so a request does not show them.
+    Headers may hold a credential, so a request does not show them. Raises TypeError for a part that is of another type than it should be: before
+    anything is sent, so that nobody has to wonder whether it was.
     """
 
     method: str
@@ -45,10 +46,28 @@ class HttpRequest:
     headers: Headers = field(default=(), repr=False)
     body: tuple[bytes, ...] = field(default=(), repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.method, str) or not isinstance(self.url, str):
+            raise TypeError("the method and the url of an HttpRequest are text")
+        if not isinstance(self.headers, tuple) or not all(map(_is_header, self.headers)):
+            raise TypeError(
+                "the headers of an HttpRequest are a tuple of pairs of text: ((name, value), ...)"
+            )
+        if not isinstance(self.body, tuple) or not all(isinstance(part, bytes) for part in self.body):
+            raise TypeError("the body of an HttpRequest is a tuple of bytes: (content,)")
+
     @property
     def body_size(self) -> int:
         """The Content-Length, in bytes."""
         return sum(map(len, self.body))
+
+
+def _is_header(header: object) -> bool:
+    match header:
+        case (str(), str()):
+            return True
+        case _:
+            return False
 
 
 class Ending(Enum):

@@ -85,6 +85,8 @@ class References:
 def _ask(resolve: Callable[[str], Secret | None], name: str) -> str | Exception | None:
     try:
         secret = resolve(name)
+        if not isinstance(secret, Secret | None):
+            raise TypeError("resolve must return a Secret or None")
         return None if secret is None else secret.reveal()
     except (
         Exception

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, evolve
 
 from ...domain.failure import Failure
 from ...ports.dialogue import Access, AccessToken, MintedToken
@@ -37,10 +37,14 @@ class Drawer:
         self.outcome = None
 
     def fill(self, outcome: MintedToken | Failure, asked_at: float) -> AccessToken | Failure:
-        """What a mint came to that was asked for at `asked_at`: what the request takes is off the token's life."""
-        self.outcome = outcome
+        """What a mint came to that was asked for at `asked_at`: what the request takes is off the token's life.
+
+        A failure is told without its detail: that is a piece of a reply, and a reply to this request may hold a token that nobody knows of.
+        """
         self.minted += 1
         if isinstance(outcome, Failure):
-            return outcome
+            self.outcome = evolve(outcome, detail=None)
+            return self.outcome
+        self.outcome = outcome
         self.good_until = asked_at + max(outcome.expires_in - MARGIN, outcome.expires_in / 2)
         return AccessToken(outcome.value, fresh=True)

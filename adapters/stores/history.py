@@ -38,4 +38,5 @@ def _attempt_row(attempt: Attempt) -> AttemptRow:
         http_status=None if failure is None else failure.http_status,
         retry_after=None if failure is None else failure.retry_after,
         request_id=attempt.request_id,
+        detail=None if failure is None else failure.detail,
     )

@@ -172,6 +172,10 @@ def say_details(details: UploadDetails) -> None:
         )
 
 
+SHOWN = 300
+"""So many characters of a reply are shown in the table; ``--json`` has what was kept of it."""
+
+
 def say_history(details: UploadDetails) -> None:
     """The attempts of one upload, in the order in which they ended."""
     say_table(
@@ -192,6 +196,7 @@ def say_history(details: UploadDetails) -> None:
                             else None,
                             f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None,
                             f"request {row.request_id}" if row.request_id else None,
+                            f"its reply: {row.detail[:SHOWN]}" if row.detail else None,
                         ),
                     )
                 ),
