@@ -11,7 +11,7 @@ from datetime import timedelta
 from importlib import metadata
 from inspect import isasyncgenfunction, iscoroutinefunction
 
-from attrs import NOTHING, fields, frozen, has
+from attrs import frozen
 
 from ..domain.integration import Pace
 from ..ports.provider import Limits, Provider
@@ -70,7 +70,7 @@ def fault_of(provider: object, name: str) -> str | None:
     missing = [part for part in _PARTS if not hasattr(provider, part)]
     if missing:
         return f"is not a provider: it has no {', no '.join(missing)}"
-    wrong = _wrong_value(provider) or _wrong_function(provider) or _unlike_its_schema(provider)
+    wrong = _wrong_value(provider) or _wrong_function(provider)
     if wrong is not None:
         return f"is not a provider: its {wrong}"
     called = getattr(provider, "name", None)
@@ -102,17 +102,6 @@ def _wrong_value(provider: object) -> str | None:
         isinstance(delays, tuple) and delays and all(map(_is_duration, delays))
     ):
         return "confirm needs read_delays, a tuple of one timedelta or more"
-    return None
-
-
-def _unlike_its_schema(provider: object) -> str | None:
-    """What every tenant would lack."""
-    settings, schema = getattr(provider, "settings_class", None), getattr(provider, "schema", None)
-    if not isinstance(settings, type) or not has(settings) or not isinstance(schema, Mapping):
-        return None
-    for attribute in fields(settings):
-        if attribute.init and attribute.default is NOTHING and attribute.alias not in schema:
-            return f"settings_class needs {attribute.alias!r}, which its schema does not have"
     return None
 
 

@@ -42,7 +42,9 @@ def test_what_the_ports_and_verdicts_say_is_offered_whole() -> None:
         own = {
             name
             for name, value in vars(module).items()
-            if not name.startswith("_") and getattr(value, "__module__", module.__name__) == module.__name__
+            if name.isidentifier()
+            and not name.startswith("_")
+            and getattr(value, "__module__", module.__name__) == module.__name__
         }
         assert sorted(own - kept_back - set(providers.__all__) - _FOREIGN) == [], module.__name__
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,7 +12,6 @@ from paper_house import House, PaperProvider, PaperServer, evidence, tenant
 
 from evidence_courier import AsyncCourier, BlockingCourier, MisuseError
 from evidence_courier.adapters.dialogues import TokenKeeper
-from evidence_courier.adapters.plugins import fault_of
 from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.verdict import Rejected, Verdict
@@ -100,14 +98,6 @@ def test_a_mint_that_fails_tells_no_piece_of_its_reply() -> None:
         return await asyncio.gather(*(keeper.token(Access("k", nothing), mint) for _ in range(2)))
 
     assert asyncio.run(ask()) == [Failure(FailureKind.BROKEN_REPLY, "it holds no ttl")] * 2
-
-
-def test_settings_that_no_tenant_could_give_are_found_when_the_provider_is_loaded() -> None:
-    class Missing(PaperProvider):
-        schema: ClassVar[Mapping[str, object]] = {"shelf": {"type": "string"}}
-
-    assert fault_of(PaperProvider(), "paper") is None
-    assert "settings_class needs 'key', which its schema does not have" in str(fault_of(Missing(), "paper"))
 
 
 def test_secrets_that_cannot_be_asked_are_refused_with_words() -> None:

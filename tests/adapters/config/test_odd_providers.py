@@ -44,7 +44,7 @@ KEY_AND_SHELF: Mapping[str, object] = {"key": {"type": "secret"}, "shelf": {"typ
     ("schema", "words"),
     [
         (None, "its schema is not a mapping of keys to rules"),
-        ({"key": "secret", "shelf": "string"}, "its schema is not a mapping of keys to rules"),
+        ({"key": "secret"}, "its schema is not a mapping of keys to rules"),
         ({**KEY_AND_SHELF, "retry": {}}, "its schema claims keys that every block has: retry"),
         (
             {**KEY_AND_SHELF, "x": {"type": "nonsense"}},
