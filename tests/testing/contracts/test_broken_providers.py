@@ -181,10 +181,13 @@ class Counts(ArchiveProvider):
         return super().document_request(parcel, evolve(settings, shelf=f"shelf {self._number}"))
 
 
-class SendsWhatIsUsedUp(ArchiveProvider):
+class NumbersItsRequests(ArchiveProvider):
     def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
         request = super().document_request(parcel, settings)
-        return evolve(request, body=[bytearray(part) for part in request.body])  # type: ignore[arg-type]
+        return evolve(request, headers=(*request.headers, ("X-Number", str(next(_NUMBERS)))))
+
+
+_NUMBERS = count()
 
 
 class Remembers(ArchiveProvider):
@@ -494,7 +497,7 @@ TABLE = [
     case_of(
         "every_attempt_sends_the_same_bytes_made_anew", Counts, "two_dialogues_know_nothing_of_one_another"
     ),
-    case_of("every_attempt_sends_the_same_bytes_made_anew", SendsWhatIsUsedUp),
+    case_of("every_attempt_sends_the_same_bytes_made_anew", NumbersItsRequests),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
     case_of("an_upload_makes_no_more_requests_than_it_costs", CheapOnPaper),
