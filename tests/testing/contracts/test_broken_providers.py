@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any, ClassVar
 
 import pytest
@@ -497,7 +498,11 @@ TABLE = [
     case_of(
         "every_attempt_sends_the_same_bytes_made_anew", Counts, "two_dialogues_know_nothing_of_one_another"
     ),
-    case_of("every_attempt_sends_the_same_bytes_made_anew", NumbersItsRequests),
+    case_of(
+        "every_attempt_sends_the_same_bytes_made_anew",
+        NumbersItsRequests,
+        "two_dialogues_know_nothing_of_one_another",
+    ),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
     case_of("an_upload_makes_no_more_requests_than_it_costs", CheapOnPaper),
