@@ -108,8 +108,8 @@ class DrataSettings:
 
     `to` is where evidence goes. *person*: the documents of the person; `person` says which of the evidence's
     fields names that person for Drata, the e-mail address or the subject, which must then be Drata's number
-    for the user. `user_by` is how a person who is known by the e-mail address is named to Drata: by that *address*,
-    or by the *number* that Drata is asked for first. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
+    for the user. `user_by` is how a person who is known by the e-mail address is named to Drata: by the *number*
+    that Drata is asked for first, which all of its document allows, or by that *address*, which its words allow. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
     for the controls with these numbers, to be renewed as `renewal` says. CUSTOM is not offered, since it would
     need a date for each document. `controls_as` is how several controls are written in the form: as the part
     ``controlIds``, *repeated*; the same with *brackets*, ``controlIds[]``; or as one part with *commas*.
@@ -126,7 +126,7 @@ class DrataSettings:
     controls: tuple[int, ...] = ()
     renewal: Renewal = "ONE_YEAR"
     controls_as: ControlsAs = "repeated"
-    user_by: UserBy = "address"
+    user_by: UserBy = "number"
 
     def __attrs_post_init__(self) -> None:
         if self.to == "library" and (self.workspace is None or self.owner is None):

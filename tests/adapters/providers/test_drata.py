@@ -42,10 +42,14 @@ from evidence_courier.ports.provider import Checkable, Parcel, Provider, Readabl
 
 K = FailureKind
 BASE = "https://public-api.drata.com/public/v2"
-PERSON = DrataSettings(api_key=Secret("drata-key-0123456789"))
+PERSON = DrataSettings(api_key=Secret("drata-key-0123456789"), user_by="address")
 LIBRARY = evolve(PERSON, to="library", workspace=3, owner=9, controls=(11, 12))
 JANE = evolve(PARCEL, subject_email="jane+test@acme.example")
 CREATED = told(201, {"id": 41, "userId": 7, "name": PARCEL.file_name, "type": "SEC_TRAINING"})
+
+
+def test_a_person_is_named_by_number_unless_told_otherwise() -> None:
+    assert DrataSettings(api_key=Secret("drata-key-0123456789")).user_by == "number"
 
 
 def upload(

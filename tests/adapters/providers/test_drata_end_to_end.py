@@ -21,7 +21,7 @@ from evidence_courier.testing import FakeClock
 from evidence_courier.testing.sandboxes import DrataSandbox, FaultPlan, sandbox_in_thread
 
 KEY = "drata-4eC39HqL-yjWDarjt"
-PERSON: dict[str, object] = {"provider": "drata", "api_key": "${KEY}"}
+PERSON: dict[str, object] = {"provider": "drata", "api_key": "${KEY}", "user_by": "address"}
 LIBRARY = PERSON | {"to": "library", "workspace": 1, "owner": 7, "controls": [2, 3]}
 TARGETS = pytest.mark.parametrize(
     ("block", "target"), [(PERSON, "user 7"), (LIBRARY, "workspace 1")], ids=["person", "library"]
