@@ -181,12 +181,6 @@ class Counts(ArchiveProvider):
         return super().document_request(parcel, evolve(settings, shelf=f"shelf {self._number}"))
 
 
-class SendsWhatIsUsedUp(ArchiveProvider):
-    def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
-        request = super().document_request(parcel, settings)
-        return evolve(request, body=[bytearray(part) for part in request.body])  # type: ignore[arg-type]
-
-
 class Remembers(ArchiveProvider):
     """Keeps the settings of whoever came last."""
 
@@ -494,7 +488,6 @@ TABLE = [
     case_of(
         "every_attempt_sends_the_same_bytes_made_anew", Counts, "two_dialogues_know_nothing_of_one_another"
     ),
-    case_of("every_attempt_sends_the_same_bytes_made_anew", SendsWhatIsUsedUp),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
     case_of("an_upload_makes_no_more_requests_than_it_costs", CheapOnPaper),
