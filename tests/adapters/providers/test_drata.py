@@ -427,7 +427,10 @@ def test_settings_that_make_no_sense_are_refused_with_words(block: dict[str, Any
 
 
 def test_settings_of_both_kinds_are_read_from_a_tenant_file() -> None:
-    kinds: list[dict[str, Any]] = [{}, {"to": "library", "workspace": 3, "owner": 9, "controls": [11, 12]}]
+    kinds: list[dict[str, Any]] = [
+        {"user_by": "address"},
+        {"user_by": "address", "to": "library", "workspace": 3, "owner": 9, "controls": [11, 12]},
+    ]
     for block, settings in zip(kinds, (PERSON, LIBRARY), strict=True):
         tenant = {"integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}}
         loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())

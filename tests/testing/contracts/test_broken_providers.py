@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from itertools import count
 from typing import Any, ClassVar
 
 import pytest
@@ -180,15 +179,6 @@ class Counts(ArchiveProvider):
     def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
         self._number += 1
         return super().document_request(parcel, evolve(settings, shelf=f"shelf {self._number}"))
-
-
-class NumbersItsRequests(ArchiveProvider):
-    def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
-        request = super().document_request(parcel, settings)
-        return evolve(request, headers=(*request.headers, ("X-Number", str(next(_NUMBERS)))))
-
-
-_NUMBERS = count()
 
 
 class Remembers(ArchiveProvider):
@@ -497,11 +487,6 @@ TABLE = [
     case_of("strange_names_make_sound_requests", PutsThePersonIntoTheUrl),
     case_of(
         "every_attempt_sends_the_same_bytes_made_anew", Counts, "two_dialogues_know_nothing_of_one_another"
-    ),
-    case_of(
-        "every_attempt_sends_the_same_bytes_made_anew",
-        NumbersItsRequests,
-        "two_dialogues_know_nothing_of_one_another",
     ),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
