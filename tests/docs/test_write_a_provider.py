@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 import pytest
 import yaml
 from attrs import define, field, frozen
@@ -20,15 +23,25 @@ from loopback import on_loopback
 from paper_house import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
+from evidence_courier.adapters import providers
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.plugins import fault_of
+from evidence_courier.adapters.plugins import GROUP, fault_of
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence import Outcome
 from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Delivered, Ready, Receipt, Unbundled
+from evidence_courier.domain.verdict import (
+    Deferred,
+    Delivered,
+    Found,
+    Partly,
+    Ready,
+    Receipt,
+    Rejected,
+    Unbundled,
+)
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.provider import Bundling, Checkable, Parcel, Readable
 
@@ -75,8 +88,14 @@ class Shelf:
             case "GET", ["documents"]:
                 [wanted] = parse_qs(urlsplit(request.url).query)["name"]
                 found = [name for name, (kept, _) in self.documents.items() if kept == wanted]
-                return 200, {"documents": [{"id": name, "name": wanted} for name in found]}
+                return 200, {
+                    "documents": [
+                        {"id": name, "name": wanted, "published": name in self.published} for name in found
+                    ]
+                }
             case "POST", ["documents", name, "publish"]:
+                if name not in self.documents:
+                    return 409, {}
                 self.published.add(name)
                 return 204, None
             case "GET", ["shelf"]:
@@ -132,12 +151,18 @@ class Keys:
         return Secret(KEY)
 
 
-def deliver(provider: Any, url: str, folder: Path) -> UploadStatus:
+KEYED = {"api_key": "${KEY}"}
+AS_CLIENT = {"client_id": "client", "client_secret": "${KEY}"}
+
+
+def deliver(
+    provider: Any, url: str, folder: Path, credential: Mapping[str, str] = KEYED, **about: Any
+) -> UploadStatus:
     block = {
         "provider": provider.name,
-        "api_key": "${KEY}",
         "endpoint": url,
         "retry": {"initial_delay": "10ms"},
+        **credential,
     }
 
     async def story() -> UploadStatus:
@@ -147,11 +172,29 @@ def deliver(provider: Any, url: str, folder: Path) -> UploadStatus:
             providers={provider.name: provider},
             secrets=Keys(),
         ) as courier:
-            status = await courier.submit(evidence()).settled(timeout=30)
+            status = await courier.submit(attrs.evolve(evidence(), **about)).settled(timeout=30)
             assert status is not None
             return status
 
     return asyncio.run(story())
+
+
+def a_parcel(content: bytes) -> Parcel:
+    return Parcel(
+        tenant_id="acme",
+        evidence_id="ev",
+        session_id="s",
+        subject="p",
+        subject_email=None,
+        outcome=Outcome.PASSED,
+        recorded_at=RECEIVED_AT,
+        evidence_date=RECEIVED_AT.date(),
+        content=content,
+        media_type="application/pdf",
+        sha256=sha256(content).hexdigest(),
+        file_name="ev.pdf",
+        created_at=RECEIVED_AT,
+    )
 
 
 def talk(dialogue: Dialogue[Any]) -> Any:
@@ -208,6 +251,39 @@ def test_the_look_up_saves_a_second_copy(
     assert shelf.requests == ["POST /documents", "GET /documents"]
 
 
+def test_a_slash_behind_the_endpoint_is_taken_off(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    assert deliver(page["ShelfProvider"](), f"{url}/", tmp_path).status == "succeeded"
+    assert (
+        deliver(page["TokenShelf"](), f"{url}/", tmp_path, AS_CLIENT, evidence_id="ev-2").status
+        == "succeeded"
+    )
+    assert not [request for request in shelf.requests if "//" in request]
+
+
+def test_what_has_no_person_is_refused_before_anything_is_sent(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    status = deliver(page["PersonShelf"](), url, tmp_path, subject_email=None)
+    assert status.error is not None
+    assert (status.status, status.error.kind, shelf.requests) == ("failed", "bad_request", [])
+    with_one = deliver(
+        page["PersonShelf"](), url, tmp_path, evidence_id="ev-2", subject_email="ana@acme.example"
+    )
+    assert with_one.status == "succeeded"
+
+
+def test_a_target_that_is_not_there_speaks_of_the_integration(
+    page: dict[str, Any], url: str, tmp_path: Path
+) -> None:
+    status = deliver(page["PersonShelf"](), f"{url}/elsewhere", tmp_path, subject_email="ana@acme.example")
+    assert status.error is not None
+    assert (status.status, status.error.kind) == ("failed", "target_not_found")
+    lost = page["PersonShelf"]().judged(TransportFailure(FailureKind.TIMEOUT, "no reply"))
+    assert lost.failure.kind is FailureKind.TIMEOUT
+
+
 def test_the_two_steps_go_on_from_the_bookmark(
     page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
 ) -> None:
@@ -218,6 +294,54 @@ def test_the_two_steps_go_on_from_the_bookmark(
     again = page["TwoStepShelf"]().upload(None, settings, "d-1")
     assert talk(again) == Delivered(Receipt("d-1"))
     assert shelf.copies() == [status.digest]
+
+
+def test_a_draft_that_is_gone_is_begun_anew(page: dict[str, Any], shelf: Shelf, url: str) -> None:
+    settings = page["ShelfSettings"](Secret(KEY), url)
+    came = talk(page["TwoStepShelf"]().upload(a_parcel(b"one"), settings, "gone"))
+    assert came == Delivered(Receipt("d-1"))
+    assert shelf.published == {"d-1"}
+
+
+def test_the_second_step_never_speaks_of_a_doubt(page: dict[str, Any]) -> None:
+    settings = page["ShelfSettings"](Secret(KEY))
+    dialogue = page["TwoStepShelf"]().upload(None, settings, "d-1")
+    next(dialogue)
+    with pytest.raises(StopIteration) as ended:
+        dialogue.send(HttpResponse(500, (), b"", RECEIVED_AT))
+    verdict = ended.value.value
+    assert isinstance(verdict, Deferred)
+    assert "is not known" not in verdict.failure.message
+
+
+def test_a_look_up_that_finds_the_first_step_leads_to_the_second(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    provider = type("AtOnce", (page["ReadableTwoStepShelf"],), {"read_delays": (timedelta(0),)})()
+    assert isinstance(provider, Readable)
+    shelf.drops = 1
+    status = deliver(provider, url, tmp_path)
+    assert (status.status, shelf.published) == ("succeeded", {"d-1"})
+    assert shelf.copies() == [status.digest]
+    parcel, settings = a_parcel(b"one"), page["ShelfSettings"](Secret(KEY), url)
+    talk(page["ShelfProvider"]().upload(parcel, settings, None))
+    assert talk(provider.confirm(parcel, settings, None)) == Partly("d-2")
+    shelf.published.add("d-2")
+    assert talk(provider.confirm(parcel, settings, None)) == Found(Receipt("d-2"))
+
+
+def test_an_upload_with_a_token_is_delivered(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    status = deliver(page["TokenShelf"](), url, tmp_path, AS_CLIENT)
+    assert status.status == "succeeded"
+    assert shelf.requests == ["POST /token", "POST /documents"]
+
+
+def test_what_there_is_no_token_for_was_not_sent(page: dict[str, Any], url: str) -> None:
+    settings = page["ClientSettings"]("client", Secret("s"), f"{url}/nowhere")
+    came = talk(page["TokenShelf"]().upload(a_parcel(b"one"), settings, None))
+    assert isinstance(came, Rejected)
 
 
 def test_a_token_is_minted_and_replaced_once(page: dict[str, Any], shelf: Shelf, url: str) -> None:
@@ -244,39 +368,65 @@ def test_the_dry_run_says_ready(page: dict[str, Any], url: str) -> None:
 
 
 def test_a_bundle_goes_in_one_request(page: dict[str, Any], shelf: Shelf, url: str) -> None:
-    def parcel(content: bytes) -> Parcel:
-        return Parcel(
-            tenant_id="acme",
-            evidence_id="ev",
-            session_id="s",
-            subject="p",
-            subject_email=None,
-            outcome=Outcome.PASSED,
-            recorded_at=RECEIVED_AT,
-            evidence_date=RECEIVED_AT.date(),
-            content=content,
-            media_type="application/pdf",
-            sha256=sha256(content).hexdigest(),
-            file_name="ev.pdf",
-            created_at=RECEIVED_AT,
-        )
-
     provider = page["BundlingShelf"]()
     assert isinstance(provider, Bundling)
     settings = page["ShelfSettings"](Secret(KEY), url)
-    came = talk(provider.upload_together([parcel(b"one"), parcel(b"two")], settings))
+    came = talk(provider.upload_together([a_parcel(b"one"), a_parcel(b"two")], settings))
     assert came == [Delivered(Receipt(message="one of 2"))] * 2
     assert len(shelf.copies()) == 2
-    came = talk(provider.upload_together([parcel(b"one"), parcel(b"bad")], settings))
+    came = talk(provider.upload_together([a_parcel(b"one"), a_parcel(b"bad")], settings))
     assert all(isinstance(verdict, Unbundled) for verdict in came)
 
 
-def test_the_test_that_is_shown_tests(page: dict[str, Any], tmp_path: Path) -> None:
-    lost = TransportFailure(FailureKind.NOT_SENT, "the line broke")
-    taken = HttpResponse(201, (), b'{"id": "d-7"}', RECEIVED_AT)
-    platform = page["Platform"](lost, taken)
-    block = {"api_key": "${KEY}"}
-    told = page["deliver"](page["ShelfProvider"](), block, evidence(), platform, tmp_path, Keys())
-    status = asyncio.run(told)
-    assert (status.status, status.attempts, status.receipt) == ("succeeded", 2, Receipt("d-7"))
-    assert [request.url for request in platform.requests] == ["https://api.shelf.example/documents"] * 2
+SHOWN_TESTS = re.findall(r"^def (test_\w+)\(tmp_path\)", "\n".join(CODE), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SHOWN_TESTS)
+def test_a_test_that_is_shown_passes(page: dict[str, Any], name: str, tmp_path: Path) -> None:
+    page[name](tmp_path)
+
+
+def test_the_tests_that_are_shown_can_fail(page: dict[str, Any], tmp_path: Path) -> None:
+    """A provider that takes every reply for a success is found out by one of them."""
+    broken = type("Credulous", (page["ShelfProvider"],), {"judged": lambda self, reply: Delivered(Receipt())})
+    replies = [HttpResponse(200, (), b"{}", RECEIVED_AT)]
+    status, _ = page["deliver"](broken(), KEYED, replies, tmp_path)
+    assert status.status == "succeeded"
+    assert len(SHOWN_TESTS) == 2
+
+
+def test_the_package_that_is_shown_is_one(page: dict[str, Any]) -> None:
+    [shown] = re.findall(
+        r"^```text\n# pyproject.toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
+    )
+    package = tomllib.loads(shown)
+    assert package["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert package["project"]["entry-points"][GROUP] == {"shelf": "evidence_courier_shelf:ShelfProvider"}
+    assert package["tool"]["setuptools"]["packages"] == ["evidence_courier_shelf"]
+    assert page["ShelfProvider"].name == "shelf"
+
+
+def test_what_each_takes_is_told_in_order() -> None:
+    [shown] = re.findall(r"^```text\n(HttpRequest\(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    told = dict(re.findall(r"(\w+)\((.*?)\)", shown))
+    for name, arguments in told.items():
+        there = inspect.signature(getattr(providers, name)).parameters.values()
+        named = [one.name for one in there if one.kind is one.KEYWORD_ONLY]
+        wanted = [one.name for one in there if one.kind is not one.KEYWORD_ONLY] + (
+            ["*", *named] if named else []
+        )
+        assert arguments == ", ".join(wanted), name
+    with_arguments = {"Parcel", "Secret", "Bookmark", "access", "bookmark", "fetch"} | {*told}
+    assert {
+        name for name in providers.__all__ if _takes_something(getattr(providers, name))
+    } <= with_arguments
+
+
+def _takes_something(thing: object) -> bool:
+    return inspect.isfunction(thing) or attrs.has(thing)  # type: ignore[arg-type]
+
+
+def test_every_field_of_a_parcel_is_told() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for told in attrs.fields(Parcel):
+        assert f"`{told.name}`" in text, told.name
