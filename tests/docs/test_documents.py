@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -126,3 +127,17 @@ def test_the_readmes_code_delivers_an_evidence(tmp_path: Path, monkeypatch: pyte
         assert isinstance(upload, UploadStatus)
         assert upload.status == "succeeded"
         assert sandbox.copies(upload.digest) == 1
+
+
+def test_the_vault_that_is_shown_resolves_references() -> None:
+    [shown] = [text for name, text in blocks("python") if name == "configuration.md"]
+    names: dict[str, Any] = {}
+    exec(compile(shown, "configuration.md", "exec"), names)
+    [block, *_] = [text for name, text in blocks("yaml") if name == "configuration.md"]
+    known = {"ACME_SPRINTO_API_KEY": "the-key-in-the-vault"}
+    tenants = {"acme": yaml.safe_load(block)}
+    loaded = load_mapping(tenants, providers=discover_providers(), secrets=names["Vault"](known.get))
+    assert loaded.problems == ()
+    assert loaded.integrations["acme"].secrets == (Secret("the-key-in-the-vault"),)
+    [problem] = load_mapping(tenants, providers=discover_providers(), secrets=names["Vault"]({}.get)).problems
+    assert "ACME_SPRINTO_API_KEY" in str(problem)
