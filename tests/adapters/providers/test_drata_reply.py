@@ -19,7 +19,7 @@ from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailu
 from evidence_courier.testing.scripted_transport import reply
 
 K = FailureKind
-PERSON = DrataSettings(api_key=Secret("k"))
+PERSON = DrataSettings(api_key=Secret("k"), user_by="address")
 LIBRARY = evolve(PERSON, to="library", workspace=3, owner=9)
 SUCCESS: dict[str, Any] = {"id": 41, "userId": 7, "name": "x.pdf", "type": "SEC_TRAINING"}
 
