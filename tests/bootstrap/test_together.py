@@ -182,7 +182,7 @@ def test_a_request_without_an_id_of_the_providers_is_given_one(tmp_path: Path) -
     house = house_of(tmp_path)
     server = RestServer(house.clock, answer=lambda _nth: HttpResponse(201, (), GOOD, house.clock.now()))
 
-    async def story() -> set[str]:
+    async def story() -> set[str | None]:
         async with open_courier(house, server) as courier:
             tickets = [courier.submit(evidence(name, content=name.encode())) for name in names_to(3)]
             await until_settled(courier, house.clock, *tickets)
