@@ -332,9 +332,10 @@ class AsyncEngine:
 
     def _send_off(self, live: Live, now: datetime) -> None:
         """Begin an upload's turn, at once or with others that go the same way."""
-        key, bundle = live.upload.key, live.destination.bundle
+        key, bundle, tally = live.upload.key, live.destination.bundle, live.upload.tally
         sends = isinstance(live.upload.state, Queued | Waiting)
-        if bundle is None or not sends or live.upload.tally.alone:
+        # What is half done goes on from its bookmark, which only an upload that goes alone is given.
+        if bundle is None or not sends or tally.alone or tally.progress is not None:
             self._spawn(self._deliver([key]))
             return
         way = (live.destination.lane, live.destination.passage.address)

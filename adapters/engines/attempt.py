@@ -86,11 +86,12 @@ class Line:
 
 @frozen
 class Packed:
-    """One of several uploads that are about to go together; `content` as in `Begun`."""
+    """One of several uploads that are about to go together; `content` as in `Begun`. `bookmark` is for the one that is left alone of them."""
 
     upload: Upload
     dossier: Dossier
     content: bytes | None = field(repr=False)
+    bookmark: Callable[[str], Awaitable[None]] = field(repr=False)
 
 
 @define
@@ -153,15 +154,15 @@ class Attempter:
             documents = await asyncio.gather(
                 *(self._document(one.upload, one.dossier, destination, one.content) for one in packed)
             )
-            parcels: dict[int, Parcel] = {}
+            parcels: dict[int, tuple[Packed, Parcel]] = {}
             for position, (one, document) in enumerate(zip(packed, documents, strict=True)):
                 if isinstance(document, bytes):
-                    parcels[position] = parcel_of(one.upload, one.dossier, destination, document)
+                    parcels[position] = one, parcel_of(one.upload, one.dossier, destination, document)
                 else:
                     verdicts[position] = document
             came = await self._send_all(list(parcels.values()), destination, line, tokens)
             verdicts.update(zip(parcels, came, strict=True))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreError):  # as in `upload`
             rest = interrupted(line.sent)
         except Exception as error:
             rest = broken(destination, error, line.sent)
@@ -170,20 +171,21 @@ class Attempter:
         return told, _request_id(line, redactor)
 
     async def _send_all(
-        self, parcels: Sequence[Parcel], destination: Destination, line: Line, tokens: NotedTokens
+        self, sent: Sequence[tuple[Packed, Parcel]], destination: Destination, line: Line, tokens: NotedTokens
     ) -> Sequence[Verdict | Unbundled]:
         provider, settings = destination.provider, destination.integration.settings
-        if len(parcels) > 1:
+        if len(sent) > 1:
             assert isinstance(provider, Bundling)
+            parcels = [parcel for _, parcel in sent]
             together = provider.upload_together(parcels, settings)
             verdicts = await run(together, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens)
             if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
                 raise TypeError(f"its dialogue did not return a verdict for each of {len(parcels)} uploads")
             return [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
         verdicts = []
-        for parcel in parcels:
-            dialogue = provider.upload(parcel, settings, None)
-            verdict = await run(dialogue, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens)
+        for one, parcel in sent:
+            dialogue = provider.upload(parcel, settings, one.upload.tally.progress)
+            verdict = await run(dialogue, send=line.send, bookmark=one.bookmark, keeper=tokens)
             verdicts.append(sound(verdict, VERDICTS))
         return verdicts
 

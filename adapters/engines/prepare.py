@@ -109,12 +109,15 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
     if not isinstance(provider, Bundling):
         return None
     try:
-        bundle = provider.bundle(integration.settings)
+        bundle: object = provider.bundle(integration.settings)
     except (
         Exception
     ):  # a plug-in's bug, here while every tenant's settings are taken up: its uploads go one by one
         return None
-    return bundle if bundle is not None and bundle.most > 1 else None
+    # So they do where it names no numbers: every tenant's uploads pass by where these are counted with.
+    if not isinstance(bundle, Bundle) or not isinstance(bundle.most, int) or bundle.most <= 1:
+        return None
+    return bundle if isinstance(bundle.max_bytes, int | None) else None
 
 
 def _fingerprint(key: bytes, said: object) -> str:

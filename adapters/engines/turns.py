@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, TypeVar
 
 from attrs import frozen
@@ -157,7 +158,7 @@ class Turns:
             if await self._has_begun(live, start, answer)
         ]
         packed = [
-            Packed(start.upload, live.dossier, answer.content)
+            Packed(start.upload, live.dossier, answer.content, partial(self._bookmark, live))
             for live, start, answer in begun
             if isinstance(answer, Begun)
         ]

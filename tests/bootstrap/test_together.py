@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define, evolve, field
@@ -18,8 +18,10 @@ from paper_house import House, Keys, evidence
 from evidence_courier import AsyncCourier, Document, UploadStatus
 from evidence_courier.adapters.providers.sprinto import SprintoProvider
 from evidence_courier.domain.evidence import sha256_of
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.gathering import Bundle
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Unbundled, Verdict
 from evidence_courier.ports.dialogue import (
     Dialogue,
     HttpRequest,
@@ -28,6 +30,7 @@ from evidence_courier.ports.dialogue import (
     bookmark,
     fetch,
 )
+from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, until_settled
 from evidence_courier.testing.memory_store import MemoryStore
 from evidence_courier.testing.sandboxes.rates import RateLimit, RateMeter
@@ -377,6 +380,121 @@ def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(tm
     server = RestServer(house.clock)
     deliver(house, server, names_to(2), providers={"sprinto": Speechless()})
     assert sorted(server.requests) == [["ev-0"], ["ev-1"]]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"most": 3}, "3", Bundle(cast("int", "3")), Bundle(cast("int", 2.5)), Bundle(3, cast("int", "25MB"))],
+    ids=repr,
+)
+def test_a_provider_whose_bundle_is_nonsense_is_sent_one_by_one_and_stops_nobody_else(
+    tmp_path: Path, nonsense: object
+) -> None:
+    class Babbling(SprintoProvider):
+        name = "babbling"
+
+        def bundle(self, settings: object) -> Any:
+            return nonsense
+
+    tenants = {"acme": rest_tenant(provider="babbling"), "globex": rest_tenant()}
+    house = House(tmp_path / "courier.db", tenants=tenants)
+    server = RestServer(house.clock)
+
+    async def story() -> set[str]:
+        providers = {"babbling": Babbling(), "sprinto": SprintoProvider()}
+        async with open_courier(house, server, providers=providers) as courier:
+            tickets = [courier.submit(evidence(f"ev-{number}", "acme")) for number in (0, 1)]
+            tickets += [courier.submit(evidence(f"ev-{number}", "globex")) for number in (2, 3)]
+            settled = await until_settled(courier, house.clock, *tickets)
+            return {one.status for one in settled if one is not None}
+
+    assert asyncio.run(story()) == {"succeeded"}
+    assert sorted(server.requests) == [["ev-0"], ["ev-1"], ["ev-2", "ev-3"]]
+
+
+class InTwoSteps(SprintoProvider):
+    """Takes an upload that goes alone in two steps; the second one of `slow` is put off once."""
+
+    def __init__(self, slow: str = "") -> None:
+        self.slow = slow
+        self.steps: list[tuple[str, str]] = []
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        if progress is None:
+            self.steps.append((parcel.evidence_id, "first"))
+            yield from bookmark("half")
+        if parcel.evidence_id == self.slow:
+            self.slow = ""
+            return Deferred(Failure(FailureKind.NO_CONNECTION, "not now"))
+        self.steps.append((parcel.evidence_id, "second"))
+        return Delivered(Receipt())
+
+    def upload_together(
+        self, parcels: Sequence[Parcel], settings: object
+    ) -> Dialogue[Sequence[Verdict | Unbundled]]:
+        self.steps += [(parcel.evidence_id, "together") for parcel in parcels]
+        yield from ()
+        return [Delivered(Receipt()) for _ in parcels]
+
+
+def test_the_one_that_is_left_of_several_may_make_a_bookmark(tmp_path: Path) -> None:
+    class Source:
+        def read(self, tenant_id: str, key: str) -> bytes:
+            if key == "ev-0":
+                raise FileNotFoundError(key)
+            return key.encode()
+
+    house = house_of(tmp_path)
+    provider = InTwoSteps()
+
+    async def story() -> list[str]:
+        server = RestServer(house.clock)
+        async with open_courier(house, server, providers={"sprinto": provider}, source=Source()) as courier:
+            tickets = [
+                courier.submit(
+                    evolve(
+                        evidence(name),
+                        document=Document(
+                            source=name,
+                            sha256=sha256_of(name.encode()),
+                            size=len(name),
+                            media_type="application/pdf",
+                        ),
+                    )
+                )
+                for name in names_to(2)
+            ]
+            settled = await until_settled(courier, house.clock, *tickets)
+            return [one.status for one in settled if one is not None]
+
+    assert asyncio.run(story()) == ["failed", "succeeded"]
+    assert provider.steps == [("ev-1", "first"), ("ev-1", "second")]
+
+
+def test_what_is_half_done_goes_on_alone_from_its_bookmark(tmp_path: Path) -> None:
+    house = house_of(tmp_path, retry={"initial_delay": "1s", "max_delay": "2s"})
+    provider = InTwoSteps(slow="ev-0")
+
+    async def story() -> None:
+        server = RestServer(house.clock)
+        async with open_courier(house, server, providers={"sprinto": provider}) as courier:
+            half = courier.submit(evidence("ev-0"))
+            await half.recorded()
+            while not provider.steps:
+                await courier.quiet()
+                house.clock.advance(0.25)
+            await courier.quiet()
+            # From now on it waits a second or two; the others come at every moment at which it may come again.
+            others = []
+            for number in range(1, 21):
+                others.append(courier.submit(evidence(f"ev-{number}")))
+                await others[-1].recorded()
+                await courier.quiet()
+                house.clock.advance(0.125)
+            await until_settled(courier, house.clock, half, *others)
+
+    asyncio.run(story())
+    assert [step for name, step in provider.steps if name == "ev-0"] == ["first", "second"]
 
 
 def test_a_clock_that_is_set_back_keeps_nobody_waiting_for_company(tmp_path: Path) -> None:
