@@ -17,6 +17,9 @@ from .backoff import later
 TENURE = timedelta(seconds=15)
 """For so long a courier keeps a credential at least, whoever else wants it: four hand-overs a minute, where a provider mints five tokens."""
 
+MAKES_WAY = timedelta(seconds=30)
+"""A holder that is wanted begins nothing new for so long, while its own requests come to their ends; then it goes on for another while."""
+
 WANTED_FOR = timedelta(seconds=5)
 """A wish counts for so long; who still has it says so again and again."""
 
@@ -57,13 +60,17 @@ class Holding(Protocol):
 def claim(holding: Holding, owner: int, now: datetime, begins: bool) -> Tenure | None:
     """The tenure under which `owner` may send now; None where it must wait, and then its wish is written down.
 
-    `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins nothing new when its time is over, and ends what it has begun.
+    `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins nothing new when its time is over, and ends what it has begun;
+    but where that takes too long, everybody would wait for nothing.
     """
     tenure = holding.tenure()
     if tenure is None:
         return Tenure(owner, now)
     if tenure.holder == owner:
-        return None if begins and tenure.is_over(now) and tenure.is_wanted(now) else tenure
+        if not (begins and tenure.is_over(now) and tenure.is_wanted(now)):
+            return tenure
+        too_long = now >= later(tenure.since, TENURE + MAKES_WAY) and holding.in_use()
+        return Tenure(owner, now) if too_long else None
     if tenure.is_over(now) and not holding.in_use():
         return Tenure(owner, now)
     holding.hold(evolve(tenure, wanted_at=now))

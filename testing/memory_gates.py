@@ -101,10 +101,18 @@ class MemoryGates:
         return any(slot.at == _UNDER_WAY and slot.until > now for slot in slots)
 
     def let_go(self, owner: int) -> None:
-        """A courier has ended: what it held is free."""
+        """A courier has ended: what it held is free, and what it left unfinished is over."""
         for credential, tenure in list(self._tenures.items()):
             if tenure.holder == owner:
                 del self._tenures[credential]
+                for slot in self._slots.get(credential, {}).values():
+                    if slot.at == _UNDER_WAY:
+                        slot.at = slot.until
+
+    @property
+    def under_way(self) -> int:
+        """How many requests count as under way."""
+        return sum(slot.at == _UNDER_WAY for slots in self._slots.values() for slot in slots.values())
 
     def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
         """See `gate.Ledger`."""

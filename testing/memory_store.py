@@ -308,6 +308,11 @@ class MemoryStore:
                 if not record.upload.status.at_rest
             ]
 
+    def requests_under_way(self) -> int:
+        """How many requests the gates count as under way."""
+        with self._lock:
+            return self._gates.under_way
+
     def actions_of(self, key: UploadKey) -> list[str]:
         """What people did to an upload."""
         with self._lock:

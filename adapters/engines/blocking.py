@@ -367,6 +367,8 @@ class BlockingEngine:
                 live.upload = after
                 return True
             self._adopt(live, answer)
+        if gate is not None:  # somebody else was faster, and our requests were made all the same
+            self._surely(live.upload.key, lambda: self._store.settle(gate))
         return False
 
     def _adopt(self, live: Live, conflict: Conflict) -> None:

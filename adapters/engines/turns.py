@@ -244,6 +244,8 @@ class Turns:
                 ending.live.upload = change.upload
             else:
                 if isinstance(answer, Conflict) and not self._adopt_current(ending.live, answer):
+                    if change.gate is not None:
+                        await self._settle(ending.live, change.gate)
                     continue
                 await self.apply(ending.live, event, attempt=change.attempt, gate=change.gate)
             self._tell_of_end(ending.live, change)
@@ -318,8 +320,13 @@ class Turns:
                 live.upload = after
                 return True
             if not self._adopt_current(live, answer):
-                return False
+                break
+        if gate is not None:  # somebody else was faster, and our requests were made all the same
+            await self._settle(live, gate)
         return False
+
+    async def _settle(self, live: Live, gate: GateChange) -> None:
+        await self._patiently(live, lambda: self._writer.run(lambda: self._store.settle(gate)))
 
     async def _is_ours(self, live: Live) -> bool:
         """Whether what is in flight there is in flight here. Another courier may have begun in the very same moment."""

@@ -247,7 +247,11 @@ class GateRules(ABC):
             ours, theirs = (store.enlist(AT), store.enlist(AT))
             a(Charged, store.charge(ALONE, AT, ours))
             store.discharge(ours)
-            a(Charged, store.charge(ALONE, AT, theirs))
+            taken = a(Charged, store.charge(ALONE, AT, theirs))
+            assert taken.slot is not None
+            # What the first one left unfinished keeps nobody waiting.
+            store.settle(GateChange(ALONE, AT, (taken.slot,)))
+            a(Charged, store.charge(ALONE, AT + TENURE, store.enlist(AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience(self) -> None:
         with self._store() as store:

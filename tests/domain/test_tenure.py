@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import define, field
 
-from evidence_courier.domain.tenure import TENURE, WANTED_FOR, Tenure, claim
+from evidence_courier.domain.tenure import MAKES_WAY, TENURE, WANTED_FOR, Tenure, claim
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -83,6 +83,21 @@ def test_a_holder_begins_nothing_new_once_its_time_is_over_and_another_waits(
 def test_a_holder_always_ends_what_it_has_begun() -> None:
     tenure = ours(TENURE, timedelta(0))
     assert claim(PaperHolding(tenure, used=True), US, NOW, begins=False) is tenure
+
+
+@pytest.mark.parametrize(
+    ("age", "used", "goes_on"),
+    [
+        (TENURE + MAKES_WAY - MOMENT, True, False),
+        (TENURE + MAKES_WAY, True, True),
+        (TENURE + MAKES_WAY, False, False),
+    ],
+)
+def test_a_holder_whose_requests_do_not_end_goes_on_after_it_has_made_way_for_a_while(
+    age: timedelta, used: bool, goes_on: bool
+) -> None:
+    tenure = claim(PaperHolding(ours(age, timedelta(0)), used=used), US, NOW, begins=True)
+    assert tenure == (Tenure(US, NOW) if goes_on else None)
 
 
 def test_a_tenure_from_the_future_is_over() -> None:

@@ -36,7 +36,7 @@ from ....ports.store import (
     Start,
 )
 from . import statements
-from .gatekeeper import Gatekeeper
+from .gatekeeper import UNDER_WAY, Gatekeeper
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
 from .roll import Lock, boot, host, new_lock
@@ -241,6 +241,12 @@ class SqliteStore(SqliteReader):
             with trouble(self._path, "the courier was not discharged"), self._transaction():
                 row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
                 self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
+                # What the holder of a credential left unfinished is over: until then nobody else could have it.
+                self._connection.execute(
+                    "UPDATE slots SET at = until WHERE at = ?"
+                    " AND credential IN (SELECT credential FROM gates WHERE holder = ?)",
+                    (UNDER_WAY, owner),
+                )
                 self._connection.execute("UPDATE gates SET holder = NULL WHERE holder = ?", (owner,))
         except BaseException:
             if own is not None:

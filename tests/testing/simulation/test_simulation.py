@@ -252,3 +252,18 @@ def test_without_that_rule_two_use_it_at_the_same_time() -> None:
         simulation.submit(20)
         assert simulation.settle()
         assert simulation.server.overlaps > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_the_same(seed: int) -> None:
+    """A slot that nobody gives back would keep an exclusive credential from being handed over."""
+    faults = Faults(latency=2.0, takes_and_drops=0.3, unavailable=0.3, unreadable=0.3)
+    with Simulation(
+        seed, couriers=3, readable=True, pace=Pace(50, timedelta(minutes=1)), faults=faults
+    ) as one:
+        for _ in range(8):
+            one.submit(10)
+            one.pass_time(11.0)
+        assert one.settle()
+        one.pass_time(300.0)  # whoever was slower hears of it
+        assert one.store.requests_under_way() == 0
