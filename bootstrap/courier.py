@@ -411,7 +411,7 @@ class AsyncCourier:
             if isinstance(came, LeftAlone):
                 left.append(came)
             else:
-                done.append(engine.acted(came))
+                done.append(engine.acted(came, status.last_attempt_at))
         return Acted(tuple(done), tuple(left))
 
     def _rules_of(self, key: UploadKey) -> Rules:

@@ -469,14 +469,14 @@ class AsyncEngine:
 
     # --- what people do ----------------------------------------------------------------------------------------------
 
-    def acted(self, deed: Deed) -> UploadStatus:
+    def acted(self, deed: Deed, last_attempt_at: datetime | None) -> UploadStatus:
         """A person has done something to an upload, and it is on disk: go on from there. How it stands now."""
         key = deed.after.key
         self.log(ActionTaken(key, deed.row.action, deed.row.who, deed.row.why))
         if due_of(deed.after.state) is not None:
             self.log(UploadRequeued(key, deed.row.who, deed.row.why))
         live = self._live.get(key)
-        status = status_of_upload(deed.after, None if live is None else live.last_attempt_at)
+        status = status_of_upload(deed.after, last_attempt_at)
         if live is not None:
             if not self._schedule.is_under_way(key):
                 live.upload = deed.after

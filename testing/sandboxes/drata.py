@@ -31,7 +31,7 @@ from .server import Sandbox, utc_now
 
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
-DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example"})
+DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example", 8: "asha@acme.example"})
 DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
 MAX_BYTES: Final = 25_000_000
 FOUNDED: Final = "2025-07-01T16:45:55.246Z"

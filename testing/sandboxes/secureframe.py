@@ -31,7 +31,10 @@ from .replies import Reply
 from .server import Sandbox, utc_now
 
 DEFAULT_USERS: Final[Mapping[str, str]] = MappingProxyType(
-    {"5b1f6a0e-3c7d-4c0a-9e55-0d6c1f2a7b10": "jane@acme.example"}
+    {
+        "5b1f6a0e-3c7d-4c0a-9e55-0d6c1f2a7b10": "jane@acme.example",
+        "8e2c4b7d-1f60-4a93-b2d8-6c0a9e5f3d21": "asha@acme.example",
+    }
 )
 DEFAULT_TESTS: Final[Mapping[str, str]] = MappingProxyType(
     {"0c9b7f3e-58a1-4d2b-8f66-7e1d2c3b4a50": "Security awareness training"}

@@ -46,6 +46,7 @@ class Sandbox(ABC):
     provider: ClassVar[str]  # the provider's name
     path: ClassVar[str]  # where its API lives
     whole_tree: ClassVar[bool] = False  # whether what lies below that path belongs to it too
+    beside: ClassVar[tuple[str, ...]] = ()  # other paths that belong to it
     key_header: ClassVar[str]  # the header that carries the key, in lower case
 
     def __init__(
@@ -167,6 +168,8 @@ class Sandbox(ABC):
         control.add_routes(app, self)
         if self.path:
             app.router.add_route("*", self.path, self._serve)
+        for path in self.beside:
+            app.router.add_route("*", path, self._serve)
         if self.whole_tree:
             app.router.add_route("*", self.path + "/{below:.*}", self._serve)
         app.router.add_route("*", "/{elsewhere:.*}", self._serve_elsewhere)

@@ -20,7 +20,7 @@ from .plans import Fault, FaultPlan
 from .rates import RateLimit
 from .replies import Reply
 from .server import Sandbox, utc_now
-from .sprinto import DEFAULT_CHECKS, MAX_BYTES
+from .sprinto import DEFAULT_CHECKS, MAX_BYTES, SprintoSandbox
 from .sprinto_checks import CheckRefusedError, WorkflowChecks
 
 MOST_FILES: Final = 10
@@ -32,11 +32,15 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 class SprintoRestSandbox(Sandbox):
-    """Sprinto's REST API on the loopback interface. Takes what `SprintoSandbox` takes, but for `uuids`."""
+    """Sprinto's REST API on the loopback interface. Takes what `SprintoSandbox` takes, but for `uuids`.
+
+    Beside it stands the GraphQL API, as at Sprinto: a dry run asks there for the checks.
+    """
 
     provider: ClassVar[str] = "sprinto"
     path: ClassVar[str] = "/api/v1/uploadEvidence"
     key_header: ClassVar[str] = "api-token"
+    beside: ClassVar[tuple[str, ...]] = (SprintoSandbox.path,)
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class SprintoRestSandbox(Sandbox):
         keep_content: bool = False,
     ) -> None:
         self._checks = WorkflowChecks(checks, in_review)
+        self._graphql = SprintoSandbox(key=key, checks=checks, in_review=in_review, now=now)
         self._max_bytes = max_bytes
         super().__init__(
             key=key,
@@ -70,6 +75,8 @@ class SprintoRestSandbox(Sandbox):
 
     async def take(self, request: web.Request) -> Reply:
         """Take every file of a request, or none."""
+        if request.path == SprintoSandbox.path:
+            return await self._graphql.take(request)
         if request.method != "POST":
             return _refused(405, "Method not allowed").with_header("Allow", "POST")
         if not self.knows_key(request):

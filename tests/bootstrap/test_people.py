@@ -110,9 +110,11 @@ def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: Ho
 def test_an_attested_upload_has_succeeded_and_an_abandoned_one_is_never_sent(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
-            await courier.attest("globex", "held-1", **WHY)
+            before = (await courier.statuses("globex", ["held-1"]))["held-1"]
+            acted = await courier.attest("globex", "held-1", **WHY)
             attested = await courier.show("globex", "held-1")
             assert attested is not None
+            assert acted.done[0].last_attempt_at == before.last_attempt_at == attested.last_attempt_at
             assert (attested.status, attested.receipt and attested.receipt.message) == (
                 "succeeded",
                 "attested by asha: seen to",

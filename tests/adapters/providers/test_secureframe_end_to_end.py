@@ -246,7 +246,7 @@ def test_the_dry_run_tries_the_key_and_the_test_and_uploads_nothing(tmp_path: Pa
 
         provider = SecureframeProvider()
         assert await house.check(provider, settings()) == Ready(
-            "Secureframe knows the key, and shows it 1 users"
+            "Secureframe knows the key, and shows it 2 users"
         )
         assert await house.check(provider, settings(test=TEST)) == Ready(
             "Secureframe knows the key and the test 'Security awareness training' (upload)"

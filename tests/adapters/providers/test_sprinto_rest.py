@@ -25,6 +25,9 @@ from evidence_courier.domain.secret import Secret
 from evidence_courier.domain.verdict import (
     Deferred,
     Delivered,
+    DryRun,
+    NotReady,
+    Ready,
     Receipt,
     Rejected,
     Unbundled,
@@ -301,3 +304,22 @@ def test_the_sandbox_wants_a_post_with_a_form_with_files() -> None:
 def test_a_word_that_is_no_success_is_not_taken_for_one() -> None:
     sandbox = SprintoRestSandbox(faults=["unknown-status:UPLOAD_FAILED=1"])
     assert kinds(send(sandbox, [parcel(1), parcel(2)])) == {(Rejected, K.UNRECOGNISED_REPLY)}
+
+
+def test_a_dry_run_finds_the_check_beside_the_rest_api() -> None:
+    async def asked(workflow_check: str) -> DryRun:
+        async with SprintoRestSandbox() as sandbox:
+            transport = AiohttpTransport(now=lambda: datetime(2026, 2, 21, tzinfo=UTC))
+            settings = evolve(SETTINGS, endpoint=sandbox.url, workflow_check=workflow_check)
+            try:
+                return await run(
+                    SprintoProvider().check(settings),
+                    send=lambda request: transport.send(request, Route()),
+                    bookmark=_no_bookmark,
+                    keeper=TokenKeeper(lambda: 0.0),
+                )
+            finally:
+                await transport.close()
+
+    assert isinstance(asyncio.run(asked(CHECK)), Ready)
+    assert isinstance(asyncio.run(asked("another")), NotReady)

@@ -128,7 +128,7 @@ def test_a_list_is_read_page_by_page_the_newest_first() -> None:
         ("POST", JANE, lambda: form(("type", "TRAINING")), 400),
         ("POST", JANE, lambda: form(("type", "SEC_TRAINING"), ("completionDate", "yesterday")), 400),
         ("POST", JANE, lambda: {"type": "SEC_TRAINING"}, 415),
-        ("POST", "/users/8/documents", lambda: form(*TRAINING), 404),
+        ("POST", "/users/9/documents", lambda: form(*TRAINING), 404),
         ("POST", "/users/email:john@acme.example/documents", lambda: form(*TRAINING), 404),
         ("POST", "/users/jane/documents", lambda: form(*TRAINING), 404),
         ("POST", "/workspaces/2/evidence-library", lambda: form(*ITEM), 404),
