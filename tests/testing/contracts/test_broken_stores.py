@@ -495,7 +495,9 @@ class NumbersWhatIsFree(MemoryStore):
         return Charged(7) if answer == Charged(None) else answer
 
 
-@breaks("a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience")
+@breaks(
+    "a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience", "a_courier_that_ends_lets_go_of_it"
+)
 class NeverHearsOfTheEnd(MemoryStore):
     def settle(self, change: GateChange) -> None:
         pass
