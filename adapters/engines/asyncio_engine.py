@@ -510,9 +510,12 @@ class AsyncEngine:
                 for key in keys:
                     self._schedule.done(key)
         if refused is not None:
-            # They keep their places, and their whole lane waits.
+            # They keep their places, and their whole lane waits. One whose record is gone has none any more.
             for key in keys:
-                self._schedule.put_back(key)
+                if key in self._live:
+                    self._schedule.put_back(key)
+                else:
+                    self._schedule.done(key)
             self._schedule.pause(lives[0].destination.lane, refused.at)
             return
         for live in lives:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -534,3 +535,33 @@ def test_the_same_on_a_store_in_memory(tmp_path: Path) -> None:
             return [one.evidence_id for one in statuses if one and one.status == "failed"]
 
     assert asyncio.run(story()) == ["ev-3"]
+
+
+def test_one_whose_record_is_gone_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = RestServer(house.clock)
+
+    async def story() -> list[str]:
+        async with open_courier(house, server) as courier:
+            first = [
+                courier.submit(evidence(f"ev-{number}", content=b"%d" % number)) for number in range(100)
+            ]
+            await until_settled(courier, house.clock, *first)
+            # The pace is used up now, so the next request is refused its turn.
+            tickets = [
+                courier.submit(evidence(f"ev-{number}", content=b"%d" % number)) for number in (200, 201)
+            ]
+            await asyncio.gather(*(ticket.recorded() for ticket in tickets))
+            with sqlite3.connect(house.database) as database:
+                for table in ("documents", "attempts", "uploads"):
+                    column = "id" if table == "uploads" else "upload_id"
+                    database.execute(
+                        f"DELETE FROM {table} WHERE {column} = (SELECT id FROM uploads WHERE evidence_id = 'ev-200')"
+                    )
+            database.close()
+            (status,) = await until_settled(courier, house.clock, tickets[1])
+            later = courier.submit(evidence("ev-300", content=b"300"))
+            (last,) = await until_settled(courier, house.clock, later)
+            return [one.status for one in (status, last) if one is not None]
+
+    assert asyncio.run(story()) == ["succeeded", "succeeded"]
