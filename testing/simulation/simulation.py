@@ -63,6 +63,11 @@ class SimulatedCourier:
     owner: int = 0
 
 
+def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
+    """Whether a courier has planned an upload. One that it takes to be in flight elsewhere it sees to only when it looks round."""
+    return courier.engine.live(key) is not None and key not in courier.engine.elsewhere()
+
+
 class Simulation:
     """A world that begins at `start`, with so many couriers on one store, and so many tenants, each with a credential of its own.
 
@@ -318,7 +323,7 @@ class Simulation:
             if isinstance(upload.state, Sending):
                 if owner not in living:
                     return True
-            elif all(courier.engine.live(upload.key) is None for courier in self.couriers):
+            elif not any(_comes_to(courier, upload.key) for courier in self.couriers):
                 return True
         return bool(self.store.stuck())
 
