@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias, Unpack
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -24,10 +23,8 @@ from attrs import frozen
 
 from .forms import Form, read_form
 from .multipart import BadRequestError, UploadedFile
-from .plans import Fault, FaultPlan
-from .rates import RateLimit
 from .replies import Reply
-from .server import Sandbox, utc_now
+from .server import Sandbox, SandboxOptions
 
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
@@ -77,7 +74,7 @@ class _Item:
 
 
 class DrataSandbox(Sandbox):
-    """Drata on the loopback interface. Beside what `Sandbox` takes:
+    """Drata on the loopback interface. Beside `SandboxOptions` it takes:
 
     `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to its name,
     `controls` are the numbers of the controls, `controls_as` says in which form it takes them: as the part
@@ -93,33 +90,15 @@ class DrataSandbox(Sandbox):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
         users: Mapping[int, str] = DEFAULT_USERS,
         workspaces: Mapping[int, str] = DEFAULT_WORKSPACES,
         controls: Iterable[int] = (1, 2, 3),
         controls_as: ControlsAs = "repeated",
         manual_uploads: bool = True,
         max_bytes: int = MAX_BYTES,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
+        **options: Unpack[SandboxOptions],
     ) -> None:
-        super().__init__(
-            key=key,
-            faults=faults,
-            pace=pace,
-            host=host,
-            port=port,
-            seed=seed,
-            now=now,
-            monotonic=monotonic,
-            keep_content=keep_content,
-        )
+        super().__init__(**options)
         self._users = dict(users)
         self._workspaces = dict(workspaces)
         self._controls = frozenset(controls)

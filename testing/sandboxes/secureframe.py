@@ -12,23 +12,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Unpack
 
 from aiohttp import web
 from attrs import define, field
 
 from .forms import read_form
 from .multipart import BadRequestError, UploadedFile
-from .plans import Fault, FaultPlan
-from .rates import RateLimit
 from .replies import Reply
-from .server import Sandbox, utc_now
+from .server import Sandbox, SandboxOptions
 
 DEFAULT_USERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -86,7 +83,7 @@ class _Staged:
 
 
 class SecureframeSandbox(Sandbox):
-    """Secureframe on the loopback interface, with its storage under `/storage`. Beside what `Sandbox` takes:
+    """Secureframe on the loopback interface, with its storage under `/storage`. Beside `SandboxOptions` it takes:
 
     `key` and `secret` are the two halves of the key. `users` maps the UUID of each user to their e-mail address,
     `tests` each test's to its title. `lists_evidence` False answers `GET /evidences` with 404, as an account
@@ -101,35 +98,17 @@ class SecureframeSandbox(Sandbox):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
         secret: str = "sandbox-secret",
         users: Mapping[str, str] = DEFAULT_USERS,
         tests: Mapping[str, str] = DEFAULT_TESTS,
         lists_evidence: bool = True,
         shows_names: bool = False,
         max_bytes: int = MAX_BYTES,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
+        **options: Unpack[SandboxOptions],
     ) -> None:
         # The secret is kept as a header's end, for as long as the fingerprint is made; then it is forgotten.
         self._header_end = f" {secret}"
-        super().__init__(
-            key=key,
-            faults=faults,
-            pace=pace,
-            host=host,
-            port=port,
-            seed=seed,
-            now=now,
-            monotonic=monotonic,
-            keep_content=keep_content,
-        )
+        super().__init__(**options)
         self._header_end = ""
         self._users = dict(users)
         self._tests = dict(tests)

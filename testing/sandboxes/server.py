@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypedDict
 
 from aiohttp import web
 
@@ -25,6 +25,7 @@ from .rates import RateLimit, RateMeter, parse_pace
 from .received import Fingerprints, ReceivedUpload, ReceivedUploads
 from .replies import Reply
 
+KEY = "sandbox-key"
 LOOPBACK = ("127.0.0.1", "::1")
 _GRACE = 0.5  # seconds that an answer in the making gets when the sandbox stops
 
@@ -34,14 +35,29 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Sandbox(ABC):
-    """A provider's stand-in on the loopback interface. Use it with `async with`, or `sandbox_in_thread`.
+class SandboxOptions(TypedDict, total=False):
+    """What every sandbox may be told.
 
     `key` is the one API key that is accepted. `faults` are `Fault`s, or text such as `"reset-after=0.1"`,
     drawn with `seed`; or a whole `FaultPlan`. `pace` is a `RateLimit` or text such as `"10/min:sliding"`.
     `port` 0 takes a free one. `now` tells the date and `monotonic` measures the rate limit. `keep_content`
     keeps the bytes of what was received beside its sha256.
     """
+
+    key: str
+    faults: Iterable[Fault | str] | FaultPlan
+    pace: RateLimit | str | None
+    host: str
+    port: int
+    seed: int
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    keep_content: bool
+
+
+class Sandbox(ABC):
+    """A provider's stand-in on the loopback interface. Use it with `async with`, or `sandbox_in_thread`; it
+    takes `SandboxOptions`."""
 
     provider: ClassVar[str]  # the provider's name
     path: ClassVar[str]  # where its API lives
@@ -52,7 +68,7 @@ class Sandbox(ABC):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
+        key: str = KEY,
         faults: Iterable[Fault | str] | FaultPlan = (),
         pace: RateLimit | str | None = None,
         host: str = "127.0.0.1",

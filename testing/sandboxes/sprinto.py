@@ -11,19 +11,16 @@ third-party claims.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, date
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Unpack
 
 from aiohttp import web
 
 from .multipart import MAX_FIELD_BYTES, BadRequestError, UploadedFile, read_multipart
-from .plans import Fault, FaultPlan
-from .rates import RateLimit
 from .replies import Reply, graphql_error
-from .server import Sandbox, utc_now
+from .server import Sandbox, SandboxOptions
 from .sprinto_checks import WorkflowChecks
 from .sprinto_schema import (
     CheckPage,
@@ -41,7 +38,7 @@ MAX_BYTES: Final = 25_000_000  # "25 MB", read the strict way
 
 
 class SprintoSandbox(Sandbox):
-    """Sprinto on the loopback interface. Beside what `Sandbox` takes:
+    """Sprinto on the loopback interface. Beside `SandboxOptions` it takes:
 
     `checks` maps the pk of each workflow check to its title; `in_review` names those that are in review.
     `uuids` "strict" refuses a pk that is not a UUID. `max_bytes` bounds an evidence file: a larger one gets
@@ -55,32 +52,14 @@ class SprintoSandbox(Sandbox):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
         checks: Mapping[str, str] = DEFAULT_CHECKS,
         in_review: Collection[str] = (),
         uuids: Literal["lenient", "strict"] = "lenient",
         max_bytes: int = MAX_BYTES,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
+        **options: Unpack[SandboxOptions],
     ) -> None:
         self._checks = WorkflowChecks(checks, in_review)
-        super().__init__(
-            key=key,
-            faults=faults,
-            pace=pace,
-            host=host,
-            port=port,
-            seed=seed,
-            now=now,
-            monotonic=monotonic,
-            keep_content=keep_content,
-        )
+        super().__init__(**options)
         self._max_bytes = max_bytes
         self._schema = build_sprinto_schema(strict_uuid if uuids == "strict" else any_uuid_text)
 

@@ -7,19 +7,16 @@ request is taken whole or not at all, the words of the refusals, and the bounds 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
-from typing import ClassVar, Final
+from collections.abc import Collection, Mapping
+from datetime import UTC
+from typing import ClassVar, Final, Unpack
 
 from aiohttp import web
 
 from .forms import read_form
 from .multipart import BadRequestError
-from .plans import Fault, FaultPlan
-from .rates import RateLimit
 from .replies import Reply
-from .server import Sandbox, utc_now
+from .server import Sandbox, SandboxOptions
 from .sprinto import DEFAULT_CHECKS, MAX_BYTES, SprintoSandbox
 from .sprinto_checks import CheckRefusedError, WorkflowChecks
 
@@ -45,33 +42,15 @@ class SprintoRestSandbox(Sandbox):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
         checks: Mapping[str, str] = DEFAULT_CHECKS,
         in_review: Collection[str] = (),
         max_bytes: int = MAX_BYTES,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
+        **options: Unpack[SandboxOptions],
     ) -> None:
         self._checks = WorkflowChecks(checks, in_review)
-        self._graphql = SprintoSandbox(key=key, checks=checks, in_review=in_review, now=now)
+        self._graphql = SprintoSandbox(checks=checks, in_review=in_review, **options)
         self._max_bytes = max_bytes
-        super().__init__(
-            key=key,
-            faults=faults,
-            pace=pace,
-            host=host,
-            port=port,
-            seed=seed,
-            now=now,
-            monotonic=monotonic,
-            keep_content=keep_content,
-        )
+        super().__init__(**options)
 
     async def take(self, request: web.Request) -> Reply:
         """Take every file of a request, or none."""

@@ -12,20 +12,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Unpack
 
 from aiohttp import web
 
 from .forms import read_form
 from .multipart import BadRequestError
-from .plans import Fault, FaultPlan
 from .rates import RateLimit, parse_pace
 from .replies import Reply
-from .server import Sandbox, utc_now
+from .server import KEY, Sandbox, SandboxOptions
 from .vanta_documents import Documents, HeldDocument
 from .vanta_tokens import Tokens
 
@@ -69,7 +67,6 @@ class VantaSandbox(Sandbox):
     def __init__(
         self,
         *,
-        key: str = "sandbox-key",
         client_id: str = "sandbox-client",
         documents: Mapping[str, str] = DEFAULT_DOCUMENTS,
         deactivated: Collection[str] = (),
@@ -77,29 +74,12 @@ class VantaSandbox(Sandbox):
         nothing_to_submit: Literal[204, 400, 409, 422] = 400,
         token_pace: RateLimit | str | None = "5/min",
         max_bytes: int = MAX_BYTES,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
+        **options: Unpack[SandboxOptions],
     ) -> None:
         self._documents = Documents(documents, deactivated)
-        super().__init__(
-            key=key,
-            faults=faults,
-            pace=pace,
-            host=host,
-            port=port,
-            seed=seed,
-            now=now,
-            monotonic=monotonic,
-            keep_content=keep_content,
-        )
+        super().__init__(**options)
         limit = parse_pace(token_pace) if isinstance(token_pace, str) else token_pace
-        self._tokens = Tokens(client_id, key, self._fingerprints, monotonic, limit)
+        self._tokens = Tokens(client_id, options.get("key", KEY), self._fingerprints, self._monotonic, limit)
         self._lists_drafts = lists_drafts
         self._nothing_to_submit = nothing_to_submit
         self._max_bytes = max_bytes
