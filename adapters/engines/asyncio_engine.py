@@ -223,7 +223,8 @@ class AsyncEngine:
     @property
     def next_due(self) -> datetime | None:
         """When the schedule comes to something next, or a request leaves that waits for company."""
-        return self._next_due()
+        moments = (self._schedule.next_due(), self._gathering.next_due())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     @property
     def alarm_at(self) -> datetime | None:
@@ -342,12 +343,8 @@ class AsyncEngine:
         for keys in self._gathering.add(key, way, live.size, bundle, now):
             self._spawn(self._deliver(keys))
 
-    def _next_due(self) -> datetime | None:
-        moments = (self._schedule.next_due(), self._gathering.next_due())
-        return min((moment for moment in moments if moment is not None), default=None)
-
     def _set_alarm(self) -> None:
-        due = self._next_due()
+        due = self.next_due
         # The look round keeps to the clock that never goes back, whatever becomes of the other.
         # One that is under way wakes the dispatcher when it has ended.
         away = SWEEP if self._sweeping else max(self._sweep_at - self._clock.monotonic(), 0.0)
@@ -369,7 +366,7 @@ class AsyncEngine:
     def _at_rest(self) -> bool:
         if self._tasks or self._woken.is_set() or not self._recorder.idle:
             return False
-        due = self._next_due()
+        due = self.next_due
         return self._sweep_at > self._clock.monotonic() and (due is None or due > self._clock.now())
 
     def _spawn(self, work: Awaitable[None]) -> None:

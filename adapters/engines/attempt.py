@@ -204,7 +204,7 @@ class Attempter:
         try:
             dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
-                await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens), FINDINGS
+                await run(dialogue, send=line.send, bookmark=no_bookmark, keeper=tokens), FINDINGS
             )
         except Exception as error:
             finding = Unreadable(broken(destination, error, line.sent).failure)
@@ -331,8 +331,8 @@ _OWED: Mapping[type, tuple[tuple[str, tuple[type, ...]], ...]] = {
 }
 
 
-async def _no_bookmark(progress: str) -> None:
-    """A look-up changes nothing, so it has nothing to remember."""
+async def no_bookmark(progress: str) -> None:
+    """What only reads changes nothing, so it has nothing to remember."""
 
 
 async def _no_bookmark_of_many(progress: str) -> None:

@@ -17,12 +17,12 @@ from attrs import frozen
 
 from ...domain.attempt import Attempt, attempt_of
 from ...domain.errors import StoreError
-from ...domain.events import Blocked, Event, FoundUnfit, Progressed, Started, Unblocked
+from ...domain.events import Blocked, Event, Progressed, Unblocked
 from ...domain.evidence import Document, Evidence, sha256_of
 from ...domain.gate import GateChange, NotBefore, Shut
 from ...domain.status import UploadStatus, status_of_upload
 from ...domain.transitions import advance
-from ...domain.upload import Confirming, Held, Queued, Sending, UploadKey, Waiting, due_at, due_of
+from ...domain.upload import Confirming, Held, Queued, Sending, Upload, UploadKey, Waiting, due_at, due_of
 from ...domain.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
@@ -31,8 +31,6 @@ from ...ports.logger import (
     AttemptStarted,
     CourierLost,
     EvidenceConflict,
-    IntegrationBlocked,
-    IntegrationPaused,
     LogEvent,
     Logger,
     LookUpEnded,
@@ -58,9 +56,9 @@ from ..records import record_json
 from .blocking_attempt import BlockingAttempter, Ended, cut_off, ours
 from .duty import Duty
 from .live import Live
-from .prepare import Destination, prepare, unfit
-from .reckoning import ending_of, recovery_of, sighting_of
-from .telling import tell
+from .prepare import Destination, prepare
+from .reckoning import beginning_of, ending_of, recovery_of, sighting_of
+from .telling import news_of_gate, tell
 
 ELSEWHERE = timedelta(seconds=5)
 """When to come again for an upload that somebody else is sending."""
@@ -218,19 +216,14 @@ class BlockingEngine:
 
     def _attempt(self, live: Live) -> NotBefore | None:
         """One attempt, to its end; or why it may not begin yet."""
-        document, destination = live.dossier.document, live.destination
-        failure = unfit(document.size, document.media_type, destination)
-        if failure is not None:
-            self._apply(live, FoundUnfit(self._clock.now(), failure))
+        begins = beginning_of(live, self._clock.now())
+        if not isinstance(begins, Upload):
+            self._apply(live, begins)
             return None
-        beginning = Started(self._clock.now())
-        started = advance(live.upload, beginning, destination.rules)
-        sending = started.state
-        if not isinstance(sending, Sending):  # the policy has been made shorter, and is used up
-            self._apply(live, beginning)
-            return None
+        sending, destination = begins.state, live.destination
+        assert isinstance(sending, Sending)
         with self._duty.taken() as owner:
-            start = Start(started, destination.passage, owner, destination.rules.retry.max_attempts)
+            start = Start(begins, destination.passage, owner, destination.rules.retry.max_attempts)
             return self._send(live, start, sending)
 
     def _send(self, live: Live, start: Start, sending: Sending) -> NotBefore | None:
@@ -288,7 +281,8 @@ class BlockingEngine:
         self._apply(live, end.event, attempt=end.attempt, gate=end.gate)
         word, due = end.attempt.verdict.value, due_of(live.upload.state)
         self.log(AttemptEnded(live.upload.key, sending.attempt, word, end.failure, due))
-        self._tell_of_gate(live.upload.key, end.gate)
+        for news in news_of_gate(live.upload.key, end.gate):
+            self.log(news)
 
     def _look_up(self, live: Live, read: int) -> NotBefore | None:
         """One look-up, to its end; or why it may not begin yet."""
@@ -309,7 +303,8 @@ class BlockingEngine:
         self._apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
         word, due = seen.look_up.finding, due_of(live.upload.state)
         self.log(LookUpEnded(live.upload.key, read, word, seen.failure, due))
-        self._tell_of_gate(live.upload.key, seen.gate)
+        for news in news_of_gate(live.upload.key, seen.gate):
+            self.log(news)
         return None
 
     def _charge(self, live: Live, owner: int, slots: list[int]) -> Callable[[], datetime | None]:
@@ -425,12 +420,6 @@ class BlockingEngine:
         if isinstance(live.upload.state, Held):
             self.log(UploadHeld(live.upload.key, live.upload.state.cause))
         self.log(UploadSettled(live.status()))
-
-    def _tell_of_gate(self, key: UploadKey, gate: GateChange) -> None:
-        if gate.block is not None:
-            self.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
-        elif gate.pause_until is not None:
-            self.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
 
     def log(self, event: LogEvent) -> None:
         """Tell the host."""

@@ -23,7 +23,7 @@ from ...ports.store import ChargeAnswer, Charged, UploadStore
 from ...ports.transport import AsyncTransport
 from ..dialogues import NotedTokens, TokenKeeper, run
 from ..stores.writer import Writer
-from .attempt import Line, sound
+from .attempt import Line, no_bookmark, sound
 from .prepare import Destination
 from .slots import Slots
 
@@ -77,7 +77,7 @@ class DryRunner:
         came: DryRun | None = None
         try:
             dialogue = provider.check(integration.settings)
-            came = _sound(await run(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens))
+            came = _sound(await run(dialogue, send=line.send, bookmark=no_bookmark, keeper=tokens))
         except CourierError:
             raise
         except _NoTurnError as error:
@@ -104,10 +104,6 @@ def _sound(result: object) -> DryRun:
     if isinstance(came, Ready) and not isinstance(came.message, str):
         raise TypeError(f"the message of its Ready is {type(came.message).__name__}")
     return came
-
-
-async def _no_bookmark(progress: str) -> None:
-    """A dry run changes nothing, so it has nothing to remember."""
 
 
 def _no_turn(provider: str, at: datetime) -> Failure:

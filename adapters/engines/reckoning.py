@@ -1,4 +1,4 @@
-"""What the end of an attempt or of a look-up means: for the upload, for its record and for its gate. Pure; the same for every engine."""
+"""What the beginning and the end of an attempt or of a look-up mean: for the upload, for its record and for its gate. Pure; the same for every engine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,34 @@ from ...domain.events import (
     AttemptEvent,
     AttemptRecovered,
     Event,
+    FoundUnfit,
     ReadAbsent,
     ReadFailed,
     ReadFound,
     ReadPartly,
+    Started,
 )
 from ...domain.evidence import sha256_of
 from ...domain.failure import Concern, Failure, FailureKind
 from ...domain.gate import GateChange, change_of
-from ...domain.upload import Sending
+from ...domain.transitions import advance
+from ...domain.upload import Sending, Upload
 from ...domain.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
 from ...ports.store import LookUp, Start
-from .prepare import Destination
+from .live import Live
+from .prepare import Destination, unfit
+
+
+def beginning_of(live: Live, at: datetime) -> Upload | FoundUnfit | Started:
+    """The upload as it is while its next attempt is made; or the event that ends it, where there is none to make any more."""
+    document, destination = live.dossier.document, live.destination
+    failure = unfit(document.size, document.media_type, destination)
+    if failure is not None:
+        return FoundUnfit(at, failure)
+    beginning = Started(at)
+    started = advance(live.upload, beginning, destination.rules)
+    # Not Sending: the policy has been made shorter, and is used up.
+    return started if isinstance(started.state, Sending) else beginning
 
 
 @frozen

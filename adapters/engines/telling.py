@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
-from ...ports.logger import LogEvent, Logger
+from ...domain.gate import GateChange
+from ...domain.upload import UploadKey
+from ...ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent, Logger
 
 
 def tell(logger: Logger, event: LogEvent) -> None:
@@ -21,3 +24,11 @@ def tell(logger: Logger, event: LogEvent) -> None:
             logging.getLogger("evidence_courier").error(what, exc_info=error)
         else:
             loop.call_exception_handler({"message": what, "exception": error})
+
+
+def news_of_gate(key: UploadKey, gate: GateChange) -> Iterator[LogEvent]:
+    """What is to be told of a gate after an attempt or a look-up of that upload: a block, or else a pause, or nothing."""
+    if gate.block is not None:
+        yield IntegrationBlocked(key.tenant_id, key.provider, gate.block)
+    elif gate.pause_until is not None:
+        yield IntegrationPaused(key.tenant_id, key.provider, gate.pause_until)

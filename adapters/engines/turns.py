@@ -16,26 +16,21 @@ from attrs import frozen
 from ...domain.attempt import Attempt, attempt_of
 from ...domain.errors import StoreError
 from ...domain.events import (
-    AttemptEvent,
     AttemptRejected,
     Blocked,
     Event,
     FoundUnfit,
     Progressed,
     ReadFailed,
-    Started,
 )
-from ...domain.failure import Failure
 from ...domain.gate import GateChange, NotBefore, Shut
 from ...domain.transitions import advance
-from ...domain.upload import Confirming, Sending, UploadKey, due_of
+from ...domain.upload import Confirming, Sending, Upload, due_of
 from ...domain.verdict import Unbundled, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
     AttemptStarted,
-    IntegrationBlocked,
-    IntegrationPaused,
     LogEvent,
     LookUpEnded,
     WriteDelayed,
@@ -56,8 +51,8 @@ from ...ports.store import (
 from ..stores.writer import Writer
 from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
-from .prepare import unfit
-from .reckoning import ending_of, one_speaks_for_all, shared_id, sighting_of
+from .reckoning import Ending, beginning_of, ending_of, one_speaks_for_all, shared_id, sighting_of
+from .telling import news_of_gate
 
 STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
 """The first and the longest pause before a refused write is tried again."""
@@ -66,7 +61,7 @@ T = TypeVar("T")
 
 
 @frozen
-class _Ending:
+class _Came:
     """An attempt that has ended, with what it came to."""
 
     live: Live
@@ -136,7 +131,7 @@ class Turns:
                 bookmark=lambda progress: self._bookmark(live, progress),
                 charge=lambda: self._charge(live, slots),
             )
-        await self._end([_Ending(live, start, verdict)], slots, request_id)
+        await self._end([_Came(live, start, verdict)], slots, request_id)
         return None
 
     async def attempt_together(self, lives: Sequence[Live]) -> NotBefore | None:
@@ -172,28 +167,22 @@ class Turns:
         of_key = {
             one.upload.key: verdict for one, verdict in zip(packed, one_speaks_for_all(came), strict=False)
         }
-        endings = [
-            _Ending(live, start, of_key.get(live.upload.key, interrupted(sent=False)))
+        came_to = [
+            _Came(live, start, of_key.get(live.upload.key, interrupted(sent=False)))
             for live, start, _ in begun
         ]
-        if endings:
-            await self._end(endings, slots, request_id or shared_id(of_all))
+        if came_to:
+            await self._end(came_to, slots, request_id or shared_id(of_all))
         return None
 
     async def _start_of(self, live: Live) -> Start | None:
         """The attempt that an upload is about to make; None where there is none to make any more."""
-        document = live.dossier.document
-        failure = unfit(document.size, document.media_type, live.destination)
-        if failure is not None:
-            await self.apply(live, FoundUnfit(self._clock.now(), failure))
+        begins = beginning_of(live, self._clock.now())
+        if not isinstance(begins, Upload):
+            await self.apply(live, begins)
             return None
-        rules = live.destination.rules
-        beginning = Started(self._clock.now())
-        started = advance(live.upload, beginning, rules)
-        if not isinstance(started.state, Sending):  # the policy has been made shorter, and is used up
-            await self.apply(live, beginning)
-            return None
-        return Start(started, live.destination.passage, self.owner, rules.retry.max_attempts)
+        budget = live.destination.rules.retry.max_attempts
+        return Start(begins, live.destination.passage, self.owner, budget)
 
     async def _begin(self, live: Live, write: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """What the store answers to a beginning, and whether this turn was cut off meanwhile."""
@@ -221,44 +210,36 @@ class Turns:
         self._around.log(AttemptStarted(start.upload.key, sending.attempt, start.budget))
         return True
 
-    async def _end(self, endings: Sequence[_Ending], slots: Sequence[int], request_id: str | None) -> None:
+    async def _end(self, came: Sequence[_Came], slots: Sequence[int], request_id: str | None) -> None:
         """Write down what attempts came to that were made with these slots, in one transaction; then tell."""
         now = self._clock.now()
-        changes: list[tuple[_Ending, AttemptEvent, Change]] = []
-        for ending in endings:
-            live, sending = ending.live, ending.start.upload.state
+        ended: list[tuple[Live, Ending, Change]] = []
+        for one in came:
+            live, sending = one.live, one.start.upload.state
             assert isinstance(sending, Sending)
-            used = slots if not changes else ()
-            end = ending_of(ending.verdict, sending, live.destination, used, now, self._jitter(), request_id)
+            used = slots if not ended else ()
+            end = ending_of(one.verdict, sending, live.destination, used, now, self._jitter(), request_id)
             after = advance(live.upload, end.event, live.destination.rules)
-            changes.append((ending, end.event, Change(after, attempt=end.attempt, gate=end.gate)))
+            ended.append((live, end, Change(after, attempt=end.attempt, gate=end.gate)))
         # A single one shares a commit with whatever else there is.
         answers: Sequence[SaveAnswer | None] = [None]
-        if len(changes) > 1:
-            together = [change for _, _, change in changes]
+        if len(ended) > 1:
+            together = [change for _, _, change in ended]
             answers = await self._patiently(
-                endings[0].live, lambda: self._writer.run(lambda: self._store.save(together))
+                came[0].live, lambda: self._writer.run(lambda: self._store.save(together))
             )
-        for (ending, event, change), answer in zip(changes, answers, strict=True):
+        for (live, end, change), answer in zip(ended, answers, strict=True):
             if isinstance(answer, Saved):
-                ending.live.upload = change.upload
+                live.upload = change.upload
+            elif isinstance(answer, Conflict) and not self._adopt_current(live, answer):
+                await self._settle(live, end.gate)
+                continue
             else:
-                if isinstance(answer, Conflict) and not self._adopt_current(ending.live, answer):
-                    if change.gate is not None:
-                        await self._settle(ending.live, change.gate)
-                    continue
-                await self.apply(ending.live, event, attempt=change.attempt, gate=change.gate)
-            self._tell_of_end(ending.live, change)
-
-    def _tell_of_end(self, live: Live, change: Change) -> None:
-        attempt, gate = change.attempt, change.gate
-        assert attempt is not None and gate is not None
-        failed = attempt.result if isinstance(attempt.result, Failure) else None
-        key = live.upload.key
-        self._around.log(
-            AttemptEnded(key, attempt.number, attempt.verdict.value, failed, due_of(live.upload.state))
-        )
-        self._tell_of_gate(key, gate)
+                await self.apply(live, end.event, attempt=end.attempt, gate=end.gate)
+            number, word = end.attempt.number, end.attempt.verdict.value
+            due = due_of(live.upload.state)
+            self._around.log(AttemptEnded(live.upload.key, number, word, end.failure, due))
+            self._tell_of_gate(live, end.gate)
 
     async def look_up(self, live: Live) -> NotBefore | None:
         """One look-up, to its end; or why it may not begin yet."""
@@ -282,7 +263,7 @@ class Turns:
         await self.apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
         word, due = seen.look_up.finding, due_of(live.upload.state)
         self._around.log(LookUpEnded(live.upload.key, state.read, word, seen.failure, due))
-        self._tell_of_gate(live.upload.key, seen.gate)
+        self._tell_of_gate(live, seen.gate)
         return None
 
     async def fail_by_bug(self, live: Live, error: Exception) -> None:
@@ -383,8 +364,6 @@ class Turns:
             await self._clock.sleep_until(self._clock.now() + pause)
             pause = min(pause * 2, longest)
 
-    def _tell_of_gate(self, key: UploadKey, gate: GateChange) -> None:
-        if gate.block is not None:
-            self._around.log(IntegrationBlocked(key.tenant_id, key.provider, gate.block))
-        elif gate.pause_until is not None:
-            self._around.log(IntegrationPaused(key.tenant_id, key.provider, gate.pause_until))
+    def _tell_of_gate(self, live: Live, gate: GateChange) -> None:
+        for news in news_of_gate(live.upload.key, gate):
+            self._around.log(news)
