@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration
-from .wiring import Providers
+from .tenants import Providers
 
 
 @runtime_checkable

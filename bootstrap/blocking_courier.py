@@ -13,76 +13,47 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Self, Unpack
 
-from attrs import field, frozen
+from attrs import frozen
 
-from ..adapters.clocks.system import SystemClock
-from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.dialogues import BlockingTokenKeeper
 from ..adapters.engines.blocking import BlockingEngine, Delivery
 from ..adapters.engines.blocking_attempt import BlockingAttempter
 from ..adapters.engines.prepare import Destination
 from ..adapters.engines.telling import tell
-from ..adapters.loggers.standard import StandardLogger
-from ..adapters.stores.sqlite import SqliteStore
 from ..domain.errors import ConfigError, MisuseError
 from ..domain.evidence import Evidence
 from ..domain.status import UploadDetails, UploadStatus
 from ..ports.clock import Clock
-from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, Logger
+from ..ports.logger import ConfigurationRefused
 from ..ports.renderer import Renderer
-from ..ports.secrets import Secrets
-from ..ports.source import DocumentSource
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
 from .courier import status_word
-from .wiring import OnInvalid, PathText, Providers, RendererOnDemand, TenantMapping, Tenants, tenants_of
+from .tenants import PathText, TenantMapping, Tenants, tenants_in_folder, tenants_in_mapping
+from .wiring import CommonOptions, CommonWiring, RendererOnDemand, given
 
 
-class BlockingOptions(TypedDict, total=False):
-    """What else a `BlockingCourier` can be told when it is built.
+class BlockingOptions(CommonOptions, total=False):
+    """What else a `BlockingCourier` can be told when it is built, beside `TenantOptions` and `CommonOptions`.
 
-    - `block`, `on_invalid`, `keep_documents`, `fonts`: as for the other couriers, see `Options`.
     - `sleep`: waits for so many seconds, where one attempt needs several requests and the pace puts a short wait between them; by default ``time.sleep``.
-    - the others are ports; what is given stays the caller's to close, and must be good for every process and thread that uses the courier.
+    - `transport`: a port. All of them must be good for every process and thread that uses the courier.
     """
 
-    block: str
-    on_invalid: OnInvalid
-    keep_documents: bool
-    fonts: Sequence[PathText]
     sleep: Callable[[float], None] | None
-    store: UploadStore | None
-    clock: Clock | None
-    logger: Logger | None
     transport: BlockingTransport | None
-    providers: Providers | None
-    secrets: Secrets | None
-    renderer: Renderer | None
-    source: DocumentSource | None
-
-
-_OF_THE_TENANTS = ("block", "on_invalid", "providers", "secrets")
 
 
 @frozen(kw_only=True)
-class _Wiring:
-    database: str | None = None
-    store: UploadStore | None = None
+class _Wiring(CommonWiring):
     transport: BlockingTransport | None = None
-    renderer: Renderer | None = None
-    source: DocumentSource | None = None
-    clock: Clock = field(factory=SystemClock)
-    logger: Logger = field(factory=StandardLogger)
     sleep: Callable[[float], None] = time.sleep
-    keep_documents: bool = False
-    fonts: Sequence[PathText] = ()
 
     def __attrs_post_init__(self) -> None:
-        if (self.database is None) == (self.store is None):
-            raise MisuseError("give a courier either database= (a path) or store= (a store of your own)")
+        super().__attrs_post_init__()
         if self.transport is None and find_spec("urllib3") is None:
             raise MisuseError(
                 'a BlockingCourier sends with urllib3, which is not installed: pip install "evidence-courier[sync]"'
@@ -125,7 +96,7 @@ class BlockingCourier:
         self._door = threading.RLock()
         if hasattr(os, "register_at_fork"):
             _watch_forks(self)
-        self._log_loaded(self._loaded)
+        self._tenants.tell(self._wiring.logger, self._loaded)
 
     @classmethod
     def from_config(
@@ -136,12 +107,7 @@ class BlockingCourier:
         `database` is the path of the SQLite database, created where it is missing; `options` are those of `BlockingOptions`. Raises ConfigError with every
         problem of every file, and MisuseError for arguments that cannot be right or where the extra ``sync`` is missing.
         """
-        folder = os.fspath(path)
-
-        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-            return load_folder(folder, providers=providers, secrets=secrets, block=block)
-
-        return cls(tenants_of(folder, load, _of_tenants(options)), _wiring_of(database, options))
+        return cls(tenants_in_folder(path, options), _Wiring(**given(database, options)))
 
     @classmethod
     def from_mapping(
@@ -154,12 +120,7 @@ class BlockingCourier:
 
         Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
         """
-
-        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-            now = tenants() if callable(tenants) else tenants
-            return load_mapping(now, providers=providers, secrets=secrets, block=block)
-
-        return cls(tenants_of("a mapping", load, _of_tenants(options)), _wiring_of(database, options))
+        return cls(tenants_in_mapping(tenants, options), _Wiring(**given(database, options)))
 
     # --- lifecycle -----------------------------------------------------------------------------------------------------
 
@@ -191,13 +152,10 @@ class BlockingCourier:
             except ConfigError as error:
                 tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
                 raise
-            destinations = self._tenants.destinations(loaded, room.key)
             with self._door:
-                for tenant_id in loaded.broken:
-                    if tenant_id in self._destinations:
-                        destinations[tenant_id] = self._destinations[tenant_id]
-                self._loaded, self._destinations = loaded, destinations
-            self._log_loaded(loaded)
+                self._destinations = self._tenants.destinations(loaded, room.key, self._destinations)
+                self._loaded = loaded
+            self._tenants.tell(self._wiring.logger, loaded)
 
     # --- delivering ----------------------------------------------------------------------------------------------------
 
@@ -264,7 +222,9 @@ class BlockingCourier:
                 self._room, self._busy = None, 0
             if self._room is None:
                 self._room = self._opened()
-                self._destinations = self._rekeyed(self._room.key)
+                self._destinations = self._tenants.destinations(
+                    self._loaded, self._room.key, self._destinations
+                )
             room = self._room
             self._busy += 1
         try:
@@ -276,12 +236,7 @@ class BlockingCourier:
     def _opened(self) -> _Room:
         wiring, clock = self._wiring, self._wiring.clock
         transport = wiring.transport or _urllib3_transport(clock)
-        store = wiring.store
-        if store is None:
-            assert wiring.database is not None
-            store = SqliteStore(
-                wiring.database, keep_documents=wiring.keep_documents, monotonic=clock.monotonic
-            )
+        store = wiring.store if wiring.store is not None else wiring.open_database()
         renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
         engine = BlockingEngine(
             store=store,
@@ -299,12 +254,6 @@ class BlockingCourier:
                 store.close()
             raise
         return _Room(os.getpid(), key, store, transport, renderer, engine)
-
-    def _rekeyed(self, key: bytes) -> Mapping[str, Destination]:
-        """The destinations, with fingerprints under the store's key."""
-        destinations = self._tenants.destinations(self._loaded, key)
-        kept = {name: old for name, old in self._destinations.items() if name in self._loaded.broken}
-        return destinations | kept
 
     def _leave(self) -> None:
         """Close this process's room. Behind the door."""
@@ -335,13 +284,6 @@ class BlockingCourier:
     def _after_fork_there(self) -> None:
         self._door = threading.RLock()
 
-    def _log_loaded(self, loaded: Loaded) -> None:
-        logger = self._wiring.logger
-        if loaded.problems:
-            tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
-        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
-        tell(logger, ConfigurationLoaded(self._tenants.where, with_one, without))
-
 
 def _watch_forks(courier: BlockingCourier) -> None:
     """Hooks can never be taken back, so they must not keep the courier alive."""
@@ -367,14 +309,3 @@ def _urllib3_transport(clock: Clock) -> BlockingTransport:
     from ..adapters.transports.urllib3_transport import Urllib3Transport
 
     return Urllib3Transport(now=clock.now)
-
-
-def _of_tenants(options: BlockingOptions) -> Any:
-    return {name: value for name, value in options.items() if name in _OF_THE_TENANTS and value is not None}
-
-
-def _wiring_of(database: PathText | None, options: BlockingOptions) -> _Wiring:
-    given: dict[str, Any] = {
-        name: value for name, value in options.items() if name not in _OF_THE_TENANTS and value is not None
-    }
-    return _Wiring(database=os.fspath(database) if database is not None else None, **given)

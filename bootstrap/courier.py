@@ -15,7 +15,6 @@ from typing import Self, Unpack
 
 from attrs import frozen
 
-from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.dialogues import TokenKeeper
 from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
@@ -26,7 +25,6 @@ from ..adapters.engines.prepare import Destination, home_of
 from ..adapters.engines.slots import Slots
 from ..adapters.engines.telling import tell
 from ..adapters.engines.tickets import Ticket, settled_ticket
-from ..adapters.stores.sqlite import SqliteStore
 from ..adapters.stores.writer import Writer, WriterThread
 from ..domain.actions import Action, Person
 from ..domain.errors import ConfigError, MisuseError, StoreError
@@ -35,24 +33,13 @@ from ..domain.status import UploadDetails, UploadStatus
 from ..domain.transitions import Rules
 from ..domain.upload import Status, UploadKey
 from ..domain.verdict import DryRun
-from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, RecordingFailed
+from ..ports.logger import ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
-from ..ports.secrets import Secrets
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import AsyncTransport
 from . import refusals
-from .wiring import (
-    Options,
-    PathText,
-    Providers,
-    RendererOnDemand,
-    TenantMapping,
-    Tenants,
-    Wiring,
-    rules_of_provider,
-    tenants_of,
-    wiring_of,
-)
+from .tenants import PathText, TenantMapping, Tenants, tenants_in_folder, tenants_in_mapping
+from .wiring import Options, RendererOnDemand, Wiring, given, rules_of_provider
 from .workers import Workers
 
 WORKER_THREADS = 8
@@ -119,12 +106,7 @@ class AsyncCourier:
         `database` is the path of the SQLite database, created where it is missing; `options` are those of `Options`. Raises ConfigError with every
         problem of every file, and MisuseError for arguments that cannot be right.
         """
-        folder = os.fspath(path)
-
-        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-            return load_folder(folder, providers=providers, secrets=secrets, block=block)
-
-        return cls(tenants_of(folder, load, options), wiring_of(database, options))
+        return cls(tenants_in_folder(path, options), Wiring(**given(database, options)))
 
     @classmethod
     def from_mapping(
@@ -137,12 +119,7 @@ class AsyncCourier:
 
         Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
         """
-
-        def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-            now = tenants() if callable(tenants) else tenants
-            return load_mapping(now, providers=providers, secrets=secrets, block=block)
-
-        return cls(tenants_of("a mapping", load, options), wiring_of(database, options))
+        return cls(tenants_in_mapping(tenants, options), Wiring(**given(database, options)))
 
     # --- lifecycle -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +145,7 @@ class AsyncCourier:
         try:
             store = wiring.store
             if store is None:
-                store = await loop.run_in_executor(threads, self._open_store)
+                store = await loop.run_in_executor(threads, wiring.open_database)
         except BaseException:
             threads.shutdown()
             host_threads.shutdown()
@@ -207,15 +184,8 @@ class AsyncCourier:
         self._destinations = self._tenants.destinations(self._loaded, self._key)
         engine.destinations, engine.broken = self._destinations, self._loaded.broken
         self._running, self._owner, self._pid = running, owner, os.getpid()
-        self._log_loaded(self._loaded)
+        self._tenants.tell(self._wiring.logger, self._loaded)
         engine.start(owner)
-
-    def _open_store(self) -> UploadStore:
-        wiring = self._wiring
-        assert wiring.database is not None
-        return SqliteStore(
-            wiring.database, keep_documents=wiring.keep_documents, monotonic=wiring.clock.monotonic
-        )
 
     async def close(self, grace: float = 10.0) -> None:
         """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
@@ -278,13 +248,10 @@ class AsyncCourier:
         except ConfigError as error:
             tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
-        destinations = self._tenants.destinations(loaded, self._key)
-        for tenant_id in loaded.broken:
-            if tenant_id in self._destinations:
-                destinations[tenant_id] = self._destinations[tenant_id]
+        destinations = self._tenants.destinations(loaded, self._key, self._destinations)
         self._loaded, self._destinations = loaded, destinations
         running.engine.destinations, running.engine.broken = destinations, loaded.broken
-        self._log_loaded(loaded)
+        self._tenants.tell(self._wiring.logger, loaded)
         running.engine.look_round()
 
     # --- delivering ----------------------------------------------------------------------------------------------------
@@ -516,13 +483,6 @@ class AsyncCourier:
         tell(self._wiring.logger, RecordingFailed(Submission(evidence, destination, ticket).key, str(error)))
         ticket.mark_lost(error)
         return ticket
-
-    def _log_loaded(self, loaded: Loaded) -> None:
-        logger = self._wiring.logger
-        if loaded.problems:
-            tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
-        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
-        tell(logger, ConfigurationLoaded(self._tenants.where, with_one, without))
 
 
 def _aiohttp_transport(wiring: Wiring) -> AsyncTransport:

@@ -16,9 +16,8 @@ from ..adapters.clocks.system import SystemClock
 from ..adapters.config import Loaded
 from ..adapters.dialogues import TokenKeeper
 from ..adapters.engines.dry_run import DryRunner
-from ..adapters.engines.prepare import Destination, destination_of
+from ..adapters.engines.prepare import Destination
 from ..adapters.engines.slots import Slots
-from ..adapters.plugins import BrokenProvider
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
 from ..adapters.stores.writer import InlineWriter, Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
@@ -27,7 +26,7 @@ from ..domain.verdict import DryRun
 from ..ports.store import UploadStore
 from ..testing.memory_store import MemoryStore
 from .advice import target_of
-from .wiring import Providers
+from .tenants import Providers, destinations_of
 
 AT_ONCE = 8
 OnWait = Callable[[str, datetime], None]
@@ -65,7 +64,7 @@ async def examine(
             return Examined(tenant_id, target, came)
 
         try:
-            destinations = _destinations(loaded, providers, store.fingerprint_key())
+            destinations = destinations_of(loaded.integrations, providers, store.fingerprint_key())
             came = await asyncio.gather(*starmap(one, destinations.items()), return_exceptions=True)
         finally:
             await transport.close()
@@ -74,15 +73,6 @@ async def examine(
         if isinstance(examined, BaseException):
             raise examined
     return {examined.tenant_id: examined for examined in came if isinstance(examined, Examined)}
-
-
-def _destinations(loaded: Loaded, providers: Providers, key: bytes) -> dict[str, Destination]:
-    found = {}
-    for tenant_id, integration in sorted(loaded.integrations.items()):
-        provider = providers[integration.provider]
-        assert not isinstance(provider, BrokenProvider)  # or the integration would not have been loaded
-        found[tenant_id] = destination_of(integration, provider, key)
-    return found
 
 
 @contextmanager

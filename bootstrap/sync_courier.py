@@ -21,7 +21,8 @@ from ..ports.store import Page
 from . import refusals
 from .courier import AsyncCourier, Health
 from .portal import Portal
-from .wiring import Options, PathText, TenantMapping
+from .tenants import PathText, TenantMapping
+from .wiring import Options
 
 _THREAD = "evidence-courier-loop"
 

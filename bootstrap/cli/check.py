@@ -11,7 +11,7 @@ from ...adapters.config import Loaded, load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
 from ..advice import advice_of, target_of
-from ..wiring import Providers
+from ..tenants import Providers
 from .app import USAGE, app, command
 from .output import a_person_looks, say_json, say_table
 
