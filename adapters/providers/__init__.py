@@ -53,10 +53,12 @@ from .graphql_multipart import graphql_upload
 from .graphql_reply import GraphQLError, GraphQLReply, read_graphql
 from .http_errors import (
     Advice,
+    Errand,
     broken_reading,
     broken_reply,
     classify,
     failure_to_read,
+    not_json,
     refusal,
     throttled,
 )
@@ -77,6 +79,7 @@ __all__ = [
     "Dialogue",
     "DryRun",
     "Ending",
+    "Errand",
     "Failure",
     "FailureKind",
     "Finding",
@@ -117,6 +120,7 @@ __all__ = [
     "form_data",
     "graphql_upload",
     "mapping",
+    "not_json",
     "parse_json",
     "read_graphql",
     "refusal",

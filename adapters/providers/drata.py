@@ -390,6 +390,7 @@ def _words(settings: DrataSettings, *, permission: str | None = None) -> Words:
         not_found=missing,
         too_large="make the document smaller than 25 MB, then submit it under a new evidence id",
         unsupported_type="send a PDF",
+        target_gone=library,
     )
     look = f"look at {where} in Drata, then attest that the evidence is there or retry this upload"
-    return Words(advice, look, target_gone=library)
+    return Words(advice, look)

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from ...domain.failure import Failure, FailureKind
 from ...domain.verdict import Delivered, Receipt, Unclear, Verdict
 from ...ports.dialogue import HttpResponse, TransportFailure
-from .http_errors import Advice, broken_reply, classify, refusal
+from .http_errors import UPLOAD, Advice, Errand, classify, not_json, refusal
 from .json_reply import NotJson, mapping, parse_json, text
 
 CREATED: Final = 201
@@ -34,6 +34,10 @@ _ASKING: Final = {
 """Who must do what, where only a person at the tenant's can help."""
 
 
+_BEFORE: Final = Errand(UPLOAD.what, "", UPLOAD.mended)
+"""What is asked before anything is sent."""
+
+
 @frozen
 class Page:
     """One page of a list, and the cursor of the next; None where this is the last."""
@@ -44,12 +48,10 @@ class Page:
 
 @frozen
 class Words:
-    """What is said of a refusal. `target_gone`: a 404 speaks of what the tenant file names, so of everything
-    that this integration sends, and not of one person."""
+    """What is said of a refusal, and of a reply that nobody recognises."""
 
     advice: Advice
     look: str
-    target_gone: bool
 
 
 def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
@@ -61,7 +63,7 @@ def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
     try:
         document = mapping(parse_json(reply.body))
     except NotJson:
-        return _not_json(reply, words)
+        return not_json(reply, words.advice)
     reference = identity(document)
     if reply.status == CREATED and reference is not None:
         return Delivered(Receipt(reference, text(document.get("name"))))
@@ -73,15 +75,17 @@ def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
     )
 
 
-def read_object(reply: HttpResponse | TransportFailure, words: Words) -> dict[str, object] | Failure:
+def read_object(
+    reply: HttpResponse | TransportFailure, words: Words, errand: Errand = UPLOAD
+) -> dict[str, object] | Failure:
     """The JSON object that a reading request was answered with, or why there is none."""
-    verdict = _no_success(reply, words)
+    verdict = _no_success(reply, words, errand)
     if verdict is None:
         assert isinstance(reply, HttpResponse)
         try:
             value = parse_json(reply.body)
         except NotJson:
-            return _not_json(reply, words).failure
+            return not_json(reply, words.advice, errand).failure
         if isinstance(value, dict):
             return value
         return unreadable(reply, "its reply is not a JSON object")
@@ -110,12 +114,13 @@ def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Fa
 def user_number(reply: HttpResponse | TransportFailure, words: Words) -> str | Failure:
     """The number of the user that a request for one was answered with, or why there is none. Nothing was sent
     before it, so no failure leaves a doubt."""
-    user = read_object(reply, words)
+    user = read_object(reply, words, _BEFORE)
     if isinstance(user, Failure):
-        seen = user.message.partition("; whether")[0]
         kind = FailureKind.REFUSED if user.kind is FailureKind.UNRECOGNISED_REPLY else user.kind
         return evolve(
-            user, kind=kind, message=f"the person could not be looked up, and nothing was sent: {seen}"
+            user,
+            kind=kind,
+            message=f"the person could not be looked up, and nothing was sent: {user.message}",
         )
     number = identity(user)
     if number is not None:
@@ -142,30 +147,23 @@ def identity(document: dict[str, object]) -> str | None:
     return str(number) if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _no_success(reply: HttpResponse | TransportFailure, words: Words) -> Verdict | None:
+def _no_success(
+    reply: HttpResponse | TransportFailure, words: Words, errand: Errand = UPLOAD
+) -> Verdict | None:
     """The verdict wherever HTTP alone decides; None for a whole 2xx reply."""
     said = _said(reply)
-    verdict = classify(reply, words.advice, said)
+    verdict = classify(reply, words.advice, said, errand)
     if not isinstance(reply, HttpResponse):
         return verdict
     quoted = f', saying "{said}"' if said else ""
     if reply.status in _ASKING:
         message = f"Drata refused the upload (HTTP {reply.status}){quoted}: {_ASKING[reply.status]}"
         return refusal(reply, FailureKind.REFUSED, message)
-    if reply.status == 404 and words.target_gone:
-        message = f"Drata found nothing at this address (HTTP 404){quoted}: {words.advice.not_found}"
-        return refusal(reply, FailureKind.TARGET_NOT_FOUND, message)
     if reply.status == 503 and isinstance(verdict, Unclear):
-        message = (
-            f"a system that Drata depends on was not available (HTTP 503){quoted}; whether Drata took the upload "
-            "is not known"
-        )
-        return Unclear(evolve(verdict.failure, message=message))
+        message = f"a system that Drata depends on was not available (HTTP 503){quoted}"
+        doubt = "; whether Drata took the upload is not known" if errand.doubt else ""
+        return Unclear(evolve(verdict.failure, message=message + doubt))
     return verdict
-
-
-def _not_json(reply: HttpResponse, words: Words) -> Unclear:
-    return broken_reply(reply, words.advice, "is not JSON" if reply.body.strip() else "is empty")
 
 
 def _said(reply: HttpResponse | TransportFailure) -> str | None:

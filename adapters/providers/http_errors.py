@@ -43,7 +43,10 @@ _SURELY_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 @frozen(kw_only=True)
 class Advice:
     """What the table cannot know: the provider's name, and who must do what when it refuses. Whole clauses,
-    without a full stop."""
+    without a full stop.
+
+    `target_gone`: a 404 speaks of what the tenant file names, so of all that the integration sends.
+    """
 
     provider: str
     unauthorized: str
@@ -51,10 +54,11 @@ class Advice:
     not_found: str
     too_large: str
     unsupported_type: str
+    target_gone: bool = False
 
 
 @frozen
-class _Errand:
+class Errand:
     """What a request was sent for, as the messages say it: what it was, what is in doubt after it, and what
     to do once it is mended."""
 
@@ -63,14 +67,12 @@ class _Errand:
     mended: str
 
 
-_UPLOAD: Final = _Errand(
-    "the upload", "; whether it took the upload is not known", ", then retry this upload"
-)
-_READING: Final = _Errand("the request", "", "")
+UPLOAD: Final = Errand("the upload", "; whether it took the upload is not known", ", then retry this upload")
+READING: Final = Errand("the request", "", "")
 
 
 def classify(
-    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
+    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None, errand: Errand = UPLOAD
 ) -> Verdict | None:
     """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself must
     judge.
@@ -78,21 +80,6 @@ def classify(
     `said` is what the API said in words about a refusal, where it could be read; it is put into the
     message.
     """
-    return _judge(reply, advice, said, _UPLOAD)
-
-
-def failure_to_read(
-    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
-) -> Failure | None:
-    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for `classify`."""
-    verdict = _judge(reply, advice, said, _READING)
-    assert not isinstance(verdict, Delivered)  # the table never says so
-    return None if verdict is None else verdict.failure
-
-
-def _judge(
-    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None, errand: _Errand
-) -> Verdict | None:
     if isinstance(reply, TransportFailure):
         failure = Failure(reply.kind, f"{advice.provider}: {reply.message}")
         return Deferred(failure) if reply.kind in _SURELY_NOT_TAKEN else Unclear(failure)
@@ -115,17 +102,31 @@ def _judge(
             return Unclear(_broken(reply, advice, what, errand))
 
 
-def broken_reply(reply: HttpResponse, advice: Advice, what: str) -> Unclear:
+def failure_to_read(
+    reply: HttpResponse | TransportFailure, advice: Advice, said: str | None = None
+) -> Failure | None:
+    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for `classify`."""
+    verdict = classify(reply, advice, said, READING)
+    assert not isinstance(verdict, Delivered)  # the table never says so
+    return None if verdict is None else verdict.failure
+
+
+def broken_reply(reply: HttpResponse, advice: Advice, what: str, errand: Errand = UPLOAD) -> Unclear:
     """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply ..."."""
-    return Unclear(_broken(reply, advice, what, _UPLOAD))
+    return Unclear(_broken(reply, advice, what, errand))
+
+
+def not_json(reply: HttpResponse, advice: Advice, errand: Errand = UPLOAD) -> Unclear:
+    """The same for a whole reply that should be JSON."""
+    return broken_reply(reply, advice, "is not JSON" if reply.body.strip() else "is empty", errand)
 
 
 def broken_reading(reply: HttpResponse, advice: Advice, what: str) -> Failure:
     """The same for a request that only reads."""
-    return _broken(reply, advice, what, _READING)
+    return _broken(reply, advice, what, READING)
 
 
-def _broken(reply: HttpResponse, advice: Advice, what: str, errand: _Errand) -> Failure:
+def _broken(reply: HttpResponse, advice: Advice, what: str, errand: Errand) -> Failure:
     message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}{errand.doubt}"
     return _failure(reply, FailureKind.BROKEN_REPLY, message)
 
@@ -141,7 +142,7 @@ def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
     return Rejected(_failure(reply, kind, message))
 
 
-def _refused(reply: HttpResponse, advice: Advice, said: str | None, errand: _Errand) -> Verdict:
+def _refused(reply: HttpResponse, advice: Advice, said: str | None, errand: Errand) -> Verdict:
     provider, status, words = advice.provider, reply.status, _quoted(said)
     match status:
         case 401:
@@ -152,7 +153,8 @@ def _refused(reply: HttpResponse, advice: Advice, said: str | None, errand: _Err
             return refusal(reply, FailureKind.FORBIDDEN, message)
         case 404:
             message = f"{provider} found nothing at this address (HTTP 404){words}: {advice.not_found}"
-            return refusal(reply, FailureKind.NOT_FOUND, message)
+            kind = FailureKind.TARGET_NOT_FOUND if advice.target_gone else FailureKind.NOT_FOUND
+            return refusal(reply, kind, message)
         case 408 | 425:
             message = f"{provider} asked to be sent {errand.what} again later (HTTP {status}){words}"
             return Deferred(_failure(reply, FailureKind.TOLD_TO_WAIT, message))

@@ -480,9 +480,10 @@ def _words(settings: SecureframeSettings) -> Words:
         not_found=missing,
         too_large="make the document smaller than 32 MB, then submit it under a new evidence id",
         unsupported_type="send a PDF",
+        target_gone=settings.test is not None,
     )
     look = f"look at {where} in Secureframe, then attest that the evidence is there or retry this upload"
-    return Words(advice, look, target_gone=settings.test is not None)
+    return Words(advice, look)
 
 
 def _reading(settings: SecureframeSettings) -> Words:
@@ -491,4 +492,4 @@ def _reading(settings: SecureframeSettings) -> Words:
     missing = (
         "this account may not have that part of the API, or region or endpoint in the tenant file are wrong"
     )
-    return evolve(words, advice=evolve(words.advice, not_found=missing), target_gone=False)
+    return evolve(words, advice=evolve(words.advice, not_found=missing, target_gone=False))

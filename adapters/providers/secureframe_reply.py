@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from ...domain.failure import Failure, FailureKind
 from ...domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 from ...ports.dialogue import HttpResponse, TransportFailure
-from .http_errors import Advice, broken_reply, classify, refusal
+from .http_errors import UPLOAD, Advice, Errand, classify, not_json, refusal
 from .json_reply import NotJson, mapping, parse_json, text
 
 _WORDS = 300  # characters of what Secureframe says that go into a message
@@ -31,14 +31,16 @@ STORAGE_ADVICE: Final = Advice(
 )
 
 
+_STEP: Final = Errand(UPLOAD.what, "; nothing was attached yet", UPLOAD.mended)
+"""A request that makes no evidence, whatever becomes of it."""
+
+
 @frozen
 class Words:
-    """What is said of a refusal. `target_gone`: a 404 speaks of what the tenant file names, so of everything
-    that this integration sends, and not of one person."""
+    """What is said of a refusal, and of a reply that nobody recognises."""
 
     advice: Advice
     look: str
-    target_gone: bool
 
 
 @frozen
@@ -60,14 +62,14 @@ class Page:
 
 def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
     """The verdict for an attach, which is where an upload becomes evidence. Total: any reply has one."""
-    verdict = _no_success(reply, words)
+    verdict = classify(reply, words.advice, _said(reply))
     if verdict is not None:
         return verdict
     assert isinstance(reply, HttpResponse)
     try:
         made = resource(mapping(parse_json(reply.body)).get("data"))
     except NotJson:
-        return _not_json(reply, words.advice)
+        return not_json(reply, words.advice)
     if made is not None:
         return Delivered(Receipt(made.id, None))
     return refusal(
@@ -109,7 +111,7 @@ def stored(reply: HttpResponse | TransportFailure) -> Verdict | None:
     safely be repeated. Its refusals say nothing of Secureframe's key."""
     if isinstance(reply, HttpResponse) and 200 <= reply.status < 300:
         return None  # what its body says, and whether it came whole, does not matter
-    verdict = harmless(classify(reply, STORAGE_ADVICE))
+    verdict = _harmless(reply, classify(reply, STORAGE_ADVICE, errand=_STEP))
     if isinstance(verdict, Rejected) and verdict.failure.kind in (
         FailureKind.UNAUTHORIZED,
         FailureKind.NOT_FOUND,
@@ -118,12 +120,14 @@ def stored(reply: HttpResponse | TransportFailure) -> Verdict | None:
     return verdict
 
 
-def harmless(verdict: Verdict | None) -> Verdict | None:
+def _harmless(reply: HttpResponse | TransportFailure, verdict: Verdict | None) -> Verdict | None:
     """The verdict for a step that makes no copy when it is repeated."""
     if not isinstance(verdict, Unclear):
         return verdict
-    seen = verdict.failure.message.partition("; whether")[0]
-    return Deferred(evolve(verdict.failure, message=f"{seen}; nothing was attached yet"))
+    failure = verdict.failure
+    # Where no reply came, the table says nothing of what is left.
+    left = _STEP.doubt if isinstance(reply, TransportFailure) else ""
+    return Deferred(evolve(failure, message=failure.message + left))
 
 
 def failure_in(verdict: Verdict) -> Failure:
@@ -140,14 +144,14 @@ def resource(value: object) -> Resource | None:
 
 
 def _read(reply: HttpResponse | TransportFailure, words: Words) -> dict[str, object] | Verdict:
-    verdict = harmless(_no_success(reply, words))
+    verdict = _harmless(reply, classify(reply, words.advice, _said(reply), _STEP))
     if verdict is not None:
         return verdict
     assert isinstance(reply, HttpResponse)
     try:
         value = parse_json(reply.body)
     except NotJson:
-        return harmless(_not_json(reply, words.advice)) or _strange(reply, "its reply is not JSON")
+        return Deferred(not_json(reply, words.advice, _STEP).failure)
     return value if isinstance(value, dict) else _strange(reply, "its reply is not a JSON object")
 
 
@@ -160,20 +164,6 @@ def _strange(reply: HttpResponse, seen: str) -> Rejected:
         f"Secureframe answered otherwise than documented ({seen}, HTTP {reply.status}): make sure that region and "
         "endpoint in the tenant file lead to its API, then retry this upload",
     )
-
-
-def _no_success(reply: HttpResponse | TransportFailure, words: Words) -> Verdict | None:
-    """The verdict wherever HTTP alone decides; None for a whole 2xx reply."""
-    said = _said(reply)
-    if isinstance(reply, HttpResponse) and reply.status == 404 and words.target_gone:
-        quoted = f', saying "{said}"' if said else ""
-        message = f"Secureframe found nothing at this address (HTTP 404){quoted}: {words.advice.not_found}"
-        return refusal(reply, FailureKind.TARGET_NOT_FOUND, message)
-    return classify(reply, words.advice, said)
-
-
-def _not_json(reply: HttpResponse, advice: Advice) -> Unclear:
-    return broken_reply(reply, advice, "is not JSON" if reply.body.strip() else "is empty")
 
 
 def _said(reply: HttpResponse | TransportFailure) -> str | None:

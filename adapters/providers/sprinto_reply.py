@@ -24,7 +24,7 @@ from ...domain.failure import FailureKind
 from ...domain.verdict import Delivered, Receipt, Verdict
 from ...ports.dialogue import HttpResponse, TransportFailure
 from .graphql_reply import GraphQLError, GraphQLReply, read_graphql, read_graphql_if_any
-from .http_errors import Advice, broken_reply, classify, refusal, throttled
+from .http_errors import Advice, classify, not_json, refusal, throttled
 from .json_reply import NotJson, mapping, text
 
 NEW_KEY: Final = (
@@ -81,8 +81,7 @@ def judge(
     try:
         graphql = read_graphql(reply.body)
     except NotJson:
-        what = "is empty" if not reply.body.strip() else "is not JSON"
-        return broken_reply(reply, ADVICE, what)
+        return not_json(reply, ADVICE)
     if graphql.errors:
         return _by_errors(reply, graphql, workflow_check)
     return _by_result(reply, graphql, success_statuses)

@@ -18,7 +18,7 @@ from ...domain.secret import Secret
 from ...domain.verdict import Delivered, Receipt, Rejected, Unbundled, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.provider import Parcel
-from .http_errors import broken_reply, classify, refusal, throttled
+from .http_errors import classify, not_json, refusal, throttled
 from .json_reply import NotJson, mapping, parse_json, text
 from .multipart import FormField, FormFile, form_data
 from .sprinto_reply import ADVICE, BY_STATUS_ALONE, LOOK, meaning_of, remedy_of
@@ -65,7 +65,7 @@ def judge_rest(reply: HttpResponse | TransportFailure, workflow_check: str) -> V
     try:
         answer = mapping(parse_json(reply.body))
     except NotJson:
-        return broken_reply(reply, ADVICE, "is empty" if not reply.body.strip() else "is not JSON")
+        return not_json(reply, ADVICE)
     success, error = answer.get("success"), answer.get("error")
     if success is True and error in (None, "", [], {}):
         return Delivered(Receipt(message=text(answer.get("message"))))

@@ -20,7 +20,7 @@ from ...domain.failure import Failure, FailureKind
 from ...domain.secret import Secret
 from ...domain.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ...ports.dialogue import Ending, HttpResponse, MintedToken, TransportFailure
-from .http_errors import Advice, broken_reading, broken_reply, classify, failure_to_read, refusal
+from .http_errors import Advice, broken_reading, classify, failure_to_read, not_json, refusal
 from .json_reply import NotJson, mapping, parse_json, text
 
 Reply = HttpResponse | TransportFailure
@@ -93,7 +93,7 @@ def judge_upload(reply: Reply, document: str) -> Verdict | str:
     try:
         made = parse_json(reply.body)
     except NotJson:
-        return broken_reply(reply, ADVICE, "is not JSON" if reply.body.strip() else "is empty")
+        return not_json(reply, ADVICE)
     upload_id = text(mapping(made).get("id"))
     if reply.status in _UPLOADED and upload_id is not None and _ID.fullmatch(upload_id):
         return upload_id

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 
-from evidence_courier.adapters.providers.http_errors import PIECE, Advice, classify
+from evidence_courier.adapters.providers.http_errors import PIECE, UPLOAD, Advice, Errand, classify, not_json
 from evidence_courier.domain.failure import Concern, FailureKind
 from evidence_courier.domain.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Ending, TransportFailure
@@ -155,3 +156,27 @@ def test_of_a_long_reply_a_piece_is_kept() -> None:
     verdict = classify(reply(500, b"\xff" + b"x" * 1_000_000), ADVICE)
     assert isinstance(verdict, Unclear)
     assert verdict.failure.detail == "\ufffd" + "x" * (PIECE - 1)
+
+
+def test_a_404_may_speak_of_what_the_tenant_file_names() -> None:
+    came_to = classify(reply(404), evolve(ADVICE, target_gone=True))
+    assert isinstance(came_to, Rejected)
+    assert came_to.failure.kind is K.TARGET_NOT_FOUND
+    assert came_to.failure.message.endswith("mend the address")
+
+
+def test_an_errand_says_what_is_in_doubt_and_what_was_asked_for() -> None:
+    errand = Errand("the step", "; nothing is filed yet", "")
+    broken, lost = classify(reply(500), ADVICE, None, errand), classify(reply(400), ADVICE, None, errand)
+    assert isinstance(broken, Unclear)
+    assert broken.failure.message == "Acme GRC had an error of its own (HTTP 500); nothing is filed yet"
+    assert isinstance(lost, Rejected)
+    assert "refused the step" in lost.failure.message
+    assert not lost.failure.message.endswith(UPLOAD.mended)
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"), [(b"<html>", "is not JSON"), (b" ", "is empty"), (b"", "is empty")]
+)
+def test_a_reply_that_should_be_json_and_is_not_leaves_a_doubt(body: bytes, seen: str) -> None:
+    assert seen in not_json(reply(200, body), ADVICE).failure.message
