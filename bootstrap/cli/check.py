@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 from attrs import asdict, frozen
 
@@ -12,18 +10,14 @@ from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
 from ..advice import advice_of, target_of
 from ..tenants import Providers
-from .app import USAGE, app, command
-from .output import a_person_looks, say_json, say_table
+from .app import app, command
+from .output import say_json, say_table
+from .tenant_files import block_option, end_with_problems, tenants_in
 
 
 @app.command("check")
 @click.argument("folder", metavar="DIR", type=click.Path())
-@click.option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
-)
+@block_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command
 def check(folder: str, block: str, as_json: bool) -> None:
@@ -34,10 +28,7 @@ def check(folder: str, block: str, as_json: bool) -> None:
     """
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
-    rows = [
-        _row(tenant_id, loaded, providers)
-        for tenant_id in sorted({*loaded.integrations, *loaded.without, *loaded.broken})
-    ]
+    rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
     if as_json:
         say_json([asdict(row) for row in rows])
     else:
@@ -57,12 +48,7 @@ def check(folder: str, block: str, as_json: bool) -> None:
         for row in rows:
             for sentence in row.advice:
                 click.echo(f"note: tenant {row.tenant_id}: {sentence}", err=True)
-    if loaded.problems:
-        if a_person_looks():
-            click.echo(err=True)
-        for problem in loaded.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(USAGE)
+    end_with_problems(loaded)
 
 
 @frozen

@@ -15,8 +15,9 @@ from ...adapters.secrets.environ import EnvironSecrets
 from ...domain.failure import FailureKind
 from ...domain.verdict import NotReady, Ready
 from ..doctor import Examined, examine
-from .app import UNDELIVERED, USAGE, app, command
-from .output import a_person_looks, moment, say_json, say_table
+from .app import UNDELIVERED, app, command
+from .output import moment, say_json, say_table
+from .tenant_files import block_option, end_with_problems, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
 
@@ -29,12 +30,7 @@ _WORTH_TELLING = 2.0  # seconds of waiting
     type=click.Path(),
     help="The database of a courier that may be running: its pace is kept together with it.",
 )
-@click.option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
-)
+@block_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @command
 def doctor(folder: str, database: str | None, block: str, as_json: bool) -> None:
@@ -47,10 +43,7 @@ def doctor(folder: str, database: str | None, block: str, as_json: bool) -> None
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
     found = asyncio.run(examine(loaded, providers, database, _tell_of_waiting))
-    rows = [
-        _row(tenant_id, loaded, found.get(tenant_id))
-        for tenant_id in sorted({*loaded.integrations, *loaded.without, *loaded.broken})
-    ]
+    rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
     if as_json:
         say_json([asdict(row) for row in rows])
     else:
@@ -62,12 +55,7 @@ def doctor(folder: str, database: str | None, block: str, as_json: bool) -> None
             ],
             last_wraps=True,
         )
-    if loaded.problems:
-        if a_person_looks():
-            click.echo(err=True)
-        for problem in loaded.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(USAGE)
+    end_with_problems(loaded)
     if any(row.verdict in _BAD for row in rows):
         sys.exit(UNDELIVERED)
 

@@ -15,6 +15,7 @@ from ...domain.redaction import Redactor
 from .app import UNDELIVERED, app, command
 from .output import say_json
 from .see import database_option
+from .tenant_files import block_option
 
 
 def _oracle(folder: str, block: str) -> Callable[[str], bool]:
@@ -32,12 +33,7 @@ def _oracle(folder: str, block: str) -> Callable[[str], bool]:
     type=click.Path(),
     help="The folder of tenant files: then no text in the database may show one of their secrets.",
 )
-@click.option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
-)
+@block_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @command
 def invariants(database: str, folder: str | None, block: str, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
 from .app import STORE, UNDELIVERED, USAGE, app, command
 from .output import a_person_looks, console, json_row, say_json, say_statuses
+from .tenant_files import block_option
 
 
 @frozen(kw_only=True)
@@ -55,12 +56,7 @@ class Said:
 @click.option("--recorded-at", help="For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.")
 @click.option("--evidence-id", help="For a document: its id; by default the file's name without its ending.")
 @click.option("--fonts", type=click.Path(), multiple=True, help="A folder of fonts for training records.")
-@click.option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
-)
+@block_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @command
