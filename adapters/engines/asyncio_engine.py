@@ -519,17 +519,13 @@ class AsyncEngine:
             self._after(live)
 
     async def _take_turn(self, lives: Sequence[Live]) -> NotBefore | None:
-        if len(lives) > 1:
-            return await self._turns.attempt_together(lives)
-        for live in lives:
-            match live.upload.state:
-                case Queued() | Waiting():
-                    return await self._turns.attempt(live)
-                case Confirming():
-                    return await self._turns.look_up(live)
-                case _:
-                    pass
-        return None
+        match [live.upload.state for live in lives]:
+            case [Confirming()]:
+                return await self._turns.look_up(lives[0])
+            case [Queued() | Waiting(), *_]:
+                return await self._turns.attempt(lives)
+            case _:
+                return None
 
     def _after(self, live: Live) -> None:
         """Settle it, or plan what comes next."""

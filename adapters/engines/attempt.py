@@ -16,7 +16,6 @@ from ...domain.errors import StoreError
 from ...domain.evidence import sha256_of
 from ...domain.failure import Failure, FailureKind
 from ...domain.file_name import file_name_for
-from ...domain.redaction import Redactor
 from ...domain.upload import Upload
 from ...domain.verdict import (
     Absent,
@@ -86,7 +85,7 @@ class Line:
 
 @frozen
 class Packed:
-    """One of several uploads that are about to go together; `content` as in `Begun`. `bookmark` is for the one that is left alone of them."""
+    """One upload that is about to be sent; `content` as in `Begun`. `bookmark` commits one, where it goes alone."""
 
     upload: Upload
     dossier: Dossier
@@ -106,69 +105,35 @@ class Attempter:
     redactors: Redactors = field(factory=Redactors, init=False)
 
     async def upload(
-        self,
-        upload: Upload,
-        dossier: Dossier,
-        destination: Destination,
-        content: bytes | None,
-        bookmark: Callable[[str], Awaitable[None]],
-        charge: Charge,
-    ) -> tuple[Verdict, str | None]:
-        """What sending it came to, with the provider's request id where it gave one."""
-        paid = destination.passage.at_most()
-        line = Line(self.transport, self.slots, destination.lane, destination, charge, paid)
-        tokens = NotedTokens(self.keeper)
-        try:
-            document = await self._document(upload, dossier, destination, content)
-            if not isinstance(document, bytes):
-                return document, None
-            parcel = parcel_of(upload, dossier, destination, document)
-            dialogue = destination.provider.upload(
-                parcel, destination.integration.settings, upload.tally.progress
-            )
-            verdict = sound(await run(dialogue, send=line.send, bookmark=bookmark, keeper=tokens), VERDICTS)
-        except (
-            asyncio.CancelledError,
-            StoreError,
-        ):  # a bookmark that cannot be written, while the courier is closed
-            verdict = interrupted(line.sent)
-        except Exception as error:
-            verdict = broken(destination, error, line.sent)
-        redactor = self.redactors.of(destination, tokens.given)
-        return redactor.verdict(verdict), _request_id(line, redactor)
-
-    async def upload_together(
         self, packed: Sequence[Packed], destination: Destination, charge: Charge
     ) -> tuple[Sequence[Verdict | Unbundled], str | None]:
-        """What sending several in one request came to, for each, with the provider's request id where it gave one.
+        """What sending one, or several in one request, came to, for each, with the provider's request id where it gave one.
 
         One whose document cannot be had has its verdict at once, and the others go without it.
         """
-        line = Line(
-            self.transport, self.slots, destination.lane, destination, charge, destination.passage.at_most()
-        )
+        paid = destination.passage.at_most()
+        line = Line(self.transport, self.slots, destination.lane, destination, charge, paid)
         tokens = NotedTokens(self.keeper)
         verdicts: dict[int, Verdict | Unbundled] = {}
         rest: Verdict = interrupted(sent=False)
         try:
-            documents = await asyncio.gather(
-                *(self._document(one.upload, one.dossier, destination, one.content) for one in packed)
-            )
             parcels: dict[int, tuple[Packed, Parcel]] = {}
-            for position, (one, document) in enumerate(zip(packed, documents, strict=True)):
+            for position, document in enumerate(await self._documents(packed, destination)):
+                one = packed[position]
                 if isinstance(document, bytes):
                     parcels[position] = one, parcel_of(one.upload, one.dossier, destination, document)
                 else:
                     verdicts[position] = document
             came = await self._send_all(list(parcels.values()), destination, line, tokens)
             verdicts.update(zip(parcels, came, strict=True))
-        except (asyncio.CancelledError, StoreError):  # as in `upload`
+        # A bookmark that cannot be written, while the courier is closed, is no bug of the provider's.
+        except (asyncio.CancelledError, StoreError):
             rest = interrupted(line.sent)
         except Exception as error:
             rest = broken(destination, error, line.sent)
         redactor = self.redactors.of(destination, tokens.given)
-        told = [redactor.verdict(verdicts.get(n, rest)) for n in range(len(packed))]
-        return told, _request_id(line, redactor)
+        request_id = redactor.text(line.request_id)[:200] if line.request_id else None
+        return [redactor.verdict(verdicts.get(n, rest)) for n in range(len(packed))], request_id
 
     async def _send_all(
         self, sent: Sequence[tuple[Packed, Parcel]], destination: Destination, line: Line, tokens: NotedTokens
@@ -214,6 +179,13 @@ class Attempter:
         if isinstance(finding, Found):
             return Found(redactor.receipt(finding.receipt))
         return finding
+
+    async def _documents(
+        self, packed: Sequence[Packed], destination: Destination
+    ) -> Sequence[bytes | Verdict]:
+        """What is to be sent of each, or why it cannot be; what the host keeps is read at the same time."""
+        reading = [self._document(one.upload, one.dossier, destination, one.content) for one in packed]
+        return await asyncio.gather(*reading) if len(reading) > 1 else [await one for one in reading]
 
     async def _document(
         self, upload: Upload, dossier: Dossier, destination: Destination, content: bytes | None
@@ -337,10 +309,6 @@ async def no_bookmark(progress: str) -> None:
 
 async def _no_bookmark_of_many(progress: str) -> None:
     raise TypeError("it made a bookmark while several uploads went together")
-
-
-def _request_id(line: Line, redactor: Redactor) -> str | None:
-    return redactor.text(line.request_id)[:200] if line.request_id else None
 
 
 def _gone(message: str) -> Rejected:

@@ -108,42 +108,14 @@ class Turns:
         self._clock = clock
         self._jitter = jitter
 
-    async def attempt(self, live: Live) -> NotBefore | None:
-        """One attempt, to its end; or why it may not begin yet."""
-        start = await self._start_of(live)
-        if start is None:
-            return None
-        answer, cut_off = await self._begin(live, lambda: self._writer.begin(start))
-        if isinstance(answer, NotBefore):
-            return answer
-        if not await self._has_begun(live, start, answer):
-            return None
-        slots = list(answer.slots) if isinstance(answer, Begun) else []
-        verdict: Verdict
-        if cut_off or not isinstance(answer, Begun):  # not Begun: our own write, which was made after all
-            verdict, request_id = interrupted(sent=False), None
-        else:
-            verdict, request_id = await self._attempter.upload(
-                start.upload,
-                live.dossier,
-                live.destination,
-                answer.content,
-                bookmark=lambda progress: self._bookmark(live, progress),
-                charge=lambda: self._charge(live, slots),
-            )
-        await self._end([_Came(live, start, verdict)], slots, request_id)
-        return None
-
-    async def attempt_together(self, lives: Sequence[Live]) -> NotBefore | None:
-        """One attempt for each of several uploads that go in one request, to its end; or why none of them may begin yet."""
+    async def attempt(self, lives: Sequence[Live]) -> NotBefore | None:
+        """One attempt, to its end, of one upload or of each of several that go in one request; or why none of them may begin yet."""
         starts = [(live, start) for live in lives if (start := await self._start_of(live)) is not None]
         if not starts:
             return None
         first = starts[0][0]
         of_all = [start for _, start in starts]
-        answers, cut_off = await self._begin(
-            first, lambda: self._writer.run(lambda: self._store.begin_together(of_all))
-        )
+        answers, cut_off = await self._begin(first, lambda: self._write_beginning(of_all))
         for answer in answers:
             if isinstance(answer, NotBefore):
                 return answer
@@ -152,28 +124,35 @@ class Turns:
             for (live, start), answer in zip(starts, answers, strict=True)
             if await self._has_begun(live, start, answer)
         ]
+        # Not Begun: our own write, which was made after all.
         packed = [
             Packed(start.upload, live.dossier, answer.content, partial(self._bookmark, live))
             for live, start, answer in begun
             if isinstance(answer, Begun)
         ]
         slots = [slot for _, _, answer in begun if isinstance(answer, Begun) for slot in answer.slots]
-        came: Sequence[Verdict | Unbundled] = []
+        verdicts: Sequence[Verdict | Unbundled] = []
         request_id: str | None = None
         if packed and not cut_off:
-            came, request_id = await self._attempter.upload_together(
+            verdicts, request_id = await self._attempter.upload(
                 packed, first.destination, charge=lambda: self._charge(first, slots)
             )
-        of_key = {
-            one.upload.key: verdict for one, verdict in zip(packed, one_speaks_for_all(came), strict=False)
-        }
-        came_to = [
+        of_key = dict(zip((one.upload.key for one in packed), one_speaks_for_all(verdicts), strict=False))
+        came = [
             _Came(live, start, of_key.get(live.upload.key, interrupted(sent=False)))
             for live, start, _ in begun
         ]
-        if came_to:
-            await self._end(came_to, slots, request_id or shared_id(of_all))
+        if len(of_all) > 1:
+            request_id = request_id or shared_id(of_all)
+        if came:
+            await self._end(came, slots, request_id)
         return None
+
+    async def _write_beginning(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+        """One shares a commit with whatever else there is; several are one transaction."""
+        if len(starts) == 1:
+            return [await self._writer.begin(starts[0])]
+        return await self._writer.run(lambda: self._store.begin_together(starts))
 
     async def _start_of(self, live: Live) -> Start | None:
         """The attempt that an upload is about to make; None where there is none to make any more."""
