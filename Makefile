@@ -24,7 +24,7 @@ STORIES ?= 3000
 KILLS ?= 500
 INPUTS ?= 1000000
 
-ROOMS := domain ports adapters testing bootstrap
+ROOMS := domain ports delivery adapters testing bootstrap
 SOURCES := $(shell find __init__.py py.typed $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
 # Checked beside the package: whatever Python there is outside of it.
 SCRIPTS := $(shell find tests typing_tests examples benchmarks docs -name _build -prune -o -name '*.py' -print 2>/dev/null | LC_ALL=C sort)

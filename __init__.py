@@ -13,7 +13,7 @@ A name is imported from its home when it is first used: a program, or pytest wit
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .adapters.engines.acting import Acted, Where
+    from .adapters.engines.acting import ActionResult, Filter
     from .adapters.engines.blocking import Delivery
     from .adapters.engines.tickets import SyncTicket, Ticket
     from .adapters.records import load_record
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
     from .bootstrap.courier import AsyncCourier
     from .bootstrap.sync_courier import Courier
     from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
-    from .domain.evidence import Document, Evidence
-    from .domain.status import UploadStatus
-    from .domain.training import TrainingRecord
-    from .domain.verdict import NotReady, Ready
+    from .domain.evidence.evidence import Document, Evidence
+    from .domain.evidence.training import TrainingRecord
+    from .domain.upload.status import UploadStatus
+    from .domain.upload.verdict import NotReady, Ready
 else:
     # The same names again, for the interpreter; tests/house/test_faces.py compares.
     _HOMES = {
-        "Acted": "adapters.engines.acting",
+        "ActionResult": "adapters.engines.acting",
         "AsyncCourier": "bootstrap.courier",
         "BlockingCourier": "bootstrap.blocking_courier",
         "ConfigError": "domain.errors",
         "Courier": "bootstrap.sync_courier",
         "CourierError": "domain.errors",
         "Delivery": "adapters.engines.blocking",
-        "Document": "domain.evidence",
-        "Evidence": "domain.evidence",
+        "Document": "domain.evidence.evidence",
+        "Evidence": "domain.evidence.evidence",
         "MisuseError": "domain.errors",
-        "NotReady": "domain.verdict",
-        "Ready": "domain.verdict",
+        "NotReady": "domain.upload.verdict",
+        "Ready": "domain.upload.verdict",
         "RecordError": "domain.errors",
         "StoreError": "domain.errors",
         "SyncTicket": "adapters.engines.tickets",
         "Ticket": "adapters.engines.tickets",
-        "TrainingRecord": "domain.training",
-        "UploadStatus": "domain.status",
-        "Where": "adapters.engines.acting",
+        "TrainingRecord": "domain.evidence.training",
+        "UploadStatus": "domain.upload.status",
+        "Filter": "adapters.engines.acting",
         "load_record": "adapters.records",
     }
 
@@ -62,7 +62,7 @@ else:
 
 
 __all__ = [
-    "Acted",
+    "ActionResult",
     "AsyncCourier",
     "BlockingCourier",
     "ConfigError",
@@ -71,6 +71,7 @@ __all__ = [
     "Delivery",
     "Document",
     "Evidence",
+    "Filter",
     "MisuseError",
     "NotReady",
     "Ready",
@@ -80,6 +81,5 @@ __all__ = [
     "Ticket",
     "TrainingRecord",
     "UploadStatus",
-    "Where",
     "load_record",
 ]

@@ -21,7 +21,7 @@ _PARTS = (
     *("name", "settings_class", "schema", "limits", "pace", "cost", "exclusive_credential"),
     *("upload", "target"),
 )
-_DIALOGUES = ("confirm", "check", "upload_together")
+_DIALOGUES = ("look_up", "check", "upload_together")
 """What only some providers have."""
 
 
@@ -85,7 +85,7 @@ def _wrong_value(provider: object) -> str | None:
 
     if not isinstance(of("settings_class"), type):
         return "settings_class is not a class"
-    limits, pace, cost, delays = of("limits"), of("pace"), of("cost"), of("read_delays")
+    limits, pace, cost, delays = of("limits"), of("pace"), of("cost"), of("look_up_delays")
     if not isinstance(limits, Limits) or not isinstance(limits.media_types, Mapping):
         return "limits are not Limits with a mapping of media types"
     if not (limits.max_bytes is None or _is_count(limits.max_bytes)):
@@ -98,10 +98,10 @@ def _wrong_value(provider: object) -> str | None:
         return "cost is not a number of requests, 1 or more"
     if not isinstance(of("exclusive_credential"), bool):
         return "exclusive_credential is neither True nor False"
-    if hasattr(provider, "confirm") and not (
+    if hasattr(provider, "look_up") and not (
         isinstance(delays, tuple) and delays and all(map(_is_duration, delays))
     ):
-        return "confirm needs read_delays, a tuple of one timedelta or more"
+        return "look_up needs look_up_delays, a tuple of one timedelta or more"
     return None
 
 

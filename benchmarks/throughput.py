@@ -20,7 +20,7 @@ from pathlib import Path
 import aiohttp
 
 from evidence_courier import AsyncCourier, Document, Evidence
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 UPLOADS = int(os.environ.get("UPLOADS", "5000"))
 SIZE = 30_000

@@ -23,8 +23,8 @@ from ..adapters.engines.blocking_attempt import BlockingAttempter
 from ..adapters.engines.prepare import Destination
 from ..adapters.engines.telling import tell
 from ..domain.errors import ConfigError, MisuseError
-from ..domain.evidence import Evidence
-from ..domain.status import UploadDetails, UploadStatus
+from ..domain.evidence.evidence import Evidence
+from ..domain.upload.status import UploadDetails, UploadStatus
 from ..ports.clock import Clock
 from ..ports.logger import ConfigurationRefused
 from ..ports.renderer import Renderer

@@ -16,7 +16,15 @@ from typing import Self, Unpack
 from attrs import frozen
 
 from ..adapters.dialogues import TokenKeeper
-from ..adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
+from ..adapters.engines.acting import (
+    ActionResult,
+    Filter,
+    Skipped,
+    candidates,
+    no_upload,
+    preview_of,
+    take_action,
+)
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.attempt import Attempter
 from ..adapters.engines.dry_run import DryRunner
@@ -26,13 +34,13 @@ from ..adapters.engines.slots import Slots
 from ..adapters.engines.telling import tell
 from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..adapters.stores.writer import Writer, WriterThread
-from ..domain.actions import Action, Person
 from ..domain.errors import ConfigError, MisuseError, StoreError
-from ..domain.evidence import Evidence
-from ..domain.status import UploadDetails, UploadStatus
-from ..domain.transitions import Rules
-from ..domain.upload import Status, UploadKey
-from ..domain.verdict import DryRun
+from ..domain.evidence.evidence import Evidence
+from ..domain.upload.actions import Action, Person
+from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.transitions import Rules
+from ..domain.upload.upload import Status, UploadKey
+from ..domain.upload.verdict import DryRun
 from ..ports.logger import ConfigurationRefused, RecordingFailed
 from ..ports.renderer import Renderer
 from ..ports.store import Find, Page, UploadStore
@@ -177,7 +185,7 @@ class AsyncCourier:
         running = _Running(loop, engine, attempter, store, writer, transport, renderer, threads, host_threads)
         try:
             self._key = await loop.run_in_executor(threads, store.fingerprint_key)
-            owner = await writer.run(lambda: store.enlist(clock.now()))
+            owner = await writer.run(lambda: store.register(clock.now()))
         except BaseException:
             await self._let_go(running)
             raise
@@ -211,7 +219,7 @@ class AsyncCourier:
         await asyncio.sleep(0)  # what other threads submitted just before is on its way to the engine
         await running.engine.close(grace)
         with suppress(StoreError):  # then whoever comes next finds out that it is gone
-            await running.writer.run(lambda: running.store.discharge(self._owner))
+            await running.writer.run(lambda: running.store.unregister(self._owner))
         await self._let_go(running)
 
     async def _let_go(self, running: _Running) -> None:
@@ -292,68 +300,68 @@ class AsyncCourier:
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Have what has failed tried again, with a fresh budget and its history kept.
 
-        Give one evidence id, or a filter: `where` names some of the tenant's failed uploads, ``Where()`` all of them. With `preview` nothing is
+        Give one evidence id, or a filter: `where` names some of the tenant's failed uploads, ``Filter()`` all of them. With `preview` nothing is
         done, and `done` holds what it would be done to. What it does not apply to is left alone, and the answer says why; doing it twice changes
         nothing. Who and why are kept with the record. Where the failure spoke of the whole integration, that counts as working again. MisuseError
         where there is no such upload, or who or why is empty.
         """
-        return await self._act(Action.RETRY, tenant_id, evidence_id, where, Person(who, why), preview)
+        return await self._act(Action.RETRY, tenant_id, evidence_id, where, Person(by, reason), preview)
 
     async def release(
         self,
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Have what is held tried again. Where it is held for its integration, that counts as working again. Otherwise as `retry`."""
-        return await self._act(Action.RELEASE, tenant_id, evidence_id, where, Person(who, why), preview)
+        return await self._act(Action.RELEASE, tenant_id, evidence_id, where, Person(by, reason), preview)
 
     async def abandon(
         self,
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Give up what is not settled: nothing more is sent. An attempt in flight is not called back. Otherwise as `retry`."""
-        return await self._act(Action.ABANDON, tenant_id, evidence_id, where, Person(who, why), preview)
+        return await self._act(Action.ABANDON, tenant_id, evidence_id, where, Person(by, reason), preview)
 
     async def attest(
         self,
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Say of what is held or failed that it is there: a person has seen it at the provider. Otherwise as `retry`."""
-        return await self._act(Action.ATTEST, tenant_id, evidence_id, where, Person(who, why), preview)
+        return await self._act(Action.ATTEST, tenant_id, evidence_id, where, Person(by, reason), preview)
 
     async def _act(
         self,
         action: Action,
         tenant_id: str,
         evidence_id: str | None,
-        where: Where | None,
+        where: Filter | None,
         person: Person,
         preview: bool,
-    ) -> Acted:
+    ) -> ActionResult:
         running, clock = self._now(), self._wiring.clock
         store, engine = running.store, running.engine
         if (evidence_id is None) == (where is None):
@@ -368,18 +376,18 @@ class AsyncCourier:
         if preview:
             return preview_of(action, found)
         done: list[UploadStatus] = []
-        left: list[LeftAlone] = []
+        left: list[Skipped] = []
         for status in found:
             came = await running.writer.run(
                 lambda status=status: take_action(  # type: ignore[misc]
                     store, tenant_id, status.evidence_id, action, person, self._rules_of, clock.now()
                 )
             )
-            if isinstance(came, LeftAlone):
+            if isinstance(came, Skipped):
                 left.append(came)
             else:
                 done.append(engine.acted(came, status.last_attempt_at))
-        return Acted(tuple(done), tuple(left))
+        return ActionResult(tuple(done), tuple(left))
 
     def _rules_of(self, key: UploadKey) -> Rules:
         destination = home_of(self._destinations, key)

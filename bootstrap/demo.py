@@ -17,9 +17,9 @@ from attrs import frozen
 
 from ..adapters.records import load_record
 from ..domain.errors import MisuseError
-from ..domain.evidence import Evidence
-from ..domain.secret import Secret
-from ..domain.status import UploadStatus
+from ..domain.evidence.evidence import Evidence
+from ..domain.secrets.secret import Secret
+from ..domain.upload.status import UploadStatus
 from ..testing.sandboxes import FaultPlan, SprintoSandbox
 from .cli.output import say_details, say_statuses, say_table
 from .courier import AsyncCourier

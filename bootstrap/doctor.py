@@ -21,8 +21,8 @@ from ..adapters.engines.slots import Slots
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
 from ..adapters.stores.writer import InlineWriter, Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
-from ..domain.redaction import Redactor
-from ..domain.verdict import DryRun
+from ..domain.secrets.redaction import Redactor
+from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
 from ..testing.memory_store import MemoryStore
 from .advice import target_of
@@ -53,11 +53,11 @@ async def examine(
     places, keeper = Slots(AT_ONCE), TokenKeeper(clock.monotonic)
     turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # who shares a pace goes one by one
     with _store(database) as (store, writer):
-        owner = await writer.run(lambda: store.enlist(clock.now()))
+        owner = await writer.run(lambda: store.register(clock.now()))
         runner = DryRunner(transport, places, keeper, clock, store, writer, owner)
 
         async def one(tenant_id: str, destination: Destination) -> Examined:
-            async with turns[destination.passage.credential]:
+            async with turns[destination.quota.credential]:
                 came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
             redactor = Redactor(destination.integration.secrets)
             target = redactor.text(target_of(destination.integration, providers))
@@ -68,7 +68,7 @@ async def examine(
             came = await asyncio.gather(*starmap(one, destinations.items()), return_exceptions=True)
         finally:
             await transport.close()
-            await writer.run(lambda: store.discharge(owner))
+            await writer.run(lambda: store.unregister(owner))
     for examined in came:
         if isinstance(examined, BaseException):
             raise examined

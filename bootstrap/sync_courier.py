@@ -12,11 +12,11 @@ from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
 
-from ..adapters.engines.acting import Acted, Where
+from ..adapters.engines.acting import ActionResult, Filter
 from ..adapters.engines.tickets import SyncTicket
-from ..domain.evidence import Evidence
-from ..domain.status import UploadDetails, UploadStatus
-from ..domain.verdict import DryRun
+from ..domain.evidence.evidence import Evidence
+from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.verdict import DryRun
 from ..ports.store import Page
 from . import refusals
 from .courier import AsyncCourier, Health
@@ -139,15 +139,15 @@ class Courier:
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Have what has failed tried again, with a fresh budget and its history kept. See `AsyncCourier.retry`."""
         act = self._courier.retry
         return self._now().call(
-            partial(act, tenant_id, evidence_id, who=who, why=why, where=where, preview=preview)
+            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
         )
 
     def release(
@@ -155,15 +155,15 @@ class Courier:
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Have what is held tried again. Where it is held for its integration, that counts as working again. Otherwise as `retry`."""
         act = self._courier.release
         return self._now().call(
-            partial(act, tenant_id, evidence_id, who=who, why=why, where=where, preview=preview)
+            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
         )
 
     def abandon(
@@ -171,15 +171,15 @@ class Courier:
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Give up what is not settled: nothing more is sent. An attempt in flight is not called back. Otherwise as `retry`."""
         act = self._courier.abandon
         return self._now().call(
-            partial(act, tenant_id, evidence_id, who=who, why=why, where=where, preview=preview)
+            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
         )
 
     def attest(
@@ -187,15 +187,15 @@ class Courier:
         tenant_id: str,
         evidence_id: str | None = None,
         *,
-        who: str,
-        why: str,
-        where: Where | None = None,
+        by: str,
+        reason: str,
+        where: Filter | None = None,
         preview: bool = False,
-    ) -> Acted:
+    ) -> ActionResult:
         """Say of what is held or failed that it is there: a person has seen it at the provider. Otherwise as `retry`."""
         act = self._courier.attest
         return self._now().call(
-            partial(act, tenant_id, evidence_id, who=who, why=why, where=where, preview=preview)
+            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
         )
 
     # --- seeing --------------------------------------------------------------------------------------------------------

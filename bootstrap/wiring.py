@@ -15,14 +15,14 @@ from ..adapters.loggers.standard import StandardLogger
 from ..adapters.plugins import BrokenProvider
 from ..adapters.stores.sqlite import SqliteStore
 from ..domain.errors import MisuseError
-from ..domain.evidence import Document
-from ..domain.failure import Failure
-from ..domain.training import TrainingRecord
-from ..domain.transitions import Rules
-from ..domain.upload import UploadKey
+from ..domain.evidence.evidence import Document
+from ..domain.evidence.training import TrainingRecord
+from ..domain.upload.failure import Failure
+from ..domain.upload.transitions import Rules
+from ..domain.upload.upload import UploadKey
 from ..ports.clock import Clock
 from ..ports.logger import Logger
-from ..ports.provider import Provider, Readable
+from ..ports.provider import CanLookUp, Provider
 from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
 from ..ports.store import UploadStore
@@ -121,7 +121,7 @@ def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey
             f"the provider {key.provider!r} of {key} is not installed here, and what may be done to the upload depends on it: "
             "do it where the courier runs, or install the provider's package here"
         )
-    return Rules(readable=isinstance(provider, Readable))
+    return Rules(can_look_up=isinstance(provider, CanLookUp))
 
 
 class RendererOnDemand:

@@ -15,13 +15,14 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
+from attrs import evolve
 from state_picture import COLOURS, Words, picture
 
-from evidence_courier.domain.events import DeliveryConfirmed, Event, ReadFound
-from evidence_courier.domain.integration import OnUnknown
-from evidence_courier.domain.transitions import Rules
-from evidence_courier.domain.upload import Confirming, Sending, State, Status, status_of
-from evidence_courier.testing.walk import Move, Shape, walk
+from evidence_courier.domain.integration import OnUnclear, RetryPolicy
+from evidence_courier.domain.upload.events import DeliveryConfirmed, Event, ReadFound
+from evidence_courier.domain.upload.transitions import Rules
+from evidence_courier.domain.upload.upload import LookingUp, Sending, State, Status, status_of
+from evidence_courier.testing.reachable_states import Move, Shape, walk
 
 HERE = Path(__file__).parent
 NAMES = [state.__name__ for state in get_args(State)]
@@ -36,10 +37,13 @@ def state_name(shape: Shape) -> str:
 def all_moves() -> tuple[Move, ...]:
     """What may happen, whatever the tenant chose and whether or not the provider can be read."""
     rules = (
-        Rules(readable=readable, on_unknown=unknown)
-        for readable, unknown in product((False, True), OnUnknown)
+        Rules(can_look_up=readable, on_unclear=unknown)
+        for readable, unknown in product((False, True), OnUnclear)
     )
-    return tuple(dict.fromkeys(move for rule in rules for move in walk(rule).moves))
+    # A tenant may shorten its budget while uploads wait: then the next start ends them.
+    shorter = RetryPolicy(max_attempts=1)
+    walks = (walk(rule, evolve(rule, retry=shorter)) for rule in rules)
+    return tuple(dict.fromkeys(move for found in walks for move in found.moves))
 
 
 def is_late(move: Move) -> bool:
@@ -48,7 +52,7 @@ def is_late(move: Move) -> bool:
         case DeliveryConfirmed():
             return not isinstance(move.source.state, Sending)
         case ReadFound():
-            return not isinstance(move.source.state, Confirming)
+            return not isinstance(move.source.state, LookingUp)
         case _:
             return False
 
@@ -118,6 +122,7 @@ def files() -> dict[str, str]:
         *mermaid(by_itself, status_words, start=("Queued",)),
         "",
         f"`Delivered` and `Found` {LATE_NEWS}",
+        "`Started` ends an upload whose budget was shortened meanwhile and is used up.",
         "",
         "## What a person may do",
         "",

@@ -16,9 +16,9 @@ from random import Random
 
 from attrs import define, evolve, field
 
-from evidence_courier.domain.integration import OnUnknown
-from evidence_courier.domain.status import UploadStatus
-from evidence_courier.domain.verdict import Deferred, Unclear, Verdict
+from evidence_courier.domain.integration import OnUnclear
+from evidence_courier.domain.upload.status import UploadStatus
+from evidence_courier.domain.upload.verdict import Deferred, Unclear, Verdict
 from evidence_courier.ports.dialogue import Dialogue
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
@@ -61,22 +61,22 @@ def policies() -> list[Policy]:
         Policy(
             "look up first, and look-ups always answer",
             lambda seed, faults: Simulation(
-                seed, readable=True, faults=evolve(faults, unreadable=0.0, look_ups_answer=True)
+                seed, can_look_up=True, faults=evolve(faults, unreadable=0.0, look_ups_answer=True)
             ),
         ),
         Policy(
             "look up first, and look-ups fail as often as anything",
-            lambda seed, faults: Simulation(seed, readable=True, faults=faults),
+            lambda seed, faults: Simulation(seed, can_look_up=True, faults=faults),
         ),
         Policy(
             "look up first, commits that show after the last look-up",
-            lambda seed, faults: Simulation(seed, readable=True, faults=faults),
+            lambda seed, faults: Simulation(seed, can_look_up=True, faults=faults),
             commit=180.0,
         ),
-        Policy("`on_unknown: retry` (not readable)", lambda seed, faults: Simulation(seed, faults=faults)),
+        Policy("`on_unclear: retry` (not readable)", lambda seed, faults: Simulation(seed, faults=faults)),
         Policy(
-            "`on_unknown: hold` (not readable)",
-            lambda seed, faults: Simulation(seed, on_unknown=OnUnknown.HOLD, faults=faults),
+            "`on_unclear: hold` (not readable)",
+            lambda seed, faults: Simulation(seed, on_unclear=OnUnclear.HOLD, faults=faults),
         ),
         Policy("naive retry", lambda seed, faults: Simulation(seed, faults=faults, provider=NaiveProvider())),
     ]

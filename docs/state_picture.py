@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from evidence_courier.domain.upload import Status
+from evidence_courier.domain.upload.upload import Status
 
 Point: TypeAlias = tuple[float, float]
 Words: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
@@ -30,7 +30,7 @@ COLOURS = {
 }
 WIDTH, HEIGHT = 800, 1024
 NODE_WIDTH, NODE_HEIGHT = 140, 46
-REQUEUED = "Requeued goes to Confirming where a doubt is left and the provider can be read, else to Queued."
+REQUEUED = "Requeued goes to LookingUp where a doubt is left and the provider can be read, else to Queued."
 
 
 @frozen
@@ -54,7 +54,7 @@ PLACES_BY_ITSELF: dict[str, Point] = {
     "Queued": (104, 142),
     "Waiting": (104, 312),
     "Sending": (390, 142),
-    "Confirming": (390, 312),
+    "LookingUp": (390, 312),
     "Succeeded": (690, 142),
     "Failed": (690, 312),
     "Held": (690, 462),
@@ -62,23 +62,23 @@ PLACES_BY_ITSELF: dict[str, Point] = {
 ARROWS_BY_ITSELF = (
     Arrow(TO_SEND, ("Sending",), ((190, 142), (320, 142)), (255, 134)),
     Arrow(("Sending",), ("Sending",), ((372, 119), (372, 92), (408, 92), (408, 119)), (390, 85)),
-    Arrow(("Confirming",), ("Confirming",), ((334, 335), (334, 362), (370, 362), (370, 335)), (352, 379), 1),
+    Arrow(("LookingUp",), ("LookingUp",), ((334, 335), (334, 362), (370, 362), (370, 335)), (352, 379), 1),
     Arrow(("Sending",), ("Waiting",), ((350, 165), (350, 240), (124, 240), (124, 289)), (262, 218), 2),
-    Arrow(("Confirming",), ("Waiting",), ((320, 318), (174, 318)), (247, 296), 2),
-    Arrow(("Sending",), ("Confirming",), ((420, 165), (420, 289)), (428, 196), 1, "start"),
+    Arrow(("LookingUp",), ("Waiting",), ((320, 318), (174, 318)), (247, 296), 2),
+    Arrow(("Sending",), ("LookingUp",), ((420, 165), (420, 289)), (428, 196), 1, "start"),
     Arrow(("Sending",), ("Succeeded",), ((460, 134), (620, 134)), (540, 126)),
     Arrow(
         ("Sending",), ("Failed",), ((460, 150), (570, 150), (570, 304), (620, 304)), (578, 184), 1, "start"
     ),
     Arrow(
-        ("Confirming",),
+        ("LookingUp",),
         ("Succeeded",),
         ((460, 304), (510, 304), (510, 262), (690, 262), (690, 165)),
         (539, 256),
     ),
-    Arrow(("Confirming",), ("Failed",), ((460, 320), (620, 320)), (540, 337), 2),
-    Arrow(("Confirming",), ("Held",), ((430, 335), (430, 452), (620, 452)), (535, 444)),
-    Arrow(("Held",), ("Confirming",), ((620, 474), (400, 474), (400, 335)), (535, 467)),
+    Arrow(("LookingUp",), ("Failed",), ((460, 320), (620, 320)), (540, 337), 2),
+    Arrow(("LookingUp",), ("Held",), ((430, 335), (430, 452), (620, 452)), (535, 444)),
+    Arrow(("Held",), ("LookingUp",), ((620, 474), (400, 474), (400, 335)), (535, 467)),
     Arrow(
         ("Sending",),
         ("Held",),
@@ -87,30 +87,36 @@ ARROWS_BY_ITSELF = (
     ),
     Arrow(TO_SEND, ("Held",), ((150, 350), (150, 540), (690, 540), (690, 485)), (400, 533)),
     Arrow(("Held",), ("Queued",), ((720, 485), (720, 570), (10, 570), (10, 142), (34, 142)), (400, 563)),
-    Arrow(TO_SEND, ("Failed",), ((58, 350), (58, 600), (786, 600), (786, 312), (760, 312)), (400, 593)),
+    Arrow(("Waiting",), ("Failed",), ((58, 335), (58, 596), (780, 596), (780, 316), (760, 316)), (400, 589)),
+    Arrow(
+        ("Queued",),
+        ("Failed",),
+        ((34, 152), (22, 152), (22, 620), (792, 620), (792, 304), (760, 304)),
+        (400, 613),
+    ),
 )
 PLACES_BY_PERSON: dict[str, Point] = {
     "Waiting": (104, 722),
     "Queued": (104, 800),
-    "Confirming": (104, 866),
+    "LookingUp": (104, 866),
     "Failed": (410, 722),
     "Held": (410, 866),
     "Succeeded": (690, 794),
 }
 ARROWS_BY_PERSON = (
-    Arrow(("Queued", "Waiting", "Confirming"), ("Failed",), ((194, 714), (340, 714)), (267, 706)),
+    Arrow(("Queued", "Waiting", "LookingUp"), ("Failed",), ((194, 714), (340, 714)), (267, 706)),
     Arrow(
         ("Failed",),
-        ("Queued", "Confirming"),
+        ("Queued", "LookingUp"),
         ((340, 732), (270, 732), (270, 816), (186, 816)),
         (278, 780),
         9,
         "start",
     ),
     Arrow(
-        ("Confirming",), ("Confirming",), ((60, 889), (60, 914), (96, 914), (96, 889)), (106, 911), 9, "start"
+        ("LookingUp",), ("LookingUp",), ((60, 889), (60, 914), (96, 914), (96, 889)), (106, 911), 9, "start"
     ),
-    Arrow(("Held",), ("Queued", "Confirming"), ((340, 866), (186, 866)), (267, 858)),
+    Arrow(("Held",), ("Queued", "LookingUp"), ((340, 866), (186, 866)), (267, 858)),
     Arrow(("Held",), ("Failed",), ((410, 843), (410, 745)), (418, 799), 9, "start"),
     Arrow(("Failed",), ("Succeeded",), ((480, 722), (690, 722), (690, 771)), (585, 714)),
     Arrow(("Held",), ("Succeeded",), ((480, 866), (690, 866), (690, 817)), (585, 858)),
@@ -251,7 +257,7 @@ def picture(
         box(18, 108, 190, 350, "group"),
         '<circle cx="104" cy="72" r="6" fill="#1f2937"/>',
         draw_line(((104, 78), (104, 119)), "itself"),
-        text((24, 626), note, "note", "start"),
+        text((24, 640), note, "note", "start"),
         text((24, 670), "What a person may do", "title", "start"),
         box(14, 690, 194, 936, "group"),
         box(22, 766, 186, 928, "group"),

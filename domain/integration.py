@@ -8,10 +8,10 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from .secret import Secret
+from .secrets.secret import Secret
 
 
-class OnUnknown(Enum):
+class OnUnclear(Enum):
     """What to do when an upload may have been taken and the provider cannot be read."""
 
     RETRY = "retry"
@@ -72,7 +72,7 @@ class Integration:
     settings: object = field(repr=False)
     name: str | None = None
     retry: RetryPolicy = RetryPolicy()
-    on_unknown: OnUnknown = OnUnknown.RETRY
+    on_unclear: OnUnclear = OnUnclear.RETRY
     pace: Pace | None = None
     route: Route = Route()
     max_bytes: int | None = None

@@ -24,8 +24,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from ..domain.failure import Failure, FailureKind
-from ..domain.secret import Secret
+from ..domain.secrets.secret import Secret
+from ..domain.upload.failure import Failure, FailureKind
 
 REPLY_LIMIT = 1024 * 1024
 """At most this many bytes of a reply's body are read."""

@@ -10,9 +10,9 @@ from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
-from ..domain.failure import Failure
-from ..domain.status import UploadStatus
-from ..domain.upload import UploadKey
+from ..domain.upload.failure import Failure
+from ..domain.upload.status import UploadStatus
+from ..domain.upload.upload import UploadKey
 
 
 @frozen
@@ -108,8 +108,8 @@ class UploadRequeued:
     """An upload is tried again, with a fresh budget: a person wished it (`who`, `why`), or its integration works again (`who` is None)."""
 
     key: UploadKey
-    who: str | None
-    why: str
+    by: str | None
+    reason: str
 
 
 @frozen
@@ -118,8 +118,8 @@ class ActionTaken:
 
     key: UploadKey
     action: str
-    who: str
-    why: str
+    by: str
+    reason: str
 
 
 @frozen

@@ -12,10 +12,9 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from attrs import field, frozen
 
-from ..domain.evidence import Outcome
-from ..domain.gathering import Bundle
+from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Pace
-from ..domain.verdict import DryRun, Finding, Unbundled, Verdict
+from ..domain.upload.verdict import DryRun, Finding, Unbundled, Verdict
 from .dialogue import Dialogue
 
 S = TypeVar("S")
@@ -27,6 +26,14 @@ class Limits:
 
     max_bytes: int | None
     media_types: Mapping[str, str]
+
+
+@frozen
+class Bundle:
+    """How much goes into one request: at most `most` uploads, of `max_bytes` bytes in all (None: not known)."""
+
+    most: int
+    max_bytes: int | None = None
 
 
 @frozen(kw_only=True)
@@ -59,7 +66,7 @@ class Provider(Protocol):
     - `pace`: what the platform allows; `cost`: how many of its requests one upload takes.
     - `exclusive_credential`: whether only one courier at a time may send with a credential.
 
-    What only some providers can do is in protocols of its own: `Readable`, `Checkable`, `Bundling`. A provider has such a capability by having
+    What only some providers can do is in protocols of its own: `CanLookUp`, `Checkable`, `Bundling`. A provider has such a capability by having
     its members.
     """
 
@@ -84,12 +91,12 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class Readable(Protocol):
-    """A provider that can be asked whether an upload is there. `read_delays`: how long after the one before each look-up is made."""
+class CanLookUp(Protocol):
+    """A provider that can be asked whether an upload is there. `look_up_delays`: how long after the one before each look-up is made."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]]
+    look_up_delays: ClassVar[tuple[timedelta, ...]]
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """Look the upload up: Found, Partly, Absent or Unreadable."""
         ...
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..domain.evidence import Document
-from ..domain.failure import Failure
-from ..domain.training import TrainingRecord
+from ..domain.evidence.evidence import Document
+from ..domain.evidence.training import TrainingRecord
+from ..domain.upload.failure import Failure
 
 
 class Renderer(Protocol):

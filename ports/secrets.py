@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..domain.secret import Secret
+from ..domain.secrets.secret import Secret
 
 
 class Secrets(Protocol):

@@ -12,11 +12,11 @@ from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from ..domain.attempt import Attempt
-from ..domain.evidence import Outcome
-from ..domain.gate import GateChange, NotBefore, Passage, Shut
-from ..domain.status import ActionRow, UploadDetails, UploadStatus
-from ..domain.upload import Status, Upload, UploadKey
+from ..domain.evidence.evidence import Outcome
+from ..domain.pacing.gate import GateChange, NotBefore, Quota, Shut
+from ..domain.upload.attempt import Attempt
+from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
+from ..domain.upload.upload import Status, Upload, UploadKey
 
 
 @frozen(kw_only=True)
@@ -56,7 +56,7 @@ class Dossier:
 class Entry:
     """A new upload with its dossier, and the bytes to stage with it (None: there are none to stage).
 
-    `credential` is the one in whose line it stands (see `Passage`).
+    `credential` is the one in whose line it stands (see `Quota`).
     """
 
     upload: Upload
@@ -87,7 +87,7 @@ class Start:
     """
 
     upload: Upload
-    passage: Passage
+    quota: Quota
     owner: int
     budget: int
 
@@ -212,7 +212,7 @@ class UploadStore(Protocol):
         """
         ...
 
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
         """Ask the gate for one request of a courier's that is no upload's first: a look-up, a token, a second step."""
         ...
 
@@ -271,15 +271,15 @@ class UploadStore(Protocol):
         """The key under which credentials are fingerprinted on this store: made with it, and never changed."""
         ...
 
-    def enlist(self, now: datetime) -> int:
+    def register(self, now: datetime) -> int:
         """A new courier works on this store; its number, under which it owns what it has in flight."""
         ...
 
-    def beat(self, owner: int, now: datetime) -> None:
+    def heartbeat(self, owner: int, now: datetime) -> None:
         """The courier is still alive."""
         ...
 
-    def discharge(self, owner: int) -> None:
+    def unregister(self, owner: int) -> None:
         """The courier ends. What it has in flight all the same (there should be nothing) is then a dead courier's."""
         ...
 

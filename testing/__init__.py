@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .clock import FakeClock
     from .fakes import Fakes, tenant
-    from .hurry import until_settled
     from .logger import RecordingLogger
     from .memory_store import MemoryStore
     from .scripted_provider import ReadableScriptedProvider, ScriptedProvider
     from .scripted_transport import ScriptedTransport
     from .simulation import Simulation
+    from .time_travel import until_settled
 else:
     _HOMES = {
         "FakeClock": "clock",
@@ -26,7 +26,7 @@ else:
         "ScriptedTransport": "scripted_transport",
         "Simulation": "simulation",
         "tenant": "fakes",
-        "until_settled": "hurry",
+        "until_settled": "time_travel",
     }
 
     def __getattr__(name):

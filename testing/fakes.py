@@ -52,5 +52,5 @@ class Fakes:
 
 
 def tenant(provider: str = "scripted", **block: object) -> dict[str, object]:
-    """What a tenant's file holds: a block for that provider, with these keys beside it (`on_unknown="hold"`, say)."""
+    """What a tenant's file holds: a block for that provider, with these keys beside it (`on_unclear="hold"`, say)."""
     return {"integrations": {"compliance": {"provider": provider, **block}}}

@@ -7,11 +7,11 @@ from itertools import count
 
 from attrs import define, field, frozen
 
-from ..domain.backoff import earlier, later
-from ..domain.failure import Failure
-from ..domain.gate import GateChange, Passage, Pause, expected_at, free_at
 from ..domain.integration import Pace
-from ..domain.tenure import Tenure
+from ..domain.pacing.gate import GateChange, Pause, Quota, expected_at, free_at
+from ..domain.pacing.lease import Lease
+from ..domain.upload.backoff import earlier, later
+from ..domain.upload.failure import Failure
 
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 
@@ -36,7 +36,7 @@ class MemoryGates:
     _slots: dict[str, dict[int, _Slot]] = field(factory=dict)
     _paces: dict[str, Pace | None] = field(factory=dict)
     _together: dict[str, int] = field(factory=dict)
-    _tenures: dict[str, Tenure] = field(factory=dict)
+    _tenures: dict[str, Lease] = field(factory=dict)
     _pauses: dict[str, Pause] = field(factory=dict)
     _blocks: dict[str, _Block] = field(factory=dict)
     _numbers: count[int] = field(factory=lambda: count(1))
@@ -53,45 +53,45 @@ class MemoryGates:
                 del self._blocks[address]
 
     def block_of(self, address: str) -> Failure | None:
-        """See `gate.Ledger`."""
+        """See `gate.GateStore`."""
         block = self._blocks.get(address)
         return None if block is None else block.failure
 
-    def pause_of(self, passage: Passage, now: datetime) -> Pause | None:
-        """See `gate.Ledger`."""
-        self._paces[passage.credential] = passage.pace
-        self._together[passage.credential] = passage.together
-        pause = self._pauses.get(passage.credential)
+    def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
+        """See `gate.GateStore`."""
+        self._paces[quota.credential] = quota.pace
+        self._together[quota.credential] = quota.together
+        pause = self._pauses.get(quota.credential)
         if pause is not None:
-            pause = self._pauses[passage.credential] = pause.as_of(now)
+            pause = self._pauses[quota.credential] = pause.as_of(now)
         return pause
 
-    def free_at(self, passage: Passage, pace: Pace, cost: int, now: datetime) -> datetime:
-        """See `gate.Ledger`."""
-        slots = self._slots.setdefault(passage.credential, {})
+    def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
+        """See `gate.GateStore`."""
+        slots = self._slots.setdefault(quota.credential, {})
         for number, slot in list(slots.items()):
             if slot.at <= earlier(now, 2 * pace.period):
                 del slots[number]
             elif now < slot.at < _UNDER_WAY:  # the clock was set back
                 slot.at = now
             elif slot.at == _UNDER_WAY:
-                slot.until = min(slot.until, later(now, passage.patience))
-        if len(self._used(passage.credential, pace, now)) + cost <= pace.limit:
+                slot.until = min(slot.until, later(now, quota.patience))
+        if len(self._used(quota.credential, pace, now)) + cost <= pace.limit:
             return now
         for slot in slots.values():
             if slot.at == _UNDER_WAY and slot.until <= now:
                 slot.at = slot.until
-        return free_at(self._used(passage.credential, pace, now)[: pace.limit], pace, cost, now)
+        return free_at(self._used(quota.credential, pace, now)[: pace.limit], pace, cost, now)
 
-    def holding(self, passage: Passage, now: datetime) -> _Holding:
-        """See `gate.Ledger`."""
-        return _Holding(self, passage.credential, now)
+    def holding(self, quota: Quota, now: datetime) -> _Holding:
+        """See `gate.GateStore`."""
+        return _Holding(self, quota.credential, now)
 
-    def tenure_of(self, credential: str) -> Tenure | None:
+    def tenure_of(self, credential: str) -> Lease | None:
         """Who has a credential that only one may use."""
         return self._tenures.get(credential)
 
-    def hold(self, credential: str, tenure: Tenure) -> None:
+    def hold(self, credential: str, tenure: Lease) -> None:
         """Somebody has it from now on, or wants it."""
         self._tenures[credential] = tenure
 
@@ -114,24 +114,24 @@ class MemoryGates:
         """How many requests count as under way."""
         return sum(slot.at == _UNDER_WAY for slots in self._slots.values() for slot in slots.values())
 
-    def take(self, passage: Passage, cost: int, now: datetime) -> tuple[int, ...]:
-        """See `gate.Ledger`."""
+    def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
+        """See `gate.GateStore`."""
         taken = tuple(next(self._numbers) for _ in range(cost))
         for number in taken:
-            self._slots[passage.credential][number] = _Slot(_UNDER_WAY, later(now, passage.patience))
+            self._slots[quota.credential][number] = _Slot(_UNDER_WAY, later(now, quota.patience))
         return taken
 
     def change(self, change: GateChange, tenant_id: str, provider: str) -> None:
         """Take note of what an end means."""
-        slots = self._slots.get(change.passage.credential, {})
+        slots = self._slots.get(change.quota.credential, {})
         for number in change.slots:
             if number in slots and slots[number].at == _UNDER_WAY:
                 slots[number].at = change.at
-        known = self._pauses.get(change.passage.credential)
+        known = self._pauses.get(change.quota.credential)
         if change.pause_until is not None and (known is None or known.until < change.pause_until):
-            self._pauses[change.passage.credential] = Pause(change.at, change.pause_until)
+            self._pauses[change.quota.credential] = Pause(change.at, change.pause_until)
         if change.block is not None:
-            self._blocks[change.passage.address] = _Block(tenant_id, provider, change.block)
+            self._blocks[change.quota.address] = _Block(tenant_id, provider, change.block)
 
     def expected(self, credential: str | None, due: datetime, place: int, now: datetime) -> datetime | None:
         """When somebody in a credential's line is likely to pass."""
@@ -150,17 +150,17 @@ class MemoryGates:
 
 @frozen
 class _Holding:
-    """See `tenure.Holding`."""
+    """See `tenure.LeaseStore`."""
 
     gates: MemoryGates
     credential: str
     now: datetime
 
-    def tenure(self) -> Tenure | None:
+    def tenure(self) -> Lease | None:
         return self.gates.tenure_of(self.credential)
 
     def in_use(self) -> bool:
         return self.gates.in_use(self.credential, self.now)
 
-    def hold(self, tenure: Tenure) -> None:
+    def hold(self, tenure: Lease) -> None:
         self.gates.hold(self.credential, tenure)

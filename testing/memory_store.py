@@ -15,13 +15,23 @@ from attrs import define, evolve, field
 
 from ..adapters.stores.history import details_of
 from ..adapters.stores.paging import Place, place_after, token_of
-from ..domain.attempt import Attempt
 from ..domain.errors import StoreError
-from ..domain.failure import Concern
-from ..domain.gate import GateChange, Passage, Refusal, ask
-from ..domain.invariants import Record
-from ..domain.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
-from ..domain.upload import Held, Queued, Sending, Status, Succeeded, Upload, UploadKey, Waiting, due_of
+from ..domain.pacing.gate import GateChange, Quota, Refusal, ask
+from ..domain.upload.attempt import Attempt
+from ..domain.upload.failure import Concern
+from ..domain.upload.invariants import Record
+from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
+from ..domain.upload.upload import (
+    Held,
+    Queued,
+    Sending,
+    Status,
+    Succeeded,
+    Upload,
+    UploadKey,
+    Waiting,
+    due_of,
+)
 from ..ports.store import (
     ActedOn,
     AddAnswer,
@@ -60,9 +70,9 @@ Verb: TypeAlias = Literal[
     "find",
     "show",
     "fingerprint_key",
-    "enlist",
+    "register",
     "beat",
-    "discharge",
+    "unregister",
     "dead",
     "in_flight",
     "stuck",
@@ -149,11 +159,11 @@ class MemoryStore:
                     answers.append(slots)
             return answers
 
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
         """See the port."""
         with self._lock:
             self._go_on("charge")
-            answer = ask(self._gates, passage, 1, at, owner)
+            answer = ask(self._gates, quota, 1, at, owner)
             return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
 
     def settle(self, change: GateChange) -> None:
@@ -263,23 +273,23 @@ class MemoryStore:
             self._go_on("fingerprint_key")
             return b"the key of a store in memory"
 
-    def enlist(self, now: datetime) -> int:
+    def register(self, now: datetime) -> int:
         """See the port."""
         with self._lock:
-            self._go_on("enlist")
+            self._go_on("register")
             self._enlisted += 1
             self._couriers.add(self._enlisted)
             return self._enlisted
 
-    def beat(self, owner: int, now: datetime) -> None:
+    def heartbeat(self, owner: int, now: datetime) -> None:
         """See the port."""
         with self._lock:
             self._go_on("beat")
 
-    def discharge(self, owner: int) -> None:
+    def unregister(self, owner: int) -> None:
         """See the port."""
         with self._lock:
-            self._go_on("discharge")
+            self._go_on("unregister")
             self._couriers.discard(owner)
             self._gates.let_go(owner)
 
@@ -426,18 +436,18 @@ class MemoryStore:
         return None
 
     def _ask(self, start: Start) -> tuple[int, ...] | Refusal:
-        upload, passage = start.upload, start.passage
+        upload, quota = start.upload, start.quota
         record = self._records[upload.key]
 
         def longer_waiting() -> int:
-            return self._place(record, passage.credential)
+            return self._place(record, quota.credential)
 
-        return ask(self._gates, passage, passage.at_most(), upload.updated_at, start.owner, longer_waiting)
+        return ask(self._gates, quota, quota.at_most(), upload.updated_at, start.owner, longer_waiting)
 
     def _send(self, start: Start, slots: tuple[int, ...]) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
-        record.owner, record.credential, record.budget = start.owner, start.passage.credential, start.budget
+        record.owner, record.credential, record.budget = start.owner, start.quota.credential, start.budget
         return Begun(record.content, slots)
 
     def _place(self, record: _Record, credential: str | None) -> int:

@@ -14,14 +14,14 @@ from typing import ClassVar, Final
 
 from attrs import frozen
 
-from ..adapters.providers.http_errors import Advice, classify
+from ..adapters.providers.kit.http_errors import ErrorHints, classify
 from ..domain.integration import Pace
-from ..domain.secret import Secret
-from ..domain.verdict import Absent, Delivered, Finding, Found, Receipt, Unreadable, Verdict
+from ..domain.secrets.secret import Secret
+from ..domain.upload.verdict import Absent, Delivered, Finding, Found, Receipt, Unreadable, Verdict
 from ..ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
 from ..ports.provider import Limits, Parcel
 
-_ADVICE: Final = Advice(
+_ADVICE: Final = ErrorHints(
     provider="the scripted provider",
     unauthorized="give it another key",
     forbidden="let it have this upload",
@@ -104,7 +104,7 @@ class ReadableScriptedProvider(ScriptedProvider):
     after.
     """
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (
         timedelta(seconds=2),
         timedelta(seconds=10),
         timedelta(seconds=30),
@@ -117,7 +117,7 @@ class ReadableScriptedProvider(ScriptedProvider):
         self._findings: Iterator[Finding] = iter(findings)
         self.look_ups: list[Parcel] = []
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """The next finding of the script."""
         self.look_ups.append(parcel)
         if self._url is not None:

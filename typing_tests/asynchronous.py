@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import assert_type
 
-from evidence_courier import Acted, AsyncCourier, Evidence, NotReady, Ready, Ticket, UploadStatus, Where
+from evidence_courier import (
+    ActionResult,
+    AsyncCourier,
+    Evidence,
+    Filter,
+    NotReady,
+    Ready,
+    Ticket,
+    UploadStatus,
+)
 from evidence_courier.testing import Fakes, tenant, until_settled
 
 
@@ -35,14 +44,14 @@ async def in_pages(courier: AsyncCourier) -> None:
     details = await courier.show("acme", "ev-1")
     if details is not None:
         assert_type(details.history[0].number, int)
-        assert_type(details.actions[0].who, str)
+        assert_type(details.actions[0].by, str)
 
 
 async def people(courier: AsyncCourier) -> None:
-    assert_type(await courier.retry("acme", "ev-1", who="asha", why="mended"), Acted)
-    assert_type(await courier.release("acme", where=Where(), who="asha", why="mended"), Acted)
-    assert_type(await courier.abandon("acme", "ev-1", who="asha", why="wrong"), Acted)
-    assert_type(await courier.attest("acme", "ev-1", who="asha", why="seen", preview=True), Acted)
+    assert_type(await courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
+    assert_type(await courier.release("acme", where=Filter(), by="asha", reason="mended"), ActionResult)
+    assert_type(await courier.abandon("acme", "ev-1", by="asha", reason="wrong"), ActionResult)
+    assert_type(await courier.attest("acme", "ev-1", by="asha", reason="seen", preview=True), ActionResult)
 
 
 async def dry_run(courier: AsyncCourier) -> None:
@@ -53,7 +62,7 @@ async def dry_run(courier: AsyncCourier) -> None:
 
 async def with_fakes(evidence: Evidence) -> None:
     fakes = Fakes()
-    async with AsyncCourier.from_mapping({"acme": tenant(on_unknown="hold")}, **fakes.ports()) as courier:
+    async with AsyncCourier.from_mapping({"acme": tenant(on_unclear="hold")}, **fakes.ports()) as courier:
         assert_type(
             await until_settled(courier, fakes.clock, courier.submit(evidence)), list[UploadStatus | None]
         )

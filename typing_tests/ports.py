@@ -7,15 +7,15 @@ from typing import ClassVar, assert_type
 from attrs import frozen
 
 from evidence_courier import Document
-from evidence_courier.domain.failure import Failure
+from evidence_courier.domain.evidence.training import TrainingRecord
 from evidence_courier.domain.integration import Pace, Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.training import TrainingRecord
-from evidence_courier.domain.verdict import Absent, Delivered, Finding, Receipt, Verdict
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure
+from evidence_courier.domain.upload.verdict import Absent, Delivered, Finding, Receipt, Verdict
 from evidence_courier.ports.clock import Clock
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
 from evidence_courier.ports.logger import LogEvent, Logger
-from evidence_courier.ports.provider import Limits, Parcel, Provider, Readable
+from evidence_courier.ports.provider import CanLookUp, Limits, Parcel, Provider
 from evidence_courier.ports.renderer import Renderer
 from evidence_courier.ports.secrets import Secrets
 from evidence_courier.ports.source import DocumentSource
@@ -56,9 +56,9 @@ class ShelfProvider:
 
 
 class ReadableShelf(ShelfProvider):
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         yield from ()
         return Absent()
 
@@ -123,7 +123,7 @@ class Donkey:
 
 
 provider: Provider = ShelfProvider()
-readable: Readable = ReadableShelf()
+can_look_up: CanLookUp = ReadableShelf()
 scripted: Provider = ScriptedProvider()
 clocks: list[Clock] = [Watch(), FakeClock()]
 loggers: list[Logger] = [Diary(), RecordingLogger()]
@@ -135,7 +135,7 @@ transports: list[AsyncTransport] = [Pigeon(), ScriptedTransport([])]
 blocking: BlockingTransport = Donkey()
 
 no_provider: Provider = NoTarget()  # type: ignore[assignment]
-not_readable: Readable = ShelfProvider()  # type: ignore[assignment]
+not_readable: CanLookUp = ShelfProvider()  # type: ignore[assignment]
 no_clock: Clock = Impatient()  # type: ignore[assignment]
 no_secrets: Secrets = Diary()  # type: ignore[assignment]
 wrong_kind: AsyncTransport = Donkey()  # type: ignore[assignment]

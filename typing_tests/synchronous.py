@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_type
 
 from evidence_courier import (
-    Acted,
+    ActionResult,
     BlockingCourier,
     Courier,
     Delivery,
@@ -25,7 +25,7 @@ def on_a_thread(evidence: Evidence) -> None:
         assert_type(ticket.settled(timeout=60), UploadStatus | None)
         assert_type(courier.statuses("acme", ["ev-1"]), Mapping[str, UploadStatus])
         assert_type(courier.find(tenant_id="acme").uploads, tuple[UploadStatus, ...])
-        assert_type(courier.retry("acme", "ev-1", who="asha", why="mended"), Acted)
+        assert_type(courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
 
 
 def in_a_worker(evidence: Evidence) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import define, evolve, field
 from cattrs import Converter
 
-from ...domain.integration import Integration, OnUnknown, RetryPolicy, Route, Timeouts
-from ...domain.secret import Secret
+from ...domain.integration import Integration, OnUnclear, RetryPolicy, Route, Timeouts
+from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
@@ -175,7 +175,7 @@ class BlockReader:
             provider=provider.name,
             settings=settings,
             retry=_retry(document.get("retry", {})),
-            on_unknown=OnUnknown(document.get("on_unknown", OnUnknown.RETRY.value)),
+            on_unclear=OnUnclear(document.get("on_unclear", OnUnclear.RETRY.value)),
             pace=document.get("pace"),
             route=Route(
                 timeouts=_timeouts(document.get("timeout", {})),

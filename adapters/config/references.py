@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
 from ...ports.secrets import Secrets
 from .report import Path, Report
 

@@ -1,4 +1,4 @@
-"""Gathering everything that is wrong with one tenant's configuration, and saying where it stands.
+"""Batching everything that is wrong with one tenant's configuration, and saying where it stands.
 
 A problem is noted with its path as soon as it is found, at most one for a path, and put into words for the administrator at the
 end, when it is known which keys the tenant's provider has. No value is ever quoted, since a secret may stand in any wrong place;

@@ -77,7 +77,7 @@ CORE: Mapping[str, Mapping[str, object]] = {
             "retry_after_limit": {"type": "duration"},
         },
     },
-    "on_unknown": {"type": "string", "allowed": ["retry", "hold"]},
+    "on_unclear": {"type": "string", "allowed": ["retry", "hold"]},
     "pace": {"type": "pace"},
     "timeout": {
         "type": "dict",

@@ -11,7 +11,7 @@ import attrs
 from cattrs import BaseValidationError, Converter
 
 from ...domain.integration import Pace
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
 from .report import Path
 from .schema import SecretText
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from ...domain.failure import Failure
+from ...domain.upload.failure import Failure
 from ...ports.dialogue import (
     Access,
     AccessToken,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, evolve
 
-from ...domain.failure import Failure
+from ...domain.upload.failure import Failure
 from ...ports.dialogue import Access, AccessToken, MintedToken
 
 MARGIN = 60.0

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
-from ...domain.failure import Failure
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
+from ...domain.upload.failure import Failure
 from ...ports.dialogue import Access, AccessToken, MintedToken
 from .drawer import Drawer
 

@@ -11,11 +11,11 @@ from typing import Protocol, TypeAlias
 
 from attrs import evolve, frozen
 
-from ...domain.actions import Action, Inapplicable, Person, act, not_for, unblocks
 from ...domain.errors import MisuseError, StoreError
-from ...domain.status import ActionRow, UploadStatus, status_of_upload
-from ...domain.transitions import Rules
-from ...domain.upload import Upload, UploadKey
+from ...domain.upload.actions import Action, Inapplicable, Person, act, not_for, unblocks
+from ...domain.upload.status import ActionRow, UploadStatus, status_of_upload
+from ...domain.upload.transitions import Rules
+from ...domain.upload.upload import Upload, UploadKey
 from ...ports.store import Change, Dossier, Find, Page, Saved, UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
@@ -24,7 +24,7 @@ _TRIES = 5
 
 
 @frozen(kw_only=True)
-class Where:
+class Filter:
     """Which of a tenant's uploads: every condition that is given must hold. Without any, all that the action applies to.
 
     `kind` is the kind of their error, such as ``unauthorized``; `since` and `until` are compared with created_at, the second exclusively.
@@ -44,7 +44,7 @@ class Where:
 
 
 @frozen
-class LeftAlone:
+class Skipped:
     """An upload that the action does not apply to, and why."""
 
     status: UploadStatus
@@ -52,15 +52,15 @@ class LeftAlone:
 
 
 @frozen
-class Acted:
+class ActionResult:
     """What came of an action: what it was done to, as that stands now, and what it was not done to."""
 
     done: tuple[UploadStatus, ...] = ()
-    left_alone: tuple[LeftAlone, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 @frozen
-class Deed:
+class AppliedAction:
     """What was done to one upload."""
 
     after: Upload
@@ -77,7 +77,7 @@ class Finds(Protocol):
 
 
 def candidates(
-    store: Finds, tenant_id: str, action: Action, where: Where, now: datetime
+    store: Finds, tenant_id: str, action: Action, where: Filter, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
     for status in action.concerned:
@@ -95,15 +95,13 @@ def no_upload(tenant_id: str, evidence_id: str, where: str = "") -> MisuseError:
     return MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}{where}")
 
 
-def preview_of(action: Action, found: Sequence[UploadStatus]) -> Acted:
+def preview_of(action: Action, found: Sequence[UploadStatus]) -> ActionResult:
     """What the action would be done to, and what not."""
     words = {status.value for status in action.concerned}
-    return Acted(
+    return ActionResult(
         tuple(status for status in found if status.status in words),
         tuple(
-            LeftAlone(status, not_for(action, status.status))
-            for status in found
-            if status.status not in words
+            Skipped(status, not_for(action, status.status)) for status in found if status.status not in words
         ),
     )
 
@@ -116,7 +114,7 @@ def take_action(
     person: Person,
     rules_of: RulesOf,
     now: datetime,
-) -> Deed | LeftAlone:
+) -> AppliedAction | Skipped:
     """Do it to an evidence's newest upload. MisuseError where there is none."""
     for _ in range(_TRIES):
         found = store.last_of(tenant_id, evidence_id)
@@ -127,11 +125,11 @@ def take_action(
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt
         after = act(before, action, person, now, rules_of(before.key) if again else Rules())
         if isinstance(after, Inapplicable):
-            return LeftAlone(status_of_upload(before, None), after.reason)
+            return Skipped(status_of_upload(before, None), after.reason)
         if unblocks(before, action):
             store.unblock(tenant_id, before.key.provider)
-        row = ActionRow(at=now, action=action.value, who=person.who, why=person.why)
+        row = ActionRow(at=now, action=action.value, by=person.by, reason=person.reason)
         (answer,) = store.save([Change(after, action=row)])
         if isinstance(answer, Saved):
-            return Deed(after, found.dossier, row)
+            return AppliedAction(after, found.dossier, row)
     raise StoreError(f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again")

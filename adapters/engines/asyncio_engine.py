@@ -17,20 +17,26 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from ...domain.attempt import attempt_of
-from ...domain.backoff import later
+from ...delivery.batching import Batching
+from ...delivery.schedule import Schedule
 from ...domain.errors import CourierError, MisuseError, StoreError
-from ...domain.events import (
-    AttemptRecovered,
-    Blocked,
-    Unblocked,
+from ...domain.pacing.gate import NotBefore
+from ...domain.upload.attempt import attempt_of
+from ...domain.upload.backoff import later
+from ...domain.upload.events import AttemptRecovered, Blocked, Unblocked
+from ...domain.upload.status import UploadStatus, status_of_upload
+from ...domain.upload.transitions import Rules, advance
+from ...domain.upload.upload import (
+    Held,
+    LookingUp,
+    Queued,
+    Sending,
+    Upload,
+    UploadKey,
+    Waiting,
+    due_at,
+    due_of,
 )
-from ...domain.gate import NotBefore
-from ...domain.gathering import Gathering
-from ...domain.schedule import Schedule
-from ...domain.status import UploadStatus, status_of_upload
-from ...domain.transitions import Rules, advance
-from ...domain.upload import Confirming, Held, Queued, Sending, Upload, UploadKey, Waiting, due_at, due_of
 from ...ports.clock import Clock
 from ...ports.logger import (
     ActionTaken,
@@ -56,7 +62,7 @@ from ...ports.store import (
     UploadStore,
 )
 from ..stores.writer import Writer
-from .acting import Deed
+from .acting import AppliedAction
 from .attempt import Attempter
 from .caretaker import Caretaker
 from .live import Live, Submission
@@ -118,7 +124,7 @@ class AsyncEngine:
         self._threads = threads
         self._recorder = Recorder(writer, renderer, clock, host_threads, self, self._wake)
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
-        self._gathering: Gathering[UploadKey] = Gathering()
+        self._gathering: Batching[UploadKey] = Batching()
         self._live: dict[UploadKey, Live] = {}
         self._elsewhere: set[UploadKey] = set()
         self._adopting: set[Ticket] = set()
@@ -339,7 +345,7 @@ class AsyncEngine:
         if bundle is None or not sends or tally.alone or tally.progress is not None:
             self._spawn(self._deliver([key]))
             return
-        way = (live.destination.lane, live.destination.passage.address)
+        way = (live.destination.lane, live.destination.quota.address)
         for keys in self._gathering.add(key, way, live.size, bundle, now):
             self._spawn(self._deliver(keys))
 
@@ -466,12 +472,12 @@ class AsyncEngine:
 
     # --- what people do ----------------------------------------------------------------------------------------------
 
-    def acted(self, deed: Deed, last_attempt_at: datetime | None) -> UploadStatus:
+    def acted(self, deed: AppliedAction, last_attempt_at: datetime | None) -> UploadStatus:
         """A person has done something to an upload, and it is on disk: go on from there. How it stands now."""
         key = deed.after.key
-        self.log(ActionTaken(key, deed.row.action, deed.row.who, deed.row.why))
+        self.log(ActionTaken(key, deed.row.action, deed.row.by, deed.row.reason))
         if due_of(deed.after.state) is not None:
-            self.log(UploadRequeued(key, deed.row.who, deed.row.why))
+            self.log(UploadRequeued(key, deed.row.by, deed.row.reason))
         live = self._live.get(key)
         status = status_of_upload(deed.after, last_attempt_at)
         if live is not None:
@@ -520,7 +526,7 @@ class AsyncEngine:
 
     async def _take_turn(self, lives: Sequence[Live]) -> NotBefore | None:
         match [live.upload.state for live in lives]:
-            case [Confirming()]:
+            case [LookingUp()]:
                 return await self._turns.look_up(lives[0])
             case [Queued() | Waiting(), *_]:
                 return await self._turns.attempt(lives)

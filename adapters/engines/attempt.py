@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 from attrs import define, field, frozen
 
 from ...domain.errors import StoreError
-from ...domain.evidence import sha256_of
-from ...domain.failure import Failure, FailureKind
-from ...domain.file_name import file_name_for
-from ...domain.upload import Upload
-from ...domain.verdict import (
+from ...domain.evidence.evidence import sha256_of
+from ...domain.evidence.file_name import file_name_for
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.upload import Upload
+from ...domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -32,7 +32,7 @@ from ...domain.verdict import (
     Verdict,
 )
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
-from ...ports.provider import Bundling, Parcel, Readable
+from ...ports.provider import Bundling, CanLookUp, Parcel
 from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import AsyncTransport
@@ -67,7 +67,7 @@ class Line:
         """Send one request once the pace allows it and there is a place for it. The first `paid` have been charged already."""
         if self.paid > 0:
             self.paid -= 1
-        elif self.destination.passage.pace is not None:
+        elif self.destination.quota.pace is not None:
             await self.charge()
         async with self.slots.taken(self.lane):
             sent_before, self.sent = self.sent, True
@@ -111,7 +111,7 @@ class Attempter:
 
         One whose document cannot be had has its verdict at once, and the others go without it.
         """
-        paid = destination.passage.at_most()
+        paid = destination.quota.at_most()
         line = Line(self.transport, self.slots, destination.lane, destination, charge, paid)
         tokens = NotedTokens(self.keeper)
         verdicts: dict[int, Verdict | Unbundled] = {}
@@ -159,7 +159,7 @@ class Attempter:
     ) -> Finding:
         """Whether the provider has it. The first request has been charged already."""
         provider = destination.provider
-        if not isinstance(provider, Readable):
+        if not isinstance(provider, CanLookUp):
             message = f"{destination.integration.provider} cannot be asked for an upload any more"
             return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
         line = Line(self.transport, self.slots, destination.lane, destination, charge, 1)
@@ -167,7 +167,7 @@ class Attempter:
         tokens = NotedTokens(self.keeper)
         finding: Finding
         try:
-            dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
+            dialogue = provider.look_up(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
                 await run(dialogue, send=line.send, bookmark=no_bookmark, keeper=tokens), FINDINGS
             )

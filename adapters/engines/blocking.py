@@ -15,15 +15,25 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from ...domain.attempt import Attempt, attempt_of
 from ...domain.errors import StoreError
-from ...domain.events import Blocked, Event, Progressed, Unblocked
-from ...domain.evidence import Document, Evidence, sha256_of
-from ...domain.gate import GateChange, NotBefore, Shut
-from ...domain.status import UploadStatus, status_of_upload
-from ...domain.transitions import advance
-from ...domain.upload import Confirming, Held, Queued, Sending, Upload, UploadKey, Waiting, due_at, due_of
-from ...domain.verdict import Verdict
+from ...domain.evidence.evidence import Document, Evidence, sha256_of
+from ...domain.pacing.gate import GateChange, NotBefore, Shut
+from ...domain.upload.attempt import Attempt, attempt_of
+from ...domain.upload.events import Blocked, Event, Progressed, Unblocked
+from ...domain.upload.status import UploadStatus, status_of_upload
+from ...domain.upload.transitions import advance
+from ...domain.upload.upload import (
+    Held,
+    LookingUp,
+    Queued,
+    Sending,
+    Upload,
+    UploadKey,
+    Waiting,
+    due_at,
+    due_of,
+)
+from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -57,7 +67,7 @@ from .blocking_attempt import BlockingAttempter, Ended, cut_off, ours
 from .duty import Duty
 from .live import Live
 from .prepare import Destination, prepare
-from .reckoning import beginning_of, ending_of, recovery_of, sighting_of
+from .reckoning import attempt_result_of, beginning_of, look_up_result_of, recovery_of
 from .telling import news_of_gate, tell
 
 ELSEWHERE = timedelta(seconds=5)
@@ -172,7 +182,7 @@ class BlockingEngine:
 
     def _unblocked(self, live: Live) -> bool:
         """Whether what was held because the integration did not work may go on, since it has been changed."""
-        if live.destination.passage.address in self._store.blocked():
+        if live.destination.quota.address in self._store.blocked():
             return False
         if not self._apply(live, Unblocked(self._clock.now())):
             return False
@@ -208,7 +218,7 @@ class BlockingEngine:
         match live.upload.state:
             case Queued() | Waiting():
                 refused = self._attempt(live)
-            case Confirming(read=read):
+            case LookingUp(read=read):
                 refused = self._look_up(live, read)
             case _:
                 refused = None
@@ -223,14 +233,14 @@ class BlockingEngine:
         sending, destination = begins.state, live.destination
         assert isinstance(sending, Sending)
         with self._duty.taken() as owner:
-            start = Start(begins, destination.passage, owner, destination.rules.retry.max_attempts)
+            start = Start(begins, destination.quota, owner, destination.rules.retry.max_attempts)
             return self._send(live, start, sending)
 
     def _send(self, live: Live, start: Start, sending: Sending) -> NotBefore | None:
         destination, key = live.destination, start.upload.key
         slots: list[int] = []
         line = self._attempter.line(
-            destination, self._charge(live, start.owner, slots), destination.passage.at_most()
+            destination, self._charge(live, start.owner, slots), destination.quota.at_most()
         )
         try:
             (answer,) = self._patiently(key, lambda: self._store.begin([start]))
@@ -275,7 +285,7 @@ class BlockingEngine:
         self, live: Live, sending: Sending, verdict: Verdict, slots: list[int], request_id: str | None
     ) -> None:
         """Write down what an attempt came to, and tell it."""
-        end = ending_of(
+        end = attempt_result_of(
             verdict, sending, live.destination, slots, self._clock.now(), self._jitter(), request_id
         )
         self._apply(live, end.event, attempt=end.attempt, gate=end.gate)
@@ -288,7 +298,7 @@ class BlockingEngine:
         """One look-up, to its end; or why it may not begin yet."""
         destination, slots = live.destination, list[int]()
         with self._duty.taken() as owner:
-            if destination.passage.pace is not None:
+            if destination.quota.pace is not None:
                 match self._ask_for_one(live, owner):
                     case NotBefore() as refused:
                         return refused
@@ -299,7 +309,7 @@ class BlockingEngine:
                         slots.append(slot)
             line = self._attempter.line(destination, self._charge(live, owner, slots), 1)
             finding = self._attempter.look_up(live.upload, live.dossier, line)
-        seen = sighting_of(finding, read, destination, slots, self._clock.now())
+        seen = look_up_result_of(finding, read, destination, slots, self._clock.now())
         self._apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
         word, due = seen.look_up.finding, due_of(live.upload.state)
         self.log(LookUpEnded(live.upload.key, read, word, seen.failure, due))
@@ -332,8 +342,8 @@ class BlockingEngine:
 
     def _ask_for_one(self, live: Live, owner: int) -> Charged | NotBefore | Shut:
         """Ask the gate for one request."""
-        passage, now = live.destination.passage, self._clock.now()
-        return self._patiently(live.upload.key, lambda: self._store.charge(passage, now, owner))
+        quota, now = live.destination.quota, self._clock.now()
+        return self._patiently(live.upload.key, lambda: self._store.charge(quota, now, owner))
 
     def _bookmark(self, live: Live, attempt: int, progress: str) -> None:
         if not isinstance(progress, str):

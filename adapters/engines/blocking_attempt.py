@@ -15,11 +15,11 @@ from typing import TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 
-from ...domain.failure import Failure, FailureKind
-from ...domain.upload import Upload
-from ...domain.verdict import Deferred, Finding, Found, Unclear, Unreadable, Verdict
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.upload import Upload
+from ...domain.upload.verdict import Deferred, Finding, Found, Unclear, Unreadable, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
-from ...ports.provider import Readable
+from ...ports.provider import CanLookUp
 from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import BlockingTransport, CutOff
@@ -52,7 +52,7 @@ class BlockingLine:
         """
         if self.paid > 0:
             self.paid -= 1
-        elif self.destination.passage.pace is not None:
+        elif self.destination.quota.pace is not None:
             until = ours(self.charge)
             if until is not None:
                 return TransportFailure(
@@ -176,13 +176,13 @@ class BlockingAttempter:
         """Whether the provider has it. An interruption goes on its way: a look-up changes nothing, and is made again."""
         destination = line.destination
         provider, tokens = destination.provider, NotedBlockingTokens(self.keeper)
-        if not isinstance(provider, Readable):
+        if not isinstance(provider, CanLookUp):
             message = f"{destination.integration.provider} cannot be asked for an upload any more"
             return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
         parcel = parcel_of(upload, dossier, destination, b"")
         finding: Finding
         try:
-            dialogue = provider.confirm(parcel, destination.integration.settings, upload.tally.progress)
+            dialogue = provider.look_up(parcel, destination.integration.settings, upload.tally.progress)
             finding = sound(
                 run_blocking(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens), FINDINGS
             )

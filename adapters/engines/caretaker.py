@@ -14,13 +14,13 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from ...domain.attempt import attempt_of
 from ...domain.errors import StoreError
-from ...domain.events import AttemptRecovered, Blocked, Unblocked
-from ...domain.failure import Failure, FailureKind
-from ...domain.integration import OnUnknown
-from ...domain.transitions import Rules, advance
-from ...domain.upload import Sending, Upload, UploadKey, due_of
+from ...domain.integration import OnUnclear
+from ...domain.upload.attempt import attempt_of
+from ...domain.upload.events import AttemptRecovered, Blocked, Unblocked
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.transitions import Rules, advance
+from ...domain.upload.upload import Sending, Upload, UploadKey, due_of
 from ...ports.clock import Clock
 from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.logger import ClockSetBack, CourierLost, LogEvent, StoreTrouble
@@ -46,7 +46,7 @@ TAKEN_UP = 1_000
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
 
-_STRANGER = Rules(on_unknown=OnUnknown.HOLD)
+_STRANGER = Rules(on_unclear=OnUnclear.HOLD)
 
 T = TypeVar("T")
 
@@ -160,7 +160,7 @@ class Caretaker:
     async def _beat(self, now: datetime) -> None:
         if self._clock.monotonic() >= self._beat_at:
             self._beat_at = self._clock.monotonic() + BEAT
-            await self._writer.run(lambda: self._store.beat(self._owner, now))
+            await self._writer.run(lambda: self._store.heartbeat(self._owner, now))
 
     # --- what others left ----------------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class Caretaker:
             if any(recovered) or not left:
                 self._hands.log(CourierLost(owner, sum(recovered)))
             if all(recovered):
-                await self._writer.run(lambda owner=owner: self._store.discharge(owner))  # type: ignore[misc]
+                await self._writer.run(lambda owner=owner: self._store.unregister(owner))  # type: ignore[misc]
 
     async def _recover(self, found: OpenUpload, now: datetime) -> bool:
         """Whether nobody has to see to it any more."""
@@ -259,7 +259,7 @@ class Caretaker:
         blocked = await self._hands.read(self._store.blocked) if stuck else ()
         for tenant_id, provider in stuck:
             destination = self._home_of(UploadKey(tenant_id, "", provider))
-            if destination is None or destination.passage.address in blocked:
+            if destination is None or destination.quota.address in blocked:
                 continue
             held = await self._hands.read(
                 lambda tenant_id=tenant_id, provider=provider: self._store.held_for_integration(  # type: ignore[misc]

@@ -13,10 +13,10 @@ from typing import Final, TypeAlias
 from attrs import evolve, frozen
 
 from ...domain.errors import CourierError
-from ...domain.failure import Failure, FailureKind
-from ...domain.gate import NotBefore, Passage, change_of
-from ...domain.redaction import MESSAGE_LIMIT, Redactor
-from ...domain.verdict import DryRun, NotReady, Ready
+from ...domain.pacing.gate import NotBefore, Quota, change_of
+from ...domain.secrets.redaction import MESSAGE_LIMIT, Redactor
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.verdict import DryRun, NotReady, Ready
 from ...ports.clock import Clock
 from ...ports.provider import Checkable
 from ...ports.store import ChargeAnswer, Charged, UploadStore
@@ -60,11 +60,11 @@ class DryRunner:
         if not isinstance(provider, Checkable):
             return None
         latest = self.clock.now() + PATIENCE
-        passage = evolve(destination.passage, address="")  # no block speaks of that
+        quota = evolve(destination.quota, address="")  # no block speaks of that
         taken: list[int] = []
 
         async def charge() -> None:
-            while isinstance(answer := await self._charge(passage), NotBefore):
+            while isinstance(answer := await self._charge(quota), NotBefore):
                 if answer.at > latest:
                     raise _NoTurnError(answer.at)
                 on_wait(answer.at)
@@ -87,7 +87,7 @@ class DryRunner:
         finally:
             if taken:
                 failure = came.failure if isinstance(came, NotReady) else None
-                change = change_of(passage, self.clock.now(), taken, failure, destination.rules)
+                change = change_of(quota, self.clock.now(), taken, failure, destination.rules)
                 await self.writer.run(lambda: self.store.settle(change))
         redactor = Redactor((*integration.secrets, *tokens.given))
         if isinstance(came, NotReady):
@@ -95,8 +95,8 @@ class DryRunner:
         assert isinstance(came, Ready)
         return Ready(redactor.text(came.message, MESSAGE_LIMIT))
 
-    async def _charge(self, passage: Passage) -> ChargeAnswer:
-        return await self.writer.run(lambda: self.store.charge(passage, self.clock.now(), self.owner))
+    async def _charge(self, quota: Quota) -> ChargeAnswer:
+        return await self.writer.run(lambda: self.store.charge(quota, self.clock.now(), self.owner))
 
 
 def _sound(result: object) -> DryRun:

@@ -53,7 +53,7 @@ class Duty:
         """Show that the process is alive, if it is time to."""
         with self._turn:
             if self._owner is not None and self._clock.monotonic() - self._shown_at >= BEAT:
-                self._store.beat(self._owner, self._clock.now())
+                self._store.heartbeat(self._owner, self._clock.now())
                 self._shown_at = self._clock.monotonic()
 
     def end(self) -> None:
@@ -62,13 +62,13 @@ class Duty:
             owner, self._owner = self._owner, None
             if owner is not None:
                 with suppress(StoreError):  # then whoever comes next finds out that it is gone
-                    self._store.discharge(owner)
+                    self._store.unregister(owner)
 
     def _current(self) -> int:
         if self._users == 0 and self._clock.monotonic() - self._shown_at >= PAUSE:
             self.end()
         if self._owner is None:
-            self._owner = self._store.enlist(self._clock.now())
+            self._owner = self._store.register(self._clock.now())
             self._shown_at = self._clock.monotonic()
             self._bury()
         else:
@@ -81,4 +81,4 @@ class Duty:
         with suppress(StoreError):
             for owner in self._store.dead(self._owner):
                 if not self._store.in_flight(owner):
-                    self._store.discharge(owner)
+                    self._store.unregister(owner)

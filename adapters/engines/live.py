@@ -6,9 +6,9 @@ from datetime import datetime
 
 from attrs import define, field
 
-from ...domain.evidence import Evidence
-from ...domain.status import UploadStatus, status_of_upload
-from ...domain.upload import Upload, UploadKey
+from ...domain.evidence.evidence import Evidence
+from ...domain.upload.status import UploadStatus, status_of_upload
+from ...domain.upload.upload import Upload, UploadKey
 from ...ports.store import Dossier
 from .prepare import Destination
 from .tickets import Ticket

@@ -18,16 +18,15 @@ from typing import TypeAlias
 from attrs import frozen
 
 from ...domain.errors import MisuseError
-from ...domain.events import FoundUnfit
-from ...domain.evidence import Document, Evidence, sha256_of
-from ...domain.failure import Failure, FailureKind
-from ...domain.gate import Passage
-from ...domain.gathering import Bundle
+from ...domain.evidence.evidence import Document, Evidence, sha256_of
+from ...domain.evidence.training import TrainingRecord
 from ...domain.integration import Integration, Pace
-from ...domain.training import TrainingRecord
-from ...domain.transitions import READ_DELAYS, Rules, advance
-from ...domain.upload import UploadKey, new_upload
-from ...ports.provider import Bundling, Provider, Readable
+from ...domain.pacing.gate import Quota
+from ...domain.upload.events import FoundUnfit
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.transitions import LOOK_UP_DELAYS, Rules, advance
+from ...domain.upload.upload import UploadKey, new_upload
+from ...ports.provider import Bundle, Bundling, CanLookUp, Provider
 from ...ports.renderer import Renderer
 from ...ports.store import Dossier, Entry, StoredDocument
 from ..records import record_json
@@ -47,13 +46,13 @@ class Destination:
     integration: Integration
     provider: Provider
     rules: Rules
-    passage: Passage
+    quota: Quota
     bundle: Bundle | None = None
 
     @property
     def lane(self) -> tuple[str, str]:
         """Who takes turns: a tenant with a set of credentials."""
-        return (self.integration.tenant_id, self.passage.credential)
+        return (self.integration.tenant_id, self.quota.credential)
 
 
 Destinations: TypeAlias = Mapping[str, Destination]
@@ -77,9 +76,9 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
     bundle = _bundle_of(integration, provider)
     rules = Rules(
         retry=integration.retry,
-        on_unknown=integration.on_unknown,
-        readable=isinstance(provider, Readable),
-        read_delays=provider.read_delays if isinstance(provider, Readable) else READ_DELAYS,
+        on_unclear=integration.on_unclear,
+        can_look_up=isinstance(provider, CanLookUp),
+        look_up_delays=provider.look_up_delays if isinstance(provider, CanLookUp) else LOOK_UP_DELAYS,
         throttle_floor=pace.period if pace is not None else timedelta(0),
     )
     credential = _fingerprint(
@@ -90,7 +89,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
             [secret.reveal() for secret in integration.secrets],
         ],
     )
-    passage = Passage(
+    quota = Quota(
         credential=credential,
         address=_fingerprint(key, [integration.tenant_id, credential, dict(integration.stored)]),
         pace=pace,
@@ -102,7 +101,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         together=bundle.most if bundle is not None else 1,
         exclusive=provider.exclusive_credential,
     )
-    return Destination(integration, provider, rules, passage, bundle)
+    return Destination(integration, provider, rules, quota, bundle)
 
 
 def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
@@ -226,4 +225,4 @@ def _entry(
         document=stored,
         settings=destination.integration.stored,
     )
-    return Entry(upload, dossier, content, destination.passage.credential)
+    return Entry(upload, dossier, content, destination.quota.credential)

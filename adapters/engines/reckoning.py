@@ -7,8 +7,10 @@ from datetime import datetime
 
 from attrs import frozen
 
-from ...domain.attempt import Attempt, attempt_of, event_of
-from ...domain.events import (
+from ...domain.evidence.evidence import sha256_of
+from ...domain.pacing.gate import GateChange, change_of
+from ...domain.upload.attempt import Attempt, attempt_of, event_of
+from ...domain.upload.events import (
     AttemptEvent,
     AttemptRecovered,
     Event,
@@ -19,12 +21,10 @@ from ...domain.events import (
     ReadPartly,
     Started,
 )
-from ...domain.evidence import sha256_of
-from ...domain.failure import Concern, Failure, FailureKind
-from ...domain.gate import GateChange, change_of
-from ...domain.transitions import advance
-from ...domain.upload import Sending, Upload
-from ...domain.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
+from ...domain.upload.failure import Concern, Failure, FailureKind
+from ...domain.upload.transitions import advance
+from ...domain.upload.upload import Sending, Upload
+from ...domain.upload.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
 from ...ports.store import LookUp, Start
 from .live import Live
 from .prepare import Destination, unfit
@@ -43,7 +43,7 @@ def beginning_of(live: Live, at: datetime) -> Upload | FoundUnfit | Started:
 
 
 @frozen
-class Ending:
+class AttemptResult:
     """What an attempt came to: for the upload, as its record, for the gate."""
 
     event: AttemptEvent
@@ -57,7 +57,7 @@ class Ending:
         return result if isinstance(result, Failure) else None
 
 
-def ending_of(
+def attempt_result_of(
     verdict: Verdict | Unbundled,
     sending: Sending,
     destination: Destination,
@@ -65,17 +65,17 @@ def ending_of(
     at: datetime,
     jitter: float,
     request_id: str | None,
-) -> Ending:
+) -> AttemptResult:
     """What a verdict means for an attempt that was made with these slots."""
     event = event_of(verdict, sending.attempt, at, jitter)
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
     assert attempt is not None
     failure = attempt.result if isinstance(attempt.result, Failure) else None
-    return Ending(event, attempt, change_of(destination.passage, at, slots, failure, destination.rules))
+    return AttemptResult(event, attempt, change_of(destination.quota, at, slots, failure, destination.rules))
 
 
 @frozen
-class Sighting:
+class LookUpResult:
     """What a look-up came to: for the upload, as its record, for the gate."""
 
     event: Event
@@ -84,14 +84,14 @@ class Sighting:
     failure: Failure | None
 
 
-def sighting_of(
+def look_up_result_of(
     finding: Finding, read: int, destination: Destination, slots: Sequence[int], at: datetime
-) -> Sighting:
+) -> LookUpResult:
     """What a finding means for a look-up that was made with these slots."""
     failure = finding.failure if isinstance(finding, Unreadable) else None
     look_up = LookUp(read, at, type(finding).__name__.lower(), None if failure is None else failure.message)
-    gate = change_of(destination.passage, at, slots, failure, destination.rules)
-    return Sighting(_event_of(finding, read, at), look_up, gate, failure)
+    gate = change_of(destination.quota, at, slots, failure, destination.rules)
+    return LookUpResult(_event_of(finding, read, at), look_up, gate, failure)
 
 
 def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptRecovered:

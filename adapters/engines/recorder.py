@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from ...domain.errors import CourierError, MisuseError
-from ...domain.evidence import Document
+from ...domain.evidence.evidence import Document
 from ...ports.clock import Clock
 from ...ports.renderer import Renderer
 from ...ports.store import AddAnswer, Entry

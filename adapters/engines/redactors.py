@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from ...domain.redaction import Redactor
-from ...domain.secret import Secret
+from ...domain.secrets.redaction import Redactor
+from ...domain.secrets.secret import Secret
 from .prepare import Destination
 
 MOST = 256

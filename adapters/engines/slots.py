@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
-from ...domain.share import Share
+from ...delivery.fair_share import FairShare
 
 
 class Slots:
     """Places for requests. Waiting for one costs nothing but time."""
 
     def __init__(self, capacity: int) -> None:
-        self._share: Share[Hashable] = Share(capacity)
+        self._share: FairShare[Hashable] = FairShare(capacity)
         self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager

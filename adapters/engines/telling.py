@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from ...domain.gate import GateChange
-from ...domain.upload import UploadKey
+from ...domain.pacing.gate import GateChange
+from ...domain.upload.upload import UploadKey
 from ...ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent, Logger
 
 

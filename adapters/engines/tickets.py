@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
 from ...domain.errors import MisuseError
-from ...domain.status import UploadStatus
+from ...domain.upload.status import UploadStatus
 
 T = TypeVar("T")
 

@@ -13,20 +13,13 @@ from typing import Protocol, TypeVar
 
 from attrs import frozen
 
-from ...domain.attempt import Attempt, attempt_of
 from ...domain.errors import StoreError
-from ...domain.events import (
-    AttemptRejected,
-    Blocked,
-    Event,
-    FoundUnfit,
-    Progressed,
-    ReadFailed,
-)
-from ...domain.gate import GateChange, NotBefore, Shut
-from ...domain.transitions import advance
-from ...domain.upload import Confirming, Sending, Upload, due_of
-from ...domain.verdict import Unbundled, Verdict
+from ...domain.pacing.gate import GateChange, NotBefore, Shut
+from ...domain.upload.attempt import Attempt, attempt_of
+from ...domain.upload.events import AttemptRejected, Blocked, Event, FoundUnfit, Progressed, ReadFailed
+from ...domain.upload.transitions import advance
+from ...domain.upload.upload import LookingUp, Sending, Upload, due_of
+from ...domain.upload.verdict import Unbundled, Verdict
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -51,7 +44,14 @@ from ...ports.store import (
 from ..stores.writer import Writer
 from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
-from .reckoning import Ending, beginning_of, ending_of, one_speaks_for_all, shared_id, sighting_of
+from .reckoning import (
+    AttemptResult,
+    attempt_result_of,
+    beginning_of,
+    look_up_result_of,
+    one_speaks_for_all,
+    shared_id,
+)
 from .telling import news_of_gate
 
 STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
@@ -161,7 +161,7 @@ class Turns:
             await self.apply(live, begins)
             return None
         budget = live.destination.rules.retry.max_attempts
-        return Start(begins, live.destination.passage, self.owner, budget)
+        return Start(begins, live.destination.quota, self.owner, budget)
 
     async def _begin(self, live: Live, write: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """What the store answers to a beginning, and whether this turn was cut off meanwhile."""
@@ -192,12 +192,14 @@ class Turns:
     async def _end(self, came: Sequence[_Came], slots: Sequence[int], request_id: str | None) -> None:
         """Write down what attempts came to that were made with these slots, in one transaction; then tell."""
         now = self._clock.now()
-        ended: list[tuple[Live, Ending, Change]] = []
+        ended: list[tuple[Live, AttemptResult, Change]] = []
         for one in came:
             live, sending = one.live, one.start.upload.state
             assert isinstance(sending, Sending)
             used = slots if not ended else ()
-            end = ending_of(one.verdict, sending, live.destination, used, now, self._jitter(), request_id)
+            end = attempt_result_of(
+                one.verdict, sending, live.destination, used, now, self._jitter(), request_id
+            )
             after = advance(live.upload, end.event, live.destination.rules)
             ended.append((live, end, Change(after, attempt=end.attempt, gate=end.gate)))
         # A single one shares a commit with whatever else there is.
@@ -223,9 +225,9 @@ class Turns:
     async def look_up(self, live: Live) -> NotBefore | None:
         """One look-up, to its end; or why it may not begin yet."""
         state = live.upload.state
-        assert isinstance(state, Confirming)
-        passage, slots = live.destination.passage, list[int]()
-        if passage.pace is not None:
+        assert isinstance(state, LookingUp)
+        quota, slots = live.destination.quota, list[int]()
+        if quota.pace is not None:
             answer = await self._ask_for_one(live)
             if isinstance(answer, NotBefore):
                 return answer
@@ -238,7 +240,7 @@ class Turns:
             live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
         )
         now = self._clock.now()
-        seen = sighting_of(finding, state.read, live.destination, slots, now)
+        seen = look_up_result_of(finding, state.read, live.destination, slots, now)
         await self.apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
         word, due = seen.look_up.finding, due_of(live.upload.state)
         self._around.log(LookUpEnded(live.upload.key, state.read, word, seen.failure, due))
@@ -255,7 +257,7 @@ class Turns:
                 event = AttemptRejected(now, number, failure)
                 attempt = attempt_of(started_at, event, live.destination.rules.retry)
                 await self.apply(live, event, attempt=attempt)
-            case Confirming(read=read):
+            case LookingUp(read=read):
                 await self.apply(live, ReadFailed(now, read, failure))
             case _:
                 await self.apply(live, FoundUnfit(now, failure))
@@ -298,9 +300,9 @@ class Turns:
 
     async def _ask_for_one(self, live: Live) -> ChargeAnswer:
         """Ask the gate for one request."""
-        passage, now = live.destination.passage, self._clock.now()
+        quota, now = live.destination.quota, self._clock.now()
         return await self._patiently(
-            live, lambda: self._writer.run(lambda: self._store.charge(passage, now, self.owner))
+            live, lambda: self._writer.run(lambda: self._store.charge(quota, now, self.owner))
         )
 
     async def _charge(self, live: Live, slots: list[int]) -> None:

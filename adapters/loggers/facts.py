@@ -17,9 +17,9 @@ from typing import TypeAlias, assert_never
 
 from attrs import frozen
 
-from ...domain.failure import Concern, Failure
-from ...domain.status import UploadStatus
-from ...domain.upload import UploadKey
+from ...domain.upload.failure import Concern, Failure
+from ...domain.upload.status import UploadStatus
+from ...domain.upload.upload import UploadKey
 from ...ports.logger import (
     ActionTaken,
     AttemptEnded,
@@ -133,14 +133,18 @@ def account_of(event: LogEvent) -> Account:
             return _of_upload(
                 "upload_held", key, f"held{_because(failure)}; {_way_out(failure)}", **_facts_of(failure)
             )
-        case UploadRequeued(key=key, who=who, why=why):
-            by = "" if who is None else f" by {who}"
+        case UploadRequeued(key=key, by=by, reason=reason):
+            person = "" if by is None else f" by {by}"
             return _of_upload(
-                "upload_requeued", key, f"tried again{by}, with a fresh budget: {why}", who=who, why=why
+                "upload_requeued",
+                key,
+                f"tried again{person}, with a fresh budget: {reason}",
+                by=by,
+                reason=reason,
             )
-        case ActionTaken(key=key, action=action, who=who, why=why):
+        case ActionTaken(key=key, action=action, by=by, reason=reason):
             return _of_upload(
-                "action_taken", key, f"{action} by {who}: {why}", action=action, who=who, why=why
+                "action_taken", key, f"{action} by {by}: {reason}", action=action, by=by, reason=reason
             )
         case RecordingFailed(key=key, reason=reason):
             return _of_upload(

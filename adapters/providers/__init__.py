@@ -2,7 +2,7 @@
 
 The names in `__all__` are stable (docs/write-a-provider.md says what that means):
 
-- the port: `Provider`, what only some can do (`Readable`, `Checkable`, `Bundling`), and what goes in
+- the port: `Provider`, what only some can do (`CanLookUp`, `Checkable`, `Bundling`), and what goes in
 - the dialogue, in which a provider talks to its API without doing any I/O
 - the verdicts, findings and dry runs that come out, and the failures in them
 - building blocks: forms, the table of what an HTTP reply comes to, JSON and GraphQL that may be anything
@@ -11,12 +11,11 @@ The modules of this folder are the platforms that come with the package, one mod
 of the others.
 """
 
-from ...domain.evidence import Outcome
-from ...domain.failure import Failure, FailureKind
-from ...domain.gathering import Bundle
+from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
-from ...domain.secret import Secret
-from ...domain.verdict import (
+from ...domain.secrets.secret import Secret
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -48,12 +47,12 @@ from ...ports.dialogue import (
     bookmark,
     fetch,
 )
-from ...ports.provider import Bundling, Checkable, Limits, Parcel, Provider, Readable
-from .graphql_multipart import graphql_upload
-from .graphql_reply import GraphQLError, GraphQLReply, read_graphql
-from .http_errors import (
-    Advice,
-    Errand,
+from ...ports.provider import Bundle, Bundling, CanLookUp, Checkable, Limits, Parcel, Provider
+from .kit.graphql_multipart import graphql_upload
+from .kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql
+from .kit.http_errors import (
+    ErrorHints,
+    RequestPurpose,
     broken_reading,
     broken_reply,
     classify,
@@ -62,24 +61,24 @@ from .http_errors import (
     refusal,
     throttled,
 )
-from .json_reply import NotJson, mapping, parse_json, text
-from .multipart import FormField, FormFile, form_data
+from .kit.json_reply import NotJson, mapping, parse_json, text
+from .kit.multipart import FormField, FormFile, form_data
 
 __all__ = [
     "Absent",
     "Access",
     "AccessToken",
-    "Advice",
     "Bookmark",
     "Bundle",
     "Bundling",
+    "CanLookUp",
     "Checkable",
     "Deferred",
     "Delivered",
     "Dialogue",
     "DryRun",
     "Ending",
-    "Errand",
+    "ErrorHints",
     "Failure",
     "FailureKind",
     "Finding",
@@ -100,10 +99,10 @@ __all__ = [
     "Parcel",
     "Partly",
     "Provider",
-    "Readable",
     "Ready",
     "Receipt",
     "Rejected",
+    "RequestPurpose",
     "Secret",
     "TransportFailure",
     "Unbundled",

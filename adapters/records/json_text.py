@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ...domain.training_rules import MAX_DEPTH, path_to
+from ...domain.evidence.training_rules import MAX_DEPTH, path_to
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_VALUES: Final = 100_000

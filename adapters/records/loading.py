@@ -17,9 +17,9 @@ import attrs
 from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn, override
 
-from ...domain import training_rules as rules
 from ...domain.errors import Problem, RecordError
-from ...domain.training import FieldError, Training, TrainingRecord
+from ...domain.evidence import training_rules as rules
+from ...domain.evidence.training import FieldError, Training, TrainingRecord
 from .json_text import JsonError, parse, repeated_keys
 from .moments import parse_moment
 

@@ -11,8 +11,8 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
-from ...domain import training_rules as rules
-from ...domain.training import TrainingRecord
+from ...domain.evidence import training_rules as rules
+from ...domain.evidence.training import TrainingRecord
 from . import moments
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

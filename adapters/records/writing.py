@@ -8,7 +8,7 @@ from datetime import datetime
 
 import attrs
 
-from ...domain.training import TrainingRecord
+from ...domain.evidence.training import TrainingRecord
 from .moments import write_moment
 
 

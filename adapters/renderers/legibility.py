@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from ...domain.training_rules import path_to
+from ...domain.evidence.training_rules import path_to
 
 _UNSHOWABLE = re.compile(
     "["

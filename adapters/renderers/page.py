@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
-from ...domain.training import Module, Question, TrainingRecord
+from ...domain.evidence.training import Module, Question, TrainingRecord
 from .legibility import is_showable
 from .lines import breakable, runs_to_the_left
 

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from ...domain.errors import MisuseError
-from ...domain.evidence import Document
-from ...domain.failure import Failure, FailureKind
-from ...domain.training import TrainingRecord
+from ...domain.evidence.evidence import Document
+from ...domain.evidence.training import TrainingRecord
+from ...domain.upload.failure import Failure, FailureKind
 from ..records import dump_record, record_json
 from .bench import Bench
 from .legibility import named, texts_of, unshowable
@@ -95,10 +95,10 @@ def _possible(workers: int | None) -> int:
     return min(2, os.cpu_count() or 1) if workers is None else workers
 
 
-def _unfit(record: TrainingRecord, why: str) -> Failure:
+def _unfit(record: TrainingRecord, reason: str) -> Failure:
     return Failure(
         FailureKind.UNFIT_RENDER,
-        f"the record of evidence {record.evidence_id!r} (tenant {record.tenant_id!r}) cannot be made a document: {why}",
+        f"the record of evidence {record.evidence_id!r} (tenant {record.tenant_id!r}) cannot be made a document: {reason}",
     )
 
 

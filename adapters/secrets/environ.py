@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
 
 
 class EnvironSecrets:

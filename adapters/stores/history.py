@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from attrs import fields
 
-from ...domain.attempt import Attempt
-from ...domain.failure import Failure
-from ...domain.status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
+from ...domain.upload.attempt import Attempt
+from ...domain.upload.failure import Failure
+from ...domain.upload.status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
 
 
 def details_of(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-from ...domain.failure import FailureKind
 from ...domain.integration import Timeouts
+from ...domain.upload.failure import FailureKind
 from ...ports.dialogue import TransportFailure
 from .outgoing import Sent
 

@@ -12,14 +12,22 @@ from datetime import UTC, datetime
 
 import click
 
-from ...adapters.engines.acting import Acted, LeftAlone, Where, candidates, no_upload, preview_of, take_action
+from ...adapters.engines.acting import (
+    ActionResult,
+    Filter,
+    Skipped,
+    candidates,
+    no_upload,
+    preview_of,
+    take_action,
+)
 from ...adapters.plugins import discover_providers
 from ...adapters.stores.sqlite import SqliteStore, open_for_reading
-from ...domain.actions import Action, Person
 from ...domain.errors import MisuseError
-from ...domain.status import UploadStatus, status_of_upload
-from ...domain.transitions import Rules
-from ...domain.upload import UploadKey
+from ...domain.upload.actions import Action, Person
+from ...domain.upload.status import UploadStatus, status_of_upload
+from ...domain.upload.transitions import Rules
+from ...domain.upload.upload import UploadKey
 from ..wiring import rules_of_provider
 from .app import UNDELIVERED, USAGE, app, command
 from .output import a_person_looks, json_row, say_json, say_statuses
@@ -55,8 +63,8 @@ def _add(action: Action) -> None:
         "--since", help="With --tenant: only those recorded since, as 2026-02-21 or 2026-02-21T10:00:00Z."
     )
     @click.option("--until", help="With --tenant: only those recorded before.")
-    @click.option("--by", "who", required=True, help="Who you are; kept with the record.")
-    @click.option("--reason", "why", required=True, help="Why; kept with the record.")
+    @click.option("--by", required=True, help="Who you are; kept with the record.")
+    @click.option("--reason", required=True, help="Why; kept with the record.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--dry-run", is_flag=True, help="Only list what it would be done to.")
     @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of what it was done to.")
@@ -69,14 +77,14 @@ def _add(action: Action) -> None:
         kind: str | None,
         since: str | None,
         until: str | None,
-        who: str,
-        why: str,
+        by: str,
+        reason: str,
         yes: bool,
         dry_run: bool,
         as_json: bool,
     ) -> None:
-        person = Person(who, why)
-        where = Where(kind=kind, since=moment_option(since), until=moment_option(until))
+        person = Person(by, reason)
+        where = Filter(kind=kind, since=moment_option(since), until=moment_option(until))
         found = _found(database, action, tenant_id, evidence_id, tenant, where)
         if not found:
             click.echo(f"nothing of tenant {tenant!r} is {concerned} and fits", err=True)
@@ -90,7 +98,7 @@ def _add(action: Action) -> None:
             _ask(action, found, as_json)
         acted = _do(database, action, found, person)
         _say(acted, done, as_json)
-        if acted.left_alone and not acted.done:
+        if acted.skipped and not acted.done:
             sys.exit(UNDELIVERED)
 
 
@@ -100,7 +108,7 @@ def _found(
     tenant_id: str | None,
     evidence_id: str | None,
     tenant: str | None,
-    where: Where,
+    where: Filter,
 ) -> Sequence[UploadStatus]:
     now = datetime.now(UTC)
     with open_for_reading(database) as store:
@@ -114,7 +122,7 @@ def _found(
             raise MisuseError(
                 "name an upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's"
             )
-        if where != Where():
+        if where != Filter():
             raise MisuseError("--kind, --since and --until go with --tenant: one upload needs no filter")
         one = store.show(tenant_id, evidence_id, now)
     if one is None:
@@ -134,19 +142,19 @@ def _ask(action: Action, found: Sequence[UploadStatus], as_json: bool) -> None:
     click.confirm(f"{action.value} {many}?", abort=True)
 
 
-def _do(database: str, action: Action, found: Sequence[UploadStatus], person: Person) -> Acted:
+def _do(database: str, action: Action, found: Sequence[UploadStatus], person: Person) -> ActionResult:
     done: list[UploadStatus] = []
-    left: list[LeftAlone] = []
+    left: list[Skipped] = []
     rules_of = _rules()
     with closing(SqliteStore(database)) as store:
         for status in found:
             now = datetime.now(UTC)
             came = take_action(store, status.tenant_id, status.evidence_id, action, person, rules_of, now)
-            if isinstance(came, LeftAlone):
+            if isinstance(came, Skipped):
                 left.append(came)
             else:
                 done.append(status_of_upload(came.after, status.last_attempt_at))
-    return Acted(tuple(done), tuple(left))
+    return ActionResult(tuple(done), tuple(left))
 
 
 def _rules() -> Callable[[UploadKey], Rules]:
@@ -154,8 +162,8 @@ def _rules() -> Callable[[UploadKey], Rules]:
     return lambda key: rules_of_provider(providers.get(key.provider), key)
 
 
-def _say(acted: Acted, done: str, as_json: bool) -> None:
-    for left in acted.left_alone:
+def _say(acted: ActionResult, done: str, as_json: bool) -> None:
+    for left in acted.skipped:
         click.echo(f"{left.status.tenant_id}/{left.status.evidence_id}: {left.reason}", err=True)
     if as_json:
         say_json([json_row(status) for status in acted.done])

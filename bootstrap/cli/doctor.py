@@ -12,8 +12,8 @@ from attrs import asdict, frozen
 from ...adapters.config import Loaded, load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
-from ...domain.failure import FailureKind
-from ...domain.verdict import NotReady, Ready
+from ...domain.upload.failure import FailureKind
+from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
 from .app import UNDELIVERED, app, command
 from .output import moment, say_json, say_table

@@ -11,7 +11,7 @@ from ...adapters.config import load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
 from ...adapters.stores.sqlite.inspection import inspect
-from ...domain.redaction import Redactor
+from ...domain.secrets.redaction import Redactor
 from .app import UNDELIVERED, app, command
 from .output import say_json
 from .see import database_option

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...domain.status import UploadDetails, UploadStatus
+from ...domain.upload.status import UploadDetails, UploadStatus
 
 STYLES = {
     "pending": "cyan",
@@ -166,8 +166,8 @@ def say_details(details: UploadDetails) -> None:
     if details.actions:
         click.echo()
         say_table(
-            ("at", "action", "who", "why"),
-            [(moment(row.at), row.action, row.who, row.why) for row in details.actions],
+            ("at", "action", "by", "reason"),
+            [(moment(row.at), row.action, row.by, row.reason) for row in details.actions],
             last_wraps=True,
         )
 

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...adapters.records import load_record
 from ...domain.errors import CourierError, MisuseError, StoreError
-from ...domain.evidence import Document, Evidence
-from ...domain.status import UploadStatus
+from ...domain.evidence.evidence import Document, Evidence
+from ...domain.upload.status import UploadStatus
 from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
 from .app import STORE, UNDELIVERED, USAGE, app, command

@@ -10,8 +10,8 @@ Each rule is a method whose name says it; its failure says in words what does no
 machine for stores is in `store_machine`, which needs the extra `testing`. `broken_rules` runs a kit without any test runner.
 """
 
+from .assertions import broken_rules, rules_of
 from .clock import ClockContract
-from .judging import broken_rules, rules_of
 from .logger import LoggerContract, LoggerHarness
 from .provider import ProviderContract, ProviderHarness, sample_parcel
 from .renderer import RendererContract, sample_record

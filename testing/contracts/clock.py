@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 
 from ...ports.clock import Clock
-from .judging import must, same
+from .assertions import must, same
 
 BLINK = 0.05
 """So many seconds are slept."""

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
-from ...domain.failure import Failure
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
+from ...domain.upload.failure import Failure
 from ...ports.dialogue import (
     Access,
     AccessToken,

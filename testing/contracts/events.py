@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Final
 
-from ...domain.failure import Failure, FailureKind
-from ...domain.status import StatusError, UploadStatus
-from ...domain.upload import UploadKey
-from ...domain.verdict import Receipt
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import StatusError, UploadStatus
+from ...domain.upload.upload import UploadKey
+from ...domain.upload.verdict import Receipt
 from ...ports.logger import (
     ActionTaken,
     AttemptEnded,

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from ...ports.logger import Logger
+from .assertions import must
 from .events import HOSTILE, one_of_each
-from .judging import must
 
 
 @frozen

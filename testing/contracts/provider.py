@@ -30,12 +30,12 @@ from attrs import define, field, frozen
 from ...adapters.config import load_mapping
 from ...adapters.engines.attempt import FINDINGS, VERDICTS, sound
 from ...adapters.plugins import fault_of
-from ...domain.evidence import Outcome, sha256_of
-from ...domain.failure import Concern, Failure, FailureKind
-from ...domain.file_name import file_name_for
+from ...domain.evidence.evidence import Outcome, sha256_of
+from ...domain.evidence.file_name import file_name_for
 from ...domain.integration import Integration
-from ...domain.secret import Secret
-from ...domain.verdict import (
+from ...domain.secrets.secret import Secret
+from ...domain.upload.failure import Concern, Failure, FailureKind
+from ...domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -49,10 +49,10 @@ from ...domain.verdict import (
     Unreadable,
 )
 from ...ports.dialogue import Ending, HttpRequest, HttpResponse, TransportFailure
-from ...ports.provider import Bundling, Checkable, Parcel, Provider, Readable
+from ...ports.provider import Bundling, CanLookUp, Checkable, Parcel, Provider
+from .assertions import must
 from .conversation import Conversation, Fault, Reply
-from .hostility import BODIES, HEADERS, NAMES, UNPARSABLE
-from .judging import must
+from .hostile_inputs import BODIES, HEADERS, NAMES, UNPARSABLE
 
 AT: Final = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 PDF: Final = b"%PDF-1.7 " + bytes(range(256)) * 4 + b"%%EOF"
@@ -164,7 +164,7 @@ class _Bench:
         dialogue = provider.upload(parcel or sample_parcel(provider), self.settings, progress)
         return Conversation(dialogue, harness.answer, fault, kept).through(bookmarks)
 
-    def confirm(
+    def look_up(
         self,
         fault: Fault | None = None,
         *,
@@ -175,8 +175,8 @@ class _Bench:
         """A look-up talked through."""
         harness = harness or self.make()
         provider = harness.provider
-        assert isinstance(provider, Readable)
-        dialogue = provider.confirm(parcel or sample_parcel(provider), self.settings, progress)
+        assert isinstance(provider, CanLookUp)
+        dialogue = provider.look_up(parcel or sample_parcel(provider), self.settings, progress)
         return Conversation(dialogue, harness.answer, fault).through()
 
     def check(self, fault: Fault | None = None, harness: ProviderHarness | None = None) -> Conversation:
@@ -225,10 +225,10 @@ class ProviderContract(ABC):
             )
 
     def test_a_capability_is_there_whole_or_not_at_all(self) -> None:
-        """Who has a part of `Readable`, `Checkable` or `Bundling` has all of it, in the form that the courier uses."""
+        """Who has a part of `CanLookUp`, `Checkable` or `Bundling` has all of it, in the form that the courier uses."""
         provider = self.harness().provider
         for capability, members in (
-            (Readable, ("confirm", "read_delays")),
+            (CanLookUp, ("look_up", "look_up_delays")),
             (Checkable, ("check",)),
             (Bundling, ("bundle", "upload_together")),
         ):
@@ -240,7 +240,8 @@ class ProviderContract(ABC):
             )
             for name in there:
                 must(
-                    name == "read_delays" or callable(getattr(provider, name)), f"its {name} cannot be called"
+                    name == "look_up_delays" or callable(getattr(provider, name)),
+                    f"its {name} cannot be called",
                 )
 
     # --- its settings --------------------------------------------------------------------------------------------------
@@ -309,7 +310,7 @@ class ProviderContract(ABC):
         """A dialogue yields `HttpRequest`, `Bookmark` and `Access`."""
         bench, provider = self._bench(), self.harness().provider
         talks = [bench.upload()]
-        talks += [bench.confirm()] if isinstance(provider, Readable) else []
+        talks += [bench.look_up()] if isinstance(provider, CanLookUp) else []
         talks += [bench.check()] if isinstance(provider, Checkable) else []
         for talk in talks:
             must(not talk.strangers, f"it yields {talk.strangers[:1]!r}")
@@ -385,7 +386,7 @@ class ProviderContract(ABC):
         allowed = {*map(_origin, harness.origins), *self._endpoints()}
         must(allowed, "say in the harness where requests may go: an endpoint among the settings, or origins")
         talks = [bench.upload(), *(bench.upload(fault) for _, _, fault in self._faults(_REDIRECTS[:10]))]
-        talks += [bench.confirm()] if isinstance(harness.provider, Readable) else []
+        talks += [bench.look_up()] if isinstance(harness.provider, CanLookUp) else []
         talks += [bench.check()] if isinstance(harness.provider, Checkable) else []
         for talk in talks:
             for request in (*talk.requests, *talk.mint_requests):
@@ -557,7 +558,7 @@ class ProviderContract(ABC):
         """
         harness, bench = self.harness(), self._bench()
         provider = harness.provider
-        if not isinstance(provider, Readable):
+        if not isinstance(provider, CanLookUp):
             return
         must(
             harness.copies is not None,
@@ -565,7 +566,7 @@ class ProviderContract(ABC):
         )
         assert harness.copies is not None
         parcel, other = sample_parcel(provider), sample_parcel(provider, "ev-2", b"%PDF another")
-        before = bench.confirm(parcel=parcel, harness=harness)
+        before = bench.look_up(parcel=parcel, harness=harness)
         must(isinstance(before.result, Absent), f"a look-up of what was never uploaded {before.said}")
         must(harness.copies(parcel.sha256) == 0, "a look-up has uploaded the document")
         bench.upload(parcel=parcel, harness=harness)
@@ -573,13 +574,13 @@ class ProviderContract(ABC):
             harness.copies(parcel.sha256) == 1,
             f"after an upload the platform holds {harness.copies(parcel.sha256)} copies",
         )
-        after = bench.confirm(parcel=parcel, harness=harness)
+        after = bench.look_up(parcel=parcel, harness=harness)
         must(isinstance(after.result, Found | Partly), f"a look-up of what is there {after.said}")
         if isinstance(after.result, Partly):
             again = bench.upload(parcel=parcel, harness=harness, progress=after.result.progress)
             must(isinstance(again.result, Delivered), f"going on from what a look-up has found {again.said}")
         must(harness.copies(parcel.sha256) == 1, "a look-up, and what follows from it, has made a copy")
-        stranger = bench.confirm(parcel=other, harness=harness)
+        stranger = bench.look_up(parcel=other, harness=harness)
         must(
             not isinstance(stranger.result, Found | Partly), f"a look-up of another document {stranger.said}"
         )
@@ -587,7 +588,7 @@ class ProviderContract(ABC):
     def test_a_look_up_that_fails_is_never_taken_for_an_answer(self) -> None:
         """Who was told an error, or nothing that can be understood, knows nothing: Unreadable."""
         bench, provider = self._bench(), self.harness().provider
-        if not isinstance(provider, Readable):
+        if not isinstance(provider, CanLookUp):
             return
         troubles: list[Reply] = [
             TransportFailure(kind, "broken") for kind in (*_SURELY_NOT_TAKEN, *_PERHAPS_TAKEN)
@@ -595,13 +596,13 @@ class ProviderContract(ABC):
         troubles += [
             answered(status) for status in (401, 403, 408, 425, 429, *range(300, 309), *range(500, 600))
         ]
-        talk = bench.confirm()
+        talk = bench.look_up()
         for place, reply in enumerate(talk.replies):
             assert isinstance(reply, HttpResponse)
             broken = [answered(200, body) for body in UNPARSABLE] if reply.body else []
             cut = answered(reply.status, reply.body, ending=Ending.CUT_SHORT)
             for trouble in (*troubles, *broken, *([cut] if reply.body else [])):
-                talk = bench.confirm(Fault(trouble, place))
+                talk = bench.look_up(Fault(trouble, place))
                 must(
                     isinstance(talk.result, Unreadable),
                     f"{_at(place)}a look-up that was answered {_shown(trouble)} {talk.said}",
@@ -610,16 +611,16 @@ class ProviderContract(ABC):
     def test_whatever_a_server_says_a_look_up_comes_to_a_finding(self) -> None:
         """No reply makes a look-up raise, or find what nobody has said is there."""
         bench, provider = self._bench(), self.harness().provider
-        if not isinstance(provider, Readable):
+        if not isinstance(provider, CanLookUp):
             return
-        for place, reply in enumerate(bench.confirm().replies):
+        for place, reply in enumerate(bench.look_up().replies):
             assert isinstance(reply, HttpResponse)
             for body, headers in (
                 *((body, ()) for body in BODIES),
                 *((b"{}", headers) for headers in HEADERS),
             ):
                 fault = Fault(answered(200, body, *headers), place)
-                talk = bench.confirm(fault)
+                talk = bench.look_up(fault)
                 _sound(talk, FINDINGS, place, fault)
                 must(
                     not isinstance(talk.result, Found) or not reply.body,
@@ -629,13 +630,13 @@ class ProviderContract(ABC):
     def test_a_half_done_upload_is_found_as_what_it_is(self) -> None:
         """After a crash behind a bookmark, looking up and going on makes one copy."""
         bench = self._bench()
-        if not isinstance(self.harness().provider, Readable):
+        if not isinstance(self.harness().provider, CanLookUp):
             return
         for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             parcel = sample_parcel(harness.provider)
             ((_, progress), *_) = reversed(bench.upload(harness=harness, bookmarks=number).bookmarks)
-            looked = bench.confirm(harness=harness, progress=progress)
+            looked = bench.look_up(harness=harness, progress=progress)
             must(
                 isinstance(looked.result, Partly | Absent),
                 f"a look-up of what is not done yet, behind bookmark {number}, {looked.said}",

@@ -16,12 +16,12 @@ from typing import Any
 
 from attrs import evolve
 
-from ...domain.evidence import Document
-from ...domain.failure import Failure, FailureKind
-from ...domain.training import Employee, Module, Question, Training, TrainingOutcome, TrainingRecord
+from ...domain.evidence.evidence import Document
+from ...domain.evidence.training import Employee, Module, Question, Training, TrainingOutcome, TrainingRecord
+from ...domain.upload.failure import Failure, FailureKind
 from ...ports.renderer import Renderer
-from .hostility import NAMES
-from .judging import must
+from .assertions import must
+from .hostile_inputs import NAMES
 
 _AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _TEXTS = (

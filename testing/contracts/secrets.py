@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from ...domain.secret import Secret
+from ...domain.secrets.secret import Secret
 from ...ports.secrets import Secrets
-from .judging import must, same
+from .assertions import must, same
 
 _VALUES = {
     "PLAIN": "canary-4f1c9a7e2b",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ...ports.source import DocumentSource
-from .judging import must
+from .assertions import must
 
 _DOCUMENTS = {
     ("acme", "report.pdf"): b"%PDF of acme",

@@ -15,14 +15,14 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...adapters.stores.writer import Transactional
-from ...domain.attempt import Attempt, VerdictWord
 from ...domain.errors import MisuseError, StoreError
-from ...domain.events import Abandoned, AttemptRecovered, DeliveryConfirmed
-from ...domain.failure import Failure, FailureKind
-from ...domain.status import ActionRow
-from ...domain.transitions import advance
-from ...domain.upload import Status, Upload, UploadKey
-from ...domain.verdict import Receipt
+from ...domain.upload.attempt import Attempt, VerdictWord
+from ...domain.upload.events import Abandoned, AttemptRecovered, DeliveryConfirmed
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import ActionRow
+from ...domain.upload.transitions import advance
+from ...domain.upload.upload import Status, Upload, UploadKey
+from ...domain.upload.verdict import Receipt
 from ...ports.store import (
     Added,
     Begun,
@@ -35,8 +35,8 @@ from ...ports.store import (
     Saved,
     UploadStore,
 )
-from .hostility import HALF_A_CHARACTER, NAMES, TEXTS
-from .judging import a, must, raises, same, there
+from .assertions import a, must, raises, same, there
+from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_gates import GateRules
 from .stored import AT, BUSY_PROVIDER, RULES, deferred, delivered, entry, started, tried
 
@@ -406,7 +406,7 @@ class StoreContract(GateRules):
             for verb in (
                 lambda: store.add([entry()]),
                 lambda: store.find(Find(), AT),
-                lambda: store.enlist(AT),
+                lambda: store.register(AT),
             ):
                 error = raises(StoreError, verb, "a closed store is asked")
                 must("closed" in str(error), f"it does not say that it is closed: {error}")
@@ -463,7 +463,7 @@ class StoreContract(GateRules):
             store.add([new, other])
             mark = store.acted_on(None).mark
             same(list(store.acted_on(None).keys), [], "what was done before anybody did anything")
-            row = ActionRow(at=AT, action="abandon", who="asha", why="wrong tenant")
+            row = ActionRow(at=AT, action="abandon", by="asha", reason="wrong tenant")
             store.save(
                 [Change(advance(new.upload, Abandoned(AT, "asha", "wrong tenant"), RULES), action=row)]
             )

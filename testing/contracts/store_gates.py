@@ -12,29 +12,27 @@ from typing import ClassVar
 
 from attrs import evolve
 
-from ...domain.failure import Failure, FailureKind
-from ...domain.gate import COURTESY, GateChange, NotBefore, Passage, Shut
 from ...domain.integration import Pace
-from ...domain.tenure import TENURE
-from ...domain.upload import Held, Sending
+from ...domain.pacing.gate import YIELD, GateChange, NotBefore, Quota, Shut
+from ...domain.pacing.lease import MIN_LEASE
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.upload import Held, Sending
 from ...ports.store import Begun, Change, Charged, Conflict, OpenUpload, Start, UploadStore
-from .judging import a, must, same, there
+from .assertions import a, must, same, there
 from .stored import AT, deferred, entry, started
 
 MINUTE = timedelta(minutes=1)
-PACED = Passage("credential", "address", Pace(2, MINUTE))
-TOGETHER = Passage("credential", "address", Pace(2, MINUTE), together=3)
-ALONE = Passage("credential", "address", Pace(100, MINUTE), exclusive=True)
+PACED = Quota("credential", "address", Pace(2, MINUTE))
+TOGETHER = Quota("credential", "address", Pace(2, MINUTE), together=3)
+ALONE = Quota("credential", "address", Pace(100, MINUTE), exclusive=True)
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
 
 
-def starts(
-    store: UploadStore, names: str, passage: Passage, at: datetime = AT, owner: int = 1
-) -> list[Start]:
+def starts(store: UploadStore, names: str, quota: Quota, at: datetime = AT, owner: int = 1) -> list[Start]:
     """One recorded upload for each letter, about to begin."""
-    entries = [evolve(entry(name, content=name.encode()), credential=passage.credential) for name in names]
+    entries = [evolve(entry(name, content=name.encode()), credential=quota.credential) for name in names]
     store.add(entries)
-    return [evolve(started(new.upload, at), passage=passage, owner=owner) for new in entries]
+    return [evolve(started(new.upload, at), quota=quota, owner=owner) for new in entries]
 
 
 class GateRules(ABC):
@@ -92,7 +90,7 @@ class GateRules(ABC):
             (answer,) = store.begin([first])
             over = AT + timedelta(seconds=20)
             change = deferred(first.upload, over)
-            store.save([evolve(change, gate=GateChange(first.passage, over, a(Begun, answer).slots))])
+            store.save([evolve(change, gate=GateChange(first.quota, over, a(Begun, answer).slots))])
             same(store.begin([_at(second, over)]), [NotBefore(over + MINUTE)])
 
     def test_what_is_refused_at_the_gate_is_not_begun(self) -> None:
@@ -130,11 +128,11 @@ class GateRules(ABC):
             first, second = starts(store, "ab", evolve(PACED, pace=None))
             store.begin([first])
             until = AT + 5 * MINUTE
-            change = evolve(deferred(first.upload), gate=GateChange(first.passage, AT, pause_until=until))
+            change = evolve(deferred(first.upload), gate=GateChange(first.quota, AT, pause_until=until))
             store.save([change])
             same(store.begin([second]), [NotBefore(until)])
-            same(store.charge(second.passage, AT, 1), NotBefore(until))
-            a(Charged, store.charge(evolve(second.passage, credential="another"), AT, 1))
+            same(store.charge(second.quota, AT, 1), NotBefore(until))
+            a(Charged, store.charge(evolve(second.quota, credential="another"), AT, 1))
             a(Begun, store.begin([_at(second, until)])[0])
 
     def test_a_clock_that_is_set_back_prolongs_no_pause(self) -> None:
@@ -142,27 +140,27 @@ class GateRules(ABC):
             (first,) = starts(store, "a", evolve(PACED, pace=None))
             store.begin([first])
             change = deferred(first.upload)
-            store.save([evolve(change, gate=GateChange(first.passage, AT, pause_until=AT + MINUTE))])
+            store.save([evolve(change, gate=GateChange(first.quota, AT, pause_until=AT + MINUTE))])
             yesterday = AT - timedelta(days=1)
-            same(store.charge(first.passage, yesterday, 1), NotBefore(yesterday + MINUTE))
+            same(store.charge(first.quota, yesterday, 1), NotBefore(yesterday + MINUTE))
 
     def test_a_blocked_integration_is_shut_until_it_is_unblocked(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))
             store.begin([first])
-            must(first.passage.address not in store.blocked(), "an integration is blocked from the start")
-            store.save([evolve(deferred(first.upload), gate=GateChange(first.passage, AT, block=REFUSED))])
-            must(first.passage.address in store.blocked(), "a blocked integration is not among the blocked")
+            must(first.quota.address not in store.blocked(), "an integration is blocked from the start")
+            store.save([evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))])
+            must(first.quota.address in store.blocked(), "a blocked integration is not among the blocked")
             same(store.begin([second]), [Shut(REFUSED)])
-            same(store.charge(second.passage, AT, 1), Shut(REFUSED))
-            a(Charged, store.charge(evolve(second.passage, address="with another key"), AT, 1))
+            same(store.charge(second.quota, AT, 1), Shut(REFUSED))
+            a(Charged, store.charge(evolve(second.quota, address="with another key"), AT, 1))
             store.unblock("globex", "sprinto")
             store.unblock("acme", "vanta")
             same(
                 store.begin([second]), [Shut(REFUSED)], "what is told after another integration was unblocked"
             )
             store.unblock("acme", "sprinto")
-            must(first.passage.address not in store.blocked(), "an integration stays blocked")
+            must(first.quota.address not in store.blocked(), "an integration stays blocked")
             a(Begun, store.begin([second])[0])
 
     # --- what goes together, and what only one may use -----------------------------------------------------------------
@@ -205,7 +203,7 @@ class GateRules(ABC):
         with self._store() as store:
             waiting = starts(store, "abcdef", TOGETHER)
             (late,) = starts(store, "z", TOGETHER)
-            same(store.begin_together([late]), [NotBefore(AT + COURTESY)])
+            same(store.begin_together([late]), [NotBefore(AT + YIELD)])
             store.begin_together(waiting[:1])
             (begun,) = store.begin_together([late])
             begun = a(Begun, begun)
@@ -219,43 +217,43 @@ class GateRules(ABC):
 
     def test_only_one_courier_at_a_time_uses_an_exclusive_credential(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            ours, theirs = (store.register(AT), store.register(AT))
             (begun,) = store.begin(starts(store, "a", ALONE, owner=ours))
             begun = a(Begun, begun)
             (mine,) = starts(store, "b", ALONE, owner=theirs)
-            same(store.begin([mine]), [NotBefore(AT + COURTESY)])
-            same(store.charge(ALONE, AT, theirs), NotBefore(AT + COURTESY))
+            same(store.begin([mine]), [NotBefore(AT + YIELD)])
+            same(store.charge(ALONE, AT, theirs), NotBefore(AT + YIELD))
             a(Charged, store.charge(ALONE, AT, ours))
 
     def test_it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            ours, theirs = (store.register(AT), store.register(AT))
             (start,) = starts(store, "a", ALONE, owner=ours)
             (begun,) = store.begin([start])
             begun = a(Begun, begun)
-            over = AT + TENURE
-            same(store.charge(ALONE, over, theirs), NotBefore(over + COURTESY))
+            over = AT + MIN_LEASE
+            same(store.charge(ALONE, over, theirs), NotBefore(over + YIELD))
             ended = evolve(start.upload, version=start.upload.version + 1)
             store.save([Change(ended, gate=GateChange(ALONE, over, begun.slots))])
             (ours_next,) = starts(store, "b", ALONE, over, ours)
-            same(store.begin([ours_next]), [NotBefore(over + COURTESY)])
+            same(store.begin([ours_next]), [NotBefore(over + YIELD)])
             a(Charged, store.charge(ALONE, over, theirs))
-            same(store.charge(ALONE, over, ours), NotBefore(over + COURTESY))
+            same(store.charge(ALONE, over, ours), NotBefore(over + YIELD))
 
     def test_a_courier_that_ends_lets_go_of_it(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.enlist(AT), store.enlist(AT))
+            ours, theirs = (store.register(AT), store.register(AT))
             a(Charged, store.charge(ALONE, AT, ours))
-            store.discharge(ours)
+            store.unregister(ours)
             taken = a(Charged, store.charge(ALONE, AT, theirs))
             assert taken.slot is not None
             # What the first one left unfinished keeps nobody waiting.
             store.settle(GateChange(ALONE, AT, (taken.slot,)))
-            a(Charged, store.charge(ALONE, AT + TENURE, store.enlist(AT)))
+            a(Charged, store.charge(ALONE, AT + MIN_LEASE, store.register(AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience(self) -> None:
         with self._store() as store:
-            one_a_minute = Passage("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
+            one_a_minute = Quota("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
             charged = a(Charged, store.charge(one_a_minute, AT, 1))
             end = AT + timedelta(seconds=10)
             store.settle(GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED))
@@ -268,12 +266,12 @@ class GateRules(ABC):
 
     def test_each_courier_has_a_number_of_its_own(self) -> None:
         with self._store() as store:
-            numbers = [store.enlist(AT) for _ in range(3)]
+            numbers = [store.register(AT) for _ in range(3)]
             same(len(set(numbers)), 3, "how many of three numbers are different")
 
     def test_what_a_courier_sends_is_known_as_its_own(self) -> None:
         with self._store() as store:
-            ours, theirs = store.enlist(AT), store.enlist(AT)
+            ours, theirs = store.register(AT), store.register(AT)
             unpaced = evolve(PACED, pace=None)
             (mine,), (other,) = (
                 starts(store, "a", unpaced, owner=ours),
@@ -286,20 +284,20 @@ class GateRules(ABC):
 
     def test_a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before(self) -> None:
         with self._store() as store:
-            ours, theirs = store.enlist(AT), store.enlist(AT)
+            ours, theirs = store.register(AT), store.register(AT)
             (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), owner=theirs)
             store.begin([theirs_start])
-            store.beat(theirs, AT)
+            store.heartbeat(theirs, AT)
             same(list(store.dead(ours)), [], "who is dead while all live")
-            store.discharge(theirs)
+            store.unregister(theirs)
             same(list(store.dead(ours)), [theirs], "who is dead after one has ended in mid-send")
             same(list(store.dead(theirs)), [], "who is dead besides who asks")
             same([found.upload for found in store.in_flight(theirs)], [theirs_start.upload], "what it left")
 
     def test_who_ended_in_order_is_not_dead(self) -> None:
         with self._store() as store:
-            ours, theirs = store.enlist(AT), store.enlist(AT)
-            store.discharge(theirs)
+            ours, theirs = store.register(AT), store.register(AT)
+            store.unregister(theirs)
             same(list(store.dead(ours)), [], "who is dead")
 
     # --- what is held for its integration ------------------------------------------------------------------------------
@@ -369,12 +367,10 @@ class GateRules(ABC):
                     store, "a", evolve(PACED, credential="another", address="another", pace=None)
                 )
                 store.begin([first])
-                store.save(
-                    [evolve(deferred(first.upload), gate=GateChange(first.passage, AT, block=REFUSED))]
-                )
+                store.save([evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))])
             with closing(self.open_store(folder, False)) as store:
                 a(NotBefore, store.charge(PACED, AT, 1))
-                same(store.charge(first.passage, AT, 1), Shut(REFUSED))
+                same(store.charge(first.quota, AT, 1), Shut(REFUSED))
 
 
 DOUBT = Failure(FailureKind.TIMEOUT, "no reply")

@@ -29,16 +29,16 @@ except ModuleNotFoundError as error:
         name="hypothesis",
     ) from None
 
-from ...domain.attempt import Attempt, VerdictWord
-from ...domain.evidence import Outcome
-from ...domain.failure import Failure, FailureKind
-from ...domain.gate import GateChange, Passage
+from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
-from ...domain.upload import (
-    Confirming,
+from ...domain.pacing.gate import GateChange, Quota
+from ...domain.upload.attempt import Attempt, VerdictWord
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.upload import (
     Failed,
     FailedReason,
     Held,
+    LookingUp,
     Queued,
     Sending,
     State,
@@ -50,7 +50,7 @@ from ...domain.upload import (
     Waiting,
     new_upload,
 )
-from ...domain.verdict import Receipt
+from ...domain.upload.verdict import Receipt
 from ...ports.store import (
     Added,
     BeginAnswer,
@@ -69,7 +69,7 @@ from ...ports.store import (
     UploadStore,
 )
 from ..memory_store import MemoryStore
-from .judging import must, same
+from .assertions import must, same
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ states: st.SearchStrategy[State] = st.one_of(
     st.builds(Queued, moments),
     st.builds(Sending, tallied, moments, st.none() | failures),
     st.builds(Waiting, moments, failures),
-    st.builds(Confirming, tallied, moments, moments, failures),
+    st.builds(LookingUp, tallied, moments, moments, failures),
     st.builds(Held, failures),
     st.builds(Succeeded, receipts),
     st.builds(Failed, st.sampled_from(FailedReason), failures),
@@ -213,9 +213,9 @@ finds = st.builds(
 
 
 PASSAGES = {
-    "acme": Passage("one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)),
-    "globex": Passage("another", "another", None),
-    "initech": Passage("third", "third", Pace(3, timedelta(minutes=1)), together=2, exclusive=True),
+    "acme": Quota("one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)),
+    "globex": Quota("another", "another", None),
+    "initech": Quota("third", "third", Pace(3, timedelta(minutes=1)), together=2, exclusive=True),
 }
 
 
@@ -253,7 +253,7 @@ class StoreMachine(RuleBasedStateMachine):
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
         self._subject = self._stack.enter_context(closing(self.open_store(folder, keep_documents)))
         self._memory = self._stack.enter_context(closing(MemoryStore(keep_documents=keep_documents)))
-        self._slots: dict[UploadStore, list[tuple[Passage, tuple[int, ...]]]] = {
+        self._slots: dict[UploadStore, list[tuple[Quota, tuple[int, ...]]]] = {
             self._subject: [],
             self._memory: [],
         }
@@ -306,31 +306,31 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key), owner=owners)
     def begin_together(self, plans: list[Plan], owner: int) -> None:
-        (passage, *_) = [start.passage for start in self.starts(plans, owner)]
-        alike = [start for start in self.starts(plans, owner) if start.passage == passage]
+        (quota, *_) = [start.quota for start in self.starts(plans, owner)]
+        alike = [start for start in self.starts(plans, owner) if start.quota == quota]
         self.begin_by(alike, lambda store: store.begin_together)
 
     @rule(owner=owners)
-    def discharge(self, owner: int) -> None:
-        self.both(lambda store: store.discharge(owner))
+    def unregister(self, owner: int) -> None:
+        self.both(lambda store: store.unregister(owner))
 
     def begin_by(self, starts: list[Start], verb: Callable[[UploadStore], Begins]) -> None:
         def begin(store: UploadStore) -> list[BeginAnswer]:
             answers = list(verb(store)(starts))
             for start, answer in zip(starts, answers, strict=True):
                 if isinstance(answer, Begun):
-                    self._slots[store].append((start.passage, answer.slots))
+                    self._slots[store].append((start.quota, answer.slots))
             # The numbers of the slots are each store's own.
             return [Begun(answer.content) if isinstance(answer, Begun) else answer for answer in answers]
 
         self.both(begin)
 
-    @rule(at=few_moments, passage=st.sampled_from(sorted(PASSAGES)), owner=owners)
-    def charge(self, at: datetime, passage: str, owner: int) -> None:
+    @rule(at=few_moments, quota=st.sampled_from(sorted(PASSAGES)), owner=owners)
+    def charge(self, at: datetime, quota: str, owner: int) -> None:
         def charge(store: UploadStore) -> ChargeAnswer:
-            answer = store.charge(PASSAGES[passage], at, owner)
+            answer = store.charge(PASSAGES[quota], at, owner)
             if isinstance(answer, Charged) and answer.slot is not None:
-                self._slots[store].append((PASSAGES[passage], (answer.slot,)))
+                self._slots[store].append((PASSAGES[quota], (answer.slot,)))
                 return Charged(0)
             return answer
 
@@ -341,8 +341,8 @@ class StoreMachine(RuleBasedStateMachine):
         oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
 
         def settle(store: UploadStore) -> None:
-            passage, slots = oldest[store] or (PASSAGES["acme"], ())
-            store.settle(GateChange(passage, at, slots, pause_until=pause))
+            quota, slots = oldest[store] or (PASSAGES["acme"], ())
+            store.settle(GateChange(quota, at, slots, pause_until=pause))
 
         self.both(settle)
 
@@ -357,8 +357,8 @@ class StoreMachine(RuleBasedStateMachine):
         oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
 
         def save(store: UploadStore) -> list[SaveAnswer]:
-            passage, slots = oldest[store] or (PASSAGES["acme"], ())
-            gate = GateChange(passage, at, slots, pause_until=pause, block=block)
+            quota, slots = oldest[store] or (PASSAGES["acme"], ())
+            gate = GateChange(quota, at, slots, pause_until=pause, block=block)
             return list(store.save([evolve(change, gate=gate) for change in changes]))
 
         self.both(save)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ...domain.attempt import attempt_of
-from ...domain.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
-from ...domain.evidence import Outcome, sha256_of
-from ...domain.failure import Failure, FailureKind
-from ...domain.gate import Passage
-from ...domain.transitions import Rules, advance
-from ...domain.upload import Sending, Upload, UploadKey, new_upload
-from ...domain.verdict import Receipt
+from ...domain.evidence.evidence import Outcome, sha256_of
+from ...domain.pacing.gate import Quota
+from ...domain.upload.attempt import attempt_of
+from ...domain.upload.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.transitions import Rules, advance
+from ...domain.upload.upload import Sending, Upload, UploadKey, new_upload
+from ...domain.upload.verdict import Receipt
 from ...ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 RULES = Rules()
-UNPACED = Passage("a credential", "an address")
+UNPACED = Quota("a credential", "an address")
 BUSY_PROVIDER = Failure(FailureKind.RATE_LIMITED, "come back later", http_status=429, retry_after=7.0)
 
 
@@ -48,9 +48,9 @@ def entry(
     return Entry(new_upload(key, digest, at.date(), at), dossier, content)
 
 
-def started(upload: Upload, at: datetime = AT, *, owner: int = 1, passage: Passage = UNPACED) -> Start:
+def started(upload: Upload, at: datetime = AT, *, owner: int = 1, quota: Quota = UNPACED) -> Start:
     """Its next attempt begins."""
-    return Start(advance(upload, Started(at), RULES), passage, owner, RULES.retry.max_attempts)
+    return Start(advance(upload, Started(at), RULES), quota, owner, RULES.retry.max_attempts)
 
 
 def ended(upload: Upload, event: AttemptEvent) -> Change:

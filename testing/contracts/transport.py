@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Final, TypeAlias, TypeVar
 
-from ...domain.failure import FailureKind
 from ...domain.integration import Route, Timeouts
+from ...domain.upload.failure import FailureKind
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from ...ports.transport import AsyncTransport, BlockingTransport
-from .judging import a, must, raises, same
+from .assertions import a, must, raises, same
 from .loopback import PATIENCE, Line, Server, Talk, closed_port, serving
 
 T = TypeVar("T")

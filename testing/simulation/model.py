@@ -11,11 +11,10 @@ from typing import ClassVar
 
 from attrs import define, field, frozen
 
-from ...domain.failure import Failure, FailureKind
-from ...domain.gathering import Bundle
 from ...domain.integration import Pace, Route
-from ...domain.secret import Secret
-from ...domain.verdict import (
+from ...domain.secrets.secret import Secret
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -30,7 +29,7 @@ from ...domain.verdict import (
 )
 from ...ports.clock import Clock
 from ...ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
-from ...ports.provider import Limits, Parcel
+from ...ports.provider import Bundle, Limits, Parcel
 from ..sandboxes.rates import RateLimit, RateMeter
 
 
@@ -297,13 +296,13 @@ class ExclusiveModelProvider(ModelProvider):
 class ReadableModelProvider(ModelProvider):
     """The same, and it can be asked what it has."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (
         timedelta(seconds=2),
         timedelta(seconds=10),
         timedelta(seconds=30),
     )
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """See the port."""
         reply = yield from fetch(_request("GET", [parcel], settings, ()))
         if isinstance(reply, TransportFailure):

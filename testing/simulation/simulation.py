@@ -12,7 +12,7 @@ from typing import Self, cast
 from attrs import define
 
 from ...adapters.dialogues import TokenKeeper
-from ...adapters.engines.acting import Deed, LeftAlone, take_action
+from ...adapters.engines.acting import AppliedAction, Skipped, take_action
 from ...adapters.engines.asyncio_engine import AsyncEngine
 from ...adapters.engines.attempt import Attempter
 from ...adapters.engines.live import Submission
@@ -20,26 +20,26 @@ from ...adapters.engines.prepare import Destination, destination_of
 from ...adapters.engines.slots import Slots
 from ...adapters.engines.tickets import Ticket
 from ...adapters.stores.writer import InlineWriter
-from ...domain.actions import Action, Person
 from ...domain.errors import CourierError
-from ...domain.evidence import Document, Evidence
-from ...domain.failure import Failure, FailureKind
-from ...domain.integration import Integration, OnUnknown, Pace, RetryPolicy
-from ...domain.invariants import breaches
-from ...domain.secret import Secret
-from ...domain.status import UploadStatus
-from ...domain.training import TrainingRecord
-from ...domain.transitions import Rules
-from ...domain.upload import Queued, Sending, Succeeded, UploadKey
+from ...domain.evidence.evidence import Document, Evidence
+from ...domain.evidence.training import TrainingRecord
+from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy
+from ...domain.secrets.secret import Secret
+from ...domain.upload.actions import Action, Person
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.invariants import breaches
+from ...domain.upload.status import UploadStatus
+from ...domain.upload.transitions import Rules
+from ...domain.upload.upload import Queued, Sending, Succeeded, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
 from ...ports.store import Find, UploadStore
 from ..clock import FakeClock
 from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
+from .killable_store import MortalStore
 from .loop import InlineExecutor, VirtualLoop
 from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider, Sender
-from .mortal import MortalStore
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _LONG = timedelta(days=30)
@@ -71,7 +71,7 @@ def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
 class Simulation:
     """A world that begins at `start`, with so many couriers on one store, and so many tenants, each with a credential of its own.
 
-    - `readable`: whether the provider can be asked what it has; `on_unknown` decides where it cannot.
+    - `can_look_up`: whether the provider can be asked what it has; `on_unclear` decides where it cannot.
     - `retry` and `pace` are each tenant's. `faults` are the server's.
     - `together`: how many uploads may travel in one request. Another `provider` than the model's is for its own rules.
     - The same seed and the same calls give the same history, event for event.
@@ -85,8 +85,8 @@ class Simulation:
         *,
         couriers: int = 1,
         tenants: int = 1,
-        readable: bool = False,
-        on_unknown: OnUnknown = OnUnknown.RETRY,
+        can_look_up: bool = False,
+        on_unclear: OnUnclear = OnUnclear.RETRY,
         retry: RetryPolicy | None = None,
         pace: Pace | None = None,
         together: int = 1,
@@ -101,9 +101,9 @@ class Simulation:
         self.server = ModelServer(self.clock, Random(self._dice.random()), faults or Faults())
         self._log = RecordingLogger()
         self._loop = VirtualLoop()
-        model = ReadableModelProvider if readable else ModelProvider
+        model = ReadableModelProvider if can_look_up else ModelProvider
         self._provider = provider or model(together)
-        self._on_unknown, self._retry, self._pace = on_unknown, retry or RetryPolicy(), pace
+        self._on_unknown, self._retry, self._pace = on_unclear, retry or RetryPolicy(), pace
         self._keys = {f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)}
         self._submitted = 0
         self.handed_over: dict[UploadKey, datetime] = {}
@@ -157,7 +157,7 @@ class Simulation:
             )
 
         courier = SimulatedCourier(store, self._loop.call(build))
-        courier.owner = self.store.enlist(self.clock.now())
+        courier.owner = self.store.register(self.clock.now())
         courier.engine.destinations = self._destinations()
         self.couriers.append(courier)
         self._loop.call(lambda: courier.engine.start(courier.owner))
@@ -196,7 +196,7 @@ class Simulation:
                     provider=self._provider.name,
                     settings=self._provider.settings_class(Secret(key)),
                     retry=self._retry,
-                    on_unknown=self._on_unknown,
+                    on_unclear=self._on_unknown,
                     pace=self._pace,
                     secrets=(Secret(key),),
                 ),
@@ -238,7 +238,7 @@ class Simulation:
         self._go_on()
         return keys
 
-    def act(self, key: UploadKey, action: Action, who: str = "asha") -> Deed | LeftAlone | None:
+    def act(self, key: UploadKey, action: Action, by: str = "asha") -> AppliedAction | Skipped | None:
         """A person does something to an upload; None where there is no such upload."""
         try:
             came = take_action(
@@ -246,7 +246,7 @@ class Simulation:
                 key.tenant_id,
                 key.evidence_id,
                 action,
-                Person(who, "because"),
+                Person(by, "because"),
                 lambda _: self._rules(key),
                 self.clock.now(),
             )

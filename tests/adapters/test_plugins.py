@@ -107,7 +107,7 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
         ("cost", True, "cost is not a number of requests, 1 or more"),
         ("cost", "2", "cost is not a number of requests, 1 or more"),
         ("exclusive_credential", None, "exclusive_credential is neither True nor False"),
-        ("confirm", lambda *arguments: None, "confirm needs read_delays, a tuple of one timedelta or more"),
+        ("look_up", lambda *arguments: None, "look_up needs look_up_delays, a tuple of one timedelta or more"),
         ("check", 7, "check is not a plain function that gives a dialogue"),
         ("upload_together", coroutine, "upload_together is not a plain function that gives a dialogue"),
         ("upload", coroutine, "upload is not a plain function that gives a dialogue"),
@@ -122,14 +122,14 @@ def test_a_part_that_no_courier_could_work_with_is_told(part: str, value: object
 @pytest.mark.parametrize("delays", [(), None, [timedelta(1)], (1.0,), (timedelta(-1),)])
 def test_look_ups_need_moments_to_be_made_at(delays: object) -> None:
     class Reading(ArchiveProvider):
-        read_delays = delays
+        look_up_delays = delays
 
-        def confirm(self, parcel: object, settings: object, progress: object) -> None:
+        def look_up(self, parcel: object, settings: object, progress: object) -> None:
             """Whether it is there."""
 
-    told = "is not a provider: its confirm needs read_delays, a tuple of one timedelta or more"
+    told = "is not a provider: its look_up needs look_up_delays, a tuple of one timedelta or more"
     assert fault_of(Reading(), "archive") == told
-    Reading.read_delays = (timedelta(0),)
+    Reading.look_up_delays = (timedelta(0),)
     assert fault_of(Reading(), "archive") is None
 
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import pytest
 from attrs import define, field
-from paper_house import RECORDED_AT, House, Keys, PaperProvider, evidence, tenant
+from store_fixtures import RECORDED_AT, House, Keys, PaperProvider, evidence, tenant
 
 from evidence_courier import (
     AsyncCourier,
@@ -34,9 +34,17 @@ from evidence_courier import (
 )
 from evidence_courier.adapters.engines.duty import PAUSE
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.verdict import Absent, Deferred, Delivered, Finding, Found, Receipt, Verdict
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
+    Absent,
+    Deferred,
+    Delivered,
+    Finding,
+    Found,
+    Receipt,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import (
     Dialogue,
     HttpRequest,
@@ -252,9 +260,9 @@ def test_a_blocked_integration_holds_the_others_until_its_settings_change(office
 class ReadablePaper(PaperProvider):
     """Can be asked."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2), timedelta(seconds=10))
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2), timedelta(seconds=10))
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         reply = yield from fetch(HttpRequest("GET", "https://paper.test/", (("evidence", "read"),)))
         found = isinstance(reply, HttpResponse) and reply.status == 200
         return Found(Receipt("r-1")) if found else Absent()
@@ -408,16 +416,16 @@ def test_an_end_that_cannot_be_written_is_tried_again(office: Office) -> None:
     assert len(office.house.logger.of(WriteDelayed)) == 2
 
 
-@pytest.mark.parametrize("who", ["the same process", "another"])
+@pytest.mark.parametrize("by", ["the same process", "another"])
 def test_an_end_that_cannot_be_written_at_all_is_recovered_by_whoever_comes_next(
-    office: Office, who: str
+    office: Office, by: str
 ) -> None:
     store = Full(str(office.house.database), monotonic=office.house.clock.monotonic)
     courier = office.courier(store=store)
     store.refusals = 3
     with pytest.raises(StoreError, match="no room left"):
         courier.deliver(evidence())
-    if who == "another":
+    if by == "another":
         courier.close()
         store.close()
         courier = office.courier()

@@ -10,10 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from paper_house import House, evidence, tenant
+from store_fixtures import House, evidence, tenant
 
 from evidence_courier import ConfigError, Document, Evidence, MisuseError, StoreError, UploadStatus
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.logger import (
     AttemptEnded,
     ConfigurationLoaded,

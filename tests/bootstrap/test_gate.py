@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
-from paper_house import House, evidence, tenant
+from store_fixtures import House, evidence, tenant
 
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -159,7 +159,7 @@ def test_a_pause_outlives_the_courier_and_a_requeue(tmp_path: Path) -> None:
 
     async def retry() -> None:
         async with house.courier() as courier:
-            acted = await courier.retry("acme", "ev-1", who="asha", why="it was throttled")
+            acted = await courier.retry("acme", "ev-1", by="asha", reason="it was throttled")
             assert [status.status for status in acted.done] == ["pending"]
             await until_settled(courier, house.clock, courier.submit(evidence()))
 
@@ -208,7 +208,7 @@ def test_a_person_who_releases_one_upload_unblocks_its_integration(tmp_path: Pat
             two = [courier.submit(evidence(name)) for name in ("second", "third")]
             await until_settled(courier, house.clock, *two)
             mended.append(True)
-            await courier.release("acme", "second", who="asha", why="the key may upload again")
+            await courier.release("acme", "second", by="asha", reason="the key may upload again")
             await courier.quiet()
             again = [courier.submit(evidence(name)) for name in ("second", "third")]
             statuses = await until_settled(courier, house.clock, *again)

@@ -11,9 +11,9 @@ from typing import TypedDict
 
 import pytest
 from click.testing import CliRunner, Result
-from paper_house import House, evidence, tenant
+from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Where
+from evidence_courier import Filter
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.ports.logger import ActionTaken, UploadRequeued, UploadSettled
@@ -21,11 +21,11 @@ from evidence_courier.testing import until_settled
 
 
 class By(TypedDict):
-    who: str
-    why: str
+    by: str
+    reason: str
 
 
-WHY: By = {"who": "asha", "why": "seen to"}
+WHY: By = {"by": "asha", "reason": "seen to"}
 
 
 def command(*arguments: str) -> Result:
@@ -37,7 +37,7 @@ def house(tmp_path: Path) -> House:
     """acme's ev-1 and ev-2 have failed, ev-3 has succeeded; globex's held-1 is held in doubt and ev-1 has failed."""
     house = House(
         tmp_path / "courier.db",
-        tenants={"acme": tenant(), "globex": tenant(key="${OTHER}", on_unknown="hold")},
+        tenants={"acme": tenant(), "globex": tenant(key="${OTHER}", on_unclear="hold")},
     )
     house.keys.values["OTHER"] = "another-key-nobody-may-see"
     house.server.answer = lambda name, nth: 503 if name == "held-1" else 200 if name == "ev-3" else 400
@@ -63,7 +63,7 @@ def test_a_retry_gives_a_fresh_budget_keeps_the_history_and_says_who_and_why(hou
             assert details is not None
             assert (details.status, details.attempts) == ("succeeded", 2)
             assert [row.verdict for row in details.history] == ["rejected", "delivered"]
-            assert [(row.action, row.who, row.why) for row in details.actions] == [
+            assert [(row.action, row.by, row.reason) for row in details.actions] == [
                 ("retry", "asha", "seen to")
             ]
 
@@ -80,7 +80,7 @@ def test_done_twice_it_changes_nothing_and_sends_nothing(house: House) -> None:
             assert again.done == ()
             await courier.quiet()
             late = await courier.retry("acme", "ev-1", **WHY)
-            assert [left.reason for left in late.left_alone] == [
+            assert [left.reason for left in late.skipped] == [
                 "it is succeeded, and retry is for what is failed"
             ]
             details = await courier.show("acme", "ev-1")
@@ -94,11 +94,11 @@ def test_done_twice_it_changes_nothing_and_sends_nothing(house: House) -> None:
 def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
-            seen = await courier.retry("acme", where=Where(kind="bad_request"), preview=True, **WHY)
+            seen = await courier.retry("acme", where=Filter(kind="bad_request"), preview=True, **WHY)
             assert sorted(status.evidence_id for status in seen.done) == ["ev-1", "ev-2"]
             assert (await courier.show("acme", "ev-1")).actions == ()  # type: ignore[union-attr]
-            assert (await courier.retry("acme", where=Where(kind="timeout"), **WHY)).done == ()
-            acted = await courier.retry("acme", where=Where(), **WHY)
+            assert (await courier.retry("acme", where=Filter(kind="timeout"), **WHY)).done == ()
+            acted = await courier.retry("acme", where=Filter(), **WHY)
             assert sorted(status.evidence_id for status in acted.done) == ["ev-1", "ev-2"]
             await courier.quiet()
             counts = (await courier.health()).counts
@@ -142,9 +142,9 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
             for wrong, said in (
                 (courier.retry("acme", "nothing", **WHY), "has no upload of evidence 'nothing'"),
                 (courier.retry("acme", **WHY), "one evidence id or for `where`"),
-                (courier.retry("acme", "ev-1", where=Where(), **WHY), "one evidence id or for `where`"),
-                (courier.retry("acme", "ev-1", who="", why="x"), "say who"),
-                (courier.retry("acme", "ev-1", who="x", why=" "), "say why"),
+                (courier.retry("acme", "ev-1", where=Filter(), **WHY), "one evidence id or for `where`"),
+                (courier.retry("acme", "ev-1", by="", reason="x"), "say who"),
+                (courier.retry("acme", "ev-1", by="x", reason=" "), "say why"),
             ):
                 with pytest.raises(MisuseError, match=said):
                     await wrong
@@ -189,7 +189,7 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     again = command("retry", "acme", "ev-1", *said)
     assert (again.exit_code, "it is pending" in again.output) == (1, True)
     shown = json.loads(command("show", "--db", str(house.database), "acme", "ev-1", "--json").stdout)
-    assert [(row["action"], row["who"], row["why"]) for row in shown["actions"]] == [
+    assert [(row["action"], row["by"], row["reason"]) for row in shown["actions"]] == [
         ("retry", "asha", "seen to")
     ]
 

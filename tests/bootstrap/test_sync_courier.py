@@ -24,18 +24,18 @@ from typing import Any
 
 import pytest
 from attrs import define
-from paper_house import House, evidence
+from store_fixtures import House, evidence
 
 from evidence_courier import (
     AsyncCourier,
     ConfigError,
     Courier,
+    Filter,
     MisuseError,
     StoreError,
     SyncTicket,
     Ticket,
     UploadStatus,
-    Where,
 )
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect as inspect_database
@@ -147,15 +147,15 @@ def test_what_people_do_is_done_at_once(house: House) -> None:
         for name in ("one", "two"):
             failed = courier.submit(evidence(name)).settled(timeout=30)
             assert failed is not None and failed.status == "failed"
-        assert len(courier.retry("acme", who="ann", why="mended", where=Where(), preview=True).done) == 2
-        [retried] = courier.retry("acme", "one", who="ann", why="mended").done
+        assert len(courier.retry("acme", by="ann", reason="mended", where=Filter(), preview=True).done) == 2
+        [retried] = courier.retry("acme", "one", by="ann", reason="mended").done
         assert retried.status == "pending"
-        [attested] = courier.attest("acme", "two", who="ann", why="seen there").done
+        [attested] = courier.attest("acme", "two", by="ann", reason="seen there").done
         assert attested.status == "succeeded"
-        assert courier.abandon("acme", "two", who="ann", why="no").left_alone
-        assert courier.release("acme", "two", who="ann", why="no").left_alone
+        assert courier.abandon("acme", "two", by="ann", reason="no").skipped
+        assert courier.release("acme", "two", by="ann", reason="no").skipped
         with pytest.raises(MisuseError, match="no upload"):
-            courier.retry("acme", "three", who="ann", why="mended")
+            courier.retry("acme", "three", by="ann", reason="mended")
         courier.drain()
         assert courier.find(status="succeeded").uploads != ()
 
@@ -227,10 +227,10 @@ def test_two_couriers_run_beside_each_other_on_one_database(house: House) -> Non
 
 VERBS: list[tuple[str, Callable[[Courier], object]]] = [
     ("submit", lambda courier: courier.submit(evidence())),
-    ("retry", lambda courier: courier.retry("acme", "ev-1", who="ann", why="because")),
-    ("release", lambda courier: courier.release("acme", "ev-1", who="ann", why="because")),
-    ("abandon", lambda courier: courier.abandon("acme", "ev-1", who="ann", why="because")),
-    ("attest", lambda courier: courier.attest("acme", "ev-1", who="ann", why="because")),
+    ("retry", lambda courier: courier.retry("acme", "ev-1", by="ann", reason="because")),
+    ("release", lambda courier: courier.release("acme", "ev-1", by="ann", reason="because")),
+    ("abandon", lambda courier: courier.abandon("acme", "ev-1", by="ann", reason="because")),
+    ("attest", lambda courier: courier.attest("acme", "ev-1", by="ann", reason="because")),
     ("statuses", lambda courier: courier.statuses("acme", ["ev-1"])),
     ("find", lambda courier: courier.find()),
     ("show", lambda courier: courier.show("acme", "ev-1")),
@@ -456,7 +456,7 @@ def program(body: str, *arguments: object) -> Iterator[Program]:
     head = """
         import os, signal, sys, threading, time
         from pathlib import Path
-        from paper_house import House, evidence
+        from store_fixtures import House, evidence
         house = House(Path(sys.argv[1]))
         """
     with subprocess.Popen(

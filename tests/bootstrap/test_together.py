@@ -14,15 +14,14 @@ from typing import Any, cast
 
 import pytest
 from attrs import define, evolve, field
-from paper_house import House, Keys, evidence
+from store_fixtures import House, Keys, evidence
 
 from evidence_courier import AsyncCourier, Document, UploadStatus
-from evidence_courier.adapters.providers.sprinto import SprintoProvider
-from evidence_courier.domain.evidence import sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.gathering import Bundle
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Unbundled, Verdict
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Unbundled, Verdict
 from evidence_courier.ports.dialogue import (
     Dialogue,
     HttpRequest,
@@ -31,7 +30,7 @@ from evidence_courier.ports.dialogue import (
     bookmark,
     fetch,
 )
-from evidence_courier.ports.provider import Parcel
+from evidence_courier.ports.provider import Bundle, Parcel
 from evidence_courier.testing import FakeClock, until_settled
 from evidence_courier.testing.memory_store import MemoryStore
 from evidence_courier.testing.sandboxes.rates import RateLimit, RateMeter

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from paper_house import House, PaperProvider, evidence
+from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import ConfigError, Document, Evidence, MisuseError, StoreError, Ticket, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.verdict import Delivered, Receipt, Rejected
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Delivered, Receipt, Rejected
 from evidence_courier.ports.dialogue import Bookmark, HttpRequest
 from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.testing import until_settled

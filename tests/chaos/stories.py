@@ -15,9 +15,9 @@ from collections import Counter
 from datetime import timedelta
 from random import Random
 
-from evidence_courier.domain.actions import Action
-from evidence_courier.domain.integration import OnUnknown, Pace, RetryPolicy
-from evidence_courier.domain.upload import UploadKey
+from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
+from evidence_courier.domain.upload.actions import Action
+from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.testing.sandboxes.rates import RateLimit
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
 
@@ -34,8 +34,8 @@ def tell(seed: int, seen: Counter[str]) -> list[str]:
         seed,
         couriers=dice.choice((1, 2, 3)),
         tenants=tenants,
-        readable=dice.random() < 0.5,
-        on_unknown=dice.choice(tuple(OnUnknown)),
+        can_look_up=dice.random() < 0.5,
+        on_unclear=dice.choice(tuple(OnUnclear)),
         retry=RetryPolicy(max_attempts=dice.choice((1, 2, 5, 5, 5))),
         pace=Pace(10, timedelta(minutes=1)) if paced else None,
         together=dice.choice((1, 1, 4)),

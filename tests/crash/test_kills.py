@@ -28,12 +28,12 @@ ATTEMPTS = (
     Death("save", "before", 3),
 )
 OWNERS = (
-    Death("enlist", "before"),
-    Death("enlist", "after"),
+    Death("register", "before"),
+    Death("register", "after"),
     Death("beat", "before"),
     Death("beat", "after", 2),
-    Death("discharge", "before"),
-    Death("discharge", "after"),
+    Death("unregister", "before"),
+    Death("unregister", "after"),
 )
 SENDING = (
     Death("unsent", nth=2),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from crash_host import Plan
 from crash_watch import Hosts, accounts_of, batch, everything_in, recorded_by, submits
-from paper_house import House, evidence
+from store_fixtures import House, evidence
 
 from evidence_courier import StoreError, Ticket, UploadStatus
 from evidence_courier.adapters.engines.caretaker import BEAT

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from attrs import define
-from paper_house import House, evidence
+from store_fixtures import House, evidence
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.domain.upload import Sending
+from evidence_courier.domain.upload.upload import Sending
 from evidence_courier.ports.logger import AttemptRecovered, CourierLost
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
@@ -68,7 +68,7 @@ ELSEWHERE = {"host": "elsewhere/1", "boot": "of another machine"}
 def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
 ) -> None:
-    me, other = here.enlist(AT), there.enlist(AT)
+    me, other = here.register(AT), there.register(AT)
     for where in ({}, {"boot": "the run before"}, ELSEWHERE):
         change(database, other, **where)
         assert here.dead(me) == []
@@ -80,7 +80,7 @@ def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
 def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
     database: Path, here: SqliteStore, there: SqliteStore, boot: str
 ) -> None:
-    me, other = here.enlist(AT), there.enlist(AT)
+    me, other = here.register(AT), there.register(AT)
     change(database, other, boot=boot)
     there.close()
     assert here.dead(me) == [other]
@@ -89,7 +89,7 @@ def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
 def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
     database: Path, here: SqliteStore, there: SqliteStore
 ) -> None:
-    me, other = here.enlist(AT), there.enlist(AT)
+    me, other = here.register(AT), there.register(AT)
     change(database, other, host="another-container/1")
     there.close()
     assert here.dead(me) == [other]
@@ -99,7 +99,7 @@ def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
 def test_a_courier_on_another_machine_is_dead_after_a_long_silence_on_the_watchers_own_clock(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher, lock: str | None
 ) -> None:
-    me, other = here.enlist(AT), there.enlist(AT)
+    me, other = here.register(AT), there.register(AT)
     change(database, other, **ELSEWHERE)
     if lock != "the file":
         change(database, other, lock=lock)
@@ -115,24 +115,24 @@ def test_a_courier_on_another_machine_is_dead_after_a_long_silence_on_the_watche
 def test_a_courier_on_another_machine_lives_as_long_as_it_says_so_whatever_the_time_of_day_is_there(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
 ) -> None:
-    me, other = here.enlist(AT), there.enlist(AT)
+    me, other = here.register(AT), there.register(AT)
     change(database, other, **ELSEWHERE, lock=None)
     for its_clock in (AT - A_YEAR, AT - A_YEAR, AT + A_YEAR, AT, AT, AT):
         assert here.dead(me) == []
         watcher.seconds += SILENCE - 1
         assert here.dead(me) == []
-        there.beat(other, its_clock)
+        there.heartbeat(other, its_clock)
     assert here.dead(me) == []
     watcher.seconds += SILENCE
     assert here.dead(me) == [other]
 
 
 def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: SqliteStore) -> None:
-    me, other = here.enlist(AT), here.enlist(AT)
+    me, other = here.register(AT), here.register(AT)
     new, newer = entry("ev-1"), entry("ev-2")
     here.add([new, newer])
     here.begin([started(new.upload, owner=other), started(newer.upload, owner=0)])
-    here.discharge(other)
+    here.unregister(other)
     assert here.dead(me) == [0, other]
 
 
@@ -144,7 +144,7 @@ def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_
     async def story() -> None:
         async with house.courier() as courier:
             with closing(SqliteStore(str(database))) as there:
-                other = there.enlist(house.clock.now())
+                other = there.register(house.clock.now())
                 change(database, other, **ELSEWHERE, lock=None)
                 new = entry("ev-1", provider="paper", at=house.clock.now(), content=b"%PDF-1.7")
                 there.add([new])
@@ -155,7 +155,7 @@ def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_
                     for _ in range(60):
                         house.clock.advance(60)
                         if beats:
-                            there.beat(other, house.clock.now() - A_YEAR)
+                            there.heartbeat(other, house.clock.now() - A_YEAR)
                         await courier.quiet()
 
                 await an_hour(beats=True)

@@ -15,26 +15,26 @@ import pytest
 
 import evidence_courier
 from evidence_courier import (
-    Acted,
+    ActionResult,
     AsyncCourier,
     BlockingCourier,
     Courier,
     Delivery,
     Document,
     Evidence,
+    Filter,
     SyncTicket,
     Ticket,
     UploadStatus,
-    Where,
 )
-from evidence_courier.adapters.engines.acting import LeftAlone
+from evidence_courier.adapters.engines.acting import Skipped
 from evidence_courier.bootstrap.blocking_courier import BlockingOptions
 from evidence_courier.bootstrap.courier import Health
 from evidence_courier.bootstrap.wiring import Options
 from evidence_courier.domain.errors import Problem
-from evidence_courier.domain.failure import Failure
-from evidence_courier.domain.status import ActionRow, AttemptRow, LookUpRow, StatusError, UploadDetails
-from evidence_courier.domain.verdict import Receipt
+from evidence_courier.domain.upload.failure import Failure
+from evidence_courier.domain.upload.status import ActionRow, AttemptRow, LookUpRow, StatusError, UploadDetails
+from evidence_courier.domain.upload.verdict import Receipt
 from evidence_courier.ports.store import Page
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
@@ -55,8 +55,8 @@ FIELDS: dict[str, set[str]] = {
         LookUpRow,
         Page,
         Delivery,
-        Where,
-        Acted,
+        Filter,
+        ActionResult,
         Health,
     )
 }
@@ -125,9 +125,9 @@ def test_every_name_of_the_package_is_told() -> None:
 
 
 def test_the_values_inside_of_values_are_told() -> None:
-    acted = SECTIONS["Acted"]
+    acted = SECTIONS["ActionResult"]
     for text, value in (
-        (acted, LeftAlone),
+        (acted, Skipped),
         (SECTIONS["`Ready` and `NotReady`"], Failure),
         (SECTIONS["What is raised"], Problem),
     ):

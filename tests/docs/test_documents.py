@@ -17,7 +17,7 @@ from evidence_courier import AsyncCourier, Evidence, UploadStatus, load_record
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.config.schema import CORE
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.provider import Provider
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 

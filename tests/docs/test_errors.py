@@ -8,7 +8,7 @@ from pathlib import Path
 import evidence_courier
 from evidence_courier import CourierError
 from evidence_courier.domain import errors
-from evidence_courier.domain.failure import Concern, FailureKind
+from evidence_courier.domain.upload.failure import Concern, FailureKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 

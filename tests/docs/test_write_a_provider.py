@@ -20,7 +20,7 @@ import pytest
 import yaml
 from attrs import define, field, frozen
 from loopback import on_loopback
-from paper_house import evidence
+from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
 from evidence_courier.adapters import providers
@@ -28,11 +28,11 @@ from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.plugins import GROUP, fault_of
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.evidence import Outcome
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.evidence.evidence import Outcome
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import (
     Deferred,
     Delivered,
     Found,
@@ -43,7 +43,7 @@ from evidence_courier.domain.verdict import (
     Unbundled,
 )
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
-from evidence_courier.ports.provider import Bundling, Checkable, Parcel, Readable
+from evidence_courier.ports.provider import Bundling, CanLookUp, Checkable, Parcel
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-provider.md"
 CODE = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -243,8 +243,8 @@ def test_its_tenant_file_loads(page: dict[str, Any]) -> None:
 def test_the_look_up_saves_a_second_copy(
     page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
 ) -> None:
-    provider = type("AtOnce", (page["ReadableShelf"],), {"read_delays": (timedelta(0),)})()
-    assert isinstance(page["ReadableShelf"](), Readable)
+    provider = type("AtOnce", (page["ReadableShelf"],), {"look_up_delays": (timedelta(0),)})()
+    assert isinstance(page["ReadableShelf"](), CanLookUp)
     shelf.drops = 1
     status = deliver(provider, url, tmp_path)
     assert (status.status, status.attempts, shelf.copies()) == ("succeeded", 1, [status.digest])
@@ -314,17 +314,17 @@ def test_the_second_step_never_speaks_of_a_doubt(page: dict[str, Any]) -> None:
 def test_a_look_up_that_finds_the_first_step_leads_to_the_second(
     page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
 ) -> None:
-    provider = type("AtOnce", (page["ReadableTwoStepShelf"],), {"read_delays": (timedelta(0),)})()
-    assert isinstance(provider, Readable)
+    provider = type("AtOnce", (page["ReadableTwoStepShelf"],), {"look_up_delays": (timedelta(0),)})()
+    assert isinstance(provider, CanLookUp)
     shelf.drops = 1
     status = deliver(provider, url, tmp_path)
     assert (status.status, shelf.published) == ("succeeded", {"d-1"})
     assert shelf.copies() == [status.digest]
     parcel, settings = a_parcel(b"one"), page["ShelfSettings"](Secret(KEY), url)
     talk(page["ShelfProvider"]().upload(parcel, settings, None))
-    assert talk(provider.confirm(parcel, settings, None)) == Partly("d-2")
+    assert talk(provider.look_up(parcel, settings, None)) == Partly("d-2")
     shelf.published.add("d-2")
-    assert talk(provider.confirm(parcel, settings, None)) == Found(Receipt("d-2"))
+    assert talk(provider.look_up(parcel, settings, None)) == Found(Receipt("d-2"))
 
 
 def test_an_upload_with_a_token_is_delivered(

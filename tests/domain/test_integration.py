@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from evidence_courier.domain.integration import Integration, OnUnknown, Pace, RetryPolicy, Route, Timeouts
+from evidence_courier.domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_an_integration_that_says_nothing_is_patient_and_tries_five_times() -> N
         max_delay=timedelta(minutes=5),
         retry_after_limit=timedelta(hours=1),
     )
-    assert integration.on_unknown is OnUnknown.RETRY
+    assert integration.on_unclear is OnUnclear.RETRY
     assert integration.route == Route(
         timeouts=Timeouts(
             connect=timedelta(seconds=10), idle=timedelta(seconds=30), total=timedelta(minutes=2)
@@ -46,4 +46,4 @@ def test_no_two_integrations_share_what_is_stored() -> None:
 
 
 def test_the_words_for_a_doubt_are_retry_and_hold() -> None:
-    assert [word.value for word in OnUnknown] == ["retry", "hold"]
+    assert [word.value for word in OnUnclear] == ["retry", "hold"]

@@ -12,8 +12,8 @@ import pytest
 from fuzz_targets import REPLIES, SUCCESS, TARGETS, mutated, says_success, tree_near
 
 from evidence_courier.domain.errors import RecordError
-from evidence_courier.domain.redaction import Redactor
-from evidence_courier.domain.verdict import Delivered, Receipt
+from evidence_courier.domain.secrets.redaction import Redactor
+from evidence_courier.domain.upload.verdict import Delivered, Receipt
 
 KINDS = {"reply": 10, "retry_after": 3, "configuration": 3, "training_record": 3, "redaction": 20}
 

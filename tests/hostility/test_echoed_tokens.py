@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from paper_house import House, PaperProvider, evidence, tenant
+from store_fixtures import House, PaperProvider, evidence, tenant
 
 from evidence_courier import AsyncCourier, BlockingCourier
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import DryRun, Finding, NotReady, Rejected, Unclear, Unreadable, Verdict
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
+    DryRun,
+    Finding,
+    NotReady,
+    Rejected,
+    Unclear,
+    Unreadable,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import (
     Access,
     AccessToken,
@@ -60,9 +68,9 @@ class TokenProvider(PaperProvider):
 class ReadableTokenProvider(TokenProvider):
     """The same, and it can be asked what it has."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=1),)
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=1),)
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         return Unreadable(Failure(FailureKind.SERVER_ERROR, (yield from self._said())))
 
 

@@ -21,15 +21,15 @@ from click.testing import CliRunner
 from hostile import ECHOES, leaks
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from paper_house import Keys, evidence
+from store_fixtures import Keys, evidence
 
 from evidence_courier import AsyncCourier
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.loggers.standard import JsonFormatter, StandardLogger
-from evidence_courier.adapters.providers.sprinto import SprintoProvider
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import Ending, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import LogEvent
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from paper_house import House, evidence
+from store_fixtures import House, evidence
 
 
 def modes(folder: Path) -> dict[str, int]:

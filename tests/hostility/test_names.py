@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from paper_house import RECORDED_AT, Keys
+from store_fixtures import RECORDED_AT, Keys
 
 from evidence_courier import AsyncCourier, Document, Evidence, MisuseError
 from evidence_courier.adapters.loggers.standard import JsonFormatter, StandardLogger

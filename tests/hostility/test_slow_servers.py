@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route, Timeouts
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import Ending, HttpRequest, HttpResponse, TransportFailure
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)

@@ -14,10 +14,11 @@ HOUSE = Path(__file__).parents[2]
 
 ARROWS = "Arrows point inwards only"
 FACE = "The face is for hosts, no room of the house looks at it"
-PURE = "The domain knows no clock, no dice and no I/O"
+PURE = "Domain, ports and delivery know no clock, no dice and no I/O"
 AIOHTTP = "aiohttp is imported in its transport and nowhere else in the delivery path"
 URLLIB3 = "urllib3 is imported in its transport and nowhere else"
 PROVIDERS = "Providers do not know one another"
+KIT = "The providers' kit knows no provider"
 
 
 @frozen
@@ -31,7 +32,8 @@ class Sin:
 
 SINS = [
     Sin(ARROWS, "domain/__init__.py", "import evidence_courier.ports"),
-    Sin(ARROWS, "ports/__init__.py", "import evidence_courier.adapters"),
+    Sin(ARROWS, "ports/__init__.py", "import evidence_courier.delivery"),
+    Sin(ARROWS, "delivery/__init__.py", "import evidence_courier.adapters"),
     Sin(ARROWS, "adapters/__init__.py", "import evidence_courier.testing"),
     Sin(ARROWS, "testing/__init__.py", "import evidence_courier.bootstrap"),
     Sin(ARROWS, "attic/__init__.py", "# a room that is not in the plan"),
@@ -41,14 +43,15 @@ SINS = [
     Sin(PURE, "domain/__init__.py", "def dice() -> float:\n    import random\n    return random.random()"),
     Sin(PURE, "ports/__init__.py", "import asyncio"),
     Sin(PURE, "ports/__init__.py", "import sqlite3"),
+    Sin(PURE, "delivery/__init__.py", "import threading"),
     Sin(AIOHTTP, "adapters/engines/__init__.py", "import aiohttp"),
     Sin(AIOHTTP, "adapters/providers/another.py", "from aiohttp import FormData"),
     Sin(URLLIB3, "adapters/engines/__init__.py", "import urllib3"),
     Sin(URLLIB3, "adapters/transports/outgoing.py", "from urllib3.util import parse_url"),
     Sin(URLLIB3, "bootstrap/blocking_courier.py", "def late() -> None:\n    import urllib3"),
-    Sin(PROVIDERS, "adapters/providers/another.py", "from .sprinto import SprintoProvider"),
-    Sin(PROVIDERS, "adapters/providers/graphql_multipart.py", "from .sprinto import SprintoProvider"),
-    Sin(PROVIDERS, "adapters/providers/another.py", "from .sprinto_reply import read_reply"),
+    Sin(PROVIDERS, "adapters/providers/vanta/provider.py", "from ..sprinto import SprintoProvider"),
+    Sin(PROVIDERS, "adapters/providers/drata/another.py", "from ..sprinto.reply import read_reply"),
+    Sin(KIT, "adapters/providers/kit/graphql_multipart.py", "from ..sprinto import SprintoProvider"),
 ]
 
 

@@ -12,7 +12,7 @@ import evidence_courier
 
 HOUSE = Path(__file__).parents[2]
 PACKAGE = Path(evidence_courier.__path__[0])
-ROOMS = ("domain", "ports", "adapters", "testing", "bootstrap", "__init__.py")
+ROOMS = ("domain", "ports", "delivery", "adapters", "testing", "bootstrap", "__init__.py")
 
 
 def import_everything() -> None:

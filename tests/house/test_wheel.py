@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2]
-ROOMS = ("domain", "ports", "adapters", "testing", "bootstrap")
+ROOMS = ("domain", "ports", "delivery", "adapters", "testing", "bootstrap")
 
 
 def files_on_disk() -> set[str]:

@@ -107,7 +107,7 @@ class Explanation:
     """Why a mistake is none: in every function that `function` matches, these lines may become those."""
 
     mistake: Mistake
-    why: str
+    reason: str
 
     def explains(self, other: Mistake) -> bool:
         """Whether this is what is wrong with nobody noticing the other."""

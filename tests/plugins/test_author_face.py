@@ -34,7 +34,7 @@ def test_every_name_is_there_and_in_order() -> None:
 
 def test_what_the_ports_and_verdicts_say_is_offered_whole() -> None:
     """Whoever adds to the port adds it here, or says why not."""
-    from evidence_courier.domain import verdict
+    from evidence_courier.domain.upload import verdict
     from evidence_courier.ports import dialogue, provider
 
     kept_back = {"REPLY_LIMIT", "Step", "S", "T"}  # what runners need, and type variables

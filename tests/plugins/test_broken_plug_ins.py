@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from attrs import define, field
-from paper_house import Keys, evidence
 from plug_ins import install, shelf
+from store_fixtures import Keys, evidence
 
 from evidence_courier import AsyncCourier, ConfigError, NotReady
-from evidence_courier.domain.status import UploadDetails
+from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
 
 AUTHORS = "; ask its authors for a version that works here"
@@ -97,7 +97,7 @@ RAISING_SETTINGS = shelf("odd").replace(
 )
 ASYNC_UPLOAD = shelf("odd", "async def upload(self, parcel, settings, progress):", "    return None")
 NO_DELAYS = shelf(
-    "odd", "read_delays = ()", "def confirm(self, parcel, settings, progress):", "    return None"
+    "odd", "look_up_delays = ()", "def look_up(self, parcel, settings, progress):", "    return None"
 )
 ANOTHER_NAME = shelf("even")
 
@@ -110,7 +110,7 @@ ANOTHER_NAME = shelf("even")
         ("Plugin = 7\n", "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: it has no name, no settings_class"),
         (WITHOUT_UPLOAD, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: it has no upload" + AUTHORS),
         (ASYNC_UPLOAD, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: its upload is not a plain function that gives a dialogue" + AUTHORS),
-        (NO_DELAYS, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: its confirm needs read_delays"),
+        (NO_DELAYS, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: its look_up needs look_up_delays"),
         (ANOTHER_NAME, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug calls itself 'even', not 'odd'" + AUTHORS),
         (NO_SCHEMA, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its schema is not one that Cerberus takes (SchemaError: "),
         (CLAIMS, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its schema claims keys that every block has: retry" + AUTHORS),
@@ -172,8 +172,8 @@ def test_one_that_fails_in_a_look_up_is_no_answer_and_says_so(site: Site) -> Non
     ]
     deaf = [
         "from datetime import timedelta",
-        "read_delays = (timedelta(0),)",
-        "def confirm(self, parcel, settings, progress):",
+        "look_up_delays = (timedelta(0),)",
+        "def look_up(self, parcel, settings, progress):",
         "    raise RuntimeError('no ears')",
     ]
     site.install("deaf", shelf("deaf", *silent, *deaf))

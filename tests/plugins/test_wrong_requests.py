@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from paper_house import House, PaperProvider, PaperServer, evidence, tenant
+from store_fixtures import House, PaperProvider, PaperServer, evidence, tenant
 
 from evidence_courier import AsyncCourier, BlockingCourier, MisuseError
 from evidence_courier.adapters.dialogues import TokenKeeper
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.verdict import Rejected, Verdict
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Rejected, Verdict
 from evidence_courier.ports.dialogue import Access, Dialogue, HttpRequest, HttpResponse, fetch
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import until_settled

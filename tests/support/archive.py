@@ -14,15 +14,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from evidence_courier.adapters.providers.http_errors import Advice, broken_reply, classify, refusal
-from evidence_courier.adapters.providers.json_reply import NotJson, mapping, parse_json, text
-from evidence_courier.adapters.providers.multipart import FormFile, form_data
-from evidence_courier.domain.evidence import sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.gathering import Bundle
+from evidence_courier.adapters.providers.kit.http_errors import ErrorHints, broken_reply, classify, refusal
+from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json, text
+from evidence_courier.adapters.providers.kit.multipart import FormFile, form_data
+from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -51,10 +50,10 @@ from evidence_courier.ports.dialogue import (
     bookmark,
     fetch,
 )
-from evidence_courier.ports.provider import Limits, Parcel
+from evidence_courier.ports.provider import Bundle, Limits, Parcel
 from evidence_courier.testing.contracts import ProviderHarness
 
-ADVICE = Advice(
+ADVICE = ErrorHints(
     provider="the archive",
     unauthorized="ask for another secret",
     forbidden="ask for the right to upload",
@@ -261,9 +260,9 @@ class UnreadableArchiveProvider:
 class ArchiveProvider(UnreadableArchiveProvider):
     """The same, and it can be asked what it has."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
 
-    def confirm(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
         name = quote(parcel.file_name, safe="")
         reply = yield from self.with_token(self.request("GET", f"/documents?name={name}", settings), settings)
         return self.judge_listing(reply)

@@ -34,7 +34,7 @@ from evidence_courier.adapters.engines import asyncio_engine, caretaker
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import (
     AttemptRecovered,
@@ -54,7 +54,7 @@ from evidence_courier.ports.store import (
 )
 
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
-VERBS = ("add", "begin", "save", "enlist", "beat", "discharge")
+VERBS = ("add", "begin", "save", "register", "beat", "unregister")
 """The verbs of the store that a courier for Sprinto writes with."""
 
 STAGES = ("unsent", "half", "whole", "answering", "answered")
@@ -130,8 +130,8 @@ def tenants(plan: Plan) -> Mapping[str, Mapping[str, object]]:
         "timeout": {"idle": plan.idle},
     }
     return {
-        "acme": {"integrations": {"compliance": {**block, "on_unknown": "retry"}}},
-        "globex": {"integrations": {"compliance": {**block, "on_unknown": "hold"}}},
+        "acme": {"integrations": {"compliance": {**block, "on_unclear": "retry"}}},
+        "globex": {"integrations": {"compliance": {**block, "on_unclear": "hold"}}},
     }
 
 
@@ -192,17 +192,17 @@ class MortalStore(SqliteStore):
         self._verbs.add("save")
         return super().save(changes)
 
-    def enlist(self, now: datetime) -> int:
-        self._verbs.add("enlist")
-        return super().enlist(now)
+    def register(self, now: datetime) -> int:
+        self._verbs.add("register")
+        return super().register(now)
 
-    def beat(self, owner: int, now: datetime) -> None:
+    def heartbeat(self, owner: int, now: datetime) -> None:
         self._verbs.add("beat")
-        super().beat(owner, now)
+        super().heartbeat(owner, now)
 
-    def discharge(self, owner: int) -> None:
-        self._verbs.add("discharge")
-        super().discharge(owner)
+    def unregister(self, owner: int) -> None:
+        self._verbs.add("unregister")
+        super().unregister(owner)
 
 
 class MortalTransport(AiohttpTransport):

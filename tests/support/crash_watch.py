@@ -261,7 +261,7 @@ class Story:
                 host.kill()
             else:
                 host.listen_for("drained")
-                if life.death.point == "discharge":
+                if life.death.point == "unregister":
                     host.say("close")
                     host.listen_for("closed")
                 if life.death.point == "beat":

@@ -25,17 +25,17 @@ from hostile import ECHOES, leaks
 
 from evidence_courier import Evidence
 from evidence_courier.adapters.config import Loaded, load_folder, load_mapping
-from evidence_courier.adapters.providers.sprinto import SprintoProvider
-from evidence_courier.adapters.providers.sprinto_reply import judge
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.adapters.providers.sprinto.reply import judge
 from evidence_courier.adapters.records import load_record
 from evidence_courier.adapters.records.writing import record_json
 from evidence_courier.adapters.secrets import EnvironSecrets
 from evidence_courier.domain.errors import RecordError
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.redaction import Redactor
-from evidence_courier.domain.retry_after import LONGEST, retry_after_seconds
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Deferred, Delivered, Rejected, Unclear
+from evidence_courier.domain.secrets.redaction import Redactor
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.retry_after import LONGEST, retry_after_seconds
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -298,7 +298,7 @@ BLOCK = {
     "api_key": "${ACME_KEY}",
     "workflow_check": "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77",
     "retry": {"max_attempts": 5, "initial_delay": "5s", "max_delay": "5m", "retry_after_limit": "1h"},
-    "on_unknown": "retry",
+    "on_unclear": "retry",
     "pace": "10/min",
     "timeout": {"connect": "10s", "idle": "30s", "total": "2m"},
     "max_bytes": "25MB",

@@ -14,8 +14,8 @@ from evidence_courier.adapters.config import Loaded, load_folder
 from evidence_courier.adapters.plugins import BrokenProvider
 from evidence_courier.adapters.secrets import EnvironSecrets
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Delivered, Receipt, Verdict
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.verdict import Delivered, Receipt, Verdict
 from evidence_courier.ports.dialogue import Dialogue
 from evidence_courier.ports.provider import Limits, Parcel, Provider
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
-from evidence_courier.adapters.providers.vanta import VantaSettings
-from evidence_courier.domain.evidence import Outcome, sha256_of
-from evidence_courier.domain.failure import Failure
-from evidence_courier.domain.file_name import file_name_for
-from evidence_courier.domain.secret import Secret
+from evidence_courier.adapters.providers.vanta.provider import VantaSettings
+from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
+from evidence_courier.domain.evidence.file_name import file_name_for
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure
 from evidence_courier.ports.dialogue import (
     Access,
     AccessToken,

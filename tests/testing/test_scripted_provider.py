@@ -9,9 +9,9 @@ from itertools import repeat
 import pytest
 
 from evidence_courier import AsyncCourier, Document, Evidence, UploadStatus
-from evidence_courier.domain.evidence import sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.evidence.evidence import sha256_of
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,

@@ -7,8 +7,8 @@ from itertools import repeat
 
 import pytest
 
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import HttpRequest, TransportFailure
 from evidence_courier.ports.transport import AsyncTransport
 from evidence_courier.testing.scripted_transport import ScriptedTransport, reply

@@ -17,11 +17,11 @@ from attrs import frozen
 from sqlite_utils import Database
 
 from ....domain.integration import Pace
-from ....domain.invariants import Record, breaches
-from ....domain.upload import UploadKey
+from ....domain.upload.invariants import Record, breaches
+from ....domain.upload.upload import UploadKey
+from .liveness import lives
 from .opening import check, reading_connection, resolved
 from .reads import COURIERS
-from .roll import lives
 from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
 from .trouble import trouble
 

@@ -13,12 +13,12 @@ from typing import TypeVar
 from sqlite_utils import Database
 
 from ....domain.errors import StoreError
-from ....domain.status import UploadDetails, UploadStatus
-from ....domain.upload import Status, UploadKey
+from ....domain.upload.status import UploadDetails, UploadStatus
+from ....domain.upload.upload import Status, UploadKey
 from ....ports.store import ActedOn, Find, OpenUpload, Page
 from . import reads
+from .liveness import Watch
 from .opening import check, reading_connection, resolved
-from .roll import Watch
 from .trouble import trouble
 
 T = TypeVar("T")

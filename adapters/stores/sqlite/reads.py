@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ....domain.gate import expected_at
-from ....domain.status import UploadDetails, UploadStatus, status_of_upload
-from ....domain.upload import Status, UploadKey
+from ....domain.pacing.gate import expected_at
+from ....domain.upload.status import UploadDetails, UploadStatus, status_of_upload
+from ....domain.upload.upload import Status, UploadKey
 from ....ports.store import ActedOn, Find, OpenUpload, Page
 from ..history import details_of
 from ..paging import Place, place_after, token_of
-from .gatekeeper import gate_of, used_slots
+from .gates import gate_of, used_slots
 from .rows import (
     DOSSIER,
     KEY,

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, TypeAlias, assert_never
 
-from ....domain.attempt import Attempt, VerdictWord
-from ....domain.evidence import Outcome
-from ....domain.failure import Failure, FailureKind
-from ....domain.status import ActionRow, LookUpRow
-from ....domain.upload import (
-    Confirming,
+from ....domain.evidence.evidence import Outcome
+from ....domain.upload.attempt import Attempt, VerdictWord
+from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.status import ActionRow, LookUpRow
+from ....domain.upload.upload import (
     Failed,
     FailedReason,
     Held,
+    LookingUp,
     Queued,
     Sending,
     State,
@@ -30,7 +30,7 @@ from ....domain.upload import (
     Waiting,
     status_of,
 )
-from ....domain.verdict import Receipt
+from ....domain.upload.verdict import Receipt
 from ....ports.store import Dossier, Entry, OpenUpload, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
@@ -177,7 +177,7 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
             return ("sending", status, None, attempt, started, None, None, None, *failure, *_NO_RECEIPT)
         case Waiting(due=due, cause=cause):
             return ("waiting", status, moment(due), *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
-        case Confirming(read=read, due=due, resend_at=resend_at, cause=cause):
+        case LookingUp(read=read, due=due, resend_at=resend_at, cause=cause):
             times = (moment(due), None, None, read, moment(resend_at), None)
             return ("confirming", status, *times, *_failure_cells(cause), *_NO_RECEIPT)
         case Held(cause=cause):
@@ -307,7 +307,7 @@ def look_up_of(row: Row) -> LookUpRow:
 def action_of(row: Row) -> ActionRow:
     """What a person did, in the columns of the actions table."""
     return ActionRow(
-        at=datetime.fromisoformat(row["at"]), action=row["action"], who=row["who"], why=row["why"]
+        at=datetime.fromisoformat(row["at"]), action=row["action"], by=row["who"], reason=row["why"]
     )
 
 
@@ -323,7 +323,7 @@ def _state_of(row: Row) -> State:
             return Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
         case "confirming":
             due, resend_at = datetime.fromisoformat(row["due"]), datetime.fromisoformat(row["resend_at"])
-            return Confirming(row["read"], due, resend_at, _cause_of(row))
+            return LookingUp(row["read"], due, resend_at, _cause_of(row))
         case "held":
             return Held(_cause_of(row))
         case "succeeded":

@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 
 from attrs import evolve
 
-from ....domain.gate import GateChange, NotBefore, Passage, Shut
-from ....domain.upload import Succeeded, Upload, UploadKey
+from ....domain.pacing.gate import GateChange, NotBefore, Quota, Shut
+from ....domain.upload.upload import Succeeded, Upload, UploadKey
 from ....ports.store import (
     AddAnswer,
     Added,
@@ -36,10 +36,10 @@ from ....ports.store import (
     Start,
 )
 from . import statements
-from .gatekeeper import UNDER_WAY, Gatekeeper
+from .gates import UNDER_WAY, SqliteGates
+from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
-from .roll import Lock, boot, host, new_lock
 from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment, open_upload_of
 from .trouble import trouble
 
@@ -113,7 +113,7 @@ class SqliteStore(SqliteReader):
         keys = [start.upload.key for start in starts]
         answers: list[BeginAnswer] = []
         with trouble(self._path, "attempt not begun", keys), self._transaction():
-            gatekeeper = Gatekeeper(self._connection)
+            gatekeeper = SqliteGates(self._connection)
             for stretch in _stretches(starts):
                 answers += self._begin(stretch, gatekeeper)
         return answers
@@ -127,24 +127,24 @@ class SqliteStore(SqliteReader):
             if not left:
                 return [lost[position] for position in range(len(starts))]
             first = starts[left[0]]
-            passage, at = first.passage, first.upload.updated_at
+            quota, at = first.quota, first.upload.updated_at
             key = key_cells(first.upload.key)
-            answer = Gatekeeper(self._connection).ask(passage, passage.at_most(), at, first.owner, key)
+            answer = SqliteGates(self._connection).ask(quota, quota.at_most(), at, first.owner, key)
             if not isinstance(answer, tuple):
                 return [lost.get(position, answer) for position in range(len(starts))]
             begun = self._send(starts, {position: answer if position == left[0] else () for position in left})
             return [lost.get(position) or begun[position] for position in range(len(starts))]
 
-    def _begin(self, starts: Sequence[Start], gatekeeper: Gatekeeper) -> list[BeginAnswer]:
+    def _begin(self, starts: Sequence[Start], gatekeeper: SqliteGates) -> list[BeginAnswer]:
         lost = self._outdated(starts)
         slots: dict[int, tuple[int, ...]] = {}
         refused: dict[int, NotBefore | Shut] = {}
         for position, start in enumerate(starts):
             if position in lost:
                 continue
-            passage, key = start.passage, key_cells(start.upload.key)
+            quota, key = start.quota, key_cells(start.upload.key)
             at = start.upload.updated_at
-            match gatekeeper.ask(passage, passage.at_most(), at, start.owner, key):
+            match gatekeeper.ask(quota, quota.at_most(), at, start.owner, key):
                 case tuple() as taken:
                     slots[position] = taken
                 case NotBefore() | Shut() as refusal:
@@ -164,7 +164,7 @@ class SqliteStore(SqliteReader):
                     *key_cells(start.upload.key),
                     *changing_cells(start.upload),
                     start.owner,
-                    start.passage.credential,
+                    start.quota.credential,
                     start.budget,
                 )
                 for start in (starts[position] for position in slots)
@@ -175,10 +175,10 @@ class SqliteStore(SqliteReader):
         )
         return {position: Begun(staged.get(position), taken) for position, taken in slots.items()}
 
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
         """See the port."""
         with trouble(self._path, "request not charged"), self._transaction():
-            match Gatekeeper(self._connection).ask(passage, 1, at, owner):
+            match SqliteGates(self._connection).ask(quota, 1, at, owner):
                 case tuple() as taken:
                     return Charged(taken[0] if taken else None)
                 case NotBefore() | Shut() as refusal:
@@ -187,7 +187,7 @@ class SqliteStore(SqliteReader):
     def settle(self, change: GateChange) -> None:
         """See the port."""
         with trouble(self._path, "the end of a request not written"), self._transaction():
-            Gatekeeper(self._connection).change([(evolve(change, block=None), "", "")])
+            SqliteGates(self._connection).change([(evolve(change, block=None), "", "")])
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """See the port."""
@@ -201,7 +201,7 @@ class SqliteStore(SqliteReader):
 
     # --- who sends ---
 
-    def enlist(self, now: datetime) -> int:
+    def register(self, now: datetime) -> int:
         """See the port. The lock's file is made beside the database."""
         lock = new_lock(self._path)
         try:
@@ -227,14 +227,14 @@ class SqliteStore(SqliteReader):
             self._locks[owner] = lock
         return owner
 
-    def beat(self, owner: int, now: datetime) -> None:
+    def heartbeat(self, owner: int, now: datetime) -> None:
         """See the port."""
         with trouble(self._path, "beat not written"), self._transaction():
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?", (moment(now), owner)
             )
 
-    def discharge(self, owner: int) -> None:
+    def unregister(self, owner: int) -> None:
         """See the port. May be told of a dead courier too: then its lock's file is removed."""
         own = self._locks.pop(owner, None)
         try:
@@ -336,8 +336,8 @@ class SqliteStore(SqliteReader):
                 (
                     moment(act.at),
                     act.action,
-                    act.who,
-                    act.why,
+                    act.by,
+                    act.reason,
                     change.upload.key.tenant_id,
                     *key_cells(change.upload.key),
                 )
@@ -345,7 +345,7 @@ class SqliteStore(SqliteReader):
                 if (act := change.action) is not None
             ],
         )
-        Gatekeeper(connection).change(
+        SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
             for change in won
             if change.gate is not None

@@ -21,11 +21,11 @@ from evidence_courier.adapters.providers import (
     Absent,
     Access,
     AccessToken,
-    Advice,
     Deferred,
     Delivered,
     Dialogue,
     DryRun,
+    ErrorHints,
     Failure,
     FailureKind,
     Finding,
@@ -63,7 +63,7 @@ from evidence_courier.adapters.providers import (
     text,
 )
 
-ADVICE = Advice(
+ADVICE = ErrorHints(
     provider="Ledgerly",
     unauthorized="ask the Ledgerly admin for a new secret and put it where client_secret in the tenant file points",
     forbidden="ask the Ledgerly admin to let this client write to the ledger",
@@ -107,7 +107,7 @@ class LedgerlyProvider:
     pace: ClassVar[Pace | None] = Pace(60, timedelta(minutes=1))
     cost: ClassVar[int] = 2
     exclusive_credential: ClassVar[bool] = False
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=1), timedelta(seconds=10))
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=1), timedelta(seconds=10))
 
     def target(self, settings: object) -> str:
         """The ledger."""
@@ -151,7 +151,7 @@ class LedgerlyProvider:
             return _unrecognised(answer, f"and the document is {state!r}, not filed")
         return Delivered(Receipt(reference=draft, message="filed"))
 
-    def confirm(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """Look for the file name, which carries the evidence id and a digest."""
         assert isinstance(settings, LedgerlySettings)
         query = urlencode({"name": parcel.file_name})

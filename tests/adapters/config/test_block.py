@@ -10,13 +10,13 @@ from tenant_files import KEY, ArchiveSettings, Wing, block, load, told
 
 from evidence_courier.domain.integration import (
     Integration,
-    OnUnknown,
+    OnUnclear,
     Pace,
     RetryPolicy,
     Route,
     Timeouts,
 )
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
 SECONDS = timedelta(seconds=1)
@@ -37,7 +37,7 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
         "endpoint: http://127.0.0.1:8080/x?y=1",
         "extra: {a: b}",
         "retry: {max_attempts: 3, initial_delay: 500ms, max_delay: 90, retry_after_limit: 1d}",
-        "on_unknown: hold",
+        "on_unclear: hold",
         "pace: 100/h",
         "timeout: {connect: 1.5, idle: 20s, total: 1m}",
         "max_bytes: 2MiB",
@@ -58,7 +58,7 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
             extra={"a": "b"},
         ),
         retry=RetryPolicy(3, 0.5 * SECONDS, 90 * SECONDS, timedelta(days=1)),
-        on_unknown=OnUnknown.HOLD,
+        on_unclear=OnUnclear.HOLD,
         pace=Pace(100, timedelta(hours=1)),
         route=Route(
             timeouts=Timeouts(1.5 * SECONDS, 20 * SECONDS, 60 * SECONDS), proxy="http://proxy.example:3128"
@@ -86,13 +86,13 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         integration.route,
         integration.pace,
         integration.max_bytes,
-        integration.on_unknown,
+        integration.on_unclear,
     ) == (
         RetryPolicy(),
         Route(),
         None,
         None,
-        OnUnknown.RETRY,
+        OnUnclear.RETRY,
     )
 
 
@@ -111,8 +111,8 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
         ("retry: {max_attempt: 3}", "retry.max_attempt: is not a known key (did you mean max_attempts?)"),
         ("wing: Easy", "wing: must be east or west (did you mean east?)"),
         ("wing: north", "wing: must be east or west"),
-        ("on_unknown: holt", "on_unknown: must be retry or hold (did you mean hold?)"),
-        ("on_unknown: [hold]", "on_unknown: must be text, and this is a list"),
+        ("on_unclear: holt", "on_unclear: must be retry or hold (did you mean hold?)"),
+        ("on_unclear: [hold]", "on_unclear: must be text, and this is a list"),
         ("enabled: 'false'", "enabled: must be true or false, and this is text: write it without quotes"),
         ("enabled:", "enabled: has no value: write one, or leave the key out"),
         ("retry:", "retry: has no value: write one, or leave the key out"),

@@ -19,7 +19,7 @@ LITERAL = "s3kr1t-literal"
 
 TOKENS = """
     tenant name integrations compliance provider archive enabled true false null retry max_attempts initial_delay max_delay
-    retry_after_limit on_unknown hold pace 10/min 0/h timeout connect idle total 5s 1e9 .inf -1 0x1F 12:30 max_bytes 25MB proxy
+    retry_after_limit on_unclear hold pace 10/min 0/h timeout connect idle total 5s 1e9 .inf -1 0x1F 12:30 max_bytes 25MB proxy
     http://u:p@h:1 ca_bundle . / endpoint https://a.example/ http://localhost key second_key shelf wing east labels keep part extra
     << ${ACME_KEY} ${NOT_SET} ${ $ACME_KEY 2026-02-21 !vault !!binary !!int &a *a &b *b ~
 """
@@ -68,7 +68,7 @@ PLAIN = st.recursive(
     max_leaves=15,
 )
 KEYS = (
-    "retry on_unknown pace timeout max_bytes proxy ca_bundle wing labels second_key part extra endpoint keep"
+    "retry on_unclear pace timeout max_bytes proxy ca_bundle wing labels second_key part extra endpoint keep"
 )
 SETTINGS: Mapping[str, st.SearchStrategy[Any]] = dict.fromkeys([*KEYS.split(), LITERAL], PLAIN | WORDS)
 BLOCKS = st.fixed_dictionaries(

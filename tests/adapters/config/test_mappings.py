@@ -12,7 +12,7 @@ from tenant_files import ENVIRON, KEY, PROVIDERS, ArchiveSettings
 from evidence_courier.adapters.config import Loaded, load_mapping
 from evidence_courier.adapters.secrets import EnvironSecrets
 from evidence_courier.domain.errors import ConfigError
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 BLOCK: Mapping[str, object] = {"provider": "archive", "key": "${ACME_KEY}", "shelf": "s"}
 

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from tenant_files import KEY, ArchiveProvider, block, load, told
 
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
 

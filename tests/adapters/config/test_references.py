@@ -8,7 +8,7 @@ import pytest
 from tenant_files import ENVIRON, KEY, PROVIDERS, ArchiveSettings, block, load, told
 
 from evidence_courier.adapters.config import load_folder
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
 LITERAL = "sk-live-4242-never-shown"
@@ -121,7 +121,7 @@ def test_a_vault_that_fails_is_told_without_its_words(tmp_path: Path) -> None:
         "second_key: ${{{0}}}",
         "second_key: ${{SHELF}}{0}",
         "wing: {0}",
-        "on_unknown: {0}",
+        "on_unclear: {0}",
         "pace: {0}",
         "max_bytes: {0}",
         "keep: {0}",

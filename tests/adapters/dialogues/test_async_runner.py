@@ -10,9 +10,9 @@ import pytest
 from attrs import define, field
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.dialogue import (
     Access,
     AccessToken,

@@ -14,13 +14,13 @@ from attrs import define, field, frozen
 from request_recorder import Recorded, recorder
 
 from evidence_courier.adapters.dialogues import BlockingTokenKeeper, TokenKeeper, run, run_blocking
-from evidence_courier.adapters.providers.sprinto import SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider, SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
-from evidence_courier.domain.evidence import Outcome, sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
+from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.dialogue import (
     Access,
     AccessToken,

@@ -10,8 +10,8 @@ import pytest
 from attrs import define, field
 
 from evidence_courier.adapters.dialogues import TokenKeeper
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.dialogue import Access, AccessToken, Dialogue, MintedToken
 
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "the client is not known")

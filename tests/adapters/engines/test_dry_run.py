@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import pytest
 from attrs import define, field
-from paper_house import House, PaperProvider, PaperSettings, evidence
+from store_fixtures import House, PaperProvider, PaperSettings, evidence
 
 from evidence_courier import AsyncCourier, MisuseError, NotReady, Ready
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.verdict import DryRun
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import DryRun
 from evidence_courier.ports.dialogue import Bookmark, Dialogue, HttpRequest, TransportFailure, fetch
 from evidence_courier.testing import until_settled
 

@@ -11,10 +11,10 @@ import attrs
 import pytest
 
 from evidence_courier.adapters.loggers.facts import Severity, account_of, severity_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.status import StatusError, UploadStatus
-from evidence_courier.domain.upload import UploadKey
-from evidence_courier.domain.verdict import Receipt
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.status import StatusError, UploadStatus
+from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.domain.upload.verdict import Receipt
 from evidence_courier.ports.logger import (
     ActionTaken,
     AttemptEnded,

@@ -10,9 +10,9 @@ import pytest
 
 from evidence_courier.adapters.loggers.facts import account_of
 from evidence_courier.adapters.loggers.standard import StandardLogger
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.status import StatusError, UploadStatus
-from evidence_courier.domain.upload import UploadKey
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.status import StatusError, UploadStatus
+from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,

@@ -16,8 +16,8 @@ from structlog.testing import LogCapture, capture_logs
 from evidence_courier.adapters.loggers.facts import account_of, severity_of
 from evidence_courier.adapters.loggers.structlog_logger import StructlogLogger
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.upload import UploadKey
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,

@@ -13,17 +13,17 @@ from vanta_talk import PARCEL, PDF, Talk, told
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.adapters.providers.drata import (
+from evidence_courier.adapters.providers.drata.provider import (
     MOST_PAGES,
     ControlsAs,
     DrataProvider,
     DrataSettings,
     Region,
 )
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -38,7 +38,7 @@ from evidence_courier.domain.verdict import (
     Verdict,
 )
 from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
-from evidence_courier.ports.provider import Checkable, Parcel, Provider, Readable
+from evidence_courier.ports.provider import CanLookUp, Checkable, Parcel, Provider
 
 K = FailureKind
 BASE = "https://public-api.drata.com/public/v2"
@@ -59,11 +59,11 @@ def upload(
     return talk.hold(DrataProvider().upload(parcel, settings, None)), talk
 
 
-def confirm(
+def look_up(
     *answers: HttpResponse | TransportFailure, settings: DrataSettings = PERSON, parcel: Parcel = JANE
 ) -> tuple[Finding, Talk]:
     talk = Talk(*answers)
-    return talk.hold(DrataProvider().confirm(parcel, settings, None)), talk
+    return talk.hold(DrataProvider().look_up(parcel, settings, None)), talk
 
 
 def check(*answers: HttpResponse, settings: DrataSettings = PERSON) -> tuple[DryRun, Talk]:
@@ -129,7 +129,7 @@ def test_a_person_known_by_address_may_be_named_by_the_number_that_drata_says() 
     )
     users = "public-api.drata.com/public/v2/users"
     assert talk.asked() == [f"GET {users}/email:jane%2Btest@acme.example", f"POST {users}/4711/documents"]
-    finding, looked = confirm(USER, page(PARCEL.file_name), settings=LOOKED_UP)
+    finding, looked = look_up(USER, page(PARCEL.file_name), settings=LOOKED_UP)
     assert isinstance(finding, Found)
     assert looked.asked()[1].startswith(f"GET {users}/4711/documents?")
 
@@ -170,7 +170,7 @@ def test_who_cannot_be_looked_up_is_sent_nothing_and_leaves_no_doubt(
     assert "nothing was sent" in verdict.failure.message
     assert "whether" not in verdict.failure.message
     assert len(talk.requests) == 1
-    finding, _ = confirm(answer, settings=LOOKED_UP)
+    finding, _ = look_up(answer, settings=LOOKED_UP)
     assert isinstance(finding, Unreadable)
 
 
@@ -188,7 +188,7 @@ def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(addre
     assert "evidence 'ev-1' says no" in verdict.failure.message
     assert "set person: subject in the tenant file" in verdict.failure.message
     assert talk.requests == []
-    finding, looked = confirm(parcel=parcel)
+    finding, looked = look_up(parcel=parcel)
     assert isinstance(finding, Unreadable)
     assert looked.requests == []
 
@@ -276,28 +276,28 @@ def query_of(talk: Talk, nth: int = 0) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", [PARCEL.file_name, PARCEL.file_name.removesuffix(".pdf")])
 def test_a_document_is_found_by_its_name_with_or_without_its_ending(name: str) -> None:
-    finding, talk = confirm(page("another.pdf", name))
+    finding, talk = look_up(page("another.pdf", name))
     assert finding == Found(Receipt("2", name))
     assert query_of(talk) == {"type": "SEC_TRAINING", "size": "50", "sort": "createdAt", "sortDir": "DESC"}
     assert urlsplit(talk.requests[0].url).path.endswith("/documents")
 
 
 def test_a_library_is_searched_for_the_name() -> None:
-    finding, talk = confirm(page(PARCEL.file_name), settings=LIBRARY, parcel=PARCEL)
+    finding, talk = look_up(page(PARCEL.file_name), settings=LIBRARY, parcel=PARCEL)
     assert isinstance(finding, Found)
     assert query_of(talk)["name"] == PARCEL.file_name
     assert "type" not in query_of(talk)
 
 
 def test_a_list_is_followed_to_its_end() -> None:
-    finding, talk = confirm(page("a", cursor="next/1"), page("b", cursor="2"), page("c"))
+    finding, talk = look_up(page("a", cursor="next/1"), page("b", cursor="2"), page("c"))
     assert finding == Absent()
     assert [query_of(talk, nth).get("cursor") for nth in range(3)] == [None, "next/1", "2"]
 
 
 @pytest.mark.parametrize("near", ["x-" + PARCEL.file_name, PARCEL.file_name + ".pdf", "ev-1.pdf"])
 def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
-    assert confirm(page(near))[0] == Absent()
+    assert look_up(page(near))[0] == Absent()
 
 
 @pytest.mark.parametrize(
@@ -326,11 +326,11 @@ def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
     ids=repr,
 )
 def test_what_cannot_be_read_is_never_called_absent(answer: HttpResponse | TransportFailure) -> None:
-    assert isinstance(confirm(answer)[0], Unreadable)
+    assert isinstance(look_up(answer)[0], Unreadable)
 
 
 def test_a_list_without_end_is_given_up() -> None:
-    finding, talk = confirm(*[page("a", cursor="more")] * (MOST_PAGES + 1))
+    finding, talk = look_up(*[page("a", cursor="more")] * (MOST_PAGES + 1))
     assert isinstance(finding, Unreadable)
     assert len(talk.requests) == MOST_PAGES
 
@@ -389,7 +389,7 @@ def test_the_dry_run_says_why_it_found_nothing(
 def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     provider = DrataProvider()
     assert isinstance(provider, Provider)
-    assert isinstance(provider, Readable)
+    assert isinstance(provider, CanLookUp)
     assert isinstance(provider, Checkable)
     assert provider.pace == Pace(500, timedelta(minutes=1))
     assert (provider.name, provider.cost, provider.exclusive_credential) == ("drata", 1, False)

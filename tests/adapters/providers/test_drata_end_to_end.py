@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from courier_house import DIGEST, JANE, CourierHouse, Keys, killed_at_request, of_jane
+from courier_fixtures import DIGEST, JANE, CourierHouse, Keys, killed_at_request, of_jane
 from hostile import leaks
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.providers.drata import DrataProvider, DrataSettings
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import NotReady, Ready
+from evidence_courier.adapters.providers.drata.provider import DrataProvider, DrataSettings
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import NotReady, Ready
 from evidence_courier.ports.logger import LookUpEnded
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.sandboxes import DrataSandbox, FaultPlan, sandbox_in_thread

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vanta_talk import PARCEL, Talk, told
 
-from evidence_courier.adapters.providers.drata import DrataProvider, DrataSettings
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from evidence_courier.adapters.providers.drata.provider import DrataProvider, DrataSettings
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 

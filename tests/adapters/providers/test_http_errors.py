@@ -7,13 +7,20 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
-from evidence_courier.adapters.providers.http_errors import PIECE, UPLOAD, Advice, Errand, classify, not_json
-from evidence_courier.domain.failure import Concern, FailureKind
-from evidence_courier.domain.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
+from evidence_courier.adapters.providers.kit.http_errors import (
+    PIECE,
+    UPLOAD,
+    ErrorHints,
+    RequestPurpose,
+    classify,
+    not_json,
+)
+from evidence_courier.domain.upload.failure import Concern, FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Ending, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 
-ADVICE = Advice(
+ADVICE = ErrorHints(
     provider="Acme GRC",
     unauthorized="ask Ann for a key",
     forbidden="ask Bob for leave",
@@ -166,7 +173,7 @@ def test_a_404_may_speak_of_what_the_tenant_file_names() -> None:
 
 
 def test_an_errand_says_what_is_in_doubt_and_what_was_asked_for() -> None:
-    errand = Errand("the step", "; nothing is filed yet", "")
+    errand = RequestPurpose("the step", "; nothing is filed yet", "")
     broken, lost = classify(reply(500), ADVICE, None, errand), classify(reply(400), ADVICE, None, errand)
     assert isinstance(broken, Unclear)
     assert broken.failure.message == "Acme GRC had an error of its own (HTTP 500); nothing is filed yet"

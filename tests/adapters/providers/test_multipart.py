@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.providers.multipart import FormField, FormFile, boundary_for, form_data
+from evidence_courier.adapters.providers.kit.multipart import FormField, FormFile, boundary_for, form_data
 
 
 def parts_of(content_type: str, body: tuple[bytes, ...]) -> list[EmailMessage]:

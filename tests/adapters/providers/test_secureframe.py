@@ -16,16 +16,16 @@ from vanta_talk import PARCEL, PDF, Talk, told
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.adapters.providers.secureframe import (
+from evidence_courier.adapters.providers.secureframe.provider import (
     MOST_PAGES,
     Region,
     SecureframeProvider,
     SecureframeSettings,
 )
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -42,7 +42,7 @@ from evidence_courier.domain.verdict import (
     Verdict,
 )
 from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
-from evidence_courier.ports.provider import Checkable, Parcel, Provider, Readable
+from evidence_courier.ports.provider import CanLookUp, Checkable, Parcel, Provider
 from evidence_courier.testing.scripted_transport import RECEIVED_AT
 
 K = FailureKind
@@ -100,14 +100,14 @@ def upload(
     return talk.hold(SecureframeProvider().upload(parcel, settings, progress)), talk
 
 
-def confirm(
+def look_up(
     *answers: HttpResponse | TransportFailure,
     settings: SecureframeSettings = PERSON,
     parcel: Parcel = JANE,
     progress: str | None = None,
 ) -> tuple[Finding, Talk]:
     talk = Talk(*answers)
-    return talk.hold(SecureframeProvider().confirm(parcel, settings, progress)), talk
+    return talk.hold(SecureframeProvider().look_up(parcel, settings, progress)), talk
 
 
 def check(*answers: HttpResponse, settings: SecureframeSettings) -> tuple[DryRun, Talk]:
@@ -377,23 +377,23 @@ def test_nothing_like_it_in_the_list_is_absent() -> None:
         like(evidence_type="hipaa_training_screenshot"),
     ]
     for progress in (None, OLD, GONE, SPENT_BEFORE):
-        assert confirm(listed(*others), progress=progress)[0] == Absent()
-    assert confirm(listed())[0] == Absent()
+        assert look_up(listed(*others), progress=progress)[0] == Absent()
+    assert look_up(listed())[0] == Absent()
 
 
 def test_while_an_id_guards_against_a_copy_it_is_attached_again_whatever_the_list_shows() -> None:
     for answer in (listed(), listed(like()), told(404, {}), told(500, {})):
-        assert confirm(answer, progress=KEPT)[0] == Partly(KEPT)
+        assert look_up(answer, progress=KEPT)[0] == Partly(KEPT)
 
 
 def test_a_spent_id_and_one_like_it_that_is_listed_later_is_found() -> None:
     receipt = Receipt(EVIDENCE, "attached by an attempt before, whose answer was lost")
-    assert confirm(listed(like()), progress=SPENT_BEFORE)[0] == Found(receipt)
+    assert look_up(listed(like()), progress=SPENT_BEFORE)[0] == Found(receipt)
 
 
 def test_without_a_guard_one_like_it_is_for_a_person_to_settle() -> None:
     for progress in (None, OLD, GONE):
-        finding, _ = confirm(listed(like()), progress=progress)
+        finding, _ = look_up(listed(like()), progress=progress)
         assert isinstance(finding, Unreadable)
         assert "lists 1 evidence like this one" in finding.failure.message
 
@@ -402,7 +402,7 @@ def test_without_a_guard_one_like_it_is_for_a_person_to_settle() -> None:
     "said", [{"evidenceable_id": None}, {"evidence_type": None}, {"activity_completion": 7}]
 )
 def test_what_the_list_does_not_say_counts_as_like_it(said: dict[str, object]) -> None:
-    assert isinstance(confirm(listed(like(**said)))[0], Unreadable)
+    assert isinstance(look_up(listed(like(**said)))[0], Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -414,40 +414,40 @@ def test_what_the_list_does_not_say_counts_as_like_it(said: dict[str, object]) -
     ],
 )
 def test_should_the_list_name_files_after_all_the_name_decides(where: dict[str, object]) -> None:
-    assert confirm(listed(like(**where)))[0] == Found(Receipt(EVIDENCE, None))
+    assert look_up(listed(like(**where)))[0] == Found(Receipt(EVIDENCE, None))
     assert upload(SPENT, listed(like(**where)), progress=OLD)[0] == Delivered(Receipt(EVIDENCE, None))
 
 
 @pytest.mark.parametrize("near", ["x-" + PARCEL.file_name, PARCEL.file_name + ".pdf"])
 def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
-    assert isinstance(confirm(listed(like(file_name=near)))[0], Unreadable)
+    assert isinstance(look_up(listed(like(file_name=near)))[0], Unreadable)
 
 
 def test_what_is_older_than_the_upload_is_not_it_and_ends_the_search() -> None:
     old = (JANE.created_at - timedelta(minutes=16)).isoformat()
     new = (JANE.created_at - timedelta(minutes=14)).isoformat()
-    finding, talk = confirm(listed(like(created_at=old), total=1_000))
+    finding, talk = look_up(listed(like(created_at=old), total=1_000))
     assert (finding, len(talk.requests)) == (Absent(), 1)
-    assert isinstance(confirm(listed(like(created_at=new)))[0], Unreadable)
+    assert isinstance(look_up(listed(like(created_at=new)))[0], Unreadable)
 
 
 def test_the_list_is_read_to_its_end() -> None:
     other = like(evidenceable_id="another", created_at=JANE.created_at.isoformat())
-    finding, talk = confirm(listed(other, total=3), listed(other, total=3), listed(other, total=3))
+    finding, talk = look_up(listed(other, total=3), listed(other, total=3), listed(other, total=3))
     assert finding == Absent()
     assert [query["page"] for _, _, query in asked(talk)] == ["1", "2", "3"]
     unsaid = told(200, {"data": [other]})
-    finding, talk = confirm(unsaid, told(200, {"data": []}))
+    finding, talk = look_up(unsaid, told(200, {"data": []}))
     assert (finding, len(talk.requests)) == (Absent(), 2)
 
 
 def test_a_list_without_end_or_order_cannot_be_read() -> None:
     other = like(evidenceable_id="another", created_at=JANE.created_at.isoformat())
-    finding, talk = confirm(*[listed(other, total=10_000)] * (MOST_PAGES + 1))
+    finding, talk = look_up(*[listed(other, total=10_000)] * (MOST_PAGES + 1))
     assert isinstance(finding, Unreadable)
     assert len(talk.requests) == MOST_PAGES
     later = like(evidenceable_id="another", created_at=(JANE.created_at + timedelta(days=1)).isoformat())
-    assert isinstance(confirm(listed(other, later))[0], Unreadable)
+    assert isinstance(look_up(listed(other, later))[0], Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -469,16 +469,16 @@ def test_a_list_without_end_or_order_cannot_be_read() -> None:
     ids=repr,
 )
 def test_what_cannot_be_read_is_never_called_absent(answer: HttpResponse | TransportFailure) -> None:
-    assert isinstance(confirm(answer)[0], Unreadable)
-    assert isinstance(confirm(answer, progress=OLD)[0], Unreadable)
-    guarded, _ = confirm(answer, progress=KEPT)
+    assert isinstance(look_up(answer)[0], Unreadable)
+    assert isinstance(look_up(answer, progress=OLD)[0], Unreadable)
+    guarded, _ = look_up(answer, progress=KEPT)
     assert isinstance(guarded, Unreadable if isinstance(answer, TransportFailure) else Partly)
 
 
 def test_a_tests_evidence_is_told_from_a_persons_and_from_another_days() -> None:
     company = like(evidenceable_type="Company", evidenceable_id="acme", evidence_type="custom")
-    assert confirm(listed(company), settings=AT_TEST, progress=KEPT)[0] == Partly(KEPT)
-    assert confirm(listed(like()), settings=AT_TEST)[0] == Absent()
+    assert look_up(listed(company), settings=AT_TEST, progress=KEPT)[0] == Partly(KEPT)
+    assert look_up(listed(like()), settings=AT_TEST)[0] == Absent()
 
 
 # -- the person
@@ -530,7 +530,7 @@ def test_a_person_who_cannot_be_told_gets_nothing(
 
 def test_a_search_that_fails_for_now_leaves_no_doubt() -> None:
     assert isinstance(upload(told(503, {}), settings=BY_EMAIL)[0], Deferred)
-    assert isinstance(confirm(told(503, {}), settings=BY_EMAIL)[0], Unreadable)
+    assert isinstance(look_up(told(503, {}), settings=BY_EMAIL)[0], Unreadable)
 
 
 def test_without_an_address_or_with_a_subject_that_is_no_id_nothing_is_sent() -> None:
@@ -576,7 +576,7 @@ def test_the_dry_run_for_people_reads_the_list_of_users() -> None:
 def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     provider = SecureframeProvider()
     assert isinstance(provider, Provider)
-    assert isinstance(provider, Readable)
+    assert isinstance(provider, CanLookUp)
     assert isinstance(provider, Checkable)
     assert provider.pace == Pace(500, timedelta(minutes=1))
     assert (provider.name, provider.cost, provider.limits.max_bytes) == ("secureframe", 3, 32_000_000)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from courier_house import DIGEST, CourierHouse, Keys, killed_at_request, of_jane
+from courier_fixtures import DIGEST, CourierHouse, Keys, killed_at_request, of_jane
 from hostile import leaks
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.providers.secureframe import SecureframeProvider, SecureframeSettings
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import NotReady, Ready
+from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider, SecureframeSettings
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import NotReady, Ready
 from evidence_courier.ports.logger import LookUpEnded
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.sandboxes import FaultPlan, SecureframeSandbox, sandbox_in_thread
@@ -86,11 +86,11 @@ def test_a_person_may_be_named_by_secureframes_id(tmp_path: Path) -> None:
     story(tell, tmp_path, PERSON | {"person": "subject"})
 
 
-@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+@pytest.mark.parametrize("on_unclear", ["retry", "hold"])
 @pytest.mark.parametrize("lists_evidence", [True, False])
 @pytest.mark.parametrize("loss", ["reset-after", "status-after:504", "cut", "huge"])
 def test_a_staged_upload_whose_reply_was_lost_is_there_once(
-    tmp_path: Path, loss: str, lists_evidence: bool, on_unknown: str
+    tmp_path: Path, loss: str, lists_evidence: bool, on_unclear: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:
         house.sandbox.use_faults(FaultPlan.script([STAGE, STORE, loss]))
@@ -99,13 +99,13 @@ def test_a_staged_upload_whose_reply_was_lost_is_there_once(
         if lists_evidence:
             assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
             assert house.sandbox.copies(DIGEST) == 1
-        elif on_unknown == "hold":  # the id is spent, and nothing says by whom
+        elif on_unclear == "hold":  # the id is spent, and nothing says by whom
             assert (status.status, house.sandbox.copies(DIGEST)) == ("held", 1)
         else:
             assert (status.status, status.possible_duplicate) == ("succeeded", True)
             assert house.sandbox.copies(DIGEST) == 2
 
-    story(tell, tmp_path, AT_TEST | {"on_unknown": on_unknown}, lists_evidence=lists_evidence)
+    story(tell, tmp_path, AT_TEST | {"on_unclear": on_unclear}, lists_evidence=lists_evidence)
 
 
 @pytest.mark.parametrize("lists_evidence", [True, False])
@@ -168,7 +168,7 @@ def test_sent_directly_a_lost_reply_needs_a_person_unless_the_list_names_files(
             [status] = await house.deliver(courier)
         assert (status.status, house.sandbox.copies(DIGEST)) == (outcome, 1)
 
-    story(tell, tmp_path, AT_TEST | {"send": "direct", "on_unknown": "hold"}, shows_names=shows_names)
+    story(tell, tmp_path, AT_TEST | {"send": "direct", "on_unclear": "hold"}, shows_names=shows_names)
 
 
 def test_sent_directly_what_is_not_listed_is_sent_again(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_sent_directly_what_is_not_listed_is_sent_again(tmp_path: Path) -> None:
         assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, True)
         assert house.sandbox.copies(DIGEST) == 1
 
-    story(tell, tmp_path, AT_TEST | {"send": "direct", "on_unknown": "hold"})
+    story(tell, tmp_path, AT_TEST | {"send": "direct", "on_unclear": "hold"})
 
 
 @pytest.mark.parametrize(

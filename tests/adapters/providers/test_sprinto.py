@@ -12,13 +12,18 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto import MUTATION, Region, SprintoProvider, SprintoSettings
-from evidence_courier.domain.evidence import Outcome, sha256_of
+from evidence_courier.adapters.providers.sprinto.provider import (
+    MUTATION,
+    Region,
+    SprintoProvider,
+    SprintoSettings,
+)
+from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Pace, Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Delivered, Receipt, Verdict
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.verdict import Delivered, Receipt, Verdict
 from evidence_courier.ports.dialogue import HttpRequest
-from evidence_courier.ports.provider import Parcel, Provider, Readable
+from evidence_courier.ports.provider import CanLookUp, Parcel, Provider
 from evidence_courier.testing.scripted_transport import ScriptedTransport, reply
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 100
@@ -190,7 +195,7 @@ def test_a_check_that_is_not_one_line_of_text_is_refused(check: str) -> None:
 def test_it_is_a_provider_that_cannot_be_read() -> None:
     provider = SprintoProvider()
     assert isinstance(provider, Provider)
-    assert not isinstance(provider, Readable)
+    assert not isinstance(provider, CanLookUp)
     assert provider.pace == Pace(10, timedelta(minutes=1))
     assert (provider.name, provider.cost, provider.exclusive_credential) == ("sprinto", 1, False)
 

@@ -12,11 +12,11 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto import Region, SprintoProvider, SprintoSettings
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.adapters.providers.sprinto.provider import Region, SprintoProvider, SprintoSettings
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import DryRun, NotReady, Ready
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import DryRun, NotReady, Ready
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import ScriptedTransport, reply
 

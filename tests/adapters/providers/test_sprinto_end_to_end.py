@@ -8,15 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto import SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider, SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.evidence import Outcome, sha256_of
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.file_name import file_name_for
+from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
+from evidence_courier.domain.evidence.file_name import file_name_for
 from evidence_courier.domain.integration import Route, Timeouts
-from evidence_courier.domain.redaction import Redactor
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.secrets.redaction import Redactor
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing.sandboxes import Fault, SprintoSandbox
 

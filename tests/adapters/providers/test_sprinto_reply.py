@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.providers.sprinto_reply import judge
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.redaction import MESSAGE_LIMIT
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.adapters.providers.sprinto.reply import judge
+from evidence_courier.domain.secrets.redaction import MESSAGE_LIMIT
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 

@@ -14,15 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto import Region, SprintoProvider, SprintoSettings
-from evidence_courier.adapters.providers.sprinto_rest import judge_rest, judge_together
+from evidence_courier.adapters.providers.sprinto.provider import Region, SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.rest import judge_rest, judge_together
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.evidence import Outcome, sha256_of
-from evidence_courier.domain.failure import FailureKind
-from evidence_courier.domain.gathering import Bundle
+from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import (
     Deferred,
     Delivered,
     DryRun,
@@ -35,7 +34,7 @@ from evidence_courier.domain.verdict import (
     Verdict,
 )
 from evidence_courier.ports.dialogue import Dialogue, Ending, HttpRequest, HttpResponse, TransportFailure
-from evidence_courier.ports.provider import Bundling, Parcel
+from evidence_courier.ports.provider import Bundle, Bundling, Parcel
 from evidence_courier.testing.sandboxes import SprintoRestSandbox
 from evidence_courier.testing.scripted_transport import reply
 

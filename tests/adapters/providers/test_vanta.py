@@ -31,7 +31,7 @@ from vanta_talk import (
     told,
 )
 
-from evidence_courier.adapters.providers.vanta import (
+from evidence_courier.adapters.providers.vanta.provider import (
     PAGES,
     SCOPE,
     EffectiveDate,
@@ -39,10 +39,10 @@ from evidence_courier.adapters.providers.vanta import (
     VantaProvider,
     VantaSettings,
 )
-from evidence_courier.domain.failure import Failure, FailureKind
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -65,7 +65,7 @@ from evidence_courier.ports.dialogue import (
     MintedToken,
     TransportFailure,
 )
-from evidence_courier.ports.provider import Checkable, Provider, Readable
+from evidence_courier.ports.provider import CanLookUp, Checkable, Provider
 from evidence_courier.testing.scripted_transport import reply
 
 K = FailureKind
@@ -82,7 +82,7 @@ def deliver(
 
 
 def look(talk: Talk, progress: str | None = None, settings: VantaSettings = SETTINGS) -> Finding:
-    return talk.hold(PROVIDER.confirm(PARCEL, settings, progress))
+    return talk.hold(PROVIDER.look_up(PARCEL, settings, progress))
 
 
 def form_of(request: HttpRequest) -> dict[bytes, bytes]:
@@ -675,7 +675,7 @@ def test_odd_settings_are_accepted_with_advice() -> None:
 
 def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     assert isinstance(PROVIDER, Provider)
-    assert isinstance(PROVIDER, Readable)
+    assert isinstance(PROVIDER, CanLookUp)
     assert isinstance(PROVIDER, Checkable)
     assert PROVIDER.pace == Pace(50, timedelta(minutes=1))
     assert (PROVIDER.name, PROVIDER.cost, PROVIDER.exclusive_credential) == ("vanta", 2, True)

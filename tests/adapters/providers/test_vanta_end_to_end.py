@@ -16,17 +16,17 @@ from typing import Any
 import pytest
 from attrs import define, field
 from hostile import leaks
-from paper_house import evidence
+from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.vanta import VantaProvider, VantaSettings
+from evidence_courier.adapters.providers.vanta.provider import VantaProvider, VantaSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.evidence import sha256_of
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import DryRun, NotReady, Ready
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.domain.upload.verdict import DryRun, NotReady, Ready
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import LookUpEnded
 from evidence_courier.ports.transport import AsyncTransport
@@ -286,14 +286,14 @@ def test_an_unknown_document_fails_the_upload_and_holds_what_comes_after(tmp_pat
     story(tell, tmp_path)
 
 
-@pytest.mark.parametrize("on_unknown", ["hold", "retry"])
-def test_where_drafts_are_not_listed_a_lost_reply_leaves_a_doubt(tmp_path: Path, on_unknown: str) -> None:
+@pytest.mark.parametrize("on_unclear", ["hold", "retry"])
+def test_where_drafts_are_not_listed_a_lost_reply_leaves_a_doubt(tmp_path: Path, on_unclear: str) -> None:
     async def tell(house: House) -> None:
-        house.block = {"drafts_listed": False, "on_unknown": on_unknown}
+        house.block = {"drafts_listed": False, "on_unclear": on_unclear}
         house.sandbox.use_faults(script(TOKEN, "reset-after"))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        if on_unknown == "hold":
+        if on_unclear == "hold":
             assert (status.status, house.sandbox.copies(DIGEST)) == ("held", 1)
         else:
             assert (status.status, status.possible_duplicate) == ("succeeded", True)
@@ -371,9 +371,9 @@ def test_the_dry_run_tries_credentials_and_document_and_uploads_nothing(tmp_path
 
 HOST = """
 import asyncio, json, sys
-from paper_house import evidence
+from store_fixtures import evidence
 from evidence_courier import AsyncCourier
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 
 tenants, database, secret, *evidence_ids = sys.argv[1:]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from vanta_talk import UPLOAD_ID, document, listed, page, told
 
-from evidence_courier.adapters.providers.vanta_reply import (
+from evidence_courier.adapters.providers.vanta.reply import (
     DocumentState,
     Page,
     UploadedFile,
@@ -20,10 +20,10 @@ from evidence_courier.adapters.providers.vanta_reply import (
     read_token,
     words_of,
 )
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.redaction import MESSAGE_LIMIT
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import Deferred, Delivered, Receipt, Rejected, Unclear
+from evidence_courier.domain.secrets.redaction import MESSAGE_LIMIT
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear
 from evidence_courier.ports.dialogue import Ending, MintedToken, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 

@@ -27,9 +27,9 @@ from evidence_courier.adapters.renderers.page import page_of
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
 from evidence_courier.adapters.renderers.workers import Worker
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.evidence import Document, sha256_of
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.training import TrainingRecord
+from evidence_courier.domain.evidence.evidence import Document, sha256_of
+from evidence_courier.domain.evidence.training import TrainingRecord
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.renderer import Renderer
 
 ROOT = Path(__file__).parents[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from evidence_courier.adapters.secrets import EnvironSecrets
-from evidence_courier.domain.secret import Secret
+from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.secrets import Secrets
 
 

@@ -10,8 +10,8 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from evidence_courier.adapters.transports.aiohttp_failures import failure_of
 from evidence_courier.adapters.transports.outgoing import Sent
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Timeouts
+from evidence_courier.domain.upload.failure import FailureKind
 
 KEY = ConnectionKey("app.sprinto.com", 443, True, True, None, None, None)
 UNRESOLVED = aiohttp.ClientConnectorDNSError(KEY, OSError(socket.EAI_NONAME, "sk-secret"))

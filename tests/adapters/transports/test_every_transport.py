@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests_out import AT, BIG, OK, SMALL, post, route, run, sent_to, turns
 
-from evidence_courier.domain.failure import FailureKind
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 
 # -- what is sent, and what comes back ------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from typing import Any
 from requests_out import BIG, Opening, post, run
 
 from evidence_courier.adapters.transports.tls import TlsContexts, tls_context
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 
 

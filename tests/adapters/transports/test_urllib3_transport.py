@@ -27,8 +27,8 @@ from evidence_courier.adapters.transports.urllib3_line import (
     is_foreign,
 )
 from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Timeouts
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
 from evidence_courier.ports.transport import CutOff
 

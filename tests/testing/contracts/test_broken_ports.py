@@ -15,10 +15,10 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.adapters.loggers.facts import account_of
-from evidence_courier.domain.evidence import Document
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.training import TrainingRecord
+from evidence_courier.domain.evidence.evidence import Document
+from evidence_courier.domain.evidence.training import TrainingRecord
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.clock import Clock
 from evidence_courier.ports.logger import LogEvent, UploadRecorded
 from evidence_courier.testing import FakeClock

@@ -12,12 +12,12 @@ from archive import ENDPOINT, ArchiveProvider, ArchiveSettings, Reply, Unreadabl
 from attrs import evolve, field, frozen
 from breaking import Break, every_rule_bites, found_at
 
-from evidence_courier.adapters.providers.http_errors import refusal
-from evidence_courier.adapters.providers.json_reply import NotJson, mapping, parse_json
-from evidence_courier.adapters.providers.multipart import FormFile
-from evidence_courier.domain.failure import Failure, FailureKind
-from evidence_courier.domain.secret import Secret
-from evidence_courier.domain.verdict import (
+from evidence_courier.adapters.providers.kit.http_errors import refusal
+from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json
+from evidence_courier.adapters.providers.kit.multipart import FormFile
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
     Delivered,
@@ -69,7 +69,7 @@ class WithADot(ArchiveProvider):
 class HalfReadable(UnreadableArchiveProvider):
     """Says when it wants to be read, and cannot be."""
 
-    read_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
+    look_up_delays: ClassVar[tuple[timedelta, ...]] = (timedelta(seconds=2),)
 
 
 class Unsayable(ArchiveProvider):
@@ -344,9 +344,9 @@ class NeverFinds(ArchiveProvider):
 class FindsByTheTenant(ArchiveProvider):
     """Asks for everything that is there."""
 
-    def confirm(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
         everything = evolve(parcel, file_name=sample_name(parcel))
-        return (yield from super().confirm(everything, settings, progress))
+        return (yield from super().look_up(everything, settings, progress))
 
 
 def sample_name(parcel: Parcel) -> str:

@@ -14,9 +14,9 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.gate import COURTESY, GateChange, NotBefore, Passage
-from evidence_courier.domain.status import UploadDetails, UploadStatus
-from evidence_courier.domain.upload import Failed, Status, Upload, UploadKey, Waiting
+from evidence_courier.domain.pacing.gate import YIELD, GateChange, NotBefore, Quota
+from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
+from evidence_courier.domain.upload.upload import Failed, Status, Upload, UploadKey, Waiting
 from evidence_courier.ports.store import (
     ActedOn,
     AddAnswer,
@@ -441,15 +441,15 @@ class TransactionalInName(MemoryStore):
 )
 class OneTooMany(MemoryStore):
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin([evolve(start, passage=_wider(start.passage)) for start in starts])
+        return super().begin([evolve(start, quota=_wider(start.quota)) for start in starts])
 
 
-def _wider(passage: Passage) -> Passage:
-    pace = passage.pace
+def _wider(quota: Quota) -> Quota:
+    pace = quota.pace
     return (
-        passage
-        if pace is None or passage.together > 1
-        else evolve(passage, pace=evolve(pace, limit=pace.limit + 1))
+        quota
+        if pace is None or quota.together > 1
+        else evolve(quota, pace=evolve(pace, limit=pace.limit + 1))
     )
 
 
@@ -473,7 +473,7 @@ class WritesBeforeItAsks(MemoryStore):
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         answers = super().begin(starts)
         for start, answer in zip(starts, answers, strict=True):
-            if isinstance(answer, NotBefore) and start.passage.together == 1 and not start.passage.exclusive:
+            if isinstance(answer, NotBefore) and start.quota.together == 1 and not start.quota.exclusive:
                 self._records[start.upload.key].upload = start.upload
         return answers
 
@@ -484,14 +484,14 @@ class ALostRaceCosts(MemoryStore):
         answers = super().begin(starts)
         for start, answer in zip(starts, answers, strict=True):
             if isinstance(answer, Conflict):
-                self.charge(start.passage, start.upload.updated_at, start.owner)
+                self.charge(start.quota, start.upload.updated_at, start.owner)
         return answers
 
 
 @breaks("single_requests_are_charged_like_attempts")
 class NumbersWhatIsFree(MemoryStore):
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
-        answer = super().charge(passage, at, owner)
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
+        answer = super().charge(quota, at, owner)
         return Charged(7) if answer == Charged(None) else answer
 
 
@@ -509,30 +509,30 @@ class PacesEachAddress(MemoryStore):
         return super().add([evolve(entry, credential=f"{entry.credential} address") for entry in entries])
 
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin([evolve(start, passage=_by_address(start.passage)) for start in starts])
+        return super().begin([evolve(start, quota=_by_address(start.quota)) for start in starts])
 
     def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin_together([evolve(start, passage=_by_address(start.passage)) for start in starts])
+        return super().begin_together([evolve(start, quota=_by_address(start.quota)) for start in starts])
 
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(_by_address(passage), at, owner)
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(_by_address(quota), at, owner)
 
     def settle(self, change: GateChange) -> None:
-        super().settle(evolve(change, passage=_by_address(change.passage)))
+        super().settle(evolve(change, quota=_by_address(change.quota)))
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         return super().save(
             [
                 change
                 if change.gate is None
-                else evolve(change, gate=evolve(change.gate, passage=_by_address(change.gate.passage)))
+                else evolve(change, gate=evolve(change.gate, quota=_by_address(change.gate.quota)))
                 for change in changes
             ]
         )
 
 
-def _by_address(passage: Passage) -> Passage:
-    return evolve(passage, credential=f"{passage.credential} {passage.address}")
+def _by_address(quota: Quota) -> Quota:
+    return evolve(quota, credential=f"{quota.credential} {quota.address}")
 
 
 @breaks(
@@ -551,8 +551,8 @@ class NeverPauses(MemoryStore):
 
 @breaks("a_clock_that_is_set_back_prolongs_no_pause")
 class WaitsForYesterday(MemoryStore):
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(passage, max(at, AT), owner)
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(quota, max(at, AT), owner)
 
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
@@ -597,7 +597,7 @@ class WritesTogetherBeforeItAsks(MemoryStore):
 class CountsUploadsNotRequests(MemoryStore):
     def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         return super().begin_together(
-            [evolve(start, passage=evolve(start.passage, together=1)) for start in starts]
+            [evolve(start, quota=evolve(start.quota, together=1)) for start in starts]
         )
 
 
@@ -615,28 +615,28 @@ class EstimatesNothing(MemoryStore):
     "it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over",
 )
 class SharesWhatIsExclusive(MemoryStore):
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(evolve(passage, exclusive=False), at, owner)
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
+        return super().charge(evolve(quota, exclusive=False), at, owner)
 
 
 @breaks("it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over")
 class NeverHandsOver(MemoryStore):
     _first: int | None = None
 
-    def charge(self, passage: Passage, at: datetime, owner: int) -> ChargeAnswer:
-        if passage.exclusive and self._first not in (None, owner):
-            return NotBefore(at + COURTESY)
-        return super().charge(passage, at, owner)
+    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
+        if quota.exclusive and self._first not in (None, owner):
+            return NotBefore(at + YIELD)
+        return super().charge(quota, at, owner)
 
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        if self._first is None and starts[:1] and starts[0].passage.exclusive:
+        if self._first is None and starts[:1] and starts[0].quota.exclusive:
             self._first = starts[0].owner
         return super().begin(starts)
 
 
 @breaks("a_courier_that_ends_lets_go_of_it")
 class HoldsOn(MemoryStore):
-    def discharge(self, owner: int) -> None:
+    def unregister(self, owner: int) -> None:
         self._couriers.discard(owner)
 
 
@@ -645,8 +645,8 @@ class HoldsOn(MemoryStore):
 
 @breaks("each_courier_has_a_number_of_its_own")
 class RunsOutOfNumbers(MemoryStore):
-    def enlist(self, now: datetime) -> int:
-        return min(super().enlist(now), 2)
+    def register(self, now: datetime) -> int:
+        return min(super().register(now), 2)
 
 
 @breaks("what_a_courier_sends_is_known_as_its_own")

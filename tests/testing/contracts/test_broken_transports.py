@@ -19,8 +19,8 @@ from breaking import Break, every_rule_bites, found_at
 from bridged import BridgedTransport
 
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.domain.failure import FailureKind
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.transport import AsyncTransport, BlockingTransport
 from evidence_courier.testing.contracts import BlockingTransportContract, TransportContract

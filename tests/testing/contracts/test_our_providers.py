@@ -15,11 +15,11 @@ from archive import ArchiveProvider, harness_of
 from attrs import evolve
 from sandbox_platform import SandboxPlatform
 
-from evidence_courier.adapters.providers.drata import DrataProvider
-from evidence_courier.adapters.providers.secureframe import SecureframeProvider
-from evidence_courier.adapters.providers.sprinto import SprintoProvider
-from evidence_courier.adapters.providers.vanta import VantaProvider
-from evidence_courier.domain.verdict import Rejected
+from evidence_courier.adapters.providers.drata.provider import DrataProvider
+from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.adapters.providers.vanta.provider import VantaProvider
+from evidence_courier.domain.upload.verdict import Rejected
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.testing import ReadableScriptedProvider, ScriptedProvider
 from evidence_courier.testing.contracts import ProviderContract, ProviderHarness

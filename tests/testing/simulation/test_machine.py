@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from evidence_courier.domain.actions import Action
-from evidence_courier.domain.integration import OnUnknown, Pace
-from evidence_courier.domain.upload import UploadKey
+from evidence_courier.domain.integration import OnUnclear, Pace
+from evidence_courier.domain.upload.actions import Action
+from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
 
 SOMETIMES = st.sampled_from([0.0, 0.0, 0.2, 0.6])
@@ -51,22 +51,22 @@ class World(RuleBasedStateMachine):
 
     @initialize(
         seed=st.integers(0, 2**32),
-        readable=st.booleans(),
-        on_unknown=st.sampled_from(OnUnknown),
+        can_look_up=st.booleans(),
+        on_unclear=st.sampled_from(OnUnclear),
         paced=st.booleans(),
         together=st.sampled_from([1, 3]),
         faults=FAULTS,
     )
     def begin(
-        self, seed: int, readable: bool, on_unknown: OnUnknown, paced: bool, together: int, faults: Faults
+        self, seed: int, can_look_up: bool, on_unclear: OnUnclear, paced: bool, together: int, faults: Faults
     ) -> None:
         pace = Pace(10, timedelta(minutes=1)) if paced else None
         self.simulation = Simulation(
             seed,
             couriers=2,
             tenants=2,
-            readable=readable,
-            on_unknown=on_unknown,
+            can_look_up=can_look_up,
+            on_unclear=on_unclear,
             pace=pace,
             together=together,
             faults=faults,

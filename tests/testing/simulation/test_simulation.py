@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from evidence_courier.domain.actions import Action
-from evidence_courier.domain.integration import OnUnknown, Pace, RetryPolicy
-from evidence_courier.domain.upload import UploadKey
+from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
+from evidence_courier.domain.upload.actions import Action
+from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.testing.sandboxes.rates import RateLimit, Window
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
 from evidence_courier.testing.simulation.model import ExclusiveModelProvider
@@ -103,7 +103,7 @@ def test_a_reply_that_is_lost_for_ever_leaves_copies_that_the_record_tells_of() 
 
 
 def test_a_lost_reply_makes_no_second_copy_where_the_provider_can_be_read() -> None:
-    with Simulation(readable=True, faults=Faults(outages=(Outage(0, 1, "takes"),))) as simulation:
+    with Simulation(can_look_up=True, faults=Faults(outages=(Outage(0, 1, "takes"),))) as simulation:
         keys = simulation.submit(20)
         assert simulation.settle()
         assert tally(simulation) == {"succeeded": 20}
@@ -113,7 +113,7 @@ def test_a_lost_reply_makes_no_second_copy_where_the_provider_can_be_read() -> N
 
 def test_a_lost_reply_is_held_where_the_tenant_has_chosen_that() -> None:
     faults = Faults(outages=(Outage(0, 1, "takes"),))
-    with Simulation(on_unknown=OnUnknown.HOLD, faults=faults) as simulation:
+    with Simulation(on_unclear=OnUnclear.HOLD, faults=faults) as simulation:
         keys = simulation.submit(20)
         assert simulation.settle()
         assert tally(simulation) == {"held": 20}
@@ -149,13 +149,13 @@ def test_another_courier_takes_over_within_seconds() -> None:
 
 
 @pytest.mark.parametrize("kind", ["down", "503", "silent", "takes"])
-@pytest.mark.parametrize("readable", [False, True])
-def test_an_outage_of_a_minute_resolves_itself(kind: str, readable: bool) -> None:
+@pytest.mark.parametrize("can_look_up", [False, True])
+def test_an_outage_of_a_minute_resolves_itself(kind: str, can_look_up: bool) -> None:
     """SC-002, with the default policy: at least 95 % of what meets a transient failure succeeds untouched."""
     met, succeeded = 0, 0
     for seed in range(20):
         outage = Outage(20.0, 20.0 + 3.0 * (seed + 1), kind)
-        with Simulation(seed, readable=readable, faults=Faults(outages=(outage,))) as simulation:
+        with Simulation(seed, can_look_up=can_look_up, faults=Faults(outages=(outage,))) as simulation:
             for _ in range(30):
                 simulation.submit()
                 simulation.pass_time(3)
@@ -172,7 +172,7 @@ def test_an_outage_of_a_minute_resolves_itself(kind: str, readable: bool) -> Non
 def test_a_doubt_is_looked_up_before_anything_is_sent_again_whatever_the_budget() -> None:
     faults = Faults(outages=(Outage(0, 1, "takes"),))
     policy = RetryPolicy(max_attempts=1)
-    with Simulation(readable=True, retry=policy, faults=faults) as simulation:
+    with Simulation(can_look_up=True, retry=policy, faults=faults) as simulation:
         (key,) = simulation.submit()
         assert simulation.settle()
         assert (tally(simulation), simulation.copies(key)) == ({"succeeded": 1}, 1)
@@ -259,7 +259,7 @@ def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_t
     """A slot that nobody gives back would keep an exclusive credential from being handed over."""
     faults = Faults(latency=2.0, takes_and_drops=0.3, unavailable=0.3, unreadable=0.3)
     with Simulation(
-        seed, couriers=3, readable=True, pace=Pace(50, timedelta(minutes=1)), faults=faults
+        seed, couriers=3, can_look_up=True, pace=Pace(50, timedelta(minutes=1)), faults=faults
     ) as one:
         for _ in range(8):
             one.submit(10)

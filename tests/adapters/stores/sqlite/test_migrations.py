@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
-from evidence_courier.domain.upload import Sending
+from evidence_courier.domain.upload.upload import Sending
 from evidence_courier.ports.store import Begun
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
@@ -87,7 +87,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
     try:
         statuses = store.statuses("acme", ["queued", "sending"], AT)
         assert {name: status.attempts for name, status in statuses.items()} == {"queued": 0, "sending": 1}
-        ours = store.enlist(AT)
+        ours = store.register(AT)
         # Whoever had it in flight is gone, and is found out.
         (dead,) = store.dead(ours)
         (found,) = store.in_flight(dead)

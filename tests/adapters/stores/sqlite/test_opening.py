@@ -16,7 +16,7 @@ import pytest
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.upload import Status
+from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.store import Added, Find
 from evidence_courier.testing.contracts.stored import AT, entry
 

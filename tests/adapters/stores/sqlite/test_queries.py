@@ -12,7 +12,7 @@ import pytest
 
 from evidence_courier.adapters.stores.paging import Place, token_of
 from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
-from evidence_courier.domain.upload import Status
+from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.store import Find
 from evidence_courier.testing.contracts.stored import AT, entry
 

@@ -13,7 +13,7 @@ from attrs import evolve
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.domain.upload import Sending, Upload
+from evidence_courier.domain.upload.upload import Sending, Upload
 from evidence_courier.ports.store import Added, Begun, Entry, Find, Saved
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 

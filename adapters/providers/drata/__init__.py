@@ -1,0 +1,5 @@
+"""The provider for Drata."""
+
+from .provider import DrataProvider
+
+__all__ = ["DrataProvider"]

@@ -1,0 +1,5 @@
+"""The provider for Secureframe."""
+
+from .provider import SecureframeProvider
+
+__all__ = ["SecureframeProvider"]

@@ -1,0 +1,5 @@
+"""The provider for Sprinto."""
+
+from .provider import SprintoProvider
+
+__all__ = ["SprintoProvider"]

@@ -1,0 +1,5 @@
+"""The provider for Vanta."""
+
+from .provider import VantaProvider
+
+__all__ = ["VantaProvider"]

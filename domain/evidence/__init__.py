@@ -1,0 +1,1 @@
+"""What a host hands over: an evidence, its document or its training record."""

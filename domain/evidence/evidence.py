@@ -1,0 +1,176 @@
+"""What a training session produced, and what identifies it.
+
+An evidence is a statement (tenant, session, person, outcome, moment) with a document, or with the training record from which
+the courier renders one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, date, datetime
+from enum import Enum
+
+from attrs import field, frozen
+
+from ..errors import MisuseError
+from .training import TrainingRecord
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_ID_LENGTH = 512
+
+
+class Outcome(Enum):
+    """How the session ended. An abandoned session leaves no evidence."""
+
+    PASSED = "passed"
+    EXHAUSTED = "exhausted"
+
+
+def _outcome(value: object) -> Outcome:
+    try:
+        return value if isinstance(value, Outcome) else Outcome(value)
+    except ValueError:
+        raise MisuseError(
+            f"outcome must be passed or exhausted, not {value!r}: an abandoned session leaves no evidence"
+        ) from None
+
+
+def sha256_of(content: bytes) -> str:
+    """The SHA-256 of some bytes, as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise MisuseError(message)
+
+
+def _check_id(name: str, value: object) -> None:
+    _require(isinstance(value, str), f"{name} must be text, not {type(value).__name__}")
+    assert isinstance(value, str)
+    _require(bool(value.strip()), f"{name} must not be empty")
+    _require(len(value) <= _ID_LENGTH, f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}")
+    _require(
+        not _UNPRINTABLE.search(value),
+        f"{name} {value!r} holds a control character, a line break or half a character",
+    )
+
+
+@frozen(kw_only=True)
+class Document:
+    """What is delivered: bytes of a media type, from one of three places.
+
+    Give `content` (the bytes), or `path` (a file, read when it is recorded), or `source` (a key that the host's own
+    `DocumentSource` understands, with the `sha256` and `size` of what it will read). `filename` is recorded as it is and
+    never sent: the name sent is made from the evidence id and the digest. Raises MisuseError for anything else.
+    """
+
+    content: bytes | None = field(
+        default=None, repr=lambda content: "None" if content is None else f"<{len(content)} bytes>"
+    )
+    path: str | None = None
+    source: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    media_type: str
+    filename: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        given = [name for name in ("content", "path", "source") if getattr(self, name) is not None]
+        _require(
+            len(given) == 1,
+            f"a Document takes exactly one of content, path and source, not {' and '.join(given) or 'none of them'}",
+        )
+        _require(
+            isinstance(self.media_type, str) and _MEDIA_TYPE.fullmatch(self.media_type) is not None,
+            f"media_type {self.media_type!r} is not a media type such as application/pdf",
+        )
+        for name, kind, word in (
+            ("content", bytes, "bytes"),
+            ("path", str, "text"),
+            ("filename", str, "text"),
+        ):
+            value = getattr(self, name)
+            _require(
+                value is None or isinstance(value, kind),
+                f"a Document's {name} must be {word}, not {type(value).__name__}",
+            )
+        if self.path is not None:
+            _require(bool(self.path) and "\0" not in self.path, f"{self.path!r} is not the path of a file")
+        if self.source is not None:
+            self._check_source()
+        else:
+            _require(
+                self.sha256 is None and self.size is None,
+                "sha256 and size are given with a source only; those of content and path are computed",
+            )
+
+    def _check_source(self) -> None:
+        _check_id("a Document's source", self.source)
+        _require(
+            isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256) is not None,
+            "a Document with a source needs its sha256, as 64 lower-case hexadecimal digits",
+        )
+        _require(
+            type(self.size) is int and self.size >= 0,
+            "a Document with a source needs its size, as a number of bytes",
+        )
+
+
+@frozen(kw_only=True)
+class Evidence:
+    """What a host hands over for delivery; (tenant_id, evidence_id) identifies it for ever.
+
+    `recorded_at` must know its time zone; its UTC date is the evidence date that the provider is told. Raises MisuseError
+    where a value cannot be right.
+    """
+
+    tenant_id: str
+    evidence_id: str
+    session_id: str
+    subject: str
+    subject_email: str | None = None
+    outcome: Outcome = field(converter=_outcome)
+    recorded_at: datetime
+    document: Document | TrainingRecord
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("tenant_id", "evidence_id", "session_id", "subject"):
+            _check_id(name, getattr(self, name))
+        if self.subject_email is not None:
+            _check_id("subject_email", self.subject_email)
+        recorded = f"recorded_at of evidence {self.evidence_id!r}"
+        _require(
+            isinstance(self.recorded_at, datetime) and self.recorded_at.utcoffset() is not None,
+            f"{recorded} must be a datetime with a time zone, not {self.recorded_at!r}",
+        )
+        try:
+            self.recorded_at.astimezone(UTC)
+        except OverflowError:
+            raise MisuseError(f"{recorded} has no date in UTC: {self.recorded_at.isoformat()}") from None
+        _require(
+            isinstance(self.document, (Document, TrainingRecord)),
+            f"document must be a Document or a TrainingRecord, not {type(self.document).__name__}",
+        )
+
+    @property
+    def evidence_date(self) -> date:
+        """The UTC date of `recorded_at`."""
+        return self.recorded_at.astimezone(UTC).date()
+
+    @classmethod
+    def from_record(cls, record: TrainingRecord) -> Evidence:
+        """The evidence that a training record states; the courier renders its document."""
+        return cls(
+            tenant_id=record.tenant_id,
+            evidence_id=record.evidence_id,
+            session_id=record.session_id,
+            subject=record.employee.id,
+            subject_email=record.employee.email,
+            outcome=record.outcome.status,
+            recorded_at=record.generated_at,
+            document=record,
+        )

@@ -1,0 +1,1 @@
+"""Secrets, and what keeps them out of records and logs."""

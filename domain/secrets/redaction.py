@@ -1,0 +1,225 @@
+"""Keeping secrets out of what is recorded, logged and shown, and keeping foreign text tame.
+
+A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks that forge
+a log line; marks that turn the direction of writing. So every text that came from outside passes through a
+`Redactor` before it is made to last. It makes the text one tame line, masks each run of a secret, and cuts
+the text to a length that a person reads.
+
+How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and base64
+forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text is looked at
+as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep: all
+of them, and each kind by itself.
+Whatever lies in a window is masked; white space and case do not hide it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias, overload
+
+from attrs import evolve
+
+from ..upload.failure import Failure
+from ..upload.retry_after import LONGEST
+from ..upload.verdict import Deferred, Delivered, Receipt, Rejected, Unbundled, Unclear, Verdict
+from .secret import Secret
+
+MASK = "***"
+MESSAGE_LIMIT = 500
+"""The longest message, in characters."""
+DETAIL_LIMIT = 2_000
+"""The longest detail, in characters."""
+SHORTEST_RUN = 8
+"""So many characters of a secret in a row are masked; a secret that is shorter is masked whole."""
+
+# Cut before it is searched, so that a reply of 1 MiB costs no more than one of this size.
+_SEARCHED = 4 * DETAIL_LIMIT
+_DEPTH = 3
+_REMEMBERED = 32
+_BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
+)
+_HALVES = re.compile(r"[\ud800-\udfff]")
+_BY_PERCENT = rb"%[0-9A-Fa-f]{2}"
+_BY_BACKSLASH = (
+    rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"  # JSON's two halves of one character
+    rb"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\."
+)
+_BY_AMPERSAND = rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};"
+_KINDS = tuple(re.compile(kind, re.DOTALL) for kind in (_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND))
+_ESCAPE = re.compile(b"|".join((_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND)), re.DOTALL)
+_WHITE_ESCAPES = (b"\\n", b"\\r", b"\\t", b"\\b", b"\\f")
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
+
+_Span: TypeAlias = tuple[int, int]
+_Windows: TypeAlias = dict[int, set[bytes]]
+
+
+def tame(text: str) -> str:
+    """The text as one line, without control characters, invisible characters and halves of characters."""
+    return _BREAKS.sub(" ", _HALVES.sub("\ufffd", _INVISIBLE.sub("", text))).strip()
+
+
+class Redactor:
+    """Masks the secrets of one integration, in any text. It knows them, so it shows nothing of itself."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._folded: _Windows = {}
+        self._base64: _Windows = {}
+        # What a provider says is mostly the same few sentences.
+        self._harmless: set[str] = set()
+        for secret in secrets:
+            value = secret.reveal()
+            for form in {value.encode("utf-8", "surrogatepass"), _bytes(tame(value))}:
+                self._learn(form)
+
+    def text(self, text: str, limit: int = DETAIL_LIMIT) -> str:
+        """The text as one tame line, without secrets, in at most `limit` characters."""
+        if text in self._harmless and len(text) <= limit:
+            return text
+        line = tame(text[:_SEARCHED])
+        hits = list(self._find(line))
+        masked = _mask(line, hits) if hits else line
+        if masked == text and len(self._harmless) < _REMEMBERED and len(text) <= MESSAGE_LIMIT:
+            self._harmless.add(text)
+        return masked if len(masked) <= limit else f"{masked[: limit - 1]}…"
+
+    def failure(self, failure: Failure) -> Failure:
+        """The failure with its texts redacted."""
+        detail = None if failure.detail is None else self.text(failure.detail)
+        message = self.text(failure.message, MESSAGE_LIMIT)
+        return evolve(failure, message=message, detail=detail, retry_after=self._wait(failure.retry_after))
+
+    def receipt(self, receipt: Receipt) -> Receipt:
+        """The receipt with its texts redacted."""
+        reference = None if receipt.reference is None else self.text(receipt.reference, MESSAGE_LIMIT)
+        message = None if receipt.message is None else self.text(receipt.message, MESSAGE_LIMIT)
+        return Receipt(reference=reference, message=message)
+
+    @overload
+    def verdict(self, verdict: Verdict) -> Verdict: ...
+    @overload
+    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled: ...
+    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled:
+        """The verdict with the texts in it redacted."""
+        match verdict:
+            case Delivered(receipt=receipt):
+                return Delivered(self.receipt(receipt))
+            case Rejected(failure=failure):
+                return Rejected(self.failure(failure))
+            case Deferred(failure=failure):
+                return Deferred(self.failure(failure))
+            case Unclear(failure=failure):
+                return Unclear(self.failure(failure))
+            case Unbundled(failure=failure):
+                return Unbundled(self.failure(failure))
+
+    def _wait(self, seconds: float | None) -> float | None:
+        """A wait that holds a run of a secret made of digits is made longer, to a round number."""
+        if seconds is None or not self._shown_by(seconds):
+            return seconds
+        rounded = -(-seconds // 1_000) * 1_000.0
+        return LONGEST if self._shown_by(rounded) else rounded
+
+    def _shown_by(self, number: float) -> bool:
+        shown = str(number)
+        return len(shown) >= SHORTEST_RUN and any(self._find(shown))
+
+    def _learn(self, value: bytes) -> None:
+        run = min(SHORTEST_RUN, len(value))
+        _add_windows(self._folded, b"".join(value.lower().split()), run)
+        _add_windows(self._folded, value.hex().encode(), 2 * run)
+        for before in range(3):
+            # The characters that the secret alone decides; a run of eight bytes decides at least ten of them.
+            whole = base64.b64encode(bytes(before) + value)
+            decided = whole[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
+            # Three characters or fewer, of a secret that short, would be found in any text.
+            if len(decided) > 3:
+                _add_windows(self._base64, decided, min(10, len(decided)))
+
+    def _find(self, line: str) -> Iterator[_Span]:
+        """Where windows of a secret lie in the line."""
+        seen = _bytes(line)
+        hits = self._hits(seen)
+        if not hits and not _ESCAPE.search(seen):
+            return  # the usual case, and the cheap one
+        places = [(at, at + 1) for at, char in enumerate(line) if char != " " for _ in _bytes(char)]
+        yield from _spans(hits, places)
+        there = [kind for kind in _KINDS if kind.search(seen)]
+        # One kind at a time as well: a secret that holds what looks like another kind's escape keeps it.
+        for escape in [_ESCAPE, *there] if len(there) > 1 else [_ESCAPE]:
+            yield from self._beneath(escape, seen, places)
+
+    def _beneath(self, escape: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> Iterator[_Span]:
+        """Where windows of a secret lie once the escapes are undone, again and again."""
+        for _ in range(_DEPTH):
+            if not escape.search(seen):
+                return
+            seen, places = _unescaped(escape, seen, places)
+            yield from _spans(self._hits(seen), places)
+
+    def _hits(self, seen: bytes) -> list[range]:
+        return [*_hits(seen.lower(), self._folded), *_hits(seen.translate(_FROM_URLSAFE), self._base64)]
+
+
+def _bytes(line: str) -> bytes:
+    return line.replace(" ", "").encode()
+
+
+def _add_windows(windows: _Windows, value: bytes, size: int) -> None:
+    size = min(size, len(value))
+    if size:
+        windows.setdefault(size, set()).update(value[at : at + size] for at in range(len(value) - size + 1))
+
+
+def _hits(seen: bytes, windows: _Windows) -> Iterator[range]:
+    for size, known in windows.items():
+        for at in range(len(seen) - size + 1):
+            if seen[at : at + size] in known:
+                yield range(at, at + size)
+
+
+def _spans(hits: Iterable[range], places: list[_Span]) -> Iterator[_Span]:
+    for hit in hits:
+        yield places[hit.start][0], places[hit.stop - 1][1]
+
+
+def _unescaped(kind: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> tuple[bytes, list[_Span]]:
+    """The bytes with the escapes of a kind undone, and for each of them where in the line it stands."""
+    plain, whence, at = bytearray(), list[_Span](), 0
+    for escape in kind.finditer(seen):
+        start, stop = escape.span()
+        meant = _meaning(escape[0])
+        plain += seen[at:start] + meant
+        whence += places[at:start] + [(places[start][0], places[stop - 1][1])] * len(meant)
+        at = stop
+    return bytes(plain + seen[at:]), whence + places[at:]
+
+
+def _meaning(escape: bytes) -> bytes:
+    """What an escape stands for; nothing where that is white space, which is never looked at."""
+    if escape.startswith(b"%") or (escape.startswith(b"\\x") and len(escape) == 4):
+        meant = bytes.fromhex(escape[-2:].decode())
+    elif escape.startswith(b"\\u") and len(escape) > 2:
+        halves = bytes.fromhex(escape.replace(b"\\u", b"").decode())
+        meant = halves.decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
+    elif escape.startswith(b"&"):
+        meant = html.unescape(escape.decode()).encode("utf-8", "surrogatepass")
+    else:
+        meant = b"" if escape in _WHITE_ESCAPES else escape[1:]
+    return b"".join(meant.split())
+
+
+def _mask(line: str, spans: list[_Span]) -> str:
+    kept, done = [], 0
+    masked_to = -1
+    for start, stop in sorted(spans):
+        if start > masked_to:
+            kept += [line[done:start], MASK]
+        masked_to = done = max(stop, masked_to)
+    return "".join([*kept, line[done:]])

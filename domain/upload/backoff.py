@@ -1,0 +1,69 @@
+"""How long to wait before the next attempt.
+
+Exponential, with jitter that scales with the delay and stays spread at the cap: before attempt n+1 of a budget the wait is
+b(n)·(1+u), with u uniform in [0, 1) and b(n) = min(initial · 2^(n-1), max/2). Waits grow on the way up and never exceed
+`max_delay`. What the provider asks for by Retry-After is a floor under that: neither jittered nor capped by `max_delay`, but
+bounded by `retry_after_limit`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from attrs import evolve
+
+from ..integration import RetryPolicy
+from .failure import Failure
+
+_FIRST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+# A timedelta counts fewer than 2^67 microseconds: doubled 66 times, any delay is beyond every cap.
+_MOST_DOUBLINGS = 66
+
+
+def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
+    """The wait after `spent` attempts of a budget; `jitter` is uniform in [0, 1). Total for any `spent`."""
+    cap = policy.max_delay // 2
+    try:
+        base = min(policy.initial_delay * (1 << min(max(spent - 1, 0), _MOST_DOUBLINGS)), cap)
+    except OverflowError:
+        base = cap
+    return base * (1.0 + jitter)
+
+
+def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -> timedelta:
+    """The least wait that a failure asks for: its Retry-After within the limit, else one period of the pace if it throttles."""
+    if failure.retry_after is not None:
+        return min(_seconds(failure.retry_after), policy.retry_after_limit)
+    return throttle_floor if failure.kind.throttling else timedelta(0)
+
+
+def bounded(policy: RetryPolicy, failure: Failure) -> Failure:
+    """The failure as it is recorded: one whose Retry-After went beyond the limit says so."""
+    limit = policy.retry_after_limit.total_seconds()
+    if failure.retry_after is None or not failure.retry_after > limit:
+        return failure
+    note = f"Retry-After of {failure.retry_after:g} s bounded to {limit:g} s"
+    return evolve(failure, detail=f"{note}; {failure.detail}" if failure.detail else note)
+
+
+def later(at: datetime, wait: timedelta) -> datetime:
+    """`at + wait`, or the last moment that a datetime knows where that is beyond it."""
+    try:
+        return at + wait
+    except OverflowError:
+        return _LATEST
+
+
+def earlier(at: datetime, span: timedelta) -> datetime:
+    """`at - span`, or the first moment that a datetime knows where that is before it."""
+    try:
+        return at - span
+    except OverflowError:
+        return _FIRST
+
+
+def _seconds(value: float) -> timedelta:
+    try:
+        return timedelta(seconds=max(0.0, value))  # in this order, what is not a number counts as 0
+    except OverflowError:
+        return timedelta.max

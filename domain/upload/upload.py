@@ -1,0 +1,209 @@
+"""The life of one evidence's delivery to one provider.
+
+An upload is always in exactly one state, and each state holds only what is true in it. What to do next follows from the
+state alone, so whoever reads a record from the database knows as much as whoever wrote it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import Enum
+from typing import TypeAlias
+
+from attrs import frozen
+
+from .backoff import later
+from .failure import Failure
+from .verdict import Receipt
+
+
+@frozen(order=True, cache_hash=True)
+class UploadKey:
+    """What identifies an upload: one evidence of one tenant, to one provider."""
+
+    tenant_id: str
+    evidence_id: str
+    provider: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id}/{self.evidence_id} to {self.provider}"
+
+
+@frozen
+class Queued:
+    """Nothing has been tried yet in this budget; to be sent at `due`."""
+
+    due: datetime
+
+
+@frozen
+class Sending:
+    """Attempt number `attempt` is in flight since `started_at`.
+
+    `cause` is what the attempt before it in this budget came to; None for the first.
+    """
+
+    attempt: int
+    started_at: datetime
+    cause: Failure | None = None
+
+
+@frozen
+class Waiting:
+    """An attempt did not succeed, for `cause`; the next is due at `due`."""
+
+    due: datetime
+    cause: Failure
+
+
+@frozen
+class LookingUp:
+    """An attempt may have been taken; look-up number `read` is due at `due`.
+
+    When the last look-up finds nothing, the upload is sent again, not before `resend_at`.
+    """
+
+    read: int
+    due: datetime
+    resend_at: datetime
+    cause: Failure
+
+
+@frozen
+class Held:
+    """A person must decide: about a doubt, or about an integration that does not work."""
+
+    cause: Failure
+
+
+@frozen
+class Succeeded:
+    """It is there."""
+
+    receipt: Receipt
+
+
+class FailedReason(Enum):
+    """Why nothing more is tried."""
+
+    REJECTED = "rejected"
+    EXHAUSTED = "exhausted"
+    ABANDONED = "abandoned"
+
+
+@frozen
+class Failed:
+    """Nothing more is tried by itself; a person may requeue it, or attest that it is there."""
+
+    reason: FailedReason
+    cause: Failure
+
+
+State: TypeAlias = Queued | Sending | Waiting | LookingUp | Held | Succeeded | Failed
+
+
+class Status(Enum):
+    """The word that a person reads for a state."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    HELD = "held"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self in (Status.HELD, Status.SUCCEEDED, Status.FAILED)
+
+
+@frozen
+class Tally:
+    """What has been counted and noted along the way.
+
+    - `attempts`: all attempts ever started; never goes back.
+    - `spent`: those that count against the budget that runs now.
+    - `doubt`: an unclear attempt that nothing has resolved yet.
+    - `possible_duplicate`: it was sent again out of a doubt; never taken back.
+    - `progress`: the provider's bookmark for a half-done upload.
+    - `alone`: not to be sent together with others.
+    """
+
+    attempts: int = 0
+    spent: int = 0
+    doubt: bool = False
+    possible_duplicate: bool = False
+    progress: str | None = None
+    alone: bool = False
+
+
+@frozen
+class Upload:
+    """One upload as it stands. `version` grows by one with every change and fences off stale writers."""
+
+    key: UploadKey
+    digest: str
+    evidence_date: date
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    tally: Tally
+    state: State
+
+    @property
+    def status(self) -> Status:
+        """The status word of this upload's state."""
+        return status_of(self.state)
+
+
+def status_of(state: State) -> Status:
+    """Pending until something had to be waited for or looked up in this budget; retrying after that."""
+    match state:
+        case Queued() | Sending(cause=None):
+            return Status.PENDING
+        case Sending() | Waiting() | LookingUp():
+            return Status.RETRYING
+        case Held():
+            return Status.HELD
+        case Succeeded():
+            return Status.SUCCEEDED
+        case Failed():
+            return Status.FAILED
+
+
+def due_of(state: State) -> datetime | None:
+    """When the courier has to do something about this state; None where it has nothing to do or is doing it."""
+    match state:
+        case Queued(due=due) | Waiting(due=due) | LookingUp(due=due):
+            return due
+        case _:
+            return None
+
+
+def cause_of(state: State) -> Failure | None:
+    """The failure that a state speaks of, if it speaks of one."""
+    match state:
+        case Queued() | Succeeded():
+            return None
+        case _:
+            return state.cause
+
+
+def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -> Upload:
+    """An upload as it begins: queued, due at once."""
+    return Upload(
+        key=key,
+        digest=digest,
+        evidence_date=evidence_date,
+        created_at=at,
+        updated_at=at,
+        version=1,
+        tally=Tally(),
+        state=Queued(due=at),
+    )
+
+
+def due_at(upload: Upload, now: datetime) -> datetime | None:
+    """`due_of`, by a clock that may have been set back since the upload was written: what it was to wait, it waits from now at most."""
+    due = due_of(upload.state)
+    return None if due is None else min(due, later(now, due - upload.updated_at))

@@ -1,0 +1,224 @@
+"""Every shape that an upload can come to, found by walking over `advance`, breadth first, from a new upload.
+
+A *shape* is what decides about an upload's future: its state and its tally, without the numbers that only grow (attempts,
+version) and without moments. What is left is finite, so that a claim such as "a doubt is never sent again unmarked" can be
+checked on all of it, and a picture of it drawn that cannot be wrong.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final, assert_never
+
+from attrs import evolve, frozen
+
+from ..domain.upload.events import (
+    Abandoned,
+    AttemptDeferred,
+    AttemptRecovered,
+    AttemptRejected,
+    AttemptUnbundled,
+    AttemptUnclear,
+    Attested,
+    Blocked,
+    DeliveryConfirmed,
+    Event,
+    FoundUnfit,
+    PersonEvent,
+    Progressed,
+    ReadAbsent,
+    ReadFailed,
+    ReadFound,
+    ReadPartly,
+    Requeued,
+    Started,
+    Unblocked,
+)
+from ..domain.upload.failure import Concern, Failure, FailureKind
+from ..domain.upload.transitions import Rules, advance
+from ..domain.upload.upload import (
+    Failed,
+    Held,
+    LookingUp,
+    Queued,
+    Sending,
+    State,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    Waiting,
+    new_upload,
+)
+from ..domain.upload.verdict import Receipt
+
+_NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_BLANK: Final = new_upload(UploadKey("tenant", "evidence", "provider"), "0" * 64, _NOW.date(), _NOW)
+_CAUSE: Final = Failure(FailureKind.TIMEOUT, "something went wrong with this upload")
+_BROKEN: Final = Failure(FailureKind.UNAUTHORIZED, "the integration does not work")
+_UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nobody knows")
+_RECEIPT: Final = Receipt()
+_BOOKMARK: Final = "bookmark"
+
+# The words in which the events are spoken of, here and in the documentation.
+_WORDS: Final[dict[type[Event], str]] = {
+    DeliveryConfirmed: "Delivered",
+    AttemptRejected: "Rejected",
+    AttemptUnbundled: "Unbundled",
+    AttemptDeferred: "Deferred",
+    AttemptUnclear: "Unclear",
+    AttemptRecovered: "Recovered",
+    ReadFound: "Found",
+    ReadPartly: "Partly",
+    ReadAbsent: "Absent",
+    ReadFailed: "Unreadable",
+    FoundUnfit: "Unfit",
+}
+
+
+@frozen
+class Shape:
+    """A state and a tally in which every number that only grows, every moment and every text is the same."""
+
+    state: State
+    tally: Tally
+
+    @property
+    def name(self) -> str:
+        """The state's name, with what tells it from others of its class: ``LookingUp 2``, ``Held for the integration``."""
+        match self.state:
+            case Sending(cause=None):
+                return "Sending first"
+            case Sending():
+                return "Sending again"
+            case LookingUp(read=read):
+                return f"LookingUp {read}"
+            case Held(cause=cause) if cause.kind.concern is Concern.INTEGRATION:
+                return "Held for the integration"
+            case Failed(reason=reason):
+                return f"Failed {reason.value}"
+            case Queued() | Waiting() | Held() | Succeeded():
+                return type(self.state).__name__
+            case _:
+                assert_never(self.state)
+
+    @property
+    def marks(self) -> str:
+        """The tally's marks, a letter or a dash each: doubt, possible duplicate (2), bookmark, alone."""
+        tally = self.tally
+        marks = (
+            ("d", tally.doubt),
+            ("2", tally.possible_duplicate),
+            ("b", tally.progress),
+            ("a", tally.alone),
+        )
+        return "".join(letter if there else "-" for letter, there in marks)
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.tally.spent} spent, {self.marks}"
+
+
+@frozen
+class Move:
+    """An event that changes an upload of one shape into one of another."""
+
+    source: Shape
+    event: Event
+    target: Shape
+
+    @property
+    def word(self) -> str:
+        """What the event is called: ``Delivered``, ``Unreadable``."""
+        return _WORDS.get(type(self.event), type(self.event).__name__)
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person did it."""
+        return isinstance(self.event, PersonEvent)
+
+    def __str__(self) -> str:
+        return f"{self.source} -- {self.word} -> {self.target}"
+
+
+@frozen
+class Walk:
+    """What was found: each shape once, in the order of its distance from a new upload, and each move out of each."""
+
+    shapes: tuple[Shape, ...]
+    moves: tuple[Move, ...]
+
+
+def walk(*rules: Rules, without: Collection[type[Event]] = ()) -> Walk:
+    """All shapes that are within reach, and the moves between them, where events of the types in `without` do not happen.
+
+    With several `rules`, each of them may hold at each step: a tenant's configuration changes while its uploads live.
+    """
+    start = _shape_of(_BLANK)
+    shapes, moves, ahead = {start: None}, dict[Move, None](), deque([start])
+    while ahead:
+        source = ahead.popleft()
+        upload = evolve(_BLANK, state=source.state, tally=source.tally)
+        for event in _events_for(source.state):
+            for rule in rules if type(event) not in without else ():
+                after = advance(upload, event, rule)
+                if after is upload:
+                    continue
+                target = _shape_of(after)
+                moves[Move(source, event, target)] = None
+                if target not in shapes:
+                    shapes[target] = None
+                    ahead.append(target)
+    return Walk(tuple(shapes), tuple(moves))
+
+
+def _events_for(state: State) -> tuple[Event, ...]:
+    """One of each event that differs from the others, with the numbers that are current in this state."""
+    attempt = state.attempt if isinstance(state, Sending) else 1
+    read = state.read if isinstance(state, LookingUp) else 1
+    return (
+        Started(_NOW),
+        Progressed(_NOW, attempt, _BOOKMARK),
+        DeliveryConfirmed(_NOW, attempt, _RECEIPT),
+        AttemptRejected(_NOW, attempt, _CAUSE),
+        AttemptRejected(_NOW, attempt, _UNRECOGNISED),
+        AttemptUnbundled(_NOW, attempt, _CAUSE),
+        AttemptDeferred(_NOW, attempt, _CAUSE, 0.0),
+        AttemptUnclear(_NOW, attempt, _CAUSE, 0.0),
+        AttemptRecovered(_NOW, attempt, _CAUSE, 0.0),
+        ReadFound(_NOW, _RECEIPT),
+        ReadPartly(_NOW, read, _BOOKMARK),
+        ReadAbsent(_NOW, read),
+        ReadFailed(_NOW, read, _CAUSE),
+        FoundUnfit(_NOW, _CAUSE),
+        Blocked(_NOW, _BROKEN),
+        Unblocked(_NOW),
+        Requeued(_NOW, "somebody", "a reason"),
+        Abandoned(_NOW, "somebody", "a reason"),
+        Attested(_NOW, "somebody", "a reason"),
+    )
+
+
+def _shape_of(upload: Upload) -> Shape:
+    return Shape(_without_moments(upload.state), evolve(upload.tally, attempts=0))
+
+
+def _without_moments(state: State) -> State:
+    match state:
+        case Queued():
+            return Queued(_NOW)
+        case Sending(cause=cause):
+            return Sending(0, _NOW, cause and _CAUSE)
+        case Waiting():
+            return Waiting(_NOW, _CAUSE)
+        case LookingUp(read=read):
+            return LookingUp(read, _NOW, _NOW, _CAUSE)
+        case Held(cause=cause):
+            return Held(_BROKEN if cause.kind.concern is Concern.INTEGRATION else _CAUSE)
+        case Failed(reason=reason):
+            return Failed(reason, _CAUSE)
+        case Succeeded():
+            return Succeeded(_RECEIPT)
+        case _:
+            assert_never(state)

@@ -1,0 +1,144 @@
+"""What people do to an upload."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from attrs import evolve
+
+from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.upload.actions import LONGEST, Action, Inapplicable, Person, act, unblocks
+from evidence_courier.domain.upload.events import Requeued, Started
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    FailedReason,
+    Held,
+    LookingUp,
+    Queued,
+    Sending,
+    State,
+    Status,
+    Succeeded,
+    Upload,
+    UploadKey,
+    Waiting,
+    new_upload,
+)
+from evidence_courier.domain.upload.verdict import Receipt
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
+LATER = AT + timedelta(minutes=1)
+ASHA = Person("asha", "the key is renewed")
+CAUSE = Failure(FailureKind.TIMEOUT, "no reply")
+KEY_REFUSED = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
+
+
+def upload_in(state: State) -> Upload:
+    return evolve(NEW, state=state)
+
+
+STATES: dict[str, State] = {
+    "queued": Queued(AT),
+    "sending": Sending(1, AT),
+    "waiting": Waiting(AT, CAUSE),
+    "confirming": LookingUp(1, AT, AT, CAUSE),
+    "held": Held(CAUSE),
+    "succeeded": Succeeded(Receipt()),
+    "failed": Failed(FailedReason.REJECTED, CAUSE),
+}
+APPLIES: dict[Action, dict[str, Status]] = {
+    Action.RETRY: {"failed": Status.PENDING},
+    Action.RELEASE: {"held": Status.PENDING},
+    Action.ABANDON: dict.fromkeys(("queued", "waiting", "confirming", "held"), Status.FAILED),
+    Action.ATTEST: dict.fromkeys(("held", "failed"), Status.SUCCEEDED),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("action", Action)
+def test_each_action_is_for_some_states_and_done_twice_changes_nothing(action: Action, name: str) -> None:
+    before = upload_in(STATES[name])
+    after = act(before, action, ASHA, AT, Rules())
+    if name not in APPLIES[action]:
+        assert isinstance(after, Inapplicable)
+        assert after.reason
+        return
+    assert isinstance(after, Upload)
+    assert after.status is APPLIES[action][name]
+    again = act(after, action, ASHA, AT, Rules())
+    assert isinstance(again, Inapplicable)
+
+
+def test_an_attempt_in_flight_is_said_to_be() -> None:
+    begun = advance(NEW, Started(AT), Rules())
+    for action in Action:
+        refused = act(begun, action, ASHA, AT, Rules())
+        assert refused == Inapplicable(
+            "an attempt is in flight: wait until it has ended, then see whether this is still wanted"
+        )
+
+
+def test_what_does_not_apply_says_what_it_is_for() -> None:
+    refused = act(upload_in(STATES["succeeded"]), Action.ATTEST, ASHA, AT, Rules())
+    assert refused == Inapplicable("it is succeeded, and attest is for what is held or failed")
+
+
+@pytest.mark.parametrize("state", [Held(KEY_REFUSED), Failed(FailedReason.REJECTED, KEY_REFUSED)])
+def test_trying_again_what_the_integration_was_to_blame_for_unblocks_it(state: State) -> None:
+    upload = upload_in(state)
+    assert [action for action in Action if unblocks(upload, action)] == [Action.RETRY, Action.RELEASE]
+
+
+@pytest.mark.parametrize("state", [Held(CAUSE), Waiting(AT, KEY_REFUSED), Queued(AT), Succeeded(Receipt())])
+def test_nothing_else_unblocks_an_integration(state: State) -> None:
+    assert not any(unblocks(upload_in(state), action) for action in Action)
+
+
+@pytest.mark.parametrize(
+    ("by", "reason", "said"),
+    [
+        ("", "because", "say who"),
+        ("asha", " \n", "say why"),
+        ("a" * (LONGEST + 1), "because", "who has 2,001 characters; 2,000 are enough"),
+    ],
+)
+def test_who_and_why_must_be_said(by: str, reason: str, said: str) -> None:
+    with pytest.raises(MisuseError, match=said):
+        Person(by, reason)
+    assert Person("a" * LONGEST, "because").reason == "because"
+
+
+def test_the_record_keeps_who_and_why() -> None:
+    after = act(NEW, Action.ABANDON, ASHA, AT, Rules())
+    assert isinstance(after, Upload)
+    assert isinstance(after.state, Failed)
+    assert after.state.cause.message == "abandoned by asha: the key is renewed"
+
+
+def test_what_is_tried_again_is_looked_up_first_where_it_can_be() -> None:
+    can_look_up = Rules(can_look_up=True)
+    for state, action in ((STATES["failed"], Action.RETRY), (STATES["held"], Action.RELEASE)):
+        doubtful = evolve(NEW, state=state, tally=evolve(NEW.tally, doubt=True))
+        after = act(doubtful, action, ASHA, LATER, can_look_up)
+        assert after == advance(doubtful, Requeued(LATER, "asha", "the key is renewed"), can_look_up)
+        assert isinstance(after, Upload)
+        assert (after.updated_at, after.state) == (LATER, LookingUp(1, LATER, LATER, CAUSE))
+
+
+def test_what_is_attested_says_by_whom_and_when() -> None:
+    after = act(upload_in(STATES["held"]), Action.ATTEST, ASHA, LATER, Rules())
+    assert isinstance(after, Upload)
+    assert (after.updated_at, after.state) == (
+        LATER,
+        Succeeded(Receipt(None, "attested by asha: the key is renewed")),
+    )
+
+
+def test_what_is_abandoned_says_when() -> None:
+    after = act(NEW, Action.ABANDON, ASHA, LATER, Rules())
+    assert isinstance(after, Upload)
+    assert after.updated_at == LATER

@@ -1,0 +1,170 @@
+"""What must hold of a record: each breach is found, and a sound record has none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from evidence_courier.domain.upload.attempt import Attempt, VerdictWord
+from evidence_courier.domain.upload.events import Started
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.invariants import Record, breaches
+from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    FailedReason,
+    Queued,
+    Sending,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    new_upload,
+)
+from evidence_courier.domain.upload.verdict import Receipt
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
+TIMEOUT = Failure(FailureKind.TIMEOUT, "no reply")
+
+
+def later(seconds: float) -> datetime:
+    return AT + timedelta(seconds=seconds)
+
+
+def attempt(number: int, word: VerdictWord = VerdictWord.DEFERRED, **more: Any) -> Attempt:
+    """Attempt n begins at 100·n seconds and ends ten seconds later."""
+    result = Receipt() if word is VerdictWord.DELIVERED else more.pop("failure", TIMEOUT)
+    at = 100.0 * number
+    return Attempt(
+        number, later(more.pop("at", at)), later(at + 10), word, result, None, more.pop("not_before", None)
+    )
+
+
+FAILED = Failed(FailedReason.EXHAUSTED, TIMEOUT)
+
+
+def upload(state: Any = FAILED, **tally: Any) -> Upload:
+    return evolve(NEW, state=state, tally=Tally(**tally))
+
+
+def record(of: Upload, *attempts: Attempt, **more: Any) -> Record:
+    return Record(
+        upload=of,
+        attempts=attempts,
+        credentials=more.pop("credentials", ("one",) * len(attempts)),
+        look_ups=more.pop("look_ups", ()),
+        action_tenants=more.pop("action_tenants", ("acme",)),
+        owner_lives=more.pop("owner_lives", False),
+        budget=more.pop("budget", 5),
+    )
+
+
+TWO = {"attempts": 2, "spent": 2}
+UNCLEAR, REJECTED, RECOVERED = VerdictWord.UNCLEAR, VerdictWord.REJECTED, VerdictWord.RECOVERED
+STRANGE = Failure(FailureKind.UNRECOGNISED_REPLY, "what?")
+SENDING_2 = Sending(2, later(200))
+
+SOUND = {
+    "a new upload": record(upload(Queued(AT)), budget=None),
+    "two attempts and the end": record(upload(**TWO), attempt(1), attempt(2)),
+    "one in flight with a courier that lives": record(upload(SENDING_2, **TWO), attempt(1), owner_lives=True),
+    "a budget that is used up": record(upload(**TWO), attempt(1), attempt(2), budget=2),
+    "news of an attempt that came twice": record(
+        upload(**TWO), attempt(1, not_before=later(150)), attempt(1, at=120.0), attempt(2)
+    ),
+    "a look-up in the moment of the end": record(
+        upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(110), "partly")]
+    ),
+    "a Retry-After that was waited for": record(upload(**TWO), attempt(1, not_before=later(200)), attempt(2)),
+    "a Retry-After of another credential": record(
+        upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=("one", "two")
+    ),
+    "a clock that was set back": record(
+        upload(**TWO), attempt(1, not_before=later(200)), attempt(2, at=50.0)
+    ),
+    "a doubt that is marked": record(upload(possible_duplicate=True, **TWO), attempt(1, UNCLEAR), attempt(2)),
+    "a doubt that a look-up resolved": record(
+        upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(120), "partly")]
+    ),
+    "a doubt at the end": record(upload(**TWO), attempt(1), attempt(2, UNCLEAR)),
+    "late news while another was under way": record(
+        upload(Succeeded(Receipt()), **TWO),
+        attempt(1, RECOVERED),
+        attempt(1, VerdictWord.DELIVERED),
+        look_ups=[(later(120), "partly")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_sound_record_has_no_breach(name: str) -> None:
+    assert list(breaches(SOUND[name])) == []
+
+
+UNSOUND = {
+    "its courier is gone": record(upload(SENDING_2, **TWO), attempt(1)),
+    "2 attempts are spent of a budget of 1": record(upload(**TWO), attempt(1), attempt(2), budget=1),
+    "3 attempts are spent, and only 2 were made": record(upload(attempts=2, spent=3), attempt(1), attempt(2)),
+    "it has succeeded, and is said to be in doubt": record(
+        upload(Succeeded(Receipt()), attempts=1, spent=1, doubt=True), attempt(1, VerdictWord.DELIVERED)
+    ),
+    "attempt 2 was begun, and nothing is recorded of its end": record(upload(**TWO), attempt(1)),
+    "attempt 3 has ended, and only 2 were begun": record(upload(**TWO), attempt(1), attempt(2), attempt(3)),
+    "the provider asked not to be asked before 2026-02-21T10:03:21+00:00": record(
+        upload(**TWO), attempt(1, not_before=later(201)), attempt(2)
+    ),
+    "attempt 2 was begun at 2026-02-21T10:01:50+00:00": record(
+        upload(**TWO), attempt(1, not_before=later(111)), attempt(2, at=110.0)
+    ),
+    "attempt 3 was begun": record(
+        upload(attempts=3, spent=3), attempt(1), attempt(2, not_before=later(301)), attempt(3)
+    ),
+    "attempt 2 may have been taken, it was sent again": record(
+        upload(attempts=3, spent=3), attempt(1), attempt(2, UNCLEAR), attempt(3)
+    ),
+    "attempt 1 may have been taken, it was sent again": record(
+        upload(**TWO), attempt(1, UNCLEAR), attempt(2)
+    ),
+    "it is not marked as a possible duplicate": record(upload(**TWO), attempt(1, RECOVERED), attempt(2)),
+    "attempt 1 may have been taken": record(upload(**TWO), attempt(1, REJECTED, failure=STRANGE), attempt(2)),
+    "1 may have been taken, it was sent again, and": record(
+        upload(**TWO),
+        attempt(1, UNCLEAR),
+        attempt(2),
+        look_ups=[(later(109), "partly"), (later(130), "absent")],
+    ),
+    "an action for tenant 'globex' was done to it": record(
+        upload(**TWO), attempt(1), attempt(2), action_tenants=("acme", "globex")
+    ),
+}
+
+
+@pytest.mark.parametrize("words", UNSOUND)
+def test_each_breach_is_found(words: str) -> None:
+    (found,) = breaches(UNSOUND[words])
+    assert words in found
+
+
+def test_the_words_of_a_breach() -> None:
+    (found,) = breaches(UNSOUND["it has succeeded, and is said to be in doubt"])
+    assert found == "it has succeeded, and is said to be in doubt"
+
+
+def test_an_attempt_without_its_credential_is_a_mistake_of_the_asker() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        list(breaches(record(upload(**TWO), attempt(1), attempt(2), credentials=("one",))))
+
+
+def test_a_retry_after_holds_where_the_credential_is_not_known() -> None:
+    two = record(upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=(None, "two"))
+    assert len(list(breaches(two))) == 1
+
+
+def test_an_attempt_that_has_begun_is_in_flight_only_with_its_own_courier() -> None:
+    begun = advance(NEW, Started(AT), Rules())
+    assert list(breaches(record(begun, owner_lives=True))) == []
+    assert len(list(breaches(record(begun)))) == 1

@@ -1,0 +1,475 @@
+"""What every event makes of every state, row by row, exactly.
+
+The table below is the specification of `advance`, but for Succeeded, which absorbs everything. Each cell names an outcome; `=`
+says that the very same object comes back, a question mark that a doubt is left, `2` that a possible duplicate is marked. A
+row holds for every tally and all rules that its label leaves open, so each cell stands for up to 128 cases, and each of them
+is compared field by field.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+
+import pytest
+from attrs import evolve, frozen
+
+from evidence_courier.domain.integration import OnUnclear, RetryPolicy
+from evidence_courier.domain.upload.events import (
+    Abandoned,
+    AttemptDeferred,
+    AttemptRecovered,
+    AttemptRejected,
+    AttemptUnbundled,
+    AttemptUnclear,
+    Attested,
+    Blocked,
+    DeliveryConfirmed,
+    Event,
+    FoundUnfit,
+    Progressed,
+    ReadAbsent,
+    ReadFailed,
+    ReadFound,
+    ReadPartly,
+    Requeued,
+    Started,
+    Unblocked,
+)
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    FailedReason,
+    Held,
+    LookingUp,
+    Queued,
+    Sending,
+    State,
+    Succeeded,
+    Tally,
+    Upload,
+    UploadKey,
+    Waiting,
+    cause_of,
+)
+from evidence_courier.domain.upload.verdict import Receipt
+
+TABLE = """
+                           | Queued  | Waiting | Sending  | LookingUp | last    | Held    | blocked | Failed
+Started, no doubt          | start   | start   | =        | =          | =       | =       | =       | =
+Started, doubt             | start 2 | start 2 | =        | =          | =       | =       | =       | =
+Started, spent, no doubt   | start   | used up | =        | =          | =       | =       | =       | =
+Started, spent, doubt      | start 2 | used up | =        | =          | =       | =       | =       | =
+Progressed                 | =       | =       | mark     | =          | =       | =       | =       | =
+Progressed, stale          | =       | =       | =        | =          | =       | =       | =       | =
+Delivered                  | succeed | succeed | succeed  | succeed    | succeed | succeed | succeed | succeed
+Delivered, stale           | succeed | succeed | succeed  | succeed    | succeed | succeed | succeed | succeed
+Found                      | succeed | succeed | succeed  | succeed    | succeed | succeed | succeed | succeed
+Rejected                   | =       | =       | reject   | =          | =       | =       | =       | =
+Rejected, unrecognised     | =       | =       | reject ? | =          | =       | =       | =       | =
+Rejected, stale            | =       | =       | =        | =          | =       | =       | =       | =
+Unbundled, together        | =       | =       | alone    | =          | =       | =       | =       | =
+Unbundled, alone, left     | =       | =       | now      | =          | =       | =       | =       | =
+Unbundled, alone, spent    | =       | =       | stop     | =          | =       | =       | =       | =
+Unbundled, stale           | =       | =       | =        | =          | =       | =       | =       | =
+Deferred, left             | =       | =       | wait     | =          | =       | =       | =       | =
+Deferred, spent            | =       | =       | stop     | =          | =       | =       | =       | =
+Deferred, stale            | =       | =       | =        | =          | =       | =       | =       | =
+Unclear, can_look_up          | =       | =       | look ?   | =          | =       | =       | =       | =
+Unclear, hold              | =       | =       | hold ?   | =          | =       | =       | =       | =
+Unclear, retry, left       | =       | =       | wait ?   | =          | =       | =       | =       | =
+Unclear, retry, spent      | =       | =       | stop ?   | =          | =       | =       | =       | =
+Unclear, stale             | =       | =       | =        | =          | =       | =       | =       | =
+Recovered, can_look_up        | =       | =       | look ?   | =          | =       | =       | =       | =
+Recovered, hold            | =       | =       | hold ?   | =          | =       | =       | =       | =
+Recovered, retry, left     | =       | =       | wait ?   | =          | =       | =       | =       | =
+Recovered, retry, spent    | =       | =       | stop ?   | =          | =       | =       | =       | =
+Recovered, stale           | =       | =       | =        | =          | =       | =       | =       | =
+Partly, left               | =       | =       | =        | go on      | go on   | =       | =       | =
+Partly, spent              | =       | =       | =        | half       | half    | =       | =       | =
+Partly, stale              | =       | =       | =        | =          | =       | =       | =       | =
+Absent, left               | =       | =       | =        | next       | send    | =       | =       | =
+Absent, spent              | =       | =       | =        | next       | end     | =       | =       | =
+Absent, stale              | =       | =       | =        | =          | =       | =       | =       | =
+Unreadable, hold           | =       | =       | =        | next       | hold    | =       | =       | =
+Unreadable, retry, left    | =       | =       | =        | next       | send    | =       | =       | =
+Unreadable, retry, spent   | =       | =       | =        | next       | end     | =       | =       | =
+Unreadable, stale          | =       | =       | =        | =          | =       | =       | =       | =
+Unfit                      | reject  | reject  | =        | =          | =       | =       | =       | =
+Blocked                    | block   | block   | =        | block      | block   | =       | =       | =
+Unblocked, no doubt        | =       | =       | =        | =          | =       | =       | again   | =
+Unblocked, doubt, no reads | =       | =       | =        | =          | =       | =       | again   | =
+Unblocked, doubt, can_look_up | =       | =       | =        | =          | =       | =       | again ? | =
+Requeued, no doubt         | =       | =       | =        | again      | again   | again   | again   | again
+Requeued, doubt, no reads  | =       | =       | =        | again      | again   | again   | again   | again
+Requeued, doubt, can_look_up  | =       | =       | =        | again ?    | again ? | again ? | again ? | again ?
+Abandoned                  | give up | give up | =        | give up    | give up | give up | give up | =
+Attested                   | =       | =       | =        | =          | =       | attest  | attest  | attest
+"""
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+
+def seconds(later: int) -> datetime:
+    return NOW + timedelta(seconds=later)
+
+
+EARLIER = NOW - timedelta(minutes=3)
+LATER = NOW + timedelta(minutes=3)
+OLD = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
+BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is not accepted")
+NEW = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503)
+UNRECOGNISED = Failure(FailureKind.UNRECOGNISED_REPLY, "a word that nobody knows")
+RECEIPT = Receipt("ref-1", "taken")
+
+# Seven attempts so far, two of them in this budget. The budget has one more to give, or none.
+ATTEMPTS, SPENT = 7, 2
+BUDGETS = {"left": 3, "spent": 2}
+# The second attempt of a budget waits 5 s · 2 · (1 + a jitter of one half).
+JITTER, RESEND_AT = 0.5, seconds(15)
+
+STATES: dict[str, State] = {
+    "Queued": Queued(EARLIER),
+    "Waiting": Waiting(EARLIER, OLD),
+    "Sending": Sending(ATTEMPTS, EARLIER, OLD),
+    "LookingUp": LookingUp(2, EARLIER, LATER, OLD),
+    "last": LookingUp(3, EARLIER, LATER, OLD),
+    "Held": Held(OLD),
+    "blocked": Held(BLOCK),
+    "Failed": Failed(FailedReason.REJECTED, OLD),
+}
+
+
+@frozen
+class Row:
+    """An event, made with the number that is current in a state, and the tallies and rules for which the row holds."""
+
+    event: Callable[[int], Event]
+    off: tuple[int, ...] = (0,)
+    doubt: tuple[bool, ...] = (False, True)
+    alone: tuple[bool, ...] = (False, True)
+    budget: tuple[str, ...] = ("left", "spent")
+    can_look_up: tuple[bool, ...] = (False, True)
+    unknown: tuple[OnUnclear, ...] = (OnUnclear.RETRY, OnUnclear.HOLD)
+
+    def cases(self) -> Iterator[tuple[int, Tally, Rules]]:
+        """Every number's distance from the current one, tally and rules that the row speaks of."""
+        flags = product((False, True), (None, "page-1"), self.doubt, self.alone)
+        rules = product(self.budget, self.can_look_up, self.unknown)
+        for off, (duplicate, progress, doubt, alone), (budget, can_look_up, unknown) in product(
+            self.off, tuple(flags), tuple(rules)
+        ):
+            tally = Tally(ATTEMPTS, SPENT, doubt, duplicate, progress, alone)
+            yield off, tally, Rules(RetryPolicy(max_attempts=BUDGETS[budget]), unknown, can_look_up)
+
+
+YES, NO = (True,), (False,)
+LEFT, USED_UP = ("left",), ("spent",)
+RETRY, HOLD = (OnUnclear.RETRY,), (OnUnclear.HOLD,)
+ANOTHER = (-1, 1)
+
+
+def progressed(n: int) -> Event:
+    return Progressed(NOW, n, "page-2")
+
+
+def delivered(n: int) -> Event:
+    return DeliveryConfirmed(NOW, n, RECEIPT)
+
+
+def found(n: int) -> Event:
+    return ReadFound(NOW, RECEIPT)
+
+
+def rejected(n: int) -> Event:
+    return AttemptRejected(NOW, n, NEW)
+
+
+def unbundled(n: int) -> Event:
+    return AttemptUnbundled(NOW, n, NEW)
+
+
+def deferred(n: int) -> Event:
+    return AttemptDeferred(NOW, n, NEW, JITTER)
+
+
+def unclear(n: int) -> Event:
+    return AttemptUnclear(NOW, n, NEW, JITTER)
+
+
+def recovered(n: int) -> Event:
+    return AttemptRecovered(NOW, n, NEW, JITTER)
+
+
+def partly(n: int) -> Event:
+    return ReadPartly(NOW, n, "page-2")
+
+
+def absent(n: int) -> Event:
+    return ReadAbsent(NOW, n)
+
+
+def unreadable(n: int) -> Event:
+    return ReadFailed(NOW, n, NEW)
+
+
+def started(n: int) -> Event:
+    return Started(NOW)
+
+
+def unblocked(n: int) -> Event:
+    return Unblocked(NOW)
+
+
+def requeued(n: int) -> Event:
+    return Requeued(NOW, "asha", "the key is renewed")
+
+
+ROWS: dict[str, Row] = {
+    "Started, no doubt": Row(started, doubt=NO, budget=LEFT),
+    "Started, doubt": Row(started, doubt=YES, budget=LEFT),
+    "Started, spent, no doubt": Row(started, doubt=NO, budget=USED_UP),
+    "Started, spent, doubt": Row(started, doubt=YES, budget=USED_UP),
+    "Progressed": Row(progressed),
+    "Progressed, stale": Row(progressed, ANOTHER),
+    "Delivered": Row(delivered),
+    "Delivered, stale": Row(delivered, ANOTHER),
+    "Found": Row(found),
+    "Rejected": Row(rejected),
+    "Rejected, unrecognised": Row(lambda n: AttemptRejected(NOW, n, UNRECOGNISED)),
+    "Rejected, stale": Row(rejected, ANOTHER),
+    "Unbundled, together": Row(unbundled, alone=NO),
+    "Unbundled, alone, left": Row(unbundled, alone=YES, budget=LEFT),
+    "Unbundled, alone, spent": Row(unbundled, alone=YES, budget=USED_UP),
+    "Unbundled, stale": Row(unbundled, ANOTHER),
+    "Deferred, left": Row(deferred, budget=LEFT),
+    "Deferred, spent": Row(deferred, budget=USED_UP),
+    "Deferred, stale": Row(deferred, ANOTHER),
+    "Unclear, can_look_up": Row(unclear, can_look_up=YES),
+    "Unclear, hold": Row(unclear, can_look_up=NO, unknown=HOLD),
+    "Unclear, retry, left": Row(unclear, can_look_up=NO, unknown=RETRY, budget=LEFT),
+    "Unclear, retry, spent": Row(unclear, can_look_up=NO, unknown=RETRY, budget=USED_UP),
+    "Unclear, stale": Row(unclear, ANOTHER),
+    "Recovered, can_look_up": Row(recovered, can_look_up=YES),
+    "Recovered, hold": Row(recovered, can_look_up=NO, unknown=HOLD),
+    "Recovered, retry, left": Row(recovered, can_look_up=NO, unknown=RETRY, budget=LEFT),
+    "Recovered, retry, spent": Row(recovered, can_look_up=NO, unknown=RETRY, budget=USED_UP),
+    "Recovered, stale": Row(recovered, ANOTHER),
+    "Partly, left": Row(partly, budget=LEFT),
+    "Partly, spent": Row(partly, budget=USED_UP),
+    "Partly, stale": Row(partly, ANOTHER),
+    "Absent, left": Row(absent, budget=LEFT),
+    "Absent, spent": Row(absent, budget=USED_UP),
+    "Absent, stale": Row(absent, ANOTHER),
+    "Unreadable, hold": Row(unreadable, unknown=HOLD),
+    "Unreadable, retry, left": Row(unreadable, unknown=RETRY, budget=LEFT),
+    "Unreadable, retry, spent": Row(unreadable, unknown=RETRY, budget=USED_UP),
+    "Unreadable, stale": Row(unreadable, ANOTHER),
+    "Unfit": Row(lambda n: FoundUnfit(NOW, NEW)),
+    "Blocked": Row(lambda n: Blocked(NOW, NEW)),
+    "Unblocked, no doubt": Row(unblocked, doubt=NO),
+    "Unblocked, doubt, no reads": Row(unblocked, doubt=YES, can_look_up=NO),
+    "Unblocked, doubt, can_look_up": Row(unblocked, doubt=YES, can_look_up=YES),
+    "Requeued, no doubt": Row(requeued, doubt=NO),
+    "Requeued, doubt, no reads": Row(requeued, doubt=YES, can_look_up=NO),
+    "Requeued, doubt, can_look_up": Row(requeued, doubt=YES, can_look_up=YES),
+    "Abandoned": Row(lambda n: Abandoned(NOW, "asha", "the employee has left")),
+    "Attested": Row(lambda n: Attested(NOW, "asha", "seen in the check")),
+}
+
+
+def start(state: State) -> Sending:
+    """Attempt number eight, which remembers what the one before it came to."""
+    return Sending(ATTEMPTS + 1, NOW, OLD if isinstance(state, Waiting) else None)
+
+
+def exhausted(cause: Failure) -> Failed:
+    return Failed(FailedReason.EXHAUSTED, cause)
+
+
+def rejected_for(cause: Failure) -> Failed:
+    return Failed(FailedReason.REJECTED, cause)
+
+
+def look_up(state: State) -> LookingUp:
+    """The first look-up of those that a person, or a mended integration, sets going: now."""
+    cause = cause_of(state)
+    assert cause is not None
+    return LookingUp(1, NOW, NOW, cause)
+
+
+GIVEN_UP = Failure(FailureKind.ABANDONED, "abandoned by asha: the employee has left")
+SEEN = Receipt(None, "attested by asha: seen in the check")
+
+# The words of the table: the state after the event, and the tally with what is noted in it. `s` and `t` are the state and the
+# tally before the event, `f` is the failure that it speaks of.
+OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
+    "start": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3)),
+    "used up": lambda s, t, f: (Failed(FailedReason.EXHAUSTED, OLD), t),
+    "start 2": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3, possible_duplicate=True)),
+    "mark": lambda s, t, f: (s, evolve(t, progress="page-2")),
+    "succeed": lambda s, t, f: (Succeeded(RECEIPT), evolve(t, doubt=False)),
+    "reject": lambda s, t, f: (rejected_for(f), t),
+    "reject ?": lambda s, t, f: (rejected_for(f), evolve(t, doubt=True)),
+    "alone": lambda s, t, f: (Waiting(NOW, f), evolve(t, spent=1, alone=True)),
+    "now": lambda s, t, f: (Waiting(NOW, f), t),
+    "wait": lambda s, t, f: (Waiting(RESEND_AT, f), t),
+    "wait ?": lambda s, t, f: (Waiting(RESEND_AT, f), evolve(t, doubt=True)),
+    "stop": lambda s, t, f: (exhausted(f), t),
+    "stop ?": lambda s, t, f: (exhausted(f), evolve(t, doubt=True)),
+    "look ?": lambda s, t, f: (LookingUp(1, seconds(2), RESEND_AT, f), evolve(t, doubt=True)),
+    "hold ?": lambda s, t, f: (Held(f), evolve(t, doubt=True)),
+    "next": lambda s, t, f: (LookingUp(3, seconds(30), LATER, OLD), t),
+    "go on": lambda s, t, f: (Waiting(NOW, OLD), evolve(t, doubt=False, progress="page-2")),
+    "half": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=False, progress="page-2")),
+    "send": lambda s, t, f: (Waiting(LATER, OLD), t),
+    "end": lambda s, t, f: (exhausted(OLD), t),
+    "hold": lambda s, t, f: (Held(OLD), t),
+    "block": lambda s, t, f: (Held(f), t),
+    "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0)),
+    "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0)),
+    "give up": lambda s, t, f: (Failed(FailedReason.ABANDONED, GIVEN_UP), t),
+    "attest": lambda s, t, f: (Succeeded(SEEN), evolve(t, doubt=False)),
+}
+
+
+def cells() -> list[tuple[str, str, str]]:
+    """Row, column and word of each cell of the table."""
+    head, *rows = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()]
+    assert head[1:] == list(STATES)
+    assert [row[0] for row in rows] == list(ROWS)
+    return [(row[0], column, word) for row in rows for column, word in zip(head[1:], row[1:], strict=True)]
+
+
+def upload_with(state: State, tally: Tally) -> Upload:
+    """An upload at version 41, last changed before now."""
+    return Upload(
+        key=UploadKey("acme", "ev-1", "sprinto"),
+        digest="a" * 64,
+        evidence_date=date(2026, 2, 20),
+        created_at=EARLIER - timedelta(days=1),
+        updated_at=EARLIER,
+        version=41,
+        tally=tally,
+        state=state,
+    )
+
+
+@pytest.mark.parametrize(("row", "column", "word"), cells())
+def test_the_table_holds(row: str, column: str, word: str) -> None:
+    state = STATES[column]
+    number = state.read if isinstance(state, LookingUp) else ATTEMPTS
+    for off, tally, rules in ROWS[row].cases():
+        before = upload_with(state, tally)
+        event = ROWS[row].event(number + off)
+        result = advance(before, event, rules)
+        if word == "=":
+            assert result is before, f"{column} with {tally} under {rules}"
+        else:
+            expected_state, expected_tally = OUTCOMES[word](state, tally, getattr(event, "failure", OLD))
+            assert result == evolve(
+                before, state=expected_state, tally=expected_tally, version=42, updated_at=NOW
+            ), f"{column} with {tally} under {rules}"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_success_absorbs_everything(row: str) -> None:
+    for off, tally, rules in ROWS[row].cases():
+        before = upload_with(Succeeded(Receipt("ref-0", "taken before")), tally)
+        assert advance(before, ROWS[row].event(ATTEMPTS + off), rules) is before
+
+
+def test_the_table_speaks_of_every_event_and_every_state() -> None:
+    assert {type(row.event(1)) for row in ROWS.values()} == set(Event.__args__)
+    assert {type(state) for state in STATES.values()} == set(State.__args__) - {Succeeded}
+    assert {word for _, _, word in cells()} == {"=", *OUTCOMES}
+
+
+# --- what the table is too coarse for -----------------------------------------------------------------------------------
+
+TALLY = Tally(ATTEMPTS, SPENT)
+SENDING = upload_with(Sending(ATTEMPTS, EARLIER), TALLY)
+READABLE = Rules(can_look_up=True)
+
+
+def test_a_wait_is_never_shorter_than_retry_after() -> None:
+    told = Failure(FailureKind.TOLD_TO_WAIT, "come back later", retry_after=120)
+    assert advance(SENDING, AttemptDeferred(NOW, 7, told, JITTER), Rules()).state == Waiting(
+        NOW + timedelta(seconds=120), told
+    )
+
+
+def test_a_retry_after_shorter_than_the_back_off_changes_nothing() -> None:
+    told = Failure(FailureKind.TOLD_TO_WAIT, "come back later", retry_after=14)
+    assert advance(SENDING, AttemptDeferred(NOW, 7, told, JITTER), Rules()).state == Waiting(RESEND_AT, told)
+
+
+def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_of_its_pace() -> None:
+    throttled = Failure(FailureKind.RATE_LIMITED, "too many requests")
+    rules = Rules(throttle_floor=timedelta(minutes=1))
+    assert advance(SENDING, AttemptDeferred(NOW, 7, throttled, JITTER), rules).state == Waiting(
+        NOW + timedelta(minutes=1), throttled
+    )
+
+
+@pytest.mark.parametrize(
+    "rules", [Rules(), READABLE, Rules(on_unclear=OnUnclear.HOLD)], ids=["retry", "can_look_up", "hold"]
+)
+def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_an_unclear_attempt(rules: Rules) -> None:
+    told = Failure(FailureKind.SERVER_ERROR, "HTTP 503", retry_after=90_000)
+    noted = evolve(told, detail="Retry-After of 90000 s bounded to 3600 s")
+    in_an_hour = NOW + timedelta(hours=1)
+    expected: dict[Rules, State] = {
+        Rules(): Waiting(in_an_hour, noted),
+        READABLE: LookingUp(1, NOW + timedelta(seconds=2), in_an_hour, noted),
+        Rules(on_unclear=OnUnclear.HOLD): Held(noted),
+    }
+    assert advance(SENDING, AttemptUnclear(NOW, 7, told, JITTER), rules).state == expected[rules]
+
+
+def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_a_deferred_attempt() -> None:
+    told = Failure(FailureKind.TOLD_TO_WAIT, "come back later", retry_after=90_000)
+    noted = evolve(told, detail="Retry-After of 90000 s bounded to 3600 s")
+    last = Rules(RetryPolicy(max_attempts=2))
+    event = AttemptDeferred(NOW, 7, told, JITTER)
+    assert advance(SENDING, event, Rules()).state == Waiting(NOW + timedelta(hours=1), noted)
+    assert advance(SENDING, event, last).state == Failed(FailedReason.EXHAUSTED, noted)
+
+
+@pytest.mark.parametrize("event", [ReadAbsent(NOW, 3), ReadFailed(NOW, 3, NEW)])
+def test_after_the_last_look_up_a_resend_whose_time_is_past_is_due_now(event: Event) -> None:
+    upload = upload_with(LookingUp(3, EARLIER, EARLIER, OLD), TALLY)
+    assert advance(upload, event, READABLE).state == Waiting(NOW, OLD)
+
+
+@pytest.mark.parametrize("event", [ReadAbsent(NOW, 1), ReadFailed(NOW, 1, NEW)])
+def test_the_second_look_up_comes_10_s_after_the_first(event: Event) -> None:
+    upload = upload_with(LookingUp(1, EARLIER, LATER, OLD), TALLY)
+    assert advance(upload, event, READABLE).state == LookingUp(2, NOW + timedelta(seconds=10), LATER, OLD)
+
+
+def test_a_look_up_beyond_those_that_the_provider_wants_now_is_the_last() -> None:
+    upload = upload_with(LookingUp(3, EARLIER, LATER, OLD), TALLY)
+    fewer = Rules(can_look_up=True, look_up_delays=(timedelta(seconds=1),))
+    assert advance(upload, ReadAbsent(NOW, 3), fewer).state == Waiting(LATER, OLD)
+
+
+def test_a_budget_that_was_cut_below_what_is_spent_is_spent() -> None:
+    cut = Rules(RetryPolicy(max_attempts=1))
+    assert advance(SENDING, AttemptDeferred(NOW, 7, NEW, JITTER), cut).state == Failed(
+        FailedReason.EXHAUSTED, NEW
+    )
+
+
+def test_the_rules_by_themselves_are_those_that_the_documentation_states() -> None:
+    rules = Rules()
+    assert rules.retry == RetryPolicy(
+        max_attempts=5,
+        initial_delay=timedelta(seconds=5),
+        max_delay=timedelta(minutes=5),
+        retry_after_limit=timedelta(hours=1),
+    )
+    assert rules.on_unclear is OnUnclear.RETRY
+    assert rules.can_look_up is False
+    assert rules.look_up_delays == (timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=30))
+    assert rules.throttle_floor == timedelta(0)
