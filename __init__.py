@@ -7,7 +7,8 @@
 
 `Courier` is the same for hosts that do not run on asyncio.
 
-A name is imported from its home when it is first used: a program, or pytest with the plugin of this package, that only comes by pays nothing.
+A name is imported from its home when it is first used: a program, or pytest with the plugin of this
+package, that only comes by pays nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,9 @@
-"""Finding the providers that are installed, ours and other people's, through the entry point group ``evidence_courier.providers``.
+"""Finding the providers that are installed, ours and other people's, through the entry point group
+``evidence_courier.providers``.
 
-An entry point names a provider's class, or a ready instance, under the name that tenant files use. One that cannot be used takes
-nothing else down with it: it becomes a `BrokenProvider`, and only the tenants that name it are told.
+An entry point names a provider's class, or a ready instance, under the name that tenant files use.
+One that cannot be used takes nothing else down with it: it becomes a `BrokenProvider`, and only the
+tenants that name it are told.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ _DIALOGUES = ("look_up", "check", "upload_together")
 
 @frozen
 class BrokenProvider:
-    """A provider that is installed and cannot be used; `reason` goes on from "the provider {name} cannot be used: "."""
+    """A provider that is installed and cannot be used; `reason` goes on from "the provider
+    {name} cannot be used: "."""
 
     name: str
     reason: str
@@ -36,7 +39,8 @@ class BrokenProvider:
 def discover_providers(
     entry_points: Iterable[metadata.EntryPoint] | None = None,
 ) -> Mapping[str, Provider | BrokenProvider]:
-    """Every installed provider by its name; `entry_points` stands in for those that are installed."""
+    """Every installed provider by its name; `entry_points` stands in for those that are
+    installed."""
     points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     by_name: dict[str, list[metadata.EntryPoint]] = {}
     for point in points:
@@ -50,7 +54,8 @@ def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | Broken
     if len(points) > 1:
         homes = " and ".join(sorted(f"{_home(point)} ({point.value})" for point in points))
         return BrokenProvider(
-            name, f"several installed packages offer one of that name, {homes}; uninstall all but one"
+            name,
+            f"several installed packages offer one of that name, {homes}; uninstall all but one",
         )
     point = points[0]
     place = f"{point.value} of {_home(point)}"
@@ -66,7 +71,8 @@ def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | Broken
 
 
 def fault_of(provider: object, name: str) -> str | None:
-    """Why an object does not do as the provider of that name; None if it does. Whether its schema holds is seen when it is used."""
+    """Why an object does not do as the provider of that name; None if it does. Whether its
+    schema holds is seen when it is used."""
     missing = [part for part in _PARTS if not hasattr(provider, part)]
     if missing:
         return f"is not a provider: it has no {', no '.join(missing)}"
@@ -92,7 +98,9 @@ def _wrong_value(provider: object) -> str | None:
         return "limits.max_bytes is neither a number of bytes nor None"
     if not isinstance(pace, Pace | None):
         return "pace is neither a Pace nor None"
-    if pace is not None and not (_is_count(pace.limit) and _is_duration(pace.period) and pace.period):
+    if pace is not None and not (
+        _is_count(pace.limit) and _is_duration(pace.period) and pace.period
+    ):
         return "pace allows no request in no time"
     if not _is_count(cost):
         return "cost is not a number of requests, 1 or more"

@@ -1,8 +1,9 @@
 """Uploads per second of a courier beside a bare client's, in one run.
 
-A bare server in a process of its own reads each request whole and answers it. First the limit: aiohttp's client posting ready bytes, recording nothing, over as many
-connections as the courier has. Then the courier: 5,000 ready documents of 30 kB for one tenant each of eight, with the whole record kept in SQLite. Both run twice, in turn;
-the best of each counts.
+A bare server in a process of its own reads each request whole and answers it. First the limit:
+aiohttp's client posting ready bytes, recording nothing, over as many connections as the courier
+has. Then the courier: 5,000 ready documents of 30 kB for one tenant each of eight, with the whole
+record kept in SQLite. Both run twice, in turn; the best of each counts.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ REPLY = json.dumps(
 
 
 class Sink(asyncio.Protocol):
-    """Just enough of HTTP/1.1: reads a request with a Content-Length, answers, and waits for the next."""
+    """Just enough of HTTP/1.1: reads a request with a Content-Length, answers, and waits for the
+    next."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -152,7 +154,9 @@ async def measure(port: int) -> None:
 
 
 def main() -> None:
-    server = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert server.stdout is not None
         asyncio.run(measure(int(server.stdout.readline())))

@@ -37,10 +37,13 @@ from .wiring import CommonOptions, CommonWiring, RendererOnDemand, given
 
 
 class BlockingOptions(CommonOptions, total=False):
-    """What else a `BlockingCourier` can be told when it is built, beside `TenantOptions` and `CommonOptions`.
+    """What else a `BlockingCourier` can be told when it is built, beside `TenantOptions` and
+    `CommonOptions`.
 
-    - `sleep`: waits for so many seconds, where one attempt needs several requests and the pace puts a short wait between them; by default ``time.sleep``.
-    - `transport`: a port. All of them must be good for every process and thread that uses the courier.
+    - `sleep`: waits for so many seconds, where one attempt needs several requests and the pace puts
+      a short wait between them; by default ``time.sleep``.
+    - `transport`: a port. All of them must be good for every process and thread that uses the
+      courier.
     """
 
     sleep: Callable[[float], None] | None
@@ -73,11 +76,13 @@ class _Room:
 
 
 class BlockingCourier:
-    """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's thread.
+    """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's
+    thread.
 
-    Build it with `from_config` or `from_mapping`, once, wherever the host likes: it opens nothing before it is used, and each process that it is
-    forked into opens its own. It may be used by several threads at once, and as a context manager. A child that is forked while another thread is
-    delivering is refused by MisuseError: SQLite's connections do not outlast a fork.
+    Build it with `from_config` or `from_mapping`, once, wherever the host likes: it opens nothing
+    before it is used, and each process that it is forked into opens its own. It may be used by
+    several threads at once, and as a context manager. A child that is forked while another thread
+    is delivering is refused by MisuseError: SQLite's connections do not outlast a fork.
     """
 
     def __init__(self, tenants: Tenants, wiring: _Wiring) -> None:
@@ -89,7 +94,8 @@ class BlockingCourier:
             self._loaded, secrets.token_bytes(32)
         )
         self._room: _Room | None = None
-        # What a process has inherited is neither used nor closed there; so it must not be forgotten either.
+        # What a process has inherited is neither used nor closed there; so it must not be forgotten
+        # either.
         self._inherited: list[_Room] = []
         self._busy = 0
         self._closed = False
@@ -104,8 +110,9 @@ class BlockingCourier:
     ) -> Self:
         """A courier for the tenants in a folder of YAML and JSON files.
 
-        `database` is the path of the SQLite database, created where it is missing; `options` are those of `BlockingOptions`. Raises ConfigError with every
-        problem of every file, and MisuseError for arguments that cannot be right or where the extra ``sync`` is missing.
+        `database` is the path of the SQLite database, created where it is missing; `options` are
+        those of `BlockingOptions`. Raises ConfigError with every problem of every file, and
+        MisuseError for arguments that cannot be right or where the extra ``sync`` is missing.
         """
         return cls(tenants_in_folder(path, options), _Wiring(**given(database, options)))
 
@@ -116,19 +123,24 @@ class BlockingCourier:
         database: PathText | None = None,
         **options: Unpack[BlockingOptions],
     ) -> Self:
-        """A courier for tenants that the host keeps itself: each tenant id with what its file would hold.
+        """A courier for tenants that the host keeps itself: each tenant id with what its file would
+        hold.
 
-        Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
+        Give a function instead of a mapping to have it asked again at each `reload`. All else is as
+        in `from_config`.
         """
         return cls(tenants_in_mapping(tenants, options), _Wiring(**given(database, options)))
 
-    # --- lifecycle -----------------------------------------------------------------------------------------------------
+    # --- lifecycle -------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -144,7 +156,8 @@ class BlockingCourier:
     def reload(self) -> None:
         """Read the tenants anew.
 
-        Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
+        Raises ConfigError where a file is broken, and then nothing changes; with
+        ``on_invalid="skip"``, a broken tenant keeps what it had.
         """
         with self._used() as room:
             try:
@@ -153,22 +166,27 @@ class BlockingCourier:
                 tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
                 raise
             with self._door:
-                self._destinations = self._tenants.destinations(loaded, room.key, self._destinations)
+                self._destinations = self._tenants.destinations(
+                    loaded, room.key, self._destinations
+                )
                 self._loaded = loaded
             self._tenants.tell(self._wiring.logger, loaded)
 
-    # --- delivering ----------------------------------------------------------------------------------------------------
+    # --- delivering ------------------------------------------------------------------------------
 
     def enabled(self, tenant_id: str) -> bool:
         """Whether the tenant has an integration; lets a host skip building a document."""
         return tenant_id in self._destinations
 
     def deliver(self, evidence: Evidence) -> Delivery:
-        """Take an evidence one step further (record it, attempt it, look it up, where that is due), and say when to come again.
+        """Take an evidence one step further (record it, attempt it, look it up, where that is due),
+        and say when to come again.
 
-        Call it again with the same evidence at `again_at`, or at any other time: what is not due is left alone, and what is known is not sent again,
-        whatever became of it. For a tenant without an integration nothing happens. Returns for whatever the provider does; raises StoreError where the record could
-        not be read or written, MisuseError where the document cannot be read or the courier is closed. An exception that interrupts it (a task's time limit,
+        Call it again with the same evidence at `again_at`, or at any other time: what is not due is
+        left alone, and what is known is not sent again, whatever became of it. For a tenant without
+        an integration nothing happens. Returns for whatever the provider does; raises StoreError
+        where the record could not be read or written, MisuseError where the document cannot be read
+        or the courier is closed. An exception that interrupts it (a task's time limit,
         KeyboardInterrupt) goes on once it is written down how far the attempt got.
         """
         if not isinstance(evidence, Evidence):
@@ -183,10 +201,11 @@ class BlockingCourier:
                 return Delivery(None, None)
             return room.engine.deliver(evidence, destination)
 
-    # --- seeing --------------------------------------------------------------------------------------------------------
+    # --- seeing ----------------------------------------------------------------------------------
 
     def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
+        """The statuses of a tenant's evidences by evidence id, in one query; those without an
+        upload are absent."""
         with self._used() as room:
             return room.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
 
@@ -199,8 +218,11 @@ class BlockingCourier:
         after: str | None = None,
         limit: int = 100,
     ) -> Page:
-        """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
-        find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
+        """A page of statuses, newest first, where every filter that is given holds. `after` is
+        the page before's `next_page`."""
+        find = Find(
+            tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit
+        )
         with self._used() as room:
             return room.store.find(find, self._wiring.clock.now())
 
@@ -209,7 +231,7 @@ class BlockingCourier:
         with self._used() as room:
             return room.store.show(tenant_id, evidence_id, self._wiring.clock.now())
 
-    # --- one room for each process ---------------------------------------------------------------------------------------
+    # --- one room for each process ---------------------------------------------------------------
 
     @contextmanager
     def _used(self) -> Iterator[_Room]:
@@ -240,7 +262,9 @@ class BlockingCourier:
         renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
         engine = BlockingEngine(
             store=store,
-            attempter=BlockingAttempter(transport, BlockingTokenKeeper(clock.monotonic), wiring.source),
+            attempter=BlockingAttempter(
+                transport, BlockingTokenKeeper(clock.monotonic), wiring.source
+            ),
             clock=clock,
             logger=wiring.logger,
             renderer=renderer,
@@ -272,7 +296,8 @@ class BlockingCourier:
             room.store.close()
 
     def _before_fork(self) -> None:
-        """What is open when a process is forked cannot be opened by the child. So here nothing is, unless another thread is delivering."""
+        """What is open when a process is forked cannot be opened by the child. So here nothing
+        is, unless another thread is delivering."""
         self._door.acquire()
         if self._busy == 0:
             with suppress(Exception):  # a fork must not fail for it

@@ -52,12 +52,14 @@ from .workers import Workers
 
 WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 3
-"""So many uploads for each request at once may be between their commits, or the commits would set the speed."""
+"""So many uploads for each request at once may be between their commits, or the commits would
+set the speed."""
 
 
 @frozen(kw_only=True)
 class Health:
-    """How a courier is. `counts` are the uploads in the database by status word; the others are this courier's own."""
+    """How a courier is. `counts` are the uploads in the database by status word; the others are
+    this courier's own."""
 
     running: bool
     tenants: int
@@ -83,8 +85,9 @@ class _Running:
 class AsyncCourier:
     """Delivers compliance evidence for a host that runs on asyncio.
 
-    Build it with `from_config` or `from_mapping`, and use it as an async context manager: it starts on entry, and on exit it finishes or hands back what
-    is under way. `submit`, `enabled` and nothing else may be called from other threads.
+    Build it with `from_config` or `from_mapping`, and use it as an async context manager: it starts
+    on entry, and on exit it finishes or hands back what is under way. `submit`, `enabled` and
+    nothing else may be called from other threads.
     """
 
     def __init__(self, tenants: Tenants, wiring: Wiring) -> None:
@@ -111,8 +114,9 @@ class AsyncCourier:
     ) -> Self:
         """A courier for the tenants in a folder of YAML and JSON files.
 
-        `database` is the path of the SQLite database, created where it is missing; `options` are those of `Options`. Raises ConfigError with every
-        problem of every file, and MisuseError for arguments that cannot be right.
+        `database` is the path of the SQLite database, created where it is missing; `options` are
+        those of `Options`. Raises ConfigError with every problem of every file, and MisuseError for
+        arguments that cannot be right.
         """
         return cls(tenants_in_folder(path, options), Wiring(**given(database, options)))
 
@@ -123,20 +127,25 @@ class AsyncCourier:
         database: PathText | None = None,
         **options: Unpack[Options],
     ) -> Self:
-        """A courier for tenants that the host keeps itself: each tenant id with what its file would hold.
+        """A courier for tenants that the host keeps itself: each tenant id with what its file would
+        hold.
 
-        Give a function instead of a mapping to have it asked again at each `reload`. All else is as in `from_config`.
+        Give a function instead of a mapping to have it asked again at each `reload`. All else is as
+        in `from_config`.
         """
         return cls(tenants_in_mapping(tenants, options), Wiring(**given(database, options)))
 
-    # --- lifecycle -----------------------------------------------------------------------------------------------------
+    # --- lifecycle -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -148,7 +157,8 @@ class AsyncCourier:
         wiring, clock, logger = self._wiring, self._wiring.clock, self._wiring.logger
         loop = asyncio.get_running_loop()
         threads = Workers(WORKER_THREADS, "evidence-courier")
-        # What the host brings (its files, its document source, a renderer) may hang, and must hang nobody else.
+        # What the host brings (its files, its document source, a renderer) may hang, and must hang
+        # nobody else.
         host_threads = Workers(WORKER_THREADS, "evidence-courier-host")
         try:
             store = wiring.store
@@ -182,7 +192,9 @@ class AsyncCourier:
             threads=threads,
             host_threads=host_threads,
         )
-        running = _Running(loop, engine, attempter, store, writer, transport, renderer, threads, host_threads)
+        running = _Running(
+            loop, engine, attempter, store, writer, transport, renderer, threads, host_threads
+        )
         try:
             self._key = await loop.run_in_executor(threads, store.fingerprint_key)
             owner = await writer.run(lambda: store.register(clock.now()))
@@ -196,10 +208,12 @@ class AsyncCourier:
         engine.start(owner)
 
     async def close(self, grace: float = 10.0) -> None:
-        """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
+        """Record what was submitted, give what is under way `grace` seconds to finish, and hand the
+        rest back to the database.
 
-        Safe to call twice: a later call waits for the same closing, and with a shorter `grace` shortens it. What is not settled is gone on with
-        by the next courier on the same database. In a forked child this does nothing: all that there is belongs to the parent.
+        Safe to call twice: a later call waits for the same closing, and with a shorter `grace`
+        shortens it. What is not settled is gone on with by the next courier on the same database.
+        In a forked child this does nothing: all that there is belongs to the parent.
         """
         if self._forked:
             return
@@ -212,11 +226,13 @@ class AsyncCourier:
         elif self._engine_closing is not None:
             self._engine_closing.hurry(grace)
         if self._closing is not None:
-            # Whoever stops waiting does not stop the closing; whoever calls again waits for the same one.
+            # Whoever stops waiting does not stop the closing; whoever calls again waits for the
+            # same one.
             await asyncio.shield(self._closing)
 
     async def _close(self, running: _Running, grace: float) -> None:
-        await asyncio.sleep(0)  # what other threads submitted just before is on its way to the engine
+        # what other threads submitted just before is on its way to the engine
+        await asyncio.sleep(0)
         await running.engine.close(grace)
         with suppress(StoreError):  # then whoever comes next finds out that it is gone
             await running.writer.run(lambda: running.store.unregister(self._owner))
@@ -235,17 +251,20 @@ class AsyncCourier:
         await asyncio.to_thread(running.threads.shutdown)
 
     async def drain(self) -> None:
-        """Return once everything open in the database has succeeded, failed or is held, retries included."""
+        """Return once everything open in the database has succeeded, failed or is held, retries
+        included."""
         await self._now().engine.drained()
 
     async def quiet(self) -> None:
-        """Return once nothing is under way: whatever is open waits for a moment that has not come. For tests on a clock of their own."""
+        """Return once nothing is under way: whatever is open waits for a moment that has not
+        come. For tests on a clock of their own."""
         await self._now().engine.quiet()
 
     async def reload(self) -> None:
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.
 
-        Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
+        Raises ConfigError where a file is broken, and then nothing changes; with
+        ``on_invalid="skip"``, a broken tenant keeps what it had.
         """
         async with self._reloading:
             await self._reload(self._now())
@@ -262,23 +281,28 @@ class AsyncCourier:
         self._tenants.tell(self._wiring.logger, loaded)
         running.engine.look_round()
 
-    # --- delivering ----------------------------------------------------------------------------------------------------
+    # --- delivering ------------------------------------------------------------------------------
 
     def enabled(self, tenant_id: str) -> bool:
-        """Whether the tenant has an integration; lets a host skip building a document. May be called from any thread."""
+        """Whether the tenant has an integration; lets a host skip building a document. May be
+        called from any thread."""
         self._refuse_in_a_child()
         return tenant_id in self._destinations
 
     def submit(self, evidence: Evidence) -> Ticket:
-        """Have an evidence delivered; returns at once and never raises for a delivery's sake. May be called from any thread.
+        """Have an evidence delivered; returns at once and never raises for a delivery's sake. May
+        be called from any thread.
 
-        For a tenant without an integration nothing happens. An evidence that is known is not sent again: its ticket is one for the upload that exists,
-        whatever became of that. MisuseError where the courier was never started, in a forked child, or where this is no Evidence.
+        For a tenant without an integration nothing happens. An evidence that is known is not sent
+        again: its ticket is one for the upload that exists, whatever became of that. MisuseError
+        where the courier was never started, in a forked child, or where this is no Evidence.
         """
-        self._refuse_in_a_child()  # before the lock, which may have been held when the child was forked
+        # before the lock, which may have been held when the child was forked
+        self._refuse_in_a_child()
         if not isinstance(evidence, Evidence):
             raise MisuseError(f"submit takes an Evidence, not {type(evidence).__name__}")
-        with self._door:  # so that closing lets in what was handed over before it, and nothing after
+        # so that closing lets in what was handed over before it, and nothing after
+        with self._door:
             running = self._running
             if running is None:
                 return self._too_late(evidence)
@@ -293,7 +317,7 @@ class AsyncCourier:
                 running.loop.call_soon_threadsafe(running.engine.submit, submission)
             return ticket
 
-    # --- people's actions ----------------------------------------------------------------------------------------------
+    # --- people's actions ------------------------------------------------------------------------
 
     async def retry(
         self,
@@ -307,12 +331,16 @@ class AsyncCourier:
     ) -> ActionResult:
         """Have what has failed tried again, with a fresh budget and its history kept.
 
-        Give one evidence id, or a filter: `where` names some of the tenant's failed uploads, ``Filter()`` all of them. With `preview` nothing is
-        done, and `done` holds what it would be done to. What it does not apply to is left alone, and the answer says why; doing it twice changes
-        nothing. Who and why are kept with the record. Where the failure spoke of the whole integration, that counts as working again. MisuseError
-        where there is no such upload, or who or why is empty.
+        Give one evidence id, or a filter: `where` names some of the tenant's failed uploads,
+        ``Filter()`` all of them. With `preview` nothing is done, and `done` holds what it would be
+        done to. What it does not apply to is left alone, and the answer says why; doing it twice
+        changes nothing. Who and why are kept with the record. Where the failure spoke of the whole
+        integration, that counts as working again. MisuseError where there is no such upload, or who
+        or why is empty.
         """
-        return await self._act(Action.RETRY, tenant_id, evidence_id, where, Person(by, reason), preview)
+        return await self._act(
+            Action.RETRY, tenant_id, evidence_id, where, Person(by, reason), preview
+        )
 
     async def release(
         self,
@@ -324,8 +352,11 @@ class AsyncCourier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Have what is held tried again. Where it is held for its integration, that counts as working again. Otherwise as `retry`."""
-        return await self._act(Action.RELEASE, tenant_id, evidence_id, where, Person(by, reason), preview)
+        """Have what is held tried again. Where it is held for its integration, that counts as
+        working again. Otherwise as `retry`."""
+        return await self._act(
+            Action.RELEASE, tenant_id, evidence_id, where, Person(by, reason), preview
+        )
 
     async def abandon(
         self,
@@ -337,8 +368,11 @@ class AsyncCourier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Give up what is not settled: nothing more is sent. An attempt in flight is not called back. Otherwise as `retry`."""
-        return await self._act(Action.ABANDON, tenant_id, evidence_id, where, Person(by, reason), preview)
+        """Give up what is not settled: nothing more is sent. An attempt in flight is not called
+        back. Otherwise as `retry`."""
+        return await self._act(
+            Action.ABANDON, tenant_id, evidence_id, where, Person(by, reason), preview
+        )
 
     async def attest(
         self,
@@ -350,8 +384,11 @@ class AsyncCourier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Say of what is held or failed that it is there: a person has seen it at the provider. Otherwise as `retry`."""
-        return await self._act(Action.ATTEST, tenant_id, evidence_id, where, Person(by, reason), preview)
+        """Say of what is held or failed that it is there: a person has seen it at the provider.
+        Otherwise as `retry`."""
+        return await self._act(
+            Action.ATTEST, tenant_id, evidence_id, where, Person(by, reason), preview
+        )
 
     async def _act(
         self,
@@ -365,9 +402,13 @@ class AsyncCourier:
         running, clock = self._now(), self._wiring.clock
         store, engine = running.store, running.engine
         if (evidence_id is None) == (where is None):
-            raise MisuseError(f"{action.value} is for one evidence id or for `where`: give one of them")
+            raise MisuseError(
+                f"{action.value} is for one evidence id or for `where`: give one of them"
+            )
         if where is not None:
-            found = await engine.read(lambda: list(candidates(store, tenant_id, action, where, clock.now())))
+            found = await engine.read(
+                lambda: list(candidates(store, tenant_id, action, where, clock.now()))
+            )
         else:
             assert evidence_id is not None
             found = list((await self.statuses(tenant_id, [evidence_id])).values())
@@ -380,7 +421,13 @@ class AsyncCourier:
         for status in found:
             came = await running.writer.run(
                 lambda status=status: take_action(  # type: ignore[misc]
-                    store, tenant_id, status.evidence_id, action, person, self._rules_of, clock.now()
+                    store,
+                    tenant_id,
+                    status.evidence_id,
+                    action,
+                    person,
+                    self._rules_of,
+                    clock.now(),
                 )
             )
             if isinstance(came, Skipped):
@@ -395,10 +442,13 @@ class AsyncCourier:
             return destination.rules
         return rules_of_provider(self._tenants.providers.get(key.provider), key)
 
-    # --- seeing --------------------------------------------------------------------------------------------------------
+    # --- seeing ----------------------------------------------------------------------------------
 
-    async def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
+    async def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str]
+    ) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences by evidence id, in one query; those without an
+        upload are absent."""
         running = self._now()
         wanted = list(evidence_ids)
         return await running.engine.read(
@@ -414,9 +464,12 @@ class AsyncCourier:
         after: str | None = None,
         limit: int = 100,
     ) -> Page:
-        """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
+        """A page of statuses, newest first, where every filter that is given holds. `after` is
+        the page before's `next_page`."""
         running = self._now()
-        find = Find(tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit)
+        find = Find(
+            tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit
+        )
         return await running.engine.read(lambda: running.store.find(find, self._wiring.clock.now()))
 
     async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
@@ -427,10 +480,11 @@ class AsyncCourier:
         )
 
     async def check(self, tenant_id: str) -> DryRun | None:
-        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the provider that uploads nothing.
+        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the
+        provider that uploads nothing.
 
-        None where the tenant has no integration, or its provider cannot be asked. Waits up to three minutes for its turn at the provider; the pace is
-        shared with the uploads.
+        None where the tenant has no integration, or its provider cannot be asked. Waits up to three
+        minutes for its turn at the provider; the pace is shared with the uploads.
         """
         running = self._now()
         destination = self._destinations.get(tenant_id)
@@ -461,7 +515,7 @@ class AsyncCourier:
             counts={status.value: number for status, number in counts.items()},
         )
 
-    # -------------------------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     @property
     def _forked(self) -> bool:
@@ -474,7 +528,11 @@ class AsyncCourier:
     def _now(self) -> _Running:
         self._refuse_in_a_child()
         if self._running is None:
-            raise refusals.closed() if self._closed else refusals.not_started("async with AsyncCourier...")
+            raise (
+                refusals.closed()
+                if self._closed
+                else refusals.not_started("async with AsyncCourier...")
+            )
         return self._running
 
     def _too_late(self, evidence: Evidence) -> Ticket:
@@ -488,7 +546,10 @@ class AsyncCourier:
             return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
         error = closed_error(ticket)
-        tell(self._wiring.logger, RecordingFailed(Submission(evidence, destination, ticket).key, str(error)))
+        tell(
+            self._wiring.logger,
+            RecordingFailed(Submission(evidence, destination, ticket).key, str(error)),
+        )
         ticket.mark_lost(error)
         return ticket
 

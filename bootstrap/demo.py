@@ -1,7 +1,9 @@
-"""The demo: two sandboxes that misbehave, three tenants, a folder of training records, and the truth about every one of them.
+"""The demo: two sandboxes that misbehave, three tenants, a folder of training records, and the
+truth about every one of them.
 
-It returns True only if everything that it prints holds: each record of a tenant with an integration succeeded, each sandbox holds exactly those
-documents by their sha256, a second copy stands only where the record says so, and the tenant without an integration was left alone.
+It returns True only if everything that it prints holds: each record of a tenant with an integration
+succeeded, each sandbox holds exactly those documents by their sha256, a second copy stands only
+where the record says so, and the tenant without an integration was left alone.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ GLOBEX_FAULTS = (None, "html", "rate-limited-graphql")
 
 @frozen
 class DemoSecrets:
-    """The secrets of the example tenants, as a `Secrets` port: the demo touches no environment variable."""
+    """The secrets of the example tenants, as a `Secrets` port: the demo touches no environment
+    variable."""
 
     values: Mapping[str, str]
 
@@ -62,7 +65,9 @@ def run_demo(examples: str, out: str) -> bool:
         )
     where = Path(out)
     _make_room(where)
-    evidences = [Evidence.from_record(load_record(file.read_bytes(), where=str(file))) for file in files]
+    evidences = [
+        Evidence.from_record(load_record(file.read_bytes(), where=str(file))) for file in files
+    ]
     logging.getLogger("evidence_courier").addHandler(logging.NullHandler())
     try:
         return asyncio.run(_demo(folder / "tenants", where, evidences))
@@ -75,7 +80,9 @@ def _make_room(where: Path) -> None:
     """An empty place for what the demo leaves; only what an earlier demo left is removed."""
     marker = where / ".evidence-courier-demo"
     if where.exists() and not marker.exists() and (not where.is_dir() or any(where.iterdir())):
-        raise MisuseError(f"{where} is not empty and not of an earlier demo: give --out another folder")
+        raise MisuseError(
+            f"{where} is not empty and not of an earlier demo: give --out another folder"
+        )
     (where / "pdf").mkdir(parents=True, exist_ok=True)
     marker.touch()
     for left in (*where.glob("courier.db*"), *(where / "pdf").glob("*.pdf")):
@@ -103,13 +110,17 @@ async def _demo(tenants: Path, where: Path, evidences: list[Evidence]) -> bool:
             tickets = [courier.submit(evidence) for evidence in evidences]
             settled = [await ticket.settled(timeout=100) for ticket in tickets]
             statuses = [status for status in settled if status is not None]
-            details = [await courier.show(status.tenant_id, status.evidence_id) for status in statuses]
+            details = [
+                await courier.show(status.tenant_id, status.evidence_id) for status in statuses
+            ]
         say_statuses(statuses)
         hardest = max(filter(None, details), key=lambda shown: (shown.attempts, shown.evidence_id))
         click.echo("\nThe one that took most attempts:\n")
         say_details(hardest)
         holds = _compare({"acme": us, "globex": eu}, statuses, where / "pdf")
-    alone = [evidence for evidence, status in zip(evidences, settled, strict=True) if status is None]
+    alone = [
+        evidence for evidence, status in zip(evidences, settled, strict=True) if status is None
+    ]
     for evidence in alone:
         click.echo(
             f"tenant {evidence.tenant_id}, evidence {evidence.evidence_id}: no integration, left alone"
@@ -138,7 +149,14 @@ def _compare(boxes: Mapping[str, SprintoSandbox], statuses: list[UploadStatus], 
             holds = holds and fine and _kept(box, digest, pdfs / f"{status.evidence_id}.pdf")
             said = "says possible duplicate" if status.possible_duplicate else ""
             rows.append(
-                (tenant_id, status.evidence_id, digest[:16], str(copies), "yes" if fine else "NO", said)
+                (
+                    tenant_id,
+                    status.evidence_id,
+                    digest[:16],
+                    str(copies),
+                    "yes" if fine else "NO",
+                    said,
+                )
             )
     click.echo("\nWhat the sandboxes hold:\n")
     say_table(("tenant", "evidence", "sha256", "copies", "as recorded", "record says"), rows)

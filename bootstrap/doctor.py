@@ -1,4 +1,5 @@
-"""Asking every tenant's provider whether uploads would work, without a courier: what `evidence-courier doctor` does."""
+"""Asking every tenant's provider whether uploads would work, without a courier: what
+`evidence-courier doctor` does."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ OnWait = Callable[[str, datetime], None]
 
 @frozen
 class Examined:
-    """What came of one tenant's integration; `dry_run` is None where the provider cannot be asked."""
+    """What came of one tenant's integration; `dry_run` is None where the provider cannot be
+    asked."""
 
     tenant_id: str
     target: str
@@ -44,14 +46,16 @@ class Examined:
 async def examine(
     loaded: Loaded, providers: Providers, database: str | os.PathLike[str] | None, on_wait: OnWait
 ) -> Mapping[str, Examined]:
-    """Every integration's dry run, by tenant. With a `database`, its gates are asked for each request; it must exist.
+    """Every integration's dry run, by tenant. With a `database`, its gates are asked for each
+    request; it must exist.
 
     StoreError where the database cannot be used. `on_wait` hears which tenant waits until when.
     """
     clock = SystemClock()
     transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
     places, keeper = Slots(AT_ONCE), TokenKeeper(clock.monotonic)
-    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # who shares a pace goes one by one
+    # who shares a pace goes one by one
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     with _store(database) as (store, writer):
         owner = await writer.run(lambda: store.register(clock.now()))
         runner = DryRunner(transport, places, keeper, clock, store, writer, owner)

@@ -1,12 +1,15 @@
-"""The way from blocking code into an event loop: a loop in a thread of its own, and calls into it that wait for their answer.
+"""The way from blocking code into an event loop: a loop in a thread of its own, and calls into it
+that wait for their answer.
 
-Rules: one loop for each portal, never one for all. Whoever calls from the loop's own thread would wait for himself, and is refused. So is a forked
-child, which has a copy of everything but the thread. What fails on the loop is raised where it was called from, as it is; whoever stops
-waiting, by a Ctrl-C for instance, has his call cancelled.
+Rules: one loop for each portal, never one for all. Whoever calls from the loop's own thread would
+wait for himself, and is refused. So is a forked child, which has a copy of everything but the
+thread. What fails on the loop is raised where it was called from, as it is; whoever stops waiting,
+by a Ctrl-C for instance, has his call cancelled.
 
-The thread is not a daemon, and looks twice a second whether the main thread has ended without closing it: then it closes itself, and the
-program ends after it. A daemon with an `atexit` function would come too late: those run when all other threads have been waited for and nothing can
-be recorded any more.
+The thread is not a daemon, and looks twice a second whether the main thread has ended without
+closing it: then it closes itself, and the program ends after it. A daemon with an `atexit` function
+would come too late: those run when all other threads have been waited for and nothing can be
+recorded any more.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ LOOK = 0.5
 """How often, in seconds, the loop looks whether the main thread has ended."""
 
 LAST_TURNS = 1.0
-"""So many seconds has whatever is still on the loop when everything has been closed: whoever waits for an answer gets it, or hears why not."""
+"""So many seconds has whatever is still on the loop when everything has been closed: whoever
+waits for an answer gets it, or hears why not."""
 
 LOOP_THREADS = 8
 """How many threads resolve names and read certificates, at most."""
@@ -36,7 +40,8 @@ T = TypeVar("T")
 
 
 class Portal:
-    """A thread that enters an async context manager on a loop of its own, and stays in it until it is told to leave, or the program ends."""
+    """A thread that enters an async context manager on a loop of its own, and stays in it until
+    it is told to leave, or the program ends."""
 
     def __init__(self, context: AbstractAsyncContextManager[object], name: str) -> None:
         self._context = context
@@ -50,7 +55,8 @@ class Portal:
         self._loop = asyncio.new_event_loop()
 
     def enter(self) -> None:
-        """Begin, and return when the context has been entered. Raises what entering raises, and then nothing is left running."""
+        """Begin, and return when the context has been entered. Raises what entering raises, and
+        then nothing is left running."""
         try:
             self._thread.start()
             self._entered.result()
@@ -65,7 +71,8 @@ class Portal:
             raise
 
     def call(self, verb: Callable[[], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
-        """What awaiting `verb()` on the loop gives, or raises. TimeoutError after `timeout` seconds; MisuseError once the context has been left."""
+        """What awaiting `verb()` on the loop gives, or raises. TimeoutError after `timeout`
+        seconds; MisuseError once the context has been left."""
         self.check()
         answer: Future[T] = Future()
         try:
@@ -86,7 +93,8 @@ class Portal:
                 asyncio.run_coroutine_threadsafe(self._leave(first), self._loop)
 
     def leave(self, first: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
-        """Have `first` awaited and the context left, and return when the thread has ended. Raises what leaving raises. May be called again."""
+        """Have `first` awaited and the context left, and return when the thread has ended.
+        Raises what leaving raises. May be called again."""
         self.check()
         self.tell_to_leave(first)
         try:
@@ -97,7 +105,8 @@ class Portal:
         self._thread.join()
 
     def check(self) -> None:
-        """MisuseError where waiting could never end: in a forked child, and in the loop's own thread."""
+        """MisuseError where waiting could never end: in a forked child, and in the loop's own
+        thread."""
         if self.forked:
             raise refusals.forked(self.pid)
         if threading.current_thread() is self._thread:
@@ -108,7 +117,7 @@ class Portal:
         """Whether this process is a child of the one that the thread runs in."""
         return os.getpid() != self.pid
 
-    # --- in the thread -------------------------------------------------------------------------------------------------
+    # --- in the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
         self._loop.set_default_executor(Workers(LOOP_THREADS, f"{self._thread.name}-loop"))
@@ -130,7 +139,8 @@ class Portal:
         try:
             self._loop.run_until_complete(stay)
         except (SystemExit, KeyboardInterrupt):
-            # Raised by something on the loop that wants an end, these stop the loop at once: have it leave in order first.
+            # Raised by something on the loop that wants an end, these stop the loop at once: have
+            # it leave in order first.
             if not stay.done():
                 self._told.set()
                 self._loop.run_until_complete(stay)
@@ -147,7 +157,8 @@ class Portal:
             await self._let_the_others_end()
 
     def _begin(self, verb: Callable[[], Coroutine[Any, Any, T]], answer: Future[T]) -> None:
-        # A Ctrl-C can come at any moment in the caller's thread, so the future is there first, and cancelling it is enough.
+        # A Ctrl-C can come at any moment in the caller's thread, so the future is there first, and
+        # cancelling it is enough.
         if answer.cancelled():
             return
         task = self._loop.create_task(verb())

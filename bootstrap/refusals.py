@@ -23,7 +23,8 @@ def closed() -> MisuseError:
 
 
 def forked(pid: int) -> MisuseError:
-    """It was started in a process that this one is a child of; a fork copies neither threads nor what they hold."""
+    """It was started in a process that this one is a child of; a fork copies neither threads nor
+    what they hold."""
     return MisuseError(
         f"the courier was started in process {pid} and does not run in {os.getpid()}, its forked child: build a new courier in each worker "
         "process, after the fork; see docs/several-processes.md"

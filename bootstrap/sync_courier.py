@@ -1,6 +1,7 @@
 """`Courier`: what a host that does not run on asyncio holds in its hands.
 
-It is an `AsyncCourier` on an event loop in a thread of its own, and the same verbs without ``await``; see `portal` for the rules.
+It is an `AsyncCourier` on an event loop in a thread of its own, and the same verbs without
+``await``; see `portal` for the rules.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ _THREAD = "evidence-courier-loop"
 class Courier:
     """Delivers compliance evidence for a host that does not run on asyncio.
 
-    Build it with `from_config` or `from_mapping`, and use it as a context manager: it starts on entry, and on exit it finishes or hands back what is
-    under way. Everything may be called from any thread, but not from the courier's own, in which `on_settled` is called: there only
-    `submit` and `enabled` work. In a forked child nothing works: build a new courier there. A courier that nobody has closed is
-    closed when the main thread ends.
+    Build it with `from_config` or `from_mapping`, and use it as a context manager: it starts on
+    entry, and on exit it finishes or hands back what is under way. Everything may be called from
+    any thread, but not from the courier's own, in which `on_settled` is called: there only `submit`
+    and `enabled` work. In a forked child nothing works: build a new courier there. A courier that
+    nobody has closed is closed when the main thread ends.
     """
 
     def __init__(self, courier: AsyncCourier) -> None:
@@ -46,7 +48,8 @@ class Courier:
     def from_config(
         cls, path: PathText, database: PathText | None = None, **options: Unpack[Options]
     ) -> Self:
-        """A courier for the tenants in a folder of YAML and JSON files. See `AsyncCourier.from_config`."""
+        """A courier for the tenants in a folder of YAML and JSON files. See
+        `AsyncCourier.from_config`."""
         return cls(AsyncCourier.from_config(path, database, **options))
 
     @classmethod
@@ -59,19 +62,23 @@ class Courier:
         """A courier for tenants that the host keeps itself. See `AsyncCourier.from_mapping`."""
         return cls(AsyncCourier.from_mapping(tenants, database, **options))
 
-    # --- lifecycle -----------------------------------------------------------------------------------------------------
+    # --- lifecycle -------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
     def start(self) -> None:
-        """Open the database and begin to work. StoreError where the database cannot be opened; then nothing is left running."""
+        """Open the database and begin to work. StoreError where the database cannot be opened;
+        then nothing is left running."""
         self._refuse_in_a_child()
         with self._gate:
             if self._portal is not None or self._closed:
@@ -84,11 +91,14 @@ class Courier:
             raise
 
     def close(self, grace: float = 10.0) -> None:
-        """Record what was submitted, give what is under way `grace` seconds to finish, and hand the rest back to the database.
+        """Record what was submitted, give what is under way `grace` seconds to finish, and hand the
+        rest back to the database.
 
-        Safe to call twice: a later call waits for the same closing, and with a shorter `grace` shortens it. What is not settled is gone on with by the
-        next courier on the same database. Whoever is interrupted here (by a Ctrl-C) waits no longer, and what is under way is cut off and
-        recorded as such. In a forked child this does nothing: all that there is belongs to the parent.
+        Safe to call twice: a later call waits for the same closing, and with a shorter `grace`
+        shortens it. What is not settled is gone on with by the next courier on the same database.
+        Whoever is interrupted here (by a Ctrl-C) waits no longer, and what is under way is cut off
+        and recorded as such. In a forked child this does nothing: all that there is belongs to the
+        parent.
         """
         portal = self._portal
         if portal is None or portal.forked:
@@ -103,36 +113,42 @@ class Courier:
             raise
 
     def drain(self) -> None:
-        """Return once everything open in the database has succeeded, failed or is held, retries included."""
+        """Return once everything open in the database has succeeded, failed or is held, retries
+        included."""
         self._now().call(self._courier.drain)
 
     def quiet(self) -> None:
-        """Return once nothing is under way: whatever is open waits for a moment that has not come. For tests on a clock of their own."""
+        """Return once nothing is under way: whatever is open waits for a moment that has not
+        come. For tests on a clock of their own."""
         self._now().call(self._courier.quiet)
 
     def reload(self) -> None:
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.
 
-        Raises ConfigError where a file is broken, and then nothing changes; with ``on_invalid="skip"``, a broken tenant keeps what it had.
+        Raises ConfigError where a file is broken, and then nothing changes; with
+        ``on_invalid="skip"``, a broken tenant keeps what it had.
         """
         self._now().call(self._courier.reload)
 
-    # --- delivering ----------------------------------------------------------------------------------------------------
+    # --- delivering ------------------------------------------------------------------------------
 
     def enabled(self, tenant_id: str) -> bool:
-        """Whether the tenant has an integration; lets a host skip building a document. Never waits."""
+        """Whether the tenant has an integration; lets a host skip building a document. Never
+        waits."""
         return self._courier.enabled(tenant_id)
 
     def submit(self, evidence: Evidence) -> SyncTicket:
         """Have an evidence delivered; returns at once and never raises for a delivery's sake.
 
-        For a tenant without an integration nothing happens. An evidence that is known is not sent again: its ticket is one for the upload that exists,
-        whatever became of that. MisuseError where the courier was never started, is closed, in a forked child, or where this is no Evidence.
+        For a tenant without an integration nothing happens. An evidence that is known is not sent
+        again: its ticket is one for the upload that exists, whatever became of that. MisuseError
+        where the courier was never started, is closed, in a forked child, or where this is no
+        Evidence.
         """
         portal = self._now()
         return self._courier.submit(evidence).for_threads(portal)
 
-    # --- people's actions ----------------------------------------------------------------------------------------------
+    # --- people's actions ------------------------------------------------------------------------
 
     def retry(
         self,
@@ -144,7 +160,8 @@ class Courier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Have what has failed tried again, with a fresh budget and its history kept. See `AsyncCourier.retry`."""
+        """Have what has failed tried again, with a fresh budget and its history kept. See
+        `AsyncCourier.retry`."""
         act = self._courier.retry
         return self._now().call(
             partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
@@ -160,7 +177,8 @@ class Courier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Have what is held tried again. Where it is held for its integration, that counts as working again. Otherwise as `retry`."""
+        """Have what is held tried again. Where it is held for its integration, that counts as
+        working again. Otherwise as `retry`."""
         act = self._courier.release
         return self._now().call(
             partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
@@ -176,7 +194,8 @@ class Courier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Give up what is not settled: nothing more is sent. An attempt in flight is not called back. Otherwise as `retry`."""
+        """Give up what is not settled: nothing more is sent. An attempt in flight is not called
+        back. Otherwise as `retry`."""
         act = self._courier.abandon
         return self._now().call(
             partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
@@ -192,16 +211,18 @@ class Courier:
         where: Filter | None = None,
         preview: bool = False,
     ) -> ActionResult:
-        """Say of what is held or failed that it is there: a person has seen it at the provider. Otherwise as `retry`."""
+        """Say of what is held or failed that it is there: a person has seen it at the provider.
+        Otherwise as `retry`."""
         act = self._courier.attest
         return self._now().call(
             partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
         )
 
-    # --- seeing --------------------------------------------------------------------------------------------------------
+    # --- seeing ----------------------------------------------------------------------------------
 
     def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id, in one query; those without an upload are absent."""
+        """The statuses of a tenant's evidences by evidence id, in one query; those without an
+        upload are absent."""
         return self._now().call(partial(self._courier.statuses, tenant_id, evidence_ids))
 
     def find(
@@ -213,7 +234,8 @@ class Courier:
         after: str | None = None,
         limit: int = 100,
     ) -> Page:
-        """A page of statuses, newest first, where every filter that is given holds. `after` is the page before's `next_page`."""
+        """A page of statuses, newest first, where every filter that is given holds. `after` is
+        the page before's `next_page`."""
         return self._now().call(
             partial(
                 self._courier.find,
@@ -230,10 +252,11 @@ class Courier:
         return self._now().call(partial(self._courier.show, tenant_id, evidence_id))
 
     def check(self, tenant_id: str) -> DryRun | None:
-        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the provider that uploads nothing.
+        """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the
+        provider that uploads nothing.
 
-        None where the tenant has no integration, or its provider cannot be asked. Waits up to three minutes for its turn at the provider; the pace is
-        shared with the uploads.
+        None where the tenant has no integration, or its provider cannot be asked. Waits up to three
+        minutes for its turn at the provider; the pace is shared with the uploads.
         """
         return self._now().call(partial(self._courier.check, tenant_id))
 
@@ -241,7 +264,7 @@ class Courier:
         """How the courier is, for a host's health page."""
         return self._now().call(self._courier.health)
 
-    # -------------------------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def _now(self) -> Portal:
         self._refuse_in_a_child()

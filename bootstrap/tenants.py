@@ -1,4 +1,5 @@
-"""Where the tenants come from, and what their integrations come to. The same for every face of the courier."""
+"""Where the tenants come from, and what their integrations come to. The same for every face of
+the courier."""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ TenantMapping: TypeAlias = Mapping[str, Mapping[str, object]]
 class TenantOptions(TypedDict, total=False):
     """What a courier can be told of its tenants.
 
-    - `block`: the dotted path of the integration's block in a tenant's mapping; by default ``integrations.compliance``.
-    - `on_invalid`: ``"raise"`` (the default) a ConfigError that lists every problem, or ``"skip"`` the invalid tenants and log them.
+    - `block`: the dotted path of the integration's block in a tenant's mapping; by default
+      ``integrations.compliance``.
+    - `on_invalid`: ``"raise"`` (the default) a ConfigError that lists every problem, or ``"skip"``
+      the invalid tenants and log them.
     - `providers`, `secrets`: ports.
     """
 
@@ -41,7 +44,8 @@ class TenantOptions(TypedDict, total=False):
 
 @frozen
 class Tenants:
-    """Where the tenants come from, what to do where one is invalid, and the providers they may name."""
+    """Where the tenants come from, what to do where one is invalid, and the providers they may
+    name."""
 
     where: str
     load: Callable[[], Loaded]
@@ -58,7 +62,8 @@ class Tenants:
     def destinations(
         self, loaded: Loaded, key: bytes, before: Mapping[str, Destination] | None = None
     ) -> dict[str, Destination]:
-        """Every tenant's integration with its provider; `key` is the store's for fingerprints. A tenant that is broken now keeps what it had `before`."""
+        """Every tenant's integration with its provider; `key` is the store's for fingerprints. A
+        tenant that is broken now keeps what it had `before`."""
         kept = {name: old for name, old in (before or {}).items() if name in loaded.broken}
         return destinations_of(loaded.integrations, self.providers, key) | kept
 
@@ -77,7 +82,8 @@ def destinations_of(
     found = {}
     for tenant_id, integration in integrations.items():
         provider = providers[integration.provider]
-        assert not isinstance(provider, BrokenProvider)  # or the integration would not have been loaded
+        # or the integration would not have been loaded
+        assert not isinstance(provider, BrokenProvider)
         found[tenant_id] = destination_of(integration, provider, key)
     return found
 

@@ -35,7 +35,8 @@ IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
 @frozen(kw_only=True)
 class CommonWiring:
-    """What every courier is built from, but its tenants and what it sends with. Whatever is None is made when it is needed, and closed with the courier."""
+    """What every courier is built from, but its tenants and what it sends with. Whatever is None
+    is made when it is needed, and closed with the courier."""
 
     database: str | None = None
     store: UploadStore | None = None
@@ -48,12 +49,16 @@ class CommonWiring:
 
     def __attrs_post_init__(self) -> None:
         if (self.database is None) == (self.store is None):
-            raise MisuseError("give a courier either database= (a path) or store= (a store of your own)")
+            raise MisuseError(
+                "give a courier either database= (a path) or store= (a store of your own)"
+            )
 
     def open_database(self) -> UploadStore:
         """The store in the database; StoreError where it cannot be opened."""
         assert self.database is not None
-        return SqliteStore(self.database, keep_documents=self.keep_documents, monotonic=self.clock.monotonic)
+        return SqliteStore(
+            self.database, keep_documents=self.keep_documents, monotonic=self.clock.monotonic
+        )
 
 
 @frozen(kw_only=True)
@@ -93,8 +98,10 @@ class CommonOptions(TenantOptions, total=False):
 class Options(CommonOptions, total=False):
     """What else a courier on an event loop can be told, beside `TenantOptions` and `CommonOptions`.
 
-    - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many bytes of documents (64 MiB).
-    - `on_settled`: called on the loop with each `UploadStatus` that has succeeded, failed or is held; may return an awaitable.
+    - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many
+      bytes of documents (64 MiB).
+    - `on_settled`: called on the loop with each `UploadStatus` that has succeeded, failed or is
+      held; may return an awaitable.
     - `transport`: a port.
     """
 
@@ -105,7 +112,8 @@ class Options(CommonOptions, total=False):
 
 
 def given(database: PathText | None, options: CommonOptions) -> dict[str, Any]:
-    """What of the options a wiring is made of: those that say something, and do not concern the tenants."""
+    """What of the options a wiring is made of: those that say something, and do not concern the
+    tenants."""
     said = {
         name: value
         for name, value in options.items()
@@ -115,7 +123,8 @@ def given(database: PathText | None, options: CommonOptions) -> dict[str, Any]:
 
 
 def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey) -> Rules:
-    """What decides about an upload whose tenant has no integration any more: what its provider can do. MisuseError where that is not known."""
+    """What decides about an upload whose tenant has no integration any more: what its provider
+    can do. MisuseError where that is not known."""
     if provider is None or isinstance(provider, BrokenProvider):
         raise MisuseError(
             f"the provider {key.provider!r} of {key} is not installed here, and what may be done to the upload depends on it: "
@@ -125,7 +134,8 @@ def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey
 
 
 class RendererOnDemand:
-    """Makes the PDF renderer when the first record comes, so that a host of ready documents needs no extra."""
+    """Makes the PDF renderer when the first record comes, so that a host of ready documents
+    needs no extra."""
 
     def __init__(self, fonts: Sequence[PathText]) -> None:
         self._fonts = tuple(os.fspath(font) for font in fonts)

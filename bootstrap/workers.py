@@ -1,8 +1,10 @@
-"""Worker threads that outlast the main thread for as long as a courier needs them, and that no program waits for.
+"""Worker threads that outlast the main thread for as long as a courier needs them, and that no
+program waits for.
 
-The pool of the standard library takes no work from the moment the main thread ends, so a courier that nobody closed could not record what it was
-given just before. And it keeps the program from ending while one of its threads hangs, in a host's document source for instance. These threads
-work until they are told to stop, and are daemons: whoever needs what they do waits for it.
+The pool of the standard library takes no work from the moment the main thread ends, so a courier
+that nobody closed could not record what it was given just before. And it keeps the program from
+ending while one of its threads hangs, in a host's document source for instance. These threads work
+until they are told to stop, and are daemons: whoever needs what they do waits for it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class _Job:
 class Workers(ThreadPoolExecutor):
     """At most so many threads; they are begun as they are needed, the first at once.
 
-    It is a `ThreadPoolExecutor` by its verbs and by name, since an event loop takes nothing else as its default; nothing of that is used.
+    It is a `ThreadPoolExecutor` by its verbs and by name, since an event loop takes nothing else as
+    its default; nothing of that is used.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -51,7 +54,8 @@ class Workers(ThreadPoolExecutor):
         self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
         self._crew: list[threading.Thread] = []
         self._shut = False
-        # Some versions of Python begin no thread any more while a program ends; then there is this one.
+        # Some versions of Python begin no thread any more while a program ends; then there is this
+        # one.
         self._grow()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -61,7 +65,8 @@ class Workers(ThreadPoolExecutor):
             if self._shut:
                 raise RuntimeError(f"the {self._name} threads have been told to stop")
             if not self._idle.acquire(blocking=False) and len(self._crew) < self._most:
-                with suppress(RuntimeError):  # the system gives no more of them: those that there are will do
+                # the system gives no more of them: those that there are will do
+                with suppress(RuntimeError):
                     self._grow()
             self._inbox.put(_Job(partial(fn, *args, **kwargs), answer))
         return answer

@@ -1,7 +1,8 @@
 """Which uploads go together in one request.
 
-Where a provider takes several at once, an upload whose turn has come waits for a quarter of a second for others with the same way to go. A
-request leaves when it is full, or when that time is over. Pure bookkeeping: the caller brings the time.
+Where a provider takes several at once, an upload whose turn has come waits for a quarter of a
+second for others with the same way to go. A request leaves when it is full, or when that time is
+over. Pure bookkeeping: the caller brings the time.
 """
 
 from __future__ import annotations
@@ -35,10 +36,15 @@ class Batching(Generic[K]):
         self._baskets: dict[Hashable, _Basket[K]] = {}
 
     def add(self, key: K, way: Hashable, size: int, bundle: Bundle, now: datetime) -> list[list[K]]:
-        """Put a key, whose document has `size` bytes, to the others that go the same `way`; what leaves at once because of it."""
+        """Put a key, whose document has `size` bytes, to the others that go the same `way`; what
+        leaves at once because of it."""
         leaving: list[list[K]] = []
         basket = self._baskets.get(way)
-        if basket is not None and bundle.max_bytes is not None and basket.size + size > bundle.max_bytes:
+        if (
+            basket is not None
+            and bundle.max_bytes is not None
+            and basket.size + size > bundle.max_bytes
+        ):
             leaving.append(self._baskets.pop(way).keys)
         basket = self._baskets.setdefault(way, _Basket(later(now, LINGER)))
         basket.keys.append(key)
@@ -48,7 +54,8 @@ class Batching(Generic[K]):
         return leaving
 
     def ripe(self, now: datetime) -> list[list[K]]:
-        """What leaves now because it has waited long enough. A clock that was set back keeps nobody longer."""
+        """What leaves now because it has waited long enough. A clock that was set back keeps
+        nobody longer."""
         over = [
             way
             for way, basket in self._baskets.items()

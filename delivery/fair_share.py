@@ -1,7 +1,8 @@
 """How lanes share a bounded room, so that one lane's trouble leaves space for the others.
 
-A lane may take up to `SHARE_OF_FREE` times what is free. One lane alone gets three quarters of the room; each further one takes its share of what
-is left; and while a few lanes are stuck, there is always a place for the next.
+A lane may take up to `SHARE_OF_FREE` times what is free. One lane alone gets three quarters of the
+room; each further one takes its share of what is left; and while a few lanes are stuck, there is
+always a place for the next.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Which upload's turn it is.
 
-Knows due times and sizes, no documents: what waits costs a few words of memory. Lanes (a tenant with a credential) take turns, so one
-lane's ten thousand do not delay another's single upload. The bytes of what is under way are bounded; what does not fit yet is passed by others a few
-times and then waited for, so a big document is neither starved nor starves the rest.
+Knows due times and sizes, no documents: what waits costs a few words of memory. Lanes (a tenant
+with a credential) take turns, so one lane's ten thousand do not delay another's single upload. The
+bytes of what is under way are bounded; what does not fit yet is passed by others a few times and
+then waited for, so a big document is neither starved nor starves the rest.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ class _Lane(Generic[K]):
 
 
 class Schedule(Generic[K]):
-    """Hands out keys whose time has come, lane by lane. Pure bookkeeping: the caller brings the time.
+    """Hands out keys whose time has come, lane by lane. Pure bookkeeping: the caller brings the
+    time.
 
-    `capacity` bounds how many are under way, `in_flight_bytes` how many bytes their documents have together; a single document larger
-    than that goes alone.
+    `capacity` bounds how many are under way, `in_flight_bytes` how many bytes their documents have
+    together; a single document larger than that goes alone.
     """
 
     def __init__(self, capacity: int, in_flight_bytes: int) -> None:
@@ -72,7 +74,8 @@ class Schedule(Generic[K]):
         return key in self._under_way
 
     def plan(self, key: K, lane: Hashable, due: datetime, size: int) -> None:
-        """Have a key handed out at `due`. A key planned before is planned anew; one under way is left alone."""
+        """Have a key handed out at `due`. A key planned before is planned anew; one under way is
+        left alone."""
         if key in self._under_way:
             return
         number = next(self._numbers)
@@ -84,11 +87,13 @@ class Schedule(Generic[K]):
         self._planned.pop(key, None)
 
     def pause(self, lane: Hashable, until: datetime) -> None:
-        """Hand out nothing of this lane before a moment: its gate has said so. What it has planned keeps its place."""
+        """Hand out nothing of this lane before a moment: its gate has said so. What it has
+        planned keeps its place."""
         self._pauses[lane] = until
 
     def take(self, now: datetime) -> K | None:
-        """The next key to start now, counted as under way from here on; None where nothing may start."""
+        """The next key to start now, counted as under way from here on; None where nothing may
+        start."""
         self._ripen(now)
         if self._share.full:
             return None
@@ -123,14 +128,16 @@ class Schedule(Generic[K]):
         self._bytes -= item.size
 
     def put_back(self, key: K) -> None:
-        """A key that was handed out could not be begun: it has its place again, as if it had never been taken."""
+        """A key that was handed out could not be begun: it has its place again, as if it had
+        never been taken."""
         item = self._under_way[key]
         self.done(key)
         self._planned[key] = item.number
         self._ready(item)
 
     def next_due(self) -> datetime | None:
-        """When the next planned key becomes due, or a lane's pause is over; None where neither is to come."""
+        """When the next planned key becomes due, or a lane's pause is over; None where neither
+        is to come."""
         while self._future and self._planned.get(self._future[0].key) != self._future[0].number:
             heapq.heappop(self._future)
         moments = [until for lane, until in self._pauses.items() if lane in self._lanes]

@@ -13,7 +13,8 @@ extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 
-# A diagram's source is shown as text: a repository's host draws it, a page built here has the picture beside it.
+# A diagram's source is shown as text: a repository's host draws it, a page built here has the
+# picture beside it.
 lexers["mermaid"] = TextLexer()
 
 html_theme = "furo"

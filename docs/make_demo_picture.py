@@ -24,9 +24,19 @@ COLUMNS = 110
 def shown() -> str:
     """What a person sees of the demo, escape sequences included."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).parent / "evidence-courier"), "demo", "--out", f"{folder}/demo"]
+        command = [
+            str(Path(sys.executable).parent / "evidence-courier"),
+            "demo",
+            "--out",
+            f"{folder}/demo",
+        ]
         parent, child = pty.openpty()
-        environment = {**os.environ, "COLUMNS": str(COLUMNS), "LINES": "60", "TERM": "xterm-256color"}
+        environment = {
+            **os.environ,
+            "COLUMNS": str(COLUMNS),
+            "LINES": "60",
+            "TERM": "xterm-256color",
+        }
         with subprocess.Popen(
             command, stdout=child, stderr=child, cwd=HERE.parent, env=environment
         ) as process:

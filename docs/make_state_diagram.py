@@ -1,8 +1,8 @@
 """Draws the states of an upload, from the code that decides about them.
 
-Run as `python docs/make_state_diagram.py`, with the package installed. It walks over every shape that an
-upload can come to and writes `upload-states.md` and `upload-states.svg` beside itself. With `--check` it
-writes nothing, and fails where one of them is not what it would write.
+Run as `python docs/make_state_diagram.py`, with the package installed. It walks over every shape
+that an upload can come to and writes `upload-states.md` and `upload-states.svg` beside itself. With
+`--check` it writes nothing, and fails where one of them is not what it would write.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def statuses_in(moves: Iterable[Move]) -> dict[str, tuple[Status, ...]]:
     return {name: tuple(status for status in Status if (name, status) in seen) for name in NAMES}
 
 
-def mermaid(words: Words, statuses: dict[str, tuple[Status, ...]], start: tuple[str, ...]) -> list[str]:
+def mermaid(
+    words: Words, statuses: dict[str, tuple[Status, ...]], start: tuple[str, ...]
+) -> list[str]:
     """The moves as text, in the language of Mermaid."""
     shown = [name for name in NAMES if any(name in pair for pair in words)]
     return [
@@ -85,7 +87,10 @@ def mermaid(words: Words, statuses: dict[str, tuple[Status, ...]], start: tuple[
             for s, (fill, edge) in COLOURS.items()
         ),
         *(f"    [*] --> {name}" for name in start),
-        *(f"    {source} --> {target}: {', '.join(there)}" for (source, target), there in words.items()),
+        *(
+            f"    {source} --> {target}: {', '.join(there)}"
+            for (source, target), there in words.items()
+        ),
         *(f"    class {name} {statuses[name][-1].value}" for name in shown),
         "```",
     ]
@@ -105,7 +110,9 @@ def files() -> dict[str, str]:
     """The picture and the page, by their names."""
     moves = all_moves()
     if {state_name(move.source) for move in moves if is_late(move)} != {*NAMES} - {"Succeeded"}:
-        raise ValueError("late news of a success is not believed in every state: the notes are wrong")
+        raise ValueError(
+            "late news of a success is not believed in every state: the notes are wrong"
+        )
     by_itself = words_of(move for move in moves if not move.by_person and not is_late(move))
     by_person = words_of(move for move in moves if move.by_person)
     status_words = statuses_in(moves)
@@ -132,7 +139,10 @@ def files() -> dict[str, str]:
         "",
         "| state | status | what is true in it |",
         "|---|---|---|",
-        *(f"| {s.__name__} | {called(status_words[s.__name__])} | {told(s)} |" for s in get_args(State)),
+        *(
+            f"| {s.__name__} | {called(status_words[s.__name__])} | {told(s)} |"
+            for s in get_args(State)
+        ),
         "",
         "## The events",
         "",

@@ -1,9 +1,11 @@
-"""What each way of dealing with a lost reply comes to, over thousands of seeded histories in virtual time.
+"""What each way of dealing with a lost reply comes to, over thousands of seeded histories in
+virtual time.
 
     python docs/policies.py [--histories 10000]     writes docs/policies.md
 
-A history is the life of one upload. Twenty share a world: a provider with a random temper, an outage in most, and a courier that is killed and
-replaced in some. All policies meet the same worlds, seed by seed.
+A history is the life of one upload. Twenty share a world: a provider with a random temper, an
+outage in most, and a courier that is killed and replaced in some. All policies meet the same
+worlds, seed by seed.
 """
 
 from __future__ import annotations
@@ -73,12 +75,18 @@ def policies() -> list[Policy]:
             lambda seed, faults: Simulation(seed, can_look_up=True, faults=faults),
             commit=180.0,
         ),
-        Policy("`on_unclear: retry` (not readable)", lambda seed, faults: Simulation(seed, faults=faults)),
+        Policy(
+            "`on_unclear: retry` (not readable)",
+            lambda seed, faults: Simulation(seed, faults=faults),
+        ),
         Policy(
             "`on_unclear: hold` (not readable)",
             lambda seed, faults: Simulation(seed, on_unclear=OnUnclear.HOLD, faults=faults),
         ),
-        Policy("naive retry", lambda seed, faults: Simulation(seed, faults=faults, provider=NaiveProvider())),
+        Policy(
+            "naive retry",
+            lambda seed, faults: Simulation(seed, faults=faults, provider=NaiveProvider()),
+        ),
     ]
 
 

@@ -1,7 +1,9 @@
-"""The picture of the states of an upload: where everything stands on the paper, and how it is drawn.
+"""The picture of the states of an upload: where everything stands on the paper, and how it is
+drawn.
 
-Which events lead from where to where is not said here; it is handed in. An arrow for which there is no event,
-or an event for which there is no arrow, is an error, so that the picture cannot be wrong unnoticed.
+Which events lead from where to where is not said here; it is handed in. An arrow for which there is
+no event, or an event for which there is no arrow, is an error, so that the picture cannot be wrong
+unnoticed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ Point: TypeAlias = tuple[float, float]
 Words: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """For each pair of states, the events that lead from the one to the other."""
 
-# --- where it stands ----------------------------------------------------------------------------------------
+# --- where it stands -----------------------------------------------------------------------------
 
 COLOURS = {
     Status.PENDING: ("#dbeafe", "#1d4ed8"),
@@ -30,15 +32,17 @@ COLOURS = {
 }
 WIDTH, HEIGHT = 800, 1024
 NODE_WIDTH, NODE_HEIGHT = 140, 46
-REQUEUED = "Requeued goes to LookingUp where a doubt is left and the provider can be read, else to Queued."
+REQUEUED = (
+    "Requeued goes to LookingUp where a doubt is left and the provider can be read, else to Queued."
+)
 
 
 @frozen
 class Arrow:
     """A line from some states to others, bent at its points, with a label that begins at `label`.
 
-    `wrap` is how many events stand in a line of the label. Each pair of a source and a target must have the
-    same events.
+    `wrap` is how many events stand in a line of the label. Each pair of a source and a target must
+    have the same events.
     """
 
     sources: tuple[str, ...]
@@ -62,13 +66,26 @@ PLACES_BY_ITSELF: dict[str, Point] = {
 ARROWS_BY_ITSELF = (
     Arrow(TO_SEND, ("Sending",), ((190, 142), (320, 142)), (255, 134)),
     Arrow(("Sending",), ("Sending",), ((372, 119), (372, 92), (408, 92), (408, 119)), (390, 85)),
-    Arrow(("LookingUp",), ("LookingUp",), ((334, 335), (334, 362), (370, 362), (370, 335)), (352, 379), 1),
-    Arrow(("Sending",), ("Waiting",), ((350, 165), (350, 240), (124, 240), (124, 289)), (262, 218), 2),
+    Arrow(
+        ("LookingUp",),
+        ("LookingUp",),
+        ((334, 335), (334, 362), (370, 362), (370, 335)),
+        (352, 379),
+        1,
+    ),
+    Arrow(
+        ("Sending",), ("Waiting",), ((350, 165), (350, 240), (124, 240), (124, 289)), (262, 218), 2
+    ),
     Arrow(("LookingUp",), ("Waiting",), ((320, 318), (174, 318)), (247, 296), 2),
     Arrow(("Sending",), ("LookingUp",), ((420, 165), (420, 289)), (428, 196), 1, "start"),
     Arrow(("Sending",), ("Succeeded",), ((460, 134), (620, 134)), (540, 126)),
     Arrow(
-        ("Sending",), ("Failed",), ((460, 150), (570, 150), (570, 304), (620, 304)), (578, 184), 1, "start"
+        ("Sending",),
+        ("Failed",),
+        ((460, 150), (570, 150), (570, 304), (620, 304)),
+        (578, 184),
+        1,
+        "start",
     ),
     Arrow(
         ("LookingUp",),
@@ -86,8 +103,18 @@ ARROWS_BY_ITSELF = (
         (470, 503),
     ),
     Arrow(TO_SEND, ("Held",), ((150, 350), (150, 540), (690, 540), (690, 485)), (400, 533)),
-    Arrow(("Held",), ("Queued",), ((720, 485), (720, 570), (10, 570), (10, 142), (34, 142)), (400, 563)),
-    Arrow(("Waiting",), ("Failed",), ((58, 335), (58, 596), (780, 596), (780, 316), (760, 316)), (400, 589)),
+    Arrow(
+        ("Held",),
+        ("Queued",),
+        ((720, 485), (720, 570), (10, 570), (10, 142), (34, 142)),
+        (400, 563),
+    ),
+    Arrow(
+        ("Waiting",),
+        ("Failed",),
+        ((58, 335), (58, 596), (780, 596), (780, 316), (760, 316)),
+        (400, 589),
+    ),
     Arrow(
         ("Queued",),
         ("Failed",),
@@ -114,7 +141,12 @@ ARROWS_BY_PERSON = (
         "start",
     ),
     Arrow(
-        ("LookingUp",), ("LookingUp",), ((60, 889), (60, 914), (96, 914), (96, 889)), (106, 911), 9, "start"
+        ("LookingUp",),
+        ("LookingUp",),
+        ((60, 889), (60, 914), (96, 914), (96, 889)),
+        (106, 911),
+        9,
+        "start",
     ),
     Arrow(("Held",), ("Queued", "LookingUp"), ((340, 866), (186, 866)), (267, 858)),
     Arrow(("Held",), ("Failed",), ((410, 843), (410, 745)), (418, 799), 9, "start"),
@@ -140,7 +172,7 @@ def check_complete(arrows: Iterable[Arrow], words: Words) -> None:
         raise ValueError(f"drawn but not in the code, or the reverse: {set(drawn) ^ set(words)}")
 
 
-# --- how it is drawn ----------------------------------------------------------------------------------------
+# --- how it is drawn -----------------------------------------------------------------------------
 
 
 def path_of(points: tuple[Point, ...], radius: float = 10) -> str:
@@ -148,7 +180,9 @@ def path_of(points: tuple[Point, ...], radius: float = 10) -> str:
     parts = [f"M{points[0][0]:g},{points[0][1]:g}"]
     for before, corner, after in zip(points[:-2], points[1:-1], points[2:], strict=True):
         enter, leave = _towards(corner, before, radius), _towards(corner, after, radius)
-        parts.append(f"L{enter[0]:g},{enter[1]:g} Q{corner[0]:g},{corner[1]:g} {leave[0]:g},{leave[1]:g}")
+        parts.append(
+            f"L{enter[0]:g},{enter[1]:g} Q{corner[0]:g},{corner[1]:g} {leave[0]:g},{leave[1]:g}"
+        )
     parts.append(f"L{points[-1][0]:g},{points[-1][1]:g}")
     return " ".join(parts)
 
@@ -160,15 +194,11 @@ def _towards(start: Point, end: Point, distance: float) -> Point:
 
 
 def text(at: Point, content: str, style: str, anchor: str = "middle") -> str:
-    return (
-        f'<text x="{at[0]:g}" y="{at[1]:g}" class="{style}" text-anchor="{anchor}">{escape(content)}</text>'
-    )
+    return f'<text x="{at[0]:g}" y="{at[1]:g}" class="{style}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
 def box(left: float, top: float, right: float, bottom: float, style: str) -> str:
-    return (
-        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" rx="12" class="{style}"/>'
-    )
+    return f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" rx="12" class="{style}"/>'
 
 
 def draw_node(name: str, centre: Point, statuses: tuple[Status, ...]) -> list[str]:
@@ -190,7 +220,9 @@ def draw_line(points: tuple[Point, ...], style: str) -> str:
 def draw_arrow(arrow: Arrow, words: Words, style: str) -> list[str]:
     """The line, and the events on it."""
     events = words_on(arrow, words)
-    rows = [", ".join(events[start : start + arrow.wrap]) for start in range(0, len(events), arrow.wrap)]
+    rows = [
+        ", ".join(events[start : start + arrow.wrap]) for start in range(0, len(events), arrow.wrap)
+    ]
     lines = [draw_line(arrow.points, style)]
     for number, row in enumerate(rows):
         comma = "," if row is not rows[-1] else ""
@@ -235,9 +267,14 @@ text.person { fill: #9d174d }
 
 
 def picture(
-    title: str, by_itself: Words, by_person: Words, statuses: Mapping[str, tuple[Status, ...]], note: str
+    title: str,
+    by_itself: Words,
+    by_person: Words,
+    statuses: Mapping[str, tuple[Status, ...]],
+    note: str,
 ) -> str:
-    """The drawing, as an SVG that needs nothing but itself. Raises ValueError where it would be untrue."""
+    """The drawing, as an SVG that needs nothing but itself. Raises ValueError where it would be
+    untrue."""
     check_complete(ARROWS_BY_ITSELF, by_itself)
     check_complete(ARROWS_BY_PERSON, by_person)
     pending, retrying = COLOURS[Status.PENDING][0], COLOURS[Status.RETRYING][0]

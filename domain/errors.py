@@ -8,7 +8,8 @@
      |    +-- RecordError   ... or the training record that was handed over
      +-- StoreError         an operator must look at the database's disk
 
-What goes wrong at a provider is never an exception: it is a value, a `Failure`, kept in the upload's record.
+What goes wrong at a provider is never an exception: it is a value, a `Failure`, kept in the
+upload's record.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from attrs import frozen
 class Problem:
     """One thing that is wrong with something that a person wrote, and where it stands.
 
-    `path` is the place inside the data (``integrations.compliance.api_key``, ``modules[0].title``), `line` counts from 1.
+    `path` is the place inside the data (``integrations.compliance.api_key``, ``modules[0].title``),
+    `line` counts from 1.
     """
 
     message: str
@@ -48,7 +50,8 @@ class CourierError(Exception):
 
 
 class ConfigError(CourierError):
-    """The configuration does not hold; `problems` lists everything that is wrong with it, not only the first thing."""
+    """The configuration does not hold; `problems` lists everything that is wrong with it, not
+    only the first thing."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -56,7 +59,8 @@ class ConfigError(CourierError):
 
 
 class MisuseError(CourierError):
-    """A call that cannot be right whatever the world does; the message says what to call instead."""
+    """A call that cannot be right whatever the world does; the message says what to call
+    instead."""
 
 
 class RecordError(MisuseError):
@@ -68,4 +72,5 @@ class RecordError(MisuseError):
 
 
 class StoreError(CourierError):
-    """The database did not do what was asked; the message names the database and what was not written."""
+    """The database did not do what was asked; the message names the database and what was not
+    written."""

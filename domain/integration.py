@@ -63,8 +63,9 @@ class Route:
 class Integration:
     """Where one tenant's evidence goes.
 
-    `settings` is the provider's own settings class. `secrets` are the resolved credentials among them, which is what
-    redaction looks for. `stored` holds the same settings without any secret, as JSON values: it is kept with every upload.
+    `settings` is the provider's own settings class. `secrets` are the resolved credentials among
+    them, which is what redaction looks for. `stored` holds the same settings without any secret, as
+    JSON values: it is kept with every upload.
     """
 
     tenant_id: str

@@ -18,8 +18,10 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return once `now()` has reached `when`, at once where it has; or once as much time has passed as it was away when asked.
+        """Return once `now()` has reached `when`, at once where it has; or once as much time has
+        passed as it was away when asked.
 
-        The second matters where the clock is set back meanwhile: nobody sleeps longer than he meant to.
+        The second matters where the clock is set back meanwhile: nobody sleeps longer than he meant
+        to.
         """
         ...

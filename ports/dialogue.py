@@ -3,16 +3,17 @@
 A dialogue yields what it wants done and is sent what came of it:
 
 =====================  ===========================================================================================
-it yields              it is sent
-=====================  ===========================================================================================
-`HttpRequest`          an `HttpResponse`, or a `TransportFailure` where no reply came
-`Bookmark`             None, once the bookmark is committed; it is handed to the next attempt as `progress`
-`Access`               an `AccessToken`, or the `Failure` that minting one came to
-=====================  ===========================================================================================
+it yields              it is sent =====================
+===========================================================================================
+`HttpRequest`          an `HttpResponse`, or a `TransportFailure` where no reply came `Bookmark`
+None, once the bookmark is committed; it is handed to the next attempt as `progress` `Access`
+an `AccessToken`, or the `Failure` that minting one came to =====================
+===========================================================================================
 
-and returns its result. Write ``reply = yield from fetch(request)`` (and `bookmark`, `access`): the helpers give each answer its type. A runner
-for asyncio and one for blocking code drive the same dialogue, so a provider is written once. A dialogue never
-catches an exception of the runner's and never keeps state between attempts.
+and returns its result. Write ``reply = yield from fetch(request)`` (and `bookmark`, `access`): the
+helpers give each answer its type. A runner for asyncio and one for blocking code drive the same
+dialogue, so a provider is written once. A dialogue never catches an exception of the runner's and
+never keeps state between attempts.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 @frozen
 class HttpRequest:
-    """One request. `body` is the parts in order; they are built anew for each attempt and sent with a Content-Length.
+    """One request. `body` is the parts in order; they are built anew for each attempt and sent with
+    a Content-Length.
 
-    Headers may hold a credential, so a request does not show them. Raises TypeError for a part that is of another type than it should be: before
-    anything is sent, so that nobody has to wonder whether it was.
+    Headers may hold a credential, so a request does not show them. Raises TypeError for a part that
+    is of another type than it should be: before anything is sent, so that nobody has to wonder
+    whether it was.
     """
 
     method: str
@@ -53,7 +56,9 @@ class HttpRequest:
             raise TypeError(
                 "the headers of an HttpRequest are a tuple of pairs of text: ((name, value), ...)"
             )
-        if not isinstance(self.body, tuple) or not all(isinstance(part, bytes) for part in self.body):
+        if not isinstance(self.body, tuple) or not all(
+            isinstance(part, bytes) for part in self.body
+        ):
             raise TypeError("the body of an HttpRequest is a tuple of bytes: (content,)")
 
     @property
@@ -80,7 +85,8 @@ class Ending(Enum):
 
 @frozen
 class HttpResponse:
-    """A reply, with at most `REPLY_LIMIT` bytes of its body; `ending` says whether that is all of it."""
+    """A reply, with at most `REPLY_LIMIT` bytes of its body; `ending` says whether that is all
+    of it."""
 
     status: int
     headers: Headers = field(repr=False)
@@ -98,8 +104,9 @@ class HttpResponse:
 class TransportFailure:
     """No reply came.
 
-    `kind` says how far it got: NO_CONNECTION (could not resolve, connect or finish TLS) and NOT_SENT (the request was not sent
-    whole) were surely not taken; TIMEOUT and CONNECTION_LOST (after it was sent) may have been.
+    `kind` says how far it got: NO_CONNECTION (could not resolve, connect or finish TLS) and
+    NOT_SENT (the request was not sent whole) were surely not taken; TIMEOUT and CONNECTION_LOST
+    (after it was sent) may have been.
     """
 
     kind: FailureKind
@@ -115,7 +122,8 @@ class Bookmark:
 
 @frozen
 class AccessToken:
-    """A token and whether it was minted just now: a fresh one that is refused says something else than an old one."""
+    """A token and whether it was minted just now: a fresh one that is refused says something
+    else than an old one."""
 
     value: Secret
     fresh: bool
@@ -123,7 +131,8 @@ class AccessToken:
 
 @frozen
 class Access:
-    """A wish for a token under `key`. The runner keeps tokens; `mint` is run once for all who ask at the same time.
+    """A wish for a token under `key`. The runner keeps tokens; `mint` is run once for all who ask
+    at the same time.
 
     `refused` is a token that the API has just refused: it is thrown away first.
     """
@@ -143,7 +152,8 @@ class MintedToken:
 
 Step: TypeAlias = HttpRequest | Bookmark | Access
 T = TypeVar("T")
-# What is sent in depends on what was yielded, which Generator cannot say; `fetch`, `bookmark` and `access` narrow it.
+# What is sent in depends on what was yielded, which Generator cannot say; `fetch`, `bookmark` and
+# `access` narrow it.
 Dialogue: TypeAlias = Generator[Step, Any, T]
 
 

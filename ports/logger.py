@@ -1,6 +1,7 @@
 """Telling the host what happens: typed events in, nothing out.
 
-The record is written first, then the event is logged, so no event speaks of something that a crash could take back.
+The record is written first, then the event is logged, so no event speaks of something that a crash
+could take back.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..domain.upload.upload import UploadKey
 
 @frozen
 class ConfigurationLoaded:
-    """The configuration was read. `without_integration` are the tenants whose evidence goes nowhere; said once, here."""
+    """The configuration was read. `without_integration` are the tenants whose evidence goes
+    nowhere; said once, here."""
 
     path: str
     with_integration: tuple[str, ...]
@@ -26,7 +28,8 @@ class ConfigurationLoaded:
 
 @frozen
 class ConfigurationRefused:
-    """A configuration was not taken; what was in force before stays in force. One text for each problem."""
+    """A configuration was not taken; what was in force before stays in force. One text for each
+    problem."""
 
     problems: tuple[str, ...]
 
@@ -40,7 +43,8 @@ class UploadRecorded:
 
 @frozen
 class RecordingFailed:
-    """An evidence could not be recorded: nothing will be uploaded, and its ticket says so. The host should submit it again."""
+    """An evidence could not be recorded: nothing will be uploaded, and its ticket says so. The
+    host should submit it again."""
 
     key: UploadKey
     reason: str
@@ -48,7 +52,8 @@ class RecordingFailed:
 
 @frozen
 class EvidenceConflict:
-    """Another document was submitted under a known key; the known upload is unchanged and the new document is ignored."""
+    """Another document was submitted under a known key; the known upload is unchanged and the
+    new document is ignored."""
 
     key: UploadKey
     known_digest: str
@@ -66,7 +71,8 @@ class AttemptStarted:
 
 @frozen
 class AttemptEnded:
-    """An attempt has ended and its record is on disk. `failure` is None where it was delivered; `next_at`: when something is done next."""
+    """An attempt has ended and its record is on disk. `failure` is None where it was delivered;
+    `next_at`: when something is done next."""
 
     key: UploadKey
     attempt: int
@@ -77,7 +83,8 @@ class AttemptEnded:
 
 @frozen
 class AttemptRecovered:
-    """Whoever ran this attempt is gone without a word; the record says now that it may have been taken. `next_at`: when something is done."""
+    """Whoever ran this attempt is gone without a word; the record says now that it may have been
+    taken. `next_at`: when something is done."""
 
     key: UploadKey
     attempt: int
@@ -86,7 +93,8 @@ class AttemptRecovered:
 
 @frozen
 class LookUpEnded:
-    """The provider was asked whether it has an upload. `finding` is found, partly, absent or unreadable, `failure` says why it was unreadable."""
+    """The provider was asked whether it has an upload. `finding` is found, partly, absent or
+    unreadable, `failure` says why it was unreadable."""
 
     key: UploadKey
     read: int
@@ -105,7 +113,8 @@ class UploadHeld:
 
 @frozen
 class UploadRequeued:
-    """An upload is tried again, with a fresh budget: a person wished it (`who`, `why`), or its integration works again (`who` is None)."""
+    """An upload is tried again, with a fresh budget: a person wished it (`who`, `why`), or its
+    integration works again (`who` is None)."""
 
     key: UploadKey
     by: str | None
@@ -124,7 +133,8 @@ class ActionTaken:
 
 @frozen
 class IntegrationBlocked:
-    """A tenant's integration does not work. Its other uploads are held at their turn, until its settings change or a person releases one."""
+    """A tenant's integration does not work. Its other uploads are held at their turn, until its
+    settings change or a person releases one."""
 
     tenant_id: str
     provider: str
@@ -142,7 +152,8 @@ class IntegrationPaused:
 
 @frozen
 class CourierLost:
-    """Another courier on this database is gone without a word; `in_flight` of its attempts are recovered."""
+    """Another courier on this database is gone without a word; `in_flight` of its attempts are
+    recovered."""
 
     owner: int
     in_flight: int
@@ -150,7 +161,8 @@ class CourierLost:
 
 @frozen
 class ClockSetBack:
-    """The machine's clock was set back by so many seconds; what waits keeps the rest of its wait."""
+    """The machine's clock was set back by so many seconds; what waits keeps the rest of its
+    wait."""
 
     seconds: float
 
@@ -171,7 +183,8 @@ class UploadSettled:
 
 @frozen
 class WriteDelayed:
-    """A record could not be written for now; it is tried again, and nothing is sent before it is written."""
+    """A record could not be written for now; it is tried again, and nothing is sent before it is
+    written."""
 
     key: UploadKey
     reason: str
@@ -211,7 +224,8 @@ LogEvent: TypeAlias = (
 
 
 class Logger(Protocol):
-    """Where events go. Called from the courier's loop: it must not block for long, and what it raises is swallowed."""
+    """Where events go. Called from the courier's loop: it must not block for long, and what it
+    raises is swallowed."""
 
     def log(self, event: LogEvent) -> None:
         """Take note of one event."""

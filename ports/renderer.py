@@ -12,11 +12,13 @@ from ..domain.upload.failure import Failure
 class Renderer(Protocol):
     """Renders a record once; its bytes are then kept, so that a later version cannot change them.
 
-    Called from worker threads, several at once. The same record gives the same bytes, at every render and on every day.
+    Called from worker threads, several at once. The same record gives the same bytes, at every
+    render and on every day.
     """
 
     def render(self, record: TrainingRecord) -> Document | Failure:
-        """The document (its `content` is set), or the failure (UNFIT_RENDER) that says why there can be none."""
+        """The document (its `content` is set), or the failure (UNFIT_RENDER) that says why there
+        can be none."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ class DocumentSource(Protocol):
     def read(self, tenant_id: str, key: str) -> bytes:
         """The document's bytes.
 
-        Raise `LookupError` (KeyError, FileNotFoundError is accepted too) where it is gone for good: the upload fails. Raise anything
-        else where it cannot be read now: the upload is tried again later.
+        Raise `LookupError` (KeyError, FileNotFoundError is accepted too) where it is gone for good:
+        the upload fails. Raise anything else where it cannot be read now: the upload is tried again
+        later.
         """
         ...

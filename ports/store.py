@@ -1,7 +1,8 @@
 """Keeping the records: what a store must offer, in the domain's own verbs.
 
-Every verb is a plain, blocking function of one transaction. Each takes many at a time and answers for each of them in order: what
-cannot be done to one never keeps another from being done. An asynchronous caller goes through a writer thread.
+Every verb is a plain, blocking function of one transaction. Each takes many at a time and answers
+for each of them in order: what cannot be done to one never keeps another from being done. An
+asynchronous caller goes through a writer thread.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from ..domain.upload.upload import Status, Upload, UploadKey
 class StoredDocument:
     """What is kept of a document: what it is, and where its bytes are.
 
-    Its bytes are staged with the record (`staged`), or read from the host's `DocumentSource` under `source`; neither, where the
-    upload was unfit from the start.
+    Its bytes are staged with the record (`staged`), or read from the host's `DocumentSource` under
+    `source`; neither, where the upload was unfit from the start.
     """
 
     sha256: str
@@ -38,8 +39,9 @@ class StoredDocument:
 class Dossier:
     """What an upload's provider needs to know besides its state: written once, never changed.
 
-    `submitted_digest` is the sha256 of what the host handed over (the document, or the canonical training record): another one under the
-    same key is a conflict. `settings` is the integration without its secrets, as JSON values.
+    `submitted_digest` is the sha256 of what the host handed over (the document, or the canonical
+    training record): another one under the same key is a conflict. `settings` is the integration
+    without its secrets, as JSON values.
     """
 
     session_id: str
@@ -54,7 +56,8 @@ class Dossier:
 
 @frozen
 class Entry:
-    """A new upload with its dossier, and the bytes to stage with it (None: there are none to stage).
+    """A new upload with its dossier, and the bytes to stage with it (None: there are none to
+    stage).
 
     `credential` is the one in whose line it stands (see `Quota`).
     """
@@ -72,7 +75,8 @@ class Added:
 
 @frozen
 class Known:
-    """There is an upload of that key already: this one, unchanged, with the digest that it was submitted with."""
+    """There is an upload of that key already: this one, unchanged, with the digest that it was
+    submitted with."""
 
     upload: Upload
     submitted_digest: str
@@ -80,10 +84,11 @@ class Known:
 
 @frozen
 class Start:
-    """An attempt that is about to be made: `upload` is Sending. Written only if the stored version is still `upload.version - 1` and the
-    gate lets it through.
+    """An attempt that is about to be made: `upload` is Sending. Written only if the stored version
+    is still `upload.version - 1` and the gate lets it through.
 
-    `owner` is the courier that makes it; `budget` how many attempts the policy allows, kept so that the record can be checked.
+    `owner` is the courier that makes it; `budget` how many attempts the policy allows, kept so that
+    the record can be checked.
     """
 
     upload: Upload
@@ -94,7 +99,8 @@ class Start:
 
 @frozen
 class LookUp:
-    """What asking the provider for an upload came to: `finding` is found, partly, absent or unreadable."""
+    """What asking the provider for an upload came to: `finding` is found, partly, absent or
+    unreadable."""
 
     read: int
     at: datetime
@@ -106,8 +112,8 @@ class LookUp:
 class Change:
     """An upload's next state. Written only if the stored version is still `upload.version - 1`.
 
-    With it is written what led to it: the attempt that it ends, the look-up that was made, what a person did, and what the end of an
-    attempt or a look-up means for the gate.
+    With it is written what led to it: the attempt that it ends, the look-up that was made, what a
+    person did, and what the end of an attempt or a look-up means for the gate.
     """
 
     upload: Upload
@@ -119,7 +125,8 @@ class Change:
 
 @frozen
 class Begun:
-    """The attempt is on disk; here is what to send (None: not staged, ask the source), and the slots that it was given."""
+    """The attempt is on disk; here is what to send (None: not staged, ask the source), and the
+    slots that it was given."""
 
     content: bytes | None = field(repr=False)
     slots: tuple[int, ...] = ()
@@ -139,7 +146,8 @@ class Saved:
 
 @frozen
 class Conflict:
-    """Somebody else was faster: nothing was written. This is what is there now; None where nothing is."""
+    """Somebody else was faster: nothing was written. This is what is there now; None where
+    nothing is."""
 
     current: Upload | None
 
@@ -195,48 +203,58 @@ class UploadStore(Protocol):
     """
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        """Record new uploads. The key decides a race: exactly one caller in the world is told `Added`."""
+        """Record new uploads. The key decides a race: exactly one caller in the world is told
+        `Added`."""
         ...
 
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         """Write `Sending` before the first byte leaves, and read what is to be sent.
 
-        Compares the version first, so that a lost race costs no slot; then asks the gate. NotBefore and Shut: nothing was written.
+        Compares the version first, so that a lost race costs no slot; then asks the gate. NotBefore
+        and Shut: nothing was written.
         """
         ...
 
     def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """As `begin`, in one transaction, for different uploads of one integration that travel in one request: the gate is asked once for all of them.
+        """As `begin`, in one transaction, for different uploads of one integration that travel in
+        one request: the gate is asked once for all of them.
 
         The slots are the first one's that begins. No upload comes twice.
         """
         ...
 
     def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        """Ask the gate for one request of a courier's that is no upload's first: a look-up, a token, a second step."""
+        """Ask the gate for one request of a courier's that is no upload's first: a look-up, a
+        token, a second step."""
         ...
 
     def settle(self, change: GateChange) -> None:
-        """Requests that were charged, and belong to no upload, have ended: what that means for the gate. A block among it is not written."""
+        """Requests that were charged, and belong to no upload, have ended: what that means for
+        the gate. A block among it is not written."""
         ...
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        """Write what came of it. A staged document is removed with the success of its upload, unless documents are kept."""
+        """Write what came of it. A staged document is removed with the success of its upload,
+        unless documents are kept."""
         ...
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         """Uploads as they stand, at rest or not; those not recorded are absent."""
         ...
 
-    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+    def due(
+        self, before: datetime, limit: int, after: UploadKey | None = None
+    ) -> Sequence[UploadKey]:
         """What is queued, waiting or confirming and due before a moment, in the order of arrival.
 
-        `after` is where the page before ended, so that nobody is overlooked, whatever has changed meanwhile.
+        `after` is where the page before ended, so that nobody is overlooked, whatever has changed
+        meanwhile.
         """
         ...
 
     def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
-        """What is queued, waiting or confirming since a moment that is still to come: the clock has been set back since."""
+        """What is queued, waiting or confirming since a moment that is still to come: the clock
+        has been set back since."""
         ...
 
     def count_open(self) -> int:
@@ -252,8 +270,9 @@ class UploadStore(Protocol):
     ) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences, by evidence id; those without an upload are absent.
 
-        An evidence that was uploaded to more than one provider in its life shows the newest. `next_attempt_at` is estimated as of `now`, from
-        the place in the credential's line and its pace.
+        An evidence that was uploaded to more than one provider in its life shows the newest.
+        `next_attempt_at` is estimated as of `now`, from the place in the credential's line and its
+        pace.
         """
         ...
 
@@ -268,11 +287,13 @@ class UploadStore(Protocol):
     # --- who sends ---
 
     def fingerprint_key(self) -> bytes:
-        """The key under which credentials are fingerprinted on this store: made with it, and never changed."""
+        """The key under which credentials are fingerprinted on this store: made with it, and
+        never changed."""
         ...
 
     def register(self, now: datetime) -> int:
-        """A new courier works on this store; its number, under which it owns what it has in flight."""
+        """A new courier works on this store; its number, under which it owns what it has in
+        flight."""
         ...
 
     def heartbeat(self, owner: int, now: datetime) -> None:
@@ -280,11 +301,13 @@ class UploadStore(Protocol):
         ...
 
     def unregister(self, owner: int) -> None:
-        """The courier ends. What it has in flight all the same (there should be nothing) is then a dead courier's."""
+        """The courier ends. What it has in flight all the same (there should be nothing) is then
+        a dead courier's."""
         ...
 
     def dead(self, besides: int) -> Sequence[int]:
-        """The couriers that are gone without a word, as far as one can know; `besides` is who asks."""
+        """The couriers that are gone without a word, as far as one can know; `besides` is who
+        asks."""
         ...
 
     def in_flight(self, owner: int) -> Sequence[OpenUpload]:
@@ -294,10 +317,13 @@ class UploadStore(Protocol):
     # --- blocks, and what people do ---
 
     def stuck(self) -> Sequence[tuple[str, str]]:
-        """The tenants, each with a provider, of which something is held because the integration does not work, or is gone."""
+        """The tenants, each with a provider, of which something is held because the integration
+        does not work, or is gone."""
         ...
 
-    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+    def held_for_integration(
+        self, tenant_id: str, provider: str, limit: int
+    ) -> Sequence[OpenUpload]:
         """What of a tenant is held for that reason, in the order of arrival."""
         ...
 
@@ -314,7 +340,8 @@ class UploadStore(Protocol):
         ...
 
     def acted_on(self, after: int | None) -> ActedOn:
-        """Whose uploads people did something to, behind the mark `after`; with None, only the mark."""
+        """Whose uploads people did something to, behind the mark `after`; with None, only the
+        mark."""
         ...
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Sending one HTTP request, on an event loop or from a thread that may block.
 
-Whatever the implementation: redirects are not followed; at most `REPLY_LIMIT` bytes of a body are read and the rest is thrown away; the
-connection is given back in every case; the timeouts of the route hold; "not sent whole" is told from "sent"; an exception is raised for a
-bug only.
+Whatever the implementation: redirects are not followed; at most `REPLY_LIMIT` bytes of a body are
+read and the rest is thrown away; the connection is given back in every case; the timeouts of the
+route hold; "not sent whole" is told from "sent"; an exception is raised for a bug only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class AsyncTransport(Protocol):
 
 
 class CutOff(Exception):
-    """The caller's thread was interrupted in the middle of a request: by a time limit, a signal, a keyboard. `__cause__` is what interrupted it;
-    `failure` says how far the request had got."""
+    """The caller's thread was interrupted in the middle of a request: by a time limit, a signal, a
+    keyboard. `__cause__` is what interrupted it; `failure` says how far the request had got."""
 
     def __init__(self, failure: TransportFailure) -> None:
         self.failure = failure
@@ -38,7 +38,8 @@ class BlockingTransport(Protocol):
     """Sends requests from a thread, as the module says. May be used by several threads at once."""
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got without one. CutOff, where somebody else's exception came in between."""
+        """The reply, or how far the request got without one. CutOff, where somebody else's
+        exception came in between."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,9 @@
-"""For whoever tests a host or writes an adapter: fakes of the ports, a simulation, contract kits, sandboxes of the providers.
+"""For whoever tests a host or writes an adapter: fakes of the ports, a simulation, contract kits,
+sandboxes of the providers.
 
-Here are the fakes that a host's tests want. `testing.contracts` holds the kit for each port, `testing.sandboxes` (extra `sandbox`) the providers'
-stand-ins, `testing.pytest_plugin` fixtures for both. Each name is imported from its home when it is first used.
+Here are the fakes that a host's tests want. `testing.contracts` holds the kit for each port,
+`testing.sandboxes` (extra `sandbox`) the providers' stand-ins, `testing.pytest_plugin` fixtures for
+both. Each name is imported from its home when it is first used.
 """
 
 from typing import TYPE_CHECKING

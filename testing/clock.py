@@ -12,7 +12,8 @@ START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 
 @define(eq=False)
 class _Sleeper:
-    """Wakes at `when`, or once so much time has passed since the clock was made, whichever is first."""
+    """Wakes at `when`, or once so much time has passed since the clock was made, whichever is
+    first."""
 
     when: datetime
     passed: timedelta
@@ -39,7 +40,8 @@ class FakeClock:
         return self._passed.total_seconds()
 
     async def sleep_until(self, when: datetime) -> None:
-        """Wait until the test has moved the clock to `when`, or has let as much time pass as that is away now."""
+        """Wait until the test has moved the clock to `when`, or has let as much time pass as
+        that is away now."""
         if when <= self._now:
             return
         woken = asyncio.get_running_loop().create_future()
@@ -64,13 +66,15 @@ class FakeClock:
         self.set(self._now + timedelta(seconds=seconds))
 
     def set(self, moment: datetime) -> None:
-        """Let time pass until a moment; set the clock back where that lies behind, and then no time passes."""
+        """Let time pass until a moment; set the clock back where that lies behind, and then no
+        time passes."""
         self._passed += max(timedelta(0), moment - self._now)
         self._now = moment
         self._wake()
 
     def jump(self, seconds: float) -> None:
-        """Set the clock forward or back without any time passing, as somebody does who corrects it."""
+        """Set the clock forward or back without any time passing, as somebody does who corrects
+        it."""
         self._now += timedelta(seconds=seconds)
         self._wake()
 

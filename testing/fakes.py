@@ -34,7 +34,8 @@ class FakePorts(TypedDict):
 
 @frozen(kw_only=True)
 class Fakes:
-    """The fakes of one test, each new; give one of your own where the test cares: ``Fakes(provider=ScriptedProvider([...]))``."""
+    """The fakes of one test, each new; give one of your own where the test cares:
+    ``Fakes(provider=ScriptedProvider([...]))``."""
 
     provider: ScriptedProvider = field(factory=ScriptedProvider)
     clock: FakeClock = field(factory=FakeClock)
@@ -52,5 +53,6 @@ class Fakes:
 
 
 def tenant(provider: str = "scripted", **block: object) -> dict[str, object]:
-    """What a tenant's file holds: a block for that provider, with these keys beside it (`on_unclear="hold"`, say)."""
+    """What a tenant's file holds: a block for that provider, with these keys beside it
+    (`on_unclear="hold"`, say)."""
     return {"integrations": {"compliance": {"provider": provider, **block}}}

@@ -112,7 +112,9 @@ class MemoryGates:
     @property
     def under_way(self) -> int:
         """How many requests count as under way."""
-        return sum(slot.at == _UNDER_WAY for slots in self._slots.values() for slot in slots.values())
+        return sum(
+            slot.at == _UNDER_WAY for slots in self._slots.values() for slot in slots.values()
+        )
 
     def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
         """See `gate.GateStore`."""
@@ -133,7 +135,9 @@ class MemoryGates:
         if change.block is not None:
             self._blocks[change.quota.address] = _Block(tenant_id, provider, change.block)
 
-    def expected(self, credential: str | None, due: datetime, place: int, now: datetime) -> datetime | None:
+    def expected(
+        self, credential: str | None, due: datetime, place: int, now: datetime
+    ) -> datetime | None:
         """When somebody in a credential's line is likely to pass."""
         if credential is None:
             return None

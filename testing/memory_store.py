@@ -1,6 +1,8 @@
-"""A whole store in dictionaries: what every other one must behave like, and what tests use in its place.
+"""A whole store in dictionaries: what every other one must behave like, and what tests use in its
+place.
 
-Its faults are data: `fail_next("save", times=2)` makes the next two calls of `save` raise a StoreError and write nothing.
+Its faults are data: `fail_next("save", times=2)` makes the next two calls of `save` raise a
+StoreError and write nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from ..domain.pacing.gate import GateChange, Quota, Refusal, ask
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Concern
 from ..domain.upload.invariants import Record
-from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus, status_of_upload
+from ..domain.upload.status import (
+    ActionRow,
+    LookUpRow,
+    UploadDetails,
+    UploadStatus,
+    status_of_upload,
+)
 from ..domain.upload.upload import (
     Held,
     Queued,
@@ -183,7 +191,9 @@ class MemoryStore:
             self._go_on("get")
             return {key: self._records[key].open_upload for key in keys if key in self._records}
 
-    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+    def due(
+        self, before: datetime, limit: int, after: UploadKey | None = None
+    ) -> Sequence[UploadKey]:
         """See the port."""
         with self._lock:
             self._go_on("due")
@@ -231,7 +241,8 @@ class MemoryStore:
             return {
                 record.upload.key.evidence_id: self._status(record, now)
                 for record in self._oldest_first()
-                if record.upload.key.tenant_id == tenant_id and record.upload.key.evidence_id in wanted
+                if record.upload.key.tenant_id == tenant_id
+                and record.upload.key.evidence_id in wanted
             }
 
     def find(self, find: Find, now: datetime) -> Page:
@@ -261,7 +272,8 @@ class MemoryStore:
             if newest is None:
                 return None
             look_ups = (
-                LookUpRow(at=look.at, finding=look.finding, message=look.message) for look in newest.look_ups
+                LookUpRow(at=look.at, finding=look.finding, message=look.message)
+                for look in newest.look_ups
             )
             return details_of(self._status(newest, now), newest.attempts, newest.actions, look_ups)
 
@@ -294,7 +306,8 @@ class MemoryStore:
             self._gates.let_go(owner)
 
     def records(self, living: Container[int]) -> list[Record]:
-        """Everything that is kept of every upload, for `domain.invariants`; `living` are the couriers that are alive."""
+        """Everything that is kept of every upload, for `domain.invariants`; `living` are the
+        couriers that are alive."""
         with self._lock:
             return [
                 Record(
@@ -360,10 +373,16 @@ class MemoryStore:
         """See the port."""
         with self._lock:
             self._go_on("stuck")
-            keys = (record.upload.key for record in self._records.values() if _held_for_integration(record))
+            keys = (
+                record.upload.key
+                for record in self._records.values()
+                if _held_for_integration(record)
+            )
             return sorted({(key.tenant_id, key.provider) for key in keys})
 
-    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+    def held_for_integration(
+        self, tenant_id: str, provider: str, limit: int
+    ) -> Sequence[OpenUpload]:
         """See the port."""
         with self._lock:
             self._go_on("held_for_integration")
@@ -371,7 +390,8 @@ class MemoryStore:
                 record.open_upload
                 for record in self._records.values()
                 if _held_for_integration(record)
-                and (record.upload.key.tenant_id, record.upload.key.provider) == (tenant_id, provider)
+                and (record.upload.key.tenant_id, record.upload.key.provider)
+                == (tenant_id, provider)
             ][:limit]
 
     def blocked(self) -> Container[str]:
@@ -442,12 +462,18 @@ class MemoryStore:
         def longer_waiting() -> int:
             return self._place(record, quota.credential)
 
-        return ask(self._gates, quota, quota.at_most(), upload.updated_at, start.owner, longer_waiting)
+        return ask(
+            self._gates, quota, quota.at_most(), upload.updated_at, start.owner, longer_waiting
+        )
 
     def _send(self, start: Start, slots: tuple[int, ...]) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
-        record.owner, record.credential, record.budget = start.owner, start.quota.credential, start.budget
+        record.owner, record.credential, record.budget = (
+            start.owner,
+            start.quota.credential,
+            start.budget,
+        )
         return Begun(record.content, slots)
 
     def _place(self, record: _Record, credential: str | None) -> int:
@@ -474,7 +500,8 @@ class MemoryStore:
         found = [
             record
             for record in self._oldest_first()
-            if (record.upload.key.tenant_id, record.upload.key.evidence_id) == (tenant_id, evidence_id)
+            if (record.upload.key.tenant_id, record.upload.key.evidence_id)
+            == (tenant_id, evidence_id)
         ]
         return found[-1] if found else None
 

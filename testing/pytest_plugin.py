@@ -3,8 +3,9 @@
     def test_an_upload(fakes): ...
     def test_a_platform(sprinto_sandbox): ...
 
-Everything is imported when a fixture is first asked for: a test run that asks for none pays for reading this file and no more. A fixture of the
-host's own with the same name takes the place of ours, as always with pytest.
+Everything is imported when a fixture is first asked for: a test run that asks for none pays for
+reading this file and no more. A fixture of the host's own with the same name takes the place of
+ours, as always with pytest.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fakes() -> Fakes:
-    """All the fakes that a courier needs: ``AsyncCourier.from_mapping({"acme": tenant()}, **fakes.ports())``."""
+    """All the fakes that a courier needs: ``AsyncCourier.from_mapping({"acme": tenant()},
+    **fakes.ports())``."""
     from .fakes import Fakes
 
     return Fakes()
@@ -55,7 +57,8 @@ def scripted_provider(fakes: Fakes) -> ScriptedProvider:
 
 
 def _sandbox(name: str) -> Callable[..., Iterator[Any]]:
-    """A fixture that serves a provider's sandbox, new, from a thread; a test of any kind may use it."""
+    """A fixture that serves a provider's sandbox, new, from a thread; a test of any kind may use
+    it."""
 
     def serve() -> Iterator[Any]:
         try:
@@ -69,7 +72,9 @@ def _sandbox(name: str) -> Callable[..., Iterator[Any]]:
         with sandboxes.sandbox_in_thread(getattr(sandboxes, name)()) as sandbox:
             yield sandbox
 
-    serve.__doc__ = f"A `{name}` with the key ``sandbox-key``: point a tenant's `endpoint` to its `url`."
+    serve.__doc__ = (
+        f"A `{name}` with the key ``sandbox-key``: point a tenant's `endpoint` to its `url`."
+    )
     return pytest.fixture(serve)
 
 

@@ -1,8 +1,10 @@
-"""Every shape that an upload can come to, found by walking over `advance`, breadth first, from a new upload.
+"""Every shape that an upload can come to, found by walking over `advance`, breadth first, from a
+new upload.
 
-A *shape* is what decides about an upload's future: its state and its tally, without the numbers that only grow (attempts,
-version) and without moments. What is left is finite, so that a claim such as "a doubt is never sent again unmarked" can be
-checked on all of it, and a picture of it drawn that cannot be wrong.
+A *shape* is what decides about an upload's future: its state and its tally, without the numbers
+that only grow (attempts, version) and without moments. What is left is finite, so that a claim such
+as "a doubt is never sent again unmarked" can be checked on all of it, and a picture of it drawn
+that cannot be wrong.
 """
 
 from __future__ import annotations
@@ -80,14 +82,16 @@ _WORDS: Final[dict[type[Event], str]] = {
 
 @frozen
 class Shape:
-    """A state and a tally in which every number that only grows, every moment and every text is the same."""
+    """A state and a tally in which every number that only grows, every moment and every text is
+    the same."""
 
     state: State
     tally: Tally
 
     @property
     def name(self) -> str:
-        """The state's name, with what tells it from others of its class: ``LookingUp 2``, ``Held for the integration``."""
+        """The state's name, with what tells it from others of its class: ``LookingUp 2``, ``Held
+        for the integration``."""
         match self.state:
             case Sending(cause=None):
                 return "Sending first"
@@ -106,7 +110,8 @@ class Shape:
 
     @property
     def marks(self) -> str:
-        """The tally's marks, a letter or a dash each: doubt, possible duplicate (2), bookmark, alone."""
+        """The tally's marks, a letter or a dash each: doubt, possible duplicate (2), bookmark,
+        alone."""
         tally = self.tally
         marks = (
             ("d", tally.doubt),
@@ -144,16 +149,19 @@ class Move:
 
 @frozen
 class Walk:
-    """What was found: each shape once, in the order of its distance from a new upload, and each move out of each."""
+    """What was found: each shape once, in the order of its distance from a new upload, and each
+    move out of each."""
 
     shapes: tuple[Shape, ...]
     moves: tuple[Move, ...]
 
 
 def walk(*rules: Rules, without: Collection[type[Event]] = ()) -> Walk:
-    """All shapes that are within reach, and the moves between them, where events of the types in `without` do not happen.
+    """All shapes that are within reach, and the moves between them, where events of the types in
+    `without` do not happen.
 
-    With several `rules`, each of them may hold at each step: a tenant's configuration changes while its uploads live.
+    With several `rules`, each of them may hold at each step: a tenant's configuration changes while
+    its uploads live.
     """
     start = _shape_of(_BLANK)
     shapes, moves, ahead = {start: None}, dict[Move, None](), deque([start])
@@ -174,7 +182,8 @@ def walk(*rules: Rules, without: Collection[type[Event]] = ()) -> Walk:
 
 
 def _events_for(state: State) -> tuple[Event, ...]:
-    """One of each event that differs from the others, with the numbers that are current in this state."""
+    """One of each event that differs from the others, with the numbers that are current in this
+    state."""
     attempt = state.attempt if isinstance(state, Sending) else 1
     read = state.read if isinstance(state, LookingUp) else 1
     return (

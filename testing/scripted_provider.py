@@ -1,9 +1,11 @@
 """A provider whose verdicts are data: what a host's own tests put in the place of a platform.
 
-    provider = ScriptedProvider([Deferred(Failure(FailureKind.RATE_LIMITED, "later")), Delivered(Receipt("r-1"))])
+    provider = ScriptedProvider([Deferred(Failure(FailureKind.RATE_LIMITED, "later")),
+    Delivered(Receipt("r-1"))])
 
-Without a `url` it asks for no request at all, so there is no HTTP in the test. With one it makes one request an upload, which a `ScriptedTransport`
-or a server of the test answers; then a reply that is no success is judged as any provider judges it, and the script says what a success comes to.
+Without a `url` it asks for no request at all, so there is no HTTP in the test. With one it makes
+one request an upload, which a `ScriptedTransport` or a server of the test answers; then a reply
+that is no success is judged as any provider judges it, and the script says what a success comes to.
 """
 
 from __future__ import annotations
@@ -40,15 +42,19 @@ class ScriptedSettings:
 
 
 class ScriptedProvider:
-    """A `Provider` that gives the verdicts of a script, in order; beyond its end everything is delivered.
+    """A `Provider` that gives the verdicts of a script, in order; beyond its end everything is
+    delivered.
 
-    `uploads` are the parcels that it was asked to deliver, one for each attempt, and `delivered` those that it said it has. Make a new one for each
-    test. Belongs to one courier at a time.
+    `uploads` are the parcels that it was asked to deliver, one for each attempt, and `delivered`
+    those that it said it has. Make a new one for each test. Belongs to one courier at a time.
     """
 
     name: ClassVar[str] = "scripted"
     settings_class: ClassVar[type] = ScriptedSettings
-    schema: ClassVar[Mapping[str, object]] = {"key": {"type": "secret"}, "label": {"type": "string"}}
+    schema: ClassVar[Mapping[str, object]] = {
+        "key": {"type": "secret"},
+        "label": {"type": "string"},
+    }
     limits: ClassVar[Limits] = Limits(
         max_bytes=None,
         media_types={
@@ -82,7 +88,9 @@ class ScriptedProvider:
         """The next verdict of the script."""
         self.uploads.append(parcel)
         if self._url is not None:
-            reply = yield from fetch(_request("PUT", self._url, parcel, settings, (parcel.content,)))
+            reply = yield from fetch(
+                _request("PUT", self._url, parcel, settings, (parcel.content,))
+            )
             refused = classify(reply, _ADVICE)
             if refused is not None:
                 return refused
@@ -100,8 +108,8 @@ class ScriptedProvider:
 class ReadableScriptedProvider(ScriptedProvider):
     """The same for a platform that can be read: `findings` are what look-ups come to, in order.
 
-    Beyond the end of that script an upload is found where it was delivered, and absent where it was not. `look_ups` are the parcels that were asked
-    after.
+    Beyond the end of that script an upload is found where it was delivered, and absent where it was
+    not. `look_ups` are the parcels that were asked after.
     """
 
     look_up_delays: ClassVar[tuple[timedelta, ...]] = (
@@ -111,7 +119,11 @@ class ReadableScriptedProvider(ScriptedProvider):
     )
 
     def __init__(
-        self, verdicts: Iterable[Verdict] = (), findings: Iterable[Finding] = (), *, url: str | None = None
+        self,
+        verdicts: Iterable[Verdict] = (),
+        findings: Iterable[Finding] = (),
+        *,
+        url: str | None = None,
     ) -> None:
         super().__init__(verdicts, url=url)
         self._findings: Iterator[Finding] = iter(findings)

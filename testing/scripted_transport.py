@@ -1,4 +1,5 @@
-"""A transport without a network: it answers from a script and remembers what it was asked to send."""
+"""A transport without a network: it answers from a script and remembers what it was asked to
+send."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ def reply(
 class ScriptedTransport:
     """An `AsyncTransport` whose answers are data, given in the order of the requests.
 
-    `itertools.repeat(answer)` makes a script that never ends; asking for more than a script has is an
-    AssertionError that shows the request.
+    `itertools.repeat(answer)` makes a script that never ends; asking for more than a script has is
+    an AssertionError that shows the request.
     """
 
     def __init__(self, script: Iterable[HttpResponse | TransportFailure]) -> None:
@@ -41,7 +42,9 @@ class ScriptedTransport:
         self.routes.append(route)
         for answer in self._script:
             return answer
-        raise AssertionError(f"the script has no answer number {len(self.requests)}, for {request!r}")
+        raise AssertionError(
+            f"the script has no answer number {len(self.requests)}, for {request!r}"
+        )
 
     async def close(self) -> None:
         """Remembers that it was closed."""

@@ -19,8 +19,11 @@ class Quiet(Protocol):
         ...
 
 
-async def until_settled(courier: Quiet, clock: FakeClock, *tickets: Ticket) -> list[UploadStatus | None]:
-    """Move the clock from one due moment to the next until every ticket is settled; what each settled to.
+async def until_settled(
+    courier: Quiet, clock: FakeClock, *tickets: Ticket
+) -> list[UploadStatus | None]:
+    """Move the clock from one due moment to the next until every ticket is settled; what each
+    settled to.
 
     The clock never jumps while something is under way, so an attempt takes no time on it.
     """
@@ -31,7 +34,9 @@ async def until_settled(courier: Quiet, clock: FakeClock, *tickets: Ticket) -> l
             if all(one.done() for one in settled):
                 return [await one for one in settled]
             wake = clock.next_wake()
-            assert wake is not None, "nothing is under way, nothing is due, and not every ticket is settled"
+            assert wake is not None, (
+                "nothing is under way, nothing is due, and not every ticket is settled"
+            )
             clock.set(wake)
             await asyncio.sleep(0)
     finally:

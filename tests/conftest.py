@@ -1,4 +1,5 @@
-"""How Hypothesis behaves: no example is too slow, and a commit draws the same ones on every build server."""
+"""How Hypothesis behaves: no example is too slow, and a commit draws the same ones on every
+build server."""
 
 import os
 

@@ -49,9 +49,13 @@ async def in_pages(courier: AsyncCourier) -> None:
 
 async def people(courier: AsyncCourier) -> None:
     assert_type(await courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
-    assert_type(await courier.release("acme", where=Filter(), by="asha", reason="mended"), ActionResult)
+    assert_type(
+        await courier.release("acme", where=Filter(), by="asha", reason="mended"), ActionResult
+    )
     assert_type(await courier.abandon("acme", "ev-1", by="asha", reason="wrong"), ActionResult)
-    assert_type(await courier.attest("acme", "ev-1", by="asha", reason="seen", preview=True), ActionResult)
+    assert_type(
+        await courier.attest("acme", "ev-1", by="asha", reason="seen", preview=True), ActionResult
+    )
 
 
 async def dry_run(courier: AsyncCourier) -> None:
@@ -62,9 +66,12 @@ async def dry_run(courier: AsyncCourier) -> None:
 
 async def with_fakes(evidence: Evidence) -> None:
     fakes = Fakes()
-    async with AsyncCourier.from_mapping({"acme": tenant(on_unclear="hold")}, **fakes.ports()) as courier:
+    async with AsyncCourier.from_mapping(
+        {"acme": tenant(on_unclear="hold")}, **fakes.ports()
+    ) as courier:
         assert_type(
-            await until_settled(courier, fakes.clock, courier.submit(evidence)), list[UploadStatus | None]
+            await until_settled(courier, fakes.clock, courier.submit(evidence)),
+            list[UploadStatus | None],
         )
 
 

@@ -9,7 +9,9 @@ AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 
 ready = Document(content=b"%PDF", media_type="application/pdf", filename="ev-1.pdf")
 on_disk = Document(path="/srv/ev-1.pdf", media_type="application/pdf")
-elsewhere = Document(source="a key of the host's", sha256="0" * 64, size=4, media_type="application/pdf")
+elsewhere = Document(
+    source="a key of the host's", sha256="0" * 64, size=4, media_type="application/pdf"
+)
 assert_type(ready, Document)
 assert_type(ready.content, bytes | None)
 

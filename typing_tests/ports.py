@@ -13,7 +13,13 @@ from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure
 from evidence_courier.domain.upload.verdict import Absent, Delivered, Finding, Receipt, Verdict
 from evidence_courier.ports.clock import Clock
-from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
+from evidence_courier.ports.dialogue import (
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+    fetch,
+)
 from evidence_courier.ports.logger import LogEvent, Logger
 from evidence_courier.ports.provider import CanLookUp, Limits, Parcel, Provider
 from evidence_courier.ports.renderer import Renderer
@@ -47,7 +53,9 @@ class ShelfProvider:
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
         assert isinstance(settings, ShelfSettings)
-        reply = yield from fetch(HttpRequest("PUT", "https://shelf.example/", body=(parcel.content,)))
+        reply = yield from fetch(
+            HttpRequest("PUT", "https://shelf.example/", body=(parcel.content,))
+        )
         assert_type(reply, HttpResponse | TransportFailure)
         return Delivered(Receipt())
 

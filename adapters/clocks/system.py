@@ -23,8 +23,8 @@ class SystemClock:
     async def sleep_until(self, when: datetime) -> None:
         """Return once `now()` has reached `when`, or as much time has passed as it was away.
 
-        Sleeps in naps, so that a clock that is set forward, or a machine that was suspended, is noticed within a minute; one that is set back
-        keeps nobody asleep.
+        Sleeps in naps, so that a clock that is set forward, or a machine that was suspended, is
+        noticed within a minute; one that is set back keeps nobody asleep.
         """
         deadline = self.monotonic() + (when - self.now()).total_seconds()
         while (left := min((when - self.now()).total_seconds(), deadline - self.monotonic())) > 0:

@@ -1,4 +1,5 @@
-"""One tenant's block: from the plain values in it to an `Integration`, or to everything that is wrong with it."""
+"""One tenant's block: from the plain values in it to an `Integration`, or to everything that is
+wrong with it."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ Providers = Mapping[str, Provider | BrokenProvider]
 
 @define
 class BlockReader:
-    """Reads the blocks of one load; the schemas and the secrets that were looked up serve all of its tenants."""
+    """Reads the blocks of one load; the schemas and the secrets that were looked up serve all of
+    its tenants."""
 
     providers: Providers
     secrets: Secrets
@@ -45,9 +47,11 @@ class BlockReader:
     def integration(
         self, data: TenantData, folder: str | None, report: Report
     ) -> tuple[Integration | None, Rules]:
-        """The integration, if nothing is wrong with it; and the rules of its block, for the report to be shown by.
+        """The integration, if nothing is wrong with it; and the rules of its block, for the report
+        to be shown by.
 
-        `folder` is what a relative path in the block is relative to, None where there is no such folder.
+        `folder` is what a relative path in the block is relative to, None where there is no such
+        folder.
         """
         assert data.settings is not None
         tenant = data.tenant or "of this file"
@@ -63,16 +67,15 @@ class BlockReader:
     def provider(
         self, settings: Mapping[str, object], tenant: str, report: Report
     ) -> tuple[Provider | None, BlockSchema]:
-        """The provider that the block names, None if it cannot be used, and the schema to check the block by."""
+        """The provider that the block names, None if it cannot be used, and the schema to check
+        the block by."""
         path = (*self.block, "provider")
         name = self.references.resolve(settings.get("provider"), path, tenant, report)
         if not isinstance(name, str) or report.noted(path):
             return None, core_schema()
         provider = self.providers.get(name)
         if provider is None:
-            told = (
-                f"is no provider that is installed (installed: {', '.join(sorted(self.providers)) or 'none'})"
-            )
+            told = f"is no provider that is installed (installed: {', '.join(sorted(self.providers)) or 'none'})"
             report.note(path, told, suggestion=closest(name, self.providers))
             return None, core_schema()
         schema = self.schema(str(name), provider)
@@ -90,7 +93,8 @@ class BlockReader:
     def resolved(
         self, settings: dict[str, object], schema: BlockSchema, tenant: str, report: Report
     ) -> dict[str, object]:
-        """The settings with their references resolved; under a key that nobody knows there is nothing to resolve."""
+        """The settings with their references resolved; under a key that nobody knows there is
+        nothing to resolve."""
         return {
             key: self.references.resolve(value, (*self.block, key), tenant, report)
             if key in schema.rules or not schema.strict
@@ -99,24 +103,35 @@ class BlockReader:
         }
 
     def checked(
-        self, settings: dict[str, object], schema: BlockSchema, provider: Provider | None, report: Report
+        self,
+        settings: dict[str, object],
+        schema: BlockSchema,
+        provider: Provider | None,
+        report: Report,
     ) -> dict[str, Any]:
         """The settings as the schema reads them; whatever it refuses is noted."""
         for path in _empty(settings, schema.as_rules()):
             report.note((*self.block, *path), "has no value: write one, or leave the key out")
         try:
             document, found = schema.check(settings)
-        except Exception as error:  # a rule of the provider's own that fails; its words may hold anything
+        except (
+            Exception
+        ) as error:  # a rule of the provider's own that fails; its words may hold anything
             name = provider.name if provider is not None else "unknown"
             report.note(
-                self.block, f"the provider {name} failed to check its settings ({type(error).__name__})"
+                self.block,
+                f"the provider {name} failed to check its settings ({type(error).__name__})",
             )
             return {}
         complain(found, self.block, schema.as_rules(), report, tuple(resolved_in(settings)))
         return document
 
     def contradictions(
-        self, document: Mapping[str, Any], provider: Provider | None, folder: str | None, report: Report
+        self,
+        document: Mapping[str, Any],
+        provider: Provider | None,
+        folder: str | None,
+        report: Report,
     ) -> None:
         """What each value for itself allows, and all together do not."""
         retry, default = _durations(document, "retry"), RetryPolicy()
@@ -134,9 +149,13 @@ class BlockReader:
         for key in ("connect", "idle"):
             if key in timeout and timeout[key] > total:
                 report.note(
-                    (*self.block, "timeout", key), f"must not be longer than the timeout in total ({told})"
+                    (*self.block, "timeout", key),
+                    f"must not be longer than the timeout in total ({told})",
                 )
-        limit, size = provider.limits.max_bytes if provider is not None else None, document.get("max_bytes")
+        limit, size = (
+            provider.limits.max_bytes if provider is not None else None,
+            document.get("max_bytes"),
+        )
         if limit is not None and provider is not None and isinstance(size, Size) and size > limit:
             report.note(
                 (*self.block, "max_bytes"),
@@ -180,15 +199,20 @@ class BlockReader:
             route=Route(
                 timeouts=_timeouts(document.get("timeout", {})),
                 proxy=str.__str__(proxy) if proxy is not None else None,
-                ca_bundle=str.__str__(os.path.join(folder or "", bundle)) if bundle is not None else None,
+                ca_bundle=str.__str__(os.path.join(folder or "", bundle))
+                if bundle is not None
+                else None,
             ),
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
             secrets=tuple(secrets),
             stored=stored,
         )
 
-    def refused(self, error: Exception, provider: Provider, own: dict[str, Any], report: Report) -> None:
-        """Note what a settings class has against its values, in its own words unless they quote a credential or the value."""
+    def refused(
+        self, error: Exception, provider: Provider, own: dict[str, Any], report: Report
+    ) -> None:
+        """Note what a settings class has against its values, in its own words unless they quote
+        a credential or the value."""
         secrets = [text for _, text in secrets_in(own)]
         for path, words in faults(error, provider.settings_class, own, self.converter):
             value = own.get(str(path[0])) if path else None
@@ -212,7 +236,8 @@ def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str
 
 
 def _retry(written: Mapping[str, Any]) -> RetryPolicy:
-    """A default gives way to what was written: a short `max_delay` makes the first delay short too."""
+    """A default gives way to what was written: a short `max_delay` makes the first delay short
+    too."""
     policy = evolve(RetryPolicy(), **written)
     return evolve(policy, initial_delay=min(policy.initial_delay, policy.max_delay))
 
@@ -220,7 +245,9 @@ def _retry(written: Mapping[str, Any]) -> RetryPolicy:
 def _timeouts(written: Mapping[str, Any]) -> Timeouts:
     timeouts = evolve(Timeouts(), **written)
     return evolve(
-        timeouts, connect=min(timeouts.connect, timeouts.total), idle=min(timeouts.idle, timeouts.total)
+        timeouts,
+        connect=min(timeouts.connect, timeouts.total),
+        idle=min(timeouts.idle, timeouts.total),
     )
 
 
@@ -231,7 +258,8 @@ def _durations(document: Mapping[str, Any], key: str) -> dict[str, timedelta]:
 
 
 def _empty(value: object, rules: Rules) -> list[Path]:
-    """Keys that are there with nothing after them; Cerberus would quietly put a default in their place."""
+    """Keys that are there with nothing after them; Cerberus would quietly put a default in their
+    place."""
     below = rules.get("schema")
     if not isinstance(value, dict) or not isinstance(below, Mapping):
         return []
@@ -248,7 +276,9 @@ def _empty(value: object, rules: Rules) -> list[Path]:
 
 def _fault_of_bundle(bundle: str, folder: str | None) -> str | None:
     if folder is None and not os.path.isabs(bundle):
-        return "must be an absolute path, since there is no tenant file that it could be relative to"
+        return (
+            "must be an absolute path, since there is no tenant file that it could be relative to"
+        )
     path = os.path.join(folder or "", bundle)
     try:
         if not os.path.isfile(path):

@@ -1,6 +1,7 @@
 """Putting what Cerberus found into sentences for the administrator who has to mend it.
 
-A sentence never quotes a value: it says what the value should be, and the line says where it stands.
+A sentence never quotes a value: it says what the value should be, and the line says where it
+stands.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def choice(words: Iterable[object], joint: str = "or") -> str:
 
 
 def plugin_words(text: object, instead: str, *, secrets: Iterable[str], value: object) -> str:
-    """What a plug-in says of `value`, or `instead` where that is nothing, or quotes the value or one of the secrets."""
+    """What a plug-in says of `value`, or `instead` where that is nothing, or quotes the value or
+    one of the secrets."""
     words = text if isinstance(text, str) else ""
     quotable = isinstance(value, str) and len(value) >= _SHORT
     for hidden in (*secrets, *([str(value)] if quotable else [])):
@@ -114,7 +116,9 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
             return f"needs something else beside it: {choice([wanted] if isinstance(wanted, str) else wanted, 'and')}"
         case errors.COERCION_FAILED.code | errors.CUSTOM.code:
             told = error.info[0] if error.info else None
-            return plugin_words(told, "is not a value that the provider takes", secrets=secrets, value=value)
+            return plugin_words(
+                told, "is not a value that the provider takes", secrets=secrets, value=value
+            )
     return f"does not satisfy the provider's rule `{error.rule}`"
 
 
@@ -124,8 +128,16 @@ def _of_type(wanted: object, value: object) -> str:
             FORMATS[wanted].parse(value)
         except ValueError as why:
             return str(why)
-    names = [wanted] if isinstance(wanted, str) else list(wanted) if isinstance(wanted, (list, tuple)) else []
-    told = f"must be {choice(_TYPES.get(name, name) for name in names)}, and this is {kind_of(value)}"
+    names = (
+        [wanted]
+        if isinstance(wanted, str)
+        else list(wanted)
+        if isinstance(wanted, (list, tuple))
+        else []
+    )
+    told = (
+        f"must be {choice(_TYPES.get(name, name) for name in names)}, and this is {kind_of(value)}"
+    )
     if isinstance(value, Resolved):
         return f"{told}, which is all that a reference can give"
     if "string" in names and not isinstance(value, (dict, list)):

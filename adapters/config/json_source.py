@@ -1,4 +1,5 @@
-"""Reading JSON into nodes: the standard library judges the syntax, a walk over the tokens remembers the lines."""
+"""Reading JSON into nodes: the standard library judges the syntax, a walk over the tokens
+remembers the lines."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def read_json(text: str) -> Node | None:
     try:
         json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}", error.lineno) from None
+        raise Unreadable(
+            f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}", error.lineno
+        ) from None
     return _node(_Tokens(text, _TOKEN.finditer(text)))
 
 

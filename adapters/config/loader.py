@@ -1,7 +1,8 @@
 """Loading the tenants: from a folder of files, or from mappings that a host keeps elsewhere.
 
-Everything that is wrong with any of them is gathered, so that an administrator mends it in one go. What is right is given at the
-same time: whether one invalid tenant stops the others is the caller's choice.
+Everything that is wrong with any of them is gathered, so that an administrator mends it in one go.
+What is right is given at the same time: whether one invalid tenant stops the others is the caller's
+choice.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Loaded:
 
     - `integrations`: by tenant, those that hold.
     - `without`: the tenants that are named and have no integration.
-    - `broken`: by tenant, what is wrong with those that do not hold. One whose file cannot be read goes by what looks like its
-      tenant's id, or by the file's name.
+    - `broken`: by tenant, what is wrong with those that do not hold. One whose file cannot be read
+      goes by what looks like its tenant's id, or by the file's name.
     - `problems`: everything that is wrong, in the order of the files and lines.
     - `names`: by tenant, the display name, or None.
     """
@@ -61,10 +62,11 @@ def load_folder(
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
 ) -> Loaded:
-    """Load every ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder, one tenant each, in the order of their names.
+    """Load every ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder, one tenant each, in the
+    order of their names.
 
-    `block` is the dotted path of the block in each file. Raises ConfigError only where the folder itself cannot be read, or `block` is no path; what is
-    wrong in the files is in the result.
+    `block` is the dotted path of the block in each file. Raises ConfigError only where the folder
+    itself cannot be read, or `block` is no path; what is wrong in the files is in the result.
     """
     folder = os.fspath(path)
     keys = _block_path(block)
@@ -94,7 +96,8 @@ def load_mapping(
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
 ) -> Loaded:
-    """Load tenants that a host keeps itself: by tenant id, what the tenant's file would hold (a key ``tenant`` in it goes first).
+    """Load tenants that a host keeps itself: by tenant id, what the tenant's file would hold (a key
+    ``tenant`` in it goes first).
 
     As for `load_folder`; problems have a path that begins with the key, and no file or line.
     """
@@ -104,7 +107,11 @@ def load_mapping(
     given: object = tenants
     if not isinstance(given, Mapping):
         raise ConfigError(
-            (Problem("the tenants must be a mapping of tenant ids to what each tenant's file would hold"),)
+            (
+                Problem(
+                    "the tenants must be a mapping of tenant ids to what each tenant's file would hold"
+                ),
+            )
         )
     for key, tenant in given.items():
         if isinstance(key, str):
@@ -125,9 +132,18 @@ def _load(
     tenants: _Tenants,
 ) -> None:
     data = read_tenant(root, default, reader.block, report)
-    integration, rules = (None, None) if data.settings is None else reader.integration(data, folder, report)
+    integration, rules = (
+        (None, None) if data.settings is None else reader.integration(data, folder, report)
+    )
     tenants.add(
-        _Tenant(data.tenant, default, data.name, integration, report, report.problems(reader.block, rules))
+        _Tenant(
+            data.tenant,
+            default,
+            data.name,
+            integration,
+            report,
+            report.problems(reader.block, rules),
+        )
     )
 
 
@@ -151,7 +167,8 @@ class _Tenant:
 
 @define
 class _Tenants:
-    """All tenants of a load, in order; sorted out at the end, when it is known which ids were given twice."""
+    """All tenants of a load, in order; sorted out at the end, when it is known which ids were
+    given twice."""
 
     known: list[_Tenant] = field(factory=list)
 
@@ -182,7 +199,8 @@ class _Tenants:
             else:
                 without.append(key)
         names = {
-            tenant_id: next((t.name for t in alike if t.name), None) for tenant_id, alike in by_id.items()
+            tenant_id: next((t.name for t in alike if t.name), None)
+            for tenant_id, alike in by_id.items()
         }
         return Loaded(integrations, tuple(without), broken, tuple(problems), names)
 
@@ -202,7 +220,11 @@ def _block_path(block: str) -> tuple[str, ...]:
     keys = tuple(block.split(".")) if isinstance(block, str) else ("",)
     if not all(key.strip() for key in keys):
         raise ConfigError(
-            (Problem(f"the path of the block must be keys with dots between them, such as {DEFAULT_BLOCK}"),)
+            (
+                Problem(
+                    f"the path of the block must be keys with dots between them, such as {DEFAULT_BLOCK}"
+                ),
+            )
         )
     return keys
 
@@ -213,7 +235,9 @@ def _files(folder: str) -> list[str]:
             found = [
                 entry.name
                 for entry in entries
-                if entry.name.endswith(_ENDINGS) and not entry.name.startswith(".") and not _is_folder(entry)
+                if entry.name.endswith(_ENDINGS)
+                and not entry.name.startswith(".")
+                and not _is_folder(entry)
             ]
     except FileNotFoundError:
         raise _of_folder(
@@ -233,7 +257,9 @@ def _files(folder: str) -> list[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads nowhere but to itself; it is told as a file that cannot be read
+    except (
+        OSError
+    ):  # a link that leads nowhere but to itself; it is told as a file that cannot be read
         return False
 
 

@@ -1,7 +1,8 @@
 """What was written, before anybody asks what it means: values with the line on which each stands.
 
-YAML, JSON and a host's own mappings are all read into these three kinds of node, so that everything after them is written
-once. A node may stand in several places (a YAML anchor) and may even hold itself; nothing here follows it.
+YAML, JSON and a host's own mappings are all read into these three kinds of node, so that everything
+after them is written once. A node may stand in several places (a YAML anchor) and may even hold
+itself; nothing here follows it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from attrs import define, field, frozen
 
 @frozen
 class Opaque:
-    """A value that nobody here understands: a tag of the host's own, say. `what` describes it and never quotes it."""
+    """A value that nobody here understands: a tag of the host's own, say. `what` describes it
+    and never quotes it."""
 
     what: str
 
@@ -28,7 +30,8 @@ class Scalar:
 
 @frozen(eq=False)
 class Pair:
-    """One key of a mapping with its value; `line` is where the key stands, from 1, or None where there are no lines."""
+    """One key of a mapping with its value; `line` is where the key stands, from 1, or None where
+    there are no lines."""
 
     key: Node
     line: int | None
@@ -37,7 +40,8 @@ class Pair:
 
 @define(eq=False)
 class Pairs:
-    """A mapping: its pairs in the order they were written; keys may be of any kind and may be there twice.
+    """A mapping: its pairs in the order they were written; keys may be of any kind and may be there
+    twice.
 
     `tag` is there if the whole of it carries a tag that nobody here knows.
     """
@@ -69,7 +73,8 @@ DEPTH_LIMIT = 100
 
 
 class Unreadable(Exception):
-    """The text is not what it should be; `message` quotes nothing of it, for it may hold a secret."""
+    """The text is not what it should be; `message` quotes nothing of it, for it may hold a
+    secret."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         self.message = message

@@ -1,7 +1,8 @@
 """The ``${VAR}`` references in a block, and what they refer to.
 
-References are resolved in the values that were read, never in the text, so one in a comment is no reference; and only in blocks
-that are in use. A reference is the whole of a value or it is refused: half a secret cannot be told from half a name.
+References are resolved in the values that were read, never in the text, so one in a comment is no
+reference; and only in blocks that are in use. A reference is the whole of a value or it is refused:
+half a secret cannot be told from half a name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Resolved(str):
-    """A text that a reference was resolved to, with the `reference` itself; it does not show what it is."""
+    """A text that a reference was resolved to, with the `reference` itself; it does not show
+    what it is."""
 
     reference: str
 
@@ -41,15 +43,18 @@ class References:
         self._answers: dict[str, str | Exception | None] = {}
 
     def resolve(self, value: object, path: Path, tenant: str, report: Report) -> object:
-        """`value` with every reference in it replaced; what cannot be resolved is noted and left as it is."""
+        """`value` with every reference in it replaced; what cannot be resolved is noted and left
+        as it is."""
         match value:
             case dict():
                 return {
-                    key: self.resolve(member, (*path, key), tenant, report) for key, member in value.items()
+                    key: self.resolve(member, (*path, key), tenant, report)
+                    for key, member in value.items()
                 }
             case list():
                 return [
-                    self.resolve(member, (*path, index), tenant, report) for index, member in enumerate(value)
+                    self.resolve(member, (*path, index), tenant, report)
+                    for index, member in enumerate(value)
                 ]
             case str() if found := _REFERENCE.fullmatch(value):
                 return self._resolved(found[1], path, tenant, report)
@@ -65,13 +70,18 @@ class References:
         reference = f"${{{name}}}"
         match answer:
             case None:
-                report.note(path, f"{reference} is not set: tenant {tenant} needs the variable {name}")
+                report.note(
+                    path, f"{reference} is not set: tenant {tenant} needs the variable {name}"
+                )
             case Exception():
                 report.note(
-                    path, f"{reference} could not be looked up for tenant {tenant}: {type(answer).__name__}"
+                    path,
+                    f"{reference} could not be looked up for tenant {tenant}: {type(answer).__name__}",
                 )
             case str() if _NOT_TEXT.search(answer):
-                report.note(path, f"the value of {reference} holds a control character or half a character")
+                report.note(
+                    path, f"the value of {reference} holds a control character or half a character"
+                )
             case str():
                 return Resolved(answer, reference)
         return reference
@@ -90,7 +100,8 @@ def _ask(resolve: Callable[[str], Secret | None], name: str) -> str | Exception 
         return None if secret is None else secret.reveal()
     except (
         Exception
-    ) as error:  # a host's vault may fail in any way; its words may hold anything and are not passed on
+        # a host's vault may fail in any way; its words may hold anything and are not passed on
+    ) as error:
         return error
 
 
@@ -108,7 +119,8 @@ def resolved_in(value: object) -> Iterator[str]:
 
 
 def secret_text(value: object) -> Resolved:
-    """The credential that a reference was resolved to. Raises ValueError, without quoting it, if it cannot be one."""
+    """The credential that a reference was resolved to. Raises ValueError, without quoting it, if
+    it cannot be one."""
     if not isinstance(value, Resolved):
         hint = "is not a reference"
         if isinstance(value, str) and _LIKE_ONE.fullmatch(value):

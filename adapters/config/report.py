@@ -1,8 +1,9 @@
 """Batching everything that is wrong with one tenant's configuration, and saying where it stands.
 
-A problem is noted with its path as soon as it is found, at most one for a path, and put into words for the administrator at the
-end, when it is known which keys the tenant's provider has. No value is ever quoted, since a secret may stand in any wrong place;
-nor is a key below a secret or below a key that nobody knows.
+A problem is noted with its path as soon as it is found, at most one for a path, and put into words
+for the administrator at the end, when it is known which keys the tenant's provider has. No value is
+ever quoted, since a secret may stand in any wrong place; nor is a key below a secret or below a key
+that nobody knows.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class _Note:
 
 @define
 class Report:
-    """What was found in one tenant's data. `top` stands before every path: the key in a host's own mapping, or nothing."""
+    """What was found in one tenant's data. `top` stands before every path: the key in a host's
+    own mapping, or nothing."""
 
     file: str | None = None
     top: str | None = None
@@ -46,9 +48,12 @@ class Report:
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None
     ) -> None:
-        """Remember a problem; only the first for a path is kept, as those after it mostly follow from it."""
+        """Remember a problem; only the first for a path is kept, as those after it mostly follow
+        from it."""
         if path not in self.notes:
-            self.notes[path] = _Note(path, message, suggestion, self.line_of(path) if line is None else line)
+            self.notes[path] = _Note(
+                path, message, suggestion, self.line_of(path) if line is None else line
+            )
             self.around.update(path[:end] for end in range(len(path) + 1))
 
     def noted(self, path: Path) -> bool:
@@ -58,11 +63,17 @@ class Report:
     def line_of(self, path: Path) -> int | None:
         """The line of the key at `path`, or of the nearest thing around it that was written."""
         return next(
-            (self.lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.lines), None
+            (
+                self.lines[path[:end]]
+                for end in range(len(path), -1, -1)
+                if path[:end] in self.lines
+            ),
+            None,
         )
 
     def problems(self, block: Path = (), rules: Rules | None = None) -> tuple[Problem, ...]:
-        """All of it in the order of the lines. `rules` are those of the block, which stands at the path `block`."""
+        """All of it in the order of the lines. `rules` are those of the block, which stands at
+        the path `block`."""
         found = sorted(self.notes.values(), key=lambda note: note.line or 0)
         return tuple(
             Problem(
@@ -86,7 +97,8 @@ class Report:
 
 
 def _known_part(path: Path, rules: Rules) -> Path:
-    """As much of a path within the block as may be shown: down to the first key that is secret or not known."""
+    """As much of a path within the block as may be shown: down to the first key that is secret
+    or not known."""
     if not path or rules.get("type") == "secret":
         return ()
     key, rest = path[0], path[1:]
@@ -99,10 +111,13 @@ def _known_part(path: Path, rules: Rules) -> Path:
 
 
 def rules_below(rules: Rules, key: str | int) -> Rules | None:
-    """The rules for the member `key` of a value that has `rules`; None where they do not know it."""
+    """The rules for the member `key` of a value that has `rules`; None where they do not know
+    it."""
     if isinstance(key, int):
         own = rules.get("items")
-        below = own[key] if isinstance(own, (list, tuple)) and key < len(own) else rules.get("schema")
+        below = (
+            own[key] if isinstance(own, (list, tuple)) and key < len(own) else rules.get("schema")
+        )
     else:
         own = rules.get("schema")
         below = own.get(key) if isinstance(own, Mapping) and rules.get("type") == "dict" else None

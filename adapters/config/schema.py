@@ -1,4 +1,5 @@
-"""The rules of the block: ours, which are the same for every provider, and the provider's own fragment beside them.
+"""The rules of the block: ours, which are the same for every provider, and the provider's own
+fragment beside them.
 
 Cerberus does the checking. It is taught a few types that a fragment may name like its own:
 
@@ -9,7 +10,8 @@ Cerberus does the checking. It is taught a few types that a fragment may name li
 ``size``      ``25MB`` or a number of bytes; becomes a whole number
 ``pace``      ``10/min``; becomes a Pace
 
-They are read where a value has one such type by itself, not in lists of types and not below anyof and its like.
+They are read where a value has one such type by itself, not in lists of types and not below anyof
+and its like.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Format:
     parse: Callable[[object], object]
 
     def coerce(self, value: object) -> object:
-        """What is meant by `value`; one that cannot be read stays as it is, for the check of the type to refuse."""
+        """What is meant by `value`; one that cannot be read stays as it is, for the check of the
+        type to refuse."""
         try:
             return self.parse(value)
         except ValueError:
@@ -119,7 +122,8 @@ class _BlockValidator(_Validator):  # type: ignore[misc]
 
 
 class _Judged(DefinitionSchema):  # type: ignore[misc]
-    """A schema that was found valid once. Cerberus would judge every field of it again for every tenant, at twice the time."""
+    """A schema that was found valid once. Cerberus would judge every field of it again for every
+    tenant, at twice the time."""
 
     def copy(self) -> dict[str, Any]:
         return dict(self.schema)
@@ -127,7 +131,8 @@ class _Judged(DefinitionSchema):  # type: ignore[misc]
 
 @frozen
 class BlockSchema:
-    """All that may stand in a block. `strict`: whether other keys are refused, which needs a provider that is known."""
+    """All that may stand in a block. `strict`: whether other keys are refused, which needs a
+    provider that is known."""
 
     rules: dict[str, dict[str, object]]
     strict: bool
@@ -166,7 +171,9 @@ def schema_with(fragment: object) -> BlockSchema:
     rules = {key: _taught(own) for key, own in {**CORE, **fragment}.items()}
     try:
         return BlockSchema(rules, strict=True)
-    except Exception as error:  # Cerberus has no one error for a schema that it cannot make sense of
+    except (
+        Exception
+    ) as error:  # Cerberus has no one error for a schema that it cannot make sense of
         raise FragmentError(
             f"its schema is not one that Cerberus takes ({type(error).__name__}: {error})"
         ) from None

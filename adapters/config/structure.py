@@ -76,7 +76,9 @@ def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
                 for note in getattr(member, "__notes__", ())
                 if hasattr(note, "name") or hasattr(note, "index")
             ]
-            below = (getattr(step[0], "name", None) or getattr(step[0], "index", 0),) if step else ()
+            below = (
+                (getattr(step[0], "name", None) or getattr(step[0], "index", 0),) if step else ()
+            )
             yield from _leaves(member, (*path, *below))
     else:
         yield path, _words(error)
@@ -85,7 +87,8 @@ def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
 def _validated(
     settings_class: type, values: Mapping[str, object], converter: Converter
 ) -> Iterator[tuple[Path, str]]:
-    """Each field's own validator asked again by itself, so that its words get a place and none hides another."""
+    """Each field's own validator asked again by itself, so that its words get a place and none
+    hides another."""
     try:
         built = SimpleNamespace(
             **{
@@ -123,8 +126,11 @@ def secrets_in(values: object, path: Path = ()) -> Iterator[tuple[Path, SecretTe
                 yield from secrets_in(value, (*path, index))
 
 
-def stored_settings(settings: object, references: References, converter: Converter) -> dict[str, object]:
-    """The settings as JSON values, defaults included, with every secret's reference in the place of the secret."""
+def stored_settings(
+    settings: object, references: References, converter: Converter
+) -> dict[str, object]:
+    """The settings as JSON values, defaults included, with every secret's reference in the place
+    of the secret."""
     plain = _json(converter.unstructure(settings), references)
     return plain if isinstance(plain, dict) else {}
 

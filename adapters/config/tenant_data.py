@@ -1,7 +1,8 @@
 """What one tenant's data says: which tenant it is for, its name, and the settings in the block.
 
-Everything beside those is the host's own and is not looked at, whatever it is. Inside the block nothing is passed over:
-a key that is there twice, a value that is no plain value, an anchor that holds itself.
+Everything beside those is the host's own and is not looked at, whatever it is. Inside the block
+nothing is passed over: a key that is there twice, a value that is no plain value, an anchor that
+holds itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from .nodes import Items, Node, Opaque, Pair, Pairs, Scalar
 from .report import Path, Report
 
 _MERGED_LIMIT = 10_000
-# Far more than any integration has; with ten times as many wrong ones, Cerberus takes minutes to refuse them.
+# Far more than any integration has; with ten times as many wrong ones, Cerberus takes minutes to
+# refuse them.
 _VALUE_LIMIT = 1_000
 _BLOCK_DEPTH_LIMIT = 20
 _ID_LENGTH = 512
@@ -29,7 +31,8 @@ _SWITCH = "enabled"
 
 @frozen
 class TenantData:
-    """`tenant` is None where the data does not say it as it should; `settings` is None where there is no integration."""
+    """`tenant` is None where the data does not say it as it should; `settings` is None where
+    there is no integration."""
 
     tenant: str | None
     name: str | None
@@ -39,7 +42,9 @@ class TenantData:
 def read_tenant(root: Node | None, default: str, block: Path, report: Report) -> TenantData:
     """What the data says; whatever is wrong with it is noted in `report`."""
     if isinstance(root, Items) or (isinstance(root, Scalar) and root.value is not None):
-        report.note((), "does not hold a mapping of keys to values", line=1 if report.file else None)
+        report.note(
+            (), "does not hold a mapping of keys to values", line=1 if report.file else None
+        )
         return TenantData(None, None, None)
     top = root if isinstance(root, Pairs) else Pairs()
     reader = _Reader(report)
@@ -69,7 +74,11 @@ class _Reader:
         message = self.fault_of_id(value)
         if message is None and isinstance(value, str):
             return value
-        told = "" if pair else "the file's name, which stands for the tenant where no key `tenant` does, "
+        told = (
+            ""
+            if pair
+            else "the file's name, which stands for the tenant where no key `tenant` does, "
+        )
         self.report.note(("tenant",), f"{told}{message}", line=pair.line if pair else None)
         return None
 
@@ -83,13 +92,12 @@ class _Reader:
         if _NOT_ONE_LINE.search(value):
             return "must be one line, without control characters"
         if "${" in value:
-            return (
-                "must be the tenant's id itself: references such as ${VAR} are resolved only inside the block"
-            )
+            return "must be the tenant's id itself: references such as ${VAR} are resolved only inside the block"
         return None
 
     def name(self, top: Pairs, required: bool) -> str | None:
-        """The display name. Where there is no integration a `name` of another kind is the host's own affair."""
+        """The display name. Where there is no integration a `name` of another kind is the host's
+        own affair."""
         pair = self.find(top, "name", ())
         value = _plain(pair.value) if pair else None
         if isinstance(value, str) and not _NOT_ONE_LINE.search(value):
@@ -111,7 +119,9 @@ class _Reader:
             if isinstance(node, Scalar) and node.value is None:
                 return None
             if not isinstance(node, Pairs):
-                self.report.note(here, f"must be a mapping, as `{key}` is looked for in it; or leave it out")
+                self.report.note(
+                    here, f"must be a mapping, as `{key}` is looked for in it; or leave it out"
+                )
                 return None
             pair = self.find(node, str(key), here)
             if pair is None:
@@ -121,7 +131,8 @@ class _Reader:
             return None
         if not isinstance(node, Pairs):
             self.report.note(
-                block, "must be a mapping with a `provider` and its settings, or null for no integration"
+                block,
+                "must be a mapping with a `provider` and its settings, or null for no integration",
             )
             return None
         return None if self.switched_off(node, block) else self.mapping(node, block, ())
@@ -204,13 +215,21 @@ class _Reader:
         first: dict[str, Pair] = {}
         for pair in node.pairs:
             key = _plain(pair.key)
-            if isinstance(key, str) and not _merges(pair) and first.setdefault(key, pair) is not pair:
+            if (
+                isinstance(key, str)
+                and not _merges(pair)
+                and first.setdefault(key, pair) is not pair
+            ):
                 self.twice((*path, key), first[key], pair)
 
-    def all_pairs(self, node: Pairs, path: Path | None, merging: tuple[Node, ...] = ()) -> Iterator[Pair]:
-        """A mapping's own pairs, then those merged into it by YAML's ``<<``: whoever takes the first of a key is right.
+    def all_pairs(
+        self, node: Pairs, path: Path | None, merging: tuple[Node, ...] = ()
+    ) -> Iterator[Pair]:
+        """A mapping's own pairs, then those merged into it by YAML's ``<<``: whoever takes the
+        first of a key is right.
 
-        What cannot be merged is noted in the block, and passed over (`path` is None) in what is the host's own.
+        What cannot be merged is noted in the block, and passed over (`path` is None) in what is the
+        host's own.
         """
         if merging:
             self.merged += 1 + len(node.pairs)
@@ -221,7 +240,9 @@ class _Reader:
         yield from (pair for pair in node.pairs if not _merges(pair))
         for pair in filter(_merges, node.pairs):
             sources = (
-                [item.value for item in pair.value.items] if isinstance(pair.value, Items) else [pair.value]
+                [item.value for item in pair.value.items]
+                if isinstance(pair.value, Items)
+                else [pair.value]
             )
             for source in sources:
                 if (
@@ -239,7 +260,9 @@ class _Reader:
 
     def twice(self, path: Path, first: Pair, again: Pair) -> None:
         before = f", first on line {first.line}" if first.line is not None else ""
-        self.report.note(path, f"the key is written twice{before}: keep one of them", line=again.line)
+        self.report.note(
+            path, f"the key is written twice{before}: keep one of them", line=again.line
+        )
 
     def remember(self, path: Path, line: int | None) -> None:
         if line is not None:
@@ -271,8 +294,12 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 def kind_of(value: object) -> str:
     """What sort of value it is, in words for a person; never the value."""
-    return next((words for kind, words in _KINDS if isinstance(value, kind)), "a value of another kind")
+    return next(
+        (words for kind, words in _KINDS if isinstance(value, kind)), "a value of another kind"
+    )
 
 
 def _quote_it(value: object) -> str:
-    return "" if isinstance(value, (Pairs, Items, Opaque)) or value is None else ": put it in quotes"
+    return (
+        "" if isinstance(value, (Pairs, Items, Opaque)) or value is None else ": put it in quotes"
+    )

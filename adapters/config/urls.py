@@ -1,7 +1,8 @@
 """Which URLs may stand in a tenant file.
 
-A request carries the tenant's credential and document, so an endpoint is https, or http on this very machine, and nothing about
-it is left to interpretation: two libraries that read an odd URL differently would send them to two different hosts.
+A request carries the tenant's credential and document, so an endpoint is https, or http on this
+very machine, and nothing about it is left to interpretation: two libraries that read an odd URL
+differently would send them to two different hosts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from .references import Resolved
 
 _PLAIN = re.compile(r"[!-\[\]-~]+")  # visible ASCII, without the backslash
 _HOST = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
-# What stands between // and the path. Python's older urlsplit passes over what is written beside the brackets of an IPv6 address.
+# What stands between // and the path. Python's older urlsplit passes over what is written beside
+# the brackets of an IPv6 address.
 _AUTHORITY = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::[0-9]*)?")
 _LENGTH = 2_000
 
@@ -31,11 +33,14 @@ class Proxy(str):
 
 
 def parse_endpoint(value: object) -> Endpoint:
-    """An https URL, or an http one on loopback (localhost, 127.0.0.0/8, ::1), without credentials and fragment."""
+    """An https URL, or an http one on loopback (localhost, 127.0.0.0/8, ::1), without
+    credentials and fragment."""
     parts = _split(value, "must be a URL such as https://host/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and is_loopback(parts.hostname or "")
+    ):
         raise ValueError(
             "must begin with https:// (http:// is for this machine only: localhost, 127.0.0.1 or [::1])"
         )
@@ -43,11 +48,14 @@ def parse_endpoint(value: object) -> Endpoint:
 
 
 def parse_proxy(value: object) -> Proxy:
-    """An http or https URL of a host and a port. A name and a password are taken only through a reference."""
+    """An http or https URL of a host and a port. A name and a password are taken only through a
+    reference."""
     parts = _split(value, "must be a URL such as http://proxy.example:3128")
     if parts.scheme not in ("http", "https"):
         raise ValueError("must begin with http:// or https://")
-    if (parts.username is not None or parts.password is not None) and not isinstance(value, Resolved):
+    if (parts.username is not None or parts.password is not None) and not isinstance(
+        value, Resolved
+    ):
         raise ValueError(
             "must not hold a user name or password here: put the whole URL into a variable and write ${NAME}"
         )
@@ -57,7 +65,8 @@ def parse_proxy(value: object) -> Proxy:
 
 
 def passwords_in(proxy: str) -> tuple[str, ...]:
-    """What must not be shown of a proxy's URL: the password, as it is written and as it is meant."""
+    """What must not be shown of a proxy's URL: the password, as it is written and as it is
+    meant."""
     password = urlsplit(proxy).password
     return tuple({password, unquote(password)}) if password else ()
 

@@ -1,7 +1,7 @@
 """Values that are written as a person would write them: ``5s``, ``25MB``, ``10/min``.
 
-Each function takes what stands in the file and gives the value that is meant, or raises ValueError with what should have been
-written. None of them quotes what was written.
+Each function takes what stands in the file and gives the value that is meant, or raises ValueError
+with what should have been written. None of them quotes what was written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Size(int):
 
 
 def parse_duration(value: object) -> timedelta:
-    """``500ms``, ``5s``, ``5m``, ``1h``, ``1d``, or a number of seconds; from nothing to 30 days."""
+    """``500ms``, ``5s``, ``5m``, ``1h``, ``1d``, or a number of seconds; from nothing to 30
+    days."""
     advice = "must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds"
     match value:
         case timedelta():
@@ -55,7 +56,8 @@ def _bounded(value: timedelta) -> timedelta:
 
 
 def parse_size(value: object) -> Size:
-    """``25MB`` (millions of bytes), ``10MiB`` (of 1,048,576), ``500kB``, or a number of bytes; at least one."""
+    """``25MB`` (millions of bytes), ``10MiB`` (of 1,048,576), ``500kB``, or a number of bytes;
+    at least one."""
     advice = "must be a size such as 25MB, 10MiB or 500kB, or a number of bytes"
     match value:
         case bool():

@@ -1,7 +1,8 @@
 """Reading YAML into nodes, with every line remembered and every anchor kept as one node.
 
-Only the structure is read here. A tag that nobody knows is kept as an opaque value, for it may be the host's own; an alias
-is not followed, so a file that would grow without end stays as small as it was written.
+Only the structure is read here. A tag that nobody knows is kept as an opaque value, for it may be
+the host's own; an alias is not followed, so a file that would grow without end stays as small as it
+was written.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from yaml.events import (
 
 from .nodes import DEPTH_LIMIT, Item, Items, Node, Opaque, Pair, Pairs, Scalar, Unreadable
 
-# Some fifteen times faster than the parser written in Python; both are part of PyYAML and both are tested.
+# Some fifteen times faster than the parser written in Python; both are part of PyYAML and both are
+# tested.
 LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _TAG = "tag:yaml.org,2002:"
 _TAGGED = Opaque("a value with a tag of its own (such as !name), which means nothing here")
 _ODD = Opaque("written like a number or a date, but is none")
-_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE = re.compile(
+    r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
-# What the parsers say, and what is said instead: their words may quote the file, and a file may hold a secret.
+# What the parsers say, and what is said instead: their words may quote the file, and a file may
+# hold a secret.
 _EXPLANATIONS = (
     ("tab", "a tab stands where YAML wants spaces"),
     (
@@ -66,19 +71,23 @@ def read_yaml(text: str, loader: type = LOADER) -> Node | None:
         raise _explained(error, text) from None
     except yaml.reader.ReaderError:
         raise Unreadable(
-            "holds a character that YAML does not allow, such as a control character", _bad_line(text)
+            "holds a character that YAML does not allow, such as a control character",
+            _bad_line(text),
         ) from None
     except (
         ValueError,
         OverflowError,
     ):  # an escape or a version number far out of range; the pure parser trips over it
-        raise Unreadable("is not valid YAML: it holds a number or an escape that is out of range") from None
+        raise Unreadable(
+            "is not valid YAML: it holds a number or an escape that is out of range"
+        ) from None
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     problem = error.problem or ""
     why = next(
-        (words for sign, words in _EXPLANATIONS if sign in problem), "the text does not make sense here"
+        (words for sign, words in _EXPLANATIONS if sign in problem),
+        "the text does not make sense here",
     )
     opened = error.context_mark if "is opened here" in why else None
     mark = opened or error.problem_mark
@@ -111,7 +120,8 @@ class _Open:
 
 @define
 class _Reader:
-    """Builds the nodes from the parser's events without recursion, so depth costs nothing but the list of what is open."""
+    """Builds the nodes from the parser's events without recursion, so depth costs nothing but
+    the list of what is open."""
 
     loader: Any
     anchors: dict[str, Node] = field(factory=dict)
@@ -127,10 +137,14 @@ class _Reader:
                 case DocumentStartEvent():
                     documents += 1
                     if documents > 1:
-                        raise Unreadable("holds more than one YAML document: a file is for one tenant", line)
+                        raise Unreadable(
+                            "holds more than one YAML document: a file is for one tenant", line
+                        )
                 case AliasEvent():
                     if event.anchor not in self.anchors:
-                        raise Unreadable("refers with * to an anchor that is not defined before", line)
+                        raise Unreadable(
+                            "refers with * to an anchor that is not defined before", line
+                        )
                     self.place(self.anchors[event.anchor], line)
                 case ScalarEvent():
                     self.begin(self.scalar(event), event, line)

@@ -1,5 +1,5 @@
-"""Drives a dialogue on an event loop: does what it asks for, tells it what came of it, and hands back its
-result."""
+"""Drives a dialogue on an event loop: does what it asks for, tells it what came of it, and hands
+back its result."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ CommitBookmark = Callable[[str], Awaitable[None]]
 
 
 async def run(
-    dialogue: Dialogue[T], *, send: Send, bookmark: CommitBookmark, keeper: TokenKeeper | NotedTokens
+    dialogue: Dialogue[T],
+    *,
+    send: Send,
+    bookmark: CommitBookmark,
+    keeper: TokenKeeper | NotedTokens,
 ) -> T:
-    """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark`
-    raise, passes through."""
+    """The dialogue's result. It is closed in every case; what it raises, and what `send` or
+    `bookmark` raise, passes through."""
 
     async def answer(step: Step) -> HttpResponse | TransportFailure | AccessToken | Failure | None:
         match step:
@@ -42,7 +46,9 @@ async def run(
                 return await keeper.token(
                     step, lambda: run(step.mint(), send=send, bookmark=bookmark, keeper=keeper)
                 )
-        raise TypeError(f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}")
+        raise TypeError(
+            f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}"
+        )
 
     reply = None
     try:

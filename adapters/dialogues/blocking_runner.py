@@ -1,5 +1,5 @@
-"""Drives a dialogue in the caller's thread: does what it asks for, tells it what came of it, and hands back its
-result."""
+"""Drives a dialogue in the caller's thread: does what it asks for, tells it what came of it, and
+hands back its result."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def run_blocking(
     bookmark: CommitBookmarkNow,
     keeper: BlockingTokenKeeper | NotedBlockingTokens,
 ) -> T:
-    """The dialogue's result. It is closed in every case; what it raises, and what `send` or `bookmark`
-    raise, passes through."""
+    """The dialogue's result. It is closed in every case; what it raises, and what `send` or
+    `bookmark` raise, passes through."""
 
     def answer(step: Step) -> HttpResponse | TransportFailure | AccessToken | Failure | None:
         match step:
@@ -44,9 +44,12 @@ def run_blocking(
                 return None
             case Access():
                 return keeper.token(
-                    step, lambda: run_blocking(step.mint(), send=send, bookmark=bookmark, keeper=keeper)
+                    step,
+                    lambda: run_blocking(step.mint(), send=send, bookmark=bookmark, keeper=keeper),
                 )
-        raise TypeError(f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}")
+        raise TypeError(
+            f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}"
+        )
 
     reply = None
     try:

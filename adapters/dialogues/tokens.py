@@ -1,4 +1,5 @@
-"""Keeps the tokens that dialogues ask for, for those who run on an event loop and for threads that may block."""
+"""Keeps the tokens that dialogues ask for, for those who run on an event loop and for threads
+that may block."""
 
 from __future__ import annotations
 
@@ -37,9 +38,9 @@ class TokenKeeper:
     async def token(self, wish: Access, mint: Mint) -> AccessToken | Failure:
         """The token under the wish's key, or the failure that minting it came to.
 
-        Whoever waits while another mints gets what that mint came to, a failure included. A token that the
-        wish names as refused is thrown away, unless another has taken its place meanwhile. A dialogue that
-        mints must not ask for its own key.
+        Whoever waits while another mints gets what that mint came to, a failure included. A token
+        that the wish names as refused is thrown away, unless another has taken its place meanwhile.
+        A dialogue that mints must not ask for its own key.
         """
         drawer = self._drawers.setdefault(wish.key, _AsyncDrawer())
         minted = drawer.minted
@@ -74,7 +75,8 @@ class BlockingTokenKeeper:
 
 @define
 class NotedTokens:
-    """A `TokenKeeper` as one dialogue sees it: `given` are the tokens that it was given, which are secrets of that dialogue."""
+    """A `TokenKeeper` as one dialogue sees it: `given` are the tokens that it was given, which
+    are secrets of that dialogue."""
 
     keeper: TokenKeeper
     given: tuple[Secret, ...] = field(default=(), init=False, repr=False)

@@ -1,4 +1,5 @@
-"""What people do to uploads, done to the records: on a courier, and on the command line beside one that may be running.
+"""What people do to uploads, done to the records: on a courier, and on the command line beside one
+that may be running.
 
 Blocking; one transaction each. A running courier notices within seconds.
 """
@@ -25,9 +26,11 @@ _TRIES = 5
 
 @frozen(kw_only=True)
 class Filter:
-    """Which of a tenant's uploads: every condition that is given must hold. Without any, all that the action applies to.
+    """Which of a tenant's uploads: every condition that is given must hold. Without any, all that
+    the action applies to.
 
-    `kind` is the kind of their error, such as ``unauthorized``; `since` and `until` are compared with created_at, the second exclusively.
+    `kind` is the kind of their error, such as ``unauthorized``; `since` and `until` are compared
+    with created_at, the second exclusively.
     """
 
     kind: str | None = None
@@ -53,7 +56,8 @@ class Skipped:
 
 @frozen
 class ActionResult:
-    """What came of an action: what it was done to, as that stands now, and what it was not done to."""
+    """What came of an action: what it was done to, as that stands now, and what it was not done
+    to."""
 
     done: tuple[UploadStatus, ...] = ()
     skipped: tuple[Skipped, ...] = ()
@@ -101,7 +105,9 @@ def preview_of(action: Action, found: Sequence[UploadStatus]) -> ActionResult:
     return ActionResult(
         tuple(status for status in found if status.status in words),
         tuple(
-            Skipped(status, not_for(action, status.status)) for status in found if status.status not in words
+            Skipped(status, not_for(action, status.status))
+            for status in found
+            if status.status not in words
         ),
     )
 
@@ -132,4 +138,6 @@ def take_action(
         (answer,) = store.save([Change(after, action=row)])
         if isinstance(answer, Saved):
             return AppliedAction(after, found.dossier, row)
-    raise StoreError(f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again")
+    raise StoreError(
+        f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again"
+    )

@@ -1,7 +1,8 @@
 """The engine: drives every upload of one courier through its life, on one event loop.
 
-It asks the schedule whose turn it is, lets the domain decide what an event makes of an upload, has the store write that down, and only then acts on
-it. A waiting upload costs a few words of memory: no task, no document.
+It asks the schedule whose turn it is, lets the domain decide what an event makes of an upload, has
+the store write that down, and only then acts on it. A waiting upload costs a few words of memory:
+no task, no document.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ OnSettled = Callable[..., object]
 
 @frozen
 class Workload:
-    """What an engine has in hand: submitted and not yet recorded, planned for now or later, under way."""
+    """What an engine has in hand: submitted and not yet recorded, planned for now or later,
+    under way."""
 
     submitted: int
     planned: int
@@ -92,7 +94,8 @@ class Workload:
 
 
 class AsyncEngine:
-    """One courier's uploads. Everything here happens on one loop, but for what the store and the worker threads do."""
+    """One courier's uploads. Everything here happens on one loop, but for what the store and the
+    worker threads do."""
 
     def __init__(
         self,
@@ -117,7 +120,9 @@ class AsyncEngine:
         self._turns = Turns(
             around=self, store=store, writer=writer, attempter=attempter, clock=clock, jitter=jitter
         )
-        self._caretaker = Caretaker(hands=self, store=store, writer=writer, clock=clock, jitter=jitter)
+        self._caretaker = Caretaker(
+            hands=self, store=store, writer=writer, clock=clock, jitter=jitter
+        )
         self._clock = clock
         self._logger = logger
         self._on_settled = on_settled
@@ -140,10 +145,11 @@ class AsyncEngine:
         self._least_grace = inf
         self.closing = False
 
-    # --- lifecycle ---------------------------------------------------------------------------------------------------
+    # --- lifecycle -------------------------------------------------------------------------------
 
     def start(self, owner: int) -> None:
-        """Begin to work under a number that the store has given; what an earlier run left is found by the first look round."""
+        """Begin to work under a number that the store has given; what an earlier run left is
+        found by the first look round."""
         self._turns.owner = owner
         self._caretaker.enlisted(owner)
         self._dispatcher = asyncio.create_task(self._dispatch())
@@ -160,14 +166,19 @@ class AsyncEngine:
         return Workload(self._recorder.waiting, len(self._schedule), self._schedule.under_way)
 
     async def quiet(self) -> None:
-        """Return once nothing is under way: all that is open waits for a moment that has not come."""
+        """Return once nothing is under way: all that is open waits for a moment that has not
+        come."""
         while not self._at_rest():
             await self._next_rest()
 
     async def drained(self) -> None:
         """Return once everything open in the store is succeeded, failed or held."""
         while True:
-            if self._recorder.idle and not self._live and await self.read(self._store.count_open) == 0:
+            if (
+                self._recorder.idle
+                and not self._live
+                and await self.read(self._store.count_open) == 0
+            ):
                 return
             await self._next_rest()
 
@@ -178,7 +189,8 @@ class AsyncEngine:
         await self._rested.wait()
 
     async def close(self, grace: float) -> None:
-        """Record what was submitted, let what is under way finish for `grace` seconds, and hand the rest back to the store."""
+        """Record what was submitted, let what is under way finish for `grace` seconds, and hand
+        the rest back to the store."""
         self.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
@@ -201,7 +213,10 @@ class AsyncEngine:
             task.cancel()
         await self._wait_for_tasks(LAST_WORDS)
         await self._end_hooks(min(grace, self._least_grace))
-        for ticket in {*self._adopting, *(ticket for live in self._live.values() for ticket in live.tickets)}:
+        for ticket in {
+            *self._adopting,
+            *(ticket for live in self._live.values() for ticket in live.tickets),
+        }:
             ticket.mark_lost(
                 MisuseError(
                     f"the courier was closed before {ticket.tenant_id}/{ticket.evidence_id} was settled; its record is kept and "
@@ -211,14 +226,16 @@ class AsyncEngine:
         self._live.clear()
 
     def hurry(self, grace: float) -> None:
-        """Give what is under way no more than `grace` seconds from now to finish, in a close that has begun."""
+        """Give what is under way no more than `grace` seconds from now to finish, in a close
+        that has begun."""
         self._least_grace = min(grace, self._least_grace)
         if self._grace is not None and not self._grace.expired():
             until = asyncio.get_running_loop().time() + grace
             self._grace.reschedule(min(until, self._grace.when() or until))
 
     def abort(self) -> None:
-        """Stop dead, as a crash does: nothing is finished, nothing is handed back. For simulations."""
+        """Stop dead, as a crash does: nothing is finished, nothing is handed back. For
+        simulations."""
         self.closing = True
         self._recorder.abort()
         alarm = [] if self._alarm is None else [self._alarm[1]]
@@ -253,7 +270,7 @@ class AsyncEngine:
         """Run a reading verb of the store off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, verb)
 
-    # --- from submission to schedule ---------------------------------------------------------------------------------
+    # --- from submission to schedule -------------------------------------------------------------
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
@@ -290,7 +307,9 @@ class AsyncEngine:
         now = self._clock.now()
         try:
             found = (await self.read(lambda: self._store.get([key]))).get(key)
-            statuses = await self.read(lambda: self._store.statuses(key.tenant_id, [key.evidence_id], now))
+            statuses = await self.read(
+                lambda: self._store.statuses(key.tenant_id, [key.evidence_id], now)
+            )
         except StoreError as error:
             self._adopting.discard(ticket)
             ticket.mark_lost(error)
@@ -305,7 +324,7 @@ class AsyncEngine:
         else:
             self.take_over(found, destination).tickets.append(ticket)
 
-    # --- whose turn it is --------------------------------------------------------------------------------------------
+    # --- whose turn it is ------------------------------------------------------------------------
 
     def _plan(self, live: Live) -> None:
         key = live.upload.key
@@ -341,7 +360,8 @@ class AsyncEngine:
         """Begin an upload's turn, at once or with others that go the same way."""
         key, bundle, tally = live.upload.key, live.destination.bundle, live.upload.tally
         sends = isinstance(live.upload.state, Queued | Waiting)
-        # What is half done goes on from its bookmark, which only an upload that goes alone is given.
+        # What is half done goes on from its bookmark, which only an upload that goes alone is
+        # given.
         if bundle is None or not sends or tally.alone or tally.progress is not None:
             self._spawn(self._deliver([key]))
             return
@@ -402,7 +422,7 @@ class AsyncEngine:
         finally:
             self._sweeping = False
 
-    # --- for the caretaker -------------------------------------------------------------------------------------------
+    # --- for the caretaker -----------------------------------------------------------------------
 
     def live(self, key: UploadKey) -> Live | None:
         """The upload, if it is in this courier's hands."""
@@ -420,7 +440,8 @@ class AsyncEngine:
         return live
 
     def adopt(self, live: Live, found: OpenUpload | None) -> None:
-        """What somebody else has written of an upload in hand is what is true; None: its record is gone."""
+        """What somebody else has written of an upload in hand is what is true; None: its record
+        is gone."""
         if self._schedule.is_under_way(live.upload.key):
             return  # its own turn finds out
         if found is None:
@@ -430,7 +451,8 @@ class AsyncEngine:
             self._after(live)
 
     async def recover(self, live: Live, event: AttemptRecovered) -> bool:
-        """Write down that the attempt of a dead courier may have been taken; whether that was news."""
+        """Write down that the attempt of a dead courier may have been taken; whether that was
+        news."""
         state = live.upload.state
         if not isinstance(state, Sending) or state.attempt != event.attempt:
             return False
@@ -447,7 +469,9 @@ class AsyncEngine:
     ) -> None:
         """Write down what an event makes of an upload that is not in hand, and go on with it."""
         key = found.upload.key
-        after = advance(found.upload, event, destination.rules if destination is not None else Rules())
+        after = advance(
+            found.upload, event, destination.rules if destination is not None else Rules()
+        )
         if after is found.upload or not isinstance(await self._writer.save(Change(after)), Saved):
             return
         if isinstance(event, Blocked):
@@ -470,10 +494,11 @@ class AsyncEngine:
         for live in self._live.values():
             self._plan(live)
 
-    # --- what people do ----------------------------------------------------------------------------------------------
+    # --- what people do --------------------------------------------------------------------------
 
     def acted(self, deed: AppliedAction, last_attempt_at: datetime | None) -> UploadStatus:
-        """A person has done something to an upload, and it is on disk: go on from there. How it stands now."""
+        """A person has done something to an upload, and it is on disk: go on from there. How it
+        stands now."""
         key = deed.after.key
         self.log(ActionTaken(key, deed.row.action, deed.row.by, deed.row.reason))
         if due_of(deed.after.state) is not None:
@@ -493,7 +518,7 @@ class AsyncEngine:
         self.look_round()
         return status
 
-    # --- one upload's turn -------------------------------------------------------------------------------------------
+    # --- one upload's turn -----------------------------------------------------------------------
 
     async def _deliver(self, keys: Sequence[UploadKey]) -> None:
         """One turn: of one upload, or of several that go in one request."""
@@ -502,9 +527,14 @@ class AsyncEngine:
         try:
             refused = await self._take_turn(lives)
         except StoreError as error:
-            # Only while closing: the records stay as they were written last, and the next courier goes on from there.
+            # Only while closing: the records stay as they were written last, and the next courier
+            # goes on from there.
             for live in lives:
-                self.log(RecordingFailed(live.upload.key, f"what became of it could not be written: {error}"))
+                self.log(
+                    RecordingFailed(
+                        live.upload.key, f"what became of it could not be written: {error}"
+                    )
+                )
         except Exception as error:
             for live in lives:
                 await self._turns.fail_by_bug(live, error)
@@ -513,7 +543,8 @@ class AsyncEngine:
                 for key in keys:
                     self._schedule.done(key)
         if refused is not None:
-            # They keep their places, and their whole lane waits. One whose record is gone has none any more.
+            # They keep their places, and their whole lane waits. One whose record is gone has none
+            # any more.
             for key in keys:
                 if key in self._live:
                     self._schedule.put_back(key)
@@ -557,7 +588,7 @@ class AsyncEngine:
         for ticket in live.tickets:
             ticket.mark_lost(error)
 
-    # --- telling -----------------------------------------------------------------------------------------------------
+    # --- telling ---------------------------------------------------------------------------------
 
     def _settle(self, live: Live) -> None:
         status = live.status()

@@ -1,6 +1,7 @@
 """One attempt: fetch what is to be sent, run the provider's dialogue, and say what it came to.
 
-Whatever happens inside (a plug-in's bug, a transport's surprise, a document that is gone), the answer is a verdict.
+Whatever happens inside (a plug-in's bug, a transport's surprise, a document that is gone), the
+answer is a verdict.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray"
 
 @define
 class Line:
-    """The way out for one attempt's requests: takes a place, sends, and remembers whether anything may have arrived."""
+    """The way out for one attempt's requests: takes a place, sends, and remembers whether
+    anything may have arrived."""
 
     transport: AsyncTransport
     slots: Slots
@@ -64,7 +66,8 @@ class Line:
     request_id: str | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
-        """Send one request once the pace allows it and there is a place for it. The first `paid` have been charged already."""
+        """Send one request once the pace allows it and there is a place for it. The first `paid`
+        have been charged already."""
         if self.paid > 0:
             self.paid -= 1
         elif self.destination.quota.pace is not None:
@@ -74,7 +77,8 @@ class Line:
             try:
                 reply = await self.transport.send(request, self.destination.integration.route)
             except ValueError:
-                self.sent = sent_before  # refused before a byte left: it would not have been a request
+                # refused before a byte left: it would not have been a request
+                self.sent = sent_before
                 raise
         if isinstance(reply, HttpResponse):
             self.request_id = request_id_of(reply)
@@ -85,7 +89,8 @@ class Line:
 
 @frozen
 class Packed:
-    """One upload that is about to be sent; `content` as in `Begun`. `bookmark` commits one, where it goes alone."""
+    """One upload that is about to be sent; `content` as in `Begun`. `bookmark` commits one,
+    where it goes alone."""
 
     upload: Upload
     dossier: Dossier
@@ -107,7 +112,8 @@ class Attempter:
     async def upload(
         self, packed: Sequence[Packed], destination: Destination, charge: Charge
     ) -> tuple[Sequence[Verdict | Unbundled], str | None]:
-        """What sending one, or several in one request, came to, for each, with the provider's request id where it gave one.
+        """What sending one, or several in one request, came to, for each, with the provider's
+        request id where it gave one.
 
         One whose document cannot be had has its verdict at once, and the others go without it.
         """
@@ -121,12 +127,16 @@ class Attempter:
             for position, document in enumerate(await self._documents(packed, destination)):
                 one = packed[position]
                 if isinstance(document, bytes):
-                    parcels[position] = one, parcel_of(one.upload, one.dossier, destination, document)
+                    parcels[position] = (
+                        one,
+                        parcel_of(one.upload, one.dossier, destination, document),
+                    )
                 else:
                     verdicts[position] = document
             came = await self._send_all(list(parcels.values()), destination, line, tokens)
             verdicts.update(zip(parcels, came, strict=True))
-        # A bookmark that cannot be written, while the courier is closed, is no bug of the provider's.
+        # A bookmark that cannot be written, while the courier is closed, is no bug of the
+        # provider's.
         except (asyncio.CancelledError, StoreError):
             rest = interrupted(line.sent)
         except Exception as error:
@@ -136,16 +146,24 @@ class Attempter:
         return [redactor.verdict(verdicts.get(n, rest)) for n in range(len(packed))], request_id
 
     async def _send_all(
-        self, sent: Sequence[tuple[Packed, Parcel]], destination: Destination, line: Line, tokens: NotedTokens
+        self,
+        sent: Sequence[tuple[Packed, Parcel]],
+        destination: Destination,
+        line: Line,
+        tokens: NotedTokens,
     ) -> Sequence[Verdict | Unbundled]:
         provider, settings = destination.provider, destination.integration.settings
         if len(sent) > 1:
             assert isinstance(provider, Bundling)
             parcels = [parcel for _, parcel in sent]
             together = provider.upload_together(parcels, settings)
-            verdicts = await run(together, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens)
+            verdicts = await run(
+                together, send=line.send, bookmark=_no_bookmark_of_many, keeper=tokens
+            )
             if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
-                raise TypeError(f"its dialogue did not return a verdict for each of {len(parcels)} uploads")
+                raise TypeError(
+                    f"its dialogue did not return a verdict for each of {len(parcels)} uploads"
+                )
             return [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
         verdicts = []
         for one, parcel in sent:
@@ -167,7 +185,9 @@ class Attempter:
         tokens = NotedTokens(self.keeper)
         finding: Finding
         try:
-            dialogue = provider.look_up(parcel, destination.integration.settings, upload.tally.progress)
+            dialogue = provider.look_up(
+                parcel, destination.integration.settings, upload.tally.progress
+            )
             finding = sound(
                 await run(dialogue, send=line.send, bookmark=no_bookmark, keeper=tokens), FINDINGS
             )
@@ -183,9 +203,14 @@ class Attempter:
     async def _documents(
         self, packed: Sequence[Packed], destination: Destination
     ) -> Sequence[bytes | Verdict]:
-        """What is to be sent of each, or why it cannot be; what the host keeps is read at the same time."""
-        reading = [self._document(one.upload, one.dossier, destination, one.content) for one in packed]
-        return await asyncio.gather(*reading) if len(reading) > 1 else [await one for one in reading]
+        """What is to be sent of each, or why it cannot be; what the host keeps is read at the
+        same time."""
+        reading = [
+            self._document(one.upload, one.dossier, destination, one.content) for one in packed
+        ]
+        return (
+            await asyncio.gather(*reading) if len(reading) > 1 else [await one for one in reading]
+        )
 
     async def _document(
         self, upload: Upload, dossier: Dossier, destination: Destination, content: bytes | None
@@ -198,7 +223,9 @@ class Attempter:
         patience = destination.integration.route.timeouts.total.total_seconds()
         try:
             async with asyncio.timeout(patience):
-                read = await loop.run_in_executor(self.threads, _read, self.source, upload.key.tenant_id, key)
+                read = await loop.run_in_executor(
+                    self.threads, _read, self.source, upload.key.tenant_id, key
+                )
         except Exception as error:
             return unread(key, error)
         return await loop.run_in_executor(self.threads, judged, key, read, dossier)
@@ -228,12 +255,15 @@ def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, conten
 def at_hand(
     upload: Upload, dossier: Dossier, content: bytes | None, source: DocumentSource | None
 ) -> bytes | str | Verdict:
-    """The document where its bytes were kept, or the key to read it by; a verdict where it cannot be had."""
+    """The document where its bytes were kept, or the key to read it by; a verdict where it
+    cannot be had."""
     if content is not None:
         return content
     key = dossier.document.source
     if key is None:
-        return _gone(f"the document of {upload.key} was not kept: submit it again under a new evidence id")
+        return _gone(
+            f"the document of {upload.key} was not kept: submit it again under a new evidence id"
+        )
     if source is None:
         return _unavailable(
             f"the document of {upload.key} lies in the host's own storage, and no `source` was given to the courier"
@@ -244,7 +274,9 @@ def at_hand(
 def unread(key: str, error: Exception) -> Verdict:
     """What it means that the host's document source has raised."""
     if isinstance(error, LookupError | FileNotFoundError):
-        return _gone(f"the document source has no document {key!r} any more ({type(error).__name__})")
+        return _gone(
+            f"the document source has no document {key!r} any more ({type(error).__name__})"
+        )
     return _unavailable(f"the document source could not read {key!r} now ({type(error).__name__})")
 
 
@@ -274,7 +306,8 @@ def request_id_of(reply: HttpResponse) -> str | None:
 
 
 def sound(result: object, kinds: tuple[type, ...]) -> Any:
-    """The result of a dialogue, if it is what a provider owes (one of `kinds`); TypeError says what it gave instead."""
+    """The result of a dialogue, if it is what a provider owes (one of `kinds`); TypeError says
+    what it gave instead."""
     if not isinstance(result, kinds):
         raise TypeError(f"its dialogue returned {type(result).__name__}")
     for name, owed in (("receipt", Receipt), ("failure", Failure), ("progress", str)):
@@ -323,13 +356,18 @@ def interrupted(sent: bool) -> Deferred | Unclear:
     """What an attempt came to that the courier's own end has cut off."""
     if sent:
         return Unclear(
-            Failure(FailureKind.INTERRUPTED, "the courier was closed while the request was under way")
+            Failure(
+                FailureKind.INTERRUPTED, "the courier was closed while the request was under way"
+            )
         )
-    return Deferred(Failure(FailureKind.NOT_SENT, "the courier was closed before the request was sent"))
+    return Deferred(
+        Failure(FailureKind.NOT_SENT, "the courier was closed before the request was sent")
+    )
 
 
 def broken(destination: Destination, error: Exception, sent: bool) -> Rejected:
-    """The provider's adapter raised. What it had sent may have been taken, so that case leaves a doubt."""
+    """The provider's adapter raised. What it had sent may have been taken, so that case leaves a
+    doubt."""
     kind = FailureKind.UNRECOGNISED_REPLY if sent else FailureKind.PROVIDER_BROKEN
     return Rejected(
         Failure(

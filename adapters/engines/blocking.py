@@ -1,7 +1,9 @@
-"""The engine of one step: takes an evidence as far as it goes now, in the caller's thread, and says when to come again.
+"""The engine of one step: takes an evidence as far as it goes now, in the caller's thread, and says
+when to come again.
 
-It keeps nothing between two calls but a number in the store, and plans nothing: whoever calls has a queue that does. Several threads may call at
-once; writes take turns, and no lock is held while a request is under way.
+It keeps nothing between two calls but a number in the store, and plans nothing: whoever calls has a
+queue that does. Several threads may call at once; writes take turns, and no lock is held while a
+request is under way.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ ELSEWHERE = timedelta(seconds=5)
 """When to come again for an upload that somebody else is sending."""
 
 PATIENCE = 60.0
-"""For so many seconds a worker waits, in all, for the pace to allow the further requests of one attempt."""
+"""For so many seconds a worker waits, in all, for the pace to allow the further requests of one
+attempt."""
 
 STORE_PAUSES = (0.5, 2.0)
 """After so many seconds a refused write is tried again; then the caller is told."""
@@ -86,7 +89,8 @@ T = TypeVar("T")
 class Delivery:
     """How far an evidence is: its upload's `status`, and when to come again, aware and in UTC.
 
-    `status` is None where the tenant has no integration; `again_at` is None where there is nothing more to do: it has succeeded, failed or is held.
+    `status` is None where the tenant has no integration; `again_at` is None where there is nothing
+    more to do: it has succeeded, failed or is held.
     """
 
     status: UploadStatus | None
@@ -121,7 +125,8 @@ class BlockingEngine:
         self._hands = threading.Lock()
 
     def deliver(self, evidence: Evidence, destination: Destination) -> Delivery:
-        """Record an evidence, if it is new, and take its upload one step further, if that is due."""
+        """Record an evidence, if it is new, and take its upload one step further, if that is
+        due."""
         key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
         with self._taken_in_hand(key) as free:
             live = self._record(evidence, key, destination)
@@ -150,10 +155,11 @@ class BlockingEngine:
                 with self._hands:
                     self._in_hand.discard(key)
 
-    # --- from evidence to upload ---------------------------------------------------------------------------------------
+    # --- from evidence to upload -----------------------------------------------------------------
 
     def _record(self, evidence: Evidence, key: UploadKey, destination: Destination) -> Live:
-        """The upload of an evidence, known or new. What is known is neither read nor rendered again."""
+        """The upload of an evidence, known or new. What is known is neither read nor rendered
+        again."""
         found = self._store.get([key]).get(key)
         if found is None:
             entry = prepare(evidence, destination, self._renderer, self._clock.now())
@@ -181,7 +187,8 @@ class BlockingEngine:
         return live.upload.status.at_rest
 
     def _unblocked(self, live: Live) -> bool:
-        """Whether what was held because the integration did not work may go on, since it has been changed."""
+        """Whether what was held because the integration did not work may go on, since it has
+        been changed."""
         if live.destination.quota.address in self._store.blocked():
             return False
         if not self._apply(live, Unblocked(self._clock.now())):
@@ -190,10 +197,12 @@ class BlockingEngine:
         return True
 
     def _recover(self, live: Live) -> bool:
-        """Write down that the attempt of a dead courier may have been taken. False where its courier lives."""
+        """Write down that the attempt of a dead courier may have been taken. False where its
+        courier lives."""
         sending = live.upload.state
         assert isinstance(sending, Sending)
-        mine = self._duty.owner  # its attempt is not in hand here: its end could not be written down
+        # its attempt is not in hand here: its end could not be written down
+        mine = self._duty.owner
         dead = self._store.dead(mine or 0)
         for owner in dead if mine is None else (mine, *dead):
             if not any(found.upload == live.upload for found in self._store.in_flight(owner)):
@@ -201,16 +210,19 @@ class BlockingEngine:
             event = recovery_of(sending, self._clock.now(), self._jitter())
             attempt = attempt_of(sending.started_at, event, live.destination.rules.retry)
             if self._apply(live, event, attempt=attempt):
-                self.log(AttemptRecovered(live.upload.key, sending.attempt, due_of(live.upload.state)))
+                self.log(
+                    AttemptRecovered(live.upload.key, sending.attempt, due_of(live.upload.state))
+                )
                 if owner != mine:
                     self.log(CourierLost(owner, 1))
             return not isinstance(live.upload.state, Sending)
         return False
 
-    # --- one step ------------------------------------------------------------------------------------------------------
+    # --- one step --------------------------------------------------------------------------------
 
     def _step(self, live: Live) -> datetime | None:
-        """One attempt or one look-up, if it is due; where the gate refuses it, when to come again."""
+        """One attempt or one look-up, if it is due; where the gate refuses it, when to come
+        again."""
         now = self._clock.now()
         due = due_at(live.upload, now)
         if due is None or due > now:
@@ -282,7 +294,12 @@ class BlockingEngine:
         return None
 
     def _end(
-        self, live: Live, sending: Sending, verdict: Verdict, slots: list[int], request_id: str | None
+        self,
+        live: Live,
+        sending: Sending,
+        verdict: Verdict,
+        slots: list[int],
+        request_id: str | None,
     ) -> None:
         """Write down what an attempt came to, and tell it."""
         end = attempt_result_of(
@@ -318,7 +335,8 @@ class BlockingEngine:
         return None
 
     def _charge(self, live: Live, owner: int, slots: list[int]) -> Callable[[], datetime | None]:
-        """Each request more than an upload costs waits for a slot of its own, for as long as a worker may wait."""
+        """Each request more than an upload costs waits for a slot of its own, for as long as a
+        worker may wait."""
         left = PATIENCE
 
         def charge() -> datetime | None:
@@ -350,7 +368,7 @@ class BlockingEngine:
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         ours(lambda: self._apply(live, Progressed(self._clock.now(), attempt, progress)))
 
-    # --- writing -------------------------------------------------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
     def _apply(
         self,
@@ -367,7 +385,9 @@ class BlockingEngine:
         """
         while (after := advance(live.upload, event, live.destination.rules)) is not live.upload:
             change = Change(after, attempt=attempt, look_up=look_up, gate=gate)
-            (answer,) = self._surely(live.upload.key, lambda change=change: self._store.save([change]))  # type: ignore[misc]
+            (answer,) = self._surely(
+                live.upload.key, lambda change=change: self._store.save([change])
+            )  # type: ignore[misc]
             if isinstance(answer, Saved) or answer.current == after:
                 live.upload = after
                 return True
@@ -390,7 +410,8 @@ class BlockingEngine:
             return False
 
     def _surely(self, key: UploadKey, write: Callable[[], T]) -> T:
-        """Write what has happened, even if the thread is interrupted meanwhile: then once more, before the interruption goes on."""
+        """Write what has happened, even if the thread is interrupted meanwhile: then once more,
+        before the interruption goes on."""
         try:
             return self._patiently(key, write)
         except StoreError:
@@ -412,7 +433,7 @@ class BlockingEngine:
         with self._turn:
             return write()
 
-    # --- telling -------------------------------------------------------------------------------------------------------
+    # --- telling ---------------------------------------------------------------------------------
 
     def _delivery(self, live: Live, refused: datetime | None) -> Delivery:
         upload, now = live.upload, self._clock.now()
@@ -437,7 +458,8 @@ class BlockingEngine:
 
 
 def _digest_of(evidence: Evidence) -> str | None:
-    """The digest of what was handed over, as it is kept; None where it cannot be read any more, which no longer matters."""
+    """The digest of what was handed over, as it is kept; None where it cannot be read any more,
+    which no longer matters."""
     document = evidence.document
     if not isinstance(document, Document):
         return sha256_of(record_json(document))

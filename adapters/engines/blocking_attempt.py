@@ -1,7 +1,9 @@
-"""One attempt in the caller's thread: fetch what is to be sent, run the provider's dialogue, and say what it came to.
+"""One attempt in the caller's thread: fetch what is to be sent, run the provider's dialogue, and
+say what it came to.
 
-As in `attempt`, the answer is a verdict whatever happens inside. And a thread may be interrupted in the middle of anything: by the time limit of a task queue,
-which raises an exception out of nowhere, or by a keyboard. That is no bug of a provider's: the verdict says how far the request got, and the
+As in `attempt`, the answer is a verdict whatever happens inside. And a thread may be interrupted in
+the middle of anything: by the time limit of a task queue, which raises an exception out of nowhere,
+or by a keyboard. That is no bug of a provider's: the verdict says how far the request got, and the
 interruption is handed back beside it, to go on its way once the verdict is written down.
 """
 
@@ -24,19 +26,31 @@ from ...ports.source import DocumentSource
 from ...ports.store import Dossier
 from ...ports.transport import BlockingTransport, CutOff
 from ..dialogues import BlockingTokenKeeper, NotedBlockingTokens, run_blocking
-from .attempt import FINDINGS, VERDICTS, at_hand, broken, judged, parcel_of, request_id_of, sound, unread
+from .attempt import (
+    FINDINGS,
+    VERDICTS,
+    at_hand,
+    broken,
+    judged,
+    parcel_of,
+    request_id_of,
+    sound,
+    unread,
+)
 from .prepare import Destination
 from .redactors import Redactors
 
 ChargeNow: TypeAlias = Callable[[], "datetime | None"]
-"""Waits until the pace allows one request more; or says when it will, where that is too long to wait."""
+"""Waits until the pace allows one request more; or says when it will, where that is too long to
+wait."""
 
 T = TypeVar("T")
 
 
 @define
 class BlockingLine:
-    """The way out for one attempt's requests: pays for them, sends them, and remembers whether anything may have arrived."""
+    """The way out for one attempt's requests: pays for them, sends them, and remembers whether
+    anything may have arrived."""
 
     transport: BlockingTransport
     destination: Destination
@@ -48,7 +62,8 @@ class BlockingLine:
     def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
         """Send one request once the pace allows it. The first `paid` have been charged already.
 
-        Where the pace makes it wait too long, it was not sent: the dialogue knows what that means for it.
+        Where the pace makes it wait too long, it was not sent: the dialogue knows what that means
+        for it.
         """
         if self.paid > 0:
             self.paid -= 1
@@ -77,7 +92,8 @@ class BlockingLine:
 
 
 def ours(work: Callable[[], T]) -> T:
-    """Do what a dialogue has asked for. What it raises is not the dialogue's doing, but for the ValueError of a request that is none."""
+    """Do what a dialogue has asked for. What it raises is not the dialogue's doing, but for the
+    ValueError of a request that is none."""
     try:
         return work()
     except (CutOff, ValueError):
@@ -87,7 +103,8 @@ def ours(work: Callable[[], T]) -> T:
 
 
 def interruption_of(error: BaseException) -> BaseException | None:
-    """What interrupted the thread, where it was interrupted; None for an exception that a dialogue has raised by itself."""
+    """What interrupted the thread, where it was interrupted; None for an exception that a
+    dialogue has raised by itself."""
     if isinstance(error, CutOff):
         return error.__cause__ or error
     return error if not isinstance(error, Exception) or _raised_by_a_signal(error) else None
@@ -119,7 +136,8 @@ def cut_off(sent: bool, by: BaseException) -> Deferred | Unclear:
 
 @frozen
 class Ended:
-    """What an attempt came to, the provider's request id where it gave one, and what interrupted it, where something did."""
+    """What an attempt came to, the provider's request id where it gave one, and what interrupted
+    it, where something did."""
 
     verdict: Verdict
     request_id: str | None = None
@@ -173,7 +191,8 @@ class BlockingAttempter:
         return Ended(redactor.verdict(verdict), request_id, interruption)
 
     def look_up(self, upload: Upload, dossier: Dossier, line: BlockingLine) -> Finding:
-        """Whether the provider has it. An interruption goes on its way: a look-up changes nothing, and is made again."""
+        """Whether the provider has it. An interruption goes on its way: a look-up changes
+        nothing, and is made again."""
         destination = line.destination
         provider, tokens = destination.provider, NotedBlockingTokens(self.keeper)
         if not isinstance(provider, CanLookUp):
@@ -182,9 +201,12 @@ class BlockingAttempter:
         parcel = parcel_of(upload, dossier, destination, b"")
         finding: Finding
         try:
-            dialogue = provider.look_up(parcel, destination.integration.settings, upload.tally.progress)
+            dialogue = provider.look_up(
+                parcel, destination.integration.settings, upload.tally.progress
+            )
             finding = sound(
-                run_blocking(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens), FINDINGS
+                run_blocking(dialogue, send=line.send, bookmark=_no_bookmark, keeper=tokens),
+                FINDINGS,
             )
         except Exception as error:
             interruption = interruption_of(error)

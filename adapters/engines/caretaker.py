@@ -1,8 +1,10 @@
-"""What a courier does in the background, every few seconds: it shows that it is alive, and looks after what nobody else does.
+"""What a courier does in the background, every few seconds: it shows that it is alive, and looks
+after what nobody else does.
 
 - What a dead courier had in flight is recovered: it may have been taken.
 - What is overdue and in nobody's hands is taken up, a fair share of each tenant's.
-- What was held because an integration did not work is freed once its settings have changed, or a person has said so.
+- What was held because an integration did not work is freed once its settings have changed, or a
+  person has said so.
 - What people did, and what other couriers did to uploads that are waited for here, is noticed.
 - A clock that was set back is noticed, and nothing waits longer for it.
 """
@@ -37,7 +39,8 @@ OVERDUE = timedelta(seconds=2)
 """What is this much past its due time belongs to whoever finds it."""
 
 HOMELESS = timedelta(minutes=10)
-"""So long after its time an upload whose tenant has no such integration here is held: another courier may know the tenant."""
+"""So long after its time an upload whose tenant has no such integration here is held: another
+courier may know the tenant."""
 
 LOOKED_THROUGH = 10_000
 TAKEN_UP = 1_000
@@ -75,11 +78,13 @@ class Hands(Protocol):
         ...
 
     def adopt(self, live: Live, found: OpenUpload | None) -> None:
-        """What somebody else has written of an upload in hand is what is true; None: its record is gone."""
+        """What somebody else has written of an upload in hand is what is true; None: its record
+        is gone."""
         ...
 
     async def recover(self, live: Live, event: AttemptRecovered) -> bool:
-        """Write down that the attempt of a dead courier may have been taken; whether that was news."""
+        """Write down that the attempt of a dead courier may have been taken; whether that was
+        news."""
         ...
 
     async def write(
@@ -109,7 +114,13 @@ class Caretaker:
     """One courier's background work. `look_round` does all of it once."""
 
     def __init__(
-        self, *, hands: Hands, store: UploadStore, writer: Writer, clock: Clock, jitter: Callable[[], float]
+        self,
+        *,
+        hands: Hands,
+        store: UploadStore,
+        writer: Writer,
+        clock: Clock,
+        jitter: Callable[[], float],
     ) -> None:
         self._hands = hands
         self._store = store
@@ -130,7 +141,14 @@ class Caretaker:
     async def look_round(self) -> None:
         """Everything, once. What the database refuses is told, and tried again the next time."""
         now = self._clock.now()
-        for duty in (self._clock_was_set, self._beat, self._bury, self._notice, self._free, self._take_up):
+        for duty in (
+            self._clock_was_set,
+            self._beat,
+            self._bury,
+            self._notice,
+            self._free,
+            self._take_up,
+        ):
             if self._hands.closing:
                 return
             try:
@@ -138,7 +156,7 @@ class Caretaker:
             except StoreError as error:
                 self._hands.log(StoreTrouble(str(error)))
 
-    # --- time ----------------------------------------------------------------------------------------------------------
+    # --- time ------------------------------------------------------------------------------------
 
     def _offset_now(self) -> float:
         return self._clock.now().timestamp() - self._clock.monotonic()
@@ -162,7 +180,7 @@ class Caretaker:
             self._beat_at = self._clock.monotonic() + BEAT
             await self._writer.run(lambda: self._store.heartbeat(self._owner, now))
 
-    # --- what others left ----------------------------------------------------------------------------------------------
+    # --- what others left ------------------------------------------------------------------------
 
     async def _bury(self, now: datetime) -> None:
         for owner in await self._hands.read(lambda: self._store.dead(self._owner)):
@@ -223,7 +241,8 @@ class Caretaker:
         return True
 
     async def _hold_if_homeless(self, found: OpenUpload, now: datetime) -> None:
-        """Its turn has long come and its tenant has no such integration any more: a person must decide."""
+        """Its turn has long come and its tenant has no such integration any more: a person must
+        decide."""
         key, due = found.upload.key, due_of(found.upload.state)
         if key.tenant_id in self._hands.broken or due is None or now < due + HOMELESS:
             return
@@ -237,7 +256,7 @@ class Caretaker:
     def _home_of(self, key: UploadKey) -> Destination | None:
         return home_of(self._hands.destinations, key)
 
-    # --- what has changed ----------------------------------------------------------------------------------------------
+    # --- what has changed ------------------------------------------------------------------------
 
     async def _notice(self, now: datetime) -> None:
         mark = self._mark

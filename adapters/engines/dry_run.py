@@ -1,7 +1,9 @@
-"""A dry run: would a tenant's uploads work? The provider is asked with reading requests only, and no upload is touched.
+"""A dry run: would a tenant's uploads work? The provider is asked with reading requests only, and
+no upload is touched.
 
-Its requests are charged at the gate like all others, so that the pace holds beside a courier at work; and where the provider asks for patience, all are
-patient. A block is no reason not to ask, for whether it is over is what somebody wants to know; and none is set or lifted by what is heard.
+Its requests are charged at the gate like all others, so that the pace holds beside a courier at
+work; and where the provider asks for patience, all are patient. A block is no reason not to ask,
+for whether it is over is what somebody wants to know; and none is set or lifted by what is heard.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class _NoTurnError(Exception):
 
 @frozen
 class DryRunner:
-    """Makes dry runs for the courier `owner` of a store. What it is built from may be shared with an engine at work."""
+    """Makes dry runs for the courier `owner` of a store. What it is built from may be shared
+    with an engine at work."""
 
     transport: AsyncTransport
     slots: Slots
@@ -51,7 +54,9 @@ class DryRunner:
     writer: Writer
     owner: int
 
-    async def check(self, destination: Destination, on_wait: OnWait = lambda until: None) -> DryRun | None:
+    async def check(
+        self, destination: Destination, on_wait: OnWait = lambda until: None
+    ) -> DryRun | None:
         """What the provider says of the integration, redacted; None where it cannot be asked.
 
         StoreError where the gate cannot be asked. Whatever a plug-in does wrong is NotReady.

@@ -1,7 +1,8 @@
 """Under which number a process of workers owns what it sends.
 
-A worker has no moment between its tasks in which it could show that it is alive. So its number is good while its tasks follow one another: each shows it
-again, and after a pause a new one is taken. A pause is much shorter than the silence after which others take a courier for dead.
+A worker has no moment between its tasks in which it could show that it is alive. So its number is
+good while its tasks follow one another: each shows it again, and after a pause a new one is taken.
+A pause is much shorter than the silence after which others take a courier for dead.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Duty:
         return self._owner
 
     def _bury(self) -> None:
-        """Forget the dead who have left nothing behind: workers end without a word as a matter of course."""
+        """Forget the dead who have left nothing behind: workers end without a word as a matter
+        of course."""
         assert self._owner is not None
         with suppress(StoreError):
             for owner in self._store.dead(self._owner):

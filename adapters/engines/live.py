@@ -16,7 +16,8 @@ from .tickets import Ticket
 
 @define(eq=False)
 class Submission:
-    """An evidence on its way to being recorded. It keeps the destination it was submitted to, credentials included."""
+    """An evidence on its way to being recorded. It keeps the destination it was submitted to,
+    credentials included."""
 
     evidence: Evidence
     destination: Destination
@@ -26,7 +27,9 @@ class Submission:
     def key(self) -> UploadKey:
         """The key of the upload that it asks for."""
         evidence = self.evidence
-        return UploadKey(evidence.tenant_id, evidence.evidence_id, self.destination.integration.provider)
+        return UploadKey(
+            evidence.tenant_id, evidence.evidence_id, self.destination.integration.provider
+        )
 
 
 @define(eq=False)

@@ -1,4 +1,5 @@
-"""From what a host hands over to what is recorded: read, render, hash, and see whether the provider can take it.
+"""From what a host hands over to what is recorded: read, render, hash, and see whether the provider
+can take it.
 
 Blocking; called from worker threads.
 """
@@ -59,26 +60,32 @@ Destinations: TypeAlias = Mapping[str, Destination]
 
 
 def home_of(destinations: Destinations, key: UploadKey) -> Destination | None:
-    """Where an upload goes: its tenant's destination, if that is still with the upload's provider."""
+    """Where an upload goes: its tenant's destination, if that is still with the upload's
+    provider."""
     destination = destinations.get(key.tenant_id)
     fits = destination is not None and destination.integration.provider == key.provider
     return destination if fits else None
 
 
 def destination_of(integration: Integration, provider: Provider, key: bytes) -> Destination:
-    """The integration with its provider, and what follows from both: the rules, and what it shows at its gate.
+    """The integration with its provider, and what follows from both: the rules, and what it shows
+    at its gate.
 
-    `key` is the store's: fingerprints under it are the same for all couriers on the store, and mean nothing elsewhere.
+    `key` is the store's: fingerprints under it are the same for all couriers on the store, and mean
+    nothing elsewhere.
     """
     pace = integration.pace or provider.pace
     if pace is None and provider.exclusive_credential:
-        pace = UNPACED  # its requests must be counted all the same: whether one is under way decides who may send
+        # its requests must be counted all the same: whether one is under way decides who may send
+        pace = UNPACED
     bundle = _bundle_of(integration, provider)
     rules = Rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,
         can_look_up=isinstance(provider, CanLookUp),
-        look_up_delays=provider.look_up_delays if isinstance(provider, CanLookUp) else LOOK_UP_DELAYS,
+        look_up_delays=provider.look_up_delays
+        if isinstance(provider, CanLookUp)
+        else LOOK_UP_DELAYS,
         throttle_floor=pace.period if pace is not None else timedelta(0),
     )
     credential = _fingerprint(
@@ -94,7 +101,8 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         address=_fingerprint(key, [integration.tenant_id, credential, dict(integration.stored)]),
         pace=pace,
         cost=provider.cost,
-        # Twice as long where others wait for its end: a request also waits for a place before it leaves.
+        # Twice as long where others wait for its end: a request also waits for a place before it
+        # leaves.
         patience=integration.route.timeouts.total
         * provider.cost
         * (2 if provider.exclusive_credential else 1),
@@ -109,11 +117,10 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
         return None
     try:
         bundle: object = provider.bundle(integration.settings)
-    except (
-        Exception
-    ):  # a plug-in's bug, here while every tenant's settings are taken up: its uploads go one by one
+    except Exception:  # a plug-in's bug, here while every tenant's settings are taken up: its uploads go one by one
         return None
-    # So they do where it names no numbers: every tenant's uploads pass by where these are counted with.
+    # So they do where it names no numbers: every tenant's uploads pass by where these are counted
+    # with.
     if not isinstance(bundle, Bundle) or not isinstance(bundle.most, int) or bundle.most <= 1:
         return None
     return bundle if isinstance(bundle.max_bytes, int | None) else None
@@ -143,7 +150,9 @@ def unfit(size: int, media_type: str, destination: Destination) -> Failure | Non
     return None
 
 
-def prepare(evidence: Evidence, destination: Destination, renderer: Renderer, now: datetime) -> Entry:
+def prepare(
+    evidence: Evidence, destination: Destination, renderer: Renderer, now: datetime
+) -> Entry:
     """The entry to record. A document that cannot be sent is recorded as failed at once.
 
     Raises MisuseError where there is nothing that could be recorded: a file that cannot be read.
@@ -153,7 +162,9 @@ def prepare(evidence: Evidence, destination: Destination, renderer: Renderer, no
         submitted = sha256_of(record_json(document))
         rendered = renderer.render(document)
         if isinstance(rendered, Failure):
-            nothing = StoredDocument(sha256=submitted, size=0, media_type=RENDERED_TYPE, filename=None)
+            nothing = StoredDocument(
+                sha256=submitted, size=0, media_type=RENDERED_TYPE, filename=None
+            )
             return _entry(evidence, destination, nothing, submitted, None, rendered, now)
         stored, content = _read(evidence, rendered, destination)
     else:
@@ -179,7 +190,9 @@ def _read(
             if unfit(size, document.media_type, destination) is not None:
                 # Recorded as unfit; not worth the memory of reading it whole.
                 with open(document.path, "rb") as file:
-                    return _stored(document, hashlib.file_digest(file, "sha256").hexdigest(), size), None
+                    return _stored(
+                        document, hashlib.file_digest(file, "sha256").hexdigest(), size
+                    ), None
             with open(document.path, "rb") as file:
                 content = file.read()
         except OSError as error:

@@ -1,4 +1,5 @@
-"""What the beginning and the end of an attempt or of a look-up mean: for the upload, for its record and for its gate. Pure; the same for every engine."""
+"""What the beginning and the end of an attempt or of a look-up mean: for the upload, for its
+record and for its gate. Pure; the same for every engine."""
 
 from __future__ import annotations
 
@@ -24,14 +25,24 @@ from ...domain.upload.events import (
 from ...domain.upload.failure import Concern, Failure, FailureKind
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Sending, Upload
-from ...domain.upload.verdict import Absent, Finding, Found, Partly, Rejected, Unbundled, Unreadable, Verdict
+from ...domain.upload.verdict import (
+    Absent,
+    Finding,
+    Found,
+    Partly,
+    Rejected,
+    Unbundled,
+    Unreadable,
+    Verdict,
+)
 from ...ports.store import LookUp, Start
 from .live import Live
 from .prepare import Destination, unfit
 
 
 def beginning_of(live: Live, at: datetime) -> Upload | FoundUnfit | Started:
-    """The upload as it is while its next attempt is made; or the event that ends it, where there is none to make any more."""
+    """The upload as it is while its next attempt is made; or the event that ends it, where there
+    is none to make any more."""
     document, destination = live.dossier.document, live.destination
     failure = unfit(document.size, document.media_type, destination)
     if failure is not None:
@@ -71,7 +82,9 @@ def attempt_result_of(
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
     assert attempt is not None
     failure = attempt.result if isinstance(attempt.result, Failure) else None
-    return AttemptResult(event, attempt, change_of(destination.quota, at, slots, failure, destination.rules))
+    return AttemptResult(
+        event, attempt, change_of(destination.quota, at, slots, failure, destination.rules)
+    )
 
 
 @frozen
@@ -89,7 +102,9 @@ def look_up_result_of(
 ) -> LookUpResult:
     """What a finding means for a look-up that was made with these slots."""
     failure = finding.failure if isinstance(finding, Unreadable) else None
-    look_up = LookUp(read, at, type(finding).__name__.lower(), None if failure is None else failure.message)
+    look_up = LookUp(
+        read, at, type(finding).__name__.lower(), None if failure is None else failure.message
+    )
     gate = change_of(destination.quota, at, slots, failure, destination.rules)
     return LookUpResult(_event_of(finding, read, at), look_up, gate, failure)
 
@@ -116,13 +131,18 @@ def _event_of(finding: Finding, read: int, at: datetime) -> Event:
 
 
 def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:
-    """Where all were refused for what is wrong with the whole integration, one upload says so; the others are held at their turn."""
+    """Where all were refused for what is wrong with the whole integration, one upload says so;
+    the others are held at their turn."""
     told: list[Verdict | Unbundled] = []
     said = False
     for verdict in verdicts:
-        speaks = isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
+        speaks = (
+            isinstance(verdict, Rejected) and verdict.failure.kind.concern is Concern.INTEGRATION
+        )
         told.append(
-            Unbundled(verdict.failure) if speaks and said and isinstance(verdict, Rejected) else verdict
+            Unbundled(verdict.failure)
+            if speaks and said and isinstance(verdict, Rejected)
+            else verdict
         )
         said = said or speaks
     return told

@@ -1,7 +1,8 @@
-"""From submission to record: takes what hosts hand over, prepares it off the loop, and has it written.
+"""From submission to record: takes what hosts hand over, prepares it off the loop, and has it
+written.
 
-Ready documents go in batches, one hop to a worker thread for many. What takes longer (a record to render, a file to read)
-goes one by one beside them, a few at a time, so that it holds nobody up.
+Ready documents go in batches, one hop to a worker thread for many. What takes longer (a record to
+render, a file to read) goes one by one beside them, a few at a time, so that it holds nobody up.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Recorder:
                 worker.add_done_callback(self._worker_gone)
 
     async def finish(self, patience: float) -> None:
-        """Return once `idle`; what is not recorded after `patience` seconds is given up, and said to be."""
+        """Return once `idle`; what is not recorded after `patience` seconds is given up, and
+        said to be."""
         deadline = asyncio.get_running_loop().time() + max(patience, MOMENT)
         while not self.idle:
             under_way = {*self._workers, *([self._batcher] if self._batcher else [])}
@@ -118,7 +120,8 @@ class Recorder:
     async def _record_ready(self) -> None:
         try:
             while self._ready:
-                # Let a burst of submits gather: what arrives in one turn of the loop is written together.
+                # Let a burst of submits gather: what arrives in one turn of the loop is written
+                # together.
                 await asyncio.sleep(0)
                 batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
                 await self._record(batch)
@@ -160,7 +163,9 @@ class Recorder:
 
     def _prepare_one(self, submission: Submission) -> Entry | CourierError:
         try:
-            return prepare(submission.evidence, submission.destination, self._renderer, self._clock.now())
+            return prepare(
+                submission.evidence, submission.destination, self._renderer, self._clock.now()
+            )
         except CourierError as error:
             return error
         except Exception as error:  # a renderer's bug fails its own evidence and nobody else's

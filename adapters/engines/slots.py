@@ -1,7 +1,7 @@
 """At most so many requests at once, shared fairly between lanes.
 
-This stands before the transport: in an HTTP client's own pool, "never sent" and "timed out" would look alike, and one tenant's silent server
-could take every connection.
+This stands before the transport: in an HTTP client's own pool, "never sent" and "timed out" would
+look alike, and one tenant's silent server could take every connection.
 """
 
 from __future__ import annotations

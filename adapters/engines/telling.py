@@ -12,8 +12,8 @@ from ...ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent, Log
 
 
 def tell(logger: Logger, event: LogEvent) -> None:
-    """Log an event. A logger's trouble is not the delivery's: it goes to the loop's exception handler, or where there is no loop to the standard
-    library's `evidence_courier` logger."""
+    """Log an event. A logger's trouble is not the delivery's: it goes to the loop's exception
+    handler, or where there is no loop to the standard library's `evidence_courier` logger."""
     try:
         logger.log(event)
     except Exception as error:
@@ -27,7 +27,8 @@ def tell(logger: Logger, event: LogEvent) -> None:
 
 
 def news_of_gate(key: UploadKey, gate: GateChange) -> Iterator[LogEvent]:
-    """What is to be told of a gate after an attempt or a look-up of that upload: a block, or else a pause, or nothing."""
+    """What is to be told of a gate after an attempt or a look-up of that upload: a block, or
+    else a pause, or nothing."""
     if gate.block is not None:
         yield IntegrationBlocked(key.tenant_id, key.provider, gate.block)
     elif gate.pause_until is not None:

@@ -1,4 +1,5 @@
-"""What `submit` gives back: a handle on one upload that one may await, or forget; and the same for code that blocks."""
+"""What `submit` gives back: a handle on one upload that one may await, or forget; and the same
+for code that blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ T = TypeVar("T")
 
 
 class _Promise(Generic[T]):
-    """A value to come. Unlike a future it makes nothing until somebody waits, and warns of nothing if nobody does."""
+    """A value to come. Unlike a future it makes nothing until somebody waits, and warns of
+    nothing if nobody does."""
 
     __slots__ = ("_answer", "_waiting")
 
@@ -69,22 +71,28 @@ class Ticket:
         self._settled: _Promise[UploadStatus | None] = _Promise()
 
     def __repr__(self) -> str:
-        state = "settled" if self._settled.kept else "recorded" if self._recorded.kept else "submitted"
+        state = (
+            "settled" if self._settled.kept else "recorded" if self._recorded.kept else "submitted"
+        )
         return f"<Ticket {self.tenant_id}/{self.evidence_id} {state}>"
 
     async def recorded(self) -> None:
-        """Return once the evidence is on disk and survives a crash; at once for a tenant without an integration.
+        """Return once the evidence is on disk and survives a crash; at once for a tenant without an
+        integration.
 
-        Raises StoreError where it could not be written, MisuseError where the document cannot be read or rendered at all, or the courier is
-        closed: nothing is uploaded then, and the evidence can be submitted again.
+        Raises StoreError where it could not be written, MisuseError where the document cannot be
+        read or rendered at all, or the courier is closed: nothing is uploaded then, and the
+        evidence can be submitted again.
         """
         self._check_loop()
         await self._recorded.wait()
 
     async def settled(self, timeout: float | None = None) -> UploadStatus | None:
-        """The upload's status once it has succeeded, failed or is held; None where the tenant has no integration.
+        """The upload's status once it has succeeded, failed or is held; None where the tenant has
+        no integration.
 
-        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises like `recorded`.
+        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
+        like `recorded`.
         """
         self._check_loop()
         async with asyncio.timeout(timeout):
@@ -130,7 +138,8 @@ class WayIn(Protocol):
         ...
 
     def call(self, verb: Callable[[], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
-        """What awaiting `verb()` on the loop gives, or raises; TimeoutError after `timeout` seconds."""
+        """What awaiting `verb()` on the loop gives, or raises; TimeoutError after `timeout`
+        seconds."""
         ...
 
 
@@ -168,17 +177,22 @@ class SyncTicket:
         return self._ticket.evidence_id
 
     def recorded(self) -> None:
-        """Return once the evidence is on disk and survives a crash; at once for a tenant without an integration.
+        """Return once the evidence is on disk and survives a crash; at once for a tenant without an
+        integration.
 
-        Raises StoreError where it could not be written, MisuseError where the document cannot be read or rendered at all, or the courier is
-        closed: nothing is uploaded then, and the evidence can be submitted again. MisuseError too in the courier's own thread and in a forked child.
+        Raises StoreError where it could not be written, MisuseError where the document cannot be
+        read or rendered at all, or the courier is closed: nothing is uploaded then, and the
+        evidence can be submitted again. MisuseError too in the courier's own thread and in a forked
+        child.
         """
         self._wait(self._recorded, None)
 
     def settled(self, timeout: float | None = None) -> UploadStatus | None:
-        """The upload's status once it has succeeded, failed or is held; None where the tenant has no integration.
+        """The upload's status once it has succeeded, failed or is held; None where the tenant has
+        no integration.
 
-        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises like `recorded`.
+        `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
+        like `recorded`.
         """
         return self._wait(self._settled, timeout)
 

@@ -16,7 +16,14 @@ from attrs import frozen
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import GateChange, NotBefore, Shut
 from ...domain.upload.attempt import Attempt, attempt_of
-from ...domain.upload.events import AttemptRejected, Blocked, Event, FoundUnfit, Progressed, ReadFailed
+from ...domain.upload.events import (
+    AttemptRejected,
+    Blocked,
+    Event,
+    FoundUnfit,
+    Progressed,
+    ReadFailed,
+)
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import LookingUp, Sending, Upload, due_of
 from ...domain.upload.verdict import Unbundled, Verdict
@@ -109,8 +116,11 @@ class Turns:
         self._jitter = jitter
 
     async def attempt(self, lives: Sequence[Live]) -> NotBefore | None:
-        """One attempt, to its end, of one upload or of each of several that go in one request; or why none of them may begin yet."""
-        starts = [(live, start) for live in lives if (start := await self._start_of(live)) is not None]
+        """One attempt, to its end, of one upload or of each of several that go in one request;
+        or why none of them may begin yet."""
+        starts = [
+            (live, start) for live in lives if (start := await self._start_of(live)) is not None
+        ]
         if not starts:
             return None
         first = starts[0][0]
@@ -130,14 +140,18 @@ class Turns:
             for live, start, answer in begun
             if isinstance(answer, Begun)
         ]
-        slots = [slot for _, _, answer in begun if isinstance(answer, Begun) for slot in answer.slots]
+        slots = [
+            slot for _, _, answer in begun if isinstance(answer, Begun) for slot in answer.slots
+        ]
         verdicts: Sequence[Verdict | Unbundled] = []
         request_id: str | None = None
         if packed and not cut_off:
             verdicts, request_id = await self._attempter.upload(
                 packed, first.destination, charge=lambda: self._charge(first, slots)
             )
-        of_key = dict(zip((one.upload.key for one in packed), one_speaks_for_all(verdicts), strict=False))
+        of_key = dict(
+            zip((one.upload.key for one in packed), one_speaks_for_all(verdicts), strict=False)
+        )
         came = [
             _Came(live, start, of_key.get(live.upload.key, interrupted(sent=False)))
             for live, start, _ in begun
@@ -155,7 +169,8 @@ class Turns:
         return await self._writer.run(lambda: self._store.begin_together(starts))
 
     async def _start_of(self, live: Live) -> Start | None:
-        """The attempt that an upload is about to make; None where there is none to make any more."""
+        """The attempt that an upload is about to make; None where there is none to make any
+        more."""
         begins = beginning_of(live, self._clock.now())
         if not isinstance(begins, Upload):
             await self.apply(live, begins)
@@ -173,7 +188,8 @@ class Turns:
             return await begin, True
 
     async def _has_begun(self, live: Live, start: Start, answer: BeginAnswer) -> bool:
-        """Whether the attempt is on disk and is ours; where not, what is true instead is taken up."""
+        """Whether the attempt is on disk and is ours; where not, what is true instead is taken
+        up."""
         if isinstance(answer, Shut):
             await self.apply(live, Blocked(self._clock.now(), answer.failure))
             return False
@@ -189,8 +205,11 @@ class Turns:
         self._around.log(AttemptStarted(start.upload.key, sending.attempt, start.budget))
         return True
 
-    async def _end(self, came: Sequence[_Came], slots: Sequence[int], request_id: str | None) -> None:
-        """Write down what attempts came to that were made with these slots, in one transaction; then tell."""
+    async def _end(
+        self, came: Sequence[_Came], slots: Sequence[int], request_id: str | None
+    ) -> None:
+        """Write down what attempts came to that were made with these slots, in one transaction;
+        then tell."""
         now = self._clock.now()
         ended: list[tuple[Live, AttemptResult, Change]] = []
         for one in came:
@@ -248,7 +267,8 @@ class Turns:
         return None
 
     async def fail_by_bug(self, live: Live, error: Exception) -> None:
-        """Something that must not raise has raised: end this upload's turn in words, so that it never stands still."""
+        """Something that must not raise has raised: end this upload's turn in words, so that it
+        never stands still."""
         sent = isinstance(live.upload.state, Sending)
         failure = broken(live.destination, error, sent).failure
         now = self._clock.now()
@@ -291,7 +311,8 @@ class Turns:
         await self._patiently(live, lambda: self._writer.run(lambda: self._store.settle(gate)))
 
     async def _is_ours(self, live: Live) -> bool:
-        """Whether what is in flight there is in flight here. Another courier may have begun in the very same moment."""
+        """Whether what is in flight there is in flight here. Another courier may have begun in
+        the very same moment."""
         key = live.upload.key
         ours = await self._patiently(
             live, lambda: self._around.read(lambda: self._store.in_flight(self.owner))
@@ -333,7 +354,8 @@ class Turns:
         return True
 
     async def _patiently(self, live: Live, write: Callable[[], Awaitable[T]]) -> T:
-        """Write, however often it takes: what has happened at the provider cannot be taken back, so it must not be forgotten."""
+        """Write, however often it takes: what has happened at the provider cannot be taken back,
+        so it must not be forgotten."""
         pause, longest = STORE_RETRY
         while True:
             try:

@@ -1,11 +1,15 @@
-"""What a log event comes to, whichever logger it goes to: its severity, its name, one sentence, and its facts.
+"""What a log event comes to, whichever logger it goes to: its severity, its name, one sentence, and
+its facts.
 
-The name (`attempt_ended`) and the names of the facts are for machines, and stay as they are. The sentence is for people, may be
-reworded, and is always one line of printable characters, whatever an id or an error's text holds. Facts are flat and JSON can write
-them; they are exactly what was recorded, so one who puts them into plain text has to escape them. A fact that is not known is absent.
+The name (`attempt_ended`) and the names of the facts are for machines, and stay as they are. The
+sentence is for people, may be reworded, and is always one line of printable characters, whatever an
+id or an error's text holds. Facts are flat and JSON can write them; they are exactly what was
+recorded, so one who puts them into plain text has to escape them. A fact that is not known is
+absent.
 
-Severity: what runs as it should, and what people do, is INFO; what is tried again or looked after by itself is WARNING; what waits for
-somebody is ERROR. An upload that is held says so twice, as `upload_held` and as `upload_settled`: only the first is an ERROR.
+Severity: what runs as it should, and what people do, is INFO; what is tried again or looked after
+by itself is WARNING; what waits for somebody is ERROR. An upload that is held says so twice, as
+`upload_held` and as `upload_settled`: only the first is an ERROR.
 """
 
 from __future__ import annotations
@@ -66,11 +70,15 @@ class Account:
 
 
 def severity_of(event: LogEvent) -> Severity:
-    """How much an event matters. Cheap, so that a logger can ask it before it makes sentences that nobody reads."""
+    """How much an event matters. Cheap, so that a logger can ask it before it makes sentences
+    that nobody reads."""
     match event:
         case UploadRecorded() | AttemptStarted():
             return Severity.INFO
-        case AttemptEnded(failure=failure, next_at=next_at) | LookUpEnded(failure=failure, next_at=next_at):
+        case (
+            AttemptEnded(failure=failure, next_at=next_at)
+            | LookUpEnded(failure=failure, next_at=next_at)
+        ):
             # Where nothing comes next, the upload has settled, and says itself how bad that is.
             return Severity.INFO if failure is None or next_at is None else Severity.WARNING
         case UploadSettled(status=status):
@@ -94,9 +102,15 @@ def account_of(event: LogEvent) -> Account:
     match event:
         case AttemptStarted(key=key, attempt=attempt, max_attempts=most):
             return _of_upload(
-                "attempt_started", key, f"attempt {attempt} starts", attempt=attempt, max_attempts=most
+                "attempt_started",
+                key,
+                f"attempt {attempt} starts",
+                attempt=attempt,
+                max_attempts=most,
             )
-        case AttemptEnded(key=key, attempt=attempt, verdict=verdict, failure=failure, next_at=next_at):
+        case AttemptEnded(
+            key=key, attempt=attempt, verdict=verdict, failure=failure, next_at=next_at
+        ):
             return _of_upload(
                 "attempt_ended",
                 key,
@@ -131,7 +145,10 @@ def account_of(event: LogEvent) -> Account:
             return _settled(status)
         case UploadHeld(key=key, failure=failure):
             return _of_upload(
-                "upload_held", key, f"held{_because(failure)}; {_way_out(failure)}", **_facts_of(failure)
+                "upload_held",
+                key,
+                f"held{_because(failure)}; {_way_out(failure)}",
+                **_facts_of(failure),
             )
         case UploadRequeued(key=key, by=by, reason=reason):
             person = "" if by is None else f" by {by}"
@@ -144,11 +161,19 @@ def account_of(event: LogEvent) -> Account:
             )
         case ActionTaken(key=key, action=action, by=by, reason=reason):
             return _of_upload(
-                "action_taken", key, f"{action} by {by}: {reason}", action=action, by=by, reason=reason
+                "action_taken",
+                key,
+                f"{action} by {by}: {reason}",
+                action=action,
+                by=by,
+                reason=reason,
             )
         case RecordingFailed(key=key, reason=reason):
             return _of_upload(
-                "recording_failed", key, f"not recorded, and nothing will be sent: {reason}", reason=reason
+                "recording_failed",
+                key,
+                f"not recorded, and nothing will be sent: {reason}",
+                reason=reason,
             )
         case WriteDelayed(key=key, reason=reason):
             return _of_upload(
@@ -232,9 +257,13 @@ def _settled(status: UploadStatus) -> Account:
     sentence = f"{status.status} after {_counted(status.attempts, 'attempt')}"
     if status.status != "succeeded":
         error = status.error
-        sentence += f": {error.kind}: {error.message}" if error is not None else ": no reason recorded"
+        sentence += (
+            f": {error.kind}: {error.message}" if error is not None else ": no reason recorded"
+        )
     if status.possible_duplicate:
-        sentence += "; it was sent again out of a doubt, so the provider may have more than one copy"
+        sentence += (
+            "; it was sent again out of a doubt, so the provider may have more than one copy"
+        )
     return _of_upload(
         "upload_settled",
         UploadKey(status.tenant_id, status.evidence_id, status.provider),
@@ -270,7 +299,8 @@ def _account(event: str, sentence: str, **facts: Fact | None) -> Account:
 
 
 def _one_line(sentence: str) -> str:
-    """The sentence with line breaks, escapes of a terminal, marks of direction and the like written out, as `\\n` or `\\u202e`."""
+    """The sentence with line breaks, escapes of a terminal, marks of direction and the like
+    written out, as `\\n` or `\\u202e`."""
     if sentence.isprintable():
         return sentence
     return "".join(
@@ -299,9 +329,7 @@ def _because(failure: Failure | None) -> str:
 
 def _way_out(failure: Failure) -> str:
     if failure.kind.concern is Concern.INTEGRATION:
-        return (
-            "it waits until the integration's settings change, or a person releases, abandons or attests it"
-        )
+        return "it waits until the integration's settings change, or a person releases, abandons or attests it"
     return "it waits for a person to release, abandon or attest it"
 
 

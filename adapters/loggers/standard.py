@@ -1,7 +1,9 @@
-"""The default logger: sentences for the standard library's `logging`, with the facts beside them; and a formatter that writes JSON.
+"""The default logger: sentences for the standard library's `logging`, with the facts beside them;
+and a formatter that writes JSON.
 
-Attempts are INFO, retries WARNING, what failed or is held ERROR. Each record carries the facts of its event as attributes (`tenant_id`,
-`evidence_id`, `provider`, `attempt` and so on, see `facts`), the event's name as `event` and its class as `courier_event`.
+Attempts are INFO, retries WARNING, what failed or is held ERROR. Each record carries the facts of
+its event as attributes (`tenant_id`, `evidence_id`, `provider`, `attempt` and so on, see `facts`),
+the event's name as `event` and its class as `courier_event`.
 """
 
 from __future__ import annotations
@@ -37,8 +39,11 @@ class StandardLogger:
         if not logger.isEnabledFor(level):
             return
         account = account_of(event)
-        record = logger.makeRecord(logger.name, level, __file__, 0, "%s", (account.sentence,), None, "log")
-        # Not by extra=: it raises where a record factory of the host's has set the same name, tenant_id say, and the event would be lost.
+        record = logger.makeRecord(
+            logger.name, level, __file__, 0, "%s", (account.sentence,), None, "log"
+        )
+        # Not by extra=: it raises where a record factory of the host's has set the same name,
+        # tenant_id say, and the event would be lost.
         vars(record).update(account.facts, event=account.event, courier_event=type(event).__name__)
         logger.handle(record)
 
@@ -54,8 +59,9 @@ _MOST_BITS = 1024  # Python refuses to write out an integer that is far larger
 class JsonFormatter(logging.Formatter):
     """One JSON object a line, in ASCII, for any record of any library.
 
-    ``time`` (UTC), ``level``, ``logger``, ``message``; and where there are any, ``event`` (the name of the courier's event), ``facts`` (whatever
-    was given as `extra`), ``exception`` and ``stack``. It never raises: what JSON cannot write stands there as text. The formats that
+    ``time`` (UTC), ``level``, ``logger``, ``message``; and where there are any, ``event`` (the name
+    of the courier's event), ``facts`` (whatever was given as `extra`), ``exception`` and ``stack``.
+    It never raises: what JSON cannot write stands there as text. The formats that
     `logging.Formatter` takes may be given, as `logging.config` does, and change nothing.
     """
 
@@ -81,7 +87,8 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = exception
         if record.stack_info:
             line["stack"] = record.stack_info
-        # ASCII only: no reader of lines takes a character for the end of one, and half a character can be written too.
+        # ASCII only: no reader of lines takes a character for the end of one, and half a character
+        # can be written too.
         return json.dumps(_plain(line), ensure_ascii=True)
 
     def _exception(self, record: logging.LogRecord) -> str | None:

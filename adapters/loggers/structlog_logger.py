@@ -1,7 +1,7 @@
 """Events for structlog: the event's name, its facts as keywords, and the sentence beside them.
 
-The sentence is called `sentence` and not `message`: structlog's `render_to_log_kwargs` raises at a `message`, and `EventRenamer("message")`
-writes over it.
+The sentence is called `sentence` and not `message`: structlog's `render_to_log_kwargs` raises at a
+`message`, and `EventRenamer("message")` writes over it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class BoundLogger(Protocol):
 
 
 class StructlogLogger:
-    """`Logger` over `structlog.get_logger("evidence_courier")`, or another structlog logger of the host's, with values bound to it.
+    """`Logger` over `structlog.get_logger("evidence_courier")`, or another structlog logger of the
+    host's, with values bound to it.
 
     Raises MisuseError where structlog is not installed.
     """

@@ -1,14 +1,17 @@
-"""Everything that the author of a provider needs, in one place: ``from evidence_courier.adapters.providers import ...``.
+"""Everything that the author of a provider needs, in one place: ``from
+evidence_courier.adapters.providers import ...``.
 
 The names in `__all__` are stable (docs/write-a-provider.md says what that means):
 
-- the port: `Provider`, what only some can do (`CanLookUp`, `Checkable`, `Bundling`), and what goes in
+- the port: `Provider`, what only some can do (`CanLookUp`, `Checkable`, `Bundling`), and what goes
+  in
 - the dialogue, in which a provider talks to its API without doing any I/O
 - the verdicts, findings and dry runs that come out, and the failures in them
-- building blocks: forms, the table of what an HTTP reply comes to, JSON and GraphQL that may be anything
+- building blocks: forms, the table of what an HTTP reply comes to, JSON and GraphQL that may be
+  anything
 
-The modules of this folder are the platforms that come with the package, one module each, and those building blocks. A provider knows nothing
-of the others.
+The modules of this folder are the platforms that come with the package, one module each, and those
+building blocks. A provider knows nothing of the others.
 """
 
 from ...domain.evidence.evidence import Outcome

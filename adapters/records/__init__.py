@@ -1,4 +1,5 @@
-"""Training records as JSON: reading them with every problem named, writing them in one canonical form, and their schema."""
+"""Training records as JSON: reading them with every problem named, writing them in one canonical
+form, and their schema."""
 
 from .loading import load_record
 from .schema import record_schema

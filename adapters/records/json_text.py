@@ -1,7 +1,8 @@
 """JSON text read strictly, with what Python's reader lets pass by unseen.
 
-Python keeps the last of two equal keys and reads ``NaN`` as a number. Here equal keys are reported, with the path at which they
-stand. Numbers that are not finite are left in the tree, for the field that holds one to complain about.
+Python keeps the last of two equal keys and reads ``NaN`` as a number. Here equal keys are reported,
+with the path at which they stand. Numbers that are not finite are left in the tree, for the field
+that holds one to complain about.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def parse(data: bytes | str) -> object:
 def repeated_keys(tree: object) -> Iterator[str]:
     """The path of every key that stands more than once in its object.
 
-    Raises JsonError for a tree of more than 100,000 values. What lies too deep is not looked at: whoever reads it will refuse it.
+    Raises JsonError for a tree of more than 100,000 values. What lies too deep is not looked at:
+    whoever reads it will refuse it.
     """
     waiting: list[tuple[str, object, int]] = [("", tree, 0)]
     seen = 0
@@ -71,7 +73,9 @@ def repeated_keys(tree: object) -> Iterator[str]:
         if isinstance(value, Mapping):
             waiting.extend((path_to(path, key), member, depth + 1) for key, member in value.items())
         elif isinstance(value, (list, tuple)):
-            waiting.extend((f"{path}[{place}]", member, depth + 1) for place, member in enumerate(value))
+            waiting.extend(
+                (f"{path}[{place}]", member, depth + 1) for place, member in enumerate(value)
+            )
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """From JSON to a `TrainingRecord`, or to everything that is wrong with it.
 
-cattrs walks the classes; at each field the rule of the domain's own class speaks, so that what is refused here is what the class
-itself would refuse. cattrs gathers the complaints in a tree of errors, which is flattened into problems with paths.
+cattrs walks the classes; at each field the rule of the domain's own class speaks, so that what is
+refused here is what the class itself would refuse. cattrs gathers the complaints in a tree of
+errors, which is flattened into problems with paths.
 """
 
 from __future__ import annotations
@@ -26,16 +27,22 @@ from .moments import parse_moment
 _MOST_PROBLEMS = 100
 
 
-def load_record(data: bytes | str | Mapping[str, object], *, where: str = "record") -> TrainingRecord:
-    """The training record in a JSON text (UTF-8, at most 8 MiB), or in the mapping that such a text was read into.
+def load_record(
+    data: bytes | str | Mapping[str, object], *, where: str = "record"
+) -> TrainingRecord:
+    """The training record in a JSON text (UTF-8, at most 8 MiB), or in the mapping that such a text
+    was read into.
 
-    Raises RecordError with all that is wrong (the first hundred), each problem with its path; `where` stands in front of it, for
-    example a file's name. Nothing else is raised, whatever the bytes. A record of another schema_version is refused for that
-    alone: the rest of it follows rules that are not known here.
+    Raises RecordError with all that is wrong (the first hundred), each problem with its path;
+    `where` stands in front of it, for example a file's name. Nothing else is raised, whatever the
+    bytes. A record of another schema_version is refused for that alone: the rest of it follows
+    rules that are not known here.
     """
     try:
         tree = _of_this_version(parse(data) if isinstance(data, (bytes, bytearray, str)) else data)
-        problems = [Problem("stands more than once in its object", path) for path in repeated_keys(tree)]
+        problems = [
+            Problem("stands more than once in its object", path) for path in repeated_keys(tree)
+        ]
     except JsonError as error:
         raise RecordError((Problem(str(error), file=where, line=error.line),)) from None
     except FieldError as error:
@@ -56,7 +63,9 @@ def _of_this_version(tree: object) -> Mapping[str, object]:
     if not isinstance(tree, Mapping):
         raise FieldError("", f"must be an object, not {rules.kind_of(tree)}")
     if "schema_version" in tree:
-        rules.version(None, attrs.fields(TrainingRecord).schema_version, _whole(tree["schema_version"]))
+        rules.version(
+            None, attrs.fields(TrainingRecord).schema_version, _whole(tree["schema_version"])
+        )
     return tree
 
 
@@ -79,7 +88,9 @@ def _converter() -> Converter:
     return converter
 
 
-def _object_hook(converter: Converter, kind: type[attrs.AttrsInstance]) -> Callable[[object, object], object]:
+def _object_hook(
+    converter: Converter, kind: type[attrs.AttrsInstance]
+) -> Callable[[object, object], object]:
     fields = attrs.fields(attrs.resolve_types(kind))
     hooks = {field.name: override(struct_hook=_field_hook(converter, field)) for field in fields}
     structure = make_dict_structure_fn(kind, converter, **hooks)  # type: ignore[arg-type]
@@ -92,7 +103,8 @@ def _object_hook(converter: Converter, kind: type[attrs.AttrsInstance]) -> Calla
         try:
             return structure(value, kind)
         except ClassValidationError as error:
-            # cattrs builds no object out of fields of which one is wrong, so the rule between two fields has not spoken.
+            # cattrs builds no object out of fields of which one is wrong, so the rule between two
+            # fields has not spoken.
             raise error.derive([*error.exceptions, *_between_fields(kind, value)]) from None
 
     return hook
@@ -107,13 +119,17 @@ def _between_fields(kind: type, value: Mapping[str, object]) -> Iterator[FieldEr
             yield error
 
 
-def _field_hook(converter: Converter, field: attrs.Attribute[Any]) -> Callable[[object, object], object]:
+def _field_hook(
+    converter: Converter, field: attrs.Attribute[Any]
+) -> Callable[[object, object], object]:
     read = _reader(converter, field)
 
     def hook(value: object, _: object) -> object:
         value = read(value)
         value = field.converter(value) if field.converter else value  # type: ignore[operator]
-        if not field.validator or (field.validator is rules.json_object and isinstance(value, Mapping)):
+        if not field.validator or (
+            field.validator is rules.json_object and isinstance(value, Mapping)
+        ):
             return value
         try:
             field.validator(None, field, value)
@@ -149,7 +165,9 @@ def _text(value: object) -> object:
 def _moment(value: object) -> object:
     moment = parse_moment(value) if isinstance(value, str) else value
     if moment is None:
-        raise FieldError("", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z")
+        raise FieldError(
+            "", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"
+        )
     return moment
 
 
@@ -165,7 +183,11 @@ def _whole(value: object) -> object:
 
 
 def _json(value: object) -> object:
-    flaws = list(islice(rules.flaws_of(value, ""), _MOST_PROBLEMS + 1)) if isinstance(value, Mapping) else []
+    flaws = (
+        list(islice(rules.flaws_of(value, ""), _MOST_PROBLEMS + 1))
+        if isinstance(value, Mapping)
+        else []
+    )
     if flaws:
         raise ExceptionGroup("not JSON", flaws)
     return value
@@ -193,9 +215,13 @@ def _flattened(error: Exception, path: str) -> Iterator[Problem]:
             for key in sorted(error.extra_fields):
                 near = get_close_matches(key, known, n=1)
                 message = (
-                    "is not a known key" if near else f"is not a known key; known are {', '.join(known)}"
+                    "is not a known key"
+                    if near
+                    else f"is not a known key; known are {', '.join(known)}"
                 )
-                yield Problem(message, rules.path_to(path, key), suggestion=near[0] if near else None)
+                yield Problem(
+                    message, rules.path_to(path, key), suggestion=near[0] if near else None
+                )
         case FieldError():
             joint = "." if path and error.path and not error.path.startswith("[") else ""
             yield Problem(error.complaint, f"{path}{joint}{error.path}")

@@ -11,7 +11,8 @@ _SHAPE = re.compile(PATTERN.removesuffix("$"), re.ASCII)
 
 
 def parse_moment(text: str) -> datetime | None:
-    """The moment that a text names, or None where it names none. Digits beyond microseconds are dropped."""
+    """The moment that a text names, or None where it names none. Digits beyond microseconds are
+    dropped."""
     if not _SHAPE.fullmatch(text):
         return None
     try:

@@ -1,6 +1,7 @@
 """The published JSON Schema of the training record, made from the classes themselves.
 
-Run as a program it writes the schema to standard output: ``python -m evidence_courier.adapters.records.schema``.
+Run as a program it writes the schema to standard output: ``python -m
+evidence_courier.adapters.records.schema``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_BLANK = r"\S"
 _ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 
-# For each rule of the domain, what JSON Schema can say of it. What it cannot say (attempt is at most max_attempts) the loader
-# says alone.
+# For each rule of the domain, what JSON Schema can say of it. What it cannot say (attempt is at
+# most max_attempts) the loader says alone.
 _SHAPES: dict[object, dict[str, object]] = {
     rules.version: {"const": rules.SCHEMA_VERSION},
     rules.text: {"type": "string"},
@@ -47,7 +48,8 @@ def record_schema() -> dict[str, object]:
     """JSON Schema 2020-12 for schema version 1 of the training record."""
     definitions: dict[str, object] = {}
     root = _object(TrainingRecord, definitions)
-    # A record built in Python may leave the version out; a text may not: it is read by somebody else, years later.
+    # A record built in Python may leave the version out; a text may not: it is read by somebody
+    # else, years later.
     root["required"] = ["schema_version", *root["required"]]
     return {"$schema": _DIALECT, "title": "Training record", **root, "$defs": definitions}
 

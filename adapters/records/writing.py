@@ -13,19 +13,27 @@ from .moments import write_moment
 
 
 def dump_record(record: TrainingRecord) -> dict[str, object]:
-    """The record as JSON values, which `load_record` reads back into an equal record. What is absent is left out."""
+    """The record as JSON values, which `load_record` reads back into an equal record. What is
+    absent is left out."""
     return {key: _plain(value) for key, value in _members(record)}
 
 
 def record_json(record: TrainingRecord) -> bytes:
-    """The record as canonical JSON in UTF-8: sorted keys, no spaces, no escapes but the needed. Equal records, equal bytes."""
+    """The record as canonical JSON in UTF-8: sorted keys, no spaces, no escapes but the needed.
+    Equal records, equal bytes."""
     return json.dumps(
-        dump_record(record), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        dump_record(record),
+        sort_keys=True,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
     ).encode("utf-8")
 
 
 def _members(value: attrs.AttrsInstance) -> list[tuple[str, object]]:
-    named = [(attribute.name, getattr(value, attribute.name)) for attribute in attrs.fields(type(value))]
+    named = [
+        (attribute.name, getattr(value, attribute.name)) for attribute in attrs.fields(type(value))
+    ]
     return [(name, member) for name, member in named if member is not None]
 
 

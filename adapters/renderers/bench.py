@@ -1,7 +1,8 @@
 """Who renders next: one press here, and workers when a queue forms.
 
-A lone caller uses the press in this process, in its own thread. A worker is started only while others are already waiting, since its
-start takes longer than many a render; once it runs it is kept.
+A lone caller uses the press in this process, in its own thread. A worker is started only while
+others are already waiting, since its start takes longer than many a render; once it runs it is
+kept.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _QUEUE_THAT_HIRES = 2
 
 
 class Bench:
-    """Lends presses to threads, one thread a press. `hire` starts a worker; at most `most` of them run."""
+    """Lends presses to threads, one thread a press. `hire` starts a worker; at most `most` of
+    them run."""
 
     def __init__(self, own: Answering, hire: Callable[[], Worker], most: int) -> None:
         self._own = own
@@ -30,7 +32,8 @@ class Bench:
         self._changed = Condition()
 
     def answer(self, job: bytes) -> bytes:
-        """The reply to a job. WorkerDied where two workers died of it, MisuseError once the bench is closed."""
+        """The reply to a job. WorkerDied where two workers died of it, MisuseError once the
+        bench is closed."""
         try:
             with self.lent() as press:
                 return press.answer(job)
@@ -40,7 +43,8 @@ class Bench:
 
     @contextmanager
     def lent(self) -> Iterator[Answering]:
-        """A press for one job. A worker inside whose loan anything is raised is not lent again: its pipe may hold half a reply."""
+        """A press for one job. A worker inside whose loan anything is raised is not lent again:
+        its pipe may hold half a reply."""
         press = self._take()
         try:
             yield press
@@ -50,7 +54,8 @@ class Bench:
         self._give_back(press, again=True)
 
     def close(self) -> None:
-        """End the workers; those that are at work end when they are given back. Safe to call twice."""
+        """End the workers; those that are at work end when they are given back. Safe to call
+        twice."""
         with self._changed:
             self._closed = True
             idle, self._free = self._free, []
@@ -66,7 +71,9 @@ class Bench:
                     self._changed.wait()
                     self._waiting -= 1
                 if self._closed:
-                    raise MisuseError("the renderer is closed; a courier renders from its start to its close")
+                    raise MisuseError(
+                        "the renderer is closed; a courier renders from its start to its close"
+                    )
                 if self._free:
                     return self._free.pop()
                 self._hired += 1

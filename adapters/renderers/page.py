@@ -1,7 +1,8 @@
 """What stands on the pages of a training record, word by word.
 
-The template only sets what is prepared here: numbers become percentages, moments become dates in words, whatever the locale and
-the time zone of the machine. Nothing is added that the record does not say.
+The template only sets what is prepared here: numbers become percentages, moments become dates in
+words, whatever the locale and the time zone of the machine. Nothing is added that the record does
+not say.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ _MOST_IN_FOOTER = 70
 _WIDTH_OF_A_HASH = 72
 
 
-# A text as the template takes it: plain if it runs to the right, in an object of one member if it runs to the left.
+# A text as the template takes it: plain if it runs to the right, in an object of one member if it
+# runs to the left.
 Text = str | dict[str, str]
 
 
 def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
-    """The data for the template. `canonical` is the record's JSON, which is attached and whose SHA-256 is shown."""
+    """The data for the template. `canonical` is the record's JSON, which is attached and whose
+    SHA-256 is shown."""
     training, outcome = record.training, record.outcome
     date = record.generated_at
     title = one_line(training.title)
@@ -112,8 +115,11 @@ def _question(number: str, asked: Question) -> dict[str, object]:
 
 
 def _extras(extra: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Each member on a line of its own, in key order; what is long is cut short and says so: the attachment has all of it."""
-    rows = [(_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in sorted(extra)[:_MOST_EXTRAS]]
+    """Each member on a line of its own, in key order; what is long is cut short and says so: the
+    attachment has all of it."""
+    rows = [
+        (_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in sorted(extra)[:_MOST_EXTRAS]
+    ]
     hidden = len(extra) - len(rows)
     return [*rows, ("", f"and {hidden} more in record.json")] if hidden else rows
 
@@ -122,7 +128,9 @@ def _as_text(value: object) -> str:
     if isinstance(value, str) and all(map(is_showable, value)):
         return paragraphs(value)
     written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return "".join(letter if is_showable(letter) else json.dumps(letter)[1:-1] for letter in written)
+    return "".join(
+        letter if is_showable(letter) else json.dumps(letter)[1:-1] for letter in written
+    )
 
 
 def _cut(words: str) -> str:
@@ -150,7 +158,8 @@ def _shortened(words: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage of at most two decimals. Cut off, not rounded: it never shows more than was reached."""
+    """A share as a percentage of at most two decimals. Cut off, not rounded: it never shows more
+    than was reached."""
     exact = Decimal(repr(share)) * 100
     shown = exact.quantize(Decimal("0.01"), rounding=ROUND_DOWN).normalize()
     return f"{shown:f} %"

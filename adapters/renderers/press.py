@@ -1,9 +1,11 @@
 """The press: one job in, one reply out; and the program that a worker process runs.
 
-A job is a page as JSON text, a reply a letter and what it stands for: ``P`` and the bytes of a PDF, ``M`` and a JSON string of
-the characters that no font has, ``F`` and a sentence. In a pipe each goes behind its length, four bytes, big-endian.
+A job is a page as JSON text, a reply a letter and what it stands for: ``P`` and the bytes of a PDF,
+``M`` and a JSON string of the characters that no font has, ``F`` and a sentence. In a pipe each
+goes behind its length, four bytes, big-endian.
 
-Run as a program this file must start fast and know nothing of its parent, so it imports the standard library and Typst alone.
+Run as a program this file must start fast and know nothing of its parent, so it imports the
+standard library and Typst alone.
 """
 
 from __future__ import annotations
@@ -27,14 +29,16 @@ _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 class Press:
-    """Typst with the template and its fonts loaded; `fonts` are folders. One thread at a time. ImportError without Typst."""
+    """Typst with the template and its fonts loaded; `fonts` are folders. One thread at a time.
+    ImportError without Typst."""
 
     def __init__(self, fonts: Sequence[str] = ()) -> None:
         import typst
 
         self._error = typst.TypstError
         loaded = typst.Fonts(include_system_fonts=False, font_paths=list(fonts))
-        # By name, not as the folders happen to list them: the order decides which of two fonts is taken.
+        # By name, not as the folders happen to list them: the order decides which of two fonts is
+        # taken.
         self.families = sorted({font.family for font in loaded.fonts() if font.path})
         self._compiler = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
         self._template = (_HERE / "training_record.typ").read_bytes()
@@ -51,7 +55,8 @@ class Press:
             return FAILED + error.message.encode()
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise  # a panic of Typst's is no Exception, but it is no reason to end the process either
+                # a panic of Typst's is no Exception, but it is no reason to end the process either
+                raise
             return FAILED + f"{type(error).__name__}: {error}".encode(errors="replace")
 
     def _set(self, page: str) -> bytes:
@@ -65,7 +70,8 @@ class Press:
         return pdf
 
     def _missing(self, diagnostic: str, page: str) -> str:
-        """All characters of the page that no font has. Typst names only some of a line's, so each is set alone once more."""
+        """All characters of the page that no font has. Typst names only some of a line's, so
+        each is set alone once more."""
         found = _letters_named_in(diagnostic)
         alone = json.loads(page)
         letters = [letter for letter in dict.fromkeys(page) if ord(letter) > 0x7E]
@@ -88,13 +94,19 @@ class Press:
 
 def _letters_named_in(diagnostic: str) -> set[str]:
     return {
-        letter for text in _MISSING.findall(diagnostic) for letter in _unescaped(text) if ord(letter) > 0x7E
+        letter
+        for text in _MISSING.findall(diagnostic)
+        for letter in _unescaped(text)
+        if ord(letter) > 0x7E
     }
 
 
 def _unescaped(text: str) -> str:
     return _ESCAPE.sub(
-        lambda found: chr(int(found[1], 16)) if found[1] else _PLAIN_ESCAPES.get(found[2], found[2]), text
+        lambda found: (
+            chr(int(found[1], 16)) if found[1] else _PLAIN_ESCAPES.get(found[2], found[2])
+        ),
+        text,
     )
 
 
@@ -123,5 +135,6 @@ def serve(jobs: IO[bytes], replies: IO[bytes], fonts: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
+    # Ctrl-C is for the parent, which then closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1:])

@@ -1,8 +1,9 @@
 """The PDF of a training record, set by Typst.
 
-PDF/A-3b, with the record's canonical JSON attached. The same record gives the same bytes at every render, in any process, on any
-day and any machine with the same release of Typst: the document's date is the evidence date, and the only fonts are those that come
-with Typst and those in the folders given. A character that none of them has makes a Failure that names it.
+PDF/A-3b, with the record's canonical JSON attached. The same record gives the same bytes at every
+render, in any process, on any day and any machine with the same release of Typst: the document's
+date is the evidence date, and the only fonts are those that come with Typst and those in the
+folders given. A character that none of them has makes a Failure that names it.
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ _MOST_TEXT = 2_000_000  # some thousand pages, set in some seconds
 class TypstRenderer:
     """Implements the `Renderer` port. Safe to call from many threads.
 
-    `fonts` are folders with fonts for scripts that Typst's own fonts do not cover. `workers` is how many processes may help when
-    several threads render at once: by default two, or one on a machine with a single core; 0 for none. Raises MisuseError where Typst is
-    not installed, or a folder holds no font.
+    `fonts` are folders with fonts for scripts that Typst's own fonts do not cover. `workers` is how
+    many processes may help when several threads render at once: by default two, or one on a machine
+    with a single core; 0 for none. Raises MisuseError where Typst is not installed, or a folder
+    holds no font.
     """
 
-    def __init__(self, fonts: Sequence[str | os.PathLike[str]] = (), workers: int | None = None) -> None:
+    def __init__(
+        self, fonts: Sequence[str | os.PathLike[str]] = (), workers: int | None = None
+    ) -> None:
         folders = tuple(os.path.abspath(folder) for folder in fonts)
         for folder in folders:
             if not os.path.isdir(folder):
@@ -59,11 +63,14 @@ class TypstRenderer:
         odd = dict(unshowable(shown))
         if odd:
             return _unfit(
-                record, f"it holds what no page can show: {_places(odd.items())}; take that out of the record"
+                record,
+                f"it holds what no page can show: {_places(odd.items())}; take that out of the record",
             )
         length = sum(len(words) for _, words in texts_of(shown))
         if length > _MOST_TEXT:
-            return _unfit(record, f"it holds {length:,} characters of text; {_MOST_TEXT:,} can be set")
+            return _unfit(
+                record, f"it holds {length:,} characters of text; {_MOST_TEXT:,} can be set"
+            )
         page = page_of(record, record_json(record))
         try:
             reply = self._bench.answer(json.dumps(page, ensure_ascii=False).encode("utf-8"))
@@ -76,7 +83,8 @@ class TypstRenderer:
             )
         if kind == MISSING:
             places = _places(
-                (letters, _place_of(letters, texts)) for letters in dict.fromkeys(json.loads(content))
+                (letters, _place_of(letters, texts))
+                for letters in dict.fromkeys(json.loads(content))
             )
             return _unfit(
                 record,
@@ -103,13 +111,18 @@ def _unfit(record: TrainingRecord, reason: str) -> Failure:
 
 
 def _places(letters: Iterable[tuple[str, str]]) -> str:
-    """``“a” (U+0061 ...), “b” (U+0062 ...) in modules[0].title; ...``, as many as one can take in."""
+    """``“a” (U+0061 ...), “b” (U+0062 ...) in modules[0].title; ...``, as many as one can take
+    in."""
     found = list(letters)
     by_place: dict[str, list[str]] = {}
     for letter, place in found[:_MOST_NAMED]:
         by_place.setdefault(place, []).append(named(letter))
     words = "; ".join(f"{', '.join(names)} in {place}" for place, names in by_place.items())
-    return words if len(found) <= _MOST_NAMED else f"{words}; and {len(found) - _MOST_NAMED} characters more"
+    return (
+        words
+        if len(found) <= _MOST_NAMED
+        else f"{words}; and {len(found) - _MOST_NAMED} characters more"
+    )
 
 
 def _place_of(letter: str, texts: dict[str, object]) -> str:

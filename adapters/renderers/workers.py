@@ -1,7 +1,8 @@
 """Presses in other processes, for when several threads want to render at once.
 
-Threads do not make Typst faster, processes do. A worker is this Python running `press.py` by its path, with pipes for jobs and replies:
-neither a fork of the host, which has threads, nor a fresh import of the host's main module, which may do anything.
+Threads do not make Typst faster, processes do. A worker is this Python running `press.py` by its
+path, with pipes for jobs and replies: neither a fork of the host, which has threads, nor a fresh
+import of the host's main module, which may do anything.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Worker:
         return self._process.poll()
 
     def close(self) -> None:
-        """End the process: it stops by itself once its pipe is closed, and is killed if it does not."""
+        """End the process: it stops by itself once its pipe is closed, and is killed if it does
+        not."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with suppress(OSError):  # what was still to be written may have no reader any more
             self._process.stdin.close()

@@ -11,8 +11,9 @@ from ...domain.secrets.secret import Secret
 class EnvironSecrets:
     """Looks each reference up in `environ`, by default in this process's environment.
 
-    The mapping is read at every `resolve`, so that a reload sees what has changed since. A variable that is set to nothing is
-    given as it is; whether an empty secret will do is the reader's business.
+    The mapping is read at every `resolve`, so that a reload sees what has changed since. A variable
+    that is set to nothing is given as it is; whether an empty secret will do is the reader's
+    business.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:

@@ -17,7 +17,8 @@ def details_of(
     actions: Iterable[ActionRow],
     look_ups: Iterable[LookUpRow],
 ) -> UploadDetails:
-    """How an upload stands and how it came to; attempts, actions and look-ups in the order in which they were recorded."""
+    """How an upload stands and how it came to; attempts, actions and look-ups in the order in
+    which they were recorded."""
     return UploadDetails(
         **{field.name: getattr(status, field.name) for field in fields(UploadStatus)},
         history=tuple(map(_attempt_row, attempts)),

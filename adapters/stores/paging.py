@@ -1,7 +1,8 @@
 """The token that leads from one page of a list to the next.
 
-A page is asked for by where the one before it ended (the moment of creation, and the place in the order of arrival among those of the
-same moment), so that no page is slower than the first, and none skips or repeats a record when others arrive in between.
+A page is asked for by where the one before it ended (the moment of creation, and the place in the
+order of arrival among those of the same moment), so that no page is slower than the first, and none
+skips or repeats a record when others arrive in between.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ class Place:
 
 
 def token_of(place: Place) -> str:
-    """The token for the page after the record at this place; letters, digits, `-`, `_` and `=` only."""
+    """The token for the page after the record at this place; letters, digits, `-`, `_` and `=`
+    only."""
     data = [place.created_at.isoformat(), place.arrival]
     return urlsafe_b64encode(json.dumps(data).encode()).decode()
 
 
 def place_after(find: Find) -> Place | None:
-    """The place after which the wanted page begins; None for the first. MisuseError where the request cannot be met."""
+    """The place after which the wanted page begins; None for the first. MisuseError where the
+    request cannot be met."""
     if find.limit < 1:
         raise MisuseError(f"a page holds at least 1 upload, not {find.limit}")
     if find.after is None:

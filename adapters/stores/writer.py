@@ -1,8 +1,10 @@
-"""The way from an event loop to a store: commits are shared, and nobody waits on the loop for a disk.
+"""The way from an event loop to a store: commits are shared, and nobody waits on the loop for a
+disk.
 
-A commit costs a few milliseconds of the disk's time, whether it holds one change or five hundred. So `WriterThread` writes whatever has
-gathered since its last commit with one transaction, while the loop goes on. `InlineWriter` has the same verbs without a thread, for
-tests and simulations that must run the same way every time.
+A commit costs a few milliseconds of the disk's time, whether it holds one change or five hundred.
+So `WriterThread` writes whatever has gathered since its last commit with one transaction, while the
+loop goes on. `InlineWriter` has the same verbs without a thread, for tests and simulations that
+must run the same way every time.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _IDLE = 1.0
 
 
 class Writer(Protocol):
-    """The writing verbs of a store, one change at a time, for a coroutine. Each raises StoreError where it was not written.
+    """The writing verbs of a store, one change at a time, for a coroutine. Each raises StoreError
+    where it was not written.
 
     Who stops waiting for an answer does not undo what was asked for.
     """
@@ -56,7 +59,8 @@ class Writer(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what was asked for, then stop. Blocks until then; safe to call twice. The store stays open."""
+        """Write what was asked for, then stop. Blocks until then; safe to call twice. The store
+        stays open."""
         ...
 
 
@@ -113,7 +117,8 @@ class _Verb(Enum):
 
 @define
 class _Wish:
-    """What somebody wants written, how many bytes of documents that is, and the future that waits for the answer."""
+    """What somebody wants written, how many bytes of documents that is, and the future that
+    waits for the answer."""
 
     verb: _Verb
     what: Any
@@ -129,8 +134,9 @@ class _Refused:
 class WriterThread:
     """A `Writer` with a thread of its own; its verbs may be called on any running event loop.
 
-    One commit takes all that has gathered since the last, within bounds. What fails in company is rolled back and written again in
-    halves, down to the one that cannot be written, which alone is refused.
+    One commit takes all that has gathered since the last, within bounds. What fails in company is
+    rolled back and written again in halves, down to the one that cannot be written, which alone is
+    refused.
     """
 
     def __init__(self, store: UploadStore) -> None:
@@ -147,10 +153,12 @@ class WriterThread:
         self._stopping = False
         self._user = threading.current_thread()
         # Not a daemon: the program must not end in the middle of a write.
-        self._thread = threading.Thread(target=self._work, name="evidence-courier-writer", daemon=False)
+        self._thread = threading.Thread(
+            target=self._work, name="evidence-courier-writer", daemon=False
+        )
         self._thread.start()
 
-    # --- on the loop ---------------------------------------------------------------------------------------------------
+    # --- on the loop -----------------------------------------------------------------------------
 
     def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
         """See `Writer`."""
@@ -188,7 +196,7 @@ class WriterThread:
                 self._closed = True
                 self._inbox.put(None)
 
-    # --- in the thread -------------------------------------------------------------------------------------------------
+    # --- in the thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
         while self._gather():
@@ -196,7 +204,8 @@ class WriterThread:
             self._run_others()
 
     def _gather(self) -> bool:
-        """Sort what has arrived, waiting for it if there is nothing to do; False when there will be nothing more."""
+        """Sort what has arrived, waiting for it if there is nothing to do; False when there will
+        be nothing more."""
         while not any(self._waiting.values()):
             if self._stopping:
                 return False
@@ -211,8 +220,8 @@ class WriterThread:
         return True
 
     def _is_forgotten(self) -> bool:
-        """A host that did not close its courier still wants its program to end. But a thread that the program waits for anyway, and that may have
-        more to write, is waited for here too."""
+        """A host that did not close its courier still wants its program to end. But a thread that
+        the program waits for anyway, and that may have more to write, is waited for here too."""
         if threading.main_thread().is_alive():
             return False
         return self._user.daemon or not self._user.is_alive()
@@ -224,7 +233,8 @@ class WriterThread:
             self._waiting[wish.verb].append(wish)
 
     def _take(self) -> list[_Wish]:
-        """The next commit. Attempts and their outcomes go first: however many new uploads arrive, they wait for one commit."""
+        """The next commit. Attempts and their outcomes go first: however many new uploads
+        arrive, they wait for one commit."""
         taken: list[_Wish] = []
         size = 0
         for verb in (_Verb.BEGIN, _Verb.SAVE, _Verb.ADD):
@@ -293,7 +303,8 @@ def _refuse(wishes: Iterable[_Wish], error: BaseException) -> None:
 
 
 def _refusal(error: BaseException) -> CourierError:
-    # One for each who waits: an exception that is raised in several places gathers all their tracebacks.
+    # One for each who waits: an exception that is raised in several places gathers all their
+    # tracebacks.
     if isinstance(error, StoreError):
         refusal: CourierError = StoreError(*error.args)
         refusal.__cause__ = error

@@ -1,10 +1,10 @@
 """Sends requests with aiohttp, on the event loop where it is first used.
 
-What it takes care of, beyond aiohttp's own work: a bound on the requests at once that does not count
-against their timeouts; no redirects, no cookies, nothing taken from the environment; at most 1 MiB of a
-reply; connections given back or closed in every case; and the difference between "surely not sent whole"
-and "sent". Idle connections are closed after two seconds, since a POST on a line that the server has just
-closed looks as if it might have been taken.
+What it takes care of, beyond aiohttp's own work: a bound on the requests at once that does not
+count against their timeouts; no redirects, no cookies, nothing taken from the environment; at most
+1 MiB of a reply; connections given back or closed in every case; and the difference between "surely
+not sent whole" and "sent". Idle connections are closed after two seconds, since a POST on a line
+that the server has just closed looks as if it might have been taken.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from .tls import TlsContexts
 class AiohttpTransport:
     """An `AsyncTransport` for one event loop.
 
-    At most `limit` requests are under way at once; `now` stamps the replies; an idle connection is kept for
-    `keepalive` seconds.
+    At most `limit` requests are under way at once; `now` stamps the replies; an idle connection is
+    kept for `keepalive` seconds.
     """
 
-    def __init__(self, *, limit: int = 64, now: Callable[[], datetime], keepalive: float = KEEPALIVE) -> None:
+    def __init__(
+        self, *, limit: int = 64, now: Callable[[], datetime], keepalive: float = KEEPALIVE
+    ) -> None:
         self._places = asyncio.Semaphore(limit)
         self._now = now
         self._keepalive = keepalive
@@ -43,8 +45,8 @@ class AiohttpTransport:
         self._closed = False
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got. ValueError for a request that would break out of its own
-        headers."""
+        """The reply, or how far the request got. ValueError for a request that would break out of
+        its own headers."""
         check(request)
         async with self._places:
             return await self._send(request, route)
@@ -87,7 +89,8 @@ class AiohttpTransport:
                 response.status, tuple(response.headers.items()), content, self._now(), ending
             )
         finally:
-            # What is not at its end by now (a long reply, a document that the server did not want) ends here.
+            # What is not at its end by now (a long reply, a document that the server did not want)
+            # ends here.
             response.close()
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -1,6 +1,7 @@
 """How far a request got, in words: the same ones whichever library carries it.
 
-The texts are our own and name the host only: an exception's own text may hold whatever was being sent.
+The texts are our own and name the host only: an exception's own text may hold whatever was being
+sent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from ...domain.upload.failure import FailureKind
 from ...ports.dialogue import TransportFailure
 from .outgoing import Sent
 
-# --- no connection ---------------------------------------------------------------------------------------------------
+# --- no connection -------------------------------------------------------------------------------
 
 
 def no_address() -> TransportFailure:
@@ -67,12 +68,16 @@ def no_tls(host: str) -> TransportFailure:
     return _unconnected(f"could not agree with {host} on a TLS connection")
 
 
-# --- a connection, and no reply --------------------------------------------------------------------------------------
+# --- a connection, and no reply ------------------------------------------------------------------
 
 
 def not_sent(sent: Sent, host: str, timeouts: Timeouts, *, timed_out: bool) -> TransportFailure:
     """The request was surely not sent whole."""
-    how_far = "before the request was sent" if sent is Sent.NOTHING else "before the whole document was sent"
+    how_far = (
+        "before the request was sent"
+        if sent is Sent.NOTHING
+        else "before the whole document was sent"
+    )
     ran_out = f"the {_seconds(timeouts.total)} s for one request ran out"
     why = ran_out if timed_out else "the connection broke"
     return TransportFailure(FailureKind.NOT_SENT, f"{why} {how_far} to {host}")
@@ -81,7 +86,8 @@ def not_sent(sent: Sent, host: str, timeouts: Timeouts, *, timed_out: bool) -> T
 def silent(host: str, timeouts: Timeouts) -> TransportFailure:
     """Nothing was heard for too long."""
     return TransportFailure(
-        FailureKind.TIMEOUT, f"{host} was silent for {_seconds(timeouts.idle)} s after the request was sent"
+        FailureKind.TIMEOUT,
+        f"{host} was silent for {_seconds(timeouts.idle)} s after the request was sent",
     )
 
 
@@ -95,7 +101,9 @@ def no_reply_in_time(host: str, timeouts: Timeouts) -> TransportFailure:
 
 def not_http(host: str) -> TransportFailure:
     """What came is no reply."""
-    return TransportFailure(FailureKind.CONNECTION_LOST, f"{host} answered with something that is not HTTP")
+    return TransportFailure(
+        FailureKind.CONNECTION_LOST, f"{host} answered with something that is not HTTP"
+    )
 
 
 def lost(host: str) -> TransportFailure:

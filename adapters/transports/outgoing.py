@@ -1,4 +1,5 @@
-"""What every transport does with a request before and while it leaves, whichever library carries it."""
+"""What every transport does with a request before and while it leaves, whichever library carries
+it."""
 
 from __future__ import annotations
 
@@ -28,8 +29,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 class Sent(Enum):
     """How much of a body may have left.
 
-    It decides whether a document is delivered twice: a request that was surely not sent whole was surely not taken, and may be sent again without
-    a second thought; one that was may have been taken, whatever happens to the line afterwards.
+    It decides whether a document is delivered twice: a request that was surely not sent whole was
+    surely not taken, and may be sent again without a second thought; one that was may have been
+    taken, whatever happens to the line afterwards.
     """
 
     NOTHING = "nothing"
@@ -38,7 +40,8 @@ class Sent(Enum):
 
 
 def check(request: HttpRequest) -> None:
-    """Refuse what could smuggle a header in, by a ValueError. The message shows no value: it may be a credential."""
+    """Refuse what could smuggle a header in, by a ValueError. The message shows no value: it may
+    be a credential."""
     if _FORBIDDEN.search(request.url) or not _TOKEN.fullmatch(request.method):
         raise ValueError("a request's method or URL holds a character that does not belong there")
     for name, value in request.headers:
@@ -49,7 +52,8 @@ def check(request: HttpRequest) -> None:
 
 
 def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryview]:
-    """The body as it is handed over: joined where it is small, in pieces where it is not. No piece is empty."""
+    """The body as it is handed over: joined where it is small, in pieces where it is not. No
+    piece is empty."""
     if length < STREAMED_FROM:
         yield b"".join(parts)
         return
@@ -60,7 +64,8 @@ def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryv
 
 
 def own_headers() -> Headers:
-    """What a transport says besides what the request asks for: who sends it, and that a reply is wanted as it is."""
+    """What a transport says besides what the request asks for: who sends it, and that a reply is
+    wanted as it is."""
     return (("User-Agent", f"evidence-courier/{_version()}"), ("Accept-Encoding", "identity"))
 
 

@@ -1,4 +1,5 @@
-"""A request's body whose bytes are ready, and which notes how much of it has been handed to the connection."""
+"""A request's body whose bytes are ready, and which notes how much of it has been handed to the
+connection."""
 
 from __future__ import annotations
 
@@ -35,12 +36,14 @@ class ReadyBody(Payload):
                 self.sent = Sent.PART
                 await connection.write(chunk)
             else:
-                # This write does not wait, so nothing can come between the last bytes and the note. After it
-                # they may arrive even if the connection is closed at once.
+                # This write does not wait, so nothing can come between the last bytes and the note.
+                # After it they may arrive even if the connection is closed at once.
                 await connection.write(chunk, drain=False)
                 self.sent = Sent.ALL
                 await connection.drain()
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
         """As `write`: the Content-Length is this body's own size."""
         await self.write(writer)

@@ -1,5 +1,5 @@
-"""TLS contexts, one for each bundle of certificate authorities, made away from the event loop: reading a
-bundle takes tens of milliseconds."""
+"""TLS contexts, one for each bundle of certificate authorities, made away from the event loop:
+reading a bundle takes tens of milliseconds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from attrs import define, field
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     """A context that verifies certificates and host names, with TLS 1.2 or newer.
 
-    `ca_bundle` is a PEM file that takes the place of the system's authorities. Raises OSError where it
-    cannot be read or holds no certificate.
+    `ca_bundle` is a PEM file that takes the place of the system's authorities. Raises OSError where
+    it cannot be read or holds no certificate.
     """
     context = ssl.create_default_context(cafile=ca_bundle)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -28,7 +28,8 @@ class TlsContexts:
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def get(self, ca_bundle: str | None) -> ssl.SSLContext:
-        """The context for that bundle. Raises as `tls_context` does, and tries again the next time."""
+        """The context for that bundle. Raises as `tls_context` does, and tries again the next
+        time."""
         if ca_bundle in self._made:
             return self._made[ca_bundle]
         async with self._lock:

@@ -1,8 +1,11 @@
-"""Connections of urllib3's that keep to the times of a whole request, and know how much of it has left.
+"""Connections of urllib3's that keep to the times of a whole request, and know how much of it has
+left.
 
-urllib3 and the standard library below it bound each operation of a socket, not a request: a server that drips, or one that does not read,
-could hold a thread for ever. So every operation is given what is left of the request's time. And the standard library writes a whole request before
-it reads a byte: a reply that comes while a large document is still being sent is overheard here, and ends the sending.
+urllib3 and the standard library below it bound each operation of a socket, not a request: a server
+that drips, or one that does not read, could hold a thread for ever. So every operation is given
+what is left of the request's time. And the standard library writes a whole request before it reads
+a byte: a reply that comes while a large document is still being sent is overheard here, and ends
+the sending.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ class CutReplyError(http.client.HTTPException):
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether an exception comes from elsewhere (a time limit of the host's, a signal), and not from the network.
+    """Whether an exception comes from elsewhere (a time limit of the host's, a signal), and not
+    from the network.
 
     A time-out of the network's is a `LateError` by the time that this is asked, or has an errno.
     """
@@ -75,8 +79,11 @@ class Course:
         return (idle, "idle") if listening and idle <= total else (total, "total")
 
     @contextmanager
-    def within(self, sock: socket.socket, *, listening: bool = False, sharers: int = 1) -> Iterator[None]:
-        """Let one operation of the socket take the time that is left, or its share of that, and no more: LateError then."""
+    def within(
+        self, sock: socket.socket, *, listening: bool = False, sharers: int = 1
+    ) -> Iterator[None]:
+        """Let one operation of the socket take the time that is left, or its share of that, and
+        no more: LateError then."""
         seconds, which = self.left(listening=listening)
         if seconds <= 0:
             raise LateError(which)
@@ -146,7 +153,8 @@ class _Ears:
 
 
 class Reply(http.client.HTTPResponse):
-    """A reply whose interim ones are read over, and whose head is whole and makes sense: HTTPException otherwise."""
+    """A reply whose interim ones are read over, and whose head is whole and makes sense:
+    HTTPException otherwise."""
 
     def __init__(self, line: Line, sock: socket.socket, method: str | None) -> None:
         super().__init__(_Ears(line, sock), method=method)  # type: ignore[arg-type]
@@ -178,14 +186,19 @@ def _refuse_cut(lines: io.BufferedReader) -> None:
 
 
 class Line(HTTPConnection):
-    """A connection; `course` is the request that is under way on it, `overheard` what came before the request was sent whole."""
+    """A connection; `course` is the request that is under way on it, `overheard` what came
+    before the request was sent whole."""
 
     course: Course
     overheard: bytes
     sock: Any
 
     def response_class(  # type: ignore[override]  # it is called, whatever it is
-        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        url: str | None = None,
     ) -> Reply:
         """Where the standard library asks for a reply to be read."""
         return Reply(self, sock, method)
@@ -202,7 +215,8 @@ class Line(HTTPConnection):
         self.course.connected = True
 
     def _new_conn(self) -> socket.socket:
-        """Connect to one of the name's addresses. Each is given its share of the time that is left."""
+        """Connect to one of the name's addresses. Each is given its share of the time that is
+        left."""
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError:
@@ -251,7 +265,8 @@ class Line(HTTPConnection):
                     raise AnsweredError
 
     def _overhear(self) -> bool:
-        """Whether the server has said something. On a line under TLS there may be no more than a ticket for the next time."""
+        """Whether the server has said something. On a line under TLS there may be no more than a
+        ticket for the next time."""
         self.sock.settimeout(0)
         try:
             self.overheard = self.sock.recv(CHUNK)

@@ -1,9 +1,11 @@
 """Sends requests with urllib3, from whatever thread asks: no event loop, and no thread of our own.
 
-It keeps the same promises as `aiohttp_transport`: no redirects, no cookies, nothing taken from the environment; at most 1 MiB of a reply; connections given
-back or closed in every case; the times of the route, for the request as a whole; and the difference between "surely not sent whole" and "sent". An idle
-connection is not used any more after two seconds, since a POST on a line that the server has just closed looks as if it might have been taken; it is closed
-at the next request. The one thing that no time bounds is the look-up of a name, which is the operating system's.
+It keeps the same promises as `aiohttp_transport`: no redirects, no cookies, nothing taken from the
+environment; at most 1 MiB of a reply; connections given back or closed in every case; the times of
+the route, for the request as a whole; and the difference between "surely not sent whole" and
+"sent". An idle connection is not used any more after two seconds, since a POST on a line that the
+server has just closed looks as if it might have been taken; it is closed at the next request. The
+one thing that no time bounds is the look-up of a name, which is the operating system's.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ _PORTS = {"http": 80, "https": 443}
 
 @frozen
 class _Target:
-    """Where a request goes, and by which way. Connections are shared by those for which all of it is the same."""
+    """Where a request goes, and by which way. Connections are shared by those for which all of
+    it is the same."""
 
     scheme: str
     host: str
@@ -84,8 +87,8 @@ class Urllib3Transport:
         self._closed = False
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got. ValueError for a request that would break out of its own
-        headers; CutOff where the thread is interrupted."""
+        """The reply, or how far the request got. ValueError for a request that would break out of
+        its own headers; CutOff where the thread is interrupted."""
         check(request)
         course = Course(route.timeouts)
         try:
@@ -103,14 +106,17 @@ class Urllib3Transport:
             reply = _exchange(line, request, url, target)
             content, ending = _read(reply)
             again = ending is Ending.COMPLETE and course.sent is Sent.ALL and not line.overheard
-            return HttpResponse(reply.status, tuple(reply.getheaders()), content, self._now(), ending)
+            return HttpResponse(
+                reply.status, tuple(reply.getheaders()), content, self._now(), ending
+            )
         except BaseException as error:
             failure = _failure_of(error, course, _shown(url), target.proxy is not None)
             if is_foreign(error):
                 raise CutOff(failure) from error
             return failure
         finally:
-            # What is not at its end by now (a long reply, a document that the server did not want) ends here.
+            # What is not at its end by now (a long reply, a document that the server did not want)
+            # ends here.
             self._give_back(line, target, again=again)
 
     def close(self) -> None:
@@ -128,7 +134,8 @@ class Urllib3Transport:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _line(self, target: _Target) -> Line:
-        """A connection that was used just now, or one that is still to be made. OSError where the bundle cannot be used."""
+        """A connection that was used just now, or one that is still to be made. OSError where
+        the bundle cannot be used."""
         now = time.monotonic()
         with self._lock:
             if self._closed:
@@ -146,7 +153,9 @@ class Urllib3Transport:
                 else:
                     last.close()
             if line is None:
-                line = _new_line(target, self._context(target.ca_bundle) if target.through_tls else None)
+                line = _new_line(
+                    target, self._context(target.ca_bundle) if target.through_tls else None
+                )
             self._busy.add(line)
             return line
 
@@ -171,7 +180,9 @@ def _target_of(url: Url, route: Route) -> _Target:
     proxy = None if route.proxy is None else parse_url(route.proxy)
     if proxy is not None and (proxy.scheme not in _PORTS or not proxy.host):
         raise ValueError("no URL of a proxy")
-    return _Target(url.scheme, _bare(url.host), url.port or _PORTS[url.scheme], proxy, route.ca_bundle)
+    return _Target(
+        url.scheme, _bare(url.host), url.port or _PORTS[url.scheme], proxy, route.ca_bundle
+    )
 
 
 def _new_line(target: _Target, context: ssl.SSLContext | None) -> Line:
@@ -235,13 +246,18 @@ def _headers(request: HttpRequest, url: Url, proxy: Url | None) -> Iterator[tupl
         if name.lower() not in given:
             yield name, value
     for name, value in request.headers:
-        yield name, value.encode().decode("latin-1")  # how it is encoded below: it goes out as UTF-8
+        # how it is encoded below: it goes out as UTF-8
+        yield name, value.encode().decode("latin-1")
 
 
 def _proxy_headers(proxy: Url) -> dict[str, str]:
     if proxy.auth is None:
         return {}
-    return {"Proxy-Authorization": make_headers(proxy_basic_auth=unquote(proxy.auth))["proxy-authorization"]}
+    return {
+        "Proxy-Authorization": make_headers(proxy_basic_auth=unquote(proxy.auth))[
+            "proxy-authorization"
+        ]
+    }
 
 
 def _read(reply: Reply) -> tuple[bytes, Ending]:
@@ -262,7 +278,9 @@ def _read(reply: Reply) -> tuple[bytes, Ending]:
     return bytes(content), Ending.CUT_SHORT if reply.length else Ending.COMPLETE
 
 
-def _failure_of(error: BaseException, course: Course, host: str, by_proxy: bool) -> TransportFailure:
+def _failure_of(
+    error: BaseException, course: Course, host: str, by_proxy: bool
+) -> TransportFailure:
     """The failure that `error` is. Total: what is not known is judged by how much had been sent."""
     timeouts = course.timeouts
     if not course.connected:
@@ -284,7 +302,9 @@ def _failure_of(error: BaseException, course: Course, host: str, by_proxy: bool)
             case OSError():
                 return failures.unconnected(host, error)
     if course.sent is not Sent.ALL:
-        return failures.not_sent(course.sent, host, timeouts, timed_out=isinstance(error, LateError))
+        return failures.not_sent(
+            course.sent, host, timeouts, timed_out=isinstance(error, LateError)
+        )
     match error:
         case LateError(which="idle"):
             return failures.silent(host, timeouts)

@@ -1,4 +1,5 @@
-"""`evidence-courier retry`, `release`, `abandon` and `attest`: what a person does about uploads, with who and why kept beside them.
+"""`evidence-courier retry`, `release`, `abandon` and `attest`: what a person does about uploads,
+with who and why kept beside them.
 
 Works on the database, whether a courier runs on it or not; one that runs notices within seconds.
 """
@@ -58,16 +59,21 @@ def _add(action: Action) -> None:
     @click.argument("tenant_id", metavar="[TENANT", required=False)
     @click.argument("evidence_id", metavar="EVIDENCE_ID]", required=False)
     @click.option("--tenant", help="All of this tenant's that the action is for.")
-    @click.option("--kind", help="With --tenant: only those with this kind of error, such as unauthorized.")
     @click.option(
-        "--since", help="With --tenant: only those recorded since, as 2026-02-21 or 2026-02-21T10:00:00Z."
+        "--kind", help="With --tenant: only those with this kind of error, such as unauthorized."
+    )
+    @click.option(
+        "--since",
+        help="With --tenant: only those recorded since, as 2026-02-21 or 2026-02-21T10:00:00Z.",
     )
     @click.option("--until", help="With --tenant: only those recorded before.")
     @click.option("--by", required=True, help="Who you are; kept with the record.")
     @click.option("--reason", required=True, help="Why; kept with the record.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @click.option("--dry-run", is_flag=True, help="Only list what it would be done to.")
-    @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of what it was done to.")
+    @click.option(
+        "--json", "as_json", is_flag=True, help="Print a JSON array of what it was done to."
+    )
     @command
     def run(
         database: str,
@@ -123,7 +129,9 @@ def _found(
                 "name an upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's"
             )
         if where != Filter():
-            raise MisuseError("--kind, --since and --until go with --tenant: one upload needs no filter")
+            raise MisuseError(
+                "--kind, --since and --until go with --tenant: one upload needs no filter"
+            )
         one = store.show(tenant_id, evidence_id, now)
     if one is None:
         raise no_upload(tenant_id, evidence_id, f" in {database}")
@@ -142,14 +150,18 @@ def _ask(action: Action, found: Sequence[UploadStatus], as_json: bool) -> None:
     click.confirm(f"{action.value} {many}?", abort=True)
 
 
-def _do(database: str, action: Action, found: Sequence[UploadStatus], person: Person) -> ActionResult:
+def _do(
+    database: str, action: Action, found: Sequence[UploadStatus], person: Person
+) -> ActionResult:
     done: list[UploadStatus] = []
     left: list[Skipped] = []
     rules_of = _rules()
     with closing(SqliteStore(database)) as store:
         for status in found:
             now = datetime.now(UTC)
-            came = take_action(store, status.tenant_id, status.evidence_id, action, person, rules_of, now)
+            came = take_action(
+                store, status.tenant_id, status.evidence_id, action, person, rules_of, now
+            )
             if isinstance(came, Skipped):
                 left.append(came)
             else:

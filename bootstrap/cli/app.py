@@ -1,6 +1,7 @@
 """The group of commands, and what an error becomes: a line that says what to do, and an exit code.
 
-0: done. 1: an upload that `submit` waited for failed or is held, an action applied to nothing, or `doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
+0: done. 1: an upload that `submit` waited for failed or is held, an action applied to nothing, or
+`doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from .tenant_files import block_option, end_with_problems, tenants_in
 def check(folder: str, block: str, as_json: bool) -> None:
     """Read the tenant files in DIR and say what they come to; sends nothing.
 
-    Prints a line for each tenant: its id, its name, its provider or `none`, and where its evidence goes. Every problem is a line
-    FILE:LINE: PATH: message on standard error, and the exit code is then 2.
+    Prints a line for each tenant: its id, its name, its provider or `none`, and where its evidence
+    goes. Every problem is a line FILE:LINE: PATH: message on standard error, and the exit code is
+    then 2.
     """
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)

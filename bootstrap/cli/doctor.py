@@ -34,11 +34,13 @@ _WORTH_TELLING = 2.0  # seconds of waiting
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @command
 def doctor(folder: str, database: str | None, block: str, as_json: bool) -> None:
-    """Ask the provider of each tenant in DIR whether uploads would work: are the credentials good, is the target there? Uploads nothing.
+    """Ask the provider of each tenant in DIR whether uploads would work: are the credentials good,
+    is the target there? Uploads nothing.
 
-    Prints a line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked (its provider has no dry run), no integration, or
-    invalid (`check` says more). Exit code 1 where one is not ready or broken; 2 where a tenant file does not hold. With --db each request waits for its
-    turn at that database's gate, up to three minutes for each tenant.
+    Prints a line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked
+    (its provider has no dry run), no integration, or invalid (`check` says more). Exit code 1 where
+    one is not ready or broken; 2 where a tenant file does not hold. With --db each request waits
+    for its turn at that database's gate, up to three minutes for each tenant.
     """
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
@@ -50,7 +52,12 @@ def doctor(folder: str, database: str | None, block: str, as_json: bool) -> None
         say_table(
             ("tenant", "provider", "verdict", "what was seen"),
             [
-                (row.tenant_id, row.provider or "", row.verdict.replace("_", " "), row.message or "")
+                (
+                    row.tenant_id,
+                    row.provider or "",
+                    row.verdict.replace("_", " "),
+                    row.message or "",
+                )
                 for row in rows
             ],
             last_wraps=True,
@@ -65,7 +72,8 @@ _BAD = ("not_ready", "broken")
 
 @frozen
 class _Row:
-    """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the reply, are those of the failure."""
+    """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the
+    reply, are those of the failure."""
 
     tenant_id: str
     name: str | None
@@ -90,7 +98,9 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
     match examined.dry_run:
         case None:
             told = f"{provider} has no dry run; evidence goes to {examined.target}"
-            return _Row(tenant_id, name, provider, examined.target, "cannot_be_checked", message=told)
+            return _Row(
+                tenant_id, name, provider, examined.target, "cannot_be_checked", message=told
+            )
         case Ready(message=message):
             return _Row(tenant_id, name, provider, examined.target, "ready", message=message)
         case NotReady(failure=failure):
@@ -111,4 +121,6 @@ def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
 
 def _tell_of_waiting(tenant_id: str, until: datetime) -> None:
     if (until - datetime.now(UTC)).total_seconds() >= _WORTH_TELLING:
-        click.echo(f"{tenant_id}: waits for its turn at the provider, until {moment(until)}", err=True)
+        click.echo(
+            f"{tenant_id}: waits for its turn at the provider, until {moment(until)}", err=True
+        )

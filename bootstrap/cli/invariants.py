@@ -20,8 +20,12 @@ from .tenant_files import block_option
 
 def _oracle(folder: str, block: str) -> Callable[[str], bool]:
     """Whether a text shows a secret of one of the tenants in a folder."""
-    loaded = load_folder(folder, providers=discover_providers(), secrets=EnvironSecrets(), block=block)
-    redactor = Redactor(tuple({secret for one in loaded.integrations.values() for secret in one.secrets}))
+    loaded = load_folder(
+        folder, providers=discover_providers(), secrets=EnvironSecrets(), block=block
+    )
+    redactor = Redactor(
+        tuple({secret for one in loaded.integrations.values() for secret in one.secrets})
+    )
     return lambda text: redactor.text(text) != text
 
 
@@ -39,9 +43,10 @@ def _oracle(folder: str, block: str) -> Callable[[str], bool]:
 def invariants(database: str, folder: str | None, block: str, as_json: bool) -> None:
     """Check every record in the database; changes nothing, and may be run beside a courier.
 
-    Every upload is at rest, in flight with a courier that lives, or due at some time; no budget is overspent; no attempt came before a Retry-After was
-    over; every attempt that was begun has an end on record; what was sent again out of a doubt says so; no action left its tenant; no pace was
-    exceeded. Exit code 1 where something does not hold.
+    Every upload is at rest, in flight with a courier that lives, or due at some time; no budget is
+    overspent; no attempt came before a Retry-After was over; every attempt that was begun has an
+    end on record; what was sent again out of a doubt says so; no action left its tenant; no pace
+    was exceeded. Exit code 1 where something does not hold.
     """
     found = inspect(database, shows_secret=None if folder is None else _oracle(folder, block))
     if as_json:

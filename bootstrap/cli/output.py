@@ -1,4 +1,5 @@
-"""How the command line shows things: a table to a person, tab-separated text to a pipe, JSON to a program."""
+"""How the command line shows things: a table to a person, tab-separated text to a pipe, JSON to
+a program."""
 
 from __future__ import annotations
 
@@ -75,7 +76,8 @@ def say_table(
     *,
     last_wraps: bool = False,
 ) -> None:
-    """A table for a person; in a pipe the same columns, separated by tabs, with their names first."""
+    """A table for a person; in a pipe the same columns, separated by tabs, with their names
+    first."""
     if not a_person_looks():
         click.echo("\t".join(columns))
         for row in rows:
@@ -85,7 +87,10 @@ def say_table(
     for number, name in enumerate(columns):
         wraps = last_wraps and number == len(columns) - 1
         table.add_column(
-            name, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis", ratio=1 if wraps else None
+            name,
+            no_wrap=not wraps,
+            overflow="fold" if wraps else "ellipsis",
+            ratio=1 if wraps else None,
         )
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
@@ -93,9 +98,12 @@ def say_table(
 
 
 def say_statuses(statuses: Sequence[UploadStatus]) -> None:
-    """The list of uploads. On a narrow terminal the moments and the provider give way to the reason; `show` has them all."""
+    """The list of uploads. On a narrow terminal the moments and the provider give way to the
+    reason; `show` has them all."""
     narrow = a_person_looks() and console().width < 130
-    columns = {name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY}
+    columns = {
+        name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY
+    }
     rows = [[cell(status) for cell in columns.values()] for status in statuses]
     say_table(tuple(columns), rows, last_wraps=True)
 
@@ -194,7 +202,9 @@ def say_history(details: UploadDetails) -> None:
                             f"HTTP {row.http_status}"
                             if row.http_status is not None and row.http_status != 200
                             else None,
-                            f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None,
+                            f"asked to wait {row.retry_after:g} s"
+                            if row.retry_after is not None
+                            else None,
                             f"request {row.request_id}" if row.request_id else None,
                             f"its reply: {row.detail[:SHOWN]}" if row.detail else None,
                         ),

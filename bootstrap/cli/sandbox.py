@@ -1,7 +1,8 @@
 """`evidence-courier sandbox`: stand-ins for the providers' APIs, to try a courier against.
 
-Each provider is one small command: its own options, and how its sandbox is built from them. What all of them have
-(`--port`, `--key`, `--fault`, `--pace`, `--seed`, and serving until Ctrl-C) is here once.
+Each provider is one small command: its own options, and how its sandbox is built from them. What
+all of them have (`--port`, `--key`, `--fault`, `--pace`, `--seed`, and serving until Ctrl-C) is
+here once.
 """
 
 from __future__ import annotations
@@ -41,9 +42,14 @@ def common_options(called: C) -> C:
     """The options that every sandbox has; its function gets them as `Common`."""
     options = (
         click.option(
-            "--port", default=0, type=click.IntRange(0, 65535), help="The port; by default a free one."
+            "--port",
+            default=0,
+            type=click.IntRange(0, 65535),
+            help="The port; by default a free one.",
         ),
-        click.option("--key", default="sandbox-key", show_default=True, help="The credential that it takes."),
+        click.option(
+            "--key", default="sandbox-key", show_default=True, help="The credential that it takes."
+        ),
         click.option(
             "--fault",
             "faults",
@@ -61,12 +67,16 @@ def common_options(called: C) -> C:
 
 @sandbox.command("sprinto")
 @click.option(
-    "--check", "checks", multiple=True, help="The pk of a workflow check that exists; may be repeated."
+    "--check",
+    "checks",
+    multiple=True,
+    help="The pk of a workflow check that exists; may be repeated.",
 )
 @common_options
 @command
 def sprinto(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
-    """Sprinto's GraphQL API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    """Sprinto's GraphQL API, on loopback only. The first line is the URL to put into `endpoint`;
+    Ctrl-C ends it."""
     from ...testing.sandboxes import SprintoSandbox
     from ...testing.sandboxes.sprinto import DEFAULT_CHECKS
 
@@ -76,12 +86,16 @@ def sprinto(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
 
 @sandbox.command("sprinto-rest")
 @click.option(
-    "--check", "checks", multiple=True, help="The pk of a workflow check that exists; may be repeated."
+    "--check",
+    "checks",
+    multiple=True,
+    help="The pk of a workflow check that exists; may be repeated.",
 )
 @common_options
 @command
 def sprinto_rest(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
-    """Sprinto's REST API, on loopback only. The first line is the URL to put into `endpoint`, beside `api: rest`."""
+    """Sprinto's REST API, on loopback only. The first line is the URL to put into `endpoint`,
+    beside `api: rest`."""
     from ...testing.sandboxes import SprintoRestSandbox
     from ...testing.sandboxes.sprinto import DEFAULT_CHECKS
 
@@ -91,15 +105,22 @@ def sprinto_rest(checks: tuple[str, ...], **common: Unpack[Common]) -> None:
 
 @sandbox.command("vanta")
 @click.option(
-    "--document", "documents", multiple=True, help="The id of a document that exists; may be repeated."
+    "--document",
+    "documents",
+    multiple=True,
+    help="The id of a document that exists; may be repeated.",
 )
 @click.option(
-    "--client-id", default="sandbox-client", show_default=True, help="Whose client secret `--key` is."
+    "--client-id",
+    default="sandbox-client",
+    show_default=True,
+    help="Whose client secret `--key` is.",
 )
 @common_options
 @command
 def vanta(documents: tuple[str, ...], client_id: str, **common: Unpack[Common]) -> None:
-    """Vanta's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    """Vanta's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C
+    ends it."""
     from ...testing.sandboxes import VantaSandbox
     from ...testing.sandboxes.vanta import DEFAULT_DOCUMENTS
 
@@ -108,11 +129,14 @@ def vanta(documents: tuple[str, ...], client_id: str, **common: Unpack[Common]) 
 
 
 @sandbox.command("drata")
-@click.option("--user", "users", multiple=True, help="The e-mail address of a user; may be repeated.")
+@click.option(
+    "--user", "users", multiple=True, help="The e-mail address of a user; may be repeated."
+)
 @common_options
 @command
 def drata(users: tuple[str, ...], **common: Unpack[Common]) -> None:
-    """Drata's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    """Drata's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C
+    ends it."""
     from ...testing.sandboxes import DrataSandbox
     from ...testing.sandboxes.drata import DEFAULT_USERS
 
@@ -121,14 +145,20 @@ def drata(users: tuple[str, ...], **common: Unpack[Common]) -> None:
 
 
 @sandbox.command("secureframe")
-@click.option("--test", "tests", multiple=True, help="The UUID of a test that exists; may be repeated.")
 @click.option(
-    "--secret", default="sandbox-secret", show_default=True, help="The other half of the credential `--key`."
+    "--test", "tests", multiple=True, help="The UUID of a test that exists; may be repeated."
+)
+@click.option(
+    "--secret",
+    default="sandbox-secret",
+    show_default=True,
+    help="The other half of the credential `--key`.",
 )
 @common_options
 @command
 def secureframe(tests: tuple[str, ...], secret: str, **common: Unpack[Common]) -> None:
-    """Secureframe's API, on loopback only. The first line is the URL to put into `endpoint`; Ctrl-C ends it."""
+    """Secureframe's API, on loopback only. The first line is the URL to put into `endpoint`;
+    Ctrl-C ends it."""
     from ...testing.sandboxes import SecureframeSandbox
     from ...testing.sandboxes.secureframe import DEFAULT_TESTS
 
@@ -137,7 +167,8 @@ def secureframe(tests: tuple[str, ...], secret: str, **common: Unpack[Common]) -
 
 
 def serve(build: Callable[[], Sandbox], port: int) -> None:
-    """Build a sandbox and serve it until a signal comes. MisuseError where it cannot be built or its port is taken."""
+    """Build a sandbox and serve it until a signal comes. MisuseError where it cannot be built or
+    its port is taken."""
     try:
         box = build()
     except ValueError as error:

@@ -23,17 +23,29 @@ database_option = click.option(
 @app.command("status")
 @database_option
 @click.option("--tenant", help="Only this tenant's.")
-@click.option("--status", "word", help="Only those that are pending, retrying, held, succeeded or failed.")
+@click.option(
+    "--status", "word", help="Only those that are pending, retrying, held, succeeded or failed."
+)
 @click.option("--since", help="Only those recorded since: 2026-02-21 or 2026-02-21T10:00:00Z.")
-@click.option("--limit", default=100, show_default=True, help="At most so many, newest first; 0 for all.")
+@click.option(
+    "--limit", default=100, show_default=True, help="At most so many, newest first; 0 for all."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @command
 def status(
-    database: str, tenant: str | None, word: str | None, since: str | None, limit: int, as_json: bool
+    database: str,
+    tenant: str | None,
+    word: str | None,
+    since: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List uploads, newest first."""
     find = Find(
-        tenant_id=tenant, status=status_word(word), since=moment_option(since), limit=min(limit or 1000, 1000)
+        tenant_id=tenant,
+        status=status_word(word),
+        since=moment_option(since),
+        limit=min(limit or 1000, 1000),
     )
     now = datetime.now(UTC)
     with open_for_reading(database) as store:
@@ -77,11 +89,14 @@ def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None
 
 
 def moment_option(text: str | None) -> datetime | None:
-    """The moment that an option says, in UTC where it names no zone; MisuseError where it is none."""
+    """The moment that an option says, in UTC where it names no zone; MisuseError where it is
+    none."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise MisuseError(f"{text!r} is no moment: write 2026-02-21 or 2026-02-21T10:00:00Z") from None
+        raise MisuseError(
+            f"{text!r} is no moment: write 2026-02-21 or 2026-02-21T10:00:00Z"
+        ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

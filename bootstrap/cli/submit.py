@@ -38,7 +38,9 @@ class Said:
 
 
 @app.command("submit")
-@click.option("--config", "folder", required=True, type=click.Path(), help="The folder of tenant files.")
+@click.option(
+    "--config", "folder", required=True, type=click.Path(), help="The folder of tenant files."
+)
 @click.option(
     "--db",
     "database",
@@ -51,11 +53,19 @@ class Said:
 @click.option("--subject", help="For a document: the id of the person.")
 @click.option("--subject-email", help="For a document: the person's e-mail address.")
 @click.option(
-    "--outcome", type=click.Choice(["passed", "exhausted"]), help="For a document: how the session ended."
+    "--outcome",
+    type=click.Choice(["passed", "exhausted"]),
+    help="For a document: how the session ended.",
 )
-@click.option("--recorded-at", help="For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.")
-@click.option("--evidence-id", help="For a document: its id; by default the file's name without its ending.")
-@click.option("--fonts", type=click.Path(), multiple=True, help="A folder of fonts for training records.")
+@click.option(
+    "--recorded-at", help="For a document: when, with its time zone, as in 2026-02-21T10:00:00Z."
+)
+@click.option(
+    "--evidence-id", help="For a document: its id; by default the file's name without its ending."
+)
+@click.option(
+    "--fonts", type=click.Path(), multiple=True, help="A folder of fonts for training records."
+)
 @block_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
@@ -77,8 +87,9 @@ def submit(
 ) -> None:
     """Deliver each FILE and wait until it has succeeded, failed or is held.
 
-    A FILE ending in .json is a training record, which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
-    --subject, --outcome and --recorded-at. What was delivered before is not sent again.
+    A FILE ending in .json is a training record, which brings its own ids and is rendered to PDF.
+    Any other is a document, and needs --session, --subject, --outcome and --recorded-at. What was
+    delivered before is not sent again.
     """
     said = Said(
         tenant_id=tenant_id,
@@ -186,7 +197,12 @@ def _evidence(file: Path, said: Said) -> Evidence:
             raise MisuseError(f"{file} is not a file")
     except OSError as error:
         raise MisuseError(f"{file} cannot be read: {error.strerror or error}") from error
-    if said.session is None or said.subject is None or said.outcome is None or said.recorded_at is None:
+    if (
+        said.session is None
+        or said.subject is None
+        or said.outcome is None
+        or said.recorded_at is None
+    ):
         raise MisuseError(
             f"{file} is a document: give --session, --subject, --outcome and --recorded-at with it"
         )

@@ -1,7 +1,7 @@
 """What a training session produced, and what identifies it.
 
-An evidence is a statement (tenant, session, person, outcome, moment) with a document, or with the training record from which
-the courier renders one.
+An evidence is a statement (tenant, session, person, outcome, moment) with a document, or with the
+training record from which the courier renders one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from attrs import field, frozen
 from ..errors import MisuseError
 from .training import TrainingRecord
 
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_MEDIA_TYPE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _ID_LENGTH = 512
@@ -52,7 +54,10 @@ def _check_id(name: str, value: object) -> None:
     _require(isinstance(value, str), f"{name} must be text, not {type(value).__name__}")
     assert isinstance(value, str)
     _require(bool(value.strip()), f"{name} must not be empty")
-    _require(len(value) <= _ID_LENGTH, f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}")
+    _require(
+        len(value) <= _ID_LENGTH,
+        f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}",
+    )
     _require(
         not _UNPRINTABLE.search(value),
         f"{name} {value!r} holds a control character, a line break or half a character",
@@ -63,9 +68,10 @@ def _check_id(name: str, value: object) -> None:
 class Document:
     """What is delivered: bytes of a media type, from one of three places.
 
-    Give `content` (the bytes), or `path` (a file, read when it is recorded), or `source` (a key that the host's own
-    `DocumentSource` understands, with the `sha256` and `size` of what it will read). `filename` is recorded as it is and
-    never sent: the name sent is made from the evidence id and the digest. Raises MisuseError for anything else.
+    Give `content` (the bytes), or `path` (a file, read when it is recorded), or `source` (a key
+    that the host's own `DocumentSource` understands, with the `sha256` and `size` of what it will
+    read). `filename` is recorded as it is and never sent: the name sent is made from the evidence
+    id and the digest. Raises MisuseError for anything else.
     """
 
     content: bytes | None = field(
@@ -99,7 +105,10 @@ class Document:
                 f"a Document's {name} must be {word}, not {type(value).__name__}",
             )
         if self.path is not None:
-            _require(bool(self.path) and "\0" not in self.path, f"{self.path!r} is not the path of a file")
+            _require(
+                bool(self.path) and "\0" not in self.path,
+                f"{self.path!r} is not the path of a file",
+            )
         if self.source is not None:
             self._check_source()
         else:
@@ -124,8 +133,8 @@ class Document:
 class Evidence:
     """What a host hands over for delivery; (tenant_id, evidence_id) identifies it for ever.
 
-    `recorded_at` must know its time zone; its UTC date is the evidence date that the provider is told. Raises MisuseError
-    where a value cannot be right.
+    `recorded_at` must know its time zone; its UTC date is the evidence date that the provider is
+    told. Raises MisuseError where a value cannot be right.
     """
 
     tenant_id: str
@@ -150,7 +159,9 @@ class Evidence:
         try:
             self.recorded_at.astimezone(UTC)
         except OverflowError:
-            raise MisuseError(f"{recorded} has no date in UTC: {self.recorded_at.isoformat()}") from None
+            raise MisuseError(
+                f"{recorded} has no date in UTC: {self.recorded_at.isoformat()}"
+            ) from None
         _require(
             isinstance(self.document, (Document, TrainingRecord)),
             f"document must be a Document or a TrainingRecord, not {type(self.document).__name__}",

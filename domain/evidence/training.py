@@ -1,9 +1,10 @@
 """The training record: what a host knows of one finished training session.
 
-A tree of plain values, which a host builds itself or hands over as JSON, and from which a document is rendered. The classes
-check themselves (`training_rules` says what a field may hold), so a `TrainingRecord` that exists holds: its ids are usable, its
-scores lie between 0 and 1, its moments know their time zone, and it can be written as JSON again. The name of a field is its
-key in the JSON. A value that does not hold raises `FieldError`, a ValueError that names the field.
+A tree of plain values, which a host builds itself or hands over as JSON, and from which a document
+is rendered. The classes check themselves (`training_rules` says what a field may hold), so a
+`TrainingRecord` that exists holds: its ids are usable, its scores lie between 0 and 1, its moments
+know their time zone, and it can be written as JSON again. The name of a field is its key in the
+JSON. A value that does not hold raises `FieldError`, a ValueError that names the field.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from attrs.validators import optional
 from . import training_rules as rules
 from .training_rules import FieldError
 
-__all__ = ["Employee", "FieldError", "Module", "Question", "Training", "TrainingOutcome", "TrainingRecord"]
+__all__ = [
+    "Employee",
+    "FieldError",
+    "Module",
+    "Question",
+    "Training",
+    "TrainingOutcome",
+    "TrainingRecord",
+]
 
 
 def _about(words: str) -> dict[str, str]:
@@ -45,9 +54,12 @@ class Training:
 
     title: str = field(validator=rules.title, metadata=_about("The training's title."))
     type: str = field(
-        validator=rules.title, metadata=_about("What kind of training it is, such as annual or onboarding.")
+        validator=rules.title,
+        metadata=_about("What kind of training it is, such as annual or onboarding."),
     )
-    attempt: int = field(validator=rules.count, metadata=_about("Which attempt this was, counted from 1."))
+    attempt: int = field(
+        validator=rules.count, metadata=_about("Which attempt this was, counted from 1.")
+    )
     max_attempts: int = field(
         validator=rules.count,
         metadata=_about("How many attempts the person has in all; attempt is never greater."),
@@ -59,14 +71,17 @@ class Training:
 
 @frozen(kw_only=True)
 class TrainingOutcome:
-    """How the session ended: passed, or exhausted when the last attempt was used up without passing."""
+    """How the session ended: passed, or exhausted when the last attempt was used up without
+    passing."""
 
     status: Literal["passed", "exhausted"] = field(
         validator=rules.status,
         metadata=_about("How the session ended. An abandoned session leaves no evidence."),
     )
     score: float = field(
-        converter=rules.as_number, validator=rules.share, metadata=_about("What was reached, from 0 to 1.")
+        converter=rules.as_number,
+        validator=rules.share,
+        metadata=_about("What was reached, from 0 to 1."),
     )
     pass_threshold: float = field(
         converter=rules.as_number,
@@ -118,21 +133,32 @@ class Module:
 class TrainingRecord:
     """Everything that is known of one session that was passed or exhausted.
 
-    `tenant_id` and `evidence_id` identify the evidence for ever. The UTC date of `generated_at` is the evidence date. `extra` is
-    whatever else the host wants to have on record: any JSON object; the record keeps a copy of its own.
+    `tenant_id` and `evidence_id` identify the evidence for ever. The UTC date of `generated_at` is
+    the evidence date. `extra` is whatever else the host wants to have on record: any JSON object;
+    the record keeps a copy of its own.
     """
 
     schema_version: Literal[1] = field(
-        default=rules.SCHEMA_VERSION, validator=rules.version, metadata=_about("The version of this form.")
+        default=rules.SCHEMA_VERSION,
+        validator=rules.version,
+        metadata=_about("The version of this form."),
     )
     tenant_id: str = field(validator=rules.identifier, metadata=_about("Whose evidence this is."))
     evidence_id: str = field(
         validator=rules.identifier, metadata=_about("The evidence's id, unique within the tenant.")
     )
-    session_id: str = field(validator=rules.identifier, metadata=_about("The training session's id."))
-    employee: Employee = field(validator=rules.only(Employee), metadata=_about("Who took the training."))
-    training: Training = field(validator=rules.only(Training), metadata=_about("Which training it was."))
-    outcome: TrainingOutcome = field(validator=rules.only(TrainingOutcome), metadata=_about("How it ended."))
+    session_id: str = field(
+        validator=rules.identifier, metadata=_about("The training session's id.")
+    )
+    employee: Employee = field(
+        validator=rules.only(Employee), metadata=_about("Who took the training.")
+    )
+    training: Training = field(
+        validator=rules.only(Training), metadata=_about("Which training it was.")
+    )
+    outcome: TrainingOutcome = field(
+        validator=rules.only(TrainingOutcome), metadata=_about("How it ended.")
+    )
     started_at: datetime = field(
         converter=rules.in_utc, validator=rules.moment, metadata=_about("When the session began.")
     )
@@ -150,7 +176,9 @@ class TrainingRecord:
         metadata=_about("The parts of the training, in order."),
     )
     content_hash: str | None = field(
-        default=None, validator=optional(rules.digest), metadata=_about("The host's own hash of the content.")
+        default=None,
+        validator=optional(rules.digest),
+        metadata=_about("The host's own hash of the content."),
     )
     extra: Mapping[str, object] = field(
         factory=dict,

@@ -1,8 +1,9 @@
 """What the fields of a training record may hold.
 
-Validators, named for the kind of value they ask for; the published JSON Schema has an entry for each of them. Beside them the
-converters that run before: the same record has one form, whatever the host wrote it with. What a converter cannot make sense
-of it leaves alone, and the validator says why it will not do.
+Validators, named for the kind of value they ask for; the published JSON Schema has an entry for
+each of them. Beside them the converters that run before: the same record has one form, whatever the
+host wrote it with. What a converter cannot make sense of it leaves alone, and the validator says
+why it will not do.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ Rule = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 class FieldError(ValueError):
-    """A value that a record cannot hold. `path` says where, seen from the object being built; `complaint` says why."""
+    """A value that a record cannot hold. `path` says where, seen from the object being built;
+    `complaint` says why."""
 
     def __init__(self, path: str, complaint: str) -> None:
         self.path = path
@@ -67,13 +69,16 @@ def path_to(path: str, key: object) -> str:
 
 
 def flaws_of(value: object, path: str, depth: int = 1) -> Iterator[FieldError]:
-    """Everything that keeps `value` from being written as JSON. `depth` is how deep it stands, the record itself being 0."""
+    """Everything that keeps `value` from being written as JSON. `depth` is how deep it stands,
+    the record itself being 0."""
     match value:
         case None | bool():
             pass
         case str():
             if _HALF_A_CHARACTER.search(value):
-                yield FieldError(path, "holds half a character (a lone surrogate), which is not text")
+                yield FieldError(
+                    path, "holds half a character (a lone surrogate), which is not text"
+                )
         case int():
             if value.bit_length() > _MAX_BITS:
                 yield FieldError(path, "is a number of more than 4,200 digits")
@@ -113,7 +118,8 @@ def title(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def identifier(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """One line of text, not empty and of bounded length: it stands in logs, in the database and beside a file's name."""
+    """One line of text, not empty and of bounded length: it stands in logs, in the database and
+    beside a file's name."""
     title(instance, attribute, value)
     _one_line(attribute.name, str(value))
 
@@ -152,9 +158,12 @@ def count(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def attempt_within(attempt: object, max_attempts: object) -> None:
-    """An attempt is one of those that the person has. What is no count is left to the rule of its field."""
+    """An attempt is one of those that the person has. What is no count is left to the rule of
+    its field."""
     if isinstance(attempt, int) and isinstance(max_attempts, int) and attempt > max_attempts:
-        raise FieldError("attempt", f"is {_shown(attempt)}, but max_attempts is {_shown(max_attempts)}")
+        raise FieldError(
+            "attempt", f"is {_shown(attempt)}, but max_attempts is {_shown(max_attempts)}"
+        )
 
 
 def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -163,7 +172,8 @@ def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
         raise FieldError(attribute.name, f"must be a date and time, not {kind_of(value)}")
     if value.tzinfo is not UTC:
         raise FieldError(
-            attribute.name, "must be a date and time with a time zone, within the years 1 to 9999 of UTC"
+            attribute.name,
+            "must be a date and time with a time zone, within the years 1 to 9999 of UTC",
         )
 
 
@@ -171,7 +181,8 @@ def status(instance: object, attribute: Attribute[Any], value: object) -> None:
     """How a session ended that leaves evidence."""
     if value == "abandoned":
         raise FieldError(
-            attribute.name, "is abandoned: such a session leaves no evidence, do not hand its record over"
+            attribute.name,
+            "is abandoned: such a session leaves no evidence, do not hand its record over",
         )
     if value not in STATUSES:
         shown = ascii(value)[:40] if isinstance(value, str) else kind_of(value)
@@ -236,35 +247,46 @@ def _shown(number: float) -> str:
     )
 
 
-# What a value becomes before it is checked: the same record, whatever the host wrote it with, has one form.
+# What a value becomes before it is checked: the same record, whatever the host wrote it with, has
+# one form.
 
 
 def as_number(value: float) -> float:
-    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike; what is no number is left to its rule."""
+    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike; what is no
+    number is left to its rule."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value) + 0.0
     return value
 
 
 def in_utc(value: datetime) -> datetime:
-    """The same moment in UTC; what knows no time zone, or has no date in UTC, is left to its rule."""
+    """The same moment in UTC; what knows no time zone, or has no date in UTC, is left to its
+    rule."""
     try:
         return (
-            value.astimezone(UTC) if isinstance(value, datetime) and value.utcoffset() is not None else value
+            value.astimezone(UTC)
+            if isinstance(value, datetime) and value.utcoffset() is not None
+            else value
         )
     except OverflowError:
         return value
 
 
 def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
-    """A list as what cannot change; what is no list is left to its rule, a text above all: it would fall into letters."""
+    """A list as what cannot change; what is no list is left to its rule, a text above all: it
+    would fall into letters."""
     return tuple(value) if isinstance(value, (list, tuple)) else value  # type: ignore[return-value]
 
 
 def own_copy(value: Mapping[str, object]) -> Mapping[str, object]:
-    """A copy that the host cannot change later, made of objects and lists only. What is no JSON is left to its rule."""
+    """A copy that the host cannot change later, made of objects and lists only. What is no JSON
+    is left to its rule."""
     try:
-        return {key: _plain(member) for key, member in value.items()} if isinstance(value, Mapping) else value
+        return (
+            {key: _plain(member) for key, member in value.items()}
+            if isinstance(value, Mapping)
+            else value
+        )
     except RecursionError:
         return value
 

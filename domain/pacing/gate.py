@@ -1,14 +1,17 @@
 """What a credential may do now: pace, pause and block.
 
-- *Pace*: no stretch of one period ever holds more requests than the provider allows. A slot is given just in time, and counts as used
-  *now* until its request has ended; from then on it counts from that end. So whatever window the provider counts in, and however long
-  a request takes to arrive, the provider never sees too many.
+- *Pace*: no stretch of one period ever holds more requests than the provider allows. A slot is
+  given just in time, and counts as used *now* until its request has ended; from then on it counts
+  from that end. So whatever window the provider counts in, and however long a request takes to
+  arrive, the provider never sees too many.
 - *Pause*: after a provider asked for patience, nothing is sent before the moment that it named.
-- *Block*: after a failure that speaks of the whole integration, nothing is sent before its settings change or a person says so.
+- *Block*: after a failure that speaks of the whole integration, nothing is sent before its settings
+  change or a person says so.
 - *Lease*: a credential that only one courier may use is used by one at a time (see `tenure`).
 
-All of it lives in the store, shared by every courier on it. A clock that was set back is not waited for: what lies in the future counts
-as now, and a pause lasts no longer from now than it was meant to.
+All of it lives in the store, shared by every courier on it. A clock that was set back is not waited
+for: what lies in the future counts as now, and a pause lasts no longer from now than it was meant
+to.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from ..upload.transitions import Rules
 from .lease import LeaseStore, claim
 
 FAIR_UP_TO = 1_000
-"""The order of a credential's line is kept at paces of up to so many requests a period; a faster one has no line to speak of."""
+"""The order of a credential's line is kept at paces of up to so many requests a period; a faster
+one has no line to speak of."""
 
 YIELD = timedelta(seconds=1)
 """How long one steps aside for those who have waited much longer."""
@@ -37,9 +41,11 @@ YIELD = timedelta(seconds=1)
 class Quota:
     """What one integration shows at its gate.
 
-    `credential` names what the provider counts by; whoever shares it shares the pace. `address` names credential and settings together: what a
-    block speaks of. Both are keyed fingerprints. `cost` is how many requests an upload takes, `patience` the longest that those may take. `together`
-    is how many uploads may travel in one request, `exclusive` whether only one courier at a time may use the credential.
+    `credential` names what the provider counts by; whoever shares it shares the pace. `address`
+    names credential and settings together: what a block speaks of. Both are keyed fingerprints.
+    `cost` is how many requests an upload takes, `patience` the longest that those may take.
+    `together` is how many uploads may travel in one request, `exclusive` whether only one courier
+    at a time may use the credential.
     """
 
     credential: str
@@ -86,7 +92,8 @@ Refusal: TypeAlias = NotBefore | Shut
 
 @frozen
 class GateChange:
-    """What an attempt or a look-up that has ended at `at` means for its gate: its `slots` count from now on, perhaps a pause or a block."""
+    """What an attempt or a look-up that has ended at `at` means for its gate: its `slots` count
+    from now on, perhaps a pause or a block."""
 
     quota: Quota
     at: datetime
@@ -141,7 +148,8 @@ def ask(
 ) -> tuple[int, ...] | Refusal:
     """The slots for so many requests of a courier's, or why not now.
 
-    `longer_waiting` counts who stands in line before an upload that is about to begin; it is asked late. None for a request that begins no upload.
+    `longer_waiting` counts who stands in line before an upload that is about to begin; it is asked
+    late. None for a request that begins no upload.
     """
     block = ledger.block_of(quota.address)
     if block is not None:
@@ -163,7 +171,11 @@ def ask(
     if free > now:
         return NotBefore(free)
     # A fast pace has no line, so nobody is counted.
-    if longer_waiting is not None and pace.limit <= FAIR_UP_TO and must_yield(longer_waiting(), quota):
+    if (
+        longer_waiting is not None
+        and pace.limit <= FAIR_UP_TO
+        and must_yield(longer_waiting(), quota)
+    ):
         return NotBefore(later(now, YIELD))
     if hold is not None:
         hold()
@@ -173,8 +185,8 @@ def ask(
 def free_at(used: Sequence[datetime], pace: Pace, cost: int, now: datetime) -> datetime:
     """When `cost` more requests fit; not later than `now` where they fit at once.
 
-    `used` are the moments from which the latest requests count, newest first; those before the last period, or beyond the latest
-    `pace.limit`, may be left out.
+    `used` are the moments from which the latest requests count, newest first; those before the last
+    period, or beyond the latest `pace.limit`, may be left out.
     """
     room = pace.limit - cost  # so many others may be in the same stretch
     if len(used) <= room:
@@ -191,9 +203,14 @@ def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
 
 
 def must_yield(longer_waiting: int, quota: Quota) -> bool:
-    """Whether so many of the same credential who have waited longer go first: nobody overtakes by more than a period's worth."""
+    """Whether so many of the same credential who have waited longer go first: nobody overtakes
+    by more than a period's worth."""
     pace = quota.pace
-    return pace is not None and pace.limit <= FAIR_UP_TO and longer_waiting >= pace.limit * quota.together
+    return (
+        pace is not None
+        and pace.limit <= FAIR_UP_TO
+        and longer_waiting >= pace.limit * quota.together
+    )
 
 
 def expected_at(
@@ -205,9 +222,11 @@ def expected_at(
     now: datetime,
     together: int = 1,
 ) -> datetime:
-    """When an upload is likely to be sent that is due at `due` and has `place` others before it in its credential's line.
+    """When an upload is likely to be sent that is due at `due` and has `place` others before it in
+    its credential's line.
 
-    `used` is as in `free_at`; `together` is how many go in one request. An estimate for a reader: nothing is decided by it.
+    `used` is as in `free_at`; `together` is how many go in one request. An estimate for a reader:
+    nothing is decided by it.
     """
     start = max(due, paused_until(pause, now) or now)
     if pace is None:

@@ -1,8 +1,9 @@
 """Who may use a credential that only one courier at a time may use.
 
-Some providers let one token of a credential live: a new one ends the one before it, and whatever is under way with that. So one courier holds such a
-credential for a while, and hands it over only when nothing of its own is under way and another wants it. A hand-over costs a token,
-and tokens are scarce: hence a while.
+Some providers let one token of a credential live: a new one ends the one before it, and whatever is
+under way with that. So one courier holds such a credential for a while, and hands it over only when
+nothing of its own is under way and another wants it. A hand-over costs a token, and tokens are
+scarce: hence a while.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from attrs import evolve, frozen
 from ..upload.backoff import later
 
 MIN_LEASE = timedelta(seconds=15)
-"""For so long a courier keeps a credential at least, whoever else wants it: four hand-overs a minute, where a provider mints five tokens."""
+"""For so long a courier keeps a credential at least, whoever else wants it: four hand-overs a
+minute, where a provider mints five tokens."""
 
 YIELD_FOR = timedelta(seconds=30)
-"""A holder that is wanted begins nothing new for so long, while its own requests come to their ends; then it goes on for another while."""
+"""A holder that is wanted begins nothing new for so long, while its own requests come to their
+ends; then it goes on for another while."""
 
 REQUEST_TTL = timedelta(seconds=5)
 """A wish counts for so long; who still has it says so again and again."""
@@ -26,7 +29,8 @@ REQUEST_TTL = timedelta(seconds=5)
 
 @frozen
 class Lease:
-    """Courier `holder` has had the credential since `since`; at `wanted_at` another one asked for it last."""
+    """Courier `holder` has had the credential since `since`; at `wanted_at` another one asked
+    for it last."""
 
     holder: int
     since: datetime
@@ -38,7 +42,9 @@ class Lease:
 
     def is_wanted(self, now: datetime) -> bool:
         """Whether somebody else waits for it."""
-        return self.wanted_at is not None and self.wanted_at <= now < later(self.wanted_at, REQUEST_TTL)
+        return self.wanted_at is not None and self.wanted_at <= now < later(
+            self.wanted_at, REQUEST_TTL
+        )
 
 
 class LeaseStore(Protocol):
@@ -58,10 +64,12 @@ class LeaseStore(Protocol):
 
 
 def claim(holding: LeaseStore, owner: int, now: datetime, begins: bool) -> Lease | None:
-    """The tenure under which `owner` may send now; None where it must wait, and then its wish is written down.
+    """The tenure under which `owner` may send now; None where it must wait, and then its wish is
+    written down.
 
-    `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins nothing new when its time is over, and ends what it has begun;
-    but where that takes too long, everybody would wait for nothing.
+    `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins
+    nothing new when its time is over, and ends what it has begun; but where that takes too long,
+    everybody would wait for nothing.
     """
     tenure = holding.tenure()
     if tenure is None:

@@ -1,15 +1,15 @@
 """Keeping secrets out of what is recorded, logged and shown, and keeping foreign text tame.
 
-A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks that forge
-a log line; marks that turn the direction of writing. So every text that came from outside passes through a
-`Redactor` before it is made to last. It makes the text one tame line, masks each run of a secret, and cuts
-the text to a length that a person reads.
+A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks
+that forge a log line; marks that turn the direction of writing. So every text that came from
+outside passes through a `Redactor` before it is made to last. It makes the text one tame line,
+masks each run of a secret, and cuts the text to a length that a person reads.
 
-How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and base64
-forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text is looked at
-as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone, up to three deep: all
-of them, and each kind by itself.
-Whatever lies in a window is masked; white space and case do not hide it.
+How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and
+base64 forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text
+is looked at as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone,
+up to three deep: all of them, and each kind by itself. Whatever lies in a window is masked; white
+space and case do not hide it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ _Windows: TypeAlias = dict[int, set[bytes]]
 
 
 def tame(text: str) -> str:
-    """The text as one line, without control characters, invisible characters and halves of characters."""
+    """The text as one line, without control characters, invisible characters and halves of
+    characters."""
     return _BREAKS.sub(" ", _HALVES.sub("\ufffd", _INVISIBLE.sub("", text))).strip()
 
 
 class Redactor:
-    """Masks the secrets of one integration, in any text. It knows them, so it shows nothing of itself."""
+    """Masks the secrets of one integration, in any text. It knows them, so it shows nothing of
+    itself."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._folded: _Windows = {}
@@ -93,11 +95,15 @@ class Redactor:
         """The failure with its texts redacted."""
         detail = None if failure.detail is None else self.text(failure.detail)
         message = self.text(failure.message, MESSAGE_LIMIT)
-        return evolve(failure, message=message, detail=detail, retry_after=self._wait(failure.retry_after))
+        return evolve(
+            failure, message=message, detail=detail, retry_after=self._wait(failure.retry_after)
+        )
 
     def receipt(self, receipt: Receipt) -> Receipt:
         """The receipt with its texts redacted."""
-        reference = None if receipt.reference is None else self.text(receipt.reference, MESSAGE_LIMIT)
+        reference = (
+            None if receipt.reference is None else self.text(receipt.reference, MESSAGE_LIMIT)
+        )
         message = None if receipt.message is None else self.text(receipt.message, MESSAGE_LIMIT)
         return Receipt(reference=reference, message=message)
 
@@ -135,7 +141,8 @@ class Redactor:
         _add_windows(self._folded, b"".join(value.lower().split()), run)
         _add_windows(self._folded, value.hex().encode(), 2 * run)
         for before in range(3):
-            # The characters that the secret alone decides; a run of eight bytes decides at least ten of them.
+            # The characters that the secret alone decides; a run of eight bytes decides at least
+            # ten of them.
             whole = base64.b64encode(bytes(before) + value)
             decided = whole[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
             # Three characters or fewer, of a secret that short, would be found in any text.
@@ -151,11 +158,14 @@ class Redactor:
         places = [(at, at + 1) for at, char in enumerate(line) if char != " " for _ in _bytes(char)]
         yield from _spans(hits, places)
         there = [kind for kind in _KINDS if kind.search(seen)]
-        # One kind at a time as well: a secret that holds what looks like another kind's escape keeps it.
+        # One kind at a time as well: a secret that holds what looks like another kind's escape
+        # keeps it.
         for escape in [_ESCAPE, *there] if len(there) > 1 else [_ESCAPE]:
             yield from self._beneath(escape, seen, places)
 
-    def _beneath(self, escape: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> Iterator[_Span]:
+    def _beneath(
+        self, escape: re.Pattern[bytes], seen: bytes, places: list[_Span]
+    ) -> Iterator[_Span]:
         """Where windows of a secret lie once the escapes are undone, again and again."""
         for _ in range(_DEPTH):
             if not escape.search(seen):
@@ -164,7 +174,10 @@ class Redactor:
             yield from _spans(self._hits(seen), places)
 
     def _hits(self, seen: bytes) -> list[range]:
-        return [*_hits(seen.lower(), self._folded), *_hits(seen.translate(_FROM_URLSAFE), self._base64)]
+        return [
+            *_hits(seen.lower(), self._folded),
+            *_hits(seen.translate(_FROM_URLSAFE), self._base64),
+        ]
 
 
 def _bytes(line: str) -> bytes:
@@ -174,7 +187,9 @@ def _bytes(line: str) -> bytes:
 def _add_windows(windows: _Windows, value: bytes, size: int) -> None:
     size = min(size, len(value))
     if size:
-        windows.setdefault(size, set()).update(value[at : at + size] for at in range(len(value) - size + 1))
+        windows.setdefault(size, set()).update(
+            value[at : at + size] for at in range(len(value) - size + 1)
+        )
 
 
 def _hits(seen: bytes, windows: _Windows) -> Iterator[range]:
@@ -189,8 +204,11 @@ def _spans(hits: Iterable[range], places: list[_Span]) -> Iterator[_Span]:
         yield places[hit.start][0], places[hit.stop - 1][1]
 
 
-def _unescaped(kind: re.Pattern[bytes], seen: bytes, places: list[_Span]) -> tuple[bytes, list[_Span]]:
-    """The bytes with the escapes of a kind undone, and for each of them where in the line it stands."""
+def _unescaped(
+    kind: re.Pattern[bytes], seen: bytes, places: list[_Span]
+) -> tuple[bytes, list[_Span]]:
+    """The bytes with the escapes of a kind undone, and for each of them where in the line it
+    stands."""
     plain, whence, at = bytearray(), list[_Span](), 0
     for escape in kind.finditer(seen):
         start, stop = escape.span()

@@ -1,6 +1,7 @@
 """A secret that does not show itself.
 
-A credential is wrapped as soon as it is read, and unwrapped in one place: where a provider builds a request's headers.
+A credential is wrapped as soon as it is read, and unwrapped in one place: where a provider builds a
+request's headers.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from typing import NoReturn
 
 
 class Secret:
-    """Text that appears in no repr, str, format, comparison message or pickle; `reveal` gives it to whoever must send it."""
+    """Text that appears in no repr, str, format, comparison message or pickle; `reveal` gives it
+    to whoever must send it."""
 
     __slots__ = ("_value",)
 
@@ -35,4 +37,6 @@ class Secret:
         return hash(self._value)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not pickled: pass the reference to it and resolve it where it is used")
+        raise TypeError(
+            "a Secret is not pickled: pass the reference to it and resolve it where it is used"
+        )

@@ -63,7 +63,9 @@ class Inapplicable:
     reason: str
 
 
-def act(upload: Upload, action: Action, person: Person, at: datetime, rules: Rules) -> Upload | Inapplicable:
+def act(
+    upload: Upload, action: Action, person: Person, at: datetime, rules: Rules
+) -> Upload | Inapplicable:
     """The upload after the action."""
     if upload.status not in action.concerned or isinstance(upload.state, Sending):
         return Inapplicable(_reason(upload, action))

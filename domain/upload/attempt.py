@@ -36,7 +36,8 @@ class VerdictWord(Enum):
 
 @frozen
 class Attempt:
-    """What one attempt came to. `result` is the receipt of a delivered one and the failure of every other.
+    """What one attempt came to. `result` is the receipt of a delivered one and the failure of every
+    other.
 
     `not_before`: the provider asked not to be asked again before, within the policy's bound.
     """
@@ -50,7 +51,9 @@ class Attempt:
     not_before: datetime | None = None
 
 
-def event_of(verdict: Verdict | Unbundled, attempt: int, at: datetime, jitter: float) -> AttemptEvent:
+def event_of(
+    verdict: Verdict | Unbundled, attempt: int, at: datetime, jitter: float
+) -> AttemptEvent:
     """The event that a verdict on an attempt is for its upload."""
     match verdict:
         case Delivered(receipt=receipt):
@@ -70,7 +73,8 @@ def attempt_of(
 ) -> Attempt | None:
     """The attempt that an event ends; None for one that does not end it (a bookmark on the way).
 
-    A Retry-After beyond the policy's limit is kept as it came, with a note of the bound in the failure's detail.
+    A Retry-After beyond the policy's limit is kept as it came, with a note of the bound in the
+    failure's detail.
     """
     match event:
         case Progressed():

@@ -1,9 +1,10 @@
 """How long to wait before the next attempt.
 
-Exponential, with jitter that scales with the delay and stays spread at the cap: before attempt n+1 of a budget the wait is
-b(n)·(1+u), with u uniform in [0, 1) and b(n) = min(initial · 2^(n-1), max/2). Waits grow on the way up and never exceed
-`max_delay`. What the provider asks for by Retry-After is a floor under that: neither jittered nor capped by `max_delay`, but
-bounded by `retry_after_limit`.
+Exponential, with jitter that scales with the delay and stays spread at the cap: before attempt n+1
+of a budget the wait is b(n)·(1+u), with u uniform in [0, 1) and b(n) = min(initial · 2^(n-1),
+max/2). Waits grow on the way up and never exceed `max_delay`. What the provider asks for by
+Retry-After is a floor under that: neither jittered nor capped by `max_delay`, but bounded by
+`retry_after_limit`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _MOST_DOUBLINGS = 66
 
 
 def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
-    """The wait after `spent` attempts of a budget; `jitter` is uniform in [0, 1). Total for any `spent`."""
+    """The wait after `spent` attempts of a budget; `jitter` is uniform in [0, 1). Total for any
+    `spent`."""
     cap = policy.max_delay // 2
     try:
         base = min(policy.initial_delay * (1 << min(max(spent - 1, 0), _MOST_DOUBLINGS)), cap)
@@ -31,7 +33,8 @@ def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
 
 
 def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -> timedelta:
-    """The least wait that a failure asks for: its Retry-After within the limit, else one period of the pace if it throttles."""
+    """The least wait that a failure asks for: its Retry-After within the limit, else one period
+    of the pace if it throttles."""
     if failure.retry_after is not None:
         return min(_seconds(failure.retry_after), policy.retry_after_limit)
     return throttle_floor if failure.kind.throttling else timedelta(0)

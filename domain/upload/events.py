@@ -1,7 +1,8 @@
 """What can happen to an upload.
 
-Each event carries the moment (`at`) and whatever chance it needs (`jitter`, uniform in [0, 1)), so that `advance` needs neither a
-clock nor dice. Events that speak of an attempt or of a look-up carry its number: what speaks of another one than the current is stale.
+Each event carries the moment (`at`) and whatever chance it needs (`jitter`, uniform in [0, 1)), so
+that `advance` needs neither a clock nor dice. Events that speak of an attempt or of a look-up carry
+its number: what speaks of another one than the current is stale.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from attrs import frozen
 from .failure import Failure
 from .verdict import Receipt
 
-# --- of an attempt ---------------------------------------------------------------------------------------------------
+# --- of an attempt -------------------------------------------------------------------------------
 
 
 @frozen
@@ -53,7 +54,8 @@ class AttemptRejected:
 
 @frozen
 class AttemptUnbundled:
-    """Attempt `attempt` was sent together with others, and one of them was refused; each is sent again alone."""
+    """Attempt `attempt` was sent together with others, and one of them was refused; each is sent
+    again alone."""
 
     at: datetime
     attempt: int
@@ -90,7 +92,7 @@ class AttemptRecovered:
     jitter: float
 
 
-# --- of a look-up ----------------------------------------------------------------------------------------------------
+# --- of a look-up --------------------------------------------------------------------------------
 
 
 @frozen
@@ -127,12 +129,13 @@ class ReadFailed:
     failure: Failure
 
 
-# --- of the document and the integration -------------------------------------------------------------------------------
+# --- of the document and the integration ---------------------------------------------------------
 
 
 @frozen
 class FoundUnfit:
-    """The document cannot be sent: it cannot be rendered, is too large or of a type that the provider does not take."""
+    """The document cannot be sent: it cannot be rendered, is too large or of a type that the
+    provider does not take."""
 
     at: datetime
     failure: Failure
@@ -153,7 +156,7 @@ class Unblocked:
     at: datetime
 
 
-# --- of a person -------------------------------------------------------------------------------------------------------
+# --- of a person ---------------------------------------------------------------------------------
 
 
 @frozen
@@ -194,4 +197,6 @@ AttemptEvent: TypeAlias = (
 )
 ReadEvent: TypeAlias = ReadFound | ReadPartly | ReadAbsent | ReadFailed
 PersonEvent: TypeAlias = Requeued | Abandoned | Attested
-Event: TypeAlias = Started | AttemptEvent | ReadEvent | FoundUnfit | Blocked | Unblocked | PersonEvent
+Event: TypeAlias = (
+    Started | AttemptEvent | ReadEvent | FoundUnfit | Blocked | Unblocked | PersonEvent
+)

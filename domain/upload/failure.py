@@ -1,7 +1,8 @@
 """What went wrong, as a value.
 
-A `FailureKind` knows two things about itself: whether a later attempt may mend it, and what it speaks of: this one
-upload, or the tenant's whole integration. A `Failure` adds what was seen. Its texts are redacted before it is made to last.
+A `FailureKind` knows two things about itself: whether a later attempt may mend it, and what it
+speaks of: this one upload, or the tenant's whole integration. A `Failure` adds what was seen. Its
+texts are redacted before it is made to last.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ class Concern(Enum):
 
 
 class FailureKind(Enum):
-    """Every way in which an attempt, or an upload, can go wrong; the value is the word in the database and on the screen."""
+    """Every way in which an attempt, or an upload, can go wrong; the value is the word in the
+    database and on the screen."""
 
     # Surely not taken: a later attempt is safe.
     NO_CONNECTION = "no_connection"
@@ -62,7 +64,8 @@ class FailureKind(Enum):
 
     @property
     def throttling(self) -> bool:
-        """Whether the provider asked for patience: without a Retry-After, one period of the pace is waited at least."""
+        """Whether the provider asked for patience: without a Retry-After, one period of the pace
+        is waited at least."""
         return self is FailureKind.RATE_LIMITED or self is FailureKind.TOLD_TO_WAIT
 
     @property
@@ -95,8 +98,9 @@ _OF_THE_INTEGRATION = frozenset(
 class Failure:
     """What was seen to go wrong.
 
-    `message` says it in a sentence that names who must do what where somebody must. `retry_after` is in seconds, as the
-    provider asked for it. `detail` is more of what was seen (a piece of a reply), redacted and short.
+    `message` says it in a sentence that names who must do what where somebody must. `retry_after`
+    is in seconds, as the provider asked for it. `detail` is more of what was seen (a piece of a
+    reply), redacted and short.
     """
 
     kind: FailureKind

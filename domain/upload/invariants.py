@@ -1,4 +1,5 @@
-"""What must hold of every record at every moment, whatever has happened: checked in simulations, and on a live database.
+"""What must hold of every record at every moment, whatever has happened: checked in simulations,
+and on a live database.
 
 - An upload is at rest, or in flight with a courier that lives, or has a due time.
 - A budget is never overspent.
@@ -26,9 +27,10 @@ _RESOLVING = ("partly",)
 class Record:
     """Everything that is kept of one upload.
 
-    `owner_lives`: whether the courier that has it in flight does. `budget`: how many attempts the policy allowed when the latest began; None
-    before the first. `look_ups`: when the provider was asked, and what it said. `action_tenants`: to whom each action was confined.
-    `credentials`: under which credential each attempt of `attempts` was made, where that is known.
+    `owner_lives`: whether the courier that has it in flight does. `budget`: how many attempts the
+    policy allowed when the latest began; None before the first. `look_ups`: when the provider was
+    asked, and what it said. `action_tenants`: to whom each action was confined. `credentials`:
+    under which credential each attempt of `attempts` was made, where that is known.
     """
 
     upload: Upload
@@ -71,7 +73,8 @@ def _unended(record: Record) -> Iterator[str]:
         ended.add(upload.state.attempt)
     if extra := sorted(ended - begun):
         yield f"attempt {extra[0]} has ended, and only {upload.tally.attempts} were begun"
-    # Late news of an earlier attempt may have settled it while a later one was under way: that one's end changed nothing any more.
+    # Late news of an earlier attempt may have settled it while a later one was under way: that
+    # one's end changed nothing any more.
     if (missing := sorted(begun - ended)) and not isinstance(upload.state, Succeeded):
         yield f"attempt {missing[0]} was begun, and nothing is recorded of its end"
 

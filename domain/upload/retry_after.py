@@ -1,6 +1,7 @@
 """Reading a Retry-After header, in both forms that HTTP knows: a number of seconds, and a date.
 
-Defined by RFC 9110, sections 10.2.3 and 5.6.7. Total: any text at all gives seconds or None, never an error.
+Defined by RFC 9110, sections 10.2.3 and 5.6.7. Total: any text at all gives seconds or None, never
+an error.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import re
 from datetime import UTC, datetime
 
 LONGEST = 10 * 366 * 86_400.0
-"""No answer is longer than ten years, in seconds: whatever a server writes stays a number one can calculate
-with."""
+"""No answer is longer than ten years, in seconds: whatever a server writes stays a number one can
+calculate with."""
 
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _CLOCK = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
@@ -29,8 +30,8 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def retry_after_seconds(value: str | None, received_at: datetime) -> float | None:
-    """How many seconds after `received_at` (aware) a server wants to be asked again; 0.0 for a date that is
-    past.
+    """How many seconds after `received_at` (aware) a server wants to be asked again; 0.0 for a date
+    that is past.
 
     None where there is no header, or where it says neither a number of seconds nor a date.
     """
@@ -49,7 +50,8 @@ def _date(text: str, this_year: int) -> datetime | None:
         return None
     year = int(match["year"])
     if len(match["year"]) == 2:
-        # A year of two digits that seems to lie more than 50 years ahead is the last one that ended so.
+        # A year of two digits that seems to lie more than 50 years ahead is the last one that ended
+        # so.
         year += this_year // 100 * 100
         year -= 100 if year > this_year + 50 else 0
     try:

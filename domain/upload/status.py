@@ -1,4 +1,5 @@
-"""What an administrator is told about an upload: plain values with the names that every list, page and JSON uses."""
+"""What an administrator is told about an upload: plain values with the names that every list,
+page and JSON uses."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from .verdict import Receipt
 
 @frozen
 class StatusError:
-    """What went wrong last: the kind of failure as a word, the sentence, and the HTTP status where there was one."""
+    """What went wrong last: the kind of failure as a word, the sentence, and the HTTP status
+    where there was one."""
 
     kind: str
     message: str
@@ -22,15 +24,17 @@ class StatusError:
     @classmethod
     def of(cls, failure: Failure) -> StatusError:
         """The error that a failure is for its reader."""
-        return cls(kind=failure.kind.value, message=failure.message, http_status=failure.http_status)
+        return cls(
+            kind=failure.kind.value, message=failure.message, http_status=failure.http_status
+        )
 
 
 @frozen(kw_only=True)
 class UploadStatus:
     """How one upload stands.
 
-    `status` is pending, retrying, held, succeeded or failed. Moments are aware and in UTC; `last_attempt_at` is when the latest attempt
-    started. `digest` is the sha256 of the document.
+    `status` is pending, retrying, held, succeeded or failed. Moments are aware and in UTC;
+    `last_attempt_at` is when the latest attempt started. `digest` is the sha256 of the document.
     """
 
     tenant_id: str
@@ -51,7 +55,8 @@ class UploadStatus:
 
 @frozen(kw_only=True)
 class AttemptRow:
-    """One attempt of an upload's history; `verdict` is delivered, rejected, unbundled, deferred, unclear or recovered.
+    """One attempt of an upload's history; `verdict` is delivered, rejected, unbundled, deferred,
+    unclear or recovered.
 
     `detail` is a piece of the provider's reply, where there was one.
     """
@@ -80,7 +85,8 @@ class ActionRow:
 
 @frozen(kw_only=True)
 class LookUpRow:
-    """One time that the provider was asked whether it has the upload; `finding` is found, partly, absent or unreadable."""
+    """One time that the provider was asked whether it has the upload; `finding` is found,
+    partly, absent or unreadable."""
 
     at: datetime
     finding: str
@@ -99,8 +105,8 @@ class UploadDetails(UploadStatus):
 def status_of_upload(
     upload: Upload, last_attempt_at: datetime | None, next_attempt_at: datetime | None = None
 ) -> UploadStatus:
-    """How an upload stands; `last_attempt_at` is when its latest attempt started, `next_attempt_at` an estimate of the next, where it is not
-    simply when it is due."""
+    """How an upload stands; `last_attempt_at` is when its latest attempt started, `next_attempt_at`
+    an estimate of the next, where it is not simply when it is due."""
     state = upload.state
     cause = cause_of(state)
     return UploadStatus(

@@ -3,15 +3,18 @@
 The rules, told once in words:
 
 - An attempt starts from Queued or Waiting. It ends delivered, rejected, deferred or unclear.
-- *Delivered* and *found* are true in every state, however late they are heard: the upload has succeeded.
+- *Delivered* and *found* are true in every state, however late they are heard: the upload has
+  succeeded.
 - *Rejected* ends it. *Deferred* waits and tries again while the budget lasts.
-- *Unclear* leaves a doubt. Where the provider can be read, it is looked up before anything is sent again. Where it cannot, the
-  tenant has chosen: hold it for a person, or send it again. Whatever is sent again out of a doubt says so (`possible_duplicate`), also
-  after look-ups that did not find it: it may show later than the last of them.
+- *Unclear* leaves a doubt. Where the provider can be read, it is looked up before anything is sent
+  again. Where it cannot, the tenant has chosen: hold it for a person, or send it again. Whatever is
+  sent again out of a doubt says so (`possible_duplicate`), also after look-ups that did not find
+  it: it may show later than the last of them.
 - A person may requeue, abandon or attest.
 
-An event that does not apply (a stale attempt number, say) returns the very same object. Everything else returns an upload
-whose `version` is one higher. The new state is stored before anything is done about it.
+An event that does not apply (a stale attempt number, say) returns the very same object. Everything
+else returns an upload whose `version` is one higher. The new state is stored before anything is
+done about it.
 """
 
 from __future__ import annotations
@@ -86,10 +89,12 @@ _Remaining: TypeAlias = (
 
 @frozen
 class Rules:
-    """What decides between the ways that are open: the tenant's policy and what the provider can do.
+    """What decides between the ways that are open: the tenant's policy and what the provider can
+    do.
 
-    `look_up_delays`: how long after the one before each look-up is made; there is at least one. `throttle_floor`: the least
-    wait after a provider asked for patience without saying how long; one period of the pace.
+    `look_up_delays`: how long after the one before each look-up is made; there is at least one.
+    `throttle_floor`: the least wait after a provider asked for patience without saying how long;
+    one period of the pace.
     """
 
     retry: RetryPolicy = RetryPolicy()
@@ -124,7 +129,9 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
 def _from_rest(upload: Upload, state: Queued | Waiting, event: _Remaining, rules: Rules) -> Upload:
     tally = upload.tally
     match event:
-        case Started(at=at) if isinstance(state, Waiting) and tally.spent >= rules.retry.max_attempts:
+        case Started(at=at) if (
+            isinstance(state, Waiting) and tally.spent >= rules.retry.max_attempts
+        ):
             # The policy has been made shorter meanwhile: what it allows now is used up.
             return _next(upload, at, Failed(FailedReason.EXHAUSTED, state.cause), tally)
         case Started(at=at):
@@ -171,13 +178,17 @@ def _from_sending(upload: Upload, state: Sending, event: _Remaining, rules: Rule
             return _next(upload, at, state, evolve(tally, progress=progress))
         case AttemptRejected(at=at, attempt=n, failure=failure) if n == state.attempt:
             doubt = tally.doubt or failure.kind is FailureKind.UNRECOGNISED_REPLY
-            return _next(upload, at, Failed(FailedReason.REJECTED, failure), evolve(tally, doubt=doubt))
+            return _next(
+                upload, at, Failed(FailedReason.REJECTED, failure), evolve(tally, doubt=doubt)
+            )
         case AttemptUnbundled(at=at, attempt=n, failure=failure) if n == state.attempt:
             # Given back once: an upload that already travels alone pays for what happens to it.
             spent = tally.spent if tally.alone else tally.spent - 1
             unbundled = evolve(tally, spent=spent, alone=True)
             return _wait_or_give_up(upload, at, at, failure, unbundled, rules)
-        case AttemptDeferred(at=at, attempt=n, failure=failure, jitter=jitter) if n == state.attempt:
+        case AttemptDeferred(at=at, attempt=n, failure=failure, jitter=jitter) if (
+            n == state.attempt
+        ):
             return _wait_or_give_up(
                 upload,
                 at,
@@ -186,7 +197,9 @@ def _from_sending(upload: Upload, state: Sending, event: _Remaining, rules: Rule
                 tally,
                 rules,
             )
-        case AttemptUnclear(at=at, attempt=n) | AttemptRecovered(at=at, attempt=n) if n == state.attempt:
+        case AttemptUnclear(at=at, attempt=n) | AttemptRecovered(at=at, attempt=n) if (
+            n == state.attempt
+        ):
             return _in_doubt(upload, at, event.failure, event.jitter, rules)
         case (
             Started()
@@ -211,8 +224,11 @@ def _from_sending(upload: Upload, state: Sending, event: _Remaining, rules: Rule
             assert_never(event)
 
 
-def _in_doubt(upload: Upload, at: datetime, failure: Failure, jitter: float, rules: Rules) -> Upload:
-    """It may have been taken: look first where one can, else hold or send again, as the tenant chose."""
+def _in_doubt(
+    upload: Upload, at: datetime, failure: Failure, jitter: float, rules: Rules
+) -> Upload:
+    """It may have been taken: look first where one can, else hold or send again, as the tenant
+    chose."""
     tally = evolve(upload.tally, doubt=True)
     cause = bounded(rules.retry, failure)
     resend_at = _resend_at(at, tally, failure, jitter, rules)
@@ -235,7 +251,8 @@ def _from_confirming(upload: Upload, state: LookingUp, event: _Remaining, rules:
         case ReadAbsent(at=at, read=read) if read == state.read:
             if read < len(rules.look_up_delays):
                 return _next(upload, at, _next_read(state, at, rules), tally)
-            # What was taken may show later than the last look-up: the doubt has become small, and is not gone.
+            # What was taken may show later than the last look-up: the doubt has become small, and
+            # is not gone.
             return _wait_or_give_up(upload, at, max(at, state.resend_at), state.cause, tally, rules)
         case ReadFailed(at=at, read=read) if read == state.read:
             if read < len(rules.look_up_delays):
@@ -335,7 +352,8 @@ def _wait_or_give_up(
 
 
 def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
-    """A fresh budget, with its history; a doubt is looked up first where the provider can be read."""
+    """A fresh budget, with its history; a doubt is looked up first where the provider can be
+    read."""
     tally = evolve(upload.tally, spent=0)
     if tally.doubt and rules.can_look_up:
         return _next(upload, at, LookingUp(read=1, due=at, resend_at=at, cause=cause), tally)
@@ -361,13 +379,16 @@ def _next_read(state: LookingUp, at: datetime, rules: Rules) -> LookingUp:
     )
 
 
-def _resend_at(at: datetime, tally: Tally, failure: Failure, jitter: float, rules: Rules) -> datetime:
+def _resend_at(
+    at: datetime, tally: Tally, failure: Failure, jitter: float, rules: Rules
+) -> datetime:
     wait = backoff(rules.retry, tally.spent, jitter)
     return later(at, max(wait, floor_of(rules.retry, failure, rules.throttle_floor)))
 
 
 def _next(upload: Upload, at: datetime, state: State, tally: Tally) -> Upload:
-    # Constructed outright: three times as fast as `evolve`, and every field is seen to be carried over.
+    # Constructed outright: three times as fast as `evolve`, and every field is seen to be carried
+    # over.
     return Upload(
         key=upload.key,
         digest=upload.digest,

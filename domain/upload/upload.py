@@ -1,7 +1,8 @@
 """The life of one evidence's delivery to one provider.
 
-An upload is always in exactly one state, and each state holds only what is true in it. What to do next follows from the
-state alone, so whoever reads a record from the database knows as much as whoever wrote it.
+An upload is always in exactly one state, and each state holds only what is true in it. What to do
+next follows from the state alone, so whoever reads a record from the database knows as much as
+whoever wrote it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,8 @@ class Tally:
 
 @frozen
 class Upload:
-    """One upload as it stands. `version` grows by one with every change and fences off stale writers."""
+    """One upload as it stands. `version` grows by one with every change and fences off stale
+    writers."""
 
     key: UploadKey
     digest: str
@@ -157,7 +159,8 @@ class Upload:
 
 
 def status_of(state: State) -> Status:
-    """Pending until something had to be waited for or looked up in this budget; retrying after that."""
+    """Pending until something had to be waited for or looked up in this budget; retrying after
+    that."""
     match state:
         case Queued() | Sending(cause=None):
             return Status.PENDING
@@ -172,7 +175,8 @@ def status_of(state: State) -> Status:
 
 
 def due_of(state: State) -> datetime | None:
-    """When the courier has to do something about this state; None where it has nothing to do or is doing it."""
+    """When the courier has to do something about this state; None where it has nothing to do or
+    is doing it."""
     match state:
         case Queued(due=due) | Waiting(due=due) | LookingUp(due=due):
             return due
@@ -204,6 +208,7 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
 
 
 def due_at(upload: Upload, now: datetime) -> datetime | None:
-    """`due_of`, by a clock that may have been set back since the upload was written: what it was to wait, it waits from now at most."""
+    """`due_of`, by a clock that may have been set back since the upload was written: what it was
+    to wait, it waits from now at most."""
     due = due_of(upload.state)
     return None if due is None else min(due, later(now, due - upload.updated_at))

@@ -1,7 +1,7 @@
 """What an attempt came to: four verdicts, not two.
 
-Between "it arrived" and "it failed" lie the cases that decide whether a document is delivered twice, once or never.
-`Deferred` was surely not taken; `Unclear` may have been.
+Between "it arrived" and "it failed" lie the cases that decide whether a document is delivered
+twice, once or never. `Deferred` was surely not taken; `Unclear` may have been.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from .failure import Failure
 
 @frozen
 class Receipt:
-    """What the provider gave back for a document that it took: its id for it, where it has one, and its words."""
+    """What the provider gave back for a document that it took: its id for it, where it has one,
+    and its words."""
 
     reference: str | None = None
     message: str | None = None
@@ -37,7 +38,8 @@ class Rejected:
 
 @frozen
 class Deferred:
-    """Surely not taken: nothing connected, the request was not sent whole, or the provider said to come back later."""
+    """Surely not taken: nothing connected, the request was not sent whole, or the provider said
+    to come back later."""
 
     failure: Failure
 
@@ -54,7 +56,8 @@ Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear
 
 @frozen
 class Unbundled:
-    """It was sent together with others and all were refused, for what one of them may have caused: each is sent again alone."""
+    """It was sent together with others and all were refused, for what one of them may have
+    caused: each is sent again alone."""
 
     failure: Failure
 
@@ -71,7 +74,8 @@ class Found:
 
 @frozen
 class Partly:
-    """A first step of it is there; `progress` is the bookmark from which the next attempt goes on."""
+    """A first step of it is there; `progress` is the bookmark from which the next attempt goes
+    on."""
 
     progress: str
 
@@ -96,14 +100,16 @@ Finding: TypeAlias = Found | Partly | Absent | Unreadable
 
 @frozen
 class Ready:
-    """The credentials hold, and what they are to upload to is there; `message` says what was seen, in words for a person."""
+    """The credentials hold, and what they are to upload to is there; `message` says what was
+    seen, in words for a person."""
 
     message: str
 
 
 @frozen
 class NotReady:
-    """Uploads would fail, or it could not be found out; the failure says which, and who must do what."""
+    """Uploads would fail, or it could not be found out; the failure says which, and who must do
+    what."""
 
     failure: Failure
 

@@ -1,7 +1,9 @@
-"""Deliver what a list of completed trainings names, and say what became of each: python deliver.py completions.csv
+"""Deliver what a list of completed trainings names, and say what became of each: python deliver.py
+completions.csv
 
-The columns of the list are those of an evidence: tenant_id, session_id, subject, outcome, recorded_at, and document, the path of a file. What has been
-delivered before is not delivered again, so the list may be given again after a crash, or when it has grown.
+The columns of the list are those of an evidence: tenant_id, session_id, subject, outcome,
+recorded_at, and document, the path of a file. What has been delivered before is not delivered
+again, so the list may be given again after a crash, or when it has grown.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def evidences_in(completions: Path) -> Iterator[Evidence]:
                 subject=row["subject"],
                 outcome=row["outcome"],
                 recorded_at=datetime.fromisoformat(row["recorded_at"]),
-                document=Document(path=str(document), media_type=media_type or "application/octet-stream"),
+                document=Document(
+                    path=str(document), media_type=media_type or "application/octet-stream"
+                ),
             )
 
 
@@ -55,7 +59,8 @@ async def main(completions: Path) -> None:
         evidences = list(evidences_in(completions))
         for evidence in evidences:
             ticket = courier.submit(evidence)
-            await ticket.recorded()  # or a long list would be in memory, with its documents, as a whole
+            # or a long list would be in memory, with its documents, as a whole
+            await ticket.recorded()
         await report(courier, evidences)
         await courier.drain()
         await report(courier, evidences)

@@ -1,4 +1,5 @@
-"""A training service with a Celery worker, which delivers completed trainings to the compliance platform of their tenant.
+"""A training service with a Celery worker, which delivers completed trainings to the compliance
+platform of their tenant.
 
 celery -A service worker                           deliver, as long as it runs
 python service.py complete TENANT SESSION...       sessions of a tenant have ended
@@ -49,7 +50,9 @@ class Training:
         return f"training-{self.session_id}"
 
     def evidence(self) -> Evidence:
-        certificate = f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        certificate = (
+            f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        )
         return Evidence(
             tenant_id=self.tenant_id,
             evidence_id=self.evidence_id,

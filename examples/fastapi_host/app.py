@@ -1,6 +1,8 @@
-"""A training service on FastAPI: a completed training goes to the compliance platform of its tenant.
+"""A training service on FastAPI: a completed training goes to the compliance platform of its
+tenant.
 
-The courier lives as long as the application: each worker process has one, and all of them share a database.
+The courier lives as long as the application: each worker process has one, and all of them share a
+database.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ def courier_of(request: Request) -> AsyncCourier:
 
 
 TheCourier = Annotated[AsyncCourier, Depends(courier_of)]
-TheTenant = Annotated[str, Header(alias="X-Tenant")]  # a real service knows it from who is logged in
+# a real service knows it from who is logged in
+TheTenant = Annotated[str, Header(alias="X-Tenant")]
 
 
 class Completion(BaseModel):
@@ -67,7 +70,9 @@ class Training(Completion):
         return f"training-{self.session_id}"
 
     def evidence(self) -> Evidence:
-        certificate = f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        certificate = (
+            f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        )
         return Evidence(
             tenant_id=self.tenant_id,
             evidence_id=self.evidence_id,
@@ -125,7 +130,9 @@ async def evidence_list(tenant_id: TheTenant, courier: TheCourier) -> list[Row]:
             evidence_id=training.evidence_id,
             employee=training.employee,
             outcome=training.outcome,
-            upload=Upload.model_validate(upload) if (upload := uploads.get(training.evidence_id)) else None,
+            upload=Upload.model_validate(upload)
+            if (upload := uploads.get(training.evidence_id))
+            else None,
         )
         for training in trainings
     ]
@@ -165,6 +172,7 @@ def trainings_of(tenant_id: str) -> list[Training]:
     with closing(sqlite3.connect(HOST_DATABASE)) as database:
         database.row_factory = sqlite3.Row
         rows = database.execute(
-            "SELECT * FROM trainings WHERE tenant_id = ? ORDER BY completed_at DESC LIMIT 50", (tenant_id,)
+            "SELECT * FROM trainings WHERE tenant_id = ? ORDER BY completed_at DESC LIMIT 50",
+            (tenant_id,),
         )
         return [Training.model_validate(dict(row)) for row in rows]

@@ -1,6 +1,7 @@
 """A training service on Flask: a completed training goes to the compliance platform of its tenant.
 
-Each of gunicorn's workers has a courier of its own, which `gunicorn_conf.py` starts; all of them share a database.
+Each of gunicorn's workers has a courier of its own, which `gunicorn_conf.py` starts; all of them
+share a database.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Training:
         return f"training-{self.session_id}"
 
     def evidence(self) -> Evidence:
-        certificate = f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        certificate = (
+            f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        )
         return Evidence(
             tenant_id=self.tenant_id,
             evidence_id=self.evidence_id,
@@ -127,6 +130,7 @@ def save(tenant_id: str, session_id: str, employee: str, outcome: str) -> Traini
 def trainings_of(tenant_id: str) -> list[Training]:
     with closing(sqlite3.connect(current_app.config["HOST_DATABASE"])) as database:
         rows = database.execute(
-            "SELECT * FROM trainings WHERE tenant_id = ? ORDER BY completed_at DESC LIMIT 50", (tenant_id,)
+            "SELECT * FROM trainings WHERE tenant_id = ? ORDER BY completed_at DESC LIMIT 50",
+            (tenant_id,),
         )
         return [Training(*row) for row in rows]

@@ -1,7 +1,8 @@
 """How gunicorn serves the service: gunicorn --config gunicorn_conf.py
 
-A courier has a thread, and threads do not outlive a fork. So it is built in each worker, and not where the application is made: with --preload that is the
-master. It is built when the worker starts and not at the first request, so that what a former worker has left is gone on with at once.
+A courier has a thread, and threads do not outlive a fork. So it is built in each worker, and not
+where the application is made: with --preload that is the master. It is built when the worker starts
+and not at the first request, so that what a former worker has left is gone on with at once.
 """
 
 from flask import Flask

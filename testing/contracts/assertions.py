@@ -1,4 +1,5 @@
-"""How a kit judges: each rule is a method `test_...` of a plain class, and an AssertionError says in words what does not hold.
+"""How a kit judges: each rule is a method `test_...` of a plain class, and an AssertionError says
+in words what does not hold.
 
 So pytest and unittest both run a kit, and `broken_rules` runs it without either.
 """
@@ -13,14 +14,16 @@ T = TypeVar("T")
 
 
 def must(holds: object, otherwise: str) -> None:
-    """Raise AssertionError with those words where something does not hold. Unlike `assert`, it is never compiled away."""
+    """Raise AssertionError with those words where something does not hold. Unlike `assert`, it
+    is never compiled away."""
     __tracebackhide__ = True  # pytest shows the rule, not this line
     if not holds:
         raise AssertionError(otherwise)
 
 
 def raises(kind: type[E], call: Callable[[], object], otherwise: str) -> E:
-    """The error of that kind that a call raises; AssertionError where it raises none or another one."""
+    """The error of that kind that a call raises; AssertionError where it raises none or another
+    one."""
     __tracebackhide__ = True
     try:
         call()
@@ -34,12 +37,15 @@ def raises(kind: type[E], call: Callable[[], object], otherwise: str) -> E:
 def rules_of(kit: type) -> tuple[str, ...]:
     """The names of a kit's rules."""
     return tuple(
-        sorted(name for name in dir(kit) if name.startswith("test_") and callable(getattr(kit, name)))
+        sorted(
+            name for name in dir(kit) if name.startswith("test_") and callable(getattr(kit, name))
+        )
     )
 
 
 def broken_rules(kit: type) -> dict[str, str]:
-    """Every rule that does not hold, with what it says, for a subclass of a kit that gives the subject. Each rule has an instance of its own."""
+    """Every rule that does not hold, with what it says, for a subclass of a kit that gives the
+    subject. Each rule has an instance of its own."""
     broken = {}
     for rule in rules_of(kit):
         try:

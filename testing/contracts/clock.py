@@ -4,8 +4,8 @@
         def clock(self) -> Clock:
             return MyClock()
 
-Time is real unless the kit is told otherwise: a clock that is moved by hand says how in `let_pass` and `set_back`. With real time the rules take a
-fraction of a second.
+Time is real unless the kit is told otherwise: a clock that is moved by hand says how in `let_pass`
+and `set_back`. With real time the rules take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -133,11 +133,16 @@ class ClockContract(ABC):
     def test_a_sleeper_can_be_cancelled(self) -> None:
         async def story() -> None:
             clock = self.clock()
-            sleeper = asyncio.ensure_future(clock.sleep_until(clock.now() + timedelta(seconds=BLINK)))
+            sleeper = asyncio.ensure_future(
+                clock.sleep_until(clock.now() + timedelta(seconds=BLINK))
+            )
             await asyncio.sleep(0)
             sleeper.cancel()
             await asyncio.wait([sleeper], timeout=5.0)
-            must(sleeper.cancelled(), "a sleeper that was cancelled sleeps on, or came to something else")
+            must(
+                sleeper.cancelled(),
+                "a sleeper that was cancelled sleeps on, or came to something else",
+            )
             await self.let_pass(clock, BLINK * 2)
 
         asyncio.run(story())
@@ -145,7 +150,9 @@ class ClockContract(ABC):
     def test_nobody_sleeps_longer_because_the_clock_is_set_back(self) -> None:
         async def story() -> None:
             clock = self.clock()
-            sleeper = asyncio.ensure_future(clock.sleep_until(clock.now() + timedelta(seconds=BLINK)))
+            sleeper = asyncio.ensure_future(
+                clock.sleep_until(clock.now() + timedelta(seconds=BLINK))
+            )
             await asyncio.sleep(0)
             if self.set_back(clock, 3_600):
                 await self.let_pass(clock, BLINK * 1.5)

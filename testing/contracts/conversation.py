@@ -28,7 +28,8 @@ _MOST_STEPS = 200
 
 @frozen
 class Fault:
-    """What goes wrong: from its `at`-th own request on (None: at the requests for a token), a dialogue is answered this.
+    """What goes wrong: from its `at`-th own request on (None: at the requests for a token), a
+    dialogue is answered this.
 
     With `once`, only that one request is.
     """
@@ -48,8 +49,9 @@ class Fault:
 class Conversation:
     """A dialogue under way: what it asked for, what it was told, and what it came to.
 
-    `kept` is a token that the keeper has already. Once it has `ended`, `result` or `error` is what it came to. The requests of a token's mint are
-    kept apart. `bookmarks` are pairs: how many requests had been made before, and the progress.
+    `kept` is a token that the keeper has already. Once it has `ended`, `result` or `error` is what
+    it came to. The requests of a token's mint are kept apart. `bookmarks` are pairs: how many
+    requests had been made before, and the progress.
     """
 
     dialogue: Dialogue[Any]
@@ -82,10 +84,14 @@ class Conversation:
             self.steps += 1
             self._told = self._come_by(step)
             if self.steps > _MOST_STEPS:
-                self.ended, self.error = True, RecursionError(f"it takes more than {_MOST_STEPS} steps")
+                self.ended, self.error = (
+                    True,
+                    RecursionError(f"it takes more than {_MOST_STEPS} steps"),
+                )
 
     def through(self, bookmarks: int | None = None) -> Conversation:
-        """Go on to its end, or, as if the process were killed then, up to its so-manieth bookmark."""
+        """Go on to its end, or, as if the process were killed then, up to its so-manieth
+        bookmark."""
         while not self.ended and (bookmarks is None or len(self.bookmarks) < bookmarks):
             self.go_on()
         self.dialogue.close()
@@ -101,7 +107,9 @@ class Conversation:
             case HttpRequest():
                 met = self.fault is not None and self.fault.meets(len(self.requests), self.minting)
                 self.requests.append(step)
-                self.replies.append(self.fault.reply if met and self.fault is not None else self.answer(step))
+                self.replies.append(
+                    self.fault.reply if met and self.fault is not None else self.answer(step)
+                )
                 return self.replies[-1]
             case Bookmark(progress=progress):
                 self.bookmarks.append((len(self.requests), progress))

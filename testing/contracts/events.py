@@ -81,4 +81,5 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
 
 
 HOSTILE: Final = '\r\n{"level": "INFO"}\x1b[2J\x9b2J\u202e\u2028\x85\x00"\\\ud800'
-"""Forges a second line, clears a terminal, turns the direction of writing, ends a line for some readers; and half a character."""
+"""Forges a second line, clears a terminal, turns the direction of writing, ends a line for some
+readers; and half a character."""

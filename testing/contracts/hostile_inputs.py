@@ -22,7 +22,8 @@ NAMES: Final = (
     "turned \u202e around",
     "n" * 512,
 )
-"""Ids and names that an evidence may have: strange, and without control characters or halves of characters, which it refuses."""
+"""Ids and names that an evidence may have: strange, and without control characters or halves of
+characters, which it refuses."""
 
 TEXTS: Final = (
     *NAMES,

@@ -21,7 +21,8 @@ from .events import HOSTILE, one_of_each
 
 @frozen
 class LoggerHarness:
-    """A new logger; and out-of-band, what it has told so far, one text for each thing that a reader takes for one (a line of a file, say)."""
+    """A new logger; and out-of-band, what it has told so far, one text for each thing that a
+    reader takes for one (a line of a file, say)."""
 
     logger: Logger
     told: Callable[[], Sequence[str]]

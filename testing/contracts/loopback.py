@@ -1,4 +1,5 @@
-"""A server on the loopback interface that says exactly the bytes a rule wants, from a thread: transports of both kinds can be tried on it."""
+"""A server on the loopback interface that says exactly the bytes a rule wants, from a thread:
+transports of both kinds can be tried on it."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class Line:
         self.over.wait(PATIENCE)
 
     def gone(self, within: float = PATIENCE) -> bool:
-        """Wait until the other side has hung up, reading on; False where it has not within so many seconds."""
+        """Wait until the other side has hung up, reading on; False where it has not within so
+        many seconds."""
         try:
             self.connection.settimeout(within)
             while True:
@@ -136,7 +138,8 @@ class Server:
 
 @contextmanager
 def serving(talk: Talk) -> Iterator[Server]:
-    """Serve each connection as `talk` says while the block runs; what goes wrong in it is raised at the end."""
+    """Serve each connection as `talk` says while the block runs; what goes wrong in it is raised
+    at the end."""
     server = Server(talk, socket.create_server(("127.0.0.1", 0)))
     accepting = threading.Thread(target=server.serve, daemon=True)
     accepting.start()

@@ -8,9 +8,10 @@
                 answer=lambda request: reply(201, b'{"id": "e-1"}'),
             )
 
-Nothing is sent anywhere: the kit talks each dialogue through by hand and plays the platform as the harness says. Wherever the platform's part is
-not the harness's `answer`, it is one that the classification of replies speaks of: every status from 100 to 599, replies that are cut short, bodies
-that nobody understands, lines that break.
+Nothing is sent anywhere: the kit talks each dialogue through by hand and plays the platform as the
+harness says. Wherever the platform's part is not the harness's `answer`, it is one that the
+classification of replies speaks of: every status from 100 to 599, replies that are cut short,
+bodies that nobody understands, lines that break.
 """
 
 from __future__ import annotations
@@ -74,15 +75,21 @@ def reads_only(request: HttpRequest) -> bool:
 
 @frozen(kw_only=True)
 class ProviderHarness:
-    """A provider, and the platform that it talks to; made anew for each conversation, so `answer` may remember what it was sent.
+    """A provider, and the platform that it talks to; made anew for each conversation, so `answer`
+    may remember what it was sent.
 
-    - `settings`: its block in a tenant file, without ``provider``; every credential as a ``${NAME}`` reference. `secrets` are what they stand
-      for, where that must have a form of its own.
-    - `answer`: what the platform says to a request when all goes well. The kit recognises no other success.
+    - `settings`: its block in a tenant file, without ``provider``; every credential as a
+      ``${NAME}`` reference. `secrets` are what they stand for, where that must have a form of its
+      own.
+    - `answer`: what the platform says to a request when all goes well. The kit recognises no other
+      success.
     - `repeatable`: which steps may be repeated without making a copy; reading always may.
-    - `origins`: where requests may go, where no setting of the type ``endpoint`` says it: ``https://api.example``.
-    - `copies`: out-of-band, how many uploads with this sha256 the platform really holds. A provider that can be read needs it.
-    - `otherwise`: where the platform documents another meaning of a status than the table, the verdict classes that are right there; else None.
+    - `origins`: where requests may go, where no setting of the type ``endpoint`` says it:
+      ``https://api.example``.
+    - `copies`: out-of-band, how many uploads with this sha256 the platform really holds. A provider
+      that can be read needs it.
+    - `otherwise`: where the platform documents another meaning of a status than the table, the
+      verdict classes that are right there; else None.
     """
 
     provider: Provider
@@ -179,14 +186,19 @@ class _Bench:
         dialogue = provider.look_up(parcel or sample_parcel(provider), self.settings, progress)
         return Conversation(dialogue, harness.answer, fault).through()
 
-    def check(self, fault: Fault | None = None, harness: ProviderHarness | None = None) -> Conversation:
+    def check(
+        self, fault: Fault | None = None, harness: ProviderHarness | None = None
+    ) -> Conversation:
         """A dry run talked through."""
         harness = harness or self.make()
         assert isinstance(harness.provider, Checkable)
         return Conversation(harness.provider.check(self.settings), harness.answer, fault).through()
 
     def together(
-        self, parcels: list[Parcel], fault: Fault | None = None, harness: ProviderHarness | None = None
+        self,
+        parcels: list[Parcel],
+        fault: Fault | None = None,
+        harness: ProviderHarness | None = None,
     ) -> Conversation:
         """A bundle talked through."""
         harness = harness or self.make()
@@ -202,7 +214,7 @@ class ProviderContract(ABC):
     def harness(self) -> ProviderHarness:
         """The provider and its platform, both new."""
 
-    # --- what it says of itself ----------------------------------------------------------------------------------------
+    # --- what it says of itself ------------------------------------------------------------------
 
     def test_it_says_what_a_provider_says_of_itself(self) -> None:
         """`name`, `limits`, `pace`, `cost` are such as the courier can use."""
@@ -225,7 +237,8 @@ class ProviderContract(ABC):
             )
 
     def test_a_capability_is_there_whole_or_not_at_all(self) -> None:
-        """Who has a part of `CanLookUp`, `Checkable` or `Bundling` has all of it, in the form that the courier uses."""
+        """Who has a part of `CanLookUp`, `Checkable` or `Bundling` has all of it, in the form
+        that the courier uses."""
         provider = self.harness().provider
         for capability, members in (
             (CanLookUp, ("look_up", "look_up_delays")),
@@ -244,7 +257,7 @@ class ProviderContract(ABC):
                     f"its {name} cannot be called",
                 )
 
-    # --- its settings --------------------------------------------------------------------------------------------------
+    # --- its settings ----------------------------------------------------------------------------
 
     def test_its_settings_come_out_of_a_tenant_file(self) -> None:
         """Schema and settings class know the same keys, and the sample loads."""
@@ -257,7 +270,8 @@ class ProviderContract(ABC):
         known = {one.name for one in attrs.fields(harness.provider.settings_class) if one.init}
         schema = set(harness.provider.schema)
         must(
-            schema <= known, f"the schema has keys that the settings class has not: {sorted(schema - known)}"
+            schema <= known,
+            f"the schema has keys that the settings class has not: {sorted(schema - known)}",
         )
         must(known <= schema, f"no tenant file can say {sorted(known - schema)}: not in the schema")
 
@@ -265,11 +279,17 @@ class ProviderContract(ABC):
         """A literal secret in a tenant file is refused."""
         harness = self.harness()
         references = [key for key, value in harness.settings.items() if str(value).startswith("${")]
-        must(references or not self._bench().secrets, "write the sample's credentials as ${NAME} references")
+        must(
+            references or not self._bench().secrets,
+            "write the sample's credentials as ${NAME} references",
+        )
         for key in references:
             literal = {**harness.settings, key: "a-literal-secret-0123456789"}
             problems = _loaded(harness.provider, literal, _Canaries(harness.secrets, "a"))[1]
-            must(problems, f"a tenant file may hold the credential {key} itself: its type must be `secret`")
+            must(
+                problems,
+                f"a tenant file may hold the credential {key} itself: its type must be `secret`",
+            )
 
     def test_a_credential_shows_itself_nowhere(self) -> None:
         """Not in a URL, a repr, the target, a message or a detail."""
@@ -291,7 +311,8 @@ class ProviderContract(ABC):
             shown += [("bookmark", progress) for _, progress in talk.bookmarks]
             shown += [("URL", request.url) for request in (*talk.requests, *talk.mint_requests)]
             shown += [
-                ("repr of a request", repr(request)) for request in (*talk.requests, *talk.mint_requests)
+                ("repr of a request", repr(request))
+                for request in (*talk.requests, *talk.mint_requests)
             ]
             for token in talk.tokens:
                 must(not _holds(f"{talk.said} {talk.requests!r}", token), "a token shows itself")
@@ -299,7 +320,7 @@ class ProviderContract(ABC):
             for secret in bench.secrets:
                 must(not _holds(text, secret), f"a credential stands in the {where}")
 
-    # --- what it sends -------------------------------------------------------------------------------------------------
+    # --- what it sends ---------------------------------------------------------------------------
 
     def test_success_is_delivered(self) -> None:
         """Where the platform says what success says, the verdict is Delivered."""
@@ -323,7 +344,9 @@ class ProviderContract(ABC):
             talk = bench.upload(parcel=parcel)
             must(talk.requests, "it sends nothing")
             sent = b"\0".join(b"".join(request.body) for request in talk.requests)
-            heads = "\0".join(f"{request.url}\0{request.headers!r}" for request in talk.requests).encode()
+            heads = "\0".join(
+                f"{request.url}\0{request.headers!r}" for request in talk.requests
+            ).encode()
             must(
                 parcel.content in sent or base64.b64encode(parcel.content) in sent,
                 "the document's bytes are in none of its requests as they are",
@@ -344,7 +367,9 @@ class ProviderContract(ABC):
         bench, provider = self._bench(), self.harness().provider
         for name in NAMES:
             talk = bench.upload(parcel=sample_parcel(provider, name, subject=name))
-            must(talk.error is None, f"with an evidence and a person called {name!r} it {talk.said}")
+            must(
+                talk.error is None, f"with an evidence and a person called {name!r} it {talk.said}"
+            )
             for request in (*talk.requests, *talk.mint_requests):
                 fault = _unsound(request)
                 must(fault is None, f"with an evidence and a person called {name!r}, {fault}")
@@ -365,7 +390,9 @@ class ProviderContract(ABC):
         one, other = self._bench(), self._bench("other")
         provider = self.harness().provider
         parcels = sample_parcel(provider, "ev-1"), sample_parcel(provider, "ev-2", b"%PDF another")
-        alone = [bench.upload(parcel=parcel) for bench, parcel in zip((one, other), parcels, strict=True)]
+        alone = [
+            bench.upload(parcel=parcel) for bench, parcel in zip((one, other), parcels, strict=True)
+        ]
         talks = [
             Conversation(provider.upload(parcel, bench.settings, None), self.harness().answer)
             for bench, parcel in zip((one, other), parcels, strict=True)
@@ -384,8 +411,14 @@ class ProviderContract(ABC):
         """Credentials and documents go where the settings say and nowhere else."""
         bench, harness = self._bench(), self.harness()
         allowed = {*map(_origin, harness.origins), *self._endpoints()}
-        must(allowed, "say in the harness where requests may go: an endpoint among the settings, or origins")
-        talks = [bench.upload(), *(bench.upload(fault) for _, _, fault in self._faults(_REDIRECTS[:10]))]
+        must(
+            allowed,
+            "say in the harness where requests may go: an endpoint among the settings, or origins",
+        )
+        talks = [
+            bench.upload(),
+            *(bench.upload(fault) for _, _, fault in self._faults(_REDIRECTS[:10])),
+        ]
         talks += [bench.look_up()] if isinstance(harness.provider, CanLookUp) else []
         talks += [bench.check()] if isinstance(harness.provider, Checkable) else []
         for talk in talks:
@@ -396,7 +429,8 @@ class ProviderContract(ABC):
                 )
 
     def test_an_upload_makes_no_more_requests_than_it_costs(self) -> None:
-        """`cost` covers an upload of which all goes well; tokens and reading requests are charged by themselves."""
+        """`cost` covers an upload of which all goes well; tokens and reading requests are
+        charged by themselves."""
         talk, provider = self._bench().upload(), self.harness().provider
         made = sum(not reads_only(request) for request in talk.requests)
         must(
@@ -404,7 +438,7 @@ class ProviderContract(ABC):
             f"an upload makes {made} requests, and says that it costs {provider.cost}: the pace would be overrun",
         )
 
-    # --- half-done uploads ---------------------------------------------------------------------------------------------
+    # --- half-done uploads -----------------------------------------------------------------------
 
     def test_what_must_not_be_repeated_is_bookmarked_before_the_next_step(self) -> None:
         """Behind a request that may make a copy, another one follows only behind a bookmark."""
@@ -418,24 +452,31 @@ class ProviderContract(ABC):
                 )
 
     def test_a_new_dialogue_goes_on_from_a_bookmark(self) -> None:
-        """After a crash behind any bookmark, the next attempt delivers, and repeats nothing that makes a copy."""
+        """After a crash behind any bookmark, the next attempt delivers, and repeats nothing that
+        makes a copy."""
         bench = self._bench()
         for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             killed = bench.upload(harness=harness, bookmarks=number)
             before, progress = killed.bookmarks[-1]
-            once = [r for r in killed.requests[:before] if not (harness.repeatable(r) or reads_only(r))]
+            once = [
+                r for r in killed.requests[:before] if not (harness.repeatable(r) or reads_only(r))
+            ]
             talk = bench.upload(harness=harness, progress=progress)
-            must(isinstance(talk.result, Delivered), f"an attempt that goes on from its bookmark {talk.said}")
+            must(
+                isinstance(talk.result, Delivered),
+                f"an attempt that goes on from its bookmark {talk.said}",
+            )
             must(
                 not any(request in once for request in talk.requests),
                 "an attempt that goes on from its bookmark sends again what makes a copy",
             )
 
-    # --- what a reply comes to -----------------------------------------------------------------------------------------
+    # --- what a reply comes to -------------------------------------------------------------------
 
     def test_what_does_not_say_success_is_not_taken_for_it(self) -> None:
-        """A whole 2xx reply of any other body is Rejected, or Unclear where it cannot be read; never Delivered."""
+        """A whole 2xx reply of any other body is Rejected, or Unclear where it cannot be read;
+        never Delivered."""
         bench = self._bench()
         for place, success in self._successes():
             if not success.body:
@@ -454,14 +495,18 @@ class ProviderContract(ABC):
         for place, success in self._successes():
             for status in (*range(100, 200), *range(300, 600)):
                 # A 401 may be followed by another token, and then by a success that is one.
-                talk = bench.upload(Fault(answered(status, success.body), place, once=status != 401))
+                talk = bench.upload(
+                    Fault(answered(status, success.body), place, once=status != 401)
+                )
                 must(
-                    not isinstance(talk.result, Delivered) or self._otherwise(place, status) is not None,
+                    not isinstance(talk.result, Delivered)
+                    or self._otherwise(place, status) is not None,
                     f"{_at(place)}HTTP {status} with the words of success {talk.said}",
                 )
 
     def test_a_refusal_of_the_credentials_speaks_of_the_integration(self) -> None:
-        """401 is Rejected, for the whole integration. With a token: asked for anew once; with a fresh one Deferred."""
+        """401 is Rejected, for the whole integration. With a token: asked for anew once; with a
+        fresh one Deferred."""
         bench = self._bench()
         for place, request, fault in self._faults([answered(401)]):
             talk = bench.upload(fault)
@@ -479,7 +524,8 @@ class ProviderContract(ABC):
                 )
                 continue
             must(
-                isinstance(talk.result, Rejected) and talk.result.failure.kind.concern is Concern.INTEGRATION,
+                isinstance(talk.result, Rejected)
+                and talk.result.failure.kind.concern is Concern.INTEGRATION,
                 f"{_at(place)}HTTP 401 to {request.method} {talk.said}: it is to block the integration",
             )
 
@@ -520,7 +566,8 @@ class ProviderContract(ABC):
             )
 
     def test_a_reply_that_is_not_whole_is_unclear(self) -> None:
-        """The words of success that are cut short, or go on for ever, are no success and no refusal."""
+        """The words of success that are cut short, or go on for ever, are no success and no
+        refusal."""
         for place, success in self._successes():
             for ending in (Ending.CUT_SHORT, Ending.TOO_LONG):
                 cut = answered(success.status, success.body, ending=ending)
@@ -532,16 +579,21 @@ class ProviderContract(ABC):
 
     def test_a_request_that_never_left_is_deferred(self) -> None:
         """No connection, or not sent whole: surely not taken."""
-        for _ in self._after([TransportFailure(kind, "broken") for kind in _SURELY_NOT_TAKEN], Deferred):
+        for _ in self._after(
+            [TransportFailure(kind, "broken") for kind in _SURELY_NOT_TAKEN], Deferred
+        ):
             pass
 
     def test_a_request_without_a_reply_is_unclear(self) -> None:
         """A timeout, or a line that was lost after the request was sent: it may have been taken."""
-        for _ in self._after([TransportFailure(kind, "broken") for kind in _PERHAPS_TAKEN], Unclear):
+        for _ in self._after(
+            [TransportFailure(kind, "broken") for kind in _PERHAPS_TAKEN], Unclear
+        ):
             pass
 
     def test_whatever_a_server_says_there_is_a_verdict(self) -> None:
-        """No reply makes a dialogue raise, or give something else than a verdict whose parts are of the right types."""
+        """No reply makes a dialogue raise, or give something else than a verdict whose parts are
+        of the right types."""
         bench = self._bench()
         statuses = (200, 201, 204, 302, 400, 401, 404, 422, 429, 500)
         replies = [answered(status, body) for status in statuses for body in BODIES]
@@ -549,12 +601,14 @@ class ProviderContract(ABC):
         for place, _, fault in self._faults(replies):
             _sound(bench.upload(fault), VERDICTS, place, fault)
 
-    # --- reading back --------------------------------------------------------------------------------------------------
+    # --- reading back ----------------------------------------------------------------------------
 
     def test_an_upload_is_found_where_it_is_and_absent_where_it_is_not(self) -> None:
-        """Who can be read is read: Absent before, Found after, Absent for another document; and reading uploads nothing.
+        """Who can be read is read: Absent before, Found after, Absent for another document; and
+        reading uploads nothing.
 
-        Where the platform does not say whether the last step is done, Partly will do, if an attempt that goes on from it makes no copy.
+        Where the platform does not say whether the last step is done, Partly will do, if an attempt
+        that goes on from it makes no copy.
         """
         harness, bench = self.harness(), self._bench()
         provider = harness.provider
@@ -567,7 +621,9 @@ class ProviderContract(ABC):
         assert harness.copies is not None
         parcel, other = sample_parcel(provider), sample_parcel(provider, "ev-2", b"%PDF another")
         before = bench.look_up(parcel=parcel, harness=harness)
-        must(isinstance(before.result, Absent), f"a look-up of what was never uploaded {before.said}")
+        must(
+            isinstance(before.result, Absent), f"a look-up of what was never uploaded {before.said}"
+        )
         must(harness.copies(parcel.sha256) == 0, "a look-up has uploaded the document")
         bench.upload(parcel=parcel, harness=harness)
         must(
@@ -578,11 +634,18 @@ class ProviderContract(ABC):
         must(isinstance(after.result, Found | Partly), f"a look-up of what is there {after.said}")
         if isinstance(after.result, Partly):
             again = bench.upload(parcel=parcel, harness=harness, progress=after.result.progress)
-            must(isinstance(again.result, Delivered), f"going on from what a look-up has found {again.said}")
-        must(harness.copies(parcel.sha256) == 1, "a look-up, and what follows from it, has made a copy")
+            must(
+                isinstance(again.result, Delivered),
+                f"going on from what a look-up has found {again.said}",
+            )
+        must(
+            harness.copies(parcel.sha256) == 1,
+            "a look-up, and what follows from it, has made a copy",
+        )
         stranger = bench.look_up(parcel=other, harness=harness)
         must(
-            not isinstance(stranger.result, Found | Partly), f"a look-up of another document {stranger.said}"
+            not isinstance(stranger.result, Found | Partly),
+            f"a look-up of another document {stranger.said}",
         )
 
     def test_a_look_up_that_fails_is_never_taken_for_an_answer(self) -> None:
@@ -594,7 +657,8 @@ class ProviderContract(ABC):
             TransportFailure(kind, "broken") for kind in (*_SURELY_NOT_TAKEN, *_PERHAPS_TAKEN)
         ]
         troubles += [
-            answered(status) for status in (401, 403, 408, 425, 429, *range(300, 309), *range(500, 600))
+            answered(status)
+            for status in (401, 403, 408, 425, 429, *range(300, 309), *range(500, 600))
         ]
         talk = bench.look_up()
         for place, reply in enumerate(talk.replies):
@@ -635,7 +699,9 @@ class ProviderContract(ABC):
         for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             parcel = sample_parcel(harness.provider)
-            ((_, progress), *_) = reversed(bench.upload(harness=harness, bookmarks=number).bookmarks)
+            ((_, progress), *_) = reversed(
+                bench.upload(harness=harness, bookmarks=number).bookmarks
+            )
             looked = bench.look_up(harness=harness, progress=progress)
             must(
                 isinstance(looked.result, Partly | Absent),
@@ -643,14 +709,17 @@ class ProviderContract(ABC):
             )
             go_on_from = looked.result.progress if isinstance(looked.result, Partly) else progress
             talk = bench.upload(harness=harness, progress=go_on_from)
-            must(isinstance(talk.result, Delivered), f"going on from what a look-up has found {talk.said}")
+            must(
+                isinstance(talk.result, Delivered),
+                f"going on from what a look-up has found {talk.said}",
+            )
             copies = 1 if harness.copies is None else harness.copies(parcel.sha256)
             must(
                 copies == 1,
                 f"after a crash, a look-up and another attempt the platform holds {copies} copies",
             )
 
-    # --- the dry run ---------------------------------------------------------------------------------------------------
+    # --- the dry run -----------------------------------------------------------------------------
 
     def test_a_dry_run_is_ready_where_all_is_well_and_uploads_nothing(self) -> None:
         """`check` asks, and changes nothing."""
@@ -667,7 +736,8 @@ class ProviderContract(ABC):
             )
 
     def test_a_dry_run_that_fails_is_not_ready(self) -> None:
-        """An error, and a reply that nobody understands, is NotReady with a failure that says why."""
+        """An error, and a reply that nobody understands, is NotReady with a failure that says
+        why."""
         bench = self._bench()
         if not isinstance(self.harness().provider, Checkable):
             return
@@ -675,10 +745,14 @@ class ProviderContract(ABC):
             assert isinstance(reply, HttpResponse)
             troubles: list[Reply] = [TransportFailure(FailureKind.NO_CONNECTION, "broken")]
             troubles += [
-                answered(status, body) for status in (302, 401, 403, 404, 429, 500) for body in (b"", b"{}")
+                answered(status, body)
+                for status in (302, 401, 403, 404, 429, 500)
+                for body in (b"", b"{}")
             ]
             if reply.body:
-                troubles += [answered(reply.status, body) for body in (*UNPARSABLE, b"null", b'"ok"', b"{}")]
+                troubles += [
+                    answered(reply.status, body) for body in (*UNPARSABLE, b"null", b'"ok"', b"{}")
+                ]
             for trouble in troubles:
                 talk = bench.check(Fault(trouble, place))
                 must(
@@ -686,7 +760,7 @@ class ProviderContract(ABC):
                     f"{_at(place)}a dry run that was answered {_shown(trouble)} {talk.said}",
                 )
 
-    # --- several in one request ----------------------------------------------------------------------------------------
+    # --- several in one request ------------------------------------------------------------------
 
     def test_a_bundle_is_one_request_with_a_verdict_for_each(self) -> None:
         """All documents in one request, all verdicts in order."""
@@ -694,7 +768,10 @@ class ProviderContract(ABC):
         if not parcels:
             return
         talk = bench.together(parcels)
-        must(len(talk.requests) == 1, f"a bundle makes {len(talk.requests)} requests, and pays for one")
+        must(
+            len(talk.requests) == 1,
+            f"a bundle makes {len(talk.requests)} requests, and pays for one",
+        )
         sent = b"".join(talk.requests[0].body)
         for parcel in parcels:
             must(
@@ -704,7 +781,8 @@ class ProviderContract(ABC):
         self._all_of(talk, parcels, (Delivered,), "of which all went well")
 
     def test_the_bundle_that_failed_failed_for_each(self) -> None:
-        """What becomes of the one request becomes of each upload; a refusal of their contents may be Unbundled."""
+        """What becomes of the one request becomes of each upload; a refusal of their contents
+        may be Unbundled."""
         bench, parcels = self._bench(), self._bundle()
         if not parcels:
             return
@@ -727,10 +805,13 @@ class ProviderContract(ABC):
         ):
             assert isinstance(trouble, HttpResponse | TransportFailure)
             self._all_of(
-                bench.together(parcels, Fault(trouble, 0)), parcels, kinds, f"answered {_shown(trouble)}"
+                bench.together(parcels, Fault(trouble, 0)),
+                parcels,
+                kinds,
+                f"answered {_shown(trouble)}",
             )
 
-    # -------------------------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def _bench(self, mark: str = "one") -> _Bench:
         return self._first_bench if mark == "one" else self._new_bench(mark)
@@ -750,12 +831,18 @@ class ProviderContract(ABC):
         integration, problems = _loaded(harness.provider, harness.settings, canaries)
         must(integration is not None, f"the harness's settings do not load: {'; '.join(problems)}")
         assert integration is not None
-        return _Bench(self.harness, integration.settings, integration, tuple(canaries.given.values()))
+        return _Bench(
+            self.harness, integration.settings, integration, tuple(canaries.given.values())
+        )
 
     def _endpoints(self) -> Iterator[str]:
         harness = self.harness()
         for key, rules in harness.provider.schema.items():
-            if isinstance(rules, Mapping) and rules.get("type") == "endpoint" and key in harness.settings:
+            if (
+                isinstance(rules, Mapping)
+                and rules.get("type") == "endpoint"
+                and key in harness.settings
+            ):
                 yield _origin(str(harness.settings[key]))
 
     def _successes(self) -> Iterator[tuple[int | None, HttpResponse]]:
@@ -807,7 +894,9 @@ class ProviderContract(ABC):
     def _request_at(self, place: int | None) -> HttpRequest:
         return self._well.mint_requests[0] if place is None else self._well.requests[place]
 
-    def _may_repeat(self, place: int | None, request: HttpRequest, harness: ProviderHarness) -> bool:
+    def _may_repeat(
+        self, place: int | None, request: HttpRequest, harness: ProviderHarness
+    ) -> bool:
         return place is None or reads_only(request) or harness.repeatable(request)
 
     def _bundle(self) -> list[Parcel]:
@@ -822,7 +911,9 @@ class ProviderContract(ABC):
             for number in range(min(3, bundle.most))
         ]
 
-    def _all_of(self, talk: Conversation, parcels: list[Parcel], kinds: _VERDICTS, what: str) -> None:
+    def _all_of(
+        self, talk: Conversation, parcels: list[Parcel], kinds: _VERDICTS, what: str
+    ) -> None:
         verdicts = talk.result
         must(
             isinstance(verdicts, list | tuple) and len(verdicts) == len(parcels),
@@ -835,7 +926,8 @@ class ProviderContract(ABC):
 
 
 _REDIRECTS: Final[list[Reply]] = [
-    answered(status, b"", ("Location", "https://elsewhere.invalid/api")) for status in range(300, 400)
+    answered(status, b"", ("Location", "https://elsewhere.invalid/api"))
+    for status in range(300, 400)
 ]
 _TELLING: Final[list[Reply]] = [
     *(answered(status) for status in (200, 302, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500)),
@@ -854,7 +946,8 @@ def _loaded(
 
 
 def _alike(one: Conversation, other: Conversation) -> bool:
-    """Whether two conversations ask for the same, as far as they were told the same: what the platform gives goes into what follows."""
+    """Whether two conversations ask for the same, as far as they were told the same: what the
+    platform gives goes into what follows."""
     for first, second, told, told_too in zip(
         one.requests, other.requests, one.replies, other.replies, strict=False
     ):
@@ -885,7 +978,9 @@ def _told_about(provider: Provider, settings: object) -> Iterator[str]:
 def _holds(text: str, secret: str) -> bool:
     encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
     return any(
-        one in view for view in (text, unquote(text)) for one in (secret, encoded, secret.encode().hex())
+        one in view
+        for view in (text, unquote(text))
+        for one in (secret, encoded, secret.encode().hex())
     )
 
 

@@ -17,7 +17,14 @@ from typing import Any
 from attrs import evolve
 
 from ...domain.evidence.evidence import Document
-from ...domain.evidence.training import Employee, Module, Question, Training, TrainingOutcome, TrainingRecord
+from ...domain.evidence.training import (
+    Employee,
+    Module,
+    Question,
+    Training,
+    TrainingOutcome,
+    TrainingRecord,
+)
 from ...domain.upload.failure import Failure, FailureKind
 from ...ports.renderer import Renderer
 from .assertions import must
@@ -75,7 +82,8 @@ class RendererContract(ABC):
         with closing(self.renderer()) as renderer, closing(self.renderer()) as another:
             first = _content(renderer, sample_record())
             must(
-                _content(renderer, sample_record()) == first, "a second render of a record gives other bytes"
+                _content(renderer, sample_record()) == first,
+                "a second render of a record gives other bytes",
             )
             must(_content(another, sample_record()) == first, "another renderer gives other bytes")
 
@@ -84,14 +92,17 @@ class RendererContract(ABC):
             first = _content(renderer, sample_record())
             for name, record in _others():
                 must(
-                    _content(renderer, record) != first, f"a record with another {name} gives the same bytes"
+                    _content(renderer, record) != first,
+                    f"a record with another {name} gives the same bytes",
                 )
 
     def test_any_text_is_shown_or_refused(self) -> None:
         with closing(self.renderer()) as renderer:
             for text in _TEXTS:
                 module = Module(
-                    title="Phishing", score=1.0, questions=(Question(text=text, answer=text, score=1.0),)
+                    title="Phishing",
+                    score=1.0,
+                    questions=(Question(text=text, answer=text, score=1.0),),
                 )
                 try:
                     came = renderer.render(sample_record(modules=(module,)))

@@ -82,7 +82,10 @@ class DocumentSourceContract(ABC):
         keys = [key for key in _DOCUMENTS if key[0] == "acme"] * 10
         with ThreadPoolExecutor(4) as threads:
             contents = list(threads.map(lambda key: source.read(*key), keys))
-        must(contents == [_DOCUMENTS[key] for key in keys], "threads read something else than was asked for")
+        must(
+            contents == [_DOCUMENTS[key] for key in keys],
+            "threads read something else than was asked for",
+        )
 
 
 def _given(source: DocumentSource, tenant_id: str, key: str, content: bytes) -> None:

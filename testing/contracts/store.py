@@ -4,8 +4,9 @@
         def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
             return MyStore(f"{folder}/my.db", keep_documents=keep_documents)
 
-Each rule gets a folder of its own, empty at first, and may open the store in it again. `store_machine` adds a state machine that asks your store
-and `MemoryStore` the same questions and compares.
+Each rule gets a folder of its own, empty at first, and may open the store in it again.
+`store_machine` adds a state machine that asks your store and `MemoryStore` the same questions and
+compares.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ MINUTE = timedelta(minutes=1)
 
 
 class StoreContract(GateRules):
-    """The rules for a store. Give it `open_store`; say `durable = False` where what is written ends with the store."""
+    """The rules for a store. Give it `open_store`; say `durable = False` where what is written
+    ends with the store."""
 
     def test_an_upload_is_read_as_it_was_added(self) -> None:
         with self._store() as store:
@@ -79,7 +81,10 @@ class StoreContract(GateRules):
                 store.add([entry(content=b"two", submitted_digest="another")]),
                 [Known(begin.upload, first.dossier.submitted_digest)],
             )
-            same(store.get([first.upload.key])[first.upload.key], OpenUpload(begin.upload, first.dossier))
+            same(
+                store.get([first.upload.key])[first.upload.key],
+                OpenUpload(begin.upload, first.dossier),
+            )
 
     def test_of_two_with_the_same_key_in_one_call_the_first_wins(self) -> None:
         with self._store() as store:
@@ -90,7 +95,9 @@ class StoreContract(GateRules):
             )
             same(held_document(store, first.upload), b"one")
 
-    def test_the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload(self) -> None:
+    def test_the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload(
+        self,
+    ) -> None:
         with self._store() as store:
             three = [entry(), entry(tenant_id="globex"), entry(provider="vanta")]
             same(store.add(three), [Added()] * 3)
@@ -116,7 +123,10 @@ class StoreContract(GateRules):
             begin = started(new.upload, AT + MINUTE)
             store.begin([begin])
             status = store.statuses("acme", ["ev-1"], AT)["ev-1"]
-            same((status.status, status.attempts, status.last_attempt_at), ("pending", 1, AT + MINUTE))
+            same(
+                (status.status, status.attempts, status.last_attempt_at),
+                ("pending", 1, AT + MINUTE),
+            )
 
     def test_a_change_of_an_older_version_is_told_what_is_there_now(self) -> None:
         with self._store() as store:
@@ -185,7 +195,9 @@ class StoreContract(GateRules):
             same(details.receipt, Receipt("r-1", "thank you"))
             same(details.last_attempt_at, AT + 5 * MINUTE)
 
-    def test_news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it(self) -> None:
+    def test_news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it(
+        self,
+    ) -> None:
         with self._store() as store:
             new = entry()
             store.add([new])
@@ -195,7 +207,9 @@ class StoreContract(GateRules):
             recovered = advance(begin.upload, AttemptRecovered(AT, 1, silence, 0.0), RULES)
             store.save([Change(recovered, Attempt(1, AT, AT, VerdictWord.RECOVERED, silence))])
             found = advance(recovered, DeliveryConfirmed(AT, 1, Receipt()), RULES)
-            store.save([Change(found, Attempt(1, AT, AT, VerdictWord.DELIVERED, Receipt(), "req-9"))])
+            store.save(
+                [Change(found, Attempt(1, AT, AT, VerdictWord.DELIVERED, Receipt(), "req-9"))]
+            )
             details = store.show("acme", "ev-1", AT)
             details = there(details)
             same(
@@ -239,7 +253,8 @@ class StoreContract(GateRules):
             store.save([delivered(begin.upload)])
             store.close()
             must(
-                b"personal data" not in self._raw(folder), "a document is still on the disk after its success"
+                b"personal data" not in self._raw(folder),
+                "a document is still on the disk after its success",
             )
 
     def test_a_document_stays_while_its_upload_may_be_sent_again(self) -> None:
@@ -299,9 +314,14 @@ class StoreContract(GateRules):
 
     def test_statuses_are_of_the_tenant_that_is_asked_about(self) -> None:
         with self._store() as store:
-            store.add([entry("ev-1"), entry("ev-2"), entry("ev-1", tenant_id="globex", at=AT + MINUTE)])
+            store.add(
+                [entry("ev-1"), entry("ev-2"), entry("ev-1", tenant_id="globex", at=AT + MINUTE)]
+            )
             found = store.statuses("acme", ["ev-1", "ev-1", "ev-9"], AT)
-            same({evidence_id: status.created_at for evidence_id, status in found.items()}, {"ev-1": AT})
+            same(
+                {evidence_id: status.created_at for evidence_id, status in found.items()},
+                {"ev-1": AT},
+            )
 
     def test_an_id_that_only_begins_like_a_known_one_is_not_taken_for_it(self) -> None:
         with self._store() as store:
@@ -312,16 +332,28 @@ class StoreContract(GateRules):
         with self._store() as store:
             entries = [entry(f"ev-{number}", content=None) for number in range(200)]
             store.add(entries)
-            found = store.statuses("acme", [f"ev-{number}" for number in reversed(range(40_000))], AT)
+            found = store.statuses(
+                "acme", [f"ev-{number}" for number in reversed(range(40_000))], AT
+            )
             same(found.keys(), {new.upload.key.evidence_id for new in entries})
 
     def test_an_evidence_with_two_providers_shows_the_newest_upload(self) -> None:
         for newest in ("sprinto", "vanta"):
             with self._store() as store:
                 for provider in ("sprinto", "vanta"):
-                    store.add([entry(provider=provider, at=AT + MINUTE if provider == newest else AT)])
-                same(there(store.show("acme", "ev-1", AT)).provider, newest, "whose details are shown")
-                same(store.statuses("acme", ["ev-1"], AT)["ev-1"].provider, newest, "whose status is shown")
+                    store.add(
+                        [entry(provider=provider, at=AT + MINUTE if provider == newest else AT)]
+                    )
+                same(
+                    there(store.show("acme", "ev-1", AT)).provider,
+                    newest,
+                    "whose details are shown",
+                )
+                same(
+                    store.statuses("acme", ["ev-1"], AT)["ev-1"].provider,
+                    newest,
+                    "whose status is shown",
+                )
                 same(
                     there(store.last_of("acme", "ev-1")).upload.key.provider,
                     newest,
@@ -397,7 +429,9 @@ class StoreContract(GateRules):
 
     def test_a_page_of_nothing_is_refused(self) -> None:
         with self._store() as store:
-            raises(MisuseError, lambda: store.find(Find(limit=0), AT), "a page of nothing is asked for")
+            raises(
+                MisuseError, lambda: store.find(Find(limit=0), AT), "a page of nothing is asked for"
+            )
 
     def test_a_closed_store_says_so_and_may_be_closed_again(self) -> None:
         with self._store() as store:
@@ -411,18 +445,25 @@ class StoreContract(GateRules):
                 error = raises(StoreError, verb, "a closed store is asked")
                 must("closed" in str(error), f"it does not say that it is closed: {error}")
 
-    # --- hostile data --------------------------------------------------------------------------------------------------
+    # --- hostile data ----------------------------------------------------------------------------
 
     def test_any_text_that_unicode_has_is_read_back_as_it_was_written(self) -> None:
         with self._store() as store:
             for number, text in enumerate(TEXTS):
                 new = entry(f"{number} {text}"[:5_000], tenant_id=text or "-", provider=text or "-")
                 new = evolve(
-                    new, dossier=evolve(new.dossier, subject=text, session_id=text, settings={text: [text]})
+                    new,
+                    dossier=evolve(
+                        new.dossier, subject=text, session_id=text, settings={text: [text]}
+                    ),
                 )
                 store.add([new])
                 key = new.upload.key
-                same(store.get([key]), {key: OpenUpload(new.upload, new.dossier)}, "what is read back")
+                same(
+                    store.get([key]),
+                    {key: OpenUpload(new.upload, new.dossier)},
+                    "what is read back",
+                )
                 begin = started(new.upload)
                 store.begin([begin])
                 failure = evolve(BUSY_PROVIDER, message=text, detail=text)
@@ -445,7 +486,11 @@ class StoreContract(GateRules):
                 same(store.get(keys[:1]), {}, "what was written of a call that raised StoreError")
                 same(store.add([good]), [Added()])
             else:
-                same(set(store.get(keys)), set(keys), "what was written of a call that raised nothing")
+                same(
+                    set(store.get(keys)),
+                    set(keys),
+                    "what was written of a call that raised nothing",
+                )
 
     def test_a_name_leads_to_no_other_record(self) -> None:
         with self._store() as store:
@@ -455,7 +500,7 @@ class StoreContract(GateRules):
             same(sorted(found), sorted(NAMES), "the evidences that are known")
             same(store.statuses("%", list(NAMES), AT), {}, "what a tenant called % has")
 
-    # --- what people do, and what was looked up ------------------------------------------------------------------------
+    # --- what people do, and what was looked up --------------------------------------------------
 
     def test_what_people_do_stands_in_the_history_and_is_told_from_a_mark_on(self) -> None:
         with self._store() as store:
@@ -465,7 +510,12 @@ class StoreContract(GateRules):
             same(list(store.acted_on(None).keys), [], "what was done before anybody did anything")
             row = ActionRow(at=AT, action="abandon", by="asha", reason="wrong tenant")
             store.save(
-                [Change(advance(new.upload, Abandoned(AT, "asha", "wrong tenant"), RULES), action=row)]
+                [
+                    Change(
+                        advance(new.upload, Abandoned(AT, "asha", "wrong tenant"), RULES),
+                        action=row,
+                    )
+                ]
             )
             told = store.acted_on(mark)
             same(list(told.keys), [new.upload.key], "whose uploads people did something to")

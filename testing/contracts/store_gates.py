@@ -1,4 +1,5 @@
-"""What every store owes its gates: pace, pause, block, and who may use what; and what it knows of the couriers on it."""
+"""What every store owes its gates: pace, pause, block, and who may use what; and what it knows
+of the couriers on it."""
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ ALONE = Quota("credential", "address", Pace(100, MINUTE), exclusive=True)
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
 
 
-def starts(store: UploadStore, names: str, quota: Quota, at: datetime = AT, owner: int = 1) -> list[Start]:
+def starts(
+    store: UploadStore, names: str, quota: Quota, at: datetime = AT, owner: int = 1
+) -> list[Start]:
     """One recorded upload for each letter, about to begin."""
-    entries = [evolve(entry(name, content=name.encode()), credential=quota.credential) for name in names]
+    entries = [
+        evolve(entry(name, content=name.encode()), credential=quota.credential) for name in names
+    ]
     store.add(entries)
     return [evolve(started(new.upload, at), quota=quota, owner=owner) for new in entries]
 
@@ -39,11 +44,13 @@ class GateRules(ABC):
     """The rules for what a store lets pass, and for the couriers on it."""
 
     durable: ClassVar[bool] = True
-    """Whether what is written outlives the store: another one that is opened in the same folder has it."""
+    """Whether what is written outlives the store: another one that is opened in the same folder
+    has it."""
 
     @abstractmethod
     def open_store(self, folder: str, keep_documents: bool) -> UploadStore:
-        """The store in that folder; it is made where it is not there. `keep_documents`: whether it keeps the documents of what has succeeded."""
+        """The store in that folder; it is made where it is not there. `keep_documents`: whether
+        it keeps the documents of what has succeeded."""
 
     @contextmanager
     def _folder(self) -> Iterator[str]:
@@ -57,19 +64,25 @@ class GateRules(ABC):
 
     def _raw(self, folder: str) -> bytes:
         """Everything that the store has left in its folder."""
-        files = (os.path.join(where, name) for where, _, names in os.walk(folder) for name in sorted(names))
+        files = (
+            os.path.join(where, name)
+            for where, _, names in os.walk(folder)
+            for name in sorted(names)
+        )
         return b"\0".join(map(_content, files))
 
-    # --- pace, pause and block -----------------------------------------------------------------------------------------
+    # --- pace, pause and block -------------------------------------------------------------------
 
     def test_no_period_holds_more_requests_than_the_pace_allows(self) -> None:
         with self._store() as store:
             first, second, third = starts(store, "abc", PACED)
             slots = [a(Begun, answer).slots for answer in store.begin([first, second])]
             must(
-                all(len(one) == 1 for one in slots), f"attempts that cost a request each were given {slots!r}"
+                all(len(one) == 1 for one in slots),
+                f"attempts that cost a request each were given {slots!r}",
             )
-            # Both are under way, so the third waits for the end of one, whenever that is; it is told to ask again.
+            # Both are under way, so the third waits for the end of one, whenever that is; it is
+            # told to ask again.
             (refusal,) = store.begin([third])
             must(
                 a(NotBefore, refusal).at > AT,
@@ -99,7 +112,10 @@ class GateRules(ABC):
             store.begin([first, second])
             a(NotBefore, store.begin([third])[0])
             key = third.upload.key
-            must(not isinstance(store.get([key])[key].upload.state, Sending), "it was written as being sent")
+            must(
+                not isinstance(store.get([key])[key].upload.state, Sending),
+                "it was written as being sent",
+            )
 
     def test_a_lost_race_costs_no_slot(self) -> None:
         with self._store() as store:
@@ -111,13 +127,19 @@ class GateRules(ABC):
     def test_single_requests_are_charged_like_attempts(self) -> None:
         with self._store() as store:
             for _ in range(2):
-                must(a(Charged, store.charge(PACED, AT, 1)).slot is not None, "a paced request has no slot")
+                must(
+                    a(Charged, store.charge(PACED, AT, 1)).slot is not None,
+                    "a paced request has no slot",
+                )
             a(NotBefore, store.charge(PACED, AT, 1))
             same(store.charge(evolve(PACED, credential="another", pace=None), AT, 1), Charged(None))
 
     def test_whoever_shares_a_credential_shares_its_pace_and_nobody_else_does(self) -> None:
         with self._store() as store:
-            shared, other = evolve(PACED, address="another tenant's"), evolve(PACED, credential="another")
+            shared, other = (
+                evolve(PACED, address="another tenant's"),
+                evolve(PACED, credential="another"),
+            )
             store.charge(PACED, AT, 1)
             store.charge(PACED, AT, 1)
             a(NotBefore, store.charge(shared, AT, 1))
@@ -128,7 +150,9 @@ class GateRules(ABC):
             first, second = starts(store, "ab", evolve(PACED, pace=None))
             store.begin([first])
             until = AT + 5 * MINUTE
-            change = evolve(deferred(first.upload), gate=GateChange(first.quota, AT, pause_until=until))
+            change = evolve(
+                deferred(first.upload), gate=GateChange(first.quota, AT, pause_until=until)
+            )
             store.save([change])
             same(store.begin([second]), [NotBefore(until)])
             same(store.charge(second.quota, AT, 1), NotBefore(until))
@@ -148,22 +172,32 @@ class GateRules(ABC):
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))
             store.begin([first])
-            must(first.quota.address not in store.blocked(), "an integration is blocked from the start")
-            store.save([evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))])
-            must(first.quota.address in store.blocked(), "a blocked integration is not among the blocked")
+            must(
+                first.quota.address not in store.blocked(),
+                "an integration is blocked from the start",
+            )
+            store.save(
+                [evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))]
+            )
+            must(
+                first.quota.address in store.blocked(),
+                "a blocked integration is not among the blocked",
+            )
             same(store.begin([second]), [Shut(REFUSED)])
             same(store.charge(second.quota, AT, 1), Shut(REFUSED))
             a(Charged, store.charge(evolve(second.quota, address="with another key"), AT, 1))
             store.unblock("globex", "sprinto")
             store.unblock("acme", "vanta")
             same(
-                store.begin([second]), [Shut(REFUSED)], "what is told after another integration was unblocked"
+                store.begin([second]),
+                [Shut(REFUSED)],
+                "what is told after another integration was unblocked",
             )
             store.unblock("acme", "sprinto")
             must(first.quota.address not in store.blocked(), "an integration stays blocked")
             a(Begun, store.begin([second])[0])
 
-    # --- what goes together, and what only one may use -----------------------------------------------------------------
+    # --- what goes together, and what only one may use -------------------------------------------
 
     def test_uploads_that_go_together_take_one_slot(self) -> None:
         with self._store() as store:
@@ -190,7 +224,13 @@ class GateRules(ABC):
             (one,) = starts(store, "a", TOGETHER)
             refused = Failure(FailureKind.UNAUTHORIZED, "no")
             store.begin([one])
-            store.save([Change(evolve(one.upload, version=3), gate=GateChange(TOGETHER, AT, block=refused))])
+            store.save(
+                [
+                    Change(
+                        evolve(one.upload, version=3), gate=GateChange(TOGETHER, AT, block=refused)
+                    )
+                ]
+            )
             both = starts(store, "bc", TOGETHER)
             same(store.begin_together(both), [Shut(refused)] * 2)
             found_there = store.get([start.upload.key for start in both])
@@ -262,7 +302,7 @@ class GateRules(ABC):
             store.settle(GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE))
             same(store.charge(one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
 
-    # --- the couriers on it --------------------------------------------------------------------------------------------
+    # --- the couriers on it ----------------------------------------------------------------------
 
     def test_each_courier_has_a_number_of_its_own(self) -> None:
         with self._store() as store:
@@ -278,11 +318,17 @@ class GateRules(ABC):
                 starts(store, "b", unpaced, owner=theirs),
             )
             store.begin([mine, other])
-            same([found.upload for found in store.in_flight(ours)], [mine.upload], "what is in flight")
+            same(
+                [found.upload for found in store.in_flight(ours)],
+                [mine.upload],
+                "what is in flight",
+            )
             store.save([deferred(mine.upload)])
             same(list(store.in_flight(ours)), [], "what is in flight after its end")
 
-    def test_a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before(self) -> None:
+    def test_a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before(
+        self,
+    ) -> None:
         with self._store() as store:
             ours, theirs = store.register(AT), store.register(AT)
             (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), owner=theirs)
@@ -292,7 +338,11 @@ class GateRules(ABC):
             store.unregister(theirs)
             same(list(store.dead(ours)), [theirs], "who is dead after one has ended in mid-send")
             same(list(store.dead(theirs)), [], "who is dead besides who asks")
-            same([found.upload for found in store.in_flight(theirs)], [theirs_start.upload], "what it left")
+            same(
+                [found.upload for found in store.in_flight(theirs)],
+                [theirs_start.upload],
+                "what it left",
+            )
 
     def test_who_ended_in_order_is_not_dead(self) -> None:
         with self._store() as store:
@@ -300,7 +350,7 @@ class GateRules(ABC):
             store.unregister(theirs)
             same(list(store.dead(ours)), [], "who is dead")
 
-    # --- what is held for its integration ------------------------------------------------------------------------------
+    # --- what is held for its integration --------------------------------------------------------
 
     def test_what_is_held_for_its_integration_is_found_by_tenant_and_provider(self) -> None:
         with self._store() as store:
@@ -317,22 +367,29 @@ class GateRules(ABC):
                 ["a", "b"],
                 "what is held for its integration",
             )
-            same(len(store.held_for_integration("acme", "sprinto", 1)), 1, "how many of at most one")
             same(
-                list(store.held_for_integration("acme", "vanta", 10)), [], "what is held at another provider"
+                len(store.held_for_integration("acme", "sprinto", 1)), 1, "how many of at most one"
             )
             same(
-                list(store.held_for_integration("globex", "sprinto", 10)), [], "what another tenant has held"
+                list(store.held_for_integration("acme", "vanta", 10)),
+                [],
+                "what is held at another provider",
+            )
+            same(
+                list(store.held_for_integration("globex", "sprinto", 10)),
+                [],
+                "what another tenant has held",
             )
 
-    # --- what outlives the store ---------------------------------------------------------------------------------------
+    # --- what outlives the store -----------------------------------------------------------------
 
     def test_a_fingerprint_key_is_secret_and_stays_the_same(self) -> None:
         with self._folder() as folder:
             with closing(self.open_store(folder, False)) as store:
                 key = store.fingerprint_key()
                 must(
-                    isinstance(key, bytes) and len(key) >= 16, f"a key of {len(key)} bytes is easily guessed"
+                    isinstance(key, bytes) and len(key) >= 16,
+                    f"a key of {len(key)} bytes is easily guessed",
                 )
                 same(store.fingerprint_key(), key, "the key, asked for again")
             with closing(self.open_store(folder, False)) as store:
@@ -353,8 +410,15 @@ class GateRules(ABC):
                 store.save([deferred(begin.upload)])
             with closing(self.open_store(folder, False)) as store:
                 key = new.upload.key
-                same(store.get([key]).get(key), OpenUpload(deferred(begin.upload).upload, new.dossier))
-                same(len(there(store.show("acme", "ev-1", AT)).history), 1, "the number of its attempts")
+                same(
+                    store.get([key]).get(key),
+                    OpenUpload(deferred(begin.upload).upload, new.dossier),
+                )
+                same(
+                    len(there(store.show("acme", "ev-1", AT)).history),
+                    1,
+                    "the number of its attempts",
+                )
 
     def test_a_gate_outlives_the_store(self) -> None:
         if not self.durable:
@@ -367,7 +431,13 @@ class GateRules(ABC):
                     store, "a", evolve(PACED, credential="another", address="another", pace=None)
                 )
                 store.begin([first])
-                store.save([evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))])
+                store.save(
+                    [
+                        evolve(
+                            deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED)
+                        )
+                    ]
+                )
             with closing(self.open_store(folder, False)) as store:
                 a(NotBefore, store.charge(PACED, AT, 1))
                 same(store.charge(first.quota, AT, 1), Shut(REFUSED))

@@ -1,8 +1,11 @@
-"""A store beside the one in memory: whatever is asked of both, in whatever order, both answer the same.
+"""A store beside the one in memory: whatever is asked of both, in whatever order, both answer the
+same.
 
-    TestMyStoreMachine = store_machine(lambda folder, keep_documents: MyStore(folder, keep_documents=keep_documents))
+    TestMyStoreMachine = store_machine(lambda folder, keep_documents: MyStore(folder,
+    keep_documents=keep_documents))
 
-The machine is Hypothesis', and so needs the extra `testing`: ``pip install "evidence-courier[testing]"``.
+The machine is Hypothesis', and so needs the extra `testing`: ``pip install
+"evidence-courier[testing]"``.
 """
 
 from __future__ import annotations
@@ -75,9 +78,12 @@ T = TypeVar("T")
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 LARGEST = 2**63 - 1
-# All that UTF-8 can write: every script, every control character, NUL too; not the halves of characters.
+# All that UTF-8 can write: every script, every control character, NUL too; not the halves of
+# characters.
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=11))])
+zones = st.sampled_from(
+    [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=11))]
+)
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones)  # noqa: DTZ001
 tallied = st.integers(0, 5) | st.integers(0, LARGEST)
 failures = st.builds(
@@ -119,7 +125,11 @@ attempts = st.builds(
     st.none() | texts,
 )
 json_values: st.SearchStrategy[object] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     max_leaves=5,
 )
@@ -165,12 +175,21 @@ def uploads(
 
 
 def round_trips(store: UploadStore, examples: int = 60) -> None:
-    """Whatever an upload, its dossier and its attempts hold, the store reads it back as it was written, and shows it as `MemoryStore` does."""
+    """Whatever an upload, its dossier and its attempts hold, the store reads it back as it was
+    written, and shows it as `MemoryStore` does."""
     arrivals = count()
 
-    @given(upload=uploads(keys, moments), dossier=dossiers, state=states, tally=tallies, attempt=attempts)
+    @given(
+        upload=uploads(keys, moments),
+        dossier=dossiers,
+        state=states,
+        tally=tallies,
+        attempt=attempts,
+    )
     @settings(max_examples=examples, deadline=None)
-    def check(upload: Upload, dossier: Dossier, state: State, tally: Tally, attempt: Attempt) -> None:
+    def check(
+        upload: Upload, dossier: Dossier, state: State, tally: Tally, attempt: Attempt
+    ) -> None:
         # A key that no example before has used.
         key = evolve(upload.key, evidence_id=f"{upload.key.evidence_id}{next(arrivals)}")
         upload = evolve(upload, key=key)
@@ -213,7 +232,9 @@ finds = st.builds(
 
 
 PASSAGES = {
-    "acme": Quota("one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)),
+    "acme": Quota(
+        "one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)
+    ),
     "globex": Quota("another", "another", None),
     "initech": Quota("third", "third", Pace(3, timedelta(minutes=1)), together=2, exclusive=True),
 }
@@ -236,7 +257,13 @@ class Plan:
 
 
 plans = st.builds(
-    Plan, few_keys, states, tallies, moments, st.sampled_from([0, 0, 0, 1, -1]), st.none() | attempts
+    Plan,
+    few_keys,
+    states,
+    tallies,
+    moments,
+    st.sampled_from([0, 0, 0, 1, -1]),
+    st.none() | attempts,
 )
 
 
@@ -252,7 +279,9 @@ class StoreMachine(RuleBasedStateMachine):
         self._stack = ExitStack()
         folder = self._stack.enter_context(tempfile.TemporaryDirectory())
         self._subject = self._stack.enter_context(closing(self.open_store(folder, keep_documents)))
-        self._memory = self._stack.enter_context(closing(MemoryStore(keep_documents=keep_documents)))
+        self._memory = self._stack.enter_context(
+            closing(MemoryStore(keep_documents=keep_documents))
+        )
         self._slots: dict[UploadStore, list[tuple[Quota, tuple[int, ...]]]] = {
             self._subject: [],
             self._memory: [],
@@ -304,7 +333,9 @@ class StoreMachine(RuleBasedStateMachine):
     def begin(self, plans: list[Plan], owner: int) -> None:
         self.begin_by(self.starts(plans, owner), lambda store: store.begin)
 
-    @rule(plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key), owner=owners)
+    @rule(
+        plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key), owner=owners
+    )
     def begin_together(self, plans: list[Plan], owner: int) -> None:
         (quota, *_) = [start.quota for start in self.starts(plans, owner)]
         alike = [start for start in self.starts(plans, owner) if start.quota == quota]
@@ -321,7 +352,9 @@ class StoreMachine(RuleBasedStateMachine):
                 if isinstance(answer, Begun):
                     self._slots[store].append((start.quota, answer.slots))
             # The numbers of the slots are each store's own.
-            return [Begun(answer.content) if isinstance(answer, Begun) else answer for answer in answers]
+            return [
+                Begun(answer.content) if isinstance(answer, Begun) else answer for answer in answers
+            ]
 
         self.both(begin)
 
@@ -350,9 +383,13 @@ class StoreMachine(RuleBasedStateMachine):
         plans=st.lists(plans, max_size=5),
         at=few_moments,
         pause=st.none() | st.none() | few_moments,
-        block=st.none() | st.none() | st.just(Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)),
+        block=st.none()
+        | st.none()
+        | st.just(Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)),
     )
-    def save(self, plans: list[Plan], at: datetime, pause: datetime | None, block: Failure | None) -> None:
+    def save(
+        self, plans: list[Plan], at: datetime, pause: datetime | None, block: Failure | None
+    ) -> None:
         changes = self.changes(plans)
         oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
 
@@ -371,7 +408,9 @@ class StoreMachine(RuleBasedStateMachine):
         while True:
             now = find
             page = self.both(lambda store: store.find(now, AT))  # noqa: B023
-            seen += [(upload.tenant_id, upload.evidence_id, upload.provider) for upload in page.uploads]
+            seen += [
+                (upload.tenant_id, upload.evidence_id, upload.provider) for upload in page.uploads
+            ]
             if page.next_page is None:
                 break
             find = evolve(find, after=page.next_page)
@@ -418,13 +457,18 @@ class StoreMachine(RuleBasedStateMachine):
     def both_count_the_same(self) -> None:
         open_uploads = self.both(lambda store: store.count_open())
         found = self.both(lambda store: store.counts())
-        same(open_uploads, found[Status.PENDING] + found[Status.RETRYING], "how many uploads are open")
+        same(
+            open_uploads,
+            found[Status.PENDING] + found[Status.RETRYING],
+            "how many uploads are open",
+        )
 
 
 def store_machine(
     open_store: Callable[[str, bool], UploadStore], *, examples: int = 20, steps: int = 25
 ) -> type[unittest.TestCase]:
-    """A test case that compares a store with `MemoryStore`; `open_store` takes an empty folder, and whether documents are kept."""
+    """A test case that compares a store with `MemoryStore`; `open_store` takes an empty folder,
+    and whether documents are kept."""
 
     class Machine(StoreMachine):
         def open_store(self, folder: str, keep_documents: bool) -> UploadStore:

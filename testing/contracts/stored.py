@@ -17,7 +17,9 @@ from ...ports.store import Change, Dossier, Entry, Start, StoredDocument, Upload
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 RULES = Rules()
 UNPACED = Quota("a credential", "an address")
-BUSY_PROVIDER = Failure(FailureKind.RATE_LIMITED, "come back later", http_status=429, retry_after=7.0)
+BUSY_PROVIDER = Failure(
+    FailureKind.RATE_LIMITED, "come back later", http_status=429, retry_after=7.0
+)
 
 
 def entry(
@@ -56,7 +58,9 @@ def started(upload: Upload, at: datetime = AT, *, owner: int = 1, quota: Quota =
 def ended(upload: Upload, event: AttemptEvent) -> Change:
     """The attempt that is in flight comes to something."""
     assert isinstance(upload.state, Sending)
-    return Change(advance(upload, event, RULES), attempt_of(upload.state.started_at, event, RULES.retry))
+    return Change(
+        advance(upload, event, RULES), attempt_of(upload.state.started_at, event, RULES.retry)
+    )
 
 
 def delivered(upload: Upload, at: datetime = AT) -> Change:

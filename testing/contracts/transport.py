@@ -4,8 +4,9 @@
         def transport(self) -> AsyncTransport:
             return MyTransport()
 
-The rules are the same for both; they are tried on servers of the kit's own, on the loopback interface, which say exactly what servers say that are
-well, ill or hostile. `transport` is called for each rule, on the event loop where there is one, and what it gives is closed by the kit.
+The rules are the same for both; they are tried on servers of the kit's own, on the loopback
+interface, which say exactly what servers say that are well, ill or hostile. `transport` is called
+for each rule, on the event loop where there is one, and what it gives is closed by the kit.
 """
 
 from __future__ import annotations
@@ -35,10 +36,19 @@ SECRET: Final = "sk-0123456789-canary"
 SMALL: Final = (b"--b\r\n", b"x" * 30_000, b"\r\n--b--\r\n")
 BIG: Final = (b"--b\r\n", bytes(range(256)) * 32_768, b"\r\n--b--\r\n")
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-_PROXIES: Final = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_PROXIES: Final = (
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+)
 
 
-def route(*, connect: float = 5.0, idle: float = 5.0, total: float = 8.0, proxy: str | None = None) -> Route:
+def route(
+    *, connect: float = 5.0, idle: float = 5.0, total: float = 8.0, proxy: str | None = None
+) -> Route:
     """A route with timeouts in seconds."""
     seconds = [timedelta(seconds=value) for value in (connect, idle, total)]
     return Route(Timeouts(*seconds), proxy=proxy)
@@ -65,20 +75,28 @@ class TransportRules(ABC):
         with serving(talk) as server:
             yield server
 
-    def _post(self, talk: Talk, body: tuple[bytes, ...] = SMALL, way: Route | None = None) -> Answer:
+    def _post(
+        self, talk: Talk, body: tuple[bytes, ...] = SMALL, way: Route | None = None
+    ) -> Answer:
         with self._serving(talk) as server:
             (answer,) = self._sent([(post(f"{server.origin}/api", body), way or route())])
             return answer
 
-    def _reply(self, talk: Talk, body: tuple[bytes, ...] = SMALL, way: Route | None = None) -> HttpResponse:
+    def _reply(
+        self, talk: Talk, body: tuple[bytes, ...] = SMALL, way: Route | None = None
+    ) -> HttpResponse:
         return a(HttpResponse, self._post(talk, body, way))
 
     def _failure(
-        self, kind: FailureKind, talk: Talk, body: tuple[bytes, ...] = SMALL, way: Route | None = None
+        self,
+        kind: FailureKind,
+        talk: Talk,
+        body: tuple[bytes, ...] = SMALL,
+        way: Route | None = None,
     ) -> None:
         _is(kind, self._post(talk, body, way))
 
-    # --- what is sent, and what comes back -----------------------------------------------------------------------------
+    # --- what is sent, and what comes back -------------------------------------------------------
 
     def test_the_body_arrives_whole_with_its_length(self) -> None:
         mib = b"x" * 2**20
@@ -124,16 +142,21 @@ class TransportRules(ABC):
             line.say(b"HTTP/1.1 418 Teapot\r\nX-Request-Id: r-1\r\nContent-Length: 5\r\n\r\nshort")
 
         reply = self._reply(talk)
-        same((reply.status, reply.body, reply.ending), (418, b"short", Ending.COMPLETE), "the reply")
+        same(
+            (reply.status, reply.body, reply.ending), (418, b"short", Ending.COMPLETE), "the reply"
+        )
         same(reply.header("x-request-id"), "r-1", "a header of the reply")
         must(
-            reply.received_at.utcoffset() == timedelta(0), f"received_at is not in UTC: {reply.received_at!r}"
+            reply.received_at.utcoffset() == timedelta(0),
+            f"received_at is not in UTC: {reply.received_at!r}",
         )
 
     def test_interim_replies_are_read_over(self) -> None:
         def talk(line: Line) -> None:
             line.request()
-            line.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK)
+            line.say(
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK
+            )
 
         reply = self._reply(talk)
         same((reply.status, reply.body), (200, b"{}"), "the reply behind two interim ones")
@@ -168,17 +191,22 @@ class TransportRules(ABC):
 
         def talk(line: Line) -> None:
             line.request()
-            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+            head = (
+                f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+            )
             line.say(head.encode(), bomb)
 
         reply = self._reply(talk)
-        must(len(reply.body) <= REPLY_LIMIT, f"{len(reply.body)} bytes came out of a compressed reply")
+        must(
+            len(reply.body) <= REPLY_LIMIT,
+            f"{len(reply.body)} bytes came out of a compressed reply",
+        )
         must(
             reply.ending is not Ending.COMPLETE or reply.body == bomb,
             "a compressed reply was unpacked in part and is said to be complete",
         )
 
-    # --- replies that are too long, cut, slow, or none -----------------------------------------------------------------
+    # --- replies that are too long, cut, slow, or none -------------------------------------------
 
     def test_a_reply_of_the_limit_is_complete_and_one_byte_more_is_too_long(self) -> None:
         for size, ending in ((REPLY_LIMIT, Ending.COMPLETE), (REPLY_LIMIT + 1, Ending.TOO_LONG)):
@@ -207,7 +235,11 @@ class TransportRules(ABC):
             with self._serving(talk) as server:
                 (answer,) = self._sent([(post(server.origin), route())])
                 reply = a(HttpResponse, answer)
-                same((reply.ending, len(reply.body)), (Ending.TOO_LONG, REPLY_LIMIT), "an endless reply")
+                same(
+                    (reply.ending, len(reply.body)),
+                    (Ending.TOO_LONG, REPLY_LIMIT),
+                    "an endless reply",
+                )
                 must(stopped.wait(PATIENCE), "the rest of an endless reply is read all the same")
 
     def test_a_reply_that_is_cut_keeps_its_status_and_says_so(self) -> None:
@@ -266,7 +298,7 @@ class TransportRules(ABC):
                 _answering(said),
             )
 
-    # --- no connection -------------------------------------------------------------------------------------------------
+    # --- no connection ---------------------------------------------------------------------------
 
     def test_where_nobody_listens_there_is_no_connection(self) -> None:
         (answer,) = self._sent([(post(f"http://127.0.0.1:{closed_port()}/"), route())])
@@ -279,7 +311,7 @@ class TransportRules(ABC):
                 (answer,) = self._sent([(post(url), route(connect=0.2))])
             _is(FailureKind.NO_CONNECTION, answer)
 
-    # --- connections ---------------------------------------------------------------------------------------------------
+    # --- connections -----------------------------------------------------------------------------
 
     def test_a_connection_is_given_back_in_every_case(self) -> None:
         odd = [
@@ -329,9 +361,12 @@ class TransportRules(ABC):
         with self._serving(talk) as server:
             answers = self._sent_at_once([(post(server.origin), route())] * 3)
         for answer in answers:
-            must(isinstance(answer, HttpResponse), f"one of three requests waits for another: {answer!r}")
+            must(
+                isinstance(answer, HttpResponse),
+                f"one of three requests waits for another: {answer!r}",
+            )
 
-    # --- what must not get in, and what must not get out ---------------------------------------------------------------
+    # --- what must not get in, and what must not get out -----------------------------------------
 
     def test_what_would_smuggle_a_header_in_is_a_bug_that_is_not_shown(self) -> None:
         with self._serving(_answering(OK)) as server:
@@ -349,7 +384,10 @@ class TransportRules(ABC):
                     lambda bad=bad: self._sent([(bad, route())]),  # type: ignore[misc]
                     "a request breaks out of its headers",
                 )
-                must(SECRET not in f"{error!r} {error.__cause__!r}", "the error shows what was to be sent")
+                must(
+                    SECRET not in f"{error!r} {error.__cause__!r}",
+                    "the error shows what was to be sent",
+                )
             must(not any(line.heads for line in server.lines), "something was sent all the same")
 
     def test_no_failure_shows_what_was_sent(self) -> None:
@@ -358,7 +396,9 @@ class TransportRules(ABC):
             answers = self._sent(
                 [
                     (
-                        post(f"http://user:{SECRET}@127.0.0.1:{server.origin.rpartition(':')[2]}{query}"),
+                        post(
+                            f"http://user:{SECRET}@127.0.0.1:{server.origin.rpartition(':')[2]}{query}"
+                        ),
                         route(),
                     ),
                     (post(f"http://127.0.0.1:{closed_port()}{query}"), route()),
@@ -423,7 +463,8 @@ class TransportContract(TransportRules):
             self._end_loop()
 
     def _end_loop(self) -> None:
-        """Once no server is left: the loop outlives them, so that it learns that their lines are gone."""
+        """Once no server is left: the loop outlives them, so that it learns that their lines are
+        gone."""
         if self._servers == 0 and self._runner is not None:
             self._runner.run(asyncio.sleep(0.01))
             self._runner.close()
@@ -468,7 +509,9 @@ class TransportContract(TransportRules):
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-                must(task.cancelled(), "a request that was cancelled came to something all the same")
+                must(
+                    task.cancelled(), "a request that was cancelled came to something all the same"
+                )
                 must(
                     await asyncio.to_thread(hung_up.wait, 3.0),
                     "the line of a request that was cancelled stays open",

@@ -1,12 +1,14 @@
 """Stand-ins for the providers' APIs on your own machine: a courier meets them before the real ones.
 
-    async with SprintoSandbox(faults=["reset-after=0.1", "status:503=0.2"], pace="10/min") as sandbox:
+    async with SprintoSandbox(faults=["reset-after=0.1", "status:503=0.2"], pace="10/min") as
+    sandbox:
         ...  # deliver to sandbox.url with the key "sandbox-key"
         sandbox.copies(document_sha256)  # how many copies does the provider hold now?
 
-A sandbox keeps what it took, never the key that it came with; it misbehaves as a `FaultPlan` says, the same
-way for the same seed; and it serves the loopback interface only. `sandbox_in_thread` serves code that is not
-asynchronous. It needs the extra `sandbox`: `pip install "evidence-courier[sandbox]"`.
+A sandbox keeps what it took, never the key that it came with; it misbehaves as a `FaultPlan` says,
+the same way for the same seed; and it serves the loopback interface only. `sandbox_in_thread`
+serves code that is not asynchronous. It needs the extra `sandbox`: `pip install
+"evidence-courier[sandbox]"`.
 """
 
 from .drata import DrataSandbox

@@ -1,11 +1,14 @@
-"""The control URL of a sandbox: what it holds, and what shall go wrong next, for a program in any language.
+"""The control URL of a sandbox: what it holds, and what shall go wrong next, for a program in any
+language.
 
-    GET  /control/health                     is it there, and what is it?
-    GET  /control/received[?sha256=HEX]      the uploads taken; with sha256 only the copies of that content
-    POST /control/faults   {"faults": ["reset-after=0.1", "status:503=x2"], "seed": 7}
-                        or {"script": ["reset-after", null, "status:503"]}     one step a request, then none
-    POST /control/pace     {"pace": "10/min:sliding"}, or {"pace": null} for no limit
-    POST /control/reset                      forget everything received and counted, and switch the faults off
+    GET  /control/health                     is it there, and what is it? GET
+    /control/received[?sha256=HEX]      the uploads taken; with sha256 only the copies of that
+    content POST /control/faults   {"faults": ["reset-after=0.1", "status:503=x2"], "seed": 7}
+                        or {"script": ["reset-after", null, "status:503"]}     one step a request,
+                        then none
+    POST /control/pace     {"pace": "10/min:sliding"}, or {"pace": null} for no limit POST
+    /control/reset                      forget everything received and counted, and switch the
+    faults off
 
 Answers are JSON. A body that makes no sense gets 400 and the reason, and changes nothing.
 """
@@ -48,8 +51,12 @@ def add_routes(app: web.Application, sandbox: Controlled) -> None:
 
     async def received(request: web.Request) -> web.Response:
         wanted = request.query.get("sha256")
-        uploads = [one.as_json() for one in sandbox.received if wanted is None or one.sha256 == wanted]
-        return web.json_response({"requests": sandbox.requests, "count": len(uploads), "received": uploads})
+        uploads = [
+            one.as_json() for one in sandbox.received if wanted is None or one.sha256 == wanted
+        ]
+        return web.json_response(
+            {"requests": sandbox.requests, "count": len(uploads), "received": uploads}
+        )
 
     async def faults(request: web.Request) -> web.Response:
         body = await _body(request, {"faults", "script", "seed"})
@@ -75,7 +82,9 @@ def add_routes(app: web.Application, sandbox: Controlled) -> None:
         return web.json_response({"status": "ok"})
 
     async def unknown(request: web.Request) -> web.Response:
-        return web.json_response({"error": f"no such control: {request.method} {request.path}"}, status=404)
+        return web.json_response(
+            {"error": f"no such control: {request.method} {request.path}"}, status=404
+        )
 
     app.router.add_get(PREFIX + "/health", health)
     app.router.add_get(PREFIX + "/received", received)
@@ -125,7 +134,9 @@ def _texts(value: object) -> list[Fault | str]:
 
 
 def _steps(value: object) -> list[str | None]:
-    if not isinstance(value, list) or not all(item is None or isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(
+        item is None or isinstance(item, str) for item in value
+    ):
         raise _refused("'script' is a list of texts such as 'reset-after', and nulls")
     return value
 

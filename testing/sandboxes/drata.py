@@ -1,11 +1,12 @@
-"""A stand-in for the part of Drata's public API v2 that takes evidence: a person's documents, the evidence
-library of a workspace, and what is read beside them.
+"""A stand-in for the part of Drata's public API v2 that takes evidence: a person's documents, the
+evidence library of a workspace, and what is read beside them.
 
-Paths, parameters, schemas and statuses are those of Drata's OpenAPI document (version V2, developers.drata.com).
-What it does not say is decided the strict way: a file without an ending or a media type that is taken gets 400
-(that a file without a name or type does is a third-party claim), as does a list that is asked for with a
-parameter that it does not have; the `name` filter wants the whole name; and the controls are taken in one form
-only, by default as the part `controlIds`, repeated.
+Paths, parameters, schemas and statuses are those of Drata's OpenAPI document (version V2,
+developers.drata.com). What it does not say is decided the strict way: a file without an ending or a
+media type that is taken gets 400 (that a file without a name or type does is a third-party claim),
+as does a list that is asked for with a parameter that it does not have; the `name` filter wants the
+whole name; and the controls are taken in one form only, by default as the part `controlIds`,
+repeated.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from .server import Sandbox, SandboxOptions
 
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
-DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType({7: "jane@acme.example", 8: "asha@acme.example"})
+DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType(
+    {7: "jane@acme.example", 8: "asha@acme.example"}
+)
 DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
 MAX_BYTES: Final = 25_000_000
 FOUNDED: Final = "2025-07-01T16:45:55.246Z"
@@ -59,7 +62,12 @@ _LIBRARY_TYPES: Final[Mapping[str, str]] = {
     "html": "text/html",
     "zip": "application/zip",
 }
-_DOCUMENT_TYPES: Final = ("MFA_EVIDENCE", "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "OFFBOARDING_EVIDENCE")
+_DOCUMENT_TYPES: Final = (
+    "MFA_EVIDENCE",
+    "SEC_TRAINING",
+    "HIPAA_TRAINING_EVIDENCE",
+    "OFFBOARDING_EVIDENCE",
+)
 _RENEWALS: Final = ("ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE")
 _PAGING: Final = frozenset({"cursor", "size", "sort", "sortDir", "includeTotalCount", "expand[]"})
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -76,10 +84,11 @@ class _Item:
 class DrataSandbox(Sandbox):
     """Drata on the loopback interface. Beside `SandboxOptions` it takes:
 
-    `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to its name,
-    `controls` are the numbers of the controls, `controls_as` says in which form it takes them: as the part
-    ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one part with commas. `manual_uploads` is what the company's settings say of uploads.
-    `max_bytes` bounds a file: a larger one gets HTTP 413.
+    `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to
+    its name, `controls` are the numbers of the controls, `controls_as` says in which form it takes
+    them: as the part ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one
+    part with commas. `manual_uploads` is what the company's settings say of uploads. `max_bytes`
+    bounds a file: a larger one gets HTTP 413.
     """
 
     provider: ClassVar[str] = "drata"
@@ -123,7 +132,8 @@ class DrataSandbox(Sandbox):
             return _refusal(refusal.status, refusal.message)
 
     def restate(self, reply: Reply, word: str) -> Reply:
-        """An answer of Drata's has no word that says whether it was a success: the id is taken away instead."""
+        """An answer of Drata's has no word that says whether it was a success: the id is taken
+        away instead."""
         try:
             shown = json.loads(reply.body)
         except ValueError:
@@ -177,13 +187,21 @@ class DrataSandbox(Sandbox):
         _moment("completionDate", completed)
         shown = self._kept(
             f"user {user}",
-            {"userId": user, "name": file.name, "type": kind, "fileUrl": None, "renewalDate": "2027-01-01"},
+            {
+                "userId": user,
+                "name": file.name,
+                "type": kind,
+                "fileUrl": None,
+                "renewalDate": "2027-01-01",
+            },
         )
         self.keep(request, file, target=f"user {user}", evidence_date=completed)
         return Reply.json(201, shown)
 
     async def _take_item(self, request: web.Request, workspace: int) -> Reply:
-        form = await read_form(request, max_file_bytes=self._max_bytes, repeated=self._list_of_controls)
+        form = await read_form(
+            request, max_file_bytes=self._max_bytes, repeated=self._list_of_controls
+        )
         file = _fit(form.files.get("file"), _LIBRARY_TYPES)
         name, filed = form.fields.get("name", ""), form.fields.get("filedAt", "")
         if not 1 <= len(name) <= 191:
@@ -227,7 +245,9 @@ class DrataSandbox(Sandbox):
         return {number for number in numbers if number is not None}
 
     def _kept(self, home: str, told: Mapping[str, object]) -> Mapping[str, object]:
-        moment = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        moment = (
+            self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        )
         shown = {"id": len(self._items) + 1, **told, "createdAt": moment, "updatedAt": moment}
         self._items.append(_Item(home, shown))
         return shown
@@ -277,20 +297,26 @@ class DrataSandbox(Sandbox):
         }
 
 
-def _page(request: web.Request, items: Sequence[Mapping[str, object]], filters: frozenset[str]) -> Reply:
-    """One page of a list, filtered and sorted as the query says; the cursor is the position of the next."""
+def _page(
+    request: web.Request, items: Sequence[Mapping[str, object]], filters: frozenset[str]
+) -> Reply:
+    """One page of a list, filtered and sorted as the query says; the cursor is the position of
+    the next."""
     query = request.query
     strange = sorted(set(query) - _PAGING - filters)
     if strange:
         raise BadRequestError(f"{strange[0]} is not a parameter of this list")
     size = query.get("size", "20")
-    if _number(size) is None or int(size) > 50:  # the bound of the older edition, which is the stricter one
+    # the bound of the older edition, which is the stricter one
+    if _number(size) is None or int(size) > 50:
         raise BadRequestError("size must be a whole number from 1 to 50")
     sort, direction = query.get("sort", "createdAt"), query.get("sortDir", "ASC")
     if sort not in ("createdAt", "updatedAt") or direction not in ("ASC", "DESC"):
         raise BadRequestError("sort must be createdAt or updatedAt, sortDir ASC or DESC")
     kept = [
-        item for item in items if all(query.get(name, item.get(name)) == item.get(name) for name in filters)
+        item
+        for item in items
+        if all(query.get(name, item.get(name)) == item.get(name) for name in filters)
     ]
     kept = sorted(kept, key=lambda item: str(item.get(sort)))
     if direction == "DESC":
@@ -328,5 +354,6 @@ def _moment(name: str, written: str) -> None:
 
 def _refusal(status: int, message: str) -> Reply:
     return Reply.json(
-        status, {"name": "Exception", "statusCode": status, "message": message, "code": status * 100}
+        status,
+        {"name": "Exception", "statusCode": status, "message": message, "code": status * 100},
     )

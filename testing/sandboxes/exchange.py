@@ -1,8 +1,9 @@
-"""One request to a sandbox, and every way of answering it: whole, in halves, byte by byte, or not at all.
+"""One request to a sandbox, and every way of answering it: whole, in halves, byte by byte, or not
+at all.
 
-The faults are written with these few verbs. `take` hands the request to the provider's own code, so that an
-upload is kept; `ignore` reads it to its end and keeps nothing. Whatever is held open here ends at once when
-the sandbox stops.
+The faults are written with these few verbs. `take` hands the request to the provider's own code, so
+that an upload is kept; `ignore` reads it to its end and keeps nothing. Whatever is held open here
+ends at once when the sandbox stops.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Api(Protocol):
 
 
 class HeldLines:
-    """Requests that are deliberately left without an answer, until their client or the sandbox gives up."""
+    """Requests that are deliberately left without an answer, until their client or the sandbox
+    gives up."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -86,7 +88,8 @@ class Exchange:
         return reply
 
     async def ignore(self) -> None:
-        """Read what is left of the request, so that its client has sent all of it, and keep nothing."""
+        """Read what is left of the request, so that its client has sent all of it, and keep
+        nothing."""
         async for _ in self._request.content.iter_any():
             pass
 
@@ -99,7 +102,8 @@ class Exchange:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     async def send_part(self, reply: Reply, length: int) -> web.StreamResponse:
-        """Promise the whole body, send its first `length` bytes, close the line in an orderly way."""
+        """Promise the whole body, send its first `length` bytes, close the line in an orderly
+        way."""
         response = await self._begin(reply)
         await response.write(reply.body[:length])
         if self._request.transport is not None:

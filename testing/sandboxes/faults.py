@@ -1,9 +1,9 @@
 """The ways a sandbox can misbehave, one small class for each.
 
-Every class tells its story in `misbehave`: whether the upload is taken, and what the client then sees of an
-answer. The difference matters more than the status code: an upload that was taken while the client saw a
-failure becomes a second copy when it is sent again. `KINDS` gives each its name for the command line and the
-control URL.
+Every class tells its story in `misbehave`: whether the upload is taken, and what the client then
+sees of an answer. The difference matters more than the status code: an upload that was taken while
+the client saw a failure becomes a second copy when it is sent again. `KINDS` gives each its name
+for the command line and the control URL.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Status:
 
 @frozen
 class StatusAfter:
-    """Taken, and then the HTTP status CODE all the same, as a gateway does that has lost patience."""
+    """Taken, and then the HTTP status CODE all the same, as a gateway does that has lost
+    patience."""
 
     code: int = field(default=504, converter=int, validator=and_(ge(200), le(599)))
     retry_after: str | None = field(default=None, converter=optional(str))
@@ -68,7 +69,8 @@ class StatusAfter:
 
 @frozen
 class GraphQLError:
-    """Not taken: HTTP 200 with the GraphQL error MESSAGE, and `extensions.code` if `code` is given."""
+    """Not taken: HTTP 200 with the GraphQL error MESSAGE, and `extensions.code` if `code` is
+    given."""
 
     message: str
     code: str | None = None
@@ -80,7 +82,8 @@ class GraphQLError:
 
 @frozen
 class RateLimitedGraphQL:
-    """Not taken: HTTP 200 with a GraphQL error that speaks of the rate limit and RETRY_AFTER seconds."""
+    """Not taken: HTTP 200 with a GraphQL error that speaks of the rate limit and RETRY_AFTER
+    seconds."""
 
     retry_after: int = field(default=60, converter=int, validator=ge(0))
 
@@ -109,7 +112,8 @@ class SilenceAfter:
 
 @frozen
 class ResetBefore:
-    """Not taken: the connection is reset when the headers have come, whatever has come of the body."""
+    """Not taken: the connection is reset when the headers have come, whatever has come of the
+    body."""
 
     async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
         return exchange.reset()
@@ -215,14 +219,17 @@ class Redirect:
 
 @frozen
 class Echo:
-    """Not taken: the HTTP status CODE with an error that repeats all request headers, the key included."""
+    """Not taken: the HTTP status CODE with an error that repeats all request headers, the key
+    included."""
 
     code: int = field(default=400, converter=int, validator=and_(ge(200), le(599)))
 
     async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
         await exchange.ignore()
         seen = ", ".join(f"{name}: {value}" for name, value in exchange.headers.items())
-        return await exchange.send(graphql_error(f"Cannot serve a request with {seen}", status=self.code))
+        return await exchange.send(
+            graphql_error(f"Cannot serve a request with {seen}", status=self.code)
+        )
 
 
 KINDS: Mapping[str, type[Misbehaviour]] = MappingProxyType(

@@ -1,8 +1,8 @@
-"""Reads a plain form with files, ``multipart/form-data`` as RFC 7578 has it: how a client sends a file to a
-REST API.
+"""Reads a plain form with files, ``multipart/form-data`` as RFC 7578 has it: how a client sends a
+file to a REST API.
 
-Strict where servers differ: a part without a name, a part that comes twice, a file without a name and a field
-that is no text are all refused.
+Strict where servers differ: a part without a name, a part that comes twice, a file without a name
+and a field that is no text are all refused.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _CHUNK: Final = 64 * 1024
 
 @frozen
 class Form:
-    """The parts of a form by their names: the texts, and the files. `in_order` holds all files as they came,
-    `repeated` all texts of the part that may come several times."""
+    """The parts of a form by their names: the texts, and the files. `in_order` holds all files as
+    they came, `repeated` all texts of the part that may come several times."""
 
     fields: Mapping[str, str]
     files: Mapping[str, UploadedFile]
@@ -31,9 +31,11 @@ class Form:
     repeated: Sequence[str]
 
 
-async def read_form(request: web.Request, *, max_file_bytes: int, repeated: str | None = None) -> Form:
-    """The form in the request's body; the part that is called `repeated` may come several times. Raises BadRequestError: 415 where it is none, 413 for a part that is too
-    large, else 400."""
+async def read_form(
+    request: web.Request, *, max_file_bytes: int, repeated: str | None = None
+) -> Form:
+    """The form in the request's body; the part that is called `repeated` may come several times.
+    Raises BadRequestError: 415 where it is none, 413 for a part that is too large, else 400."""
     if request.content_type != "multipart/form-data":
         raise BadRequestError("The body should be multipart/form-data.", status=415)
     try:
@@ -75,5 +77,7 @@ async def _bytes_of(part: BodyPartReader, limit: int) -> bytes:
     while chunk := await part.read_chunk(_CHUNK):
         content += chunk
         if len(content) > limit:
-            raise BadRequestError(f"The part {part.name!r} exceeds the limit of {limit} bytes.", status=413)
+            raise BadRequestError(
+                f"The part {part.name!r} exceeds the limit of {limit} bytes.", status=413
+            )
     return bytes(content)

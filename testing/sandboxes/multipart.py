@@ -1,10 +1,10 @@
 """Reads a GraphQL multipart request: how a GraphQL client sends files.
 
-The specification (github.com/jaydenseric/graphql-multipart-request-spec) wants three things in this order:
-the field `operations`, JSON in which every file is null; the field `map`, JSON that says for each file part
-where in `operations` it belongs; then the files. This reader is strict where servers differ, since a client
-that passes here should pass anywhere: a missing or misordered part, a place that does not exist and a place
-that is not null are all refused.
+The specification (github.com/jaydenseric/graphql-multipart-request-spec) wants three things in this
+order: the field `operations`, JSON in which every file is null; the field `map`, JSON that says for
+each file part where in `operations` it belongs; then the files. This reader is strict where servers
+differ, since a client that passes here should pass anywhere: a missing or misordered part, a place
+that does not exist and a place that is not null are all refused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class UploadedFile:
 
 
 async def read_multipart(reader: MultipartReader, *, max_file_bytes: int) -> dict[str, object]:
-    """The `operations` object with an `UploadedFile` in each mapped place; parts nobody mapped are ignored.
+    """The `operations` object with an `UploadedFile` in each mapped place; parts nobody mapped are
+    ignored.
 
     Raises BadRequestError: 413 for a file or field that is too large, else 400.
     """
@@ -63,10 +64,14 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
             operations = _json_object(await _bytes_of(part, name, MAX_FIELD_BYTES), name)
         elif name == "map":
             if operations is None:
-                raise BadRequestError("Misordered multipart fields: 'map' should follow 'operations'.")
+                raise BadRequestError(
+                    "Misordered multipart fields: 'map' should follow 'operations'."
+                )
             if places is not None:
                 raise BadRequestError("The multipart field 'map' came twice.")
-            places = _places(_json_object(await _bytes_of(part, name, MAX_FIELD_BYTES), name), operations)
+            places = _places(
+                _json_object(await _bytes_of(part, name, MAX_FIELD_BYTES), name), operations
+            )
         elif part.filename is None:
             continue  # a field of no concern to this request
         elif places is None or operations is None:
@@ -106,7 +111,9 @@ def _json_object(text: bytes, name: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"Invalid JSON in the multipart field {name!r}.") from error
     if not isinstance(value, dict):
-        raise BadRequestError(f"Invalid type for the multipart field {name!r}: it should be a JSON object.")
+        raise BadRequestError(
+            f"Invalid type for the multipart field {name!r}: it should be a JSON object."
+        )
     return value
 
 
@@ -116,15 +123,21 @@ def _places(mapping: dict[str, object], operations: dict[str, object]) -> dict[s
     seen: set[str] = set()
     for part, paths in mapping.items():
         if not isinstance(paths, list):
-            raise BadRequestError(f"Invalid type for the 'map' entry {part!r}: it should be an array.")
+            raise BadRequestError(
+                f"Invalid type for the 'map' entry {part!r}: it should be an array."
+            )
         places[part] = []
         for path in paths:
             if not isinstance(path, str):
-                raise BadRequestError(f"Invalid type in the 'map' entry {part!r}: a path should be a string.")
+                raise BadRequestError(
+                    f"Invalid type in the 'map' entry {part!r}: a path should be a string."
+                )
             if path in seen:
                 raise BadRequestError(f"Two files are mapped to {path!r}.")
             if _get(operations, path) is not None:
-                raise BadRequestError(f"The placeholder at {path!r} in 'operations' should be null.")
+                raise BadRequestError(
+                    f"The placeholder at {path!r} in 'operations' should be null."
+                )
             seen.add(path)
             places[part].append(path)
     return places

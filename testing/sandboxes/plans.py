@@ -1,7 +1,7 @@
 """Which request meets which fault: faults as data, drawn by a seeded die or read from a script.
 
-A fault is written `KIND[:VALUE][:OPTION=VALUE]...=WHEN`. `WHEN` is a share of the requests between 0 and 1,
-or `xN` for the next N requests, or both (`0.5x3`: half of the requests, three at most):
+A fault is written `KIND[:VALUE][:OPTION=VALUE]...=WHEN`. `WHEN` is a share of the requests between
+0 and 1, or `xN` for the next N requests, or both (`0.5x3`: half of the requests, three at most):
 
     reset-after=0.1
     status:503=0.2
@@ -9,8 +9,9 @@ or `xN` for the next N requests, or both (`0.5x3`: half of the requests, three a
     graphql:Check in review:code=CONFLICT=1
     slow:0.05=0.3
 
-The last `=` parts off WHEN. A colon begins an option only where one of the kind's own options and a `=`
-follow; any other colon belongs to the text before it, so that messages, addresses and dates may hold colons.
+The last `=` parts off WHEN. A colon begins an option only where one of the kind's own options and a
+`=` follow; any other colon belongs to the text before it, so that messages, addresses and dates may
+hold colons.
 """
 
 from __future__ import annotations
@@ -30,14 +31,16 @@ _EVERY = 1.0
 
 
 def parse_misbehaviour(text: str) -> Misbehaviour:
-    """Read `KIND[:VALUE][:OPTION=VALUE]...`, such as `status:429:retry-after=7`. Raises ValueError."""
+    """Read `KIND[:VALUE][:OPTION=VALUE]...`, such as `status:429:retry-after=7`. Raises
+    ValueError."""
     name, _, rest = text.partition(":")
     kind = KINDS.get(name)
     if kind is None:
         raise ValueError(
             f"{name!r} is not a kind of fault{_nearest(name)}; the kinds are: {', '.join(KINDS)}"
         )
-    # every class in KINDS is an attrs class; its first field is VALUE, and each may be named as an option
+    # every class in KINDS is an attrs class; its first field is VALUE, and each may be named as an
+    # option
     options = [attribute.name.replace("_", "-") for attribute in fields(kind)]  # type: ignore[arg-type]
     given: dict[str, str] = {}
     current: str | None = None
@@ -75,9 +78,11 @@ def _as_misbehaviour(value: Misbehaviour | str) -> Misbehaviour:
 
 @frozen
 class Fault:
-    """A misbehaviour and the requests that meet it: a share of them (`rate`), `times` of those at most.
+    """A misbehaviour and the requests that meet it: a share of them (`rate`), `times` of those at
+    most.
 
-    `Fault("reset-after", rate=0.1)`, `Fault("status:503", times=2)`, `Fault(Slow(delay=0.01))`: every one.
+    `Fault("reset-after", rate=0.1)`, `Fault("status:503", times=2)`, `Fault(Slow(delay=0.01))`:
+    every one.
     """
 
     kind: Misbehaviour = field(converter=_as_misbehaviour)
@@ -92,7 +97,8 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read `KIND[:VALUE][:OPTION=VALUE]...=WHEN`; the module's head has the grammar. Raises ValueError."""
+    """Read `KIND[:VALUE][:OPTION=VALUE]...=WHEN`; the module's head has the grammar. Raises
+    ValueError."""
     head, equals, when = text.strip().rpartition("=")
     match = _WHEN.fullmatch(when)
     if not equals or not when or match is None:
@@ -113,22 +119,25 @@ def fault_kinds() -> dict[str, str]:
 class FaultPlan:
     """Says, request by request, what goes wrong. The same faults and seed give the same sequence.
 
-    Each request draws one number between 0 and 1, and the faults share that line in their order: with
-    `reset-after=0.1` and `status:503=0.2`, one in ten is dropped and two in ten get 503. A fault whose
-    `times` are used up gives its share back. Raises ValueError if the shares of the unending faults add up
-    to more than 1.
+    Each request draws one number between 0 and 1, and the faults share that line in their order:
+    with `reset-after=0.1` and `status:503=0.2`, one in ten is dropped and two in ten get 503. A
+    fault whose `times` are used up gives its share back. Raises ValueError if the shares of the
+    unending faults add up to more than 1.
     """
 
     def __init__(self, faults: Iterable[Fault | str] = (), *, seed: int = 0) -> None:
         read = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         unending = sum(fault.rate for fault in read if fault.times is None)
         if unending > 1.0 + 1e-9:
-            raise ValueError(f"the faults' rates add up to {unending:g}; together they are at most 1")
+            raise ValueError(
+                f"the faults' rates add up to {unending:g}; together they are at most 1"
+            )
         self._steps = _drawn(read, Random(seed))
 
     @classmethod
     def script(cls, steps: Iterable[Misbehaviour | str | None]) -> FaultPlan:
-        """One step a request, in order; None is a request served well, and so are all after the last step."""
+        """One step a request, in order; None is a request served well, and so are all after the
+        last step."""
         plan = cls()
         read = [None if step is None else _as_misbehaviour(step) for step in steps]
         plan._steps = chain(read, repeat(None))

@@ -1,8 +1,8 @@
 """A sandbox's rate limit: how many requests it takes in a period, and what it says to one too many.
 
-Whether a provider counts in fixed windows (all counts fall to zero together) or in a sliding one (each
-request is forgotten one period after it came) is often unknown, so both are here. Time comes from a callable
-that is handed in, in seconds.
+Whether a provider counts in fixed windows (all counts fall to zero together) or in a sliding one
+(each request is forgotten one period after it came) is often unknown, so both are here. Time comes
+from a callable that is handed in, in seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _PACE = re.compile(
 
 @frozen
 class RateLimit:
-    """`limit` requests in `period` seconds; one too many gets HTTP 429, or the same as a GraphQL error."""
+    """`limit` requests in `period` seconds; one too many gets HTTP 429, or the same as a GraphQL
+    error."""
 
     limit: int = field(validator=ge(1))
     period: float = field(validator=gt(0.0))
@@ -37,7 +38,8 @@ class RateLimit:
     refusal: Refusal = field(default="http", validator=in_(("http", "graphql")))
 
     def refuse(self, wait: float) -> Reply:
-        """What a request hears that would have to wait `wait` seconds: whole seconds, at least one."""
+        """What a request hears that would have to wait `wait` seconds: whole seconds, at least
+        one."""
         seconds = max(1, ceil(wait))
         return http_throttle(seconds) if self.refusal == "http" else graphql_throttle(seconds)
 
@@ -51,7 +53,8 @@ class RateMeter:
         self._taken: deque[float] = deque()
 
     def ask(self) -> float:
-        """0.0 if one more request fits now, and then it is counted; else the seconds until one will."""
+        """0.0 if one more request fits now, and then it is counted; else the seconds until one
+        will."""
         now = self._monotonic()
         while self._taken and self._freed_at(self._taken[0]) <= now:
             self._taken.popleft()
@@ -69,10 +72,11 @@ class RateMeter:
 
 
 def parse_pace(text: str) -> RateLimit:
-    """Read `N/s`, `N/min` or `N/h`, then perhaps `:fixed` or `:sliding`, then perhaps `:http` or `:graphql`.
+    """Read `N/s`, `N/min` or `N/h`, then perhaps `:fixed` or `:sliding`, then perhaps `:http` or
+    `:graphql`.
 
-    `10/min` is ten requests in each fixed minute; `10/min:sliding:graphql` ten in any minute, refused as a
-    GraphQL error. Raises ValueError.
+    `10/min` is ten requests in each fixed minute; `10/min:sliding:graphql` ten in any minute,
+    refused as a GraphQL error. Raises ValueError.
     """
     match = _PACE.fullmatch(text.strip())
     if match is None or int(match["limit"]) == 0:

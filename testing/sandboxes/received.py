@@ -1,7 +1,8 @@
-"""What a sandbox has taken: one record an upload, in order of arrival, and never the key it came with.
+"""What a sandbox has taken: one record an upload, in order of arrival, and never the key it came
+with.
 
-It answers the question that a test of deliveries turns on: how many copies of this document does the
-provider hold now?
+It answers the question that a test of deliveries turns on: how many copies of this document does
+the provider hold now?
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from .multipart import UploadedFile
 
 @frozen
 class ReceivedUpload:
-    """One upload that was taken. `target` is what it was uploaded to: for Sprinto the workflow check's pk."""
+    """One upload that was taken. `target` is what it was uploaded to: for Sprinto the workflow
+    check's pk."""
 
     number: int  # counted from 1
     target: str
@@ -50,15 +52,19 @@ class ReceivedUpload:
 
 
 class Fingerprints:
-    """Recognises a key without keeping it: a fingerprint under a secret that lives as long as the sandbox."""
+    """Recognises a key without keeping it: a fingerprint under a secret that lives as long as
+    the sandbox."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
     def of(self, key: str) -> str:
-        """12 hexadecimal digits; the same key gives the same ones in this sandbox, and others in another."""
+        """12 hexadecimal digits; the same key gives the same ones in this sandbox, and others in
+        another."""
         # surrogateescape: a header may hold bytes that are no text
-        return hmac.new(self._secret, key.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:12]
+        return hmac.new(self._secret, key.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[
+            :12
+        ]
 
 
 class ReceivedUploads:

@@ -1,7 +1,7 @@
 """What a sandbox answers: a status, headers and a body, before it is decided how well to send them.
 
-A `Reply` is a plain value. An honest answer is sent as it is; a fault may send half of it, pad it, or throw
-it away.
+A `Reply` is a plain value. An honest answer is sent as it is; a fault may send half of it, pad it,
+or throw it away.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""A stand-in for the part of Secureframe's API that takes evidence: staging, a storage for the bytes, attaching
-to users and tests, and the lists beside them.
+"""A stand-in for the part of Secureframe's API that takes evidence: staging, a storage for the
+bytes, attaching to users and tests, and the lists beside them.
 
 Paths, parameters and schemas are those of Secureframe's OpenAPI document (version 2023-10-18,
-developer.secureframe.com). What it does not say is decided the strict way: an unknown parameter gets 400, as does a
-staged id that is spent, past its hour, or without bytes; a file's ending and media type must be taken and agree. The
-list of evidence shows what is documented and no more, so no file names (`shows_names` says otherwise).
+developer.secureframe.com). What it does not say is decided the strict way: an unknown parameter
+gets 400, as does a staged id that is spent, past its hour, or without bytes; a file's ending and
+media type must be taken and agree. The list of evidence shows what is documented and no more, so no
+file names (`shows_names` says otherwise).
 """
 
 from __future__ import annotations
@@ -83,11 +84,13 @@ class _Staged:
 
 
 class SecureframeSandbox(Sandbox):
-    """Secureframe on the loopback interface, with its storage under `/storage`. Beside `SandboxOptions` it takes:
+    """Secureframe on the loopback interface, with its storage under `/storage`. Beside
+    `SandboxOptions` it takes:
 
-    `key` and `secret` are the two halves of the key. `users` maps the UUID of each user to their e-mail address,
-    `tests` each test's to its title. `lists_evidence` False answers `GET /evidences` with 404, as an account
-    without it may; `shows_names` True lists files by their names. `max_bytes` bounds a file.
+    `key` and `secret` are the two halves of the key. `users` maps the UUID of each user to their
+    e-mail address, `tests` each test's to its title. `lists_evidence` False answers `GET
+    /evidences` with 404, as an account without it may; `shows_names` True lists files by their
+    names. `max_bytes` bounds a file.
     """
 
     provider: ClassVar[str] = "secureframe"
@@ -106,7 +109,8 @@ class SecureframeSandbox(Sandbox):
         max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
-        # The secret is kept as a header's end, for as long as the fingerprint is made; then it is forgotten.
+        # The secret is kept as a header's end, for as long as the fingerprint is made; then it is
+        # forgotten.
         self._header_end = f" {secret}"
         super().__init__(**options)
         self._header_end = ""
@@ -144,8 +148,8 @@ class SecureframeSandbox(Sandbox):
             return _refusal(refusal.status, refusal.message)
 
     def restate(self, reply: Reply, word: str) -> Reply:
-        """An answer of Secureframe's has no word that says whether it was a success: the id is taken away
-        instead."""
+        """An answer of Secureframe's has no word that says whether it was a success: the id is
+        taken away instead."""
         try:
             data = json.loads(reply.body)["data"]
             del data["id"]
@@ -164,11 +168,16 @@ class SecureframeSandbox(Sandbox):
                 self._test(test)
                 return await self._attach(request, None, _ATTACHED, test)
             case ["GET", "users"]:
-                shown = [_resource(number, "user", {"email": email}) for number, email in self._users.items()]
+                shown = [
+                    _resource(number, "user", {"email": email})
+                    for number, email in self._users.items()
+                ]
                 return _page(request, _matching(shown, request.query.get("q")))
             case ["GET", "users", user]:
                 self._user(user)
-                return Reply.json(200, {"data": _resource(user, "user", {"email": self._users[user]})})
+                return Reply.json(
+                    200, {"data": _resource(user, "user", {"email": self._users[user]})}
+                )
             case ["GET", "tests", test]:
                 self._test(test)
                 told = {"title": self._tests[test], "enabled": True, "test_type": "upload"}
@@ -202,7 +211,8 @@ class SecureframeSandbox(Sandbox):
         return Reply.json(200, {"data": _resource(upload_id, "file_upload", attributes)})
 
     async def _store(self, request: web.Request, upload_id: str) -> Reply:
-        """As an object storage does: no key, but a signature; whatever does not fit what was declared is refused."""
+        """As an object storage does: no key, but a signature; whatever does not fit what was
+        declared is refused."""
         staged = self._staged.get(upload_id)
         if staged is None or request.query.get("signature") != self._signature(upload_id):
             return Reply(403)
@@ -259,7 +269,12 @@ class SecureframeSandbox(Sandbox):
             attributes["file_name"] = file.name
         shown = _resource(evidence_id, "evidence", attributes)
         self._evidence.insert(0, shown)
-        self.keep(request, file, target=f"user {user}" if user else f"test {test}", evidence_date=day or "")
+        self.keep(
+            request,
+            file,
+            target=f"user {user}" if user else f"test {test}",
+            evidence_date=day or "",
+        )
         return Reply.json(200, {"data": shown})
 
     async def _sent(self, request: web.Request) -> UploadedFile:
@@ -301,16 +316,21 @@ def _parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:
 def _page(request: web.Request, items: list[dict[str, object]]) -> Reply:
     told = _parameters(request, _LISTED)
     page, size = told.get("page", "1"), told.get("per_page", "100")
-    if not all(number.isascii() and number.isdigit() and int(number) >= 1 for number in (page, size)):
+    if not all(
+        number.isascii() and number.isdigit() and int(number) >= 1 for number in (page, size)
+    ):
         raise BadRequestError("page and per_page must be whole numbers")
     if told.get("sort", "-created_at") != "-created_at":
         raise BadRequestError("sort is served for -created_at only")
     start = (int(page) - 1) * int(size)
-    return Reply.json(200, {"data": items[start : start + int(size)], "meta": {"total": len(items)}})
+    return Reply.json(
+        200, {"data": items[start : start + int(size)], "meta": {"total": len(items)}}
+    )
 
 
 def _matching(users: list[dict[str, object]], query: str | None) -> list[dict[str, object]]:
-    """Whom the search finds. As a search by words does, it finds too many: every address at the same host."""
+    """Whom the search finds. As a search by words does, it finds too many: every address at the
+    same host."""
     if query is None:
         return users
     match = _BY_EMAIL.fullmatch(query)

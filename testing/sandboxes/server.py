@@ -1,8 +1,9 @@
-"""What all sandboxes share: a small server on this machine only, with faults, a rate limit and a memory.
+"""What all sandboxes share: a small server on this machine only, with faults, a rate limit and a
+memory.
 
-A provider's sandbox derives from `Sandbox` and says how it serves a request that nothing has gone wrong
-with. This class decides whether that happens: each request is counted, then measured against the rate limit,
-then offered to the fault plan. A request that the limit refuses uses up no fault.
+A provider's sandbox derives from `Sandbox` and says how it serves a request that nothing has gone
+wrong with. This class decides whether that happens: each request is counted, then measured against
+the rate limit, then offered to the fault plan. A request that the limit refuses uses up no fault.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def utc_now() -> datetime:
 class SandboxOptions(TypedDict, total=False):
     """What every sandbox may be told.
 
-    `key` is the one API key that is accepted. `faults` are `Fault`s, or text such as `"reset-after=0.1"`,
-    drawn with `seed`; or a whole `FaultPlan`. `pace` is a `RateLimit` or text such as `"10/min:sliding"`.
-    `port` 0 takes a free one. `now` tells the date and `monotonic` measures the rate limit. `keep_content`
-    keeps the bytes of what was received beside its sha256.
+    `key` is the one API key that is accepted. `faults` are `Fault`s, or text such as
+    `"reset-after=0.1"`, drawn with `seed`; or a whole `FaultPlan`. `pace` is a `RateLimit` or text
+    such as `"10/min:sliding"`. `port` 0 takes a free one. `now` tells the date and `monotonic`
+    measures the rate limit. `keep_content` keeps the bytes of what was received beside its sha256.
     """
 
     key: str
@@ -56,8 +57,8 @@ class SandboxOptions(TypedDict, total=False):
 
 
 class Sandbox(ABC):
-    """A provider's stand-in on the loopback interface. Use it with `async with`, or `sandbox_in_thread`; it
-    takes `SandboxOptions`."""
+    """A provider's stand-in on the loopback interface. Use it with `async with`, or
+    `sandbox_in_thread`; it takes `SandboxOptions`."""
 
     provider: ClassVar[str]  # the provider's name
     path: ClassVar[str]  # where its API lives
@@ -123,26 +124,30 @@ class Sandbox(ABC):
         self._plan = faults if isinstance(faults, FaultPlan) else FaultPlan(faults, seed=seed)
 
     def use_pace(self, pace: RateLimit | str | None) -> None:
-        """Replace the rate limit (None: none) and count from zero. ValueError leaves the old one in place."""
+        """Replace the rate limit (None: none) and count from zero. ValueError leaves the old one
+        in place."""
         limit = parse_pace(pace) if isinstance(pace, str) else pace
         self._meter = None if limit is None else RateMeter(limit, self._monotonic)
 
     def reset(self) -> None:
-        """Forget what was received and counted; no more faults. The rate limit stays and counts from zero."""
+        """Forget what was received and counted; no more faults. The rate limit stays and counts
+        from zero."""
         self.requests = 0
         self._received.forget()
         self.use_faults(())
         self.use_pace(None if self._meter is None else self._meter.limit)
 
     async def silences(self, count: int) -> None:
-        """Wait until `count` requests in all have been left in silence: a test need not guess when."""
+        """Wait until `count` requests in all have been left in silence: a test need not guess
+        when."""
         await self._held.reached(count)
 
     # -- what a provider's sandbox says of itself
 
     @abstractmethod
     async def take(self, request: web.Request) -> Reply:
-        """Serve a request that meets no fault: check it as the provider would, `keep` an upload, answer."""
+        """Serve a request that meets no fault: check it as the provider would, `keep` an upload,
+        answer."""
 
     @abstractmethod
     def restate(self, reply: Reply, word: str) -> Reply:
@@ -157,7 +162,9 @@ class Sandbox(ABC):
         presented = request.headers.get(self.key_header, "")
         return hmac.compare_digest(self._fingerprints.of(presented), self._key_fingerprint)
 
-    def keep(self, request: web.Request, file: UploadedFile, *, target: str, evidence_date: str) -> None:
+    def keep(
+        self, request: web.Request, file: UploadedFile, *, target: str, evidence_date: str
+    ) -> None:
         """Record an upload as taken. No header that holds the key is recorded with it."""
         key = request.headers.get(self.key_header, "")
         headers = {
@@ -189,8 +196,11 @@ class Sandbox(ABC):
         if self.whole_tree:
             app.router.add_route("*", self.path + "/{below:.*}", self._serve)
         app.router.add_route("*", "/{elsewhere:.*}", self._serve_elsewhere)
-        # handler_cancellation: a client that hangs up ends the request that was left in silence for it
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE)
+        # handler_cancellation: a client that hangs up ends the request that was left in silence for
+        # it
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE
+        )
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._wanted_port)
         try:
@@ -212,7 +222,10 @@ class Sandbox(ABC):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.stop()
 
@@ -233,10 +246,14 @@ class Sandbox(ABC):
 
     async def _serve_elsewhere(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
-        return web.json_response({"error": f"nothing is here; the API is at {self.path}"}, status=404)
+        return web.json_response(
+            {"error": f"nothing is here; the API is at {self.path}"}, status=404
+        )
 
     def _origin(self) -> str:
         if self._port is None:
-            raise RuntimeError("the sandbox has no address before it is started: use it with 'async with'")
+            raise RuntimeError(
+                "the sandbox has no address before it is started: use it with 'async with'"
+            )
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"

@@ -1,11 +1,12 @@
-"""A stand-in for Sprinto's GraphQL API: uploads of evidence to workflow checks, and the list of the checks.
+"""A stand-in for Sprinto's GraphQL API: uploads of evidence to workflow checks, and the list of the
+checks.
 
-It asks of a request what is documented, claimed or likely to be asked by the real one: the key in the header
-`api-key` (third-party claim), the GraphQL multipart request (claim), a preflight header as Apollo Server
-wants it (inferred), a check that exists and is not in review, a file type that the Sprinto app accepts and
-25 MB at most (both documented for the app; unknown for the API), a date that is not in the future
-(inferred). The refusals' words "Incorrect check ID", "Check in review" and "Unsupported file format" are
-third-party claims.
+It asks of a request what is documented, claimed or likely to be asked by the real one: the key in
+the header `api-key` (third-party claim), the GraphQL multipart request (claim), a preflight header
+as Apollo Server wants it (inferred), a check that exists and is not in review, a file type that the
+Sprinto app accepts and 25 MB at most (both documented for the app; unknown for the API), a date
+that is not in the future (inferred). The refusals' words "Incorrect check ID", "Check in review"
+and "Unsupported file format" are third-party claims.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ MAX_BYTES: Final = 25_000_000  # "25 MB", read the strict way
 class SprintoSandbox(Sandbox):
     """Sprinto on the loopback interface. Beside `SandboxOptions` it takes:
 
-    `checks` maps the pk of each workflow check to its title; `in_review` names those that are in review.
-    `uuids` "strict" refuses a pk that is not a UUID. `max_bytes` bounds an evidence file: a larger one gets
-    HTTP 413.
+    `checks` maps the pk of each workflow check to its title; `in_review` names those that are in
+    review. `uuids` "strict" refuses a pk that is not a UUID. `max_bytes` bounds an evidence file: a
+    larger one gets HTTP 413.
     """
 
     provider: ClassVar[str] = "sprinto"
@@ -65,7 +66,9 @@ class SprintoSandbox(Sandbox):
 
     async def take(self, request: web.Request) -> Reply:
         if request.method != "POST":
-            return graphql_error("GraphQL is served to POST only.", status=405).with_header("Allow", "POST")
+            return graphql_error("GraphQL is served to POST only.", status=405).with_header(
+                "Allow", "POST"
+            )
         if not self.knows_key(request):
             message = f"Unauthorised: the header {self.key_header!r} is missing or does not hold a valid key."
             return graphql_error(message, code="UNAUTHENTICATED", status=401)
@@ -82,7 +85,8 @@ class SprintoSandbox(Sandbox):
     async def _operations(self, request: web.Request) -> Mapping[str, object]:
         if request.content_type == "multipart/form-data":
             if not any(
-                request.headers.get(name) for name in ("apollo-require-preflight", "x-apollo-operation-name")
+                request.headers.get(name)
+                for name in ("apollo-require-preflight", "x-apollo-operation-name")
             ):
                 raise BadRequestError(
                     "Blocked as a possible cross-site request forgery: a multipart/form-data request needs a "
@@ -95,19 +99,25 @@ class SprintoSandbox(Sandbox):
             return await read_multipart(reader, max_file_bytes=self._max_bytes)
         if request.content_type == "application/json":
             return _json_operations(await _text_of(request))
-        raise BadRequestError("GraphQL is served as application/json or multipart/form-data.", status=415)
+        raise BadRequestError(
+            "GraphQL is served as application/json or multipart/form-data.", status=415
+        )
 
 
 class _Desk:
     """The checks, as one GraphQL request meets them."""
 
-    def __init__(self, checks: WorkflowChecks, sandbox: Sandbox, request: web.Request, today: date) -> None:
+    def __init__(
+        self, checks: WorkflowChecks, sandbox: Sandbox, request: web.Request, today: date
+    ) -> None:
         self._checks = checks
         self._sandbox = sandbox
         self._request = request
         self._today = today
 
-    def upload(self, pk: str, evidence_date: EvidenceDate, file: UploadedFile) -> Mapping[str, object]:
+    def upload(
+        self, pk: str, evidence_date: EvidenceDate, file: UploadedFile
+    ) -> Mapping[str, object]:
         self._checks.admit(pk, evidence_date.day, file, today=self._today)
         self._sandbox.keep(self._request, file, target=pk, evidence_date=evidence_date.text)
         return self._checks.node(pk, self._uploaded())
@@ -124,7 +134,9 @@ async def _text_of(request: web.Request) -> bytes:
     async for chunk in request.content.iter_any():
         text += chunk
         if len(text) > MAX_FIELD_BYTES:
-            raise BadRequestError(f"A JSON body may hold {MAX_FIELD_BYTES} bytes at most.", status=413)
+            raise BadRequestError(
+                f"A JSON body may hold {MAX_FIELD_BYTES} bytes at most.", status=413
+            )
     return bytes(text)
 
 

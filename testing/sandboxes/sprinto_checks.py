@@ -1,8 +1,9 @@
-"""The workflow checks of the Sprinto sandbox: what evidence they take, and the pages that list them.
+"""The workflow checks of the Sprinto sandbox: what evidence they take, and the pages that list
+them.
 
-The refusals' words "Incorrect check ID", "Check in review" and "Unsupported file format" are third-party
-claims. The file types are those that Sprinto documents for its app. That a date in the future is refused is
-inferred.
+The refusals' words "Incorrect check ID", "Check in review" and "Unsupported file format" are
+third-party claims. The file types are those that Sprinto documents for its app. That a date in the
+future is refused is inferred.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ FILE_TYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 
 class CheckRefusedError(Exception):
-    """Why a check does not take an evidence, or a list cannot be shown; its words become a GraphQL error."""
+    """Why a check does not take an evidence, or a list cannot be shown; its words become a
+    GraphQL error."""
 
 
 class WorkflowChecks:
@@ -76,7 +78,8 @@ class WorkflowChecks:
         }
 
     def page(self, first: int | None, after: str | None, uploaded: Collection[str]) -> CheckPage:
-        """`first` checks at most, from behind the cursor `after` on. Nonsense raises CheckRefusedError."""
+        """`first` checks at most, from behind the cursor `after` on. Nonsense raises
+        CheckRefusedError."""
         if first is not None and first < 1:
             raise CheckRefusedError("'first' should be at least 1")
         pks = list(self._titles)

@@ -1,8 +1,9 @@
 """A stand-in for Sprinto's REST API: evidence for one check, up to ten files in one request.
 
-Documented by Sprinto: the address, the header `api-token`, the fields `monitor_pk` and `files`, at most ten files a request, 201 with
-`success` and `error`, 400 for an invalid type, invalid parameters or a monitor that is not found, 401. Inferred: that a
-request is taken whole or not at all, the words of the refusals, and the bounds that GraphQL's sandbox has too.
+Documented by Sprinto: the address, the header `api-token`, the fields `monitor_pk` and `files`, at
+most ten files a request, 201 with `success` and `error`, 400 for an invalid type, invalid
+parameters or a monitor that is not found, 401. Inferred: that a request is taken whole or not at
+all, the words of the refusals, and the bounds that GraphQL's sandbox has too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 class SprintoRestSandbox(Sandbox):
-    """Sprinto's REST API on the loopback interface. Takes what `SprintoSandbox` takes, but for `uuids`.
+    """Sprinto's REST API on the loopback interface. Takes what `SprintoSandbox` takes, but for
+    `uuids`.
 
     Beside it stands the GraphQL API, as at Sprinto: a dry run asks there for the checks.
     """
@@ -66,7 +68,9 @@ class SprintoRestSandbox(Sandbox):
             return _refused(refusal.status, refusal.message)
         monitor = form.fields.get("monitor_pk")
         if monitor is None or set(form.files) != {"files"} or len(form.in_order) > MOST_FILES:
-            return _refused(400, f"Invalid parameters: monitor_pk and 1 to {MOST_FILES} files are expected")
+            return _refused(
+                400, f"Invalid parameters: monitor_pk and 1 to {MOST_FILES} files are expected"
+            )
         today = self._now().astimezone(UTC).date()
         try:
             for file in form.in_order:

@@ -1,10 +1,10 @@
 """The part of Sprinto's GraphQL schema that evidence needs, executed for real by graphql-core.
 
-The mutation `uploadWorkflowCheckEvidence` with its three arguments and the query `workflowChecksPaginated`
-are documented by Sprinto at developer.sprinto.com. The selection `message workflowCheck { evidenceStatus }`
-and the word UPLOAD_COMPLETE are third-party claims; the enum's other members are unknown. That a query which
-does not parse or fit the schema gets HTTP 400, and every other GraphQL error HTTP 200, is inferred from what
-GraphQL servers usually do.
+The mutation `uploadWorkflowCheckEvidence` with its three arguments and the query
+`workflowChecksPaginated` are documented by Sprinto at developer.sprinto.com. The selection `message
+workflowCheck { evidenceStatus }` and the word UPLOAD_COMPLETE are third-party claims; the enum's
+other members are unknown. That a query which does not parse or fit the schema gets HTTP 400, and
+every other GraphQL error HTTP 200, is inferred from what GraphQL servers usually do.
 
 This module alone imports graphql-core, which comes with the extra `sandbox`.
 """
@@ -56,9 +56,12 @@ class CheckPage:
 
 
 class CheckDesk(Protocol):
-    """The other side of the schema. An exception of a method becomes a GraphQL error with the same words."""
+    """The other side of the schema. An exception of a method becomes a GraphQL error with the
+    same words."""
 
-    def upload(self, pk: str, evidence_date: EvidenceDate, file: UploadedFile) -> Mapping[str, object]:
+    def upload(
+        self, pk: str, evidence_date: EvidenceDate, file: UploadedFile
+    ) -> Mapping[str, object]:
         """Take an evidence for a check; the check afterwards."""
         ...
 
@@ -86,7 +89,9 @@ def strict_uuid(value: object) -> str:
 
 def _date_time(value: object) -> EvidenceDate:
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
-        raise graphql.GraphQLError("DateTime should be YYYY-MM-DD, or a full ISO 8601 time with its offset")
+        raise graphql.GraphQLError(
+            "DateTime should be YYYY-MM-DD, or a full ISO 8601 time with its offset"
+        )
     try:
         if len(value) == len("YYYY-MM-DD"):
             return EvidenceDate(value, date.fromisoformat(value))
@@ -102,7 +107,8 @@ def _upload(value: object) -> UploadedFile:
 
 
 def build_sprinto_schema(parse_uuid: Callable[[object], str]) -> Schema:
-    """The schema; its resolvers talk to the `CheckDesk` in the context. `parse_uuid` says what a UUID is."""
+    """The schema; its resolvers talk to the `CheckDesk` in the context. `parse_uuid` says what a
+    UUID is."""
     text = graphql.GraphQLNonNull(graphql.GraphQLString)
     whole = graphql.GraphQLNonNull(graphql.GraphQLInt)
     truth = graphql.GraphQLNonNull(graphql.GraphQLBoolean)
@@ -128,7 +134,9 @@ def build_sprinto_schema(parse_uuid: Callable[[object], str]) -> Schema:
         edges=many(edge),
         pageInfo=graphql.GraphQLNonNull(page_info),
     )
-    payload = output("UploadWorkflowCheckEvidence", message=graphql.GraphQLString, workflowCheck=check)
+    payload = output(
+        "UploadWorkflowCheckEvidence", message=graphql.GraphQLString, workflowCheck=check
+    )
     mutation = graphql.GraphQLField(
         payload,
         {
@@ -173,7 +181,10 @@ def _resolve_page(
     return {
         "totalCount": page.total,
         "edges": [{"cursor": cursor, "node": check} for cursor, check in page.checks],
-        "pageInfo": {"hasNextPage": page.more, "endCursor": page.checks[-1][0] if page.checks else None},
+        "pageInfo": {
+            "hasNextPage": page.more,
+            "endCursor": page.checks[-1][0] if page.checks else None,
+        },
     }
 
 

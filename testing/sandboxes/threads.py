@@ -16,10 +16,11 @@ AnySandbox = TypeVar("AnySandbox", bound=Sandbox)
 
 @contextmanager
 def sandbox_in_thread(sandbox: AnySandbox) -> Iterator[AnySandbox]:
-    """Serve `sandbox` while the block runs: `with sandbox_in_thread(SprintoSandbox()) as sandbox: ...`.
+    """Serve `sandbox` while the block runs: `with sandbox_in_thread(SprintoSandbox()) as sandbox:
+    ...`.
 
-    Its `url`, `control_url`, `received`, `requests`, `copies`, `use_faults` and `use_pace` may be used from
-    any thread. Raises what starting it raises, such as OSError for a port that is taken.
+    Its `url`, `control_url`, `received`, `requests`, `copies`, `use_faults` and `use_pace` may be
+    used from any thread. Raises what starting it raises, such as OSError for a port that is taken.
     """
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 

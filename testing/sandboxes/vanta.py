@@ -1,10 +1,11 @@
-"""A stand-in for the part of Vanta's API that takes evidence: tokens, documents, their uploads, submissions.
+"""A stand-in for the part of Vanta's API that takes evidence: tokens, documents, their uploads,
+submissions.
 
-Paths, parameters, schemas and statuses of success are those of Vanta's OpenAPI document (developer.vanta.com,
-"Manage Vanta"). What it does not say is decided the strict way: a token that is revoked while a request is
-under way refuses it (documented), a document that is deactivated takes nothing (inferred), a draft without
-any upload cannot be submitted (inferred; `nothing_to_submit` says otherwise). How a refusal looks is unknown:
-here it is `{"message": ...}`.
+Paths, parameters, schemas and statuses of success are those of Vanta's OpenAPI document
+(developer.vanta.com, "Manage Vanta"). What it does not say is decided the strict way: a token that
+is revoked while a request is under way refuses it (documented), a document that is deactivated
+takes nothing (inferred), a draft without any upload cannot be submitted (inferred;
+`nothing_to_submit` says otherwise). How a refusal looks is unknown: here it is `{"message": ...}`.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ _ROUTES: Final = (
 
 
 class VantaSandbox(Sandbox):
-    """Vanta on the loopback interface; its `url` is the base of both the API and the token endpoint. Beside
-    what `Sandbox` takes:
+    """Vanta on the loopback interface; its `url` is the base of both the API and the token
+    endpoint. Beside what `Sandbox` takes:
 
-    `key` is the client secret of the one application, `client_id` its id. `token_pace` limits the token
-    endpoint alone, `pace` all requests. `documents` maps the id of each document to its title; `deactivated`
-    names those that are. `lists_drafts`: whether an upload is listed before it is submitted. `max_bytes`
-    bounds a file: a larger one gets HTTP 413.
+    `key` is the client secret of the one application, `client_id` its id. `token_pace` limits the
+    token endpoint alone, `pace` all requests. `documents` maps the id of each document to its
+    title; `deactivated` names those that are. `lists_drafts`: whether an upload is listed before it
+    is submitted. `max_bytes` bounds a file: a larger one gets HTTP 413.
     """
 
     provider: ClassVar[str] = "vanta"
@@ -79,7 +80,9 @@ class VantaSandbox(Sandbox):
         self._documents = Documents(documents, deactivated)
         super().__init__(**options)
         limit = parse_pace(token_pace) if isinstance(token_pace, str) else token_pace
-        self._tokens = Tokens(client_id, options.get("key", KEY), self._fingerprints, self._monotonic, limit)
+        self._tokens = Tokens(
+            client_id, options.get("key", KEY), self._fingerprints, self._monotonic, limit
+        )
         self._lists_drafts = lists_drafts
         self._nothing_to_submit = nothing_to_submit
         self._max_bytes = max_bytes
@@ -90,7 +93,8 @@ class VantaSandbox(Sandbox):
         return self._tokens.minted
 
     def revoke_token(self) -> None:
-        """What another program does that mints a token for the same application: the courier's is dead."""
+        """What another program does that mints a token for the same application: the courier's
+        is dead."""
         self._tokens.revoke()
 
     def submitted(self, sha256: str) -> int:
@@ -124,7 +128,8 @@ class VantaSandbox(Sandbox):
         if not here:
             return _refusal(404, "Not found")
         verb, document_id = next(
-            ((verb, document_id) for verb, method, document_id in here if method == request.method), ("", "")
+            ((verb, document_id) for verb, method, document_id in here if method == request.method),
+            ("", ""),
         )
         if not verb:
             return _refusal(405, "Method not allowed")

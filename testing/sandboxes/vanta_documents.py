@@ -1,7 +1,9 @@
-"""The documents of the Vanta sandbox: their drafts, what has been submitted, and how the API shows both.
+"""The documents of the Vanta sandbox: their drafts, what has been submitted, and how the API shows
+both.
 
 The shapes are those of the schemas `DocumentDetail` and `UploadedFileT` of Vanta's OpenAPI document
-(developer.vanta.com, "Manage Vanta"). A document has one draft, which is submitted whole (documented).
+(developer.vanta.com, "Manage Vanta"). A document has one draft, which is submitted whole
+(documented).
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ class HeldDocument:
 
 
 class Documents:
-    """All documents by their ids. Raises ValueError if one is said to be deactivated that is not among them."""
+    """All documents by their ids. Raises ValueError if one is said to be deactivated that is not
+    among them."""
 
     def __init__(self, titles: Mapping[str, str], deactivated: Collection[str]) -> None:
         strangers = sorted(set(deactivated) - set(titles))

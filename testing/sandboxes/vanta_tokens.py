@@ -1,9 +1,9 @@
 """The tokens of the Vanta sandbox: one application, which has one live token at a time.
 
 Documented by Vanta (developer.vanta.com, API overview and authentication): JSON with `client_id`,
-`client_secret`, `scope` and `grant_type`; a token is good for an hour; a new one revokes the one before; 5
-requests a minute; `invalid_scope` for a scope that does not fit. The form of the other refusals is that of
-RFC 6749 (inferred).
+`client_secret`, `scope` and `grant_type`; a token is good for an hour; a new one revokes the one
+before; 5 requests a minute; `invalid_scope` for a scope that does not fit. The form of the other
+refusals is that of RFC 6749 (inferred).
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .received import Fingerprints
 from .replies import Reply
 
 LIFE: Final = 3_600
-SCOPES: Final = frozenset({"vanta-api.all:read", "vanta-api.all:write", "vanta-api.documents:upload"})
+SCOPES: Final = frozenset(
+    {"vanta-api.all:read", "vanta-api.all:write", "vanta-api.documents:upload"}
+)
 _LONGEST: Final = 10_000  # bytes of a token request
 
 
@@ -35,7 +37,8 @@ class _Live:
 
 
 class Tokens:
-    """Gives out tokens and knows the live one, by its fingerprint only. `monotonic` measures its hour."""
+    """Gives out tokens and knows the live one, by its fingerprint only. `monotonic` measures its
+    hour."""
 
     def __init__(
         self,
@@ -62,12 +65,16 @@ class Tokens:
         if request.content_type != "application/json":
             return _refusal(400, "invalid_request", "The body should be application/json.")
         asked = await _object_in(request)
-        if self._fingerprints.of(str(asked.get("client_secret"))) != self._secret or not hmac.compare_digest(
+        if self._fingerprints.of(
+            str(asked.get("client_secret"))
+        ) != self._secret or not hmac.compare_digest(
             str(asked.get("client_id")).encode(), self._client_id.encode()
         ):
             return _refusal(401, "invalid_client", "Client authentication failed.")
         if asked.get("grant_type") != "client_credentials":
-            return _refusal(400, "unsupported_grant_type", "grant_type should be client_credentials.")
+            return _refusal(
+                400, "unsupported_grant_type", "grant_type should be client_credentials."
+            )
         scope = asked.get("scope")
         scopes = frozenset(scope.split()) if isinstance(scope, str) else frozenset()
         if not scopes or not scopes <= SCOPES:
@@ -77,10 +84,13 @@ class Tokens:
         )
 
     def revoke(self, scopes: frozenset[str] = SCOPES) -> str:
-        """Mint a token, as another program may that has the same credentials: the one before is dead now."""
+        """Mint a token, as another program may that has the same credentials: the one before is
+        dead now."""
         token = f"vat_{secrets.token_urlsafe(32)}"
         self.minted += 1
-        self._live = _Live(self._fingerprints.of(f"Bearer {token}"), scopes, self._monotonic() + LIFE)
+        self._live = _Live(
+            self._fingerprints.of(f"Bearer {token}"), scopes, self._monotonic() + LIFE
+        )
         return token
 
     def scopes_of(self, request: web.Request) -> frozenset[str] | None:

@@ -1,4 +1,5 @@
-"""The store as a courier sees it that may be killed: from its last write on, nothing it does reaches the records."""
+"""The store as a courier sees it that may be killed: from its last write on, nothing it does
+reaches the records."""
 
 from __future__ import annotations
 
@@ -9,14 +10,25 @@ from ...domain.errors import StoreError
 from ..memory_store import MemoryStore
 
 WRITES = frozenset(
-    {"add", "begin", "begin_together", "charge", "save", "register", "beat", "unregister", "unblock"}
+    {
+        "add",
+        "begin",
+        "begin_together",
+        "charge",
+        "save",
+        "register",
+        "beat",
+        "unregister",
+        "unblock",
+    }
 )
 
 
 class MortalStore:
     """An `UploadStore` that hands everything on to another, until it is dead.
 
-    `die_at(n, before)`: the n-th write from now is its last; with `before`, not even that one is made. `on_death` is told.
+    `die_at(n, before)`: the n-th write from now is its last; with `before`, not even that one is
+    made. `on_death` is told.
     """
 
     def __init__(self, store: MemoryStore, on_death: Callable[[], None]) -> None:

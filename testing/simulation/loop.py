@@ -1,4 +1,5 @@
-"""An event loop without a world: no threads, no sockets, no time of its own. It runs until nobody has anything left to do now."""
+"""An event loop without a world: no threads, no sockets, no time of its own. It runs until
+nobody has anything left to do now."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class _Idleness(selectors.SelectSelector):
 
 
 class VirtualLoop:
-    """Runs coroutines in turn, always in the same order, and returns when all of them wait for a clock."""
+    """Runs coroutines in turn, always in the same order, and returns when all of them wait for a
+    clock."""
 
     def __init__(self) -> None:
         selector = _Idleness()

@@ -1,4 +1,5 @@
-"""A provider and its server, as a model: what it takes, loses, delays and refuses is data and chance."""
+"""A provider and its server, as a model: what it takes, loses, delays and refuses is data and
+chance."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ from ..sandboxes.rates import RateLimit, RateMeter
 
 @frozen
 class Outage:
-    """From `start` to `end`, in seconds since the simulation began, the server does nothing but this:
+    """From `start` to `end`, in seconds since the simulation began, the server does nothing but
+    this:
 
     - ``"down"``: nobody answers the door;
     - ``"503"``: it says so, and takes nothing;
@@ -52,11 +54,15 @@ class Outage:
 class Faults:
     """What goes wrong, as probabilities for each request, and as outages.
 
-    - `no_connection`, `unavailable` (503, nothing taken), `silent` (nothing taken, no reply): it was not taken, and only the first is sure.
-    - `takes_and_drops`: it was taken, and the reply is lost; `takes_and_fails`: it was taken, and the reply is a 500.
+    - `no_connection`, `unavailable` (503, nothing taken), `silent` (nothing taken, no reply): it
+      was not taken, and only the first is sure.
+    - `takes_and_drops`: it was taken, and the reply is lost; `takes_and_fails`: it was taken, and
+      the reply is a 500.
     - `rejects`: a 400. `garbles`: taken, and answered with words that nobody knows.
-    - `unreadable`: a look-up fails. `look_ups_answer`: they never do otherwise, whatever happens to uploads.
-    - `latency`: the longest that a request takes, in seconds; `commit`: the longest until what was taken shows in look-ups.
+    - `unreadable`: a look-up fails. `look_ups_answer`: they never do otherwise, whatever happens to
+      uploads.
+    - `latency`: the longest that a request takes, in seconds; `commit`: the longest until what was
+      taken shows in look-ups.
     - `pace`: what the server enforces.
     """
 
@@ -102,11 +108,13 @@ class ModelServer:
     async def send_from(
         self, sender: object, request: HttpRequest, route: Route
     ) -> HttpResponse | TransportFailure:
-        """A request of one of several couriers. `overlaps` counts how often two used a key at the same time."""
+        """A request of one of several couriers. `overlaps` counts how often two used a key at
+        the same time."""
         key = dict(request.headers)["key"]
         self._using[key, sender] += 1
         self.overlaps += any(
-            number and other is not sender and used == key for (used, other), number in self._using.items()
+            number and other is not sender and used == key
+            for (used, other), number in self._using.items()
         )
         try:
             return await self.send(request, route)
@@ -135,7 +143,9 @@ class ModelServer:
             return await self._looked_up(names[0], what, route)
         return await self._uploaded(names, what, route)
 
-    async def _looked_up(self, name: str, what: str, route: Route) -> HttpResponse | TransportFailure:
+    async def _looked_up(
+        self, name: str, what: str, route: Route
+    ) -> HttpResponse | TransportFailure:
         if what in ("silent", "takes"):
             await self._pass(route.timeouts.total.total_seconds())
             return TransportFailure(FailureKind.TIMEOUT, "no reply")
@@ -260,7 +270,9 @@ class ModelProvider:
         reply = yield from fetch(_request("PUT", parcels, settings, content))
         if isinstance(reply, TransportFailure):
             failure = Failure(reply.kind, reply.message)
-            return Deferred(failure) if reply.kind is FailureKind.NO_CONNECTION else Unclear(failure)
+            return (
+                Deferred(failure) if reply.kind is FailureKind.NO_CONNECTION else Unclear(failure)
+            )
         status = reply.status
         if status == 200:
             return Delivered(Receipt(parcels[0].file_name))
@@ -269,12 +281,16 @@ class ModelProvider:
         match status:
             case 429:
                 return Deferred(
-                    Failure(FailureKind.RATE_LIMITED, "too many", http_status=429, retry_after=after)
+                    Failure(
+                        FailureKind.RATE_LIMITED, "too many", http_status=429, retry_after=after
+                    )
                 )
             case 500 | 503:
                 return Unclear(Failure(FailureKind.SERVER_ERROR, "an error", http_status=status))
             case 401:
-                return Rejected(Failure(FailureKind.UNAUTHORIZED, "the key is refused", http_status=401))
+                return Rejected(
+                    Failure(FailureKind.UNAUTHORIZED, "the key is refused", http_status=401)
+                )
             case 299:
                 return Rejected(
                     Failure(FailureKind.UNRECOGNISED_REPLY, "what does it mean?", http_status=299)

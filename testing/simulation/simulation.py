@@ -64,16 +64,20 @@ class SimulatedCourier:
 
 
 def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
-    """Whether a courier has planned an upload. One that it takes to be in flight elsewhere it sees to only when it looks round."""
+    """Whether a courier has planned an upload. One that it takes to be in flight elsewhere it
+    sees to only when it looks round."""
     return courier.engine.live(key) is not None and key not in courier.engine.elsewhere()
 
 
 class Simulation:
-    """A world that begins at `start`, with so many couriers on one store, and so many tenants, each with a credential of its own.
+    """A world that begins at `start`, with so many couriers on one store, and so many tenants, each
+    with a credential of its own.
 
-    - `can_look_up`: whether the provider can be asked what it has; `on_unclear` decides where it cannot.
+    - `can_look_up`: whether the provider can be asked what it has; `on_unclear` decides where it
+      cannot.
     - `retry` and `pace` are each tenant's. `faults` are the server's.
-    - `together`: how many uploads may travel in one request. Another `provider` than the model's is for its own rules.
+    - `together`: how many uploads may travel in one request. Another `provider` than the model's is
+      for its own rules.
     - The same seed and the same calls give the same history, event for event.
 
     Use it as a context manager, or `close` it.
@@ -104,7 +108,9 @@ class Simulation:
         model = ReadableModelProvider if can_look_up else ModelProvider
         self._provider = provider or model(together)
         self._on_unknown, self._retry, self._pace = on_unclear, retry or RetryPolicy(), pace
-        self._keys = {f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)}
+        self._keys = {
+            f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
+        }
         self._submitted = 0
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
@@ -115,7 +121,10 @@ class Simulation:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -125,7 +134,7 @@ class Simulation:
             self.crash(courier)
         self._loop.close()
 
-    # --- couriers ------------------------------------------------------------------------------------------------------
+    # --- couriers --------------------------------------------------------------------------------
 
     @property
     def events(self) -> list[LogEvent]:
@@ -170,7 +179,9 @@ class Simulation:
             victim.store.die()
             self._bury()
 
-    def crash_at(self, write: int, *, before: bool, courier: SimulatedCourier | None = None) -> None:
+    def crash_at(
+        self, write: int, *, before: bool, courier: SimulatedCourier | None = None
+    ) -> None:
         """A courier will die at its n-th write from now, before or after it is made."""
         victim = courier or self._any()
         if victim is not None:
@@ -206,10 +217,11 @@ class Simulation:
             for tenant_id, key in self._keys.items()
         }
 
-    # --- what happens --------------------------------------------------------------------------------------------------
+    # --- what happens ----------------------------------------------------------------------------
 
     def submit(self, number: int = 1, tenant: int = 1) -> list[UploadKey]:
-        """Hand over so many evidences of a tenant, to a courier by chance. Without a courier nothing is handed over."""
+        """Hand over so many evidences of a tenant, to a courier by chance. Without a courier
+        nothing is handed over."""
         courier = self._any()
         if courier is None:
             return []
@@ -238,7 +250,9 @@ class Simulation:
         self._go_on()
         return keys
 
-    def act(self, key: UploadKey, action: Action, by: str = "asha") -> AppliedAction | Skipped | None:
+    def act(
+        self, key: UploadKey, action: Action, by: str = "asha"
+    ) -> AppliedAction | Skipped | None:
         """A person does something to an upload; None where there is no such upload."""
         try:
             came = take_action(
@@ -282,13 +296,16 @@ class Simulation:
         while left > 0:
             self._go_on()
             moment = self._next_moment()
-            away = left if moment is None else min((moment - self.clock.now()).total_seconds(), left)
+            away = (
+                left if moment is None else min((moment - self.clock.now()).total_seconds(), left)
+            )
             self.clock.advance(away)
             left -= max(away, 0.000001)
         self._go_on()
 
     def settle(self, limit: timedelta = _LONG) -> bool:
-        """Let time pass until everything is at rest; whether that comes within the limit. Needs a courier that lives."""
+        """Let time pass until everything is at rest; whether that comes within the limit. Needs
+        a courier that lives."""
         deadline = self.clock.monotonic() + limit.total_seconds()
         idle = 0
         while idle < _STANDSTILL:
@@ -307,7 +324,8 @@ class Simulation:
         self._bury()
 
     def _next_moment(self) -> datetime | None:
-        """When something happens next. Looks round of couriers that would find nothing are passed over, which makes days short."""
+        """When something happens next. Looks round of couriers that would find nothing are
+        passed over, which makes days short."""
         wakes = Counter(self.clock.wakes())
         if self._needs_looking_round():
             return min(wakes, default=None)
@@ -327,7 +345,7 @@ class Simulation:
                 return True
         return bool(self.store.stuck())
 
-    # --- what came of it -----------------------------------------------------------------------------------------------
+    # --- what came of it -------------------------------------------------------------------------
 
     def statuses(self) -> Iterator[UploadStatus]:
         """How every upload stands."""
@@ -338,15 +356,18 @@ class Simulation:
         return len(self.server.copies.get(f"{key.tenant_id}/{key.evidence_id}", ()))
 
     def breaches(self, *, duplicates: bool = True) -> list[str]:
-        """What does not hold, now: the invariants of every record, and what only the server's side can tell.
+        """What does not hold, now: the invariants of every record, and what only the server's side
+        can tell.
 
-        With `duplicates`, a second copy has to be marked; that is owed where a commit shows within the reads, or the provider cannot be read.
+        With `duplicates`, a second copy has to be marked; that is owed where a commit shows within
+        the reads, or the provider cannot be read.
         """
         living = {courier.owner for courier in self.couriers}
         found = [f"a surprise: {surprise!r}" for surprise in self._loop.surprises]
         for record in self.store.records(living):
             upload = record.upload
-            # Until somebody has looked round, a dead courier's attempt is in flight; that is judged once all is settled.
+            # Until somebody has looked round, a dead courier's attempt is in flight; that is judged
+            # once all is settled.
             found += [
                 f"{upload.key}: {breach}"
                 for breach in breaches(record)
@@ -354,7 +375,9 @@ class Simulation:
             ]
             copies = self.copies(upload.key)
             if duplicates and copies > 1 and not upload.tally.possible_duplicate:
-                found.append(f"{upload.key}: the provider has {copies} copies, and it is not marked")
+                found.append(
+                    f"{upload.key}: the provider has {copies} copies, and it is not marked"
+                )
             attested = any(action == "attest" for action in self.store.actions_of(upload.key))
             if isinstance(upload.state, Succeeded) and copies == 0 and not attested:
                 found.append(f"{upload.key}: it has succeeded, and the provider has no copy")

@@ -75,7 +75,11 @@ def test_one_that_is_broken_takes_no_other_with_it() -> None:
     found = discover_providers(
         [point("archive", "ArchiveProvider"), point("bare", "Bare"), point("gone", "x", "no_such")]
     )
-    assert [isinstance(found[name], Provider) for name in ("archive", "bare", "gone")] == [True, False, False]
+    assert [isinstance(found[name], Provider) for name in ("archive", "bare", "gone")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,9 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
         ("upload", coroutine, "upload is not a plain function that gives a dialogue"),
     ],
 )  # fmt: skip
-def test_a_part_that_no_courier_could_work_with_is_told(part: str, value: object, words: str) -> None:
+def test_a_part_that_no_courier_could_work_with_is_told(
+    part: str, value: object, words: str
+) -> None:
     provider = ArchiveProvider()
     setattr(provider, part, value)
     assert fault_of(provider, "archive") == f"is not a provider: its {words}"
@@ -137,7 +143,9 @@ def test_two_of_one_name_are_both_out_and_the_same_one_listed_twice_is_one() -> 
     found = discover_providers([point("archive", "ArchiveProvider"), point("archive", "Named")])
     assert isinstance(found["archive"], BrokenProvider)
     assert "several installed packages offer one of that name" in found["archive"].reason
-    again = discover_providers([point("archive", "ArchiveProvider"), point("archive", "ArchiveProvider")])
+    again = discover_providers(
+        [point("archive", "ArchiveProvider"), point("archive", "ArchiveProvider")]
+    )
     assert isinstance(again["archive"], ArchiveProvider)
 
 
@@ -146,7 +154,10 @@ def test_a_broken_provider_fails_only_its_own_tenants_and_by_name(tmp_path: Path
         "archive": ArchiveProvider(),
         "gone": BrokenProvider("gone", "it is broken"),
     }
-    files = {"a.yaml": block(), "b.yaml": "integrations: {compliance: {provider: gone, x: y, pace: z}}"}
+    files = {
+        "a.yaml": block(),
+        "b.yaml": "integrations: {compliance: {provider: gone, x: y, pace: z}}",
+    }
     loaded = load(tmp_path, files, providers=providers)
     assert list(loaded.integrations) == ["a"]
     assert told(loaded, tmp_path) == [

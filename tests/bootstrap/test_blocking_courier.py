@@ -77,7 +77,8 @@ class SoftTimeLimitExceeded(Exception):
 
 @define
 class Desk:
-    """A `BlockingTransport` and the server behind it: `answer(evidence_id, nth)` gives a status, a kind of transport failure, or raises."""
+    """A `BlockingTransport` and the server behind it: `answer(evidence_id, nth)` gives a status,
+    a kind of transport failure, or raises."""
 
     clock: FakeClock
     answer: Callable[[str, int], int | FailureKind] = field(default=lambda _evidence, _nth: 200)
@@ -121,7 +122,9 @@ class Office:
             "sleep": self.sleep,
         }
         database = None if "store" in options else self.house.database
-        return BlockingCourier.from_mapping(lambda: self.house.tenants, database, **around | options)
+        return BlockingCourier.from_mapping(
+            lambda: self.house.tenants, database, **around | options
+        )
 
 
 @pytest.fixture
@@ -137,7 +140,8 @@ def words(delivery: Delivery) -> tuple[str, int, str | None]:
     return delivery.status.status, delivery.status.attempts, None if error is None else error.kind
 
 
-# -- steps ----------------------------------------------------------------------------------------------------------
+# -- steps
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_evidence_is_delivered_in_one_step_and_never_sent_again(office: Office) -> None:
@@ -198,7 +202,9 @@ def test_another_document_under_a_known_key_changes_nothing_and_is_logged(office
     assert office.desk.held == ["ev-1"]
 
 
-def test_a_file_that_is_gone_after_the_first_step_is_not_missed(office: Office, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_after_the_first_step_is_not_missed(
+    office: Office, tmp_path: Path
+) -> None:
     office.desk.answer = lambda _id, nth: FailureKind.NO_CONNECTION if nth == 1 else 200
     file = tmp_path / "ev-1.pdf"
     file.write_bytes(b"%PDF-1.7 evidence")
@@ -269,7 +275,9 @@ class ReadablePaper(PaperProvider):
 
 
 def test_a_doubt_is_looked_up_one_look_a_call(office: Office) -> None:
-    office.desk.answer = lambda name, nth: FailureKind.TIMEOUT if name == "ev-1" else 404 if nth == 1 else 200
+    office.desk.answer = lambda name, nth: (
+        FailureKind.TIMEOUT if name == "ev-1" else 404 if nth == 1 else 200
+    )
     clock = office.house.clock
     with office.courier(providers={"paper": ReadablePaper()}) as courier:
         for wait in (2, 10):
@@ -289,13 +297,17 @@ class TwoSteps(PaperProvider):
         if progress is None:
             yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "step-1"),)))
             yield from bookmark("uploaded")
-        reply = yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "step-2"),)))
+        reply = yield from fetch(
+            HttpRequest("POST", "https://paper.test/", (("evidence", "step-2"),))
+        )
         if isinstance(reply, TransportFailure):
             return Deferred(Failure(reply.kind, reply.message))
         return Delivered(Receipt())
 
 
-def test_a_further_request_waits_for_the_pace_in_the_worker_if_that_is_short(office: Office) -> None:
+def test_a_further_request_waits_for_the_pace_in_the_worker_if_that_is_short(
+    office: Office,
+) -> None:
     office.house.tenants["acme"] = tenant(pace="3/min")
     with office.courier(providers={"paper": TwoSteps()}) as courier:
         assert words(courier.deliver(evidence("ev-1"))) == ("succeeded", 1, None)
@@ -322,10 +334,13 @@ def test_a_further_request_that_has_to_wait_long_is_left_to_another_attempt(offi
     assert office.sleeps == []
 
 
-# -- interruptions --------------------------------------------------------------------------------------------------
+# -- interruptions
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", [SoftTimeLimitExceeded(), KeyboardInterrupt(), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize(
+    "by", [SoftTimeLimitExceeded(), KeyboardInterrupt(), SystemExit(1)], ids=repr
+)
 def test_an_interruption_in_mid_send_is_recorded_as_unclear_and_goes_on(
     office: Office, by: BaseException
 ) -> None:
@@ -373,7 +388,10 @@ def on_signal(number: int, error: BaseException) -> Iterator[None]:
 
 def test_an_interruption_in_the_providers_own_code_is_not_its_bug(office: Office) -> None:
     with office.courier(providers={"paper": Dawdling()}) as courier:
-        with on_signal(signal.SIGUSR1, SoftTimeLimitExceeded()), pytest.raises(SoftTimeLimitExceeded):
+        with (
+            on_signal(signal.SIGUSR1, SoftTimeLimitExceeded()),
+            pytest.raises(SoftTimeLimitExceeded),
+        ):
             courier.deliver(evidence())
         details = courier.show("acme", "ev-1")
         assert details is not None
@@ -383,7 +401,9 @@ def test_an_interruption_in_the_providers_own_code_is_not_its_bug(office: Office
 
 def test_a_providers_bug_is_its_own_and_the_worker_goes_on(office: Office) -> None:
     class Broken(PaperProvider):
-        def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        def upload(
+            self, parcel: Parcel, settings: object, progress: str | None
+        ) -> Dialogue[Verdict]:
             yield from fetch(HttpRequest("POST", "https://paper.test/", (("evidence", "x"),)))
             raise LookupError("a bug")
 
@@ -391,7 +411,8 @@ def test_a_providers_bug_is_its_own_and_the_worker_goes_on(office: Office) -> No
         assert words(courier.deliver(evidence())) == ("failed", 1, "unrecognised_reply")
 
 
-# -- a store in trouble ---------------------------------------------------------------------------------------------
+# -- a store in trouble
+# ---------------------------------------------------------------------------------------------
 
 
 class Full(SqliteStore):
@@ -441,10 +462,13 @@ def test_an_end_that_cannot_be_written_at_all_is_recovered_by_whoever_comes_next
     store.close()
 
 
-# -- threads --------------------------------------------------------------------------------------------------------
+# -- threads
+# --------------------------------------------------------------------------------------------------------
 
 
-def test_two_threads_with_the_same_evidence_make_one_attempt_at_a_time_and_one_copy(office: Office) -> None:
+def test_two_threads_with_the_same_evidence_make_one_attempt_at_a_time_and_one_copy(
+    office: Office,
+) -> None:
     sending, let_go = threading.Event(), threading.Event()
 
     def answer(_id: str, _nth: int) -> int:
@@ -522,11 +546,18 @@ def test_what_is_no_evidence_is_refused(office: Office) -> None:
         courier.deliver({})  # type: ignore[arg-type]
 
 
-# -- the sandbox ----------------------------------------------------------------------------------------------------
+# -- the sandbox
+# ----------------------------------------------------------------------------------------------------
 
 
 def to_sprinto(url: str, **block: object) -> dict[str, dict[str, object]]:
-    settings = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": CHECK, "endpoint": url, **block}
+    settings = {
+        "provider": "sprinto",
+        "api_key": "${KEY}",
+        "workflow_check": CHECK,
+        "endpoint": url,
+        **block,
+    }
     return {"acme": {"integrations": {"compliance": settings}}}
 
 
@@ -621,7 +652,9 @@ def named(name: str) -> Evidence:
     return evidence(name, content=b"%PDF-1.7 " + name.encode())
 
 
-def test_a_worker_that_is_killed_in_mid_send_leaves_what_the_next_one_recovers(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_in_mid_send_leaves_what_the_next_one_recovers(
+    tmp_path: Path,
+) -> None:
     database = tmp_path / "courier.db"
     box = SprintoSandbox(key=KEY, faults=["silence-after=x1"])
     with sandbox_in_thread(box) as sandbox:
@@ -719,7 +752,8 @@ def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone_and_refu
 
 
 def test_an_exclusive_credential_is_shared_by_workers_in_turn(tmp_path: Path) -> None:
-    """Vanta lets one token of an application live: whoever has it keeps it for a while, and the others are told to come again."""
+    """Vanta lets one token of an application live: whoever has it keeps it for a while, and the
+    others are told to come again."""
     clock = FakeClock()
     with sandbox_in_thread(VantaSandbox(now=clock.now, monotonic=clock.monotonic)) as sandbox:
         block = {
@@ -730,9 +764,14 @@ def test_an_exclusive_credential_is_shared_by_workers_in_turn(tmp_path: Path) ->
             "endpoint": sandbox.url,
         }
         tenants = {"acme": {"integrations": {"compliance": block}}}
-        options: Any = {"clock": clock, "secrets": Keys({"KEY": "sandbox-key"}), "sleep": clock.advance}
+        options: Any = {
+            "clock": clock,
+            "secrets": Keys({"KEY": "sandbox-key"}),
+            "sleep": clock.advance,
+        }
         couriers = [
-            BlockingCourier.from_mapping(tenants, tmp_path / "courier.db", **options) for _ in range(2)
+            BlockingCourier.from_mapping(tenants, tmp_path / "courier.db", **options)
+            for _ in range(2)
         ]
         waiting = {(n, name): couriers[n] for n in range(2) for name in (f"ev-{n}", f"ev-{n + 2}")}
         for _ in range(200):

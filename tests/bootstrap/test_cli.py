@@ -22,7 +22,12 @@ RECORD = {
     "evidence_id": "ev-record",
     "session_id": "s-1",
     "employee": {"id": "emp-7"},
-    "training": {"title": "Security attestation", "type": "annual", "attempt": 1, "max_attempts": 3},
+    "training": {
+        "title": "Security attestation",
+        "type": "annual",
+        "attempt": 1,
+        "max_attempts": 3,
+    },
     "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7},
     "started_at": "2026-02-21T09:12:00Z",
     "completed_at": "2026-02-21T10:00:00Z",
@@ -73,7 +78,14 @@ def run(*args: object, key: str | None = "the-key-of-the-sandbox") -> Result:
 
 def submit(tenants: Path, *args: object, tenant: str = "acme") -> Result:
     return run(
-        "submit", "--config", tenants, "--db", tenants.parent / "courier.db", "--tenant", tenant, *args
+        "submit",
+        "--config",
+        tenants,
+        "--db",
+        tenants.parent / "courier.db",
+        "--tenant",
+        tenant,
+        *args,
     )
 
 
@@ -93,7 +105,10 @@ def test_check_prints_a_line_for_each_tenant(tenants: Path) -> None:
         ["initech", "Initech", "none"],
     ]
     rows = json.loads(run("check", tenants, "--json").stdout)
-    assert [(row["tenant_id"], row["provider"]) for row in rows] == [("acme", "sprinto"), ("initech", None)]
+    assert [(row["tenant_id"], row["provider"]) for row in rows] == [
+        ("acme", "sprinto"),
+        ("initech", None),
+    ]
 
 
 def test_check_says_where_each_problem_stands_and_never_shows_a_secret(tenants: Path) -> None:
@@ -153,7 +168,9 @@ def test_a_failed_upload_makes_the_exit_code_1(tenants: Path, sandbox: SprintoSa
     assert "possible duplicate" in result.stdout
 
 
-def test_a_tenant_without_an_integration_has_nothing_sent(tenants: Path, sandbox: SprintoSandbox) -> None:
+def test_a_tenant_without_an_integration_has_nothing_sent(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
     result = submit(tenants, *SAID, a_document(tenants.parent), tenant="initech")
     assert result.exit_code == 0
     assert "no integration" in result.stderr
@@ -175,10 +192,15 @@ def test_usage_errors_are_told_with_exit_code_2(tenants: Path, args: list[str], 
     folder = tenants.parent
     (folder / "ev.pdf").write_bytes(b"%PDF")
     (folder / "other.json").write_text(json.dumps({**RECORD, "tenant_id": "globex"}))
-    (folder / "broken.json").write_text(json.dumps({**RECORD, "modules": [{"score": 1, "questions": []}]}))
+    (folder / "broken.json").write_text(
+        json.dumps({**RECORD, "modules": [{"score": 1, "questions": []}]})
+    )
     result = submit(
         tenants,
-        *(str(folder / arg) if "." in arg and not arg.startswith(("-", "2")) else arg for arg in args),
+        *(
+            str(folder / arg) if "." in arg and not arg.startswith(("-", "2")) else arg
+            for arg in args
+        ),
     )
     assert result.exit_code == 2, result.output
     assert says in result.stderr
@@ -247,7 +269,9 @@ def test_two_processes_that_submit_the_same_evidence_at_once_make_one_upload(
     ]
     command = [sys.executable, "-c", call, *options, "--json", *files]
     environment = {**os.environ, "ACME_KEY": "the-key-of-the-sandbox"}
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)
+    ]
     answers = [process.communicate(timeout=60)[0] for process in processes]
     for process, answer in zip(processes, answers, strict=True):
         assert process.returncode == 0
@@ -256,7 +280,9 @@ def test_two_processes_that_submit_the_same_evidence_at_once_make_one_upload(
     assert len({upload.sha256 for upload in sandbox.received}) == 8
 
 
-def test_two_files_that_would_be_one_evidence_are_refused(tenants: Path, sandbox: SprintoSandbox) -> None:
+def test_two_files_that_would_be_one_evidence_are_refused(
+    tenants: Path, sandbox: SprintoSandbox
+) -> None:
     document = a_document(tenants.parent)
     other = document.with_suffix(".csv")
     other.write_text("another document")
@@ -277,7 +303,9 @@ def test_another_document_under_a_known_id_is_told_and_is_no_success(tenants: Pa
 
 def test_what_was_delivered_is_shown_though_another_file_could_not_be_read(tenants: Path) -> None:
     os.mkfifo(tenants.parent / "a-pipe.pdf")
-    result = submit(tenants, *SAID, "--json", a_document(tenants.parent), tenants.parent / "a-pipe.pdf")
+    result = submit(
+        tenants, *SAID, "--json", a_document(tenants.parent), tenants.parent / "a-pipe.pdf"
+    )
     assert result.exit_code == 2
     assert "is not a file" in result.stderr
 

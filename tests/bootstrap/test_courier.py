@@ -1,4 +1,5 @@
-"""The courier as a host uses it, on a clock that stands still and a provider that does as it is told."""
+"""The courier as a host uses it, on a clock that stands still and a provider that does as it is
+told."""
 
 from __future__ import annotations
 
@@ -100,13 +101,19 @@ def test_five_attempts_with_growing_waits_then_failed_with_everything_an_adminis
 
 
 def test_a_retry_that_succeeds_records_the_success_and_keeps_the_failures(house: House) -> None:
-    house.server.answer = lambda _id, nth: 429 if nth == 1 else FailureKind.NO_CONNECTION if nth == 2 else 200
+    house.server.answer = lambda _id, nth: (
+        429 if nth == 1 else FailureKind.NO_CONNECTION if nth == 2 else 200
+    )
 
     async def story() -> None:
         async with house.courier() as courier:
             [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
             assert status is not None
-            assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 3, False)
+            assert (status.status, status.attempts, status.possible_duplicate) == (
+                "succeeded",
+                3,
+                False,
+            )
             details = await courier.show("acme", "ev-1")
             assert details is not None
             assert [row.verdict for row in details.history] == ["deferred", "deferred", "delivered"]
@@ -116,7 +123,9 @@ def test_a_retry_that_succeeds_records_the_success_and_keeps_the_failures(house:
     asyncio.run(story())
 
 
-def test_retry_after_is_a_floor_and_a_throttled_upload_waits_a_period_of_the_pace(house: House) -> None:
+def test_retry_after_is_a_floor_and_a_throttled_upload_waits_a_period_of_the_pace(
+    house: House,
+) -> None:
     house.server.answer = lambda _id, nth: (429, 600.0) if nth == 1 else 429 if nth == 2 else 200
 
     async def story() -> None:
@@ -138,7 +147,11 @@ def test_what_a_resend_cannot_mend_fails_at_once(house: House, refusal: int) -> 
             [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
             assert status is not None
             assert status.error is not None
-            assert (status.status, status.attempts, status.error.http_status) == ("failed", 1, refusal)
+            assert (status.status, status.attempts, status.error.http_status) == (
+                "failed",
+                1,
+                refusal,
+            )
 
     asyncio.run(story())
 
@@ -150,7 +163,9 @@ def test_the_echoed_key_appears_in_no_status_history_event_or_database(house: Ho
         async with house.courier() as courier:
             [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
             details = await courier.show("acme", "ev-1")
-            assert "that-nobody" not in f"{status!r} {details!r} {house.logger.events!r} {courier!r}"
+            assert (
+                "that-nobody" not in f"{status!r} {details!r} {house.logger.events!r} {courier!r}"
+            )
 
     asyncio.run(story())
     for file in house.database.parent.glob("courier.db*"):
@@ -174,7 +189,9 @@ def test_threads_may_submit_while_the_courier_runs_on_its_loop(house: House) -> 
         async with house.courier() as courier:
             threads = [
                 threading.Thread(
-                    target=lambda n=n: [courier.submit(evidence(f"ev-{i}")) for i in range(n, n + 4)]
+                    target=lambda n=n: [
+                        courier.submit(evidence(f"ev-{i}")) for i in range(n, n + 4)
+                    ]
                 )
                 for n in range(8)
             ]
@@ -183,7 +200,9 @@ def test_threads_may_submit_while_the_courier_runs_on_its_loop(house: House) -> 
             await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in threads))
             await courier.quiet()
             await courier.drain()
-        assert sorted(name for name, _ in house.server.held) == sorted({f"ev-{n}" for n in range(11)})
+        assert sorted(name for name, _ in house.server.held) == sorted(
+            {f"ev-{n}" for n in range(11)}
+        )
 
     asyncio.run(story())
 
@@ -191,7 +210,9 @@ def test_threads_may_submit_while_the_courier_runs_on_its_loop(house: House) -> 
 def test_two_couriers_on_one_database_send_an_evidence_once(house: House) -> None:
     async def story() -> None:
         async with house.courier() as one, house.courier() as other:
-            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(20) for courier in (one, other)]
+            tickets = [
+                courier.submit(evidence(f"ev-{n}")) for n in range(20) for courier in (one, other)
+            ]
             await asyncio.gather(*(ticket.recorded() for ticket in tickets))
             while len((await one.find(status="succeeded")).uploads) < 20:
                 await one.quiet()
@@ -202,7 +223,9 @@ def test_two_couriers_on_one_database_send_an_evidence_once(house: House) -> Non
     asyncio.run(story())
 
 
-def test_a_known_evidence_is_not_sent_again_and_another_document_under_its_id_is_told(house: House) -> None:
+def test_a_known_evidence_is_not_sent_again_and_another_document_under_its_id_is_told(
+    house: House,
+) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             await until_settled(courier, house.clock, courier.submit(evidence()))
@@ -281,12 +304,16 @@ def test_a_request_cut_off_by_closing_is_recorded_as_perhaps_taken(house: House)
             details = await second.show("acme", "ev-1")
             assert details is not None
             assert details.status == "retrying"
-            assert [(row.verdict, row.kind) for row in details.history] == [("unclear", "interrupted")]
+            assert [(row.verdict, row.kind) for row in details.history] == [
+                ("unclear", "interrupted")
+            ]
 
     asyncio.run(story())
 
 
-def test_uploads_that_have_begun_keep_their_credentials_and_later_ones_take_the_new(house: House) -> None:
+def test_uploads_that_have_begun_keep_their_credentials_and_later_ones_take_the_new(
+    house: House,
+) -> None:
     house.server.answer = lambda _id, nth: 503 if nth == 1 else 200
 
     async def story() -> None:
@@ -447,7 +474,9 @@ def test_a_document_in_the_hosts_own_storage_is_read_when_it_is_sent(
     asyncio.run(story())
 
 
-def test_the_hosts_hook_hears_of_each_settled_upload_and_its_errors_hurt_nobody(house: House) -> None:
+def test_the_hosts_hook_hears_of_each_settled_upload_and_its_errors_hurt_nobody(
+    house: House,
+) -> None:
     heard: list[str] = []
 
     def hook(status: UploadStatus) -> None:
@@ -486,11 +515,19 @@ def test_a_list_is_filtered_and_paged(house: House) -> None:
 
     async def story() -> None:
         async with house.courier() as courier:
-            tickets = [courier.submit(evidence(f"{kind}-{n}")) for n in range(5) for kind in ("good", "bad")]
+            tickets = [
+                courier.submit(evidence(f"{kind}-{n}"))
+                for n in range(5)
+                for kind in ("good", "bad")
+            ]
             await until_settled(courier, house.clock, *tickets)
             bad = await courier.find(tenant_id="acme", status="failed", limit=3)
-            rest = await courier.find(tenant_id="acme", status="failed", limit=3, after=bad.next_page)
-            assert {s.evidence_id for s in (*bad.uploads, *rest.uploads)} == {f"bad-{n}" for n in range(5)}
+            rest = await courier.find(
+                tenant_id="acme", status="failed", limit=3, after=bad.next_page
+            )
+            assert {s.evidence_id for s in (*bad.uploads, *rest.uploads)} == {
+                f"bad-{n}" for n in range(5)
+            }
             assert rest.next_page is None
             with pytest.raises(MisuseError, match="no status"):
                 await courier.find(status="lost")

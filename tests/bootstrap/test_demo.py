@@ -13,7 +13,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_demo_delivers_every_record_and_leaves_its_pdfs(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["demo", "--examples", str(EXAMPLES), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        app, ["demo", "--examples", str(EXAMPLES), "--out", str(tmp_path / "out")]
+    )
     assert result.exit_code == 0, result.output
     assert "All of it holds." in result.stdout
     assert len(list((tmp_path / "out" / "pdf").glob("*.pdf"))) >= 12
@@ -24,6 +26,8 @@ def test_the_demo_fails_when_a_record_cannot_be_delivered(tmp_path: Path) -> Non
     shutil.copytree(EXAMPLES, examples)
     tenant = examples / "tenants" / "globex.yml"
     tenant.write_text(tenant.read_text().replace("3f1c2a9e", "00000000"))
-    result = CliRunner().invoke(app, ["demo", "--examples", str(examples), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        app, ["demo", "--examples", str(examples), "--out", str(tmp_path / "out")]
+    )
     assert result.exit_code == 1
     assert "SOMETHING DOES NOT HOLD" in result.stdout

@@ -22,7 +22,9 @@ CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SprintoSandbox]:
-    checks = {f"pk-{number}": f"Check {number}" for number in range(150)} | {CHECK: "Security awareness"}
+    checks = {f"pk-{number}": f"Check {number}" for number in range(150)} | {
+        CHECK: "Security awareness"
+    }
     with sandbox_in_thread(SprintoSandbox(key=KEY, checks=checks)) as box:
         yield box
 
@@ -43,14 +45,18 @@ def plugs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def sprinto(folder: Path, tenant: str, url: str, *lines: str, check: str = CHECK, key: str = "KEY") -> None:
+def sprinto(
+    folder: Path, tenant: str, url: str, *lines: str, check: str = CHECK, key: str = "KEY"
+) -> None:
     block = [f"api_key: ${{{key}}}", f"workflow_check: {check}", f"endpoint: {url}", *lines]
     a_tenant(folder, tenant, "sprinto", *block)
 
 
 def a_tenant(folder: Path, tenant: str, provider: str, *lines: str) -> None:
     block = "".join(f"    {line}\n" for line in (f"provider: {provider}", *lines))
-    (folder / f"{tenant}.yaml").write_text(f"name: {tenant.title()}\nintegrations:\n  compliance:\n{block}")
+    (folder / f"{tenant}.yaml").write_text(
+        f"name: {tenant.title()}\nintegrations:\n  compliance:\n{block}"
+    )
 
 
 def doctor(folder: Path, *args: object) -> Result:
@@ -97,7 +103,11 @@ def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
         "http_status": None,
         "detail": None,
     }
-    assert (globex["verdict"], globex["kind"], globex["http_status"]) == ("not_ready", "unauthorized", 401)
+    assert (globex["verdict"], globex["kind"], globex["http_status"]) == (
+        "not_ready",
+        "unauthorized",
+        401,
+    )
     assert "ask the Sprinto admin for a new key" in globex["message"]
     assert (hooli["verdict"], hooli["kind"]) == ("not_ready", "target_not_found")
     assert "is not among the activated checks of this API key (151 listed)" in hooli["message"]
@@ -140,7 +150,10 @@ def test_a_provider_without_a_dry_run_cannot_be_checked_which_is_nobodys_fault(
 def test_a_plug_in_that_raises_is_broken_and_no_secret_is_shown(
     tenants: Path, plugs: Path, sandbox: SprintoSandbox
 ) -> None:
-    raising = ["def check(self, settings):", "    raise RuntimeError(f'oh {settings.key.reveal()}')"]
+    raising = [
+        "def check(self, settings):",
+        "    raise RuntimeError(f'oh {settings.key.reveal()}')",
+    ]
     install(plugs, "raising", shelf("raising", *raising))
     a_tenant(tenants, "acme", "raising", "key: ${KEY}", "endpoint: https://raising.test/")
     sprinto(tenants, "globex", sandbox.url)

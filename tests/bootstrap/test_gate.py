@@ -1,4 +1,5 @@
-"""Keeping to what a credential may do, in virtual time, against a server that counts and refuses."""
+"""Keeping to what a credential may do, in virtual time, against a server that counts and
+refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ class CountingServer:
     offset: float = 17.3
 
     def __attrs_post_init__(self) -> None:
-        self.meter = RateMeter(RateLimit(10, 60.0, self.window), lambda: self.clock.monotonic() + self.offset)
+        self.meter = RateMeter(
+            RateLimit(10, 60.0, self.window), lambda: self.clock.monotonic() + self.offset
+        )
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         await asyncio.sleep(0)
@@ -58,7 +61,9 @@ def test_500_completions_at_once_are_all_delivered_with_one_attempt_each_and_non
             began = house.clock.now()
             tickets = [courier.submit(evidence(f"ev-{number:03}")) for number in range(500)]
             statuses = await until_settled(courier, house.clock, *tickets)
-            assert {(status.status, status.attempts) for status in statuses if status} == {("succeeded", 1)}
+            assert {(status.status, status.attempts) for status in statuses if status} == {
+                ("succeeded", 1)
+            }
             assert house.clock.now() - began < timedelta(minutes=51)
 
     asyncio.run(story())
@@ -138,7 +143,10 @@ def test_a_429_for_one_upload_holds_back_the_others_of_its_credential_only(tmp_p
             first = courier.submit(evidence("first"))
             await first.recorded()
             await courier.quiet()
-            others = [courier.submit(evidence("second")), courier.submit(evidence("third", "globex"))]
+            others = [
+                courier.submit(evidence("second")),
+                courier.submit(evidence("third", "globex")),
+            ]
             await until_settled(courier, house.clock, first, *others)
             assert house.server.times["second"][0] - began >= timedelta(minutes=10)
             assert house.server.times["third"][0] == began
@@ -171,7 +179,9 @@ def test_a_pause_outlives_the_courier_and_a_requeue(tmp_path: Path) -> None:
 def test_an_integration_that_does_not_work_holds_its_other_uploads_until_its_key_changes(
     tmp_path: Path,
 ) -> None:
-    house = House(tmp_path / "courier.db", tenants={"acme": tenant(), "globex": tenant(key="${OTHER}")})
+    house = House(
+        tmp_path / "courier.db", tenants={"acme": tenant(), "globex": tenant(key="${OTHER}")}
+    )
     house.keys.values["OTHER"] = "another-key-nobody-may-see"
     good = {"another-key-nobody-may-see", "a-new-key-that-works"}
 
@@ -179,7 +189,10 @@ def test_an_integration_that_does_not_work_holds_its_other_uploads_until_its_key
         async with house.courier() as courier:
             first = courier.submit(evidence("first"))
             await until_settled(courier, house.clock, first)
-            later = [courier.submit(evidence("second")), courier.submit(evidence("third", "globex"))]
+            later = [
+                courier.submit(evidence("second")),
+                courier.submit(evidence("third", "globex")),
+            ]
             held, fine = await until_settled(courier, house.clock, *later)
             assert held is not None and fine is not None
             assert (held.status, held.attempts, fine.status) == ("held", 0, "succeeded")
@@ -232,7 +245,9 @@ def test_it_works_in_any_year(tmp_path: Path, year: int) -> None:
     asyncio.run(story())
 
 
-def test_a_clock_that_is_set_back_by_a_year_delays_nothing_by_more_than_its_wait(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back_by_a_year_delays_nothing_by_more_than_its_wait(
+    tmp_path: Path,
+) -> None:
     house = House(tmp_path / "courier.db", tenants={"acme": tenant(pace=PACE)})
     house.server.answer = lambda name, nth: 503 if nth == 1 else 200
 
@@ -250,7 +265,9 @@ def test_a_clock_that_is_set_back_by_a_year_delays_nothing_by_more_than_its_wait
     asyncio.run(story())
 
 
-def test_a_restart_after_the_clock_was_set_back_takes_up_what_lies_in_the_future(tmp_path: Path) -> None:
+def test_a_restart_after_the_clock_was_set_back_takes_up_what_lies_in_the_future(
+    tmp_path: Path,
+) -> None:
     house = House(tmp_path / "courier.db")
     house.server.answer = lambda name, nth: 503 if nth == 1 else 200
 

@@ -1,4 +1,5 @@
-"""What people do about uploads, on a courier and on the command line beside one, and what `invariants` says."""
+"""What people do about uploads, on a courier and on the command line beside one, and what
+`invariants` says."""
 
 from __future__ import annotations
 
@@ -34,13 +35,16 @@ def command(*arguments: str) -> Result:
 
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    """acme's ev-1 and ev-2 have failed, ev-3 has succeeded; globex's held-1 is held in doubt and ev-1 has failed."""
+    """acme's ev-1 and ev-2 have failed, ev-3 has succeeded; globex's held-1 is held in doubt and
+    ev-1 has failed."""
     house = House(
         tmp_path / "courier.db",
         tenants={"acme": tenant(), "globex": tenant(key="${OTHER}", on_unclear="hold")},
     )
     house.keys.values["OTHER"] = "another-key-nobody-may-see"
-    house.server.answer = lambda name, nth: 503 if name == "held-1" else 200 if name == "ev-3" else 400
+    house.server.answer = lambda name, nth: (
+        503 if name == "held-1" else 200 if name == "ev-3" else 400
+    )
 
     async def story() -> None:
         async with house.courier() as courier:
@@ -88,13 +92,16 @@ def test_done_twice_it_changes_nothing_and_sends_nothing(house: House) -> None:
             assert len(details.actions) == 1
 
     asyncio.run(story())
-    assert house.server.asked["ev-1"] == 3  # acme's first and its retry, and globex's of the same id
+    # acme's first and its retry, and globex's of the same id
+    assert house.server.asked["ev-1"] == 3
 
 
 def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
-            seen = await courier.retry("acme", where=Filter(kind="bad_request"), preview=True, **WHY)
+            seen = await courier.retry(
+                "acme", where=Filter(kind="bad_request"), preview=True, **WHY
+            )
             assert sorted(status.evidence_id for status in seen.done) == ["ev-1", "ev-2"]
             assert (await courier.show("acme", "ev-1")).actions == ()  # type: ignore[union-attr]
             assert (await courier.retry("acme", where=Filter(kind="timeout"), **WHY)).done == ()
@@ -114,7 +121,9 @@ def test_an_attested_upload_has_succeeded_and_an_abandoned_one_is_never_sent(hou
             acted = await courier.attest("globex", "held-1", **WHY)
             attested = await courier.show("globex", "held-1")
             assert attested is not None
-            assert acted.done[0].last_attempt_at == before.last_attempt_at == attested.last_attempt_at
+            assert (
+                acted.done[0].last_attempt_at == before.last_attempt_at == attested.last_attempt_at
+            )
             assert (attested.status, attested.receipt and attested.receipt.message) == (
                 "succeeded",
                 "attested by asha: seen to",
@@ -142,7 +151,10 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
             for wrong, said in (
                 (courier.retry("acme", "nothing", **WHY), "has no upload of evidence 'nothing'"),
                 (courier.retry("acme", **WHY), "one evidence id or for `where`"),
-                (courier.retry("acme", "ev-1", where=Filter(), **WHY), "one evidence id or for `where`"),
+                (
+                    courier.retry("acme", "ev-1", where=Filter(), **WHY),
+                    "one evidence id or for `where`",
+                ),
                 (courier.retry("acme", "ev-1", by="", reason="x"), "say who"),
                 (courier.retry("acme", "ev-1", by="x", reason=" "), "say why"),
             ):
@@ -152,7 +164,9 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
     asyncio.run(story())
 
 
-def test_a_running_courier_notices_within_seconds_what_is_done_on_the_command_line(house: House) -> None:
+def test_a_running_courier_notices_within_seconds_what_is_done_on_the_command_line(
+    house: House,
+) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             await courier.quiet()
@@ -188,7 +202,9 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     assert {row["status"] for row in json.loads(done.stdout)} == {"pending"}
     again = command("retry", "acme", "ev-1", *said)
     assert (again.exit_code, "it is pending" in again.output) == (1, True)
-    shown = json.loads(command("show", "--db", str(house.database), "acme", "ev-1", "--json").stdout)
+    shown = json.loads(
+        command("show", "--db", str(house.database), "acme", "ev-1", "--json").stdout
+    )
     assert [(row["action"], row["by"], row["reason"]) for row in shown["actions"]] == [
         ("retry", "asha", "seen to")
     ]
@@ -211,7 +227,9 @@ def test_the_command_line_refuses_what_cannot_be_right(
     assert (result.exit_code, said in result.output) == (2, True), result.output
 
 
-def test_a_doubt_is_not_sent_again_where_it_is_not_known_whether_it_can_be_looked_up(house: House) -> None:
+def test_a_doubt_is_not_sent_again_where_it_is_not_known_whether_it_can_be_looked_up(
+    house: House,
+) -> None:
     said = ("--db", str(house.database), "--by", "asha", "--reason", "because")
     refused = command("release", "globex", "held-1", *said)
     assert (refused.exit_code, "is not installed here" in refused.output) == (2, True)
@@ -221,7 +239,10 @@ def test_a_doubt_is_not_sent_again_where_it_is_not_known_whether_it_can_be_looke
 def test_the_invariants_hold_and_each_kind_of_breach_is_found(house: House) -> None:
     database = str(house.database)
     sound = command("invariants", "--db", database)
-    assert (sound.exit_code, "5 uploads with 5 attempts: everything holds" in sound.output) == (0, True)
+    assert (sound.exit_code, "5 uploads with 5 attempts: everything holds" in sound.output) == (
+        0,
+        True,
+    )
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE uploads SET spent = 9 WHERE evidence_id = 'ev-2'")
         connection.execute(

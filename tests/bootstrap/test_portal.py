@@ -1,4 +1,5 @@
-"""The way from blocking code into a loop: what is called there is answered here, or refused, but never waited for in vain."""
+"""The way from blocking code into a loop: what is called there is answered here, or refused, but
+never waited for in vain."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ MILLISECOND = 0.001
 
 @define
 class Room:
-    """Something to be in. It says when it was entered and left, and in which thread; either can be made to fail."""
+    """Something to be in. It says when it was entered and left, and in which thread; either can
+    be made to fail."""
 
     trouble_entering: BaseException | None = None
     trouble_leaving: BaseException | None = None

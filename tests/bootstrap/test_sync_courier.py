@@ -59,13 +59,19 @@ def status_in(database: Path, evidence_id: str = "ev-1", tenant_id: str = "acme"
 def nothing_is_in_flight(database: Path) -> bool:
     """Nor is any courier listed that would have it, nor anything else amiss."""
     with closing(sqlite3.connect(database)) as connection:
-        sending = connection.execute("SELECT COUNT(*) FROM uploads WHERE state = 'sending'").fetchone()
+        sending = connection.execute(
+            "SELECT COUNT(*) FROM uploads WHERE state = 'sending'"
+        ).fetchone()
         couriers = connection.execute("SELECT COUNT(*) FROM couriers").fetchone()
     return (sending, couriers, inspect_database(str(database)).breaches) == ((0,), (0,), ())
 
 
 def our_threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("evidence-courier")}
+    return {
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("evidence-courier")
+    }
 
 
 def no_thread_is_left() -> bool:
@@ -76,7 +82,7 @@ def no_thread_is_left() -> bool:
     return not our_threads()
 
 
-# --- the same face -------------------------------------------------------------------------------------------------------
+# --- the same face -------------------------------------------------------------------------------
 
 
 def public(kind: type) -> list[str]:
@@ -89,7 +95,8 @@ def test_both_couriers_have_the_same_names() -> None:
 
 
 def shape(function: Callable[..., object]) -> tuple[object, object]:
-    """Parameters and what comes back, annotations as they are written; mypy sees to it that the words mean the same."""
+    """Parameters and what comes back, annotations as they are written; mypy sees to it that the
+    words mean the same."""
     signature = inspect.signature(function)
     back = signature.return_annotation
     assert isinstance(back, str)
@@ -107,7 +114,7 @@ def test_a_verb_of_both_tickets_has_one_signature(name: str) -> None:
     assert shape(getattr(SyncTicket, name)) == shape(getattr(Ticket, name))
 
 
-# --- delivering and seeing -----------------------------------------------------------------------------------------------
+# --- delivering and seeing -----------------------------------------------------------------------
 
 
 def test_an_evidence_is_delivered_and_everything_can_be_seen_without_a_loop(house: House) -> None:
@@ -147,7 +154,10 @@ def test_what_people_do_is_done_at_once(house: House) -> None:
         for name in ("one", "two"):
             failed = courier.submit(evidence(name)).settled(timeout=30)
             assert failed is not None and failed.status == "failed"
-        assert len(courier.retry("acme", by="ann", reason="mended", where=Filter(), preview=True).done) == 2
+        assert (
+            len(courier.retry("acme", by="ann", reason="mended", where=Filter(), preview=True).done)
+            == 2
+        )
         [retried] = courier.retry("acme", "one", by="ann", reason="mended").done
         assert retried.status == "pending"
         [attested] = courier.attest("acme", "two", by="ann", reason="seen there").done
@@ -223,7 +233,7 @@ def test_two_couriers_run_beside_each_other_on_one_database(house: House) -> Non
         assert one.statuses("acme", ["two"]).keys() == {"two"}
 
 
-# --- where it is refused -------------------------------------------------------------------------------------------------
+# --- where it is refused -------------------------------------------------------------------------
 
 VERBS: list[tuple[str, Callable[[Courier], object]]] = [
     ("submit", lambda courier: courier.submit(evidence())),
@@ -280,7 +290,10 @@ def test_a_hook_may_submit_and_is_refused_whatever_would_wait(house: House) -> N
             return
         assert courier.enabled("acme")
         tickets.append(courier.submit(evidence("ev-2")))
-        others = [("recorded", lambda _: tickets[0].recorded()), ("close", lambda _: courier.close())]
+        others = [
+            ("recorded", lambda _: tickets[0].recorded()),
+            ("close", lambda _: courier.close()),
+        ]
         for name, verb in [*WAITING, *others]:
             try:
                 verb(courier)
@@ -334,7 +347,7 @@ def test_a_broken_configuration_is_refused_when_it_is_built(house: House) -> Non
     assert not our_threads()
 
 
-# --- closing -------------------------------------------------------------------------------------------------------------
+# --- closing -------------------------------------------------------------------------------------
 
 
 def test_a_ticket_keeps_its_answer_when_the_courier_is_closed(house: House) -> None:
@@ -403,15 +416,18 @@ def test_a_later_close_shortens_the_closing_on_asyncio_too(house: House) -> None
     assert status_in(house.database) == "retrying"
 
 
-# --- Ctrl-C --------------------------------------------------------------------------------------------------------------
+# --- Ctrl-C --------------------------------------------------------------------------------------
 
 
 def interrupt() -> None:
-    """As the terminal does it: the signal is for the process, and Python has the main thread hear of it."""
+    """As the terminal does it: the signal is for the process, and Python has the main thread
+    hear of it."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_ctrl_c_gets_through_while_it_is_waited_and_leaves_the_courier_usable(house: House) -> None:
+def test_a_ctrl_c_gets_through_while_it_is_waited_and_leaves_the_courier_usable(
+    house: House,
+) -> None:
     def answer(name: str, _nth: int) -> int | None:
         if name == "silent":
             interrupt()
@@ -439,7 +455,9 @@ class Program:
         """Until it prints that."""
         assert self.running.stdout is not None
         line = self.running.stdout.readline().strip()
-        assert line == word, f"{line!r} instead of {word!r}; {self.end() if not line else 'it goes on'}"
+        assert line == word, (
+            f"{line!r} instead of {word!r}; {self.end() if not line else 'it goes on'}"
+        )
 
     def interrupt(self) -> None:
         """A Ctrl-C."""
@@ -528,7 +546,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_close_and_harms_nothing(house: Ho
     assert nothing_is_in_flight(house.database)
 
 
-# --- a program that forgets to close -------------------------------------------------------------------------------------
+# --- a program that forgets to close -------------------------------------------------------------
 
 
 def test_a_program_that_forgets_to_close_ends_and_keeps_what_it_submitted(house: House) -> None:
@@ -542,7 +560,10 @@ def test_a_program_that_forgets_to_close_ends_and_keeps_what_it_submitted(house:
         house.database,
     ) as host:
         assert host.end() == (0, "", "")
-    assert {status_in(house.database, f"ev-{number}") for number in range(200)} <= {"succeeded", "pending"}
+    assert {status_in(house.database, f"ev-{number}") for number in range(200)} <= {
+        "succeeded",
+        "pending",
+    }
     assert nothing_is_in_flight(house.database)
 
 
@@ -602,7 +623,7 @@ def test_a_courier_that_was_never_started_keeps_nobody(house: House) -> None:
         assert host.end() == (0, "", "")
 
 
-# --- a forked child ------------------------------------------------------------------------------------------------------
+# --- a forked child ------------------------------------------------------------------------------
 
 
 def child_says(work: Callable[[], str]) -> str:
@@ -643,7 +664,8 @@ def open_files_of(database: Path) -> int:
     if not links.exists():
         pytest.skip("this system does not show what is open")
     return sum(
-        os.path.exists(link) and os.readlink(link).startswith(str(database)) for link in links.iterdir()
+        os.path.exists(link) and os.readlink(link).startswith(str(database))
+        for link in links.iterdir()
     )
 
 
@@ -693,7 +715,9 @@ def test_a_child_closes_nothing_that_its_parent_has_open(house: House) -> None:
     couriers[0].close()
 
 
-def test_a_child_that_leaves_the_block_and_ends_in_order_hangs_nowhere_and_harms_nobody(house: House) -> None:
+def test_a_child_that_leaves_the_block_and_ends_in_order_hangs_nowhere_and_harms_nobody(
+    house: House,
+) -> None:
     with program(
         """
         import warnings
@@ -714,7 +738,9 @@ def test_a_child_that_leaves_the_block_and_ends_in_order_hangs_nowhere_and_harms
     assert nothing_is_in_flight(house.database)
 
 
-def test_a_child_builds_a_courier_of_its_own_on_another_database(house: House, tmp_path: Path) -> None:
+def test_a_child_builds_a_courier_of_its_own_on_another_database(
+    house: House, tmp_path: Path
+) -> None:
     with house.sync_courier() as courier:
         courier.submit(evidence()).settled(timeout=30)
 
@@ -760,7 +786,12 @@ def test_in_a_forked_child_the_asyncio_courier_is_refused_too(house: House) -> N
             await courier.submit(evidence()).settled(timeout=30)
 
             async def use() -> set[str]:
-                calls = [courier.find(), courier.show("acme", "ev-1"), courier.health(), courier.drain()]
+                calls = [
+                    courier.find(),
+                    courier.show("acme", "ev-1"),
+                    courier.health(),
+                    courier.drain(),
+                ]
                 refusals = {refusal_of(lambda: courier.submit(evidence()))}
                 refusals.add(refusal_of(lambda: courier.enabled("acme")))
                 for call in [*calls, courier.start()]:

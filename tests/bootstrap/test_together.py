@@ -1,4 +1,5 @@
-"""Several uploads in one request, in virtual time: what fills a request, what it costs, and what one poisoned file does to the others."""
+"""Several uploads in one request, in virtual time: what fills a request, what it costs, and what
+one poisoned file does to the others."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def said(error: str) -> bytes:
 
 @define
 class RestServer:
-    """Sprinto's REST API as a transport: it counts, keeps to its pace, and refuses a request with a poisoned file as a whole."""
+    """Sprinto's REST API as a transport: it counts, keeps to its pace, and refuses a request
+    with a poisoned file as a whole."""
 
     clock: FakeClock
     poisoned: frozenset[str] = frozenset()
@@ -85,12 +87,15 @@ def rest_tenant(**block: object) -> dict[str, object]:
 
 def house_of(folder: Path, **block: object) -> House:
     return House(
-        folder / "courier.db", tenants={"acme": rest_tenant(**block), "globex": rest_tenant(**block)}
+        folder / "courier.db",
+        tenants={"acme": rest_tenant(**block), "globex": rest_tenant(**block)},
     )
 
 
 def open_courier(house: House, server: RestServer, **options: Any) -> AsyncCourier:
-    return house.courier(**{"transport": server, "providers": {"sprinto": SprintoProvider()}} | options)
+    return house.courier(
+        **{"transport": server, "providers": {"sprinto": SprintoProvider()}} | options
+    )
 
 
 def deliver(
@@ -130,7 +135,10 @@ def test_one_poisoned_file_fails_alone_and_costs_the_others_a_minute(tmp_path: P
     began = house.clock.now()
     settled = deliver(house, server, names_to(1_000))
     poisoned = settled.pop("ev-345")
-    assert (poisoned.status, poisoned.error and poisoned.error.kind) == ("failed", "unsupported_type")
+    assert (poisoned.status, poisoned.error and poisoned.error.kind) == (
+        "failed",
+        "unsupported_type",
+    )
     assert {status.status for status in settled.values()} == {"succeeded"}
     assert house.clock.now() - began <= timedelta(minutes=11, seconds=45)
     assert set(server.held.values()) == {1}
@@ -167,24 +175,30 @@ def test_every_upload_has_its_own_attempt_with_the_request_they_share(tmp_path: 
 
     async def story() -> None:
         async with open_courier(house, server) as courier:
-            tickets = [courier.submit(evidence(name, content=name.encode())) for name in names_to(3)]
+            tickets = [
+                courier.submit(evidence(name, content=name.encode())) for name in names_to(3)
+            ]
             await until_settled(courier, house.clock, *tickets)
             shown = [await courier.show("acme", name) for name in names_to(3)]
             rows = [one.history for one in shown if one is not None]
-            assert [[(row.number, row.verdict, row.request_id) for row in history] for history in rows] == [
-                [(1, "delivered", "r-1")]
-            ] * 3
+            assert [
+                [(row.number, row.verdict, row.request_id) for row in history] for history in rows
+            ] == [[(1, "delivered", "r-1")]] * 3
 
     asyncio.run(story())
 
 
 def test_a_request_without_an_id_of_the_providers_is_given_one(tmp_path: Path) -> None:
     house = house_of(tmp_path)
-    server = RestServer(house.clock, answer=lambda _nth: HttpResponse(201, (), GOOD, house.clock.now()))
+    server = RestServer(
+        house.clock, answer=lambda _nth: HttpResponse(201, (), GOOD, house.clock.now())
+    )
 
     async def story() -> set[str | None]:
         async with open_courier(house, server) as courier:
-            tickets = [courier.submit(evidence(name, content=name.encode())) for name in names_to(3)]
+            tickets = [
+                courier.submit(evidence(name, content=name.encode())) for name in names_to(3)
+            ]
             await until_settled(courier, house.clock, *tickets)
             shown = [await courier.show("acme", name) for name in names_to(3)]
             return {row.request_id for one in shown if one for row in one.history}
@@ -222,12 +236,19 @@ def test_two_tenants_never_share_a_request_though_they_share_a_key(tmp_path: Pat
             await until_settled(courier, house.clock, *tickets)
 
     asyncio.run(story())
-    assert sorted(map(sorted, server.requests)) == [["ev-0", "ev-2", "ev-4"], ["ev-1", "ev-3", "ev-5"]]
+    assert sorted(map(sorted, server.requests)) == [
+        ["ev-0", "ev-2", "ev-4"],
+        ["ev-1", "ev-3", "ev-5"],
+    ]
 
 
-def test_where_the_integration_does_not_work_one_upload_fails_and_the_others_are_held(tmp_path: Path) -> None:
+def test_where_the_integration_does_not_work_one_upload_fails_and_the_others_are_held(
+    tmp_path: Path,
+) -> None:
     house = house_of(tmp_path)
-    server = RestServer(house.clock, answer=lambda _nth: HttpResponse(401, (), b"", house.clock.now()))
+    server = RestServer(
+        house.clock, answer=lambda _nth: HttpResponse(401, (), b"", house.clock.now())
+    )
     settled = deliver(house, server, names_to(4))
     assert Counter(status.status for status in settled.values()) == {"failed": 1, "held": 3}
     assert len(server.requests) == 1
@@ -251,7 +272,9 @@ async def _drained(house: House, server: RestServer) -> None:
         await drained
 
 
-def test_a_reply_that_never_came_leaves_each_of_them_in_doubt_and_charges_each(tmp_path: Path) -> None:
+def test_a_reply_that_never_came_leaves_each_of_them_in_doubt_and_charges_each(
+    tmp_path: Path,
+) -> None:
     house = house_of(tmp_path)
     lost = TransportFailure(FailureKind.CONNECTION_LOST, "gone")
     server = RestServer(house.clock, answer=lambda nth: lost if nth == 1 else None)
@@ -365,13 +388,21 @@ class Clumsy(SprintoProvider):
         ("raises after sending", "unrecognised_reply"),
     ],
 )
-def test_a_provider_with_a_bug_fails_its_uploads_with_words(tmp_path: Path, fault: str, kind: str) -> None:
+def test_a_provider_with_a_bug_fails_its_uploads_with_words(
+    tmp_path: Path, fault: str, kind: str
+) -> None:
     house = house_of(tmp_path)
-    settled = deliver(house, RestServer(house.clock), names_to(2), providers={"sprinto": Clumsy(fault)})
-    assert {(one.status, one.error and one.error.kind) for one in settled.values()} == {("failed", kind)}
+    settled = deliver(
+        house, RestServer(house.clock), names_to(2), providers={"sprinto": Clumsy(fault)}
+    )
+    assert {(one.status, one.error and one.error.kind) for one in settled.values()} == {
+        ("failed", kind)
+    }
 
 
-def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(tmp_path: Path) -> None:
+def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(
+    tmp_path: Path,
+) -> None:
     class Speechless(SprintoProvider):
         def bundle(self, settings: object) -> Any:
             raise RuntimeError("a bug")
@@ -384,7 +415,13 @@ def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(tm
 
 @pytest.mark.parametrize(
     "nonsense",
-    [{"most": 3}, "3", Bundle(cast("int", "3")), Bundle(cast("int", 2.5)), Bundle(3, cast("int", "25MB"))],
+    [
+        {"most": 3},
+        "3",
+        Bundle(cast("int", "3")),
+        Bundle(cast("int", 2.5)),
+        Bundle(3, cast("int", "25MB")),
+    ],
     ids=repr,
 )
 def test_a_provider_whose_bundle_is_nonsense_is_sent_one_by_one_and_stops_nobody_else(
@@ -449,7 +486,9 @@ def test_the_one_that_is_left_of_several_may_make_a_bookmark(tmp_path: Path) -> 
 
     async def story() -> list[str]:
         server = RestServer(house.clock)
-        async with open_courier(house, server, providers={"sprinto": provider}, source=Source()) as courier:
+        async with open_courier(
+            house, server, providers={"sprinto": provider}, source=Source()
+        ) as courier:
             tickets = [
                 courier.submit(
                     evolve(
@@ -484,7 +523,8 @@ def test_what_is_half_done_goes_on_alone_from_its_bookmark(tmp_path: Path) -> No
                 await courier.quiet()
                 house.clock.advance(0.25)
             await courier.quiet()
-            # From now on it waits a second or two; the others come at every moment at which it may come again.
+            # From now on it waits a second or two; the others come at every moment at which it may
+            # come again.
             others = []
             for number in range(1, 21):
                 others.append(courier.submit(evidence(f"ev-{number}")))
@@ -529,7 +569,9 @@ def test_the_same_on_a_store_in_memory(tmp_path: Path) -> None:
             secrets=house.keys,
         )
         async with courier:
-            tickets = [courier.submit(evidence(name, content=name.encode())) for name in names_to(12)]
+            tickets = [
+                courier.submit(evidence(name, content=name.encode())) for name in names_to(12)
+            ]
             statuses = await until_settled(courier, house.clock, *tickets)
             return [one.evidence_id for one in statuses if one and one.status == "failed"]
 
@@ -543,12 +585,14 @@ def test_one_whose_record_is_gone_leaves_the_others_their_turn(tmp_path: Path) -
     async def story() -> list[str]:
         async with open_courier(house, server) as courier:
             first = [
-                courier.submit(evidence(f"ev-{number}", content=b"%d" % number)) for number in range(100)
+                courier.submit(evidence(f"ev-{number}", content=b"%d" % number))
+                for number in range(100)
             ]
             await until_settled(courier, house.clock, *first)
             # The pace is used up now, so the next request is refused its turn.
             tickets = [
-                courier.submit(evidence(f"ev-{number}", content=b"%d" % number)) for number in (200, 201)
+                courier.submit(evidence(f"ev-{number}", content=b"%d" % number))
+                for number in (200, 201)
             ]
             await asyncio.gather(*(ticket.recorded() for ticket in tickets))
             with sqlite3.connect(house.database) as database:

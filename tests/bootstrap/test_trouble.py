@@ -1,4 +1,5 @@
-"""The courier when its surroundings misbehave: plug-ins, sources, hooks, stores, and a close at the wrong moment."""
+"""The courier when its surroundings misbehave: plug-ins, sources, hooks, stores, and a close at
+the wrong moment."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from typing import Any, Literal
 import pytest
 from store_fixtures import House, PaperProvider, evidence
 
-from evidence_courier import ConfigError, Document, Evidence, MisuseError, StoreError, Ticket, UploadStatus
+from evidence_courier import (
+    ConfigError,
+    Document,
+    Evidence,
+    MisuseError,
+    StoreError,
+    Ticket,
+    UploadStatus,
+)
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import Delivered, Receipt, Rejected
@@ -25,12 +34,15 @@ from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.testing import until_settled
 from evidence_courier.testing.memory_store import MemoryStore
 
-REQUEST = HttpRequest("POST", "https://paper.test/", (("evidence", "ev-1"), ("key", "k"), ("date", "d")))
+REQUEST = HttpRequest(
+    "POST", "https://paper.test/", (("evidence", "ev-1"), ("key", "k"), ("date", "d"))
+)
 MILLISECOND = 0.001
 
 
 async def pressing_on(house: House, ticket: Ticket) -> UploadStatus:
-    """What a ticket settles to while the clock runs, for stories in which an attempt itself waits for the clock."""
+    """What a ticket settles to while the clock runs, for stories in which an attempt itself
+    waits for the clock."""
     settled = asyncio.ensure_future(ticket.settled(timeout=30))
     while not settled.done():
         house.clock.advance(1)
@@ -73,7 +85,9 @@ class Garbled(PaperProvider):
         (Garbled(None, Bookmark(object())), "bookmark"),  # type: ignore[arg-type]
     ],
 )
-def test_a_plug_in_with_a_bug_fails_its_uploads_in_words(house: House, provider: Garbled, says: str) -> None:
+def test_a_plug_in_with_a_bug_fails_its_uploads_in_words(
+    house: House, provider: Garbled, says: str
+) -> None:
     async def story() -> None:
         async with house.courier(providers={"paper": provider}) as courier:
             [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
@@ -87,7 +101,9 @@ def test_a_plug_in_with_a_bug_fails_its_uploads_in_words(house: House, provider:
 
 def test_a_plug_in_that_breaks_after_it_has_sent_leaves_a_doubt(house: House) -> None:
     async def story() -> None:
-        async with house.courier(providers={"paper": Garbled(RuntimeError("a bug"), REQUEST)}) as courier:
+        async with house.courier(
+            providers={"paper": Garbled(RuntimeError("a bug"), REQUEST)}
+        ) as courier:
             [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
             assert status is not None
             assert status.error is not None
@@ -115,11 +131,15 @@ class Source:
 
 
 def from_source(evidence_id: str = "ev-1", tenant_id: str = "acme") -> Evidence:
-    document = Document(source="key", sha256=sha256(b"x").hexdigest(), size=1, media_type="application/pdf")
+    document = Document(
+        source="key", sha256=sha256(b"x").hexdigest(), size=1, media_type="application/pdf"
+    )
     return with_document(document, evidence_id, tenant_id)
 
 
-def with_document(document: Document, evidence_id: str = "ev-1", tenant_id: str = "acme") -> Evidence:
+def with_document(
+    document: Document, evidence_id: str = "ev-1", tenant_id: str = "acme"
+) -> Evidence:
     return Evidence(
         tenant_id=tenant_id,
         evidence_id=evidence_id,
@@ -337,7 +357,11 @@ def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> 
         await courier.close()
         with pytest.raises(MisuseError, match="closed"):
             await ticket.settled()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("evidence-courier_")]
+        assert not [
+            thread
+            for thread in threading.enumerate()
+            if thread.name.startswith("evidence-courier_")
+        ]
 
     asyncio.run(story())
 
@@ -363,7 +387,9 @@ def test_a_logger_that_raises_hurts_nobody(house: House) -> None:
 
     async def story() -> None:
         heard: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: heard.append(context)
+        )
         house.logger = Raising()  # type: ignore[assignment]
         async with house.courier() as courier:
             status = await courier.submit(evidence()).settled(timeout=20)
@@ -391,7 +417,11 @@ def test_an_upload_without_an_integration_is_held_only_after_a_while(house: Hous
             await second.drain()
             status = (await second.statuses("acme", ["ev-1"]))["ev-1"]
             assert status.error is not None
-            assert (status.status, status.error.kind, heard) == ("held", "integration_gone", ["held"])
+            assert (status.status, status.error.kind, heard) == (
+                "held",
+                "integration_gone",
+                ["held"],
+            )
 
     asyncio.run(story())
 

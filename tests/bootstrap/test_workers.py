@@ -1,4 +1,5 @@
-"""Worker threads of our own: as many as are needed, no more than allowed, and no program waits for one that hangs."""
+"""Worker threads of our own: as many as are needed, no more than allowed, and no program waits
+for one that hangs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Random stories of couriers, people and bad luck, each from one seed: `make chaos` tells thousands of them.
+"""Random stories of couriers, people and bad luck, each from one seed: `make chaos` tells thousands
+of them.
 
     python tests/chaos/stories.py --stories 2000 --seed 1
     python tests/chaos/stories.py --only 1234567        # one of them again
 
-What does not hold at any step, or has not settled at the end, is printed with the seed that replays it, and the exit code is 1.
+What does not hold at any step, or has not settled at the end, is printed with the seed that replays
+it, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -146,7 +148,9 @@ def main() -> int:
         found = tell(seed, seen)
         if found:
             failed += 1
-            print(f"story {seed}: {found[0]}" + (f" (and {len(found) - 1} more)" if found[1:] else ""))
+            print(
+                f"story {seed}: {found[0]}" + (f" (and {len(found) - 1} more)" if found[1:] else "")
+            )
             print(f"  again: python tests/chaos/stories.py --only {seed}")
     took = time.perf_counter() - began
     print(f"{len(seeds):,} stories in {took:.0f} s: {failed} in which something did not hold")

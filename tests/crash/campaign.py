@@ -1,8 +1,10 @@
-"""Kills hosts at random, hundreds of times, and settles the accounts: `python tests/crash/campaign.py --kills 500 --seed 1`.
+"""Kills hosts at random, hundreds of times, and settles the accounts: `python
+tests/crash/campaign.py --kills 500 --seed 1`.
 
-It tells stories, a few at once. In each, hosts live and die on one database, one after the other or two side by side, against a sandbox that
-misbehaves; then one may finish. Where, when and how they die is drawn from the seed. Exit code 1 and the story's folder where something was
-lost, sent twice without a mark, left open, or is not as it must be in the database.
+It tells stories, a few at once. In each, hosts live and die on one database, one after the other or
+two side by side, against a sandbox that misbehaves; then one may finish. Where, when and how they
+die is drawn from the seed. Exit code 1 and the story's folder where something was lost, sent twice
+without a mark, left open, or is not as it must be in the database.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ class Totals:
         for point, number in sorted(self.kills.items()):
             yield f"{number:6} kills {point}"
         yield f"{self.kills.total():6} kills in {self.stories} stories"
-        by_status = ", ".join(f"{number} {status}" for status, number in sorted(self.statuses.items()))
+        by_status = ", ".join(
+            f"{number} {status}" for status, number in sorted(self.statuses.items())
+        )
         yield f"{self.statuses.total():6} uploads: {by_status}"
         yield f"{self.copies:6} copies at the sandbox, {self.extra_copies} more than one of a document; {self.marked} uploads are marked"
         yield f"{self.strays:6} files of locks were left behind"
@@ -104,7 +108,9 @@ def any_life(die: random.Random, name: str) -> Life:
     """A host, with what it is given to do."""
     hurried = die.random() < 0.85
     size = LARGE if die.random() < 0.05 else die.choice((500, 5_000, 80_000))
-    count = die.randint(1, 4) if size == LARGE else die.randint(1, 100 if die.random() < 0.2 else 25)
+    count = (
+        die.randint(1, 4) if size == LARGE else die.randint(1, 100 if die.random() < 0.2 else 25)
+    )
     return Life(
         batch(name, count, size=size),
         any_death(die, hurried),
@@ -120,7 +126,8 @@ def tell_story(hosts: Hosts, parent: Path, seed: int) -> Told:
     folder = parent / f"story-{seed}"
     folder.mkdir()
     faults = die.choice(FAULTS)
-    # Not for the others: on a busy machine all sandboxes together may take a while to answer, and whoever asks again makes it longer.
+    # Not for the others: on a busy machine all sandboxes together may take a while to answer, and
+    # whoever asks again makes it longer.
     idle = "3s" if any("silence" in fault for fault in faults) else "30s"
     with story(hosts, folder, faults, seed=seed, idle=idle) as told:
         try:
@@ -128,7 +135,9 @@ def tell_story(hosts: Hosts, parent: Path, seed: int) -> Told:
                 lives = [any_life(die, f"life-{number}")]
                 if die.random() < 0.3:
                     # The same evidences, in part, from two places at once.
-                    lives.append(any_life(die, f"life-{number}" if die.random() < 0.5 else f"twin-{number}"))
+                    lives.append(
+                        any_life(die, f"life-{number}" if die.random() < 0.5 else f"twin-{number}")
+                    )
                 told.generation(*lives)
             accounts = told.end(hurried=die.random() < 0.85)
             wrong = accounts.wrong
@@ -144,9 +153,14 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="at least so many (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other stories (%(default)s)")
     parser.add_argument(
-        "--at-once", type=int, default=2 * (os.cpu_count() or 1), help="so many stories (%(default)s)"
+        "--seed", type=int, default=1, help="another seed, other stories (%(default)s)"
+    )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=2 * (os.cpu_count() or 1),
+        help="so many stories (%(default)s)",
     )
     given = parser.parse_args()
     began = time.monotonic()
@@ -170,7 +184,8 @@ def main() -> int:
     if not totals.wrong:
         parent.rmdir()
     sys.stdout.write(
-        "\n".join(totals.lines()) + f"\n{time.monotonic() - began:6.0f} seconds, seed {given.seed}\n"
+        "\n".join(totals.lines())
+        + f"\n{time.monotonic() - began:6.0f} seconds, seed {given.seed}\n"
     )
     return 1 if totals.wrong else 0
 

@@ -1,4 +1,5 @@
-"""A host is killed at every point where it writes or sends, and its successors make good what it left.
+"""A host is killed at every point where it writes or sends, and its successors make good what it
+left.
 
 `campaign.py` beside this does the same at random, hundreds of times.
 """
@@ -51,13 +52,17 @@ def test_nothing_is_lost_and_no_copy_is_unmarked_wherever_a_host_dies(
     with story(hosts, tmp_path) as told:
         for number, death in enumerate(deaths):
             # Enough for two commits, where each is to be met.
-            told.generation(Life(batch(f"life-{number}", 80 if death.point == "add" else 12), death))
+            told.generation(
+                Life(batch(f"life-{number}", 80 if death.point == "add" else 12), death)
+            )
         accounts = told.end()
     assert accounts.wrong == []
     assert told.kills == Counter(map(str, deaths))
 
 
-def test_nothing_is_lost_whenever_a_host_is_killed_from_outside(hosts: Hosts, tmp_path: Path) -> None:
+def test_nothing_is_lost_whenever_a_host_is_killed_from_outside(
+    hosts: Hosts, tmp_path: Path
+) -> None:
     with story(hosts, tmp_path, ["status:503=0.2", "reset-after=0.1"]) as told:
         for number, lines in enumerate((0, 1, 9, 30)):
             told.generation(Life(batch(f"life-{number}", 20), None, lines))
@@ -66,7 +71,9 @@ def test_nothing_is_lost_whenever_a_host_is_killed_from_outside(hosts: Hosts, tm
     assert told.kills == {"from outside": 4}
 
 
-def test_what_was_taken_without_a_word_is_there_twice_and_says_so(hosts: Hosts, tmp_path: Path) -> None:
+def test_what_was_taken_without_a_word_is_there_twice_and_says_so(
+    hosts: Hosts, tmp_path: Path
+) -> None:
     with story(hosts, tmp_path) as told:
         told.generation(Life([("acme", "ev-1", 2_000)], Death("answered")))
         accounts = told.end()
@@ -82,7 +89,9 @@ def test_what_was_taken_without_a_word_is_held_where_the_tenant_wants_that(
     assert (accounts.wrong, accounts.copies, accounts.statuses) == ([], 1, {"held": 1})
 
 
-def test_what_never_left_is_sent_again_and_marked_all_the_same(hosts: Hosts, tmp_path: Path) -> None:
+def test_what_never_left_is_sent_again_and_marked_all_the_same(
+    hosts: Hosts, tmp_path: Path
+) -> None:
     with story(hosts, tmp_path) as told:
         told.generation(Life([("acme", "ev-1", 2_000)], Death("unsent")))
         accounts = told.end()
@@ -101,7 +110,9 @@ def test_two_couriers_that_are_given_the_same_evidences_and_die_leave_each_once(
 ) -> None:
     with story(hosts, tmp_path) as told:
         same = batch("both", 30)
-        told.generation(Life(same, Death("save", "after", 2)), Life(same, Death("begin", "after", 2)))
+        told.generation(
+            Life(same, Death("save", "after", 2)), Life(same, Death("begin", "after", 2))
+        )
         told.generation(Life(same, Death("answered")), Life(same, None, 5))
         accounts = told.end()
     assert accounts.wrong == []

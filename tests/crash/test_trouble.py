@@ -1,4 +1,5 @@
-"""A disk that is full, a database that another process keeps to itself, and one that may not be written to."""
+"""A disk that is full, a database that another process keeps to itself, and one that may not be
+written to."""
 
 from __future__ import annotations
 
@@ -151,7 +152,9 @@ def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
                 await until(lambda: bool(house.logger.of(WriteDelayed)))
 
                 late = courier.submit(large)
-                with pytest.raises(StoreError, match="acme/late to paper not recorded|nothing was written"):
+                with pytest.raises(
+                    StoreError, match="acme/late to paper not recorded|nothing was written"
+                ):
                     await late.recorded()
                 with pytest.raises(StoreError):
                     await late.settled()
@@ -161,7 +164,9 @@ def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
                 if kind != "full":  # to say that it is alive, a courier needs no page more
                     house.clock.advance(BEAT)
                     await until(lambda: bool(house.logger.of(StoreTrouble)))
-                open_still = {status.evidence_id for status in (await courier.find(status="pending")).uploads}
+                open_still = {
+                    status.evidence_id for status in (await courier.find(status="pending")).uploads
+                }
                 assert open_still
                 assert "late" not in open_still
 

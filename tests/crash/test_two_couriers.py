@@ -1,4 +1,5 @@
-"""Two couriers on one database: what the other does when one of them dies, and what it leaves alone when one only stands still."""
+"""Two couriers on one database: what the other does when one of them dies, and what it leaves
+alone when one only stands still."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ SILENT = 3
 
 def states(database: Path) -> dict[str, int]:
     with closing(sqlite3.connect(database)) as connection:
-        return dict(connection.execute("SELECT state, COUNT(*) FROM uploads GROUP BY state").fetchall())
+        return dict(
+            connection.execute("SELECT state, COUNT(*) FROM uploads GROUP BY state").fetchall()
+        )
 
 
 def beats(database: Path, host: Watched) -> int:
@@ -54,7 +57,8 @@ def test_the_other_courier_takes_over_within_seconds_what_a_dead_one_had_queued_
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"
-    # Three are told to come back; those after them are taken and never answered, for the dead courier alone.
+    # Three are told to come back; those after them are taken and never answered, for the dead
+    # courier alone.
     faults = FaultPlan.script(["status:503"] * 3 + ["silence-after"] * SILENT)
     with sandbox_in_thread(SprintoSandbox(faults=faults)) as sandbox:
         # Neither is hurried: what is measured is what a host can count on.
@@ -101,11 +105,15 @@ def test_a_courier_that_stands_still_keeps_what_it_has_in_flight_and_goes_on_wit
         )
         one = hosts.start(plan, *submits([("acme", f"ev-{number}", 2_000) for number in range(12)]))
         one.listen_for("recorded", times=12)
-        wait_until(lambda: sandbox.requests == 1, "it stands still in the middle of its first request")
+        wait_until(
+            lambda: sandbox.requests == 1, "it stands still in the middle of its first request"
+        )
         other = hosts.start(Plan(database=str(database), endpoint=sandbox.url))
         wait_until(lambda: free(database, one) == 0, "the other took what was free")
         seen, kept = beats(database, other), states(database)
-        wait_until(lambda: beats(database, other) > seen + 5, "the other has looked round a few times")
+        wait_until(
+            lambda: beats(database, other) > seen + 5, "the other has looked round a few times"
+        )
         while_it_stood = states(database)
         one.signal(signal.SIGCONT)
         one.say("drain")

@@ -1,4 +1,5 @@
-"""When a courier counts as dead: at once on this machine, after a long silence on another, and never while it shows that it is alive."""
+"""When a courier counts as dead: at once on this machine, after a long silence on another, and
+never while it shows that it is alive."""
 
 from __future__ import annotations
 

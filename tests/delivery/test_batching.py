@@ -88,7 +88,11 @@ def test_everyone_leaves_once_in_order_and_no_request_holds_too_much(
     for request in left:
         assert len({arrivals[number][0] for number in request}) == 1
         assert len(request) <= most
-        assert len(request) == 1 or max_bytes is None or sum(arrivals[n][1] for n in request) <= max_bytes
+        assert (
+            len(request) == 1
+            or max_bytes is None
+            or sum(arrivals[n][1] for n in request) <= max_bytes
+        )
     for way in "xy":
         of_way = [n for request in left for n in request if arrivals[n][0] == way]
         assert of_way == sorted(of_way)

@@ -1,4 +1,5 @@
-"""Whose turn it is: due times, fairness between lanes, bounds, and big documents that neither starve nor are starved."""
+"""Whose turn it is: due times, fairness between lanes, bounds, and big documents that neither
+starve nor are starved."""
 
 from __future__ import annotations
 

@@ -33,7 +33,13 @@ from evidence_courier.bootstrap.courier import Health
 from evidence_courier.bootstrap.wiring import Options
 from evidence_courier.domain.errors import Problem
 from evidence_courier.domain.upload.failure import Failure
-from evidence_courier.domain.upload.status import ActionRow, AttemptRow, LookUpRow, StatusError, UploadDetails
+from evidence_courier.domain.upload.status import (
+    ActionRow,
+    AttemptRow,
+    LookUpRow,
+    StatusError,
+    UploadDetails,
+)
 from evidence_courier.domain.upload.verdict import Receipt
 from evidence_courier.ports.store import Page
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
@@ -87,7 +93,9 @@ def test_every_field_is_told_once_and_no_other(title: str) -> None:
 )
 def test_every_verb_is_told_with_its_arguments_and_no_other(title: str, face: type) -> None:
     told = {one.partition("(")[0]: one for one in rows(title)}
-    there = {name: called(name, getattr(face, name)) for name in dir(face) if not name.startswith("_")}
+    there = {
+        name: called(name, getattr(face, name)) for name in dir(face) if not name.startswith("_")
+    }
     assert told == there
 
 
@@ -120,7 +128,9 @@ def test_the_options_of_the_blocking_courier_are_told() -> None:
 
 def test_every_name_of_the_package_is_told() -> None:
     opening = PROSE.partition("\n## ")[0]
-    [told] = re.findall(r"What is imported from `evidence_courier` is (.*?)\. All", opening, re.DOTALL)
+    [told] = re.findall(
+        r"What is imported from `evidence_courier` is (.*?)\. All", opening, re.DOTALL
+    )
     assert sorted(re.findall(r"`(\w+)`", told)) == sorted(evidence_courier.__all__)
 
 

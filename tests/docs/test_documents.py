@@ -1,4 +1,5 @@
-"""What the documents show is true: their code runs, their tenant files load, their links and tests exist."""
+"""What the documents show is true: their code runs, their tenant files load, their links and
+tests exist."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def test_a_training_record_that_is_shown_holds(name: str, text: str) -> None:
 def test_what_a_document_links_to_is_there(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
     for target in targets:
-        assert "://" in target or (document.parent / target).exists(), f"{document.name} links to {target}"
+        assert "://" in target or (document.parent / target).exists(), (
+            f"{document.name} links to {target}"
+        )
 
 
 def test_every_key_of_the_block_is_described() -> None:
@@ -105,8 +108,11 @@ def test_every_requirement_names_a_test_or_says_that_it_is_open() -> None:
 PYTHON = [text for name, text in blocks("python") if name == "README.md"]
 
 
-def test_the_readmes_code_delivers_an_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its blocks are run as they stand, in a folder with the README's own tenant file, against a sandbox."""
+def test_the_readmes_code_delivers_an_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks are run as they stand, in a folder with the README's own tenant file, against a
+    sandbox."""
     embed, make_evidence = PYTHON
     [tenant] = [text for name, text in blocks("yaml") if name == "README.md"]
     names: dict[str, object] = {"AsyncCourier": AsyncCourier}
@@ -115,7 +121,9 @@ def test_the_readmes_code_delivers_an_evidence(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "tenants").mkdir()
     exec(compile(make_evidence, "README.md", "exec"), names)
     with sandbox_in_thread(SprintoSandbox(key="the-key-of-the-sandbox")) as sandbox:
-        pointed = tenant.replace("provider: sprinto", f"provider: sprinto\n    endpoint: {sandbox.url}")
+        pointed = tenant.replace(
+            "provider: sprinto", f"provider: sprinto\n    endpoint: {sandbox.url}"
+        )
         (tmp_path / "tenants" / "acme.yaml").write_text(pointed)
         code = compile(embed, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
@@ -136,8 +144,12 @@ def test_the_vault_that_is_shown_resolves_references() -> None:
     [block, *_] = [text for name, text in blocks("yaml") if name == "configuration.md"]
     known = {"ACME_SPRINTO_API_KEY": "the-key-in-the-vault"}
     tenants = {"acme": yaml.safe_load(block)}
-    loaded = load_mapping(tenants, providers=discover_providers(), secrets=names["Vault"](known.get))
+    loaded = load_mapping(
+        tenants, providers=discover_providers(), secrets=names["Vault"](known.get)
+    )
     assert loaded.problems == ()
     assert loaded.integrations["acme"].secrets == (Secret("the-key-in-the-vault"),)
-    [problem] = load_mapping(tenants, providers=discover_providers(), secrets=names["Vault"]({}.get)).problems
+    [problem] = load_mapping(
+        tenants, providers=discover_providers(), secrets=names["Vault"]({}.get)
+    ).problems
     assert "ACME_SPRINTO_API_KEY" in str(problem)

@@ -21,7 +21,9 @@ QUOTED = re.compile(r"`(examples/[\w/]+\.py)`:\n\n```python\n(.*?)^```", re.MULT
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 QUOTATIONS = QUOTED.findall(PAGE)
-PROGRAMS = [code for code in BLOCK.findall(PAGE) if code not in [quoted for _, quoted in QUOTATIONS]]
+PROGRAMS = [
+    code for code in BLOCK.findall(PAGE) if code not in [quoted for _, quoted in QUOTATIONS]
+]
 
 
 def evidence_with(document: Document) -> Evidence:
@@ -39,7 +41,9 @@ def evidence_with(document: Document) -> Evidence:
 @pytest.mark.parametrize(("file", "code"), QUOTATIONS)
 def test_what_is_quoted_from_an_example_stands_there(file: str, code: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
-    assert any(indent(code, " " * depth) in text for depth in (0, 4, 8)), f"{file} has no longer:\n{code}"
+    assert any(indent(code, " " * depth) in text for depth in (0, 4, 8)), (
+        f"{file} has no longer:\n{code}"
+    )
 
 
 @pytest.fixture
@@ -88,5 +92,8 @@ def test_all_other_code_runs_and_delivers(code: str, in_a_service: SprintoSandbo
 
 def test_the_page_has_code_of_both_kinds() -> None:
     examples = {file.split("/")[1] for file, _ in QUOTATIONS}
-    assert examples == {"asyncio_script", *(folder.name for folder in (ROOT / "examples").glob("*_host"))}
+    assert examples == {
+        "asyncio_script",
+        *(folder.name for folder in (ROOT / "examples").glob("*_host")),
+    }
     assert len(PROGRAMS) >= 7

@@ -1,4 +1,5 @@
-"""The page of errors names every exception and every kind of failure, and says of each what the code does."""
+"""The page of errors names every exception and every kind of failure, and says of each what the
+code does."""
 
 from __future__ import annotations
 
@@ -45,6 +46,8 @@ def test_every_exception_is_told_and_importable() -> None:
 
 
 def test_the_tree_is_the_one_of_the_code() -> None:
-    drawn = re.findall(r"^ *[│├└─ ]*(\w+Error)\b", PAGE.split("```text\n")[1].split("```")[0], re.MULTILINE)
+    drawn = re.findall(
+        r"^ *[│├└─ ]*(\w+Error)\b", PAGE.split("```text\n")[1].split("```")[0], re.MULTILINE
+    )
     assert errors.__doc__ is not None
     assert drawn == re.findall(r"(\w+Error)\b", errors.__doc__)

@@ -1,4 +1,5 @@
-"""The page for whoever tests a host is one project: its files are written down as they stand, and pytest is run over them."""
+"""The page for whoever tests a host is one project: its files are written down as they stand,
+and pytest is run over them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,17 @@ def test_the_project_on_the_page_passes_its_tests(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     shelf = BLOCK.findall((DOCS / "write-a-provider.md").read_text(encoding="utf-8"))[0]
     (tmp_path / "shelf.py").write_text(shelf)
-    options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:randomly", "--rootdir", str(tmp_path)]
+    options = [
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "--rootdir",
+        str(tmp_path),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(tmp_path)],
         cwd=tmp_path,

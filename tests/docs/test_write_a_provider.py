@@ -1,4 +1,5 @@
-"""The page for authors of providers holds: its code is run as it stands, against a platform on loopback."""
+"""The page for authors of providers holds: its code is run as it stands, against a platform on
+loopback."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse,
 from evidence_courier.ports.provider import Bundling, CanLookUp, Checkable, Parcel
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-provider.md"
-CODE = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+CODE = re.findall(
+    r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 FIRST = CODE[0]
 RECEIVED_AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 KEY = "the-key-of-the-shelf"
@@ -70,7 +73,9 @@ class Shelf:
         if self.drops:
             self.drops -= 1
             raise ConnectionAbortedError("taken, and not a word")
-        return HttpResponse(status, (), b"" if said is None else json.dumps(said).encode(), RECEIVED_AT)
+        return HttpResponse(
+            status, (), b"" if said is None else json.dumps(said).encode(), RECEIVED_AT
+        )
 
     def _answer(
         self, request: HttpRequest, path: str, headers: Mapping[str, str], body: bytes
@@ -78,7 +83,10 @@ class Shelf:
         if path == "/token":
             self.tokens += 1
             return 200, {"access_token": f"token-{self.tokens}", "expires_in": 3600}
-        if headers.get("api-key") != KEY and headers.get("authorization") != f"Bearer token-{self.tokens}":
+        if (
+            headers.get("api-key") != KEY
+            and headers.get("authorization") != f"Bearer token-{self.tokens}"
+        ):
             return 401, {}
         match request.method, path.strip("/").split("/"):
             case "POST", ["documents"]:
@@ -90,7 +98,8 @@ class Shelf:
                 found = [name for name, (kept, _) in self.documents.items() if kept == wanted]
                 return 200, {
                     "documents": [
-                        {"id": name, "name": wanted, "published": name in self.published} for name in found
+                        {"id": name, "name": wanted, "published": name in self.published}
+                        for name in found
                     ]
                 }
             case "POST", ["documents", name, "publish"]:
@@ -210,7 +219,9 @@ def talk(dialogue: Dialogue[Any]) -> Any:
             """Not needed here."""
 
         try:
-            return await run(dialogue, send=send, bookmark=bookmark, keeper=TokenKeeper(lambda: 0.0))
+            return await run(
+                dialogue, send=send, bookmark=bookmark, keeper=TokenKeeper(lambda: 0.0)
+            )
         finally:
             await transport.close()
 
@@ -225,7 +236,9 @@ def test_the_first_provider_is_whole_and_about_thirty_lines_long(tmp_path: Path)
     assert fault_of(names["ShelfProvider"](), "shelf") is None
 
 
-def test_the_first_provider_delivers(page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path) -> None:
+def test_the_first_provider_delivers(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
     status = deliver(page["ShelfProvider"](), url, tmp_path)
     assert (status.status, status.error) == ("succeeded", None)
     assert status.receipt == Receipt("d-1")
@@ -233,9 +246,13 @@ def test_the_first_provider_delivers(page: dict[str, Any], shelf: Shelf, url: st
 
 
 def test_its_tenant_file_loads(page: dict[str, Any]) -> None:
-    [shown] = re.findall(r"^```text\n(integrations.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    [shown] = re.findall(
+        r"^```text\n(integrations.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
+    )
     loaded = load_mapping(
-        {"acme": yaml.safe_load(shown)}, providers={"shelf": page["ShelfProvider"]()}, secrets=Keys()
+        {"acme": yaml.safe_load(shown)},
+        providers={"shelf": page["ShelfProvider"]()},
+        secrets=Keys(),
     )
     assert (loaded.problems, list(loaded.integrations)) == ((), ["acme"])
 
@@ -274,7 +291,9 @@ def test_what_has_no_person_is_refused_before_anything_is_sent(
 def test_a_target_that_is_not_there_speaks_of_the_integration(
     page: dict[str, Any], url: str, tmp_path: Path
 ) -> None:
-    status = deliver(page["PersonShelf"](), f"{url}/elsewhere", tmp_path, subject_email="ana@acme.example")
+    status = deliver(
+        page["PersonShelf"](), f"{url}/elsewhere", tmp_path, subject_email="ana@acme.example"
+    )
     assert status.error is not None
     assert (status.status, status.error.kind) == ("failed", "target_not_found")
     lost = page["PersonShelf"]().judged(TransportFailure(FailureKind.TIMEOUT, "no reply"))
@@ -314,7 +333,9 @@ def test_the_second_step_never_speaks_of_a_doubt(page: dict[str, Any]) -> None:
 def test_a_look_up_that_finds_the_first_step_leads_to_the_second(
     page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
 ) -> None:
-    provider = type("AtOnce", (page["ReadableTwoStepShelf"],), {"look_up_delays": (timedelta(0),)})()
+    provider = type(
+        "AtOnce", (page["ReadableTwoStepShelf"],), {"look_up_delays": (timedelta(0),)}
+    )()
     assert isinstance(provider, CanLookUp)
     shelf.drops = 1
     status = deliver(provider, url, tmp_path)
@@ -385,7 +406,9 @@ def test_a_test_that_is_shown_passes(page: dict[str, Any], name: str, tmp_path: 
 
 def test_the_tests_that_are_shown_can_fail(page: dict[str, Any], tmp_path: Path) -> None:
     """A provider that takes every reply for a success is found out by one of them."""
-    broken = type("Credulous", (page["ShelfProvider"],), {"judged": lambda self, reply: Delivered(Receipt())})
+    broken = type(
+        "Credulous", (page["ShelfProvider"],), {"judged": lambda self, reply: Delivered(Receipt())}
+    )
     replies = [HttpResponse(200, (), b"{}", RECEIVED_AT)]
     status, _ = page["deliver"](broken(), KEYED, replies, tmp_path)
     assert status.status == "succeeded"
@@ -398,13 +421,17 @@ def test_the_package_that_is_shown_is_one(page: dict[str, Any]) -> None:
     )
     package = tomllib.loads(shown)
     assert package["build-system"]["build-backend"] == "setuptools.build_meta"
-    assert package["project"]["entry-points"][GROUP] == {"shelf": "evidence_courier_shelf:ShelfProvider"}
+    assert package["project"]["entry-points"][GROUP] == {
+        "shelf": "evidence_courier_shelf:ShelfProvider"
+    }
     assert package["tool"]["setuptools"]["packages"] == ["evidence_courier_shelf"]
     assert page["ShelfProvider"].name == "shelf"
 
 
 def test_what_each_takes_is_told_in_order() -> None:
-    [shown] = re.findall(r"^```text\n(HttpRequest\(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    [shown] = re.findall(
+        r"^```text\n(HttpRequest\(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S
+    )
     told = dict(re.findall(r"(\w+)\((.*?)\)", shown))
     for name, arguments in told.items():
         there = inspect.signature(getattr(providers, name)).parameters.values()

@@ -20,15 +20,22 @@ PATH = "integrations.compliance.provider"
         (Problem("is missing"), "is missing"),
         (Problem("is missing", path=PATH), f"{PATH}: is missing"),
         (Problem("is missing", file="acme.yaml"), "acme.yaml: is missing"),
-        (Problem("is missing", path=PATH, file="acme.yaml", line=0), f"acme.yaml:0: {PATH}: is missing"),
+        (
+            Problem("is missing", path=PATH, file="acme.yaml", line=0),
+            f"acme.yaml:0: {PATH}: is missing",
+        ),
         (Problem("is missing", path=PATH, line=4), f"4: {PATH}: is missing"),
         (
-            Problem("unknown provider sprnto", path=PATH, file="acme.yaml", line=4, suggestion="sprinto"),
+            Problem(
+                "unknown provider sprnto", path=PATH, file="acme.yaml", line=4, suggestion="sprinto"
+            ),
             f"acme.yaml:4: {PATH}: unknown provider sprnto (did you mean sprinto?)",
         ),
     ],
 )
-def test_a_problem_says_where_it_stands_what_it_is_and_what_was_meant(problem: Problem, text: str) -> None:
+def test_a_problem_says_where_it_stands_what_it_is_and_what_was_meant(
+    problem: Problem, text: str
+) -> None:
     assert str(problem) == text
 
 
@@ -36,7 +43,10 @@ def test_a_configuration_error_lists_every_problem() -> None:
     problems = (Problem("is missing", path="tenant"), Problem("is unknown", path="colour"))
     error = ConfigError(problems)
     assert error.problems == problems
-    assert str(error) == "the configuration has 2 problems:\n  tenant: is missing\n  colour: is unknown"
+    assert (
+        str(error)
+        == "the configuration has 2 problems:\n  tenant: is missing\n  colour: is unknown"
+    )
 
 
 def test_a_single_problem_is_spoken_of_in_the_singular() -> None:
@@ -46,7 +56,9 @@ def test_a_single_problem_is_spoken_of_in_the_singular() -> None:
 
 
 def test_the_errors_are_split_by_who_has_to_act() -> None:
-    assert {error: error.__bases__ for error in (ConfigError, MisuseError, StoreError, RecordError)} == {
+    assert {
+        error: error.__bases__ for error in (ConfigError, MisuseError, StoreError, RecordError)
+    } == {
         ConfigError: (CourierError,),
         MisuseError: (CourierError,),
         StoreError: (CourierError,),

@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from evidence_courier.domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
+from evidence_courier.domain.integration import (
+    Integration,
+    OnUnclear,
+    Pace,
+    RetryPolicy,
+    Route,
+    Timeouts,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +24,9 @@ from evidence_courier.domain.integration import Integration, OnUnclear, Pace, Re
         (1, timedelta(milliseconds=500), "1/0.5s"),
     ],
 )
-def test_a_pace_reads_as_it_is_written_in_a_tenant_file(limit: int, period: timedelta, text: str) -> None:
+def test_a_pace_reads_as_it_is_written_in_a_tenant_file(
+    limit: int, period: timedelta, text: str
+) -> None:
     assert str(Pace(limit, period)) == text
 
 

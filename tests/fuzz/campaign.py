@@ -2,8 +2,8 @@
 
     python tests/fuzz/campaign.py [--inputs 1000000] [--seed 1] [--only reply]
 
-Prints for each target how many inputs it was given, how fast, and what came of them. A failure is printed with the command that
-replays it, and then the exit code is 1.
+Prints for each target how many inputs it was given, how fast, and what came of them. A failure is
+printed with the command that replays it, and then the exit code is 1.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 from fuzz_targets import TARGETS
 
-# Configuration files go through a folder on a disk, and redaction is judged by a slow oracle, so they get fewer.
-SHARES = {"reply": 0.4, "retry_after": 0.3, "training_record": 0.2, "configuration": 0.05, "redaction": 0.05}
+# Configuration files go through a folder on a disk, and redaction is judged by a slow oracle, so
+# they get fewer.
+SHARES = {
+    "reply": 0.4,
+    "retry_after": 0.3,
+    "training_record": 0.2,
+    "configuration": 0.05,
+    "redaction": 0.05,
+}
 SHOWN = 5
 
 
@@ -34,7 +41,9 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--only", choices=sorted(TARGETS))
-    parser.add_argument("--replay", metavar="NUMBER", help="one input of --only again, with its traceback")
+    parser.add_argument(
+        "--replay", metavar="NUMBER", help="one input of --only again, with its traceback"
+    )
     said = parser.parse_args()
     if said.replay is not None:
         if said.only is None:
@@ -67,7 +76,9 @@ def run(name: str, target: Callable[[Random], str], numbers: Iterable[int], seed
             if failures <= SHOWN:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 print(f"{name} failed: {type(error).__name__} in {where.name}: {error!a}"[:600])
-                print(f"  again: python tests/fuzz/campaign.py --only {name} --seed {seed} --replay {number}")
+                print(
+                    f"  again: python tests/fuzz/campaign.py --only {name} --seed {seed} --replay {number}"
+                )
     took = time.perf_counter() - began
     tried = sum(outcomes.values()) + failures
     rate = tried / took if took else 0.0

@@ -1,4 +1,5 @@
-"""A few hundred inputs for each target; `make fuzz` tries a million. And: the targets do notice what is wrong."""
+"""A few hundred inputs for each target; `make fuzz` tries a million. And: the targets do notice
+what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A token that was minted on the way is as secret as the credential behind it, wherever the provider repeats it."""
+"""A token that was minted on the way is as secret as the credential behind it, wherever the
+provider repeats it."""
 
 from __future__ import annotations
 
@@ -87,7 +88,9 @@ class EchoingServer:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         said = dict(request.headers).get("authorization", "")
-        return HttpResponse(400, (("x-request-id", f"r-{said}"),), f"no, {said}".encode(), self.clock.now())
+        return HttpResponse(
+            400, (("x-request-id", f"r-{said}"),), f"no, {said}".encode(), self.clock.now()
+        )
 
 
 class AsyncEchoingServer(EchoingServer):
@@ -112,7 +115,9 @@ def seen_of(house: House, folder: Path) -> str:
     return repr(house.logger.events) + files.decode("latin-1")
 
 
-def built(house: House, kind: Any, transport: object, provider: TokenProvider, database: Path) -> Any:
+def built(
+    house: House, kind: Any, transport: object, provider: TokenProvider, database: Path
+) -> Any:
     around: Mapping[str, Any] = {
         "clock": house.clock,
         "logger": house.logger,

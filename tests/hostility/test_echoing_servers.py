@@ -1,4 +1,5 @@
-"""Servers that say a credential back, in every way they can: no run of eight of its characters is ever seen again."""
+"""Servers that say a credential back, in every way they can: no run of eight of its characters
+is ever seen again."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ BLOCK = {
 
 @frozen
 class Answer:
-    """One answer of the server: its status, what kind of answer it is, and how it says which of the two credentials."""
+    """One answer of the server: its status, what kind of answer it is, and how it says which of
+    the two credentials."""
 
     status: int
     shape: str
@@ -58,7 +60,8 @@ class Answer:
 
 @define
 class EchoingServer:
-    """Says a credential back in a body, in headers, in what a line says when it breaks, and in exceptions."""
+    """Says a credential back in a body, in headers, in what a line says when it breaks, and in
+    exceptions."""
 
     clock: FakeClock
     answers: list[Answer]
@@ -95,7 +98,9 @@ def _body(shape: str, said: str) -> str:
     match shape:
         case "graphql":
             error = {"message": said, "extensions": {"code": said}, "path": [said]}
-            return json.dumps({"errors": [error, {"message": f"and {said}"}, {"extensions": {"code": said}}]})
+            return json.dumps(
+                {"errors": [error, {"message": f"and {said}"}, {"extensions": {"code": said}}]}
+            )
         case "rate limit":
             return json.dumps(
                 {"errors": [{"message": f"rate limit for {said}", "extensions": {"code": said}}]}
@@ -116,7 +121,26 @@ SHAPES = [
     "raises a group",
     "does not connect",
 ]
-STATUSES = (200, 201, 204, 299, 301, 400, 401, 403, 404, 408, 413, 415, 422, 425, 429, 500, 503, 600)
+STATUSES = (
+    200,
+    201,
+    204,
+    299,
+    301,
+    400,
+    401,
+    403,
+    404,
+    408,
+    413,
+    415,
+    422,
+    425,
+    429,
+    500,
+    503,
+    600,
+)
 ANSWERS = st.builds(
     Answer,
     st.sampled_from(STATUSES),
@@ -124,13 +148,19 @@ ANSWERS = st.builds(
     st.sampled_from(sorted(ECHOES)),
     st.sampled_from(["the key", "the password"]),
 )
-# Rolled and not composed by Hypothesis, which likes to try the words of our own sentences. Without the star, of which a mask is made.
+# Rolled and not composed by Hypothesis, which likes to try the words of our own sentences. Without
+# the star, of which a mask is made.
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "*")
 KEYS = st.builds(
     lambda seed, alphabet, length: "".join(Random(seed).choices(alphabet, k=length)),
     st.integers(0, 2**32),
     st.sampled_from(
-        [PRINTABLE, ascii_letters + digits + "+/=", "0123456789abcdef", punctuation.replace("*", "")]
+        [
+            PRINTABLE,
+            ascii_letters + digits + "+/=",
+            "0123456789abcdef",
+            punctuation.replace("*", ""),
+        ]
     ),
     st.integers(8, 70),
 )
@@ -227,7 +257,9 @@ async def live_through(key: str, answers: list[Answer], folder: Path) -> str:
         except Exception:
             everything.words.write(traceback.format_exc())
             raise
-        everything.note(await courier.show("acme", "ev-1"), await courier.find(), await courier.health())
+        everything.note(
+            await courier.show("acme", "ev-1"), await courier.find(), await courier.health()
+        )
         everything.note(await courier.statuses("acme", ["ev-1"]), courier)
         return everything.seen + contents(folder)
 
@@ -237,7 +269,9 @@ def contents(folder: Path) -> str:
     files = [path for path in folder.iterdir() if path.is_file()]
     assert any(path.name == "courier.db" for path in files)
     # Most of a database is empty pages.
-    dense = {path.name: re.sub(rb"\0+", b"\0", path.read_bytes()).decode("latin-1") for path in files}
+    dense = {
+        path.name: re.sub(rb"\0+", b"\0", path.read_bytes()).decode("latin-1") for path in files
+    }
     return "".join(f"\n{name}\n{content}" for name, content in dense.items())
 
 

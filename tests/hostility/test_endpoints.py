@@ -1,4 +1,5 @@
-"""An address that one library reads in one way and another in another way: there is none that is accepted."""
+"""An address that one library reads in one way and another in another way: there is none that is
+accepted."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ PIECES = st.lists(
 
 
 def host_of(url: str) -> str:
-    """The host as the library that connects reads it, and as it was checked: an AssertionError if they differ."""
+    """The host as the library that connects reads it, and as it was checked: an AssertionError
+    if they differ."""
     to_connect, parts = URL(url), urlsplit(url)
     read, checked = (to_connect.host or "").rstrip("."), (parts.hostname or "").rstrip(".")
     if ":" in read:

@@ -1,4 +1,5 @@
-"""Ids and names that are chosen to break out: of a header, of a form, of a folder, of a line of a log."""
+"""Ids and names that are chosen to break out: of a header, of a form, of a folder, of a line of
+a log."""
 
 from __future__ import annotations
 
@@ -26,10 +27,15 @@ KEY = "the-key-of-these-tests"
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
 CONTENT = b'%PDF-1.7\r\n--boundary\r\nContent-Disposition: form-data; name="map"\r\n\r\n{}\r\n'
 SUCCESS = json.dumps(
-    {"data": {"uploadWorkflowCheckEvidence": {"workflowCheck": {"evidenceStatus": "UPLOAD_COMPLETE"}}}}
+    {
+        "data": {
+            "uploadWorkflowCheckEvidence": {"workflowCheck": {"evidenceStatus": "UPLOAD_COMPLETE"}}
+        }
+    }
 ).encode()
 
-# Each is a legal id, and none of it may mean anything to whoever reads the request, the disk or the log.
+# Each is a legal id, and none of it may mean anything to whoever reads the request, the disk or the
+# log.
 ODD_IDS = (
     "../../../etc/cron.d/evil",
     "..\\..\\windows\\system32\\evil",
@@ -99,14 +105,27 @@ class Listening:
 
 def named(evidence_id: str = "ev-1", **names: Any) -> Evidence:
     """An evidence with these names."""
-    given = {"tenant_id": "acme", "session_id": "s-1", "subject": "emp-7", "filename": "ev-1.pdf"} | names
-    document = Document(content=CONTENT, media_type="application/pdf", filename=given.pop("filename"))
+    given = {
+        "tenant_id": "acme",
+        "session_id": "s-1",
+        "subject": "emp-7",
+        "filename": "ev-1.pdf",
+    } | names
+    document = Document(
+        content=CONTENT, media_type="application/pdf", filename=given.pop("filename")
+    )
     return Evidence(
-        evidence_id=evidence_id, outcome="passed", recorded_at=RECORDED_AT, document=document, **given
+        evidence_id=evidence_id,
+        outcome="passed",
+        recorded_at=RECORDED_AT,
+        document=document,
+        **given,
     )
 
 
-def delivered(folder: Path, *evidences: Evidence, tenant_name: str = "ACME") -> tuple[list[HttpRequest], str]:
+def delivered(
+    folder: Path, *evidences: Evidence, tenant_name: str = "ACME"
+) -> tuple[list[HttpRequest], str]:
     """The requests that delivering these makes, and the log of it, a line for each entry."""
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
@@ -117,7 +136,12 @@ def delivered(folder: Path, *evidences: Evidence, tenant_name: str = "ACME") -> 
     logger.addHandler(handler)
     clock = FakeClock()
     server = Listening(clock)
-    settings = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": CHECK, "pace": "1000/s"}
+    settings = {
+        "provider": "sprinto",
+        "api_key": "${KEY}",
+        "workflow_check": CHECK,
+        "pace": "1000/s",
+    }
     mapping = {"name": tenant_name, "integrations": {"compliance": settings}}
 
     async def story() -> None:
@@ -130,7 +154,9 @@ def delivered(folder: Path, *evidences: Evidence, tenant_name: str = "ACME") -> 
             logger=StandardLogger(logger),
         ) as courier:
             settled = await until_settled(courier, clock, *map(courier.submit, evidences))
-            assert [status and status.status for status in settled] == ["succeeded"] * len(evidences)
+            assert [status and status.status for status in settled] == ["succeeded"] * len(
+                evidences
+            )
 
     asyncio.run(story())
     return server.requests, lines.getvalue()
@@ -183,7 +209,9 @@ def test_no_id_gets_out_of_its_place_in_the_request_or_on_the_disk(tmp_path: Pat
 
 def test_what_sprinto_is_not_told_is_not_in_the_request(tmp_path: Path) -> None:
     mark = "x\u202e../\"; filename='private-mark"
-    evidence = named(session_id=mark, subject=mark, subject_email=mark, filename=mark + "\r\n\0" * 4_000)
+    evidence = named(
+        session_id=mark, subject=mark, subject_email=mark, filename=mark + "\r\n\0" * 4_000
+    )
     requests, _ = delivered(tmp_path, evidence, tenant_name=mark)
     (request,) = requests
     said = request.url.encode() + repr(request.headers).encode() + b"".join(request.body)
@@ -194,21 +222,34 @@ def test_what_sprinto_is_not_told_is_not_in_the_request(tmp_path: Path) -> None:
 def test_a_tenant_may_be_called_anything_and_makes_no_file_of_its_own(tmp_path: Path) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
-    requests, _ = delivered(folder, *(named(tenant_id=tenant) for tenant in ODD_IDS if "${" not in tenant))
-    assert {json.dumps(dict(request.headers)["api-key"]) for request in requests} == {json.dumps(KEY)}
-    assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == ["inner", "inner/courier.db"]
+    requests, _ = delivered(
+        folder, *(named(tenant_id=tenant) for tenant in ODD_IDS if "${" not in tenant)
+    )
+    assert {json.dumps(dict(request.headers)["api-key"]) for request in requests} == {
+        json.dumps(KEY)
+    }
+    assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == [
+        "inner",
+        "inner/courier.db",
+    ]
 
 
 def test_an_id_forges_no_line_of_the_log_and_no_fact_in_it(tmp_path: Path) -> None:
     _, log = delivered(tmp_path, *map(named, ODD_IDS))
     entries = [json.loads(line) for line in log.splitlines()]
-    told = {entry["facts"]["evidence_id"] for entry in entries if "evidence_id" in entry.get("facts", {})}
+    told = {
+        entry["facts"]["evidence_id"]
+        for entry in entries
+        if "evidence_id" in entry.get("facts", {})
+    }
     assert told == set(ODD_IDS)
     assert log.isascii()
     assert KEY not in log
 
 
-@pytest.mark.parametrize("name", ["tenant_id", "evidence_id", "session_id", "subject", "subject_email"])
+@pytest.mark.parametrize(
+    "name", ["tenant_id", "evidence_id", "session_id", "subject", "subject_email"]
+)
 @pytest.mark.parametrize("value", NO_IDS, ids=lambda value: repr(value)[:20])
 def test_an_id_that_could_end_a_line_or_hide_is_refused_before_anything_happens(
     name: str, value: str

@@ -1,4 +1,5 @@
-"""The oracle that the other tests here rely on: it sees a secret in each of its disguises, and nothing where there is none."""
+"""The oracle that the other tests here rely on: it sees a secret in each of its disguises, and
+nothing where there is none."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ def test_a_secret_is_seen_in_each_disguise(name: str) -> None:
     assert leaks(f"before {ECHOES[name](SECRET)} after".encode(), SECRET)
 
 
-@pytest.mark.parametrize("name", [name for name in ECHOES if "far" not in name and "cut" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in ECHOES if "far" not in name and "cut" not in name]
+)
 @pytest.mark.parametrize("start", range(0, len(SECRET) - 11, 5))
 def test_of_a_secret_eleven_characters_are_enough_in_each_disguise(name: str, start: int) -> None:
     assert leaks(f"<{ECHOES[name](SECRET[start : start + 11])}>", SECRET)

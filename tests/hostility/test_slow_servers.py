@@ -1,4 +1,5 @@
-"""Servers that talk for ever, before a reply, in its head or behind it: the time or the size runs out, and little memory is used."""
+"""Servers that talk for ever, before a reply, in its head or behind it: the time or the size
+runs out, and little memory is used."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ PLENTY = 24 * 1024 * 1024
 
 @asynccontextmanager
 async def talking(head: bytes, endless: bytes) -> AsyncIterator[int]:
-    """A server that says `head` and then `endless`, over and over, until the other side hangs up; its port."""
+    """A server that says `head` and then `endless`, over and over, until the other side hangs
+    up; its port."""
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,14 +108,18 @@ def test_a_body_that_never_gets_anywhere_is_cut_short(head: bytes, endless: byte
 
 
 def test_trailers_without_end_are_no_whole_reply() -> None:
-    answer, used = asyncio.run(asked(CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: one of many\r\n" * 50))
+    answer, used = asyncio.run(
+        asked(CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: one of many\r\n" * 50)
+    )
     # Whether its head has been read before its end is found to be none is a matter of luck.
     assert isinstance(answer, TransportFailure) or answer.ending is Ending.CUT_SHORT
     assert used < PLENTY
 
 
 def test_a_body_that_says_it_is_an_exabyte_is_read_as_far_as_the_limit() -> None:
-    answer, used = asyncio.run(asked(OK + b"Content-Length: 1152921504606846976\r\n\r\n", b"x" * 65_536))
+    answer, used = asyncio.run(
+        asked(OK + b"Content-Length: 1152921504606846976\r\n\r\n", b"x" * 65_536)
+    )
     assert isinstance(answer, HttpResponse)
     assert (answer.ending, len(answer.body)) == (Ending.TOO_LONG, 1024 * 1024)
     assert used < PLENTY

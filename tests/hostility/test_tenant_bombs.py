@@ -25,32 +25,49 @@ def test_of_a_file_of_100_mb_no_more_than_its_limit_is_read(tmp_path: Path, name
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert told(loaded, tmp_path) == [f"{name}: is larger than 1 MiB, which no tenant file should be"]
+    assert told(loaded, tmp_path) == [
+        f"{name}: is larger than 1 MiB, which no tenant file should be"
+    ]
     assert list(loaded.integrations) == ["fine"]
     assert peak < 8 * MIB
 
 
 def laughs(levels: int, opened: str, closed: str, first: str) -> str:
-    """Anchors each of which holds nine of the one before: a few lines that unfold to 9 ** levels values."""
+    """Anchors each of which holds nine of the one before: a few lines that unfold to 9 ** levels
+    values."""
     lines = [f"l0: &l0 {first}"]
-    lines += [f"l{n}: &l{n} {opened}{', '.join([f'*l{n - 1}'] * 9)}{closed}" for n in range(1, levels + 1)]
+    lines += [
+        f"l{n}: &l{n} {opened}{', '.join([f'*l{n - 1}'] * 9)}{closed}" for n in range(1, levels + 1)
+    ]
     return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize(
     "bomb",
-    [laughs(40, "[", "]", "[ha]"), laughs(40, "{a: [", "]}", "{}"), laughs(40, "{<<: [", "]}", "{a: b}")],
+    [
+        laughs(40, "[", "]", "[ha]"),
+        laughs(40, "{a: [", "]}", "{}"),
+        laughs(40, "{<<: [", "]}", "{a: b}"),
+    ],
     ids=["lists", "mappings", "merges"],
 )
 @pytest.mark.parametrize("place", ["labels: *l40", "extra: *l40", "retry: *l40", "wing: *l40"])
-def test_a_bomb_in_the_block_is_refused_in_a_sentence(tmp_path: Path, bomb: str, place: str) -> None:
-    problems = told(load(tmp_path, {"bomb.yaml": bomb + block(place), "fine.yaml": VALID}), tmp_path)
+def test_a_bomb_in_the_block_is_refused_in_a_sentence(
+    tmp_path: Path, bomb: str, place: str
+) -> None:
+    problems = told(
+        load(tmp_path, {"bomb.yaml": bomb + block(place), "fine.yaml": VALID}), tmp_path
+    )
     assert all(problem.startswith("bomb.yaml:") for problem in problems)
-    assert any("holds more than 1,000" in problem or "merges more than" in problem for problem in problems)
+    assert any(
+        "holds more than 1,000" in problem or "merges more than" in problem for problem in problems
+    )
 
 
 @pytest.mark.parametrize(
-    "bomb", [laughs(40, "[", "]", "[ha]"), laughs(40, "{<<: [", "]}", "{a: b}")], ids=["lists", "merges"]
+    "bomb",
+    [laughs(40, "[", "]", "[ha]"), laughs(40, "{<<: [", "]}", "{a: b}")],
+    ids=["lists", "merges"],
 )
 def test_a_bomb_among_the_hosts_own_keys_is_no_business_of_ours(tmp_path: Path, bomb: str) -> None:
     loaded = load(tmp_path, {"acme.yaml": bomb + block()})
@@ -59,7 +76,9 @@ def test_a_bomb_among_the_hosts_own_keys_is_no_business_of_ours(tmp_path: Path, 
 
 @pytest.mark.parametrize("key", ["tenant", "name", "integrations"])
 def test_a_bomb_where_a_plain_value_belongs_is_refused(tmp_path: Path, key: str) -> None:
-    text = laughs(40, "[", "]", "[ha]") + f"{key}: *l40\n" + (VALID if key != "integrations" else "")
+    text = (
+        laughs(40, "[", "]", "[ha]") + f"{key}: *l40\n" + (VALID if key != "integrations" else "")
+    )
     (problem,) = told(load(tmp_path, {"bomb.yaml": text}), tmp_path)
     assert problem.startswith("bomb.yaml:42: ") and "must be" in problem
 
@@ -78,7 +97,9 @@ def test_a_bomb_where_a_plain_value_belongs_is_refused(tmp_path: Path, key: str)
     ],
 )
 @pytest.mark.parametrize("place", ["extra", "shelf", "wing"])
-def test_a_tag_runs_nothing_and_is_refused_in_the_block(tmp_path: Path, tag: str, place: str) -> None:
+def test_a_tag_runs_nothing_and_is_refused_in_the_block(
+    tmp_path: Path, tag: str, place: str
+) -> None:
     told_by = tmp_path / "ran"
     text = f'host: {tag} ["touch {told_by}"]\n' + block(f'{place}: {tag} ["touch {told_by}"]')
     problems = told(load(tmp_path, {"evil.yaml": text}), tmp_path)
@@ -97,14 +118,17 @@ def test_a_tag_among_the_hosts_own_keys_runs_nothing_either(tmp_path: Path) -> N
 WRONG = {
     "keys that nobody knows": "".join(f"    shelff{n}: 1\n" for n in range(20_000)),
     "values that are none": "    labels:\n" + "    - 7\n" * 50_000,
-    "references that are none": "    labels:\n" + "".join(f"    - ${{V{n}\n" for n in range(20_000)),
-    "keys below a key": "    retry:\n" + "".join(f"      max_attemptss{n}: 1\n" for n in range(20_000)),
+    "references that are none": "    labels:\n"
+    + "".join(f"    - ${{V{n}\n" for n in range(20_000)),
+    "keys below a key": "    retry:\n"
+    + "".join(f"      max_attemptss{n}: 1\n" for n in range(20_000)),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_thousands_of_mistakes_are_one_problem(tmp_path: Path, wrong: str) -> None:
-    """Each for itself would take minutes to tell; this test is over at once, or something takes its time again."""
+    """Each for itself would take minutes to tell; this test is over at once, or something takes
+    its time again."""
     problems = told(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
     assert len(problems) == 1
     assert problems[0].startswith(f"acme.yaml:2: {IN}: holds more than 1,000 values")
@@ -113,13 +137,17 @@ def test_thousands_of_mistakes_are_one_problem(tmp_path: Path, wrong: str) -> No
 def test_hundreds_of_mistakes_are_all_told(tmp_path: Path) -> None:
     wrong = "".join(f"    shelff{n}: 1\n" for n in range(300))
     problems = told(load(tmp_path, {"acme.yaml": block() + wrong}), tmp_path)
-    assert [problem.split(": ")[0] for problem in problems] == [f"acme.yaml:{n}" for n in range(6, 306)]
+    assert [problem.split(": ")[0] for problem in problems] == [
+        f"acme.yaml:{n}" for n in range(6, 306)
+    ]
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "&a [", "!x ["])
 def test_a_mebibyte_of_brackets_is_refused(tmp_path: Path, opening: str) -> None:
     text = opening * (MIB // len(opening) - 10)
-    (problem,) = told(load(tmp_path, {"deep.yaml": f"x: {text}" if opening in "[{" else text}), tmp_path)
+    (problem,) = told(
+        load(tmp_path, {"deep.yaml": f"x: {text}" if opening in "[{" else text}), tmp_path
+    )
     assert "nested deeper than 100 levels" in problem or "is not valid YAML" in problem
 
 

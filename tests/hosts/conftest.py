@@ -17,7 +17,8 @@ from host_home import EXAMPLES, Home
 
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
-if TYPE_CHECKING:  # its folder is on the path, and its models can be imported, once Django is set up
+# its folder is on the path, and its models can be imported, once Django is set up
+if TYPE_CHECKING:
     from trainings.apps import TrainingsConfig
 
 
@@ -51,7 +52,8 @@ def django_project() -> None:
 
 @pytest.fixture
 def django_host(at_home: Home, django_project: None) -> Iterator[TrainingsConfig]:
-    """The Django host in this process, with empty databases; its courier is built when it is first asked for."""
+    """The Django host in this process, with empty databases; its courier is built when it is
+    first asked for."""
     from trainings.apps import TrainingsConfig
 
     database = connections["default"]

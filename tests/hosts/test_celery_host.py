@@ -1,4 +1,5 @@
-"""The Celery host: its workers make one attempt at a time and are told when to come again, and evidence arrives once all the same."""
+"""The Celery host: its workers make one attempt at a time and are told when to come again, and
+evidence arrives once all the same."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def worker(home: Home, name: str) -> AbstractContextManager[HostProcess]:
 def service(home: Home, *arguments: str) -> list[str]:
     """What the service prints."""
     command = ["python", "service.py", *arguments]
-    with home.start("celery_host", *command, BROKER_URL=f"sqla+sqlite:///{home.folder}/broker.db") as process:
+    with home.start(
+        "celery_host", *command, BROKER_URL=f"sqla+sqlite:///{home.folder}/broker.db"
+    ) as process:
         assert process.ended() == 0
         return process.said().splitlines()
 
@@ -45,7 +48,8 @@ def test_what_is_tried_again_arrives_and_the_list_says_so(home: Home) -> None:
 def test_what_two_workers_deliver_arrives_once_each(home: Home) -> None:
     sessions = [f"s-{number}" for number in range(30)]
     with worker(home, "one") as one, worker(home, "two") as two:
-        # Each session is completed twice, as by an impatient click: two workers may have it at once.
+        # Each session is completed twice, as by an impatient click: two workers may have it at
+        # once.
         service(home, "complete", "acme", *sessions, *sessions)
         wait_until("all have succeeded", lambda: statuses(home) == ["succeeded"] * 30)
         one.tell_to_end()
@@ -60,7 +64,9 @@ def test_a_worker_that_is_told_to_end_finishes_and_another_does_the_rest(home: H
     home.sandbox.use_faults(["slow:0.004=1"])
     service(home, "complete", "acme", *[f"s-{number}" for number in range(6)])
     with worker(home, "one") as process:
-        wait_until("something is in flight", lambda: "sending" in [row["state"] for row in home.rows()])
+        wait_until(
+            "something is in flight", lambda: "sending" in [row["state"] for row in home.rows()]
+        )
         process.tell_to_end()
         assert process.ended() == 0
     home.check_left_in_order()

@@ -1,4 +1,5 @@
-"""What is Django's own: one query for a page of evidence, commands that need no courier and one that does."""
+"""What is Django's own: one query for a page of evidence, commands that need no courier and one
+that does."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def test_a_page_of_fifty_is_one_query_and_one_question(django_host: TrainingsCon
     assert [row["upload"]["status"] for row in page] == ["succeeded"] * 50
 
 
-def test_commands_that_do_not_need_a_courier_build_none(django_host: TrainingsConfig, at_home: Home) -> None:
+def test_commands_that_do_not_need_a_courier_build_none(
+    django_host: TrainingsConfig, at_home: Home
+) -> None:
     call_command("check", stdout=StringIO())
     call_command("makemigrations", "--check", stdout=StringIO())
     assert django_host.built is None
@@ -68,11 +71,14 @@ def test_what_the_courier_does_not_know_is_handed_over_once(
     from trainings.models import Evidence
 
     complete(2)
-    django_host.courier.drain()  # what is not on disk yet would be handed over again, which changes nothing
+    # what is not on disk yet would be handed over again, which changes nothing
+    django_host.courier.drain()
     Evidence.objects.create(tenant_id="acme", session_id="lost", employee="emp-8", outcome="passed")
     said = StringIO()
     call_command("resend_evidence", "acme", stdout=said)
     call_command("resend_evidence", "acme", stdout=said)
     assert said.getvalue().splitlines() == ["1 handed over", "0 handed over"]
     django_host.courier.drain()
-    assert at_home.copies("acme") == {f"training-{session}": 1 for session in ("s-0", "s-1", "lost")}
+    assert at_home.copies("acme") == {
+        f"training-{session}": 1 for session in ("s-0", "s-1", "lost")
+    }

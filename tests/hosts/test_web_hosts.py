@@ -1,4 +1,5 @@
-"""The web hosts under their own servers: whatever the framework and however many workers, evidence arrives once and the host's list says so."""
+"""The web hosts under their own servers: whatever the framework and however many workers,
+evidence arrives once and the host's list says so."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from host_home import Client, Home
 from host_process import HostProcess, free_port, wait_until
 
 SLOWLY = ["slow:0.004=1"]
-"""Every upload is taken at once, and answered within a second or two: time enough to look, or to end the host."""
+"""Every upload is taken at once, and answered within a second or two: time enough to look, or to
+end the host."""
 
 
 @frozen
 class WebHost:
     """An example and the command that serves it on a port.
 
-    `at_start`: how many couriers there are once it is up, where each worker builds its own when it starts. `before`: a command that is run once.
+    `at_start`: how many couriers there are once it is up, where each worker builds its own when it
+    starts. `before`: a command that is run once.
     """
 
     name: str
@@ -44,7 +47,12 @@ class WebHost:
 
 GUNICORN = "gunicorn --bind 127.0.0.1:{port}"
 HOSTS = [
-    WebHost("fastapi, 2 workers", "fastapi_host", "uvicorn app:app --port {port} --workers 2", at_start=2),
+    WebHost(
+        "fastapi, 2 workers",
+        "fastapi_host",
+        "uvicorn app:app --port {port} --workers 2",
+        at_start=2,
+    ),
     WebHost("flask, 3 workers", "flask_host", f"{GUNICORN} --config gunicorn_conf.py", at_start=3),
     WebHost(
         "flask, 2 workers with threads, preloaded",
@@ -91,7 +99,9 @@ def a_completed_training_arrives_and_the_list_says_so(home: Home, client: Client
     home.sandbox.use_faults(SLOWLY)
     client.complete("globex", "s-1")
     wait_until("it is pending", lambda: client.evidence("globex") == {"training-s-1": "pending"})
-    wait_until("it has succeeded", lambda: client.evidence("globex") == {"training-s-1": "succeeded"})
+    wait_until(
+        "it has succeeded", lambda: client.evidence("globex") == {"training-s-1": "succeeded"}
+    )
     assert home.copies("globex") == {"training-s-1": 1}
     home.sandbox.use_faults([])
     home.sandbox.reset()
@@ -100,7 +110,8 @@ def a_completed_training_arrives_and_the_list_says_so(home: Home, client: Client
 def what_several_workers_submit_arrives_once_each(home: Home, client: Client) -> None:
     sessions = [f"s-{number}" for number in range(30)]
     with ThreadPoolExecutor(6) as pool:
-        # Each session is completed twice, as by an impatient click: two workers may have it at once.
+        # Each session is completed twice, as by an impatient click: two workers may have it at
+        # once.
         list(pool.map(lambda session: client.complete("acme", session), [*sessions, *sessions]))
     succeeded = {f"training-{session}": "succeeded" for session in sessions}
     wait_until("all have succeeded", lambda: client.evidence("acme") == succeeded)

@@ -1,4 +1,5 @@
-"""A tenant without an integration is not affected: its completions take no longer with the courier than without, and leave nothing behind."""
+"""A tenant without an integration is not affected: its completions take no longer with the
+courier than without, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from host_process import free_port, wait_until
 from evidence_courier import Courier
 
 RATIO = 1.5
-"""What the courier is asked is one look-up in a dictionary, about a microsecond; a completion takes a thousand of them. The rest is noise."""
+"""What the courier is asked is one look-up in a dictionary, about a microsecond; a completion
+takes a thousand of them. The rest is noise."""
 
 COMPLETION = {"employee": "emp-7", "outcome": "passed"}
 TENANT = {"X-Tenant": "initech"}
@@ -40,7 +42,8 @@ class NoCourier:
 
 @frozen
 class Host:
-    """A host in this process: completes a session of a tenant without an integration, with its courier or without."""
+    """A host in this process: completes a session of a tenant without an integration, with its
+    courier or without."""
 
     complete: Callable[[str], int]
     with_courier: Callable[[], None]
@@ -68,7 +71,9 @@ def fastapi_host(stack: ExitStack, home: Home) -> Host:
     client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.config.port}"))
     return Host(
         lambda session: (
-            client.post(f"/trainings/{session}/complete", json=COMPLETION, headers=TENANT).status_code
+            client.post(
+                f"/trainings/{session}/complete", json=COMPLETION, headers=TENANT
+            ).status_code
         ),
         with_courier=app.dependency_overrides.clear,
         without_courier=lambda: app.dependency_overrides.update({courier_of: NoCourier}),
@@ -78,10 +83,14 @@ def fastapi_host(stack: ExitStack, home: Home) -> Host:
 def flask_host(stack: ExitStack, home: Home) -> Host:
     app = example("flask_host").create_app()
     client = app.test_client()
-    courier = stack.enter_context(Courier.from_config(app.config["TENANTS"], database=home.database))
+    courier = stack.enter_context(
+        Courier.from_config(app.config["TENANTS"], database=home.database)
+    )
     return Host(
         lambda session: (
-            client.post(f"/trainings/{session}/complete", json=COMPLETION, headers=TENANT).status_code
+            client.post(
+                f"/trainings/{session}/complete", json=COMPLETION, headers=TENANT
+            ).status_code
         ),
         with_courier=lambda: app.extensions.update(courier=courier),
         without_courier=lambda: app.extensions.update(courier=NoCourier()),
@@ -131,5 +140,9 @@ def test_a_completion_takes_no_longer_and_leaves_nothing(
 
 def couriers_threads() -> set[str]:
     """The kinds of its threads. How many of a kind there are depends on its housekeeping too."""
-    names = {thread.name for thread in threading.enumerate() if thread.name.startswith("evidence-courier")}
+    names = {
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("evidence-courier")
+    }
     return {re.sub(r"_\d+$", "", name) for name in names}

@@ -15,7 +15,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     # The variables of the make that runs the tests are not for the make that is tested.
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "--no-print-directory", *arguments]
-    return subprocess.run(command, cwd=HOUSE, env=outside, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=HOUSE, env=outside, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -40,10 +40,15 @@ def test_the_face_is_importable_without_any_extra() -> None:
     absent = [
         module
         for module, owners in packages_distributions().items()
-        if module != "evidence_courier" and not alone & {canonicalize_name(owner) for owner in owners}
+        if module != "evidence_courier"
+        and not alone & {canonicalize_name(owner) for owner in owners}
     ]
     assert {"typst", "graphql", "rich", "urllib3"} <= set(absent)
     # None in sys.modules makes Python say that there is no such module.
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from evidence_courier import *"
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from evidence_courier import *"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert child.returncode == 0, child.stderr

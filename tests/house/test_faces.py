@@ -1,4 +1,5 @@
-"""The names that hosts import: each is there, each is listed, and none costs anything before it is used."""
+"""The names that hosts import: each is there, each is listed, and none costs anything before it
+is used."""
 
 from __future__ import annotations
 
@@ -38,6 +39,8 @@ def test_the_face_alone_imports_no_library() -> None:
         "import sys; before = set(sys.modules); import evidence_courier.testing\n"
         "print(sorted(name for name in set(sys.modules) - before if not name.startswith('evidence_courier')))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     imported = eval(done.stdout)
     assert not {"aiohttp", "asyncio", "attrs", "sqlite3", "yaml"} & set(imported), imported

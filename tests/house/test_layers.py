@@ -1,4 +1,5 @@
-"""The import contracts hold, and each of them bites: a copy of the package is made to sin, and must be caught."""
+"""The import contracts hold, and each of them bites: a copy of the package is made to sin, and
+must be caught."""
 
 import os
 import shutil
@@ -40,7 +41,11 @@ SINS = [
     Sin(FACE, "adapters/__init__.py", "from evidence_courier import Courier"),
     Sin(PURE, "domain/__init__.py", "import time"),
     Sin(PURE, "domain/__init__.py", "from os.path import join"),
-    Sin(PURE, "domain/__init__.py", "def dice() -> float:\n    import random\n    return random.random()"),
+    Sin(
+        PURE,
+        "domain/__init__.py",
+        "def dice() -> float:\n    import random\n    return random.random()",
+    ),
     Sin(PURE, "ports/__init__.py", "import asyncio"),
     Sin(PURE, "ports/__init__.py", "import sqlite3"),
     Sin(PURE, "delivery/__init__.py", "import threading"),
@@ -51,7 +56,9 @@ SINS = [
     Sin(URLLIB3, "bootstrap/blocking_courier.py", "def late() -> None:\n    import urllib3"),
     Sin(PROVIDERS, "adapters/providers/vanta/provider.py", "from ..sprinto import SprintoProvider"),
     Sin(PROVIDERS, "adapters/providers/drata/another.py", "from ..sprinto.reply import read_reply"),
-    Sin(KIT, "adapters/providers/kit/graphql_multipart.py", "from ..sprinto import SprintoProvider"),
+    Sin(
+        KIT, "adapters/providers/kit/graphql_multipart.py", "from ..sprinto import SprintoProvider"
+    ),
 ]
 
 

@@ -15,7 +15,9 @@ def files_on_disk() -> set[str]:
     inside = (path for room in ROOMS for path in (HOUSE / room).rglob("*") if path.is_file())
     paths = {path.relative_to(HOUSE) for path in inside} | {Path("__init__.py"), Path("py.typed")}
     return {
-        path.as_posix() for path in paths if "__pycache__" not in path.parts and not path.name.startswith(".")
+        path.as_posix()
+        for path in paths
+        if "__pycache__" not in path.parts and not path.name.startswith(".")
     }
 
 
@@ -31,7 +33,8 @@ def packages_in_setup_cfg() -> list[str]:
 
 
 def installed_wheel() -> Distribution:
-    """Return the installed distribution, if it came from a wheel and not as a link to this checkout."""
+    """Return the installed distribution, if it came from a wheel and not as a link to this
+    checkout."""
     found = distribution("evidence-courier")
     if '"editable": true' in (found.read_text("direct_url.json") or ""):
         pytest.skip("this environment links to the checkout; `make test` installs the wheel")
@@ -41,14 +44,18 @@ def installed_wheel() -> Distribution:
 def test_every_folder_of_the_package_is_named_in_setup_cfg() -> None:
     named = packages_in_setup_cfg()
     assert sorted(packages_on_disk() - set(named)) == [], "missing from `packages =` in setup.cfg"
-    assert sorted(set(named) - packages_on_disk()) == [], "in `packages =` of setup.cfg, but not on disk"
+    assert sorted(set(named) - packages_on_disk()) == [], (
+        "in `packages =` of setup.cfg, but not on disk"
+    )
     assert named == sorted(named), "`packages =` in setup.cfg is not in alphabetical order"
 
 
 def test_every_folder_of_the_package_has_an_init_file() -> None:
     on_disk = files_on_disk()
     folders = {Path(name).parent for name in on_disk}
-    without = sorted(str(folder) for folder in folders if (folder / "__init__.py").as_posix() not in on_disk)
+    without = sorted(
+        str(folder) for folder in folders if (folder / "__init__.py").as_posix() not in on_disk
+    )
     assert without == []
 
 

@@ -1,11 +1,14 @@
-"""Asks of the domain's tests whether they would notice a mistake: `python tests/mutation/mutate.py [MODULE...]`.
+"""Asks of the domain's tests whether they would notice a mistake: `python tests/mutation/mutate.py
+[MODULE...]`.
 
-mutmut makes small mistakes in the domain's functions, one at a time, and runs the tests that come by them. A mistake that no
-test notices is a survivor. Each must be explained in `survivors.toml` (it changes nothing that anybody can see), or a test is
-missing, and the exit code is 1. It is also 1 where an explanation explains nothing any more.
+mutmut makes small mistakes in the domain's functions, one at a time, and runs the tests that come
+by them. A mistake that no test notices is a survivor. Each must be explained in `survivors.toml`
+(it changes nothing that anybody can see), or a test is missing, and the exit code is 1. It is also
+1 where an explanation explains nothing any more.
 
-mutmut wants a plain tree, so one is made of the domain, the walk and their tests, in `build/mutation`. Without arguments the
-whole domain is mutated; with some, only these modules: `mutate.py transitions backoff`.
+mutmut wants a plain tree, so one is made of the domain, the walk and their tests, in
+`build/mutation`. Without arguments the whole domain is mutated; with some, only these modules:
+`mutate.py transitions backoff`.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ only_mutate =
 {modules}
 pytest_add_cli_args_test_selection = tests/domain
 """
-# With a file of its own pytest takes the tree for its root, and not the package in which the tree lies.
+# With a file of its own pytest takes the tree for its root, and not the package in which the tree
+# lies.
 PYTEST = """\
 [pytest]
 addopts = --import-mode=importlib -p no:randomly
@@ -95,16 +99,23 @@ def survivors() -> list[Mistake]:
 
 def mistake(name: str) -> Mistake:
     """The mistake of that name, which is a function's and a number."""
-    diff = [line for line in mutmut("show", name).splitlines() if not line.startswith(("---", "+++"))]
-    was, becomes = (" ".join(line[1:].strip() for line in diff if line.startswith(sign)) for sign in "-+")
+    diff = [
+        line for line in mutmut("show", name).splitlines() if not line.startswith(("---", "+++"))
+    ]
+    was, becomes = (
+        " ".join(line[1:].strip() for line in diff if line.startswith(sign)) for sign in "-+"
+    )
     module, _, mangled = name.rpartition(".")
-    function = mangled.partition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
+    function = (
+        mangled.partition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
+    )
     return Mistake(f"{module.rpartition('.')[2]}.{function}", was, becomes)
 
 
 @frozen
 class Explanation:
-    """Why a mistake is none: in every function that `function` matches, these lines may become those."""
+    """Why a mistake is none: in every function that `function` matches, these lines may become
+    those."""
 
     mistake: Mistake
     reason: str
@@ -121,7 +132,9 @@ def explanations(modules: Iterable[str]) -> list[Explanation]:
         entries = tomllib.load(file)["survivor"]
     known = [Explanation(Mistake(e["function"], e["was"], e["becomes"]), e["why"]) for e in entries]
     return [
-        explanation for explanation in known if explanation.mistake.function.split(".")[0] in set(modules)
+        explanation
+        for explanation in known
+        if explanation.mistake.function.split(".")[0] in set(modules)
     ]
 
 
@@ -135,7 +148,9 @@ def main(arguments: list[str]) -> int:
         return run.returncode
     alive, known = survivors(), explanations(modules)
     missed = [mistake for mistake in alive if not any(each.explains(mistake) for each in known)]
-    obsolete = [each.mistake for each in known if not any(each.explains(mistake) for mistake in alive)]
+    obsolete = [
+        each.mistake for each in known if not any(each.explains(mistake) for mistake in alive)
+    ]
     for unnoticed in missed:
         print(f"no test notices: {unnoticed}")
     for gone in obsolete:

@@ -1,4 +1,5 @@
-"""The one module that authors of providers import from: what it offers, and what it does not drag in."""
+"""The one module that authors of providers import from: what it offers, and what it does not
+drag in."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ import evidence_courier.adapters.providers
 heavy = {{"aiohttp", "asyncio", "cerberus", "cattrs", "yaml", "sqlite3", "sqlite_utils", "typst", "click", "logging"}}
 print(sorted(heavy & set(sys.modules)))
 """
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert (child.returncode, child.stdout) == (0, "[]\n"), child.stderr
 
 

@@ -1,4 +1,5 @@
-"""Plug-ins that are broken in every way there is, installed beside one that works: each fails its own tenants, by name, and nobody else's."""
+"""Plug-ins that are broken in every way there is, installed beside one that works: each fails
+its own tenants, by name, and nobody else's."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ AUTHORS = "; ask its authors for a version that works here"
 
 @define
 class Site:
-    """A folder that packages are installed into, a folder of tenants, and a courier for them. The tenant acme has a plug-in that works."""
+    """A folder that packages are installed into, a folder of tenants, and a courier for them.
+    The tenant acme has a plug-in that works."""
 
     folder: Path
     clock: FakeClock = field(factory=FakeClock)
@@ -59,7 +61,10 @@ class Site:
         """What is wrong with the tenants, as an administrator reads it, without the folder."""
         with pytest.raises(ConfigError) as refused:
             self.courier()
-        return [str(problem).replace(f"{self.folder}/tenants/", "") for problem in refused.value.problems]
+        return [
+            str(problem).replace(f"{self.folder}/tenants/", "")
+            for problem in refused.value.problems
+        ]
 
     def deliver(self, *tenant_ids: str) -> list[UploadDetails]:
         """What becomes of one evidence of each tenant, all in one courier."""
@@ -95,9 +100,14 @@ RAISING_SETTINGS = shelf("odd").replace(
     "endpoint: str",
     "endpoint: str\n\n    def __attrs_post_init__(self):\n        raise RuntimeError('out of luck')",
 )
-ASYNC_UPLOAD = shelf("odd", "async def upload(self, parcel, settings, progress):", "    return None")
+ASYNC_UPLOAD = shelf(
+    "odd", "async def upload(self, parcel, settings, progress):", "    return None"
+)
 NO_DELAYS = shelf(
-    "odd", "look_up_delays = ()", "def look_up(self, parcel, settings, progress):", "    return None"
+    "odd",
+    "look_up_delays = ()",
+    "def look_up(self, parcel, settings, progress):",
+    "    return None",
 )
 ANOTHER_NAME = shelf("even")
 
@@ -141,17 +151,25 @@ def test_two_packages_that_offer_the_same_name_are_both_out(site: Site) -> None:
     assert acme.status == "succeeded"
 
 
-def test_one_that_fails_in_an_upload_fails_that_upload_by_name_and_the_others_deliver(site: Site) -> None:
+def test_one_that_fails_in_an_upload_fails_that_upload_by_name_and_the_others_deliver(
+    site: Site,
+) -> None:
     bodies = {
         "nothing": (["pass"], "'NoneType' object"),
         "plain": (["return Delivered(Receipt())"], "'Delivered' object"),
-        "raises": (["yield from bookmark('half')", "raise RuntimeError('halfway')"], "RuntimeError: halfway"),
+        "raises": (
+            ["yield from bookmark('half')", "raise RuntimeError('halfway')"],
+            "RuntimeError: halfway",
+        ),
         "yields": (["yield 'an upload'"], "HttpRequest, Bookmark or Access, not str"),
         "returns": (["yield from ()", "return 200"], "its dialogue returned int"),
         "exits": (["yield from ()", "raise KeyError('oh')"], "KeyError: 'oh'"),
     }
     for word, (lines, _) in bodies.items():
-        upload = ["def upload(self, parcel, settings, progress):", *(f"    {line}" for line in lines)]
+        upload = [
+            "def upload(self, parcel, settings, progress):",
+            *(f"    {line}" for line in lines),
+        ]
         site.install(word, shelf(word, *upload))
         site.tenant(f"of-{word}", word)
     acme, *others = site.deliver("acme", *(f"of-{word}" for word in bodies))
@@ -159,7 +177,9 @@ def test_one_that_fails_in_an_upload_fails_that_upload_by_name_and_the_others_de
     for (word, (_, says)), status in zip(bodies.items(), others, strict=True):
         assert status.error is not None
         assert (status.status, status.error.kind) == ("failed", "provider_broken")
-        assert status.error.message.startswith(f"the adapter for {word} raised "), status.error.message
+        assert status.error.message.startswith(f"the adapter for {word} raised "), (
+            status.error.message
+        )
         assert says in status.error.message
         assert status.error.message.endswith("report it to its authors, then retry the upload")
 
@@ -191,7 +211,8 @@ def test_one_that_fails_in_a_look_up_is_no_answer_and_says_so(site: Site) -> Non
 
 def test_one_that_fails_in_a_dry_run_says_so_and_can_still_upload(site: Site) -> None:
     site.install(
-        "dizzy", shelf("dizzy", "def check(self, settings):", "    raise RuntimeError('round and round')")
+        "dizzy",
+        shelf("dizzy", "def check(self, settings):", "    raise RuntimeError('round and round')"),
     )
     site.tenant("odd", "dizzy")
 

@@ -1,4 +1,5 @@
-"""A provider of somebody else's, built, installed beside ours in a new environment, and used without a change here."""
+"""A provider of somebody else's, built, installed beside ours in a new environment, and used
+without a change here."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class Environment:
 
 
 def sources(folder: Path) -> tuple[Path, Path]:
-    """Copies of both packages' sources: what building leaves behind is not for the checkout, nor what lies there for the wheel."""
+    """Copies of both packages' sources: what building leaves behind is not for the checkout, nor
+    what lies there for the wheel."""
     ours, theirs = folder / "ours", folder / "theirs"
     ours.mkdir()
     for name in OF_THE_PACKAGE:
@@ -75,7 +77,8 @@ def sources(folder: Path) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Built and installed by pip, without a network: setuptools comes from here, and so do the libraries that both stand on."""
+    """Built and installed by pip, without a network: setuptools comes from here, and so do the
+    libraries that both stand on."""
     if find_spec("setuptools") is None or find_spec("pip") is None:
         pytest.skip("this environment has no setuptools or no pip to build wheels with")
     folder = tmp_path_factory.mktemp("plug-in")
@@ -160,16 +163,23 @@ def block(url: str, **keys: str) -> str:
 
 def host(environment: Environment, tenants: Path, *evidence_ids: str) -> list[str]:
     database = tenants.parent / "courier.db"
-    came = environment.run(environment.python, "-I", str(HOST), str(tenants), str(database), *evidence_ids)
+    came = environment.run(
+        environment.python, "-I", str(HOST), str(tenants), str(database), *evidence_ids
+    )
     assert came.returncode == 0, came.stdout + came.stderr
     return came.stdout.splitlines()
 
 
-def test_what_is_installed_is_the_built_package_and_not_this_checkout(environment: Environment) -> None:
+def test_what_is_installed_is_the_built_package_and_not_this_checkout(
+    environment: Environment,
+) -> None:
     code = "import evidence_courier, evidence_courier_ledgerly; print(evidence_courier.__file__, evidence_courier_ledgerly.__file__)"
     came = environment.run(environment.python, "-I", "-c", code)
     assert came.returncode == 0, came.stderr
-    assert [Path(file).is_relative_to(environment.folder) for file in came.stdout.split()] == [True, True]
+    assert [Path(file).is_relative_to(environment.folder) for file in came.stdout.split()] == [
+        True,
+        True,
+    ]
 
 
 def test_it_delivers_with_nothing_changed_here(
@@ -179,7 +189,11 @@ def test_it_delivers_with_nothing_changed_here(
         "acme/ev-1 succeeded 1 doc-1",
         "initech/ev-1 none",
     ]
-    assert (ledgerly.copies("acme/ev-1"), ledgerly.states(), ledgerly.platform.minted) == (1, ["filed"], 1)
+    assert (ledgerly.copies("acme/ev-1"), ledgerly.states(), ledgerly.platform.minted) == (
+        1,
+        ["filed"],
+        1,
+    )
 
 
 def test_a_token_that_is_refused_is_replaced_within_the_attempt(
@@ -225,7 +239,9 @@ def test_a_host_that_is_killed_between_the_two_steps_goes_on_from_the_bookmark(
     ]
 
 
-def test_check_and_doctor_know_it(environment: Environment, tenants: Path, ledgerly: Served) -> None:
+def test_check_and_doctor_know_it(
+    environment: Environment, tenants: Path, ledgerly: Served
+) -> None:
     checked = environment.run("evidence-courier", "check", str(tenants))
     assert checked.stdout.splitlines() == [
         "tenant\tname\tprovider\ttarget",

@@ -1,4 +1,5 @@
-"""A request that is none, from a provider that gets the types wrong: said before anything is sent, on every path."""
+"""A request that is none, from a provider that gets the types wrong: said before anything is
+sent, on every path."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class Unreachable:
 
 
 @pytest.mark.parametrize("parts", WRONG[:4], ids=str)
-def test_it_is_the_providers_bug_and_nothing_was_sent(tmp_path: Path, parts: tuple[Any, ...]) -> None:
+def test_it_is_the_providers_bug_and_nothing_was_sent(
+    tmp_path: Path, parts: tuple[Any, ...]
+) -> None:
     house = House(tmp_path / "courier.db")
     around: Any = {
         "clock": house.clock,
@@ -86,7 +89,9 @@ def test_it_is_the_providers_bug_and_nothing_was_sent(tmp_path: Path, parts: tup
 
 def test_a_mint_that_fails_tells_no_piece_of_its_reply() -> None:
     keeper = TokenKeeper(lambda: 0.0)
-    failure = Failure(FailureKind.BROKEN_REPLY, "it holds no ttl", detail='{"token": "tok-0123456789"}')
+    failure = Failure(
+        FailureKind.BROKEN_REPLY, "it holds no ttl", detail='{"token": "tok-0123456789"}'
+    )
 
     def nothing() -> Any:
         raise AssertionError
@@ -111,7 +116,9 @@ def test_a_detail_of_the_reply_is_there_for_the_administrator(tmp_path: Path) ->
     house.server.answer = lambda _evidence, _nth: 400
 
     class Detailed(PaperProvider):
-        def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        def upload(
+            self, parcel: Parcel, settings: object, progress: str | None
+        ) -> Dialogue[Verdict]:
             verdict = yield from super().upload(parcel, settings, progress)
             assert isinstance(verdict, Rejected)
             return Rejected(evolve(verdict.failure, detail="the reply as it was"))

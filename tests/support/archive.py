@@ -1,7 +1,8 @@
-"""A platform of no real name with everything that a platform may have, and an honest provider for it.
+"""A platform of no real name with everything that a platform may have, and an honest provider for
+it.
 
-A document is posted, its id bookmarked, and then submitted; a token is minted; what is there can be listed; a shelf can be looked at; several
-documents may go together.
+A document is posted, its id bookmarked, and then submitted; a token is minted; what is there can be
+listed; a shelf can be looked at; several documents may go together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from evidence_courier.adapters.providers.kit.http_errors import ErrorHints, broken_reply, classify, refusal
+from evidence_courier.adapters.providers.kit.http_errors import (
+    ErrorHints,
+    broken_reply,
+    classify,
+    refusal,
+)
 from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json, text
 from evidence_courier.adapters.providers.kit.multipart import FormFile, form_data
 from evidence_courier.domain.evidence.evidence import sha256_of
@@ -74,7 +80,8 @@ class ArchiveSettings:
 
 
 class UnreadableArchiveProvider:
-    """Honest in everything. Its steps are methods of their own, so that a broken one differs in one of them."""
+    """Honest in everything. Its steps are methods of their own, so that a broken one differs in
+    one of them."""
 
     name: ClassVar[str] = "archive"
     settings_class: ClassVar[type] = ArchiveSettings
@@ -121,7 +128,9 @@ class UnreadableArchiveProvider:
         return reply
 
     def revoked(self, reply: HttpResponse) -> Failure:
-        return Failure(FailureKind.TOKEN_REVOKED, "somebody else has minted a token", http_status=401)
+        return Failure(
+            FailureKind.TOKEN_REVOKED, "somebody else has minted a token", http_status=401
+        )
 
     def mint(self, settings: Any) -> Dialogue[MintedToken | Failure]:
         body = json.dumps({"secret": settings.secret.reveal()}).encode()
@@ -147,12 +156,18 @@ class UnreadableArchiveProvider:
             request, headers=(*request.headers, ("Authorization", f"Bearer {token.value.reveal()}"))
         )
 
-    def request(self, method: str, path: str, settings: Any, body: tuple[bytes, ...] = ()) -> HttpRequest:
-        return HttpRequest(method, f"{settings.endpoint}{path}", (("Accept", "application/json"),), body)
+    def request(
+        self, method: str, path: str, settings: Any, body: tuple[bytes, ...] = ()
+    ) -> HttpRequest:
+        return HttpRequest(
+            method, f"{settings.endpoint}{path}", (("Accept", "application/json"),), body
+        )
 
     def document_request(self, parcel: Parcel, settings: Any) -> HttpRequest:
         kind, body = form_data([self.file(parcel)], parcel.sha256)
-        request = self.request("POST", f"/documents?shelf={quote(settings.shelf, safe='')}", settings, body)
+        request = self.request(
+            "POST", f"/documents?shelf={quote(settings.shelf, safe='')}", settings, body
+        )
         return evolve(request, headers=(*request.headers, ("Content-Type", kind)))
 
     def file(self, parcel: Parcel) -> FormFile:
@@ -173,7 +188,9 @@ class UnreadableArchiveProvider:
             said = parse_json(reply.body)
         except NotJson:
             return broken_reply(reply, ADVICE, "is not JSON")
-        return self.id_in(said) or refusal(reply, FailureKind.UNRECOGNISED_REPLY, "what does it mean?")
+        return self.id_in(said) or refusal(
+            reply, FailureKind.UNRECOGNISED_REPLY, "what does it mean?"
+        )
 
     def id_in(self, said: object) -> str | None:
         found = text(mapping(said).get("id"))
@@ -185,7 +202,11 @@ class UnreadableArchiveProvider:
     def judge_submit(self, reply: Reply | Failure, progress: str) -> Verdict:
         if isinstance(reply, Failure):
             return self.without_token(reply)
-        if isinstance(reply, HttpResponse) and reply.status == 204 and reply.ending.value == "complete":
+        if (
+            isinstance(reply, HttpResponse)
+            and reply.status == 204
+            and reply.ending.value == "complete"
+        ):
             return Delivered(Receipt(progress))
         verdict = self.classify(reply)
         if isinstance(verdict, Unclear):
@@ -264,7 +285,9 @@ class ArchiveProvider(UnreadableArchiveProvider):
 
     def look_up(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
         name = quote(parcel.file_name, safe="")
-        reply = yield from self.with_token(self.request("GET", f"/documents?name={name}", settings), settings)
+        reply = yield from self.with_token(
+            self.request("GET", f"/documents?name={name}", settings), settings
+        )
         return self.judge_listing(reply)
 
     def judge_listing(self, reply: Reply | Failure) -> Finding:
@@ -290,7 +313,8 @@ class ArchiveProvider(UnreadableArchiveProvider):
 
 @define
 class Archive:
-    """The platform's side: what it holds, by id, as (file name, sha256, whether it was submitted)."""
+    """The platform's side: what it holds, by id, as (file name, sha256, whether it was
+    submitted)."""
 
     documents: dict[str, tuple[str, str, bool]] = field(factory=dict)
 

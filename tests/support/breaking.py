@@ -1,4 +1,5 @@
-"""Adapters that break one rule each, and the two questions about them: is each caught at its rule, and is no rule without one?"""
+"""Adapters that break one rule each, and the two questions about them: is each caught at its
+rule, and is no rule without one?"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from evidence_courier.testing.contracts import broken_rules, rules_of
 
 @frozen
 class Break:
-    """An adapter, as a subclass of a kit, that breaks `rule`; and `also` those that cannot but be broken with it."""
+    """An adapter, as a subclass of a kit, that breaks `rule`; and `also` those that cannot but
+    be broken with it."""
 
     rule: str
     kit: type

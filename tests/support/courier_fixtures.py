@@ -1,4 +1,5 @@
-"""A courier for one tenant at a provider's sandbox, on a clock that stands still, and a host process to kill."""
+"""A courier for one tenant at a provider's sandbox, on a clock that stands still, and a host
+process to kill."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ class CourierHouse:
 
     def tenants(self) -> dict[str, dict[str, object]]:
         """The configuration, as a host gives it."""
-        return {"acme": {"integrations": {"compliance": self.block | {"endpoint": self.sandbox.url}}}}
+        return {
+            "acme": {"integrations": {"compliance": self.block | {"endpoint": self.sandbox.url}}}
+        }
 
     def courier(self) -> AsyncCourier:
         """A courier on the house's clock, with the transport that it has anyway."""
@@ -106,7 +109,8 @@ asyncio.run(host())
 
 
 def killed_at_request(house: CourierHouse, number: int) -> None:
-    """Let a host of its own deliver an evidence, and kill it once the sandbox has had so many requests."""
+    """Let a host of its own deliver an evidence, and kill it once the sandbox has had so many
+    requests."""
     arguments = [json.dumps(house.tenants()), str(house.database), json.dumps(house.keys.values)]
     support = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     host = subprocess.Popen(

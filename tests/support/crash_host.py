@@ -1,12 +1,16 @@
-"""A host program that dies where it is told to: a real process with a courier in it, on a real database.
+"""A host program that dies where it is told to: a real process with a courier in it, on a real
+database.
 
-Run as a program it is a nursery: it imports everything once, and forks a host for each request. So hosts start in milliseconds, and a
-test can afford many of them. A host is spoken to in lines over a socket (`crash_watch` is the other end): first its `Plan`, then
+Run as a program it is a nursery: it imports everything once, and forks a host for each request. So
+hosts start in milliseconds, and a test can afford many of them. A host is spoken to in lines over a
+socket (`crash_watch` is the other end): first its `Plan`, then
 
     submit TENANT ID SIZE    drain    close    fork    room
 
-It answers with what has happened, and flushes each line: ``started``, ``recorded TENANT ID`` once the ticket says so, ``refused TENANT ID
-WHY``, ``settled TENANT ID STATUS``, ``drained``, ``closed``, ``forked PID``, ``error WHY``, and ``log EVENT ...``. What it said before it died is true.
+It answers with what has happened, and flushes each line: ``started``, ``recorded TENANT ID`` once
+the ticket says so, ``refused TENANT ID WHY``, ``settled TENANT ID STATUS``, ``drained``,
+``closed``, ``forked PID``, ``error WHY``, and ``log EVENT ...``. What it said before it died is
+true.
 """
 
 from __future__ import annotations
@@ -58,16 +62,19 @@ VERBS = ("add", "begin", "save", "register", "beat", "unregister")
 """The verbs of the store that a courier for Sprinto writes with."""
 
 STAGES = ("unsent", "half", "whole", "answering", "answered")
-"""How far a request is: not begun; half of the body has left; all of it; the reply begins; the reply is read and not acted on."""
+"""How far a request is: not begun; half of the body has left; all of it; the reply begins; the
+reply is read and not acted on."""
 
 WORTH_TELLING = (AttemptRecovered, CourierLost, RecordingFailed, StoreTrouble, WriteDelayed)
 
 
 @frozen
 class Death:
-    """Where a host dies: before or after the n-th commit with a verb of the store, or when its n-th request is at a stage.
+    """Where a host dies: before or after the n-th commit with a verb of the store, or when its n-th
+    request is at a stage.
 
-    With `stops`, for ``answered``: it does not die, but stands still between two writes until somebody continues it.
+    With `stops`, for ``answered``: it does not die, but stands still between two writes until
+    somebody continues it.
     """
 
     point: str
@@ -87,8 +94,9 @@ class Death:
 class Plan:
     """What a host is like.
 
-    `hurried`: it looks round ten times a second, and takes up at once what is overdue. `uid`: under whose name it runs. `room`: how many bytes each of
-    its files may hold, until it is told to make room.
+    `hurried`: it looks round ten times a second, and takes up at once what is overdue. `uid`: under
+    whose name it runs. `room`: how many bytes each of its files may hold, until it is told to make
+    room.
     """
 
     database: str
@@ -169,7 +177,8 @@ class MortalStore(SqliteStore):
 
     @contextmanager
     def between_commits(self) -> Iterator[None]:
-        """While nothing is being written. Who stands still in the middle of a write keeps everybody from writing."""
+        """While nothing is being written. Who stands still in the middle of a write keeps
+        everybody from writing."""
         with self._turn:
             yield
 
@@ -302,7 +311,9 @@ class Host:
         task.add_done_callback(self.busy.discard)
 
     async def _submit(self, tenant_id: str, evidence_id: str, size: int) -> None:
-        document = Document(content=document_of(tenant_id, evidence_id, size), media_type="application/pdf")
+        document = Document(
+            content=document_of(tenant_id, evidence_id, size), media_type="application/pdf"
+        )
         ticket = self.courier.submit(
             Evidence(
                 tenant_id=tenant_id,
@@ -326,7 +337,8 @@ class Host:
         self.voice.tell("drained")
 
     def _fork(self) -> int:
-        """A child as a web server's worker may be: it knows nothing of the courier, and outlives its parent until the nursery ends."""
+        """A child as a web server's worker may be: it knows nothing of the courier, and outlives
+        its parent until the nursery ends."""
         child = os.fork()
         if child == 0:
             os.close(self.voice.line.get_extra_info("socket").fileno())
@@ -378,7 +390,8 @@ async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: i
 def nursery(control: socket.socket) -> None:
     """Fork a host for each socket that arrives, and say its number; until the other end is closed.
 
-    Nobody is waited for: a dead host keeps its number as long as there is a nursery, and a late signal meets no stranger.
+    Nobody is waited for: a dead host keeps its number as long as there is a nursery, and a late
+    signal meets no stranger.
     """
     leash, held = os.pipe()
     while True:

@@ -1,4 +1,5 @@
-"""Who watches the hosts of `crash_host` die: starts them, listens to them, kills them, and settles the accounts afterwards."""
+"""Who watches the hosts of `crash_host` die: starts them, listens to them, kills them, and
+settles the accounts afterwards."""
 
 from __future__ import annotations
 
@@ -113,7 +114,10 @@ class Hosts:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         for host in self._hosts:
             host.signal(signal.SIGKILL)
@@ -134,7 +138,7 @@ class Hosts:
         return host
 
 
-# --- the accounts afterwards ---------------------------------------------------------------------------------------------
+# --- the accounts afterwards ---------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -149,7 +153,11 @@ class Accounts:
 
 
 def accounts_of(
-    database: Path, sandbox: SprintoSandbox, recorded: set[tuple[str, str]], *, all_at_rest: bool = True
+    database: Path,
+    sandbox: SprintoSandbox,
+    recorded: set[tuple[str, str]],
+    *,
+    all_at_rest: bool = True,
 ) -> Accounts:
     """Compare what hosts were told, what the database says, and what the sandbox holds."""
     stored = {(status.tenant_id, status.evidence_id): status for status in everything_in(database)}
@@ -197,7 +205,7 @@ def everything_in(database: Path) -> list[UploadStatus]:
                 return found
 
 
-# --- lives in a row, on one database -------------------------------------------------------------------------------------
+# --- lives in a row, on one database -------------------------------------------------------------
 
 
 @frozen
@@ -216,7 +224,8 @@ class Life:
 
 @define
 class Story:
-    """Hosts that live and die one after the other, or side by side, on one database; then one that may finish."""
+    """Hosts that live and die one after the other, or side by side, on one database; then one
+    that may finish."""
 
     hosts: Hosts
     database: Path
@@ -227,7 +236,8 @@ class Story:
     kills: Counter[str] = field(factory=Counter)
 
     def generation(self, *lives: Life) -> None:
-        """These live at the same time, until all are dead. What no host has said to be recorded, they submit again, all of them."""
+        """These live at the same time, until all are dead. What no host has said to be recorded,
+        they submit again, all of them."""
         unheard = self._unheard()
         for life in lives:
             self.submitted += [one for one in life.submits if one not in self.submitted]
@@ -295,14 +305,17 @@ class Story:
         self.recorded |= recorded_by(last)
         accounts = accounts_of(self.database, self.sandbox, self.recorded)
         unheard = [
-            f"{tenant_id}/{evidence_id} was never recorded" for tenant_id, evidence_id, _ in self._unheard()
+            f"{tenant_id}/{evidence_id} was never recorded"
+            for tenant_id, evidence_id, _ in self._unheard()
         ]
         return evolve(accounts, wrong=[*accounts.wrong, *unheard])
 
 
 def submits(evidences: Iterable[tuple[str, str, int]]) -> list[str]:
     """The orders to submit these."""
-    return [f"submit {tenant_id} {evidence_id} {size}" for tenant_id, evidence_id, size in evidences]
+    return [
+        f"submit {tenant_id} {evidence_id} {size}" for tenant_id, evidence_id, size in evidences
+    ]
 
 
 def recorded_by(host: Watched) -> set[tuple[str, str]]:
@@ -316,7 +329,12 @@ def recorded_by(host: Watched) -> set[tuple[str, str]]:
 
 @contextmanager
 def story(
-    hosts: Hosts, folder: Path, faults: Sequence[Fault | str] = (), *, seed: int = 0, idle: str = "30s"
+    hosts: Hosts,
+    folder: Path,
+    faults: Sequence[Fault | str] = (),
+    *,
+    seed: int = 0,
+    idle: str = "30s",
 ) -> Iterator[Story]:
     """A new database, and a sandbox for it."""
     with sandbox_in_thread(SprintoSandbox(faults=faults, seed=seed)) as sandbox:
@@ -325,4 +343,7 @@ def story(
 
 def batch(name: str, count: int, *, size: int = 2_000) -> list[tuple[str, str, int]]:
     """So many evidences; every fourth belongs to the tenant whose doubts are held."""
-    return [("globex" if number % 4 == 3 else "acme", f"{name}-{number}", size) for number in range(count)]
+    return [
+        ("globex" if number % 4 == 3 else "acme", f"{name}-{number}", size)
+        for number in range(count)
+    ]

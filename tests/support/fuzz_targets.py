@@ -1,8 +1,10 @@
-"""What is fuzzed, and by what each input is judged: one function a target, which raises where something is wrong.
+"""What is fuzzed, and by what each input is judged: one function a target, which raises where
+something is wrong.
 
-Every input is made from a seeded `Random` alone, so the seed replays it. Half of the inputs are good examples whose bytes were cut,
-doubled, swapped and replaced; the other half are trees that were taken apart and put together wrongly, and then written as they
-should be: those get past the parser and reach what is behind it.
+Every input is made from a seeded `Random` alone, so the seed replays it. Half of the inputs are
+good examples whose bytes were cut, doubled, swapped and replaced; the other half are trees that
+were taken apart and put together wrongly, and then written as they should be: those get past the
+parser and reach what is behind it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 SECRET = "the-key/That+no=Problem.shows"
 LITERAL = "a-L1teral/key+that=was.pasted"
 
-# -- making inputs ---------------------------------------------------------------------------------------------------
+# -- making inputs
+# ---------------------------------------------------------------------------------------------------
 
 PIECES = (
     b"\x00", b"\xff", b"\xed\xa0\x80", b"{", b"}", b"[", b"]", b'"', b"'", b":", b": ", b",", b"\n", b"\r\n", b"\t", b"&a ", b"*a ",
@@ -148,7 +151,8 @@ def as_json(dice: Random, tree: object) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-# -- the reply parser ------------------------------------------------------------------------------------------------
+# -- the reply parser
+# ------------------------------------------------------------------------------------------------
 
 SUCCESS = {
     "data": {
@@ -159,10 +163,19 @@ SUCCESS = {
     }
 }
 REFUSED = {
-    "errors": [{"message": "Incorrect check ID", "path": ["a", 0], "extensions": {"code": "BAD_USER_INPUT"}}],
+    "errors": [
+        {
+            "message": "Incorrect check ID",
+            "path": ["a", 0],
+            "extensions": {"code": "BAD_USER_INPUT"},
+        }
+    ],
     "data": None,
 }
-THROTTLED = {"errors": [{"message": "Slow down", "extensions": {"code": "RATE_LIMITED"}}], **SUCCESS}
+THROTTLED = {
+    "errors": [{"message": "Slow down", "extensions": {"code": "RATE_LIMITED"}}],
+    **SUCCESS,
+}
 REPLIES = (SUCCESS, SUCCESS, REFUSED, THROTTLED, {"data": {"uploadWorkflowCheckEvidence": None}})
 BODIES = (
     *(json.dumps(reply).encode() for reply in REPLIES),
@@ -207,7 +220,8 @@ LINES = (
 
 
 def reply(dice: Random) -> str:
-    """The reply parser never raises, takes nothing for a success that does not say so, and everything that does."""
+    """The reply parser never raises, takes nothing for a success that does not say so, and
+    everything that does."""
     if dice.random() < 0.01:
         failure = TransportFailure(dice.choice(LINES), dice.choice(WORDS))
         return type(judge(failure, "c-1", ("UPLOAD_COMPLETE",))).__name__
@@ -224,7 +238,9 @@ def reply(dice: Random) -> str:
         )
     status = dice.choice(STATUSES) if dice.random() < 0.9 else dice.randrange(1_000)
     headers = tuple(
-        (name, mutated(dice, dice.choice(WAITS)).decode("latin-1")) for name in HEADERS if dice.random() < 0.2
+        (name, mutated(dice, dice.choice(WAITS)).decode("latin-1"))
+        for name in HEADERS
+        if dice.random() < 0.2
     )
     ending = dice.choice((Ending.COMPLETE,) * 4 + (Ending.CUT_SHORT, Ending.TOO_LONG))
     words = dice.choice((("UPLOAD_COMPLETE",), ("DONE", "UPLOAD_COMPLETE"), ("DONE",)))
@@ -239,7 +255,9 @@ def reply(dice: Random) -> str:
     assert failure_seen.message and failure_seen.http_status == status, failure_seen
     match verdict:
         case Deferred():
-            assert status // 100 in (2, 4) and failure_seen.kind.retryable, "deferred, and nobody said so"
+            assert status // 100 in (2, 4) and failure_seen.kind.retryable, (
+                "deferred, and nobody said so"
+            )
         case Unclear():
             assert status // 100 in (0, 1, 2, 5) or status >= 600, "unclear, though it was refused"
         case Rejected():
@@ -252,7 +270,8 @@ def reply(dice: Random) -> str:
 
 
 def says_success(body: bytes, words: tuple[str, ...]) -> bool:
-    """Whether these bytes are JSON that says what success says; written without a look at the parser."""
+    """Whether these bytes are JSON that says what success says; written without a look at the
+    parser."""
 
     def refuse(constant: str) -> object:
         raise ValueError(constant)
@@ -265,7 +284,8 @@ def says_success(body: bytes, words: tuple[str, ...]) -> bool:
     return said.get("errors") in (None, []) and isinstance(status, str) and status in words
 
 
-# -- Retry-After -----------------------------------------------------------------------------------------------------
+# -- Retry-After
+# -----------------------------------------------------------------------------------------------------
 
 WAITS = (
     b"120", b"0", b"-5", b"+5", b"1e9", b"1_000", b"0x10", b"2.5", b".5", b"5.", b"Sat, 21 Feb 2026 10:05:00 GMT",
@@ -290,21 +310,31 @@ def retry_after(dice: Random) -> str:
     return "at once" if seconds == 0 else "longest" if seconds == LONGEST else "seconds"
 
 
-# -- the configuration -----------------------------------------------------------------------------------------------
+# -- the configuration
+# -----------------------------------------------------------------------------------------------
 
 BLOCK = {
     "provider": "sprinto",
     "region": "us",
     "api_key": "${ACME_KEY}",
     "workflow_check": "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77",
-    "retry": {"max_attempts": 5, "initial_delay": "5s", "max_delay": "5m", "retry_after_limit": "1h"},
+    "retry": {
+        "max_attempts": 5,
+        "initial_delay": "5s",
+        "max_delay": "5m",
+        "retry_after_limit": "1h",
+    },
     "on_unclear": "retry",
     "pace": "10/min",
     "timeout": {"connect": "10s", "idle": "30s", "total": "2m"},
     "max_bytes": "25MB",
     "success_statuses": ["UPLOAD_COMPLETE", "DONE"],
 }
-TENANT: dict[str, object] = {"tenant": "acme", "name": "ACME Corp", "integrations": {"compliance": BLOCK}}
+TENANT: dict[str, object] = {
+    "tenant": "acme",
+    "name": "ACME Corp",
+    "integrations": {"compliance": BLOCK},
+}
 YAML_FILES = (
     yaml.safe_dump(TENANT).encode(),
     b"base: &base {provider: sprinto, api_key: '${ACME_KEY}', retry: &r {max_attempts: 5}}\n"
@@ -320,7 +350,8 @@ NASTY = (SECRET, SECRET, SECRET, SECRET + "\n", "", " ", "é" + SECRET, SECRET +
 
 
 def configuration(dice: Random) -> str:
-    """Whatever a tenant file or a host's mapping holds, the problems are problems, and show no secret."""
+    """Whatever a tenant file or a host's mapping holds, the problems are problems, and show no
+    secret."""
     secrets = EnvironSecrets({"ACME_KEY": dice.choice(NASTY), "X": LITERAL})
     kind = dice.choice(("yaml", "yaml", "yml", "json", "json", "mapping"))
     tree = tree_near(dice, TENANT)
@@ -330,7 +361,9 @@ def configuration(dice: Random) -> str:
     else:
         by_bytes = dice.random() < 0.6
         if kind == "json":
-            content = mutated(dice, json.dumps(TENANT).encode()) if by_bytes else as_json(dice, tree)
+            content = (
+                mutated(dice, json.dumps(TENANT).encode()) if by_bytes else as_json(dice, tree)
+            )
         elif by_bytes:
             content = mutated(dice, dice.choice(YAML_FILES))
         else:
@@ -350,7 +383,8 @@ def _loaded(name: str, content: bytes, secrets: EnvironSecrets) -> Loaded:
 
 @cache
 def _folder() -> str:
-    """One for all inputs; on a memory disk where there is one, for a campaign writes tens of thousands of files."""
+    """One for all inputs; on a memory disk where there is one, for a campaign writes tens of
+    thousands of files."""
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -360,13 +394,17 @@ def _folder() -> str:
 def _judged(loaded: Loaded) -> str:
     places = [*loaded.integrations, *loaded.without, *loaded.broken]
     assert len(places) == 1, f"one tenant, in {len(places)} places"
-    assert bool(loaded.problems) == bool(loaded.broken), "problems and nobody broken, or the other way round"
+    assert bool(loaded.problems) == bool(loaded.broken), (
+        "problems and nobody broken, or the other way round"
+    )
     for problem in loaded.problems:
         told = str(problem)
         assert problem.message and told.isprintable(), f"a problem that cannot be printed: {told!a}"
         assert len(told) < 1_500, "a problem that nobody reads to its end"
         assert not any(
-            secret[at : at + 8] in told for secret in (SECRET, LITERAL) for at in range(len(secret) - 7)
+            secret[at : at + 8] in told
+            for secret in (SECRET, LITERAL)
+            for at in range(len(secret) - 7)
         ), told
     for integration in loaded.integrations.values():
         assert SECRET not in repr(integration), "an integration shows its key"
@@ -377,7 +415,8 @@ def _judged(loaded: Loaded) -> str:
     return "one problem" if len(loaded.problems) == 1 else "problems"
 
 
-# -- the training record ---------------------------------------------------------------------------------------------
+# -- the training record
+# ---------------------------------------------------------------------------------------------
 
 MARK = "not-to-be-quoted"
 TRAINING: dict[str, object] = {
@@ -386,7 +425,12 @@ TRAINING: dict[str, object] = {
     "evidence_id": "ev-1",
     "session_id": "s-1",
     "employee": {"id": "emp-7", "name": MARK, "email": "asha@acme.example"},
-    "training": {"title": "Security attestation", "type": "annual", "attempt": 2, "max_attempts": 3},
+    "training": {
+        "title": "Security attestation",
+        "type": "annual",
+        "attempt": 2,
+        "max_attempts": 3,
+    },
     "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7, "weak_areas": [MARK]},
     "started_at": "2026-02-21T09:12:00Z",
     "completed_at": "2026-02-21T10:00:00+05:30",
@@ -405,7 +449,8 @@ RECORD = json.dumps(TRAINING).encode()
 
 
 def training_record(dice: Random) -> str:
-    """A training record is one, and stays the same when it is written and read again; or it is said what is wrong with it."""
+    """A training record is one, and stays the same when it is written and read again; or it is
+    said what is wrong with it."""
     given: Any
     by_bytes = dice.random() < 0.5
     if by_bytes:
@@ -425,7 +470,8 @@ def training_record(dice: Random) -> str:
     told = str(refused)
     assert 1 <= len(refused.problems) <= 101, "nothing is said, or too much"
     assert told.replace("\n", "").isprintable(), f"a problem that cannot be printed: {told!a}"
-    # What stands for passed or exhausted is named, and bytes that were cut may make a key of a value.
+    # What stands for passed or exhausted is named, and bytes that were cut may make a key of a
+    # value.
     quoted = [
         problem
         for problem in refused.problems
@@ -435,7 +481,8 @@ def training_record(dice: Random) -> str:
     return "one problem" if len(refused.problems) == 1 else "problems"
 
 
-# -- redaction -------------------------------------------------------------------------------------------------------
+# -- redaction
+# -------------------------------------------------------------------------------------------------------
 
 ALPHABETS = (
     "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "*"),
@@ -450,12 +497,16 @@ def redaction(dice: Random) -> str:
     """No run of a secret is left of an echo, whatever stands around it."""
     secret = "".join(dice.choices(dice.choice(ALPHABETS), k=dice.randrange(8, 60)))
     around = [
-        mutated(dice, dice.choice(BODIES)).decode("utf-8", "replace")[: dice.randrange(120)] for _ in range(3)
+        mutated(dice, dice.choice(BODIES)).decode("utf-8", "replace")[: dice.randrange(120)]
+        for _ in range(3)
     ]
     names = [dice.choice(list(ECHOES)) for _ in range(2)]
     start = dice.randrange(len(secret) - 7)
-    said = [ECHOES[name](secret[start : dice.randrange(start + 8, len(secret) + 1)]) for name in names]
-    # The bars keep a lone % or \ at the end of one piece from making an escape of what the next one begins with.
+    said = [
+        ECHOES[name](secret[start : dice.randrange(start + 8, len(secret) + 1)]) for name in names
+    ]
+    # The bars keep a lone % or \ at the end of one piece from making an escape of what the next one
+    # begins with.
     text = "|".join((around[0], said[0], around[1], said[1], around[2]))
     shown = Redactor([Secret(secret)]).text(text, limit=dice.choice((200, 500, 2_000)))
     found = leaks(shown, secret)

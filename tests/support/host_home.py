@@ -19,7 +19,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @frozen
 class Home:
-    """A folder for a host's databases, and the environment that points it there and at the sandbox."""
+    """A folder for a host's databases, and the environment that points it there and at the
+    sandbox."""
 
     folder: Path
     sandbox: SprintoSandbox
@@ -41,7 +42,9 @@ class Home:
             "GLOBEX_SPRINTO_ENDPOINT": self.sandbox.url,
         }
 
-    def start(self, host: str, *command: str | Path, **more: str) -> AbstractContextManager[HostProcess]:
+    def start(
+        self, host: str, *command: str | Path, **more: str
+    ) -> AbstractContextManager[HostProcess]:
         """Run a command in an example's folder while a block runs."""
         return host_process(
             command,
@@ -56,12 +59,15 @@ class Home:
             return []
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
-            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchall():
+            if not database.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = ?", [table]
+            ).fetchall():
                 return []
             return list(database.execute(f"SELECT * FROM {table}"))
 
     def copies(self, tenant_id: str = "acme") -> dict[str, int]:
-        """For each of a tenant's uploads on record, by evidence id, how many copies of its document the provider holds."""
+        """For each of a tenant's uploads on record, by evidence id, how many copies of its
+        document the provider holds."""
         return {
             row["evidence_id"]: self.sandbox.copies(row["document_sha256"])
             for row in self.rows()
@@ -73,7 +79,8 @@ class Home:
         return {row["tenant_id"]: row["state"] for row in self.rows()}
 
     def check_left_in_order(self) -> None:
-        """Nothing is in flight, no courier is enlisted, and every invariant holds of the records."""
+        """Nothing is in flight, no courier is enlisted, and every invariant holds of the
+        records."""
         assert [row["evidence_id"] for row in self.rows() if row["state"] == "sending"] == []
         assert [row["pid"] for row in self.rows("couriers")] == []
         command = [str(BIN / "evidence-courier"), "invariants", "--db", str(self.database)]
@@ -102,5 +109,6 @@ class Client:
         reply = httpx.get(f"{self.url}/evidence", headers={"X-Tenant": tenant_id}, timeout=30)
         assert reply.status_code == 200, reply.text
         return {
-            row["evidence_id"]: row["upload"]["status"] if row["upload"] else None for row in reply.json()
+            row["evidence_id"]: row["upload"]["status"] if row["upload"] else None
+            for row in reply.json()
         }

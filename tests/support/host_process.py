@@ -1,4 +1,5 @@
-"""A host application as a process of its own: started, waited for, told to end, and killed whatever happens."""
+"""A host application as a process of its own: started, waited for, told to end, and killed
+whatever happens."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from attrs import frozen
 
 BIN = Path(sys.executable).parent
 PATIENCE = 30.0
-"""Seconds until something that should have happened is given up. A machine may be busy; nothing here takes long."""
+"""Seconds until something that should have happened is given up. A machine may be busy; nothing
+here takes long."""
 
 
 def free_port() -> int:
@@ -68,7 +70,8 @@ class HostProcess:
 def host_process(
     command: Sequence[str | Path], *, folder: Path, environment: Mapping[str, str], log: Path
 ) -> Iterator[HostProcess]:
-    """Run a program of this environment in a folder while the block runs. What it wrote is printed, for pytest to show where a test fails."""
+    """Run a program of this environment in a folder while the block runs. What it wrote is
+    printed, for pytest to show where a test fails."""
     program, *arguments = command
     with log.open("ab") as out:
         popen = subprocess.Popen(

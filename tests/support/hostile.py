@@ -1,8 +1,8 @@
 """What a hostile server does with a credential, and an oracle that finds the credential again.
 
-The oracle shares nothing with the package: it turns a text as somebody would who wants to read a secret out of it (undoes its
-escapes, reads every stretch of hexadecimal digits and of base64 in every alignment) and looks whether eight characters of the
-secret in a row come out.
+The oracle shares nothing with the package: it turns a text as somebody would who wants to read a
+secret out of it (undoes its escapes, reads every stretch of hexadecimal digits and of base64 in
+every alignment) and looks whether eight characters of the secret in a row come out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 def leaks(text: str | bytes, secret: str) -> list[str]:
-    """Each run of eight characters of the secret (all of a shorter one) that can be read out of the text, and how it stands there.
+    """Each run of eight characters of the secret (all of a shorter one) that can be read out of the
+    text, and how it stands there.
 
     Case and white space hide nothing.
     """
@@ -55,7 +56,10 @@ def _views(text: str) -> Iterator[tuple[str, str]]:
         for found in _HEX.finditer(dense):
             for shift in (0, 1):
                 digits = found[0][shift:]
-                yield f"{way}, hexadecimal", bytes.fromhex(digits[: len(digits) // 2 * 2]).decode("latin-1")
+                yield (
+                    f"{way}, hexadecimal",
+                    bytes.fromhex(digits[: len(digits) // 2 * 2]).decode("latin-1"),
+                )
         for found in _BASE64.finditer(dense):
             for shift in range(4):
                 yield f"{way}, base64", _decoded(found[0][shift:])
@@ -63,7 +67,12 @@ def _views(text: str) -> Iterator[tuple[str, str]]:
 
 def _unescaped(text: str) -> Iterator[tuple[str, str]]:
     yield "plain", text
-    for name, undo in (("URL", _percent), ("JSON", _json), ("HTML", html.unescape), ("mixed", _all)):
+    for name, undo in (
+        ("URL", _percent),
+        ("JSON", _json),
+        ("HTML", html.unescape),
+        ("mixed", _all),
+    ):
         turned = text
         for depth in range(1, _DEPTH + 1):
             before, turned = turned, undo(turned)
@@ -95,7 +104,9 @@ def _decoded(text: str) -> str:
     return base64.b64decode(padded)[:whole].decode("latin-1")
 
 
-def _behind(before: bytes, encode: Callable[[bytes], bytes] = base64.b64encode) -> Callable[[str], str]:
+def _behind(
+    before: bytes, encode: Callable[[bytes], bytes] = base64.b64encode
+) -> Callable[[str], str]:
     return lambda key: encode(before + key.encode() + b"!").decode()
 
 

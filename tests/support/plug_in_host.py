@@ -1,4 +1,5 @@
-"""A host program, as it stands in somebody else's service: it delivers one evidence with whatever providers are installed beside it.
+"""A host program, as it stands in somebody else's service: it delivers one evidence with whatever
+providers are installed beside it.
 
     python plug_in_host.py TENANTS DATABASE EVIDENCE_ID...
 
@@ -22,7 +23,9 @@ def evidence(evidence_id: str) -> Evidence:
         subject="emp-7",
         outcome="passed",
         recorded_at=datetime(2026, 2, 21, 10, 0, tzinfo=UTC),
-        document=Document(content=b"%PDF-1.7 " + evidence_id.encode(), media_type="application/pdf"),
+        document=Document(
+            content=b"%PDF-1.7 " + evidence_id.encode(), media_type="application/pdf"
+        ),
     )
 
 
@@ -35,7 +38,11 @@ async def main(tenants: str, database: str, *evidence_ids: str) -> None:
             if status is None:
                 sys.stdout.write(f"{evidence_id} none\n")
                 continue
-            told = status.error.message if status.error else status.receipt and status.receipt.reference
+            told = (
+                status.error.message
+                if status.error
+                else status.receipt and status.receipt.reference
+            )
             sys.stdout.write(f"{evidence_id} {status.status} {status.attempts} {told}\n")
 
 

@@ -1,4 +1,5 @@
-"""Plug-ins as other people install them: a module and its distribution's metadata, in a folder on the path."""
+"""Plug-ins as other people install them: a module and its distribution's metadata, in a folder
+on the path."""
 
 from __future__ import annotations
 
@@ -39,18 +40,22 @@ class {name}:
         return "a shelf"
 
 """
-"""A provider that takes everything and sends nothing; what is written after it goes on in its class."""
+"""A provider that takes everything and sends nothing; what is written after it goes on in its
+class."""
 
 
 def install(folder: Path, word: str, code: str, *, package: str | None = None) -> None:
-    """Install a distribution into `folder`, which is on the path, that offers the class `Plugin` of a module as the provider `word`."""
+    """Install a distribution into `folder`, which is on the path, that offers the class `Plugin`
+    of a module as the provider `word`."""
     package = package or f"{word}-plug"
     module = package.replace("-", "_")
     (folder / f"{module}.py").write_text(code)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[evidence_courier.providers]\n{word} = {module}:Plugin\n")
+    (info / "entry_points.txt").write_text(
+        f"[evidence_courier.providers]\n{word} = {module}:Plugin\n"
+    )
 
 
 def shelf(word: str, *more: str) -> str:

@@ -1,4 +1,5 @@
-"""A server on the loopback interface that writes down every request, byte by byte, and answers from a script."""
+"""A server on the loopback interface that writes down every request, byte by byte, and answers
+from a script."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def _serve(listening: socket.socket, there: Recorder) -> None:
             while (text := heard.readline().decode().strip()) != "":
                 name, _, value = text.partition(": ")
                 headers.append((name, value))
-            length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+            length = next(
+                (int(value) for name, value in headers if name.lower() == "content-length"), 0
+            )
             there.requests.append(Recorded(first, tuple(headers), heard.read(length)))
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\nConnection: close\r\n\r\n"
             line.sendall(head.encode() + answer)

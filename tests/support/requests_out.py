@@ -1,4 +1,5 @@
-"""What the tests of the transports send, how they send it, and a blocking transport as a test on an event loop uses it."""
+"""What the tests of the transports send, how they send it, and a blocking transport as a test on
+an event loop uses it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def run(story: Coroutine[Any, Any, None]) -> None:
 
 
 async def turns() -> None:
-    """Let the event loop go round a few times, so that what was written is read at the other end."""
+    """Let the event loop go round a few times, so that what was written is read at the other
+    end."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -75,7 +77,11 @@ async def urllib3_transport() -> AsyncIterator[AsyncTransport]:
 
 
 async def sent_to(
-    transport: Opening, serving: Any, talk: Any, body: tuple[bytes, ...] = SMALL, way: Route | None = None
+    transport: Opening,
+    serving: Any,
+    talk: Any,
+    body: tuple[bytes, ...] = SMALL,
+    way: Route | None = None,
 ) -> Any:
     """What one POST to a server that talks like that came to."""
     async with serving(talk) as server, transport() as courier:

@@ -1,4 +1,5 @@
-"""A sandbox as the platform of a contract kit: what a dialogue asks for is really sent to it, by hand, one request after another."""
+"""A sandbox as the platform of a contract kit: what a dialogue asks for is really sent to it, by
+hand, one request after another."""
 
 from __future__ import annotations
 

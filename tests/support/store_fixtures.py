@@ -1,4 +1,5 @@
-"""A provider with a server to talk to, both small and whole, and a courier for three tenants on them."""
+"""A provider with a server to talk to, both small and whole, and a courier for three tenants on
+them."""
 
 from __future__ import annotations
 
@@ -15,8 +16,21 @@ from evidence_courier import AsyncCourier, Courier, Document, Evidence
 from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
-from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
+from evidence_courier.domain.upload.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unclear,
+    Verdict,
+)
+from evidence_courier.ports.dialogue import (
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+    fetch,
+)
 from evidence_courier.ports.provider import Limits, Parcel
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import FakeClock, RecordingLogger
@@ -51,7 +65,9 @@ class PaperProvider:
             ("key", settings.key.reveal()),
             ("date", str(parcel.evidence_date)),
         )
-        reply = yield from fetch(HttpRequest("POST", "https://paper.test/", headers, (parcel.content,)))
+        reply = yield from fetch(
+            HttpRequest("POST", "https://paper.test/", headers, (parcel.content,))
+        )
         if isinstance(reply, TransportFailure):
             failure = Failure(reply.kind, reply.message)
             sent = reply.kind in (FailureKind.TIMEOUT, FailureKind.CONNECTION_LOST)
@@ -83,8 +99,9 @@ Script = Callable[[str, int], "int | tuple[int, float] | FailureKind | None"]
 
 @define
 class PaperServer:
-    """An `AsyncTransport` and the server behind it. `answer(evidence_id, nth)` gives a status, a status with Retry-After, a kind of
-    transport failure, or None for silence until the courier gives up."""
+    """An `AsyncTransport` and the server behind it. `answer(evidence_id, nth)` gives a status, a
+    status with Retry-After, a kind of transport failure, or None for silence until the courier
+    gives up."""
 
     clock: FakeClock
     answer: Script = field(default=lambda _evidence, _nth: 200)
@@ -148,7 +165,11 @@ class House:
     logger: RecordingLogger = field(factory=RecordingLogger)
     keys: Keys = field(factory=Keys)
     tenants: dict[str, dict[str, object]] = field(
-        factory=lambda: {"acme": tenant(), "globex": tenant(), "initech": {"name": "no integration"}}
+        factory=lambda: {
+            "acme": tenant(),
+            "globex": tenant(),
+            "initech": {"name": "no integration"},
+        }
     )
     server: PaperServer = field(init=False)
 

@@ -84,7 +84,8 @@ PROVIDERS: Mapping[str, Provider | BrokenProvider] = {"archive": ArchiveProvider
 
 
 def block(*lines: str) -> str:
-    """A tenant file whose block holds a valid provider, key and shelf, and then `lines`. The first of `lines` is line 6."""
+    """A tenant file whose block holds a valid provider, key and shelf, and then `lines`. The
+    first of `lines` is line 6."""
     start = ("provider: archive", "key: ${ACME_KEY}", "shelf: s-1")
     return "integrations:\n  compliance:\n" + "".join(f"    {line}\n" for line in (*start, *lines))
 

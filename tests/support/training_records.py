@@ -11,8 +11,18 @@ _RECORD: dict[str, Any] = {
     "evidence_id": "ev-1",
     "session_id": "s-1",
     "employee": {"id": "emp-7", "name": "Asha Patel", "email": "asha@acme.example"},
-    "training": {"title": "Security attestation", "type": "annual", "attempt": 2, "max_attempts": 3},
-    "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7, "weak_areas": ["phishing"]},
+    "training": {
+        "title": "Security attestation",
+        "type": "annual",
+        "attempt": 2,
+        "max_attempts": 3,
+    },
+    "outcome": {
+        "status": "passed",
+        "score": 0.86,
+        "pass_threshold": 0.7,
+        "weak_areas": ["phishing"],
+    },
     "started_at": "2026-02-21T09:12:00Z",
     "completed_at": "2026-02-21T10:00:00Z",
     "generated_at": "2026-02-21T10:00:03Z",
@@ -36,7 +46,8 @@ _RECORD: dict[str, Any] = {
 
 
 def record_as_json(**changes: Any) -> dict[str, Any]:
-    """The record as JSON values, with some members changed; ``training__title`` is the title inside training."""
+    """The record as JSON values, with some members changed; ``training__title`` is the title
+    inside training."""
     tree = copy.deepcopy(_RECORD)
     for path, value in changes.items():
         *parents, last = path.split("__")

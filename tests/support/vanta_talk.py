@@ -48,7 +48,8 @@ PARCEL = Parcel(
     created_at=datetime(2026, 2, 22, 9, 0, tzinfo=UTC),
 )
 OLD, NEW = (
-    AccessToken(Secret(f"vat_{word}-token-of-this-hour"), fresh=word == "new") for word in ("old", "new")
+    AccessToken(Secret(f"vat_{word}-token-of-this-hour"), fresh=word == "new")
+    for word in ("old", "new")
 )
 UPLOADED = reply(201, json.dumps({"id": UPLOAD_ID, "fileName": PARCEL.file_name}).encode())
 SUBMITTED = reply(204)
@@ -91,7 +92,9 @@ class Talk:
 
 def told(status: int, value: object, *headers: tuple[str, str]) -> HttpResponse:
     """A reply with a JSON body, or with bytes as they are."""
-    return reply(status, value if isinstance(value, bytes) else json.dumps(value).encode(), *headers)
+    return reply(
+        status, value if isinstance(value, bytes) else json.dumps(value).encode(), *headers
+    )
 
 
 def page(*uploads: object, cursor: str | None = None) -> HttpResponse:

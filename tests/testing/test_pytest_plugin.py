@@ -41,10 +41,22 @@ def test_sandbox(sprinto_sandbox):
 USES_NOTHING = "def test_nothing(): pass\n"
 
 
-def run(folder: Path, test: str, *options: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, test: str, *options: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
     """pytest over one file, with warnings as errors; `before` is code that runs ahead of it."""
     (folder / "test_host.py").write_text(test)
-    arguments = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "error", *options, str(folder)]
+    arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-W",
+        "error",
+        *options,
+        str(folder),
+    ]
     program = f"import sys; {before}\nimport pytest; sys.exit(pytest.main({arguments!r}))"
     return subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning", "-c", program],
@@ -63,7 +75,13 @@ def test_a_host_has_the_fixtures_without_asking_for_the_plugin(tmp_path: Path) -
 
 def test_each_fixture_says_what_it_is_for(tmp_path: Path) -> None:
     done = run(tmp_path, USES_NOTHING, "--fixtures")
-    for words in ("fake_clock", "memory_store", "recording_logger", "sprinto_sandbox", "point a tenant's"):
+    for words in (
+        "fake_clock",
+        "memory_store",
+        "recording_logger",
+        "sprinto_sandbox",
+        "point a tenant's",
+    ):
         assert words in done.stdout, words
     ours = done.stdout.partition("fixtures defined from evidence_courier")[2].partition(
         "fixtures defined from"
@@ -91,7 +109,11 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(tmp_path: Path) -> N
     done = run(tmp_path, probe)
     assert done.returncode == 0, done.stdout + done.stderr
     ours, heavy = eval(told.read_text())
-    assert ours == ["evidence_courier", "evidence_courier.testing", "evidence_courier.testing.pytest_plugin"]
+    assert ours == [
+        "evidence_courier",
+        "evidence_courier.testing",
+        "evidence_courier.testing.pytest_plugin",
+    ]
     assert heavy == set()
 
 
@@ -104,7 +126,9 @@ def test_what_the_package_offers_for_tests_needs_no_test_runner() -> None:
         "    if name != 'Simulation': getattr(testing, name)\n"
         "import evidence_courier.testing.contracts\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

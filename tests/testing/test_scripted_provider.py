@@ -38,13 +38,17 @@ SILENT = Unclear(Failure(FailureKind.TIMEOUT, "no reply"))
 REFUSED = Rejected(Failure(FailureKind.BAD_REQUEST, "no"))
 
 
-def settled(fakes: Fakes, number: int = 1, transport: ScriptedTransport | None = None) -> list[UploadStatus]:
+def settled(
+    fakes: Fakes, number: int = 1, transport: ScriptedTransport | None = None
+) -> list[UploadStatus]:
     """What becomes of so many evidences, one after another."""
 
     async def story() -> list[UploadStatus]:
         found = []
         tenants = {"acme": tenant()}
-        async with AsyncCourier.from_mapping(tenants, transport=transport, **fakes.ports()) as courier:
+        async with AsyncCourier.from_mapping(
+            tenants, transport=transport, **fakes.ports()
+        ) as courier:
             for one in range(number):
                 evidence = Evidence(
                     tenant_id="acme",
@@ -76,7 +80,12 @@ def test_verdicts_come_in_order_and_beyond_the_end_everything_is_delivered() -> 
     assert (first.status, first.attempts, first.receipt) == ("succeeded", 2, Receipt("r-9"))
     assert (second.status, second.attempts) == ("failed", 1)
     assert (third.status, third.attempts) == ("succeeded", 1)
-    assert [parcel.evidence_id for parcel in fakes.provider.uploads] == ["ev-0", "ev-0", "ev-1", "ev-2"]
+    assert [parcel.evidence_id for parcel in fakes.provider.uploads] == [
+        "ev-0",
+        "ev-0",
+        "ev-1",
+        "ev-2",
+    ]
     assert [parcel.evidence_id for parcel in fakes.provider.delivered] == ["ev-0", "ev-2"]
 
 
@@ -88,7 +97,9 @@ def test_a_script_may_never_end() -> None:
 @pytest.mark.parametrize(
     ("findings", "attempts"), [([Absent(), Found(Receipt("r-1"))], 1), ([Absent()] * 3, 2)]
 )
-def test_a_readable_one_is_looked_up_before_it_is_sent_again(findings: list[Finding], attempts: int) -> None:
+def test_a_readable_one_is_looked_up_before_it_is_sent_again(
+    findings: list[Finding], attempts: int
+) -> None:
     script: list[Verdict] = [SILENT]
     provider = ReadableScriptedProvider(script, findings)
     [status] = settled(Fakes(provider=provider))

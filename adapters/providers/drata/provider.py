@@ -1,32 +1,34 @@
-"""Drata, over its public API v2: evidence goes to the documents of the person that it speaks of, or into a
-workspace's evidence library.
+"""Drata, over its public API v2: evidence goes to the documents of the person that it speaks of, or
+into a workspace's evidence library.
 
 What is known of the API, and from where.
 
-- *Documented* by Drata (the OpenAPI document, version V2, at developers.drata.com): the three hosts; the
-  bearer key; `POST /users/{userId}/documents` with the parts `type`, `file` and `completionDate`, where
-  userId is "a Drata integer ID or an email address of the form 'email:value'"; `POST
-  /workspaces/{workspaceId}/evidence-library` with `name` (191 characters at most), `filedAt`,
-  `renewalScheduleType`, `ownerId`, `controlIds` and `file`; 201 with a number `id`; the lists beside both,
-  read page by page with `cursor`; `GET /company` with `manualUploadEnabled`; `GET /workspaces`; the file name
-  endings that are taken. The evidence library's own page calls this endpoint the older one and names `POST
-  /workspaces/{workspaceId}/evidence` as its successor; it needs two requests where this needs one, and is
-  missing from older editions, so the older one is used as long as it is published.
-- *Documented, and at odds with itself*: the schema of that userId is a plain number, which `email:value` is not;
-  at `GET /users/{userId}`, described in the same words, the schema is a number or a text. By default the words
-  are followed; `user_by: number` asks there for the number first, and names the person by it.
+- *Documented* by Drata (the OpenAPI document, version V2, at developers.drata.com): the three
+  hosts; the bearer key; `POST /users/{userId}/documents` with the parts `type`, `file` and
+  `completionDate`, where userId is "a Drata integer ID or an email address of the form
+  'email:value'"; `POST /workspaces/{workspaceId}/evidence-library` with `name` (191 characters at
+  most), `filedAt`, `renewalScheduleType`, `ownerId`, `controlIds` and `file`; 201 with a number
+  `id`; the lists beside both, read page by page with `cursor`; `GET /company` with
+  `manualUploadEnabled`; `GET /workspaces`; the file name endings that are taken. The evidence
+  library's own page calls this endpoint the older one and names `POST
+  /workspaces/{workspaceId}/evidence` as its successor; it needs two requests where this needs one,
+  and is missing from older editions, so the older one is used as long as it is published.
+- *Documented, and at odds with itself*: the schema of that userId is a plain number, which
+  `email:value` is not; at `GET /users/{userId}`, described in the same words, the schema is a
+  number or a text. By default the words are followed; `user_by: number` asks there for the number
+  first, and names the person by it.
 - *Documented* in Drata's help pages: 500 requests a minute for each source address.
-- *Claimed* by third parties: a file part without a name or a type gets 400; `GET /users/email:value` finds
-  the user with that address.
-- *Inferred*: `controlIds` is a list of numbers, so several controls are sent as that part, repeated, which is
-  OpenAPI's rule for a list in a form; a third party's client sends them so. Examples for Drata's older API put
-  all numbers into one part, with commas, and some servers know a list in a form by brackets behind its name:
-  `controls_as` is for these.
-- *Inferred*: 25 MB is read as 25,000,000 bytes; a listed document's `name` is the file's name as it was
-  sent, with or without its ending; `completionDate` is the moment of the record.
-- *Unknown*: whether the `name` filter of a person's documents wants the whole name, its beginning or any part
-  of it. So it is not used: a person has few documents of one type, and all of them are read. In a library
-  the name is exactly what was sent, which every kind of filter finds.
+- *Claimed* by third parties: a file part without a name or a type gets 400; `GET
+  /users/email:value` finds the user with that address.
+- *Inferred*: `controlIds` is a list of numbers, so several controls are sent as that part,
+  repeated, which is OpenAPI's rule for a list in a form; a third party's client sends them so.
+  Examples for Drata's older API put all numbers into one part, with commas, and some servers know a
+  list in a form by brackets behind its name: `controls_as` is for these.
+- *Inferred*: 25 MB is read as 25,000,000 bytes; a listed document's `name` is the file's name as it
+  was sent, with or without its ending; `completionDate` is the moment of the record.
+- *Unknown*: whether the `name` filter of a person's documents wants the whole name, its beginning
+  or any part of it. So it is not used: a person has few documents of one type, and all of them are
+  read. In a library the name is exactly what was sent, which every kind of filter finds.
 """
 
 from __future__ import annotations
@@ -68,12 +70,15 @@ Person: TypeAlias = Literal["subject_email", "subject"]
 DocumentType: TypeAlias = Literal[
     "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "MFA_EVIDENCE", "OFFBOARDING_EVIDENCE"
 ]
-Renewal: TypeAlias = Literal["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"]
+Renewal: TypeAlias = Literal[
+    "ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"
+]
 UserBy: TypeAlias = Literal["address", "number"]
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
 PAGE_SIZE: Final = 50
-"""The newest edition of the documentation allows 500, an older one 50: so this is right for both."""
+"""The newest edition of the documentation allows 500, an older one 50: so this is right for
+both."""
 MOST_PAGES: Final = 40
 """A list that goes on behind so many pages is given up."""
 
@@ -106,13 +111,16 @@ class Region(Enum):
 class DrataSettings:
     """A tenant's settings for Drata. `endpoint` overrides the region's address, up to /public/v2.
 
-    `to` is where evidence goes. *person*: the documents of the person; `person` says which of the evidence's
-    fields names that person for Drata, the e-mail address or the subject, which must then be Drata's number
-    for the user. `user_by` is how a person who is known by the e-mail address is named to Drata: by the *number*
-    that Drata is asked for first, which all of its document allows, or by that *address*, which its words allow. *library*: the evidence library of `workspace`, with the user `owner` (a number) as its owner,
-    for the controls with these numbers, to be renewed as `renewal` says. CUSTOM is not offered, since it would
-    need a date for each document. `controls_as` is how several controls are written in the form: as the part
-    ``controlIds``, *repeated*; the same with *brackets*, ``controlIds[]``; or as one part with *commas*.
+    `to` is where evidence goes. *person*: the documents of the person; `person` says which of the
+    evidence's fields names that person for Drata, the e-mail address or the subject, which must
+    then be Drata's number for the user. `user_by` is how a person who is known by the e-mail
+    address is named to Drata: by the *number* that Drata is asked for first, which all of its
+    document allows, or by that *address*, which its words allow. *library*: the evidence library of
+    `workspace`, with the user `owner` (a number) as its owner, for the controls with these numbers,
+    to be renewed as `renewal` says. CUSTOM is not offered, since it would need a date for each
+    document. `controls_as` is how several controls are written in the form: as the part
+    ``controlIds``, *repeated*; the same with *brackets*, ``controlIds[]``; or as one part with
+    *commas*.
     """
 
     api_key: Secret
@@ -134,7 +142,9 @@ class DrataSettings:
                 "to: library needs workspace and owner: the numbers of the workspace, and of the Drata user who "
                 "shall own the evidence"
             )
-        if self.to == "person" and (self.workspace is not None or self.owner is not None or self.controls):
+        if self.to == "person" and (
+            self.workspace is not None or self.owner is not None or self.controls
+        ):
             raise ValueError(
                 "workspace, owner and controls are for to: library; to: person sends to the documents of the person"
             )
@@ -158,19 +168,32 @@ class DrataProvider:
         "person": {"type": "string", "allowed": ["subject_email", "subject"]},
         "document_type": {
             "type": "string",
-            "allowed": ["SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "MFA_EVIDENCE", "OFFBOARDING_EVIDENCE"],
+            "allowed": [
+                "SEC_TRAINING",
+                "HIPAA_TRAINING_EVIDENCE",
+                "MFA_EVIDENCE",
+                "OFFBOARDING_EVIDENCE",
+            ],
         },
         "workspace": {"type": "integer", "min": 1},
         "owner": {"type": "integer", "min": 1},
         "controls": {"type": "list", "minlength": 1, "schema": {"type": "integer", "min": 1}},
         "renewal": {
             "type": "string",
-            "allowed": ["ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"],
+            "allowed": [
+                "ONE_MONTH",
+                "TWO_MONTHS",
+                "THREE_MONTHS",
+                "SIX_MONTHS",
+                "ONE_YEAR",
+                "NONE",
+            ],
         },
         "user_by": {"type": "string", "allowed": ["address", "number"]},
         "controls_as": {"type": "string", "allowed": ["repeated", "brackets", "commas"]},
     }
-    # What a person's documents take; a library takes more, JSON and text among it, but one list serves both.
+    # What a person's documents take; a library takes more, JSON and text among it, but one list
+    # serves both.
     limits: ClassVar[Limits] = Limits(
         max_bytes=25_000_000,
         media_types={
@@ -206,14 +229,17 @@ class DrataProvider:
         return judge(reply, _words(settings))
 
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """Look for the name that we gave the file, which carries the evidence id and the document's digest."""
+        """Look for the name that we gave the file, which carries the evidence id and the
+        document's digest."""
         assert isinstance(settings, DrataSettings)
         collection = yield from _collection(parcel, settings)
         if isinstance(collection, Failure):
             return Unreadable(collection)
         names = {parcel.file_name, parcel.file_name.rpartition(".")[0]}
         wanted = (
-            {"type": settings.document_type} if settings.to == "person" else {"name": parcel.file_name[:191]}
+            {"type": settings.document_type}
+            if settings.to == "person"
+            else {"name": parcel.file_name[:191]}
         )
         cursor: str | None = None
         for _ in range(MOST_PAGES):
@@ -233,8 +259,8 @@ class DrataProvider:
         return Unreadable(unreadable(None, f"the list goes on behind {MOST_PAGES} pages"))
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Read the company's settings, or look for the workspace: whoever the evidence will speak of is not
-        known yet."""
+        """Read the company's settings, or look for the workspace: whoever the evidence will speak
+        of is not known yet."""
         assert isinstance(settings, DrataSettings)
         if settings.to == "library":
             return (yield from _check_workspace(settings))
@@ -257,7 +283,9 @@ class DrataProvider:
                         "of evidence in Drata's settings",
                     )
                 )
-        return NotReady(unreadable(None, "the company's settings do not say whether uploads are allowed"))
+        return NotReady(
+            unreadable(None, "the company's settings do not say whether uploads are allowed")
+        )
 
     def target(self, settings: object) -> str:
         """The kind of document, or the workspace, and the host it is at."""
@@ -291,8 +319,8 @@ def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
 
 
 def _collection(parcel: Parcel, settings: DrataSettings) -> Dialogue[str | Failure]:
-    """The address that the evidence is posted to, and listed at; a failure where it does not say whose it is, or
-    where Drata does not say the person's number."""
+    """The address that the evidence is posted to, and listed at; a failure where it does not say
+    whose it is, or where Drata does not say the person's number."""
     if settings.to == "library":
         return f"{settings.base}/workspaces/{settings.workspace}/evidence-library"
     user = _user(parcel, settings)
@@ -338,10 +366,19 @@ def _request(collection: str, parcel: Parcel, settings: DrataSettings) -> HttpRe
             *_control_fields(settings),
         ]
     else:
-        moment = parcel.recorded_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-        fields = [FormField("type", settings.document_type), FormField("completionDate", f"{moment}Z")]
+        moment = (
+            parcel.recorded_at.astimezone(UTC)
+            .replace(tzinfo=None)
+            .isoformat(timespec="milliseconds")
+        )
+        fields = [
+            FormField("type", settings.document_type),
+            FormField("completionDate", f"{moment}Z"),
+        ]
     content_type, body = form_data([*fields, file], parcel.sha256)
-    return HttpRequest("POST", collection, (*_headers(settings), ("Content-Type", content_type)), body)
+    return HttpRequest(
+        "POST", collection, (*_headers(settings), ("Content-Type", content_type)), body
+    )
 
 
 def _control_fields(settings: DrataSettings) -> list[FormField]:
@@ -360,7 +397,10 @@ def _get(url: str, settings: DrataSettings) -> HttpRequest:
 
 
 def _headers(settings: DrataSettings) -> Headers:
-    return (("Authorization", f"Bearer {settings.api_key.reveal()}"), ("Accept", "application/json"))
+    return (
+        ("Authorization", f"Bearer {settings.api_key.reveal()}"),
+        ("Accept", "application/json"),
+    )
 
 
 def _page_query(wanted: Mapping[str, str], cursor: str | None) -> str:

@@ -1,10 +1,10 @@
 """What a reply of Drata's comes to: success is recognised, never assumed.
 
-Documented (the OpenAPI document of the API, version V2, at developers.drata.com): an upload answers 201 with
-the new document, whose `id` is a number; an error is `{"statusCode", "message", "code"}`; a list is
-`{"data": [...], "pagination": {"cursor": text or null}}`, where null says that there is no more. 402, 403,
-412, 413 and 503 have a meaning of their own there, which is why each gets words of its own here. 402 stands
-in an older edition of that document and is missing from the newest.
+Documented (the OpenAPI document of the API, version V2, at developers.drata.com): an upload answers
+201 with the new document, whose `id` is a number; an error is `{"statusCode", "message", "code"}`;
+a list is `{"data": [...], "pagination": {"cursor": text or null}}`, where null says that there is
+no more. 402, 403, 412, 413 and 503 have a meaning of their own there, which is why each gets words
+of its own here. 402 stands in an older edition of that document and is missing from the newest.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
     reference = identity(document)
     if reply.status == CREATED and reference is not None:
         return Delivered(Receipt(reference, text(document.get("name"))))
-    seen = "its reply has no id" if reply.status == CREATED else f"HTTP {reply.status} instead of 201"
+    seen = (
+        "its reply has no id" if reply.status == CREATED else f"HTTP {reply.status} instead of 201"
+    )
     return refusal(
         reply,
         FailureKind.UNRECOGNISED_REPLY,
@@ -94,8 +96,8 @@ def read_object(
 
 
 def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Failure:
-    """A page of a list, or why it cannot be read. A list of whose end nothing is known cannot be read: what is
-    not on it may be behind it."""
+    """A page of a list, or why it cannot be read. A list of whose end nothing is known cannot be
+    read: what is not on it may be behind it."""
     value = read_object(reply, words)
     if isinstance(value, Failure):
         return value
@@ -112,8 +114,8 @@ def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Fa
 
 
 def user_number(reply: HttpResponse | TransportFailure, words: Words) -> str | Failure:
-    """The number of the user that a request for one was answered with, or why there is none. Nothing was sent
-    before it, so no failure leaves a doubt."""
+    """The number of the user that a request for one was answered with, or why there is none.
+    Nothing was sent before it, so no failure leaves a doubt."""
     user = read_object(reply, words, _BEFORE)
     if isinstance(user, Failure):
         kind = FailureKind.REFUSED if user.kind is FailureKind.UNRECOGNISED_REPLY else user.kind
@@ -127,7 +129,9 @@ def user_number(reply: HttpResponse | TransportFailure, words: Words) -> str | F
         return number
     assert isinstance(reply, HttpResponse)
     return evolve(
-        unreadable(reply, "its reply about the person has no id; nothing was sent: set user_by: address"),
+        unreadable(
+            reply, "its reply about the person has no id; nothing was sent: set user_by: address"
+        ),
         kind=FailureKind.REFUSED,
     )
 
@@ -167,8 +171,8 @@ def _no_success(
 
 
 def _said(reply: HttpResponse | TransportFailure) -> str | None:
-    """The `message` of a refusal: text, or a list of texts where several fields are wrong (the latter is
-    inferred)."""
+    """The `message` of a refusal: text, or a list of texts where several fields are wrong (the
+    latter is inferred)."""
     if not isinstance(reply, HttpResponse) or reply.status < 400:
         return None
     try:

@@ -1,8 +1,8 @@
 """Sending a file with a GraphQL operation: the GraphQL multipart request.
 
-Specified at github.com/jaydenseric/graphql-multipart-request-spec: a form with the field ``operations``
-(the query and its variables, the file being null there), the field ``map`` (which file belongs where), and
-then the file.
+Specified at github.com/jaydenseric/graphql-multipart-request-spec: a form with the field
+``operations`` (the query and its variables, the file being null there), the field ``map`` (which
+file belongs where), and then the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from .multipart import FormField, FormFile, form_data
 FILE_PART = "0"
 
 HEADERS: Headers = (
-    # Named first, so that a server that knows both forms answers in the older one, with HTTP 200 around a
-    # GraphQL error; either is understood.
+    # Named first, so that a server that knows both forms answers in the older one, with HTTP 200
+    # around a GraphQL error; either is understood.
     ("Accept", "application/json, application/graphql-response+json;q=0.9"),
-    # Some servers (Apollo) refuse a multipart request without a header that browsers send only after asking.
+    # Some servers (Apollo) refuse a multipart request without a header that browsers send only
+    # after asking.
     ("Apollo-Require-Preflight", "true"),
 )
 
@@ -36,8 +37,8 @@ def graphql_upload(
     content: bytes,
     seed: str,
 ) -> HttpRequest:
-    """The request that runs `query` with `content` as its variable `file_variable`. The same arguments give
-    the same bytes.
+    """The request that runs `query` with `content` as its variable `file_variable`. The same
+    arguments give the same bytes.
 
     `seed` goes into the boundary between the parts: the sha256 of the content will do.
     """

@@ -8,31 +8,32 @@ from attrs import field, frozen
 
 from .json_reply import NotJson, mapping, parse_json, text
 
-# What the errors say stands in the middle of a message of at most 500 characters, before what to do about it.
+# What the errors say stands in the middle of a message of at most 500 characters, before what to do
+# about it.
 _LISTED: Final = 3
 _SAID: Final = 200
 
 
 @frozen
 class GraphQLError:
-    """One entry of ``errors``: what it says, and the code under ``extensions``; both None in an entry of
-    another shape."""
+    """One entry of ``errors``: what it says, and the code under ``extensions``; both None in an
+    entry of another shape."""
 
     message: str | None
     code: str | None
 
     @property
     def words(self) -> str:
-        """Message and code as one text to search: without case, runs of white space and underscores being
-        one space."""
+        """Message and code as one text to search: without case, runs of white space and underscores
+        being one space."""
         said = f"{self.message or ''} {(self.code or '').replace('_', ' ').replace('-', ' ')}"
         return " ".join(said.casefold().split())
 
 
 @frozen
 class GraphQLReply:
-    """A GraphQL reply. `data` is None where there is none; `malformed` where ``errors`` is there and is no
-    list."""
+    """A GraphQL reply. `data` is None where there is none; `malformed` where ``errors`` is there
+    and is no list."""
 
     data: object = field(repr=False)
     errors: tuple[GraphQLError, ...]
@@ -43,13 +44,16 @@ class GraphQLReply:
         """What the errors say, for a person; the first few of them."""
         listed = self.errors[:_LISTED]
         each = _SAID // max(len(listed), 1)
-        said = [(error.message or error.code or "an error without words")[:each] for error in listed]
+        said = [
+            (error.message or error.code or "an error without words")[:each] for error in listed
+        ]
         more = len(self.errors) - len(said)
         return "; ".join(said + ([f"and {more} more"] if more else []))
 
 
 def read_graphql(body: bytes) -> GraphQLReply:
-    """The reply in `body`; raises NotJson. JSON that is no GraphQL reply at all has neither data nor errors.
+    """The reply in `body`; raises NotJson. JSON that is no GraphQL reply at all has neither data
+    nor errors.
 
     An empty list of errors and a null are no errors: servers differ in this.
     """
@@ -64,7 +68,8 @@ def read_graphql(body: bytes) -> GraphQLReply:
 
 
 def read_graphql_if_any(body: bytes) -> GraphQLReply:
-    """As `read_graphql`, for a reply that need not be JSON at all: then it has neither data nor errors."""
+    """As `read_graphql`, for a reply that need not be JSON at all: then it has neither data nor
+    errors."""
     try:
         return read_graphql(body)
     except NotJson:
@@ -73,4 +78,6 @@ def read_graphql_if_any(body: bytes) -> GraphQLReply:
 
 def _error(entry: object) -> GraphQLError:
     said = mapping(entry)
-    return GraphQLError(text(said.get("message")), text(mapping(said.get("extensions")).get("code")))
+    return GraphQLError(
+        text(said.get("message")), text(mapping(said.get("extensions")).get("code"))
+    )

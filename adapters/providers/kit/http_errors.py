@@ -1,25 +1,23 @@
 """What an HTTP reply, or the lack of one, comes to: one table for all providers.
 
 =====================================  ==============================================================
-what happened                          verdict
-=====================================  ==============================================================
-not resolved, connected or sent whole  Deferred: it was surely not taken
-timeout or reset after it was sent     Unclear
-2xx, whole                             none here: the provider says what it recognises
-2xx, cut short or longer than is read  Unclear
-3xx                                    Rejected: never followed, the credentials stay here
-401                                    Rejected, and speaks of the whole integration
-408, 425, 429                          Deferred
-every other 4xx                        Rejected, with words on who must do what
-5xx, and what is no status at all      Unclear: a gateway may answer 502 for an upload that arrived
-=====================================  ==============================================================
+what happened                          verdict =====================================
+============================================================== not resolved, connected or sent whole
+Deferred: it was surely not taken timeout or reset after it was sent     Unclear 2xx, whole
+none here: the provider says what it recognises 2xx, cut short or longer than is read  Unclear 3xx
+Rejected: never followed, the credentials stay here 401                                    Rejected,
+and speaks of the whole integration 408, 425, 429                          Deferred every other 4xx
+Rejected, with words on who must do what 5xx, and what is no status at all      Unclear: a gateway
+may answer 502 for an upload that arrived =====================================
+==============================================================
 
-Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a GraphQL
-error, a code in the body) is the provider's own business; it judges a 4xx itself first if its words say
-more than the status, and comes here for the rest.
+Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a
+GraphQL error, a code in the body) is the provider's own business; it judges a 4xx itself first if
+its words say more than the status, and comes here for the rest.
 
-`classify` judges an upload. For a request that only reads, in a look-up or a dry run, `failure_to_read`
-gives the failure alone: nothing was to be taken, so nothing is said of whether it was.
+`classify` judges an upload. For a request that only reads, in a look-up or a dry run,
+`failure_to_read` gives the failure alone: nothing was to be taken, so nothing is said of whether it
+was.
 """
 
 from __future__ import annotations
@@ -42,8 +40,8 @@ _SURELY_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 
 @frozen(kw_only=True)
 class ErrorHints:
-    """What the table cannot know: the provider's name, and who must do what when it refuses. Whole clauses,
-    without a full stop.
+    """What the table cannot know: the provider's name, and who must do what when it refuses. Whole
+    clauses, without a full stop.
 
     `target_gone`: a 404 speaks of what the tenant file names, so of all that the integration sends.
     """
@@ -59,8 +57,8 @@ class ErrorHints:
 
 @frozen
 class RequestPurpose:
-    """What a request was sent for, as the messages say it: what it was, what is in doubt after it, and what
-    to do once it is mended."""
+    """What a request was sent for, as the messages say it: what it was, what is in doubt after it,
+    and what to do once it is mended."""
 
     what: str
     doubt: str
@@ -79,8 +77,8 @@ def classify(
     said: str | None = None,
     errand: RequestPurpose = UPLOAD,
 ) -> Verdict | None:
-    """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself must
-    judge.
+    """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself
+    must judge.
 
     `said` is what the API said in words about a refusal, where it could be read; it is put into the
     message.
@@ -100,7 +98,9 @@ def classify(
         case 4:
             return _refused(reply, advice, said, errand)
         case 5:
-            message = f"{advice.provider} had an error of its own (HTTP {reply.status}){errand.doubt}"
+            message = (
+                f"{advice.provider} had an error of its own (HTTP {reply.status}){errand.doubt}"
+            )
             return Unclear(_failure(reply, FailureKind.SERVER_ERROR, message))
         case _:
             what = f"has the status {reply.status}, which is none of HTTP's final ones"
@@ -110,7 +110,8 @@ def classify(
 def failure_to_read(
     reply: HttpResponse | TransportFailure, advice: ErrorHints, said: str | None = None
 ) -> Failure | None:
-    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for `classify`."""
+    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for
+    `classify`."""
     verdict = classify(reply, advice, said, READING)
     assert not isinstance(verdict, Delivered)  # the table never says so
     return None if verdict is None else verdict.failure
@@ -119,7 +120,8 @@ def failure_to_read(
 def broken_reply(
     reply: HttpResponse, advice: ErrorHints, what: str, errand: RequestPurpose = UPLOAD
 ) -> Unclear:
-    """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply ..."."""
+    """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply
+    ..."."""
     return Unclear(_broken(reply, advice, what, errand))
 
 
@@ -140,7 +142,9 @@ def _broken(reply: HttpResponse, advice: ErrorHints, what: str, errand: RequestP
 
 def throttled(reply: HttpResponse, advice: ErrorHints, said: str | None = None) -> Deferred:
     """Deferred, for a provider that says: too many requests."""
-    message = f"{advice.provider} takes no more requests for now (HTTP {reply.status}){_quoted(said)}"
+    message = (
+        f"{advice.provider} takes no more requests for now (HTTP {reply.status}){_quoted(said)}"
+    )
     return Deferred(_failure(reply, FailureKind.RATE_LIMITED, message))
 
 
@@ -149,7 +153,9 @@ def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
     return Rejected(_failure(reply, kind, message))
 
 
-def _refused(reply: HttpResponse, advice: ErrorHints, said: str | None, errand: RequestPurpose) -> Verdict:
+def _refused(
+    reply: HttpResponse, advice: ErrorHints, said: str | None, errand: RequestPurpose
+) -> Verdict:
     provider, status, words = advice.provider, reply.status, _quoted(said)
     match status:
         case 401:
@@ -159,19 +165,23 @@ def _refused(reply: HttpResponse, advice: ErrorHints, said: str | None, errand: 
             message = f"{provider} forbids {errand.what} (HTTP 403){words}: {advice.forbidden}"
             return refusal(reply, FailureKind.FORBIDDEN, message)
         case 404:
-            message = f"{provider} found nothing at this address (HTTP 404){words}: {advice.not_found}"
+            message = (
+                f"{provider} found nothing at this address (HTTP 404){words}: {advice.not_found}"
+            )
             kind = FailureKind.TARGET_NOT_FOUND if advice.target_gone else FailureKind.NOT_FOUND
             return refusal(reply, kind, message)
         case 408 | 425:
-            message = f"{provider} asked to be sent {errand.what} again later (HTTP {status}){words}"
+            message = (
+                f"{provider} asked to be sent {errand.what} again later (HTTP {status}){words}"
+            )
             return Deferred(_failure(reply, FailureKind.TOLD_TO_WAIT, message))
         case 413:
-            message = f"{provider} finds the document too large (HTTP 413){words}: {advice.too_large}"
+            message = (
+                f"{provider} finds the document too large (HTTP 413){words}: {advice.too_large}"
+            )
             return refusal(reply, FailureKind.TOO_LARGE, message)
         case 415:
-            message = (
-                f"{provider} does not take this type of document (HTTP 415){words}: {advice.unsupported_type}"
-            )
+            message = f"{provider} does not take this type of document (HTTP 415){words}: {advice.unsupported_type}"
             return refusal(reply, FailureKind.UNSUPPORTED_TYPE, message)
         case 429:
             return throttled(reply, advice, said)

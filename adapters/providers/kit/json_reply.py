@@ -13,9 +13,9 @@ class NotJson(ValueError):
 def parse_json(body: bytes) -> object:
     """The JSON value in `body`; raises NotJson for everything else.
 
-    Else is: nothing at all, HTML, text that is not UTF-8, NaN and Infinity (which JSON does not have),
-    numbers of thousands of digits, nesting too deep to follow. Where an object says a key twice, the last
-    one counts.
+    Else is: nothing at all, HTML, text that is not UTF-8, NaN and Infinity (which JSON does not
+    have), numbers of thousands of digits, nesting too deep to follow. Where an object says a key
+    twice, the last one counts.
     """
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
@@ -24,7 +24,8 @@ def parse_json(body: bytes) -> object:
 
 
 def mapping(value: object) -> dict[str, object]:
-    """The value where it is a JSON object, else an empty one: for reading one's way down a reply."""
+    """The value where it is a JSON object, else an empty one: for reading one's way down a
+    reply."""
     return value if isinstance(value, dict) else {}
 
 

@@ -1,7 +1,9 @@
-"""Writing a ``multipart/form-data`` body (RFC 7578) from bytes that are ready, without copying them.
+"""Writing a ``multipart/form-data`` body (RFC 7578) from bytes that are ready, without copying
+them.
 
-The body is a tuple of parts, and a file's own bytes are one of them. The boundary is derived from a seed,
-so the same upload gives the same body at every attempt; it is checked against everything that it separates.
+The body is a tuple of parts, and a file's own bytes are one of them. The boundary is derived from a
+seed, so the same upload gives the same body at every attempt; it is checked against everything that
+it separates.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ class FormFile:
 def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tuple[bytes, ...]]:
     """The Content-Type and the body of a form with these parts, in this order.
 
-    Raises ValueError for a media type that holds control characters: it would break out of its line.
+    Raises ValueError for a media type that holds control characters: it would break out of its
+    line.
     """
     boundary = boundary_for(seed, [_content(part) for part in parts])
     body: list[bytes] = []
-    text = ""  # what stands between two files; a line break goes before every delimiter but the first
+    # what stands between two files; a line break goes before every delimiter but the first
+    text = ""
     for part in parts:
         text += f"--{boundary}\r\n{_head(part)}\r\n\r\n"
         if isinstance(part, FormFile):

@@ -2,30 +2,33 @@
 
 What is known of the API, and from where.
 
-- *Documented* by Secureframe (the OpenAPI document, version 2023-10-18, at developer.secureframe.com): the two
-  hosts; the header `Authorization: KEY SECRET`, without a scheme's name; `POST /users/{user_id}/evidences`
-  with `document_type` and `POST /tests/{test_id}/evidences`, both with `activity_completion`, and with either
-  the file as the part `file` or a staged `upload_id`; ids are UUIDs; `POST /file_uploads` and what follows it
-  (see `secureframe_staging`), 32 MB at most; `GET /users` with the search field `email`, `GET /evidences`,
-  `GET /tests/{id}`; 500 requests a minute for each address.
-- *Documented* in its help pages: PDF, PNG, JPG, DOCX, XLSX and CSV are taken as evidence, DOC is not.
-- *Inferred*: 32 MB is read as 32,000,000 bytes; a staged id is spent by an attach whose answer was lost too.
-- *Unknown*: whether every account has `GET /evidences`, which is newer than the rest; how a spent id is
-  refused (every 4xx that may say so is taken for it); whether the list of evidence names files (its
-  documentation says nothing of it).
+- *Documented* by Secureframe (the OpenAPI document, version 2023-10-18, at
+  developer.secureframe.com): the two hosts; the header `Authorization: KEY SECRET`, without a
+  scheme's name; `POST /users/{user_id}/evidences` with `document_type` and `POST
+  /tests/{test_id}/evidences`, both with `activity_completion`, and with either the file as the part
+  `file` or a staged `upload_id`; ids are UUIDs; `POST /file_uploads` and what follows it (see
+  `secureframe_staging`), 32 MB at most; `GET /users` with the search field `email`, `GET
+  /evidences`, `GET /tests/{id}`; 500 requests a minute for each address.
+- *Documented* in its help pages: PDF, PNG, JPG, DOCX, XLSX and CSV are taken as evidence, DOC is
+  not.
+- *Inferred*: 32 MB is read as 32,000,000 bytes; a staged id is spent by an attach whose answer was
+  lost too.
+- *Unknown*: whether every account has `GET /evidences`, which is newer than the rest; how a spent
+  id is refused (every 4xx that may say so is taken for it); whether the list of evidence names
+  files (its documentation says nothing of it).
 
-By default a document is staged, although that takes three requests instead of one: an id that can be attached
-once is the only guard against a copy that Secureframe offers, since its list of evidence does not say which
-file it shows. `send: direct` is for who cannot reach the storage.
+By default a document is staged, although that takes three requests instead of one: an id that can
+be attached once is the only guard against a copy that Secureframe offers, since its list of
+evidence does not say which file it shows. `send: direct` is for who cannot reach the storage.
 
-How a lost answer is cleared up, with a staged document: within its hour the same id is attached again. If it was
-not taken before, it is now. If the id is refused and something like it is listed, the first one was taken:
-delivered, once. Where the list does not bear that out, and once the hour is over, the list alone decides: nothing
-like it there means that it is sent again, and something like it, or a list that cannot be read, leaves the matter
-to the tenant's `on_unclear`.
+How a lost answer is cleared up, with a staged document: within its hour the same id is attached
+again. If it was not taken before, it is now. If the id is refused and something like it is listed,
+the first one was taken: delivered, once. Where the list does not bear that out, and once the hour
+is over, the list alone decides: nothing like it there means that it is sent again, and something
+like it, or a list that cannot be read, leaves the matter to the tenant's `on_unclear`.
 
-An upload has no clock. The age of an id is the time between two replies: that of the staging, which is
-remembered, and the one that it is asked at.
+An upload has no clock. The age of an id is the time between two replies: that of the staging, which
+is remembered, and the one that it is asked at.
 """
 
 from __future__ import annotations
@@ -58,7 +61,15 @@ from ....domain.upload.verdict import (
     Unreadable,
     Verdict,
 )
-from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, TransportFailure, bookmark, fetch
+from ....ports.dialogue import (
+    Dialogue,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+    bookmark,
+    fetch,
+)
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import ErrorHints
 from ..kit.json_reply import text
@@ -109,18 +120,23 @@ class Region(Enum):
         return f"https://api{'-uk' if self is Region.UK else ''}.secureframe.com"
 
 
-def _uuid(settings: SecureframeSettings, attribute: Attribute[str | None], value: str | None) -> None:
+def _uuid(
+    settings: SecureframeSettings, attribute: Attribute[str | None], value: str | None
+) -> None:
     if value is not None and not _UUID.fullmatch(value):
-        raise ValueError(f"{attribute.name} must be the UUID at the end of the address of the test's page")
+        raise ValueError(
+            f"{attribute.name} must be the UUID at the end of the address of the test's page"
+        )
 
 
 @frozen(kw_only=True)
 class SecureframeSettings:
     """A tenant's settings for Secureframe. `endpoint` overrides the region's address.
 
-    With `test`, the UUID of a test, all evidence goes to that test. Without it, to the person; `person` says
-    which of the evidence's fields names that person for Secureframe: the e-mail address, which is looked up, or
-    the subject, which must then be the user's UUID. `send` is how the document goes there: *staged* or *direct*.
+    With `test`, the UUID of a test, all evidence goes to that test. Without it, to the person;
+    `person` says which of the evidence's fields names that person for Secureframe: the e-mail
+    address, which is looked up, or the subject, which must then be the user's UUID. `send` is how
+    the document goes there: *staged* or *direct*.
     """
 
     api_key: Secret
@@ -154,7 +170,8 @@ class _Target:
 
 @frozen
 class _Seen:
-    """What the list shows: one that bears our name, or those that are like ours. `at`: our time of day then."""
+    """What the list shows: one that bears our name, or those that are like ours. `at`: our time
+    of day then."""
 
     named: Resource | None
     like: tuple[Resource, ...]
@@ -162,7 +179,8 @@ class _Seen:
 
     @property
     def receipt(self) -> Receipt:
-        """For one of those that are like ours: which of them it is, is known only where there is one."""
+        """For one of those that are like ours: which of them it is, is known only where there is
+        one."""
         reference = self.like[0].id if len(self.like) == 1 else None
         return Receipt(reference, "attached by an attempt before, whose answer was lost")
 
@@ -227,11 +245,14 @@ class SecureframeProvider:
         if not isinstance(staged, Kept):
             return staged
         yield from bookmark(staged.progress)
-        return judge((yield from fetch(_attach(target, parcel, settings, staged))), _words(settings))
+        return judge(
+            (yield from fetch(_attach(target, parcel, settings, staged))), _words(settings)
+        )
 
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """Look at the list of evidence. While a staged id guards against a copy, the answer is Partly: the next
-        attempt attaches the same id again, which is surer than a list that may lag behind."""
+        """Look at the list of evidence. While a staged id guards against a copy, the answer is
+        Partly: the next attempt attaches the same id again, which is surer than a list that may lag
+        behind."""
         assert isinstance(settings, SecureframeSettings)
         target = yield from _target(parcel, settings)
         if not isinstance(target, _Target):
@@ -259,12 +280,15 @@ class SecureframeProvider:
         )
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Read the test, or the list of users: whoever the evidence will speak of is not known yet."""
+        """Read the test, or the list of users: whoever the evidence will speak of is not known
+        yet."""
         assert isinstance(settings, SecureframeSettings)
         words = _words(settings)
         if settings.test is None:
             query = urlencode({"page": "1", "per_page": "1"})
-            users = read_page((yield from fetch(_get("/users", query, settings))), _reading(settings))
+            users = read_page(
+                (yield from fetch(_get("/users", query, settings))), _reading(settings)
+            )
             if not isinstance(users, Page):
                 return NotReady(failure_in(users))
             count = "its" if users.total is None else f"{users.total}"
@@ -289,8 +313,8 @@ class SecureframeProvider:
 def _attach_again(
     target: _Target, parcel: Parcel, settings: SecureframeSettings, kept: Kept
 ) -> Dialogue[Verdict | None]:
-    """What attaching a document came to that was staged by an attempt before; None where that attempt was
-    surely not taken and the document must be staged anew."""
+    """What attaching a document came to that was staged by an attempt before; None where that
+    attempt was surely not taken and the document must be staged anew."""
     reply = yield from fetch(_attach(target, parcel, settings, kept))
     if not isinstance(reply, HttpResponse) or reply.status not in _SPENT:
         return judge(reply, _words(settings))
@@ -315,7 +339,8 @@ def _attach_again(
 
 
 def _stage(parcel: Parcel, settings: SecureframeSettings) -> Dialogue[Kept | Verdict]:
-    """Stage the document and send its bytes. Nothing is evidence by that, so all of it may be repeated."""
+    """Stage the document and send its bytes. Nothing is evidence by that, so all of it may be
+    repeated."""
     reply = yield from fetch(staging(settings.base, settings.headers, parcel))
     staged = read_one(reply, _reading(settings))
     if not isinstance(staged, Resource):
@@ -339,7 +364,9 @@ def _look(
     target: _Target, parcel: Parcel, settings: SecureframeSettings, since: datetime
 ) -> Dialogue[_Seen | _Unseen]:
     """Read the list of evidence, the newest first, until what is older than the upload."""
-    likeness = Likeness(parcel, target.user, settings.document_type if target.user is not None else None)
+    likeness = Likeness(
+        parcel, target.user, settings.document_type if target.user is not None else None
+    )
     words = _reading(settings)
     like: list[Resource] = []
     count = 0
@@ -390,17 +417,22 @@ def _target(parcel: Parcel, settings: SecureframeSettings) -> Dialogue[_Target |
             "or set person: subject in the tenant file"
         )
     user = yield from _user(address, parcel, settings)
-    return _Target(f"/users/{quote(user, safe='')}/evidences", user) if isinstance(user, str) else user
+    return (
+        _Target(f"/users/{quote(user, safe='')}/evidences", user) if isinstance(user, str) else user
+    )
 
 
 def _user(address: str, parcel: Parcel, settings: SecureframeSettings) -> Dialogue[str | Verdict]:
-    """The id of the one user with that address. A search may find others beside it, so each is looked at."""
+    """The id of the one user with that address. A search may find others beside it, so each is
+    looked at."""
     words = _reading(settings)
     phrase = address.replace("\\", "\\\\").replace('"', '\\"')
     found: list[str] = []
     count = 0
     for number in range(1, MOST_PAGES + 1):
-        query = urlencode({"q": f'email:"{phrase}"', "page": str(number), "per_page": str(PAGE_SIZE)})
+        query = urlencode(
+            {"q": f'email:"{phrase}"', "page": str(number), "per_page": str(PAGE_SIZE)}
+        )
         page = read_page((yield from fetch(_get("/users", query, settings))), words)
         if not isinstance(page, Page):
             return page
@@ -430,12 +462,18 @@ def _whose(message: str, kind: FailureKind = FailureKind.BAD_REQUEST) -> Rejecte
 
 
 def _unlisted(seen: str) -> Failure:
-    return Failure(FailureKind.UNRECOGNISED_REPLY, f"Secureframe's list of evidence cannot be read: {seen}")
+    return Failure(
+        FailureKind.UNRECOGNISED_REPLY, f"Secureframe's list of evidence cannot be read: {seen}"
+    )
 
 
-def _attach(target: _Target, parcel: Parcel, settings: SecureframeSettings, kept: Kept) -> HttpRequest:
+def _attach(
+    target: _Target, parcel: Parcel, settings: SecureframeSettings, kept: Kept
+) -> HttpRequest:
     assert kept.upload_id is not None
-    return HttpRequest("POST", _attach_url(target, parcel, settings, kept.upload_id), settings.headers)
+    return HttpRequest(
+        "POST", _attach_url(target, parcel, settings, kept.upload_id), settings.headers
+    )
 
 
 def _direct(target: _Target, parcel: Parcel, settings: SecureframeSettings) -> HttpRequest:
@@ -445,7 +483,9 @@ def _direct(target: _Target, parcel: Parcel, settings: SecureframeSettings) -> H
     return HttpRequest("POST", url, (*settings.headers, ("Content-Type", content_type)), body)
 
 
-def _attach_url(target: _Target, parcel: Parcel, settings: SecureframeSettings, upload_id: str | None) -> str:
+def _attach_url(
+    target: _Target, parcel: Parcel, settings: SecureframeSettings, upload_id: str | None
+) -> str:
     """Everything but a file stands in the query, as documented."""
     query = {"activity_completion": parcel.evidence_date.isoformat()}
     if target.user is not None:
@@ -456,7 +496,9 @@ def _attach_url(target: _Target, parcel: Parcel, settings: SecureframeSettings, 
 
 
 def _get(path: str, query: str, settings: SecureframeSettings) -> HttpRequest:
-    return HttpRequest("GET", f"{settings.base}{path}{'?' if query else ''}{query}", settings.headers)
+    return HttpRequest(
+        "GET", f"{settings.base}{path}{'?' if query else ''}{query}", settings.headers
+    )
 
 
 def _words(settings: SecureframeSettings) -> Words:
@@ -489,7 +531,5 @@ def _words(settings: SecureframeSettings) -> Words:
 def _reading(settings: SecureframeSettings) -> Words:
     """For requests that are neither to the person nor to the test: a 404 says nothing of them."""
     words = _words(settings)
-    missing = (
-        "this account may not have that part of the API, or region or endpoint in the tenant file are wrong"
-    )
+    missing = "this account may not have that part of the API, or region or endpoint in the tenant file are wrong"
     return evolve(words, advice=evolve(words.advice, not_found=missing, target_gone=False))

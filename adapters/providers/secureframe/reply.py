@@ -1,10 +1,10 @@
 """What a reply of Secureframe's comes to: success is recognised, never assumed.
 
-Documented (the OpenAPI document of the API, version 2023-10-18, at developer.secureframe.com): answers are
-shaped like JSON:API, so what was made has its id at `data.id`; lists have `data` and the count `meta.total`;
-400, 401, 403, 404, 429 and 500 may come, the latter two in prose only. That an error's body is
-`{"message": ...}` was seen by a third party. Whether a success is 200 or 201 is not documented: any 2xx with
-an id is one.
+Documented (the OpenAPI document of the API, version 2023-10-18, at developer.secureframe.com):
+answers are shaped like JSON:API, so what was made has its id at `data.id`; lists have `data` and
+the count `meta.total`; 400, 401, 403, 404, 429 and 500 may come, the latter two in prose only. That
+an error's body is `{"message": ...}` was seen by a third party. Whether a success is 200 or 201 is
+not documented: any 2xx with an id is one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Page:
 
 
 def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
-    """The verdict for an attach, which is where an upload becomes evidence. Total: any reply has one."""
+    """The verdict for an attach, which is where an upload becomes evidence. Total: any reply has
+    one."""
     verdict = classify(reply, words.advice, _said(reply))
     if verdict is not None:
         return verdict
@@ -80,8 +81,8 @@ def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
 
 
 def read_one(reply: HttpResponse | TransportFailure, words: Words) -> Resource | Verdict:
-    """The resource that a request was answered with which makes no evidence, or what is the matter: what is not
-    known may safely be asked again, so it is Deferred."""
+    """The resource that a request was answered with which makes no evidence, or what is the matter:
+    what is not known may safely be asked again, so it is Deferred."""
     value = _read(reply, words)
     if not isinstance(value, dict):
         return value
@@ -103,12 +104,14 @@ def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Ve
     known = [item for item in items if item is not None]
     if len(known) < len(items):
         return _strange(reply, "it lists something without an id")
-    return Page(tuple(known), total if isinstance(total, int) and not isinstance(total, bool) else None)
+    return Page(
+        tuple(known), total if isinstance(total, int) and not isinstance(total, bool) else None
+    )
 
 
 def stored(reply: HttpResponse | TransportFailure) -> Verdict | None:
-    """None where the storage took the bytes. Nothing becomes evidence by that alone, so what is not known may
-    safely be repeated. Its refusals say nothing of Secureframe's key."""
+    """None where the storage took the bytes. Nothing becomes evidence by that alone, so what is not
+    known may safely be repeated. Its refusals say nothing of Secureframe's key."""
     if isinstance(reply, HttpResponse) and 200 <= reply.status < 300:
         return None  # what its body says, and whether it came whole, does not matter
     verdict = _harmless(reply, classify(reply, STORAGE_ADVICE, errand=_STEP))
@@ -156,8 +159,8 @@ def _read(reply: HttpResponse | TransportFailure, words: Words) -> dict[str, obj
 
 
 def _strange(reply: HttpResponse, seen: str) -> Rejected:
-    """A whole reply that is not what the documentation says. Nothing was attached, so it leaves no doubt: the
-    kind is REFUSED, not UNRECOGNISED_REPLY."""
+    """A whole reply that is not what the documentation says. Nothing was attached, so it leaves no
+    doubt: the kind is REFUSED, not UNRECOGNISED_REPLY."""
     return refusal(
         reply,
         FailureKind.REFUSED,

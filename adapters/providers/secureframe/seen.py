@@ -1,10 +1,10 @@
 """Telling from Secureframe's list of evidence whether an upload is there.
 
-Documented (`GET /evidences` in the OpenAPI document): an evidence's type, what it belongs to, the date of the
-activity, when it was made. Not its file's name. So nothing in the list names an upload for sure; the list can
-say that nothing like it is there, which is certain, or that something like it is, which may be another
-evidence of the same person and day. Should a reply hold the file's name after all, anywhere, that decides.
-Whatever the list does not say of an evidence counts as fitting.
+Documented (`GET /evidences` in the OpenAPI document): an evidence's type, what it belongs to, the
+date of the activity, when it was made. Not its file's name. So nothing in the list names an upload
+for sure; the list can say that nothing like it is there, which is certain, or that something like
+it is, which may be another evidence of the same person and day. Should a reply hold the file's name
+after all, anywhere, that decides. Whatever the list does not say of an evidence counts as fitting.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from .reply import Resource
 
 @frozen
 class Likeness:
-    """What an evidence of ours looks like in the list: that of the user `user`, of the type `document_type`;
-    both None for a test's evidence, of which the list does not say which test it is for."""
+    """What an evidence of ours looks like in the list: that of the user `user`, of the type
+    `document_type`; both None for a test's evidence, of which the list does not say which test it
+    is for."""
 
     parcel: Parcel
     user: str | None
@@ -59,7 +60,8 @@ def made_at(item: Resource) -> datetime | None:
 
 
 def in_order(items: Iterable[Resource]) -> bool:
-    """Whether the newest come first, as was asked for: only then does an old one mean that all newer were seen."""
+    """Whether the newest come first, as was asked for: only then does an old one mean that all
+    newer were seen."""
     moments = [moment for item in items if (moment := made_at(item)) is not None]
     return all(later >= earlier for later, earlier in pairwise(moments))
 

@@ -1,10 +1,12 @@
-"""Sending a document to Secureframe in steps: stage it, send its bytes to a storage, attach it by its id.
+"""Sending a document to Secureframe in steps: stage it, send its bytes to a storage, attach it by
+its id.
 
-Documented (`POST /file_uploads` in the OpenAPI document): the file's name, its size in bytes, the base64 form
-of its MD5 and its media type go into the query; the answer has an id, a `url` to PUT the raw bytes to with
-exactly the `headers` given, and two deadlines. The URL is good for 15 minutes, the id for an hour, and the id
-can be attached once. So an attach that is sent again cannot make a second copy within that hour: that this
-holds for an attach whose answer was lost too is inferred from "redeemable once".
+Documented (`POST /file_uploads` in the OpenAPI document): the file's name, its size in bytes, the
+base64 form of its MD5 and its media type go into the query; the answer has an id, a `url` to PUT
+the raw bytes to with exactly the `headers` given, and two deadlines. The URL is good for 15
+minutes, the id for an hour, and the id can be attached once. So an attach that is sent again cannot
+make a second copy within that hour: that this holds for an attach whose answer was lost too is
+inferred from "redeemable once".
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ _BY_THE_TRANSPORT: Final = frozenset({"host", "content-length"})
 class Kept:
     """What is remembered of a document that was staged, before it is attached.
 
-    `upload_id` is None once it was refused: then it is no guard against a copy any more. `spent`: it was refused
-    within its hour, which an id is that has been attached. `staged_at` is our own time of day: when the answer to
-    the staging came.
+    `upload_id` is None once it was refused: then it is no guard against a copy any more. `spent`:
+    it was refused within its hour, which an id is that has been attached. `staged_at` is our own
+    time of day: when the answer to the staging came.
     """
 
     upload_id: str | None
@@ -100,8 +102,8 @@ def staging(base: str, headers: Headers, parcel: Parcel) -> HttpRequest:
 def place(staged: Resource, base: str) -> Place | str:
     """Where the bytes go, or what is wrong with the answer, in words.
 
-    The document leaves for a host that only the answer names, so the URL must be https; http on this machine is
-    taken only where the API itself is on this machine, as a sandbox is.
+    The document leaves for a host that only the answer names, so the URL must be https; http on
+    this machine is taken only where the API itself is on this machine, as a sandbox is.
     """
     url, given = text(staged.attributes.get("url")), staged.attributes.get("headers", {})
     if url is None or not _fit(url, base):
@@ -118,7 +120,8 @@ def place(staged: Resource, base: str) -> Place | str:
 
 
 def storing(place: Place, parcel: Parcel) -> HttpRequest:
-    """The second step: the bytes as they are, with the headers as they were given. No key goes there."""
+    """The second step: the bytes as they are, with the headers as they were given. No key goes
+    there."""
     return HttpRequest("PUT", place.url, place.headers, (parcel.content,))
 
 
@@ -133,7 +136,9 @@ def _fit(url: str, base: str) -> bool:
     if not parts.hostname or parts.username is not None or parts.password is not None:
         return False
     return parts.scheme == "https" or (
-        parts.scheme == "http" == home.scheme and _is_loopback(parts.hostname) and _is_loopback(home.hostname)
+        parts.scheme == "http" == home.scheme
+        and _is_loopback(parts.hostname)
+        and _is_loopback(home.hostname)
     )
 
 

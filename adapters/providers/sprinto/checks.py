@@ -1,9 +1,10 @@
 """The dry run at Sprinto: is the workflow check among those that the API key can see?
 
-The query `workflowChecksPaginated(first, after)` with `totalCount` and `edges { cursor node { pk title } }` is
-documented by Sprinto (developer.sprinto.com). Only activated checks are listed, and each page is one request
-of the 10 a minute; so it asks for large pages, stops at the page with the check, and turns over a few only.
-How large a page may be is not documented: whatever comes is read, and gone on from by its last cursor.
+The query `workflowChecksPaginated(first, after)` with `totalCount` and `edges { cursor node { pk
+title } }` is documented by Sprinto (developer.sprinto.com). Only activated checks are listed, and
+each page is one request of the 10 a minute; so it asks for large pages, stops at the page with the
+check, and turns over a few only. How large a page may be is not documented: whatever comes is read,
+and gone on from by its last cursor.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ A_PAGE: Final = 100
 PAGES: Final = 5
 """So many pages are turned over, half a minute's worth of Sprinto's pace."""
 
-_ACTIVATE: Final = "ask the Sprinto admin to activate that check, or correct workflow_check or the region"
+_ACTIVATE: Final = (
+    "ask the Sprinto admin to activate that check, or correct workflow_check or the region"
+)
 
 
 @frozen
@@ -59,7 +62,8 @@ def look_for_check(url: str, credentials: Headers, workflow_check: str) -> Dialo
         complete = not page.checks or (page.total is not None and seen >= page.total)
         if complete or page.last is None or page.last == after:
             return _not_found(
-                f"is not among the activated checks of this API key ({seen:,} listed)", workflow_check
+                f"is not among the activated checks of this API key ({seen:,} listed)",
+                workflow_check,
             )
         after = page.last
     return _not_found(f"is not among the first {seen:,} checks that Sprinto lists", workflow_check)
@@ -116,5 +120,7 @@ def _told(reply: HttpResponse, graphql: GraphQLReply) -> Failure | None:
 
 
 def _not_found(where: str, workflow_check: str) -> NotReady:
-    message = f"Sprinto: the workflow check {workflow_check} {where}: {_ACTIVATE} in the tenant file"
+    message = (
+        f"Sprinto: the workflow check {workflow_check} {where}: {_ACTIVATE} in the tenant file"
+    )
     return NotReady(Failure(FailureKind.TARGET_NOT_FOUND, message))

@@ -1,11 +1,13 @@
-"""Sprinto, over its GraphQL API or its REST API: evidence goes to one workflow check of the tenant's.
+"""Sprinto, over its GraphQL API or its REST API: evidence goes to one workflow check of the
+tenant's.
 
-What is known of the API, and from where: the mutation's arguments, the pace, `api-key` made by an admin
-under Settings > Developer API are documented by Sprinto (developer.sprinto.com, docs.sprinto.com; the API
-is in beta). The endpoints, the header's name, the selection and the words of success and errors are
-third-party claims. That 25 MB, the limit of its web pages, holds here too is inferred. Sprinto gives no id
-for an upload, and no way is known to look whether one is there; so what may have arrived stays unclear.
-What is known of the REST API stands in `sprinto_rest`: several uploads go in one request there.
+What is known of the API, and from where: the mutation's arguments, the pace, `api-key` made by an
+admin under Settings > Developer API are documented by Sprinto (developer.sprinto.com,
+docs.sprinto.com; the API is in beta). The endpoints, the header's name, the selection and the words
+of success and errors are third-party claims. That 25 MB, the limit of its web pages, holds here too
+is inferred. Sprinto gives no id for an upload, and no way is known to look whether one is there; so
+what may have arrived stays unclear. What is known of the REST API stands in `sprinto_rest`: several
+uploads go in one request there.
 """
 
 from __future__ import annotations
@@ -46,15 +48,16 @@ Api: TypeAlias = Literal["graphql", "rest"]
 
 
 class Region(Enum):
-    """Where a Sprinto account lives. The addresses are third-party claims: us from several clients, eu and
-    india from one."""
+    """Where a Sprinto account lives. The addresses are third-party claims: us from several clients,
+    eu and india from one."""
 
     US = "us"
     EU = "eu"
     INDIA = "india"
 
     def endpoint(self, api: Api) -> str:
-        """The address of an API in this region. For REST, eu and india are inferred from GraphQL's."""
+        """The address of an API in this region. For REST, eu and india are inferred from
+        GraphQL's."""
         host = {"us": "app", "eu": "eu", "india": "in"}[self.value]
         path = {"graphql": "dev-api/graphql", "rest": "api/v1/uploadEvidence"}[api]
         return f"https://{host}.sprinto.com/{path}"
@@ -70,9 +73,9 @@ class SprintoSettings:
     """A tenant's settings for Sprinto. `workflow_check` is the check's pk; `endpoint` overrides the
     region's address.
 
-    `success_statuses` are the words of `evidenceStatus` that mean: it is there. Sprinto does not list them. With
-    `api` rest, a request holds at most `files_per_request` files (1 to 10) of `bytes_per_request` bytes in
-    all; Sprinto documents the first bound, and the second is a guess.
+    `success_statuses` are the words of `evidenceStatus` that mean: it is there. Sprinto does not
+    list them. With `api` rest, a request holds at most `files_per_request` files (1 to 10) of
+    `bytes_per_request` bytes in all; Sprinto documents the first bound, and the second is a guess.
     """
 
     api_key: Secret
@@ -109,7 +112,11 @@ class SprintoProvider:
         "region": {"type": "string", "allowed": [region.value for region in Region]},
         "endpoint": {"type": "endpoint"},
         "api": {"type": "string", "allowed": ["graphql", "rest"]},
-        "success_statuses": {"type": "list", "minlength": 1, "schema": {"type": "string", "empty": False}},
+        "success_statuses": {
+            "type": "list",
+            "minlength": 1,
+            "schema": {"type": "string", "empty": False},
+        },
         "files_per_request": {"type": "integer", "min": 1, "max": MOST},
         "bytes_per_request": {"type": "integer", "min": 1},
     }
@@ -163,10 +170,13 @@ class SprintoProvider:
         return f"workflow check {settings.workflow_check} at {urlsplit(settings.url).hostname}"
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Look for the check among those that are activated. That REST means the same pk is inferred."""
+        """Look for the check among those that are activated. That REST means the same pk is
+        inferred."""
         assert isinstance(settings, SprintoSettings)
         return (
-            yield from look_for_check(settings.checks_url, _credentials(settings), settings.workflow_check)
+            yield from look_for_check(
+                settings.checks_url, _credentials(settings), settings.workflow_check
+            )
         )
 
     def advice(self, settings: object) -> tuple[str, ...]:

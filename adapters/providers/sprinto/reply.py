@@ -1,17 +1,19 @@
 """What a reply of Sprinto's GraphQL API comes to: success is recognised, never assumed.
 
-Delivered is a whole, parsed 2xx reply without errors whose `evidenceStatus` is one of the words that mean
-success. What HTTP says is judged by the shared table. GraphQL errors come with HTTP 200 or with a 4xx; all
-of them are looked at, message and code. Where there are several, the gravest decides:
+Delivered is a whole, parsed 2xx reply without errors whose `evidenceStatus` is one of the words
+that mean success. What HTTP says is judged by the shared table. GraphQL errors come with HTTP 200
+or with a 4xx; all of them are looked at, message and code. Where there are several, the gravest
+decides:
 
-1. the key is refused, or the check is not known: nothing else that this integration sends can succeed
+1. the key is refused, or the check is not known: nothing else that this integration sends can
+   succeed
 2. a reason that is known and final: the check is in review, the type of the file is not taken
 3. anything unknown: final too, for a resend is not known to help and may make a copy
-4. throttling, only where every error speaks of it and no result stands beside it: then it was surely not
-   taken
+4. throttling, only where every error speaks of it and no result stands beside it: then it was
+   surely not taken
 
-An error beside a result that says success is not success. The words are second-hand, so they are looked for
-anywhere, in any case.
+An error beside a result that says success is not success. The words are second-hand, so they are
+looked for anywhere, in any case.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ NEW_KEY: Final = (
     "ask the Sprinto admin for a new key under Settings > Developer API "
     "and put it where api_key in the tenant file points"
 )
-LOOK: Final = "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+LOOK: Final = (
+    "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+)
 _TAKEN_TYPES: Final = "send a PDF"
 
 ADVICE: Final = ErrorHints(
@@ -87,12 +91,18 @@ def judge(
     return _by_result(reply, graphql, success_statuses)
 
 
-def _by_result(reply: HttpResponse, graphql: GraphQLReply, success_statuses: Sequence[str]) -> Verdict:
+def _by_result(
+    reply: HttpResponse, graphql: GraphQLReply, success_statuses: Sequence[str]
+) -> Verdict:
     result = mapping(_result(graphql))
     status = text(mapping(result.get("workflowCheck")).get("evidenceStatus"))
     if status in success_statuses and not graphql.malformed:
         return Delivered(Receipt(reference=None, message=text(result.get("message"))))
-    seen = f"evidenceStatus is {status[:100]!r}" if status is not None else "its reply has no evidenceStatus"
+    seen = (
+        f"evidenceStatus is {status[:100]!r}"
+        if status is not None
+        else "its reply has no evidenceStatus"
+    )
     seen = "its errors are of no known form" if graphql.malformed else seen
     return refusal(
         reply,
@@ -149,4 +159,6 @@ def meaning_of(said: str) -> FailureKind:
 
 
 def _meaning(error: GraphQLError) -> FailureKind:
-    return next((kind for words, kind in _MEANINGS if words.search(error.words)), FailureKind.REFUSED)
+    return next(
+        (kind for words, kind in _MEANINGS if words.search(error.words)), FailureKind.REFUSED
+    )

@@ -1,10 +1,12 @@
 """Sprinto's REST API: up to ten files for one check in one request.
 
-Documented by Sprinto (developer.sprinto.com): ``POST /api/v1/uploadEvidence``, the key in the header ``api-token``, a form with
-``monitor_pk`` and ``files``, the latter up to ten times; 201 with ``success`` and ``error``, and no id; 400 for an invalid type, invalid
-parameters or a monitor that is not found; 401. That ``monitor_pk`` is the pk of the workflow check is inferred, as are the hosts of eu and
-india, that the pace is the same as GraphQL's, and that a refused request has taken none of its files. How large a request may be is not
-known. There is no field for the evidence's date: the day of the upload stands in its place.
+Documented by Sprinto (developer.sprinto.com): ``POST /api/v1/uploadEvidence``, the key in the
+header ``api-token``, a form with ``monitor_pk`` and ``files``, the latter up to ten times; 201 with
+``success`` and ``error``, and no id; 400 for an invalid type, invalid parameters or a monitor that
+is not found; 401. That ``monitor_pk`` is the pk of the workflow check is inferred, as are the hosts
+of eu and india, that the pace is the same as GraphQL's, and that a refused request has taken none
+of its files. How large a request may be is not known. There is no field for the evidence's date:
+the day of the upload stands in its place.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from .reply import ADVICE, BY_STATUS_ALONE, LOOK, meaning_of, remedy_of
 MOST: Final = 10
 """So many files go into one request."""
 
-# Refusals that one file may have caused, by its type, its size or its content; the others speak of check, key or address.
+# Refusals that one file may have caused, by its type, its size or its content; the others speak of
+# check, key or address.
 _OF_ONE_FILE: Final = (
     FailureKind.BAD_REQUEST,
     FailureKind.TOO_LARGE,
@@ -35,9 +38,13 @@ _OF_ONE_FILE: Final = (
 )
 
 
-def rest_request(url: str, api_key: Secret, workflow_check: str, parcels: Sequence[Parcel]) -> HttpRequest:
+def rest_request(
+    url: str, api_key: Secret, workflow_check: str, parcels: Sequence[Parcel]
+) -> HttpRequest:
     """The request that uploads the parcels. The same ones give the same bytes."""
-    files = [FormFile("files", parcel.file_name, parcel.media_type, parcel.content) for parcel in parcels]
+    files = [
+        FormFile("files", parcel.file_name, parcel.media_type, parcel.content) for parcel in parcels
+    ]
     seed = hashlib.sha256("".join(parcel.sha256 for parcel in parcels).encode()).hexdigest()
     content_type, body = form_data((FormField("monitor_pk", workflow_check), *files), seed)
     headers = (
@@ -79,7 +86,8 @@ def judge_rest(reply: HttpResponse | TransportFailure, workflow_check: str) -> V
 def judge_together(
     reply: HttpResponse | TransportFailure, workflow_check: str, count: int
 ) -> Sequence[Verdict | Unbundled]:
-    """The verdicts on `count` files that went in one request: all the same, for the API gives one answer for all."""
+    """The verdicts on `count` files that went in one request: all the same, for the API gives
+    one answer for all."""
     verdict = judge_rest(reply, workflow_check)
     if isinstance(verdict, Rejected) and verdict.failure.kind in _OF_ONE_FILE:
         return (Unbundled(verdict.failure),) * count

@@ -1,12 +1,12 @@
 """Vanta's tokens: how one is minted, and what to do when the API refuses one.
 
-Documented (developer.vanta.com, API overview and authentication): client credentials are exchanged for a
-token at ``POST /oauth/token``, in JSON; the token is good for an hour; **an application has one live token**:
-a new one revokes the one before at once, and requests under way with that one get a 401. The endpoint takes 5
-requests a minute. Third parties say that it refuses a form instead of JSON. Hence: one token for all who use
-the same application, and on a 401 one new token, not more. A token that was minted just now and is refused
-all the same has been revoked by somebody else's: then it is better to come back later than to take it away
-from them again.
+Documented (developer.vanta.com, API overview and authentication): client credentials are exchanged
+for a token at ``POST /oauth/token``, in JSON; the token is good for an hour; **an application has
+one live token**: a new one revokes the one before at once, and requests under way with that one get
+a 401. The endpoint takes 5 requests a minute. Third parties say that it refuses a form instead of
+JSON. Hence: one token for all who use the same application, and on a 401 one new token, not more. A
+token that was minted just now and is refused all the same has been revoked by somebody else's: then
+it is better to come back later than to take it away from them again.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Build = Callable[[Headers], HttpRequest]
 
 @frozen(kw_only=True)
 class Application:
-    """The OAuth application that the tenant's admin has made in Vanta. `base` is the API's address, without
-    a slash at its end."""
+    """The OAuth application that the tenant's admin has made in Vanta. `base` is the API's address,
+    without a slash at its end."""
 
     base: str
     client_id: str
@@ -50,7 +50,8 @@ class Application:
 
     @property
     def key(self) -> str:
-        """Under what name its token is kept: the server and the client id, for so far one token reaches."""
+        """Under what name its token is kept: the server and the client id, for so far one token
+        reaches."""
         parts = urlsplit(self.base)
         return f"vanta {parts.scheme}://{parts.netloc.lower()} {self.client_id}"
 
@@ -63,22 +64,26 @@ class Application:
             "grant_type": "client_credentials",
         }
         headers = (("Accept", "application/json"), ("Content-Type", "application/json"))
-        request = HttpRequest("POST", f"{self.base}/oauth/token", headers, (json.dumps(asked).encode(),))
+        request = HttpRequest(
+            "POST", f"{self.base}/oauth/token", headers, (json.dumps(asked).encode(),)
+        )
         return read_token((yield from fetch(request)))
 
 
 @define
 class Session:
-    """The requests of one dialogue. It remembers the tokens that they carried, so that nothing of what came
-    back repeats one."""
+    """The requests of one dialogue. It remembers the tokens that they carried, so that nothing of
+    what came back repeats one."""
 
     application: Application
     _carried: list[Secret] = field(factory=list, init=False, repr=False)
 
     def call(self, build: Build) -> Dialogue[Reply | Failure]:
-        """The reply to a request with a token, never a 401; or the failure to have it answered with any.
+        """The reply to a request with a token, never a 401; or the failure to have it answered with
+        any.
 
-        The failure says of itself whether to come back later: whatever it is, the request was not taken.
+        The failure says of itself whether to come back later: whatever it is, the request was not
+        taken.
         """
         token = yield from self._token(None)
         if isinstance(token, Failure):
@@ -101,7 +106,10 @@ class Session:
 
     def _fetch(self, build: Build, token: AccessToken) -> Dialogue[HttpResponse | TransportFailure]:
         self._carried.append(token.value)
-        headers = (("Authorization", f"Bearer {token.value.reveal()}"), ("Accept", "application/json"))
+        headers = (
+            ("Authorization", f"Bearer {token.value.reveal()}"),
+            ("Accept", "application/json"),
+        )
         return (yield from fetch(build(headers)))
 
 

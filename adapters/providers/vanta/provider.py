@@ -1,19 +1,22 @@
-"""Vanta, over its Manage Vanta API: evidence goes to one document of the tenant's, and is submitted there.
+"""Vanta, over its Manage Vanta API: evidence goes to one document of the tenant's, and is submitted
+there.
 
 What is known, and from where:
 
-- Documented, in Vanta's OpenAPI document and API reference (developer.vanta.com, "Manage Vanta"): the two
-  hosts; the paths, parameters and schemas; 201 with an id for an upload, 204 for a submission; pages of 1 to
-  100; 50 requests a minute, 5 at the token endpoint; the scopes; `file`, and beside it the optional
-  `effectiveAtDate` and `description`. A guide shows 200 for an upload, which a third party saw at an account of
-  theirs. An upload stays in the document's draft until it is submitted. A 503 or 504 may have been received all the same.
-- Documented, and to be kept in mind: it is the document's draft that is submitted, whole. What others have
-  put there and not submitted goes with it.
-- Inferred: that an upload in the draft is listed (`drafts_listed`); that `effectiveAtDate`, a text of no
-  documented form, is written as the API itself writes dates (`effective_date`): a third party that sent the day
-  alone was shown that day's midnight in UTC, which is what we send; that a draft may be submitted twice; that what can be downloaded as a type of its own may be uploaded as it.
-- Unknown: how large a file may be; what a refusal looks like; how the list is ordered; what is said when
-  there is nothing to submit.
+- Documented, in Vanta's OpenAPI document and API reference (developer.vanta.com, "Manage Vanta"):
+  the two hosts; the paths, parameters and schemas; 201 with an id for an upload, 204 for a
+  submission; pages of 1 to 100; 50 requests a minute, 5 at the token endpoint; the scopes; `file`,
+  and beside it the optional `effectiveAtDate` and `description`. A guide shows 200 for an upload,
+  which a third party saw at an account of theirs. An upload stays in the document's draft until it
+  is submitted. A 503 or 504 may have been received all the same.
+- Documented, and to be kept in mind: it is the document's draft that is submitted, whole. What
+  others have put there and not submitted goes with it.
+- Inferred: that an upload in the draft is listed (`drafts_listed`); that `effectiveAtDate`, a text
+  of no documented form, is written as the API itself writes dates (`effective_date`): a third party
+  that sent the day alone was shown that day's midnight in UTC, which is what we send; that a draft
+  may be submitted twice; that what can be downloaded as a type of its own may be uploaded as it.
+- Unknown: how large a file may be; what a refusal looks like; how the list is ordered; what is said
+  when there is nothing to submit.
 
 Two steps, so the first is bookmarked: whoever comes back with the bookmark only submits.
 """
@@ -81,11 +84,14 @@ class Region(Enum):
     @property
     def base(self) -> str:
         """The API's address."""
-        return {"commercial": "https://api.vanta.com", "gov": "https://api.vanta-gov.com"}[self.value]
+        return {"commercial": "https://api.vanta.com", "gov": "https://api.vanta-gov.com"}[
+            self.value
+        ]
 
 
 class EffectiveDate(Enum):
-    """How the evidence date is written for Vanta: as the API itself writes dates, as a day, or not at all."""
+    """How the evidence date is written for Vanta: as the API itself writes dates, as a day, or
+    not at all."""
 
     DATE_TIME = "date_time"
     DATE = "date"
@@ -115,16 +121,18 @@ def _part_of_a_path(settings: VantaSettings, attribute: Attribute[str], value: s
 
 def _base(settings: VantaSettings, attribute: Attribute[str | None], value: str | None) -> None:
     if value is not None and ("?" in value or value.rstrip("/").endswith(("/v1", "/oauth/token"))):
-        raise ValueError(f"{attribute.name} must end before /v1 and /oauth, as in https://api.vanta.com")
+        raise ValueError(
+            f"{attribute.name} must end before /v1 and /oauth, as in https://api.vanta.com"
+        )
 
 
 @frozen(kw_only=True)
 class VantaSettings:
-    """A tenant's settings for Vanta. `document` is the document's id; `endpoint` overrides the region's
-    address, that before ``/v1`` and ``/oauth/token``.
+    """A tenant's settings for Vanta. `document` is the document's id; `endpoint` overrides the
+    region's address, that before ``/v1`` and ``/oauth/token``.
 
-    `scope` is what tokens are asked for. `drafts_listed`: whether Vanta lists an upload before it is
-    submitted. `effective_date`: how the evidence date is written.
+    `scope` is what tokens are asked for. `drafts_listed`: whether Vanta lists an upload before it
+    is submitted. `effective_date`: how the evidence date is written.
     """
 
     client_id: str = field(validator=_one_line)
@@ -145,7 +153,10 @@ class VantaSettings:
     def application(self) -> Application:
         """Whose token the requests carry."""
         return Application(
-            base=self.base, client_id=self.client_id, client_secret=self.client_secret, scope=self.scope
+            base=self.base,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            scope=self.scope,
         )
 
     @property
@@ -207,10 +218,11 @@ class VantaProvider:
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
         """Look for the file among the document's uploads.
 
-        A bookmark says more than any list: the upload was made, and only its submission is in doubt, which
-        may be repeated. The list does not say what is submitted; so what it shows is Partly there, and the
-        next attempt submits it, unless drafts are known not to be listed. Then it is Found where it is
-        listed, and where it is not, it may be in the draft: that is Unreadable, not Absent.
+        A bookmark says more than any list: the upload was made, and only its submission is in
+        doubt, which may be repeated. The list does not say what is submitted; so what it shows is
+        Partly there, and the next attempt submits it, unless drafts are known not to be listed.
+        Then it is Found where it is listed, and where it is not, it may be in the draft: that is
+        Unreadable, not Absent.
         """
         assert isinstance(settings, VantaSettings)
         if progress is not None:
@@ -283,12 +295,14 @@ def _deliver(
 def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialogue[Verdict]:
     """Submit the document's draft, which the upload is in.
 
-    Several uploads to one document share a draft, and whoever submits first submits for all. What Vanta says
-    to the others is unknown; so where it refuses as an API does that has nothing to do, and gives no other
-    reason, the document is asked how it stands. So it is where Vanta answers with a success that is not the
-    documented one, as it has been seen to do for an upload.
+    Several uploads to one document share a draft, and whoever submits first submits for all. What
+    Vanta says to the others is unknown; so where it refuses as an API does that has nothing to do,
+    and gives no other reason, the document is asked how it stands. So it is where Vanta answers
+    with a success that is not the documented one, as it has been seen to do for an upload.
     """
-    reply = yield from session.call(lambda token: HttpRequest("POST", f"{settings.url}/submit", token))
+    reply = yield from session.call(
+        lambda token: HttpRequest("POST", f"{settings.url}/submit", token)
+    )
     if isinstance(reply, Failure):
         return not_submitted(reply, upload_id)
     verdict = judge_submission(reply, settings.document, upload_id)
@@ -298,7 +312,9 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
     submitted = yield from _stands_submitted(session, settings, upload_id)
     if submitted is True:
         how = (
-            "uploaded and submitted" if otherwise else "uploaded, and submitted together with another upload"
+            "uploaded and submitted"
+            if otherwise
+            else "uploaded, and submitted together with another upload"
         )
         return Delivered(Receipt(upload_id, how))
     if isinstance(submitted, Failure) and submitted.kind.retryable:
@@ -307,7 +323,9 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
     return verdict
 
 
-def _stands_submitted(session: Session, settings: VantaSettings, upload_id: str) -> Dialogue[bool | Failure]:
+def _stands_submitted(
+    session: Session, settings: VantaSettings, upload_id: str
+) -> Dialogue[bool | Failure]:
     """Whether the upload is listed and the document's status says that nothing is wanting."""
     found = yield from _find(session, settings, lambda upload: upload.upload_id == upload_id)
     if found is None or isinstance(found, Failure):
@@ -355,7 +373,9 @@ def _upload_request(parcel: Parcel, settings: VantaSettings, token: Headers) -> 
         ),
         parcel.sha256,
     )
-    return HttpRequest("POST", f"{settings.url}/uploads", (*token, ("Content-Type", content_type)), body)
+    return HttpRequest(
+        "POST", f"{settings.url}/uploads", (*token, ("Content-Type", content_type)), body
+    )
 
 
 def _marker(parcel: Parcel) -> str:
@@ -364,7 +384,8 @@ def _marker(parcel: Parcel) -> str:
 
 
 def _is_of(parcel: Parcel, upload: UploadedFile) -> bool:
-    """By its name, or by its description where Vanta or a person has given the file another name."""
+    """By its name, or by its description where Vanta or a person has given the file another
+    name."""
     return upload.file_name == parcel.file_name or _marker(parcel) in (upload.description or "")
 
 

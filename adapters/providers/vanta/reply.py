@@ -1,11 +1,12 @@
-"""What Vanta's replies come to: a token, an upload's id, a submission, a page of uploads, a document.
+"""What Vanta's replies come to: a token, an upload's id, a submission, a page of uploads, a
+document.
 
-The statuses and schemas of success are those of Vanta's OpenAPI document (developer.vanta.com, "Manage
-Vanta"). It lists no errors at all: what a refusal looks like is unknown, so its words are looked for wherever
-APIs put them, and only shown.
+The statuses and schemas of success are those of Vanta's OpenAPI document (developer.vanta.com,
+"Manage Vanta"). It lists no errors at all: what a refusal looks like is unknown, so its words are
+looked for wherever APIs put them, and only shown.
 
-Only the upload itself makes a copy. A token, a submission and a look change nothing that could be there
-twice, so what is in doubt there is Deferred or a plain failure, never Unclear.
+Only the upload itself makes a copy. A token, a submission and a look change nothing that could be
+there twice, so what is in doubt there is Deferred or a plain failure, never Unclear.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ....ports.dialogue import Ending, HttpResponse, MintedToken, TransportFailure
-from ..kit.http_errors import ErrorHints, broken_reading, classify, failure_to_read, not_json, refusal
+from ..kit.http_errors import (
+    ErrorHints,
+    broken_reading,
+    classify,
+    failure_to_read,
+    not_json,
+    refusal,
+)
 from ..kit.json_reply import NotJson, mapping, parse_json, text
 
 Reply = HttpResponse | TransportFailure
 
 LIFE: Final = 3_600.0
-"""For how many seconds a token is good: documented, and counted on where a reply does not say it."""
+"""For how many seconds a token is good: documented, and counted on where a reply does not say
+it."""
 
 _LONGEST_LIFE: Final = 86_400.0
 _SAID: Final = 150  # characters of what a refusal says: its message goes on to say what to do
@@ -36,7 +45,9 @@ _TOKEN: Final = re.compile(r"[!-~]{1,8192}")  # what can stand in a header
 _NOTHING_TO_SUBMIT: Final = re.compile(
     r"nothing|already (?:been )?submitted|empty|\b(?:no|not|without)\b.*\b(?:draft|file|upload|evidence|change)s?\b"
 )
-_SAYS_NOTHING: Final = re.compile(r"(?:bad request|conflict|unprocessable (?:entity|content)|error)\.?")
+_SAYS_NOTHING: Final = re.compile(
+    r"(?:bad request|conflict|unprocessable (?:entity|content)|error)\.?"
+)
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 
 _DOCUMENT: Final = (
@@ -47,7 +58,9 @@ _CREDENTIALS: Final = (
     "ask the Vanta admin for a new client secret (Settings > Developer Console) "
     "and put it where client_secret in the tenant file points"
 )
-_LOOK: Final = "look at the document in Vanta, then attest that the evidence is there or retry this upload"
+_LOOK: Final = (
+    "look at the document in Vanta, then attest that the evidence is there or retry this upload"
+)
 
 ADVICE: Final = ErrorHints(
     provider="Vanta",
@@ -63,10 +76,14 @@ _TOKENS: Final = evolve(ADVICE, provider="Vanta's token endpoint")
 def read_token(reply: Reply) -> MintedToken | Failure:
     """The token in a reply of the token endpoint, or why there is none.
 
-    A refusal of the endpoint's own speaks of the whole integration; everything else may be tried again. The
-    body of a success is kept nowhere, for it may hold a token that is good.
+    A refusal of the endpoint's own speaks of the whole integration; everything else may be tried
+    again. The body of a success is kept nowhere, for it may hold a token that is good.
     """
-    if isinstance(reply, HttpResponse) and reply.status // 100 == 4 and reply.status not in (408, 425, 429):
+    if (
+        isinstance(reply, HttpResponse)
+        and reply.status // 100 == 4
+        and reply.status not in (408, 425, 429)
+    ):
         return _token_refused(reply)
     failure = failure_to_read(reply, _TOKENS)
     if failure is not None:
@@ -82,7 +99,8 @@ def read_token(reply: Reply) -> MintedToken | Failure:
 
 
 def judge_upload(reply: Reply, document: str) -> Verdict | str:
-    """The id of the upload that was made, or the verdict. Total: any status with any body has one."""
+    """The id of the upload that was made, or the verdict. Total: any status with any body has
+    one."""
     failure = _no_document(reply, document)
     if failure is not None:
         return Rejected(failure)
@@ -109,8 +127,11 @@ def unrecognised(reply: HttpResponse) -> Rejected:
     return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
 
 
-def judge_submission(reply: Reply, document: str, upload_id: str) -> Delivered | Deferred | Rejected:
-    """The verdict for submitting the draft that the upload is in: never Unclear, for it may be repeated."""
+def judge_submission(
+    reply: Reply, document: str, upload_id: str
+) -> Delivered | Deferred | Rejected:
+    """The verdict for submitting the draft that the upload is in: never Unclear, for it may be
+    repeated."""
     failure = _no_document(reply, document) or failure_to_read(reply, ADVICE, words_of(reply))
     if failure is None:
         assert isinstance(reply, HttpResponse)
@@ -127,8 +148,9 @@ def not_submitted(failure: Failure, upload_id: str) -> Deferred | Rejected:
 
 
 def perhaps_nothing_to_submit(reply: Reply) -> bool:
-    """Whether a refused submission may mean that another upload's was for this one too: by its status, and by
-    what it says, if it says more than the status does. Its words are unknown; these are a guess."""
+    """Whether a refused submission may mean that another upload's was for this one too: by its
+    status, and by what it says, if it says more than the status does. Its words are unknown; these
+    are a guess."""
     if not isinstance(reply, HttpResponse) or reply.status not in (400, 409, 422):
         return False
     said = (words_of(reply) or "").casefold()
@@ -152,7 +174,8 @@ def as_verdict(failure: Failure) -> Deferred | Rejected:
 
 @frozen
 class UploadedFile:
-    """One entry of the list of a document's uploads. Nothing in it says whether it is submitted yet."""
+    """One entry of the list of a document's uploads. Nothing in it says whether it is submitted
+    yet."""
 
     upload_id: str
     file_name: str | None
@@ -192,8 +215,8 @@ def read_page(reply: Reply, document: str) -> Page | Failure:
 
 @frozen
 class DocumentState:
-    """What is looked at of a document. `status` is Vanta's word: OK, Needs document, Needs update or Not
-    relevant, or one that is not known yet."""
+    """What is looked at of a document. `status` is Vanta's word: OK, Needs document, Needs update
+    or Not relevant, or one that is not known yet."""
 
     title: str
     status: str
@@ -254,7 +277,10 @@ def _token_refused(reply: HttpResponse) -> Failure:
         kind = FailureKind.UNAUTHORIZED
         do = "scope in the tenant file must name only what an application of the type Manage Vanta may have"
     else:
-        kind, do = FailureKind.UNAUTHORIZED, f"correct client_id in the tenant file, or {_CREDENTIALS}"
+        kind, do = (
+            FailureKind.UNAUTHORIZED,
+            f"correct client_id in the tenant file, or {_CREDENTIALS}",
+        )
     message = f"Vanta's token endpoint gave no token (HTTP {reply.status}){quoted}: {do}"
     return refusal(reply, kind, message).failure
 

@@ -1,8 +1,9 @@
 """The records in one SQLite file.
 
-`store` puts everything together behind the port, `reader` is its reading half. Below them: `opening` makes the file and its connections,
-`schema` says what is in it, `rows` turns values into rows and back, `statements` writes many rows at once, `reads` asks, and `trouble`
-says what a failure means for whoever runs the courier.
+`store` puts everything together behind the port, `reader` is its reading half. Below them:
+`opening` makes the file and its connections, `schema` says what is in it, `rows` turns values into
+rows and back, `statements` writes many rows at once, `reads` asks, and `trouble` says what a
+failure means for whoever runs the courier.
 """
 
 from .reader import SqliteReader, open_for_reading

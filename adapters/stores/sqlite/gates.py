@@ -1,7 +1,9 @@
-"""The gates in the database: what the domain says of pace, pause and block, asked and written in the transaction that begins an attempt.
+"""The gates in the database: what the domain says of pace, pause and block, asked and written in
+the transaction that begins an attempt.
 
-A slot counts as used now while its request is under way: its `at` is then the end of time. It is moved to the request's end with the
-attempt's outcome; if that never comes, it counts from `until`, when the request must have ended.
+A slot counts as used now while its request is under way: its `at` is then the end of time. It is
+moved to the request's end with the attempt's outcome; if that never comes, it counts from `until`,
+when the request must have ended.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class SqliteGates:
     def ask(
         self, quota: Quota, cost: int, at: datetime, owner: int, key: Cells | None = None
     ) -> tuple[int, ...] | Refusal:
-        """The slots of so many requests, or why not now. `key` is that of the upload that is about to begin and stands in line."""
+        """The slots of so many requests, or why not now. `key` is that of the upload that is
+        about to begin and stands in line."""
         places: list[tuple[str, int]] = []
 
         def longer_waiting() -> int:
@@ -62,7 +65,8 @@ class SqliteGates:
         return answer
 
     def _longer_waiting(self, quota: Quota, pace: Pace, place: tuple[str, int]) -> int:
-        """Who stands before this upload; those whom this transaction has let through already, do not."""
+        """Who stands before this upload; those whom this transaction has let through already, do
+        not."""
         admitted = sum(other < place for other in self._gate(quota).admitted)
         most = pace.limit * quota.together + admitted
         return statements.in_line_before(self.connection, quota.credential, place, most) - admitted
@@ -94,7 +98,8 @@ class SqliteGates:
         return kept
 
     def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        """See `gate.GateStore`. Where the clock was set back, that is written down, so that the pause does not move on with it."""
+        """See `gate.GateStore`. Where the clock was set back, that is written down, so that the
+        pause does not move on with it."""
         kept = self._gate(quota)
         if kept.pause is not None and (pause := kept.pause.as_of(now)) is not kept.pause:
             kept.pause = pause
@@ -121,7 +126,9 @@ class SqliteGates:
             (quota.credential, UNDER_WAY, moment(now)),
         )
         kept.used = self._count(quota, pace, now)
-        return gate.free_at(used_slots(self.connection, quota.credential, pace, now), pace, cost, now)
+        return gate.free_at(
+            used_slots(self.connection, quota.credential, pace, now), pace, cost, now
+        )
 
     def _set_back(self, quota: Quota, at: datetime) -> None:
         """What lies in the future counts as now, from now on: the clock was set back since."""
@@ -209,7 +216,9 @@ class _Holding:
             return None
         holder, since, wanted = row
         return Lease(
-            holder, datetime.fromisoformat(since), None if wanted is None else datetime.fromisoformat(wanted)
+            holder,
+            datetime.fromisoformat(since),
+            None if wanted is None else datetime.fromisoformat(wanted),
         )
 
     def in_use(self) -> bool:
@@ -241,13 +250,17 @@ def gate_of(connection: sqlite3.Connection, credential: str) -> _Gate:
         return _Gate(None, None)
     limit, seconds, since, until, together = row
     return _Gate(
-        pause=None if until is None else Pause(datetime.fromisoformat(since), datetime.fromisoformat(until)),
+        pause=None
+        if until is None
+        else Pause(datetime.fromisoformat(since), datetime.fromisoformat(until)),
         pace=None if limit is None else Pace(limit, timedelta(seconds=seconds)),
         together=together,
     )
 
 
-def used_slots(connection: sqlite3.Connection, credential: str, pace: Pace, now: datetime) -> list[datetime]:
+def used_slots(
+    connection: sqlite3.Connection, credential: str, pace: Pace, now: datetime
+) -> list[datetime]:
     """From when the latest requests of a credential count, newest first."""
     found = connection.execute(
         "SELECT at FROM slots WHERE credential = ? AND at > ? ORDER BY at DESC LIMIT ?",

@@ -1,4 +1,5 @@
-"""Looking through a whole database for what must never be: read-only, while couriers may be working on it.
+"""Looking through a whole database for what must never be: read-only, while couriers may be working
+on it.
 
 Each upload is read with all that is kept of it at one moment, a thousand at a time.
 """
@@ -26,7 +27,9 @@ from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
 from .trouble import trouble
 
 _AT_ONCE = 1_000
-_UPLOADS = f"SELECT id, {', '.join(UPLOAD)}, owner, budget FROM uploads WHERE id > ? ORDER BY id LIMIT ?"
+_UPLOADS = (
+    f"SELECT id, {', '.join(UPLOAD)}, owner, budget FROM uploads WHERE id > ? ORDER BY id LIMIT ?"
+)
 _TEXTS = {
     "uploads": (
         "error_message",
@@ -67,7 +70,8 @@ def inspect(
 ) -> Inspection:
     """Look through the database. StoreError where it cannot be read.
 
-    `shows_secret`, where given, says whether a text holds a secret; then every text that came from a provider is shown to it.
+    `shows_secret`, where given, says whether a text holds a secret; then every text that came from
+    a provider is shown to it.
     """
     found = resolved(path)
     check(found, busy_timeout)
@@ -96,7 +100,9 @@ def inspect(
 def _damage(connection: sqlite3.Connection) -> Iterator[Breach]:
     for (said,) in connection.execute("PRAGMA quick_check(10)"):
         if said != "ok":
-            yield Breach(None, f"the database is damaged: {said}: stop the courier and restore a backup")
+            yield Breach(
+                None, f"the database is damaged: {said}: stop the courier and restore a backup"
+            )
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield Breach(None, f"row {row} of {table} belongs to no row of {parent}")
 
@@ -122,7 +128,10 @@ def _records(
                 upload=upload_of(row),
                 attempts=[attempt_of(one) for one in attempts[identity]],
                 credentials=[one["credential"] for one in attempts[identity]],
-                look_ups=[(datetime.fromisoformat(one["at"]), one["finding"]) for one in look_ups[identity]],
+                look_ups=[
+                    (datetime.fromisoformat(one["at"]), one["finding"])
+                    for one in look_ups[identity]
+                ],
                 action_tenants=[
                     one["tenant_id"] for one in actions[identity] if one["tenant_id"] is not None
                 ],
@@ -136,21 +145,24 @@ def _records(
 def _by_upload(db: Database, table: str, first: int, last: int) -> dict[int, list[Row]]:
     found: dict[int, list[Row]] = defaultdict(list)
     for row in db.query(
-        f"SELECT * FROM {table} WHERE upload_id BETWEEN ? AND ? ORDER BY upload_id, id", (first, last)
+        f"SELECT * FROM {table} WHERE upload_id BETWEEN ? AND ? ORDER BY upload_id, id",
+        (first, last),
     ):
         found[row["upload_id"]].append(row)
     return found
 
 
 def _overfull(db: Database) -> Iterator[Breach]:
-    """No stretch of one period holds more requests than the pace allows: as far as they are still on record."""
+    """No stretch of one period holds more requests than the pace allows: as far as they are
+    still on record."""
     for credential, limit, seconds in db.execute(
         "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
     ).fetchall():
         moments = [
             datetime.fromisoformat(at)
             for (at,) in db.execute(
-                "SELECT at FROM slots WHERE credential = ? AND at < '9999' ORDER BY at", (credential,)
+                "SELECT at FROM slots WHERE credential = ? AND at < '9999' ORDER BY at",
+                (credential,),
             ).fetchall()
         ]
         pace = Pace(limit, timedelta(seconds=seconds))

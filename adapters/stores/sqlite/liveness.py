@@ -1,8 +1,9 @@
 """The couriers on one database, and how it is known that one of them is dead.
 
-Each has a row whose `beat` grows every few seconds, and holds a lock on a file of its own for as long as its process lives. On the same machine the
-lock tells at once. Elsewhere a courier counts as dead when its beat has not changed for `SILENCE`, measured on the watcher's own clock that
-never goes back, so that no two machines' clocks are compared: much longer than a request may take.
+Each has a row whose `beat` grows every few seconds, and holds a lock on a file of its own for as
+long as its process lives. On the same machine the lock tells at once. Elsewhere a courier counts as
+dead when its beat has not changed for `SILENCE`, measured on the watcher's own clock that never
+goes back, so that no two machines' clocks are compared: much longer than a request may take.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ SILENCE = 600.0
 
 
 class Lock:
-    """A lock on a file of its own, held as long as this process lives, and by no child that it forks."""
+    """A lock on a file of its own, held as long as this process lives, and by no child that it
+    forks."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -37,7 +39,8 @@ class Lock:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = weakref.WeakMethod(self.let_go)
         if hasattr(os, "register_at_fork"):
-            # A child inherits what holds the lock, and would hold it on after this process has died.
+            # A child inherits what holds the lock, and would hold it on after this process has
+            # died.
             os.register_at_fork(after_in_child=lambda: (let_go := mine()) and let_go())
 
     def release(self) -> None:
@@ -47,7 +50,8 @@ class Lock:
         self.let_go()
 
     def let_go(self) -> None:
-        """End it, and leave the file: whoever finds that nobody holds it knows at once that this courier is gone."""
+        """End it, and leave the file: whoever finds that nobody holds it knows at once that this
+        courier is gone."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with suppress(OSError):
@@ -84,7 +88,8 @@ def held(path: str) -> bool | None:
 
 
 def lives(row: Any, folder: str) -> bool | None:
-    """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) lives; None where its lock in the folder does not tell.
+    """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) lives;
+    None where its lock in the folder does not tell.
 
     A lock that nobody holds tells only on the machine where it was taken.
     """
@@ -121,7 +126,8 @@ class Watch:
     _seen: dict[int, tuple[int, float]] = field(factory=dict)
 
     def dead(self, row: Any) -> bool:
-        """Whether the courier of this row (see `lives`) is dead, as far as one can know: where its lock does not tell, by its beat."""
+        """Whether the courier of this row (see `lives`) is dead, as far as one can know: where
+        its lock does not tell, by its beat."""
         told = lives(row, self.folder)
         if told is not None:
             return not told

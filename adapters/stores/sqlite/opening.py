@@ -1,7 +1,8 @@
 """Making the database file and its connections.
 
-The file is readable by its owner only, from its first moment, and so are the files that SQLite puts beside it. Any number of processes
-may make the same file at the same time. What is not ours, or is newer than this code, is refused before anything is written to it.
+The file is readable by its owner only, from its first moment, and so are the files that SQLite puts
+beside it. Any number of processes may make the same file at the same time. What is not ours, or is
+newer than this code, is refused before anything is written to it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def check(path: str, busy_timeout: float) -> None:
         raise StoreError(
             f"{path}: there is no such database; look at the path, or start a courier with it first"
         )
-    with trouble(path, "the database was not opened"), closing(_connect(path, busy_timeout)) as connection:
+    with (
+        trouble(path, "the database was not opened"),
+        closing(_connect(path, busy_timeout)) as connection,
+    ):
         db = database(connection)
         _refuse_what_is_not_ours(path, db)
         if migrations.pending(db):
@@ -104,8 +108,9 @@ class _Opened:
     pid: int
 
 
-# For the whole process, and as it was at the fork in a child: so is the list of open files inside SQLite, which knows nothing of forks. A child that
-# opens a file on that list takes no locks of its own on it, and what it writes is lost when its parent closes the file.
+# For the whole process, and as it was at the fork in a child: so is the list of open files inside
+# SQLite, which knows nothing of forks. A child that opens a file on that list takes no locks of its
+# own on it, and what it writes is lost when its parent closes the file.
 _opened: set[_Opened] = set()
 
 
@@ -165,8 +170,9 @@ def _make_file(path: str) -> None:
         raise StoreError(f"{path}: the database was not opened: it is a folder; name a file")
     try:
         if not os.path.exists(path):
-            # Made under another name and linked into place. Opening and closing the file itself would drop, for this
-            # whole process, the locks that another thread may already hold on it.
+            # Made under another name and linked into place. Opening and closing the file itself
+            # would drop, for this whole process, the locks that another thread may already hold on
+            # it.
             descriptor, fresh = tempfile.mkstemp(prefix=f"{name}.", suffix=".new", dir=folder)
             os.close(descriptor)
             try:

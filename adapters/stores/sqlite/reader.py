@@ -27,8 +27,8 @@ T = TypeVar("T")
 class SqliteReader:
     """The reading half of an `UploadStore`, on a database that is there and ready. Changes nothing.
 
-    Readers have a connection each while they read: they wait neither for one another nor for a writer, and each question sees the
-    records as they are at one moment.
+    Readers have a connection each while they read: they wait neither for one another nor for a
+    writer, and each question sees the records as they are at one moment.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class SqliteReader:
         """See the port."""
         return self._read(lambda db: reads.get(db, keys))
 
-    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+    def due(
+        self, before: datetime, limit: int, after: UploadKey | None = None
+    ) -> Sequence[UploadKey]:
         """See the port."""
         return self._read(lambda db: reads.due(db, before, limit, after))
 
@@ -94,7 +96,9 @@ class SqliteReader:
         """See the port."""
         return self._read(reads.stuck)
 
-    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+    def held_for_integration(
+        self, tenant_id: str, provider: str, limit: int
+    ) -> Sequence[OpenUpload]:
         """See the port."""
         return self._read(lambda db: reads.held_for_integration(db, tenant_id, provider, limit))
 
@@ -146,7 +150,8 @@ class SqliteReader:
 
 @contextmanager
 def open_for_reading(path: str, *, busy_timeout: float = 10.0) -> Iterator[SqliteReader]:
-    """The records in a courier's database, for somebody who only looks. StoreError where there is none, or it is not ours."""
+    """The records in a courier's database, for somebody who only looks. StoreError where there
+    is none, or it is not ours."""
     found = resolved(path)
     check(found, busy_timeout)
     reader = SqliteReader(found, busy_timeout)

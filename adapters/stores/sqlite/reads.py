@@ -1,4 +1,5 @@
-"""What the records are asked: each question is one indexed query, as fast at a million records as at ten."""
+"""What the records are asked: each question is one indexed query, as fast at a million records
+as at ten."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ _INDEX_FOR = {
     (True, True): "uploads_of_tenant_by_status",
 }
 
-# In the order of the rows' ids, so that a page begins where the one before it ended, whatever has changed meanwhile.
+# In the order of the rows' ids, so that a page begins where the one before it ended, whatever has
+# changed meanwhile.
 DUE = f"""
 SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due WHERE due <= :before AND id > :after ORDER BY id LIMIT :limit
 """
@@ -54,14 +56,14 @@ SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_due
 WHERE due > :now AND updated_at > :now ORDER BY due LIMIT :limit
 """
 COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"
-OWNERS = (
-    "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
-)
+OWNERS = "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
 IN_FLIGHT = f"""
 SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = :owner AND state = 'sending'
 """
-_FOR_INTEGRATION = "state = 'held' AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')"
+_FOR_INTEGRATION = (
+    "state = 'held' AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')"
+)
 STUCK = f"""
 SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_held_for_integration WHERE {_FOR_INTEGRATION}
 """
@@ -91,7 +93,8 @@ ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
 def get(db: Database, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
     """See the port."""
     found = map(
-        open_upload_of, select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys])
+        open_upload_of,
+        select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys]),
     )
     return {item.upload.key: item for item in found}
 
@@ -103,7 +106,8 @@ def due(db: Database, before: datetime, limit: int, after: UploadKey | None) -> 
         row = db.execute(ID_OF, (after.tenant_id, after.evidence_id, after.provider)).fetchone()
         arrival = 0 if row is None else row[0]
     return [
-        key_of(row) for row in db.query(DUE, {"before": moment(before), "after": arrival, "limit": limit})
+        key_of(row)
+        for row in db.query(DUE, {"before": moment(before), "after": arrival, "limit": limit})
     ]
 
 
@@ -128,7 +132,9 @@ def stuck(db: Database) -> Sequence[tuple[str, str]]:
     return [(tenant_id, provider) for tenant_id, provider in db.execute(STUCK).fetchall()]
 
 
-def held_for_integration(db: Database, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+def held_for_integration(
+    db: Database, tenant_id: str, provider: str, limit: int
+) -> Sequence[OpenUpload]:
     """See the port."""
     given = {"tenant_id": tenant_id, "provider": provider, "limit": limit}
     return [open_upload_of(row) for row in db.query(HELD_FOR_INTEGRATION, given)]
@@ -189,7 +195,8 @@ def statuses(
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:
-    """The query for a page, and what it is asked with. MisuseError where the request cannot be met."""
+    """The query for a page, and what it is asked with. MisuseError where the request cannot be
+    met."""
     conditions: list[str] = []
     given: dict[str, object] = {"limit": find.limit + 1}
     if find.tenant_id is not None:
@@ -206,7 +213,8 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
         conditions.append("(created_at, id) < (:after, :arrival)")
         given |= {"after": moment(after.created_at), "arrival": after.arrival}
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    # Named, because SQLite's own choice between two that fit changes from version to version, and one may be slow.
+    # Named, because SQLite's own choice between two that fit changes from version to version, and
+    # one may be slow.
     index = _INDEX_FOR[find.tenant_id is not None, find.status is not None]
     return (
         f"SELECT {_STATUS} FROM uploads INDEXED BY {index} {where} ORDER BY created_at DESC, id DESC LIMIT :limit",
@@ -229,7 +237,9 @@ def find(db: Database, find: Find, now: datetime) -> Page:
 def show(db: Database, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
     """See the port."""
     with db.atomic():  # one moment for all
-        rows = sorted(db.query(SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}), key=_age)
+        rows = sorted(
+            db.query(SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}), key=_age
+        )
         if not rows:
             return None
         newest = rows[-1]
@@ -249,7 +259,8 @@ def _statuses_of(db: Database, rows: Sequence[Row], now: datetime) -> list[Uploa
 
 
 def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, datetime]:
-    """When those that wait in a paced line are likely to be sent, by id. Each line is counted through once, however many rows ask."""
+    """When those that wait in a paced line are likely to be sent, by id. Each line is counted
+    through once, however many rows ask."""
     lines: dict[str, list[Row]] = {}
     for row in rows:
         if row["state"] in ("queued", "waiting") and row["credential"] is not None:
@@ -264,7 +275,9 @@ def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, dat
             (between,) = db.execute(IN_LINE_BEFORE, (credential, *reached, *here)).fetchone()
             place, reached = place + between, here
             due = datetime.fromisoformat(row["due"])
-            found[row["id"]] = expected_at(due, place, used, gate.pace, gate.pause, now, gate.together)
+            found[row["id"]] = expected_at(
+                due, place, used, gate.pace, gate.pause, now, gate.together
+            )
     return found
 
 

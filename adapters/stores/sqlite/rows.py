@@ -1,7 +1,7 @@
 """Values to rows and back: every field of the domain has its column, and each column one meaning.
 
-Rows going in are plain tuples in the order of the column names beside them (they are made for every change of every upload); rows
-coming out are dictionaries, as sqlite-utils gives them.
+Rows going in are plain tuples in the order of the column names beside them (they are made for every
+change of every upload); rows coming out are dictionaries, as sqlite-utils gives them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 _NONE_OF_FIVE: tuple[Cell, ...] = (None,) * 5
 
 
-# --- going in ----------------------------------------------------------------------------------------------------------
+# --- going in ------------------------------------------------------------------------------------
 
 
 def moment(at: datetime) -> str:
@@ -166,7 +166,8 @@ def changing_cells(upload: Upload) -> tuple[Cell, ...]:
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
-    # state, status, due, attempt, started_at, read, resend_at, reason, the failure's five, the receipt's two
+    # state, status, due, attempt, started_at, read, resend_at, reason, the failure's five, the
+    # receipt's two
     status = status_of(state).value
     match state:
         case Queued(due=due):
@@ -174,16 +175,41 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
         case Sending(attempt=attempt, started_at=started_at, cause=cause):
             failure = _NO_FAILURE if cause is None else _failure_cells(cause)
             started = moment(started_at)
-            return ("sending", status, None, attempt, started, None, None, None, *failure, *_NO_RECEIPT)
+            return (
+                "sending",
+                status,
+                None,
+                attempt,
+                started,
+                None,
+                None,
+                None,
+                *failure,
+                *_NO_RECEIPT,
+            )
         case Waiting(due=due, cause=cause):
-            return ("waiting", status, moment(due), *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
+            return (
+                "waiting",
+                status,
+                moment(due),
+                *_NONE_OF_FIVE,
+                *_failure_cells(cause),
+                *_NO_RECEIPT,
+            )
         case LookingUp(read=read, due=due, resend_at=resend_at, cause=cause):
             times = (moment(due), None, None, read, moment(resend_at), None)
             return ("confirming", status, *times, *_failure_cells(cause), *_NO_RECEIPT)
         case Held(cause=cause):
             return ("held", status, None, *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
         case Succeeded(receipt=receipt):
-            return ("succeeded", status, None, *_NONE_OF_FIVE, *_NO_FAILURE, *_receipt_cells(receipt))
+            return (
+                "succeeded",
+                status,
+                None,
+                *_NONE_OF_FIVE,
+                *_NO_FAILURE,
+                *_receipt_cells(receipt),
+            )
         case Failed(reason=reason, cause=cause):
             why = (None, None, None, None, None, reason.value)
             return ("failed", status, *why, *_failure_cells(cause), *_NO_RECEIPT)
@@ -211,14 +237,20 @@ def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
 
 
 def _failure_cells(failure: Failure) -> tuple[Cell, ...]:
-    return (failure.kind.value, failure.message, failure.http_status, failure.retry_after, failure.detail)
+    return (
+        failure.kind.value,
+        failure.message,
+        failure.http_status,
+        failure.retry_after,
+        failure.detail,
+    )
 
 
 def _receipt_cells(receipt: Receipt) -> tuple[Cell, ...]:
     return (receipt.reference, receipt.message)
 
 
-# --- coming out --------------------------------------------------------------------------------------------------------
+# --- coming out ----------------------------------------------------------------------------------
 
 
 def upload_of(row: Row) -> Upload:
@@ -301,7 +333,9 @@ def attempt_of(row: Row) -> Attempt:
 
 def look_up_of(row: Row) -> LookUpRow:
     """The look-up in the columns of the look_ups table."""
-    return LookUpRow(at=datetime.fromisoformat(row["at"]), finding=row["finding"], message=row["message"])
+    return LookUpRow(
+        at=datetime.fromisoformat(row["at"]), finding=row["finding"], message=row["message"]
+    )
 
 
 def action_of(row: Row) -> ActionRow:
@@ -322,7 +356,10 @@ def _state_of(row: Row) -> State:
         case "waiting":
             return Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
         case "confirming":
-            due, resend_at = datetime.fromisoformat(row["due"]), datetime.fromisoformat(row["resend_at"])
+            due, resend_at = (
+                datetime.fromisoformat(row["due"]),
+                datetime.fromisoformat(row["resend_at"]),
+            )
             return LookingUp(row["read"], due, resend_at, _cause_of(row))
         case "held":
             return Held(_cause_of(row))

@@ -1,10 +1,12 @@
 """What is in the database, as migrations that are applied in order and never edited afterwards.
 
-Moments are text in UTC, `2026-02-21T10:00:00.000000Z`, always 27 characters, so that they sort as they are. `state` is the state of
-the domain and decides which of the columns beside it hold something; `status` is the word for it that people read and filter by.
+Moments are text in UTC, `2026-02-21T10:00:00.000000Z`, always 27 characters, so that they sort as
+they are. `state` is the state of the domain and decides which of the columns beside it hold
+something; `status` is the word for it that people read and filter by.
 
-Every index serves a question that the store is asked; `id` stands at the end of each of them without being named, which makes
-"newest first" a total order. What is small and changes stands before what is large and does not: SQLite reads a row from its front.
+Every index serves a question that the store is asked; `id` stands at the end of each of them
+without being named, which makes "newest first" a total order. What is small and changes stands
+before what is large and does not: SQLite reads a row from its front.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import secrets
 
 from sqlite_utils import Database, Migrations
 
-# Written into the file's header, so that a database of another application is never mistaken for ours: "EvCo" in ASCII.
+# Written into the file's header, so that a database of another application is never mistaken for
+# ours: "EvCo" in ASCII.
 APPLICATION_ID = 0x4576436F
 
 migrations = Migrations("evidence-courier")
@@ -185,7 +188,8 @@ CREATE TABLE look_ups (
 
 _KEYS = "CREATE TABLE keys (name TEXT PRIMARY KEY, value BLOB NOT NULL)"
 
-# `credential` and `address` are keyed fingerprints; the key lives in this file only. `owner` is the courier that has an upload in flight.
+# `credential` and `address` are keyed fingerprints; the key lives in this file only. `owner` is the
+# courier that has an upload in flight.
 _COLUMNS = (
     "ALTER TABLE uploads ADD COLUMN owner INTEGER",
     "ALTER TABLE uploads ADD COLUMN credential TEXT",
@@ -216,10 +220,13 @@ def m002_gates_and_owners(db: Database) -> None:
         db.execute(f"{table} {strict}")
     for statement in (*_COLUMNS, *_MORE_INDEXES):
         db.execute(statement)
-    db.execute("INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)])
+    db.execute(
+        "INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)]
+    )
 
 
-# `holder` is the courier that has a credential which only one may use; `together` how many uploads travel in one request.
+# `holder` is the courier that has a credential which only one may use; `together` how many uploads
+# travel in one request.
 _OF_GATES = (
     "ALTER TABLE gates ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
     "ALTER TABLE gates ADD COLUMN holder INTEGER",

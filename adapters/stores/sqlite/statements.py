@@ -1,8 +1,9 @@
 """Writing many rows with one statement.
 
-A statement takes up to 64 rows as `VALUES (...), (...), ...` with one bound value a cell: nothing is parsed, no text is cut short at a
-NUL, and the interpreter's lock is let go once for all the rows instead of once for each. A batch is cut into pieces of 64, 32, 16, ... 1
-rows, so that SQLite compiles seven sizes of each statement and no more.
+A statement takes up to 64 rows as `VALUES (...), (...), ...` with one bound value a cell: nothing
+is parsed, no text is cut short at a NUL, and the interpreter's lock is let go once for all the rows
+instead of once for each. A batch is cut into pieces of 64, 32, 16, ... 1 rows, so that SQLite
+compiles seven sizes of each statement and no more.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ def insert_uploads(connection: sqlite3.Connection, rows: Sequence[Cells]) -> Non
 
 
 def insert_documents(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
-    """Each row: the upload's id, the content. One at a time: documents are large, and a statement binds a copy of each."""
+    """Each row: the upload's id, the content. One at a time: documents are large, and a
+    statement binds a copy of each."""
     connection.executemany("INSERT INTO documents (upload_id, content) VALUES (?, ?)", rows)
 
 
 def select_outdated(connection: sqlite3.Connection, rows: Sequence[Cells]) -> list[int]:
-    """The positions of the changes that somebody else was faster than. Each row: a position, KEY, the version to find."""
+    """The positions of the changes that somebody else was faster than. Each row: a position,
+    KEY, the version to find."""
     return [
         position
         for piece in _pieces(rows)
@@ -88,12 +91,15 @@ def insert_actions(connection: sqlite3.Connection, rows: Sequence[Cells]) -> Non
 
 
 def place_of(connection: sqlite3.Connection, key: Cells) -> tuple[str, int] | None:
-    """Where an upload stands in the order of its credential's line; None where it does not stand in one."""
+    """Where an upload stands in the order of its credential's line; None where it does not stand
+    in one."""
     row = connection.execute(f"SELECT due, id FROM uploads WHERE {_THIS_KEY}", key).fetchone()
     return None if row is None or row[0] is None else (row[0], row[1])
 
 
-def in_line_before(connection: sqlite3.Connection, credential: str, place: tuple[str, int], most: int) -> int:
+def in_line_before(
+    connection: sqlite3.Connection, credential: str, place: tuple[str, int], most: int
+) -> int:
     """How many of a credential's line stand before a place; counts no further than `most`."""
     (found,) = connection.execute(IN_LINE_BEFORE, (credential, *place, most)).fetchone()
     return int(found)

@@ -1,7 +1,9 @@
-"""The store behind the port: one connection that writes, a few that read, and every write one transaction.
+"""The store behind the port: one connection that writes, a few that read, and every write one
+transaction.
 
-Whoever writes holds SQLite's write lock from the first look to the commit. So what is read there cannot change before it is acted on, and
-the key of an upload, unique in the file, decides every race between threads, couriers and processes.
+Whoever writes holds SQLite's write lock from the first look to the commit. So what is read there
+cannot change before it is acted on, and the key of an upload, unique in the file, decides every
+race between threads, couriers and processes.
 """
 
 from __future__ import annotations
@@ -52,17 +54,19 @@ class _OfUpload(Protocol):
 C = TypeVar("C", bound=_OfUpload)
 
 
-# How much of the room that documents have left is given back to the disk when the store is closed, in pages (32 MiB).
+# How much of the room that documents have left is given back to the disk when the store is closed,
+# in pages (32 MiB).
 _PAGES_GIVEN_BACK = 8192
 
 
 class SqliteStore(SqliteReader):
     """An `UploadStore` in one SQLite file.
 
-    `path` is made where it does not exist, readable by its owner only. Staged documents are removed with the success of their
-    upload, unless `keep_documents`. `busy_timeout` is how many seconds another process may keep the database from us; `monotonic` measures how
-    long another courier has been silent. Raises
-    StoreError where the file cannot be used, and says why. May be used from any thread; writers take turns.
+    `path` is made where it does not exist, readable by its owner only. Staged documents are removed
+    with the success of their upload, unless `keep_documents`. `busy_timeout` is how many seconds
+    another process may keep the database from us; `monotonic` measures how long another courier has
+    been silent. Raises StoreError where the file cannot be used, and says why. May be used from any
+    thread; writers take turns.
     """
 
     def __init__(
@@ -84,7 +88,8 @@ class SqliteStore(SqliteReader):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make one transaction, and one commit to the disk, of all that is written inside: all of it is written, or none."""
+        """Make one transaction, and one commit to the disk, of all that is written inside: all
+        of it is written, or none."""
         with trouble(self._path, "nothing was written"), self._transaction():
             yield
 
@@ -132,7 +137,9 @@ class SqliteStore(SqliteReader):
             answer = SqliteGates(self._connection).ask(quota, quota.at_most(), at, first.owner, key)
             if not isinstance(answer, tuple):
                 return [lost.get(position, answer) for position in range(len(starts))]
-            begun = self._send(starts, {position: answer if position == left[0] else () for position in left})
+            begun = self._send(
+                starts, {position: answer if position == left[0] else () for position in left}
+            )
             return [lost.get(position) or begun[position] for position in range(len(starts))]
 
     def _begin(self, starts: Sequence[Start], gatekeeper: SqliteGates) -> list[BeginAnswer]:
@@ -151,10 +158,13 @@ class SqliteStore(SqliteReader):
                     refused[position] = refusal
         begun = self._send(starts, slots)
         return [
-            lost.get(position) or refused.get(position) or begun[position] for position in range(len(starts))
+            lost.get(position) or refused.get(position) or begun[position]
+            for position in range(len(starts))
         ]
 
-    def _send(self, starts: Sequence[Start], slots: Mapping[int, tuple[int, ...]]) -> dict[int, Begun]:
+    def _send(
+        self, starts: Sequence[Start], slots: Mapping[int, tuple[int, ...]]
+    ) -> dict[int, Begun]:
         """Write `Sending` of those that were given slots, and read what they send."""
         connection = self._connection
         statements.begin_uploads(
@@ -231,7 +241,8 @@ class SqliteStore(SqliteReader):
         """See the port."""
         with trouble(self._path, "beat not written"), self._transaction():
             self._connection.execute(
-                "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?", (moment(now), owner)
+                "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?",
+                (moment(now), owner),
             )
 
     def unregister(self, owner: int) -> None:
@@ -239,15 +250,20 @@ class SqliteStore(SqliteReader):
         own = self._locks.pop(owner, None)
         try:
             with trouble(self._path, "the courier was not discharged"), self._transaction():
-                row = self._connection.execute("SELECT lock FROM couriers WHERE id = ?", (owner,)).fetchone()
+                row = self._connection.execute(
+                    "SELECT lock FROM couriers WHERE id = ?", (owner,)
+                ).fetchone()
                 self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
-                # What the holder of a credential left unfinished is over: until then nobody else could have it.
+                # What the holder of a credential left unfinished is over: until then nobody else
+                # could have it.
                 self._connection.execute(
                     "UPDATE slots SET at = until WHERE at = ?"
                     " AND credential IN (SELECT credential FROM gates WHERE holder = ?)",
                     (UNDER_WAY, owner),
                 )
-                self._connection.execute("UPDATE gates SET holder = NULL WHERE holder = ?", (owner,))
+                self._connection.execute(
+                    "UPDATE gates SET holder = NULL WHERE holder = ?", (owner,)
+                )
         except BaseException:
             if own is not None:
                 own.let_go()  # it ends all the same, and whoever comes next is to see that
@@ -298,7 +314,8 @@ class SqliteStore(SqliteReader):
         statements.insert_documents(connection, documents)
 
     def _outdated(self, changes: Sequence[Change | Start]) -> dict[int, Conflict]:
-        """The answers to those changes that somebody was faster than, by position. No upload comes twice."""
+        """The answers to those changes that somebody was faster than, by position. No upload
+        comes twice."""
         expected = [
             (position, *key_cells(change.upload.key), change.upload.version - 1)
             for position, change in enumerate(changes)
@@ -312,7 +329,8 @@ class SqliteStore(SqliteReader):
         lost = self._outdated(changes)
         won = [change for position, change in enumerate(changes) if position not in lost]
         statements.update_uploads(
-            connection, [(*key_cells(change.upload.key), *changing_cells(change.upload)) for change in won]
+            connection,
+            [(*key_cells(change.upload.key), *changing_cells(change.upload)) for change in won],
         )
         statements.insert_attempts(
             connection,
@@ -325,7 +343,13 @@ class SqliteStore(SqliteReader):
         statements.insert_look_ups(
             connection,
             [
-                (look.read, moment(look.at), look.finding, look.message, *key_cells(change.upload.key))
+                (
+                    look.read,
+                    moment(look.at),
+                    look.finding,
+                    look.message,
+                    *key_cells(change.upload.key),
+                )
                 for change in won
                 if (look := change.look_up) is not None
             ],
@@ -351,11 +375,15 @@ class SqliteStore(SqliteReader):
             if change.gate is not None
         )
         if not self._keep_documents:
-            succeeded = [change.upload.key for change in won if isinstance(change.upload.state, Succeeded)]
+            succeeded = [
+                change.upload.key for change in won if isinstance(change.upload.state, Succeeded)
+            ]
             statements.delete_documents(connection, list(map(key_cells, succeeded)))
         return lost
 
-    def _conflicts(self, changes: Sequence[Change | Start], outdated: Sequence[int]) -> dict[int, Conflict]:
+    def _conflicts(
+        self, changes: Sequence[Change | Start], outdated: Sequence[int]
+    ) -> dict[int, Conflict]:
         there = self._recorded([changes[position].upload.key for position in outdated])
         conflicts = {}
         for position in outdated:
@@ -368,7 +396,8 @@ class SqliteStore(SqliteReader):
         return {item.upload.key: item for item in map(open_upload_of, rows)}
 
     def close(self) -> None:
-        """See the port. Room that documents have left is given back to the disk, up to a bound that keeps this quick."""
+        """See the port. Room that documents have left is given back to the disk, up to a bound
+        that keeps this quick."""
         with self._turn:
             if self._closed:
                 return
@@ -379,7 +408,9 @@ class SqliteStore(SqliteReader):
                 # Another process that writes just now keeps the room for itself.
                 with suppress(sqlite3.OperationalError):
                     # As a script: it gives back one page a step, and `execute` takes a single step.
-                    self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})")
+                    self._connection.executescript(
+                        f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})"
+                    )
             finally:
                 self._connection.close()
 

@@ -1,4 +1,5 @@
-"""What goes wrong in the database, as a StoreError that says what was not done and what to do about it."""
+"""What goes wrong in the database, as a StoreError that says what was not done and what to do
+about it."""
 
 from __future__ import annotations
 
@@ -35,9 +36,11 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_subject(about)}{undone}: {error}{_advice(error)}") from error
     except (ValueError, TypeError, OverflowError) as error:
-        # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON value. Coming out: a word
-        # that this code does not know, written by other hands.
-        raise StoreError(f"{path}: {_subject(about)}{undone}: a value does not fit: {error}") from error
+        # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON
+        # value. Coming out: a word that this code does not know, written by other hands.
+        raise StoreError(
+            f"{path}: {_subject(about)}{undone}: a value does not fit: {error}"
+        ) from error
 
 
 def _advice(error: sqlite3.Error) -> str:

@@ -21,12 +21,14 @@ class TrainingsConfig(AppConfig):
     def courier(self) -> Courier:
         """The courier of this process, built where it is first asked for.
 
-        Not earlier: importing the app, `migrate` or a gunicorn master that preloads it need none, and a courier does not outlive a fork. It closes
-        itself when the process ends.
+        Not earlier: importing the app, `migrate` or a gunicorn master that preloads it need none,
+        and a courier does not outlive a fork. It closes itself when the process ends.
         """
         with self._building:
             if self.built is None:
-                courier = Courier.from_config(settings.COURIER_TENANTS, database=settings.COURIER_DATABASE)
+                courier = Courier.from_config(
+                    settings.COURIER_TENANTS, database=settings.COURIER_DATABASE
+                )
                 courier.start()
                 self.built = courier
             return self.built

@@ -20,7 +20,9 @@ class Evidence(models.Model):
     completed_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["tenant_id", "session_id"], name="one_a_session"),)
+        constraints = (
+            models.UniqueConstraint(fields=["tenant_id", "session_id"], name="one_a_session"),
+        )
         indexes = (models.Index(fields=["tenant_id", "-completed_at"], name="newest_of_tenant"),)
 
     @property
@@ -28,7 +30,9 @@ class Evidence(models.Model):
         return f"training-{self.session_id}"
 
     def for_courier(self) -> CourierEvidence:
-        certificate = f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        certificate = (
+            f"session,employee,outcome\r\n{self.session_id},{self.employee},{self.outcome}\r\n"
+        )
         return CourierEvidence(
             tenant_id=self.tenant_id,
             evidence_id=self.evidence_id,

@@ -38,7 +38,9 @@ def complete(request: HttpRequest, session_id: str) -> JsonResponse:
 @require_GET
 def evidence_list(request: HttpRequest) -> JsonResponse:
     """A page of evidence with its uploads: one query here, one at the courier."""
-    page = list(Evidence.objects.filter(tenant_id=tenant_of(request)).order_by("-completed_at")[:50])
+    page = list(
+        Evidence.objects.filter(tenant_id=tenant_of(request)).order_by("-completed_at")[:50]
+    )
     uploads = courier().statuses(tenant_of(request), [evidence.evidence_id for evidence in page])
     rows = [
         {

@@ -1,9 +1,12 @@
-"""Ledgerly, a platform that is made up: a token, an upload that stays a draft, and a second request that files it.
+"""Ledgerly, a platform that is made up: a token, an upload that stays a draft, and a second request
+that files it.
 
 - ``POST /oauth/token`` with the client's id and secret gives a token.
-- ``POST /v1/ledgers/{ledger}/documents``, a form with the file, gives 201 and the ``id`` of a draft. Sent twice, it makes two.
+- ``POST /v1/ledgers/{ledger}/documents``, a form with the file, gives 201 and the ``id`` of a
+  draft. Sent twice, it makes two.
 - ``POST /v1/documents/{id}/file`` files the draft. Sent twice, it changes nothing.
-- ``GET /v1/ledgers/{ledger}/documents?name=...`` lists what has that file name; ``GET /v1/ledgers/{ledger}`` tells the ledger's title.
+- ``GET /v1/ledgers/{ledger}/documents?name=...`` lists what has that file name; ``GET
+  /v1/ledgers/{ledger}`` tells the ledger's title.
 """
 
 from __future__ import annotations
@@ -74,7 +77,8 @@ ADVICE = ErrorHints(
 LOOK = "look at the ledger, then attest that the document is there or retry this upload"
 
 Answer = HttpResponse | TransportFailure | Failure
-"""What came of a request: a reply, how far it got without one, or why there was no token to send it with."""
+"""What came of a request: a reply, how far it got without one, or why there was no token to send
+it with."""
 
 
 @frozen(kw_only=True)
@@ -115,7 +119,8 @@ class LedgerlyProvider:
         return f"the ledger {settings.ledger} at {settings.endpoint}"
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        """The draft, unless an attempt before has got so far; then the filing, which may be repeated and so is never unclear."""
+        """The draft, unless an attempt before has got so far; then the filing, which may be
+        repeated and so is never unclear."""
         assert isinstance(settings, LedgerlySettings)
         draft = progress
         if draft is None:
@@ -189,7 +194,8 @@ class LedgerlyProvider:
 
 
 def _send(request: HttpRequest, settings: LedgerlySettings) -> Dialogue[Answer]:
-    """Send it with a token. One that is refused may be old, and is replaced once; a new one that is refused may work later."""
+    """Send it with a token. One that is refused may be old, and is replaced once; a new one that
+    is refused may work later."""
     wish = Access(f"ledgerly {settings.endpoint} {settings.client_id}", lambda: _mint(settings))
     for _ in range(2):
         token = yield from access(wish)
@@ -205,7 +211,9 @@ def _send(request: HttpRequest, settings: LedgerlySettings) -> Dialogue[Answer]:
             break
         wish = evolve(wish, refused=token)
     return Failure(
-        FailureKind.TOKEN_REVOKED, "Ledgerly refused a token that it had just given", http_status=401
+        FailureKind.TOKEN_REVOKED,
+        "Ledgerly refused a token that it had just given",
+        http_status=401,
     )
 
 
@@ -225,7 +233,8 @@ def _mint(settings: LedgerlySettings) -> Dialogue[MintedToken | Failure]:
 
 
 def _without(token: AccessToken, reply: HttpResponse) -> HttpResponse:
-    """The reply, in which a server may have repeated the token; the courier masks only what stands in the tenant's settings."""
+    """The reply, in which a server may have repeated the token; the courier masks only what
+    stands in the tenant's settings."""
     return evolve(reply, body=reply.body.replace(token.value.reveal().encode(), b"***"))
 
 

@@ -1,4 +1,5 @@
-"""Ledgerly itself, as far as one can know it: what it holds, and what it answers. It needs no network, and can be served on one."""
+"""Ledgerly itself, as far as one can know it: what it holds, and what it answers. It needs no
+network, and can be served on one."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ class Ledgerly:
                 [name] = parse_qs(urlsplit(request.url).query)["name"]
                 found = [(key, kept) for key, kept in self.documents.items() if kept.name == name]
                 return 200, {
-                    "documents": [{"id": key, "name": kept.name, "state": kept.state} for key, kept in found]
+                    "documents": [
+                        {"id": key, "name": kept.name, "state": kept.state} for key, kept in found
+                    ]
                 }
             case "POST", ["ledgers", "security-training", "documents"]:
                 document = f"doc-{len(self.documents) + 1}"

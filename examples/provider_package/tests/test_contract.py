@@ -1,4 +1,5 @@
-"""What every provider owes, asked of this one: the package's kit, with the platform that these tests have anyway."""
+"""What every provider owes, asked of this one: the package's kit, with the platform that these
+tests have anyway."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ class TestLedgerly(ProviderContract):
     """Each conversation of the kit is with a new platform."""
 
     def harness(self) -> ProviderHarness:
-        """A token and the filing may be asked for again; a document that is posted again is another one."""
+        """A token and the filing may be asked for again; a document that is posted again is
+        another one."""
         platform = Ledgerly()
         return ProviderHarness(
             provider=LedgerlyProvider(),

@@ -58,7 +58,9 @@ class Line:
     requests: list[str] = field(factory=list)
 
     async def send(self, request: HttpRequest, route: object) -> HttpResponse | TransportFailure:
-        self.requests.append(f"{request.method} {request.url.removeprefix('https://api.ledgerly.example')}")
+        self.requests.append(
+            f"{request.method} {request.url.removeprefix('https://api.ledgerly.example')}"
+        )
         reply = self.platform.answer(request)
         if len(self.requests) == self.lost:
             return TransportFailure(FailureKind.CONNECTION_LOST, "the line broke")
@@ -144,7 +146,9 @@ def test_a_token_that_was_revoked_is_replaced_once(tmp_path: Path) -> None:
     world = World(tmp_path)
 
     async def story(courier: AsyncCourier) -> None:
-        assert await courier.check("acme") == Ready("the ledger Security training is open to this client")
+        assert await courier.check("acme") == Ready(
+            "the ledger Security training is open to this client"
+        )
         world.platform.revoke()
         [status] = await until_settled(courier, world.clock, courier.submit(EVIDENCE))
         assert status is not None and (status.status, status.attempts) == ("succeeded", 1)
@@ -163,11 +167,16 @@ def test_a_secret_that_is_refused_is_not_ready_and_blocks_the_integration(tmp_pa
 
     world.live(story)
     status = world.deliver()
-    assert status.error is not None and (status.status, status.error.kind) == ("failed", "unauthorized")
+    assert status.error is not None and (status.status, status.error.kind) == (
+        "failed",
+        "unauthorized",
+    )
 
 
 def test_a_dry_run_believes_no_page_of_another_kind(tmp_path: Path) -> None:
-    settings = LedgerlySettings(client_id="courier", client_secret=Secret(SECRET), ledger="security-training")
+    settings = LedgerlySettings(
+        client_id="courier", client_secret=Secret(SECRET), ledger="security-training"
+    )
     dialogue = LedgerlyProvider().check(settings)
     next(dialogue)  # it asks for a token
     dialogue.send(AccessToken(Secret("token-1"), fresh=True))

@@ -1,4 +1,5 @@
-"""What may stand in a block: our own keys, the provider's, and what an administrator is told about the rest."""
+"""What may stand in a block: our own keys, the provider's, and what an administrator is told
+about the rest."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
         on_unclear=OnUnclear.HOLD,
         pace=Pace(100, timedelta(hours=1)),
         route=Route(
-            timeouts=Timeouts(1.5 * SECONDS, 20 * SECONDS, 60 * SECONDS), proxy="http://proxy.example:3128"
+            timeouts=Timeouts(1.5 * SECONDS, 20 * SECONDS, 60 * SECONDS),
+            proxy="http://proxy.example:3128",
         ),
         max_bytes=2 * 1024 * 1024,
         secrets=(Secret(KEY),),
@@ -98,7 +100,10 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
 
 def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
     integration = loaded_one(tmp_path, block("retry: {max_delay: 2s}", "timeout: {total: 5s}"))
-    assert (integration.retry.initial_delay, integration.retry.max_delay) == (2 * SECONDS, 2 * SECONDS)
+    assert (integration.retry.initial_delay, integration.retry.max_delay) == (
+        2 * SECONDS,
+        2 * SECONDS,
+    )
     assert integration.route.timeouts == Timeouts(5 * SECONDS, 5 * SECONDS, 5 * SECONDS)
 
 
@@ -182,7 +187,9 @@ def test_what_does_not_hold_is_told_in_a_sentence(tmp_path: Path, line: str, pro
 
 
 def test_lines_are_those_of_the_keys_and_of_the_members_of_lists(tmp_path: Path) -> None:
-    text = block("retry:", "  max_attempts:", "    500", "labels:", "  - fine", "  -", "    7", "wing: up")
+    text = block(
+        "retry:", "  max_attempts:", "    500", "labels:", "  - fine", "  -", "    7", "wing: up"
+    )
     assert told(load(tmp_path, {"acme.yaml": text}), tmp_path) == [
         f"acme.yaml:7: {IN}.retry.max_attempts: must be at most 100",
         f"acme.yaml:12: {IN}.labels[1]: must be text, and this is a number: put it in quotes",
@@ -211,7 +218,9 @@ def test_what_is_missing_is_told_at_the_line_of_the_block(tmp_path: Path) -> Non
     ]
 
 
-def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checked(tmp_path: Path) -> None:
+def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checked(
+    tmp_path: Path,
+) -> None:
     text = "integrations:\n  compliance:\n    pace: x\n    anything: goes\n"
     assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:2: {IN}.provider: is missing",
@@ -223,7 +232,10 @@ def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checke
     ("provider", "problem"),
     [
         ("archiv", "is no provider that is installed (installed: archive) (did you mean archive?)"),
-        ("Archive", "is no provider that is installed (installed: archive) (did you mean archive?)"),
+        (
+            "Archive",
+            "is no provider that is installed (installed: archive) (did you mean archive?)",
+        ),
         ("xyz", "is no provider that is installed (installed: archive)"),
         ("7", "must be text, and this is a number: put it in quotes"),
         ("", "has no value: write one, or leave the key out"),
@@ -249,8 +261,9 @@ def test_a_key_that_is_there_twice_is_refused_in_the_block(tmp_path: Path) -> No
 
 def test_json_keys_that_are_there_twice_are_refused_too(tmp_path: Path) -> None:
     text = '{"integrations": {"compliance": {"provider": "archive",\n"provider": "archive"}}}'
-    assert f"a.json:2: {IN}.provider: the key is written twice, first on line 1: keep one of them" in told(
-        load(tmp_path, {"a.json": text}), tmp_path
+    assert (
+        f"a.json:2: {IN}.provider: the key is written twice, first on line 1: keep one of them"
+        in told(load(tmp_path, {"a.json": text}), tmp_path)
     )
 
 
@@ -274,21 +287,27 @@ integrations:
 
 
 def test_a_few_anchors_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
-    lists = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    lists = ["a0: &a0 [x]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
+    ]
     maps = ["m0: &m0 {x: y}"] + [
         f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}" for n in range(1, 12)
     ]
     many = "holds more than 1,000 values (what an anchor holds counts wherever it is referred to)"
     merged = "merges more than 10,000 keys: anchors refer to anchors over and over"
     for text, value, words in (("\n".join(lists), "*a11", many), ("\n".join(maps), "*m11", merged)):
-        loaded = load(tmp_path, {"a.yaml": f"{text}\nintegrations: {{compliance: {{extra: {value}}}}}\n"})
+        loaded = load(
+            tmp_path, {"a.yaml": f"{text}\nintegrations: {{compliance: {{extra: {value}}}}}\n"}
+        )
         assert told(loaded, tmp_path) == [f"a.yaml:13: {IN}: {words}"]
 
 
 def test_a_certificate_bundle_is_found_beside_the_tenant_file(tmp_path: Path) -> None:
     pem = Path(__file__).parents[1] / "transports" / "loopback.pem"
     (tmp_path / "own.pem").write_bytes(pem.read_bytes())
-    assert loaded_one(tmp_path, block("ca_bundle: own.pem")).route.ca_bundle == str(tmp_path / "own.pem")
+    assert loaded_one(tmp_path, block("ca_bundle: own.pem")).route.ca_bundle == str(
+        tmp_path / "own.pem"
+    )
 
 
 def test_the_provider_settings_class_has_the_last_word(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Whatever is in a file, a mapping or the environment: a load comes to an end, and only ConfigError comes out."""
+"""Whatever is in a file, a mapping or the environment: a load comes to an end, and only
+ConfigError comes out."""
 
 from __future__ import annotations
 
@@ -63,16 +64,21 @@ PLAIN = st.recursive(
     | st.dates()
     | st.binary(max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.integers() | st.none(), inner, max_size=6)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(WORDS | st.integers() | st.none(), inner, max_size=6)
     ),
     max_leaves=15,
 )
-KEYS = (
-    "retry on_unclear pace timeout max_bytes proxy ca_bundle wing labels second_key part extra endpoint keep"
+KEYS = "retry on_unclear pace timeout max_bytes proxy ca_bundle wing labels second_key part extra endpoint keep"
+SETTINGS: Mapping[str, st.SearchStrategy[Any]] = dict.fromkeys(
+    [*KEYS.split(), LITERAL], PLAIN | WORDS
 )
-SETTINGS: Mapping[str, st.SearchStrategy[Any]] = dict.fromkeys([*KEYS.split(), LITERAL], PLAIN | WORDS)
 BLOCKS = st.fixed_dictionaries(
-    {"provider": st.just("archive") | WORDS, "key": st.just("${ACME_KEY}"), "shelf": st.just("s") | PLAIN},
+    {
+        "provider": st.just("archive") | WORDS,
+        "key": st.just("${ACME_KEY}"),
+        "shelf": st.just("s") | PLAIN,
+    },
     optional=SETTINGS,
 )
 
@@ -81,17 +87,25 @@ def told_whole(loaded: Loaded) -> None:
     """A load that gives every tenant one place, and every problem in words that can be printed."""
     places = [*loaded.integrations, *loaded.without, *loaded.broken]
     assert len(set(places)) == len(places)
-    assert all(problem in loaded.problems for problems in loaded.broken.values() for problem in problems)
+    assert all(
+        problem in loaded.problems for problems in loaded.broken.values() for problem in problems
+    )
     for problem in loaded.problems:
         assert "\n" not in str(problem).encode("utf-8").decode()
         assert (
-            problem.message and LITERAL not in problem.message and LITERAL not in (problem.suggestion or "")
+            problem.message
+            and LITERAL not in problem.message
+            and LITERAL not in (problem.suggestion or "")
         )
 
 
 def load_text(content: bytes, name: str = "a.yaml", **environ: str) -> Loaded:
     with tempfile.TemporaryDirectory() as folder:
-        return load(Path(folder), {name: content, "fine.yaml": block()}, environ={"ACME_KEY": KEY, **environ})
+        return load(
+            Path(folder),
+            {name: content, "fine.yaml": block()},
+            environ={"ACME_KEY": KEY, **environ},
+        )
 
 
 @settings(max_examples=40)

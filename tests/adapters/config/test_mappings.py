@@ -31,7 +31,11 @@ def with_block(**settings: object) -> dict[str, object]:
 
 def test_each_key_is_a_tenant_unless_its_mapping_says_otherwise() -> None:
     loaded = load(
-        {"acme": {"name": "ACME", **with_block()}, "b": {"tenant": "beta"}, "c": {"integrations": None}}
+        {
+            "acme": {"name": "ACME", **with_block()},
+            "b": {"tenant": "beta"},
+            "c": {"integrations": None},
+        }
     )
     assert (list(loaded.integrations), loaded.without) == (["acme"], ("beta", "c"))
     assert loaded.names == {"acme": "ACME", "beta": None, "c": None}
@@ -40,7 +44,9 @@ def test_each_key_is_a_tenant_unless_its_mapping_says_otherwise() -> None:
 
 
 def test_problems_have_the_key_in_their_path() -> None:
-    loaded = load({"acme": with_block(wing="up", labels=("a", 7)), "b": 5, "ü\n": {"tenant": 1}}, {})
+    loaded = load(
+        {"acme": with_block(wing="up", labels=("a", 7)), "b": 5, "ü\n": {"tenant": 1}}, {}
+    )
     assert told(loaded) == [
         "acme.integrations.compliance.key: ${ACME_KEY} is not set: tenant acme needs the variable ACME_KEY",
         "acme.integrations.compliance.labels[1]: must be text, and this is a number: put it in quotes",

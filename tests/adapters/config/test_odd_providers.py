@@ -1,4 +1,5 @@
-"""Plug-ins whose schema or settings class does not do: only their tenants fail, and the load goes on."""
+"""Plug-ins whose schema or settings class does not do: only their tenants fail, and the load
+goes on."""
 
 from __future__ import annotations
 
@@ -50,16 +51,23 @@ KEY_AND_SHELF: Mapping[str, object] = {"key": {"type": "secret"}, "shelf": {"typ
             {**KEY_AND_SHELF, "x": {"type": "nonsense"}},
             "its schema is not one that Cerberus takes (SchemaError: ",
         ),
-        ({**KEY_AND_SHELF, "x": {"nonsense": 1}}, "its schema is not one that Cerberus takes (SchemaError: "),
+        (
+            {**KEY_AND_SHELF, "x": {"nonsense": 1}},
+            "its schema is not one that Cerberus takes (SchemaError: ",
+        ),
     ],
 )
-def test_a_schema_that_is_none_breaks_its_provider(tmp_path: Path, schema: object, words: str) -> None:
+def test_a_schema_that_is_none_breaks_its_provider(
+    tmp_path: Path, schema: object, words: str
+) -> None:
     [message] = problems(tmp_path, provider(schema))
     assert message.startswith(f"a.yaml:3: provider: the provider archive cannot be used: {words}")
 
 
 def test_a_provider_given_under_a_wrong_name_is_refused(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"a.yaml": block().replace("archive", "x")}, providers={"x": ArchiveProvider()})
+    loaded = load(
+        tmp_path, {"a.yaml": block().replace("archive", "x")}, providers={"x": ArchiveProvider()}
+    )
     assert told(loaded, tmp_path) == [
         f"a.yaml:3: {IN}.provider: the provider archive cannot be used: what is given for it calls itself 'archive', not 'x'"
     ]
@@ -127,7 +135,10 @@ def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
     odd = provider(
         {
             **KEY_AND_SHELF,
-            "inner": {"type": "dict", "schema": {"token": {"type": "secret"}, "pace": {"type": "pace"}}},
+            "inner": {
+                "type": "dict",
+                "schema": {"token": {"type": "secret"}, "pace": {"type": "pace"}},
+            },
             "many": {"type": "list", "schema": {"type": "secret"}},
             "named": {"type": "dict", "valuesrules": {"type": "secret"}},
             "pair": {"type": "list", "items": [{"type": "secret"}, {"type": "secret"}]},
@@ -156,8 +167,15 @@ def test_our_types_are_read_at_any_depth_of_a_fragment(tmp_path: Path) -> None:
         "pair": ["${ACME_KEY}", "${ACME_KEY}"],
     }
     assert integration.secrets == (Secret(KEY),)
-    wrong = ["inner: {token: tok, pace: 3}", "many: [tok]", "named: {a: tok}", "pair: [tok, '${ACME_KEY}']"]
-    places = [line.split(": is not")[0].split(": must")[0] for line in problems(tmp_path, odd, *wrong)]
+    wrong = [
+        "inner: {token: tok, pace: 3}",
+        "many: [tok]",
+        "named: {a: tok}",
+        "pair: [tok, '${ACME_KEY}']",
+    ]
+    places = [
+        line.split(": is not")[0].split(": must")[0] for line in problems(tmp_path, odd, *wrong)
+    ]
     assert places == [
         "a.yaml:6: inner.pace",
         "a.yaml:6: inner.token",

@@ -25,7 +25,9 @@ def test_a_reference_is_the_whole_value_of_any_text_in_the_block(tmp_path: Path)
 def test_the_provider_itself_may_be_a_reference(tmp_path: Path) -> None:
     text = block().replace("provider: archive", "provider: ${WHICH}")
     assert (
-        load(tmp_path, {"a.yaml": text}, environ={**ENVIRON, "WHICH": "archive"}).integrations["a"].provider
+        load(tmp_path, {"a.yaml": text}, environ={**ENVIRON, "WHICH": "archive"})
+        .integrations["a"]
+        .provider
         == "archive"
     )
 
@@ -45,7 +47,15 @@ def test_a_variable_that_is_not_set_is_named_with_its_tenant(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "written",
-    ["a-${ACME_KEY}", "${ACME_KEY}-b", "${ACME_KEY}${ACME_KEY}", "${}", "${A B}", "${A:-b}", "${ACME_KEY"],
+    [
+        "a-${ACME_KEY}",
+        "${ACME_KEY}-b",
+        "${ACME_KEY}${ACME_KEY}",
+        "${}",
+        "${A B}",
+        "${A:-b}",
+        "${ACME_KEY",
+    ],
 )
 def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(f"extra: {{a: '{written}'}}")})
@@ -56,7 +66,9 @@ def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
 
 def test_a_secret_that_is_nearly_a_reference_is_told_how_to_write_one(tmp_path: Path) -> None:
     [message] = told(load(tmp_path, {"a.yaml": block("second_key: $ACME_KEY")}), tmp_path)
-    assert message.startswith(f"a.yaml:6: {IN}.second_key: is not quite a reference: write ${{NAME}}")
+    assert message.startswith(
+        f"a.yaml:6: {IN}.second_key: is not quite a reference: write ${{NAME}}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,17 +162,23 @@ def test_a_literal_secret_is_never_shown_wherever_it_stands(tmp_path: Path, writ
 def test_a_resolved_secret_is_in_no_repr_and_not_in_what_is_stored(tmp_path: Path) -> None:
     text = block("second_key: ${PROXY}", "proxy: ${PROXY}")
     loaded = load(
-        tmp_path, {"a.yaml": text}, environ={**ENVIRON, "PROXY": "http://user:pass%21word@proxy:8080"}
+        tmp_path,
+        {"a.yaml": text},
+        environ={**ENVIRON, "PROXY": "http://user:pass%21word@proxy:8080"},
     )
     integration = loaded.integrations["a"]
     shown = repr(loaded) + repr(integration.settings) + repr(integration.stored)
-    assert KEY not in shown and "pass%21word" not in repr(integration.stored) + repr(integration.settings)
+    assert KEY not in shown and "pass%21word" not in repr(integration.stored) + repr(
+        integration.settings
+    )
     assert integration.stored["key"] == "${ACME_KEY}"
 
 
 def test_the_password_of_a_proxy_is_among_the_secrets_in_both_spellings(tmp_path: Path) -> None:
     loaded = load(
-        tmp_path, {"a.yaml": block("proxy: ${PROXY}")}, environ={**ENVIRON, "PROXY": "http://u:a%21b@proxy:1"}
+        tmp_path,
+        {"a.yaml": block("proxy: ${PROXY}")},
+        environ={**ENVIRON, "PROXY": "http://u:a%21b@proxy:1"},
     )
     integration = loaded.integrations["a"]
     assert integration.route.proxy == "http://u:a%21b@proxy:1"

@@ -1,4 +1,5 @@
-"""YAML and JSON as nodes: the parser written in C and the one written in Python must say the same."""
+"""YAML and JSON as nodes: the parser written in C and the one written in Python must say the
+same."""
 
 from __future__ import annotations
 
@@ -90,7 +91,9 @@ def test_yaml_is_read(loader: type, text: str, wanted: object) -> None:
         ("x: 1\ny: " + "[" * 101, 2, "nested deeper than 100 levels"),
     ],
 )
-def test_what_is_no_yaml_is_explained_with_its_line(loader: type, text: str, line: int, words: str) -> None:
+def test_what_is_no_yaml_is_explained_with_its_line(
+    loader: type, text: str, line: int, words: str
+) -> None:
     with pytest.raises(Unreadable) as caught:
         read_yaml(text, loader)
     assert words in caught.value.message
@@ -106,14 +109,20 @@ def test_an_anchor_within_itself_is_one_node_and_no_end(loader: type) -> None:
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
 
 
 @given(PLAIN, st.sampled_from([None, 0, "\t"]))
-def test_any_json_is_read_as_the_standard_library_reads_it(value: object, indent: int | str | None) -> None:
+def test_any_json_is_read_as_the_standard_library_reads_it(
+    value: object, indent: int | str | None
+) -> None:
     text = json.dumps(value, indent=indent)
     assert values(read_json(text)) == json.loads(text)
 

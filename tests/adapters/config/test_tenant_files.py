@@ -59,7 +59,9 @@ def test_a_tenant_without_a_block_has_no_integration(tmp_path: Path, written: st
 
 
 def test_null_switches_off_what_a_merged_default_brings(tmp_path: Path) -> None:
-    defaults = "defaults: &defaults\n  compliance: {provider: archive, key: '${ACME_KEY}', shelf: s}\n"
+    defaults = (
+        "defaults: &defaults\n  compliance: {provider: archive, key: '${ACME_KEY}', shelf: s}\n"
+    )
     loaded = load(
         tmp_path,
         {
@@ -76,7 +78,9 @@ def test_a_disabled_block_counts_as_absent_whatever_else_it_holds(tmp_path: Path
     assert (loaded.without, loaded.problems) == (("a",), ())
 
 
-def test_a_switch_that_says_both_is_refused_and_an_own_one_beats_a_merged_one(tmp_path: Path) -> None:
+def test_a_switch_that_says_both_is_refused_and_an_own_one_beats_a_merged_one(
+    tmp_path: Path,
+) -> None:
     off = "off: &off {enabled: false}\n"
     loaded = load(
         tmp_path,
@@ -97,7 +101,9 @@ def test_enabled_true_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_block_may_stand_at_another_path(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"a.yaml": "grc: {provider: archive, key: '${ACME_KEY}', shelf: s}"}, at="grc")
+    loaded = load(
+        tmp_path, {"a.yaml": "grc: {provider: archive, key: '${ACME_KEY}', shelf: s}"}, at="grc"
+    )
     assert list(loaded.integrations) == ["a"]
 
 
@@ -156,7 +162,9 @@ def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
 
 def test_a_name_of_another_kind_matters_only_with_an_integration(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"a.yaml": "name: 7\n" + VALID, "b.yaml": "name: 7\n"})
-    assert told(loaded, tmp_path) == ["a.yaml:1: name: must be text, and this is a number: put it in quotes"]
+    assert told(loaded, tmp_path) == [
+        "a.yaml:1: name: must be text, and this is a number: put it in quotes"
+    ]
     assert loaded.without == ("b",)
 
 
@@ -176,7 +184,11 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
         f"acme.yaml: tenant: the tenant acme is also in acme.json and in other.yaml: {keep}",
         f"other.yaml:2: tenant: the tenant acme is also in acme.json and in acme.yaml: {keep}",
     ]
-    assert (list(loaded.integrations), list(loaded.broken), loaded.without) == (["fine"], ["acme"], ())
+    assert (list(loaded.integrations), list(loaded.broken), loaded.without) == (
+        ["fine"],
+        ["acme"],
+        (),
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,19 +209,27 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
             "a.json:2: is not valid JSON: expecting ',' delimiter",
         ),
         ("a.json", b'{"x": NaN}', "a.json: is not valid JSON: NaN is no number there"),
-        ("a.yaml", b"#" * (1024 * 1024 + 1), "a.yaml: is larger than 1 MiB, which no tenant file should be"),
+        (
+            "a.yaml",
+            b"#" * (1024 * 1024 + 1),
+            "a.yaml: is larger than 1 MiB, which no tenant file should be",
+        ),
         ("a.yaml", b"x: " + b"[" * 101, "a.yaml:1: is nested deeper than 100 levels"),
         ("a.json", b"\n" + b"[" * 101, "a.json:2: is nested deeper than 100 levels"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_a_file_that_cannot_be_read_says_why(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     loaded = load(tmp_path, {name: content, "fine.yaml": VALID})
     assert told(loaded, tmp_path)[0].removesuffix(" (did you mean )").startswith(message)
     assert (list(loaded.broken), list(loaded.integrations)) == (["a"], ["fine"])
 
 
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"a.yaml": b"\xef\xbb\xbf" + VALID.encode(), "b.json": b"\xef\xbb\xbf{}"})
+    loaded = load(
+        tmp_path, {"a.yaml": b"\xef\xbb\xbf" + VALID.encode(), "b.json": b"\xef\xbb\xbf{}"}
+    )
     assert (list(loaded.integrations), loaded.without, loaded.problems) == (["a"], ("b",), ())
 
 
@@ -225,16 +245,24 @@ def test_a_link_to_nowhere_and_a_pipe_are_told_and_never_waited_for(tmp_path: Pa
 
 
 @pytest.mark.parametrize("ending", ["tenant: acme\nx: [", "tenant: 'acme' # ours\nx: ["])
-def test_a_file_that_cannot_be_read_goes_by_what_looks_like_its_tenant(tmp_path: Path, ending: str) -> None:
+def test_a_file_that_cannot_be_read_goes_by_what_looks_like_its_tenant(
+    tmp_path: Path, ending: str
+) -> None:
     assert list(load(tmp_path, {"file.yaml": ending}).broken) == ["acme"]
 
 
 def test_a_file_that_cannot_be_read_never_breaks_a_tenant_of_another_file(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"acme.yaml": "x: [", "b.yaml": "tenant: acme\n" + VALID})
-    assert (list(loaded.integrations), dict(loaded.broken), len(loaded.problems)) == (["acme"], {}, 1)
+    assert (list(loaded.integrations), dict(loaded.broken), len(loaded.problems)) == (
+        ["acme"],
+        {},
+        1,
+    )
 
 
-def test_every_problem_of_every_file_is_told_at_once_and_what_holds_is_loaded(tmp_path: Path) -> None:
+def test_every_problem_of_every_file_is_told_at_once_and_what_holds_is_loaded(
+    tmp_path: Path,
+) -> None:
     files = {
         "a.yaml": block("wing: north", "pace: fast"),
         "b.yaml": "tenant: 1\n",
@@ -266,7 +294,9 @@ def test_a_folder_that_is_not_there_or_no_folder_is_a_configuration_error(tmp_pa
 
 
 @pytest.mark.parametrize("path", ["", ".", "a..b", "a."])
-def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(tmp_path: Path, path: str) -> None:
+def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(
+    tmp_path: Path, path: str
+) -> None:
     with pytest.raises(ConfigError, match="keys with dots between them"):
         load(tmp_path, {}, at=path)
 

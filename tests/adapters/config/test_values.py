@@ -86,7 +86,22 @@ def test_sizes(written: object, size: int) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [True, None, 0, -1, 1.5, "", "MB", "1.5MB", "5TB", "5M", "25MB ", 2**40 + 1, "9999999999999GB", []],
+    [
+        True,
+        None,
+        0,
+        -1,
+        1.5,
+        "",
+        "MB",
+        "1.5MB",
+        "5TB",
+        "5M",
+        "25MB ",
+        2**40 + 1,
+        "9999999999999GB",
+        [],
+    ],
 )
 def test_what_is_no_size(written: object) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -107,7 +122,20 @@ def test_paces(written: str, pace: Pace) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [None, True, 10, "10", "10/m", "10/minute", "0/s", "-1/s", "1.5/s", "1 / s", "9999999/s", "10/min\n"],
+    [
+        None,
+        True,
+        10,
+        "10",
+        "10/m",
+        "10/minute",
+        "0/s",
+        "-1/s",
+        "1.5/s",
+        "1 / s",
+        "9999999/s",
+        "10/min\n",
+    ],
 )
 def test_what_is_no_pace(written: object) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -122,7 +150,13 @@ def test_a_duration_is_shown_as_it_would_be_written(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "shown"),
-    [(25_000_000, "25MB"), (10_485_760, "10MiB"), (500_000, "500kB"), (17, "17 bytes"), (2 * 10**9, "2GB")],
+    [
+        (25_000_000, "25MB"),
+        (10_485_760, "10MiB"),
+        (500_000, "500kB"),
+        (17, "17 bytes"),
+        (2 * 10**9, "2GB"),
+    ],
 )
 def test_a_size_is_shown_as_it_would_be_written(size: int, shown: str) -> None:
     assert shown_size(size) == shown
@@ -197,7 +231,9 @@ def test_what_is_no_endpoint(url: object) -> None:
     assert not isinstance(url, str) or len(url) < 9 or url not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://proxy:3128", "https://proxy.example:8080/", "http://10.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url", ["http://proxy:3128", "https://proxy.example:8080/", "http://10.0.0.1:1"]
+)
 def test_proxies(url: str) -> None:
     assert parse_proxy(url) == url
 

@@ -1,4 +1,5 @@
-"""The runner for a thread: as the one on an event loop, and what leaves is the same, byte by byte."""
+"""The runner for a thread: as the one on an event loop, and what leaves is the same, byte by
+byte."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ class World:
     keeper: BlockingTokenKeeper = field(factory=lambda: BlockingTokenKeeper(lambda: 0.0))
 
     def run(self, dialogue: Dialogue[Any]) -> Any:
-        return run_blocking(dialogue, send=self.send, bookmark=self.bookmarks.append, keeper=self.keeper)
+        return run_blocking(
+            dialogue, send=self.send, bookmark=self.bookmarks.append, keeper=self.keeper
+        )
 
     def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
         self.requests.append(request)
@@ -107,7 +110,9 @@ def test_a_step_that_is_none_is_named() -> None:
 
 
 @pytest.mark.parametrize("error", [IndexError("empty"), KeyboardInterrupt()], ids=repr)
-def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(error: BaseException) -> None:
+def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(
+    error: BaseException,
+) -> None:
     closed: list[bool] = []
 
     def dialogue() -> Dialogue[str]:
@@ -127,7 +132,8 @@ def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(error:
     assert closed == [True]
 
 
-# -- tokens ---------------------------------------------------------------------------------------------------------
+# -- tokens
+# ---------------------------------------------------------------------------------------------------------
 
 
 def no_dialogue() -> Dialogue[MintedToken | Failure]:
@@ -148,11 +154,15 @@ def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         tokens = list(threads.map(ask, range(8)))
-    assert {token.value.reveal() for token in tokens if isinstance(token, AccessToken)} == {"token-1"}
+    assert {token.value.reveal() for token in tokens if isinstance(token, AccessToken)} == {
+        "token-1"
+    }
     assert minted == [1]
     first = tokens[0]
     assert isinstance(first, AccessToken)
-    assert keeper.token(Access("app", no_dialogue, first), mint) == AccessToken(Secret("token-2"), fresh=True)
+    assert keeper.token(Access("app", no_dialogue, first), mint) == AccessToken(
+        Secret("token-2"), fresh=True
+    )
 
 
 def test_a_mint_that_raises_is_the_askers_trouble_and_leaves_nothing_behind() -> None:
@@ -167,7 +177,8 @@ def test_a_mint_that_raises_is_the_askers_trouble_and_leaves_nothing_behind() ->
     assert good == AccessToken(Secret("token-1"), fresh=True)
 
 
-# -- the same on the line -------------------------------------------------------------------------------------------
+# -- the same on the line
+# -------------------------------------------------------------------------------------------
 
 ON_THE_LINE = {
     "accept",
@@ -178,7 +189,8 @@ ON_THE_LINE = {
     "host",
     "user-agent",
 }
-"""The headers that HTTP or the transport itself demands. Their order, and the case of their names, is the library's; all else comes as the dialogue said it."""
+"""The headers that HTTP or the transport itself demands. Their order, and the case of their
+names, is the library's; all else comes as the dialogue said it."""
 
 
 @frozen
@@ -220,7 +232,9 @@ def made_up(url: str) -> Dialogue[Any]:
         ("x-twice", "2"),
     )
     yield from fetch(
-        HttpRequest("POST", f"{url}/documents?q=a%20b&c=%C3%A9", bearer, (b"part one, ", b"part two"))
+        HttpRequest(
+            "POST", f"{url}/documents?q=a%20b&c=%C3%A9", bearer, (b"part one, ", b"part two")
+        )
     )
     yield from bookmark("uploaded")
     yield from fetch(HttpRequest("GET", f"{url}/documents/7", bearer))

@@ -43,7 +43,9 @@ class TokenOffice:
             return failure
         return MintedToken(Secret(f"token-{number}"), self.lifetime)
 
-    async def ask(self, key: str = "app", refused: AccessToken | None = None) -> AccessToken | Failure:
+    async def ask(
+        self, key: str = "app", refused: AccessToken | None = None
+    ) -> AccessToken | Failure:
         return await self.keeper.token(Access(key, _no_dialogue, refused), self.mint)
 
 

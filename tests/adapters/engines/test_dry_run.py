@@ -147,7 +147,9 @@ def test_it_waits_for_its_turn_at_the_gate(paper: Paper) -> None:
     house = paper.house
 
     async def story(courier: AsyncCourier) -> None:
-        await until_settled(courier, house.clock, *(courier.submit(evidence(f"ev-{n}")) for n in range(2)))
+        await until_settled(
+            courier, house.clock, *(courier.submit(evidence(f"ev-{n}")) for n in range(2))
+        )
         began = house.clock.now()
         came = asyncio.ensure_future(courier.check("acme"))
         await _until_somebody_sleeps(house, began + timedelta(minutes=1))
@@ -176,7 +178,9 @@ def test_it_says_so_where_there_is_no_turn_for_minutes(paper: Paper) -> None:
     )
 
 
-def test_a_block_does_not_keep_it_from_asking_and_it_neither_sets_nor_lifts_one(paper: Paper) -> None:
+def test_a_block_does_not_keep_it_from_asking_and_it_neither_sets_nor_lifts_one(
+    paper: Paper,
+) -> None:
     house = paper.house
     house.server.answer = lambda part, nth: 401 if part == "ev-1" else 200
 

@@ -1,4 +1,5 @@
-"""One event of every type there is. A type that is added to `LogEvent` and not to the kit's list fails the tests of the list."""
+"""One event of every type there is. A type that is added to `LogEvent` and not to the kit's list
+fails the tests of the list."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from evidence_courier.testing.contracts.events import HOSTILE, one_of_each
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`any_event`: the test is run once for each type; `hostile_event`: the same with hostile texts."""
+    """`any_event`: the test is run once for each type; `hostile_event`: the same with hostile
+    texts."""
     for name, odd in (("any_event", ""), ("hostile_event", HOSTILE)):
         if name in metafunc.fixturenames:
             events = one_of_each(odd)

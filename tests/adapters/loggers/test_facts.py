@@ -1,4 +1,5 @@
-"""What an event comes to: its severity, its name, a sentence with all that one needs, and flat facts."""
+"""What an event comes to: its severity, its name, a sentence with all that one needs, and flat
+facts."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ OF_DOWN = {
     "http_status": 503,
     "retry_after": 7.0,
 }
-# What a logging.LogRecord or structlog uses for itself: a fact of that name would be lost, or be taken for something else.
+# What a logging.LogRecord or structlog uses for itself: a fact of that name would be lost, or be
+# taken for something else.
 TAKEN = {
     *vars(logging.LogRecord("", 0, "", 0, "", (), None)),
     *("asctime", "message", "taskName"),
@@ -118,7 +120,11 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
 
 def test_every_field_of_an_event_is_among_its_facts(any_event: LogEvent) -> None:
     facts = account_of(any_event).facts
-    inside = {"key": {"tenant_id", "evidence_id", "provider"}, "failure": set(OF_DOWN), "status": {"status"}}
+    inside = {
+        "key": {"tenant_id", "evidence_id", "provider"},
+        "failure": set(OF_DOWN),
+        "status": {"status"},
+    }
     for field in attrs.fields_dict(type(any_event)):
         assert inside.get(field, {field}) <= set(facts)
 
@@ -207,7 +213,10 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
             "attempt 2 recovered: whoever ran it is gone without a word, and the provider may have taken it; "
             "next at 2026-02-21T10:00:00Z",
         ),
-        (LookUpEnded(KEY, 1, "absent", None, NOW), "look-up 1 absent; next at 2026-02-21T10:00:00Z"),
+        (
+            LookUpEnded(KEY, 1, "absent", None, NOW),
+            "look-up 1 absent; next at 2026-02-21T10:00:00Z",
+        ),
         (
             LookUpEnded(KEY, 3, "unreadable", DOWN, None),
             "look-up 3 unreadable: server_error (HTTP 503): Sprinto is down",
@@ -229,7 +238,10 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
             UploadRequeued(KEY, None, "its integration may work again"),
             "tried again, with a fresh budget: its integration may work again",
         ),
-        (ActionTaken(KEY, "attest", "asha", "I have seen it there"), "attest by asha: I have seen it there"),
+        (
+            ActionTaken(KEY, "attest", "asha", "I have seen it there"),
+            "attest by asha: I have seen it there",
+        ),
         (settled("succeeded", attempts=1), "succeeded after 1 attempt"),
         (
             settled("succeeded", DOWN, attempts=2, possible_duplicate=True),
@@ -239,7 +251,9 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         (settled("failed"), "failed after 5 attempts: no reason recorded"),
     ],
 )
-def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(event: LogEvent, says: str) -> None:
+def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
+    event: LogEvent, says: str
+) -> None:
     assert account_of(event).sentence == f"tenant acme, evidence ev-1, sprinto: {says}"
 
 
@@ -259,7 +273,10 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(event: LogEve
             CourierLost(3, 1),
             "courier 3 on this database is gone without a word; recovered: 1 attempt",
         ),
-        (ClockSetBack(3600.25), "the clock was set back by 3600.2 s; what waits keeps the rest of its wait"),
+        (
+            ClockSetBack(3600.25),
+            "the clock was set back by 3600.2 s; what waits keeps the rest of its wait",
+        ),
         (
             StoreTrouble("disk full"),
             "the database could not be asked or written to and is tried again: disk full",

@@ -1,4 +1,5 @@
-"""Log lines as JSON: one object a line whatever is in it, for our records and for those of other libraries."""
+"""Log lines as JSON: one object a line whatever is in it, for our records and for those of other
+libraries."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def read(made: logging.LogRecord) -> Any:
     return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
 
-def test_every_event_is_one_line_with_its_name_its_sentence_and_its_facts(any_event: LogEvent) -> None:
+def test_every_event_is_one_line_with_its_name_its_sentence_and_its_facts(
+    any_event: LogEvent,
+) -> None:
     account = account_of(any_event)
     line = json.loads(written(any_event))
     assert (line["event"], line["message"], line["facts"]) == (
@@ -167,9 +170,16 @@ def test_an_integer_too_long_for_python_to_write_is_written_in_hexadecimal() -> 
         (record(Unspeakable()), "<a Unspeakable that cannot be shown> []"),
         (record({"a": 1}), "{'a': 1}"),
     ],
-    ids=["arguments that do not fit", "an argument that raises", "a message that raises", "no text"],
+    ids=[
+        "arguments that do not fit",
+        "an argument that raises",
+        "a message that raises",
+        "no text",
+    ],
 )
-def test_a_message_that_cannot_be_made_costs_nobody_the_line(made: logging.LogRecord, says: str) -> None:
+def test_a_message_that_cannot_be_made_costs_nobody_the_line(
+    made: logging.LogRecord, says: str
+) -> None:
     assert read(made)["message"] == says
 
 
@@ -201,8 +211,16 @@ def test_a_time_that_is_none_costs_nobody_the_line(created: float) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.datetimes(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner)
+    ),
     max_leaves=20,
 )
 

@@ -1,4 +1,5 @@
-"""The default logger: the right level, a sentence with all that one needs, and the facts beside it."""
+"""The default logger: the right level, a sentence with all that one needs, and the facts beside
+it."""
 
 from __future__ import annotations
 
@@ -69,7 +70,11 @@ def logged(event: LogEvent, caplog: pytest.LogCaptureFixture) -> logging.LogReco
         (EvidenceConflict(KEY, "aaa", "bbb"), logging.ERROR, "bbb"),
         (AttemptStarted(KEY, 1, 5), logging.INFO, "attempt 1 starts"),
         (AttemptEnded(KEY, 1, "delivered", None, None), logging.INFO, "attempt 1 delivered"),
-        (AttemptEnded(KEY, 2, "unclear", FAILURE, NOW), logging.WARNING, "next at 2026-02-21T10:00:00Z"),
+        (
+            AttemptEnded(KEY, 2, "unclear", FAILURE, NOW),
+            logging.WARNING,
+            "next at 2026-02-21T10:00:00Z",
+        ),
         (
             AttemptEnded(KEY, 5, "unclear", FAILURE, None),
             logging.INFO,
@@ -91,14 +96,20 @@ def test_each_event_has_its_level_and_its_sentence(
     assert vars(record)["courier_event"] == type(event).__name__
 
 
-def test_what_failed_is_an_error_with_everything_one_needs(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_failed_is_an_error_with_everything_one_needs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     record = logged(UploadSettled(status("failed", StatusError.of(FAILURE))), caplog)
     assert record.levelno == logging.ERROR
     assert record.getMessage() == (
         "tenant acme, evidence ev-1, sprinto: failed after 5 attempts: server_error: Sprinto is down"
     )
     facts = vars(record)
-    assert (facts["tenant_id"], facts["evidence_id"], facts["provider"]) == ("acme", "ev-1", "sprinto")
+    assert (facts["tenant_id"], facts["evidence_id"], facts["provider"]) == (
+        "acme",
+        "ev-1",
+        "sprinto",
+    )
 
 
 def test_a_record_names_its_attempt(caplog: pytest.LogCaptureFixture) -> None:
@@ -130,7 +141,9 @@ def test_a_percent_sign_is_only_a_percent_sign(caplog: pytest.LogCaptureFixture)
     assert logged(RecordingFailed(KEY, "99 %s full"), caplog).getMessage().endswith("99 %s full")
 
 
-def test_nothing_is_written_down_below_the_level_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_written_down_below_the_level_that_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     logger = logging.Logger("host.compliance", logging.ERROR)  # noqa: LOG001 - a logger that no other test sees
     logger.addHandler(caplog.handler)
     for event in (UploadRecorded(KEY), WriteDelayed(KEY, "locked"), UploadHeld(KEY, FAILURE)):

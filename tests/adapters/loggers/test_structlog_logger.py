@@ -31,13 +31,16 @@ KEY = UploadKey("acme", "ev-1", "sprinto")
 
 @pytest.fixture(autouse=True)
 def structlog_as_it_comes() -> Iterator[None]:
-    """structlog's configuration is one for the process: whatever a test made of it is taken back."""
+    """structlog's configuration is one for the process: whatever a test made of it is taken
+    back."""
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
 
 
-def test_every_event_is_said_with_its_name_its_level_its_facts_and_its_sentence(any_event: LogEvent) -> None:
+def test_every_event_is_said_with_its_name_its_level_its_facts_and_its_sentence(
+    any_event: LogEvent,
+) -> None:
     with capture_logs() as said:
         StructlogLogger().log(any_event)
     account = account_of(any_event)
@@ -81,13 +84,16 @@ def test_the_level_that_the_host_asks_for_is_kept() -> None:
     logger = StructlogLogger()
     logger.log(UploadRecorded(KEY))
     logger.log(RecordingFailed(KEY, "why"))
-    assert [json.loads(line)["event"] for line in said.getvalue().splitlines()] == ["recording_failed"]
+    assert [json.loads(line)["event"] for line in said.getvalue().splitlines()] == [
+        "recording_failed"
+    ]
 
 
 def test_no_text_forges_a_line_where_structlog_writes_json(hostile_event: LogEvent) -> None:
     said = StringIO()
     structlog.configure(
-        processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(said)
+        processors=[structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(said),
     )
     StructlogLogger().log(hostile_event)
     [line] = said.getvalue().splitlines()
@@ -122,7 +128,8 @@ def test_the_sentence_stays_where_the_host_renames_the_event_to_message() -> Non
 
 
 def test_without_structlog_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "structlog", None)  # Python says then that there is no such module
+    # Python says then that there is no such module
+    monkeypatch.setitem(sys.modules, "structlog", None)
     with pytest.raises(MisuseError) as raised:
         StructlogLogger()
     assert 'pip install "evidence-courier[structlog]"' in str(raised.value)

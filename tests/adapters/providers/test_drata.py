@@ -1,4 +1,5 @@
-"""The Drata provider: what it sends, what it looks up, what it asks before anything is sent, and its settings."""
+"""The Drata provider: what it sends, what it looks up, what it asks before anything is sent, and
+its settings."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def upload(
 
 
 def look_up(
-    *answers: HttpResponse | TransportFailure, settings: DrataSettings = PERSON, parcel: Parcel = JANE
+    *answers: HttpResponse | TransportFailure,
+    settings: DrataSettings = PERSON,
+    parcel: Parcel = JANE,
 ) -> tuple[Finding, Talk]:
     talk = Talk(*answers)
     return talk.hold(DrataProvider().look_up(parcel, settings, None)), talk
@@ -77,7 +80,8 @@ def page(*names: object, cursor: object = None) -> HttpResponse:
 
 
 def parts_of(talk: Talk) -> list[tuple[bytes, bytes]]:
-    """Name and content of each part of the one request's form; the file's head instead of its name."""
+    """Name and content of each part of the one request's form; the file's head instead of its
+    name."""
     [request] = talk.requests
     boundary = b"--" + dict(request.headers)["Content-Type"].partition("boundary=")[2].encode()
     first, *parts, last = (b"\r\n" + b"".join(request.body)).split(b"\r\n" + boundary)
@@ -128,7 +132,10 @@ def test_a_person_known_by_address_may_be_named_by_the_number_that_drata_says() 
         Receipt("41", PARCEL.file_name)
     )
     users = "public-api.drata.com/public/v2/users"
-    assert talk.asked() == [f"GET {users}/email:jane%2Btest@acme.example", f"POST {users}/4711/documents"]
+    assert talk.asked() == [
+        f"GET {users}/email:jane%2Btest@acme.example",
+        f"POST {users}/4711/documents",
+    ]
     finding, looked = look_up(USER, page(PARCEL.file_name), settings=LOOKED_UP)
     assert isinstance(finding, Found)
     assert looked.asked()[1].startswith(f"GET {users}/4711/documents?")
@@ -179,8 +186,12 @@ def test_the_type_of_document_is_a_setting() -> None:
     assert parts_of(talk)[0] == (b"type", b"HIPAA_TRAINING_EVIDENCE")
 
 
-@pytest.mark.parametrize("address", [None, "", "jane", "jane@", "@acme", "ja ne@acme.example", "a@b\n"])
-def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(address: str | None) -> None:
+@pytest.mark.parametrize(
+    "address", [None, "", "jane", "jane@", "@acme", "ja ne@acme.example", "a@b\n"]
+)
+def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(
+    address: str | None,
+) -> None:
     parcel = evolve(PARCEL, subject_email=address)
     verdict, talk = upload(parcel=parcel)
     assert isinstance(verdict, Rejected)
@@ -193,7 +204,9 @@ def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(addre
     assert looked.requests == []
 
 
-@pytest.mark.parametrize("subject", ["emp-7", "0", "007", "-7", "7.5", "٧", "9" * 20, "7/documents"])
+@pytest.mark.parametrize(
+    "subject", ["emp-7", "0", "007", "-7", "7.5", "٧", "9" * 20, "7/documents"]
+)
 def test_a_subject_that_is_no_number_of_dratas_is_not_sent(subject: str) -> None:
     verdict, talk = upload(evolve(PERSON, person="subject"), evolve(JANE, subject=subject))
     assert isinstance(verdict, Rejected)
@@ -278,7 +291,12 @@ def query_of(talk: Talk, nth: int = 0) -> dict[str, str]:
 def test_a_document_is_found_by_its_name_with_or_without_its_ending(name: str) -> None:
     finding, talk = look_up(page("another.pdf", name))
     assert finding == Found(Receipt("2", name))
-    assert query_of(talk) == {"type": "SEC_TRAINING", "size": "50", "sort": "createdAt", "sortDir": "DESC"}
+    assert query_of(talk) == {
+        "type": "SEC_TRAINING",
+        "size": "50",
+        "sort": "createdAt",
+        "sortDir": "DESC",
+    }
     assert urlsplit(talk.requests[0].url).path.endswith("/documents")
 
 
@@ -325,7 +343,9 @@ def test_a_name_that_is_only_similar_is_another_upload(near: str) -> None:
     ],
     ids=repr,
 )
-def test_what_cannot_be_read_is_never_called_absent(answer: HttpResponse | TransportFailure) -> None:
+def test_what_cannot_be_read_is_never_called_absent(
+    answer: HttpResponse | TransportFailure,
+) -> None:
     assert isinstance(look_up(answer)[0], Unreadable)
 
 
@@ -420,7 +440,9 @@ class Keys:
         ({"region": "india"}, "must be us, eu or apac"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_with_words(block: dict[str, Any], complaint: str) -> None:
+def test_settings_that_make_no_sense_are_refused_with_words(
+    block: dict[str, Any], complaint: str
+) -> None:
     tenant = {"integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}}
     loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())
     assert any(complaint in str(problem) for problem in loaded.problems), loaded.problems
@@ -432,7 +454,9 @@ def test_settings_of_both_kinds_are_read_from_a_tenant_file() -> None:
         {"user_by": "address", "to": "library", "workspace": 3, "owner": 9, "controls": [11, 12]},
     ]
     for block, settings in zip(kinds, (PERSON, LIBRARY), strict=True):
-        tenant = {"integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}}
+        tenant = {
+            "integrations": {"compliance": {"provider": "drata", "api_key": "${KEY}"} | block}
+        }
         loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())
         assert loaded.problems == ()
         assert loaded.integrations["acme"].settings == settings

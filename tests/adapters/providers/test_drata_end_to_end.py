@@ -1,4 +1,5 @@
-"""Drata's provider in a real courier, against the sandbox: one copy, whatever happens on the way."""
+"""Drata's provider in a real courier, against the sandbox: one copy, whatever happens on the
+way."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def story(
     async def scene() -> None:
         clock = FakeClock()
         async with DrataSandbox(key=KEY, now=clock.now, **options) as sandbox:
-            await tell(CourierHouse(sandbox, tmp_path / "courier.db", block, Keys({"KEY": key}), clock))
+            await tell(
+                CourierHouse(sandbox, tmp_path / "courier.db", block, Keys({"KEY": key}), clock)
+            )
 
     asyncio.run(scene())
 
@@ -53,12 +56,20 @@ def test_an_evidence_arrives_under_its_name_and_date(
     async def tell(house: CourierHouse) -> None:
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 1, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            1,
+            False,
+        )
         assert status.receipt is not None
         assert status.receipt.reference == "1"
         [upload] = house.sandbox.received
         assert upload.file_name == f"ev-1-{DIGEST[:12]}.pdf"
-        assert (upload.target, upload.media_type, upload.sha256) == (target, "application/pdf", DIGEST)
+        assert (upload.target, upload.media_type, upload.sha256) == (
+            target,
+            "application/pdf",
+            DIGEST,
+        )
         assert upload.evidence_date.startswith("2026-02-20")
         assert house.sandbox.requests == 1
 
@@ -77,7 +88,9 @@ def test_a_person_may_be_looked_up_by_address_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("controls_as", ["repeated", "brackets", "commas"])
-def test_the_controls_arrive_in_the_form_that_the_server_takes(tmp_path: Path, controls_as: str) -> None:
+def test_the_controls_arrive_in_the_form_that_the_server_takes(
+    tmp_path: Path, controls_as: str
+) -> None:
     async def tell(house: CourierHouse) -> None:
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
@@ -97,7 +110,9 @@ def test_a_person_may_be_named_by_dratas_number(tmp_path: Path) -> None:
 
 
 @TARGETS
-@pytest.mark.parametrize("loss", ["reset-after", "status-after:504", "status-after:503", "cut", "huge"])
+@pytest.mark.parametrize(
+    "loss", ["reset-after", "status-after:504", "status-after:503", "cut", "huge"]
+)
 def test_an_upload_whose_reply_was_lost_is_found_and_not_sent_again(
     tmp_path: Path, block: dict[str, object], target: str, loss: str
 ) -> None:
@@ -105,7 +120,11 @@ def test_an_upload_whose_reply_was_lost_is_found_and_not_sent_again(
         house.sandbox.use_faults(FaultPlan.script([loss]))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 1, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            1,
+            False,
+        )
         assert house.sandbox.copies(DIGEST) == 1
         assert [event.finding for event in house.logger.of(LookUpEnded)] == ["found"]
 
@@ -162,7 +181,8 @@ def test_an_evidence_without_an_address_fails_and_nothing_is_sent(tmp_path: Path
             assert status.error is not None
             assert (status.status, status.error.kind) == ("failed", "bad_request")
             assert "nothing was sent" in status.error.message
-            [after] = await house.deliver(courier, of_jane("ev-2"))  # it speaks of this one evidence only
+            # it speaks of this one evidence only
+            [after] = await house.deliver(courier, of_jane("ev-2"))
             assert after.status == "succeeded"
         assert house.sandbox.requests == 1
 
@@ -227,7 +247,9 @@ def test_the_dry_run_tries_the_key_and_the_target_and_uploads_nothing(tmp_path: 
         provider = DrataProvider()
         assert isinstance(await house.check(provider, settings()), Ready)
         library = settings(to="library", workspace=1, owner=7)
-        assert await house.check(provider, library) == Ready("Drata knows the key and workspace 1 (Acme)")
+        assert await house.check(provider, library) == Ready(
+            "Drata knows the key and workspace 1 (Acme)"
+        )
         for wrong, kind in (
             (settings("wrong"), FailureKind.UNAUTHORIZED),
             (settings(to="library", workspace=2, owner=7), FailureKind.TARGET_NOT_FOUND),
@@ -243,7 +265,9 @@ def test_the_dry_run_tries_the_key_and_the_target_and_uploads_nothing(tmp_path: 
 def test_a_process_killed_after_the_upload_was_taken_leaves_one_copy_that_the_next_finds(
     tmp_path: Path,
 ) -> None:
-    with sandbox_in_thread(DrataSandbox(key=KEY, faults=FaultPlan.script(["silence-after"]))) as sandbox:
+    with sandbox_in_thread(
+        DrataSandbox(key=KEY, faults=FaultPlan.script(["silence-after"]))
+    ) as sandbox:
         house = CourierHouse(sandbox, tmp_path / "courier.db", PERSON, Keys({"KEY": KEY}))
         killed_at_request(house, 1)
 

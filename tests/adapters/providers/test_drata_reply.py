@@ -1,4 +1,5 @@
-"""What a reply of Drata's comes to: recognised success, words for whoever must act, any body survived."""
+"""What a reply of Drata's comes to: recognised success, words for whoever must act, any body
+survived."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ LIBRARY = evolve(PERSON, to="library", workspace=3, owner=9)
 SUCCESS: dict[str, Any] = {"id": 41, "userId": 7, "name": "x.pdf", "type": "SEC_TRAINING"}
 
 
-def verdict_on(answer: HttpResponse | TransportFailure, settings: DrataSettings = PERSON) -> Verdict:
+def verdict_on(
+    answer: HttpResponse | TransportFailure, settings: DrataSettings = PERSON
+) -> Verdict:
     parcel = evolve(PARCEL, subject_email="jane@acme.example")
     return Talk(answer).hold(DrataProvider().upload(parcel, settings, None))
 
@@ -33,7 +36,12 @@ def verdict_on(answer: HttpResponse | TransportFailure, settings: DrataSettings 
     ("status", "verdict", "kind", "words"),
     [
         (400, Rejected, K.BAD_REQUEST, 'saying "told so"'),
-        (401, Rejected, K.UNAUTHORIZED, "ask the Drata admin for a new key under Settings > API Keys"),
+        (
+            401,
+            Rejected,
+            K.UNAUTHORIZED,
+            "ask the Drata admin for a new key under Settings > API Keys",
+        ),
         (402, Rejected, K.REFUSED, "ask the Drata admin to upgrade it"),
         (403, Rejected, K.FORBIDDEN, "Users: Create User Document"),
         (404, Rejected, K.NOT_FOUND, "ask the Drata admin to add them"),
@@ -117,7 +125,9 @@ def test_only_201_is_success(status: int) -> None:
     assert came_to.failure.kind is K.UNRECOGNISED_REPLY
 
 
-@pytest.mark.parametrize("body", [b"", b" ", b"<html>Sign in</html>", b'{"id": 4', b"\xff", b'{"id": NaN}'])
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"<html>Sign in</html>", b'{"id": 4', b"\xff", b'{"id": NaN}']
+)
 def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
     came_to = verdict_on(reply(201, body))
     assert isinstance(came_to, Unclear)
@@ -131,7 +141,9 @@ def test_even_a_success_is_unclear_if_its_end_never_came(ending: Ending) -> None
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "data", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "data", "x"]), inner)
+    ),
     max_leaves=8,
 )
 

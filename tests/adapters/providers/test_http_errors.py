@@ -174,9 +174,15 @@ def test_a_404_may_speak_of_what_the_tenant_file_names() -> None:
 
 def test_an_errand_says_what_is_in_doubt_and_what_was_asked_for() -> None:
     errand = RequestPurpose("the step", "; nothing is filed yet", "")
-    broken, lost = classify(reply(500), ADVICE, None, errand), classify(reply(400), ADVICE, None, errand)
+    broken, lost = (
+        classify(reply(500), ADVICE, None, errand),
+        classify(reply(400), ADVICE, None, errand),
+    )
     assert isinstance(broken, Unclear)
-    assert broken.failure.message == "Acme GRC had an error of its own (HTTP 500); nothing is filed yet"
+    assert (
+        broken.failure.message
+        == "Acme GRC had an error of its own (HTTP 500); nothing is filed yet"
+    )
     assert isinstance(lost, Rejected)
     assert "refused the step" in lost.failure.message
     assert not lost.failure.message.endswith(UPLOAD.mended)

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.providers.kit.multipart import FormField, FormFile, boundary_for, form_data
+from evidence_courier.adapters.providers.kit.multipart import (
+    FormField,
+    FormFile,
+    boundary_for,
+    form_data,
+)
 
 
 def parts_of(content_type: str, body: tuple[bytes, ...]) -> list[EmailMessage]:
@@ -33,7 +38,8 @@ def content_of(part: EmailMessage) -> bytes:
 def test_fields_and_files_come_out_in_order_with_their_names_and_types() -> None:
     field, file = parts_of(
         *form_data(
-            [FormField("map", '{"0": []}'), FormFile("0", "ev-1.pdf", "application/pdf", b"%PDF")], "s"
+            [FormField("map", '{"0": []}'), FormFile("0", "ev-1.pdf", "application/pdf", b"%PDF")],
+            "s",
         )
     )
     assert field.get_param("name", header="Content-Disposition") == "map"
@@ -55,7 +61,9 @@ def test_the_same_form_gives_the_same_bytes() -> None:
         return form_data([FormFile("0", "a.pdf", "application/pdf", b"%PDF")], "seed")
 
     assert form() == form()
-    assert form()[0] != form_data([FormFile("0", "a.pdf", "application/pdf", b"%PDF")], "another")[0]
+    assert (
+        form()[0] != form_data([FormFile("0", "a.pdf", "application/pdf", b"%PDF")], "another")[0]
+    )
 
 
 def test_a_boundary_that_stands_in_the_content_is_not_used() -> None:
@@ -65,7 +73,9 @@ def test_a_boundary_that_stands_in_the_content_is_not_used() -> None:
     assert boundary_for("seed", [first.encode(), f"\r\n--{second}".encode()]) not in (first, second)
     file = FormFile("0", "a.pdf", "application/pdf", first.encode())
     assert form_data([file], "seed")[0] == f"multipart/form-data; boundary={second}"
-    assert form_data([FormField("a", first)], "seed")[0] == f"multipart/form-data; boundary={second}"
+    assert (
+        form_data([FormField("a", first)], "seed")[0] == f"multipart/form-data; boundary={second}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +94,10 @@ def test_a_media_type_that_would_leave_its_line_is_a_bug() -> None:
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=4), st.text())
 def test_any_bytes_come_out_as_they_went_in(contents: list[bytes], seed: str) -> None:
-    files = [FormFile(str(at), "a.bin", "application/pdf", content) for at, content in enumerate(contents)]
+    files = [
+        FormFile(str(at), "a.bin", "application/pdf", content)
+        for at, content in enumerate(contents)
+    ]
     content_type, body = form_data(files, seed)
     boundary = content_type.partition("boundary=")[2].encode()
     pieces = b"".join((b"\r\n", *body)).split(b"\r\n--" + boundary)

@@ -1,4 +1,5 @@
-"""The Secureframe provider: what it sends in which steps, what guards against a copy, and its settings."""
+"""The Secureframe provider: what it sends in which steps, what guards against a copy, and its
+settings."""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ STORED = told(200, b"")
 ATTACHED = told(200, {"data": {"id": EVIDENCE, "type": "evidence", "attributes": {}}})
 SPENT = told(400, {"message": "upload_id is not redeemable"})
 KEPT = json.dumps({"upload_id": UPLOAD, "staged_at": RECEIVED_AT.isoformat()})
-OLD = json.dumps({"upload_id": UPLOAD, "staged_at": (RECEIVED_AT - timedelta(minutes=50)).isoformat()})
+OLD = json.dumps(
+    {"upload_id": UPLOAD, "staged_at": (RECEIVED_AT - timedelta(minutes=50)).isoformat()}
+)
 SPENT_BEFORE = json.dumps({"upload_id": None, "staged_at": RECEIVED_AT.isoformat(), "spent": True})
 GONE = json.dumps({"upload_id": None, "staged_at": RECEIVED_AT.isoformat()})
 
@@ -116,7 +119,9 @@ def check(*answers: HttpResponse, settings: SecureframeSettings) -> tuple[DryRun
 
 
 def listed(*items: object, total: int | None = None) -> HttpResponse:
-    return told(200, {"data": list(items), "meta": {"total": len(items) if total is None else total}})
+    return told(
+        200, {"data": list(items), "meta": {"total": len(items) if total is None else total}}
+    )
 
 
 def like(**said: object) -> dict[str, object]:
@@ -270,7 +275,9 @@ def test_the_document_goes_to_no_address_that_is_not_https(url: object) -> None:
     assert len(talk.requests) == 1
 
 
-@pytest.mark.parametrize("headers", [[], "x", {"a": 7}, {"a b": "c"}, {"a": "b\r\nc: d"}, {"": "x"}, None])
+@pytest.mark.parametrize(
+    "headers", [[], "x", {"a": 7}, {"a b": "c"}, {"a": "b\r\nc: d"}, {"": "x"}, None]
+)
 def test_headers_that_are_none_are_not_sent(headers: object) -> None:
     data = {"id": UPLOAD, "attributes": {"url": STORAGE, "headers": headers}}
     verdict, talk = upload(told(200, {"data": data}))
@@ -290,8 +297,14 @@ def test_what_was_staged_is_only_attached() -> None:
 
 def test_a_spent_id_and_one_like_it_in_the_list_mean_that_the_attempt_before_was_taken() -> None:
     verdict, talk = upload(SPENT, listed(like()), progress=KEPT)
-    assert verdict == Delivered(Receipt(EVIDENCE, "attached by an attempt before, whose answer was lost"))
-    assert asked(talk)[1] == ("GET", "/evidences", {"sort": "-created_at", "page": "1", "per_page": "100"})
+    assert verdict == Delivered(
+        Receipt(EVIDENCE, "attached by an attempt before, whose answer was lost")
+    )
+    assert asked(talk)[1] == (
+        "GET",
+        "/evidences",
+        {"sort": "-created_at", "page": "1", "per_page": "100"},
+    )
 
 
 def test_where_several_are_like_it_none_of_them_is_named() -> None:
@@ -415,7 +428,9 @@ def test_what_the_list_does_not_say_counts_as_like_it(said: dict[str, object]) -
 )
 def test_should_the_list_name_files_after_all_the_name_decides(where: dict[str, object]) -> None:
     assert look_up(listed(like(**where)))[0] == Found(Receipt(EVIDENCE, None))
-    assert upload(SPENT, listed(like(**where)), progress=OLD)[0] == Delivered(Receipt(EVIDENCE, None))
+    assert upload(SPENT, listed(like(**where)), progress=OLD)[0] == Delivered(
+        Receipt(EVIDENCE, None)
+    )
 
 
 @pytest.mark.parametrize("near", ["x-" + PARCEL.file_name, PARCEL.file_name + ".pdf"])
@@ -446,7 +461,9 @@ def test_a_list_without_end_or_order_cannot_be_read() -> None:
     finding, talk = look_up(*[listed(other, total=10_000)] * (MOST_PAGES + 1))
     assert isinstance(finding, Unreadable)
     assert len(talk.requests) == MOST_PAGES
-    later = like(evidenceable_id="another", created_at=(JANE.created_at + timedelta(days=1)).isoformat())
+    later = like(
+        evidenceable_id="another", created_at=(JANE.created_at + timedelta(days=1)).isoformat()
+    )
     assert isinstance(look_up(listed(other, later))[0], Unreadable)
 
 
@@ -468,7 +485,9 @@ def test_a_list_without_end_or_order_cannot_be_read() -> None:
     ],
     ids=repr,
 )
-def test_what_cannot_be_read_is_never_called_absent(answer: HttpResponse | TransportFailure) -> None:
+def test_what_cannot_be_read_is_never_called_absent(
+    answer: HttpResponse | TransportFailure,
+) -> None:
     assert isinstance(look_up(answer)[0], Unreadable)
     assert isinstance(look_up(answer, progress=OLD)[0], Unreadable)
     guarded, _ = look_up(answer, progress=KEPT)
@@ -485,7 +504,9 @@ def test_a_tests_evidence_is_told_from_a_persons_and_from_another_days() -> None
 
 
 def users(*pairs: tuple[str, object], total: int | None = None) -> HttpResponse:
-    shown = [{"id": number, "type": "user", "attributes": {"email": email}} for number, email in pairs]
+    shown = [
+        {"id": number, "type": "user", "attributes": {"email": email}} for number, email in pairs
+    ]
     return told(200, {"data": shown, "meta": {"total": len(shown) if total is None else total}})
 
 
@@ -502,7 +523,9 @@ def test_a_person_is_looked_up_by_address_and_the_hit_is_checked() -> None:
 
 
 def test_an_address_cannot_leave_its_quotes() -> None:
-    _, talk = upload(users(), settings=BY_EMAIL, parcel=evolve(JANE, subject_email='a"\\b@acme.example'))
+    _, talk = upload(
+        users(), settings=BY_EMAIL, parcel=evolve(JANE, subject_email='a"\\b@acme.example')
+    )
     assert asked(talk)[0][2]["q"] == 'email:"a\\"\\\\b@acme.example"'
 
 
@@ -512,7 +535,11 @@ def test_an_address_cannot_leave_its_quotes() -> None:
         ([users()], K.NOT_FOUND, "ask the Secureframe admin to add them"),
         ([users(("other", "john@acme.example"))], K.NOT_FOUND, "nothing was sent"),
         ([users((USER, None))], K.NOT_FOUND, "nothing was sent"),
-        ([users(("a", "jane@acme.example"), ("b", "jane@acme.example"))], K.BAD_REQUEST, "has 2 users"),
+        (
+            [users(("a", "jane@acme.example"), ("b", "jane@acme.example"))],
+            K.BAD_REQUEST,
+            "has 2 users",
+        ),
         ([told(401, {})], K.UNAUTHORIZED, "api_key and api_secret"),
         ([told(403, {})], K.FORBIDDEN, "Personnel settings > Roles"),
         ([told(200, {"data": 7})], K.REFUSED, "otherwise than documented"),
@@ -552,9 +579,14 @@ def test_without_an_address_or_with_a_subject_that_is_no_id_nothing_is_sent() ->
 
 
 def test_the_dry_run_reads_the_test() -> None:
-    shown = {"id": TEST, "attributes": {"title": "Training", "test_type": "upload", "enabled": False}}
+    shown = {
+        "id": TEST,
+        "attributes": {"title": "Training", "test_type": "upload", "enabled": False},
+    }
     ready, talk = check(told(200, {"data": shown}), settings=AT_TEST)
-    assert ready == Ready("Secureframe knows the key and the test 'Training' (upload), but it is disabled")
+    assert ready == Ready(
+        "Secureframe knows the key and the test 'Training' (upload), but it is disabled"
+    )
     assert asked(talk) == [("GET", f"/tests/{TEST}", {})]
     gone, _ = check(told(404, {"message": "Resource not found"}), settings=AT_TEST)
     assert isinstance(gone, NotReady)
@@ -579,9 +611,15 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     assert isinstance(provider, CanLookUp)
     assert isinstance(provider, Checkable)
     assert provider.pace == Pace(500, timedelta(minutes=1))
-    assert (provider.name, provider.cost, provider.limits.max_bytes) == ("secureframe", 3, 32_000_000)
+    assert (provider.name, provider.cost, provider.limits.max_bytes) == (
+        "secureframe",
+        3,
+        32_000_000,
+    )
     assert set(provider.limits.media_types.values()) == {"pdf", "docx", "xlsx", "csv", "png", "jpg"}
-    assert set(provider.schema) == {attribute.name for attribute in attrs.fields(SecureframeSettings)}
+    assert set(provider.schema) == {
+        attribute.name for attribute in attrs.fields(SecureframeSettings)
+    }
 
 
 @pytest.mark.parametrize(
@@ -618,7 +656,9 @@ def load(**block: Any) -> Any:
         ({"api_secret": None}, ""),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_with_words(block: dict[str, Any], complaint: str) -> None:
+def test_settings_that_make_no_sense_are_refused_with_words(
+    block: dict[str, Any], complaint: str
+) -> None:
     problems = load(**block).problems
     assert any(complaint in str(problem) for problem in problems), problems
 
@@ -627,7 +667,11 @@ def test_settings_are_read_from_a_tenant_file() -> None:
     loaded = load(test=TEST, region="uk")
     assert loaded.problems == ()
     settings = loaded.integrations["acme"].settings
-    assert (settings.test, settings.base, settings.send) == (TEST, "https://api-uk.secureframe.com", "staged")
+    assert (settings.test, settings.base, settings.send) == (
+        TEST,
+        "https://api-uk.secureframe.com",
+        "staged",
+    )
     assert "0123456789" not in repr(settings)
 
 

@@ -1,4 +1,5 @@
-"""Secureframe's provider in a real courier, against the sandbox: one copy, whatever happens between the steps."""
+"""Secureframe's provider in a real courier, against the sandbox: one copy, whatever happens
+between the steps."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from courier_fixtures import DIGEST, CourierHouse, Keys, killed_at_request, of_j
 from hostile import leaks
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider, SecureframeSettings
+from evidence_courier.adapters.providers.secureframe.provider import (
+    SecureframeProvider,
+    SecureframeSettings,
+)
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import NotReady, Ready
@@ -64,12 +68,20 @@ def test_an_evidence_arrives_under_its_name_and_date(
     async def tell(house: CourierHouse) -> None:
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 1, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            1,
+            False,
+        )
         assert status.receipt is not None
         assert status.receipt.reference
         [upload] = house.sandbox.received
         assert upload.file_name == f"ev-1-{DIGEST[:12]}.pdf"
-        assert (upload.target, upload.media_type, upload.sha256) == (target, "application/pdf", DIGEST)
+        assert (upload.target, upload.media_type, upload.sha256) == (
+            target,
+            "application/pdf",
+            DIGEST,
+        )
         assert upload.evidence_date == "2026-02-20"
         assert house.sandbox.requests == requests
 
@@ -97,7 +109,11 @@ def test_a_staged_upload_whose_reply_was_lost_is_there_once(
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
         if lists_evidence:
-            assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+            assert (status.status, status.attempts, status.possible_duplicate) == (
+                "succeeded",
+                2,
+                False,
+            )
             assert house.sandbox.copies(DIGEST) == 1
         elif on_unclear == "hold":  # the id is spent, and nothing says by whom
             assert (status.status, house.sandbox.copies(DIGEST)) == ("held", 1)
@@ -117,7 +133,11 @@ def test_a_staged_upload_that_was_not_taken_is_attached_by_the_same_id(
         house.sandbox.use_faults(FaultPlan.script([STAGE, STORE, loss]))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert house.sandbox.copies(DIGEST) == 1
         assert isinstance(house.sandbox, SecureframeSandbox)
         assert house.sandbox.staged == 1
@@ -128,12 +148,15 @@ def test_a_staged_upload_that_was_not_taken_is_attached_by_the_same_id(
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("loss", ["reset-after", "status:503", "status:429", "cut", "silence"])
-def test_trouble_before_the_attach_costs_an_attempt_and_no_doubt(tmp_path: Path, nth: int, loss: str) -> None:
+def test_trouble_before_the_attach_costs_an_attempt_and_no_doubt(
+    tmp_path: Path, nth: int, loss: str
+) -> None:
     async def tell(house: CourierHouse) -> None:
         house.sandbox.use_faults(FaultPlan.script([*[None] * (nth - 1), loss]))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        # The storage took the bytes whatever it says of it; and what is PUT may be sent again by the transport.
+        # The storage took the bytes whatever it says of it; and what is PUT may be sent again by
+        # the transport.
         tolerated = nth == 2 and loss in ("cut", "reset-after")
         assert status.status == "succeeded"
         assert status.attempts in ((1, 2) if tolerated else (2,))
@@ -151,7 +174,11 @@ def test_a_person_who_has_another_evidence_of_that_day_gets_this_one_too(tmp_pat
             [status] = await house.deliver(
                 courier, of_jane("ev-2")
             )  # not taken, though one like it is listed
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert [event.finding for event in house.logger.of(LookUpEnded)] == ["partly"]
         assert [upload.file_name[:4] for upload in house.sandbox.received] == ["ev-1", "ev-2"]
 
@@ -168,7 +195,9 @@ def test_sent_directly_a_lost_reply_needs_a_person_unless_the_list_names_files(
             [status] = await house.deliver(courier)
         assert (status.status, house.sandbox.copies(DIGEST)) == (outcome, 1)
 
-    story(tell, tmp_path, AT_TEST | {"send": "direct", "on_unclear": "hold"}, shows_names=shows_names)
+    story(
+        tell, tmp_path, AT_TEST | {"send": "direct", "on_unclear": "hold"}, shows_names=shows_names
+    )
 
 
 def test_sent_directly_what_is_not_listed_is_sent_again(tmp_path: Path) -> None:
@@ -184,9 +213,14 @@ def test_sent_directly_what_is_not_listed_is_sent_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("said", "kind"),
-    [({"subject_email": None}, "bad_request"), ({"subject_email": "john@acme.example"}, "not_found")],
+    [
+        ({"subject_email": None}, "bad_request"),
+        ({"subject_email": "john@acme.example"}, "not_found"),
+    ],
 )
-def test_a_person_who_cannot_be_told_fails_alone(tmp_path: Path, said: dict[str, Any], kind: str) -> None:
+def test_a_person_who_cannot_be_told_fails_alone(
+    tmp_path: Path, said: dict[str, Any], kind: str
+) -> None:
     async def tell(house: CourierHouse) -> None:
         async with house.courier() as courier:
             [status] = await house.deliver(courier, of_jane(**said))
@@ -223,7 +257,9 @@ def test_what_is_wrong_with_the_integration_fails_one_upload_and_holds_the_other
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
 @pytest.mark.parametrize("code", [200, 400, 500])
-def test_an_echo_of_the_requests_headers_is_shown_nowhere(tmp_path: Path, nth: int, code: int) -> None:
+def test_an_echo_of_the_requests_headers_is_shown_nowhere(
+    tmp_path: Path, nth: int, code: int
+) -> None:
     async def tell(house: CourierHouse) -> None:
         house.sandbox.use_faults(FaultPlan.script([*[None] * (nth - 1), *[f"echo:{code}"] * 30]))
         async with house.courier() as courier:
@@ -267,7 +303,9 @@ def test_the_dry_run_tries_the_key_and_the_test_and_uploads_nothing(tmp_path: Pa
 def test_a_process_killed_at_the_attach_leaves_one_copy(tmp_path: Path, fault: str) -> None:
     faults = FaultPlan.script([STAGE, STORE, fault])
     with sandbox_in_thread(SecureframeSandbox(key=KEY, secret=SECRET, faults=faults)) as sandbox:
-        house = CourierHouse(sandbox, tmp_path / "courier.db", AT_TEST, KEYS, FakeClock(datetime.now(UTC)))
+        house = CourierHouse(
+            sandbox, tmp_path / "courier.db", AT_TEST, KEYS, FakeClock(datetime.now(UTC))
+        )
         killed_at_request(house, 3)
 
         async def next_one() -> UploadStatus:
@@ -276,6 +314,10 @@ def test_a_process_killed_at_the_attach_leaves_one_copy(tmp_path: Path, fault: s
                 return status
 
         status = asyncio.run(next_one())
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert sandbox.copies(DIGEST) == 1
         assert sandbox.staged == 1

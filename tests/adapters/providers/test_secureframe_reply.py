@@ -1,4 +1,5 @@
-"""What an attach of Secureframe's comes to: recognised success, words for whoever must act, any body survived."""
+"""What an attach of Secureframe's comes to: recognised success, words for whoever must act, any
+body survived."""
 
 from __future__ import annotations
 
@@ -11,23 +12,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vanta_talk import PARCEL, Talk, told
 
-from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider, SecureframeSettings
+from evidence_courier.adapters.providers.secureframe.provider import (
+    SecureframeProvider,
+    SecureframeSettings,
+)
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.upload.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unclear,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import RECEIVED_AT, reply
 
 K = FailureKind
 ID = "9a9b9c9d-1111-4222-8333-444455556666"
-PERSON = SecureframeSettings(api_key=Secret("k"), api_secret=Secret("s"), person="subject", send="direct")
+PERSON = SecureframeSettings(
+    api_key=Secret("k"), api_secret=Secret("s"), person="subject", send="direct"
+)
 AT_TEST = evolve(PERSON, test="0c9b7f3e-58a1-4d2b-8f66-7e1d2c3b4a50")
 STAGED = evolve(PERSON, send="staged")
 JANE = evolve(PARCEL, subject="5b1f6a0e-3c7d-4c0a-9e55-0d6c1f2a7b10")
 SUCCESS: dict[str, Any] = {"data": {"id": ID, "type": "evidence", "attributes": {}}}
 
 
-def verdict_on(answer: HttpResponse | TransportFailure, settings: SecureframeSettings = PERSON) -> Verdict:
+def verdict_on(
+    answer: HttpResponse | TransportFailure, settings: SecureframeSettings = PERSON
+) -> Verdict:
     return Talk(answer).hold(SecureframeProvider().upload(JANE, settings, None))
 
 
@@ -96,7 +111,9 @@ def test_a_whole_reply_that_is_not_success_is_final_and_leaves_a_doubt(body: obj
     assert "in Secureframe, then attest" in came_to.failure.message
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"data": {"id": "x"', b"\xff\xfe", b'{"data": NaN}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"data": {"id": "x"', b"\xff\xfe", b'{"data": NaN}']
+)
 def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
     assert isinstance(verdict_on(reply(200, body)), Unclear)
 
@@ -110,7 +127,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["id", "data", "attributes", "url", "headers", "meta"]), inner)
+        | st.dictionaries(
+            st.sampled_from(["id", "data", "attributes", "url", "headers", "meta"]), inner
+        )
     ),
     max_leaves=10,
 )
@@ -144,7 +163,9 @@ def test_any_answer_to_the_staging_has_a_verdict_and_no_doubt(answer: HttpRespon
 
 
 @given(first=REPLIES, second=REPLIES)
-def test_going_on_from_a_bookmark_survives_any_two_replies(first: HttpResponse, second: HttpResponse) -> None:
+def test_going_on_from_a_bookmark_survives_any_two_replies(
+    first: HttpResponse, second: HttpResponse
+) -> None:
     kept = json.dumps({"upload_id": "u", "staged_at": RECEIVED_AT.isoformat()})
     came_to = Talk(first, second, reply(503)).hold(SecureframeProvider().upload(JANE, STAGED, kept))
     if isinstance(came_to, Delivered):

@@ -59,7 +59,9 @@ SUCCESS = reply(
 )
 
 
-def upload(settings: SprintoSettings = SETTINGS, parcel: Parcel = PARCEL) -> tuple[Verdict, HttpRequest]:
+def upload(
+    settings: SprintoSettings = SETTINGS, parcel: Parcel = PARCEL
+) -> tuple[Verdict, HttpRequest]:
     """What an upload came to, and the one request that it made."""
 
     async def delivered() -> tuple[Verdict, HttpRequest]:
@@ -101,7 +103,11 @@ def test_sends_the_graphql_multipart_request_in_the_order_that_its_specification
     assert operations_head == b'Content-Disposition: form-data; name="operations"'
     assert json.loads(operations) == {
         "query": MUTATION,
-        "variables": {"workflowCheckPk": CHECK, "evidenceRecordDate": "2026-02-21", "evidenceFile": None},
+        "variables": {
+            "workflowCheckPk": CHECK,
+            "evidenceRecordDate": "2026-02-21",
+            "evidenceFile": None,
+        },
     }
     assert map_head == b'Content-Disposition: form-data; name="map"'
     assert json.loads(places) == {"0": ["variables.evidenceFile"]}
@@ -201,7 +207,9 @@ def test_it_is_a_provider_that_cannot_be_read() -> None:
 
 
 def test_its_schema_knows_every_setting() -> None:
-    assert set(SprintoProvider.schema) == {attribute.name for attribute in attrs.fields(SprintoSettings)}
+    assert set(SprintoProvider.schema) == {
+        attribute.name for attribute in attrs.fields(SprintoSettings)
+    }
 
 
 def test_it_takes_pdf_and_office_and_images_and_no_json() -> None:

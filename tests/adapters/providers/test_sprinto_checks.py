@@ -12,7 +12,11 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import Region, SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import (
+    Region,
+    SprintoProvider,
+    SprintoSettings,
+)
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
@@ -27,8 +31,12 @@ SETTINGS = SprintoSettings(api_key=Secret("the-key-of-acme"), workflow_check=CHE
 def page(
     pks: Sequence[str], *, total: int | None = 999, errors: object = None, cursor: str = "c-{}"
 ) -> HttpResponse:
-    edges = [{"cursor": cursor.format(pk), "node": {"pk": pk, "title": f"Check {pk}"}} for pk in pks]
-    said: dict[str, object] = {"data": {"workflowChecksPaginated": {"totalCount": total, "edges": edges}}}
+    edges = [
+        {"cursor": cursor.format(pk), "node": {"pk": pk, "title": f"Check {pk}"}} for pk in pks
+    ]
+    said: dict[str, object] = {
+        "data": {"workflowChecksPaginated": {"totalCount": total, "edges": edges}}
+    }
     return reply(200, json.dumps(said | ({"errors": errors} if errors else {})).encode())
 
 
@@ -75,7 +83,10 @@ def test_it_stops_at_the_page_that_has_the_check() -> None:
     ("answers", "seen"),
     [
         ([page([], total=0)], "is not among the activated checks of this API key (0 listed)"),
-        ([page(["a", "b"], total=2)], "is not among the activated checks of this API key (2 listed)"),
+        (
+            [page(["a", "b"], total=2)],
+            "is not among the activated checks of this API key (2 listed)",
+        ),
         (
             [page(["a"], total=None), page([], total=None)],
             "is not among the activated checks of this API key (1 listed)",

@@ -1,4 +1,5 @@
-"""Provider, runner, transport and redaction together, against the Sprinto sandbox and all that it does wrong."""
+"""Provider, runner, transport and redaction together, against the Sprinto sandbox and all that
+it does wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from evidence_courier.domain.integration import Route, Timeouts
 from evidence_courier.domain.secrets.redaction import Redactor
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.upload.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unclear,
+    Verdict,
+)
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing.sandboxes import Fault, SprintoSandbox
 

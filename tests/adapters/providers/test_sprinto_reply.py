@@ -1,4 +1,5 @@
-"""What a reply of Sprinto's comes to: recognised success, every error looked at, any body survived."""
+"""What a reply of Sprinto's comes to: recognised success, every error looked at, any body
+survived."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 from evidence_courier.adapters.providers.sprinto.reply import judge
 from evidence_courier.domain.secrets.redaction import MESSAGE_LIMIT
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Unclear, Verdict
+from evidence_courier.domain.upload.verdict import (
+    Deferred,
+    Delivered,
+    Receipt,
+    Rejected,
+    Unclear,
+    Verdict,
+)
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 
@@ -34,7 +42,10 @@ def verdict_on(body: object, status: int = 200, *headers: tuple[str, str]) -> Ve
 
 
 def errors(*said: object) -> dict[str, object]:
-    return {"errors": [{"message": word} if isinstance(word, str) else word for word in said], "data": None}
+    return {
+        "errors": [{"message": word} if isinstance(word, str) else word for word in said],
+        "data": None,
+    }
 
 
 def with_status(status: object) -> dict[str, object]:
@@ -209,7 +220,9 @@ def test_throttling_is_waited_for(said: object) -> None:
 
 
 @pytest.mark.parametrize(("said", "kind"), KNOWN, ids=str)
-@pytest.mark.parametrize("others", [["Something new"], ["Rate limit exceeded"], [None, 5, {"message": 7}]])
+@pytest.mark.parametrize(
+    "others", [["Something new"], ["Rate limit exceeded"], [None, 5, {"message": 7}]]
+)
 def test_a_known_error_decides_wherever_it_stands(
     said: object, kind: FailureKind, others: list[object]
 ) -> None:
@@ -250,7 +263,9 @@ def test_throttling_beside_a_result_was_not_surely_refused() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
 @pytest.mark.parametrize(("said", "kind"), KNOWN, ids=str)
-def test_known_errors_in_a_4xx_say_more_than_its_status(said: object, kind: FailureKind, status: int) -> None:
+def test_known_errors_in_a_4xx_say_more_than_its_status(
+    said: object, kind: FailureKind, status: int
+) -> None:
     verdict = verdict_on(errors(said), status)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is kind
@@ -320,8 +335,14 @@ def test_a_refusal_says_who_must_do_what(body: object, status: int, who_does_wha
     ("body", "end"),
     [
         (errors(*["x" * 10_000] * 1_000), "mend it, then retry this upload"),
-        (errors("Incorrect check ID " + "x" * 10_000), "ask the Sprinto admin to activate that check"),
-        (errors("unauthenticated " + "x" * 10_000), "put it where api_key in the tenant file points"),
+        (
+            errors("Incorrect check ID " + "x" * 10_000),
+            "ask the Sprinto admin to activate that check",
+        ),
+        (
+            errors("unauthenticated " + "x" * 10_000),
+            "put it where api_key in the tenant file points",
+        ),
         (errors("Check in review", *["x" * 10_000] * 9), "then retry this upload"),
         (with_status("x" * 10_000), "add it to success_statuses)"),
     ],
@@ -350,7 +371,15 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["data", "errors", "message", "extensions", "code", "workflowCheck", "evidenceStatus"]
+                [
+                    "data",
+                    "errors",
+                    "message",
+                    "extensions",
+                    "code",
+                    "workflowCheck",
+                    "evidenceStatus",
+                ]
             )
             | st.just("uploadWorkflowCheckEvidence")
             | st.text(max_size=5),

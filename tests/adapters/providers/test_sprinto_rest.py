@@ -14,7 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import Region, SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import (
+    Region,
+    SprintoProvider,
+    SprintoSettings,
+)
 from evidence_courier.adapters.providers.sprinto.rest import judge_rest, judge_together
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
@@ -33,7 +37,13 @@ from evidence_courier.domain.upload.verdict import (
     Unclear,
     Verdict,
 )
-from evidence_courier.ports.dialogue import Dialogue, Ending, HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.dialogue import (
+    Dialogue,
+    Ending,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+)
 from evidence_courier.ports.provider import Bundle, Bundling, Parcel
 from evidence_courier.testing.sandboxes import SprintoRestSandbox
 from evidence_courier.testing.scripted_transport import reply
@@ -71,13 +81,19 @@ def request_of(dialogue: Dialogue[object]) -> HttpRequest:
 
 def test_files_of_one_request_stand_under_one_name_behind_the_monitor() -> None:
     request = request_of(SprintoProvider().upload_together([parcel(1), parcel(2)], SETTINGS))
-    assert (request.method, request.url) == ("POST", "https://app.sprinto.com/api/v1/uploadEvidence")
+    assert (request.method, request.url) == (
+        "POST",
+        "https://app.sprinto.com/api/v1/uploadEvidence",
+    )
     headers = dict(request.headers)
     assert headers["api-token"] == "sandbox-key"
     assert "sandbox-key" not in repr(request)
     boundary = headers["Content-Type"].removeprefix("multipart/form-data; boundary=").encode()
     monitor, first, second = b"".join(request.body).split(b"--" + boundary)[1:-1]
-    assert monitor == f'\r\nContent-Disposition: form-data; name="monitor_pk"\r\n\r\n{CHECK}\r\n'.encode()
+    assert (
+        monitor
+        == f'\r\nContent-Disposition: form-data; name="monitor_pk"\r\n\r\n{CHECK}\r\n'.encode()
+    )
     for part, sent in ((first, parcel(1)), (second, parcel(2))):
         head = f'\r\nContent-Disposition: form-data; name="files"; filename="{sent.file_name}"\r\nContent-Type: application/pdf\r\n\r\n'
         assert part == head.encode() + sent.content + b"\r\n"
@@ -85,7 +101,9 @@ def test_files_of_one_request_stand_under_one_name_behind_the_monitor() -> None:
 
 def test_one_file_goes_in_a_request_of_the_same_form_with_the_same_bytes_each_time() -> None:
     alone = [request_of(SprintoProvider().upload(parcel(), SETTINGS, None)) for _ in range(2)]
-    assert alone[0] == alone[1] == request_of(SprintoProvider().upload_together([parcel()], SETTINGS))
+    assert (
+        alone[0] == alone[1] == request_of(SprintoProvider().upload_together([parcel()], SETTINGS))
+    )
 
 
 def test_each_region_has_its_address_and_an_endpoint_overrides_it() -> None:
@@ -100,7 +118,9 @@ def test_ten_files_go_together_over_rest_and_none_over_graphql() -> None:
     provider = SprintoProvider()
     assert isinstance(provider, Bundling)
     assert provider.bundle(SETTINGS) == Bundle(10, 25_000_000)
-    assert provider.bundle(evolve(SETTINGS, files_per_request=4, bytes_per_request=9)) == Bundle(4, 9)
+    assert provider.bundle(evolve(SETTINGS, files_per_request=4, bytes_per_request=9)) == Bundle(
+        4, 9
+    )
     assert provider.bundle(evolve(SETTINGS, api="graphql")) is None
 
 
@@ -189,7 +209,8 @@ json_values: st.SearchStrategy[object] = st.recursive(
 
 
 @given(
-    st.integers(0, 999), json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40)
+    st.integers(0, 999),
+    json_values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40),
 )
 def test_any_reply_has_a_verdict_and_only_success_is_delivered(status: int, body: bytes) -> None:
     verdict = judge_rest(reply(status, body), CHECK)
@@ -239,7 +260,9 @@ def send(
             transport = AiohttpTransport(now=lambda: datetime(2026, 2, 21, tzinfo=UTC))
             try:
                 return await run(
-                    SprintoProvider().upload_together(parcels, evolve(settings, endpoint=sandbox.url)),
+                    SprintoProvider().upload_together(
+                        parcels, evolve(settings, endpoint=sandbox.url)
+                    ),
                     send=lambda request: transport.send(request, Route()),
                     bookmark=_no_bookmark,
                     keeper=TokenKeeper(lambda: 0.0),
@@ -281,14 +304,18 @@ def test_the_sandbox_refuses_what_the_api_would_refuse() -> None:
     assert kinds(send(SprintoRestSandbox(), eleven)) == {(Unbundled, K.BAD_REQUEST)}
     assert kinds(send(SprintoRestSandbox(max_bytes=600), two)) == set()
     assert kinds(send(SprintoRestSandbox(max_bytes=300), two)) == {(Unbundled, K.TOO_LARGE)}
-    assert kinds(send(SprintoRestSandbox(in_review=[CHECK]), two)) == {(Rejected, K.CHECK_IN_REVIEW)}
+    assert kinds(send(SprintoRestSandbox(in_review=[CHECK]), two)) == {
+        (Rejected, K.CHECK_IN_REVIEW)
+    }
 
 
 async def _asked(method: str, sandbox: SprintoRestSandbox, headers: Mapping[str, str]) -> int:
     async with (
         sandbox,
         aiohttp.ClientSession() as session,
-        session.request(method, sandbox.url, headers=headers, data={"monitor_pk": CHECK}) as response,
+        session.request(
+            method, sandbox.url, headers=headers, data={"monitor_pk": CHECK}
+        ) as response,
     ):
         return response.status
 

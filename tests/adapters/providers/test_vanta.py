@@ -1,4 +1,5 @@
-"""The Vanta provider: what it sends step by step, what it makes of the answers, and its settings."""
+"""The Vanta provider: what it sends step by step, what it makes of the answers, and its
+settings."""
 
 from __future__ import annotations
 
@@ -76,7 +77,10 @@ REFUSED = told(401, {"message": "Unauthorized"})
 
 
 def deliver(
-    talk: Talk, progress: str | None = None, settings: VantaSettings = SETTINGS, parcel: object = PARCEL
+    talk: Talk,
+    progress: str | None = None,
+    settings: VantaSettings = SETTINGS,
+    parcel: object = PARCEL,
 ) -> Verdict:
     return talk.hold(PROVIDER.upload(parcel, settings, progress))  # type: ignore[arg-type]
 
@@ -188,7 +192,10 @@ def test_a_token_is_asked_for_in_json_with_all_scopes() -> None:
     assert token == MintedToken(Secret("vat_a"), 3_600.0)
     [request] = talk.requests
     assert (request.method, request.url) == ("POST", "https://api.vanta.com/oauth/token")
-    assert dict(request.headers) == {"Accept": "application/json", "Content-Type": "application/json"}
+    assert dict(request.headers) == {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
     assert json.loads(b"".join(request.body)) == {
         "client_id": "vci_acme",
         "client_secret": SECRET.reveal(),
@@ -205,9 +212,15 @@ def test_who_shares_an_application_shares_its_token_and_nobody_else_does() -> No
         [name] = {wish.key for wish in talk.wishes}
         return name
 
-    assert key(SETTINGS) == key(evolve(SETTINGS, document="another", client_secret=Secret("rotated")))
+    assert key(SETTINGS) == key(
+        evolve(SETTINGS, document="another", client_secret=Secret("rotated"))
+    )
     assert key(SETTINGS) == key(evolve(SETTINGS, endpoint="https://api.vanta.com/"))
-    others = {"client_id": "vci_other"}, {"region": Region.GOV}, {"endpoint": "http://127.0.0.1:8080"}
+    others = (
+        {"client_id": "vci_other"},
+        {"region": Region.GOV},
+        {"endpoint": "http://127.0.0.1:8080"},
+    )
     assert len({key(SETTINGS), *(key(evolve(SETTINGS, **one)) for one in others)}) == 4
     assert SECRET.reveal() not in key(SETTINGS)
 
@@ -381,7 +394,15 @@ def test_a_refused_submission_has_succeeded_where_the_upload_is_listed_and_the_d
         [page(listed()), told(404, b"")],
         [told(403, b"")],
     ],
-    ids=["not listed", "another is", "deleted", "something is wanting", "another word", "gone", "forbidden"],
+    ids=[
+        "not listed",
+        "another is",
+        "deleted",
+        "something is wanting",
+        "another word",
+        "gone",
+        "forbidden",
+    ],
 )
 def test_else_a_refused_submission_is_final(looked: list[HttpResponse]) -> None:
     talk = Talk(UPLOADED, told(400, {"message": "nothing to submit"}), *looked)
@@ -406,7 +427,8 @@ def test_where_drafts_are_not_listed_a_listed_upload_is_submitted() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["The document is in review", "Upload a file of the last quarter first", "Invalid request"]
+    "said",
+    ["The document is in review", "Upload a file of the last quarter first", "Invalid request"],
 )
 def test_a_refused_submission_that_gives_another_reason_is_believed(said: str) -> None:
     talk = Talk(UPLOADED, told(409, {"message": said}))
@@ -435,7 +457,9 @@ def test_any_other_refusal_of_a_submission_is_final_without_a_look(status: int) 
     ],
     ids=["by its name", "by its description", "by a description that was added to"],
 )
-def test_an_upload_that_is_listed_is_partly_there_for_it_may_not_be_submitted(shown: object) -> None:
+def test_an_upload_that_is_listed_is_partly_there_for_it_may_not_be_submitted(
+    shown: object,
+) -> None:
     talk = Talk(page(listed("another"), shown))
     assert look(talk) == Partly(UPLOAD_ID)
     assert talk.asked() == [f"GET {BASE}/uploads?pageSize=100"]
@@ -458,7 +482,9 @@ def test_where_drafts_are_not_listed_it_is_found() -> None:
         page(listed(fileName=["ev-1"], description=7)),
     ],
 )
-def test_an_upload_that_is_not_listed_is_absent_unless_drafts_are_not_listed(shown: HttpResponse) -> None:
+def test_an_upload_that_is_not_listed_is_absent_unless_drafts_are_not_listed(
+    shown: HttpResponse,
+) -> None:
     assert look(Talk(shown)) == Absent()
     finding = look(Talk(shown), settings=evolve(SETTINGS, drafts_listed=False))
     assert isinstance(finding, Unreadable)
@@ -524,12 +550,19 @@ def test_without_a_token_nothing_can_be_looked_up() -> None:
 def test_a_document_that_takes_uploads_is_ready() -> None:
     talk = Talk(document("Needs document"))
     told_of = talk.hold(PROVIDER.check(SETTINGS))
-    assert told_of == Ready("the document 'Access requests' is there, with the status 'Needs document'")
+    assert told_of == Ready(
+        "the document 'Access requests' is there, with the status 'Needs document'"
+    )
     assert talk.asked() == [f"GET {BASE}"]
 
 
 def test_a_deactivated_document_is_not_ready() -> None:
-    state = {"isDeactivated": True, "reason": "not in scope", "expiration": None, "creationDate": None}
+    state = {
+        "isDeactivated": True,
+        "reason": "not in scope",
+        "expiration": None,
+        "creationDate": None,
+    }
     not_ready = Talk(document(deactivatedStatus=state)).hold(PROVIDER.check(SETTINGS))
     assert isinstance(not_ready, NotReady)
     assert "'Access requests' is deactivated (not in scope)" in not_ready.failure.message
@@ -567,7 +600,12 @@ def test_a_token_that_is_said_back_is_masked_everywhere(echo: str, status: int) 
     bodies = (
         {"message": said},
         {"id": UPLOAD_ID, "uploadStatus": said, "title": said},
-        {"id": UPLOAD_ID, "uploadStatus": "OK", "title": said, "deactivatedStatus": {"reason": said}},
+        {
+            "id": UPLOAD_ID,
+            "uploadStatus": "OK",
+            "title": said,
+            "deactivatedStatus": {"reason": said},
+        },
         said.encode("utf-8", "replace"),
     )
     for body in bodies:
@@ -592,11 +630,15 @@ replies = st.builds(
 )
 lines = st.sampled_from([K.NO_CONNECTION, K.NOT_SENT, K.TIMEOUT, K.CONNECTION_LOST])
 answers = replies | lines.map(lambda kind: TransportFailure(kind, "the line"))
-tokens = st.sampled_from([OLD, NEW]) | st.sampled_from(FailureKind).map(lambda kind: Failure(kind, "none"))
+tokens = st.sampled_from([OLD, NEW]) | st.sampled_from(FailureKind).map(
+    lambda kind: Failure(kind, "none")
+)
 
 
 @given(
-    st.lists(answers, min_size=12, max_size=12), st.lists(tokens, max_size=8), st.none() | st.just(UPLOAD_ID)
+    st.lists(answers, min_size=12, max_size=12),
+    st.lists(tokens, max_size=8),
+    st.none() | st.just(UPLOAD_ID),
 )
 def test_whatever_is_answered_it_has_a_verdict_and_success_is_recognised(
     script: list[Reply], given_tokens: list[AccessToken | Failure], progress: str | None
@@ -615,7 +657,9 @@ def test_whatever_is_answered_it_has_a_verdict_and_success_is_recognised(
         assert talk.bookmarks == []
     finding = look(Talk(*script, tokens=given_tokens), progress)
     assert isinstance(finding, Partly | Absent | Unreadable)
-    assert isinstance(Talk(*script, tokens=given_tokens).hold(PROVIDER.check(SETTINGS)), Ready | NotReady)
+    assert isinstance(
+        Talk(*script, tokens=given_tokens).hold(PROVIDER.check(SETTINGS)), Ready | NotReady
+    )
 
 
 # -- settings
@@ -639,7 +683,8 @@ def test_api_and_token_endpoint_share_a_base(settings: VantaSettings, base: str)
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["https://api.vanta.com/v1", "https://api.vanta.com/oauth/token", "https://a.test/?b=c"]
+    "endpoint",
+    ["https://api.vanta.com/v1", "https://api.vanta.com/oauth/token", "https://a.test/?b=c"],
 )
 def test_an_endpoint_that_goes_too_far_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="endpoint must end before /v1 and /oauth"):
@@ -666,7 +711,9 @@ def test_the_target_names_document_and_host() -> None:
 
 def test_odd_settings_are_accepted_with_advice() -> None:
     assert PROVIDER.advice(SETTINGS) == ()
-    [address] = PROVIDER.advice(evolve(SETTINGS, document="https://app.vanta.com/documents/access-requests"))
+    [address] = PROVIDER.advice(
+        evolve(SETTINGS, document="https://app.vanta.com/documents/access-requests")
+    )
     assert "give only what stands behind documents/" in address
     [scope] = PROVIDER.advice(evolve(SETTINGS, scope="vanta-api.all:read vanta-api.all:write"))
     assert "lacks vanta-api.documents:upload" in scope
@@ -682,7 +729,9 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
 
 
 def test_its_schema_knows_every_setting() -> None:
-    assert set(VantaProvider.schema) == {attribute.name for attribute in attrs.fields(VantaSettings)}
+    assert set(VantaProvider.schema) == {
+        attribute.name for attribute in attrs.fields(VantaSettings)
+    }
     assert SECRET.reveal() not in repr(SETTINGS)
 
 

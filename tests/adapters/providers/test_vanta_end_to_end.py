@@ -1,4 +1,5 @@
-"""Vanta's provider in a real courier, against the sandbox: one copy, submitted, whatever happens in between."""
+"""Vanta's provider in a real courier, against the sandbox: one copy, submitted, whatever happens
+in between."""
 
 from __future__ import annotations
 
@@ -52,12 +53,16 @@ class Keys:
 class WatchedLine:
     """The transport that a courier has anyway, with an eye on the tokens that go through it."""
 
-    transport: AiohttpTransport = field(factory=lambda: AiohttpTransport(now=lambda: datetime.now(UTC)))
+    transport: AiohttpTransport = field(
+        factory=lambda: AiohttpTransport(now=lambda: datetime.now(UTC))
+    )
     tokens: list[str] = field(factory=list)
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         self.tokens += [
-            value.removeprefix("Bearer ") for name, value in request.headers if name == "Authorization"
+            value.removeprefix("Bearer ")
+            for name, value in request.headers
+            if name == "Authorization"
         ]
         return await self.transport.send(request, route)
 
@@ -120,7 +125,11 @@ def test_an_evidence_is_uploaded_under_its_name_and_date_and_submitted(tmp_path:
     async def tell(house: House) -> None:
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 1, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            1,
+            False,
+        )
         assert status.receipt is not None
         assert status.receipt.reference == f"{1:024x}"
         [upload] = house.sandbox.received
@@ -152,7 +161,11 @@ def test_an_upload_whose_reply_was_lost_is_found_and_submitted(tmp_path: Path, l
         house.sandbox.use_faults(script(TOKEN, loss))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert (house.sandbox.copies(DIGEST), house.sandbox.submitted(DIGEST)) == (1, 1)
         assert [event.finding for event in house.logger.of(LookUpEnded)] == ["partly"]
 
@@ -184,7 +197,16 @@ def test_an_upload_that_was_not_taken_is_looked_for_and_sent_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "loss", ["reset-after", "reset-before", "status:503", "status-after:504", "status:429", "html", "empty"]
+    "loss",
+    [
+        "reset-after",
+        "reset-before",
+        "status:503",
+        "status-after:504",
+        "status:429",
+        "html",
+        "empty",
+    ],
 )
 @pytest.mark.parametrize("nothing_to_submit", [204, 400])
 def test_a_submission_in_trouble_is_repeated_and_makes_no_copy(
@@ -194,7 +216,11 @@ def test_a_submission_in_trouble_is_repeated_and_makes_no_copy(
         house.sandbox.use_faults(script(TOKEN, UPLOAD, loss))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert (house.sandbox.copies(DIGEST), house.sandbox.submitted(DIGEST)) == (1, 1)
         assert house.logger.of(LookUpEnded) == []
 
@@ -202,12 +228,18 @@ def test_a_submission_in_trouble_is_repeated_and_makes_no_copy(
 
 
 @pytest.mark.parametrize("loss", ["status:429", "status:500", "reset-after", "cut", "html", "null"])
-def test_a_token_endpoint_in_trouble_costs_an_attempt_and_no_doubt(tmp_path: Path, loss: str) -> None:
+def test_a_token_endpoint_in_trouble_costs_an_attempt_and_no_doubt(
+    tmp_path: Path, loss: str
+) -> None:
     async def tell(house: House) -> None:
         house.sandbox.use_faults(script(loss))
         async with house.courier() as courier:
             [status] = await house.deliver(courier)
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert house.sandbox.copies(DIGEST) == 1
 
     story(tell, tmp_path)
@@ -251,7 +283,11 @@ def test_a_wrong_secret_fails_the_upload_and_holds_what_comes_after(tmp_path: Pa
         async with house.courier() as courier:
             [failed] = await house.deliver(courier, "ev-1")
             assert failed.error is not None
-            assert (failed.status, failed.attempts, failed.error.kind) == ("failed", 1, "unauthorized")
+            assert (failed.status, failed.attempts, failed.error.kind) == (
+                "failed",
+                1,
+                "unauthorized",
+            )
             assert "ask the Vanta admin for a new client secret" in failed.error.message
             [held] = await house.deliver(courier, "ev-2")
             assert held.status == "held"
@@ -287,7 +323,9 @@ def test_an_unknown_document_fails_the_upload_and_holds_what_comes_after(tmp_pat
 
 
 @pytest.mark.parametrize("on_unclear", ["hold", "retry"])
-def test_where_drafts_are_not_listed_a_lost_reply_leaves_a_doubt(tmp_path: Path, on_unclear: str) -> None:
+def test_where_drafts_are_not_listed_a_lost_reply_leaves_a_doubt(
+    tmp_path: Path, on_unclear: str
+) -> None:
     async def tell(house: House) -> None:
         house.block = {"drafts_listed": False, "on_unclear": on_unclear}
         house.sandbox.use_faults(script(TOKEN, "reset-after"))
@@ -304,7 +342,9 @@ def test_where_drafts_are_not_listed_a_lost_reply_leaves_a_doubt(tmp_path: Path,
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
 @pytest.mark.parametrize("code", [200, 400, 404, 500])
-def test_an_echo_of_the_requests_headers_is_shown_nowhere(tmp_path: Path, nth: int, code: int) -> None:
+def test_an_echo_of_the_requests_headers_is_shown_nowhere(
+    tmp_path: Path, nth: int, code: int
+) -> None:
     async def tell(house: House) -> None:
         house.line = line
         house.sandbox.use_faults(script(*[None] * (nth - 1), *[f"echo:{code}"] * 20))
@@ -352,7 +392,9 @@ def test_the_dry_run_tries_credentials_and_document_and_uploads_nothing(tmp_path
         documents = {DOCUMENT: "Training", "old": "An old one"}
         async with VantaSandbox(key=SECRET, documents=documents, deactivated=["old"]) as sandbox:
             ready = await dry_run(sandbox)
-            assert ready == Ready("the document 'Training' is there, with the status 'Needs document'")
+            assert ready == Ready(
+                "the document 'Training' is there, with the status 'Needs document'"
+            )
             for settings, kind in (
                 ({"document": "old"}, K.REFUSED),
                 ({"document": "no-such-document"}, K.TARGET_NOT_FOUND),
@@ -408,7 +450,9 @@ def host_process(
 def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the_next_submits(
     tmp_path: Path,
 ) -> None:
-    with sandbox_in_thread(VantaSandbox(key=SECRET, faults=script(TOKEN, UPLOAD, "silence"))) as sandbox:
+    with sandbox_in_thread(
+        VantaSandbox(key=SECRET, faults=script(TOKEN, UPLOAD, "silence"))
+    ) as sandbox:
         database = tmp_path / "courier.db"
         with host_process(sandbox, database, "ev-1") as host:
             try:
@@ -426,16 +470,24 @@ def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the
                 return status
 
         status = asyncio.run(next_one())
-        assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+        assert (status.status, status.attempts, status.possible_duplicate) == (
+            "succeeded",
+            2,
+            False,
+        )
         assert (sandbox.copies(DIGEST), sandbox.submitted(DIGEST)) == (1, 1)
         assert sandbox.requests == 5  # a token and the submission more, and no look
 
 
-def test_two_processes_with_one_application_do_not_take_its_token_from_each_other(tmp_path: Path) -> None:
+def test_two_processes_with_one_application_do_not_take_its_token_from_each_other(
+    tmp_path: Path,
+) -> None:
     """What would go wrong: each mints a token, and so revokes the other's, again and again."""
     with sandbox_in_thread(VantaSandbox(key=SECRET)) as sandbox:
         names = [[f"{host}-{number}" for number in range(30)] for host in ("a", "b")]
-        hosts = [host_process(sandbox, tmp_path / "courier.db", *ids, pace="1000/s") for ids in names]
+        hosts = [
+            host_process(sandbox, tmp_path / "courier.db", *ids, pace="1000/s") for ids in names
+        ]
         said = [host.communicate(timeout=100)[0].splitlines() for host in hosts]
         assert [len(lines) for lines in said] == [30, 30]
         assert {line for lines in said for line in lines} == {"succeeded 1 None"}

@@ -1,4 +1,5 @@
-"""What a reply of Vanta's comes to: recognised success, any body survived, and no doubt where there is no copy."""
+"""What a reply of Vanta's comes to: recognised success, any body survived, and no doubt where
+there is no copy."""
 
 from __future__ import annotations
 
@@ -89,7 +90,9 @@ def test_a_2xx_that_is_no_json_is_unclear(body: bytes) -> None:
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
 def test_even_an_id_is_unclear_if_the_end_never_came(ending: Ending) -> None:
-    verdict = judge_upload(reply(201, json.dumps({"id": UPLOAD_ID}).encode(), ending=ending), DOCUMENT)
+    verdict = judge_upload(
+        reply(201, json.dumps({"id": UPLOAD_ID}).encode(), ending=ending), DOCUMENT
+    )
     assert isinstance(verdict, Unclear)
 
 
@@ -142,7 +145,9 @@ def test_a_submission_is_recognised_by_its_status() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 205, 299])
 @pytest.mark.parametrize("body", [{}, {"id": UPLOAD_ID}, b"", b"<html>"], ids=str)
-def test_any_other_2xx_is_tried_again_for_a_submission_makes_no_copy(status: int, body: object) -> None:
+def test_any_other_2xx_is_tried_again_for_a_submission_makes_no_copy(
+    status: int, body: object
+) -> None:
     verdict = judge_submission(told(status, body), DOCUMENT, UPLOAD_ID)
     assert isinstance(verdict, Deferred)
     assert verdict.failure.kind is K.BROKEN_REPLY
@@ -183,9 +188,13 @@ def test_a_submission_that_is_refused_says_where_the_upload_is(
 
 def test_a_token_is_good_for_as_long_as_it_says_and_an_hour_where_it_does_not() -> None:
     token = Secret("vat_a")
-    assert read_token(told(200, {"access_token": "vat_a", "expires_in": 60})) == MintedToken(token, 60.0)
+    assert read_token(told(200, {"access_token": "vat_a", "expires_in": 60})) == MintedToken(
+        token, 60.0
+    )
     for said in ({}, {"expires_in": None}, {"expires_in": "60"}, {"expires_in": True}):
-        assert read_token(told(200, {"access_token": "vat_a", **said})) == MintedToken(token, 3_600.0)
+        assert read_token(told(200, {"access_token": "vat_a", **said})) == MintedToken(
+            token, 3_600.0
+        )
     long = read_token(told(200, {"access_token": "vat_a", "expires_in": 10**400}))
     assert long == MintedToken(token, 86_400.0)
 
@@ -225,9 +234,24 @@ def test_a_token_in_a_reply_that_was_cut_short_is_shown_nowhere() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind", "who_does_what"),
     [
-        (401, {"error": "invalid_client"}, K.UNAUTHORIZED, "ask the Vanta admin for a new client secret"),
-        (400, {"error": "invalid_scope"}, K.UNAUTHORIZED, "scope in the tenant file must name only"),
-        (400, {"message": "invalid_scope"}, K.UNAUTHORIZED, "scope in the tenant file must name only"),
+        (
+            401,
+            {"error": "invalid_client"},
+            K.UNAUTHORIZED,
+            "ask the Vanta admin for a new client secret",
+        ),
+        (
+            400,
+            {"error": "invalid_scope"},
+            K.UNAUTHORIZED,
+            "scope in the tenant file must name only",
+        ),
+        (
+            400,
+            {"message": "invalid_scope"},
+            K.UNAUTHORIZED,
+            "scope in the tenant file must name only",
+        ),
         (403, b"", K.UNAUTHORIZED, "correct client_id in the tenant file"),
         (422, [], K.UNAUTHORIZED, "correct client_id in the tenant file"),
         (404, b"<html>", K.TARGET_NOT_FOUND, "correct region or endpoint in the tenant file"),
@@ -286,7 +310,8 @@ def test_a_page_leaves_out_what_was_deleted_and_what_has_no_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "info", [None, {}, {"hasNextPage": False, "endCursor": "x"}, {"hasNextPage": True}, {"hasNextPage": 1}]
+    "info",
+    [None, {}, {"hasNextPage": False, "endCursor": "x"}, {"hasNextPage": True}, {"hasNextPage": 1}],
 )
 def test_a_page_without_a_way_on_is_the_last(info: object) -> None:
     shown = read_page(told(200, {"results": {"data": [], "pageInfo": info}}), DOCUMENT)
@@ -314,7 +339,9 @@ def test_a_document_is_described_by_title_status_and_whether_it_is_deactivated()
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], None, {"id": "a"}, {"uploadStatus": "OK"}, *NO_JSON], ids=lambda body: repr(body)[:20]
+    "body",
+    [{}, [], None, {"id": "a"}, {"uploadStatus": "OK"}, *NO_JSON],
+    ids=lambda body: repr(body)[:20],
 )
 def test_what_is_no_document_says_nothing(body: object) -> None:
     failure = read_document(told(200, body), DOCUMENT)
@@ -338,7 +365,9 @@ def test_the_words_of_a_refusal_are_found_where_apis_put_them(body: object) -> N
     assert words_of(told(400, body)) == "said"
 
 
-@pytest.mark.parametrize("body", [None, 5, [], {}, {"message": 7}, {"errors": {}}, {"errors": [None]}, b"<"])
+@pytest.mark.parametrize(
+    "body", [None, 5, [], {}, {"message": 7}, {"errors": {}}, {"errors": [None]}, b"<"]
+)
 def test_a_refusal_without_words_has_none(body: object) -> None:
     assert words_of(told(400, body)) is None
 
@@ -359,12 +388,21 @@ def test_however_much_is_said_the_advice_is_not_cut_off() -> None:
 # -- anything at all
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(UPLOAD_ID),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.just(UPLOAD_ID),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["id", "results", "data", "pageInfo", "hasNextPage", "endCursor", "fileName"])
-            | st.sampled_from(["deletionDate", "uploadStatus", "deactivatedStatus", "isDeactivated", "title"])
+            st.sampled_from(
+                ["id", "results", "data", "pageInfo", "hasNextPage", "endCursor", "fileName"]
+            )
+            | st.sampled_from(
+                ["deletionDate", "uploadStatus", "deactivatedStatus", "isDeactivated", "title"]
+            )
             | st.sampled_from(["access_token", "expires_in", "error", "errors", "message"])
             | st.text(max_size=5),
             inner,

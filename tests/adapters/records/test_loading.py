@@ -39,7 +39,11 @@ def test_a_record_is_read_from_bytes_text_and_a_mapping() -> None:
 
 def test_the_optional_may_be_left_out_or_null() -> None:
     tree = record_as_json(employee__name=None, employee__email=None, content_hash=None)
-    del tree["extra"], tree["outcome"]["weak_areas"], tree["modules"][0]["questions"][0]["rationale"]
+    del (
+        tree["extra"],
+        tree["outcome"]["weak_areas"],
+        tree["modules"][0]["questions"][0]["rationale"],
+    )
     record = load_record(tree)
     assert (record.employee.name, record.employee.email, record.content_hash) == (None, None, None)
     assert (record.extra, record.outcome.weak_areas, record.modules[0].questions[0].rationale) == (
@@ -50,7 +54,9 @@ def test_the_optional_may_be_left_out_or_null() -> None:
 
 
 def test_whole_numbers_may_be_written_with_a_point() -> None:
-    record = load_record(record_as_json(schema_version=1.0, training__attempt=2.0, outcome__score=1))
+    record = load_record(
+        record_as_json(schema_version=1.0, training__attempt=2.0, outcome__score=1)
+    )
     assert (record.schema_version, record.training.attempt, record.outcome.score) == (1, 2, 1.0)
 
 
@@ -135,7 +141,9 @@ def test_a_problem_alone_is_told_as_well() -> None:
         ("training", "maxAttempts", "max_attempts"),
     ],
 )
-def test_a_near_miss_is_answered_with_the_key_that_was_meant(path: str, typo: str, meant: str) -> None:
+def test_a_near_miss_is_answered_with_the_key_that_was_meant(
+    path: str, typo: str, meant: str
+) -> None:
     assert problems(record_as_json(**{f"{path}__{typo}": 1})) == [
         f"record: {path}.{typo}: is not a known key (did you mean {meant}?)"
     ]
@@ -151,7 +159,9 @@ def test_another_schema_version_is_the_only_problem() -> None:
     assert problems({"schema_version": 2, "whatever": 1}) == [
         "record: schema_version: 2 is not known; the known version is 1"
     ]
-    assert problems({"schema_version": True}) == ["record: schema_version: must be 1, not true or false"]
+    assert problems({"schema_version": True}) == [
+        "record: schema_version: must be 1, not true or false"
+    ]
 
 
 def test_a_record_without_its_version_is_refused() -> None:
@@ -299,7 +309,11 @@ PATHS = [
 def test_a_record_with_anything_anywhere_loads_or_says_why(changes: dict[str, Any]) -> None:
     try:
         tree = record_as_json(**dict(sorted(changes.items(), reverse=True)))
-    except (TypeError, KeyError, AttributeError):  # a part was replaced by something that has no members
+    except (
+        TypeError,
+        KeyError,
+        AttributeError,
+    ):  # a part was replaced by something that has no members
         return
     try:
         record = load_record(tree)

@@ -14,7 +14,11 @@ from evidence_courier.adapters.records import dump_record, load_record, record_j
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
 values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
@@ -44,14 +48,19 @@ def test_the_canonical_form_is_sorted_compact_and_unescaped() -> None:
 
 
 def test_equal_records_have_equal_bytes_however_they_were_written() -> None:
-    one = record_as_json(outcome__score=1, started_at="2026-02-21T09:12:00Z", extra={"a": 1, "b": 2})
-    other = record_as_json(outcome__score=1.0, started_at="2026-02-21T14:42:00+05:30", extra={"b": 2, "a": 1})
+    one = record_as_json(
+        outcome__score=1, started_at="2026-02-21T09:12:00Z", extra={"a": 1, "b": 2}
+    )
+    other = record_as_json(
+        outcome__score=1.0, started_at="2026-02-21T14:42:00+05:30", extra={"b": 2, "a": 1}
+    )
     other = dict(reversed(other.items()))
     assert record_json(load_record(one)) == record_json(load_record(json.dumps(other, indent=3)))
 
 
 def test_the_canonical_form_never_changes() -> None:
-    # The digest of an evidence that is rendered here, and what stands on its page: a change would make new evidence of old.
+    # The digest of an evidence that is rendered here, and what stands on its page: a change would
+    # make new evidence of old.
     digest = hashlib.sha256(record_json(load_record(record_as_json()))).hexdigest()
     assert digest == "7f7c4c652b953d2aca2a28c1dd9ab9ff6000b3073ebfb2bc4b159b0439ace222"
 

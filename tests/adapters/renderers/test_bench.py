@@ -1,4 +1,5 @@
-"""Who renders next: the press in this process, workers when a queue forms, nobody after the close."""
+"""Who renders next: the press in this process, workers when a queue forms, nobody after the
+close."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from evidence_courier.adapters.renderers.bench import Bench
 from evidence_courier.adapters.renderers.workers import Worker, WorkerDied
 from evidence_courier.domain.errors import MisuseError
 
-# A whole small worker: answers with its own number, dies at "die", starts with other words at "--odd".
+# A whole small worker: answers with its own number, dies at "die", starts with other words at
+# "--odd".
 WORKER = """
 import sys
 pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
@@ -128,7 +130,9 @@ def test_a_job_that_kills_two_in_a_row_is_given_up() -> None:
     assert deaths == [b"x", b"x"]
 
 
-def test_after_the_close_nothing_is_lent_and_no_process_is_left(hire: Callable[..., Worker]) -> None:
+def test_after_the_close_nothing_is_lent_and_no_process_is_left(
+    hire: Callable[..., Worker],
+) -> None:
     workers: list[Worker] = []
 
     def kept() -> Worker:

@@ -8,7 +8,8 @@ from evidence_courier.adapters.renderers.legibility import is_showable, named, u
 
 
 @pytest.mark.parametrize(
-    "letter", [*"\x00\x07\x1b\x1c\x1f\x7f\x80\x9f", *"\u202d\u202e\u2061\ufff9", *"\ue000\ufdd0\uffff\ud800"]
+    "letter",
+    [*"\x00\x07\x1b\x1c\x1f\x7f\x80\x9f", *"\u202d\u202e\u2061\ufff9", *"\ue000\ufdd0\uffff\ud800"],
 )
 def test_what_has_no_shape_or_no_meaning_cannot_be_shown(letter: str) -> None:
     assert not is_showable(letter)
@@ -21,7 +22,11 @@ def test_nor_can_such_characters_beyond_the_first_plane(letter: str) -> None:
 
 @pytest.mark.parametrize(
     "letter",
-    [*" \t\n\r\x0b\x85\u2028", *"\u200b\u200c\u200d\u00ad\ufeff\u200e\u2067\u2069", *"aé\u0301कש中😀"],
+    [
+        *" \t\n\r\x0b\x85\u2028",
+        *"\u200b\u200c\u200d\u00ad\ufeff\u200e\u2067\u2069",
+        *"aé\u0301कש中😀",
+    ],
 )
 def test_white_space_joiners_and_every_letter_may_be_shown(letter: str) -> None:
     assert is_showable(letter)

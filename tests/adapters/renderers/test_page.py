@@ -13,7 +13,13 @@ from training_records import record_as_json
 
 from evidence_courier.adapters.records import load_record, record_json
 from evidence_courier.adapters.renderers.lines import GAP
-from evidence_courier.adapters.renderers.page import in_words, one_line, page_of, paragraphs, percent
+from evidence_courier.adapters.renderers.page import (
+    in_words,
+    one_line,
+    page_of,
+    paragraphs,
+    percent,
+)
 
 
 def page(**changes: Any) -> dict[str, Any]:
@@ -46,7 +52,10 @@ def test_the_greater_share_never_looks_smaller(one: float, other: float) -> None
 
 
 def test_a_moment_is_written_in_words_and_in_utc() -> None:
-    assert in_words(datetime(2026, 2, 1, 9, 5, 3, 999_999, tzinfo=UTC)) == "1 February 2026, 09:05:03 UTC"
+    assert (
+        in_words(datetime(2026, 2, 1, 9, 5, 3, 999_999, tzinfo=UTC))
+        == "1 February 2026, 09:05:03 UTC"
+    )
     assert in_words(datetime(1, 12, 31, tzinfo=UTC)) == "31 December 1, 00:00:00 UTC"
 
 
@@ -57,13 +66,20 @@ def test_white_space_is_one_space_in_a_line_and_lines_stay_in_a_text() -> None:
 
 
 def test_the_document_bears_the_date_of_the_evidence() -> None:
-    assert page(generated_at="2026-02-22T00:30:00+05:30")["date"] == {"year": 2026, "month": 2, "day": 21}
+    assert page(generated_at="2026-02-22T00:30:00+05:30")["date"] == {
+        "year": 2026,
+        "month": 2,
+        "day": 21,
+    }
 
 
 def test_the_record_is_attached_and_its_digest_shown() -> None:
     shown = page()
     digest = hashlib.sha256(shown["record"].encode()).hexdigest()
-    assert shown["hashes"] == [("SHA-256 of record.json", digest), ("Content hash", "sha256:" + "ab" * 32)]
+    assert shown["hashes"] == [
+        ("SHA-256 of record.json", digest),
+        ("Content hash", "sha256:" + "ab" * 32),
+    ]
     assert page(content_hash=None)["hashes"][1:] == []
 
 
@@ -133,7 +149,13 @@ def test_a_question_stays_whole_unless_it_could_fill_half_a_page() -> None:
 
 @pytest.mark.parametrize(
     ("areas", "columns"),
-    [([], 3), (["phishing"], 3), (["a" * 40] * 3, 2), (["a" * 90] * 3, 1), (["short"] * 9 + ["a" * 90], 3)],
+    [
+        ([], 3),
+        (["phishing"], 3),
+        (["a" * 40] * 3, 2),
+        (["a" * 90] * 3, 1),
+        (["short"] * 9 + ["a" * 90], 3),
+    ],
 )
 def test_weak_areas_stand_in_as_many_columns_as_most_fit(areas: list[str], columns: int) -> None:
     assert page(outcome__weak_areas=areas)["weak-columns"] == columns

@@ -96,7 +96,9 @@ def test_the_document_is_a_pdf_named_for_its_evidence(renderer: Renderer) -> Non
     assert document.content.startswith(b"%PDF-1.7")
 
 
-def test_the_document_claims_pdf_a_3b_and_bears_no_date_but_the_evidence_date(renderer: Renderer) -> None:
+def test_the_document_claims_pdf_a_3b_and_bears_no_date_but_the_evidence_date(
+    renderer: Renderer,
+) -> None:
     reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record())))
     metadata = reader.xmp_metadata
     assert metadata is not None
@@ -137,13 +139,20 @@ def test_the_same_record_has_the_same_bytes_at_every_render(renderer: Renderer) 
     assert pdf_of(TypstRenderer(workers=0), load_record(record_json(record()))) == first
 
 
-def test_the_same_record_has_the_same_bytes_in_any_process(renderer: Renderer, tmp_path: Path) -> None:
+def test_the_same_record_has_the_same_bytes_in_any_process(
+    renderer: Renderer, tmp_path: Path
+) -> None:
     program = (
         "import sys; from evidence_courier.adapters.records import load_record\n"
         "from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer\n"
         "sys.stdout.buffer.write(TypstRenderer().render(load_record(sys.stdin.buffer.read())).content)"
     )
-    elsewhere = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7"}
+    elsewhere = {
+        "TZ": "Pacific/Kiritimati",
+        "LC_ALL": "C",
+        "SOURCE_DATE_EPOCH": "1",
+        "PYTHONHASHSEED": "7",
+    }
     environment = {**os.environ, **elsewhere, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -225,7 +234,8 @@ def test_a_long_module_goes_on_under_its_own_name(renderer: Renderer) -> None:
 
 def test_a_question_stays_on_one_page_with_its_answer(renderer: Renderer) -> None:
     asked = [
-        question(text=f"Asked {n:02}", answer="word " * 60, rationale=f"Judged {n:02}") for n in range(30)
+        question(text=f"Asked {n:02}", answer="word " * 60, rationale=f"Judged {n:02}")
+        for n in range(30)
     ]
     for text in pages_of(renderer, asking(*asked)):
         assert re.findall(r"Asked (\d\d)", text) == re.findall(r"Judged (\d\d)", text)
@@ -236,9 +246,16 @@ def test_a_question_stays_on_one_page_with_its_answer(renderer: Renderer) -> Non
     [
         {"modules": []},
         {"modules": [{"title": "Read and understood", "score": 1, "questions": []}]},
-        {"modules": [{"title": f"Module {number}", "score": 1, "questions": []} for number in range(70)]},
+        {
+            "modules": [
+                {"title": f"Module {number}", "score": 1, "questions": []} for number in range(70)
+            ]
+        },
         {"outcome__weak_areas": [f"area {number}" for number in range(30)]},
-        {"outcome__weak_areas": ["a rather long description of what should be learnt again soon"] * 30},
+        {
+            "outcome__weak_areas": ["a rather long description of what should be learnt again soon"]
+            * 30
+        },
         {"training__title": "A title of three hundred characters or so, " * 7},
         {"outcome__score": 0, "outcome__pass_threshold": 1},
         {"generated_at": "0001-01-01T00:00:00Z"},
@@ -283,7 +300,11 @@ def test_a_word_without_end_is_broken_wherever_it_stands(renderer: Renderer, wor
         "session_id": word[:512],
         "outcome__weak_areas": [word],
         "modules": [
-            {"title": word, "score": 1, "questions": [question(text=word, answer=word, rationale=word)]}
+            {
+                "title": word,
+                "score": 1,
+                "questions": [question(text=word, answer=word, rationale=word)],
+            }
         ],
         "content_hash": "sha256:" + word[:500],
         "extra": {word: word},
@@ -327,7 +348,11 @@ def test_markup_in_the_record_is_text_on_the_page(renderer: Renderer, words: str
         tenant_id=words,
         outcome__weak_areas=[words],
         modules=[
-            {"title": words, "score": 1, "questions": [question(text=words, answer=words, rationale=words)]}
+            {
+                "title": words,
+                "score": 1,
+                "questions": [question(text=words, answer=words, rationale=words)],
+            }
         ],
         extra={words: words},
     )
@@ -339,7 +364,11 @@ def test_markup_in_the_record_is_text_on_the_page(renderer: Renderer, words: str
 
 
 @settings(max_examples=40)
-@given(st.text(alphabet=st.characters(max_codepoint=0x24F, exclude_categories=["Cc", "Cs"]), max_size=60))
+@given(
+    st.text(
+        alphabet=st.characters(max_codepoint=0x24F, exclude_categories=["Cc", "Cs"]), max_size=60
+    )
+)
 def test_any_latin_text_is_rendered(words: str) -> None:
     assert pdf_of(one_renderer(), asking(question(text=words, answer=words[::-1])))
 
@@ -353,18 +382,26 @@ def one_renderer() -> Renderer:
 
 
 @pytest.mark.parametrize("name", ["आशा पटेल", "प्रार्थना"])
-def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(renderer: Renderer, name: str) -> None:
+def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(
+    renderer: Renderer, name: str
+) -> None:
     # One of Typst's own fonts has these letters, but not the rules by which they join.
     why = refusal(renderer, record(employee__name=name))
     assert why.startswith(f"no font has “{name[0]}” (U+{ord(name[0]):04X} DEVANAGARI LETTER ")
     assert all(f"U+{ord(letter):04X}" in why for letter in set(name) - {" "})
-    assert "in employee.name; name a folder with a font that does, with fonts=[...] or --fonts" in why
+    assert (
+        "in employee.name; name a folder with a font that does, with fonts=[...] or --fonts" in why
+    )
 
 
 def test_devanagari_is_set_with_a_font(with_devanagari: Renderer) -> None:
-    made_of = record(employee__name="आशा पटेल", training__title="प्रार्थना और ज्ञान", extra={"शहर": "मुंबई"})
+    made_of = record(
+        employee__name="आशा पटेल", training__title="प्रार्थना और ज्ञान", extra={"शहर": "मुंबई"}
+    )
     reader: Any = PdfReader(io.BytesIO(pdf_of(with_devanagari, made_of)))
-    fonts = {font.get_object()["/BaseFont"] for font in reader.pages[0]["/Resources"]["/Font"].values()}
+    fonts = {
+        font.get_object()["/BaseFont"] for font in reader.pages[0]["/Resources"]["/Font"].values()
+    }
     assert any("NotoSansDevanagari" in name for name in fonts)
     assert not any("NewCM" in name for name in fonts)
     assert "और" in reader.pages[0].extract_text()
@@ -397,7 +434,8 @@ def test_what_typsts_own_fonts_set_correctly_needs_no_other(renderer: Renderer, 
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("李雷", "U+674E"), ("สมชาย", "U+0E2A"), ("Sam 🎓", "U+1F393"), ("김", "U+AE40")]
+    ("name", "code"),
+    [("李雷", "U+674E"), ("สมชาย", "U+0E2A"), ("Sam 🎓", "U+1F393"), ("김", "U+AE40")],
 )
 def test_a_character_that_no_font_has_is_named(renderer: Renderer, name: str, code: str) -> None:
     assert code in refusal(renderer, record(employee__name=name))
@@ -487,7 +525,9 @@ def test_a_worker_imports_typst_and_nothing_of_ours() -> None:
     )
     assert done.stdout == len(press.READY).to_bytes(4, "big") + press.READY
     imported = {
-        line.rsplit(b"|", 1)[1].strip().split(b".")[0] for line in done.stderr.splitlines() if b"|" in line
+        line.rsplit(b"|", 1)[1].strip().split(b".")[0]
+        for line in done.stderr.splitlines()
+        if b"|" in line
     }
     assert b"typst" in imported
     assert not {b"evidence_courier", b"attrs", b"cattrs", b"aiohttp", b"asyncio"} & imported

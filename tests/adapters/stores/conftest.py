@@ -20,7 +20,9 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[bool], UploadStore]]:
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[bool], UploadStore]]:
     """Makes a store; the argument says whether it keeps the documents of what has succeeded."""
     with ExitStack() as stack:
 

@@ -1,4 +1,5 @@
-"""Commits are shared, answers are each caller's own, and nothing that a store does stops the thread."""
+"""Commits are shared, answers are each caller's own, and nothing that a store does stops the
+thread."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ T = TypeVar("T")
 
 
 class WatchedStore(MemoryStore):
-    """Remembers its calls. While it is shut, a call waits; what is to be raised for an evidence is data."""
+    """Remembers its calls. While it is shut, a call waits; what is to be raised for an evidence
+    is data."""
 
     def __init__(self, raises: dict[str, BaseException] | None = None) -> None:
         super().__init__()
@@ -128,7 +130,9 @@ async def while_busy(
 
 
 @pytest.mark.parametrize("writer_of", [InlineWriter, WriterThread])
-def test_a_writer_gives_the_answers_of_its_store(writer_of: Callable[[UploadStore], Writer]) -> None:
+def test_a_writer_gives_the_answers_of_its_store(
+    writer_of: Callable[[UploadStore], Writer],
+) -> None:
     async def story() -> None:
         writer = writer_of(MemoryStore())
         new = entry()
@@ -149,7 +153,9 @@ def test_a_writer_gives_the_answers_of_its_store(writer_of: Callable[[UploadStor
 
 
 @pytest.mark.parametrize("writer_of", [InlineWriter, WriterThread])
-def test_what_a_store_refuses_is_refused_by_the_writer(writer_of: Callable[[UploadStore], Writer]) -> None:
+def test_what_a_store_refuses_is_refused_by_the_writer(
+    writer_of: Callable[[UploadStore], Writer],
+) -> None:
     async def story() -> None:
         store = MemoryStore()
         store.fail_next("add")
@@ -180,7 +186,7 @@ def test_a_surprise_becomes_a_store_error_and_a_misuse_stays_one(
     asyncio.run(story())
 
 
-# --- sharing a commit ----------------------------------------------------------------------------------------------------
+# --- sharing a commit ----------------------------------------------------------------------------
 
 
 def test_what_gathers_during_a_commit_shares_the_next_one() -> None:
@@ -239,14 +245,16 @@ def test_a_commit_takes_8_mib_of_documents_and_leaves_the_rest_to_the_next() -> 
 
     async def story(writer: WriterThread) -> list[AddAnswer]:
         return await while_busy(
-            store, writer, lambda: [writer.add(entry(f"ev-{n}", content=three_mib)) for n in range(7)]
+            store,
+            writer,
+            lambda: [writer.add(entry(f"ev-{n}", content=three_mib)) for n in range(7)],
         )
 
     assert with_writer(store, story) == [Added()] * 7
     assert store.calls == [("add", 1), ("add", 3), ("add", 3), ("add", 1)]
 
 
-# --- what goes wrong -----------------------------------------------------------------------------------------------------
+# --- what goes wrong -----------------------------------------------------------------------------
 
 
 def test_one_that_cannot_be_written_fails_alone(sqlite: SqliteStore) -> None:
@@ -344,7 +352,7 @@ def test_a_database_that_cannot_be_had_is_not_asked_again_for_each() -> None:
     assert store.transactions == 2
 
 
-# --- coming and going ----------------------------------------------------------------------------------------------------
+# --- coming and going ----------------------------------------------------------------------------
 
 
 def test_who_stops_waiting_does_not_undo_the_write_nor_stop_the_others() -> None:
@@ -375,7 +383,9 @@ def test_closing_writes_what_was_asked_for() -> None:
         return await asyncio.gather(*writes)
 
     assert asyncio.run(story()) == [Added()] * 20
-    assert not [thread for thread in threading.enumerate() if thread.name == "evidence-courier-writer"]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name == "evidence-courier-writer"
+    ]
 
 
 def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
@@ -400,7 +410,9 @@ def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
     assert len(store.find(Find(), AT).uploads) == 2
 
 
-def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for(database: str) -> None:
+def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for(
+    database: str,
+) -> None:
     program = (
         "import asyncio, sys\n"
         "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"

@@ -84,7 +84,8 @@ class Server:
             talk.cancel()
         ends = await asyncio.gather(*self._talks, return_exceptions=True)
         for line in self.lines:
-            line.writer.transport.abort()  # one that waits for a polite end, or to be read, waits no more
+            # one that waits for a polite end, or to be read, waits no more
+            line.writer.transport.abort()
         await turns()
         for ended in ends:
             if isinstance(ended, Exception):
@@ -115,7 +116,8 @@ def serving() -> Serving:
         try:
             yield server
         finally:
-            await turns()  # a client in a thread may have come and gone without this side having seen it
+            # a client in a thread may have come and gone without this side having seen it
+            await turns()
             listening.close()
             await server.over()
             await listening.wait_closed()
@@ -125,14 +127,16 @@ def serving() -> Serving:
 
 @pytest.fixture(params=[aiohttp_transport, urllib3_transport], ids=["aiohttp", "urllib3"])
 def transport(request: pytest.FixtureRequest) -> Opening:
-    """``async with transport() as courier`` opens one of the two transports: what is promised, both must keep."""
+    """``async with transport() as courier`` opens one of the two transports: what is promised,
+    both must keep."""
     opening: Opening = request.param
     return opening
 
 
 @pytest.fixture
 def certificate() -> str:
-    """A certificate for 127.0.0.1 with its key, signed by nobody; made for these tests, good until 2100."""
+    """A certificate for 127.0.0.1 with its key, signed by nobody; made for these tests, good
+    until 2100."""
     return str(Path(__file__).with_name("loopback.pem"))
 
 

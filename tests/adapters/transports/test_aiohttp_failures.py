@@ -33,7 +33,12 @@ def test_a_name_that_cannot_be_resolved_is_no_connection() -> None:
 )
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("sk-secret"), OSError(5, "sk-secret"), aiohttp.ClientError("sk-secret"), ValueError()],
+    [
+        RuntimeError("sk-secret"),
+        OSError(5, "sk-secret"),
+        aiohttp.ClientError("sk-secret"),
+        ValueError(),
+    ],
 )
 def test_the_unexpected_is_judged_by_how_much_was_sent(
     error: Exception, sent: Sent, kind: FailureKind

@@ -1,4 +1,5 @@
-"""What the aiohttp transport does beyond what every transport does: it bounds the requests at once, and can be cancelled."""
+"""What the aiohttp transport does beyond what every transport does: it bounds the requests at
+once, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def test_no_more_requests_are_under_way_than_there_are_places(serving: Any) -> N
                 await line.say(OK)
 
         async with serving(talk) as server, transport(limit=3) as courier:
-            replies = await asyncio.gather(*(courier.send(post(server.url), route()) for _ in range(12)))
+            replies = await asyncio.gather(
+                *(courier.send(post(server.url), route()) for _ in range(12))
+            )
             assert all(isinstance(reply, HttpResponse) for reply in replies)
             assert most == 3
             assert len(server.lines) <= 3

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from requests_out import AT, BIG, OK, SMALL, post, route, run, sent_to, turns
 
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.dialogue import (
+    REPLY_LIMIT,
+    Ending,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+)
 
-# -- what is sent, and what comes back ------------------------------------------------------------------------------
+# -- what is sent, and what comes back
+# ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,9 @@ def test_a_reply_is_handed_over_as_it_came(transport: Any, serving: Any) -> None
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
-            await line.say(b"HTTP/1.1 418 Teapot\r\nX-Request-Id: r-1\r\nContent-Length: 5\r\n\r\nshort")
+            await line.say(
+                b"HTTP/1.1 418 Teapot\r\nX-Request-Id: r-1\r\nContent-Length: 5\r\n\r\nshort"
+            )
 
         reply = await sent_to(transport, serving, talk)
         assert isinstance(reply, HttpResponse)
@@ -60,7 +69,9 @@ def test_a_reply_is_handed_over_as_it_came(transport: Any, serving: Any) -> None
     run(story())
 
 
-def test_it_says_who_it_is_and_sends_nothing_of_its_own_beyond_that(transport: Any, serving: Any) -> None:
+def test_it_says_who_it_is_and_sends_nothing_of_its_own_beyond_that(
+    transport: Any, serving: Any
+) -> None:
     async def story() -> None:
         heads: list[bytes] = []
 
@@ -68,7 +79,9 @@ def test_it_says_who_it_is_and_sends_nothing_of_its_own_beyond_that(transport: A
             for _ in range(2):
                 head, _ = await line.request()
                 heads.append(head)
-                await line.say(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n")
+                await line.say(
+                    b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n"
+                )
 
         async with serving(talk) as server, transport() as courier:
             for _ in range(2):
@@ -101,12 +114,11 @@ def test_a_request_without_a_body_has_none(transport: Any, serving: Any) -> None
 
 
 def test_an_address_arrives_as_it_was_written(transport: Any, serving: Any) -> None:
-    """A storage's address is signed: %2F and / are one thing in it, but not to everybody who checks."""
+    """A storage's address is signed: %2F and / are one thing in it, but not to everybody who
+    checks."""
 
     async def story() -> None:
-        written = (
-            b"/a%2Fb/email:jane%2Bx@acme.example?key=AK%2F20260221%2Fus&sum=a%2Fb%2Bc%3D%3D&q=n%3A%22x%40y%22"
-        )
+        written = b"/a%2Fb/email:jane%2Bx@acme.example?key=AK%2F20260221%2Fus&sum=a%2Fb%2Bc%3D%3D&q=n%3A%22x%40y%22"
         heard: list[bytes] = []
 
         async def talk(line: Any) -> None:
@@ -116,7 +128,9 @@ def test_an_address_arrives_as_it_was_written(transport: Any, serving: Any) -> N
 
         async with serving(talk) as server, transport() as courier:
             address = server.url.removesuffix("/dev-api/graphql") + written.decode()
-            assert isinstance(await courier.send(HttpRequest("PUT", address), route()), HttpResponse)
+            assert isinstance(
+                await courier.send(HttpRequest("PUT", address), route()), HttpResponse
+            )
         assert heard == [written]
 
     run(story())
@@ -137,7 +151,9 @@ def test_a_connection_is_used_again(transport: Any, serving: Any) -> None:
     run(story())
 
 
-def test_a_connection_that_the_server_has_closed_is_not_used_again(transport: Any, serving: Any) -> None:
+def test_a_connection_that_the_server_has_closed_is_not_used_again(
+    transport: Any, serving: Any
+) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
@@ -167,13 +183,17 @@ def test_interim_replies_are_read_over(transport: Any, serving: Any) -> None:
     run(story())
 
 
-def test_a_compressed_reply_that_nobody_asked_for_is_left_as_it_is(transport: Any, serving: Any) -> None:
+def test_a_compressed_reply_that_nobody_asked_for_is_left_as_it_is(
+    transport: Any, serving: Any
+) -> None:
     async def story() -> None:
         bomb = gzip.compress(b"0" * 10_000_000)
 
         async def talk(line: Any) -> None:
             await line.request()
-            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+            head = (
+                f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+            )
             await line.say(head.encode(), bomb)
 
         reply = await sent_to(transport, serving, talk)
@@ -204,10 +224,13 @@ def test_a_redirect_is_not_followed_and_the_other_server_sees_nothing(
     run(story())
 
 
-# -- replies that are too long, cut, slow, or none ------------------------------------------------------------------
+# -- replies that are too long, cut, slow, or none
+# ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", [b"", b"Transfer-Encoding: chunked\r\n"], ids=["until the end", "in chunks"])
+@pytest.mark.parametrize(
+    "head", [b"", b"Transfer-Encoding: chunked\r\n"], ids=["until the end", "in chunks"]
+)
 def test_of_an_endless_reply_1_mib_is_read_and_the_line_is_closed(
     transport: Any, serving: Any, head: bytes
 ) -> None:
@@ -235,11 +258,15 @@ def test_of_an_endless_reply_1_mib_is_read_and_the_line_is_closed(
 @pytest.mark.parametrize(
     ("size", "ending"), [(REPLY_LIMIT, Ending.COMPLETE), (REPLY_LIMIT + 1, Ending.TOO_LONG)]
 )
-def test_the_limit_is_1_mib_exactly(transport: Any, serving: Any, size: int, ending: Ending) -> None:
+def test_the_limit_is_1_mib_exactly(
+    transport: Any, serving: Any, size: int, ending: Ending
+) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
-            await line.say(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode(), b"x" * size)
+            await line.say(
+                f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode(), b"x" * size
+            )
             await line.gone()
 
         reply = await sent_to(transport, serving, talk)
@@ -327,7 +354,9 @@ def test_silence_after_the_request_is_a_timeout(transport: Any, serving: Any) ->
 
 
 @pytest.mark.parametrize("end", ["closes", "resets"])
-def test_a_line_lost_after_the_request_may_have_been_taken(transport: Any, serving: Any, end: str) -> None:
+def test_a_line_lost_after_the_request_may_have_been_taken(
+    transport: Any, serving: Any, end: str
+) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
@@ -429,7 +458,9 @@ def test_a_chunk_that_is_none_is_no_complete_reply(transport: Any, serving: Any)
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
-            await line.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nnonsense\r\n")
+            await line.say(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nnonsense\r\n"
+            )
 
         answer = await sent_to(transport, serving, talk)
         if isinstance(answer, HttpResponse):
@@ -440,7 +471,9 @@ def test_a_chunk_that_is_none_is_no_complete_reply(transport: Any, serving: Any)
     run(story())
 
 
-@pytest.mark.parametrize("heard", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+@pytest.mark.parametrize(
+    "heard", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"]
+)
 def test_a_reply_whose_head_is_cut_is_none(transport: Any, serving: Any, heard: bytes) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
@@ -454,19 +487,28 @@ def test_a_reply_whose_head_is_cut_is_none(transport: Any, serving: Any, heard: 
     run(story())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.binary(max_size=200)
     | st.tuples(
         st.sampled_from([b"HTTP/1.1 ", b"HTTP/1.0 ", b"HTTP/9.9 "]),
         st.integers(0, 1_200).map(lambda status: b"%03d X\r\n" % status),
         st.sampled_from(
-            [b"", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: upgrade\r\n"]
+            [
+                b"",
+                b"Content-Length: 3\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"Connection: upgrade\r\n",
+            ]
         ),
         st.binary(max_size=40),
     ).map(lambda parts: b"".join((*parts[:3], b"\r\n", parts[3])))
 )
-def test_whatever_a_server_says_there_is_an_answer(transport: Any, serving: Any, said: bytes) -> None:
+def test_whatever_a_server_says_there_is_an_answer(
+    transport: Any, serving: Any, said: bytes
+) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
@@ -480,7 +522,8 @@ def test_whatever_a_server_says_there_is_an_answer(transport: Any, serving: Any,
     run(story())
 
 
-# -- no connection --------------------------------------------------------------------------------------------------
+# -- no connection
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_refused_connection_was_surely_not_taken(transport: Any, closed_port: int) -> None:
@@ -488,7 +531,8 @@ def test_a_refused_connection_was_surely_not_taken(transport: Any, closed_port: 
         async with transport() as courier:
             failure = await courier.send(post(f"http://127.0.0.1:{closed_port}/"), route())
         assert failure == TransportFailure(
-            FailureKind.NO_CONNECTION, f"could not connect to 127.0.0.1:{closed_port}: Connection refused"
+            FailureKind.NO_CONNECTION,
+            f"could not connect to 127.0.0.1:{closed_port}: Connection refused",
         )
 
     run(story())
@@ -515,7 +559,9 @@ def test_a_handshake_that_never_ends_is_no_connection(transport: Any, serving: A
             await line.silence()
 
         async with serving(talk) as server, transport() as courier:
-            failure = await courier.send(post(server.url.replace("http:", "https:")), route(connect=0.1))
+            failure = await courier.send(
+                post(server.url.replace("http:", "https:")), route(connect=0.1)
+            )
         assert isinstance(failure, TransportFailure)
         assert failure == TransportFailure(FailureKind.NO_CONNECTION, failure.message)
         assert "within 0.1 s" in failure.message
@@ -536,7 +582,8 @@ def test_an_address_that_is_none_is_no_connection(transport: Any, url: str) -> N
     run(story())
 
 
-# -- closing ---------------------------------------------------------------------------------------------------------
+# -- closing
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_closing_ends_what_is_under_way_and_may_be_done_twice(transport: Any, serving: Any) -> None:
@@ -562,7 +609,8 @@ def test_closing_ends_what_is_under_way_and_may_be_done_twice(transport: Any, se
     run(story())
 
 
-# -- what must not get in, and what must not get out ----------------------------------------------------------------
+# -- what must not get in, and what must not get out
+# ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -577,7 +625,9 @@ def test_closing_ends_what_is_under_way_and_may_be_done_twice(transport: Any, se
         HttpRequest("POST sk-0123456789", "http://127.0.0.1/"),
     ],
 )
-def test_what_would_smuggle_a_header_in_is_a_bug_and_is_not_shown(transport: Any, bad: HttpRequest) -> None:
+def test_what_would_smuggle_a_header_in_is_a_bug_and_is_not_shown(
+    transport: Any, bad: HttpRequest
+) -> None:
     async def story() -> None:
         async with transport() as courier:
             with pytest.raises(ValueError, match=r"a request|the request") as raised:
@@ -588,7 +638,9 @@ def test_what_would_smuggle_a_header_in_is_a_bug_and_is_not_shown(transport: Any
     run(story())
 
 
-def test_no_message_of_a_failure_shows_what_was_sent(transport: Any, serving: Any, closed_port: int) -> None:
+def test_no_message_of_a_failure_shows_what_was_sent(
+    transport: Any, serving: Any, closed_port: int
+) -> None:
     async def story() -> None:
         async def talk(line: Any) -> None:
             await line.request()
@@ -648,7 +700,9 @@ def test_a_proxy_that_refuses_to_connect_is_no_connection(transport: Any, servin
             head = await line.head()
             assert head.startswith(b"CONNECT sprinto.invalid:443 HTTP/1.")
             assert b"sk-acme" not in head
-            await line.say(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            await line.say(
+                b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+            )
 
         async with serving(talk) as proxy, transport() as courier:
             through = f"http://127.0.0.1:{proxy.port}"

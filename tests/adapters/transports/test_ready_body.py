@@ -17,7 +17,8 @@ BIG = (b"a" * 1_000, b"b" * STREAMED_FROM)
 
 @define
 class StuckConnection:
-    """Takes `room` bytes and then blocks whoever waits for it to drain, as a connection does whose peer stops reading."""
+    """Takes `room` bytes and then blocks whoever waits for it to drain, as a connection does
+    whose peer stops reading."""
 
     room: int
     taken: list[bytes] = field(factory=list)

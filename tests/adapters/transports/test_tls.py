@@ -40,7 +40,9 @@ def test_a_certificate_that_nobody_vouches_for_is_no_connection(
     assert "ca_bundle" in failure.message
 
 
-def test_the_bundle_of_the_route_vouches_for_it(transport: Opening, serving: Any, certificate: str) -> None:
+def test_the_bundle_of_the_route_vouches_for_it(
+    transport: Opening, serving: Any, certificate: str
+) -> None:
     reply = asyncio.run(sent(transport, serving, certificate, Route(ca_bundle=certificate)))
     assert isinstance(reply, HttpResponse)
     assert reply.body == b"{}"

@@ -1,4 +1,5 @@
-"""What the urllib3 transport must get right because it blocks: threads, interruptions, and the state of its connections."""
+"""What the urllib3 transport must get right because it blocks: threads, interruptions, and the
+state of its connections."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ InThread: TypeAlias = Callable[[Any], AbstractContextManager[Any]]
 
 @pytest.fixture
 def served(serving: Any) -> InThread:
-    """``with served(talk) as server`` runs a server on a loop and a thread of its own, so that the test may block."""
+    """``with served(talk) as server`` runs a server on a loop and a thread of its own, so that
+    the test may block."""
 
     @contextmanager
     def serve(talk: Any) -> Iterator[Any]:
@@ -81,7 +83,8 @@ class SoftTimeLimitExceeded(Exception):
 
 @contextmanager
 def interrupted(by: BaseException, after: float = 0.1) -> Iterator[None]:
-    """Raise an exception in this thread, whatever it waits for, as a task queue's time limit does."""
+    """Raise an exception in this thread, whatever it waits for, as a task queue's time limit
+    does."""
 
     def strike(_signal: int, _frame: object) -> None:
         raise by
@@ -95,7 +98,8 @@ def interrupted(by: BaseException, after: float = 0.1) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-# -- threads and connections ----------------------------------------------------------------------------------------
+# -- threads and connections
+# ----------------------------------------------------------------------------------------
 
 
 def test_threads_send_at_the_same_time_and_share_the_connections_afterwards(
@@ -162,7 +166,9 @@ def test_a_name_that_cannot_be_resolved_is_no_connection(
     )
 
 
-def test_a_proxy_is_shown_the_password_of_the_route(served: InThread, courier: Urllib3Transport) -> None:
+def test_a_proxy_is_shown_the_password_of_the_route(
+    served: InThread, courier: Urllib3Transport
+) -> None:
     heads: list[bytes] = []
 
     async def talk(line: Any) -> None:
@@ -180,7 +186,8 @@ def test_a_proxy_is_shown_the_password_of_the_route(served: InThread, courier: U
     assert b"api-key" not in heads[1]
 
 
-# -- interruptions --------------------------------------------------------------------------------------------------
+# -- interruptions
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def document(**values: Any) -> Document:
     return Document(**held | values)
 
 
-# --- ids ----------------------------------------------------------------------------------------------------------------
+# --- ids -----------------------------------------------------------------------------------------
 
 IDS = ["tenant_id", "evidence_id", "session_id", "subject", "subject_email"]
 
@@ -72,7 +72,9 @@ IDS = ["tenant_id", "evidence_id", "session_id", "subject", "subject_email"]
         ("a\udfff, b", "half a character"),
     ],
 )
-def test_an_id_that_cannot_be_right_is_refused_by_name(name: str, value: object, complaint: str) -> None:
+def test_an_id_that_cannot_be_right_is_refused_by_name(
+    name: str, value: object, complaint: str
+) -> None:
     with pytest.raises(MisuseError) as caught:
         evidence(**{name: value})
     assert str(caught.value).startswith(name)
@@ -88,18 +90,23 @@ def test_an_id_that_is_none_is_refused_unless_it_is_the_address(name: str) -> No
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize(
-    "value", ["a", "a" * 512, "Ärzte/42 #7", "आशा", " a ", "a\xa0b", "\U0001f4c4", "a\ud7ff", "a\ue000"]
+    "value",
+    ["a", "a" * 512, "Ärzte/42 #7", "आशा", " a ", "a\xa0b", "\U0001f4c4", "a\ud7ff", "a\ue000"],
 )
 def test_any_other_text_is_an_id(name: str, value: str) -> None:
     assert getattr(evidence(**{name: value}), name) == value
 
 
-# --- the outcome ----------------------------------------------------------------------------------------------------------
+# --- the outcome ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("given_as", "outcome"),
-    [("passed", Outcome.PASSED), ("exhausted", Outcome.EXHAUSTED), (Outcome.PASSED, Outcome.PASSED)],
+    [
+        ("passed", Outcome.PASSED),
+        ("exhausted", Outcome.EXHAUSTED),
+        (Outcome.PASSED, Outcome.PASSED),
+    ],
 )
 def test_an_outcome_is_a_word_or_a_value(given_as: object, outcome: Outcome) -> None:
     assert evidence(outcome=given_as).outcome is outcome
@@ -112,11 +119,12 @@ def test_any_other_outcome_is_refused(value: object) -> None:
     assert repr(value) in str(caught.value)
 
 
-# --- the moment ---------------------------------------------------------------------------------------------------------
+# --- the moment ----------------------------------------------------------------------------------
 
 
 class Nowhere(tzinfo):
-    """A time zone that does not know its offset; by the rules of `datetime`, such a moment is naive."""
+    """A time zone that does not know its offset; by the rules of `datetime`, such a moment is
+    naive."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
         return None
@@ -180,7 +188,9 @@ def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("moment", [NOW, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "moment", [NOW, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
 def test_the_evidence_date_is_the_same_wherever_the_machine_stands(moment: datetime) -> None:
     assert evidence(recorded_at=moment).evidence_date == moment.date()
 
@@ -194,7 +204,7 @@ def test_an_evidence_that_exists_has_a_date(moment: datetime) -> None:
     assert abs(made.evidence_date - moment.date()) <= timedelta(days=1)
 
 
-# --- the document -------------------------------------------------------------------------------------------------------
+# --- the document --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,7 +218,9 @@ def test_an_evidence_that_exists_has_a_date(moment: datetime) -> None:
     ],
 )
 def test_a_document_comes_from_exactly_one_place(values: dict[str, Any], named: str) -> None:
-    with pytest.raises(MisuseError, match=f"takes exactly one of content, path and source, not {named}$"):
+    with pytest.raises(
+        MisuseError, match=f"takes exactly one of content, path and source, not {named}$"
+    ):
         document(**values)
 
 
@@ -275,7 +287,9 @@ def test_content_is_bytes(content: object) -> None:
 
 @pytest.mark.parametrize("path", [Path("a.pdf"), b"a.pdf", 7])
 def test_a_path_is_text(path: object) -> None:
-    with pytest.raises(MisuseError, match=f"^a Document's path must be text, not {type(path).__name__}$"):
+    with pytest.raises(
+        MisuseError, match=f"^a Document's path must be text, not {type(path).__name__}$"
+    ):
         document(path=path)
 
 
@@ -304,14 +318,17 @@ def test_a_source_is_named_by_a_key_like_an_id(source: object) -> None:
 )
 def test_a_source_needs_the_sha256_of_what_it_will_read(sha256: object) -> None:
     with pytest.raises(
-        MisuseError, match="^a Document with a source needs its sha256, as 64 lower-case hexadecimal digits$"
+        MisuseError,
+        match="^a Document with a source needs its sha256, as 64 lower-case hexadecimal digits$",
     ):
         document(source="key", sha256=sha256, size=1)
 
 
 @pytest.mark.parametrize("size", [None, -1, 1.0, "1", True])
 def test_a_source_needs_the_size_of_what_it_will_read(size: object) -> None:
-    with pytest.raises(MisuseError, match="a Document with a source needs its size, as a number of bytes$"):
+    with pytest.raises(
+        MisuseError, match="a Document with a source needs its size, as a number of bytes$"
+    ):
         document(source="key", sha256=SHA256, size=size)
 
 
@@ -346,7 +363,7 @@ def test_the_sha256_of_bytes_is_written_in_lower_case_digits() -> None:
     assert sha256_of(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-# --- from a training record ---------------------------------------------------------------------------------------------
+# --- from a training record ----------------------------------------------------------------------
 
 
 def record(email: str | None) -> TrainingRecord:
@@ -361,7 +378,9 @@ def record(email: str | None) -> TrainingRecord:
         completed_at=NOW - timedelta(hours=1),
         generated_at=NOW,
         modules=(
-            Module(title="Phishing", score=0.4, questions=(Question(text="?", answer="!", score=0.4),)),
+            Module(
+                title="Phishing", score=0.4, questions=(Question(text="?", answer="!", score=0.4),)
+            ),
         ),
     )
 

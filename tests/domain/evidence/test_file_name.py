@@ -63,7 +63,9 @@ def test_two_ids_that_look_alike_once_made_safe_do_not_meet_under_one_name() -> 
 
 
 @given(st.text(min_size=1, max_size=600), st.text(max_size=30))
-def test_any_id_and_extension_give_a_name_that_is_safe_everywhere(evidence_id: str, extension: str) -> None:
+def test_any_id_and_extension_give_a_name_that_is_safe_everywhere(
+    evidence_id: str, extension: str
+) -> None:
     name = file_name_for(evidence_id, SHA, extension)
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*-9f86d081884c\.[A-Za-z0-9_-]{1,10}", name)
     assert len(name) < 150

@@ -143,7 +143,8 @@ def test_another_attempt_is_refused(attempt: Any, message: str) -> None:
 
 def test_an_abandoned_session_is_refused_with_the_reason() -> None:
     with pytest.raises(
-        ValueError, match="abandoned: such a session leaves no evidence, do not hand its record over"
+        ValueError,
+        match="abandoned: such a session leaves no evidence, do not hand its record over",
     ):
         TrainingOutcome(status="abandoned", score=0.1, pass_threshold=0.7)  # type: ignore[arg-type]
 

@@ -1,4 +1,5 @@
-"""What the fields of a training record may hold, rule by rule, and what a value becomes before it is judged."""
+"""What the fields of a training record may hold, rule by rule, and what a value becomes before
+it is judged."""
 
 from __future__ import annotations
 
@@ -43,12 +44,15 @@ def complaint(rule: Rule, value: object) -> str | None:
         ("extra", " " + "x" * 62, f"extra[' {'x' * 58}...]"),
     ],
 )
-def test_the_path_to_a_member_can_be_printed_whatever_its_key(path: str, key: object, shown: str) -> None:
+def test_the_path_to_a_member_can_be_printed_whatever_its_key(
+    path: str, key: object, shown: str
+) -> None:
     assert rules.path_to(path, key) == shown
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, "", 0, 0.5, [], (), {}, {"a": [None, {"b": False}]}, 1 << 13_999, -(1 << 13_999)]
+    "value",
+    [None, True, "", 0, 0.5, [], (), {}, {"a": [None, {"b": False}]}, 1 << 13_999, -(1 << 13_999)],
 )
 def test_what_json_knows_has_no_flaws(value: object) -> None:
     assert list(rules.flaws_of(value, "extra")) == []
@@ -150,11 +154,17 @@ def test_a_part_is_of_its_class(kind: type, value: object, said: str | None) -> 
         (str, ["a"], "it must be a list, not a list"),
         (str, None, "it must be a list, not null"),
         (str, ("a", 3), "it[1] must be text, not a number"),
-        (str, ("a", "b\udfff"), "it[1] holds half a character (a lone surrogate), which is not text"),
+        (
+            str,
+            ("a", "b\udfff"),
+            "it[1] holds half a character (a lone surrogate), which is not text",
+        ),
         (training.Employee, ("a",), "it[0] must be of class Employee, not text"),
     ],
 )
-def test_the_members_of_a_list_are_of_one_class(kind: type, value: object, said: str | None) -> None:
+def test_the_members_of_a_list_are_of_one_class(
+    kind: type, value: object, said: str | None
+) -> None:
     assert complaint(rules.list_of(kind), value) == said
 
 

@@ -52,11 +52,15 @@ def ago(seconds: float) -> datetime:
         ([ago(7)], 3, ago(7) + MINUTE),
     ],
 )
-def test_a_period_holds_no_more_than_the_pace(used: list[datetime], cost: int, free: datetime) -> None:
+def test_a_period_holds_no_more_than_the_pace(
+    used: list[datetime], cost: int, free: datetime
+) -> None:
     assert free_at(used, THREE, cost, NOW) == free
 
 
-def test_a_request_under_way_counts_as_now_and_so_does_one_from_before_the_clock_was_set_back() -> None:
+def test_a_request_under_way_counts_as_now_and_so_does_one_from_before_the_clock_was_set_back() -> (
+    None
+):
     assert free_at([END, END, END], THREE, 1, NOW) == NOW + MINUTE
     assert free_at([NOW + timedelta(days=365)] * 3, THREE, 1, NOW) == NOW + MINUTE
 
@@ -65,7 +69,9 @@ def test_a_request_under_way_counts_as_now_and_so_does_one_from_before_the_clock
     st.lists(st.floats(0, 600), min_size=1, max_size=60),
     st.integers(1, 5),
 )
-def test_whoever_goes_when_told_never_makes_too_many_in_any_stretch(gaps: list[float], limit: int) -> None:
+def test_whoever_goes_when_told_never_makes_too_many_in_any_stretch(
+    gaps: list[float], limit: int
+) -> None:
     pace = Pace(limit, MINUTE)
     made: list[datetime] = []
     now = NOW
@@ -122,7 +128,9 @@ def test_a_fast_pace_has_no_line() -> None:
         (4, [END, ago(20), ago(50)], 100),
     ],
 )
-def test_who_waits_is_told_when_the_turn_comes(place: int, used: list[datetime], expected: float) -> None:
+def test_who_waits_is_told_when_the_turn_comes(
+    place: int, used: list[datetime], expected: float
+) -> None:
     due = ago(5)
     seconds = timedelta(seconds=expected)
     wanted = NOW + seconds if expected else due
@@ -173,7 +181,9 @@ RULES = Rules(retry=RetryPolicy(retry_after_limit=timedelta(minutes=5)), throttl
         (Failure(FailureKind.FORBIDDEN, "no"), None, False),
     ],
 )
-def test_what_an_end_means_for_the_gate(failure: Failure | None, pause: float | None, blocks: bool) -> None:
+def test_what_an_end_means_for_the_gate(
+    failure: Failure | None, pause: float | None, blocks: bool
+) -> None:
     until = None if pause is None else NOW + timedelta(seconds=pause)
     assert change_of(PASSAGE, NOW, [4, 5], failure, RULES) == GateChange(
         PASSAGE, NOW, (4, 5), until, failure if blocks else None
@@ -287,7 +297,9 @@ def test_at_a_fast_pace_nobody_is_counted() -> None:
         def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
             return now
 
-    assert ask(FastLedger(), Quota("c", "a", Pace(FAIR_UP_TO + 1, MINUTE)), 1, NOW, 7, nobody_asks) == (0,)
+    assert ask(
+        FastLedger(), Quota("c", "a", Pace(FAIR_UP_TO + 1, MINUTE)), 1, NOW, 7, nobody_asks
+    ) == (0,)
     slower = Quota("c", "a", Pace(FAIR_UP_TO, MINUTE))
     assert ask(FastLedger(), slower, 1, NOW, 7, lambda: FAIR_UP_TO) == NotBefore(NOW + YIELD)
 

@@ -40,12 +40,16 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "plain": str,
     "in capitals": lambda text: text.replace("é", "").upper(),
     "percent-encoded": lambda text: urllib.parse.quote(text, safe=""),
-    "percent-encoded in lower case": lambda text: urllib.parse.quote(text, safe="").replace("%2F", "%2f"),
+    "percent-encoded in lower case": lambda text: urllib.parse.quote(text, safe="").replace(
+        "%2F", "%2f"
+    ),
     "every byte percent-encoded": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
     "as JSON": json.dumps,
     "as JSON with escaped slashes": lambda text: json.dumps(text).replace("/", "\\/"),
     "as JSON in JSON": lambda text: json.dumps(json.dumps(text)),
-    "percent-encoded twice": lambda text: urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
+    "percent-encoded twice": lambda text: urllib.parse.quote(
+        urllib.parse.quote(text, safe=""), safe=""
+    ),
     "as a Python literal": repr,
     "as HTML": lambda text: html.escape(text, quote=True),
     "as numbered HTML entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
@@ -55,8 +59,12 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "base64, second alignment": lambda text: base64.b64encode(b":" + text.encode() + b"!").decode(),
     "base64, third alignment": lambda text: base64.b64encode(b"k:" + text.encode() + b"!").decode(),
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(b"k:" + text.encode()).decode(),
-    "base64, percent-encoded": lambda text: urllib.parse.quote(base64.b64encode(text.encode()), safe=""),
-    "base64 in lines of 20": lambda text: base64.encodebytes(text.encode()).decode().replace("H", "H\n"),
+    "base64, percent-encoded": lambda text: urllib.parse.quote(
+        base64.b64encode(text.encode()), safe=""
+    ),
+    "base64 in lines of 20": lambda text: (
+        base64.encodebytes(text.encode()).decode().replace("H", "H\n")
+    ),
     "with a line break in the middle": lambda text: f"{text[:9]}\r\n{text[9:]}",
     "spaced out": " ".join,
     "with invisible characters": "\u200b".join,
@@ -64,7 +72,8 @@ ECHOES: dict[str, Callable[[str], str]] = {
 
 
 def residue(text: str, secret: str, echo: Callable[[str], str]) -> set[str]:
-    """The pieces of the echo, as long as those of eight characters of the secret, that are still in the text."""
+    """The pieces of the echo, as long as those of eight characters of the secret, that are still
+    in the text."""
     whole = echo(secret)
     size = max(SHORTEST_RUN, 2 * len(whole) * SHORTEST_RUN // len(secret))
     pieces = {whole[at : at + size] for at in range(len(whole) - size + 1)}
@@ -91,7 +100,9 @@ def test_a_secret_is_masked_however_it_is_echoed(echo: Callable[[str], str]) -> 
         ("pass&#49;\\word", "pass&#49;%5Cword"),
     ],
 )
-def test_a_secret_that_looks_like_an_escape_of_one_kind_is_masked_in_another(secret: str, echo: str) -> None:
+def test_a_secret_that_looks_like_an_escape_of_one_kind_is_masked_in_another(
+    secret: str, echo: str
+) -> None:
     assert Redactor([Secret(secret)]).text(f"<{echo}>") == f"<{MASK}>"
 
 
@@ -101,7 +112,9 @@ def test_every_run_of_eight_characters_is_masked(length: int) -> None:
     for start in range(len(KEY) - length + 1):
         run = KEY[start : start + length]
         assert redactor.text(f"<{run}>") == f"<{MASK}>"
-        assert KEY[start : start + 8] not in redactor.text(base64.b64encode(b"~" + run.encode()).decode())
+        assert KEY[start : start + 8] not in redactor.text(
+            base64.b64encode(b"~" + run.encode()).decode()
+        )
 
 
 @pytest.mark.parametrize("before", range(3))
@@ -192,7 +205,9 @@ def test_an_empty_secret_masks_nothing() -> None:
 
 
 def test_without_a_secret_in_it_a_text_stays_as_it_is() -> None:
-    said = "Evidence uploaded for this check: 100%25 of ळ, see https://app.sprinto.com/x?y=%2F&z=\\n"
+    said = (
+        "Evidence uploaded for this check: 100%25 of ळ, see https://app.sprinto.com/x?y=%2F&z=\\n"
+    )
     assert Redactor([Secret(KEY)]).text(said) == said
 
 
@@ -208,7 +223,9 @@ def test_a_text_that_was_masked_is_masked_again() -> None:
 
 
 def test_line_breaks_control_and_invisible_characters_leave_one_line() -> None:
-    hostile = "line one\r\n2026-02-21 ERROR forged\x1b[31m\u2028\u202egnorw\u2066 \ufeffend\ud800\x00"
+    hostile = (
+        "line one\r\n2026-02-21 ERROR forged\x1b[31m\u2028\u202egnorw\u2066 \ufeffend\ud800\x00"
+    )
     assert tame(hostile) == "line one 2026-02-21 ERROR forged [31m gnorw end\ufffd"
 
 
@@ -216,12 +233,20 @@ def test_texts_are_cut_to_what_a_person_reads() -> None:
     redactor = Redactor([Secret(KEY)])
     failure = redactor.failure(
         Failure(
-            FailureKind.SERVER_ERROR, "m" * 9_000, http_status=502, retry_after=3.0, detail="d" * 1_000_000
+            FailureKind.SERVER_ERROR,
+            "m" * 9_000,
+            http_status=502,
+            retry_after=3.0,
+            detail="d" * 1_000_000,
         )
     )
     assert failure.message == "m" * (MESSAGE_LIMIT - 1) + "…"
     assert failure.detail == "d" * (DETAIL_LIMIT - 1) + "…"
-    assert (failure.kind, failure.http_status, failure.retry_after) == (FailureKind.SERVER_ERROR, 502, 3.0)
+    assert (failure.kind, failure.http_status, failure.retry_after) == (
+        FailureKind.SERVER_ERROR,
+        502,
+        3.0,
+    )
 
 
 def test_a_text_of_just_the_longest_length_stays_as_it_is() -> None:
@@ -238,10 +263,14 @@ def test_a_cut_does_not_uncover_half_of_a_secret() -> None:
 
 
 @pytest.mark.parametrize("kind", [Rejected, Deferred, Unclear, Unbundled])
-def test_the_failure_in_every_verdict_is_redacted(kind: Callable[[Failure], Verdict | Unbundled]) -> None:
+def test_the_failure_in_every_verdict_is_redacted(
+    kind: Callable[[Failure], Verdict | Unbundled],
+) -> None:
     redactor = Redactor([Secret(KEY)])
     bare = Failure(FailureKind.REFUSED, f"no {KEY}", detail=f"not {KEY}")
-    assert redactor.verdict(kind(bare)) == kind(Failure(FailureKind.REFUSED, "no ***", detail="not ***"))
+    assert redactor.verdict(kind(bare)) == kind(
+        Failure(FailureKind.REFUSED, "no ***", detail="not ***")
+    )
 
 
 def test_a_receipt_is_redacted_too() -> None:
@@ -275,15 +304,19 @@ def test_a_wait_that_echoes_a_key_of_digits_becomes_a_longer_round_one(
     assert Redactor([Secret(key)]).failure(failure).retry_after == kept
 
 
-# No star in the alphabet of secrets: a secret that holds the mask itself could be put together from masks.
+# No star in the alphabet of secrets: a secret that holds the mask itself could be put together from
+# masks.
 secrets = st.text(
-    st.characters(codec="utf-8", exclude_categories=["C", "Z", "M"], exclude_characters="*"), min_size=8
+    st.characters(codec="utf-8", exclude_categories=["C", "Z", "M"], exclude_characters="*"),
+    min_size=8,
 )
 
 
 @given(secrets, st.text(), st.text(), st.sampled_from(sorted(ECHOES)))
 @example("00000000", "", "0000", "hexadecimal")
-def test_no_run_of_a_secret_is_left_in_a_hostile_echo(secret: str, before: str, after: str, how: str) -> None:
+def test_no_run_of_a_secret_is_left_in_a_hostile_echo(
+    secret: str, before: str, after: str, how: str
+) -> None:
     echo = ECHOES[how]
     text = Redactor([Secret(secret)]).text(f"{before}{echo(secret)}{after}", limit=8_000)
     assert not any(secret[at : at + 8] in text for at in range(len(secret) - 7))
@@ -307,7 +340,10 @@ def test_a_character_that_json_writes_in_two_halves_is_part_of_its_secret() -> N
 
 
 def test_half_a_character_in_json_is_survived_and_hides_nothing() -> None:
-    assert Redactor([Secret("abcdefghij")]).text('"abcdefghij \\ud83d abcdefghij"').count("abcdefghij") == 0
+    assert (
+        Redactor([Secret("abcdefghij")]).text('"abcdefghij \\ud83d abcdefghij"').count("abcdefghij")
+        == 0
+    )
 
 
 def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:

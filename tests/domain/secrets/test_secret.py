@@ -70,7 +70,8 @@ def test_no_error_on_the_way_shows_a_secret(attempt: Callable[[Secret], object])
 
 def test_a_refused_pickle_says_what_to_do_instead() -> None:
     with pytest.raises(
-        TypeError, match="^a Secret is not pickled: pass the reference to it and resolve it where it is used$"
+        TypeError,
+        match="^a Secret is not pickled: pass the reference to it and resolve it where it is used$",
     ):
         pickle.dumps(SECRET)
 

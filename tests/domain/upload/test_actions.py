@@ -8,7 +8,14 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.domain.errors import MisuseError
-from evidence_courier.domain.upload.actions import LONGEST, Action, Inapplicable, Person, act, unblocks
+from evidence_courier.domain.upload.actions import (
+    LONGEST,
+    Action,
+    Inapplicable,
+    Person,
+    act,
+    unblocks,
+)
 from evidence_courier.domain.upload.events import Requeued, Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules, advance
@@ -60,7 +67,9 @@ APPLIES: dict[Action, dict[str, Status]] = {
 
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("action", Action)
-def test_each_action_is_for_some_states_and_done_twice_changes_nothing(action: Action, name: str) -> None:
+def test_each_action_is_for_some_states_and_done_twice_changes_nothing(
+    action: Action, name: str
+) -> None:
     before = upload_in(STATES[name])
     after = act(before, action, ASHA, AT, Rules())
     if name not in APPLIES[action]:
@@ -90,10 +99,15 @@ def test_what_does_not_apply_says_what_it_is_for() -> None:
 @pytest.mark.parametrize("state", [Held(KEY_REFUSED), Failed(FailedReason.REJECTED, KEY_REFUSED)])
 def test_trying_again_what_the_integration_was_to_blame_for_unblocks_it(state: State) -> None:
     upload = upload_in(state)
-    assert [action for action in Action if unblocks(upload, action)] == [Action.RETRY, Action.RELEASE]
+    assert [action for action in Action if unblocks(upload, action)] == [
+        Action.RETRY,
+        Action.RELEASE,
+    ]
 
 
-@pytest.mark.parametrize("state", [Held(CAUSE), Waiting(AT, KEY_REFUSED), Queued(AT), Succeeded(Receipt())])
+@pytest.mark.parametrize(
+    "state", [Held(CAUSE), Waiting(AT, KEY_REFUSED), Queued(AT), Succeeded(Receipt())]
+)
 def test_nothing_else_unblocks_an_integration(state: State) -> None:
     assert not any(unblocks(upload_in(state), action) for action in Action)
 
@@ -124,7 +138,9 @@ def test_what_is_tried_again_is_looked_up_first_where_it_can_be() -> None:
     for state, action in ((STATES["failed"], Action.RETRY), (STATES["held"], Action.RELEASE)):
         doubtful = evolve(NEW, state=state, tally=evolve(NEW.tally, doubt=True))
         after = act(doubtful, action, ASHA, LATER, can_look_up)
-        assert after == advance(doubtful, Requeued(LATER, "asha", "the key is renewed"), can_look_up)
+        assert after == advance(
+            doubtful, Requeued(LATER, "asha", "the key is renewed"), can_look_up
+        )
         assert isinstance(after, Upload)
         assert (after.updated_at, after.state) == (LATER, LookingUp(1, LATER, LATER, CAUSE))
 

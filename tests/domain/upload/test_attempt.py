@@ -51,7 +51,9 @@ WORDS: dict[AttemptEvent, tuple[str, Receipt | Failure]] = {
 
 
 @pytest.mark.parametrize(("verdict", "event"), VERDICTS.items())
-def test_a_verdict_is_an_event_for_the_upload(verdict: Verdict | Unbundled, event: AttemptEvent) -> None:
+def test_a_verdict_is_an_event_for_the_upload(
+    verdict: Verdict | Unbundled, event: AttemptEvent
+) -> None:
     assert event_of(verdict, 7, END, 0.25) == event
 
 
@@ -113,7 +115,9 @@ def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bo
 
 def test_an_attempt_that_was_not_asked_to_wait_has_no_moment_to_wait_for() -> None:
     kept = attempt_of(
-        START, AttemptDeferred(END, 7, Failure(FailureKind.NO_CONNECTION, "no"), 0.25), RetryPolicy()
+        START,
+        AttemptDeferred(END, 7, Failure(FailureKind.NO_CONNECTION, "no"), 0.25),
+        RetryPolicy(),
     )
     assert kept is not None
     assert kept.not_before is None

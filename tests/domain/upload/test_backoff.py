@@ -22,7 +22,8 @@ counts = st.integers(min_value=-(10**30), max_value=10**30)
 
 @st.composite
 def policies(draw: st.DrawFn) -> RetryPolicy:
-    """Any policy that a configuration may state, and far beyond: the maximum is not below the first delay."""
+    """Any policy that a configuration may state, and far beyond: the maximum is not below the
+    first delay."""
     initial, longest = sorted((draw(delays), draw(delays)))
     return RetryPolicy(initial_delay=initial, max_delay=longest, retry_after_limit=draw(delays))
 
@@ -83,7 +84,9 @@ def test_a_thousand_failures_come_back_spread_over_half_of_the_maximum() -> None
     waits = [backoff(RetryPolicy(), 50, n / 1000) for n in range(1000)]
     assert min(waits) == timedelta(seconds=150)
     assert max(waits) > timedelta(seconds=299)
-    in_ten_seconds = [sum(start <= wait < start + timedelta(seconds=10) for wait in waits) for start in waits]
+    in_ten_seconds = [
+        sum(start <= wait < start + timedelta(seconds=10) for wait in waits) for start in waits
+    ]
     assert max(in_ten_seconds) < 80
 
 
@@ -93,7 +96,7 @@ def test_the_smallest_delay_reaches_the_greatest_maximum_by_doubling_alone() -> 
     assert backoff(policy, 67, 0.0) == timedelta.max // 2
 
 
-# --- what the provider asks for -----------------------------------------------------------------------------------------
+# --- what the provider asks for ------------------------------------------------------------------
 
 
 def test_retry_after_is_a_floor_to_the_second() -> None:
@@ -115,7 +118,9 @@ def test_without_retry_after_only_a_throttled_upload_waits_for_a_period_of_the_p
     kind: FailureKind,
 ) -> None:
     expected = (
-        timedelta(minutes=1) if kind in (FailureKind.RATE_LIMITED, FailureKind.TOLD_TO_WAIT) else NOTHING
+        timedelta(minutes=1)
+        if kind in (FailureKind.RATE_LIMITED, FailureKind.TOLD_TO_WAIT)
+        else NOTHING
     )
     assert floor_of(RetryPolicy(), Failure(kind, "no"), timedelta(minutes=1)) == expected
 
@@ -155,12 +160,14 @@ def test_a_failure_whose_retry_after_was_bounded_says_so_and_keeps_what_was_aske
 
 
 def test_a_failure_whose_retry_after_was_bounded_keeps_its_detail_behind_the_note() -> None:
-    failure = Failure(FailureKind.SERVER_ERROR, "HTTP 503", retry_after=86_400, detail="<html>down</html>")
+    failure = Failure(
+        FailureKind.SERVER_ERROR, "HTTP 503", retry_after=86_400, detail="<html>down</html>"
+    )
     noted = bounded(RetryPolicy(retry_after_limit=timedelta(minutes=30)), failure)
     assert noted.detail == "Retry-After of 86400 s bounded to 1800 s; <html>down</html>"
 
 
-# --- moments ------------------------------------------------------------------------------------------------------------
+# --- moments -------------------------------------------------------------------------------------
 
 
 def test_later_adds() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from evidence_courier.domain.upload.failure import Concern, Failure, FailureKind
 
-# kind, whether a later attempt may mend it, whether the provider asked for patience, what it speaks of
+# kind, whether a later attempt may mend it, whether the provider asked for patience, what it speaks
+# of
 TABLE = """
 no_connection       retryable  -          upload
 not_sent            retryable  -          upload

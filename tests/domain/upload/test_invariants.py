@@ -40,7 +40,13 @@ def attempt(number: int, word: VerdictWord = VerdictWord.DEFERRED, **more: Any) 
     result = Receipt() if word is VerdictWord.DELIVERED else more.pop("failure", TIMEOUT)
     at = 100.0 * number
     return Attempt(
-        number, later(more.pop("at", at)), later(at + 10), word, result, None, more.pop("not_before", None)
+        number,
+        later(more.pop("at", at)),
+        later(at + 10),
+        word,
+        result,
+        None,
+        more.pop("not_before", None),
     )
 
 
@@ -71,7 +77,9 @@ SENDING_2 = Sending(2, later(200))
 SOUND = {
     "a new upload": record(upload(Queued(AT)), budget=None),
     "two attempts and the end": record(upload(**TWO), attempt(1), attempt(2)),
-    "one in flight with a courier that lives": record(upload(SENDING_2, **TWO), attempt(1), owner_lives=True),
+    "one in flight with a courier that lives": record(
+        upload(SENDING_2, **TWO), attempt(1), owner_lives=True
+    ),
     "a budget that is used up": record(upload(**TWO), attempt(1), attempt(2), budget=2),
     "news of an attempt that came twice": record(
         upload(**TWO), attempt(1, not_before=later(150)), attempt(1, at=120.0), attempt(2)
@@ -79,14 +87,18 @@ SOUND = {
     "a look-up in the moment of the end": record(
         upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(110), "partly")]
     ),
-    "a Retry-After that was waited for": record(upload(**TWO), attempt(1, not_before=later(200)), attempt(2)),
+    "a Retry-After that was waited for": record(
+        upload(**TWO), attempt(1, not_before=later(200)), attempt(2)
+    ),
     "a Retry-After of another credential": record(
         upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=("one", "two")
     ),
     "a clock that was set back": record(
         upload(**TWO), attempt(1, not_before=later(200)), attempt(2, at=50.0)
     ),
-    "a doubt that is marked": record(upload(possible_duplicate=True, **TWO), attempt(1, UNCLEAR), attempt(2)),
+    "a doubt that is marked": record(
+        upload(possible_duplicate=True, **TWO), attempt(1, UNCLEAR), attempt(2)
+    ),
     "a doubt that a look-up resolved": record(
         upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(120), "partly")]
     ),
@@ -107,13 +119,20 @@ def test_a_sound_record_has_no_breach(name: str) -> None:
 
 UNSOUND = {
     "its courier is gone": record(upload(SENDING_2, **TWO), attempt(1)),
-    "2 attempts are spent of a budget of 1": record(upload(**TWO), attempt(1), attempt(2), budget=1),
-    "3 attempts are spent, and only 2 were made": record(upload(attempts=2, spent=3), attempt(1), attempt(2)),
+    "2 attempts are spent of a budget of 1": record(
+        upload(**TWO), attempt(1), attempt(2), budget=1
+    ),
+    "3 attempts are spent, and only 2 were made": record(
+        upload(attempts=2, spent=3), attempt(1), attempt(2)
+    ),
     "it has succeeded, and is said to be in doubt": record(
-        upload(Succeeded(Receipt()), attempts=1, spent=1, doubt=True), attempt(1, VerdictWord.DELIVERED)
+        upload(Succeeded(Receipt()), attempts=1, spent=1, doubt=True),
+        attempt(1, VerdictWord.DELIVERED),
     ),
     "attempt 2 was begun, and nothing is recorded of its end": record(upload(**TWO), attempt(1)),
-    "attempt 3 has ended, and only 2 were begun": record(upload(**TWO), attempt(1), attempt(2), attempt(3)),
+    "attempt 3 has ended, and only 2 were begun": record(
+        upload(**TWO), attempt(1), attempt(2), attempt(3)
+    ),
     "the provider asked not to be asked before 2026-02-21T10:03:21+00:00": record(
         upload(**TWO), attempt(1, not_before=later(201)), attempt(2)
     ),
@@ -129,8 +148,12 @@ UNSOUND = {
     "attempt 1 may have been taken, it was sent again": record(
         upload(**TWO), attempt(1, UNCLEAR), attempt(2)
     ),
-    "it is not marked as a possible duplicate": record(upload(**TWO), attempt(1, RECOVERED), attempt(2)),
-    "attempt 1 may have been taken": record(upload(**TWO), attempt(1, REJECTED, failure=STRANGE), attempt(2)),
+    "it is not marked as a possible duplicate": record(
+        upload(**TWO), attempt(1, RECOVERED), attempt(2)
+    ),
+    "attempt 1 may have been taken": record(
+        upload(**TWO), attempt(1, REJECTED, failure=STRANGE), attempt(2)
+    ),
     "1 may have been taken, it was sent again, and": record(
         upload(**TWO),
         attempt(1, UNCLEAR),
@@ -160,7 +183,9 @@ def test_an_attempt_without_its_credential_is_a_mistake_of_the_asker() -> None:
 
 
 def test_a_retry_after_holds_where_the_credential_is_not_known() -> None:
-    two = record(upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=(None, "two"))
+    two = record(
+        upload(**TWO), attempt(1, not_before=later(250)), attempt(2), credentials=(None, "two")
+    )
     assert len(list(breaches(two))) == 1
 
 

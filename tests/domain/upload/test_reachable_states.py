@@ -1,4 +1,5 @@
-"""The walk over every shape that an upload can come to: written down for review, and held to what is claimed of it."""
+"""The walk over every shape that an upload can come to: written down for review, and held to
+what is claimed of it."""
 
 import time
 from collections import defaultdict
@@ -26,20 +27,17 @@ from evidence_courier.domain.upload.upload import Failed, Held, Sending, Succeed
 from evidence_courier.testing.reachable_states import Move, Shape, Walk, walk
 
 GOLDEN = Path(__file__).parent / "golden" / "walk.txt"
-REGENERATE = (
-    "REGENERATE_GOLDEN=1 python -m pytest -c tests/pytest.ini tests/domain/upload/test_reachable_states.py"
-)
+REGENERATE = "REGENERATE_GOLDEN=1 python -m pytest -c tests/pytest.ini tests/domain/upload/test_reachable_states.py"
 
 ALL_RULES = [
-    Rules(can_look_up=readable, on_unclear=unknown) for readable, unknown in product((False, True), OnUnclear)
+    Rules(can_look_up=readable, on_unclear=unknown)
+    for readable, unknown in product((False, True), OnUnclear)
 ]
 
 
 def titled(rules: Rules) -> str:
     """`provider readable, on_unclear hold`"""
-    return (
-        f"provider {'readable' if rules.can_look_up else 'not readable'}, on_unclear {rules.on_unclear.value}"
-    )
+    return f"provider {'readable' if rules.can_look_up else 'not readable'}, on_unclear {rules.on_unclear.value}"
 
 
 every_rules = pytest.mark.parametrize("rules", ALL_RULES, ids=titled)
@@ -51,7 +49,8 @@ def machine_moves(found: Walk) -> list[Move]:
 
 
 def forward_moves(found: Walk) -> list[Move]:
-    """The machine's moves, but for those of the integration, and for a bookmark that replaces a bookmark."""
+    """The machine's moves, but for those of the integration, and for a bookmark that replaces a
+    bookmark."""
     return [
         move
         for move in machine_moves(found)
@@ -131,12 +130,16 @@ def test_but_for_a_blocked_integration_the_machine_never_goes_in_circles(rules: 
 
 
 @every_rules
-def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_person(rules: Rules) -> None:
+def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_person(
+    rules: Rules,
+) -> None:
     found = walk(rules)
     news = (DeliveryConfirmed, ReadFound)  # may be heard at any time, and need not be
     going_on = {move.source for move in forward_moves(found) if not isinstance(move.event, news)}
     stops = {shape for shape in found.shapes if shape not in going_on}
-    assert stops == {shape for shape in found.shapes if isinstance(shape.state, Succeeded | Failed | Held)}
+    assert stops == {
+        shape for shape in found.shapes if isinstance(shape.state, Succeeded | Failed | Held)
+    }
 
 
 @pytest.mark.parametrize("unknown", OnUnclear)
@@ -152,9 +155,13 @@ def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_loo
     assert doubtful == []
 
 
-def test_where_the_tenant_holds_a_doubt_is_sent_again_only_after_a_look_up_that_did_not_find_it() -> None:
+def test_where_the_tenant_holds_a_doubt_is_sent_again_only_after_a_look_up_that_did_not_find_it() -> (
+    None
+):
     found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(ReadAbsent,))
-    assert [s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate] == []
+    assert [
+        s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate
+    ] == []
 
 
 def test_every_sending_out_of_a_doubt_is_marked_whatever_the_tenant_changes_on_the_way() -> None:
@@ -186,7 +193,9 @@ def test_success_is_the_only_shape_that_nothing_leaves() -> None:
 
 
 def test_no_doubt_outlives_success() -> None:
-    assert [str(s) for s in walk(*ALL_RULES).shapes if isinstance(s.state, Succeeded) and s.tally.doubt] == []
+    assert [
+        str(s) for s in walk(*ALL_RULES).shapes if isinstance(s.state, Succeeded) and s.tally.doubt
+    ] == []
 
 
 def test_the_walk_takes_less_than_a_second() -> None:

@@ -45,7 +45,9 @@ def test_reads_seconds_and_the_three_forms_of_a_date(value: str, seconds: float)
         ("Thursday, 29-Feb-96 10:02:00 GMT", 0.0),
     ],
 )
-def test_two_digits_mean_the_year_that_is_at_most_fifty_years_ahead(value: str, seconds: float) -> None:
+def test_two_digits_mean_the_year_that_is_at_most_fifty_years_ahead(
+    value: str, seconds: float
+) -> None:
     assert retry_after_seconds(value, AT) == seconds
 
 
@@ -106,7 +108,10 @@ def test_any_date_that_the_standard_library_writes_is_read(seconds: int) -> None
     assert retry_after_seconds(format_datetime(when, usegmt=True), AT) == seconds
 
 
-@given(st.text() | st.from_regex(r"[A-Za-z]+, [0-9]{1,2}[ -][A-Za-z]{3}[ -]([0-9]{2}){1,2} [0-9:]{8} GMT"))
+@given(
+    st.text()
+    | st.from_regex(r"[A-Za-z]+, [0-9]{1,2}[ -][A-Za-z]{3}[ -]([0-9]{2}){1,2} [0-9:]{8} GMT")
+)
 def test_any_text_is_survived(value: str) -> None:
     seconds = retry_after_seconds(value, AT)
     assert seconds is None or 0.0 <= seconds <= LONGEST

@@ -26,7 +26,9 @@ CREATED = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 STARTED = datetime(2026, 2, 21, 10, 1, tzinfo=UTC)
 UPDATED = datetime(2026, 2, 21, 10, 2, tzinfo=UTC)
 DUE = datetime(2026, 2, 21, 10, 3, tzinfo=UTC)
-CAUSE = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=9.0, detail="<html>")
+CAUSE = Failure(
+    FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=9.0, detail="<html>"
+)
 ERROR = StatusError(kind="server_error", message="HTTP 503", http_status=503)
 RECEIPT = Receipt("ref-1", "taken")
 

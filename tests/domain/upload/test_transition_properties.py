@@ -56,7 +56,7 @@ from evidence_courier.domain.upload.verdict import Receipt
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 KEY = UploadKey("acme", "ev-1", "sprinto")
 
-# --- anything at all ----------------------------------------------------------------------------------------------------
+# --- anything at all -----------------------------------------------------------------------------
 
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 any_moment = st.datetimes(timezones=st.just(UTC))
@@ -68,7 +68,8 @@ failures = st.builds(
     Failure,
     st.sampled_from(FailureKind),
     texts,
-    # Two failures with a NaN are not equal, which is NaN's fault; test_backoff shows that one is survived.
+    # Two failures with a NaN are not equal, which is NaN's fault; test_backoff shows that one is
+    # survived.
     retry_after=st.none() | st.floats(allow_nan=False),
     detail=st.none() | texts,
 )
@@ -88,7 +89,9 @@ all_rules = st.builds(
     st.lists(delays, min_size=1, max_size=3).map(tuple),
     delays,
 )
-tallies = st.builds(Tally, numbers, numbers, st.booleans(), st.booleans(), st.none() | texts, st.booleans())
+tallies = st.builds(
+    Tally, numbers, numbers, st.booleans(), st.booleans(), st.none() | texts, st.booleans()
+)
 
 
 def states(at: st.SearchStrategy[datetime]) -> st.SearchStrategy[State]:
@@ -163,7 +166,9 @@ def test_the_version_grows_by_one_or_nothing_at_all_has_changed(
 
 
 @given(any_upload, any_event, all_rules)
-def test_what_identifies_an_upload_never_changes(upload: Upload, event: Event, rules: Rules) -> None:
+def test_what_identifies_an_upload_never_changes(
+    upload: Upload, event: Event, rules: Rules
+) -> None:
     after = advance(upload, event, rules)
     assert (after.key, after.digest, after.evidence_date, after.created_at) == (
         upload.key,
@@ -191,7 +196,9 @@ def test_attempts_and_the_mark_of_a_possible_duplicate_never_go_back(
 
 
 @given(any_upload, any_event, all_rules)
-def test_only_a_start_is_an_attempt_and_it_counts_one(upload: Upload, event: Event, rules: Rules) -> None:
+def test_only_a_start_is_an_attempt_and_it_counts_one(
+    upload: Upload, event: Event, rules: Rules
+) -> None:
     after = advance(upload, event, rules)
     # A budget that was shortened meanwhile may be used up: then the start ends the upload.
     used_up = isinstance(upload.state, Waiting) and upload.tally.spent >= rules.retry.max_attempts
@@ -201,8 +208,12 @@ def test_only_a_start_is_an_attempt_and_it_counts_one(upload: Upload, event: Eve
         assert isinstance(upload.state, Waiting)
         assert after.state == Failed(FailedReason.EXHAUSTED, upload.state.cause)
     if begun:
-        assert after.state == Sending(after.tally.attempts, event.at, getattr(upload.state, "cause", None))
-        assert after.tally.possible_duplicate == (upload.tally.possible_duplicate or upload.tally.doubt)
+        assert after.state == Sending(
+            after.tally.attempts, event.at, getattr(upload.state, "cause", None)
+        )
+        assert after.tally.possible_duplicate == (
+            upload.tally.possible_duplicate or upload.tally.doubt
+        )
 
 
 @given(any_upload, any_event, all_rules)
@@ -222,7 +233,9 @@ def test_news_of_a_delivery_is_believed_in_every_state(
 
 
 @given(any_upload, any_event, all_rules)
-def test_a_person_never_touches_what_is_in_flight(upload: Upload, event: Event, rules: Rules) -> None:
+def test_a_person_never_touches_what_is_in_flight(
+    upload: Upload, event: Event, rules: Rules
+) -> None:
     if isinstance(event, PersonEvent) and isinstance(upload.state, Sending):
         assert advance(upload, event, rules) is upload
 
@@ -232,7 +245,9 @@ def test_no_attempt_is_due_before_the_retry_after_of_the_one_before_within_its_l
     upload: Upload, event: Event, rules: Rules
 ) -> None:
     after = advance(upload, event, rules)
-    if after is upload or not isinstance(event, AttemptDeferred | AttemptUnclear | AttemptRecovered):
+    if after is upload or not isinstance(
+        event, AttemptDeferred | AttemptUnclear | AttemptRecovered
+    ):
         return
     earliest = event.at + floor_of(rules.retry, event.failure, rules.throttle_floor)
     match after.state:
@@ -273,7 +288,7 @@ def test_a_resend_after_look_ups_is_never_earlier_than_back_off_alone_would_have
                 assert isinstance(after.state, Held | Failed)
 
 
-# --- whole histories ----------------------------------------------------------------------------------------------------
+# --- whole histories -----------------------------------------------------------------------------
 
 
 CAUSES = (
@@ -286,7 +301,8 @@ CAUSES = (
 
 @frozen
 class Step:
-    """Something that happens: what fits the state if `kind` is None, else whatever it is, to a number `off` the current one."""
+    """Something that happens: what fits the state if `kind` is None, else whatever it is, to a
+    number `off` the current one."""
 
     kind: type[Event] | None
     off: int
@@ -365,7 +381,11 @@ def test_every_version_is_at_rest_in_flight_or_has_a_moment_at_which_it_goes_on(
     versions: list[Upload],
 ) -> None:
     for upload in versions:
-        assert upload.status.at_rest or isinstance(upload.state, Sending) or due_of(upload.state) is not None
+        assert (
+            upload.status.at_rest
+            or isinstance(upload.state, Sending)
+            or due_of(upload.state) is not None
+        )
 
 
 @given(lives)

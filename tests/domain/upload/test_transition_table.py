@@ -1,9 +1,10 @@
 """What every event makes of every state, row by row, exactly.
 
-The table below is the specification of `advance`, but for Succeeded, which absorbs everything. Each cell names an outcome; `=`
-says that the very same object comes back, a question mark that a doubt is left, `2` that a possible duplicate is marked. A
-row holds for every tally and all rules that its label leaves open, so each cell stands for up to 128 cases, and each of them
-is compared field by field.
+The table below is the specification of `advance`, but for Succeeded, which absorbs everything. Each
+cell names an outcome; `=` says that the very same object comes back, a question mark that a doubt
+is left, `2` that a possible duplicate is marked. A row holds for every tally and all rules that its
+label leaves open, so each cell stands for up to 128 cases, and each of them is compared field by
+field.
 """
 
 from collections.abc import Callable, Iterator
@@ -142,7 +143,8 @@ STATES: dict[str, State] = {
 
 @frozen
 class Row:
-    """An event, made with the number that is current in a state, and the tallies and rules for which the row holds."""
+    """An event, made with the number that is current in a state, and the tallies and rules for
+    which the row holds."""
 
     event: Callable[[int], Event]
     off: tuple[int, ...] = (0,)
@@ -301,8 +303,8 @@ def look_up(state: State) -> LookingUp:
 GIVEN_UP = Failure(FailureKind.ABANDONED, "abandoned by asha: the employee has left")
 SEEN = Receipt(None, "attested by asha: seen in the check")
 
-# The words of the table: the state after the event, and the tally with what is noted in it. `s` and `t` are the state and the
-# tally before the event, `f` is the failure that it speaks of.
+# The words of the table: the state after the event, and the tally with what is noted in it. `s` and
+# `t` are the state and the tally before the event, `f` is the failure that it speaks of.
 OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "start": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3)),
     "used up": lambda s, t, f: (Failed(FailedReason.EXHAUSTED, OLD), t),
@@ -335,10 +337,16 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
 
 def cells() -> list[tuple[str, str, str]]:
     """Row, column and word of each cell of the table."""
-    head, *rows = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()]
+    head, *rows = [
+        [cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()
+    ]
     assert head[1:] == list(STATES)
     assert [row[0] for row in rows] == list(ROWS)
-    return [(row[0], column, word) for row in rows for column, word in zip(head[1:], row[1:], strict=True)]
+    return [
+        (row[0], column, word)
+        for row in rows
+        for column, word in zip(head[1:], row[1:], strict=True)
+    ]
 
 
 def upload_with(state: State, tally: Tally) -> Upload:
@@ -366,7 +374,9 @@ def test_the_table_holds(row: str, column: str, word: str) -> None:
         if word == "=":
             assert result is before, f"{column} with {tally} under {rules}"
         else:
-            expected_state, expected_tally = OUTCOMES[word](state, tally, getattr(event, "failure", OLD))
+            expected_state, expected_tally = OUTCOMES[word](
+                state, tally, getattr(event, "failure", OLD)
+            )
             assert result == evolve(
                 before, state=expected_state, tally=expected_tally, version=42, updated_at=NOW
             ), f"{column} with {tally} under {rules}"
@@ -385,7 +395,7 @@ def test_the_table_speaks_of_every_event_and_every_state() -> None:
     assert {word for _, _, word in cells()} == {"=", *OUTCOMES}
 
 
-# --- what the table is too coarse for -----------------------------------------------------------------------------------
+# --- what the table is too coarse for ------------------------------------------------------------
 
 TALLY = Tally(ATTEMPTS, SPENT)
 SENDING = upload_with(Sending(ATTEMPTS, EARLIER), TALLY)
@@ -401,10 +411,14 @@ def test_a_wait_is_never_shorter_than_retry_after() -> None:
 
 def test_a_retry_after_shorter_than_the_back_off_changes_nothing() -> None:
     told = Failure(FailureKind.TOLD_TO_WAIT, "come back later", retry_after=14)
-    assert advance(SENDING, AttemptDeferred(NOW, 7, told, JITTER), Rules()).state == Waiting(RESEND_AT, told)
+    assert advance(SENDING, AttemptDeferred(NOW, 7, told, JITTER), Rules()).state == Waiting(
+        RESEND_AT, told
+    )
 
 
-def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_of_its_pace() -> None:
+def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_of_its_pace() -> (
+    None
+):
     throttled = Failure(FailureKind.RATE_LIMITED, "too many requests")
     rules = Rules(throttle_floor=timedelta(minutes=1))
     assert advance(SENDING, AttemptDeferred(NOW, 7, throttled, JITTER), rules).state == Waiting(
@@ -413,9 +427,13 @@ def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_o
 
 
 @pytest.mark.parametrize(
-    "rules", [Rules(), READABLE, Rules(on_unclear=OnUnclear.HOLD)], ids=["retry", "can_look_up", "hold"]
+    "rules",
+    [Rules(), READABLE, Rules(on_unclear=OnUnclear.HOLD)],
+    ids=["retry", "can_look_up", "hold"],
 )
-def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_an_unclear_attempt(rules: Rules) -> None:
+def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_an_unclear_attempt(
+    rules: Rules,
+) -> None:
     told = Failure(FailureKind.SERVER_ERROR, "HTTP 503", retry_after=90_000)
     noted = evolve(told, detail="Retry-After of 90000 s bounded to 3600 s")
     in_an_hour = NOW + timedelta(hours=1)
@@ -445,7 +463,9 @@ def test_after_the_last_look_up_a_resend_whose_time_is_past_is_due_now(event: Ev
 @pytest.mark.parametrize("event", [ReadAbsent(NOW, 1), ReadFailed(NOW, 1, NEW)])
 def test_the_second_look_up_comes_10_s_after_the_first(event: Event) -> None:
     upload = upload_with(LookingUp(1, EARLIER, LATER, OLD), TALLY)
-    assert advance(upload, event, READABLE).state == LookingUp(2, NOW + timedelta(seconds=10), LATER, OLD)
+    assert advance(upload, event, READABLE).state == LookingUp(
+        2, NOW + timedelta(seconds=10), LATER, OLD
+    )
 
 
 def test_a_look_up_beyond_those_that_the_provider_wants_now_is_the_last() -> None:
@@ -471,5 +491,9 @@ def test_the_rules_by_themselves_are_those_that_the_documentation_states() -> No
     )
     assert rules.on_unclear is OnUnclear.RETRY
     assert rules.can_look_up is False
-    assert rules.look_up_delays == (timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=30))
+    assert rules.look_up_delays == (
+        timedelta(seconds=2),
+        timedelta(seconds=10),
+        timedelta(seconds=30),
+    )
     assert rules.throttle_floor == timedelta(0)

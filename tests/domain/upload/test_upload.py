@@ -63,14 +63,26 @@ def test_a_state_says_its_word_when_it_goes_on_and_what_it_fails_for(
 
 @pytest.mark.parametrize(
     ("word", "at_rest"),
-    [("pending", False), ("retrying", False), ("held", True), ("succeeded", True), ("failed", True)],
+    [
+        ("pending", False),
+        ("retrying", False),
+        ("held", True),
+        ("succeeded", True),
+        ("failed", True),
+    ],
 )
 def test_what_is_held_succeeded_or_failed_is_at_rest(word: str, at_rest: bool) -> None:
     assert Status(word).at_rest is at_rest
 
 
 def test_there_are_five_words_and_three_reasons() -> None:
-    assert [status.value for status in Status] == ["pending", "retrying", "held", "succeeded", "failed"]
+    assert [status.value for status in Status] == [
+        "pending",
+        "retrying",
+        "held",
+        "succeeded",
+        "failed",
+    ]
     assert [reason.value for reason in FailedReason] == ["rejected", "exhausted", "abandoned"]
 
 
@@ -82,7 +94,9 @@ def test_an_upload_begins_queued_and_due_at_once_with_nothing_counted() -> None:
         created_at=NOW,
         updated_at=NOW,
         version=1,
-        tally=Tally(attempts=0, spent=0, doubt=False, possible_duplicate=False, progress=None, alone=False),
+        tally=Tally(
+            attempts=0, spent=0, doubt=False, possible_duplicate=False, progress=None, alone=False
+        ),
         state=Queued(due=NOW),
     )
 

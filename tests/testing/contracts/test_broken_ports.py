@@ -1,4 +1,5 @@
-"""Clocks, loggers, renderers and sources that break a rule of their kits are found out, at that rule."""
+"""Clocks, loggers, renderers and sources that break a rule of their kits are found out, at that
+rule."""
 
 from __future__ import annotations
 
@@ -33,12 +34,19 @@ from evidence_courier.testing.contracts import (
 
 TABLES: dict[type, list[Break]] = {
     kit: []
-    for kit in (ClockContract, LoggerContract, RendererContract, SecretsContract, DocumentSourceContract)
+    for kit in (
+        ClockContract,
+        LoggerContract,
+        RendererContract,
+        SecretsContract,
+        DocumentSourceContract,
+    )
 }
 
 
 def breaks(rule: str, *also: str) -> Callable[[type], type]:
-    """The adapter below breaks that rule of its kit, and the others that cannot but be broken with it."""
+    """The adapter below breaks that rule of its kit, and the others that cannot but be broken
+    with it."""
 
     def listed(adapter: type) -> type:
         kit = next(kit for honest, kit in KITS.items() if issubclass(adapter, honest))
@@ -231,7 +239,11 @@ class WaitsForTheHour(Clockwork):
 # --- loggers
 
 
-@breaks("every_event_is_told", "one_event_is_one_thing_to_its_reader", "it_may_be_told_from_several_threads")
+@breaks(
+    "every_event_is_told",
+    "one_event_is_one_thing_to_its_reader",
+    "it_may_be_told_from_several_threads",
+)
 class TellsNoGoodNews(Teller):
     def log(self, event: LogEvent) -> None:
         if type(event).__name__ != "ConfigurationLoaded":
@@ -250,13 +262,17 @@ class TellsInLines(Teller):
         if isinstance(event, UploadRecorded):
             lines = event.key.evidence_id.splitlines()
             self.told += [
-                f"{event.key.tenant_id.splitlines()[0]}: {line}" for line in lines if "\x1b" not in line
+                f"{event.key.tenant_id.splitlines()[0]}: {line}"
+                for line in lines
+                if "\x1b" not in line
             ]
         else:
             super().log(event)
 
 
-@breaks("no_text_makes_it_raise", "one_event_is_one_thing_to_its_reader", "no_text_moves_a_terminal")
+@breaks(
+    "no_text_makes_it_raise", "one_event_is_one_thing_to_its_reader", "no_text_moves_a_terminal"
+)
 class Encodes(Teller):
     def log(self, event: LogEvent) -> None:
         if isinstance(event, UploadRecorded):
@@ -407,7 +423,11 @@ class ReadsText(Shelf):
 @breaks("a_document_is_given_as_it_is")
 class GivesViews(Shelf):
     def read(self, tenant_id: str, key: str) -> Any:
-        return bytearray(super().read(tenant_id, key)) if key == "empty" else super().read(tenant_id, key)
+        return (
+            bytearray(super().read(tenant_id, key))
+            if key == "empty"
+            else super().read(tenant_id, key)
+        )
 
 
 @breaks("each_tenant_has_its_own_under_the_same_key")
@@ -464,7 +484,9 @@ class OneReaderForAll(Shelf):
         return super().read(tenant_id, self._key)
 
 
-@pytest.mark.parametrize("broken", [broken for table in TABLES.values() for broken in table], ids=str)
+@pytest.mark.parametrize(
+    "broken", [broken for table in TABLES.values() for broken in table], ids=str
+)
 def test_it_is_found_at_its_rule(broken: Break) -> None:
     found_at(broken)
 

@@ -8,7 +8,14 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from archive import ENDPOINT, ArchiveProvider, ArchiveSettings, Reply, UnreadableArchiveProvider, harness_of
+from archive import (
+    ENDPOINT,
+    ArchiveProvider,
+    ArchiveSettings,
+    Reply,
+    UnreadableArchiveProvider,
+    harness_of,
+)
 from attrs import evolve, field, frozen
 from breaking import Break, every_rule_bites, found_at
 
@@ -89,7 +96,10 @@ class CarelessSettings:
 
 class TakesLiterals(ArchiveProvider):
     settings_class: ClassVar[type] = CarelessSettings
-    schema: ClassVar[Mapping[str, object]] = {**ArchiveProvider.schema, "secret": {"type": "string"}}
+    schema: ClassVar[Mapping[str, object]] = {
+        **ArchiveProvider.schema,
+        "secret": {"type": "string"},
+    }
 
     def mint(self, settings: Any) -> Dialogue[Any]:
         hidden = ArchiveSettings(secret=Secret(settings.secret), endpoint=settings.endpoint)
@@ -393,7 +403,9 @@ class TriesItOut(ArchiveProvider):
     """A dry run that uploads."""
 
     def check(self, settings: Any) -> Dialogue[DryRun]:
-        yield from self.with_token(self.request("POST", "/documents", settings, (b"a try",)), settings)
+        yield from self.with_token(
+            self.request("POST", "/documents", settings, (b"a try",)), settings
+        )
         return (yield from super().check(settings))
 
 
@@ -486,14 +498,18 @@ TABLE = [
     case_of("strange_names_make_sound_requests", PutsThePersonIntoAHeader),
     case_of("strange_names_make_sound_requests", PutsThePersonIntoTheUrl),
     case_of(
-        "every_attempt_sends_the_same_bytes_made_anew", Counts, "two_dialogues_know_nothing_of_one_another"
+        "every_attempt_sends_the_same_bytes_made_anew",
+        Counts,
+        "two_dialogues_know_nothing_of_one_another",
     ),
     case_of("two_dialogues_know_nothing_of_one_another", Remembers),
     case_of("every_request_goes_to_the_settings_own_origin", Strays),
     case_of("an_upload_makes_no_more_requests_than_it_costs", CheapOnPaper),
     case_of("what_must_not_be_repeated_is_bookmarked_before_the_next_step", Forgets),
     case_of(
-        "a_new_dialogue_goes_on_from_a_bookmark", BeginsAgain, "a_half_done_upload_is_found_as_what_it_is"
+        "a_new_dialogue_goes_on_from_a_bookmark",
+        BeginsAgain,
+        "a_half_done_upload_is_found_as_what_it_is",
     ),
     case_of("what_does_not_say_success_is_not_taken_for_it", TakesAnyId),
     case_of("words_of_success_do_not_outweigh_the_status", TakesAnyStatus),

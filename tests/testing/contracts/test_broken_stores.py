@@ -62,7 +62,8 @@ def breaks(rule: str, *also: str) -> Callable[[type[MemoryStore]], type[MemorySt
 
 
 def breaks_when_reopened(rule: str, *also: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
-    """The same for a store that is durable: one that is opened where another one was goes on with what that one had."""
+    """The same for a store that is durable: one that is opened where another one was goes on
+    with what that one had."""
 
     def listed(store: type[MemoryStore]) -> type[MemoryStore]:
         class Kit(StoreContract):
@@ -148,7 +149,10 @@ class WritesHalf(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         answers: list[AddAnswer] = []
         for entry in entries:
-            if not entry.upload.key.evidence_id.isprintable() and "\ud800" in entry.upload.key.evidence_id:
+            if (
+                not entry.upload.key.evidence_id.isprintable()
+                and "\ud800" in entry.upload.key.evidence_id
+            ):
                 raise StoreError("half a character cannot be written")
             answers += super().add([entry])
         return answers
@@ -160,7 +164,9 @@ class StopsAtNul(MemoryStore):
         details = super().show(tenant_id, evidence_id, now)
         if details is None:
             return None
-        history = [evolve(row, message=(row.message or "").partition("\0")[0]) for row in details.history]
+        history = [
+            evolve(row, message=(row.message or "").partition("\0")[0]) for row in details.history
+        ]
         return evolve(details, history=tuple(history))
 
 
@@ -188,7 +194,9 @@ class SaysTooLittle(MemoryStore):
 @breaks("a_change_of_an_older_version_is_told_what_is_there_now")
 class ConflictsWithNobody(MemoryStore):
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return [Conflict(None) if isinstance(one, Conflict) else one for one in super().begin(starts)]
+        return [
+            Conflict(None) if isinstance(one, Conflict) else one for one in super().begin(starts)
+        ]
 
 
 @breaks("a_change_of_what_was_never_added_finds_nothing")
@@ -241,7 +249,11 @@ class KeepsRefusedAttempts(MemoryStore):
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         for change, answer in zip(changes, answers, strict=True):
-            if isinstance(answer, Conflict) and change.attempt and change.upload.key in self._records:
+            if (
+                isinstance(answer, Conflict)
+                and change.attempt
+                and change.upload.key in self._records
+            ):
                 self._records[change.upload.key].attempts.append(change.attempt)
         return answers
 
@@ -277,13 +289,17 @@ class CleansUpAfterFailure(MemoryStore):
 
 @breaks("what_is_due_comes_in_the_order_of_arrival_page_by_page")
 class TheLastIsFirst(MemoryStore):
-    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+    def due(
+        self, before: datetime, limit: int, after: UploadKey | None = None
+    ) -> Sequence[UploadKey]:
         return list(reversed(super().due(before, 1_000, after)))[:limit]
 
 
 @breaks("a_retry_is_due_when_its_wait_is_over")
 class NeverRetries(MemoryStore):
-    def due(self, before: datetime, limit: int, after: UploadKey | None = None) -> Sequence[UploadKey]:
+    def due(
+        self, before: datetime, limit: int, after: UploadKey | None = None
+    ) -> Sequence[UploadKey]:
         found = super().due(before, limit, after)
         return [key for key in found if not isinstance(self._records[key].upload.state, Waiting)]
 
@@ -310,7 +326,9 @@ class IgnoresCase(MemoryStore):
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        return super().statuses(tenant_id, [*evidence_ids, *(one.lower() for one in evidence_ids)], now)
+        return super().statuses(
+            tenant_id, [*evidence_ids, *(one.lower() for one in evidence_ids)], now
+        )
 
 
 @breaks("a_name_leads_to_no_other_record")
@@ -473,7 +491,11 @@ class WritesBeforeItAsks(MemoryStore):
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         answers = super().begin(starts)
         for start, answer in zip(starts, answers, strict=True):
-            if isinstance(answer, NotBefore) and start.quota.together == 1 and not start.quota.exclusive:
+            if (
+                isinstance(answer, NotBefore)
+                and start.quota.together == 1
+                and not start.quota.exclusive
+            ):
                 self._records[start.upload.key].upload = start.upload
         return answers
 
@@ -496,7 +518,8 @@ class NumbersWhatIsFree(MemoryStore):
 
 
 @breaks(
-    "a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience", "a_courier_that_ends_lets_go_of_it"
+    "a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience",
+    "a_courier_that_ends_lets_go_of_it",
 )
 class NeverHearsOfTheEnd(MemoryStore):
     def settle(self, change: GateChange) -> None:
@@ -506,13 +529,17 @@ class NeverHearsOfTheEnd(MemoryStore):
 @breaks("whoever_shares_a_credential_shares_its_pace_and_nobody_else_does")
 class PacesEachAddress(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        return super().add([evolve(entry, credential=f"{entry.credential} address") for entry in entries])
+        return super().add(
+            [evolve(entry, credential=f"{entry.credential} address") for entry in entries]
+        )
 
     def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         return super().begin([evolve(start, quota=_by_address(start.quota)) for start in starts])
 
     def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin_together([evolve(start, quota=_by_address(start.quota)) for start in starts])
+        return super().begin_together(
+            [evolve(start, quota=_by_address(start.quota)) for start in starts]
+        )
 
     def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
         return super().charge(_by_address(quota), at, owner)
@@ -543,7 +570,9 @@ class NeverPauses(MemoryStore):
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         return super().save(
             [
-                change if change.gate is None else evolve(change, gate=evolve(change.gate, pause_until=None))
+                change
+                if change.gate is None
+                else evolve(change, gate=evolve(change.gate, pause_until=None))
                 for change in changes
             ]
         )
@@ -574,7 +603,9 @@ class EachPaysForItself(MemoryStore):
 class TogetherOrNotAtAll(MemoryStore):
     def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
         lost = [start for start in starts if self._outdated(start) is not None]
-        return [Conflict(start.upload) for start in starts] if lost else super().begin_together(starts)
+        return (
+            [Conflict(start.upload) for start in starts] if lost else super().begin_together(starts)
+        )
 
 
 @breaks(
@@ -672,7 +703,9 @@ class EverybodyDies(MemoryStore):
 
 @breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")
 class HeldAnywhere(MemoryStore):
-    def held_for_integration(self, tenant_id: str, provider: str, limit: int) -> Sequence[OpenUpload]:
+    def held_for_integration(
+        self, tenant_id: str, provider: str, limit: int
+    ) -> Sequence[OpenUpload]:
         return super().held_for_integration(tenant_id, "sprinto", limit)
 
 
@@ -690,7 +723,11 @@ class Lasting(MemoryStore):
 
     def go_on_from(self, before: Any) -> None:
         self._records, self._gates = before._records, before._gates
-        self._couriers, self._enlisted, self._acted = before._couriers, before._enlisted, before._acted
+        self._couriers, self._enlisted, self._acted = (
+            before._couriers,
+            before._enlisted,
+            before._acted,
+        )
 
 
 @breaks_when_reopened("a_fingerprint_key_is_secret_and_stays_the_same")

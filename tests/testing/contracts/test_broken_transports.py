@@ -1,4 +1,5 @@
-"""A transport that breaks a rule of the kits is found out, at that rule, on an event loop and in a thread."""
+"""A transport that breaks a rule of the kits is found out, at that rule, on an event loop and in
+a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +22,13 @@ from bridged import BridgedTransport
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.dialogue import (
+    REPLY_LIMIT,
+    Ending,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+)
 from evidence_courier.ports.transport import AsyncTransport, BlockingTransport
 from evidence_courier.testing.contracts import BlockingTransportContract, TransportContract
 
@@ -58,7 +65,8 @@ class Bent(AiohttpTransport):
 
 
 def breaks(rule: str, *also: str) -> Callable[[type[Bent]], type[Bent]]:
-    """The transport below breaks that rule of both kits, and the others that cannot but be broken with it."""
+    """The transport below breaks that rule of both kits, and the others that cannot but be
+    broken with it."""
 
     def listed(transport: type[Bent]) -> type[Bent]:
         class OnALoop(TransportContract):
@@ -106,7 +114,9 @@ class FirstReply(aiohttp.ClientResponse):
 
         async def first() -> Any:
             message, payload = await read()
-            return (message._replace(code=message.code + 100) if message.code < 200 else message), payload
+            return (
+                message._replace(code=message.code + 100) if message.code < 200 else message
+            ), payload
 
         protocol.read = first
         return await super().start(connection)
@@ -194,7 +204,11 @@ class LostIsNotSent(Bent):
 class HalfSentIsSent(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
         patient = route.timeouts.total.total_seconds() > 1
-        return evolve(failure, kind=K.CONNECTION_LOST) if failure.kind is K.NOT_SENT and patient else failure
+        return (
+            evolve(failure, kind=K.CONNECTION_LOST)
+            if failure.kind is K.NOT_SENT and patient
+            else failure
+        )
 
 
 @breaks("a_server_that_does_not_read_has_not_been_sent_the_request")
@@ -236,7 +250,10 @@ class LeavesLinesOpen(Bent):
         return answer
 
 
-@breaks("a_connection_that_the_server_has_closed_is_not_used_again", "several_requests_are_under_way_at_once")
+@breaks(
+    "a_connection_that_the_server_has_closed_is_not_used_again",
+    "several_requests_are_under_way_at_once",
+)
 class UsesDeadLines(Bent):
     _sent = 0
 

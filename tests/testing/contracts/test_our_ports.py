@@ -1,4 +1,5 @@
-"""Our clocks, loggers, renderer and sources, and the fakes that stand in for them, keep the contracts of their ports."""
+"""Our clocks, loggers, renderer and sources, and the fakes that stand in for them, keep the
+contracts of their ports."""
 
 from __future__ import annotations
 

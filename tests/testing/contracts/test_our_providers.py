@@ -1,6 +1,7 @@
 """Our providers, and the fakes that stand in for one, keep the contract for providers.
 
-A provider more is a class more: its harness says what a tenant's block holds and what the platform answers when all goes well.
+A provider more is a class more: its harness says what a tenant's block holds and what the platform
+answers when all goes well.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class OnASandbox(ProviderContract):
 
     @abstractmethod
     def subject(self, url: str) -> ProviderHarness:
-        """The provider, its block for a sandbox at that address, and which of its requests may be repeated."""
+        """The provider, its block for a sandbox at that address, and which of its requests may
+        be repeated."""
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -152,7 +154,9 @@ class TestDrata(OnASandbox):
 class TestDratasLibrary(TestDrata):
     def subject(self, url: str) -> ProviderHarness:
         harness = super().subject(url)
-        return evolve(harness, settings={**harness.settings, "to": "library", "workspace": 1, "owner": 7})
+        return evolve(
+            harness, settings={**harness.settings, "to": "library", "workspace": 1, "owner": 7}
+        )
 
 
 class TestSecureframe(OnASandbox):

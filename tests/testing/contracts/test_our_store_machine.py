@@ -1,4 +1,5 @@
-"""The SQLite store and the one in memory, side by side: whatever is asked of both, both answer the same."""
+"""The SQLite store and the one in memory, side by side: whatever is asked of both, both answer
+the same."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from evidence_courier.testing import MemoryStore
 from evidence_courier.testing.contracts.store_machine import round_trips, store_machine
 
 TestSqliteStoreMachine = store_machine(
-    lambda folder, keep_documents: SqliteStore(f"{folder}/courier.db", keep_documents=keep_documents)
+    lambda folder, keep_documents: SqliteStore(
+        f"{folder}/courier.db", keep_documents=keep_documents
+    )
 )
 
 
@@ -33,6 +36,8 @@ def test_a_store_that_counts_otherwise_does_not_agree() -> None:
 
 def test_without_hypothesis_the_import_names_the_extra() -> None:
     program = "import sys; sys.modules['hypothesis'] = None; import evidence_courier.testing.contracts.store_machine"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert 'pip install "evidence-courier[testing]"' in done.stderr.splitlines()[-1]

@@ -1,4 +1,5 @@
-"""Our store, and the one in memory that stands in for it, keep the contract for stores: so what passes on one passes on the other."""
+"""Our store, and the one in memory that stands in for it, keep the contract for stores: so what
+passes on one passes on the other."""
 
 from __future__ import annotations
 

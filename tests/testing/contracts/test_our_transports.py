@@ -1,4 +1,5 @@
-"""Our transports keep the contract for transports, and the scripted one keeps what of it needs no network."""
+"""Our transports keep the contract for transports, and the scripted one keeps what of it needs
+no network."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class TestUrllib3Transport(BlockingTransportContract):
 
 
 class TestATransportBehindABridge(BlockingTransportContract):
-    """So the broken ones behind such a bridge are found for what is broken, and not for the bridge."""
+    """So the broken ones behind such a bridge are found for what is broken, and not for the
+    bridge."""
 
     def transport(self) -> BlockingTransport:
         return BridgedTransport(lambda: AiohttpTransport(now=lambda: AT))

@@ -38,7 +38,11 @@ def send_parts() -> Callable[..., Awaitable[Answer]]:
     """Post multipart/form-data made of the parts given, in their order."""
 
     async def send(
-        url: str, parts: Sequence[Part], *, headers: Mapping[str, str] = HEADERS, timeout: float = 5.0
+        url: str,
+        parts: Sequence[Part],
+        *,
+        headers: Mapping[str, str] = HEADERS,
+        timeout: float = 5.0,
     ) -> Answer:
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
         for name, content, filename, media_type in parts:

@@ -1,4 +1,5 @@
-"""The control URL: a program in any language asks what the sandbox holds and says what shall go wrong."""
+"""The control URL: a program in any language asks what the sandbox holds and says what shall go
+wrong."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ def story(tell: Callable[[DrataSandbox, Ask], Awaitable[None]], **options: Any) 
 
             async def ask(method: str, path: str, **more: Any) -> tuple[int, Any]:
                 headers = more.pop("headers", HEADERS)
-                async with session.request(method, sandbox.url + path, headers=headers, **more) as response:
+                async with session.request(
+                    method, sandbox.url + path, headers=headers, **more
+                ) as response:
                     return response.status, await response.json()
 
             await tell(sandbox, ask)
@@ -58,7 +60,12 @@ ITEM = (
 def test_a_document_is_taken_listed_and_kept_without_the_key() -> None:
     async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
         status, created = await ask("POST", JANE, data=form(*TRAINING))
-        assert (status, created["id"], created["name"], created["userId"]) == (201, 1, "ev-1.pdf", 7)
+        assert (status, created["id"], created["name"], created["userId"]) == (
+            201,
+            1,
+            "ev-1.pdf",
+            7,
+        )
         assert sandbox.copies(hashlib.sha256(PDF).hexdigest()) == 1
         _, listed = await ask("GET", "/users/7/documents?type=SEC_TRAINING")
         assert (listed["data"], listed["pagination"]) == ([created], {"cursor": None})
@@ -126,15 +133,30 @@ def test_a_list_is_read_page_by_page_the_newest_first() -> None:
         ("POST", JANE, lambda: form(*TRAINING, name="ev-1.pdf", kind="image/png"), 400),
         ("POST", JANE, lambda: form(*TRAINING, kind="application/octet-stream"), 400),
         ("POST", JANE, lambda: form(("type", "TRAINING")), 400),
-        ("POST", JANE, lambda: form(("type", "SEC_TRAINING"), ("completionDate", "yesterday")), 400),
+        (
+            "POST",
+            JANE,
+            lambda: form(("type", "SEC_TRAINING"), ("completionDate", "yesterday")),
+            400,
+        ),
         ("POST", JANE, lambda: {"type": "SEC_TRAINING"}, 415),
         ("POST", "/users/9/documents", lambda: form(*TRAINING), 404),
         ("POST", "/users/email:john@acme.example/documents", lambda: form(*TRAINING), 404),
         ("POST", "/users/jane/documents", lambda: form(*TRAINING), 404),
         ("POST", "/workspaces/2/evidence-library", lambda: form(*ITEM), 404),
-        ("POST", "/workspaces/1/evidence-library", lambda: form(*ITEM[:-1], ("controlIds", "9")), 404),
+        (
+            "POST",
+            "/workspaces/1/evidence-library",
+            lambda: form(*ITEM[:-1], ("controlIds", "9")),
+            404,
+        ),
         ("POST", "/workspaces/1/evidence-library", lambda: form(*ITEM[:2]), 400),
-        ("POST", "/workspaces/1/evidence-library", lambda: form(("name", "x" * 192), *ITEM[1:]), 400),
+        (
+            "POST",
+            "/workspaces/1/evidence-library",
+            lambda: form(("name", "x" * 192), *ITEM[1:]),
+            400,
+        ),
         ("GET", "/users/7/documents?size=51", lambda: None, 400),
         ("GET", "/users/7/documents?page=2", lambda: None, 400),
         ("GET", "/users/7/documents?sort=name", lambda: None, 400),
@@ -163,7 +185,9 @@ def test_a_file_that_is_too_large_gets_413() -> None:
     story(tell, max_bytes=len(PDF) - 1)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "sandbox-key"}, {"Authorization": "Bearer other"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "sandbox-key"}, {"Authorization": "Bearer other"}]
+)
 def test_without_the_key_nothing_is_served(headers: dict[str, str]) -> None:
     async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
         assert (await ask("GET", "/company", headers=headers))[0] == 401

@@ -1,4 +1,5 @@
-"""Each way of misbehaving, as a client sees it on its end of the line, and whether the upload was taken."""
+"""Each way of misbehaving, as a client sees it on its end of the line, and whether the upload
+was taken."""
 
 from __future__ import annotations
 
@@ -257,4 +258,6 @@ def test_no_fault_makes_the_server_complain(
             assert (await upload(sandbox.url))[0] == 200
 
     asyncio.run(scene())
-    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+    assert [
+        record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")
+    ] == []

@@ -27,7 +27,12 @@ QUERY = """mutation ($file: Upload!) {
     evidenceFile: $file
   ) { message }
 }"""
-OPERATIONS: Part = ("operations", json.dumps({"query": QUERY, "variables": {"file": None}}), None, None)
+OPERATIONS: Part = (
+    "operations",
+    json.dumps({"query": QUERY, "variables": {"file": None}}),
+    None,
+    None,
+)
 MAP: Part = ("map", '{"0": ["variables.file"]}', None, None)
 FILE: Part = ("0", b"%PDF-1.7", "ev-1.pdf", "application/pdf")
 
@@ -50,7 +55,9 @@ def test_a_single_file_in_the_order_of_the_specification_is_taken(send_parts: Se
             status, _, body = await send_parts(sandbox.url, [OPERATIONS, MAP, FILE])
             assert status == 200
             assert json.loads(body) == {
-                "data": {"uploadWorkflowCheckEvidence": {"message": "Evidence uploaded for this check"}}
+                "data": {
+                    "uploadWorkflowCheckEvidence": {"message": "Evidence uploaded for this check"}
+                }
             }
             [received] = sandbox.received
             assert (received.file_name, received.media_type, received.size) == (
@@ -73,25 +80,53 @@ def test_a_single_file_in_the_order_of_the_specification_is_taken(send_parts: Se
         ([OPERATIONS, FILE], 400, "files should follow 'map'"),
         ([("other", "x", None, None)], 400, "Missing multipart field 'operations'"),
         ([OPERATIONS, MAP], 400, "no file part is named '0'"),
-        ([OPERATIONS, MAP, ("1", b"x", "a.pdf", "application/pdf")], 400, "no file part is named '0'"),
-        ([OPERATIONS, MAP, ("0", "no file name, so no file", None, None)], 400, "no file part is named '0'"),
+        (
+            [OPERATIONS, MAP, ("1", b"x", "a.pdf", "application/pdf")],
+            400,
+            "no file part is named '0'",
+        ),
+        (
+            [OPERATIONS, MAP, ("0", "no file name, so no file", None, None)],
+            400,
+            "no file part is named '0'",
+        ),
         ([OPERATIONS, OPERATIONS, MAP, FILE], 400, "'operations' came twice"),
         ([OPERATIONS, MAP, MAP, FILE], 400, "'map' came twice"),
         ([OPERATIONS, MAP, FILE, FILE], 400, "'0' came twice"),
-        ([("operations", "{", None, None)], 400, "Invalid JSON in the multipart field 'operations'"),
+        (
+            [("operations", "{", None, None)],
+            400,
+            "Invalid JSON in the multipart field 'operations'",
+        ),
         (
             [("operations", "[" * 100_000, None, None)],
             400,
             "Invalid JSON in the multipart field 'operations'",
         ),
         ([operations([])], 400, "Invalid type for the multipart field 'operations'"),
-        ([OPERATIONS, ("map", "nope", None, None)], 400, "Invalid JSON in the multipart field 'map'"),
-        ([OPERATIONS, mapping([["variables.file"]])], 400, "Invalid type for the multipart field 'map'"),
-        ([OPERATIONS, mapping({"0": "variables.file"})], 400, "'map' entry '0': it should be an array"),
+        (
+            [OPERATIONS, ("map", "nope", None, None)],
+            400,
+            "Invalid JSON in the multipart field 'map'",
+        ),
+        (
+            [OPERATIONS, mapping([["variables.file"]])],
+            400,
+            "Invalid type for the multipart field 'map'",
+        ),
+        (
+            [OPERATIONS, mapping({"0": "variables.file"})],
+            400,
+            "'map' entry '0': it should be an array",
+        ),
         ([OPERATIONS, mapping({"0": [7]})], 400, "a path should be a string"),
         ([OPERATIONS, mapping({"0": ["variables.other"]}), FILE], 400, "has no such place"),
         ([OPERATIONS, mapping({"0": ["variables.file.0"]}), FILE], 400, "has no such place"),
-        ([OPERATIONS, mapping({"0": ["query"]}), FILE], 400, "'query' in 'operations' should be null"),
+        (
+            [OPERATIONS, mapping({"0": ["query"]}), FILE],
+            400,
+            "'query' in 'operations' should be null",
+        ),
         (
             [operations({"query": QUERY, "variables": {"file": "0"}}), MAP, FILE],
             400,
@@ -149,14 +184,20 @@ def test_a_place_in_a_list_is_named_by_its_position(send_parts: Send) -> None:
     async def scene() -> None:
         variables = {"files": [None, None]}
         parts = [
-            operations({"query": "query ($files: [Upload!]!) { __typename }", "variables": variables}),
+            operations(
+                {"query": "query ($files: [Upload!]!) { __typename }", "variables": variables}
+            ),
             mapping({"a": ["variables.files.1"], "b": ["variables.files.0"]}),
             ("b", b"B", "b.pdf", "application/pdf"),
             ("a", b"A", "a.pdf", "application/pdf"),
         ]
         async with SprintoSandbox() as sandbox:
-            # the places were found and filled, in whatever order the files came; the query alone is at fault
-            assert refusal(await send_parts(sandbox.url, parts)) == (400, "Variable '$files' is never used.")
+            # the places were found and filled, in whatever order the files came; the query alone is
+            # at fault
+            assert refusal(await send_parts(sandbox.url, parts)) == (
+                400,
+                "Variable '$files' is never used.",
+            )
             outside = [parts[0], mapping({"a": ["variables.files.2"]}), *parts[2:]]
             assert "no such place" in refusal(await send_parts(sandbox.url, outside))[1]
 
@@ -170,7 +211,10 @@ def test_a_file_as_large_as_allowed_is_taken_and_one_byte_more_is_not(send_parts
             over: Part = ("0", b"x" * 300_001, "ev.pdf", "application/pdf")
             assert (await send_parts(sandbox.url, [OPERATIONS, MAP, full]))[0] == 200
             status, message = refusal(await send_parts(sandbox.url, [OPERATIONS, MAP, over]))
-            assert (status, message) == (413, "The multipart part '0' exceeds the limit of 300000 bytes.")
+            assert (status, message) == (
+                413,
+                "The multipart part '0' exceeds the limit of 300000 bytes.",
+            )
             assert [upload.size for upload in sandbox.received] == [300_000]
 
     asyncio.run(scene())

@@ -41,12 +41,18 @@ from evidence_courier.testing.sandboxes.faults import (
             Fault(Status(503, "Sat, 21 Feb 2026 10:00:00 GMT")),
         ),
         ("graphql:Check in review=1", Fault(GraphQLError("Check in review"))),
-        ("graphql:no: not now:code=CONFLICT=1", Fault(GraphQLError("no: not now", code="CONFLICT"))),
+        (
+            "graphql:no: not now:code=CONFLICT=1",
+            Fault(GraphQLError("no: not now", code="CONFLICT")),
+        ),
         ("graphql:a=b=1", Fault(GraphQLError("a=b"))),
         ("slow:0.01=1", Fault(Slow(0.01))),
         ("unknown-status=1", Fault(UnknownStatus("UPLOAD_FAILED"))),
         ("unknown-status:PENDING=1", Fault(UnknownStatus("PENDING"))),
-        ("redirect:http://127.0.0.1:9/x:code=307=1", Fault(Redirect("http://127.0.0.1:9/x", code=307))),
+        (
+            "redirect:http://127.0.0.1:9/x:code=307=1",
+            Fault(Redirect("http://127.0.0.1:9/x", code=307)),
+        ),
         ("redirect:to=http://127.0.0.1:9/x=1", Fault(Redirect("http://127.0.0.1:9/x"))),
     ],
 )

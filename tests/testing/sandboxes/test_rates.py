@@ -101,7 +101,8 @@ def test_the_sandbox_answers_429_and_says_when_to_come_back(upload: Send) -> Non
         async with SprintoSandbox(pace="2/min", monotonic=clock) as sandbox:
             assert [(await upload(sandbox.url))[0] for _ in range(2)] == [200, 200]
             status, headers, body = await upload(sandbox.url)
-            assert (status, headers["Retry-After"]) == (429, "31")  # 30.5 s, in whole seconds that suffice
+            # 30.5 s, in whole seconds that suffice
+            assert (status, headers["Retry-After"]) == (429, "31")
             assert "Rate limit" in json.loads(body)["error"]
             assert (len(sandbox.received), sandbox.requests) == (2, 3)
             clock.seconds += 31.0

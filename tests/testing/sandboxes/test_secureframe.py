@@ -33,7 +33,9 @@ FILE = {
 Ask = Callable[..., Awaitable[tuple[int, Any]]]
 
 
-def story(tell: Callable[[SecureframeSandbox, Ask, FakeClock], Awaitable[None]], **options: Any) -> None:
+def story(
+    tell: Callable[[SecureframeSandbox, Ask, FakeClock], Awaitable[None]], **options: Any
+) -> None:
     """Run a story with a fresh sandbox and a client for it."""
 
     async def scene() -> None:
@@ -47,7 +49,10 @@ def story(tell: Callable[[SecureframeSandbox, Ask, FakeClock], Awaitable[None]],
                 headers = more.pop("headers", HEADERS)
                 url = path if "://" in path else sandbox.url + path
                 async with session.request(method, url, headers=headers, **more) as response:
-                    return response.status, await response.json() if response.content_length else None
+                    return (
+                        response.status,
+                        await response.json() if response.content_length else None,
+                    )
 
             await tell(sandbox, ask, clock)
 
@@ -126,7 +131,9 @@ def test_the_storage_takes_what_was_declared_and_nothing_else(
     async def tell(sandbox: SecureframeSandbox, ask: Ask, clock: FakeClock) -> None:
         told = await staged(ask)
         given = (
-            told["headers"] | headers if headers or content != PDF else {"Content-Type": "application/pdf"}
+            told["headers"] | headers
+            if headers or content != PDF
+            else {"Content-Type": "application/pdf"}
         )
         assert (await ask("PUT", told["url"], headers=given, data=content))[0] == status
         assert (await ask("POST", f"{OF_TEST}&upload_id={told['id']}"))[0] == 400
@@ -166,7 +173,9 @@ def test_the_storage_wants_its_signature() -> None:
         ("GET", "/elsewhere", None, 404),
     ],
 )
-def test_what_is_not_in_order_is_refused(method: str, path: str, data: str | None, status: int) -> None:
+def test_what_is_not_in_order_is_refused(
+    method: str, path: str, data: str | None, status: int
+) -> None:
     async def tell(sandbox: SecureframeSandbox, ask: Ask, clock: FakeClock) -> None:
         got, said = await ask(method, path, data=form() if data else None)
         assert got == status
@@ -223,7 +232,10 @@ def test_the_list_shows_what_is_documented_the_newest_first(shows_names: bool) -
         assert first["attributes"]["evidenceable_type"] == "Company"
         _, page = await ask("GET", "/evidences?page=2&per_page=1")
         told = page["data"][0]["attributes"]
-        assert (told["evidenceable_id"], told["evidence_type"]) == (USER, "security_training_screenshot")
+        assert (told["evidenceable_id"], told["evidence_type"]) == (
+            USER,
+            "security_training_screenshot",
+        )
         assert told["activity_completion"] == "2026-02-21"
         assert ("ev-1.pdf" in repr(page)) is shows_names
 
@@ -243,4 +255,6 @@ def test_a_search_for_an_address_finds_too_many() -> None:
         _, page = await ask("GET", f"/users?{query}")
         assert [user["id"] for user in page["data"]] == ["a", "b"]
 
-    story(tell, users={"a": "jane@acme.example", "b": "joe@acme.example", "c": "jane@globex.example"})
+    story(
+        tell, users={"a": "jane@acme.example", "b": "joe@acme.example", "c": "jane@globex.example"}
+    )

@@ -1,4 +1,5 @@
-"""The Sprinto sandbox as a client meets it: what it takes, what it refuses, and the pages of its checks."""
+"""The Sprinto sandbox as a client meets it: what it takes, what it refuses, and the pages of its
+checks."""
 
 from __future__ import annotations
 
@@ -89,11 +90,15 @@ def test_copies_of_the_same_content_are_counted(upload: Send) -> None:
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("headers", [{}, {"api-key": ""}, {"api-key": "wrong"}, {"api-key": "k\xe9y"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"api-key": ""}, {"api-key": "wrong"}, {"api-key": "k\xe9y"}]
+)
 def test_a_missing_or_wrong_key_gets_401(upload: Send, headers: dict[str, str]) -> None:
     async def scene() -> None:
         async with SprintoSandbox(key="right") as sandbox:
-            answer = await upload(sandbox.url, headers={**headers, "apollo-require-preflight": "true"})
+            answer = await upload(
+                sandbox.url, headers={**headers, "apollo-require-preflight": "true"}
+            )
             assert answer[0] == 401
             assert json.loads(answer[2])["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
             assert (sandbox.requests, sandbox.received) == (1, ())
@@ -106,7 +111,9 @@ def test_no_answer_comes_before_the_whole_request() -> None:
         async with SprintoSandbox() as sandbox, aiohttp.ClientSession() as session:
             address = urlsplit(sandbox.url)
             reader, writer = await asyncio.open_connection(address.hostname, address.port)
-            writer.write(f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab".encode())
+            writer.write(
+                f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab".encode()
+            )
             answer = asyncio.ensure_future(reader.readline())
             async with asyncio.timeout(2.0):
                 while sandbox.requests == 0:
@@ -134,7 +141,9 @@ def test_the_key_is_in_nothing_that_is_kept(upload: Send) -> None:
             await upload(sandbox.url, headers=headers)
             await upload(sandbox.url, headers=headers)
             first, second = sandbox.received
-            assert key not in repr(sandbox.received) + json.dumps(first.as_json()) + repr(vars(sandbox))
+            assert key not in repr(sandbox.received) + json.dumps(first.as_json()) + repr(
+                vars(sandbox)
+            )
             assert first.headers["x-trace"] == "t-1"
             assert first.key_fingerprint == second.key_fingerprint != ""
 
@@ -216,7 +225,13 @@ def test_a_file_whose_name_or_type_does_not_fit_is_refused(
 
 @pytest.mark.parametrize(
     "date",
-    ["2026-02-21", "2026-02-22", "1999-12-31", "2026-02-21T10:00:00Z", "2026-02-22T23:59:59.123+00:00"],
+    [
+        "2026-02-21",
+        "2026-02-22",
+        "1999-12-31",
+        "2026-02-21T10:00:00Z",
+        "2026-02-22T23:59:59.123+00:00",
+    ],
 )
 def test_a_date_is_taken_as_it_was_written(upload: Send, date: str) -> None:
     async def scene() -> None:
@@ -293,7 +308,9 @@ def test_an_upload_must_be_a_file(send_json: Send) -> None:
             "{ message } }"
         )
         async with SprintoSandbox() as sandbox:
-            [message] = errors(await send_json(sandbox.url, {"query": query, "variables": {"f": "a.pdf"}}))
+            [message] = errors(
+                await send_json(sandbox.url, {"query": query, "variables": {"f": "a.pdf"}})
+            )
             assert "Upload should be a file" in message
             assert errors(await send_json(sandbox.url, {"query": query.replace("$f)", '"x")')}))
             assert sandbox.received == ()
@@ -341,7 +358,10 @@ def test_a_page_may_be_empty_and_the_size_left_out(send_json: Send) -> None:
 
 @pytest.mark.parametrize(
     ("variables", "complaint"),
-    [({"first": 0}, "'first' should be at least 1"), ({"first": 1, "after": "nonsense"}, "Invalid cursor")],
+    [
+        ({"first": 0}, "'first' should be at least 1"),
+        ({"first": 1, "after": "nonsense"}, "Invalid cursor"),
+    ],
 )
 def test_a_page_without_sense_is_a_graphql_error(
     send_json: Send, variables: dict[str, object], complaint: str
@@ -367,7 +387,9 @@ def test_a_page_without_sense_is_a_graphql_error(
         ([{"query": PAGES}], "one GraphQL request"),
     ],
 )
-def test_what_is_no_request_for_this_schema_gets_400(send_json: Send, body: object, complaint: str) -> None:
+def test_what_is_no_request_for_this_schema_gets_400(
+    send_json: Send, body: object, complaint: str
+) -> None:
     async def scene() -> None:
         async with SprintoSandbox() as sandbox:
             answer = await send_json(sandbox.url, body)

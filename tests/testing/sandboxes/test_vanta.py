@@ -1,4 +1,5 @@
-"""The Vanta sandbox as a client meets it: tokens, uploads, submissions, the list, and what it refuses."""
+"""The Vanta sandbox as a client meets it: tokens, uploads, submissions, the list, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -56,7 +57,11 @@ class Client:
         return status, said
 
     async def upload(
-        self, content: bytes = b"%PDF", name: str | None = "ev-1.pdf", document: str = DOCUMENT, **fields: str
+        self,
+        content: bytes = b"%PDF",
+        name: str | None = "ev-1.pdf",
+        document: str = DOCUMENT,
+        **fields: str,
     ) -> tuple[int, Any]:
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
         for key, value in fields.items():
@@ -71,7 +76,9 @@ class Client:
         return await self.send("GET", f"/v1/documents/{DOCUMENT}/uploads{query}")
 
 
-def scene(tell: Callable[[Client], Awaitable[None]], *, signed_in: bool = True, **options: Any) -> None:
+def scene(
+    tell: Callable[[Client], Awaitable[None]], *, signed_in: bool = True, **options: Any
+) -> None:
     """Play a scene with a client and a fresh sandbox."""
 
     async def play() -> None:
@@ -228,7 +235,9 @@ def test_each_request_needs_its_scopes(scope: str, allowed: dict[str, int]) -> N
                 case "submit":
                     answer = await client.submit()
                 case _:
-                    answer, _ = await client.send("GET", f"{path}/uploads" if verb == "list" else path)
+                    answer, _ = await client.send(
+                        "GET", f"{path}/uploads" if verb == "list" else path
+                    )
             assert answer == status, verb
 
     scene(tell, signed_in=False)
@@ -305,7 +314,9 @@ def test_a_document_that_is_deactivated_says_so() -> None:
 
 
 def test_only_a_document_that_is_there_can_be_deactivated() -> None:
-    with pytest.raises(ValueError, match="'old' is said to be deactivated, but is not among the documents"):
+    with pytest.raises(
+        ValueError, match="'old' is said to be deactivated, but is not among the documents"
+    ):
         VantaSandbox(deactivated=["old"])
 
 
@@ -357,7 +368,9 @@ def test_a_form_needs_one_file_with_a_name(parts: list[str], status: int) -> Non
     async def tell(client: Client) -> None:
         body = "".join(f"--b\r\n{head}\r\n\r\n%PDF\r\n" for head in parts) + "--b--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
-        answer = await client.send("POST", f"/v1/documents/{DOCUMENT}/uploads", data=body, headers=headers)
+        answer = await client.send(
+            "POST", f"/v1/documents/{DOCUMENT}/uploads", data=body, headers=headers
+        )
         assert answer[0] == status
         assert len(client.sandbox.received) == (status == 201)
 
@@ -376,7 +389,10 @@ def test_a_form_needs_one_file_with_a_name(parts: list[str], status: int) -> Non
 def test_what_is_no_form_is_refused(content_type: str, body: bytes, status: int) -> None:
     async def tell(client: Client) -> None:
         answer = await client.send(
-            "POST", f"/v1/documents/{DOCUMENT}/uploads", data=body, headers={"Content-Type": content_type}
+            "POST",
+            f"/v1/documents/{DOCUMENT}/uploads",
+            data=body,
+            headers={"Content-Type": content_type},
         )
         assert answer[0] == status
 
@@ -400,7 +416,9 @@ def test_the_list_is_paged_by_ten_unless_it_is_asked_for_more() -> None:
         for number in range(12):
             await client.upload(name=f"ev-{number}.pdf")
         _, said = await client.list()
-        assert [one["fileName"] for one in said["results"]["data"]] == [f"ev-{n}.pdf" for n in range(10)]
+        assert [one["fileName"] for one in said["results"]["data"]] == [
+            f"ev-{n}.pdf" for n in range(10)
+        ]
         info = said["results"]["pageInfo"]
         assert (info["hasNextPage"], info["hasPreviousPage"]) == (True, False)
         _, rest = await client.list(f"?pageSize=10&pageCursor={info['endCursor']}")
@@ -415,7 +433,9 @@ def test_the_list_is_paged_by_ten_unless_it_is_asked_for_more() -> None:
     scene(tell)
 
 
-@pytest.mark.parametrize("query", ["pageSize=0", "pageSize=101", "pageSize=ten", "pageSize=", "pageCursor=x"])
+@pytest.mark.parametrize(
+    "query", ["pageSize=0", "pageSize=101", "pageSize=ten", "pageSize=", "pageCursor=x"]
+)
 def test_a_page_that_cannot_be_is_refused(query: str) -> None:
     async def tell(client: Client) -> None:
         assert (await client.list(f"?{query}"))[0] == 400

@@ -1,4 +1,5 @@
-"""A host, its couriers, its people and its bad luck, in any order: after each step every invariant holds, and at the end everything has settled.
+"""A host, its couriers, its people and its bad luck, in any order: after each step every invariant
+holds, and at the end everything has settled.
 
 Where it fails, Hypothesis shows the shortest story that does.
 """
@@ -58,7 +59,13 @@ class World(RuleBasedStateMachine):
         faults=FAULTS,
     )
     def begin(
-        self, seed: int, can_look_up: bool, on_unclear: OnUnclear, paced: bool, together: int, faults: Faults
+        self,
+        seed: int,
+        can_look_up: bool,
+        on_unclear: OnUnclear,
+        paced: bool,
+        together: int,
+        faults: Faults,
     ) -> None:
         pace = Pace(10, timedelta(minutes=1)) if paced else None
         self.simulation = Simulation(
@@ -86,7 +93,9 @@ class World(RuleBasedStateMachine):
                 assert settled or not self.simulation.couriers, "it never settles"
             recorded = set(self.simulation.store.get(self.keys))
             open_at_the_end = [
-                status for status in self.simulation.statuses() if status.status in ("pending", "retrying")
+                status
+                for status in self.simulation.statuses()
+                if status.status in ("pending", "retrying")
             ]
             assert not open_at_the_end
             assert len(list(self.simulation.statuses())) == len(recorded)

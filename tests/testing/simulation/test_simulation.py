@@ -103,7 +103,9 @@ def test_a_reply_that_is_lost_for_ever_leaves_copies_that_the_record_tells_of() 
 
 
 def test_a_lost_reply_makes_no_second_copy_where_the_provider_can_be_read() -> None:
-    with Simulation(can_look_up=True, faults=Faults(outages=(Outage(0, 1, "takes"),))) as simulation:
+    with Simulation(
+        can_look_up=True, faults=Faults(outages=(Outage(0, 1, "takes"),))
+    ) as simulation:
         keys = simulation.submit(20)
         assert simulation.settle()
         assert tally(simulation) == {"succeeded": 20}
@@ -125,7 +127,9 @@ def test_a_lost_reply_is_held_where_the_tenant_has_chosen_that() -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("write", range(1, 9))
-def test_a_courier_that_dies_at_a_write_loses_nothing_that_was_recorded(write: int, before: bool) -> None:
+def test_a_courier_that_dies_at_a_write_loses_nothing_that_was_recorded(
+    write: int, before: bool
+) -> None:
     with Simulation(write, faults=Faults(latency=2.0)) as simulation:
         simulation.crash_at(write, before=before)
         keys = simulation.submit(3)
@@ -151,11 +155,14 @@ def test_another_courier_takes_over_within_seconds() -> None:
 @pytest.mark.parametrize("kind", ["down", "503", "silent", "takes"])
 @pytest.mark.parametrize("can_look_up", [False, True])
 def test_an_outage_of_a_minute_resolves_itself(kind: str, can_look_up: bool) -> None:
-    """SC-002, with the default policy: at least 95 % of what meets a transient failure succeeds untouched."""
+    """SC-002, with the default policy: at least 95 % of what meets a transient failure succeeds
+    untouched."""
     met, succeeded = 0, 0
     for seed in range(20):
         outage = Outage(20.0, 20.0 + 3.0 * (seed + 1), kind)
-        with Simulation(seed, can_look_up=can_look_up, faults=Faults(outages=(outage,))) as simulation:
+        with Simulation(
+            seed, can_look_up=can_look_up, faults=Faults(outages=(outage,))
+        ) as simulation:
             for _ in range(30):
                 simulation.submit()
                 simulation.pass_time(3)
@@ -217,7 +224,9 @@ def test_several_go_in_one_request_and_each_has_its_own_outcome() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_credential_that_only_one_may_use_is_never_used_by_two_though_couriers_die(seed: int) -> None:
+def test_a_credential_that_only_one_may_use_is_never_used_by_two_though_couriers_die(
+    seed: int,
+) -> None:
     faults = Faults(latency=3.0, unavailable=0.1, takes_and_drops=0.05)
     provider = ExclusiveModelProvider()
     with Simulation(seed, couriers=3, provider=provider, faults=faults) as simulation:
@@ -255,7 +264,9 @@ def test_without_that_rule_two_use_it_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_the_same(seed: int) -> None:
+def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_the_same(
+    seed: int,
+) -> None:
     """A slot that nobody gives back would keep an exclusive credential from being handed over."""
     faults = Faults(latency=2.0, takes_and_drops=0.3, unavailable=0.3, unreadable=0.3)
     with Simulation(

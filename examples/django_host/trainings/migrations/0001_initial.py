@@ -25,9 +25,13 @@ class Migration(migrations.Migration):
                 ("completed_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "indexes": [models.Index(fields=["tenant_id", "-completed_at"], name="newest_of_tenant")],
+                "indexes": [
+                    models.Index(fields=["tenant_id", "-completed_at"], name="newest_of_tenant")
+                ],
                 "constraints": [
-                    models.UniqueConstraint(fields=("tenant_id", "session_id"), name="one_a_session")
+                    models.UniqueConstraint(
+                        fields=("tenant_id", "session_id"), name="one_a_session"
+                    )
                 ],
             },
         ),

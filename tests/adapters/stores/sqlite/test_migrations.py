@@ -86,7 +86,10 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
     store = SqliteStore(str(path))
     try:
         statuses = store.statuses("acme", ["queued", "sending"], AT)
-        assert {name: status.attempts for name, status in statuses.items()} == {"queued": 0, "sending": 1}
+        assert {name: status.attempts for name, status in statuses.items()} == {
+            "queued": 0,
+            "sending": 1,
+        }
         ours = store.register(AT)
         # Whoever had it in flight is gone, and is found out.
         (dead,) = store.dead(ours)
@@ -107,7 +110,11 @@ def test_a_database_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> Non
     SqliteStore(str(path)).close()
     with Database(path) as db:
         db.table("_sqlite_migrations").insert(
-            {"migration_set": "evidence-courier", "name": "m999_to_come", "applied_at": "2030-01-01"}
+            {
+                "migration_set": "evidence-courier",
+                "name": "m999_to_come",
+                "applied_at": "2030-01-01",
+            }
         )
         db.conn.commit()
     with pytest.raises(Exception, match=r"newer evidence-courier has written it \(m999_to_come\)"):

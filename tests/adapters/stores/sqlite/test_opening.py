@@ -54,7 +54,9 @@ def test_only_its_owner_can_read_the_database_and_the_files_beside_it(tmp_path: 
 
 
 @on_posix
-def test_an_empty_file_that_anybody_could_read_is_closed_to_them_before_it_is_used(tmp_path: Path) -> None:
+def test_an_empty_file_that_anybody_could_read_is_closed_to_them_before_it_is_used(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "courier.db"
     path.touch(0o644)
     with closing(SqliteStore(str(path))) as store:
@@ -104,12 +106,16 @@ def test_a_relative_path_means_the_same_file_after_the_folder_has_changed(
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_the_file_is_set_up_to_be_durable_and_to_give_room_back(database: str, sqlite: SqliteStore) -> None:
+def test_the_file_is_set_up_to_be_durable_and_to_give_room_back(
+    database: str, sqlite: SqliteStore
+) -> None:
     assert pragma(database, "journal_mode") == "wal"
     assert pragma(database, "auto_vacuum") == 2  # incremental
 
 
-def test_a_copy_made_with_vacuum_into_is_set_up_as_the_original(database: str, tmp_path: Path) -> None:
+def test_a_copy_made_with_vacuum_into_is_set_up_as_the_original(
+    database: str, tmp_path: Path
+) -> None:
     with closing(SqliteStore(database)) as store:
         store.add([entry("ev-1")])
     copy = str(tmp_path / "copy.db")
@@ -167,8 +173,12 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("mark", ["CREATE TABLE customers (name TEXT)", "PRAGMA application_id = 12345"])
-def test_the_database_of_another_application_is_refused_and_left_as_it_is(tmp_path: Path, mark: str) -> None:
+@pytest.mark.parametrize(
+    "mark", ["CREATE TABLE customers (name TEXT)", "PRAGMA application_id = 12345"]
+)
+def test_the_database_of_another_application_is_refused_and_left_as_it_is(
+    tmp_path: Path, mark: str
+) -> None:
     path = tmp_path / "other.db"
     with opened_by_hand(str(path)) as connection:
         connection.execute(mark)
@@ -193,7 +203,9 @@ def test_a_database_that_a_newer_version_has_written_is_refused(database: str) -
         pass
 
 
-def test_a_database_that_another_process_keeps_locked_is_given_up_after_a_while(database: str) -> None:
+def test_a_database_that_another_process_keeps_locked_is_given_up_after_a_while(
+    database: str,
+) -> None:
     with opened_by_hand(database) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="another process is writing to it"):
@@ -224,7 +236,10 @@ def test_processes_may_make_the_same_database_at_once(database: str) -> None:
     )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(2)
     ]

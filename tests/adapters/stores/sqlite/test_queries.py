@@ -17,7 +17,14 @@ from evidence_courier.ports.store import Find
 from evidence_courier.testing.contracts.stored import AT, entry
 
 # What stands in the plan of a query that reads a whole table, or sorts what it has read.
-SLOW = ("SCAN uploads", "SCAN attempts", "SCAN actions", "SCAN documents", "TEMP B-TREE", "AUTOMATIC")
+SLOW = (
+    "SCAN uploads",
+    "SCAN attempts",
+    "SCAN actions",
+    "SCAN documents",
+    "TEMP B-TREE",
+    "AUTOMATIC",
+)
 PIECES = (1, 2, 64)
 
 
@@ -28,7 +35,11 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
     with closing(SqliteStore(path)) as store:
         store.add(
             [
-                entry(f"ev-{number}", tenant_id=f"tenant-{number % 2}", at=AT + timedelta(seconds=number))
+                entry(
+                    f"ev-{number}",
+                    tenant_id=f"tenant-{number % 2}",
+                    at=AT + timedelta(seconds=number),
+                )
                 for number in range(100)
             ]
         )
@@ -77,7 +88,11 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             {"tenant_id": "tenant-1", "evidence_ids": '["ev-1", "ev-2"]'},
             "(tenant_id=? AND evidence_id=?)",
         ),
-        (reads.SHOW, {"tenant_id": "tenant-1", "evidence_id": "ev-1"}, "(tenant_id=? AND evidence_id=?)"),
+        (
+            reads.SHOW,
+            {"tenant_id": "tenant-1", "evidence_id": "ev-1"},
+            "(tenant_id=? AND evidence_id=?)",
+        ),
         (reads.IN_FLIGHT, {"owner": 1}, "uploads_in_flight (owner=?)"),
         (
             reads.HELD_FOR_INTEGRATION,
@@ -113,14 +128,20 @@ def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
     assert index in plan(connection, sql, given)
 
 
-def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
+def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(
+    connection: sqlite3.Connection,
+) -> None:
     for sql in (reads.IN_LINE_BEFORE, statements.IN_LINE_BEFORE):
         seen = plan(connection, sql, [None] * sql.count("?"))
         assert "COVERING INDEX uploads_in_line (credential=? AND due" in seen, seen
 
 
-def test_the_statuses_are_counted_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
-    assert plan(connection, reads.COUNTS, {}) == "SCAN uploads USING COVERING INDEX uploads_by_status"
+def test_the_statuses_are_counted_without_a_look_at_the_records(
+    connection: sqlite3.Connection,
+) -> None:
+    assert (
+        plan(connection, reads.COUNTS, {}) == "SCAN uploads USING COVERING INDEX uploads_by_status"
+    )
 
 
 @pytest.mark.parametrize("rows", PIECES)

@@ -31,7 +31,9 @@ def test_of_many_tasks_that_add_one_key_one_is_told_added(sqlite: SqliteStore) -
     assert asyncio.run(race()) == {Added: 1, Known: MANY - 1}
 
 
-def test_of_many_threads_that_add_one_key_to_one_store_one_is_told_added(sqlite: SqliteStore) -> None:
+def test_of_many_threads_that_add_one_key_to_one_store_one_is_told_added(
+    sqlite: SqliteStore,
+) -> None:
     start = Barrier(MANY)
 
     def add(_: int) -> type:

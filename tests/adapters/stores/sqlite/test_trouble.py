@@ -1,4 +1,5 @@
-"""When the database cannot do what it is asked: nothing is half-written, and the error says what to do."""
+"""When the database cannot do what it is asked: nothing is half-written, and the error says what
+to do."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def poisoned(new: Entry) -> Entry:
     return evolve(new, dossier=evolve(new.dossier, subject=HALF_A_CHARACTER))
 
 
-def test_on_a_full_disk_nothing_of_the_call_is_written_and_the_next_one_may_work(lame: LameStore) -> None:
+def test_on_a_full_disk_nothing_of_the_call_is_written_and_the_next_one_may_work(
+    lame: LameStore,
+) -> None:
     small = entry("small")
     lame.add([small])
     lame.leave_room(64)
@@ -96,7 +99,9 @@ def test_one_value_that_cannot_be_kept_fails_its_call_and_nothing_of_it_is_writt
 
 
 @pytest.mark.parametrize("settings", [{"a": object()}, {"a": float("nan")}, {"a": {1, 2}}])
-def test_a_setting_that_is_no_json_value_is_refused(sqlite: SqliteStore, settings: dict[str, object]) -> None:
+def test_a_setting_that_is_no_json_value_is_refused(
+    sqlite: SqliteStore, settings: dict[str, object]
+) -> None:
     new = entry()
     with pytest.raises(StoreError, match="not recorded"):
         sqlite.add([evolve(new, dossier=evolve(new.dossier, settings=settings))])
@@ -116,7 +121,12 @@ def test_a_number_beyond_64_bits_is_refused(sqlite: SqliteStore) -> None:
     assert isinstance(begin.upload.state, Sending)
     with pytest.raises(StoreError, match="acme/ev-1 to sprinto attempt not begun"):
         sqlite.begin(
-            [evolve(begin, upload=evolve(begin.upload, state=evolve(begin.upload.state, attempt=2**63)))]
+            [
+                evolve(
+                    begin,
+                    upload=evolve(begin.upload, state=evolve(begin.upload.state, attempt=2**63)),
+                )
+            ]
         )
 
 
@@ -125,7 +135,9 @@ def test_a_damaged_database_says_how_to_save_the_rest(tmp_path: Path) -> None:
     with closing(SqliteStore(str(path))) as store:
         store.add([entry()])
     with by_hand(str(path)) as connection:
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'uploads'").fetchone()
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'uploads'"
+        ).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
@@ -137,7 +149,9 @@ def test_a_damaged_database_says_how_to_save_the_rest(tmp_path: Path) -> None:
         reader.find(Find(), AT)
 
 
-def test_a_word_that_this_code_does_not_know_is_not_guessed_at(sqlite: SqliteStore, database: str) -> None:
+def test_a_word_that_this_code_does_not_know_is_not_guessed_at(
+    sqlite: SqliteStore, database: str
+) -> None:
     sqlite.add([entry()])
     with by_hand(database) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -146,7 +160,7 @@ def test_a_word_that_this_code_does_not_know_is_not_guessed_at(sqlite: SqliteSto
         sqlite.statuses("acme", ["ev-1"], AT)
 
 
-# --- several verbs in one transaction ------------------------------------------------------------------------------------
+# --- several verbs in one transaction ------------------------------------------------------------
 
 
 def begun(store: SqliteStore, new: Entry) -> Upload:
@@ -156,7 +170,9 @@ def begun(store: SqliteStore, new: Entry) -> Upload:
     return begin.upload
 
 
-def test_what_is_written_in_one_transaction_is_written_together(sqlite: SqliteStore, database: str) -> None:
+def test_what_is_written_in_one_transaction_is_written_together(
+    sqlite: SqliteStore, database: str
+) -> None:
     sending = begun(sqlite, entry("one"))
     two = entry("two")
     with open_for_reading(database) as elsewhere:
@@ -165,7 +181,10 @@ def test_what_is_written_in_one_transaction_is_written_together(sqlite: SqliteSt
             assert sqlite.add([two]) == [Added()]
             assert sqlite.begin([started(two.upload)]) == [Begun(two.content)]
             assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == ["pending"]
-        assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == ["pending", "succeeded"]
+        assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == [
+            "pending",
+            "succeeded",
+        ]
 
 
 def test_when_one_verb_of_a_transaction_fails_none_is_written(sqlite: SqliteStore) -> None:
@@ -182,7 +201,7 @@ def test_when_one_verb_of_a_transaction_fails_none_is_written(sqlite: SqliteStor
     assert sqlite.save([delivered(sending)]) == [Saved()]
 
 
-# --- personal data -------------------------------------------------------------------------------------------------------
+# --- personal data -------------------------------------------------------------------------------
 
 
 def test_nothing_of_a_removed_document_is_left_in_the_file(tmp_path: Path) -> None:

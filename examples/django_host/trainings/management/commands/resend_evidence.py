@@ -1,6 +1,7 @@
 """`manage.py resend_evidence`: hand over to the courier what it does not know.
 
-That is what was completed right before a crash, and the past of a tenant that has its integration only now.
+That is what was completed right before a crash, and the past of a tenant that has its integration
+only now.
 """
 
 from __future__ import annotations
