@@ -129,7 +129,7 @@ def test_the_options_of_the_blocking_courier_are_told() -> None:
 def test_every_name_of_the_package_is_told() -> None:
     opening = PROSE.partition("\n## ")[0]
     [told] = re.findall(
-        r"What is imported from `evidence_courier` is (.*?)\. All", opening, re.DOTALL
+        r"What is imported from `evidence_courier` is (.*?)\.\sAll", opening, re.DOTALL
     )
     assert sorted(re.findall(r"`(\w+)`", told)) == sorted(evidence_courier.__all__)
 
