@@ -386,8 +386,9 @@ class BlockingEngine:
         while (after := advance(live.upload, event, live.destination.rules)) is not live.upload:
             change = Change(after, attempt=attempt, look_up=look_up, gate=gate)
             (answer,) = self._surely(
-                live.upload.key, lambda change=change: self._store.save([change])
-            )  # type: ignore[misc]
+                live.upload.key,
+                lambda change=change: self._store.save([change]),  # type: ignore[misc]
+            )
             if isinstance(answer, Saved) or answer.current == after:
                 live.upload = after
                 return True
