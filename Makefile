@@ -51,6 +51,10 @@ test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own server
 bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
 	@$(VENV)/bin/python benchmarks/throughput.py
 
+.PHONY: size
+size:  ## print how large each room of the house is, and what is larger than it may be
+	@$(PYTHON) benchmarks/size.py
+
 # ---- what a change must pass
 
 .PHONY: lint
