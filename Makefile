@@ -58,10 +58,10 @@ size:  ## print how large each room of the house is, and what is larger than it 
 # ---- what a change must pass
 
 .PHONY: lint
-lint: $(DEV)/.linked  ## formatting, lint, types and the import contracts
+lint: $(DEV)/.linked  ## formatting, lint, types, spelling and the import contracts
 	@failed=; \
 	for check in "ruff format --check ." "ruff check ." "mypy -p evidence_courier" "mypy $(SCRIPTS)" pyright \
-			"lint-imports --no-logo --no-cache"; do \
+			"lint-imports --no-logo --no-cache" codespell; do \
 		echo "== $${check%%.py*}"; $(DEV)/bin/$$check || failed="$$failed $${check%% *}"; \
 	done; \
 	[ -z "$$failed" ] || { echo "not clean:$$failed" >&2; exit 1; }
