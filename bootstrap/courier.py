@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -18,11 +19,12 @@ from attrs import frozen
 from ..adapters.dialogues import TokenKeeper
 from ..adapters.engines.acting import (
     ActionResult,
+    AppliedAction,
     Filter,
     Skipped,
-    candidates,
-    no_upload,
+    chosen,
     preview_of,
+    result_of,
     take_action,
 )
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
@@ -405,36 +407,27 @@ class AsyncCourier:
             raise MisuseError(
                 f"{action.value} is for one evidence id or for `where`: give one of them"
             )
-        if where is not None:
-            found = await engine.read(
-                lambda: list(candidates(store, tenant_id, action, where, clock.now()))
-            )
-        else:
-            assert evidence_id is not None
-            found = list((await self.statuses(tenant_id, [evidence_id])).values())
-            if not found:
-                raise no_upload(tenant_id, evidence_id)
+        which = evidence_id if evidence_id is not None else where
+        assert which is not None
+        found = await engine.read(lambda: chosen(store, tenant_id, which, action, clock.now()))
         if preview:
             return preview_of(action, found)
-        done: list[UploadStatus] = []
-        left: list[Skipped] = []
+        outcomes: list[AppliedAction | Skipped] = []
         for status in found:
-            came = await running.writer.run(
-                lambda status=status: take_action(  # type: ignore[misc]
-                    store,
-                    tenant_id,
-                    status.evidence_id,
-                    action,
-                    person,
-                    self._rules_of,
-                    clock.now(),
-                )
-            )
-            if isinstance(came, Skipped):
-                left.append(came)
-            else:
-                done.append(engine.acted(came, status.last_attempt_at))
-        return ActionResult(tuple(done), tuple(left))
+            outcome = await running.writer.run(partial(self._take, store, status, action, person))
+            if isinstance(outcome, AppliedAction):
+                engine.acted(outcome, status.last_attempt_at)
+            outcomes.append(outcome)
+        return result_of(found, outcomes)
+
+    def _take(
+        self, store: UploadStore, status: UploadStatus, action: Action, person: Person
+    ) -> AppliedAction | Skipped:
+        """In the writer's turn."""
+        now = self._wiring.clock.now()
+        return take_action(
+            store, status.tenant_id, status.evidence_id, action, person, self._rules_of, now
+        )
 
     def _rules_of(self, key: UploadKey) -> Rules:
         destination = home_of(self._destinations, key)

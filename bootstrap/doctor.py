@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from itertools import starmap
+from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
@@ -20,12 +21,11 @@ from ..adapters.engines.dry_run import DryRunner
 from ..adapters.engines.prepare import Destination
 from ..adapters.engines.slots import Slots
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
-from ..adapters.stores.writer import InlineWriter, Writer, WriterThread
+from ..adapters.stores.writer import Writer, WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
 from ..domain.secrets.redaction import Redactor
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
-from ..testing.memory_store import MemoryStore
 from .advice import target_of
 from .tenants import Providers, destinations_of
 
@@ -81,12 +81,11 @@ async def examine(
 
 @contextmanager
 def _store(database: str | os.PathLike[str] | None) -> Iterator[tuple[UploadStore, Writer]]:
-    """The database, or a store that lasts as long as this."""
-    if database is None:
-        store: UploadStore = MemoryStore()
-        yield store, InlineWriter(store)
-        return
-    with open_for_reading(os.fspath(database)):
-        pass  # a database that is not there is not to be made
-    with closing(SqliteStore(os.fspath(database))) as store, closing(WriterThread(store)) as writer:
-        yield store, writer
+    """The courier's database, or an empty one that is removed in the end."""
+    with TemporaryDirectory() as folder:
+        if database is not None:
+            with open_for_reading(os.fspath(database)):
+                pass  # a database that does not exist is not created
+        path = os.path.join(folder, "doctor.db") if database is None else os.fspath(database)
+        with closing(SqliteStore(path)) as store, closing(WriterThread(store)) as writer:
+            yield store, writer

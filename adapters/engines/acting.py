@@ -6,7 +6,7 @@ Blocking; one transaction each. A running courier notices within seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -72,16 +72,39 @@ class AppliedAction:
     row: ActionRow
 
 
-class Finds(Protocol):
-    """Whoever can list uploads."""
+class StatusReader(Protocol):
+    """The part of a store that lists uploads."""
 
     def find(self, find: Find, now: datetime) -> Page:
         """See `UploadStore`."""
         ...
 
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        """See `UploadStore`."""
+        ...
+
+
+def chosen(
+    store: StatusReader, tenant_id: str, which: str | Filter, action: Action, now: datetime
+) -> Sequence[UploadStatus]:
+    """The uploads that an action is asked for: the one of an evidence id, or those that a filter
+    finds. MisuseError if the one does not exist."""
+    if isinstance(which, Filter):
+        return tuple(candidates(store, tenant_id, action, which, now))
+    if not isinstance(which, str):
+        raise MisuseError(
+            f"{action.value} is for an evidence id or a Filter, not {type(which).__name__}"
+        )
+    found = tuple(store.statuses(tenant_id, [which], now).values())
+    if not found:
+        raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {which!r}")
+    return found
+
 
 def candidates(
-    store: Finds, tenant_id: str, action: Action, where: Filter, now: datetime
+    store: StatusReader, tenant_id: str, action: Action, where: Filter, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
     for status in action.concerned:
@@ -92,11 +115,6 @@ def candidates(
             if page.next_page is None:
                 break
             find = evolve(find, after=page.next_page)
-
-
-def no_upload(tenant_id: str, evidence_id: str, where: str = "") -> MisuseError:
-    """What somebody hears who names an upload that there is not."""
-    return MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}{where}")
 
 
 def preview_of(action: Action, found: Sequence[UploadStatus]) -> ActionResult:
@@ -125,7 +143,7 @@ def take_action(
     for _ in range(_TRIES):
         found = store.last_of(tenant_id, evidence_id)
         if found is None:
-            raise no_upload(tenant_id, evidence_id)
+            raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload
         # What the provider can do matters only where a doubt is to be looked up first.
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt
@@ -141,3 +159,38 @@ def take_action(
     raise StoreError(
         f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again"
     )
+
+
+def act_on(
+    store: UploadStore,
+    found: Sequence[UploadStatus],
+    action: Action,
+    person: Person,
+    rules_of: RulesOf,
+    now: Callable[[], datetime],
+    applied: Callable[[AppliedAction], None] = lambda applied: None,
+) -> ActionResult:
+    """Do it to each upload that was found; `applied` is called for each that it was done to."""
+    outcomes = []
+    for status in found:
+        outcome = take_action(
+            store, status.tenant_id, status.evidence_id, action, person, rules_of, now()
+        )
+        if isinstance(outcome, AppliedAction):
+            applied(outcome)
+        outcomes.append(outcome)
+    return result_of(found, outcomes)
+
+
+def result_of(
+    found: Sequence[UploadStatus], outcomes: Iterable[AppliedAction | Skipped]
+) -> ActionResult:
+    """What came of an action on the uploads that were found, in their order."""
+    done: list[UploadStatus] = []
+    skipped: list[Skipped] = []
+    for status, outcome in zip(found, outcomes, strict=True):
+        if isinstance(outcome, Skipped):
+            skipped.append(outcome)
+        else:
+            done.append(status_of_upload(outcome.after, status.last_attempt_at))
+    return ActionResult(tuple(done), tuple(skipped))

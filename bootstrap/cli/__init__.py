@@ -8,13 +8,11 @@ import sys
 def main() -> None:
     """The entry point of the `evidence-courier` command."""
     try:
-        import click  # noqa: F401
-        import rich  # noqa: F401
+        from .app import app
     except ModuleNotFoundError as error:
         sys.stderr.write(
-            f'evidence-courier: the command line needs {error.name}: pip install "evidence-courier[cli]"\n'
+            f"evidence-courier: the command line needs {error.name}: "
+            'pip install "evidence-courier[cli]"\n'
         )
         sys.exit(2)
-    from .app import app
-
     app()

@@ -1,59 +1,364 @@
-"""The group of commands, and what an error becomes: a line that says what to do, and an exit code.
+"""What can be typed: every command with its arguments, options and help.
 
-0: done. 1: an upload that `submit` waited for failed or is held, an action applied to nothing, or
-`doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
+This module imports click and nothing else, so that `--help` and shell completion are quick. What a
+command does is a function of a module beside this one, imported when the command is called.
+
+Exit codes. 0: done. 1: an upload that `submit` waited for failed or is held, an action applied to
+nothing, or `doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from typing import Any
 
 import click
 
-from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
-
-UNDELIVERED, USAGE, STORE = 1, 2, 3
-EXTRAS = ("graphql", "typst")
-"""Modules that an extra brings; the error of the code that misses one names the extra."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
+STATUSES = ("pending", "retrying", "held", "succeeded", "failed")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4
+    """A date or a moment in ISO 8601."""
+
+    name = "moment"
+
+    def __init__(self, *, zone: bool) -> None:
+        self._zone = zone
+        self._example = "2026-02-21T10:00:00Z" if zone else "2026-02-21 or 2026-02-21T10:00:00Z"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse a text; without a time zone it is in UTC, or refused if one is required."""
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no moment: write it as {self._example}", param, ctx)
+        if moment.tzinfo is None and self._zone:
+            self.fail(f"{value!r} has no time zone: write it as {self._example}", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _command(
+    name: str, does: str, help: str, *params: click.Parameter, **fixed: object
+) -> click.Command:
+    """A command that calls a function, named as ``module.function``, with its parameters and the
+    `fixed` ones."""
+    return click.Command(name, callback=partial(_call, does, fixed), help=help, params=list(params))
+
+
+def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
+    from .exits import errors_as_exits
+
+    module, function = does.split(".")
+    with errors_as_exits():
+        getattr(import_module(f".{module}", __package__), function)(**fixed, **given)
+
+
+def _argument(*names: str, **settings: Any) -> click.Argument:
+    return click.Argument(names, **settings)
+
+
+def _option(*names: str, **settings: Any) -> click.Option:
+    return click.Option(names, **settings)
+
+
+_PATH = click.Path()
+_DIR = _argument("folder", metavar="DIR", type=_PATH)
+_DB = _option("--db", "database", required=True, type=_PATH, help="The courier's database.")
+_BLOCK = _option(
+    "--block",
+    default="integrations.compliance",
+    show_default=True,
+    help="Where the block stands in a tenant file.",
+)
+_JSON = _option("--json", "as_json", is_flag=True, help="Print JSON.")
+_SINCE = Moment(zone=False)
+
+# --- tenant files --------------------------------------------------------------------------------
+
+_CHECK = _command(
+    "check",
+    "check.run",
+    """Read the tenant files in DIR and print what they configure; sends nothing.
+
+    Prints a line for each tenant: its id, its name, its provider or `none`, and where its evidence
+    goes. Every problem is a line FILE:LINE: PATH: message on standard error, and the exit code is
+    then 2.
+    """,
+    _DIR,
+    _BLOCK,
+    _JSON,
+)
+
+_DOCTOR = _command(
+    "doctor",
+    "doctor.run",
+    """Ask the provider of each tenant in DIR whether uploads would work: is the credential good,
+    does the target exist? Uploads nothing.
+
+    Prints a line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked
+    (its provider has no dry run), no integration, or invalid (`check` says more). The exit code is
+    1 if one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits
+    for its turn in that database's pace, up to three minutes for each tenant.
+    """,
+    _DIR,
+    _option(
+        "--db",
+        "database",
+        type=_PATH,
+        help="The database of a courier that may be running: its pace is shared with it.",
+    ),
+    _BLOCK,
+    _JSON,
+)
+
+# --- uploads -------------------------------------------------------------------------------------
+
+_SUBMIT = _command(
+    "submit",
+    "submit.run",
+    """Deliver each FILE and wait until it has succeeded, failed or is held.
+
+    A FILE ending in .json is a training record, which brings its own ids and is rendered to PDF.
+    Any other is a document, and needs --session, --subject, --outcome and --recorded-at. What was
+    delivered before is not sent again.
+    """,
+    _option("--config", "folder", required=True, type=_PATH, help="The folder of tenant files."),
+    _option(
+        "--db",
+        "database",
+        required=True,
+        type=_PATH,
+        help="The courier's database; created if it does not exist.",
+    ),
+    _option("--tenant", "tenant_id", required=True, help="Whose evidence it is."),
+    _option("--session", help="For a document: the training session's id."),
+    _option("--subject", help="For a document: the id of the person."),
+    _option("--subject-email", help="For a document: the person's e-mail address."),
+    _option(
+        "--outcome",
+        type=click.Choice(["passed", "exhausted"]),
+        help="For a document: how the session ended.",
+    ),
+    _option(
+        "--recorded-at",
+        type=Moment(zone=True),
+        help="For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.",
+    ),
+    _option(
+        "--evidence-id",
+        help="For a document: its id; by default the file's name without its ending.",
+    ),
+    _option("--fonts", type=_PATH, multiple=True, help="A folder of fonts for training records."),
+    _BLOCK,
+    _JSON,
+    _argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH),
+)
+
+_STATUS = _command(
+    "status",
+    "see.list_uploads",
+    "List uploads, newest first.",
+    _DB,
+    _option("--tenant", help="Only this tenant's."),
+    _option("--status", "word", type=click.Choice(STATUSES), help="Only those in this status."),
+    _option("--since", type=_SINCE, help="Only those recorded since, as 2026-02-21."),
+    _option(
+        "--limit", default=100, show_default=True, help="At most so many, newest first; 0 for all."
+    ),
+    _JSON,
+)
+
+_SHOW = _command(
+    "show",
+    "see.show",
+    "Show one upload with every attempt.",
+    _DB,
+    _argument("tenant_id", metavar="TENANT"),
+    _argument("evidence_id", metavar="EVIDENCE_ID"),
+    _JSON,
+)
+
+# --- people's actions ----------------------------------------------------------------------------
+
+
+def _action(name: str, summary: str, concerned: str) -> click.Command:
+    return _command(
+        name,
+        "act.run",
+        f"""{summary}
+
+        Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's that are
+        {concerned}, which the other filters narrow down: those are listed, and you are asked before
+        anything is done.
+        """,
+        _DB,
+        _argument("tenant_id", metavar="[TENANT", required=False),
+        _argument("evidence_id", metavar="EVIDENCE_ID]", required=False),
+        _option("--tenant", help="All of this tenant's that the action is for."),
+        _option(
+            "--kind", help="With --tenant: only those with this kind of error, as unauthorized."
+        ),
+        _option(
+            "--since", type=_SINCE, help="With --tenant: only those recorded since, as 2026-02-21."
+        ),
+        _option("--until", type=_SINCE, help="With --tenant: only those recorded before."),
+        _option("--by", required=True, help="Who you are; kept with the record."),
+        _option("--reason", required=True, help="Why; kept with the record."),
+        _option("--yes", is_flag=True, help="Do not ask."),
+        _option("--dry-run", is_flag=True, help="Only list the uploads it would be done to."),
+        _JSON,
+        word=name,
+    )
+
+
+_ACTIONS = (
+    _action("retry", "Try failed uploads again, with a fresh budget.", "failed"),
+    _action("release", "Try held uploads again.", "held"),
+    _action(
+        "abandon",
+        "Give up uploads that are not settled: nothing more is sent.",
+        "pending or retrying or held",
+    ),
+    _action(
+        "attest",
+        "Record that held or failed uploads have arrived: you have seen them at the provider.",
+        "held or failed",
+    ),
+)
+
+# --- the records, sandboxes, the demo ------------------------------------------------------------
+
+_INVARIANTS = _command(
+    "invariants",
+    "invariants.run",
+    """Check every record in the database; changes nothing, and may be run beside a courier.
+
+    Every upload is settled, in flight with a courier that lives, or due at some time; no budget is
+    overspent; no attempt came before a Retry-After was over; every attempt that was begun has an
+    end on record; a record that may have been delivered twice says so; no action left its tenant;
+    no pace was exceeded. The exit code is 1 if something does not hold.
+    """,
+    _DB,
+    _option(
+        "--config",
+        "folder",
+        type=_PATH,
+        help="The folder of tenant files: then no text in the database may show one of their"
+        " secrets.",
+    ),
+    _BLOCK,
+    _JSON,
+)
+
+_DEMO = _command(
+    "demo",
+    "demo.run",
+    "Deliver the example records to sandboxes that misbehave, and show what happened.",
+    _option(
+        "--examples",
+        default="examples",
+        show_default=True,
+        type=_PATH,
+        help="The folder with tenants/ and records/.",
+    ),
+    _option(
+        "--out",
+        default="var/demo",
+        show_default=True,
+        type=_PATH,
+        help="Where the database and the PDFs go.",
+    ),
+)
+
+
+def _sandbox(provider: str, api: str, beside: str, *own: click.Parameter) -> click.Command:
+    return _command(
+        provider,
+        "sandbox.run",
+        f"""{api}, on loopback only.
+
+        The first line is the URL to put into `endpoint`{beside}; Ctrl-C ends it.
+        """,
+        *own,
+        _option(
+            "--port", default=0, type=click.IntRange(0, 65535), help="The port; by default any."
+        ),
+        _option(
+            "--key", default="sandbox-key", show_default=True, help="The credential it accepts."
+        ),
+        _option(
+            "--fault",
+            "faults",
+            multiple=True,
+            metavar="KIND=RATE",
+            help="A way to misbehave and how often, as reset-after=0.1.",
+        ),
+        _option("--pace", help="How many requests it allows, as 10/min."),
+        _option("--seed", default=0, help="Makes the faults come in the same order again."),
+        provider=provider,
+    )
+
+
+def _known(option: str, what: str) -> click.Option:
+    return _option(option, "known", multiple=True, help=f"{what}; may be repeated.")
+
+
+_CHECKS = _known("--check", "The pk of a workflow check that exists")
+
+_SANDBOXES = click.Group(
+    "sandbox",
+    help="Run a stand-in for a provider's API on this machine.",
+    commands=[
+        _sandbox("sprinto", "Sprinto's GraphQL API", "", _CHECKS),
+        _sandbox("sprinto-rest", "Sprinto's REST API", ", beside `api: rest`", _CHECKS),
+        _sandbox(
+            "vanta",
+            "Vanta's API",
+            "",
+            _known("--document", "The id of a document that exists"),
+            _option(
+                "--client-id",
+                default="sandbox-client",
+                show_default=True,
+                help="Whose client secret `--key` is.",
+            ),
+        ),
+        _sandbox("drata", "Drata's API", "", _known("--user", "The e-mail address of a user")),
+        _sandbox(
+            "secureframe",
+            "Secureframe's API",
+            "",
+            _known("--test", "The UUID of a test that exists"),
+            _option(
+                "--secret",
+                default="sandbox-secret",
+                show_default=True,
+                help="The other half of the credential `--key`.",
+            ),
+        ),
+    ],
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=[
+        *_ACTIONS,
+        _CHECK,
+        _DEMO,
+        _DOCTOR,
+        _INVARIANTS,
+        _SANDBOXES,
+        _SHOW,
+        _STATUS,
+        _SUBMIT,
+    ],
+)
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")
 def app() -> None:
     """Delivers compliance evidence to the GRC platform that each tenant has configured."""
-
-
-def command(function: Callable[P, R]) -> Callable[P, R]:
-    """A command whose errors are told in words, without a traceback."""
-
-    @wraps(function)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except (ConfigError, RecordError) as error:
-            for problem in error.problems:
-                click.echo(str(problem), err=True)
-            sys.exit(USAGE)
-        except ModuleNotFoundError as error:
-            if error.name not in EXTRAS:
-                raise
-            click.echo(f"evidence-courier: {error}", err=True)
-            sys.exit(USAGE)
-        except StoreError as error:
-            click.echo(f"evidence-courier: {error}", err=True)
-            sys.exit(STORE)
-        except CourierError as error:
-            click.echo(f"evidence-courier: {error}", err=True)
-            sys.exit(USAGE)
-
-    return told
-
-
-# Each module adds its commands to `app`.
-from . import act, check, demo, doctor, invariants, sandbox, see, submit  # noqa: E402, F401

@@ -1,20 +1,24 @@
-"""How the command line shows things: a table to a person, tab-separated text to a pipe, JSON to
+"""How the command line shows things: a table on a terminal, tab-separated text in a pipe, JSON for
 a program."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from datetime import UTC, date, datetime
 
 import attrs
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from ...domain.upload.status import UploadDetails, UploadStatus
+from ...domain.upload.status import AttemptRow, UploadDetails, UploadStatus
+
+WIDE = 130
+"""Columns of a terminal that shows every column of a list of uploads."""
+
+SHOWN = 300
+"""So many characters of a reply are shown in a table; ``--json`` has all that was recorded."""
 
 STYLES = {
     "pending": "cyan",
@@ -43,82 +47,106 @@ def json_row(value: UploadStatus) -> dict[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return moment(value, "microseconds" if value.microsecond else "seconds")
-    if isinstance(value, date):
-        return value.isoformat()
-    return value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def moment(value: datetime | None, precision: str = "seconds") -> str:
-    """A moment in ISO 8601, in UTC; empty where there is none."""
+    """A moment in ISO 8601, in UTC; empty for None."""
     if value is None:
         return ""
     return value.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def say_json(value: object) -> None:
-    """Write JSON for a program."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def count_of(things: Sized, noun: str) -> str:
+    """A number with its noun: ``1 upload``, ``2 uploads``."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
-def console() -> Console:
-    """The terminal, as wide as it is."""
-    return Console(highlight=False, soft_wrap=False)
-
-
-def a_person_looks() -> bool:
+def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
-def say_table(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    last_wraps: bool = False,
+def print_json(value: object) -> None:
+    """Write JSON for a program."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, last_wraps: bool = False
 ) -> None:
-    """A table for a person; in a pipe the same columns, separated by tabs, with their names
-    first."""
-    if not a_person_looks():
-        click.echo("\t".join(columns))
-        for row in rows:
+    """Print a table on a terminal, and in a pipe the same columns separated by tabs.
+
+    Without names of `columns` the first cell of each row is its name.
+    """
+    if not is_terminal():
+        for row in (columns, *rows) if columns else rows:
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(columns):
-        wraps = last_wraps and number == len(columns) - 1
+    try:
+        _print_with_rich(columns, rows, last_wraps)
+    except ModuleNotFoundError:
+        _print_aligned(columns, rows)
+
+
+def _print_with_rich(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], last_wraps: bool
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=None,
+        header_style="bold",
+        show_header=bool(columns),
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    width = len(columns or rows[0])
+    for number in range(width):
+        wraps = last_wraps and number == width - 1
         table.add_column(
-            name,
+            columns[number] if columns else "",
+            style="" if columns or number else "bold",
             no_wrap=not wraps,
             overflow="fold" if wraps else "ellipsis",
-            ratio=1 if wraps else None,
         )
     for row in rows:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console().print(table)
+    Console(highlight=False, soft_wrap=False).print(table)
 
 
-def say_statuses(statuses: Sequence[UploadStatus]) -> None:
-    """The list of uploads. On a narrow terminal the moments and the provider give way to the
-    reason; `show` has them all."""
-    narrow = a_person_looks() and console().width < 130
-    columns = {
-        name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY
-    }
-    rows = [[cell(status) for cell in columns.values()] for status in statuses]
-    say_table(tuple(columns), rows, last_wraps=True)
+def _print_aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table without rich: columns in line, and the terminal wraps what is too long."""
+    lines = [columns, *rows] if columns else rows
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+# --- uploads -------------------------------------------------------------------------------------
 
 
 def what_happened(status: UploadStatus) -> str:
     """The last thing that is worth knowing of an upload, in a sentence."""
-    notes = []
+    notes: list[str | None] = []
     if status.error is not None:
         http = f" (HTTP {status.error.http_status})" if status.error.http_status is not None else ""
         notes.append(f"{status.error.kind}{http}: {status.error.message}")
     elif status.receipt is not None:
-        notes.append(" ".join(filter(None, (status.receipt.reference, status.receipt.message))))
+        notes.append(_joined(" ", status.receipt.reference, status.receipt.message))
     if status.possible_duplicate:
         notes.append("possible duplicate")
-    return "; ".join(filter(None, notes))
+    return _joined("; ", *notes)
+
+
+def _joined(separator: str, *parts: str | None) -> str:
+    return separator.join(filter(None, parts))
 
 
 _COLUMNS: Mapping[str, Callable[[UploadStatus], str]] = {
@@ -134,9 +162,20 @@ _COLUMNS: Mapping[str, Callable[[UploadStatus], str]] = {
 _WIDE_ONLY = ("provider", "last attempt", "next attempt")
 
 
-def say_details(details: UploadDetails) -> None:
-    """One upload with its history."""
-    facts: Mapping[str, str] = {
+def print_statuses(statuses: Sequence[UploadStatus]) -> None:
+    """Print a list of uploads. A narrow terminal leaves out the moments and the provider, which
+    `show` has."""
+    narrow = is_terminal() and shutil.get_terminal_size().columns < WIDE
+    columns = {
+        name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY
+    }
+    rows = [[cell(status) for cell in columns.values()] for status in statuses]
+    print_table(tuple(columns), rows, last_wraps=True)
+
+
+def print_details(details: UploadDetails) -> None:
+    """Print one upload with its attempts, look-ups and actions."""
+    facts = {
         "tenant": details.tenant_id,
         "evidence": details.evidence_id,
         "provider": details.provider,
@@ -150,68 +189,30 @@ def say_details(details: UploadDetails) -> None:
         "created": moment(details.created_at),
         "updated": moment(details.updated_at),
     }
-    if a_person_looks():
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, fact in facts.items():
-            if fact:
-                grid.add_row(name, Text(fact, style=STYLES.get(fact, "")))
-        console().print(grid)
-    else:
-        for name, fact in facts.items():
-            click.echo(f"{name}\t{fact}")
-    if details.history:
-        click.echo()
-        say_history(details)
-    if details.look_ups:
-        click.echo()
-        say_table(
-            ("looked up", "finding", "why"),
-            [(moment(row.at), row.finding, row.message or "") for row in details.look_ups],
-            last_wraps=True,
-        )
-    if details.actions:
-        click.echo()
-        say_table(
-            ("at", "action", "by", "reason"),
-            [(moment(row.at), row.action, row.by, row.reason) for row in details.actions],
-            last_wraps=True,
-        )
+    shown = [fact for fact in facts.items() if fact[1] or not is_terminal()]
+    print_table((), shown, last_wraps=True)
+    attempts = [_attempt_cells(row) for row in details.history]
+    look_ups = [(moment(row.at), row.finding, row.message or "") for row in details.look_ups]
+    actions = [(moment(row.at), row.action, row.by, row.reason) for row in details.actions]
+    for columns, rows in (
+        (("attempt", "started", "took", "verdict", "what happened"), attempts),
+        (("looked up", "finding", "why"), look_ups),
+        (("at", "action", "by", "reason"), actions),
+    ):
+        if rows:
+            click.echo()
+            print_table(columns, rows, last_wraps=True)
 
 
-SHOWN = 300
-"""So many characters of a reply are shown in the table; ``--json`` has what was kept of it."""
-
-
-def say_history(details: UploadDetails) -> None:
-    """The attempts of one upload, in the order in which they ended."""
-    say_table(
-        ("attempt", "started", "took", "verdict", "what happened"),
-        [
-            (
-                str(row.number),
-                moment(row.started_at),
-                f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
-                row.verdict,
-                "; ".join(
-                    filter(
-                        None,
-                        (
-                            ": ".join(filter(None, (row.kind, row.message))),
-                            f"HTTP {row.http_status}"
-                            if row.http_status is not None and row.http_status != 200
-                            else None,
-                            f"asked to wait {row.retry_after:g} s"
-                            if row.retry_after is not None
-                            else None,
-                            f"request {row.request_id}" if row.request_id else None,
-                            f"its reply: {row.detail[:SHOWN]}" if row.detail else None,
-                        ),
-                    )
-                ),
-            )
-            for row in details.history
-        ],
-        last_wraps=True,
+def _attempt_cells(row: AttemptRow) -> Sequence[str]:
+    http = f"HTTP {row.http_status}" if row.http_status not in (None, 200) else None
+    wait = f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None
+    request = f"request {row.request_id}" if row.request_id else None
+    reply = f"its reply: {row.detail[:SHOWN]}" if row.detail else None
+    return (
+        str(row.number),
+        moment(row.started_at),
+        f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
+        row.verdict,
+        _joined("; ", _joined(": ", row.kind, row.message), http, wait, request, reply),
     )

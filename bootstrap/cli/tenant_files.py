@@ -6,27 +6,30 @@ import sys
 
 import click
 
-from ...adapters.config import Loaded
-from .app import USAGE
-from .output import a_person_looks
+from ...adapters.config import Loaded, load_folder
+from ...adapters.plugins import discover_providers
+from ...adapters.secrets.environ import EnvironSecrets
+from ..tenants import Providers
+from .exits import USAGE
+from .output import is_terminal
 
-block_option = click.option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
-)
+
+def load(folder: str, block: str) -> tuple[Loaded, Providers]:
+    """The tenants in a folder, and the providers that they may name."""
+    providers = discover_providers()
+    loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
+    return loaded, providers
 
 
 def tenants_in(loaded: Loaded) -> list[str]:
-    """Every tenant of which a file speaks, whatever it came to."""
+    """Every tenant that a file is for, be it valid or not."""
     return sorted({*loaded.integrations, *loaded.without, *loaded.broken})
 
 
 def end_with_problems(loaded: Loaded) -> None:
-    """Where a file does not hold, say every problem and end with the exit code for that."""
+    """If a file is invalid, print every problem and exit with the code for that."""
     if loaded.problems:
-        if a_person_looks():
+        if is_terminal():
             click.echo(err=True)
         for problem in loaded.problems:
             click.echo(str(problem), err=True)

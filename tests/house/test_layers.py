@@ -18,6 +18,7 @@ FACE = "The face is for hosts, no room of the house looks at it"
 PURE = "Domain, ports and delivery know no clock, no dice and no I/O"
 AIOHTTP = "aiohttp is imported in its transport and nowhere else in the delivery path"
 URLLIB3 = "urllib3 is imported in its transport and nowhere else"
+TESTING = "Production imports no stand-in but for the commands sandbox and demo"
 PROVIDERS = "Providers do not know one another"
 KIT = "The providers' kit knows no provider"
 
@@ -54,6 +55,8 @@ SINS = [
     Sin(URLLIB3, "adapters/engines/__init__.py", "import urllib3"),
     Sin(URLLIB3, "adapters/transports/outgoing.py", "from urllib3.util import parse_url"),
     Sin(URLLIB3, "bootstrap/blocking_courier.py", "def late() -> None:\n    import urllib3"),
+    Sin(TESTING, "bootstrap/doctor.py", "from ..testing.memory_store import MemoryStore"),
+    Sin(TESTING, "bootstrap/cli/check.py", "from ...testing.sandboxes import Sandbox"),
     Sin(PROVIDERS, "adapters/providers/vanta/provider.py", "from ..sprinto import SprintoProvider"),
     Sin(PROVIDERS, "adapters/providers/drata/another.py", "from ..sprinto.reply import read_reply"),
     Sin(

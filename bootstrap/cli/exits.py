@@ -1,0 +1,40 @@
+"""How a command ends: its exit code, and an error as a line that says what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
+
+UNDELIVERED, USAGE, STORE = 1, 2, 3
+EXTRAS = ("graphql", "typst")
+"""Modules that an extra brings; the error of the code that misses one names the extra."""
+
+
+@contextmanager
+def errors_as_exits() -> Iterator[None]:
+    """Turn the package's errors into words on standard error and an exit code."""
+    try:
+        yield
+    except (ConfigError, RecordError) as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(USAGE)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        end(str(error), USAGE)
+    except StoreError as error:
+        end(str(error), STORE)
+    except CourierError as error:
+        end(str(error), USAGE)
+
+
+def end(message: str, code: int) -> None:
+    """Print a message under the program's name and exit."""
+    click.echo(f"evidence-courier: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,143 @@
+"""What the command line imports, and that each command is wired to the function that does it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from evidence_courier.bootstrap.cli import app as declared
+from evidence_courier.domain.upload.actions import Action
+from evidence_courier.domain.upload.upload import Status
+
+HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
+ITS_OWN = {"evidence_courier", *(f"evidence_courier.bootstrap{end}" for end in ("", ".cli"))}
+
+PROGRAM = """
+import atexit, sys
+sys.modules.update(dict.fromkeys({absent!r}))
+sys.argv = ["evidence-courier", *{arguments!r}]
+atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))
+from evidence_courier.bootstrap.cli import main
+main()
+"""
+
+
+def run(
+    *arguments: str, absent: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, which names on its error channel all that it
+    imported."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(absent=absent, arguments=arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def completion(line: str) -> dict[str, str]:
+    words = str(len(line.split(" ")) - 1)
+    return {
+        "_EVIDENCE_COURIER_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": words,
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("submit", "--help"), ("sandbox", "vanta", "--help")],
+    ids=" ".join,
+)
+def test_help_imports_click_and_no_other_library(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert_light(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("evidence-courier che", "plain,check"),
+        ("evidence-courier sandbox va", "plain,vanta"),
+        ("evidence-courier status --st", "plain,--status"),
+        ("evidence-courier status --status he", "plain,held"),
+    ],
+)
+def test_completion_imports_click_and_no_other_library(line: str, answer: str) -> None:
+    done = run(environment=completion(line))
+    assert done.stdout.splitlines() == [answer]
+    assert_light(done.stderr)
+
+
+def assert_light(told: str) -> None:
+    imported = set(told.splitlines()[-1].split())
+    assert "click" in imported
+    assert not HEAVY & imported
+    own = {name for name in imported if name.startswith("evidence_courier")}
+    assert own == {*ITS_OWN, "evidence_courier.bootstrap.cli.app"}
+
+
+def test_check_and_json_need_no_rich(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text("name: ACME Corp\n")
+    in_a_pipe = run("check", str(tmp_path), absent=("rich",))
+    assert in_a_pipe.stdout.splitlines()[1].split("\t") == ["acme", "ACME Corp", "none", ""]
+    as_json = run("check", "--json", str(tmp_path), absent=("rich",))
+    assert (as_json.returncode, '"tenant_id": "acme"' in as_json.stdout) == (0, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_a_terminal_without_rich_shows_a_plain_table(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text("name: ACME Corp\n")
+    parent, child = os.openpty()
+    program = PROGRAM.format(absent=("rich",), arguments=("check", str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=child, stderr=subprocess.DEVNULL, check=False
+    )
+    os.close(child)
+    shown = os.read(parent, 10_000).decode().splitlines()
+    os.close(parent)
+    assert done.returncode == 0
+    assert shown == ["tenant  name       provider  target", "acme    ACME Corp  none"]
+
+
+def test_without_click_the_command_names_the_extra() -> None:
+    done = run("--help", absent=("click",))
+    assert done.returncode == 2
+    assert 'needs click: pip install "evidence-courier[cli]"' in done.stderr
+
+
+def every_command(group: click.Group) -> list[click.Command]:
+    found: list[click.Command] = []
+    for command in group.commands.values():
+        found += every_command(command) if isinstance(command, click.Group) else [command]
+    return found
+
+
+@pytest.mark.parametrize("command", every_command(declared.app), ids=lambda command: command.name)
+def test_a_command_has_the_parameters_of_its_function(command: click.Command) -> None:
+    assert isinstance(command.callback, partial)
+    does, fixed = command.callback.args
+    module, function = does.split(".")
+    work = getattr(import_module(f"evidence_courier.bootstrap.cli.{module}"), function)
+    given = dict.fromkeys([*fixed, *(param.name or "" for param in command.params)])
+    inspect.signature(work).bind(**given)
+    assert command.help
+
+
+def test_the_declared_words_are_those_of_the_domain() -> None:
+    assert declared.STATUSES == tuple(status.value for status in Status)
+    for action in Action:
+        concerned = " or ".join(status.value for status in action.concerned)
+        shown = " ".join((declared.app.commands[action.value].help or "").split())
+        assert f"for all of a tenant's that are {concerned}," in shown
