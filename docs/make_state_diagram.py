@@ -19,9 +19,10 @@ from attrs import evolve
 from state_picture import COLOURS, Words, picture
 
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
-from evidence_courier.domain.upload.events import DeliveryConfirmed, Event, ReadFound
+from evidence_courier.domain.upload.events import AttemptEnded, Event, LookedUp
 from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.domain.upload.upload import LookingUp, Sending, State, Status, status_of
+from evidence_courier.domain.upload.verdict import AttemptVerdict, Delivered, Finding, Found
 from evidence_courier.testing.reachable_states import Move, Shape, walk
 
 HERE = Path(__file__).parent
@@ -49,9 +50,9 @@ def all_moves() -> tuple[Move, ...]:
 def is_late(move: Move) -> bool:
     """Whether this is news of a success that is heard in a state which does not expect it."""
     match move.event:
-        case DeliveryConfirmed():
+        case AttemptEnded(verdict=Delivered()):
             return not isinstance(move.source.state, Sending)
-        case ReadFound():
+        case LookedUp(finding=Found()):
             return not isinstance(move.source.state, LookingUp)
         case _:
             return False
@@ -96,6 +97,12 @@ def mermaid(
     ]
 
 
+def event_kinds() -> list[type]:
+    """Every event, with its verdicts or findings in its place."""
+    kinds = {AttemptEnded: get_args(AttemptVerdict), LookedUp: get_args(Finding)}
+    return [kind for event in get_args(Event) for kind in kinds.get(event, (event,))]
+
+
 def told(thing: type) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join((inspect.getdoc(thing) or "").split("\n\n", 1)[0].split())
@@ -116,7 +123,6 @@ def files() -> dict[str, str]:
     by_itself = words_of(move for move in moves if not move.by_person and not is_late(move))
     by_person = words_of(move for move in moves if move.by_person)
     status_words = statuses_in(moves)
-    words = {type(move.event): move.word for move in moves}
     page = [
         "<!-- Written by make_state_diagram.py from the code: change that and run it again. -->",
         "",
@@ -148,7 +154,7 @@ def files() -> dict[str, str]:
         "",
         "| event | what has happened |",
         "|---|---|",
-        *(f"| {words[event]} | {told(event)} |" for event in get_args(Event)),
+        *(f"| {kind.__name__} | {told(kind)} |" for kind in event_kinds()),
     ]
     return {
         "upload-states.svg": picture(

@@ -97,7 +97,7 @@ class LookUpEnded:
     unreadable, `failure` says why it was unreadable."""
 
     key: UploadKey
-    read: int
+    look_up: int
     finding: str
     failure: Failure | None
     next_at: datetime | None

@@ -102,7 +102,7 @@ class LookUp:
     """What asking the provider for an upload came to: `finding` is found, partly, absent or
     unreadable."""
 
-    read: int
+    number: int
     at: datetime
     finding: str
     message: str | None = None

@@ -12,31 +12,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from attrs import evolve, frozen
 
 from ..domain.upload.events import (
     Abandoned,
-    AttemptDeferred,
-    AttemptRecovered,
-    AttemptRejected,
-    AttemptUnbundled,
-    AttemptUnclear,
+    AttemptEnded,
     Attested,
     Blocked,
-    DeliveryConfirmed,
     Event,
-    FoundUnfit,
+    LookedUp,
     PersonEvent,
     Progressed,
-    ReadAbsent,
-    ReadFailed,
-    ReadFound,
-    ReadPartly,
     Requeued,
     Started,
     Unblocked,
+    Unfit,
 )
 from ..domain.upload.failure import Concern, Failure, FailureKind
 from ..domain.upload.transitions import Rules, advance
@@ -54,7 +46,21 @@ from ..domain.upload.upload import (
     Waiting,
     new_upload,
 )
-from ..domain.upload.verdict import Receipt
+from ..domain.upload.verdict import (
+    Absent,
+    AttemptVerdict,
+    Deferred,
+    Delivered,
+    Finding,
+    Found,
+    Partly,
+    Receipt,
+    Recovered,
+    Rejected,
+    Unbundled,
+    Unclear,
+    Unreadable,
+)
 
 _NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _BLANK: Final = new_upload(UploadKey("tenant", "evidence", "provider"), "0" * 64, _NOW.date(), _NOW)
@@ -64,20 +70,19 @@ _UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nob
 _RECEIPT: Final = Receipt()
 _BOOKMARK: Final = "bookmark"
 
-# The words in which the events are spoken of, here and in the documentation.
-_WORDS: Final[dict[type[Event], str]] = {
-    DeliveryConfirmed: "Delivered",
-    AttemptRejected: "Rejected",
-    AttemptUnbundled: "Unbundled",
-    AttemptDeferred: "Deferred",
-    AttemptUnclear: "Unclear",
-    AttemptRecovered: "Recovered",
-    ReadFound: "Found",
-    ReadPartly: "Partly",
-    ReadAbsent: "Absent",
-    ReadFailed: "Unreadable",
-    FoundUnfit: "Unfit",
-}
+
+EventKind: TypeAlias = type[Event | AttemptVerdict | Finding]
+
+
+def kind_of(event: Event) -> EventKind:
+    """What tells an event from others: its verdict's or its finding's class, else its own."""
+    match event:
+        case AttemptEnded(verdict=verdict):
+            return type(verdict)
+        case LookedUp(finding=finding):
+            return type(finding)
+        case _:
+            return type(event)
 
 
 @frozen
@@ -97,8 +102,8 @@ class Shape:
                 return "Sending first"
             case Sending():
                 return "Sending again"
-            case LookingUp(read=read):
-                return f"LookingUp {read}"
+            case LookingUp(look_up=number):
+                return f"LookingUp {number}"
             case Held(cause=cause) if cause.kind.concern is Concern.INTEGRATION:
                 return "Held for the integration"
             case Failed(reason=reason):
@@ -136,7 +141,7 @@ class Move:
     @property
     def word(self) -> str:
         """What the event is called: ``Delivered``, ``Unreadable``."""
-        return _WORDS.get(type(self.event), type(self.event).__name__)
+        return kind_of(self.event).__name__
 
     @property
     def by_person(self) -> bool:
@@ -156,8 +161,8 @@ class Walk:
     moves: tuple[Move, ...]
 
 
-def walk(*rules: Rules, without: Collection[type[Event]] = ()) -> Walk:
-    """All shapes that are within reach, and the moves between them, where events of the types in
+def walk(*rules: Rules, without: Collection[EventKind] = ()) -> Walk:
+    """All shapes that are within reach, and the moves between them, where events of the kinds in
     `without` do not happen.
 
     With several `rules`, each of them may hold at each step: a tenant's configuration changes while
@@ -169,7 +174,7 @@ def walk(*rules: Rules, without: Collection[type[Event]] = ()) -> Walk:
         source = ahead.popleft()
         upload = evolve(_BLANK, state=source.state, tally=source.tally)
         for event in _events_for(source.state):
-            for rule in rules if type(event) not in without else ():
+            for rule in rules if kind_of(event) not in without else ():
                 after = advance(upload, event, rule)
                 if after is upload:
                     continue
@@ -185,22 +190,23 @@ def _events_for(state: State) -> tuple[Event, ...]:
     """One of each event that differs from the others, with the numbers that are current in this
     state."""
     attempt = state.attempt if isinstance(state, Sending) else 1
-    read = state.read if isinstance(state, LookingUp) else 1
+    look_up = state.look_up if isinstance(state, LookingUp) else 1
+    verdicts = (
+        Delivered(_RECEIPT),
+        Rejected(_CAUSE),
+        Rejected(_UNRECOGNISED),
+        Unbundled(_CAUSE),
+        Deferred(_CAUSE),
+        Unclear(_CAUSE),
+        Recovered(_CAUSE),
+    )
+    findings = (Found(_RECEIPT), Partly(_BOOKMARK), Absent(), Unreadable(_CAUSE))
     return (
         Started(_NOW),
         Progressed(_NOW, attempt, _BOOKMARK),
-        DeliveryConfirmed(_NOW, attempt, _RECEIPT),
-        AttemptRejected(_NOW, attempt, _CAUSE),
-        AttemptRejected(_NOW, attempt, _UNRECOGNISED),
-        AttemptUnbundled(_NOW, attempt, _CAUSE),
-        AttemptDeferred(_NOW, attempt, _CAUSE, 0.0),
-        AttemptUnclear(_NOW, attempt, _CAUSE, 0.0),
-        AttemptRecovered(_NOW, attempt, _CAUSE, 0.0),
-        ReadFound(_NOW, _RECEIPT),
-        ReadPartly(_NOW, read, _BOOKMARK),
-        ReadAbsent(_NOW, read),
-        ReadFailed(_NOW, read, _CAUSE),
-        FoundUnfit(_NOW, _CAUSE),
+        *(AttemptEnded(_NOW, attempt, verdict, 0.0) for verdict in verdicts),
+        *(LookedUp(_NOW, look_up, finding) for finding in findings),
+        Unfit(_NOW, _CAUSE),
         Blocked(_NOW, _BROKEN),
         Unblocked(_NOW),
         Requeued(_NOW, "somebody", "a reason"),
@@ -221,8 +227,8 @@ def _without_moments(state: State) -> State:
             return Sending(0, _NOW, cause and _CAUSE)
         case Waiting():
             return Waiting(_NOW, _CAUSE)
-        case LookingUp(read=read):
-            return LookingUp(read, _NOW, _NOW, _CAUSE)
+        case LookingUp(look_up=number):
+            return LookingUp(number, _NOW, _NOW, _CAUSE)
         case Held(cause=cause):
             return Held(_BROKEN if cause.kind.concern is Concern.INTEGRATION else _CAUSE)
         case Failed(reason=reason):

@@ -24,7 +24,8 @@ from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.attempt import attempt_of
 from ...domain.upload.backoff import later
-from ...domain.upload.events import AttemptRecovered, Blocked, Unblocked
+from ...domain.upload.events import AttemptEnded as AttemptEndedEvent
+from ...domain.upload.events import Blocked, Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import (
@@ -450,7 +451,7 @@ class AsyncEngine:
             live.upload = found.upload
             self._after(live)
 
-    async def recover(self, live: Live, event: AttemptRecovered) -> bool:
+    async def recover(self, live: Live, event: AttemptEndedEvent) -> bool:
         """Write down that the attempt of a dead courier may have been taken; whether that was
         news."""
         state = live.upload.state

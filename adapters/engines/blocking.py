@@ -35,7 +35,7 @@ from ...domain.upload.upload import (
     due_at,
     due_of,
 )
-from ...domain.upload.verdict import Verdict
+from ...domain.upload.verdict import Verdict, word_of
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -230,8 +230,8 @@ class BlockingEngine:
         match live.upload.state:
             case Queued() | Waiting():
                 refused = self._attempt(live)
-            case LookingUp(read=read):
-                refused = self._look_up(live, read)
+            case LookingUp(look_up=number):
+                refused = self._look_up(live, number)
             case _:
                 refused = None
         return None if refused is None else refused.at
@@ -306,7 +306,7 @@ class BlockingEngine:
             verdict, sending, live.destination, slots, self._clock.now(), self._jitter(), request_id
         )
         self._apply(live, end.event, attempt=end.attempt, gate=end.gate)
-        word, due = end.attempt.verdict.value, due_of(live.upload.state)
+        word, due = word_of(end.attempt.verdict), due_of(live.upload.state)
         self.log(AttemptEnded(live.upload.key, sending.attempt, word, end.failure, due))
         for news in news_of_gate(live.upload.key, end.gate):
             self.log(news)

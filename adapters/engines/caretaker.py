@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from ...domain.errors import StoreError
 from ...domain.integration import OnUnclear
 from ...domain.upload.attempt import attempt_of
-from ...domain.upload.events import AttemptRecovered, Blocked, Unblocked
+from ...domain.upload.events import AttemptEnded, Blocked, Unblocked
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Sending, Upload, UploadKey, due_of
@@ -82,7 +82,7 @@ class Hands(Protocol):
         is gone."""
         ...
 
-    async def recover(self, live: Live, event: AttemptRecovered) -> bool:
+    async def recover(self, live: Live, event: AttemptEnded) -> bool:
         """Write down that the attempt of a dead courier may have been taken; whether that was
         news."""
         ...
@@ -209,7 +209,7 @@ class Caretaker:
         await self._hands.recover(live, event)
         return True
 
-    async def _recover_for_strangers(self, found: OpenUpload, event: AttemptRecovered) -> bool:
+    async def _recover_for_strangers(self, found: OpenUpload, event: AttemptEnded) -> bool:
         state = found.upload.state
         assert isinstance(state, Sending)
         held = advance(found.upload, event, _STRANGER)

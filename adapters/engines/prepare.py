@@ -23,7 +23,7 @@ from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.training import TrainingRecord
 from ...domain.integration import Integration, Pace
 from ...domain.pacing.gate import Quota
-from ...domain.upload.events import FoundUnfit
+from ...domain.upload.events import Unfit
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import LOOK_UP_DELAYS, Rules, advance
 from ...domain.upload.upload import UploadKey, new_upload
@@ -227,7 +227,7 @@ def _entry(
     key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
     upload = new_upload(key, stored.sha256, evidence.evidence_date, now)
     if failure is not None:
-        upload = advance(upload, FoundUnfit(now, failure), destination.rules)
+        upload = advance(upload, Unfit(now, failure), destination.rules)
     dossier = Dossier(
         session_id=evidence.session_id,
         subject=evidence.subject,

@@ -10,43 +10,32 @@ from attrs import frozen
 
 from ...domain.evidence.evidence import sha256_of
 from ...domain.pacing.gate import GateChange, change_of
-from ...domain.upload.attempt import Attempt, attempt_of, event_of
-from ...domain.upload.events import (
-    AttemptEvent,
-    AttemptRecovered,
-    Event,
-    FoundUnfit,
-    ReadAbsent,
-    ReadFailed,
-    ReadFound,
-    ReadPartly,
-    Started,
-)
+from ...domain.upload.attempt import Attempt, attempt_of
+from ...domain.upload.events import AttemptEnded, LookedUp, Started, Unfit
 from ...domain.upload.failure import Concern, Failure, FailureKind
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Sending, Upload
 from ...domain.upload.verdict import (
-    Absent,
     Finding,
-    Found,
-    Partly,
+    Recovered,
     Rejected,
     Unbundled,
     Unreadable,
     Verdict,
+    word_of,
 )
 from ...ports.store import LookUp, Start
 from .live import Live
 from .prepare import Destination, unfit
 
 
-def beginning_of(live: Live, at: datetime) -> Upload | FoundUnfit | Started:
+def beginning_of(live: Live, at: datetime) -> Upload | Unfit | Started:
     """The upload as it is while its next attempt is made; or the event that ends it, where there
     is none to make any more."""
     document, destination = live.dossier.document, live.destination
     failure = unfit(document.size, document.media_type, destination)
     if failure is not None:
-        return FoundUnfit(at, failure)
+        return Unfit(at, failure)
     beginning = Started(at)
     started = advance(live.upload, beginning, destination.rules)
     # Not Sending: the policy has been made shorter, and is used up.
@@ -57,15 +46,14 @@ def beginning_of(live: Live, at: datetime) -> Upload | FoundUnfit | Started:
 class AttemptResult:
     """What an attempt came to: for the upload, as its record, for the gate."""
 
-    event: AttemptEvent
+    event: AttemptEnded
     attempt: Attempt
     gate: GateChange
 
     @property
     def failure(self) -> Failure | None:
         """What went wrong; None where it was delivered."""
-        result = self.attempt.result
-        return result if isinstance(result, Failure) else None
+        return self.attempt.failure
 
 
 def attempt_result_of(
@@ -78,56 +66,40 @@ def attempt_result_of(
     request_id: str | None,
 ) -> AttemptResult:
     """What a verdict means for an attempt that was made with these slots."""
-    event = event_of(verdict, sending.attempt, at, jitter)
+    event = AttemptEnded(at, sending.attempt, verdict, jitter)
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
-    assert attempt is not None
-    failure = attempt.result if isinstance(attempt.result, Failure) else None
-    return AttemptResult(
-        event, attempt, change_of(destination.quota, at, slots, failure, destination.rules)
-    )
+    gate = change_of(destination.quota, at, slots, attempt.failure, destination.rules)
+    return AttemptResult(event, attempt, gate)
 
 
 @frozen
 class LookUpResult:
     """What a look-up came to: for the upload, as its record, for the gate."""
 
-    event: Event
+    event: LookedUp
     look_up: LookUp
     gate: GateChange
     failure: Failure | None
 
 
 def look_up_result_of(
-    finding: Finding, read: int, destination: Destination, slots: Sequence[int], at: datetime
+    finding: Finding, number: int, destination: Destination, slots: Sequence[int], at: datetime
 ) -> LookUpResult:
     """What a finding means for a look-up that was made with these slots."""
     failure = finding.failure if isinstance(finding, Unreadable) else None
-    look_up = LookUp(
-        read, at, type(finding).__name__.lower(), None if failure is None else failure.message
-    )
+    message = None if failure is None else failure.message
+    look_up = LookUp(number, at, word_of(finding), message)
     gate = change_of(destination.quota, at, slots, failure, destination.rules)
-    return LookUpResult(_event_of(finding, read, at), look_up, gate, failure)
+    return LookUpResult(LookedUp(at, number, finding), look_up, gate, failure)
 
 
-def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptRecovered:
+def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:
     """An attempt whose courier is dead."""
     failure = Failure(
         FailureKind.INTERRUPTED,
         "the courier that was sending it is gone without a word: the provider may have taken it, or not",
     )
-    return AttemptRecovered(at, sending.attempt, failure, jitter)
-
-
-def _event_of(finding: Finding, read: int, at: datetime) -> Event:
-    match finding:
-        case Found(receipt=receipt):
-            return ReadFound(at, receipt)
-        case Partly(progress=progress):
-            return ReadPartly(at, read, progress)
-        case Absent():
-            return ReadAbsent(at, read)
-        case Unreadable(failure=failure):
-            return ReadFailed(at, read, failure)
+    return AttemptEnded(at, sending.attempt, Recovered(failure), jitter)
 
 
 def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:

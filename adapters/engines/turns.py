@@ -16,17 +16,11 @@ from attrs import frozen
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import GateChange, NotBefore, Shut
 from ...domain.upload.attempt import Attempt, attempt_of
-from ...domain.upload.events import (
-    AttemptRejected,
-    Blocked,
-    Event,
-    FoundUnfit,
-    Progressed,
-    ReadFailed,
-)
+from ...domain.upload.events import AttemptEnded as AttemptEndedEvent
+from ...domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import LookingUp, Sending, Upload, due_of
-from ...domain.upload.verdict import Unbundled, Verdict
+from ...domain.upload.verdict import Rejected, Unbundled, Unreadable, Verdict, word_of
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptEnded,
@@ -236,7 +230,7 @@ class Turns:
                 continue
             else:
                 await self.apply(live, end.event, attempt=end.attempt, gate=end.gate)
-            number, word = end.attempt.number, end.attempt.verdict.value
+            number, word = end.attempt.number, word_of(end.attempt.verdict)
             due = due_of(live.upload.state)
             self._around.log(AttemptEnded(live.upload.key, number, word, end.failure, due))
             self._tell_of_gate(live, end.gate)
@@ -259,10 +253,10 @@ class Turns:
             live.upload, live.dossier, live.destination, charge=lambda: self._charge(live, slots)
         )
         now = self._clock.now()
-        seen = look_up_result_of(finding, state.read, live.destination, slots, now)
+        seen = look_up_result_of(finding, state.look_up, live.destination, slots, now)
         await self.apply(live, seen.event, look_up=seen.look_up, gate=seen.gate)
         word, due = seen.look_up.finding, due_of(live.upload.state)
-        self._around.log(LookUpEnded(live.upload.key, state.read, word, seen.failure, due))
+        self._around.log(LookUpEnded(live.upload.key, state.look_up, word, seen.failure, due))
         self._tell_of_gate(live, seen.gate)
         return None
 
@@ -274,13 +268,13 @@ class Turns:
         now = self._clock.now()
         match live.upload.state:
             case Sending(attempt=number, started_at=started_at):
-                event = AttemptRejected(now, number, failure)
+                event = AttemptEndedEvent(now, number, Rejected(failure), 0.0)
                 attempt = attempt_of(started_at, event, live.destination.rules.retry)
                 await self.apply(live, event, attempt=attempt)
-            case LookingUp(read=read):
-                await self.apply(live, ReadFailed(now, read, failure))
+            case LookingUp(look_up=number):
+                await self.apply(live, LookedUp(now, number, Unreadable(failure)))
             case _:
-                await self.apply(live, FoundUnfit(now, failure))
+                await self.apply(live, Unfit(now, failure))
 
     async def apply(
         self,

@@ -129,12 +129,14 @@ def account_of(event: LogEvent) -> Account:
                 attempt=attempt,
                 next_at=_exact(next_at),
             )
-        case LookUpEnded(key=key, read=read, finding=finding, failure=failure, next_at=next_at):
+        case LookUpEnded(
+            key=key, look_up=number, finding=finding, failure=failure, next_at=next_at
+        ):
             return _of_upload(
                 "look_up_ended",
                 key,
-                f"look-up {read} {finding}{_because(failure)}{_next(next_at)}",
-                read=read,
+                f"look-up {number} {finding}{_because(failure)}{_next(next_at)}",
+                look_up=number,
                 finding=finding,
                 **_facts_of(failure),
                 next_at=_exact(next_at),

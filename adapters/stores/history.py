@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from attrs import fields
 
 from ...domain.upload.attempt import Attempt
-from ...domain.upload.failure import Failure
 from ...domain.upload.status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
+from ...domain.upload.verdict import word_of
 
 
 def details_of(
@@ -28,12 +28,12 @@ def details_of(
 
 
 def _attempt_row(attempt: Attempt) -> AttemptRow:
-    failure = attempt.result if isinstance(attempt.result, Failure) else None
+    failure = attempt.failure
     return AttemptRow(
         number=attempt.number,
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
-        verdict=attempt.verdict.value,
+        verdict=word_of(attempt.verdict),
         kind=None if failure is None else failure.kind.value,
         message=attempt.result.message,
         http_status=None if failure is None else failure.http_status,

@@ -1,8 +1,8 @@
 """What can happen to an upload.
 
-Each event carries the moment (`at`) and whatever chance it needs (`jitter`, uniform in [0, 1)), so
-that `advance` needs neither a clock nor dice. Events that speak of an attempt or of a look-up carry
-its number: what speaks of another one than the current is stale.
+Each event carries its moment (`at`), so that `advance` needs no clock; the end of an attempt also
+carries its chance (`jitter`), so that `advance` needs no dice. Events of an attempt or of a look-up
+carry its number: an event with another number than the current one is stale.
 """
 
 from __future__ import annotations
@@ -13,21 +13,19 @@ from typing import TypeAlias
 from attrs import frozen
 
 from .failure import Failure
-from .verdict import Receipt
-
-# --- of an attempt -------------------------------------------------------------------------------
+from .verdict import AttemptVerdict, Finding
 
 
 @frozen
 class Started:
-    """An attempt begins. Stored before the first byte leaves."""
+    """An attempt begins. This is stored before the first byte is sent."""
 
     at: datetime
 
 
 @frozen
 class Progressed:
-    """Attempt `attempt` got half of the way; the next attempt goes on from `progress`."""
+    """Attempt `attempt` has done a first step; the next attempt goes on from `progress`."""
 
     at: datetime
     attempt: int
@@ -35,106 +33,30 @@ class Progressed:
 
 
 @frozen
-class DeliveryConfirmed:
-    """Attempt `attempt` was delivered. True whenever it is heard, however late."""
+class AttemptEnded:
+    """Attempt `attempt` came to `verdict`. `jitter`, uniform in [0, 1), spreads the wait after it.
+
+    Delivered is true in every state, however late the event comes.
+    """
 
     at: datetime
     attempt: int
-    receipt: Receipt
-
-
-@frozen
-class AttemptRejected:
-    """Attempt `attempt` was refused for good."""
-
-    at: datetime
-    attempt: int
-    failure: Failure
-
-
-@frozen
-class AttemptUnbundled:
-    """Attempt `attempt` was sent together with others, and one of them was refused; each is sent
-    again alone."""
-
-    at: datetime
-    attempt: int
-    failure: Failure
-
-
-@frozen
-class AttemptDeferred:
-    """Attempt `attempt` was surely not taken."""
-
-    at: datetime
-    attempt: int
-    failure: Failure
+    verdict: AttemptVerdict
     jitter: float
 
 
 @frozen
-class AttemptUnclear:
-    """Attempt `attempt` may have been taken."""
+class LookedUp:
+    """Look-up `look_up` came to `finding`. Found is true in every state, however late it comes."""
 
     at: datetime
-    attempt: int
-    failure: Failure
-    jitter: float
+    look_up: int
+    finding: Finding
 
 
 @frozen
-class AttemptRecovered:
-    """Whoever ran attempt `attempt` is gone without a word; it may have been taken."""
-
-    at: datetime
-    attempt: int
-    failure: Failure
-    jitter: float
-
-
-# --- of a look-up --------------------------------------------------------------------------------
-
-
-@frozen
-class ReadFound:
-    """A look-up found it. True whenever it is heard, however late."""
-
-    at: datetime
-    receipt: Receipt
-
-
-@frozen
-class ReadPartly:
-    """Look-up `read` found a first step of it; the next attempt goes on from `progress`."""
-
-    at: datetime
-    read: int
-    progress: str
-
-
-@frozen
-class ReadAbsent:
-    """Look-up `read` did not find it."""
-
-    at: datetime
-    read: int
-
-
-@frozen
-class ReadFailed:
-    """Look-up `read` could not be made."""
-
-    at: datetime
-    read: int
-    failure: Failure
-
-
-# --- of the document and the integration ---------------------------------------------------------
-
-
-@frozen
-class FoundUnfit:
-    """The document cannot be sent: it cannot be rendered, is too large or of a type that the
+class Unfit:
+    """The document cannot be sent: it cannot be rendered, is too large or has a type that the
     provider does not take."""
 
     at: datetime
@@ -156,12 +78,9 @@ class Unblocked:
     at: datetime
 
 
-# --- of a person ---------------------------------------------------------------------------------
-
-
 @frozen
 class Requeued:
-    """A person has it tried again, with a fresh budget."""
+    """A person wants it tried again, with a fresh budget."""
 
     at: datetime
     by: str
@@ -186,17 +105,7 @@ class Attested:
     reason: str
 
 
-AttemptEvent: TypeAlias = (
-    Progressed
-    | DeliveryConfirmed
-    | AttemptRejected
-    | AttemptUnbundled
-    | AttemptDeferred
-    | AttemptUnclear
-    | AttemptRecovered
-)
-ReadEvent: TypeAlias = ReadFound | ReadPartly | ReadAbsent | ReadFailed
 PersonEvent: TypeAlias = Requeued | Abandoned | Attested
 Event: TypeAlias = (
-    Started | AttemptEvent | ReadEvent | FoundUnfit | Blocked | Unblocked | PersonEvent
+    Started | Progressed | AttemptEnded | LookedUp | Unfit | Blocked | Unblocked | PersonEvent
 )

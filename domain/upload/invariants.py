@@ -16,9 +16,10 @@ from datetime import datetime
 
 from attrs import frozen
 
-from .attempt import Attempt, VerdictWord
-from .failure import Failure, FailureKind
+from .attempt import Attempt
+from .failure import FailureKind
 from .upload import Sending, Succeeded, Upload
+from .verdict import Recovered, Unclear
 
 _RESOLVING = ("partly",)
 
@@ -108,7 +109,7 @@ def _unmarked(record: Record) -> Iterator[str]:
 
 
 def _doubtful(attempt: Attempt) -> bool:
-    if attempt.verdict in (VerdictWord.UNCLEAR, VerdictWord.RECOVERED):
+    if isinstance(attempt.verdict, Unclear | Recovered):
         return True
-    result = attempt.result
-    return isinstance(result, Failure) and result.kind is FailureKind.UNRECOGNISED_REPLY
+    failure = attempt.failure
+    return failure is not None and failure.kind is FailureKind.UNRECOGNISED_REPLY

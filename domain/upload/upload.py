@@ -59,12 +59,12 @@ class Waiting:
 
 @frozen
 class LookingUp:
-    """An attempt may have been taken; look-up number `read` is due at `due`.
+    """An attempt may have been received; look-up number `look_up` is due at `due`.
 
-    When the last look-up finds nothing, the upload is sent again, not before `resend_at`.
+    If the last look-up finds nothing, the upload is sent again, not before `resend_at`.
     """
 
-    read: int
+    look_up: int
     due: datetime
     resend_at: datetime
     cause: Failure

@@ -1,12 +1,13 @@
-"""What an attempt came to: four verdicts, not two.
+"""What an attempt, a look-up and a dry run came to.
 
-Between "it arrived" and "it failed" lie the cases that decide whether a document is delivered
-twice, once or never. `Deferred` was surely not taken; `Unclear` may have been.
+An attempt has four verdicts, not two. Between "it arrived" and "it failed" lie the cases that
+decide whether a document is delivered twice, once or never: `Deferred` was definitely not received,
+`Unclear` may have been.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from attrs import frozen
 
@@ -15,8 +16,8 @@ from .failure import Failure
 
 @frozen
 class Receipt:
-    """What the provider gave back for a document that it took: its id for it, where it has one,
-    and its words."""
+    """What the provider returned for a document that it took: its id for it, if it has one, and
+    its words."""
 
     reference: str | None = None
     message: str | None = None
@@ -24,70 +25,74 @@ class Receipt:
 
 @frozen
 class Delivered:
-    """The reply says what success says."""
+    """The provider has confirmed that it took the document."""
 
     receipt: Receipt
 
 
 @frozen
 class Rejected:
-    """Refused, and a resend cannot mend it."""
+    """The provider has refused it, and resending will not help."""
 
     failure: Failure
 
 
 @frozen
 class Deferred:
-    """Surely not taken: nothing connected, the request was not sent whole, or the provider said
-    to come back later."""
+    """Definitely not received: no connection, the request was not sent completely, or the provider
+    asked to come back later."""
 
     failure: Failure
 
 
 @frozen
 class Unclear:
-    """It may have been taken: the request was sent and no answer that one can trust came back."""
+    """It may have been received: the request was sent and no answer that one can trust came."""
+
+    failure: Failure
+
+
+@frozen
+class Unbundled:
+    """It was sent together with others, and all were refused because of one of them: each is sent
+    again alone."""
+
+    failure: Failure
+
+
+@frozen
+class Recovered:
+    """The courier that sent it died without a word: it may have been received."""
 
     failure: Failure
 
 
 Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear
-
-
-@frozen
-class Unbundled:
-    """It was sent together with others and all were refused, for what one of them may have
-    caused: each is sent again alone."""
-
-    failure: Failure
-
-
-# What looking for an upload at the provider came to (`Provider.confirm`).
+AttemptVerdict: TypeAlias = Verdict | Unbundled | Recovered
 
 
 @frozen
 class Found:
-    """It is there."""
+    """The look-up has found it."""
 
     receipt: Receipt
 
 
 @frozen
 class Partly:
-    """A first step of it is there; `progress` is the bookmark from which the next attempt goes
-    on."""
+    """The look-up has found a first step of it; the next attempt goes on from `progress`."""
 
     progress: str
 
 
 @frozen
 class Absent:
-    """The provider could be read, and it is not there (yet)."""
+    """The provider was asked, and does not have it (yet)."""
 
 
 @frozen
 class Unreadable:
-    """The provider could not be read this time."""
+    """The look-up could not be made."""
 
     failure: Failure
 
@@ -95,23 +100,42 @@ class Unreadable:
 Finding: TypeAlias = Found | Partly | Absent | Unreadable
 
 
-# What a dry run of an integration came to (`Provider.check`).
-
-
 @frozen
 class Ready:
-    """The credentials hold, and what they are to upload to is there; `message` says what was
-    seen, in words for a person."""
+    """The credentials work, and what they are to upload to exists; `message` says what was seen,
+    in words for a person."""
 
     message: str
 
 
 @frozen
 class NotReady:
-    """Uploads would fail, or it could not be found out; the failure says which, and who must do
-    what."""
+    """Uploads would fail, or the dry run could not find out; the failure says which, and who must
+    do what."""
 
     failure: Failure
 
 
 DryRun: TypeAlias = Ready | NotReady
+
+VERDICTS: dict[str, type[AttemptVerdict]] = {
+    kind.__name__.lower(): kind for kind in get_args(AttemptVerdict)
+}
+"""Each verdict by its word in the database, in logs and on the screen."""
+
+
+def word_of(value: AttemptVerdict | Finding) -> str:
+    """The word for a verdict or a finding in the database, in logs and on the screen."""
+    return type(value).__name__.lower()
+
+
+def verdict_of(word: str, result: Receipt | Failure) -> AttemptVerdict:
+    """The verdict with this word and this receipt, or this failure.
+
+    Raises:
+        ValueError: No verdict has this word, or it goes with the other kind of result.
+    """
+    kind = VERDICTS.get(word)
+    if kind is None or (kind is Delivered) is not isinstance(result, Receipt):
+        raise ValueError(f"{word!r} with a {type(result).__name__} is no verdict")
+    return kind(result)  # type: ignore[arg-type]

@@ -17,13 +17,13 @@ from attrs import evolve
 
 from ...adapters.stores.writer import Transactional
 from ...domain.errors import MisuseError, StoreError
-from ...domain.upload.attempt import Attempt, VerdictWord
-from ...domain.upload.events import Abandoned, AttemptRecovered, DeliveryConfirmed
+from ...domain.upload.attempt import Attempt
+from ...domain.upload.events import Abandoned, AttemptEnded
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Status, Upload, UploadKey
-from ...domain.upload.verdict import Receipt
+from ...domain.upload.verdict import Delivered, Receipt, Recovered
 from ...ports.store import (
     Added,
     Begun,
@@ -204,12 +204,10 @@ class StoreContract(GateRules):
             begin = started(new.upload)
             store.begin([begin])
             silence = Failure(FailureKind.INTERRUPTED, "the courier was stopped in mid-send")
-            recovered = advance(begin.upload, AttemptRecovered(AT, 1, silence, 0.0), RULES)
-            store.save([Change(recovered, Attempt(1, AT, AT, VerdictWord.RECOVERED, silence))])
-            found = advance(recovered, DeliveryConfirmed(AT, 1, Receipt()), RULES)
-            store.save(
-                [Change(found, Attempt(1, AT, AT, VerdictWord.DELIVERED, Receipt(), "req-9"))]
-            )
+            recovered = advance(begin.upload, AttemptEnded(AT, 1, Recovered(silence), 0.0), RULES)
+            store.save([Change(recovered, Attempt(1, AT, AT, Recovered(silence)))])
+            found = advance(recovered, AttemptEnded(AT, 1, Delivered(Receipt()), 0.0), RULES)
+            store.save([Change(found, Attempt(1, AT, AT, Delivered(Receipt()), "req-9"))])
             details = store.show("acme", "ev-1", AT)
             details = there(details)
             same(

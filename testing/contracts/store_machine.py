@@ -35,7 +35,7 @@ except ModuleNotFoundError as error:
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.pacing.gate import GateChange, Quota
-from ...domain.upload.attempt import Attempt, VerdictWord
+from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import (
     Failed,
@@ -53,7 +53,7 @@ from ...domain.upload.upload import (
     Waiting,
     new_upload,
 )
-from ...domain.upload.verdict import Receipt
+from ...domain.upload.verdict import VERDICTS, Delivered, Receipt, verdict_of
 from ...ports.store import (
     Added,
     BeginAnswer,
@@ -113,17 +113,10 @@ tallies = st.builds(
     progress=st.none() | texts | st.just("bookmark ").map(lambda word: word * 20_000),
     alone=st.booleans(),
 )
-attempts = st.builds(
-    Attempt, tallied, moments, moments, st.just(VerdictWord.DELIVERED), receipts, st.none() | texts
-) | st.builds(
-    Attempt,
-    tallied,
-    moments,
-    moments,
-    st.sampled_from([word for word in VerdictWord if word is not VerdictWord.DELIVERED]),
-    failures,
-    st.none() | texts,
+verdicts = st.builds(Delivered, receipts) | st.builds(
+    verdict_of, st.sampled_from([word for word in VERDICTS if word != "delivered"]), failures
 )
+attempts = st.builds(Attempt, tallied, moments, moments, verdicts, st.none() | texts)
 json_values: st.SearchStrategy[object] = st.recursive(
     st.none()
     | st.booleans()

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from ...domain.evidence.evidence import Outcome, sha256_of
 from ...domain.pacing.gate import Quota
 from ...domain.upload.attempt import attempt_of
-from ...domain.upload.events import AttemptDeferred, AttemptEvent, DeliveryConfirmed, Started
+from ...domain.upload.events import AttemptEnded, Started
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Sending, Upload, UploadKey, new_upload
-from ...domain.upload.verdict import Receipt
+from ...domain.upload.verdict import Deferred, Delivered, Receipt
 from ...ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -55,7 +55,7 @@ def started(upload: Upload, at: datetime = AT, *, owner: int = 1, quota: Quota =
     return Start(advance(upload, Started(at), RULES), quota, owner, RULES.retry.max_attempts)
 
 
-def ended(upload: Upload, event: AttemptEvent) -> Change:
+def ended(upload: Upload, event: AttemptEnded) -> Change:
     """The attempt that is in flight comes to something."""
     assert isinstance(upload.state, Sending)
     return Change(
@@ -65,12 +65,15 @@ def ended(upload: Upload, event: AttemptEvent) -> Change:
 
 def delivered(upload: Upload, at: datetime = AT) -> Change:
     """The attempt that is in flight is delivered."""
-    return ended(upload, DeliveryConfirmed(at, upload.tally.attempts, Receipt("r-1", "thank you")))
+    return ended(
+        upload,
+        AttemptEnded(at, upload.tally.attempts, Delivered(Receipt("r-1", "thank you")), 0.0),
+    )
 
 
 def deferred(upload: Upload, at: datetime = AT, *, failure: Failure = BUSY_PROVIDER) -> Change:
     """The attempt that is in flight is told to come back later."""
-    return ended(upload, AttemptDeferred(at, upload.tally.attempts, failure, 0.0))
+    return ended(upload, AttemptEnded(at, upload.tally.attempts, Deferred(failure), 0.0))
 
 
 def tried(store: UploadStore, upload: Upload, times: int) -> Upload:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any, TypeAlias, assert_never
 
 from ....domain.evidence.evidence import Outcome
-from ....domain.upload.attempt import Attempt, VerdictWord
+from ....domain.upload.attempt import Attempt
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.status import ActionRow, LookUpRow
 from ....domain.upload.upload import (
@@ -30,7 +30,7 @@ from ....domain.upload.upload import (
     Waiting,
     status_of,
 )
-from ....domain.upload.verdict import Receipt
+from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
 from ....ports.store import Dossier, Entry, OpenUpload, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
@@ -196,7 +196,7 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
                 *_failure_cells(cause),
                 *_NO_RECEIPT,
             )
-        case LookingUp(read=read, due=due, resend_at=resend_at, cause=cause):
+        case LookingUp(look_up=read, due=due, resend_at=resend_at, cause=cause):
             times = (moment(due), None, None, read, moment(resend_at), None)
             return ("confirming", status, *times, *_failure_cells(cause), *_NO_RECEIPT)
         case Held(cause=cause):
@@ -228,7 +228,7 @@ def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
         attempt.number,
         moment(attempt.started_at),
         moment(attempt.ended_at),
-        attempt.verdict.value,
+        word_of(attempt.verdict),
         *failure,
         *given,
         attempt.request_id,
@@ -308,9 +308,9 @@ def open_upload_of(row: Row) -> OpenUpload:
 
 def attempt_of(row: Row) -> Attempt:
     """The attempt in the columns of ATTEMPT."""
-    verdict = VerdictWord(row["verdict"])
+    word = row["verdict"]
     result: Receipt | Failure
-    if verdict is VerdictWord.DELIVERED:
+    if word == Delivered.__name__.lower():
         result = Receipt(row["receipt_reference"], row["receipt_message"])
     else:
         result = Failure(
@@ -324,8 +324,7 @@ def attempt_of(row: Row) -> Attempt:
         number=row["number"],
         started_at=datetime.fromisoformat(row["started_at"]),
         ended_at=datetime.fromisoformat(row["ended_at"]),
-        verdict=verdict,
-        result=result,
+        verdict=verdict_of(word, result),
         request_id=row["request_id"],
         not_before=moment_of(row["not_before"]),
     )

@@ -344,7 +344,7 @@ class SqliteStore(SqliteReader):
             connection,
             [
                 (
-                    look.read,
+                    look.number,
                     moment(look.at),
                     look.finding,
                     look.message,

@@ -1,4 +1,4 @@
-"""What an attempt came to, as an event for its upload and as a row that is kept."""
+"""What an attempt came to, as the row that is kept of it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -6,26 +6,26 @@ from typing import get_args
 import pytest
 
 from evidence_courier.domain.integration import RetryPolicy
-from evidence_courier.domain.upload.attempt import Attempt, VerdictWord, attempt_of, event_of
-from evidence_courier.domain.upload.events import (
-    AttemptDeferred,
-    AttemptEvent,
-    AttemptRecovered,
-    AttemptRejected,
-    AttemptUnbundled,
-    AttemptUnclear,
-    DeliveryConfirmed,
-    Progressed,
-)
+from evidence_courier.domain.upload.attempt import Attempt, attempt_of
+from evidence_courier.domain.upload.events import AttemptEnded
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import (
+    VERDICTS,
+    Absent,
+    AttemptVerdict,
     Deferred,
     Delivered,
+    Finding,
+    Found,
+    Partly,
     Receipt,
+    Recovered,
     Rejected,
     Unbundled,
     Unclear,
-    Verdict,
+    Unreadable,
+    verdict_of,
+    word_of,
 )
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -33,76 +33,83 @@ END = START + timedelta(seconds=2)
 FAILURE = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=90.0)
 RECEIPT = Receipt("ref-1", "taken")
 
-VERDICTS: dict[Verdict | Unbundled, AttemptEvent] = {
-    Delivered(RECEIPT): DeliveryConfirmed(END, 7, RECEIPT),
-    Rejected(FAILURE): AttemptRejected(END, 7, FAILURE),
-    Deferred(FAILURE): AttemptDeferred(END, 7, FAILURE, 0.25),
-    Unclear(FAILURE): AttemptUnclear(END, 7, FAILURE, 0.25),
-    Unbundled(FAILURE): AttemptUnbundled(END, 7, FAILURE),
-}
-WORDS: dict[AttemptEvent, tuple[str, Receipt | Failure]] = {
-    DeliveryConfirmed(END, 7, RECEIPT): ("delivered", RECEIPT),
-    AttemptRejected(END, 7, FAILURE): ("rejected", FAILURE),
-    AttemptUnbundled(END, 7, FAILURE): ("unbundled", FAILURE),
-    AttemptDeferred(END, 7, FAILURE, 0.25): ("deferred", FAILURE),
-    AttemptUnclear(END, 7, FAILURE, 0.25): ("unclear", FAILURE),
-    AttemptRecovered(END, 7, FAILURE, 0.25): ("recovered", FAILURE),
+WORDS: dict[AttemptVerdict, tuple[str, Receipt | Failure]] = {
+    Delivered(RECEIPT): ("delivered", RECEIPT),
+    Rejected(FAILURE): ("rejected", FAILURE),
+    Deferred(FAILURE): ("deferred", FAILURE),
+    Unclear(FAILURE): ("unclear", FAILURE),
+    Unbundled(FAILURE): ("unbundled", FAILURE),
+    Recovered(FAILURE): ("recovered", FAILURE),
 }
 
 
-@pytest.mark.parametrize(("verdict", "event"), VERDICTS.items())
-def test_a_verdict_is_an_event_for_the_upload(
-    verdict: Verdict | Unbundled, event: AttemptEvent
-) -> None:
-    assert event_of(verdict, 7, END, 0.25) == event
+def ended(verdict: AttemptVerdict) -> AttemptEnded:
+    return AttemptEnded(END, 7, verdict, 0.25)
 
 
-@pytest.mark.parametrize(("event", "row"), WORDS.items())
+@pytest.mark.parametrize(("verdict", "row"), WORDS.items())
 def test_an_event_that_ends_an_attempt_is_kept(
-    event: AttemptEvent, row: tuple[str, Receipt | Failure]
+    verdict: AttemptVerdict, row: tuple[str, Receipt | Failure]
 ) -> None:
     word, result = row
-    assert attempt_of(START, event, RetryPolicy(), "req-9") == Attempt(
+    kept = attempt_of(START, ended(verdict), RetryPolicy(), "req-9")
+    assert kept == Attempt(
         number=7,
         started_at=START,
         ended_at=END,
-        verdict=VerdictWord(word),
-        result=result,
+        verdict=verdict,
         request_id="req-9",
         not_before=END + timedelta(seconds=90) if result == FAILURE else None,
     )
+    assert (word_of(kept.verdict), kept.result) == (word, result)
+    assert kept.failure == (FAILURE if result == FAILURE else None)
 
 
-@pytest.mark.parametrize("event", WORDS)
-def test_an_attempt_without_a_request_id_has_none(event: AttemptEvent) -> None:
-    kept = attempt_of(START, event, RetryPolicy())
-    assert kept is not None
-    assert kept.request_id is None
+@pytest.mark.parametrize("verdict", WORDS)
+def test_an_attempt_without_a_request_id_has_none(verdict: AttemptVerdict) -> None:
+    assert attempt_of(START, ended(verdict), RetryPolicy()).request_id is None
 
 
-def test_a_bookmark_on_the_way_ends_nothing() -> None:
-    assert attempt_of(START, Progressed(END, 7, "page-1"), RetryPolicy(), "req-9") is None
-
-
-def test_no_verdict_event_or_word_is_left_out() -> None:
-    assert {type(verdict) for verdict in VERDICTS} == {*get_args(Verdict), Unbundled}
-    assert {type(event) for event in WORDS} == set(get_args(AttemptEvent)) - {Progressed}
-    assert [word for word, _ in WORDS.values()] == [word.value for word in VerdictWord]
+@pytest.mark.parametrize(("verdict", "row"), WORDS.items())
+def test_a_verdict_is_read_back_from_its_word_and_its_result(
+    verdict: AttemptVerdict, row: tuple[str, Receipt | Failure]
+) -> None:
+    assert verdict_of(*row) == verdict
 
 
 @pytest.mark.parametrize(
-    "event",
-    [
-        AttemptDeferred(END, 7, FAILURE, 0.25),
-        AttemptUnclear(END, 7, FAILURE, 0.25),
-        AttemptRecovered(END, 7, FAILURE, 0.25),
-    ],
+    ("word", "result"), [("lost", FAILURE), ("delivered", FAILURE), ("rejected", RECEIPT)]
 )
-def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bound(
-    event: AttemptEvent,
+def test_a_word_that_does_not_go_with_its_result_is_refused(
+    word: str, result: Receipt | Failure
 ) -> None:
-    kept = attempt_of(START, event, RetryPolicy(retry_after_limit=timedelta(minutes=1)))
-    assert kept is not None
+    with pytest.raises(ValueError, match=f"'{word}' with a {type(result).__name__} is no verdict"):
+        verdict_of(word, result)
+
+
+def test_the_words_of_the_findings_are_those_that_the_database_knows() -> None:
+    findings: dict[Finding, str] = {
+        Found(RECEIPT): "found",
+        Partly("page-1"): "partly",
+        Absent(): "absent",
+        Unreadable(FAILURE): "unreadable",
+    }
+    assert {finding: word_of(finding) for finding in findings} == findings
+    assert {type(finding) for finding in findings} == set(get_args(Finding))
+
+
+def test_no_verdict_or_word_is_left_out() -> None:
+    assert {type(verdict) for verdict in WORDS} == set(get_args(AttemptVerdict))
+    assert {word for word, _ in WORDS.values()} == set(VERDICTS)
+
+
+@pytest.mark.parametrize("kind", [Deferred, Unclear, Recovered])
+def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bound(
+    kind: type[Deferred | Unclear | Recovered],
+) -> None:
+    kept = attempt_of(
+        START, ended(kind(FAILURE)), RetryPolicy(retry_after_limit=timedelta(minutes=1))
+    )
     assert kept.result == Failure(
         FailureKind.SERVER_ERROR,
         "HTTP 503",
@@ -114,10 +121,5 @@ def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bo
 
 
 def test_an_attempt_that_was_not_asked_to_wait_has_no_moment_to_wait_for() -> None:
-    kept = attempt_of(
-        START,
-        AttemptDeferred(END, 7, Failure(FailureKind.NO_CONNECTION, "no"), 0.25),
-        RetryPolicy(),
-    )
-    assert kept is not None
-    assert kept.not_before is None
+    verdict = Deferred(Failure(FailureKind.NO_CONNECTION, "no"))
+    assert attempt_of(START, ended(verdict), RetryPolicy()).not_before is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from evidence_courier.domain.upload.attempt import Attempt, VerdictWord
+from evidence_courier.domain.upload.attempt import Attempt
 from evidence_courier.domain.upload.events import Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.invariants import Record, breaches
@@ -24,7 +24,15 @@ from evidence_courier.domain.upload.upload import (
     UploadKey,
     new_upload,
 )
-from evidence_courier.domain.upload.verdict import Receipt
+from evidence_courier.domain.upload.verdict import (
+    AttemptVerdict,
+    Deferred,
+    Delivered,
+    Receipt,
+    Recovered,
+    Rejected,
+    Unclear,
+)
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 NEW = new_upload(UploadKey("acme", "ev-1", "sprinto"), "0" * 64, AT.date(), AT)
@@ -35,16 +43,15 @@ def later(seconds: float) -> datetime:
     return AT + timedelta(seconds=seconds)
 
 
-def attempt(number: int, word: VerdictWord = VerdictWord.DEFERRED, **more: Any) -> Attempt:
+def attempt(number: int, kind: type[AttemptVerdict] = Deferred, **more: Any) -> Attempt:
     """Attempt n begins at 100·n seconds and ends ten seconds later."""
-    result = Receipt() if word is VerdictWord.DELIVERED else more.pop("failure", TIMEOUT)
+    result: Any = Receipt() if kind is Delivered else more.pop("failure", TIMEOUT)
     at = 100.0 * number
     return Attempt(
         number,
         later(more.pop("at", at)),
         later(at + 10),
-        word,
-        result,
+        kind(result),
         None,
         more.pop("not_before", None),
     )
@@ -70,7 +77,6 @@ def record(of: Upload, *attempts: Attempt, **more: Any) -> Record:
 
 
 TWO = {"attempts": 2, "spent": 2}
-UNCLEAR, REJECTED, RECOVERED = VerdictWord.UNCLEAR, VerdictWord.REJECTED, VerdictWord.RECOVERED
 STRANGE = Failure(FailureKind.UNRECOGNISED_REPLY, "what?")
 SENDING_2 = Sending(2, later(200))
 
@@ -85,7 +91,7 @@ SOUND = {
         upload(**TWO), attempt(1, not_before=later(150)), attempt(1, at=120.0), attempt(2)
     ),
     "a look-up in the moment of the end": record(
-        upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(110), "partly")]
+        upload(**TWO), attempt(1, Unclear), attempt(2), look_ups=[(later(110), "partly")]
     ),
     "a Retry-After that was waited for": record(
         upload(**TWO), attempt(1, not_before=later(200)), attempt(2)
@@ -97,16 +103,16 @@ SOUND = {
         upload(**TWO), attempt(1, not_before=later(200)), attempt(2, at=50.0)
     ),
     "a doubt that is marked": record(
-        upload(possible_duplicate=True, **TWO), attempt(1, UNCLEAR), attempt(2)
+        upload(possible_duplicate=True, **TWO), attempt(1, Unclear), attempt(2)
     ),
     "a doubt that a look-up resolved": record(
-        upload(**TWO), attempt(1, UNCLEAR), attempt(2), look_ups=[(later(120), "partly")]
+        upload(**TWO), attempt(1, Unclear), attempt(2), look_ups=[(later(120), "partly")]
     ),
-    "a doubt at the end": record(upload(**TWO), attempt(1), attempt(2, UNCLEAR)),
+    "a doubt at the end": record(upload(**TWO), attempt(1), attempt(2, Unclear)),
     "late news while another was under way": record(
         upload(Succeeded(Receipt()), **TWO),
-        attempt(1, RECOVERED),
-        attempt(1, VerdictWord.DELIVERED),
+        attempt(1, Recovered),
+        attempt(1, Delivered),
         look_ups=[(later(120), "partly")],
     ),
 }
@@ -127,7 +133,7 @@ UNSOUND = {
     ),
     "it has succeeded, and is said to be in doubt": record(
         upload(Succeeded(Receipt()), attempts=1, spent=1, doubt=True),
-        attempt(1, VerdictWord.DELIVERED),
+        attempt(1, Delivered),
     ),
     "attempt 2 was begun, and nothing is recorded of its end": record(upload(**TWO), attempt(1)),
     "attempt 3 has ended, and only 2 were begun": record(
@@ -143,20 +149,20 @@ UNSOUND = {
         upload(attempts=3, spent=3), attempt(1), attempt(2, not_before=later(301)), attempt(3)
     ),
     "attempt 2 may have been taken, it was sent again": record(
-        upload(attempts=3, spent=3), attempt(1), attempt(2, UNCLEAR), attempt(3)
+        upload(attempts=3, spent=3), attempt(1), attempt(2, Unclear), attempt(3)
     ),
     "attempt 1 may have been taken, it was sent again": record(
-        upload(**TWO), attempt(1, UNCLEAR), attempt(2)
+        upload(**TWO), attempt(1, Unclear), attempt(2)
     ),
     "it is not marked as a possible duplicate": record(
-        upload(**TWO), attempt(1, RECOVERED), attempt(2)
+        upload(**TWO), attempt(1, Recovered), attempt(2)
     ),
     "attempt 1 may have been taken": record(
-        upload(**TWO), attempt(1, REJECTED, failure=STRANGE), attempt(2)
+        upload(**TWO), attempt(1, Rejected, failure=STRANGE), attempt(2)
     ),
     "1 may have been taken, it was sent again, and": record(
         upload(**TWO),
-        attempt(1, UNCLEAR),
+        attempt(1, Unclear),
         attempt(2),
         look_ups=[(later(109), "partly"), (later(130), "absent")],
     ),

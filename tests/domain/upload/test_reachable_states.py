@@ -12,19 +12,11 @@ from pathlib import Path
 import pytest
 
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
-from evidence_courier.domain.upload.events import (
-    Blocked,
-    DeliveryConfirmed,
-    Progressed,
-    ReadAbsent,
-    ReadFailed,
-    ReadFound,
-    Started,
-    Unblocked,
-)
+from evidence_courier.domain.upload.events import Blocked, Progressed, Started, Unblocked
 from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.domain.upload.upload import Failed, Held, Sending, Succeeded
-from evidence_courier.testing.reachable_states import Move, Shape, Walk, walk
+from evidence_courier.domain.upload.verdict import Absent, Delivered, Found, Unreadable
+from evidence_courier.testing.reachable_states import Move, Shape, Walk, kind_of, walk
 
 GOLDEN = Path(__file__).parent / "golden" / "walk.txt"
 REGENERATE = "REGENERATE_GOLDEN=1 python -m pytest -c tests/pytest.ini tests/domain/upload/test_reachable_states.py"
@@ -134,8 +126,8 @@ def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_per
     rules: Rules,
 ) -> None:
     found = walk(rules)
-    news = (DeliveryConfirmed, ReadFound)  # may be heard at any time, and need not be
-    going_on = {move.source for move in forward_moves(found) if not isinstance(move.event, news)}
+    news = (Delivered, Found)  # may be heard at any time, and need not be
+    going_on = {move.source for move in forward_moves(found) if kind_of(move.event) not in news}
     stops = {shape for shape in found.shapes if shape not in going_on}
     assert stops == {
         shape for shape in found.shapes if isinstance(shape.state, Succeeded | Failed | Held)
@@ -149,7 +141,7 @@ def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_loo
     rules = Rules(can_look_up=True, on_unclear=unknown)
     doubtful = [
         shape
-        for shape in walk(rules, without=(ReadFailed, ReadAbsent)).shapes
+        for shape in walk(rules, without=(Unreadable, Absent)).shapes
         if isinstance(shape.state, Sending) and shape.tally.doubt
     ]
     assert doubtful == []
@@ -158,7 +150,7 @@ def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_loo
 def test_where_the_tenant_holds_a_doubt_is_sent_again_only_after_a_look_up_that_did_not_find_it() -> (
     None
 ):
-    found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(ReadAbsent,))
+    found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(Absent,))
     assert [
         s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate
     ] == []

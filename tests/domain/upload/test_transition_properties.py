@@ -13,25 +13,17 @@ from evidence_courier.domain.integration import OnUnclear, RetryPolicy
 from evidence_courier.domain.upload.backoff import floor_of
 from evidence_courier.domain.upload.events import (
     Abandoned,
-    AttemptDeferred,
-    AttemptRecovered,
-    AttemptRejected,
-    AttemptUnbundled,
-    AttemptUnclear,
+    AttemptEnded,
     Attested,
     Blocked,
-    DeliveryConfirmed,
     Event,
-    FoundUnfit,
+    LookedUp,
     PersonEvent,
     Progressed,
-    ReadAbsent,
-    ReadFailed,
-    ReadFound,
-    ReadPartly,
     Requeued,
     Started,
     Unblocked,
+    Unfit,
 )
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules, advance
@@ -51,7 +43,22 @@ from evidence_courier.domain.upload.upload import (
     due_of,
     new_upload,
 )
-from evidence_courier.domain.upload.verdict import Receipt
+from evidence_courier.domain.upload.verdict import (
+    Absent,
+    AttemptVerdict,
+    Deferred,
+    Delivered,
+    Finding,
+    Found,
+    Partly,
+    Receipt,
+    Recovered,
+    Rejected,
+    Unbundled,
+    Unclear,
+    Unreadable,
+)
+from evidence_courier.testing.reachable_states import EventKind
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 KEY = UploadKey("acme", "ev-1", "sprinto")
@@ -89,6 +96,15 @@ all_rules = st.builds(
     st.lists(delays, min_size=1, max_size=3).map(tuple),
     delays,
 )
+verdicts = st.builds(Delivered, receipts) | st.sampled_from(
+    (Rejected, Unbundled, Deferred, Unclear, Recovered)
+).flatmap(lambda kind: st.builds(kind, failures))
+findings = st.one_of(
+    st.builds(Found, receipts),
+    st.builds(Partly, texts),
+    st.just(Absent()),
+    st.builds(Unreadable, failures),
+)
 tallies = st.builds(
     Tally, numbers, numbers, st.booleans(), st.booleans(), st.none() | texts, st.booleans()
 )
@@ -121,22 +137,16 @@ def uploads(at: st.SearchStrategy[datetime]) -> st.SearchStrategy[Upload]:
 
 
 def events(
-    at: st.SearchStrategy[datetime], attempt: st.SearchStrategy[int], read: st.SearchStrategy[int]
+    at: st.SearchStrategy[datetime],
+    attempt: st.SearchStrategy[int],
+    look_up: st.SearchStrategy[int],
 ) -> st.SearchStrategy[Event]:
     return st.one_of(
         st.builds(Started, at),
         st.builds(Progressed, at, attempt, texts),
-        st.builds(DeliveryConfirmed, at, attempt, receipts),
-        st.builds(AttemptRejected, at, attempt, failures),
-        st.builds(AttemptUnbundled, at, attempt, failures),
-        st.builds(AttemptDeferred, at, attempt, failures, jitters),
-        st.builds(AttemptUnclear, at, attempt, failures, jitters),
-        st.builds(AttemptRecovered, at, attempt, failures, jitters),
-        st.builds(ReadFound, at, receipts),
-        st.builds(ReadPartly, at, read, texts),
-        st.builds(ReadAbsent, at, read),
-        st.builds(ReadFailed, at, read, failures),
-        st.builds(FoundUnfit, at, failures),
+        st.builds(AttemptEnded, at, attempt, verdicts, jitters),
+        st.builds(LookedUp, at, look_up, findings),
+        st.builds(Unfit, at, failures),
         st.builds(Blocked, at, failures),
         st.builds(Unblocked, at),
         st.builds(Requeued, at, texts, texts),
@@ -226,7 +236,10 @@ def test_success_absorbs_everything(upload: Upload, event: Event, rules: Rules) 
 def test_news_of_a_delivery_is_believed_in_every_state(
     upload: Upload, at: datetime, attempt: int, receipt: Receipt, rules: Rules
 ) -> None:
-    for news in (DeliveryConfirmed(at, attempt, receipt), ReadFound(at, receipt)):
+    for news in (
+        AttemptEnded(at, attempt, Delivered(receipt), 0.0),
+        LookedUp(at, attempt, Found(receipt)),
+    ):
         after = advance(upload, news, rules)
         assert isinstance(after.state, Succeeded)
         assert after is upload or (after.state.receipt == receipt and not after.tally.doubt)
@@ -245,11 +258,11 @@ def test_no_attempt_is_due_before_the_retry_after_of_the_one_before_within_its_l
     upload: Upload, event: Event, rules: Rules
 ) -> None:
     after = advance(upload, event, rules)
-    if after is upload or not isinstance(
-        event, AttemptDeferred | AttemptUnclear | AttemptRecovered
-    ):
+    if after is upload or not isinstance(event, AttemptEnded):
         return
-    earliest = event.at + floor_of(rules.retry, event.failure, rules.throttle_floor)
+    if not isinstance(event.verdict, Deferred | Unclear | Recovered):
+        return
+    earliest = event.at + floor_of(rules.retry, event.verdict.failure, rules.throttle_floor)
     match after.state:
         case Waiting(due=due):
             assert due >= earliest
@@ -265,11 +278,12 @@ def test_a_wait_that_nobody_asked_for_is_no_longer_than_the_longest_delay(
 ) -> None:
     after = advance(upload, event, rules)
     if (
-        isinstance(event, AttemptDeferred | AttemptUnclear)
+        isinstance(event, AttemptEnded)
+        and isinstance(event.verdict, Deferred | Unclear)
         and isinstance(after.state, Waiting)
         and after is not upload
     ):
-        asked = floor_of(rules.retry, event.failure, rules.throttle_floor)
+        asked = floor_of(rules.retry, event.verdict.failure, rules.throttle_floor)
         assert event.at <= after.state.due <= event.at + max(asked, rules.retry.max_delay)
 
 
@@ -278,7 +292,8 @@ def test_a_resend_after_look_ups_is_never_earlier_than_back_off_alone_would_have
     upload: Upload, event: Event, rules: Rules
 ) -> None:
     after = advance(upload, event, rules)
-    if isinstance(upload.state, LookingUp) and isinstance(event, ReadAbsent | ReadFailed):
+    looked_up = isinstance(event, LookedUp) and isinstance(event.finding, Absent | Unreadable)
+    if isinstance(upload.state, LookingUp) and looked_up:
         match after.state:
             case Waiting(due=due):
                 assert due == max(event.at, upload.state.resend_at)
@@ -299,12 +314,17 @@ CAUSES = (
 )
 
 
+VERDICTS, FINDINGS = get_args(AttemptVerdict), get_args(Finding)
+OTHERS = tuple(kind for kind in get_args(Event) if kind not in (AttemptEnded, LookedUp))
+KINDS = (*OTHERS, *VERDICTS, *FINDINGS)
+
+
 @frozen
 class Step:
     """Something that happens: what fits the state if `kind` is None, else whatever it is, to a
     number `off` the current one."""
 
-    kind: type[Event] | None
+    kind: EventKind | None
     off: int
     wait: int
     jitter: float
@@ -313,7 +333,7 @@ class Step:
 
 steps = st.builds(
     Step,
-    st.none() | st.sampled_from(get_args(Event)),
+    st.none() | st.sampled_from(KINDS),
     st.sampled_from((0, 0, 0, -1, 1)),
     st.integers(0, 7200),
     jitters,
@@ -328,7 +348,7 @@ def event_for(upload: Upload, step: Step) -> Event:
     values: dict[str, Any] = {
         "at": upload.updated_at + timedelta(seconds=step.wait),
         "attempt": upload.tally.attempts + step.off,
-        "read": getattr(state, "read", 1) + step.off,
+        "look_up": getattr(state, "look_up", 1) + step.off,
         "jitter": step.jitter,
         "failure": step.cause,
         "progress": "page-1",
@@ -336,7 +356,13 @@ def event_for(upload: Upload, step: Step) -> Event:
         "by": "asha",
         "reason": "because",
     }
-    return kind(**{name: values[name] for name in fields_dict(kind)})
+    made: Any = kind(**{name: values[name] for name in fields_dict(kind)})
+    if kind in VERDICTS:
+        return AttemptEnded(values["at"], values["attempt"], made, step.jitter)
+    if kind in FINDINGS:
+        return LookedUp(values["at"], values["look_up"], made)
+    assert isinstance(made, Event)
+    return made
 
 
 def life(steps_taken: list[Step], rules: Rules) -> list[Upload]:
