@@ -1,11 +1,9 @@
-"""Tenant files: reading them, checking them, and telling an administrator everything that is wrong
-with them at once.
+"""Tenant files: reading them, checking them, and reporting all that is wrong with them at once.
 
-On the way from a file to an `Integration`: a *source* reads text into nodes with lines
-(`yaml_source`, `json_source`, `mapping_source`); `tenant_data` finds the tenant and the block;
-`references` looks its secrets up; `schema` checks it with Cerberus and `complaints` words what it
-found; `structure` makes the frozen classes; `block` leads one tenant through all that, and `loader`
-all tenants. `report` gathers the problems.
+From a file to an `Integration`: `sources` reads text into nodes with lines, `tenant_file` finds the
+tenant and the block, `references` resolves its secrets, `schema` checks its values (`values` reads
+durations, sizes and URLs), and `block` makes the integration with the provider's settings class.
+`loader` does this for all tenants; `report` gathers the problems.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Loading the tenants: from a folder of files, or from mappings that a host keeps elsewhere.
 
-Everything that is wrong with any of them is gathered, so that an administrator mends it in one go.
-What is right is given at the same time: whether one invalid tenant stops the others is the caller's
-choice.
+Everything that is wrong with any of them is gathered, so an administrator mends it in one go. What
+is right is loaded too: whether one invalid tenant stops the others is the caller's choice.
 """
 
 from __future__ import annotations
@@ -12,39 +11,36 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from ...domain.errors import ConfigError, Problem
 from ...domain.integration import Integration
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers
-from .json_source import read_json
-from .mapping_source import read_mapping
-from .nodes import Node, Unreadable
 from .report import Report
-from .tenant_data import read_tenant
-from .yaml_source import read_yaml
+from .sources import Node, Unreadable, read_json, read_mapping, read_yaml
+from .tenant_file import read_tenant
 
 DEFAULT_BLOCK = "integrations.compliance"
-SIZE_LIMIT = 1024 * 1024
-"""A tenant file holds at most so many bytes."""
+MAX_FILE_SIZE = 1024 * 1024
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _TENANT_LINE = re.compile(
-    r"""^(?:tenant|'tenant'|[{ \t]{0,8}"tenant")[ \t]*:[ \t]*["']?([\w.-]{1,512})["']?[ \t]*,?[ \t]*(?:#.*)?$""",
+    r"""^(?:tenant|'tenant'|[{ \t]{0,8}"tenant")[ \t]*:[ \t]*["']?([\w.-]{1,512})["']?"""
+    r"""[ \t]*,?[ \t]*(?:#.*)?$""",
     re.MULTILINE,
 )
 
 
 @frozen
 class Loaded:
-    """What a load came to.
+    """The result of a load.
 
-    - `integrations`: by tenant, those that hold.
+    - `integrations`: the valid ones, by tenant.
     - `without`: the tenants that are named and have no integration.
-    - `broken`: by tenant, what is wrong with those that do not hold. One whose file cannot be read
-      goes by what looks like its tenant's id, or by the file's name.
-    - `problems`: everything that is wrong, in the order of the files and lines.
+    - `broken`: the problems of each invalid tenant. If a file cannot be read, its tenant is what
+      looks like an id in it, or the file's name.
+    - `problems`: all problems, in the order of the files and lines.
     - `names`: by tenant, the display name, or None.
     """
 
@@ -62,31 +58,23 @@ def load_folder(
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
 ) -> Loaded:
-    """Load every ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder, one tenant each, in the
-    order of their names.
+    """Load each ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder: one tenant a file.
 
-    `block` is the dotted path of the block in each file. Raises ConfigError only where the folder
-    itself cannot be read, or `block` is no path; what is wrong in the files is in the result.
+    Args:
+        path: the folder; its files are loaded in the order of their names.
+        providers: the providers that a block can name.
+        secrets: resolves the ``${VAR}`` references.
+        block: the dotted path of the block in each file.
+
+    Returns:
+        The valid integrations, and what is wrong in the files.
+
+    Raises:
+        ConfigError: the folder cannot be read, or `block` is not a path.
     """
     folder = os.fspath(path)
-    keys = _block_path(block)
-    reader = BlockReader(providers, secrets, keys)
-    tenants = _Tenants()
-    for name in _files(folder):
-        file = os.path.join(folder, name)
-        report = Report(file=_shown(file))
-        stem = os.path.splitext(name)[0]
-        text = ""
-        try:
-            text = _text(file)
-            root = read_json(text) if name.endswith(".json") else read_yaml(text)
-        except Unreadable as error:
-            report.note((), error.message, line=error.line)
-            guess = _TENANT_LINE.search(text)
-            tenants.unreadable(guess[1] if guess else stem, report)
-        else:
-            _load(root, stem, folder, reader, report, tenants)
-    return tenants.loaded()
+    reader = BlockReader(providers, secrets, _block_path(block))
+    return _sorted_out([_from_file(folder, name, reader) for name in _files(folder)])
 
 
 def load_mapping(
@@ -96,175 +84,142 @@ def load_mapping(
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
 ) -> Loaded:
-    """Load tenants that a host keeps itself: by tenant id, what the tenant's file would hold (a key
-    ``tenant`` in it goes first).
+    """Load tenants that a host keeps itself, as `load_folder` does; problems have no file or line.
 
-    As for `load_folder`; problems have a path that begins with the key, and no file or line.
+    Args:
+        tenants: by tenant id, what the tenant's file would hold; a key ``tenant`` in it counts
+            more than the id. The path of a problem begins with the id.
+        providers, secrets, block: as for `load_folder`.
+
+    Raises:
+        ConfigError: `tenants` is not a mapping, or `block` is not a path.
     """
-    keys = _block_path(block)
-    reader = BlockReader(providers, secrets, keys)
-    found = _Tenants()
+    reader = BlockReader(providers, secrets, _block_path(block))
     given: object = tenants
     if not isinstance(given, Mapping):
-        raise ConfigError(
-            (
-                Problem(
-                    "the tenants must be a mapping of tenant ids to what each tenant's file would hold"
-                ),
-            )
-        )
+        said = "the tenants must be a mapping of tenant ids to what each tenant's file would hold"
+        raise ConfigError((Problem(said),))
+    found = []
     for key, tenant in given.items():
         if isinstance(key, str):
-            _load(read_mapping(tenant, keys), key, None, reader, Report(top=_shown(key)), found)
+            root = read_mapping(tenant, reader.block)
+            found.append(_read(root, key, reader, Report(top=_printable(key))))
         else:
-            report = Report()
-            report.note((), "a tenant id among the keys is not text")
-            found.unreadable("", report)
-    return found.loaded()
-
-
-def _load(
-    root: Node | None,
-    default: str,
-    folder: str | None,
-    reader: BlockReader,
-    report: Report,
-    tenants: _Tenants,
-) -> None:
-    data = read_tenant(root, default, reader.block, report)
-    integration, rules = (
-        (None, None) if data.settings is None else reader.integration(data, folder, report)
-    )
-    tenants.add(
-        _Tenant(
-            data.tenant,
-            default,
-            data.name,
-            integration,
-            report,
-            report.problems(reader.block, rules),
-        )
-    )
+            problem = Problem("a tenant id among the keys is not text")
+            found.append(_Tenant(None, "", place="", problems=(problem,)))
+    return _sorted_out(found)
 
 
 @frozen
 class _Tenant:
+    """What was read for one tenant. `fallback` names it if its id cannot be read."""
+
     tenant_id: str | None
-    default: str
-    name: str | None
-    integration: Integration | None
-    report: Report
+    fallback: str
+    place: str
     problems: tuple[Problem, ...]
-
-    def problem_of_its_id(self, message: str) -> Problem:
-        path = "tenant" if self.report.top is None else f"{self.report.top}.tenant"
-        return Problem(message, path, self.report.file, self.report.line_of(("tenant",)))
-
-    @property
-    def place(self) -> str:
-        return self.report.file or self.report.top or "another tenant"
+    name: str | None = None
+    integration: Integration | None = None
+    id_path: str = "tenant"
+    id_line: int | None = None
 
 
-@define
-class _Tenants:
-    """All tenants of a load, in order; sorted out at the end, when it is known which ids were
-    given twice."""
-
-    known: list[_Tenant] = field(factory=list)
-
-    def add(self, tenant: _Tenant) -> None:
-        self.known.append(tenant)
-
-    def unreadable(self, guess: str, report: Report) -> None:
-        self.add(_Tenant(None, guess, None, None, report, report.problems()))
-
-    def loaded(self) -> Loaded:
-        by_id: dict[str, list[_Tenant]] = {}
-        for tenant in self.known:
-            if tenant.tenant_id is not None:
-                by_id.setdefault(tenant.tenant_id, []).append(tenant)
-        integrations: dict[str, Integration] = {}
-        without: list[str] = []
-        broken: dict[str, tuple[Problem, ...]] = {}
-        problems: list[Problem] = []
-        for tenant in self.known:
-            found = (*tenant.problems, *_twice(tenant, by_id.get(tenant.tenant_id or "", ())))
-            problems.extend(found)
-            key = tenant.tenant_id if tenant.tenant_id is not None else tenant.default
-            if found:
-                if tenant.tenant_id is not None or key not in by_id:
-                    broken[key] = (*broken.get(key, ()), *found)
-            elif tenant.integration is not None:
-                integrations[key] = tenant.integration
-            else:
-                without.append(key)
-        names = {
-            tenant_id: next((t.name for t in alike if t.name), None)
-            for tenant_id, alike in by_id.items()
-        }
-        return Loaded(integrations, tuple(without), broken, tuple(problems), names)
+def _from_file(folder: str, name: str, reader: BlockReader) -> _Tenant:
+    file, stem, text = os.path.join(folder, name), os.path.splitext(name)[0], ""
+    report = Report(file=_printable(file), folder=folder)
+    try:
+        text = _text(file)
+        root = read_json(text) if name.endswith(".json") else read_yaml(text)
+    except Unreadable as error:
+        report.note((), error.message, line=error.line)
+        guess = _TENANT_LINE.search(text)
+        return _Tenant(None, guess[1] if guess else stem, _printable(file), report.problems())
+    return _read(root, stem, reader, report)
 
 
-def _twice(tenant: _Tenant, alike: Iterable[_Tenant]) -> tuple[Problem, ...]:
-    others = [other.place for other in alike if other is not tenant]
-    if not others:
-        return ()
-    return (
-        tenant.problem_of_its_id(
-            f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}: keep one of them"
-        ),
+def _read(root: Node | None, default: str, reader: BlockReader, report: Report) -> _Tenant:
+    data = read_tenant(root, default, reader.block, report)
+    integration, rules = None, None
+    report.tenant = data.tenant or report.tenant
+    if data.settings is not None:
+        integration, rules = reader.integration(data, report)
+    return _Tenant(
+        data.tenant,
+        default,
+        report.file or report.top or "another tenant",
+        report.problems(reader.block, rules),
+        data.name,
+        integration,
+        "tenant" if report.top is None else f"{report.top}.tenant",
+        report.line_of(("tenant",)),
     )
+
+
+def _sorted_out(tenants: list[_Tenant]) -> Loaded:
+    """The result, now that it is known which ids were given twice."""
+    by_id: dict[str, list[_Tenant]] = {}
+    for tenant in tenants:
+        if tenant.tenant_id is not None:
+            by_id.setdefault(tenant.tenant_id, []).append(tenant)
+    integrations: dict[str, Integration] = {}
+    without: list[str] = []
+    broken: dict[str, tuple[Problem, ...]] = {}
+    problems: list[Problem] = []
+    for tenant in tenants:
+        found = (*tenant.problems, *_given_twice(tenant, by_id.get(tenant.tenant_id or "", ())))
+        problems.extend(found)
+        key = tenant.fallback if tenant.tenant_id is None else tenant.tenant_id
+        if found:
+            if tenant.tenant_id is not None or key not in by_id:
+                broken[key] = (*broken.get(key, ()), *found)
+        elif tenant.integration is not None:
+            integrations[key] = tenant.integration
+        else:
+            without.append(key)
+    names = {id_: next((one.name for one in same if one.name), None) for id_, same in by_id.items()}
+    return Loaded(integrations, tuple(without), broken, tuple(problems), names)
+
+
+def _given_twice(tenant: _Tenant, same_id: Iterable[_Tenant]) -> list[Problem]:
+    others = [other.place for other in same_id if other is not tenant]
+    if not others:
+        return []
+    places = " and in ".join(others)
+    said = f"the tenant {tenant.tenant_id} is also in {places}: keep one of them"
+    file = tenant.place if tenant.id_path == "tenant" else None
+    return [Problem(said, tenant.id_path, file, tenant.id_line)]
 
 
 def _block_path(block: str) -> tuple[str, ...]:
     keys = tuple(block.split(".")) if isinstance(block, str) else ("",)
     if not all(key.strip() for key in keys):
-        raise ConfigError(
-            (
-                Problem(
-                    f"the path of the block must be keys with dots between them, such as {DEFAULT_BLOCK}"
-                ),
-            )
-        )
+        said = "the path of the block must be keys with dots between them"
+        raise ConfigError((Problem(f"{said}, such as {DEFAULT_BLOCK}"),))
     return keys
 
 
 def _files(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            found = [
-                entry.name
-                for entry in entries
-                if entry.name.endswith(_ENDINGS)
-                and not entry.name.startswith(".")
-                and not _is_folder(entry)
-            ]
+            return sorted(entry.name for entry in entries if _is_tenant_file(entry))
     except FileNotFoundError:
-        raise _of_folder(
-            folder, "there is no such folder: give the folder that holds the tenant files"
-        ) from None
+        said = "there is no such folder: give the folder that holds the tenant files"
     except NotADirectoryError:
-        raise _of_folder(folder, "is a file: give the folder that holds the tenant files") from None
+        said = "is a file: give the folder that holds the tenant files"
     except PermissionError:
-        raise _of_folder(
-            folder, "may not be read by this process: give it the right to list the folder"
-        ) from None
+        said = "may not be read by this process: give it the right to list the folder"
     except (OSError, ValueError) as error:
-        raise _of_folder(folder, f"cannot be read as a folder ({type(error).__name__})") from None
-    return sorted(found)
+        said = f"cannot be read as a folder ({type(error).__name__})"
+    raise ConfigError((Problem(said, file=_printable(folder)),))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except (
-        OSError
-    ):  # a link that leads nowhere but to itself; it is told as a file that cannot be read
+def _is_tenant_file(entry: os.DirEntry[str]) -> bool:
+    if not entry.name.endswith(_ENDINGS) or entry.name.startswith("."):
         return False
-
-
-def _of_folder(folder: str, message: str) -> ConfigError:
-    return ConfigError((Problem(message, file=_shown(folder)),))
+    try:
+        return not entry.is_dir()
+    except OSError:  # a link that leads to itself: it is reported as a file that cannot be read
+        return True
 
 
 def _text(file: str) -> str:
@@ -272,21 +227,20 @@ def _text(file: str) -> str:
         if not stat.S_ISREG(os.stat(file).st_mode):
             raise Unreadable("is not a regular file")
         with open(file, "rb") as stream:
-            content = stream.read(SIZE_LIMIT + 1)
+            content = stream.read(MAX_FILE_SIZE + 1)
     except FileNotFoundError:
         raise Unreadable("is a link to a file that does not exist") from None
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or type(error).__name__}") from None
-    if len(content) > SIZE_LIMIT:
+    if len(content) > MAX_FILE_SIZE:
         raise Unreadable("is larger than 1 MiB, which no tenant file should be")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unreadable(
-            "is not UTF-8 text: save it in that encoding", content.count(b"\n", 0, error.start) + 1
-        ) from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unreadable("is not UTF-8 text: save it in that encoding", line) from None
 
 
-def _shown(path: str) -> str:
-    """A path that can be printed, whatever bytes its name is made of."""
+def _printable(path: str) -> str:
+    """The path with everything unprintable in its bytes written out."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)

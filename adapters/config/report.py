@@ -1,9 +1,8 @@
-"""Batching everything that is wrong with one tenant's configuration, and saying where it stands.
+"""What is wrong with one tenant's configuration, and where.
 
-A problem is noted with its path as soon as it is found, at most one for a path, and put into words
-for the administrator at the end, when it is known which keys the tenant's provider has. No value is
-ever quoted, since a secret may stand in any wrong place; nor is a key below a secret or below a key
-that nobody knows.
+A problem is noted with its path when it is found, at most one for a path. The paths are written out
+at the end, when the keys of the tenant's provider are known. No value is quoted, since a secret can
+stand in any wrong place; nor is a key below a secret or below an unknown key.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field
 
 from ...domain.errors import Problem
 
@@ -25,80 +24,64 @@ Rules: TypeAlias = Mapping[str, object]
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
-@frozen
-class _Note:
-    path: Path
-    message: str
-    suggestion: str | None
-    line: int | None
-
-
 @define
 class Report:
-    """What was found in one tenant's data. `top` stands before every path: the key in a host's
-    own mapping, or nothing."""
+    """The problems of one tenant.
+
+    `top` begins every path: the key in a host's mapping. A relative path in the block starts at
+    `folder`. `tenant` is how messages call the tenant.
+    """
 
     file: str | None = None
     top: str | None = None
+    folder: str | None = None
+    tenant: str = "of this file"
     lines: dict[Path, int] = field(factory=dict)
-    notes: dict[Path, _Note] = field(factory=dict)
+    notes: dict[Path, Problem] = field(factory=dict)
     around: set[Path] = field(factory=set)
-    """Every path at which, or within which, there is a problem."""
+    """Every path with a problem at it or within it."""
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None
     ) -> None:
-        """Remember a problem; only the first for a path is kept, as those after it mostly follow
-        from it."""
+        """Remember a problem, unless the path has one: later ones mostly follow from the first."""
         if path not in self.notes:
-            self.notes[path] = _Note(
-                path, message, suggestion, self.line_of(path) if line is None else line
-            )
+            line = self.line_of(path) if line is None else line
+            self.notes[path] = Problem(message, "", self.file, line, suggestion)
             self.around.update(path[:end] for end in range(len(path) + 1))
 
     def noted(self, path: Path) -> bool:
         """Whether there is a problem at `path` or within it."""
         return path in self.around
 
+    def remember(self, path: Path, line: int | None) -> None:
+        """Take down the line of the key at `path`; the first one stays."""
+        if line is not None:
+            self.lines.setdefault(path, line)
+
     def line_of(self, path: Path) -> int | None:
-        """The line of the key at `path`, or of the nearest thing around it that was written."""
-        return next(
-            (
-                self.lines[path[:end]]
-                for end in range(len(path), -1, -1)
-                if path[:end] in self.lines
-            ),
-            None,
-        )
+        """The line of the key at `path`, or of the nearest key around it."""
+        around = (path[:end] for end in range(len(path), -1, -1))
+        return next((self.lines[part] for part in around if part in self.lines), None)
 
     def problems(self, block: Path = (), rules: Rules | None = None) -> tuple[Problem, ...]:
-        """All of it in the order of the lines. `rules` are those of the block, which stands at
-        the path `block`."""
-        found = sorted(self.notes.values(), key=lambda note: note.line or 0)
+        """All problems in the order of their lines; `rules` are those of the value at `block`."""
+        found = sorted(self.notes.items(), key=lambda noted: noted[1].line or 0)
         return tuple(
-            Problem(
-                note.message,
-                self._shown(note.path, block, rules or {}),
-                self.file,
-                note.line,
-                note.suggestion,
-            )
-            for note in found
+            evolve(problem, path=self._shown(path, block, rules or {})) for path, problem in found
         )
 
     def _shown(self, path: Path, block: Path, rules: Rules) -> str:
-        keys = list(path)
         if path[: len(block)] == block:
-            keys = [*block, *_known_part(path[len(block) :], rules)]
-        text = "" if self.top is None else self.top
-        for key in keys:
+            path = (*block, *_known_part(path[len(block) :], rules))
+        text = self.top or ""
+        for key in path:
             text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
         return text
 
 
 def _known_part(path: Path, rules: Rules) -> Path:
-    """As much of a path within the block as may be shown: down to the first key that is secret
-    or not known."""
+    """The part of a path that may be shown: down to the first key that is secret or unknown."""
     if not path or rules.get("type") == "secret":
         return ()
     key, rest = path[0], path[1:]
@@ -111,15 +94,12 @@ def _known_part(path: Path, rules: Rules) -> Path:
 
 
 def rules_below(rules: Rules, key: str | int) -> Rules | None:
-    """The rules for the member `key` of a value that has `rules`; None where they do not know
-    it."""
+    """The rules for the member `key` of a value that has `rules`; None if they do not name it."""
+    members, own, below = rules.get("schema"), rules.get("items"), None
     if isinstance(key, int):
-        own = rules.get("items")
-        below = (
-            own[key] if isinstance(own, (list, tuple)) and key < len(own) else rules.get("schema")
-        )
-    else:
-        own = rules.get("schema")
-        below = own.get(key) if isinstance(own, Mapping) and rules.get("type") == "dict" else None
-        below = rules.get("valuesrules") if below is None else below
+        below = own[key] if isinstance(own, (list, tuple)) and key < len(own) else members
+    elif isinstance(members, Mapping) and rules.get("type") == "dict":
+        below = members.get(key)
+    if below is None and isinstance(key, str):
+        below = rules.get("valuesrules")
     return below if isinstance(below, Mapping) else None

@@ -1,7 +1,6 @@
-"""The rules of the block: ours, which are the same for every provider, and the provider's own
-fragment beside them.
+"""The rules of a block, ours and the provider's beside them, and the words for what breaks them.
 
-Cerberus does the checking. It is taught a few types that a fragment may name like its own:
+Cerberus checks. It is taught a few types that a provider's fragment can name like its own:
 
 ``secret``    a ``${NAME}`` reference; the value that it stands for is one line of visible ASCII
 ``endpoint``  an https URL, or http on loopback
@@ -11,34 +10,38 @@ Cerberus does the checking. It is taught a few types that a fragment may name li
 ``pace``      ``10/min``; becomes a Pace
 
 They are read where a value has one such type by itself, not in lists of types and not below anyof
-and its like.
+and the like. A sentence about a problem never quotes a value: it says what the value should be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import cerberus
 from attrs import field, frozen
+from cerberus import errors
 from cerberus.errors import BaseErrorHandler
 from cerberus.schema import DefinitionSchema
 
 from ...domain.integration import Pace
-from .references import Resolved, secret_text
-from .report import Rules
-from .urls import Endpoint, Proxy, parse_endpoint, parse_proxy
-from .values import Size, parse_duration, parse_pace, parse_size
-
-
-class SecretText(Resolved):
-    """A credential that has been looked up and found fit to be sent."""
-
-
-def _parse_secret(value: object) -> SecretText:
-    text = secret_text(value)
-    return SecretText(str.__str__(text), text.reference)
+from .references import Resolved, SecretText, parse_secret
+from .report import Path, Report, Rules, rules_below
+from .tenant_file import kind_of
+from .values import (
+    Endpoint,
+    Proxy,
+    Size,
+    parse_duration,
+    parse_endpoint,
+    parse_pace,
+    parse_proxy,
+    parse_size,
+    shown_duration,
+)
 
 
 @frozen
@@ -49,8 +52,7 @@ class Format:
     parse: Callable[[object], object]
 
     def coerce(self, value: object) -> object:
-        """What is meant by `value`; one that cannot be read stays as it is, for the check of the
-        type to refuse."""
+        """What is meant by `value`; one that cannot be read stays for the type check to refuse."""
         try:
             return self.parse(value)
         except ValueError:
@@ -58,7 +60,7 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "secret": Format(SecretText, _parse_secret),
+    "secret": Format(SecretText, parse_secret),
     "endpoint": Format(Endpoint, parse_endpoint),
     "proxy": Format(Proxy, parse_proxy),
     "duration": Format(timedelta, parse_duration),
@@ -66,7 +68,8 @@ FORMATS: Mapping[str, Format] = {
     "pace": Format(Pace, parse_pace),
 }
 
-_MOMENT = timedelta(milliseconds=1)
+_DURATION = {"type": "duration"}
+_TIMEOUT = {"type": "duration", "min": timedelta(milliseconds=1)}
 
 CORE: Mapping[str, Mapping[str, object]] = {
     "provider": {"type": "string", "required": True},
@@ -75,33 +78,29 @@ CORE: Mapping[str, Mapping[str, object]] = {
         "type": "dict",
         "schema": {
             "max_attempts": {"type": "integer", "min": 1, "max": 100},
-            "initial_delay": {"type": "duration"},
-            "max_delay": {"type": "duration"},
-            "retry_after_limit": {"type": "duration"},
+            "initial_delay": _DURATION,
+            "max_delay": _DURATION,
+            "retry_after_limit": _DURATION,
         },
     },
     "on_unclear": {"type": "string", "allowed": ["retry", "hold"]},
     "pace": {"type": "pace"},
-    "timeout": {
-        "type": "dict",
-        "schema": {
-            "connect": {"type": "duration", "min": _MOMENT},
-            "idle": {"type": "duration", "min": _MOMENT},
-            "total": {"type": "duration", "min": _MOMENT},
-        },
-    },
+    "timeout": {"type": "dict", "schema": dict.fromkeys(("connect", "idle", "total"), _TIMEOUT)},
     "max_bytes": {"type": "size"},
     "proxy": {"type": "proxy"},
     "ca_bundle": {"type": "string", "empty": False},
 }
+
+RENAMED: Mapping[str, str] = {"on_unknown": "on_unclear"}
+"""Keys of earlier versions, and what they are called now."""
 
 
 class FragmentError(Exception):
     """A provider's fragment is no fragment; the message says why."""
 
 
-class _AsTheyAre(BaseErrorHandler):  # type: ignore[misc]
-    """Leaves Cerberus' errors as they are; `complaints` puts them into words."""
+class _KeepErrors(BaseErrorHandler):  # type: ignore[misc]
+    """Leaves Cerberus' errors as they are, for `complain` to put into words."""
 
     def __call__(self, errors: Any) -> list[Any]:
         return list(errors)
@@ -114,16 +113,15 @@ _Validator: Any = cerberus.Validator
 class _BlockValidator(_Validator):  # type: ignore[misc]
     types_mapping: ClassVar[dict[str, Any]] = {
         **_Validator.types_mapping,
-        # YAML's yes and no are numbers to Python, and to nobody else.
+        # In Python YAML's yes and no are numbers too.
         "integer": cerberus.TypeDefinition("integer", (int,), (bool,)),
         "float": cerberus.TypeDefinition("float", (float, int), (bool,)),
         **{name: cerberus.TypeDefinition(name, (fmt.made,), ()) for name, fmt in FORMATS.items()},
     }
 
 
-class _Judged(DefinitionSchema):  # type: ignore[misc]
-    """A schema that was found valid once. Cerberus would judge every field of it again for every
-    tenant, at twice the time."""
+class _ValidSchema(DefinitionSchema):  # type: ignore[misc]
+    """A schema that is valid: checking it again for every tenant would double the time."""
 
     def copy(self) -> dict[str, Any]:
         return dict(self.schema)
@@ -131,8 +129,7 @@ class _Judged(DefinitionSchema):  # type: ignore[misc]
 
 @frozen
 class BlockSchema:
-    """All that may stand in a block. `strict`: whether other keys are refused, which needs a
-    provider that is known."""
+    """All that can stand in a block; other keys are refused if `strict`: the provider is known."""
 
     rules: dict[str, dict[str, object]]
     strict: bool
@@ -140,8 +137,8 @@ class BlockSchema:
 
     @validator.default
     def _with_rules(self) -> Any:
-        validator = _BlockValidator({}, allow_unknown=not self.strict, error_handler=_AsTheyAre())
-        validator.schema = _Judged(validator, self.rules)
+        validator = _BlockValidator({}, allow_unknown=not self.strict, error_handler=_KeepErrors())
+        validator.schema = _ValidSchema(validator, self.rules)
         return validator
 
     def check(self, settings: Mapping[str, object]) -> tuple[dict[str, Any], list[Any]]:
@@ -171,16 +168,13 @@ def schema_with(fragment: object) -> BlockSchema:
     rules = {key: _taught(own) for key, own in {**CORE, **fragment}.items()}
     try:
         return BlockSchema(rules, strict=True)
-    except (
-        Exception
-    ) as error:  # Cerberus has no one error for a schema that it cannot make sense of
-        raise FragmentError(
-            f"its schema is not one that Cerberus takes ({type(error).__name__}: {error})"
-        ) from None
+    except Exception as error:  # Cerberus has no one error for a schema that it cannot read
+        why = f"{type(error).__name__}: {error}"
+        raise FragmentError(f"its schema is not one that Cerberus takes ({why})") from None
 
 
 def _taught(rules: Mapping[str, Any]) -> dict[str, object]:
-    """The rules with the reading of our types put in front of whatever else is done to a value."""
+    """The rules, with the reading of our types before anything else that is done to a value."""
     taught: dict[str, Any] = dict(rules)
     kind = rules.get("type")
     fmt = FORMATS.get(kind) if isinstance(kind, str) else None
@@ -190,14 +184,158 @@ def _taught(rules: Mapping[str, Any]) -> dict[str, object]:
     below = rules.get("schema")
     if isinstance(below, Mapping):
         is_one = kind == "list" or not all(isinstance(member, Mapping) for member in below.values())
-        taught["schema"] = (
-            _taught(below) if is_one else {key: _taught(member) for key, member in below.items()}
-        )
+        members = {key: _taught(member) for key, member in below.items()} if not is_one else None
+        taught["schema"] = _taught(below) if members is None else members
     for rule in ("valuesrules", "keysrules"):
         if isinstance(rules.get(rule), Mapping):
             taught[rule] = _taught(rules[rule])
-    if isinstance(rules.get("items"), (list, tuple)):
-        taught["items"] = [
-            _taught(member) if isinstance(member, Mapping) else member for member in rules["items"]
-        ]
+    items = rules.get("items")
+    if isinstance(items, (list, tuple)):
+        taught["items"] = [_taught(one) if isinstance(one, Mapping) else one for one in items]
     return taught
+
+
+# The words
+
+
+def complain(
+    found: Iterable[Any], block: Path, rules: Rules, report: Report, secrets: Collection[str]
+) -> None:
+    """Note each of Cerberus' errors at its path, unless a problem is noted there already."""
+    before = frozenset(report.around)
+    for error in _leaves(found):
+        path = (*block, *error.document_path)
+        if path not in before:
+            report.note(path, _sentence(error, secrets), suggestion=_suggestion(error, rules))
+
+
+def closest(word: object, known: Iterable[str]) -> str | None:
+    """The one of the known words that was probably meant."""
+    if not isinstance(word, str) or isinstance(word, Resolved):
+        return None
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word[:80].lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def plugin_words(text: object, instead: str, *, secrets: Iterable[str], value: object) -> str:
+    """What a plug-in says of `value`; `instead` if that is empty or quotes the value or a secret."""
+    words = text if isinstance(text, str) else ""
+    # A shorter text is hardly a secret that was put in the wrong place.
+    hidden = [*secrets, value] if isinstance(value, str) and len(value) >= 8 else secrets
+    for secret in filter(None, map(str, hidden)):
+        if secret in words or repr(secret)[1:-1] in words:
+            return instead
+    return re.sub(r"\s+", " ", words).strip()[:300] or instead
+
+
+def _leaves(found: Iterable[Any]) -> Iterator[Any]:
+    for error in found:
+        if error.is_group_error and not error.is_logic_error:
+            yield from _leaves(error.child_errors or ())
+        else:
+            yield error
+
+
+_TYPES: Mapping[str, str] = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "float": "a number",
+    "boolean": "true or false",
+    "dict": "a mapping of keys to values",
+    "list": "a list",
+    "date": "a date",
+    "datetime": "a date and time",
+}
+
+
+def _of_type(wanted: object, value: object) -> str:
+    if isinstance(wanted, str) and wanted in FORMATS:
+        try:
+            FORMATS[wanted].parse(value)
+        except ValueError as why:
+            return str(why)
+    many = wanted if isinstance(wanted, (list, tuple)) else ()
+    names = [wanted] if isinstance(wanted, str) else many
+    meant = _choice([_TYPES.get(name, name) for name in names])
+    told = f"must be {meant}, and this is {kind_of(value)}"
+    if isinstance(value, Resolved):
+        return f"{told}, which is all that a reference can give"
+    if "string" in names and not isinstance(value, (dict, list)):
+        return f"{told}: put it in quotes"
+    if isinstance(value, str) and {"integer", "number", "float", "boolean"} & set(names):
+        return f"{told}: write it without quotes"
+    return told
+
+
+def _choice(words: object, joint: str = "or") -> str:
+    """``us, eu or india``"""
+    shown = [str(word) for word in (words if isinstance(words, Collection) else [])]
+    if isinstance(words, str):
+        return words
+    return f"{', '.join(shown[:-1])} {joint} {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def _counted(count: int, value: object) -> str:
+    one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+    return f"{count} {one if count == 1 else many}"
+
+
+def _shown(value: object) -> str:
+    return shown_duration(value) if isinstance(value, timedelta) else str(value)
+
+
+_SENTENCES: Mapping[int, Callable[[Any, Any], str]] = {
+    errors.REQUIRED_FIELD.code: lambda wanted, value: "is missing",
+    errors.NOT_NULLABLE.code: lambda wanted, value: "has no value: write one, or leave the key out",
+    errors.EMPTY_NOT_ALLOWED.code: lambda wanted, value: "must not be empty",
+    errors.BAD_TYPE.code: _of_type,
+    errors.UNALLOWED_VALUE.code: lambda wanted, value: f"must be {_choice(wanted)}",
+    errors.UNALLOWED_VALUES.code: lambda wanted, value: f"may hold only {_choice(wanted, 'and')}",
+    errors.MIN_VALUE.code: lambda wanted, value: f"must be at least {_shown(wanted)}",
+    errors.MAX_VALUE.code: lambda wanted, value: f"must be at most {_shown(wanted)}",
+    errors.MIN_LENGTH.code: lambda wanted, value: f"must have at least {_counted(wanted, value)}",
+    errors.MAX_LENGTH.code: lambda wanted, value: f"must have at most {_counted(wanted, value)}",
+    errors.REGEX_MISMATCH.code: lambda wanted, value: (
+        f"does not have the form that is expected ({wanted})"
+    ),
+    errors.EXCLUDES_FIELD.code: lambda wanted, value: f"cannot stand beside {_choice(wanted)}",
+    errors.DEPENDENCIES_FIELD.code: lambda wanted, value: (
+        f"needs something else beside it: {_choice(wanted, 'and')}"
+    ),
+}
+
+
+def _sentence(error: Any, secrets: Iterable[str]) -> str:
+    value, code = error.value, error.code
+    if code == errors.UNKNOWN_FIELD.code:
+        renamed = _renamed(error)
+        return f"is now called {renamed}" if renamed else "is not a known key"
+    if code in (errors.COERCION_FAILED.code, errors.CUSTOM.code):
+        instead = "is not a value that the provider takes"
+        told = error.info[0] if error.info else None
+        return plugin_words(told, instead, secrets=secrets, value=value)
+    if code == errors.DEPENDENCIES_FIELD_VALUE.code:
+        code = errors.DEPENDENCIES_FIELD.code
+    if code in _SENTENCES:
+        return _SENTENCES[code](error.constraint, value)
+    return f"does not satisfy the provider's rule `{error.rule}`"
+
+
+def _suggestion(error: Any, rules: Rules) -> str | None:
+    if error.code == errors.UNALLOWED_VALUE.code:
+        return closest(error.value, (word for word in error.constraint if isinstance(word, str)))
+    if error.code != errors.UNKNOWN_FIELD.code:
+        return None
+    around: Rules | None = rules
+    for key in error.document_path[:-1]:
+        around = rules_below(around, key) if around is not None else None
+    keys = around.get("schema") if around is not None else None
+    if isinstance(keys, Mapping) and not _renamed(error):
+        return closest(error.document_path[-1], keys)
+    return _renamed(error)
+
+
+def _renamed(error: Any) -> str | None:
+    return RENAMED.get(error.document_path[0]) if len(error.document_path) == 1 else None

@@ -1,20 +1,26 @@
-"""Values that are written as a person would write them: ``5s``, ``25MB``, ``10/min``.
+"""Values as a person writes them: ``5s``, ``25MB``, ``10/min``, an endpoint, a proxy.
 
-Each function takes what stands in the file and gives the value that is meant, or raises ValueError
+Each function takes what stands in the file and returns the value that is meant, or raises ValueError
 with what should have been written. None of them quotes what was written.
+
+A request carries the tenant's credential and document, so an endpoint is https, or http on this
+very machine, and its URL leaves nothing to interpretation: two libraries that read an odd URL
+differently would send them to two different hosts.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Mapping
 from datetime import timedelta
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...domain.integration import Pace
+from .references import Resolved
 
-LONGEST = timedelta(days=30)
-LARGEST = 2**40
-HIGHEST_PACE = 1_000_000
+MAX_DURATION = timedelta(days=30)
+MAX_SIZE = 2**40
+MAX_PACE = 1_000_000
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d)?")
 _SIZE = re.compile(r"([0-9]{1,13}) ?([A-Za-z]{1,3})?")
@@ -26,71 +32,69 @@ _PERIODS = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedel
 
 
 class Size(int):
-    """A number of bytes that has been read from text or a number."""
+    """A number of bytes that was read from text or a number."""
+
+
+class Endpoint(str):
+    """A URL that requests may be sent to."""
+
+
+class Proxy(str):
+    """The URL of a proxy; it can hold a password, so its repr hides it."""
+
+    def __repr__(self) -> str:
+        return "Proxy(***)"
 
 
 def parse_duration(value: object) -> timedelta:
-    """``500ms``, ``5s``, ``5m``, ``1h``, ``1d``, or a number of seconds; from nothing to 30
-    days."""
-    advice = "must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds"
+    """``500ms``, ``5s``, ``5m``, ``1h``, ``1d`` or a number of seconds, from 0 to 30 days."""
+    seconds: float | None = None
     match value:
         case timedelta():
-            return _bounded(value)
-        case bool():
-            raise ValueError(advice)
-        case int() | float():
+            seconds = value.total_seconds()
+        case int() | float() if not isinstance(value, bool):
             seconds = float(value)
         case str() if found := _DURATION.fullmatch(value):
             seconds = float(found[1]) * _SECONDS[found[2] or "s"]
-        case _:
-            raise ValueError(advice)
-    if not 0 <= seconds <= LONGEST.total_seconds():
-        raise ValueError(f"must be between 0 and {LONGEST.days} days")
-    return timedelta(seconds=seconds)
-
-
-def _bounded(value: timedelta) -> timedelta:
-    if not timedelta(0) <= value <= LONGEST:
-        raise ValueError(f"must be between 0 and {LONGEST.days} days")
-    return value
+    if seconds is None:
+        raise ValueError("must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds")
+    if not 0 <= seconds <= MAX_DURATION.total_seconds():
+        raise ValueError(f"must be between 0 and {MAX_DURATION.days} days")
+    return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
 
 
 def parse_size(value: object) -> Size:
-    """``25MB`` (millions of bytes), ``10MiB`` (of 1,048,576), ``500kB``, or a number of bytes;
-    at least one."""
-    advice = "must be a size such as 25MB, 10MiB or 500kB, or a number of bytes"
+    """``25MB`` (25,000,000 bytes), ``10MiB`` (10 x 1,048,576), ``500kB`` or a number of bytes."""
+    size: int | None = None
     match value:
-        case bool():
-            raise ValueError(advice)
-        case int():
+        case int() if not isinstance(value, bool):
             size = int(value)
         case str() if (found := _SIZE.fullmatch(value)) and (found[2] or "B").lower() in _BYTES:
             size = int(found[1]) * _BYTES[(found[2] or "B").lower()]
-        case _:
-            raise ValueError(advice)
-    if not 1 <= size <= LARGEST:
+    if size is None:
+        raise ValueError("must be a size such as 25MB, 10MiB or 500kB, or a number of bytes")
+    if not 1 <= size <= MAX_SIZE:
         raise ValueError("must be between 1 byte and 1024 GiB")
     return Size(size)
 
 
 def parse_pace(value: object) -> Pace:
-    """``10/min``: at most so many requests in any stretch of that length (s, min or h)."""
+    """``10/min``: at most that many requests in any stretch of that length (s, min or h)."""
     if isinstance(value, Pace):
         return value
     found = _PACE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError("must be a pace such as 2/s, 10/min or 100/h")
     limit = int(found[1])
-    if not 1 <= limit <= HIGHEST_PACE:
-        raise ValueError(f"must allow between 1 and {HIGHEST_PACE:,} requests")
+    if not 1 <= limit <= MAX_PACE:
+        raise ValueError(f"must allow between 1 and {MAX_PACE:,} requests")
     return Pace(limit, _PERIODS[found[2]])
 
 
 def shown_duration(value: timedelta) -> str:
     """The duration as a person would write it in a tenant file."""
     seconds = value.total_seconds()
-    units: Mapping[str, float] = dict(reversed(_SECONDS.items()))
-    for unit, length in units.items():
+    for unit, length in reversed(_SECONDS.items()):
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g}{unit}"
     return f"{seconds:g}s"
@@ -102,3 +106,84 @@ def shown_size(value: int) -> str:
         if value and value % length == 0:
             return f"{value // length}{unit}"
     return f"{value} bytes"
+
+
+# URLs
+
+_PLAIN = re.compile(r"[!-\[\]-~]+")  # visible ASCII, without the backslash
+_HOST = re.compile(r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+# What stands between // and the path: older releases of urlsplit ignore text beside the brackets of
+# an IPv6 address.
+_AUTHORITY = re.compile(r"(?:.*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::[0-9]*)?")
+_MAX_LENGTH = 2_000
+
+
+def parse_endpoint(value: object) -> Endpoint:
+    """An https URL, or http on loopback (localhost, 127.0.0.0/8, ::1); no credentials, no ``#``."""
+    parts = _split(value, "must be a URL such as https://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password")
+    local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if parts.scheme != "https" and not local:
+        raise ValueError(
+            "must begin with https:// "
+            "(http:// is for this machine only: localhost, 127.0.0.1 or [::1])"
+        )
+    return Endpoint(value)
+
+
+def parse_proxy(value: object) -> Proxy:
+    """An http or https URL of a host and a port; a name and password only through a reference."""
+    parts = _split(value, "must be a URL such as http://proxy.example:3128")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must begin with http:// or https://")
+    named = parts.username is not None or parts.password is not None
+    if named and not isinstance(value, Resolved):
+        raise ValueError(
+            "must not hold a user name or password here: "
+            "put the whole URL into a variable and write ${NAME}"
+        )
+    if parts.path not in ("", "/") or parts.query:
+        raise ValueError("must end after the host and the port")
+    return Proxy(value)
+
+
+def passwords_in(proxy: str) -> tuple[str, ...]:
+    """The password in a proxy's URL as it is written and as it is meant: both are to be masked."""
+    password = urlsplit(proxy).password
+    return tuple({password, unquote(password)}) if password else ()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL is this machine whatever a name server says."""
+    address = _address(host)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address in ipaddress.ip_network("127.0.0.0/8")
+    return host == "localhost" or address == ipaddress.IPv6Address("::1")
+
+
+def _split(value: object, advice: str) -> SplitResult:
+    if not isinstance(value, str) or not _PLAIN.fullmatch(value) or len(value) > _MAX_LENGTH:
+        raise ValueError(f"{advice}, in plain characters without spaces")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(advice) from None
+    host = parts.hostname or ""
+    if not parts.scheme or not _AUTHORITY.fullmatch(parts.netloc):
+        raise ValueError(advice)
+    if not (_HOST.fullmatch(host) or _address(host)) or "%" in host:
+        raise ValueError(advice)
+    if port == 0:
+        raise ValueError("must not name the port 0")
+    if "#" in value:
+        raise ValueError("must not hold a fragment (#)")
+    return parts
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -11,9 +11,17 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.config.json_source import read_json
-from evidence_courier.adapters.config.nodes import Items, Node, Opaque, Pairs, Scalar, Unreadable
-from evidence_courier.adapters.config.yaml_source import LOADER, read_yaml
+from evidence_courier.adapters.config.sources import (
+    LOADER,
+    Items,
+    Node,
+    Opaque,
+    Pairs,
+    Scalar,
+    Unreadable,
+    read_json,
+    read_yaml,
+)
 
 LOADERS = [pytest.param(yaml.SafeLoader, id="python"), pytest.param(LOADER, id="fastest")]
 

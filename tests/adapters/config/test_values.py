@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from evidence_courier.adapters.config.urls import parse_endpoint, parse_proxy
 from evidence_courier.adapters.config.values import (
     parse_duration,
+    parse_endpoint,
     parse_pace,
+    parse_proxy,
     parse_size,
     shown_duration,
     shown_size,

@@ -1,4 +1,4 @@
-"""From values that hold to the frozen classes that the courier works with."""
+"""From checked values to a provider's own settings class, and to the form in which it is stored."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cattrs import BaseValidationError, Converter
 
 from ...domain.integration import Pace
 from ...domain.secrets.secret import Secret
+from .references import SecretText
 from .report import Path
-from .schema import SecretText
 
 References = Mapping[Secret, str]
 """Each secret with the reference that it came from."""
 
 
 def settings_converter() -> Converter:
-    """Structures a provider's settings class from values that its schema has let through."""
+    """Structures a provider's settings class from values that its schema has accepted."""
     converter = Converter(forbid_extra_keys=True)
     converter.register_structure_hook(Secret, _secret)
     converter.register_structure_hook(str, _text)
@@ -37,9 +37,8 @@ def _is(kind: type) -> Any:
 
 def _secret(value: object, _: object) -> Secret:
     if not isinstance(value, SecretText):
-        raise ValueError(
-            "is a secret in the provider's settings, yet its schema does not give it the type `secret`"
-        )
+        said = "yet its schema does not give it the type `secret`"
+        raise ValueError(f"is a secret in the provider's settings, {said}")
     return Secret(str.__str__(value))
 
 
@@ -60,77 +59,68 @@ def faults(
 ) -> list[tuple[Path, str]]:
     """Where a settings class refused its values, below the block, and what it said."""
     found = list(_leaves(error, ()))
-    inits = [fault for fault in found if not fault[0]]
-    if inits and attrs.has(settings_class):
-        return [fault for fault in found if fault[0]] + (
-            list(_validated(settings_class, values, converter)) or inits
-        )
-    return found
+    placed = [fault for fault in found if fault[0]]
+    if len(placed) == len(found) or not attrs.has(settings_class):
+        return found
+    asked_again = list(_validated(settings_class, values, converter))
+    return placed + (asked_again or [fault for fault in found if not fault[0]])
 
 
 def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(error, BaseValidationError):
-        for member in error.exceptions:
-            step = [
-                note
-                for note in getattr(member, "__notes__", ())
-                if hasattr(note, "name") or hasattr(note, "index")
-            ]
-            below = (
-                (getattr(step[0], "name", None) or getattr(step[0], "index", 0),) if step else ()
-            )
-            yield from _leaves(member, (*path, *below))
-    else:
+    if not isinstance(error, BaseValidationError):
         yield path, _words(error)
+        return
+    for member in error.exceptions:
+        notes = getattr(member, "__notes__", ())
+        steps = [getattr(note, "name", getattr(note, "index", None)) for note in notes]
+        below = [step for step in steps if step is not None][:1]
+        yield from _leaves(member, (*path, *below))
 
 
 def _validated(
     settings_class: type, values: Mapping[str, object], converter: Converter
 ) -> Iterator[tuple[Path, str]]:
-    """Each field's own validator asked again by itself, so that its words get a place and none
-    hides another."""
+    """The words of each field's own validator, asked alone: so they get a place and none hides
+    another."""
+    fields = attrs.fields(attrs.resolve_types(settings_class))
+    given = [field for field in fields if field.name in values]
     try:
         built = SimpleNamespace(
-            **{
-                field.name: converter.structure(values[field.name], field.type)
-                for field in attrs.fields(attrs.resolve_types(settings_class))
-                if field.name in values
-            }
+            **{field.name: converter.structure(values[field.name], field.type) for field in given}
         )
-    except Exception:  # what cannot be built by parts has been said already by the whole
+    except Exception:  # what cannot be built by parts has its words from the whole already
         return
-    for field in attrs.fields(settings_class):
-        if field.validator is not None and hasattr(built, field.name):
-            try:
+    for field in given:
+        try:
+            if field.validator is not None:
                 field.validator(built, field, getattr(built, field.name))
-            except (ValueError, TypeError) as error:
-                yield (field.name,), _words(error).removeprefix(f"{field.name} ")
-            except Exception:  # a validator that wants more of its instance than there is
-                continue
+        except (ValueError, TypeError) as error:
+            yield (field.name,), _words(error).removeprefix(f"{field.name} ")
+        except Exception:  # a validator that needs more of its instance than there is
+            continue
 
 
 def _words(error: BaseException) -> str:
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
 
 
-def secrets_in(values: object, path: Path = ()) -> Iterator[tuple[Path, SecretText]]:
-    """Every resolved credential below `values`, in the order of the paths."""
+def secrets_in(values: object) -> Iterator[SecretText]:
+    """Every resolved credential below `values`, in the order of the keys."""
     match values:
         case SecretText():
-            yield path, values
+            yield values
         case Mapping():
             for key in sorted(values, key=str):
-                yield from secrets_in(values[key], (*path, key))
+                yield from secrets_in(values[key])
         case list() | tuple():
-            for index, value in enumerate(values):
-                yield from secrets_in(value, (*path, index))
+            for value in values:
+                yield from secrets_in(value)
 
 
 def stored_settings(
     settings: object, references: References, converter: Converter
 ) -> dict[str, object]:
-    """The settings as JSON values, defaults included, with every secret's reference in the place
-    of the secret."""
+    """The settings as JSON values, defaults included; a secret's reference stands for the secret."""
     plain = _json(converter.unstructure(settings), references)
     return plain if isinstance(plain, dict) else {}
 
@@ -142,7 +132,7 @@ def _json(value: object, references: References) -> object:
         case SecretText():
             return value.reference
         case str():
-            # A key that is also put where none belongs is no less a secret there.
+            # A key that also stands in a field that is no secret is still one.
             text = str.__str__(value)
             return references.get(Secret(text), text)
         case Secret():
