@@ -49,9 +49,9 @@ class Fault:
 class Conversation:
     """A dialogue under way: what it asked for, what it was told, and what it came to.
 
-    `kept` is a token that the keeper has already. Once it has `ended`, `result` or `error` is what
-    it came to. The requests of a token's mint are kept apart. `bookmarks` are pairs: how many
-    requests had been made before, and the progress.
+    `kept` is a token that the cache holds already. Once the dialogue has `ended`, `result` or
+    `error` is what it came to. The requests for a token are kept apart. `bookmarks` are pairs: how
+    many requests had been made before, and the progress.
     """
 
     dialogue: Dialogue[Any]
@@ -59,18 +59,18 @@ class Conversation:
     fault: Fault | None = None
     kept: Secret | None = None
     minting: bool = False
-    requests: list[HttpRequest] = field(factory=list)
-    replies: list[Reply] = field(factory=list)
-    mint_requests: list[HttpRequest] = field(factory=list)
-    mint_replies: list[Reply] = field(factory=list)
-    bookmarks: list[tuple[int, str]] = field(factory=list)
-    strangers: list[object] = field(factory=list)
-    tokens: list[str] = field(factory=list)
-    steps: int = 0
-    ended: bool = False
-    result: Any = None
-    error: Exception | None = None
-    _told: Any = None
+    requests: list[HttpRequest] = field(init=False, factory=list)
+    replies: list[Reply] = field(init=False, factory=list)
+    mint_requests: list[HttpRequest] = field(init=False, factory=list)
+    mint_replies: list[Reply] = field(init=False, factory=list)
+    bookmarks: list[tuple[int, str]] = field(init=False, factory=list)
+    strangers: list[object] = field(init=False, factory=list)
+    tokens: list[str] = field(init=False, factory=list)
+    steps: int = field(init=False, default=0)
+    ended: bool = field(init=False, default=False)
+    result: Any = field(init=False, default=None)
+    error: Exception | None = field(init=False, default=None)
+    _told: Any = field(init=False, default=None)
 
     def go_on(self) -> None:
         """One step, and what it is answered."""
@@ -79,19 +79,15 @@ class Conversation:
         except StopIteration as end:
             self.ended, self.result = True, end.value
         except Exception as error:
-            self.ended, self.error = True, error
+            self._fail(error)
         else:
             self.steps += 1
             self._told = self._come_by(step)
             if self.steps > _MOST_STEPS:
-                self.ended, self.error = (
-                    True,
-                    RecursionError(f"it takes more than {_MOST_STEPS} steps"),
-                )
+                self._fail(RecursionError(f"it takes more than {_MOST_STEPS} steps"))
 
     def through(self, bookmarks: int | None = None) -> Conversation:
-        """Go on to its end, or, as if the process were killed then, up to its so-manieth
-        bookmark."""
+        """Go on to the end, or stop at a number of bookmarks, as if the process were killed."""
         while not self.ended and (bookmarks is None or len(self.bookmarks) < bookmarks):
             self.go_on()
         self.dialogue.close()
@@ -105,11 +101,10 @@ class Conversation:
     def _come_by(self, step: object) -> object:
         match step:
             case HttpRequest():
-                met = self.fault is not None and self.fault.meets(len(self.requests), self.minting)
+                fault = self.fault
+                met = fault and fault.meets(len(self.requests), self.minting)
                 self.requests.append(step)
-                self.replies.append(
-                    self.fault.reply if met and self.fault is not None else self.answer(step)
-                )
+                self.replies.append(fault.reply if fault and met else self.answer(step))
                 return self.replies[-1]
             case Bookmark(progress=progress):
                 self.bookmarks.append((len(self.requests), progress))
@@ -119,6 +114,9 @@ class Conversation:
         self.strangers.append(step)
         return None
 
+    def _fail(self, error: Exception) -> None:
+        self.ended, self.error = True, error
+
     def _token(self, wish: Access) -> AccessToken | Failure | None:
         if self.kept is not None and (wish.refused is None or wish.refused.value != self.kept):
             return AccessToken(self.kept, fresh=False)
@@ -127,13 +125,13 @@ class Conversation:
         self.mint_replies += mint.replies
         self.strangers += mint.strangers
         if mint.error is not None:
-            self.ended, self.error = True, mint.error
+            self._fail(mint.error)
             return None
         if isinstance(mint.result, MintedToken):
             self.kept = mint.result.value
             self.tokens.append(self.kept.reveal())
             return AccessToken(self.kept, fresh=True)
         if not isinstance(mint.result, Failure):
-            self.ended, self.error = True, TypeError(f"a mint came to {mint.result!r}")
+            self._fail(TypeError(f"a mint came to {mint.result!r}"))
             return None
         return mint.result

@@ -81,5 +81,5 @@ async def mistakes(courier: AsyncCourier, evidence: Evidence) -> None:
     courier.statuses("acme", ["ev-1"])["ev-1"]  # type: ignore[index]
     await courier.retry("acme", "ev-1")  # type: ignore[call-arg]
     await courier.find(status=3)  # type: ignore[arg-type]
-    AsyncCourier.from_config("tenants/", database="courier.db", concurency=3)  # type: ignore[call-arg]
+    AsyncCourier.from_config("tenants/", database="c.db", concurency=3)  # type: ignore[call-arg]
     AsyncCourier.from_config("tenants/", clock="noon")  # type: ignore[arg-type]
