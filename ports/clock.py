@@ -7,21 +7,17 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Dates are aware and in UTC; durations are measured on a clock that never goes back."""
+    """The time of day, which can be set, and a monotonic clock, which cannot."""
 
     def now(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """The time of day, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Seconds since a fixed point; never goes back."""
         ...
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return once `now()` has reached `when`, at once where it has; or once as much time has
-        passed as it was away when asked.
-
-        The second matters where the clock is set back meanwhile: nobody sleeps longer than he meant
-        to.
-        """
+        """Sleep until `now() >= when`, but never longer than the interval at the call, even if the
+        clock is set back."""
         ...

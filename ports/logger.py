@@ -1,7 +1,6 @@
-"""Telling the host what happens: typed events in, nothing out.
+"""Telling the host what happens: typed events.
 
-The record is written first, then the event is logged, so no event speaks of something that a crash
-could take back.
+A record is written first, then its event is logged, so no event reports what a crash could undo.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from ..domain.upload.upload import UploadKey
 
 @frozen
 class ConfigurationLoaded:
-    """The configuration was read. `without_integration` are the tenants whose evidence goes
-    nowhere; said once, here."""
+    """The configuration was read; the evidence of tenants in `without_integration` is not sent."""
 
     path: str
     with_integration: tuple[str, ...]
@@ -28,8 +26,7 @@ class ConfigurationLoaded:
 
 @frozen
 class ConfigurationRefused:
-    """A configuration was not taken; what was in force before stays in force. One text for each
-    problem."""
+    """A configuration was not taken, and the one before stays in force. One text a problem."""
 
     problems: tuple[str, ...]
 
@@ -43,8 +40,8 @@ class UploadRecorded:
 
 @frozen
 class RecordingFailed:
-    """An evidence could not be recorded: nothing will be uploaded, and its ticket says so. The
-    host should submit it again."""
+    """An evidence could not be recorded and will not be uploaded, as its ticket says. The host
+    should submit it again."""
 
     key: UploadKey
     reason: str
@@ -52,8 +49,7 @@ class RecordingFailed:
 
 @frozen
 class EvidenceConflict:
-    """Another document was submitted under a known key; the known upload is unchanged and the
-    new document is ignored."""
+    """Another document was submitted under a known key: it is ignored, the upload unchanged."""
 
     key: UploadKey
     known_digest: str
@@ -71,8 +67,10 @@ class AttemptStarted:
 
 @frozen
 class AttemptEnded:
-    """An attempt has ended and its record is on disk. `failure` is None where it was delivered;
-    `next_at`: when something is done next."""
+    """An attempt has ended and its record is on disk.
+
+    `failure` is None if it was delivered; `next_at` is when something is done next.
+    """
 
     key: UploadKey
     attempt: int
@@ -83,8 +81,10 @@ class AttemptEnded:
 
 @frozen
 class AttemptRecovered:
-    """Whoever ran this attempt is gone without a word; the record says now that it may have been
-    taken. `next_at`: when something is done."""
+    """The courier of this attempt is gone; the record now says that it may have been received.
+
+    `next_at` is when something is done next.
+    """
 
     key: UploadKey
     attempt: int
@@ -93,8 +93,11 @@ class AttemptRecovered:
 
 @frozen
 class LookUpEnded:
-    """The provider was asked whether it has an upload. `finding` is found, partly, absent or
-    unreadable, `failure` says why it was unreadable."""
+    """The provider was asked whether it has an upload.
+
+    `look_up` is the number of the look-up, from 1. `finding` is found, partly, absent or
+    unreadable; `failure` says why it was unreadable.
+    """
 
     key: UploadKey
     look_up: int
@@ -105,7 +108,7 @@ class LookUpEnded:
 
 @frozen
 class UploadHeld:
-    """Nothing more happens to an upload before a person decides."""
+    """An upload waits for a person's decision."""
 
     key: UploadKey
     failure: Failure
@@ -113,8 +116,8 @@ class UploadHeld:
 
 @frozen
 class UploadRequeued:
-    """An upload is tried again, with a fresh budget: a person wished it (`who`, `why`), or its
-    integration works again (`who` is None)."""
+    """An upload is tried again with a fresh budget, by a person or, if `by` is None, because its
+    integration may work again."""
 
     key: UploadKey
     by: str | None
@@ -143,7 +146,7 @@ class IntegrationBlocked:
 
 @frozen
 class IntegrationPaused:
-    """The provider asked for patience: with this credential nothing is sent before `until`."""
+    """The provider asked for a pause: with this credential nothing is sent before `until`."""
 
     tenant_id: str
     provider: str
@@ -152,24 +155,22 @@ class IntegrationPaused:
 
 @frozen
 class CourierLost:
-    """Another courier on this database is gone without a word; `in_flight` of its attempts are
-    recovered."""
+    """Another courier on this database is gone; `in_flight` of its attempts were recovered."""
 
-    owner: int
+    courier_id: int
     in_flight: int
 
 
 @frozen
 class ClockSetBack:
-    """The machine's clock was set back by so many seconds; what waits keeps the rest of its
-    wait."""
+    """The machine's clock was set back by `seconds`; the remaining waits count from now."""
 
     seconds: float
 
 
 @frozen
 class StoreTrouble:
-    """The database could not be asked or written to in the background; it is tried again."""
+    """The database could not be read or written in the background; it is tried again."""
 
     reason: str
 
@@ -183,8 +184,7 @@ class UploadSettled:
 
 @frozen
 class WriteDelayed:
-    """A record could not be written for now; it is tried again, and nothing is sent before it is
-    written."""
+    """A record could not be written; it is tried again, and nothing is sent before it is there."""
 
     key: UploadKey
     reason: str
@@ -224,9 +224,12 @@ LogEvent: TypeAlias = (
 
 
 class Logger(Protocol):
-    """Where events go. Called from the courier's loop: it must not block for long, and what it
-    raises is swallowed."""
+    """Where events go.
+
+    Called from the courier's loop, so it must not block for long. What it raises changes nothing;
+    the courier's health counts it.
+    """
 
     def log(self, event: LogEvent) -> None:
-        """Take note of one event."""
+        """Log one event."""
         ...

@@ -10,17 +10,20 @@ from ..domain.upload.failure import Failure
 
 
 class Renderer(Protocol):
-    """Renders a record once; its bytes are then kept, so that a later version cannot change them.
+    """Renders a record once; the bytes are then kept, so a later version cannot change them.
 
-    Called from worker threads, several at once. The same record gives the same bytes, at every
-    render and on every day.
+    Called from worker threads, several at once. The same record gives the same bytes on every day.
     """
 
     def render(self, record: TrainingRecord) -> Document | Failure:
-        """The document (its `content` is set), or the failure (UNFIT_RENDER) that says why there
-        can be none."""
+        """Render one record.
+
+        Returns:
+            The document, with its `content`, or a failure (UNFIT_RENDER) that says why there is
+            none.
+        """
         ...
 
     def close(self) -> None:
-        """Give back what the renderer holds. Safe to call twice."""
+        """Release what the renderer holds. Safe to call twice."""
         ...

@@ -9,10 +9,18 @@ class DocumentSource(Protocol):
     """The host's own storage of documents. Called from worker threads, several at once."""
 
     def read(self, tenant_id: str, key: str) -> bytes:
-        """The document's bytes.
+        """Read one document.
 
-        Raise `LookupError` (KeyError, FileNotFoundError is accepted too) where it is gone for good:
-        the upload fails. Raise anything else where it cannot be read now: the upload is tried again
-        later.
+        Args:
+            tenant_id: the tenant of the evidence.
+            key: what the host named the document by when it submitted the evidence.
+
+        Returns:
+            The document's bytes.
+
+        Raises:
+            LookupError: the document is gone for good, so the upload fails. FileNotFoundError
+                says the same.
+            Exception: it cannot be read now, so the upload is tried again later.
         """
         ...

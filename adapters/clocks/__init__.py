@@ -1,1 +1,1 @@
-"""Where time comes from."""
+"""Clocks: where time comes from."""

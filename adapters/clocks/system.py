@@ -1,4 +1,4 @@
-"""The machine's own clocks."""
+"""The clocks of the machine."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-_LONGEST_NAP = 60.0
+_MAX_NAP = 60.0
 
 
 class SystemClock:
-    """`Clock` of the operating system."""
+    """The operating system's clocks.
+
+    It sleeps in naps of a minute, so that it notices a clock that is set forward and a machine that
+    was suspended.
+    """
 
     def now(self) -> datetime:
-        """The moment, aware, in UTC."""
+        """The time of day, aware and in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Seconds since a fixed point; never goes back."""
         return time.monotonic()
 
     async def sleep_until(self, when: datetime) -> None:
-        """Return once `now()` has reached `when`, or as much time has passed as it was away.
-
-        Sleeps in naps, so that a clock that is set forward, or a machine that was suspended, is
-        noticed within a minute; one that is set back keeps nobody asleep.
-        """
+        """Sleep until `now() >= when`, but never longer than the interval at the call."""
         deadline = self.monotonic() + (when - self.now()).total_seconds()
         while (left := min((when - self.now()).total_seconds(), deadline - self.monotonic())) > 0:
-            await asyncio.sleep(min(left, _LONGEST_NAP))
+            await asyncio.sleep(min(left, _MAX_NAP))

@@ -1,1 +1,1 @@
-"""Where events are told."""
+"""Loggers: what happens, written to `logging` or structlog."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ...domain.errors import MisuseError
 from ...ports.logger import LogEvent
-from .facts import Severity, account_of, severity_of
+from .facts import account_of, severity_of
 from .standard import NAME
 
 
@@ -18,23 +18,23 @@ class BoundLogger(Protocol):
     """What is needed of a structlog logger; any that `structlog.get_logger` returns has it."""
 
     def info(self, event: str, **facts: Any) -> Any:
-        """Something that runs as it should."""
+        """For what runs as it should."""
         ...
 
     def warning(self, event: str, **facts: Any) -> Any:
-        """Something that is tried again."""
+        """For what is tried again."""
         ...
 
     def error(self, event: str, **facts: Any) -> Any:
-        """Something that waits for somebody."""
+        """For what waits for a person."""
         ...
 
 
 class StructlogLogger:
-    """`Logger` over `structlog.get_logger("evidence_courier")`, or another structlog logger of the
-    host's, with values bound to it.
+    """`Logger` over `structlog.get_logger("evidence_courier")`, or another structlog logger.
 
-    Raises MisuseError where structlog is not installed.
+    Raises:
+        MisuseError: structlog is not installed.
     """
 
     def __init__(self, logger: BoundLogger | None = None) -> None:
@@ -43,13 +43,7 @@ class StructlogLogger:
     def log(self, event: LogEvent) -> None:
         """Hand one event to structlog."""
         account = account_of(event)
-        match severity_of(event):
-            case Severity.INFO:
-                say = self._logger.info
-            case Severity.WARNING:
-                say = self._logger.warning
-            case Severity.ERROR:
-                say = self._logger.error
+        say = getattr(self._logger, severity_of(event).value)
         say(account.event, **account.facts, sentence=account.sentence)
 
 

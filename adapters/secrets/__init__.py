@@ -1,4 +1,4 @@
-"""Where the ``${VAR}`` references of tenant files are looked up."""
+"""Secrets: where the ``${VAR}`` references of tenant files are looked up."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_
                 assert house.logger.of(AttemptRecovered) == []
                 await an_hour(beats=False)
         [lost] = house.logger.of(CourierLost)
-        assert (lost.owner, lost.in_flight) == (other, 1)
+        assert (lost.courier_id, lost.in_flight) == (other, 1)
         status = await ticket.settled()
         assert status is not None
         assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, True)

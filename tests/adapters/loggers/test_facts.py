@@ -210,7 +210,7 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         (AttemptEnded(KEY, 1, "delivered", None, None), "attempt 1 delivered"),
         (
             AttemptRecovered(KEY, 2, NOW),
-            "attempt 2 recovered: whoever ran it is gone without a word, and the provider may have taken it; "
+            "attempt 2 recovered: its courier is gone, and the provider may have received it; "
             "next at 2026-02-21T10:00:00Z",
         ),
         (
@@ -245,7 +245,7 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         (settled("succeeded", attempts=1), "succeeded after 1 attempt"),
         (
             settled("succeeded", DOWN, attempts=2, possible_duplicate=True),
-            "succeeded after 2 attempts; it was sent again out of a doubt, so the provider may have more than one copy",
+            "succeeded after 2 attempts; it was sent again while unclear, so the provider may have more than one copy",
         ),
         (settled("held", BAD_KEY), "held after 5 attempts: unauthorized: the API key is refused"),
         (settled("failed"), "failed after 5 attempts: no reason recorded"),
@@ -267,19 +267,19 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         ),
         (
             IntegrationPaused("acme", "sprinto", NOW),
-            "tenant acme, sprinto: the provider asked for patience, nothing is sent before 2026-02-21T10:00:00Z",
+            "tenant acme, sprinto: the provider asked for a pause, nothing is sent before 2026-02-21T10:00:00Z",
         ),
         (
             CourierLost(3, 1),
-            "courier 3 on this database is gone without a word; recovered: 1 attempt",
+            "courier 3 on this database is gone; recovered: 1 attempt",
         ),
         (
             ClockSetBack(3600.25),
-            "the clock was set back by 3600.2 s; what waits keeps the rest of its wait",
+            "the clock was set back by 3600.2 s; the remaining waits count from now",
         ),
         (
             StoreTrouble("disk full"),
-            "the database could not be asked or written to and is tried again: disk full",
+            "the database could not be read or written and is tried again: disk full",
         ),
         (
             ConfigurationLoaded("tenants/", ("acme",), ("initech", "hooli")),
