@@ -1,108 +1,62 @@
-"""`BlockingCourier`: what a worker of a task queue holds in its hands."""
+"""`BlockingCourier`: the face for a worker of a task queue."""
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 import threading
-import time
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Self, Unpack
 
 from attrs import frozen
 
 from ..adapters.dialogues import BlockingTokenKeeper
+from ..adapters.engines.acting import ActionResult, Filter, chosen, preview_of
 from ..adapters.engines.blocking import BlockingEngine, Delivery
 from ..adapters.engines.blocking_attempt import BlockingAttempter
-from ..adapters.engines.prepare import Destination
-from ..adapters.engines.telling import tell
-from ..domain.errors import ConfigError, MisuseError
 from ..domain.evidence.evidence import Evidence
+from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
-from ..ports.clock import Clock
-from ..ports.logger import ConfigurationRefused
 from ..ports.renderer import Renderer
 from ..ports.store import Find, Page, UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
-from .courier import status_word
-from .tenants import PathText, TenantMapping, Tenants, tenants_in_folder, tenants_in_mapping
-from .wiring import CommonOptions, CommonWiring, RendererOnDemand, given
-
-
-class BlockingOptions(CommonOptions, total=False):
-    """What else a `BlockingCourier` can be told when it is built, beside `TenantOptions` and
-    `CommonOptions`.
-
-    - `sleep`: waits for so many seconds, where one attempt needs several requests and the pace puts
-      a short wait between them; by default ``time.sleep``.
-    - `transport`: a port. All of them must be good for every process and thread that uses the
-      courier.
-    """
-
-    sleep: Callable[[float], None] | None
-    transport: BlockingTransport | None
-
-
-@frozen(kw_only=True)
-class _Wiring(CommonWiring):
-    transport: BlockingTransport | None = None
-    sleep: Callable[[float], None] = time.sleep
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        if self.transport is None and find_spec("urllib3") is None:
-            raise MisuseError(
-                'a BlockingCourier sends with urllib3, which is not installed: pip install "evidence-courier[sync]"'
-            )
+from .face import Health, PeoplesActions, require_evidence, status_of_word
+from .per_process import PerProcess
+from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
+from .wiring import BlockingOptions, BlockingWiring
 
 
 @frozen(eq=False)
-class _Room:
-    """What belongs to one process."""
+class _Opened:
+    """What one process has open."""
 
-    process: int
-    key: bytes
     store: UploadStore
     transport: BlockingTransport
     renderer: Renderer
     engine: BlockingEngine
 
 
-class BlockingCourier:
+class BlockingCourier(PeoplesActions[ActionResult]):
     """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's
     thread.
 
-    Build it with `from_config` or `from_mapping`, once, wherever the host likes: it opens nothing
-    before it is used, and each process that it is forked into opens its own. It may be used by
-    several threads at once, and as a context manager. A child that is forked while another thread
-    is delivering is refused by MisuseError: SQLite's connections do not outlast a fork.
+    Build it with `from_config` or `from_mapping`, once: it opens nothing before it is used, and
+    each process that it is forked into opens its own. Several threads may use it at once, and it is
+    a context manager. A child that is forked while another thread is delivering is refused by
+    MisuseError: SQLite's connections do not outlast a fork.
+
+    Once it is closed its methods raise MisuseError; those that use the database raise StoreError if
+    it cannot be read or written.
     """
 
-    def __init__(self, tenants: Tenants, wiring: _Wiring) -> None:
-        self._tenants = tenants
+    def __init__(self, source: Source, wiring: BlockingWiring, options: BlockingOptions) -> None:
         self._wiring = wiring
-        self._loaded = tenants.read()
-        # Until the store's key is known, their fingerprints are for nobody.
-        self._destinations: Mapping[str, Destination] = tenants.destinations(
-            self._loaded, secrets.token_bytes(32)
-        )
-        self._room: _Room | None = None
-        # What a process has inherited is neither used nor closed there; so it must not be forgotten
-        # either.
-        self._inherited: list[_Room] = []
-        self._busy = 0
-        self._closed = False
-        self._door = threading.RLock()
-        if hasattr(os, "register_at_fork"):
-            _watch_forks(self)
-        self._tenants.tell(self._wiring.logger, self._loaded)
+        self._tenants = Tenants(source, options, wiring.logger)
+        self._reloading = threading.Lock()
+        self._opened = PerProcess(self._open, self._close)
+        self._tenants.log()
 
     @classmethod
     def from_config(
@@ -110,11 +64,16 @@ class BlockingCourier:
     ) -> Self:
         """A courier for the tenants in a folder of YAML and JSON files.
 
-        `database` is the path of the SQLite database, created where it is missing; `options` are
-        those of `BlockingOptions`. Raises ConfigError with every problem of every file, and
-        MisuseError for arguments that cannot be right or where the extra ``sync`` is missing.
+        Args:
+            path: The folder.
+            database: The path of the SQLite database, created if it does not exist.
+            options: See `BlockingOptions`, `CommonOptions` and `TenantOptions`.
+
+        Raises:
+            ConfigError: With every problem of every file.
+            MisuseError: An argument cannot be right, or the extra ``sync`` is missing.
         """
-        return cls(tenants_in_folder(path, options), _Wiring(**given(database, options)))
+        return cls(folder(path), BlockingWiring(database, options), options)
 
     @classmethod
     def from_mapping(
@@ -123,13 +82,19 @@ class BlockingCourier:
         database: PathText | None = None,
         **options: Unpack[BlockingOptions],
     ) -> Self:
-        """A courier for tenants that the host keeps itself: each tenant id with what its file would
-        hold.
+        """A courier for tenants that the host keeps itself.
 
-        Give a function instead of a mapping to have it asked again at each `reload`. All else is as
-        in `from_config`.
+        Args:
+            tenants: What each tenant's file would hold, by tenant id; or a function that returns
+                it, which is called again at each `reload`.
+            database: As in `from_config`.
+            options: As in `from_config`.
+
+        Raises:
+            ConfigError: With every problem of every tenant.
+            MisuseError: An argument cannot be right, or the extra ``sync`` is missing.
         """
-        return cls(tenants_in_mapping(tenants, options), _Wiring(**given(database, options)))
+        return cls(mapping(tenants), BlockingWiring(database, options), options)
 
     # --- lifecycle -------------------------------------------------------------------------------
 
@@ -145,69 +110,82 @@ class BlockingCourier:
         self.close()
 
     def close(self) -> None:
-        """Close the database and all connections of this process. Safe to call twice.
+        """Close the database and all connections of this process. May be called again.
 
-        What is not settled is gone on with by whoever delivers it next.
+        Whichever courier delivers next goes on with what is not settled.
         """
-        with self._door:
-            self._closed = True
-            self._leave()
+        self._opened.close()
 
     def reload(self) -> None:
         """Read the tenants anew.
 
-        Raises ConfigError where a file is broken, and then nothing changes; with
-        ``on_invalid="skip"``, a broken tenant keeps what it had.
+        Raises:
+            ConfigError: A tenant is invalid, and nothing changes. With ``on_invalid="skip"`` it
+                keeps what it had.
         """
-        with self._used() as room:
-            try:
-                loaded = self._tenants.read()
-            except ConfigError as error:
-                tell(self._wiring.logger, ConfigurationRefused(tuple(map(str, error.problems))))
-                raise
-            with self._door:
-                self._destinations = self._tenants.destinations(
-                    loaded, room.key, self._destinations
-                )
-                self._loaded = loaded
-            self._tenants.tell(self._wiring.logger, loaded)
+        with self._opened.used(), self._reloading:
+            self._tenants.put_in_force(self._tenants.read())
 
     # --- delivering ------------------------------------------------------------------------------
 
     def enabled(self, tenant_id: str) -> bool:
-        """Whether the tenant has an integration; lets a host skip building a document."""
-        return tenant_id in self._destinations
+        """Whether the tenant has an integration, so that a host need not make a document for
+        nothing."""
+        return tenant_id in self._tenants.destinations
 
     def deliver(self, evidence: Evidence) -> Delivery:
-        """Take an evidence one step further (record it, attempt it, look it up, where that is due),
-        and say when to come again.
+        """Take an evidence one step further: record it, attempt it, look it up, if that is due.
 
         Call it again with the same evidence at `again_at`, or at any other time: what is not due is
-        left alone, and what is known is not sent again, whatever became of it. For a tenant without
-        an integration nothing happens. Returns for whatever the provider does; raises StoreError
-        where the record could not be read or written, MisuseError where the document cannot be read
-        or the courier is closed. An exception that interrupts it (a task's time limit,
-        KeyboardInterrupt) goes on once it is written down how far the attempt got.
+        left alone, and what is known is not sent again.
+
+        Args:
+            evidence: What is delivered.
+
+        Returns:
+            The status, and when to call again. Without an integration both are None. What the
+            provider does is in the status.
+
+        Raises:
+            MisuseError: The document cannot be read, or this is no Evidence.
+            StoreError: The record could not be read or written.
+            BaseException: What interrupts it (a task's time limit, KeyboardInterrupt), once it is
+                recorded how far the attempt got.
         """
-        if not isinstance(evidence, Evidence):
-            raise MisuseError(f"deliver takes an Evidence, not {type(evidence).__name__}")
-        if self._closed:
+        require_evidence(evidence, "deliver")
+        if self._opened.closed:
             raise refusals.closed()
         if not self.enabled(evidence.tenant_id):
             return Delivery(None, None)
-        with self._used() as room:
-            destination = self._destinations.get(evidence.tenant_id)
+        with self._opened.used() as opened:
+            destination = self._tenants.destinations.get(evidence.tenant_id)
             if destination is None:  # reloaded meanwhile
                 return Delivery(None, None)
-            return room.engine.deliver(evidence, destination)
+            return opened.engine.deliver(evidence, destination)
+
+    def _act(
+        self,
+        action: Action,
+        tenant_id: str,
+        which: str | Filter,
+        by: str,
+        reason: str,
+        preview: bool,
+    ) -> ActionResult:
+        person = Person(by, reason)
+        with self._opened.used() as opened:
+            found = chosen(opened.store, tenant_id, which, action, self._wiring.clock.now())
+            if preview:
+                return preview_of(action, found)
+            return opened.engine.act(found, action, person, self._tenants.rules_of)
 
     # --- seeing ----------------------------------------------------------------------------------
 
     def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences by evidence id, in one query; those without an
         upload are absent."""
-        with self._used() as room:
-            return room.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
+        with self._opened.used() as opened:
+            return opened.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
 
     def find(
         self,
@@ -218,48 +196,46 @@ class BlockingCourier:
         after: str | None = None,
         limit: int = 100,
     ) -> Page:
-        """A page of statuses, newest first, where every filter that is given holds. `after` is
-        the page before's `next_page`."""
+        """A page of uploads, newest first, for which every filter that is given holds. See
+        `AsyncCourier.find` for the arguments."""
         find = Find(
-            tenant_id=tenant_id, status=status_word(status), since=since, after=after, limit=limit
+            tenant_id=tenant_id,
+            status=status_of_word(status),
+            since=since,
+            after=after,
+            limit=limit,
         )
-        with self._used() as room:
-            return room.store.find(find, self._wiring.clock.now())
+        with self._opened.used() as opened:
+            return opened.store.find(find, self._wiring.clock.now())
 
     def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
-        """One upload with every attempt; None where there is none."""
-        with self._used() as room:
-            return room.store.show(tenant_id, evidence_id, self._wiring.clock.now())
+        """One upload with every attempt; None if it does not exist."""
+        with self._opened.used() as opened:
+            return opened.store.show(tenant_id, evidence_id, self._wiring.clock.now())
 
-    # --- one room for each process ---------------------------------------------------------------
+    def health(self) -> Health:
+        """The state of the courier, for a host's health page. It plans nothing, and `under_way` are
+        the calls of this process."""
+        with self._opened.used() as opened:
+            counts = opened.store.counts()
+            return Health(
+                running=True,
+                tenants=len(self._tenants.destinations),
+                submitted=0,
+                planned=0,
+                under_way=self._opened.users - 1,
+                counts={status.value: number for status, number in counts.items()},
+            )
 
-    @contextmanager
-    def _used(self) -> Iterator[_Room]:
-        """This process's room, opened where it is not open yet."""
-        with self._door:
-            if self._closed:
-                raise refusals.closed()
-            if self._room is not None and self._room.process != os.getpid():
-                self._inherited.append(self._room)
-                self._room, self._busy = None, 0
-            if self._room is None:
-                self._room = self._opened()
-                self._destinations = self._tenants.destinations(
-                    self._loaded, self._room.key, self._destinations
-                )
-            room = self._room
-            self._busy += 1
-        try:
-            yield room
-        finally:
-            with self._door:
-                self._busy -= 1
+    # --- what each process opens -----------------------------------------------------------------
 
-    def _opened(self) -> _Room:
+    def _open(self) -> _Opened:
         wiring, clock = self._wiring, self._wiring.clock
-        transport = wiring.transport or _urllib3_transport(clock)
-        store = wiring.store if wiring.store is not None else wiring.open_database()
-        renderer = wiring.renderer or RendererOnDemand(wiring.fonts)
+        transport, store, renderer = (
+            wiring.open_transport(),
+            wiring.open_store(),
+            wiring.open_renderer(),
+        )
         engine = BlockingEngine(
             store=store,
             attempter=BlockingAttempter(
@@ -271,66 +247,19 @@ class BlockingCourier:
             jitter=random.random,
             sleep=wiring.sleep,
         )
+        opened = _Opened(store, transport, renderer, engine)
         try:
-            key = store.fingerprint_key()
+            self._tenants.use_key(store.fingerprint_key())
         except BaseException:
-            if wiring.store is None:
-                store.close()
+            self._close(opened)
             raise
-        return _Room(os.getpid(), key, store, transport, renderer, engine)
+        return opened
 
-    def _leave(self) -> None:
-        """Close this process's room. Behind the door."""
-        room, self._room = self._room, None
-        if room is None:
-            return
-        if room.process != os.getpid():
-            self._inherited.append(room)
-            return
-        room.engine.close()
+    def _close(self, opened: _Opened) -> None:
+        opened.engine.close()
         if self._wiring.transport is None:
-            room.transport.close()
+            opened.transport.close()
         if self._wiring.renderer is None:
-            room.renderer.close()
+            opened.renderer.close()
         if self._wiring.store is None:
-            room.store.close()
-
-    def _before_fork(self) -> None:
-        """What is open when a process is forked cannot be opened by the child. So here nothing
-        is, unless another thread is delivering."""
-        self._door.acquire()
-        if self._busy == 0:
-            with suppress(Exception):  # a fork must not fail for it
-                self._leave()
-
-    def _after_fork_here(self) -> None:
-        self._door.release()
-
-    def _after_fork_there(self) -> None:
-        self._door = threading.RLock()
-
-
-def _watch_forks(courier: BlockingCourier) -> None:
-    """Hooks can never be taken back, so they must not keep the courier alive."""
-    mine = weakref.ref(courier)
-
-    def call(name: str) -> Callable[[], None]:
-        def hook() -> None:
-            there = mine()
-            if there is not None:
-                getattr(there, name)()
-
-        return hook
-
-    os.register_at_fork(
-        before=call("_before_fork"),
-        after_in_parent=call("_after_fork_here"),
-        after_in_child=call("_after_fork_there"),
-    )
-
-
-def _urllib3_transport(clock: Clock) -> BlockingTransport:
-    # Here, so that a host without task queues needs no urllib3.
-    from ..adapters.transports.urllib3_transport import Urllib3Transport
-
-    return Urllib3Transport(now=clock.now)
+            opened.store.close()

@@ -16,11 +16,13 @@ from typing import Self, Unpack
 from ..adapters.engines.acting import ActionResult, Filter
 from ..adapters.engines.tickets import SyncTicket
 from ..domain.evidence.evidence import Evidence
+from ..domain.upload.actions import Action
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.store import Page
 from . import refusals
-from .courier import AsyncCourier, Health
+from .courier import AsyncCourier
+from .face import Health, PeoplesActions
 from .portal import Portal
 from .tenants import PathText, TenantMapping
 from .wiring import Options
@@ -28,7 +30,7 @@ from .wiring import Options
 _THREAD = "evidence-courier-loop"
 
 
-class Courier:
+class Courier(PeoplesActions[ActionResult]):
     """Delivers compliance evidence for a host that does not run on asyncio.
 
     Build it with `from_config` or `from_mapping`, and use it as a context manager: it starts on
@@ -42,7 +44,7 @@ class Courier:
         self._courier = courier
         self._portal: Portal | None = None
         self._closed = False
-        self._gate = threading.Lock()
+        self._lock = threading.Lock()
 
     @classmethod
     def from_config(
@@ -80,7 +82,7 @@ class Courier:
         """Open the database and begin to work. StoreError where the database cannot be opened;
         then nothing is left running."""
         self._refuse_in_a_child()
-        with self._gate:
+        with self._lock:
             if self._portal is not None or self._closed:
                 raise refusals.started_before()
             portal = self._portal = Portal(self._courier, _THREAD)
@@ -148,75 +150,17 @@ class Courier:
         portal = self._now()
         return self._courier.submit(evidence).for_threads(portal)
 
-    # --- people's actions ------------------------------------------------------------------------
-
-    def retry(
+    def _act(
         self,
+        action: Action,
         tenant_id: str,
-        evidence_id: str | None = None,
-        *,
+        which: str | Filter,
         by: str,
         reason: str,
-        where: Filter | None = None,
-        preview: bool = False,
+        preview: bool,
     ) -> ActionResult:
-        """Have what has failed tried again, with a fresh budget and its history kept. See
-        `AsyncCourier.retry`."""
-        act = self._courier.retry
-        return self._now().call(
-            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
-        )
-
-    def release(
-        self,
-        tenant_id: str,
-        evidence_id: str | None = None,
-        *,
-        by: str,
-        reason: str,
-        where: Filter | None = None,
-        preview: bool = False,
-    ) -> ActionResult:
-        """Have what is held tried again. Where it is held for its integration, that counts as
-        working again. Otherwise as `retry`."""
-        act = self._courier.release
-        return self._now().call(
-            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
-        )
-
-    def abandon(
-        self,
-        tenant_id: str,
-        evidence_id: str | None = None,
-        *,
-        by: str,
-        reason: str,
-        where: Filter | None = None,
-        preview: bool = False,
-    ) -> ActionResult:
-        """Give up what is not settled: nothing more is sent. An attempt in flight is not called
-        back. Otherwise as `retry`."""
-        act = self._courier.abandon
-        return self._now().call(
-            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
-        )
-
-    def attest(
-        self,
-        tenant_id: str,
-        evidence_id: str | None = None,
-        *,
-        by: str,
-        reason: str,
-        where: Filter | None = None,
-        preview: bool = False,
-    ) -> ActionResult:
-        """Say of what is held or failed that it is there: a person has seen it at the provider.
-        Otherwise as `retry`."""
-        act = self._courier.attest
-        return self._now().call(
-            partial(act, tenant_id, evidence_id, by=by, reason=reason, where=where, preview=preview)
-        )
+        act = self._courier._act
+        return self._now().call(partial(act, action, tenant_id, which, by, reason, preview))
 
     # --- seeing ----------------------------------------------------------------------------------
 
@@ -251,14 +195,14 @@ class Courier:
         """One upload with every attempt; None where there is none."""
         return self._now().call(partial(self._courier.show, tenant_id, evidence_id))
 
-    def check(self, tenant_id: str) -> DryRun | None:
+    def doctor(self, tenant_id: str) -> DryRun | None:
         """Whether the tenant's uploads would work: Ready or NotReady, from a dry run at the
         provider that uploads nothing.
 
         None where the tenant has no integration, or its provider cannot be asked. Waits up to three
         minutes for its turn at the provider; the pace is shared with the uploads.
         """
-        return self._now().call(partial(self._courier.check, tenant_id))
+        return self._now().call(partial(self._courier.doctor, tenant_id))
 
     def health(self) -> Health:
         """How the courier is, for a host's health page."""

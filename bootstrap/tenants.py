@@ -1,23 +1,25 @@
-"""Where the tenants come from, and what their integrations come to. The same for every face of
-the courier."""
+"""The tenants of a courier: where they come from, and their integrations that are in force."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from secrets import token_bytes
 from typing import Literal, TypeAlias, TypedDict
 
 from attrs import frozen
 
 from ..adapters.config import Loaded, load_folder, load_mapping
-from ..adapters.engines.prepare import Destination, destination_of
-from ..adapters.engines.telling import tell
+from ..adapters.engines.prepare import Destination, destination_of, home_of
+from ..adapters.engines.telling import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
 from ..domain.errors import ConfigError, MisuseError
 from ..domain.integration import Integration
+from ..domain.upload.transitions import Rules
+from ..domain.upload.upload import UploadKey
 from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, Logger
-from ..ports.provider import Provider
+from ..ports.provider import CanLookUp, Provider
 from ..ports.secrets import Secrets
 
 OnInvalid = Literal["raise", "skip"]
@@ -43,36 +45,89 @@ class TenantOptions(TypedDict, total=False):
 
 
 @frozen
-class Tenants:
-    """Where the tenants come from, what to do where one is invalid, and the providers they may
-    name."""
+class Source:
+    """Where tenants come from: `origin` in words, and how they are read."""
 
-    where: str
-    load: Callable[[], Loaded]
-    providers: Providers
-    on_invalid: OnInvalid
+    origin: str
+    load: Callable[[Providers, Secrets, str], Loaded]
+
+
+class Tenants:
+    """The tenants of one courier, read when it is built and again at each reload.
+
+    Raises ConfigError with every problem of every tenant, unless the invalid ones are skipped.
+    """
+
+    def __init__(self, source: Source, options: TenantOptions, logger: Logger) -> None:
+        self._source = source
+        self._options = options
+        self._logger = logger
+        providers = options.get("providers")
+        self._providers: Providers = discover_providers() if providers is None else providers
+        self._secrets: Secrets = options.get("secrets") or EnvironSecrets()
+        if not callable(getattr(self._secrets, "resolve", None)):
+            raise MisuseError(
+                "secrets= takes an object with resolve(name) -> Secret | None, "
+                f"not {type(self._secrets).__name__}"
+            )
+        self._on_invalid = options.get("on_invalid", "raise")
+        if self._on_invalid not in ("raise", "skip"):
+            raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {self._on_invalid!r}")
+        # Fingerprints mean nothing before the store's key is known.
+        self._key = token_bytes(32)
+        self._loaded = self._load()
+        self.destinations: Mapping[str, Destination] = self._destinations({})
+
+    @property
+    def broken(self) -> Container[str]:
+        """The tenants whose settings are invalid."""
+        return self._loaded.broken
+
+    def use_key(self, key: bytes) -> None:
+        """Make fingerprints with the store's key."""
+        if key != self._key:
+            self._key = key
+            self.destinations = self._destinations(self.destinations)
 
     def read(self) -> Loaded:
-        """Load; raises ConfigError where a problem is to be raised."""
-        loaded = self.load()
-        if loaded.problems and self.on_invalid == "raise":
+        """Read anew and change nothing yet. Blocks. A ConfigError is logged, too."""
+        try:
+            return self._load()
+        except ConfigError as error:
+            notify(self._logger, ConfigurationRefused(tuple(map(str, error.problems))))
+            raise
+
+    def put_in_force(self, loaded: Loaded) -> None:
+        """Use what was read. A tenant that is invalid now keeps what it had."""
+        self._loaded = loaded
+        self.destinations = self._destinations(self.destinations)
+        self.log()
+
+    def log(self) -> None:
+        """Log which tenants there are, and what is wrong with the others."""
+        loaded = self._loaded
+        if loaded.problems:
+            notify(self._logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
+        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
+        notify(self._logger, ConfigurationLoaded(self._source.origin, with_one, without))
+
+    def rules_of(self, key: UploadKey) -> Rules:
+        """The rules of an upload, whose tenant may have no integration any more."""
+        destination = home_of(self.destinations, key)
+        if destination is not None:
+            return destination.rules
+        return rules_of_provider(self._providers.get(key.provider), key)
+
+    def _load(self) -> Loaded:
+        block = self._options.get("block", "integrations.compliance")
+        loaded = self._source.load(self._providers, self._secrets, block)
+        if loaded.problems and self._on_invalid == "raise":
             raise ConfigError(loaded.problems)
         return loaded
 
-    def destinations(
-        self, loaded: Loaded, key: bytes, before: Mapping[str, Destination] | None = None
-    ) -> dict[str, Destination]:
-        """Every tenant's integration with its provider; `key` is the store's for fingerprints. A
-        tenant that is broken now keeps what it had `before`."""
-        kept = {name: old for name, old in (before or {}).items() if name in loaded.broken}
-        return destinations_of(loaded.integrations, self.providers, key) | kept
-
-    def tell(self, logger: Logger, loaded: Loaded) -> None:
-        """Tell what was loaded."""
-        if loaded.problems:
-            tell(logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
-        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
-        tell(logger, ConfigurationLoaded(self.where, with_one, without))
+    def _destinations(self, before: Mapping[str, Destination]) -> Mapping[str, Destination]:
+        kept = {name: old for name, old in before.items() if name in self._loaded.broken}
+        return destinations_of(self._loaded.integrations, self._providers, self._key) | kept
 
 
 def destinations_of(
@@ -88,40 +143,35 @@ def destinations_of(
     return found
 
 
-def tenants_in_folder(path: PathText, options: TenantOptions) -> Tenants:
-    """The tenants in a folder of YAML and JSON files."""
-    folder = os.fspath(path)
+def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey) -> Rules:
+    """The rules of an upload whose tenant has no integration: what its provider can do.
+
+    MisuseError if the provider is not installed.
+    """
+    if provider is None or isinstance(provider, BrokenProvider):
+        raise MisuseError(
+            f"the provider {key.provider!r} of {key} is not installed here, and what may be done "
+            "to the upload depends on it: do it where the courier runs, or install the provider's "
+            "package here"
+        )
+    return Rules(can_look_up=isinstance(provider, CanLookUp))
+
+
+def folder(path: PathText) -> Source:
+    """Tenants in a folder of YAML and JSON files."""
+    name = os.fspath(path)
 
     def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-        return load_folder(folder, providers=providers, secrets=secrets, block=block)
+        return load_folder(name, providers=providers, secrets=secrets, block=block)
 
-    return _tenants_of(folder, load, options)
+    return Source(name, load)
 
 
-def tenants_in_mapping(
-    tenants: TenantMapping | Callable[[], TenantMapping], options: TenantOptions
-) -> Tenants:
-    """Tenants that the host keeps itself; a function is asked again at each reading."""
+def mapping(tenants: TenantMapping | Callable[[], TenantMapping]) -> Source:
+    """Tenants that the host keeps itself; a function is called at each reading."""
 
     def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
         now = tenants() if callable(tenants) else tenants
         return load_mapping(now, providers=providers, secrets=secrets, block=block)
 
-    return _tenants_of("a mapping", load, options)
-
-
-def _tenants_of(
-    where: str, load: Callable[[Providers, Secrets, str], Loaded], options: TenantOptions
-) -> Tenants:
-    providers = options.get("providers")
-    known: Providers = providers if providers is not None else discover_providers()
-    secrets: Secrets = options.get("secrets") or EnvironSecrets()
-    if not callable(getattr(secrets, "resolve", None)):
-        raise MisuseError(
-            f"secrets= takes an object with resolve(name) -> Secret | None, not {type(secrets).__name__}"
-        )
-    block = options.get("block", "integrations.compliance")
-    on_invalid = options.get("on_invalid", "raise")
-    if on_invalid not in ("raise", "skip"):
-        raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {on_invalid!r}")
-    return Tenants(where, lambda: load(known, secrets, block), known, on_invalid)
+    return Source("a mapping", load)

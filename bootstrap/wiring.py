@@ -1,85 +1,36 @@
-"""Which adapter stands at which port, unless the host brings its own."""
+"""Which adapter is at which port: what the host gives, or the package's own."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any
-
-from attrs import field, frozen
+import time
+from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
 
 from ..adapters.clocks.system import SystemClock
 from ..adapters.engines.asyncio_engine import OnSettled
 from ..adapters.loggers.standard import StandardLogger
-from ..adapters.plugins import BrokenProvider
 from ..adapters.stores.sqlite import SqliteStore
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
 from ..domain.upload.failure import Failure
-from ..domain.upload.transitions import Rules
-from ..domain.upload.upload import UploadKey
 from ..ports.clock import Clock
 from ..ports.logger import Logger
-from ..ports.provider import CanLookUp, Provider
 from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
 from ..ports.store import UploadStore
-from ..ports.transport import AsyncTransport
+from ..ports.transport import AsyncTransport, BlockingTransport
 from .tenants import PathText, TenantOptions
 
 CONCURRENCY = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
 
-@frozen(kw_only=True)
-class CommonWiring:
-    """What every courier is built from, but its tenants and what it sends with. Whatever is None
-    is made when it is needed, and closed with the courier."""
-
-    database: str | None = None
-    store: UploadStore | None = None
-    renderer: Renderer | None = None
-    source: DocumentSource | None = None
-    clock: Clock = field(factory=SystemClock)
-    logger: Logger = field(factory=StandardLogger)
-    keep_documents: bool = False
-    fonts: Sequence[PathText] = ()
-
-    def __attrs_post_init__(self) -> None:
-        if (self.database is None) == (self.store is None):
-            raise MisuseError(
-                "give a courier either database= (a path) or store= (a store of your own)"
-            )
-
-    def open_database(self) -> UploadStore:
-        """The store in the database; StoreError where it cannot be opened."""
-        assert self.database is not None
-        return SqliteStore(
-            self.database, keep_documents=self.keep_documents, monotonic=self.clock.monotonic
-        )
-
-
-@frozen(kw_only=True)
-class Wiring(CommonWiring):
-    """Everything that a courier on an event loop is built from, but its tenants."""
-
-    transport: AsyncTransport | None = None
-    on_settled: OnSettled | None = None
-    concurrency: int = CONCURRENCY
-    in_flight_bytes: int = IN_FLIGHT_BYTES
-
-    def __attrs_post_init__(self) -> None:
-        super().__attrs_post_init__()
-        if self.concurrency < 1:
-            raise MisuseError(f"concurrency must be at least 1, not {self.concurrency}")
-        if self.in_flight_bytes < 1:
-            raise MisuseError(f"in_flight_bytes must be at least 1, not {self.in_flight_bytes}")
-
-
 class CommonOptions(TenantOptions, total=False):
-    """What else every courier can be told when it is built.
+    """The options of every courier, beside `TenantOptions`.
 
     - `keep_documents`: keep staged documents after their success.
     - `fonts`: folders with fonts for rendering training records.
@@ -96,7 +47,7 @@ class CommonOptions(TenantOptions, total=False):
 
 
 class Options(CommonOptions, total=False):
-    """What else a courier on an event loop can be told, beside `TenantOptions` and `CommonOptions`.
+    """The options of `AsyncCourier` and `Courier`, beside `TenantOptions` and `CommonOptions`.
 
     - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many
       bytes of documents (64 MiB).
@@ -111,26 +62,114 @@ class Options(CommonOptions, total=False):
     transport: AsyncTransport | None
 
 
-def given(database: PathText | None, options: CommonOptions) -> dict[str, Any]:
-    """What of the options a wiring is made of: those that say something, and do not concern the
-    tenants."""
-    said = {
-        name: value
-        for name, value in options.items()
-        if name not in TenantOptions.__annotations__ and value is not None
-    }
-    return {"database": os.fspath(database) if database is not None else None, **said}
+class BlockingOptions(CommonOptions, total=False):
+    """The options of `BlockingCourier`, beside `TenantOptions` and `CommonOptions`.
+
+    - `sleep`: waits for so many seconds, if one attempt needs several requests and the pace puts a
+      short wait between them; by default ``time.sleep``.
+    - `transport`: a port. All ports must be good for every process and thread that uses the
+      courier.
+    """
+
+    sleep: Callable[[float], None] | None
+    transport: BlockingTransport | None
 
 
-def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey) -> Rules:
-    """What decides about an upload whose tenant has no integration any more: what its provider
-    can do. MisuseError where that is not known."""
-    if provider is None or isinstance(provider, BrokenProvider):
-        raise MisuseError(
-            f"the provider {key.provider!r} of {key} is not installed here, and what may be done to the upload depends on it: "
-            "do it where the courier runs, or install the provider's package here"
+class UnknownOptionError(MisuseError, TypeError):
+    """A courier was given an option that does not exist."""
+
+
+class Wiring:
+    """What every courier is built from, but its tenants and its transport. What is None is made
+    when it is needed, and closed with the courier."""
+
+    def __init__(self, database: PathText | None, options: CommonOptions, known: object) -> None:
+        _refuse_unknown(options, known.__annotations__)
+        self._database = os.fspath(database) if database is not None else None
+        self.store = options.get("store")
+        if (self._database is None) == (self.store is None):
+            raise MisuseError(
+                "give a courier either database= (a path) or store= (a store of your own)"
+            )
+        self.renderer = options.get("renderer")
+        self.source = options.get("source")
+        clock, logger = options.get("clock"), options.get("logger")
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self.logger: Logger = StandardLogger() if logger is None else logger
+        self._keep_documents = options.get("keep_documents") or False
+        self._fonts = options.get("fonts") or ()
+
+    def open_store(self) -> UploadStore:
+        """The host's store, or the one in the database; StoreError if it cannot be opened."""
+        if self.store is not None:
+            return self.store
+        assert self._database is not None
+        return SqliteStore(
+            self._database, keep_documents=self._keep_documents, monotonic=self.clock.monotonic
         )
-    return Rules(can_look_up=isinstance(provider, CanLookUp))
+
+    def open_renderer(self) -> Renderer:
+        """The host's renderer, or one that is made when the first record comes."""
+        return self.renderer or RendererOnDemand(self._fonts)
+
+
+class AsyncWiring(Wiring):
+    """What a courier on an event loop is built from, but its tenants."""
+
+    def __init__(self, database: PathText | None, options: Options) -> None:
+        super().__init__(database, options, Options)
+        self.transport = options.get("transport")
+        self.on_settled = options.get("on_settled")
+        self.concurrency = _at_least_1("concurrency", options.get("concurrency"), CONCURRENCY)
+        self.in_flight_bytes = _at_least_1(
+            "in_flight_bytes", options.get("in_flight_bytes"), IN_FLIGHT_BYTES
+        )
+
+    def open_transport(self) -> AsyncTransport:
+        """The host's transport, or one over aiohttp."""
+        if self.transport is not None:
+            return self.transport
+        # A host of task queues, which builds no such courier, need not load it.
+        from ..adapters.transports.aiohttp_transport import AiohttpTransport
+
+        return AiohttpTransport(limit=self.concurrency, now=self.clock.now)
+
+
+class BlockingWiring(Wiring):
+    """What a `BlockingCourier` is built from, but its tenants."""
+
+    def __init__(self, database: PathText | None, options: BlockingOptions) -> None:
+        super().__init__(database, options, BlockingOptions)
+        self.transport = options.get("transport")
+        self.sleep = options.get("sleep") or time.sleep
+        if self.transport is None and find_spec("urllib3") is None:
+            raise MisuseError(
+                "a BlockingCourier sends with urllib3, which is not installed: "
+                'pip install "evidence-courier[sync]"'
+            )
+
+    def open_transport(self) -> BlockingTransport:
+        """The host's transport, or one over urllib3."""
+        if self.transport is not None:
+            return self.transport
+        # A host without task queues need not have it.
+        from ..adapters.transports.urllib3_transport import Urllib3Transport
+
+        return Urllib3Transport(now=self.clock.now)
+
+
+def _refuse_unknown(options: Collection[str], known: Collection[str]) -> None:
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            suggestion = f": did you mean {near[0]}?" if near else f"; it takes {', '.join(known)}"
+            raise UnknownOptionError(f"{name!r} is no option of this courier{suggestion}")
+
+
+def _at_least_1(name: str, value: int | None, default: int) -> int:
+    if value is not None and value < 1:
+        raise MisuseError(f"{name} must be at least 1, not {value}")
+    return default if value is None else value
 
 
 class RendererOnDemand:

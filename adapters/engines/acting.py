@@ -7,6 +7,7 @@ Blocking; one transaction each. A running courier notices within seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -16,7 +17,8 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.actions import Action, Inapplicable, Person, act, not_for, unblocks
 from ...domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ...domain.upload.transitions import Rules
-from ...domain.upload.upload import Upload, UploadKey
+from ...domain.upload.upload import Upload, UploadKey, due_of
+from ...ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ...ports.store import Change, Dossier, Find, Page, Saved, UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
@@ -168,18 +170,32 @@ def act_on(
     person: Person,
     rules_of: RulesOf,
     now: Callable[[], datetime],
-    applied: Callable[[AppliedAction], None] = lambda applied: None,
+    *,
+    lock: AbstractContextManager[object] = nullcontext(),  # noqa: B008
+    log: Callable[[LogEvent], None] = lambda event: None,
 ) -> ActionResult:
-    """Do it to each upload that was found; `applied` is called for each that it was done to."""
+    """Do it to each upload that was found, each under the lock that guards writing."""
     outcomes = []
     for status in found:
-        outcome = take_action(
-            store, status.tenant_id, status.evidence_id, action, person, rules_of, now()
-        )
+        with lock:
+            outcome = take_action(
+                store, status.tenant_id, status.evidence_id, action, person, rules_of, now()
+            )
         if isinstance(outcome, AppliedAction):
-            applied(outcome)
+            for event in events_of(outcome):
+                log(event)
+            if outcome.after.status.at_rest:
+                log(UploadSettled(status_of_upload(outcome.after, status.last_attempt_at)))
         outcomes.append(outcome)
     return result_of(found, outcomes)
+
+
+def events_of(applied: AppliedAction) -> Iterator[LogEvent]:
+    """What the log says of an action."""
+    key, row = applied.after.key, applied.row
+    yield ActionTaken(key, row.action, row.by, row.reason)
+    if due_of(applied.after.state) is not None:
+        yield UploadRequeued(key, row.by, row.reason)
 
 
 def result_of(

@@ -40,8 +40,8 @@ from ...domain.upload.upload import (
     due_of,
 )
 from ...ports.clock import Clock
+from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.logger import (
-    ActionTaken,
     EvidenceConflict,
     HookFailed,
     LogEvent,
@@ -52,7 +52,6 @@ from ...ports.logger import (
     UploadRequeued,
     UploadSettled,
 )
-from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.renderer import Renderer
 from ...ports.store import (
     AddAnswer,
@@ -64,7 +63,7 @@ from ...ports.store import (
     UploadStore,
 )
 from ..stores.writer import Writer
-from .acting import AppliedAction
+from .acting import AppliedAction, events_of
 from .attempt import Attempter
 from .caretaker import Caretaker
 from .live import Live, Submission
@@ -501,9 +500,8 @@ class AsyncEngine:
         """A person has done something to an upload, and it is on disk: go on from there. How it
         stands now."""
         key = deed.after.key
-        self.log(ActionTaken(key, deed.row.action, deed.row.by, deed.row.reason))
-        if due_of(deed.after.state) is not None:
-            self.log(UploadRequeued(key, deed.row.by, deed.row.reason))
+        for event in events_of(deed):
+            self.log(event)
         live = self._live.get(key)
         status = status_of_upload(deed.after, last_attempt_at)
         if live is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,6 +20,7 @@ from attrs import frozen
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.pacing.gate import GateChange, NotBefore, Shut
+from ...domain.upload.actions import Action, Person
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Blocked, Event, Progressed, Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
@@ -65,6 +66,7 @@ from ...ports.store import (
     UploadStore,
 )
 from ..records import record_json
+from .acting import ActionResult, RulesOf, act_on
 from .blocking_attempt import BlockingAttempter, Ended, cut_off, ours
 from .duty import Duty
 from .live import Live
@@ -137,6 +139,21 @@ class BlockingEngine:
             if live.upload.status.at_rest and not rested:
                 self._tell_settled(live)
             return self._delivery(live, refused)
+
+    def act(
+        self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf
+    ) -> ActionResult:
+        """Do what a person asks for to uploads that were found."""
+        return act_on(
+            self._store,
+            found,
+            action,
+            person,
+            rules_of,
+            self._clock.now,
+            lock=self._turn,
+            log=self.log,
+        )
 
     def close(self) -> None:
         """Give the number back."""

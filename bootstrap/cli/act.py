@@ -18,7 +18,7 @@ from ...adapters.stores.sqlite import SqliteStore, open_for_reading
 from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus
-from ..wiring import rules_of_provider
+from ..tenants import rules_of_provider
 from .exits import UNDELIVERED, USAGE, end
 from .output import count_of, is_terminal, json_row, print_json, print_statuses
 

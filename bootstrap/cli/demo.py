@@ -1,8 +1,8 @@
-"""`evidence-courier demo`: two sandboxes that misbehave, three tenants, a folder of training records, and the
-truth about every one of them.
+"""`evidence-courier demo`: two sandboxes that misbehave, three tenants, a folder of training
+records, and the truth about every one of them.
 
 It ends well only if everything that it prints holds: each record of a tenant with an integration
-succeeded, each sandbox holds exactly those documents by their sha256, a second copy stands only
+succeeded, each sandbox holds exactly those documents by their sha256, a second copy exists only
 where the record says so, and the tenant without an integration was left alone.
 """
 

@@ -696,12 +696,12 @@ def test_a_courier_that_was_used_before_the_fork_works_on_both_sides_of_it(tmp_p
                 database,
                 """
                 assert courier.deliver(evidence("ev-0")).status.status == "succeeded"
-                assert courier._room is not None
+                assert courier._opened._opened is not None
                 children = []
                 for number in range(1, 4):
                     child = os.fork()
                     if not child:
-                        assert courier._room is None  # what the parent had open was closed before the fork
+                        assert courier._opened._opened is None  # what the parent had open was closed before the fork
                         delivery = courier.deliver(evidence(f"ev-{number}"))
                         assert courier.deliver(evidence("ev-0")).status.status == "succeeded"
                         os._exit(0 if delivery.status.status == "succeeded" else 1)
@@ -733,7 +733,7 @@ def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone_and_refu
                 came = []
                 thread = threading.Thread(target=lambda: came.append(courier.deliver(evidence("ev-1"))))
                 thread.start()
-                while courier._busy == 0:
+                while courier._opened.users == 0:
                     time.sleep(0.001)
                 child = os.fork()
                 if not child:

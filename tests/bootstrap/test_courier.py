@@ -560,5 +560,5 @@ def test_misuse_is_told_in_words(house: House, tmp_path: Path) -> None:
     asyncio.run(story())
     with pytest.raises(MisuseError, match="concurrency"):
         house.courier(concurrency=0)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="did you mean concurrency"):
         house.courier(concurency=1)

@@ -99,13 +99,11 @@ def test_done_twice_it_changes_nothing_and_sends_nothing(house: House) -> None:
 def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
-            seen = await courier.retry(
-                "acme", where=Filter(kind="bad_request"), preview=True, **WHY
-            )
+            seen = await courier.retry("acme", Filter(kind="bad_request"), preview=True, **WHY)
             assert sorted(status.evidence_id for status in seen.done) == ["ev-1", "ev-2"]
             assert (await courier.show("acme", "ev-1")).actions == ()  # type: ignore[union-attr]
-            assert (await courier.retry("acme", where=Filter(kind="timeout"), **WHY)).done == ()
-            acted = await courier.retry("acme", where=Filter(), **WHY)
+            assert (await courier.retry("acme", Filter(kind="timeout"), **WHY)).done == ()
+            acted = await courier.retry("acme", Filter(), **WHY)
             assert sorted(status.evidence_id for status in acted.done) == ["ev-1", "ev-2"]
             await courier.quiet()
             counts = (await courier.health()).counts
@@ -150,10 +148,9 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
         async with house.courier() as courier:
             for wrong, said in (
                 (courier.retry("acme", "nothing", **WHY), "has no upload of evidence 'nothing'"),
-                (courier.retry("acme", **WHY), "one evidence id or for `where`"),
                 (
-                    courier.retry("acme", "ev-1", where=Filter(), **WHY),
-                    "one evidence id or for `where`",
+                    courier.retry("acme", None, **WHY),  # type: ignore[arg-type]
+                    "an evidence id or a Filter, not NoneType",
                 ),
                 (courier.retry("acme", "ev-1", by="", reason="x"), "say who"),
                 (courier.retry("acme", "ev-1", by="x", reason=" "), "say why"),
@@ -281,3 +278,37 @@ def test_the_invariants_find_a_secret_in_the_records(
     found = command("invariants", "--db", str(house.database), "--config", str(folder))
     assert (found.exit_code, "shows a secret in error_message" in found.output) == (1, True)
     assert "the-key-that-has-leaked" not in found.output
+
+
+def test_a_worker_of_a_task_queue_acts_and_sees_as_the_others_do(house: House) -> None:
+    with house.blocking_courier() as courier:
+        seen = courier.retry("acme", Filter(kind="bad_request"), preview=True, **WHY)
+        assert sorted(status.evidence_id for status in seen.done) == ["ev-1", "ev-2"]
+        assert courier.health().counts["failed"] == 3
+        retried = courier.retry("acme", "ev-1", **WHY)
+        assert [status.status for status in retried.done] == ["pending"]
+        attested = courier.attest("globex", "held-1", **WHY)
+        assert [status.status for status in attested.done] == ["succeeded"]
+        late = courier.release("acme", "ev-3", **WHY)
+        assert [skipped.reason for skipped in late.skipped] == [
+            "it is succeeded, and release is for what is held"
+        ]
+        assert [status.status for status in courier.abandon("acme", "ev-1", **WHY).done] == [
+            "failed"
+        ]
+        with pytest.raises(MisuseError, match="has no upload of evidence 'nothing'"):
+            courier.retry("acme", "nothing", **WHY)
+        details = courier.show("acme", "ev-1")
+        assert details is not None
+        assert [(row.action, row.by) for row in details.actions] == [
+            ("retry", "asha"),
+            ("abandon", "asha"),
+        ]
+        assert courier.health().counts["failed"] == 3
+    acted = [event for event in house.logger.events if isinstance(event, ActionTaken)]
+    assert [event.action for event in acted] == ["retry", "attest", "abandon"]
+    settled = [event.status for event in house.logger.events if isinstance(event, UploadSettled)]
+    assert [(one.evidence_id, one.status) for one in settled[-2:]] == [
+        ("held-1", "succeeded"),
+        ("ev-1", "failed"),
+    ]

@@ -131,7 +131,7 @@ def test_an_evidence_is_delivered_and_everything_can_be_seen_without_a_loop(hous
         details = courier.show("acme", "ev-1")
         assert details is not None
         assert [row.verdict for row in details.history] == ["delivered"]
-        assert courier.check("initech") is None
+        assert courier.doctor("initech") is None
         courier.drain()
         courier.quiet()
         assert courier.health().counts["succeeded"] == 1
@@ -155,8 +155,7 @@ def test_what_people_do_is_done_at_once(house: House) -> None:
             failed = courier.submit(evidence(name)).settled(timeout=30)
             assert failed is not None and failed.status == "failed"
         assert (
-            len(courier.retry("acme", by="ann", reason="mended", where=Filter(), preview=True).done)
-            == 2
+            len(courier.retry("acme", Filter(), by="ann", reason="mended", preview=True).done) == 2
         )
         [retried] = courier.retry("acme", "one", by="ann", reason="mended").done
         assert retried.status == "pending"
@@ -244,7 +243,7 @@ VERBS: list[tuple[str, Callable[[Courier], object]]] = [
     ("statuses", lambda courier: courier.statuses("acme", ["ev-1"])),
     ("find", lambda courier: courier.find()),
     ("show", lambda courier: courier.show("acme", "ev-1")),
-    ("check", lambda courier: courier.check("acme")),
+    ("doctor", lambda courier: courier.doctor("acme")),
     ("health", lambda courier: courier.health()),
     ("drain", lambda courier: courier.drain()),
     ("quiet", lambda courier: courier.quiet()),

@@ -28,9 +28,8 @@ from evidence_courier import (
     UploadStatus,
 )
 from evidence_courier.adapters.engines.acting import Skipped
-from evidence_courier.bootstrap.blocking_courier import BlockingOptions
-from evidence_courier.bootstrap.courier import Health
-from evidence_courier.bootstrap.wiring import Options
+from evidence_courier.bootstrap.face import Health
+from evidence_courier.bootstrap.wiring import BlockingOptions, Options
 from evidence_courier.domain.errors import Problem
 from evidence_courier.domain.upload.failure import Failure
 from evidence_courier.domain.upload.status import (

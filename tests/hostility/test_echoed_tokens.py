@@ -139,7 +139,7 @@ def test_no_record_and_no_event_shows_a_minted_token(tmp_path: Path, ending: str
         server, provider = AsyncEchoingServer(house.clock), ReadableTokenProvider(ending)
         async with built(house, AsyncCourier, server, provider, house.database) as courier:
             await until_settled(courier, house.clock, courier.submit(evidence()))
-            return (await courier.show("acme", "ev-1"), await courier.check("acme"))
+            return (await courier.show("acme", "ev-1"), await courier.doctor("acme"))
 
     shown = asyncio.run(story())
     assert "no, ***" in repr(shown)

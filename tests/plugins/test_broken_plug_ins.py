@@ -218,7 +218,7 @@ def test_one_that_fails_in_a_dry_run_says_so_and_can_still_upload(site: Site) ->
 
     async def ask() -> None:
         async with site.courier() as courier:
-            came = await courier.check("odd")
+            came = await courier.doctor("odd")
             assert isinstance(came, NotReady)
             assert came.failure.message.startswith(
                 "the adapter for dizzy raised RuntimeError in its dry run: round and round"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 
-from evidence_courier import AsyncCourier, Courier, Document, Evidence
+from evidence_courier import AsyncCourier, BlockingCourier, Courier, Document, Evidence
 from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -184,6 +184,11 @@ class House:
 
     def sync_courier(self, **options: Any) -> Courier:
         return Courier.from_mapping(lambda: self.tenants, self.database, **self._around(options))
+
+    def blocking_courier(self, **options: Any) -> BlockingCourier:
+        """One that sends nothing: the server is for asyncio."""
+        around = self._around(options)
+        return BlockingCourier.from_mapping(lambda: self.tenants, self.database, **around)
 
     def _build(self, database: Path | None, options: Any) -> AsyncCourier:
         return AsyncCourier.from_mapping(lambda: self.tenants, database, **self._around(options))

@@ -49,9 +49,7 @@ async def in_pages(courier: AsyncCourier) -> None:
 
 async def people(courier: AsyncCourier) -> None:
     assert_type(await courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
-    assert_type(
-        await courier.release("acme", where=Filter(), by="asha", reason="mended"), ActionResult
-    )
+    assert_type(await courier.release("acme", Filter(), by="asha", reason="mended"), ActionResult)
     assert_type(await courier.abandon("acme", "ev-1", by="asha", reason="wrong"), ActionResult)
     assert_type(
         await courier.attest("acme", "ev-1", by="asha", reason="seen", preview=True), ActionResult
@@ -59,7 +57,7 @@ async def people(courier: AsyncCourier) -> None:
 
 
 async def dry_run(courier: AsyncCourier) -> None:
-    assert_type(await courier.check("acme"), Ready | NotReady | None)
+    assert_type(await courier.doctor("acme"), Ready | NotReady | None)
     health = await courier.health()
     assert_type(health.counts, Mapping[str, int])
 

@@ -146,7 +146,7 @@ def test_a_token_that_was_revoked_is_replaced_once(tmp_path: Path) -> None:
     world = World(tmp_path)
 
     async def story(courier: AsyncCourier) -> None:
-        assert await courier.check("acme") == Ready(
+        assert await courier.doctor("acme") == Ready(
             "the ledger Security training is open to this client"
         )
         world.platform.revoke()
@@ -161,7 +161,7 @@ def test_a_secret_that_is_refused_is_not_ready_and_blocks_the_integration(tmp_pa
     world = World(tmp_path, secret="a-secret-that-is-none")
 
     async def story(courier: AsyncCourier) -> None:
-        came = await courier.check("acme")
+        came = await courier.doctor("acme")
         assert isinstance(came, NotReady) and came.failure.kind is FailureKind.UNAUTHORIZED
         assert "ask the Ledgerly admin for a new secret" in came.failure.message
 

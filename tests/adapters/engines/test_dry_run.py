@@ -53,7 +53,7 @@ class Paper:
 
     def ask(self, tenant_id: str = "acme") -> DryRun | None:
         async def story(courier: AsyncCourier) -> DryRun | None:
-            return await courier.check(tenant_id)
+            return await courier.doctor(tenant_id)
 
         came: DryRun | None = self.during(story)
         return came
@@ -96,7 +96,7 @@ def test_a_courier_that_is_closed_is_not_asked(paper: Paper) -> None:
         async with paper.house.courier(providers={"paper": paper.provider}) as courier:
             pass
         with pytest.raises(MisuseError, match="closed"):
-            await courier.check("acme")
+            await courier.doctor("acme")
 
     asyncio.run(story())
 
@@ -151,7 +151,7 @@ def test_it_waits_for_its_turn_at_the_gate(paper: Paper) -> None:
             courier, house.clock, *(courier.submit(evidence(f"ev-{n}")) for n in range(2))
         )
         began = house.clock.now()
-        came = asyncio.ensure_future(courier.check("acme"))
+        came = asyncio.ensure_future(courier.doctor("acme"))
         await _until_somebody_sleeps(house, began + timedelta(minutes=1))
         assert house.server.asked["key"] == 1 and house.server.asked["shelf"] == 0
         house.clock.advance(60)
@@ -168,7 +168,7 @@ def test_it_says_so_where_there_is_no_turn_for_minutes(paper: Paper) -> None:
         ticket = courier.submit(evidence())
         await ticket.recorded()
         await courier.quiet()
-        return await courier.check("acme")
+        return await courier.doctor("acme")
 
     assert paper.during(story) == NotReady(
         Failure(
@@ -186,7 +186,7 @@ def test_a_block_does_not_keep_it_from_asking_and_it_neither_sets_nor_lifts_one(
 
     async def story(courier: AsyncCourier) -> None:
         await until_settled(courier, house.clock, courier.submit(evidence("ev-1")))
-        assert isinstance(await courier.check("acme"), Ready)
+        assert isinstance(await courier.doctor("acme"), Ready)
         [held] = await until_settled(courier, house.clock, courier.submit(evidence("ev-2")))
         assert held is not None and held.status == "held"
 
@@ -200,9 +200,9 @@ def test_beside_a_block_the_pace_holds_all_the_same(paper: Paper) -> None:
     async def story(courier: AsyncCourier) -> None:
         await until_settled(courier, house.clock, courier.submit(evidence("ev-1")))
         assert isinstance(
-            await courier.check("acme"), Ready
+            await courier.doctor("acme"), Ready
         )  # that makes three requests, all that a minute holds
-        another = asyncio.ensure_future(courier.check("acme"))
+        another = asyncio.ensure_future(courier.doctor("acme"))
         await _until_somebody_sleeps(house, house.clock.now() + timedelta(minutes=1))
         house.clock.advance(60)
         assert isinstance(await another, Ready)
@@ -215,7 +215,7 @@ def test_a_refusal_in_a_dry_run_holds_nothing(paper: Paper) -> None:
     house.server.answer = lambda part, nth: 401 if part == "key" else 200
 
     async def story(courier: AsyncCourier) -> None:
-        assert isinstance(await courier.check("acme"), NotReady)
+        assert isinstance(await courier.doctor("acme"), NotReady)
         [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
         assert status is not None and status.status == "succeeded"
 
@@ -230,7 +230,7 @@ def test_its_requests_count_from_their_end_and_what_the_provider_asks_for_holds_
 
     async def story(courier: AsyncCourier) -> None:
         began = house.clock.now()
-        assert isinstance(await courier.check("acme"), NotReady)
+        assert isinstance(await courier.doctor("acme"), NotReady)
         [status] = await until_settled(courier, house.clock, courier.submit(evidence()))
         assert status is not None and (status.status, status.attempts) == ("succeeded", 1)
         assert house.server.times["ev-1"] == [began + timedelta(seconds=30)]

@@ -1,0 +1,121 @@
+"""What an `AsyncCourier` holds open between its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.asyncio_engine import AsyncEngine
+from ..adapters.engines.attempt import Attempter
+from ..adapters.engines.dry_run import DryRunner
+from ..adapters.engines.slots import Slots
+from ..adapters.stores.writer import WriterThread
+from ..domain.errors import StoreError
+from ..ports.store import UploadStore
+from .wiring import AsyncWiring
+from .workers import Workers
+
+WORKER_THREADS = 8
+UPLOADS_PER_CONNECTION = 3
+"""So many uploads for each request at once may be between their commits, or the commits would
+set the speed."""
+
+
+class Running:
+    """The store, the transport, the threads and the engine of one courier that has been started."""
+
+    @classmethod
+    async def open(cls, wiring: AsyncWiring) -> Running:
+        """Open the database and register the courier.
+
+        Raises StoreError if the database cannot be opened; then nothing is left open.
+        """
+        threads = Workers(WORKER_THREADS, "evidence-courier")
+        loop = asyncio.get_running_loop()
+        try:
+            store = await loop.run_in_executor(threads, wiring.open_store)
+        except BaseException:
+            threads.shutdown()
+            raise
+        running = cls(wiring, threads, store)
+        try:
+            running.key = await loop.run_in_executor(threads, store.fingerprint_key)
+            running.courier_id = await running.writer.run(
+                lambda: store.register(wiring.clock.now())
+            )
+        except BaseException:
+            await running.release()
+            raise
+        return running
+
+    def __init__(self, wiring: AsyncWiring, threads: Workers, store: UploadStore) -> None:
+        self._wiring = wiring
+        self._threads = threads
+        # What the host brings (its files, its document source, a renderer) may hang, and must not
+        # stop anything else.
+        self._host_threads = Workers(WORKER_THREADS, "evidence-courier-host")
+        self.loop = asyncio.get_running_loop()
+        self.store = store
+        self.writer = WriterThread(store)
+        self.key = b""
+        self.courier_id = 0
+        self._transport = wiring.open_transport()
+        self._renderer = wiring.open_renderer()
+        self._attempter = Attempter(
+            transport=self._transport,
+            slots=Slots(wiring.concurrency),
+            keeper=TokenKeeper(wiring.clock.monotonic),
+            source=wiring.source,
+            threads=self._host_threads,
+        )
+        self.engine = AsyncEngine(
+            store=store,
+            writer=self.writer,
+            attempter=self._attempter,
+            clock=wiring.clock,
+            logger=wiring.logger,
+            renderer=self._renderer,
+            jitter=random.random,
+            capacity=UPLOADS_PER_CONNECTION * wiring.concurrency,
+            in_flight_bytes=wiring.in_flight_bytes,
+            on_settled=wiring.on_settled,
+            threads=threads,
+            host_threads=self._host_threads,
+        )
+
+    def dry_runner(self) -> DryRunner:
+        """Makes dry runs beside the uploads, under the same limits."""
+        return DryRunner(
+            transport=self._transport,
+            slots=self._attempter.slots,
+            keeper=self._attempter.keeper,
+            clock=self._wiring.clock,
+            store=self.store,
+            writer=self.writer,
+            owner=self.courier_id,
+        )
+
+    async def close(self, grace: float) -> None:
+        """Give what is under way `grace` seconds, unregister and close everything."""
+        # What other threads submitted just before is on its way to the engine.
+        await asyncio.sleep(0)
+        await self.engine.close(grace)
+        with suppress(StoreError):  # then another courier finds out that this one is gone
+            await self.writer.run(lambda: self.store.unregister(self.courier_id))
+        await self.release()
+
+    async def release(self) -> None:
+        """Close everything that is not the host's."""
+        wiring = self._wiring
+        run = self.loop.run_in_executor
+        await run(self._threads, self.writer.close)
+        if wiring.transport is None:
+            await self._transport.close()
+        if wiring.renderer is None:
+            await run(self._threads, self._renderer.close)
+        if wiring.store is None:
+            await run(self._threads, self.store.close)
+        self._host_threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown)

@@ -1,0 +1,59 @@
+"""The three couriers have the same methods with the same parameters, but for the differences that
+are meant, and each of those has its reason here."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import pairwise
+
+import pytest
+
+from evidence_courier import AsyncCourier, BlockingCourier, Courier
+
+FACES: list[type] = [AsyncCourier, Courier, BlockingCourier]
+
+MISSING = {
+    "BlockingCourier.submit": "it delivers in the caller's thread: deliver is its submit",
+    "BlockingCourier.start": "it opens its database when it is used, in each process for itself",
+    "BlockingCourier.drain": "it works only while it is called, so there is nothing to wait for",
+    "BlockingCourier.quiet": "it works only while it is called, so there is nothing to wait for",
+    "BlockingCourier.doctor": "not yet",
+    "AsyncCourier.deliver": "submit is its deliver: it makes the steps itself",
+    "Courier.deliver": "submit is its deliver: it makes the steps itself",
+}
+
+OTHER_PARAMETERS = {
+    "BlockingCourier.close": "nothing is under way that could need a grace",
+}
+
+
+def methods(face: type) -> dict[str, list[str]]:
+    """The parameters of each public method."""
+    return {
+        name: [str(one).partition(":")[0] for one in inspect.signature(method).parameters.values()]
+        for name, method in inspect.getmembers(face, callable)
+        if not name.startswith("_")
+    }
+
+
+def test_a_method_of_one_courier_is_a_method_of_all() -> None:
+    everything = {name for face in FACES for name in methods(face)}
+    missing = {
+        f"{face.__name__}.{name}" for face in FACES for name in everything - set(methods(face))
+    }
+    assert missing == set(MISSING)
+
+
+def test_a_method_has_the_same_parameters_on_each_courier() -> None:
+    differing = {
+        f"{other.__name__}.{name}"
+        for one, other in pairwise(FACES)
+        for name, parameters in methods(other).items()
+        if name in methods(one) and methods(one)[name] != parameters
+    }
+    assert differing == set(OTHER_PARAMETERS)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_method_says_what_it_does(face: type) -> None:
+    assert [name for name in methods(face) if not inspect.getdoc(getattr(face, name))] == []
