@@ -1,9 +1,9 @@
-"""Which characters can stand on a page, before any font is asked.
+"""Which characters can stand on a page, whatever the fonts.
 
-A control character has no shape, and a character for private use has no meaning that a reader could
-look up. An override of the direction makes a text read differently from what is recorded. Where one
-of these stands in a record, no font mends it, so the record is refused with the place named. White
-space is what it is; marks that only join or separate their neighbours may stay.
+A control character has no shape, a character for private use no meaning that a reader could look
+up, and an override of the direction makes a text read differently from what is recorded. A record
+that holds one is refused with the place named. White space and marks that only join or separate
+their neighbours are allowed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def is_showable(letter: str) -> bool:
 
 
 def unshowable(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Each character in the texts of a JSON tree that cannot be shown, with the path of its
-    text."""
+    """Each character in a JSON tree's texts that cannot be shown, with the path of its text."""
     for place, words in texts_of(tree, path):
         for letter in dict.fromkeys(_UNSHOWABLE.findall(words)):
             yield letter, place
@@ -52,14 +51,8 @@ def texts_of(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def named(letter: str) -> str:
-    """A character so that a person can find it: shown if it has a shape, with code point and
-    name."""
-    name = unicodedata.name(
-        letter, "a control character" if unicodedata.category(letter) == "Cc" else "no name"
-    )
-    code = f"U+{ord(letter):04X} {name}"
-    return (
-        f"“{letter}” ({code})"
-        if letter.isprintable() and not unicodedata.combining(letter)
-        else code
-    )
+    """The character with its code point and name, itself shown if it has a shape."""
+    unnamed = "a control character" if unicodedata.category(letter) == "Cc" else "no name"
+    code = f"U+{ord(letter):04X} {unicodedata.name(letter, unnamed)}"
+    has_shape = letter.isprintable() and not unicodedata.combining(letter)
+    return f"“{letter}” ({code})" if has_shape else code

@@ -1,10 +1,9 @@
-"""How a text is laid in lines: where it may break besides its spaces, and in which direction it
-runs.
+"""Where a text may break besides its spaces, and in which direction it runs.
 
-A long word or an address would run out of its column, over its neighbour or off the page. So it
-gets places to break, invisible and without width: after punctuation where that helps, between any
-two letters where it must. Scripts that join their letters are left whole much longer, and those
-that break by rules of their own always: a break at a wrong place makes another word.
+A long word or an address would run out of its column or off the page. It gets invisible places to
+break: after punctuation if that helps, else between any two letters. Scripts that join their
+letters are left whole much longer, and scripts with rules of their own always, since a wrong break
+makes another word.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ import unicodedata
 from itertools import pairwise
 from typing import Final
 
-# Where the template puts a place to break: the separator of units, a control character that no text
-# here can hold.
+# The template makes a place to break of this control character, which no text here can hold.
 GAP: Final = "\x1f"
-# In a text that nobody will copy by hand a plain zero-width space does: it is a letter of the page
-# then, but costs far less.
+# Much cheaper, but a letter of the page: good enough in a text that is too long to copy by hand.
 _ZERO_WIDTH_SPACE = "\u200b"
 _TOO_LONG_TO_COPY = 2_000
 
@@ -53,8 +50,7 @@ def _between_letters(run: re.Match[str]) -> str:
 
 
 def _belong_together(before: str, after: str) -> bool:
-    """Whether two characters make one letter: a base and its mark, or two consonants joined by a
-    virama or a joiner."""
+    """Whether two characters make one letter: a base and its mark, or two joined consonants."""
     return (
         unicodedata.category(after) in ("Mn", "Mc", "Me", "Cf")
         or unicodedata.category(before) == "Cf"

@@ -1,8 +1,7 @@
-"""What stands on the pages of a training record, word by word.
+"""The words on the pages of a training record, which the template only sets.
 
-The template only sets what is prepared here: numbers become percentages, moments become dates in
-words, whatever the locale and the time zone of the machine. Nothing is added that the record does
-not say.
+Numbers become percentages and moments become dates in words, whatever the machine's locale and time
+zone. Nothing is added that the record does not say.
 """
 
 from __future__ import annotations
@@ -22,23 +21,21 @@ _MONTHS: Final = (
     "January February March April May June July August September October November December".split()
 )
 _VERDICTS: Final = {"passed": "Passed", "exhausted": "Attempts exhausted"}
-_MOST_OF_AN_EXTRA = 600
-_MOST_EXTRAS = 60
-_MOST_IN_FOOTER = 70
+_MAX_EXTRA_LENGTH = 600
+_MAX_EXTRAS = 60
+_MAX_FOOTER_LENGTH = 70
 _WIDTH_OF_A_HASH = 72
 
-
-# A text as the template takes it: plain if it runs to the right, in an object of one member if it
-# runs to the left.
 Text = str | dict[str, str]
+"""A text for the template: plain, or in an object of one member if it runs from right to left."""
 
 
 def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
-    """The data for the template. `canonical` is the record's JSON, which is attached and whose
-    SHA-256 is shown."""
+    """The data for the template; `canonical` is the record's JSON, to attach and to hash."""
     training, outcome = record.training, record.outcome
     date = record.generated_at
     title = one_line(training.title)
+    attempt = f"attempt {training.attempt} of {training.max_attempts}"
     return {
         "document-title": title,
         "date": {"year": date.year, "month": date.month, "day": date.day},
@@ -46,9 +43,7 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "footer": _said(f"Evidence {_shortened(record.evidence_id)}"),
         "title": _said(title),
         "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
-        "subtitle": _said(
-            f"{one_line(training.type)} · attempt {training.attempt} of {training.max_attempts}"
-        ),
+        "subtitle": _said(f"{one_line(training.type)} · {attempt}"),
         "passed": outcome.status == "passed",
         "verdict": _VERDICTS[outcome.status],
         "score": percent(outcome.score),
@@ -88,15 +83,14 @@ def _columns_for(areas: Sequence[str]) -> int:
 
 def _module(number: int, module: Module) -> dict[str, object]:
     title = one_line(module.title)
+    questions = enumerate(module.questions, 1)
     return {
         "number": str(number),
         "title": _said(title),
         "repeats": len(title) <= 300,
         "score": percent(module.score),
         "count": str(len(module.questions)),
-        "questions": [
-            _question(f"{number}.{place}", asked) for place, asked in enumerate(module.questions, 1)
-        ],
+        "questions": [_question(f"{number}.{place}", asked) for place, asked in questions],
     }
 
 
@@ -115,11 +109,9 @@ def _question(number: str, asked: Question) -> dict[str, object]:
 
 
 def _extras(extra: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Each member on a line of its own, in key order; what is long is cut short and says so: the
-    attachment has all of it."""
-    rows = [
-        (_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in sorted(extra)[:_MOST_EXTRAS]
-    ]
+    """Each member on a line of its own, in key order; long ones say that they are cut short."""
+    shown = sorted(extra)[:_MAX_EXTRAS]
+    rows = [(_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in shown]
     hidden = len(extra) - len(rows)
     return [*rows, ("", f"and {hidden} more in record.json")] if hidden else rows
 
@@ -128,16 +120,13 @@ def _as_text(value: object) -> str:
     if isinstance(value, str) and all(map(is_showable, value)):
         return paragraphs(value)
     written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return "".join(
-        letter if is_showable(letter) else json.dumps(letter)[1:-1] for letter in written
-    )
+    return "".join(one if is_showable(one) else json.dumps(one)[1:-1] for one in written)
 
 
 def _cut(words: str) -> str:
-    if len(words) <= _MOST_OF_AN_EXTRA:
-        return words
-    hidden = len(words) - _MOST_OF_AN_EXTRA
-    return f"{words[:_MOST_OF_AN_EXTRA]}… ({hidden:,} more characters in record.json)"
+    hidden = len(words) - _MAX_EXTRA_LENGTH
+    cut = f"{words[:_MAX_EXTRA_LENGTH]}… ({hidden:,} more characters in record.json)"
+    return cut if hidden > 0 else words
 
 
 def _hashes(record: TrainingRecord, canonical: bytes) -> list[tuple[str, str]]:
@@ -154,12 +143,11 @@ def _said(words: str) -> Text:
 
 
 def _shortened(words: str) -> str:
-    return words if len(words) <= _MOST_IN_FOOTER else f"{words[:_MOST_IN_FOOTER]}…"
+    return words if len(words) <= _MAX_FOOTER_LENGTH else f"{words[:_MAX_FOOTER_LENGTH]}…"
 
 
 def percent(share: float) -> str:
-    """A share as a percentage of at most two decimals. Cut off, not rounded: it never shows more
-    than was reached."""
+    """A share as a percentage of at most two decimals; cut off, so it never shows too much."""
     exact = Decimal(repr(share)) * 100
     shown = exact.quantize(Decimal("0.01"), rounding=ROUND_DOWN).normalize()
     return f"{shown:f} %"

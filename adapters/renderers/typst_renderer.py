@@ -1,9 +1,9 @@
 """The PDF of a training record, set by Typst.
 
-PDF/A-3b, with the record's canonical JSON attached. The same record gives the same bytes at every
-render, in any process, on any day and any machine with the same release of Typst: the document's
-date is the evidence date, and the only fonts are those that come with Typst and those in the
-folders given. A character that none of them has makes a Failure that names it.
+It is PDF/A-3b with the record's canonical JSON attached. The same record gives the same bytes in
+any process, on any day and on any machine with the same release of Typst: the document's date is
+the evidence date, and the only fonts are Typst's own and those in the given folders. A character
+that none of them has makes a Failure that names it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from ...domain.evidence.evidence import Document
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
 from ..records import dump_record, record_json
-from .bench import Bench
+from .compiler import MISSING, PDF, Compiler
 from .legibility import named, texts_of, unshowable
 from .page import page_of
-from .press import MISSING, PDF, Press
-from .workers import Worker, WorkerDied
+from .pool import CompilerPool, Worker, WorkerDied
 
-_MOST_NAMED = 8
-_MOST_TEXT = 2_000_000  # some thousand pages, set in some seconds
+_MAX_NAMED = 8
+_MAX_TEXT = 2_000_000  # about a thousand pages, set in some seconds
 
 
 class TypstRenderer:
-    """Implements the `Renderer` port. Safe to call from many threads.
+    """Implements the `Renderer` port; many threads can call it at once.
 
-    `fonts` are folders with fonts for scripts that Typst's own fonts do not cover. `workers` is how
-    many processes may help when several threads render at once: by default two, or one on a machine
-    with a single core; 0 for none. Raises MisuseError where Typst is not installed, or a folder
-    holds no font.
+    Args:
+        fonts: folders with fonts for scripts that Typst's own fonts do not cover.
+        workers: how many processes can help while several threads render; by default two, or one
+            on a machine with a single core.
+
+    Raises:
+        MisuseError: Typst is not installed, or a folder holds no font.
     """
 
     def __init__(
@@ -45,56 +47,49 @@ class TypstRenderer:
             if not os.path.isdir(folder):
                 raise MisuseError(f"fonts: {folder} is not a folder")
         try:
-            press = Press(folders)
+            compiler = Compiler(folders)
         except ImportError:
             raise MisuseError(
                 'rendering a training record needs Typst: pip install "evidence-courier[pdf]"'
             ) from None
-        if folders and not press.families:
+        if folders and not compiler.families:
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
-        self._bench = Bench(press, lambda: Worker(folders), _possible(workers))
+        self._pool = CompilerPool(compiler, lambda: Worker(folders), _possible(workers))
 
     def render(self, record: TrainingRecord) -> Document | Failure:
-        """The document, or why there can be none. MisuseError once the renderer is closed."""
+        """The document, or why there is none.
+
+        Raises:
+            MisuseError: the renderer is closed.
+        """
         texts = dump_record(record)
-        shown = {
-            key: value for key, value in texts.items() if key != "extra"
-        }  # extra is shown as JSON, with escapes
-        odd = dict(unshowable(shown))
-        if odd:
-            return _unfit(
-                record,
-                f"it holds what no page can show: {_places(odd.items())}; take that out of the record",
-            )
+        shown = {key: value for key, value in texts.items() if key != "extra"}  # which is escaped
+        if odd := dict(unshowable(shown)):
+            places = f"{_places(odd.items())}; take that out of the record"
+            return _unfit(record, f"it holds what no page can show: {places}")
         length = sum(len(words) for _, words in texts_of(shown))
-        if length > _MOST_TEXT:
-            return _unfit(
-                record, f"it holds {length:,} characters of text; {_MOST_TEXT:,} can be set"
-            )
-        page = page_of(record, record_json(record))
+        if length > _MAX_TEXT:
+            said = f"it holds {length:,} characters of text; {_MAX_TEXT:,} can be set"
+            return _unfit(record, said)
+        page = json.dumps(page_of(record, record_json(record)), ensure_ascii=False)
         try:
-            reply = self._bench.answer(json.dumps(page, ensure_ascii=False).encode("utf-8"))
+            reply = self._pool.compile(page.encode("utf-8"))
         except WorkerDied:
             return _unfit(record, "the process that rendered it died, twice")
         kind, content = reply[:1], reply[1:]
         if kind == PDF:
-            return Document(
-                content=content, media_type="application/pdf", filename=f"{record.evidence_id}.pdf"
-            )
+            name = f"{record.evidence_id}.pdf"
+            return Document(content=content, media_type="application/pdf", filename=name)
         if kind == MISSING:
-            places = _places(
-                (letters, _place_of(letters, texts))
-                for letters in dict.fromkeys(json.loads(content))
-            )
-            return _unfit(
-                record,
-                f"no font has {places}; name a folder with a font that does, with fonts=[...] or --fonts",
-            )
+            letters = dict.fromkeys(json.loads(content))
+            places = _places((letter, _place_of(letter, texts)) for letter in letters)
+            advice = "name a folder with a font that does, with fonts=[...] or --fonts"
+            return _unfit(record, f"no font has {places}; {advice}")
         return _unfit(record, f"Typst says: {content.decode('utf-8')}")
 
     def close(self) -> None:
         """End the worker processes. Safe to call twice."""
-        self._bench.close()
+        self._pool.close()
 
 
 def _possible(workers: int | None) -> int:
@@ -104,25 +99,19 @@ def _possible(workers: int | None) -> int:
 
 
 def _unfit(record: TrainingRecord, reason: str) -> Failure:
-    return Failure(
-        FailureKind.UNFIT_RENDER,
-        f"the record of evidence {record.evidence_id!r} (tenant {record.tenant_id!r}) cannot be made a document: {reason}",
-    )
+    which = f"the record of evidence {record.evidence_id!r} (tenant {record.tenant_id!r})"
+    return Failure(FailureKind.UNFIT_RENDER, f"{which} cannot be made a document: {reason}")
 
 
 def _places(letters: Iterable[tuple[str, str]]) -> str:
-    """``“a” (U+0061 ...), “b” (U+0062 ...) in modules[0].title; ...``, as many as one can take
-    in."""
+    """``“a” (U+0061 ...), “b” (U+0062 ...) in modules[0].title; ...``, the first few of them."""
     found = list(letters)
     by_place: dict[str, list[str]] = {}
-    for letter, place in found[:_MOST_NAMED]:
+    for letter, place in found[:_MAX_NAMED]:
         by_place.setdefault(place, []).append(named(letter))
     words = "; ".join(f"{', '.join(names)} in {place}" for place, names in by_place.items())
-    return (
-        words
-        if len(found) <= _MOST_NAMED
-        else f"{words}; and {len(found) - _MOST_NAMED} characters more"
-    )
+    more = len(found) - _MAX_NAMED
+    return f"{words}; and {more} characters more" if more > 0 else words
 
 
 def _place_of(letter: str, texts: dict[str, object]) -> str:

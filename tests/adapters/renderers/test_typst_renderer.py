@@ -22,10 +22,10 @@ from pypdf import PdfReader
 from training_records import record_as_json
 
 from evidence_courier.adapters.records import load_record, record_json
-from evidence_courier.adapters.renderers import press
+from evidence_courier.adapters.renderers import compiler
 from evidence_courier.adapters.renderers.page import page_of
+from evidence_courier.adapters.renderers.pool import Worker
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
-from evidence_courier.adapters.renderers.workers import Worker
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.evidence.evidence import Document, sha256_of
 from evidence_courier.domain.evidence.training import TrainingRecord
@@ -170,9 +170,9 @@ def test_a_worker_gives_the_bytes_that_this_process_gives() -> None:
     job = json.dumps(page_of(made_of, record_json(made_of))).encode()
     worker = Worker([])
     try:
-        assert worker.answer(job) == press.Press().answer(job)
-        assert worker.answer(b"{}")[:1] == press.FAILED
-        assert worker.answer(job)[:1] == press.PDF
+        assert worker.compile(job) == compiler.Compiler().compile(job)
+        assert worker.compile(b"{}")[:1] == compiler.FAILED
+        assert worker.compile(job)[:1] == compiler.PDF
     finally:
         worker.close()
 
@@ -510,20 +510,20 @@ def test_after_the_close_nothing_is_rendered() -> None:
         renderer.render(record())
 
 
-def test_a_press_survives_a_job_that_is_no_page() -> None:
-    here = press.Press()
-    assert here.answer(b"no page")[:1] == press.FAILED
-    assert here.answer(b"\xff")[:1] == press.FAILED
+def test_a_compiler_survives_a_job_that_is_no_page() -> None:
+    here = compiler.Compiler()
+    assert here.compile(b"no page")[:1] == compiler.FAILED
+    assert here.compile(b"\xff")[:1] == compiler.FAILED
 
 
 def test_a_worker_imports_typst_and_nothing_of_ours() -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-X", "importtime", press.__file__],
+        [sys.executable, "-P", "-X", "importtime", compiler.__file__],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
     )
-    assert done.stdout == len(press.READY).to_bytes(4, "big") + press.READY
+    assert done.stdout == len(compiler.READY).to_bytes(4, "big") + compiler.READY
     imported = {
         line.rsplit(b"|", 1)[1].strip().split(b".")[0]
         for line in done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Who renders next: the press in this process, workers when a queue forms, nobody after the
+"""Which compiler renders next: this process's own, a worker when a queue forms, none after the
 close."""
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence_courier.adapters.renderers.bench import Bench
-from evidence_courier.adapters.renderers.workers import Worker, WorkerDied
+from evidence_courier.adapters.renderers.pool import CompilerPool, Worker, WorkerDied
 from evidence_courier.domain.errors import MisuseError
 
 # A whole small worker: answers with its own number, dies at "die", starts with other words at
@@ -32,19 +31,19 @@ while head := pipe_in.read(4):
 
 
 class Here:
-    """The press in this process; it answers when it is let."""
+    """The compiler in this process; it replies when it is let."""
 
     def __init__(self) -> None:
         self.let = threading.Event()
         self.let.set()
 
-    def answer(self, job: bytes) -> bytes:
+    def compile(self, job: bytes) -> bytes:
         assert self.let.wait(10)
         return b"here:" + job
 
 
 @pytest.fixture
-def hire(tmp_path: Path) -> Callable[..., Worker]:
+def start(tmp_path: Path) -> Callable[..., Worker]:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     return lambda *arguments: Worker(arguments, (sys.executable, str(script)))
@@ -54,24 +53,24 @@ def test_a_lone_caller_never_starts_a_worker() -> None:
     def never() -> Worker:
         raise AssertionError("a worker was started")
 
-    bench = Bench(Here(), never, most=2)
-    assert [bench.answer(b"1"), bench.answer(b"2")] == [b"here:1", b"here:2"]
-    bench.close()
+    pool = CompilerPool(Here(), never, max_workers=2)
+    assert [pool.compile(b"1"), pool.compile(b"2")] == [b"here:1", b"here:2"]
+    pool.close()
 
 
-def test_a_queue_starts_workers_and_every_job_is_answered(hire: Callable[..., Worker]) -> None:
+def test_a_queue_starts_workers_and_every_job_is_answered(start: Callable[..., Worker]) -> None:
     here = Here()
     here.let.clear()
-    bench = Bench(here, hire, most=2)
+    pool = CompilerPool(here, start, max_workers=2)
     with ThreadPoolExecutor(8) as threads:
-        waiting = [threads.submit(bench.answer, b"%d" % number) for number in range(24)]
+        waiting = [threads.submit(pool.compile, b"%d" % number) for number in range(24)]
         while (
             sum(future.done() for future in waiting) < 22
-        ):  # the workers answer while the press here is held
+        ):  # the workers answer while the compiler here is held
             threading.Event().wait(0.005)
         here.let.set()
         answers = [future.result(10) for future in waiting]
-    bench.close()
+    pool.close()
     assert sorted(answer.split(b":")[1] for answer in answers) == sorted(
         b"%d" % number for number in range(24)
     )
@@ -79,40 +78,40 @@ def test_a_queue_starts_workers_and_every_job_is_answered(hire: Callable[..., Wo
 
 
 @pytest.mark.parametrize("most", [0, 2])
-def test_where_no_worker_can_be_had_the_press_here_does_all(most: int) -> None:
+def test_without_workers_the_compiler_here_does_all(most: int) -> None:
     def none_to_be_had() -> Worker:
         raise WorkerDied("no processes on this machine")
 
-    bench = Bench(Here(), none_to_be_had, most)
+    pool = CompilerPool(Here(), none_to_be_had, most)
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda number: bench.answer(b"%d" % number), range(40)))
-    bench.close()
+        answers = list(threads.map(lambda number: pool.compile(b"%d" % number), range(40)))
+    pool.close()
     assert answers == [b"here:%d" % number for number in range(40)]
 
 
 def test_a_job_that_kills_its_worker_is_tried_once_more_and_harms_no_other(
-    hire: Callable[..., Worker],
+    start: Callable[..., Worker],
 ) -> None:
     started: list[Worker] = []
 
     def counted() -> Worker:
-        started.append(hire())
+        started.append(start())
         return started[-1]
 
     here = Here()
     here.let.clear()
-    bench = Bench(here, counted, most=1)
+    pool = CompilerPool(here, counted, max_workers=1)
     with ThreadPoolExecutor(4) as threads:
-        held = threads.submit(bench.answer, b"held")
-        dying = [threads.submit(bench.answer, b"die") for _ in range(3)]
+        held = threads.submit(pool.compile, b"held")
+        dying = [threads.submit(pool.compile, b"die") for _ in range(3)]
         while not (started and started[0].exit_code == 1):
             threading.Event().wait(0.005)
         here.let.set()
         assert held.result(10) == b"here:held"
         for future in dying:  # in a worker it dies twice, in this process it does not
             assert isinstance(future.exception(10), WorkerDied) or future.result() == b"here:die"
-        assert sorted(threads.map(bench.answer, [b"%d" % number for number in range(6)]))
-    bench.close()
+        assert sorted(threads.map(pool.compile, [b"%d" % number for number in range(6)]))
+    pool.close()
     assert {worker.exit_code for worker in started} <= {0, 1}
 
 
@@ -120,49 +119,49 @@ def test_a_job_that_kills_two_in_a_row_is_given_up() -> None:
     deaths: list[bytes] = []
 
     class Dying:
-        def answer(self, job: bytes) -> bytes:
+        def compile(self, job: bytes) -> bytes:
             deaths.append(job)
             raise WorkerDied("gone")
 
-    bench = Bench(Dying(), lambda: pytest.fail("none is wanted"), most=0)
+    pool = CompilerPool(Dying(), lambda: pytest.fail("none is wanted"), max_workers=0)
     with pytest.raises(WorkerDied, match="gone"):
-        bench.answer(b"x")
+        pool.compile(b"x")
     assert deaths == [b"x", b"x"]
 
 
 def test_after_the_close_nothing_is_lent_and_no_process_is_left(
-    hire: Callable[..., Worker],
+    start: Callable[..., Worker],
 ) -> None:
     workers: list[Worker] = []
 
     def kept() -> Worker:
-        workers.append(hire())
+        workers.append(start())
         return workers[-1]
 
-    bench = Bench(Here(), kept, most=1)
-    with bench.lent(), ThreadPoolExecutor(3) as threads:
-        for future in [threads.submit(bench.answer, b"x") for _ in range(3)]:
+    pool = CompilerPool(Here(), kept, max_workers=1)
+    with pool.lent(), ThreadPoolExecutor(3) as threads:
+        for future in [threads.submit(pool.compile, b"x") for _ in range(3)]:
             future.result(10)
-        bench.close()
-        bench.close()
+        pool.close()
+        pool.close()
         with pytest.raises(MisuseError, match="closed"):
-            bench.answer(b"x")
+            pool.compile(b"x")
     assert [worker.exit_code for worker in workers] == [0]
 
 
 def test_who_waits_at_the_close_is_told() -> None:
     here = Here()
-    bench = Bench(here, lambda: pytest.fail("none is wanted"), most=0)
-    with ThreadPoolExecutor(1) as threads, bench.lent():
-        waiting = threads.submit(bench.answer, b"x")
-        bench.close()
+    pool = CompilerPool(here, lambda: pytest.fail("none is wanted"), max_workers=0)
+    with ThreadPoolExecutor(1) as threads, pool.lent():
+        waiting = threads.submit(pool.compile, b"x")
+        pool.close()
         with pytest.raises(MisuseError):
             waiting.result(10)
 
 
-def test_a_worker_with_other_first_words_is_no_worker(hire: Callable[..., Worker]) -> None:
-    with pytest.raises(WorkerDied, match="not those of a press"):
-        hire("--odd")
+def test_a_worker_with_other_first_words_is_no_worker(start: Callable[..., Worker]) -> None:
+    with pytest.raises(WorkerDied, match="not those of a compiler"):
+        start("--odd")
 
 
 def test_a_worker_that_cannot_be_started_is_no_worker() -> None:
@@ -172,9 +171,9 @@ def test_a_worker_that_cannot_be_started_is_no_worker() -> None:
         Worker((), (sys.executable, "-c", "pass"))
 
 
-def test_a_worker_ends_when_its_pipe_does(hire: Callable[..., Worker]) -> None:
-    worker = hire()
-    assert worker.answer(b"1") == b"worker:1"
+def test_a_worker_ends_when_its_pipe_does(start: Callable[..., Worker]) -> None:
+    worker = start()
+    assert worker.compile(b"1") == b"worker:1"
     worker.close()
     assert worker.exit_code == 0
     worker.close()
