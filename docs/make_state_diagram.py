@@ -36,10 +36,10 @@ def state_name(shape: Shape) -> str:
 
 
 def all_moves() -> tuple[Move, ...]:
-    """What may happen, whatever the tenant chose and whether or not the provider can be read."""
+    """What may happen, whatever the tenant chose, with look-ups and without."""
     rules = (
-        Rules(can_look_up=readable, on_unclear=unknown)
-        for readable, unknown in product((False, True), OnUnclear)
+        Rules(can_look_up=can_look_up, on_unclear=on_unclear)
+        for can_look_up, on_unclear in product((False, True), OnUnclear)
     )
     # A tenant may shorten its budget while uploads wait: then the next start ends them.
     shorter = RetryPolicy(max_attempts=1)

@@ -33,7 +33,7 @@ COLOURS = {
 WIDTH, HEIGHT = 800, 1024
 NODE_WIDTH, NODE_HEIGHT = 140, 46
 REQUEUED = (
-    "Requeued goes to LookingUp where a doubt is left and the provider can be read, else to Queued."
+    "Requeued goes to LookingUp if a doubt is left and look-ups are possible, else to Queued."
 )
 
 

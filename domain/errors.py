@@ -1,15 +1,14 @@
-"""The errors a host can meet, split by who has to act.
+"""The exceptions that a host can meet, split by who must act.
 
 ::
 
     CourierError
-     +-- ConfigError        an administrator must mend a tenant file
-     +-- MisuseError        the host's programmer must mend a call
-     |    +-- RecordError   ... or the training record that was handed over
+     +-- ConfigError        an administrator must correct a tenant file
+     +-- MisuseError        the host's programmer must correct a call
+     |    +-- RecordError   ... or the training record that was submitted
      +-- StoreError         an operator must look at the database's disk
 
-What goes wrong at a provider is never an exception: it is a value, a `Failure`, kept in the
-upload's record.
+What goes wrong at a provider is no exception but a value, a `Failure`, in the upload's record.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from attrs import frozen
 
 @frozen
 class Problem:
-    """One thing that is wrong with something that a person wrote, and where it stands.
+    """One mistake in a file or a record, and its place.
 
     `path` is the place inside the data (``integrations.compliance.api_key``, ``modules[0].title``),
     `line` counts from 1.
@@ -46,12 +45,11 @@ def _listing(problems: tuple[Problem, ...]) -> str:
 
 
 class CourierError(Exception):
-    """The root of every exception that this package raises on purpose."""
+    """The base of every exception that this package raises on purpose."""
 
 
 class ConfigError(CourierError):
-    """The configuration does not hold; `problems` lists everything that is wrong with it, not
-    only the first thing."""
+    """The configuration is invalid; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -59,12 +57,11 @@ class ConfigError(CourierError):
 
 
 class MisuseError(CourierError):
-    """A call that cannot be right whatever the world does; the message says what to call
-    instead."""
+    """A call that can never be right; the message says what to call instead."""
 
 
 class RecordError(MisuseError):
-    """A training record that does not hold; `problems` lists everything that is wrong with it."""
+    """An invalid training record; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -72,5 +69,4 @@ class RecordError(MisuseError):
 
 
 class StoreError(CourierError):
-    """The database did not do what was asked; the message names the database and what was not
-    written."""
+    """The database failed; the message names it and what was not written."""

@@ -1,4 +1,4 @@
-"""One tenant's configuration, once it has been read and found to hold."""
+"""One integration of a tenant, as its valid configuration says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .secrets.secret import Secret
 
 
 class OnUnclear(Enum):
-    """What to do when an upload may have been taken and the provider cannot be read."""
+    """What to do if an upload may have been received and the provider allows no look-up."""
 
     RETRY = "retry"
     HOLD = "hold"
@@ -20,7 +20,7 @@ class OnUnclear(Enum):
 
 @frozen
 class RetryPolicy:
-    """How often and how patiently an upload is tried. `max_attempts` counts the first one."""
+    """How often an upload is tried and how long it waits; `max_attempts` counts the first one."""
 
     max_attempts: int = 5
     initial_delay: timedelta = timedelta(seconds=5)
@@ -30,7 +30,7 @@ class RetryPolicy:
 
 @frozen
 class Pace:
-    """At most `limit` requests in any stretch of one `period`."""
+    """At most `limit` requests within any `period`."""
 
     limit: int
     period: timedelta
@@ -43,7 +43,7 @@ class Pace:
 
 @frozen
 class Timeouts:
-    """How long one request may take: to connect, between two bytes of the reply, and in all."""
+    """How long one request may take: to connect, between two bytes of the reply, and in total."""
 
     connect: timedelta = timedelta(seconds=10)
     idle: timedelta = timedelta(seconds=30)
@@ -52,7 +52,7 @@ class Timeouts:
 
 @frozen
 class Route:
-    """How requests leave this process for one integration."""
+    """How one integration's requests leave this process."""
 
     timeouts: Timeouts = Timeouts()
     proxy: str | None = field(default=None, repr=False)
@@ -63,9 +63,9 @@ class Route:
 class Integration:
     """Where one tenant's evidence goes.
 
-    `settings` is the provider's own settings class. `secrets` are the resolved credentials among
-    them, which is what redaction looks for. `stored` holds the same settings without any secret, as
-    JSON values: it is kept with every upload.
+    `settings` is an instance of the provider's own settings class. `secrets` are the credentials in
+    it, which redaction masks. `stored` holds the settings without secrets, as JSON values: it is
+    stored with every upload.
     """
 
     tenant_id: str

@@ -1,1 +1,1 @@
-"""What a host hands over: an evidence, its document or its training record."""
+"""What a host submits: an evidence with its document or its training record."""

@@ -1,8 +1,5 @@
-"""What a training session produced, and what identifies it.
-
-An evidence is a statement (tenant, session, person, outcome, moment) with a document, or with the
-training record from which the courier renders one.
-"""
+"""What a host submits: a statement (tenant, session, person, outcome, moment) with a document, or
+with the training record from which the courier renders one."""
 
 from __future__ import annotations
 
@@ -36,7 +33,8 @@ def _outcome(value: object) -> Outcome:
         return value if isinstance(value, Outcome) else Outcome(value)
     except ValueError:
         raise MisuseError(
-            f"outcome must be passed or exhausted, not {value!r}: an abandoned session leaves no evidence"
+            f"outcome must be passed or exhausted, not {value!r}: "
+            "an abandoned session leaves no evidence"
         ) from None
 
 
@@ -66,12 +64,19 @@ def _check_id(name: str, value: object) -> None:
 
 @frozen(kw_only=True)
 class Document:
-    """What is delivered: bytes of a media type, from one of three places.
+    """What is delivered: the bytes of one document, from exactly one of three places.
 
-    Give `content` (the bytes), or `path` (a file, read when it is recorded), or `source` (a key
-    that the host's own `DocumentSource` understands, with the `sha256` and `size` of what it will
-    read). `filename` is recorded as it is and never sent: the name sent is made from the evidence
-    id and the digest. Raises MisuseError for anything else.
+    Args:
+        content: The bytes themselves.
+        path: A file, which is read when the evidence is recorded.
+        source: A key for the host's own `DocumentSource`, given with `sha256` and `size`.
+        sha256: The digest of what the source will read, as 64 lower-case hexadecimal digits.
+        size: The number of bytes that the source will read.
+        media_type: For example ``application/pdf``.
+        filename: Recorded and never sent: the name sent is made of the evidence id and the digest.
+
+    Raises:
+        MisuseError: The values do not describe exactly one document.
     """
 
     content: bytes | None = field(
@@ -88,7 +93,8 @@ class Document:
         given = [name for name in ("content", "path", "source") if getattr(self, name) is not None]
         _require(
             len(given) == 1,
-            f"a Document takes exactly one of content, path and source, not {' and '.join(given) or 'none of them'}",
+            "a Document takes exactly one of content, path and source, "
+            f"not {' and '.join(given) or 'none of them'}",
         )
         _require(
             isinstance(self.media_type, str) and _MEDIA_TYPE.fullmatch(self.media_type) is not None,
@@ -114,7 +120,8 @@ class Document:
         else:
             _require(
                 self.sha256 is None and self.size is None,
-                "sha256 and size are given with a source only; those of content and path are computed",
+                "sha256 and size are given with a source only; "
+                "those of content and path are computed",
             )
 
     def _check_source(self) -> None:
@@ -131,10 +138,20 @@ class Document:
 
 @frozen(kw_only=True)
 class Evidence:
-    """What a host hands over for delivery; (tenant_id, evidence_id) identifies it for ever.
+    """What a host submits for delivery.
 
-    `recorded_at` must know its time zone; its UTC date is the evidence date that the provider is
-    told. Raises MisuseError where a value cannot be right.
+    Args:
+        tenant_id: Identifies the evidence for ever, together with `evidence_id`.
+        evidence_id: Unique within the tenant.
+        session_id: The training session that produced it.
+        subject: The host's id of the person.
+        subject_email: The person's address.
+        outcome: An `Outcome` or its word.
+        recorded_at: A moment with a time zone; its UTC date is the evidence date at the provider.
+        document: What is delivered, or the record from which the courier renders it.
+
+    Raises:
+        MisuseError: A value cannot be right.
     """
 
     tenant_id: str
@@ -174,7 +191,7 @@ class Evidence:
 
     @classmethod
     def from_record(cls, record: TrainingRecord) -> Evidence:
-        """The evidence that a training record states; the courier renders its document."""
+        """The evidence of a training record; the courier renders its document."""
         return cls(
             tenant_id=record.tenant_id,
             evidence_id=record.evidence_id,

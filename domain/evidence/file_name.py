@@ -1,9 +1,8 @@
-"""The name under which a document is sent: made by us, the same at every attempt, and safe wherever
-it may be written.
+"""The name under which a document is sent: the same at every attempt, and safe on every system.
 
 No provider has an idempotency key, so the name carries what identifies the upload: the evidence id
-and the first twelve digits of the document's sha256. Whoever looks at the provider can tell from it
-what a file is and whether it is there twice.
+and the first twelve digits of the document's SHA-256. It shows at the provider what a file is and
+whether it is there twice.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _ID_LENGTH = 100
-# Windows takes a name for a device whatever follows its first dot.
+# For Windows such a name is a device, whatever follows the first dot.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])\.", re.IGNORECASE)
 
 
@@ -21,9 +20,9 @@ def file_name_for(evidence_id: str, sha256: str, extension: str) -> str:
     """``{evidence_id}-{sha256[:12]}.{extension}``, in at most 149 ASCII letters, digits, dots,
     underscores and hyphens.
 
-    It is one path part, does not begin with a dot or a hyphen, and is no device name of Windows. An
-    evidence id that had to be changed for that is followed by a digest of itself, so that two
-    different ids do not meet under one name.
+    It is one path part, does not begin with a dot or a hyphen, and is no device name of Windows. If
+    the evidence id had to be changed for that, a digest of it follows, so that two different ids
+    never share a name.
     """
     tail = "".join(_UNSAFE.sub("", extension).split("."))[:10] or "bin"
     return f"{_safe(evidence_id)}-{sha256[:12]}.{tail}"

@@ -1,10 +1,10 @@
 """The training record: what a host knows of one finished training session.
 
-A tree of plain values, which a host builds itself or hands over as JSON, and from which a document
-is rendered. The classes check themselves (`training_rules` says what a field may hold), so a
-`TrainingRecord` that exists holds: its ids are usable, its scores lie between 0 and 1, its moments
-know their time zone, and it can be written as JSON again. The name of a field is its key in the
-JSON. A value that does not hold raises `FieldError`, a ValueError that names the field.
+A tree of plain values, which a host builds or reads from JSON, and from which a document is
+rendered. The classes validate themselves by `training_rules`, so every `TrainingRecord` is valid:
+its ids are usable, its scores lie between 0 and 1, its moments have a time zone, and it can be
+written as JSON again. The name of a field is its key in the JSON. An invalid value raises
+`FieldError`, a ValueError that names the field.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What the fields of a training record may hold.
 
-Validators, named for the kind of value they ask for; the published JSON Schema has an entry for
-each of them. Beside them the converters that run before: the same record has one form, whatever the
-host wrote it with. What a converter cannot make sense of it leaves alone, and the validator says
-why it will not do.
+Each validator is named for the kind of value that it accepts; the published JSON Schema has an
+entry for each. The converters run before them and give equal records one form. A converter leaves a
+value that it does not understand alone, and the validator says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Rule = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 class FieldError(ValueError):
-    """A value that a record cannot hold. `path` says where, seen from the object being built;
+    """A value that a record cannot hold: `path` says where, relative to the object being built, and
     `complaint` says why."""
 
     def __init__(self, path: str, complaint: str) -> None:
@@ -42,7 +41,7 @@ class FieldError(ValueError):
 
 
 def kind_of(value: object) -> str:
-    """What a value is, in the words of JSON. Never the value itself: it may be personal."""
+    """The kind of a value in the words of JSON; never the value itself, which may be personal."""
     match value:
         case None:
             return "null"
@@ -69,8 +68,7 @@ def path_to(path: str, key: object) -> str:
 
 
 def flaws_of(value: object, path: str, depth: int = 1) -> Iterator[FieldError]:
-    """Everything that keeps `value` from being written as JSON. `depth` is how deep it stands,
-    the record itself being 0."""
+    """Everything that keeps `value` from being written as JSON; the record itself has depth 0."""
     match value:
         case None | bool():
             pass
@@ -111,21 +109,21 @@ def text(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def title(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """Text that says something."""
+    """Text that is not blank."""
     text(instance, attribute, value)
     if not str(value).strip():
         raise FieldError(attribute.name, "must not be empty")
 
 
 def identifier(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """One line of text, not empty and of bounded length: it stands in logs, in the database and
-    beside a file's name."""
+    """One line of text, not blank, at most `MAX_ID_LENGTH` characters: logs and file names show
+    it."""
     title(instance, attribute, value)
     _one_line(attribute.name, str(value))
 
 
 def digest(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """A hash that the host made, with its method in front. It is shown and never computed with."""
+    """The host's own hash, with its method in front; it is only shown."""
     text(instance, attribute, value)
     if not str(value).startswith("sha256:"):
         raise FieldError(attribute.name, "must begin with sha256:")
@@ -158,8 +156,7 @@ def count(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def attempt_within(attempt: object, max_attempts: object) -> None:
-    """An attempt is one of those that the person has. What is no count is left to the rule of
-    its field."""
+    """An attempt is at most `max_attempts`; what is no count is left to its field's rule."""
     if isinstance(attempt, int) and isinstance(max_attempts, int) and attempt > max_attempts:
         raise FieldError(
             "attempt", f"is {_shown(attempt)}, but max_attempts is {_shown(max_attempts)}"
@@ -167,7 +164,7 @@ def attempt_within(attempt: object, max_attempts: object) -> None:
 
 
 def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """A date and time that knows its time zone."""
+    """A date and time with a time zone."""
     if not isinstance(value, datetime):
         raise FieldError(attribute.name, f"must be a date and time, not {kind_of(value)}")
     if value.tzinfo is not UTC:
@@ -178,7 +175,7 @@ def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def status(instance: object, attribute: Attribute[Any], value: object) -> None:
-    """How a session ended that leaves evidence."""
+    """How a session that leaves evidence ended."""
     if value == "abandoned":
         raise FieldError(
             attribute.name,
@@ -238,60 +235,44 @@ def _words_for(kind: type) -> str:
 
 
 def _shown(number: float) -> str:
-    return (
-        f"{number:g}"
-        if isinstance(number, float)
-        else str(number)
-        if number.bit_length() < 64
-        else "a number of many digits"
-    )
+    if isinstance(number, int):
+        return str(number) if number.bit_length() < 64 else "a number of many digits"
+    return f"{number:g}"
 
 
-# What a value becomes before it is checked: the same record, whatever the host wrote it with, has
-# one form.
+# The converters, which run before the validators.
 
 
 def as_number(value: float) -> float:
-    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike; what is no
-    number is left to its rule."""
+    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value) + 0.0
     return value
 
 
 def in_utc(value: datetime) -> datetime:
-    """The same moment in UTC; what knows no time zone, or has no date in UTC, is left to its
-    rule."""
+    """The same moment in UTC; a moment without a time zone, or outside UTC's years, stays."""
     try:
-        return (
-            value.astimezone(UTC)
-            if isinstance(value, datetime) and value.utcoffset() is not None
-            else value
-        )
+        aware = isinstance(value, datetime) and value.utcoffset() is not None
+        return value.astimezone(UTC) if aware else value
     except OverflowError:
         return value
 
 
 def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
-    """A list as what cannot change; what is no list is left to its rule, a text above all: it
-    would fall into letters."""
+    """A list as a tuple; a text stays, or it would become letters."""
     return tuple(value) if isinstance(value, (list, tuple)) else value  # type: ignore[return-value]
 
 
 def own_copy(value: Mapping[str, object]) -> Mapping[str, object]:
-    """A copy that the host cannot change later, made of objects and lists only. What is no JSON
-    is left to its rule."""
+    """A copy that the host cannot change later, made of dicts and lists only."""
     try:
-        return (
-            {key: _plain(member) for key, member in value.items()}
-            if isinstance(value, Mapping)
-            else value
-        )
+        return _plain(value)  # type: ignore[no-any-return]
     except RecursionError:
         return value
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(member) for key, member in value.items()}
     return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value

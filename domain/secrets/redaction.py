@@ -1,15 +1,14 @@
-"""Keeping secrets out of what is recorded, logged and shown, and keeping foreign text tame.
+"""Keeps secrets out of what is recorded, logged and shown, and makes foreign text harmless.
 
-A provider's reply may hold anything: the API key it was sent, as it was or encoded; line breaks
-that forge a log line; marks that turn the direction of writing. So every text that came from
-outside passes through a `Redactor` before it is made to last. It makes the text one tame line,
-masks each run of a secret, and cuts the text to a length that a person reads.
+A provider's reply may hold the API key that it was sent (plain or encoded), line breaks that forge
+a log line, or marks that change the direction of writing. So every text from outside passes through
+a `Redactor` before it is stored. The redactor makes the text one plain line, masks each piece of a
+secret, and cuts the text to a length that a person reads.
 
-How a run is found: a secret is cut into overlapping windows, once, and so are its hexadecimal and
-base64 forms (base64 in all three alignments, for it may stand anywhere in what was encoded). A text
-is looked at as it is, and again with its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone,
-up to three deep: all of them, and each kind by itself. Whatever lies in a window is masked; white
-space and case do not hide it.
+How it finds a piece of a secret: it cuts the secret, its hexadecimal form and its base64 form (in
+all three alignments) into overlapping windows, once. It searches a text as it is, and again with
+its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone up to three times: all kinds together
+and each kind alone. White space and case do not hide a window.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from typing import TypeAlias, overload
 from attrs import evolve
 
 from ..upload.failure import Failure
-from ..upload.retry_after import LONGEST
-from ..upload.verdict import Deferred, Delivered, Receipt, Rejected, Unbundled, Unclear, Verdict
+from ..upload.retry_after import MAX_RETRY_AFTER
+from ..upload.verdict import Delivered, Receipt, Unbundled, Verdict
 from .secret import Secret
 
 MASK = "***"
@@ -33,21 +32,22 @@ MESSAGE_LIMIT = 500
 DETAIL_LIMIT = 2_000
 """The longest detail, in characters."""
 SHORTEST_RUN = 8
-"""So many characters of a secret in a row are masked; a secret that is shorter is masked whole."""
+"""This many successive characters of a secret are masked; a shorter secret is masked whole."""
 
-# Cut before it is searched, so that a reply of 1 MiB costs no more than one of this size.
+# Text is cut to this before it is searched, so that a reply of 1 MiB costs no more.
 _SEARCHED = 4 * DETAIL_LIMIT
 _DEPTH = 3
 _REMEMBERED = 32
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _INVISIBLE = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]+"
 )
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _BY_PERCENT = rb"%[0-9A-Fa-f]{2}"
 _BY_BACKSLASH = (
-    rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"  # JSON's two halves of one character
+    # JSON's two halves of one character, then its other escapes
+    rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"
     rb"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\."
 )
 _BY_AMPERSAND = rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};"
@@ -67,13 +67,12 @@ def tame(text: str) -> str:
 
 
 class Redactor:
-    """Masks the secrets of one integration, in any text. It knows them, so it shows nothing of
-    itself."""
+    """Masks the secrets of one integration in any text."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._folded: _Windows = {}
         self._base64: _Windows = {}
-        # What a provider says is mostly the same few sentences.
+        # A provider mostly says the same few sentences.
         self._harmless: set[str] = set()
         for secret in secrets:
             value = secret.reveal()
@@ -81,7 +80,7 @@ class Redactor:
                 self._learn(form)
 
     def text(self, text: str, limit: int = DETAIL_LIMIT) -> str:
-        """The text as one tame line, without secrets, in at most `limit` characters."""
+        """The text as one plain line, without secrets, in at most `limit` characters."""
         if text in self._harmless and len(text) <= limit:
             return text
         line = tame(text[:_SEARCHED])
@@ -113,24 +112,16 @@ class Redactor:
     def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled: ...
     def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled:
         """The verdict with the texts in it redacted."""
-        match verdict:
-            case Delivered(receipt=receipt):
-                return Delivered(self.receipt(receipt))
-            case Rejected(failure=failure):
-                return Rejected(self.failure(failure))
-            case Deferred(failure=failure):
-                return Deferred(self.failure(failure))
-            case Unclear(failure=failure):
-                return Unclear(self.failure(failure))
-            case Unbundled(failure=failure):
-                return Unbundled(self.failure(failure))
+        if isinstance(verdict, Delivered):
+            return Delivered(self.receipt(verdict.receipt))
+        return evolve(verdict, failure=self.failure(verdict.failure))
 
     def _wait(self, seconds: float | None) -> float | None:
-        """A wait that holds a run of a secret made of digits is made longer, to a round number."""
+        """The wait, rounded up if its digits show a piece of a secret that is made of digits."""
         if seconds is None or not self._shown_by(seconds):
             return seconds
         rounded = -(-seconds // 1_000) * 1_000.0
-        return LONGEST if self._shown_by(rounded) else rounded
+        return MAX_RETRY_AFTER if self._shown_by(rounded) else rounded
 
     def _shown_by(self, number: float) -> bool:
         shown = str(number)
@@ -141,11 +132,11 @@ class Redactor:
         _add_windows(self._folded, b"".join(value.lower().split()), run)
         _add_windows(self._folded, value.hex().encode(), 2 * run)
         for before in range(3):
-            # The characters that the secret alone decides; a run of eight bytes decides at least
-            # ten of them.
+            # The characters that the secret alone decides: a window of eight bytes decides at least
+            # ten.
             whole = base64.b64encode(bytes(before) + value)
             decided = whole[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
-            # Three characters or fewer, of a secret that short, would be found in any text.
+            # Three characters or fewer would be found in any text.
             if len(decided) > 3:
                 _add_windows(self._base64, decided, min(10, len(decided)))
 
@@ -158,15 +149,14 @@ class Redactor:
         places = [(at, at + 1) for at, char in enumerate(line) if char != " " for _ in _bytes(char)]
         yield from _spans(hits, places)
         there = [kind for kind in _KINDS if kind.search(seen)]
-        # One kind at a time as well: a secret that holds what looks like another kind's escape
-        # keeps it.
+        # Each kind alone as well: a secret may contain what looks like another kind's escape.
         for escape in [_ESCAPE, *there] if len(there) > 1 else [_ESCAPE]:
             yield from self._beneath(escape, seen, places)
 
     def _beneath(
         self, escape: re.Pattern[bytes], seen: bytes, places: list[_Span]
     ) -> Iterator[_Span]:
-        """Where windows of a secret lie once the escapes are undone, again and again."""
+        """Where windows of a secret lie once the escapes are undone, up to `_DEPTH` times."""
         for _ in range(_DEPTH):
             if not escape.search(seen):
                 return
@@ -207,8 +197,7 @@ def _spans(hits: Iterable[range], places: list[_Span]) -> Iterator[_Span]:
 def _unescaped(
     kind: re.Pattern[bytes], seen: bytes, places: list[_Span]
 ) -> tuple[bytes, list[_Span]]:
-    """The bytes with the escapes of a kind undone, and for each of them where in the line it
-    stands."""
+    """The bytes with the escapes of one kind undone, and the place in the line of each byte."""
     plain, whence, at = bytearray(), list[_Span](), 0
     for escape in kind.finditer(seen):
         start, stop = escape.span()
@@ -220,7 +209,7 @@ def _unescaped(
 
 
 def _meaning(escape: bytes) -> bytes:
-    """What an escape stands for; nothing where that is white space, which is never looked at."""
+    """What an escape stands for; nothing for white space, which is never searched."""
     if escape.startswith(b"%") or (escape.startswith(b"\\x") and len(escape) == 4):
         meant = bytes.fromhex(escape[-2:].decode())
     elif escape.startswith(b"\\u") and len(escape) > 2:

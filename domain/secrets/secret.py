@@ -1,8 +1,4 @@
-"""A secret that does not show itself.
-
-A credential is wrapped as soon as it is read, and unwrapped in one place: where a provider builds a
-request's headers.
-"""
+"""A credential, wrapped when it is read and unwrapped only where a provider builds a request."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Text that appears in no repr, str, format, comparison message or pickle; `reveal` gives it
-    to whoever must send it."""
+    """Text that appears in no repr, str, format, comparison message or pickle."""
 
     __slots__ = ("_value",)
 
@@ -19,7 +14,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
+        """The text itself, for the code that sends it."""
         return self._value
 
     def __repr__(self) -> str:

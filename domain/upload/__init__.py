@@ -1,1 +1,1 @@
-"""One upload: its states, what may happen to it, and what is known of its attempts."""
+"""One upload: its states, the events that change them, and the record of its attempts."""

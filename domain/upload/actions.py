@@ -1,6 +1,6 @@
-"""What people do to an upload: `act` says what comes of it, or why it does not apply.
+"""What people do to an upload: `act` returns the changed upload, or why the action does not apply.
 
-Each action is idempotent: done once more, it finds nothing left to do and changes nothing.
+Each action is idempotent: done a second time, it changes nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from .failure import Concern
 from .transitions import Rules, advance
 from .upload import Failed, Held, Sending, Status, Upload, cause_of
 
-LONGEST = 2_000
+MAX_REASON_LENGTH = 2_000
+"""The greatest length of `by` and of `reason`, in characters."""
 
 
 class Action(Enum):
-    """The word in the database, on the command line and on the screen."""
+    """An action's word in the database, on the command line and on the screen."""
 
     RETRY = "retry"
     RELEASE = "release"
@@ -29,36 +30,38 @@ class Action(Enum):
 
     @property
     def concerned(self) -> tuple[Status, ...]:
-        """The statuses that it applies to."""
-        return _CONCERNED[self]
+        """The statuses that the action applies to."""
+        return _MEANING[self][0]
 
 
-_CONCERNED = {
-    Action.RETRY: (Status.FAILED,),
-    Action.RELEASE: (Status.HELD,),
-    Action.ABANDON: (Status.PENDING, Status.RETRYING, Status.HELD),
-    Action.ATTEST: (Status.HELD, Status.FAILED),
+_MEANING: dict[Action, tuple[tuple[Status, ...], type[PersonEvent]]] = {
+    Action.RETRY: ((Status.FAILED,), Requeued),
+    Action.RELEASE: ((Status.HELD,), Requeued),
+    Action.ABANDON: ((Status.PENDING, Status.RETRYING, Status.HELD), Abandoned),
+    Action.ATTEST: ((Status.HELD, Status.FAILED), Attested),
 }
 
 
 @frozen
 class Person:
-    """Who does something, and why: both are kept with the record."""
+    """Who acts, and why: both are kept with the record."""
 
     by: str
     reason: str
 
     def __attrs_post_init__(self) -> None:
-        for name, text in (("who", self.by), ("why", self.reason)):
+        for name, text, meaning in (("by", self.by, "who acts"), ("reason", self.reason, "why")):
             if not isinstance(text, str) or not text.strip():
-                raise MisuseError(f"say {name}: it is kept with the record of what was done")
-            if len(text) > LONGEST:
-                raise MisuseError(f"{name} has {len(text):,} characters; {LONGEST:,} are enough")
+                raise MisuseError(f"{name} must say {meaning}: it is kept with the record")
+            if len(text) > MAX_REASON_LENGTH:
+                raise MisuseError(
+                    f"{name} has {len(text):,} characters; {MAX_REASON_LENGTH:,} are enough"
+                )
 
 
 @frozen
 class Inapplicable:
-    """The action does not apply to the upload as it is, for `reason`; nothing was changed."""
+    """The action does not apply to the upload as it stands; nothing was changed."""
 
     reason: str
 
@@ -66,20 +69,29 @@ class Inapplicable:
 def act(
     upload: Upload, action: Action, person: Person, at: datetime, rules: Rules
 ) -> Upload | Inapplicable:
-    """The upload after the action."""
+    """Apply a person's action.
+
+    Args:
+        at: The present moment.
+        rules: Decide whether a requeued doubt is looked up first.
+
+    Returns:
+        The changed upload, or why the action does not apply to it.
+    """
     if upload.status not in action.concerned or isinstance(upload.state, Sending):
         return Inapplicable(_reason(upload, action))
-    return advance(upload, _event_of(action, person, at), rules)
+    _, kind = _MEANING[action]
+    return advance(upload, kind(at, person.by, person.reason), rules)
 
 
 def not_for(action: Action, status: str) -> str:
-    """That an action is for other statuses than this one."""
-    fits = " or ".join(concerned.value for concerned in action.concerned)
+    """The sentence that an action does not apply to this status."""
+    fits = " or ".join(status.value for status in action.concerned)
     return f"it is {status}, and {action.value} is for what is {fits}"
 
 
 def unblocks(upload: Upload, action: Action) -> bool:
-    """Whether the action says that the upload's whole integration may work again."""
+    """Whether the action says that the whole integration of this upload may work again."""
     cause = cause_of(upload.state)
     return (
         action in (Action.RETRY, Action.RELEASE)
@@ -89,17 +101,10 @@ def unblocks(upload: Upload, action: Action) -> bool:
     )
 
 
-def _event_of(action: Action, person: Person, at: datetime) -> PersonEvent:
-    match action:
-        case Action.RETRY | Action.RELEASE:
-            return Requeued(at, person.by, person.reason)
-        case Action.ABANDON:
-            return Abandoned(at, person.by, person.reason)
-        case Action.ATTEST:
-            return Attested(at, person.by, person.reason)
-
-
 def _reason(upload: Upload, action: Action) -> str:
     if isinstance(upload.state, Sending):
-        return "an attempt is in flight: wait until it has ended, then see whether this is still wanted"
+        return (
+            "an attempt is in flight: wait until it has ended, "
+            "then see whether this is still wanted"
+        )
     return not_for(action, upload.status.value)

@@ -1,10 +1,9 @@
 """How long to wait before the next attempt.
 
-Exponential, with jitter that scales with the delay and stays spread at the cap: before attempt n+1
-of a budget the wait is b(n)·(1+u), with u uniform in [0, 1) and b(n) = min(initial · 2^(n-1),
-max/2). Waits grow on the way up and never exceed `max_delay`. What the provider asks for by
-Retry-After is a floor under that: neither jittered nor capped by `max_delay`, but bounded by
-`retry_after_limit`.
+Before attempt n+1 of a budget the wait is b(n)·(1+u), with u uniform in [0, 1) and
+b(n) = min(initial · 2^(n-1), max/2): it doubles, never exceeds `max_delay`, and stays spread at the
+cap. The provider's Retry-After is a floor under that, without jitter, bounded by
+`retry_after_limit` and not by `max_delay`.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from ..integration import RetryPolicy
 from .failure import Failure
 
 _FIRST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-# A timedelta counts fewer than 2^67 microseconds: doubled 66 times, any delay is beyond every cap.
+# A timedelta holds fewer than 2^67 microseconds: 66 doublings exceed every cap.
 _MOST_DOUBLINGS = 66
 
 
 def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
-    """The wait after `spent` attempts of a budget; `jitter` is uniform in [0, 1). Total for any
-    `spent`."""
+    """The wait after `spent` attempts of a budget (any number); `jitter` is uniform in [0, 1)."""
     cap = policy.max_delay // 2
     try:
         base = min(policy.initial_delay * (1 << min(max(spent - 1, 0), _MOST_DOUBLINGS)), cap)
@@ -33,15 +31,15 @@ def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
 
 
 def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -> timedelta:
-    """The least wait that a failure asks for: its Retry-After within the limit, else one period
-    of the pace if it throttles."""
+    """The least wait after a failure: its Retry-After within the limit, else `throttle_floor` if
+    the provider throttled."""
     if failure.retry_after is not None:
         return min(_seconds(failure.retry_after), policy.retry_after_limit)
     return throttle_floor if failure.kind.throttling else timedelta(0)
 
 
 def bounded(policy: RetryPolicy, failure: Failure) -> Failure:
-    """The failure as it is recorded: one whose Retry-After went beyond the limit says so."""
+    """The failure as it is recorded: its detail says if its Retry-After was over the limit."""
     limit = policy.retry_after_limit.total_seconds()
     if failure.retry_after is None or not failure.retry_after > limit:
         return failure
@@ -50,7 +48,7 @@ def bounded(policy: RetryPolicy, failure: Failure) -> Failure:
 
 
 def later(at: datetime, wait: timedelta) -> datetime:
-    """`at + wait`, or the last moment that a datetime knows where that is beyond it."""
+    """`at + wait`, at most the last moment that a datetime can hold."""
     try:
         return at + wait
     except OverflowError:
@@ -58,7 +56,7 @@ def later(at: datetime, wait: timedelta) -> datetime:
 
 
 def earlier(at: datetime, span: timedelta) -> datetime:
-    """`at - span`, or the first moment that a datetime knows where that is before it."""
+    """`at - span`, at least the first moment that a datetime can hold."""
     try:
         return at - span
     except OverflowError:
@@ -67,6 +65,6 @@ def earlier(at: datetime, span: timedelta) -> datetime:
 
 def _seconds(value: float) -> timedelta:
     try:
-        return timedelta(seconds=max(0.0, value))  # in this order, what is not a number counts as 0
+        return timedelta(seconds=max(0.0, value))  # in this order NaN counts as 0
     except OverflowError:
         return timedelta.max

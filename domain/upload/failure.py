@@ -1,8 +1,8 @@
 """What went wrong, as a value.
 
-A `FailureKind` knows two things about itself: whether a later attempt may mend it, and what it
-speaks of: this one upload, or the tenant's whole integration. A `Failure` adds what was seen. Its
-texts are redacted before it is made to last.
+A `FailureKind` knows whether a later attempt may succeed, and whether it concerns one upload or the
+tenant's whole integration. A `Failure` adds what was seen; its texts are redacted before they are
+stored.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from attrs import field, frozen
 
 
 class Concern(Enum):
-    """What a failure speaks of."""
+    """What a failure concerns."""
 
     UPLOAD = "upload"
     INTEGRATION = "integration"
 
 
 class FailureKind(Enum):
-    """Every way in which an attempt, or an upload, can go wrong; the value is the word in the
-    database and on the screen."""
+    """The ways in which an attempt or an upload can go wrong; the value is the word in the database
+    and on the screen."""
 
-    # Surely not taken: a later attempt is safe.
+    # Definitely not received: a later attempt is safe.
     NO_CONNECTION = "no_connection"
     NOT_SENT = "not_sent"
     RATE_LIMITED = "rate_limited"
     TOLD_TO_WAIT = "told_to_wait"
     TOKEN_REVOKED = "token_revoked"
     SOURCE_UNAVAILABLE = "source_unavailable"
-    # Perhaps taken: a later attempt may make a second copy.
+    # Possibly received: a later attempt may make a second copy.
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection_lost"
     SERVER_ERROR = "server_error"
     BROKEN_REPLY = "broken_reply"
     INTERRUPTED = "interrupted"
-    # Refused: a resend cannot mend it.
+    # Refused: resending will not help.
     UNRECOGNISED_REPLY = "unrecognised_reply"
     BAD_REQUEST = "bad_request"
     FORBIDDEN = "forbidden"
@@ -52,25 +52,25 @@ class FailureKind(Enum):
     UNFIT_TYPE = "unfit_type"
     PROVIDER_BROKEN = "provider_broken"
     ABANDONED = "abandoned"
-    # Refused, and so will be everything else that this integration sends.
+    # Refused, and the integration's other uploads will be refused too.
     UNAUTHORIZED = "unauthorized"
     TARGET_NOT_FOUND = "target_not_found"
     INTEGRATION_GONE = "integration_gone"
 
     @property
     def retryable(self) -> bool:
-        """Whether a later attempt of the same upload may succeed without anybody's help."""
+        """Whether a later attempt may succeed without anyone's help."""
         return self in _RETRYABLE
 
     @property
     def throttling(self) -> bool:
-        """Whether the provider asked for patience: without a Retry-After, one period of the pace
-        is waited at least."""
+        """Whether the provider asked to wait; without a Retry-After, at least one period of the
+        pace."""
         return self is FailureKind.RATE_LIMITED or self is FailureKind.TOLD_TO_WAIT
 
     @property
     def concern(self) -> Concern:
-        """Whether this speaks of one upload or of all that the integration sends."""
+        """Whether this concerns one upload or the whole integration."""
         return Concern.INTEGRATION if self in _OF_THE_INTEGRATION else Concern.UPLOAD
 
 
@@ -98,9 +98,8 @@ _OF_THE_INTEGRATION = frozenset(
 class Failure:
     """What was seen to go wrong.
 
-    `message` says it in a sentence that names who must do what where somebody must. `retry_after`
-    is in seconds, as the provider asked for it. `detail` is more of what was seen (a piece of a
-    reply), redacted and short.
+    `message` is a sentence that says who must do what, if someone must. `retry_after` is the wait
+    in seconds that the provider asked for. `detail` is a short piece of its reply.
     """
 
     kind: FailureKind

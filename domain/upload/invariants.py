@@ -1,12 +1,11 @@
-"""What must hold of every record at every moment, whatever has happened: checked in simulations,
-and on a live database.
+"""What must hold of every record at every moment: checked in simulations and on a live database.
 
-- An upload is at rest, or in flight with a courier that lives, or has a due time.
+- An upload is at rest, or in flight with a living courier, or has a due time.
 - A budget is never overspent.
-- Every attempt that was begun has ended on record, or is the one in flight.
-- No attempt was begun before the provider's Retry-After was over.
-- What was sent again out of a doubt says so.
-- No action left its tenant.
+- Each attempt that was started has a recorded end, or is the one in flight.
+- No attempt was started before the provider's Retry-After was over.
+- What was sent again out of a doubt is marked as a possible duplicate.
+- No action reached another tenant's upload.
 """
 
 from __future__ import annotations
@@ -21,17 +20,16 @@ from .failure import FailureKind
 from .upload import Sending, Succeeded, Upload
 from .verdict import Recovered, Unclear
 
-_RESOLVING = ("partly",)
-
 
 @frozen(kw_only=True)
 class Record:
-    """Everything that is kept of one upload.
+    """Everything that is stored about one upload.
 
-    `owner_lives`: whether the courier that has it in flight does. `budget`: how many attempts the
-    policy allowed when the latest began; None before the first. `look_ups`: when the provider was
-    asked, and what it said. `action_tenants`: to whom each action was confined. `credentials`:
-    under which credential each attempt of `attempts` was made, where that is known.
+    - `credentials`: for each of `attempts` the credential that made it, or None if unknown.
+    - `look_ups`: the moment and the finding of each look-up.
+    - `action_tenants`: the tenant to which each action was confined.
+    - `owner_lives`: whether the courier that has it in flight lives.
+    - `budget`: how many attempts the policy allowed when the latest began; None before the first.
     """
 
     upload: Upload
@@ -44,12 +42,13 @@ class Record:
 
 
 def breaches(record: Record) -> Iterator[str]:
-    """What does not hold, in words; nothing where all does."""
+    """What does not hold, in words."""
     upload = record.upload
     state, tally = upload.state, upload.tally
     if isinstance(state, Sending) and not record.owner_lives:
         yield (
-            f"attempt {state.attempt} is in flight and its courier is gone: start a courier on this database, which recovers it"
+            f"attempt {state.attempt} is in flight and its courier is gone: "
+            "start a courier on this database, which recovers it"
         )
     if record.budget is not None and tally.spent > record.budget:
         yield f"{tally.spent} attempts are spent of a budget of {record.budget}"
@@ -74,8 +73,8 @@ def _unended(record: Record) -> Iterator[str]:
         ended.add(upload.state.attempt)
     if extra := sorted(ended - begun):
         yield f"attempt {extra[0]} has ended, and only {upload.tally.attempts} were begun"
-    # Late news of an earlier attempt may have settled it while a later one was under way: that
-    # one's end changed nothing any more.
+    # A late end of an earlier attempt may have settled the upload while a later attempt was under
+    # way, whose own end then changed nothing.
     if (missing := sorted(begun - ended)) and not isinstance(upload.state, Succeeded):
         yield f"attempt {missing[0]} was begun, and nothing is recorded of its end"
 
@@ -87,11 +86,12 @@ def _too_early(record: Record) -> Iterator[str]:
             continue
         for later, other in pairs:
             same = later.number > asked.number and (credential is None or other == credential)
-            # Where the clock was set back in between, the moments say nothing.
+            # If the clock was set back in between, the moments say nothing.
             if same and asked.ended_at <= later.started_at < asked.not_before:
                 yield (
-                    f"attempt {later.number} was begun at {later.started_at.isoformat()}, though after attempt {asked.number} the "
-                    f"provider asked not to be asked before {asked.not_before.isoformat()}"
+                    f"attempt {later.number} was begun at {later.started_at.isoformat()}, though "
+                    f"after attempt {asked.number} the provider asked not to be asked before "
+                    f"{asked.not_before.isoformat()}"
                 )
 
 
@@ -102,9 +102,10 @@ def _unmarked(record: Record) -> Iterator[str]:
     for attempt in record.attempts:
         if not _doubtful(attempt) or attempt.number >= begun:
             continue
-        if not any(word in _RESOLVING and at >= attempt.ended_at for at, word in record.look_ups):
+        if not any(word == "partly" and at >= attempt.ended_at for at, word in record.look_ups):
             yield (
-                f"attempt {attempt.number} may have been taken, it was sent again, and it is not marked as a possible duplicate"
+                f"attempt {attempt.number} may have been taken, it was sent again, "
+                "and it is not marked as a possible duplicate"
             )
 
 

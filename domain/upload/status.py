@@ -1,5 +1,4 @@
-"""What an administrator is told about an upload: plain values with the names that every list,
-page and JSON uses."""
+"""What an administrator sees of an upload: plain values, named as in every list, page and JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from .verdict import Receipt
 
 @frozen
 class StatusError:
-    """What went wrong last: the kind of failure as a word, the sentence, and the HTTP status
-    where there was one."""
+    """What went wrong last: the kind of failure as a word, a sentence, and the HTTP status if there
+    was one."""
 
     kind: str
     message: str
@@ -23,10 +22,8 @@ class StatusError:
 
     @classmethod
     def of(cls, failure: Failure) -> StatusError:
-        """The error that a failure is for its reader."""
-        return cls(
-            kind=failure.kind.value, message=failure.message, http_status=failure.http_status
-        )
+        """The error that shows this failure."""
+        return cls(failure.kind.value, failure.message, failure.http_status)
 
 
 @frozen(kw_only=True)
@@ -34,7 +31,7 @@ class UploadStatus:
     """How one upload stands.
 
     `status` is pending, retrying, held, succeeded or failed. Moments are aware and in UTC;
-    `last_attempt_at` is when the latest attempt started. `digest` is the sha256 of the document.
+    `last_attempt_at` is the start of the latest attempt. `digest` is the document's SHA-256.
     """
 
     tenant_id: str
@@ -55,10 +52,10 @@ class UploadStatus:
 
 @frozen(kw_only=True)
 class AttemptRow:
-    """One attempt of an upload's history; `verdict` is delivered, rejected, unbundled, deferred,
-    unclear or recovered.
+    """One attempt of an upload's history.
 
-    `detail` is a piece of the provider's reply, where there was one.
+    `verdict` is delivered, rejected, unbundled, deferred, unclear or recovered. `detail` is a piece
+    of the provider's reply.
     """
 
     number: int
@@ -85,8 +82,8 @@ class ActionRow:
 
 @frozen(kw_only=True)
 class LookUpRow:
-    """One time that the provider was asked whether it has the upload; `finding` is found,
-    partly, absent or unreadable."""
+    """One look-up of an upload at the provider; `finding` is found, partly, absent or
+    unreadable."""
 
     at: datetime
     finding: str
@@ -95,7 +92,7 @@ class LookUpRow:
 
 @frozen(kw_only=True)
 class UploadDetails(UploadStatus):
-    """How one upload stands, and how it came to."""
+    """How one upload stands, and its history."""
 
     history: tuple[AttemptRow, ...]
     actions: tuple[ActionRow, ...]
@@ -105,8 +102,12 @@ class UploadDetails(UploadStatus):
 def status_of_upload(
     upload: Upload, last_attempt_at: datetime | None, next_attempt_at: datetime | None = None
 ) -> UploadStatus:
-    """How an upload stands; `last_attempt_at` is when its latest attempt started, `next_attempt_at`
-    an estimate of the next, where it is not simply when it is due."""
+    """How an upload stands.
+
+    Args:
+        last_attempt_at: When its latest attempt started.
+        next_attempt_at: An estimate of the next attempt; without one, the upload's due time.
+    """
     state = upload.state
     cause = cause_of(state)
     return UploadStatus(

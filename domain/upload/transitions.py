@@ -107,10 +107,8 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
             return _from_sending(upload, state, event, rules)
         case LookingUp():
             return _from_looking_up(upload, state, event, rules)
-        case Held():
-            return _from_held(upload, state, event, rules)
-        case Failed():
-            return _from_failed(upload, state, event, rules)
+        case Held() | Failed():
+            return _from_stopped(upload, state, event, rules)
         case _:
             assert_never(state)
 
@@ -223,26 +221,17 @@ def _not_found(
     return _wait_or_give_up(upload, at, max(at, state.resend_at), cause, upload.tally, rules)
 
 
-def _from_held(upload: Upload, state: Held, event: Event, rules: Rules) -> Upload:
+def _from_stopped(upload: Upload, state: Held | Failed, event: Event, rules: Rules) -> Upload:
+    held, cause = isinstance(state, Held), state.cause
     match event:
-        case Unblocked(at) if state.cause.kind.concern is Concern.INTEGRATION:
-            return _again(upload, at, state.cause, rules)
+        case Unblocked(at) if held and cause.kind.concern is Concern.INTEGRATION:
+            return _again(upload, at, cause, rules)
         case Requeued(at):
-            return _again(upload, at, state.cause, rules)
-        case Abandoned():
+            return _again(upload, at, cause, rules)
+        case Abandoned() if held:
             return _abandoned(upload, event)
-        case Attested():
-            return _attested(upload, event)
-        case _:
-            return upload
-
-
-def _from_failed(upload: Upload, state: Failed, event: Event, rules: Rules) -> Upload:
-    match event:
-        case Requeued(at):
-            return _again(upload, at, state.cause, rules)
-        case Attested():
-            return _attested(upload, event)
+        case Attested(at, by, reason):
+            return _succeeded(upload, at, Receipt(message=f"attested by {by}: {reason}"))
         case _:
             return upload
 
@@ -266,10 +255,6 @@ def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload
 def _abandoned(upload: Upload, event: Abandoned) -> Upload:
     cause = Failure(FailureKind.ABANDONED, f"abandoned by {event.by}: {event.reason}")
     return _next(upload, event.at, Failed(FailedReason.ABANDONED, cause), upload.tally)
-
-
-def _attested(upload: Upload, event: Attested) -> Upload:
-    return _succeeded(upload, event.at, Receipt(message=f"attested by {event.by}: {event.reason}"))
 
 
 def _succeeded(upload: Upload, at: datetime, receipt: Receipt) -> Upload:

@@ -1,8 +1,8 @@
 """The life of one evidence's delivery to one provider.
 
 An upload is always in exactly one state, and each state holds only what is true in it. What to do
-next follows from the state alone, so whoever reads a record from the database knows as much as
-whoever wrote it.
+next follows from the state alone, so a courier that reads a record from the database knows as much
+as the courier that wrote it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UploadKey:
 
 @frozen
 class Queued:
-    """Nothing has been tried yet in this budget; to be sent at `due`."""
+    """Nothing has been tried yet in this budget; the first attempt is due at `due`."""
 
     due: datetime
 
@@ -41,7 +41,7 @@ class Queued:
 class Sending:
     """Attempt number `attempt` is in flight since `started_at`.
 
-    `cause` is what the attempt before it in this budget came to; None for the first.
+    `cause` is the failure of the attempt before it in this budget; None for the first.
     """
 
     attempt: int
@@ -51,7 +51,7 @@ class Sending:
 
 @frozen
 class Waiting:
-    """An attempt did not succeed, for `cause`; the next is due at `due`."""
+    """An attempt failed with `cause`; the next is due at `due`."""
 
     due: datetime
     cause: Failure
@@ -72,20 +72,20 @@ class LookingUp:
 
 @frozen
 class Held:
-    """A person must decide: about a doubt, or about an integration that does not work."""
+    """A person must decide about a doubt, or about an integration that does not work."""
 
     cause: Failure
 
 
 @frozen
 class Succeeded:
-    """It is there."""
+    """The provider has it."""
 
     receipt: Receipt
 
 
 class FailedReason(Enum):
-    """Why nothing more is tried."""
+    """Why an upload has failed."""
 
     REJECTED = "rejected"
     EXHAUSTED = "exhausted"
@@ -94,7 +94,8 @@ class FailedReason(Enum):
 
 @frozen
 class Failed:
-    """Nothing more is tried by itself; a person may requeue it, or attest that it is there."""
+    """Nothing more is tried, unless a person requeues it; a person may also attest that it is
+    there."""
 
     reason: FailedReason
     cause: Failure
@@ -114,7 +115,7 @@ class Status(Enum):
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether nothing more happens without a person."""
         return self in (Status.HELD, Status.SUCCEEDED, Status.FAILED)
 
 
@@ -122,12 +123,12 @@ class Status(Enum):
 class Tally:
     """What has been counted and noted along the way.
 
-    - `attempts`: all attempts ever started; never goes back.
-    - `spent`: those that count against the budget that runs now.
-    - `doubt`: an unclear attempt that nothing has resolved yet.
+    - `attempts`: all attempts ever started; never decreases.
+    - `spent`: the attempts that count against the present budget.
+    - `doubt`: an attempt was unclear, and nothing has resolved that yet.
     - `possible_duplicate`: it was sent again out of a doubt; never taken back.
     - `progress`: the provider's bookmark for a half-done upload.
-    - `alone`: not to be sent together with others.
+    - `alone`: it must not be sent together with others.
     """
 
     attempts: int = 0
@@ -140,8 +141,8 @@ class Tally:
 
 @frozen
 class Upload:
-    """One upload as it stands. `version` grows by one with every change and fences off stale
-    writers."""
+    """One upload as it stands. `version` grows by one with every change and keeps stale writers
+    out."""
 
     key: UploadKey
     digest: str
@@ -159,8 +160,8 @@ class Upload:
 
 
 def status_of(state: State) -> Status:
-    """Pending until something had to be waited for or looked up in this budget; retrying after
-    that."""
+    """The status word of a state: `pending` becomes `retrying` with the first wait or look-up of a
+    budget."""
     match state:
         case Queued() | Sending(cause=None):
             return Status.PENDING
@@ -175,8 +176,7 @@ def status_of(state: State) -> Status:
 
 
 def due_of(state: State) -> datetime | None:
-    """When the courier has to do something about this state; None where it has nothing to do or
-    is doing it."""
+    """When the courier must act on this state; None if it must not, or is doing so."""
     match state:
         case Queued(due=due) | Waiting(due=due) | LookingUp(due=due):
             return due
@@ -185,7 +185,7 @@ def due_of(state: State) -> datetime | None:
 
 
 def cause_of(state: State) -> Failure | None:
-    """The failure that a state speaks of, if it speaks of one."""
+    """The failure that a state holds, if any."""
     match state:
         case Queued() | Succeeded():
             return None
@@ -194,7 +194,7 @@ def cause_of(state: State) -> Failure | None:
 
 
 def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -> Upload:
-    """An upload as it begins: queued, due at once."""
+    """A new upload: queued, due at once."""
     return Upload(
         key=key,
         digest=digest,
@@ -208,7 +208,7 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
 
 
 def due_at(upload: Upload, now: datetime) -> datetime | None:
-    """`due_of`, by a clock that may have been set back since the upload was written: what it was
-    to wait, it waits from now at most."""
+    """`due_of`; if the clock was set back since the upload was written, the wait counts from
+    `now`."""
     due = due_of(upload.state)
     return None if due is None else min(due, later(now, due - upload.updated_at))

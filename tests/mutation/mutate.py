@@ -1,13 +1,12 @@
-"""Asks of the domain's tests whether they would notice a mistake: `python tests/mutation/mutate.py
-[MODULE...]`.
+"""Checks that the domain's tests notice mistakes: `python tests/mutation/mutate.py [MODULE...]`.
 
-mutmut makes small mistakes in the domain's functions, one at a time, and runs the tests that come
-by them. A mistake that no test notices is a survivor. Each must be explained in `survivors.toml`
-(it changes nothing that anybody can see), or a test is missing, and the exit code is 1. It is also
-1 where an explanation explains nothing any more.
+mutmut makes small mistakes in the domain's functions, one at a time, and runs the tests that reach
+them. A mistake that no test notices is a survivor. Each survivor must be explained in
+`survivors.toml` (it changes nothing that can be seen), or a test is missing and the exit code is 1.
+It is also 1 if an explanation explains nothing any more.
 
-mutmut wants a plain tree, so one is made of the domain, the walk and their tests, in
-`build/mutation`. Without arguments the whole domain is mutated; with some, only these modules:
+mutmut needs a plain tree, which is made in `build/mutation` of the domain, the reachable states and
+their tests. Without arguments the whole domain is mutated, else only the named modules:
 `mutate.py transitions backoff`.
 """
 
@@ -17,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -26,6 +25,12 @@ from attrs import frozen
 REPOSITORY = Path(__file__).parents[2]
 TREE = REPOSITORY / "build" / "mutation"
 EXPLANATIONS = Path(__file__).with_name("survivors.toml")
+# The modules of the domain, and where each is.
+MODULES = {
+    file.stem: file.relative_to(REPOSITORY).as_posix()
+    for file in sorted((REPOSITORY / "domain").rglob("*.py"))
+    if file.stem != "__init__"
+}
 # What a mistake came to that a test has noticed: it failed, or it never ended.
 NOTICED = ("killed", "timeout")
 
@@ -50,7 +55,9 @@ PROFILE = """\
 from hypothesis import settings
 
 # Every mutant meets the same examples, so that one run answers as another would.
-settings.register_profile("mutation", derandomize=True, deadline=None, max_examples=50, database=None)
+settings.register_profile(
+    "mutation", derandomize=True, deadline=None, max_examples=50, database=None
+)
 settings.load_profile("mutation")
 """
 
@@ -67,7 +74,7 @@ class Mistake:
         return f"{self.function}\n    - {self.was}\n    + {self.becomes}"
 
 
-def plant(modules: Iterable[str]) -> None:
+def plant(modules: Collection[str]) -> None:
     """Make the tree that mutmut works in."""
     shutil.rmtree(TREE, ignore_errors=True)
     package = TREE / "src" / "evidence_courier"
@@ -76,12 +83,12 @@ def plant(modules: Iterable[str]) -> None:
     for name in ("domain", "support"):
         shutil.copytree(REPOSITORY / "tests" / name, TREE / "tests" / name, ignore=ignore)
     (package / "testing").mkdir()
-    shutil.copy(REPOSITORY / "testing" / "walk.py", package / "testing")
+    shutil.copy(REPOSITORY / "testing" / "reachable_states.py", package / "testing")
     for folder in (package, package / "testing"):
         (folder / "__init__.py").touch()
     (TREE / "pytest.ini").write_text(PYTEST, encoding="utf-8")
     (TREE / "tests" / "conftest.py").write_text(PROFILE, encoding="utf-8")
-    patterns = "\n".join(f"    */domain/{module}.py" for module in modules)
+    patterns = "\n".join(f"    */{path}" for name, path in MODULES.items() if name in modules)
     (TREE / "setup.cfg").write_text(SETTINGS.format(modules=patterns), encoding="utf-8")
 
 
@@ -114,19 +121,18 @@ def mistake(name: str) -> Mistake:
 
 @frozen
 class Explanation:
-    """Why a mistake is none: in every function that `function` matches, these lines may become
-    those."""
+    """Why these lines may become those, in every function that the mistake's pattern matches."""
 
     mistake: Mistake
     reason: str
 
     def explains(self, other: Mistake) -> bool:
-        """Whether this is what is wrong with nobody noticing the other."""
+        """Whether this explains why no test notices the other."""
         same = (self.mistake.was, self.mistake.becomes) == (other.was, other.becomes)
         return same and fnmatchcase(other.function, self.mistake.function)
 
 
-def explanations(modules: Iterable[str]) -> list[Explanation]:
+def explanations(modules: Collection[str]) -> list[Explanation]:
     """What is understood of the survivors in these modules."""
     with EXPLANATIONS.open("rb") as file:
         entries = tomllib.load(file)["survivor"]
@@ -134,13 +140,16 @@ def explanations(modules: Iterable[str]) -> list[Explanation]:
     return [
         explanation
         for explanation in known
-        if explanation.mistake.function.split(".")[0] in set(modules)
+        if explanation.mistake.function.split(".")[0] in modules
     ]
 
 
 def main(arguments: list[str]) -> int:
-    """Run it and say what came of it; the exit code."""
-    modules = arguments or sorted(file.stem for file in (REPOSITORY / "domain").glob("*.py"))
+    """Run mutmut and report the survivors; the exit code."""
+    modules = arguments or sorted(MODULES)
+    if unknown := sorted(set(modules) - set(MODULES)):
+        print(f"the domain has no module {', '.join(unknown)}; it has {', '.join(MODULES)}")
+        return 2
     plant(modules)
     run = subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=TREE, check=False)
     if run.returncode != 0:

@@ -36,7 +36,7 @@ from evidence_courier.domain.errors import RecordError
 from evidence_courier.domain.secrets.redaction import Redactor
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.domain.upload.retry_after import LONGEST, retry_after_seconds
+from evidence_courier.domain.upload.retry_after import MAX_RETRY_AFTER, retry_after_seconds
 from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear
 from evidence_courier.ports.dialogue import Ending, HttpResponse, TransportFailure
 
@@ -265,7 +265,7 @@ def reply(dice: Random) -> str:
                 "final, though nobody refused"
             )
     wait = failure_seen.retry_after
-    assert wait is None or 0 <= wait <= LONGEST, wait
+    assert wait is None or 0 <= wait <= MAX_RETRY_AFTER, wait
     return f"{type(verdict).__name__}({failure_seen.kind.value})"
 
 
@@ -305,9 +305,11 @@ def retry_after(dice: Random) -> str:
         assert seconds == int(text), seconds
     if seconds is None:
         return "nothing"
-    assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= LONGEST, seconds
+    assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= MAX_RETRY_AFTER, (
+        seconds
+    )
     assert received + timedelta(seconds=min(seconds, 3_600)) >= received
-    return "at once" if seconds == 0 else "longest" if seconds == LONGEST else "seconds"
+    return "at once" if seconds == 0 else "longest" if seconds == MAX_RETRY_AFTER else "seconds"
 
 
 # -- the configuration

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.retry_after import retry_after_seconds
+from ....domain.upload.retry_after import retry_after
 from ....domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
 from ....ports.dialogue import Ending, HttpResponse, TransportFailure
 
@@ -216,12 +216,12 @@ def _quoted(said: str | None) -> str:
 
 
 def _failure(reply: HttpResponse, kind: FailureKind, message: str) -> Failure:
+    asked = [value for name, value in reply.headers if name.lower() == "retry-after"]
+    wait = retry_after(asked, reply.header("date"), reply.received_at)
     return Failure(
         kind,
         message,
         http_status=reply.status,
-        retry_after=retry_after_seconds(reply.header("retry-after"), reply.received_at)
-        if kind.retryable
-        else None,
+        retry_after=wait if kind.retryable else None,
         detail=reply.body[:PIECE].decode("utf-8", "replace") or None,
     )

@@ -128,6 +128,16 @@ def test_retry_after_is_kept_where_a_later_attempt_follows(
     assert _failure_of(verdict) == seconds
 
 
+def test_the_longest_retry_after_counts_and_its_date_is_of_the_servers_clock() -> None:
+    headers = (
+        ("Date", "Sat, 21 Feb 2026 10:10:00 GMT"),
+        ("Retry-After", "20"),
+        ("retry-after", "Sat, 21 Feb 2026 10:10:30 GMT"),
+    )
+    at = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+    assert _failure_of(classify(reply(429, b"", *headers, received_at=at), ADVICE)) == 30.0
+
+
 def _failure_of(verdict: Verdict | None) -> float | None:
     assert verdict is not None
     assert not isinstance(verdict, Delivered)

@@ -337,7 +337,8 @@ def test_a_source_needs_the_size_of_what_it_will_read(size: object) -> None:
 def test_what_can_be_computed_is_not_claimed(place: dict[str, Any], claim: dict[str, Any]) -> None:
     with pytest.raises(
         MisuseError,
-        match="^sha256 and size are given with a source only; those of content and path are computed$",
+        match="^sha256 and size are given with a source only; "
+        "those of content and path are computed$",
     ):
         document(**place, **claim)
 

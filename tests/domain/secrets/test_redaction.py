@@ -23,7 +23,7 @@ from evidence_courier.domain.secrets.redaction import (
 )
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.retry_after import LONGEST
+from evidence_courier.domain.upload.retry_after import MAX_RETRY_AFTER
 from evidence_courier.domain.upload.verdict import (
     Deferred,
     Delivered,
@@ -293,7 +293,7 @@ def test_a_receipt_is_redacted_too() -> None:
         ("83.746519", 83.74651, 1000.0),
         ("9182736483747000", 83746510.0, 83746510.0),
         ("837465183747000", 8374651.5, 8374651.5),
-        ("83746518374700012345", 83746518.0, LONGEST),
+        ("83746518374700012345", 83746518.0, MAX_RETRY_AFTER),
         ("8374651029", None, None),
     ],
 )

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.upload.actions import (
-    LONGEST,
+    MAX_REASON_LENGTH,
     Action,
     Inapplicable,
     Person,
@@ -87,7 +87,8 @@ def test_an_attempt_in_flight_is_said_to_be() -> None:
     for action in Action:
         refused = act(begun, action, ASHA, AT, Rules())
         assert refused == Inapplicable(
-            "an attempt is in flight: wait until it has ended, then see whether this is still wanted"
+            "an attempt is in flight: wait until it has ended, "
+            "then see whether this is still wanted"
         )
 
 
@@ -117,13 +118,13 @@ def test_nothing_else_unblocks_an_integration(state: State) -> None:
     [
         ("", "because", "say who"),
         ("asha", " \n", "say why"),
-        ("a" * (LONGEST + 1), "because", "who has 2,001 characters; 2,000 are enough"),
+        ("a" * (MAX_REASON_LENGTH + 1), "because", "by has 2,001 characters; 2,000 are enough"),
     ],
 )
 def test_who_and_why_must_be_said(by: str, reason: str, said: str) -> None:
     with pytest.raises(MisuseError, match=said):
         Person(by, reason)
-    assert Person("a" * LONGEST, "because").reason == "because"
+    assert Person("a" * MAX_REASON_LENGTH, "because").reason == "because"
 
 
 def test_the_record_keeps_who_and_why() -> None:

@@ -19,17 +19,21 @@ from evidence_courier.domain.upload.verdict import Absent, Delivered, Found, Unr
 from evidence_courier.testing.reachable_states import Move, Shape, Walk, kind_of, walk
 
 GOLDEN = Path(__file__).parent / "golden" / "walk.txt"
-REGENERATE = "REGENERATE_GOLDEN=1 python -m pytest -c tests/pytest.ini tests/domain/upload/test_reachable_states.py"
+REGENERATE = (
+    "REGENERATE_GOLDEN=1 python -m pytest -c tests/pytest.ini "
+    "tests/domain/upload/test_reachable_states.py"
+)
 
 ALL_RULES = [
-    Rules(can_look_up=readable, on_unclear=unknown)
-    for readable, unknown in product((False, True), OnUnclear)
+    Rules(can_look_up=can_look_up, on_unclear=on_unclear)
+    for can_look_up, on_unclear in product((False, True), OnUnclear)
 ]
 
 
 def titled(rules: Rules) -> str:
-    """`provider readable, on_unclear hold`"""
-    return f"provider {'readable' if rules.can_look_up else 'not readable'}, on_unclear {rules.on_unclear.value}"
+    """`look-ups, on_unclear hold`"""
+    look_ups = "look-ups" if rules.can_look_up else "no look-ups"
+    return f"{look_ups}, on_unclear {rules.on_unclear.value}"
 
 
 every_rules = pytest.mark.parametrize("rules", ALL_RULES, ids=titled)
@@ -77,7 +81,7 @@ def written_down() -> str:
     """The golden file's text."""
     policy = RetryPolicy()
     lines = [
-        "Every shape that an upload can come to, and the events that lead from one state to another.",
+        "Every shape that an upload can come to, and the events that lead from state to state.",
         "",
         f"At most {policy.max_attempts} attempts and {len(Rules().look_up_delays)} look-ups.",
         "A line of the first kind: state, attempts spent of the budget, marks that occur there:",
@@ -97,7 +101,8 @@ def test_the_shapes_are_those_that_were_reviewed() -> None:
     if environ.get("REGENERATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert GOLDEN.read_text(encoding="utf-8") == text, (
-        f"the shapes of an upload have changed; if that is meant, run `{REGENERATE}` and review the difference"
+        "the shapes of an upload have changed; "
+        f"if that is meant, run `{REGENERATE}` and review the difference"
     )
 
 
@@ -147,9 +152,7 @@ def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_loo
     assert doubtful == []
 
 
-def test_where_the_tenant_holds_a_doubt_is_sent_again_only_after_a_look_up_that_did_not_find_it() -> (
-    None
-):
+def test_a_tenant_that_holds_sends_a_doubt_again_only_after_a_look_up_did_not_find_it() -> None:
     found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(Absent,))
     assert [
         s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate

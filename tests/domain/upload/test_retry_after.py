@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.domain.upload.retry_after import LONGEST, retry_after_seconds
+from evidence_courier.domain.upload.retry_after import (
+    MAX_RETRY_AFTER,
+    retry_after,
+    retry_after_seconds,
+)
 
 AT = datetime(2026, 2, 21, 10, 0, 0, tzinfo=UTC)
 
@@ -30,6 +34,9 @@ AT = datetime(2026, 2, 21, 10, 0, 0, tzinfo=UTC)
         ("Sat, 21 Feb 2026 10:00:60 GMT", 59.0),
         ("Sat, 21 Feb 2026 09:00:00 GMT", 0.0),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
+        ("Sat, 21 Feb 2026 10:02:00 +0000", 120.0),
+        ("Sat, 21 Feb 2026 12:02:00 +0200", 120.0),
+        ("30, 120, 60", 120.0),
     ],
 )
 def test_reads_seconds_and_the_three_forms_of_a_date(value: str, seconds: float) -> None:
@@ -39,7 +46,7 @@ def test_reads_seconds_and_the_three_forms_of_a_date(value: str, seconds: float)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("Friday, 21-Feb-76 10:02:00 GMT", LONGEST),
+        ("Friday, 21-Feb-76 10:02:00 GMT", MAX_RETRY_AFTER),
         ("Sunday, 21-Feb-77 10:02:00 GMT", 0.0),
         # 1996 had this day, and no year beside it.
         ("Thursday, 29-Feb-96 10:02:00 GMT", 0.0),
@@ -99,7 +106,7 @@ def test_says_nothing_for_what_is_neither(value: str | None) -> None:
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_number_beyond_all_measure_stays_one_to_calculate_with(value: str) -> None:
-    assert retry_after_seconds(value, AT) == LONGEST
+    assert retry_after_seconds(value, AT) == MAX_RETRY_AFTER
 
 
 @given(st.integers(0, 300_000_000))
@@ -114,4 +121,30 @@ def test_any_date_that_the_standard_library_writes_is_read(seconds: int) -> None
 )
 def test_any_text_is_survived(value: str) -> None:
     seconds = retry_after_seconds(value, AT)
-    assert seconds is None or 0.0 <= seconds <= LONGEST
+    assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER
+
+
+IN_A_MINUTE = "Sat, 21 Feb 2026 10:01:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "date", ["Sat, 21 Feb 2026 10:00:00 GMT", "Sat, 21 Feb 2026 10:00:00 +0000"]
+)
+@pytest.mark.parametrize("ahead", [timedelta(minutes=-10), timedelta(0), timedelta(minutes=10)])
+def test_a_date_is_a_moment_of_the_servers_clock(date: str, ahead: timedelta) -> None:
+    assert retry_after([IN_A_MINUTE], date, AT + ahead) == 60.0
+
+
+@pytest.mark.parametrize("date", [None, "", "now"])
+def test_without_the_servers_clock_a_date_counts_from_ours(date: str | None) -> None:
+    assert retry_after([IN_A_MINUTE], date, AT) == 60.0
+
+
+def test_of_several_values_the_longest_counts() -> None:
+    assert retry_after(["30", IN_A_MINUTE, "soon", "45"], None, AT) == 60.0
+    assert retry_after([IN_A_MINUTE, "90"], None, AT) == 90.0
+
+
+def test_nothing_that_can_be_read_is_nothing_asked() -> None:
+    assert retry_after([], "Sat, 21 Feb 2026 10:00:00 GMT", AT) is None
+    assert retry_after(["soon"], None, AT) is None

@@ -64,56 +64,56 @@ from evidence_courier.domain.upload.verdict import (
 from evidence_courier.testing.reachable_states import kind_of
 
 TABLE = """
-                              | Queued  | Waiting | Sending  | LookingUp | last    | Held    | blocked | Failed
-Started, no doubt             | start   | start   | =        | =         | =       | =       | =       | =
-Started, doubt                | start 2 | start 2 | =        | =         | =       | =       | =       | =
-Started, spent, no doubt      | start   | used up | =        | =         | =       | =       | =       | =
-Started, spent, doubt         | start 2 | used up | =        | =         | =       | =       | =       | =
-Progressed                    | =       | =       | mark     | =         | =       | =       | =       | =
-Progressed, stale             | =       | =       | =        | =         | =       | =       | =       | =
-Delivered                     | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Delivered, stale              | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Found                         | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Rejected                      | =       | =       | reject   | =         | =       | =       | =       | =
-Rejected, unrecognised        | =       | =       | reject ? | =         | =       | =       | =       | =
-Rejected, stale               | =       | =       | =        | =         | =       | =       | =       | =
-Unbundled, together           | =       | =       | alone    | =         | =       | =       | =       | =
-Unbundled, alone, left        | =       | =       | now      | =         | =       | =       | =       | =
-Unbundled, alone, spent       | =       | =       | stop     | =         | =       | =       | =       | =
-Unbundled, stale              | =       | =       | =        | =         | =       | =       | =       | =
-Deferred, left                | =       | =       | wait     | =         | =       | =       | =       | =
-Deferred, spent               | =       | =       | stop     | =         | =       | =       | =       | =
-Deferred, stale               | =       | =       | =        | =         | =       | =       | =       | =
-Unclear, can_look_up          | =       | =       | look ?   | =         | =       | =       | =       | =
-Unclear, hold                 | =       | =       | hold ?   | =         | =       | =       | =       | =
-Unclear, retry, left          | =       | =       | wait ?   | =         | =       | =       | =       | =
-Unclear, retry, spent         | =       | =       | stop ?   | =         | =       | =       | =       | =
-Unclear, stale                | =       | =       | =        | =         | =       | =       | =       | =
-Recovered, can_look_up        | =       | =       | look ?   | =         | =       | =       | =       | =
-Recovered, hold               | =       | =       | hold ?   | =         | =       | =       | =       | =
-Recovered, retry, left        | =       | =       | wait ?   | =         | =       | =       | =       | =
-Recovered, retry, spent       | =       | =       | stop ?   | =         | =       | =       | =       | =
-Recovered, stale              | =       | =       | =        | =         | =       | =       | =       | =
-Partly, left                  | =       | =       | =        | go on     | go on   | =       | =       | =
-Partly, spent                 | =       | =       | =        | half      | half    | =       | =       | =
-Partly, stale                 | =       | =       | =        | =         | =       | =       | =       | =
-Absent, left                  | =       | =       | =        | next      | send    | =       | =       | =
-Absent, spent                 | =       | =       | =        | next      | end     | =       | =       | =
-Absent, stale                 | =       | =       | =        | =         | =       | =       | =       | =
-Unreadable, hold              | =       | =       | =        | next      | hold    | =       | =       | =
-Unreadable, retry, left       | =       | =       | =        | next      | send    | =       | =       | =
-Unreadable, retry, spent      | =       | =       | =        | next      | end     | =       | =       | =
-Unreadable, stale             | =       | =       | =        | =         | =       | =       | =       | =
-Unfit                         | reject  | reject  | =        | =         | =       | =       | =       | =
-Blocked                       | block   | block   | =        | block     | block   | =       | =       | =
-Unblocked, no doubt           | =       | =       | =        | =         | =       | =       | again   | =
-Unblocked, doubt, no reads    | =       | =       | =        | =         | =       | =       | again   | =
-Unblocked, doubt, can_look_up | =       | =       | =        | =         | =       | =       | again ? | =
-Requeued, no doubt            | =       | =       | =        | again     | again   | again   | again   | again
-Requeued, doubt, no reads     | =       | =       | =        | again     | again   | again   | again   | again
-Requeued, doubt, can_look_up  | =       | =       | =        | again ?   | again ? | again ? | again ? | again ?
-Abandoned                     | give up | give up | =        | give up   | give up | give up | give up | =
-Attested                      | =       | =       | =        | =         | =       | attest  | attest  | attest
+                           | Queued  | Waiting | Sending  | LookingUp | last    | Held    | blocked | Failed
+Started, no doubt          | start   | start   | =        | =         | =       | =       | =       | =
+Started, doubt             | start 2 | start 2 | =        | =         | =       | =       | =       | =
+Started, spent, no doubt   | start   | used up | =        | =         | =       | =       | =       | =
+Started, spent, doubt      | start 2 | used up | =        | =         | =       | =       | =       | =
+Progressed                 | =       | =       | mark     | =         | =       | =       | =       | =
+Progressed, stale          | =       | =       | =        | =         | =       | =       | =       | =
+Delivered                  | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
+Delivered, stale           | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
+Found                      | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
+Rejected                   | =       | =       | reject   | =         | =       | =       | =       | =
+Rejected, unrecognised     | =       | =       | reject ? | =         | =       | =       | =       | =
+Rejected, stale            | =       | =       | =        | =         | =       | =       | =       | =
+Unbundled, together        | =       | =       | alone    | =         | =       | =       | =       | =
+Unbundled, alone, left     | =       | =       | now      | =         | =       | =       | =       | =
+Unbundled, alone, spent    | =       | =       | stop     | =         | =       | =       | =       | =
+Unbundled, stale           | =       | =       | =        | =         | =       | =       | =       | =
+Deferred, left             | =       | =       | wait     | =         | =       | =       | =       | =
+Deferred, spent            | =       | =       | stop     | =         | =       | =       | =       | =
+Deferred, stale            | =       | =       | =        | =         | =       | =       | =       | =
+Unclear, look-ups          | =       | =       | look ?   | =         | =       | =       | =       | =
+Unclear, hold              | =       | =       | hold ?   | =         | =       | =       | =       | =
+Unclear, retry, left       | =       | =       | wait ?   | =         | =       | =       | =       | =
+Unclear, retry, spent      | =       | =       | stop ?   | =         | =       | =       | =       | =
+Unclear, stale             | =       | =       | =        | =         | =       | =       | =       | =
+Recovered, look-ups        | =       | =       | look ?   | =         | =       | =       | =       | =
+Recovered, hold            | =       | =       | hold ?   | =         | =       | =       | =       | =
+Recovered, retry, left     | =       | =       | wait ?   | =         | =       | =       | =       | =
+Recovered, retry, spent    | =       | =       | stop ?   | =         | =       | =       | =       | =
+Recovered, stale           | =       | =       | =        | =         | =       | =       | =       | =
+Partly, left               | =       | =       | =        | go on     | go on   | =       | =       | =
+Partly, spent              | =       | =       | =        | half      | half    | =       | =       | =
+Partly, stale              | =       | =       | =        | =         | =       | =       | =       | =
+Absent, left               | =       | =       | =        | next      | send    | =       | =       | =
+Absent, spent              | =       | =       | =        | next      | end     | =       | =       | =
+Absent, stale              | =       | =       | =        | =         | =       | =       | =       | =
+Unreadable, hold           | =       | =       | =        | next      | hold    | =       | =       | =
+Unreadable, retry, left    | =       | =       | =        | next      | send    | =       | =       | =
+Unreadable, retry, spent   | =       | =       | =        | next      | end     | =       | =       | =
+Unreadable, stale          | =       | =       | =        | =         | =       | =       | =       | =
+Unfit                      | reject  | reject  | =        | =         | =       | =       | =       | =
+Blocked                    | block   | block   | =        | block     | block   | =       | =       | =
+Unblocked, no doubt        | =       | =       | =        | =         | =       | =       | again   | =
+Unblocked, doubt, none     | =       | =       | =        | =         | =       | =       | again   | =
+Unblocked, doubt, look-ups | =       | =       | =        | =         | =       | =       | again ? | =
+Requeued, no doubt         | =       | =       | =        | again     | again   | again   | again   | again
+Requeued, doubt, none      | =       | =       | =        | again     | again   | again   | again   | again
+Requeued, doubt, look-ups  | =       | =       | =        | again ?   | again ? | again ? | again ? | again ?
+Abandoned                  | give up | give up | =        | give up   | give up | give up | give up | =
+Attested                   | =       | =       | =        | =         | =       | attest  | attest  | attest
 """
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -255,12 +255,12 @@ ROWS: dict[str, Row] = {
     "Deferred, left": Row(deferred, budget=LEFT),
     "Deferred, spent": Row(deferred, budget=USED_UP),
     "Deferred, stale": Row(deferred, ANOTHER),
-    "Unclear, can_look_up": Row(unclear, can_look_up=YES),
+    "Unclear, look-ups": Row(unclear, can_look_up=YES),
     "Unclear, hold": Row(unclear, can_look_up=NO, unknown=HOLD),
     "Unclear, retry, left": Row(unclear, can_look_up=NO, unknown=RETRY, budget=LEFT),
     "Unclear, retry, spent": Row(unclear, can_look_up=NO, unknown=RETRY, budget=USED_UP),
     "Unclear, stale": Row(unclear, ANOTHER),
-    "Recovered, can_look_up": Row(recovered, can_look_up=YES),
+    "Recovered, look-ups": Row(recovered, can_look_up=YES),
     "Recovered, hold": Row(recovered, can_look_up=NO, unknown=HOLD),
     "Recovered, retry, left": Row(recovered, can_look_up=NO, unknown=RETRY, budget=LEFT),
     "Recovered, retry, spent": Row(recovered, can_look_up=NO, unknown=RETRY, budget=USED_UP),
@@ -278,11 +278,11 @@ ROWS: dict[str, Row] = {
     "Unfit": Row(lambda n: Unfit(NOW, NEW)),
     "Blocked": Row(lambda n: Blocked(NOW, NEW)),
     "Unblocked, no doubt": Row(unblocked, doubt=NO),
-    "Unblocked, doubt, no reads": Row(unblocked, doubt=YES, can_look_up=NO),
-    "Unblocked, doubt, can_look_up": Row(unblocked, doubt=YES, can_look_up=YES),
+    "Unblocked, doubt, none": Row(unblocked, doubt=YES, can_look_up=NO),
+    "Unblocked, doubt, look-ups": Row(unblocked, doubt=YES, can_look_up=YES),
     "Requeued, no doubt": Row(requeued, doubt=NO),
-    "Requeued, doubt, no reads": Row(requeued, doubt=YES, can_look_up=NO),
-    "Requeued, doubt, can_look_up": Row(requeued, doubt=YES, can_look_up=YES),
+    "Requeued, doubt, none": Row(requeued, doubt=YES, can_look_up=NO),
+    "Requeued, doubt, look-ups": Row(requeued, doubt=YES, can_look_up=YES),
     "Abandoned": Row(lambda n: Abandoned(NOW, "asha", "the employee has left")),
     "Attested": Row(lambda n: Attested(NOW, "asha", "seen in the check")),
 }
