@@ -18,8 +18,9 @@ from ..adapters.engines.blocking_attempt import BlockingAttempter
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
+from ..ports.records import Find, Page
 from ..ports.renderer import Renderer
-from ..ports.store import Find, Page, UploadStore
+from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
 from .face import Health, PeoplesActions, require_evidence, status_of_word

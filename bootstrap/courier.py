@@ -30,7 +30,7 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import RecordingFailed
-from ..ports.store import Find, Page
+from ..ports.records import Find, Page
 from . import refusals
 from .face import Health, PeoplesActions, require_evidence, status_of_word
 from .running import Running

@@ -21,11 +21,12 @@ from ..adapters.engines.dry_run import DryRunner
 from ..adapters.engines.prepare import Destination
 from ..adapters.engines.slots import Slots
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
-from ..adapters.stores.writer import Writer, WriterThread
+from ..adapters.stores.writer import WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
 from ..domain.secrets.redaction import Redactor
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
+from ..ports.writer import Writer
 from .advice import target_of
 from .tenants import Providers, destinations_of
 

@@ -19,7 +19,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
-from ..ports.store import Page
+from ..ports.records import Page
 from . import refusals
 from .courier import AsyncCourier
 from .face import Health, PeoplesActions

@@ -47,18 +47,15 @@ class MemoryGates:
         return set(self._blocks)
 
     def unblock(self, tenant_id: str, provider: str) -> None:
-        """See the port of the store."""
         for address, block in list(self._blocks.items()):
             if (block.tenant_id, block.provider) == (tenant_id, provider):
                 del self._blocks[address]
 
     def block_of(self, address: str) -> Failure | None:
-        """See `gate.GateStore`."""
         block = self._blocks.get(address)
         return None if block is None else block.failure
 
     def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        """See `gate.GateStore`."""
         self._paces[quota.credential] = quota.pace
         self._together[quota.credential] = quota.together
         pause = self._pauses.get(quota.credential)
@@ -67,7 +64,6 @@ class MemoryGates:
         return pause
 
     def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        """See `gate.GateStore`."""
         slots = self._slots.setdefault(quota.credential, {})
         for number, slot in list(slots.items()):
             if slot.at <= earlier(now, 2 * pace.period):
@@ -84,7 +80,6 @@ class MemoryGates:
         return free_at(self._used(quota.credential, pace, now)[: pace.limit], pace, cost, now)
 
     def holding(self, quota: Quota, now: datetime) -> _Holding:
-        """See `gate.GateStore`."""
         return _Holding(self, quota.credential, now)
 
     def tenure_of(self, credential: str) -> Lease | None:
@@ -100,10 +95,10 @@ class MemoryGates:
         slots = self._slots.get(credential, {}).values()
         return any(slot.at == _UNDER_WAY and slot.until > now for slot in slots)
 
-    def let_go(self, owner: int) -> None:
+    def let_go(self, courier_id: int) -> None:
         """A courier has ended: what it held is free, and what it left unfinished is over."""
         for credential, tenure in list(self._tenures.items()):
-            if tenure.holder == owner:
+            if tenure.holder == courier_id:
                 del self._tenures[credential]
                 for slot in self._slots.get(credential, {}).values():
                     if slot.at == _UNDER_WAY:
@@ -117,7 +112,6 @@ class MemoryGates:
         )
 
     def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        """See `gate.GateStore`."""
         taken = tuple(next(self._numbers) for _ in range(cost))
         for number in taken:
             self._slots[quota.credential][number] = _Slot(_UNDER_WAY, later(now, quota.patience))

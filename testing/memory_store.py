@@ -8,7 +8,7 @@ StoreError and write nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import datetime
 from threading import RLock
 from typing import Literal, TypeAlias
@@ -40,15 +40,14 @@ from ..domain.upload.upload import (
     Waiting,
     due_of,
 )
-from ..ports.store import (
+from ..ports.gates import ChargeAnswer, Charged
+from ..ports.records import (
     ActedOn,
     AddAnswer,
     Added,
     BeginAnswer,
     Begun,
     Change,
-    ChargeAnswer,
-    Charged,
     Conflict,
     Dossier,
     Entry,
@@ -66,28 +65,22 @@ from .memory_gates import MemoryGates
 Verb: TypeAlias = Literal[
     "add",
     "begin",
-    "begin_together",
     "charge",
     "save",
     "get",
     "due",
-    "ahead_of",
-    "count_open",
     "counts",
     "statuses",
     "find",
     "show",
     "fingerprint_key",
     "register",
-    "beat",
+    "heartbeat",
     "unregister",
     "dead",
     "in_flight",
-    "stuck",
-    "held_for_integration",
-    "blocked",
+    "freed",
     "unblock",
-    "last_of",
     "acted_on",
 ]
 
@@ -100,7 +93,7 @@ class _Record:
     content: bytes | None
     credential: str | None
     last_attempt_at: datetime | None = None
-    owner: int | None = None
+    courier_id: int | None = None
     budget: int | None = None
     attempts: list[Attempt] = field(factory=list)
     credentials: list[str | None] = field(factory=list)
@@ -126,7 +119,7 @@ class MemoryStore:
         self._gates = MemoryGates()
         self._acted: list[UploadKey] = []
         self._couriers: set[int] = set()
-        self._enlisted = 0
+        self._registered = 0
         self._lock = RLock()
         self._closed = False
 
@@ -136,65 +129,42 @@ class MemoryStore:
             self._faults[verb] += times
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        """See the port."""
         with self._lock:
             self._go_on("add")
             return [self._add(entry) for entry in entries]
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """See the port."""
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         with self._lock:
             self._go_on("begin")
-            return [self._begin(start) for start in starts]
+            return [self._begin(turn) for turn in turns]
 
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """See the port."""
-        with self._lock:
-            self._go_on("begin_together")
-            answers: list[BeginAnswer] = []
-            slots: tuple[int, ...] | Refusal | None = None
-            for start in starts:
-                lost = self._outdated(start)
-                if lost is not None:
-                    answers.append(lost)
-                    continue
-                if slots is None:
-                    slots = self._ask(start)
-                if isinstance(slots, tuple):
-                    answers.append(self._send(start, slots))
-                    slots = ()  # the others travel with the first
-                else:
-                    answers.append(slots)
-            return answers
-
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        """See the port."""
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
         with self._lock:
             self._go_on("charge")
-            answer = ask(self._gates, quota, 1, at, owner)
+            answer = ask(self._gates, quota, 1, at, courier_id)
             return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
 
     def settle(self, change: GateChange) -> None:
-        """See the port."""
         with self._lock:
             self._gates.change(evolve(change, block=None), "", "")
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        """See the port."""
         with self._lock:
             self._go_on("save")
             return [self._write(change) or Saved() for change in changes]
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
-        """See the port."""
         with self._lock:
             self._go_on("get")
             return {key: self._records[key].open_upload for key in keys if key in self._records}
 
     def due(
-        self, before: datetime, limit: int, after: UploadKey | None = None
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
     ) -> Sequence[UploadKey]:
-        """See the port."""
         with self._lock:
             self._go_on("due")
             start = self._records[after].arrival if after in self._records else 0
@@ -204,37 +174,18 @@ class MemoryStore:
                 if record.arrival > start
                 and (due := due_of(record.upload.state)) is not None
                 and due <= before
+                and (written_after is None or record.upload.updated_at > written_after)
             ][:limit]
 
-    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
-        """See the port."""
-        with self._lock:
-            self._go_on("ahead_of")
-            return [
-                record.open_upload
-                for record in self._records.values()
-                if (due := due_of(record.upload.state)) is not None
-                and due > now
-                and record.upload.updated_at > now
-            ][:limit]
-
-    def count_open(self) -> int:
-        """See the port."""
-        with self._lock:
-            self._go_on("count_open")
-            return sum(not record.upload.status.at_rest for record in self._records.values())
-
-    def counts(self) -> Mapping[Status, int]:
-        """See the port; every status is there, with 0 where no upload has it."""
+    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         with self._lock:
             self._go_on("counts")
             found = Counter(record.upload.status for record in self._records.values())
-            return {status: found[status] for status in Status}
+            return {status: found[status] for status in statuses}
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        """See the port."""
         with self._lock:
             self._go_on("statuses")
             wanted = set(evidence_ids)
@@ -246,7 +197,6 @@ class MemoryStore:
             }
 
     def find(self, find: Find, now: datetime) -> Page:
-        """See the port."""
         with self._lock:
             self._go_on("find")
             after = place_after(find)
@@ -265,7 +215,6 @@ class MemoryStore:
             )
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
-        """See the port."""
         with self._lock:
             self._go_on("show")
             newest = self._newest(tenant_id, evidence_id)
@@ -280,30 +229,27 @@ class MemoryStore:
     # --- who sends ---
 
     def fingerprint_key(self) -> bytes:
-        """See the port. Always the same: nothing that is kept here outlives the process."""
+        """As in `Gates`. Always the same: nothing that is kept here outlives the process."""
         with self._lock:
             self._go_on("fingerprint_key")
             return b"the key of a store in memory"
 
     def register(self, now: datetime) -> int:
-        """See the port."""
         with self._lock:
             self._go_on("register")
-            self._enlisted += 1
-            self._couriers.add(self._enlisted)
-            return self._enlisted
+            self._registered += 1
+            self._couriers.add(self._registered)
+            return self._registered
 
-    def heartbeat(self, owner: int, now: datetime) -> None:
-        """See the port."""
+    def heartbeat(self, courier_id: int, now: datetime) -> None:
         with self._lock:
-            self._go_on("beat")
+            self._go_on("heartbeat")
 
-    def unregister(self, owner: int) -> None:
-        """See the port."""
+    def unregister(self, courier_id: int) -> None:
         with self._lock:
             self._go_on("unregister")
-            self._couriers.discard(owner)
-            self._gates.let_go(owner)
+            self._couriers.discard(courier_id)
+            self._gates.let_go(courier_id)
 
     def records(self, living: Container[int]) -> list[Record]:
         """Everything that is kept of every upload, for `domain.invariants`; `living` are the
@@ -316,17 +262,22 @@ class MemoryStore:
                     credentials=tuple(record.credentials),
                     look_ups=tuple((look.at, look.finding) for look in record.look_ups),
                     action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
-                    owner_lives=record.owner is not None and record.owner in living,
+                    owner_lives=record.courier_id is not None and record.courier_id in living,
                     budget=record.budget,
                 )
                 for record in self._records.values()
             ]
 
+    def has_held_for_integration(self) -> bool:
+        """Whether something is held because its integration did not work."""
+        with self._lock:
+            return any(map(_held_for_integration, self._records.values()))
+
     def unsettled(self) -> list[tuple[Upload, int | None]]:
         """What is not at rest, with the courier that had it in flight last."""
         with self._lock:
             return [
-                (record.upload, record.owner)
+                (record.upload, record.courier_id)
                 for record in self._records.values()
                 if not record.upload.status.at_rest
             ]
@@ -341,87 +292,55 @@ class MemoryStore:
         with self._lock:
             return [row.action for row in self._records[key].actions]
 
-    def kill(self, owner: int) -> None:
+    def kill(self, courier_id: int) -> None:
         """Have a courier count as dead from now on."""
         with self._lock:
-            self._couriers.discard(owner)
+            self._couriers.discard(courier_id)
 
-    def dead(self, besides: int) -> Sequence[int]:
-        """See the port. Whoever has something in flight and is not enlisted."""
+    def dead(self, caller: int) -> Sequence[int]:
+        """As in `Couriers`: who has something in flight and is not registered."""
         with self._lock:
             self._go_on("dead")
-            owners = {
-                record.owner
+            senders = {
+                record.courier_id
                 for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.owner is not None
+                if isinstance(record.upload.state, Sending) and record.courier_id is not None
             }
-            return sorted(owners - self._couriers - {besides})
+            return sorted(senders - self._couriers - {caller})
 
-    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
-        """See the port."""
+    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
         with self._lock:
             self._go_on("in_flight")
             return [
                 record.open_upload
                 for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.owner == owner
+                if isinstance(record.upload.state, Sending) and record.courier_id == courier_id
             ]
 
     # --- blocks, and what people do ---
 
-    def stuck(self) -> Sequence[tuple[str, str]]:
-        """See the port."""
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
         with self._lock:
-            self._go_on("stuck")
-            keys = (
-                record.upload.key
-                for record in self._records.values()
-                if _held_for_integration(record)
-            )
-            return sorted({(key.tenant_id, key.provider) for key in keys})
-
-    def held_for_integration(
-        self, tenant_id: str, provider: str, limit: int
-    ) -> Sequence[OpenUpload]:
-        """See the port."""
-        with self._lock:
-            self._go_on("held_for_integration")
-            return [
-                record.open_upload
-                for record in self._records.values()
-                if _held_for_integration(record)
-                and (record.upload.key.tenant_id, record.upload.key.provider)
-                == (tenant_id, provider)
-            ][:limit]
-
-    def blocked(self) -> Container[str]:
-        """See the port."""
-        with self._lock:
-            self._go_on("blocked")
-            return self._gates.blocked
+            self._go_on("freed")
+            found: dict[tuple[str, str], list[OpenUpload]] = {}
+            for key, record in self._records.items():
+                address = addresses.get((key.tenant_id, key.provider))
+                if _held_for_integration(record) and address not in {None, *self._gates.blocked}:
+                    found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
+            return [held for group in found.values() for held in group[:limit]]
 
     def unblock(self, tenant_id: str, provider: str) -> None:
-        """See the port."""
         with self._lock:
             self._go_on("unblock")
             self._gates.unblock(tenant_id, provider)
 
-    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
-        """See the port."""
-        with self._lock:
-            self._go_on("last_of")
-            newest = self._newest(tenant_id, evidence_id)
-            return None if newest is None else newest.open_upload
-
     def acted_on(self, after: int | None) -> ActedOn:
-        """See the port."""
         with self._lock:
             self._go_on("acted_on")
             mark = len(self._acted)
             return ActedOn(() if after is None else tuple(dict.fromkeys(self._acted[after:])), mark)
 
     def close(self) -> None:
-        """See the port."""
         with self._lock:
             self._closed = True
 
@@ -442,12 +361,22 @@ class MemoryStore:
         )
         return Added()
 
-    def _begin(self, start: Start) -> BeginAnswer:
-        lost = self._outdated(start)
-        if lost is not None:
-            return lost
-        answer = self._ask(start)
-        return self._send(start, answer) if isinstance(answer, tuple) else answer
+    def _begin(self, turn: Sequence[Start]) -> Sequence[BeginAnswer]:
+        answers: list[BeginAnswer] = []
+        slots: tuple[int, ...] | Refusal | None = None
+        for start in turn:
+            lost = self._outdated(start)
+            if lost is not None:
+                answers.append(lost)
+                continue
+            if slots is None:
+                slots = self._ask(start)
+            if isinstance(slots, tuple):
+                answers.append(self._send(start, slots))
+                slots = ()  # the others travel with the first
+            else:
+                answers.append(slots)
+        return answers
 
     def _outdated(self, start: Start) -> Conflict | None:
         record = self._records.get(start.upload.key)
@@ -463,14 +392,14 @@ class MemoryStore:
             return self._place(record, quota.credential)
 
         return ask(
-            self._gates, quota, quota.at_most(), upload.updated_at, start.owner, longer_waiting
+            self._gates, quota, quota.at_most(), upload.updated_at, start.courier_id, longer_waiting
         )
 
     def _send(self, start: Start, slots: tuple[int, ...]) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
-        record.owner, record.credential, record.budget = (
-            start.owner,
+        record.courier_id, record.credential, record.budget = (
+            start.courier_id,
             start.quota.credential,
             start.budget,
         )

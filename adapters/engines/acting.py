@@ -19,7 +19,8 @@ from ...domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ...domain.upload.transitions import Rules
 from ...domain.upload.upload import Upload, UploadKey, due_of
 from ...ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
-from ...ports.store import Change, Dossier, Find, Page, Saved, UploadStore
+from ...ports.records import Change, Dossier, Find, Page, Saved
+from ...ports.store import UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
 
@@ -143,7 +144,9 @@ def take_action(
 ) -> AppliedAction | Skipped:
     """Do it to an evidence's newest upload. MisuseError where there is none."""
     for _ in range(_TRIES):
-        found = store.last_of(tenant_id, evidence_id)
+        newest = store.statuses(tenant_id, [evidence_id], now)
+        keys = [UploadKey(tenant_id, evidence_id, one.provider) for one in newest.values()]
+        found = next(iter(store.get(keys).values()), None)
         if found is None:
             raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r}")
         before = found.upload

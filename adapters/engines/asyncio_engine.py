@@ -33,6 +33,7 @@ from ...domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Status,
     Upload,
     UploadKey,
     Waiting,
@@ -52,17 +53,10 @@ from ...ports.logger import (
     UploadRequeued,
     UploadSettled,
 )
+from ...ports.records import AddAnswer, Added, Change, Entry, OpenUpload, Saved
 from ...ports.renderer import Renderer
-from ...ports.store import (
-    AddAnswer,
-    Added,
-    Change,
-    Entry,
-    OpenUpload,
-    Saved,
-    UploadStore,
-)
-from ..stores.writer import Writer
+from ...ports.store import UploadStore
+from ...ports.writer import Writer
 from .acting import AppliedAction, events_of
 from .attempt import Attempter
 from .caretaker import Caretaker
@@ -72,6 +66,8 @@ from .recorder import Recorder
 from .telling import tell
 from .tickets import Ticket
 from .turns import Turns
+
+OPEN = tuple(status for status in Status if not status.at_rest)
 
 SWEEP = 5.0
 """How often, in seconds, the caretaker looks round."""
@@ -177,7 +173,7 @@ class AsyncEngine:
             if (
                 self._recorder.idle
                 and not self._live
-                and await self.read(self._store.count_open) == 0
+                and not any((await self.read(lambda: self._store.counts(OPEN))).values())
             ):
                 return
             await self._next_rest()

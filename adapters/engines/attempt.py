@@ -34,8 +34,8 @@ from ...domain.upload.verdict import (
 )
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.provider import Bundling, CanLookUp, Parcel
+from ...ports.records import Dossier
 from ...ports.source import DocumentSource
-from ...ports.store import Dossier
 from ...ports.transport import AsyncTransport
 from ..dialogues import NotedTokens, TokenKeeper, run
 from .prepare import Destination

@@ -19,7 +19,8 @@ from attrs import frozen
 
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
-from ...domain.pacing.gate import GateChange, NotBefore, Shut
+from ...domain.pacing.gate import Blocked as GateBlocked
+from ...domain.pacing.gate import GateChange, NotBefore
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Blocked, Event, Progressed, Unblocked
@@ -38,6 +39,7 @@ from ...domain.upload.upload import (
 )
 from ...domain.upload.verdict import Verdict, word_of
 from ...ports.clock import Clock
+from ...ports.gates import Charged
 from ...ports.logger import (
     AttemptEnded,
     AttemptRecovered,
@@ -53,18 +55,9 @@ from ...ports.logger import (
     UploadSettled,
     WriteDelayed,
 )
+from ...ports.records import Added, Begun, Change, Conflict, LookUp, Saved, Start
 from ...ports.renderer import Renderer
-from ...ports.store import (
-    Added,
-    Begun,
-    Change,
-    Charged,
-    Conflict,
-    LookUp,
-    Saved,
-    Start,
-    UploadStore,
-)
+from ...ports.store import UploadStore
 from ..records import record_json
 from .acting import ActionResult, RulesOf, act_on
 from .blocking_attempt import BlockingAttempter, Ended, cut_off, ours
@@ -206,7 +199,8 @@ class BlockingEngine:
     def _unblocked(self, live: Live) -> bool:
         """Whether what was held because the integration did not work may go on, since it has
         been changed."""
-        if live.destination.quota.address in self._store.blocked():
+        key, address = live.upload.key, live.destination.quota.address
+        if not self._store.freed({(key.tenant_id, key.provider): address}, 1):
             return False
         if not self._apply(live, Unblocked(self._clock.now())):
             return False
@@ -269,13 +263,13 @@ class BlockingEngine:
         destination, key = live.destination, start.upload.key
         slots: list[int] = []
         line = self._attempter.line(
-            destination, self._charge(live, start.owner, slots), destination.quota.at_most()
+            destination, self._charge(live, start.courier_id, slots), destination.quota.at_most()
         )
         try:
-            (answer,) = self._patiently(key, lambda: self._store.begin([start]))
+            ((answer,),) = self._patiently(key, lambda: self._store.begin([[start]]))
             if isinstance(answer, NotBefore):
                 return answer
-            if isinstance(answer, Shut):
+            if isinstance(answer, GateBlocked):
                 self._apply(live, Blocked(self._clock.now(), answer.failure))
                 return None
             if isinstance(answer, Conflict) and not self._is_in_flight(start):
@@ -336,7 +330,7 @@ class BlockingEngine:
                 match self._ask_for_one(live, owner):
                     case NotBefore() as refused:
                         return refused
-                    case Shut(failure=failure):
+                    case GateBlocked(failure=failure):
                         self._apply(live, Blocked(self._clock.now(), failure))
                         return None
                     case Charged(slot=int() as slot):
@@ -375,7 +369,7 @@ class BlockingEngine:
 
         return charge
 
-    def _ask_for_one(self, live: Live, owner: int) -> Charged | NotBefore | Shut:
+    def _ask_for_one(self, live: Live, owner: int) -> Charged | NotBefore | GateBlocked:
         """Ask the gate for one request."""
         quota, now = live.destination.quota, self._clock.now()
         return self._patiently(live.upload.key, lambda: self._store.charge(quota, now, owner))
@@ -423,7 +417,9 @@ class BlockingEngine:
     def _is_in_flight(self, start: Start) -> bool:
         """Whether an attempt that was to begin is on disk as ours."""
         try:
-            return any(found.upload == start.upload for found in self._store.in_flight(start.owner))
+            return any(
+                found.upload == start.upload for found in self._store.in_flight(start.courier_id)
+            )
         except StoreError:
             return False
 

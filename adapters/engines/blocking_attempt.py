@@ -22,8 +22,8 @@ from ...domain.upload.upload import Upload
 from ...domain.upload.verdict import Deferred, Finding, Found, Unclear, Unreadable, Verdict
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.provider import CanLookUp
+from ...ports.records import Dossier
 from ...ports.source import DocumentSource
-from ...ports.store import Dossier
 from ...ports.transport import BlockingTransport, CutOff
 from ..dialogues import BlockingTokenKeeper, NotedBlockingTokens, run_blocking
 from .attempt import (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from ...domain.errors import StoreError
@@ -26,8 +26,9 @@ from ...domain.upload.upload import Sending, Upload, UploadKey, due_of
 from ...ports.clock import Clock
 from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.logger import ClockSetBack, CourierLost, LogEvent, StoreTrouble
-from ...ports.store import Change, OpenUpload, Saved, UploadStore
-from ..stores.writer import Writer
+from ...ports.records import Change, OpenUpload, Saved
+from ...ports.store import UploadStore
+from ...ports.writer import Writer
 from .live import Live
 from .prepare import Destination, Destinations, home_of
 from .reckoning import recovery_of
@@ -46,6 +47,7 @@ LOOKED_THROUGH = 10_000
 TAKEN_UP = 1_000
 """At once, so many keys are looked through, and so many uploads taken up."""
 
+EVER = datetime.max.replace(tzinfo=UTC)
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
 
@@ -171,8 +173,11 @@ class Caretaker:
         elif not self._first:
             return
         self._first = False
-        ahead = await self._hands.read(lambda: self._store.ahead_of(now, LOOKED_THROUGH))
-        for found in ahead:
+        keys = await self._hands.read(
+            lambda: self._store.due(EVER, LOOKED_THROUGH, written_after=now)
+        )
+        ahead = await self._hands.read(lambda: self._store.get(keys)) if keys else {}
+        for found in ahead.values():
             self._take(found)
 
     async def _beat(self, now: datetime) -> None:
@@ -274,18 +279,13 @@ class Caretaker:
                 self._take(found[key])
 
     async def _free(self, now: datetime) -> None:
-        stuck = await self._hands.read(self._store.stuck)
-        blocked = await self._hands.read(self._store.blocked) if stuck else ()
-        for tenant_id, provider in stuck:
-            destination = self._home_of(UploadKey(tenant_id, "", provider))
-            if destination is None or destination.quota.address in blocked:
-                continue
-            held = await self._hands.read(
-                lambda tenant_id=tenant_id, provider=provider: self._store.held_for_integration(  # type: ignore[misc]
-                    tenant_id, provider, TAKEN_UP
-                )
-            )
-            for found in held:
+        addresses = {
+            (tenant_id, destination.integration.provider): destination.quota.address
+            for tenant_id, destination in self._hands.destinations.items()
+        }
+        for found in await self._hands.read(lambda: self._store.freed(addresses, TAKEN_UP)):
+            destination = self._home_of(found.upload.key)
+            if destination is not None:
                 await self._hands.write(found, destination, Unblocked(now))
 
 

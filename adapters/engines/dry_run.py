@@ -20,11 +20,12 @@ from ...domain.secrets.redaction import MESSAGE_LIMIT, Redactor
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import DryRun, NotReady, Ready
 from ...ports.clock import Clock
+from ...ports.gates import ChargeAnswer, Charged
 from ...ports.provider import Checkable
-from ...ports.store import ChargeAnswer, Charged, UploadStore
+from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
+from ...ports.writer import Writer
 from ..dialogues import NotedTokens, TokenKeeper, run
-from ..stores.writer import Writer
 from .attempt import Line, no_bookmark, sound
 from .prepare import Destination
 from .slots import Slots

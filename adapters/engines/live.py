@@ -9,7 +9,7 @@ from attrs import define, field
 from ...domain.evidence.evidence import Evidence
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import Upload, UploadKey
-from ...ports.store import Dossier
+from ...ports.records import Dossier
 from .prepare import Destination
 from .tickets import Ticket
 

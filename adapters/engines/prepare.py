@@ -28,8 +28,8 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import LOOK_UP_DELAYS, Rules, advance
 from ...domain.upload.upload import UploadKey, new_upload
 from ...ports.provider import Bundle, Bundling, CanLookUp, Provider
+from ...ports.records import Dossier, Entry, StoredDocument
 from ...ports.renderer import Renderer
-from ...ports.store import Dossier, Entry, StoredDocument
 from ..records import record_json
 
 RENDERED_TYPE = "application/pdf"

@@ -24,7 +24,7 @@ from ...domain.upload.verdict import (
     Verdict,
     word_of,
 )
-from ...ports.store import LookUp, Start
+from ...ports.records import LookUp, Start
 from .live import Live
 from .prepare import Destination, unfit
 

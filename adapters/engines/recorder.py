@@ -16,9 +16,9 @@ from typing import Protocol
 from ...domain.errors import CourierError, MisuseError
 from ...domain.evidence.evidence import Document
 from ...ports.clock import Clock
+from ...ports.records import AddAnswer, Entry
 from ...ports.renderer import Renderer
-from ...ports.store import AddAnswer, Entry
-from ..stores.writer import Writer
+from ...ports.writer import Writer
 from .live import Submission
 from .prepare import prepare
 

@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from attrs import frozen
 
 from ...domain.errors import StoreError
-from ...domain.pacing.gate import GateChange, NotBefore, Shut
+from ...domain.pacing.gate import Blocked as GateBlocked
+from ...domain.pacing.gate import GateChange, NotBefore
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ...domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
@@ -22,6 +23,7 @@ from ...domain.upload.transitions import advance
 from ...domain.upload.upload import LookingUp, Sending, Upload, due_of
 from ...domain.upload.verdict import Rejected, Unbundled, Unreadable, Verdict, word_of
 from ...ports.clock import Clock
+from ...ports.gates import ChargeAnswer, Charged
 from ...ports.logger import (
     AttemptEnded,
     AttemptStarted,
@@ -29,20 +31,9 @@ from ...ports.logger import (
     LookUpEnded,
     WriteDelayed,
 )
-from ...ports.store import (
-    BeginAnswer,
-    Begun,
-    Change,
-    ChargeAnswer,
-    Charged,
-    Conflict,
-    LookUp,
-    SaveAnswer,
-    Saved,
-    Start,
-    UploadStore,
-)
-from ..stores.writer import Writer
+from ...ports.records import BeginAnswer, Begun, Change, Conflict, LookUp, SaveAnswer, Saved, Start
+from ...ports.store import UploadStore
+from ...ports.writer import Writer
 from .attempt import Attempter, Packed, broken, interrupted
 from .live import Live
 from .reckoning import (
@@ -119,7 +110,7 @@ class Turns:
             return None
         first = starts[0][0]
         of_all = [start for _, start in starts]
-        answers, cut_off = await self._begin(first, lambda: self._write_beginning(of_all))
+        answers, cut_off = await self._begin(first, lambda: self._writer.begin(of_all))
         for answer in answers:
             if isinstance(answer, NotBefore):
                 return answer
@@ -156,12 +147,6 @@ class Turns:
             await self._end(came, slots, request_id)
         return None
 
-    async def _write_beginning(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """One shares a commit with whatever else there is; several are one transaction."""
-        if len(starts) == 1:
-            return [await self._writer.begin(starts[0])]
-        return await self._writer.run(lambda: self._store.begin_together(starts))
-
     async def _start_of(self, live: Live) -> Start | None:
         """The attempt that an upload is about to make; None where there is none to make any
         more."""
@@ -184,7 +169,7 @@ class Turns:
     async def _has_begun(self, live: Live, start: Start, answer: BeginAnswer) -> bool:
         """Whether the attempt is on disk and is ours; where not, what is true instead is taken
         up."""
-        if isinstance(answer, Shut):
+        if isinstance(answer, GateBlocked):
             await self.apply(live, Blocked(self._clock.now(), answer.failure))
             return False
         if isinstance(answer, Conflict) and not (
@@ -244,7 +229,7 @@ class Turns:
             answer = await self._ask_for_one(live)
             if isinstance(answer, NotBefore):
                 return answer
-            if isinstance(answer, Shut):
+            if isinstance(answer, GateBlocked):
                 await self.apply(live, Blocked(self._clock.now(), answer.failure))
                 return None
             if answer.slot is not None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from ...domain.errors import MisuseError
-from ...ports.store import Find
+from ...ports.records import Find
 
 # Beyond what any store counts to.
 _LAST = 2**63

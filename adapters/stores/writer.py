@@ -1,5 +1,4 @@
-"""The way from an event loop to a store: commits are shared, and nobody waits on the loop for a
-disk.
+"""The writers: commits are shared, and the loop waits for no disk.
 
 A commit costs a few milliseconds of the disk's time, whether it holds one change or five hundred.
 So `WriterThread` writes whatever has gathered since its last commit with one transaction, while the
@@ -12,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from enum import Enum
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 from attrs import define, frozen
 
 from ...domain.errors import CourierError, StoreError
-from ...ports.store import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start, UploadStore
+from ...ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
+from ...ports.store import UploadStore
+from ...ports.writer import Transactional
 
 T = TypeVar("T")
 
@@ -35,44 +36,6 @@ _ANSWERS_AT_ONCE = 64
 _IDLE = 1.0
 
 
-class Writer(Protocol):
-    """The writing verbs of a store, one change at a time, for a coroutine. Each raises StoreError
-    where it was not written.
-
-    Who stops waiting for an answer does not undo what was asked for.
-    """
-
-    def add(self, entry: Entry) -> Awaitable[AddAnswer]:
-        """See `UploadStore.add`."""
-        ...
-
-    def begin(self, start: Start) -> Awaitable[BeginAnswer]:
-        """See `UploadStore.begin`."""
-        ...
-
-    def save(self, change: Change) -> Awaitable[SaveAnswer]:
-        """See `UploadStore.save`."""
-        ...
-
-    def run(self, verb: Callable[[], T]) -> Awaitable[T]:
-        """Call something else that writes to the store, in its turn."""
-        ...
-
-    def close(self) -> None:
-        """Write what was asked for, then stop. Blocks until then; safe to call twice. The store
-        stays open."""
-        ...
-
-
-@runtime_checkable
-class Transactional(Protocol):
-    """A store that can make one transaction of several verbs."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All that is written inside is written, or none of it."""
-        ...
-
-
 class InlineWriter:
     """A `Writer` that calls the store at once, where it stands."""
 
@@ -81,19 +44,15 @@ class InlineWriter:
         self._closed = False
 
     async def add(self, entry: Entry) -> AddAnswer:
-        """See `Writer`."""
         return await self.run(lambda: self._store.add([entry])[0])
 
-    async def begin(self, start: Start) -> BeginAnswer:
-        """See `Writer`."""
-        return await self.run(lambda: self._store.begin([start])[0])
+    async def begin(self, turn: Sequence[Start]) -> Sequence[BeginAnswer]:
+        return await self.run(lambda: self._store.begin([turn])[0])
 
     async def save(self, change: Change) -> SaveAnswer:
-        """See `Writer`."""
         return await self.run(lambda: self._store.save([change])[0])
 
     async def run(self, verb: Callable[[], T]) -> T:
-        """See `Writer`."""
         if self._closed:
             raise _closed()
         try:
@@ -104,7 +63,6 @@ class InlineWriter:
             raise _unexpected(error) from error
 
     def close(self) -> None:
-        """See `Writer`."""
         self._closed = True
 
 
@@ -161,23 +119,19 @@ class WriterThread:
     # --- on the loop -----------------------------------------------------------------------------
 
     def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
-        """See `Writer`."""
         return self._ask(_Verb.ADD, entry, len(entry.content or b""))
 
-    def begin(self, start: Start) -> asyncio.Future[BeginAnswer]:
-        """See `Writer`."""
-        return self._ask(_Verb.BEGIN, start)
+    def begin(self, turn: Sequence[Start]) -> asyncio.Future[Sequence[BeginAnswer]]:
+        return self._ask(_Verb.BEGIN, turn)
 
     def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
-        """See `Writer`."""
         return self._ask(_Verb.SAVE, change)
 
     def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
-        """See `Writer`."""
         return self._ask(_Verb.RUN, verb)
 
     def close(self) -> None:
-        """See `Writer`. Not to be called on the loop: it waits for the disk."""
+        """As in `Writer`. Not to be called on the loop: it waits for the disk."""
         self._close_inbox()
         self._thread.join()
 

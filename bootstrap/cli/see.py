@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ...adapters.stores.sqlite import open_for_reading
 from ...domain.upload.upload import Status
-from ...ports.store import Find
+from ...ports.records import Find
 from .exits import USAGE, end
 from .output import json_row, print_details, print_json, print_statuses
 

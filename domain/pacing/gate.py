@@ -81,13 +81,13 @@ class NotBefore:
 
 
 @frozen
-class Shut:
+class Blocked:
     """The integration does not work, for `failure`; somebody must change something."""
 
     failure: Failure
 
 
-Refusal: TypeAlias = NotBefore | Shut
+Refusal: TypeAlias = NotBefore | Blocked
 
 
 @frozen
@@ -143,7 +143,7 @@ def ask(
     quota: Quota,
     cost: int,
     now: datetime,
-    owner: int,
+    courier_id: int,
     longer_waiting: Callable[[], int] | None = None,
 ) -> tuple[int, ...] | Refusal:
     """The slots for so many requests of a courier's, or why not now.
@@ -153,14 +153,14 @@ def ask(
     """
     block = ledger.block_of(quota.address)
     if block is not None:
-        return Shut(block)
+        return Blocked(block)
     until = paused_until(ledger.pause_of(quota, now), now)
     if until is not None:
         return NotBefore(until)
     hold: Callable[[], None] | None = None
     if quota.exclusive:
         holding = ledger.holding(quota, now)
-        tenure = claim(holding, owner, now, begins=longer_waiting is not None)
+        tenure = claim(holding, courier_id, now, begins=longer_waiting is not None)
         if tenure is None:
             return NotBefore(later(now, YIELD))
         hold = partial(holding.hold, tenure)

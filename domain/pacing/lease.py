@@ -63,9 +63,9 @@ class LeaseStore(Protocol):
         ...
 
 
-def claim(holding: LeaseStore, owner: int, now: datetime, begins: bool) -> Lease | None:
-    """The tenure under which `owner` may send now; None where it must wait, and then its wish is
-    written down.
+def claim(holding: LeaseStore, courier_id: int, now: datetime, begins: bool) -> Lease | None:
+    """The lease under which `courier_id` may send now; None where it must wait, and then its wish
+    is written down.
 
     `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins
     nothing new when its time is over, and ends what it has begun; but where that takes too long,
@@ -73,13 +73,13 @@ def claim(holding: LeaseStore, owner: int, now: datetime, begins: bool) -> Lease
     """
     tenure = holding.tenure()
     if tenure is None:
-        return Lease(owner, now)
-    if tenure.holder == owner:
+        return Lease(courier_id, now)
+    if tenure.holder == courier_id:
         if not (begins and tenure.is_over(now) and tenure.is_wanted(now)):
             return tenure
         too_long = now >= later(tenure.since, MIN_LEASE + YIELD_FOR) and holding.in_use()
-        return Lease(owner, now) if too_long else None
+        return Lease(courier_id, now) if too_long else None
     if tenure.is_over(now) and not holding.in_use():
-        return Lease(owner, now)
+        return Lease(courier_id, now)
     holding.hold(evolve(tenure, wanted_at=now))
     return None

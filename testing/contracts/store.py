@@ -15,7 +15,6 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from ...adapters.stores.writer import Transactional
 from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.events import Abandoned, AttemptEnded
@@ -24,22 +23,13 @@ from ...domain.upload.status import ActionRow
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Status, Upload, UploadKey
 from ...domain.upload.verdict import Delivered, Receipt, Recovered
-from ...ports.store import (
-    Added,
-    Begun,
-    Change,
-    Conflict,
-    Find,
-    Known,
-    LookUp,
-    OpenUpload,
-    Saved,
-    UploadStore,
-)
+from ...ports.records import Added, Begun, Change, Conflict, Find, Known, LookUp, OpenUpload, Saved
+from ...ports.store import UploadStore
+from ...ports.writer import Transactional
 from .assertions import a, must, raises, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_gates import GateRules
-from .stored import AT, BUSY_PROVIDER, RULES, deferred, delivered, entry, started, tried
+from .stored import AT, BUSY_PROVIDER, RULES, begin_each, deferred, delivered, entry, started, tried
 
 MINUTE = timedelta(minutes=1)
 
@@ -61,12 +51,11 @@ class StoreContract(GateRules):
             same(store.show("acme", "ev-1", AT), None)
             same(store.find(Find(), AT).uploads, ())
             same(store.due(AT, 10), [])
-            same(store.count_open(), 0)
             same(set(store.counts().values()), {0})
 
     def test_nothing_may_be_asked_for_nothing(self) -> None:
         with self._store() as store:
-            for answers in (store.add([]), store.begin([]), store.save([])):
+            for answers in (store.add([]), begin_each(store, []), store.save([])):
                 same(list(answers), [])
             same(store.get([]), {})
             same(store.statuses("acme", [], AT), {})
@@ -76,7 +65,7 @@ class StoreContract(GateRules):
             first = entry(content=b"one")
             store.add([first])
             begin = started(first.upload)
-            store.begin([begin])
+            begin_each(store, [begin])
             same(
                 store.add([entry(content=b"two", submitted_digest="another")]),
                 [Known(begin.upload, first.dossier.submitted_digest)],
@@ -112,7 +101,7 @@ class StoreContract(GateRules):
             )
             store.add([with_bytes, empty, without])
             same(
-                store.begin([started(new.upload) for new in (with_bytes, empty, without)]),
+                begin_each(store, [started(new.upload) for new in (with_bytes, empty, without)]),
                 [Begun(b"a document"), Begun(b""), Begun(None)],
             )
 
@@ -121,7 +110,7 @@ class StoreContract(GateRules):
             new = entry()
             store.add([new])
             begin = started(new.upload, AT + MINUTE)
-            store.begin([begin])
+            begin_each(store, [begin])
             status = store.statuses("acme", ["ev-1"], AT)["ev-1"]
             same(
                 (status.status, status.attempts, status.last_attempt_at),
@@ -133,8 +122,8 @@ class StoreContract(GateRules):
             new = entry()
             store.add([new])
             begin = started(new.upload)
-            store.begin([begin])
-            same(store.begin([begin]), [Conflict(begin.upload)])
+            begin_each(store, [begin])
+            same(begin_each(store, [begin]), [Conflict(begin.upload)])
             same(
                 store.save([Change(advance(new.upload, Abandoned(AT, "ann", "late"), RULES))]),
                 [Conflict(begin.upload)],
@@ -144,7 +133,7 @@ class StoreContract(GateRules):
     def test_a_change_of_what_was_never_added_finds_nothing(self) -> None:
         with self._store() as store:
             change = started(entry().upload)
-            same(store.begin([change]), [Conflict(None)])
+            same(begin_each(store, [change]), [Conflict(None)])
             same(store.save([Change(change.upload)]), [Conflict(None)])
             same(store.get([change.upload.key]), {})
 
@@ -152,7 +141,7 @@ class StoreContract(GateRules):
         with self._store() as store:
             here, gone, too = (entry("ev-1"), entry("ev-2"), entry("ev-3"))
             store.add([here, too])
-            answers = store.begin([started(new.upload) for new in (here, gone, too)])
+            answers = begin_each(store, [started(new.upload) for new in (here, gone, too)])
             same(answers, [Begun(b"a document"), Conflict(None), Begun(b"a document")])
 
     def test_changes_of_one_upload_in_one_call_build_on_one_another(self) -> None:
@@ -175,7 +164,7 @@ class StoreContract(GateRules):
             store.add([new])
             waiting = tried(store, new.upload, 2)
             begin = started(waiting, AT + 5 * MINUTE)
-            store.begin([begin])
+            begin_each(store, [begin])
             store.save([delivered(begin.upload, AT + 6 * MINUTE)])
             details = store.show("acme", "ev-1", AT)
             details = there(details)
@@ -202,7 +191,7 @@ class StoreContract(GateRules):
             new = entry()
             store.add([new])
             begin = started(new.upload)
-            store.begin([begin])
+            begin_each(store, [begin])
             silence = Failure(FailureKind.INTERRUPTED, "the courier was stopped in mid-send")
             recovered = advance(begin.upload, AttemptEnded(AT, 1, Recovered(silence), 0.0), RULES)
             store.save([Change(recovered, Attempt(1, AT, AT, Recovered(silence)))])
@@ -231,12 +220,12 @@ class StoreContract(GateRules):
                 new = entry()
                 store.add([new])
                 begin = started(new.upload)
-                store.begin([begin])
+                begin_each(store, [begin])
                 end = delivered(begin.upload)
                 store.save([end])
                 again = evolve(begin, upload=evolve(begin.upload, version=end.upload.version + 1))
                 same(
-                    store.begin([again]),
+                    begin_each(store, [again]),
                     [Begun(left)],
                     f"what is left where keep_documents is {keep_documents}",
                 )
@@ -247,7 +236,7 @@ class StoreContract(GateRules):
             new = entry(content=b"personal data of an employee " * 1_000)
             store.add([new])
             begin = started(new.upload)
-            store.begin([begin])
+            begin_each(store, [begin])
             store.save([delivered(begin.upload)])
             store.close()
             must(
@@ -264,7 +253,7 @@ class StoreContract(GateRules):
             store.save([Change(failed)])
             start = started(waiting)
             again = evolve(start, upload=evolve(start.upload, version=failed.version + 1))
-            same(store.begin([again]), [Begun(b"a document")])
+            same(begin_each(store, [again]), [Begun(b"a document")])
 
     def test_what_is_due_comes_in_the_order_of_arrival_page_by_page(self) -> None:
         with self._store() as store:
@@ -275,7 +264,7 @@ class StoreContract(GateRules):
             )
             sending = entry("sending", at=AT - MINUTE)
             store.add([late, early, future, sending])
-            store.begin([started(sending.upload)])
+            begin_each(store, [started(sending.upload)])
             same(list(store.due(AT, 10)), [late.upload.key, early.upload.key])
             same(list(store.due(AT, 1)), [late.upload.key])
             same(list(store.due(AT, 10, after=late.upload.key)), [early.upload.key])
@@ -295,7 +284,7 @@ class StoreContract(GateRules):
             store.add(entries)
             tried(store, entries[0].upload, 1)
             begin = started(entries[1].upload)
-            store.begin([begin])
+            begin_each(store, [begin])
             store.save([delivered(begin.upload)])
             store.save([Change(advance(entries[2].upload, Abandoned(AT, "ann", "no"), RULES))])
             same(
@@ -308,7 +297,7 @@ class StoreContract(GateRules):
                     Status.FAILED: 1,
                 },
             )
-            same(store.count_open(), 2)
+            same(store.counts([Status.PENDING]), {Status.PENDING: 1}, "how many are pending")
 
     def test_statuses_are_of_the_tenant_that_is_asked_about(self) -> None:
         with self._store() as store:
@@ -351,11 +340,6 @@ class StoreContract(GateRules):
                     store.statuses("acme", ["ev-1"], AT)["ev-1"].provider,
                     newest,
                     "whose status is shown",
-                )
-                same(
-                    there(store.last_of("acme", "ev-1")).upload.key.provider,
-                    newest,
-                    "which upload is the last",
                 )
 
     def test_every_filter_that_is_given_holds_and_the_newest_comes_first(self) -> None:
@@ -463,7 +447,7 @@ class StoreContract(GateRules):
                     "what is read back",
                 )
                 begin = started(new.upload)
-                store.begin([begin])
+                begin_each(store, [begin])
                 failure = evolve(BUSY_PROVIDER, message=text, detail=text)
                 end = deferred(begin.upload, failure=failure)
                 store.save([end])
@@ -535,17 +519,17 @@ class StoreContract(GateRules):
         with self._store() as store:
             ahead, fine = entry("ahead", at=AT + MINUTE), entry("fine")
             store.add([ahead, fine])
-            found = [one.upload.key for one in store.ahead_of(AT, 10)]
+            found = list(store.due(AT + MINUTE, 10, written_after=AT))
             same(found, [ahead.upload.key], "what waits since a moment that is still to come")
-            same(list(store.ahead_of(AT + MINUTE, 10)), [], "what does when that moment has come")
+            found = list(store.due(AT + MINUTE, 10, written_after=AT + MINUTE))
+            same(found, [], "what does when that moment has come")
 
-    def test_the_last_upload_of_an_evidence_is_found_by_its_tenant_only(self) -> None:
+    def test_details_are_of_the_tenant_and_the_evidence_that_are_asked_about(self) -> None:
         with self._store() as store:
-            new = entry()
-            store.add([new])
-            same(store.last_of("acme", "ev-1"), OpenUpload(new.upload, new.dossier))
-            same(store.last_of("globex", "ev-1"), None, "the last upload of another tenant's")
-            same(store.last_of("acme", "ev-2"), None, "the last upload of another evidence")
+            store.add([entry()])
+            same(there(store.show("acme", "ev-1", AT)).evidence_id, "ev-1", "what is shown")
+            same(store.show("globex", "ev-1", AT), None, "what another tenant is shown")
+            same(store.show("acme", "ev-2", AT), None, "what is shown of another evidence")
 
     def test_a_transaction_is_written_whole_or_not_at_all(self) -> None:
         with self._store() as store:
@@ -581,5 +565,5 @@ class _Stop(Exception):
 
 def held_document(store: UploadStore, upload: Upload) -> bytes | None:
     """What is staged, as the next attempt would see it. `upload` has to be one that can begin."""
-    (answer,) = store.begin([started(upload)])
+    (answer,) = begin_each(store, [started(upload)])
     return a(Begun, answer).content

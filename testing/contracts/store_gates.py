@@ -14,13 +14,15 @@ from typing import ClassVar
 from attrs import evolve
 
 from ...domain.integration import Pace
-from ...domain.pacing.gate import YIELD, GateChange, NotBefore, Quota, Shut
+from ...domain.pacing.gate import YIELD, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Held, Sending
-from ...ports.store import Begun, Change, Charged, Conflict, OpenUpload, Start, UploadStore
+from ...ports.gates import Charged
+from ...ports.records import Begun, Change, Conflict, OpenUpload, Start
+from ...ports.store import UploadStore
 from .assertions import a, must, same, there
-from .stored import AT, deferred, entry, started
+from .stored import AT, begin_each, begin_together, deferred, entry, started
 
 MINUTE = timedelta(minutes=1)
 PACED = Quota("credential", "address", Pace(2, MINUTE))
@@ -30,14 +32,14 @@ REFUSED = Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
 
 
 def starts(
-    store: UploadStore, names: str, quota: Quota, at: datetime = AT, owner: int = 1
+    store: UploadStore, names: str, quota: Quota, at: datetime = AT, courier_id: int = 1
 ) -> list[Start]:
     """One recorded upload for each letter, about to begin."""
     entries = [
         evolve(entry(name, content=name.encode()), credential=quota.credential) for name in names
     ]
     store.add(entries)
-    return [evolve(started(new.upload, at), quota=quota, owner=owner) for new in entries]
+    return [evolve(started(new.upload, at), quota=quota, courier_id=courier_id) for new in entries]
 
 
 class GateRules(ABC):
@@ -76,14 +78,14 @@ class GateRules(ABC):
     def test_no_period_holds_more_requests_than_the_pace_allows(self) -> None:
         with self._store() as store:
             first, second, third = starts(store, "abc", PACED)
-            slots = [a(Begun, answer).slots for answer in store.begin([first, second])]
+            slots = [a(Begun, answer).slots for answer in begin_each(store, [first, second])]
             must(
                 all(len(one) == 1 for one in slots),
                 f"attempts that cost a request each were given {slots!r}",
             )
             # Both are under way, so the third waits for the end of one, whenever that is; it is
             # told to ask again.
-            (refusal,) = store.begin([third])
+            (refusal,) = begin_each(store, [third])
             must(
                 a(NotBefore, refusal).at > AT,
                 "a third attempt may ask again at once, where a minute holds two",
@@ -93,24 +95,24 @@ class GateRules(ABC):
                 for start, one in zip((first, second), slots, strict=True)
             ]
             store.save(ended)
-            same(store.begin([third]), [NotBefore(AT + MINUTE)])
-            (later,) = store.begin([_at(third, AT + MINUTE)])
+            same(begin_each(store, [third]), [NotBefore(AT + MINUTE)])
+            (later,) = begin_each(store, [_at(third, AT + MINUTE)])
             a(Begun, later)
 
     def test_a_slot_counts_from_the_end_of_its_request(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=Pace(1, MINUTE)))
-            (answer,) = store.begin([first])
+            (answer,) = begin_each(store, [first])
             over = AT + timedelta(seconds=20)
             change = deferred(first.upload, over)
             store.save([evolve(change, gate=GateChange(first.quota, over, a(Begun, answer).slots))])
-            same(store.begin([_at(second, over)]), [NotBefore(over + MINUTE)])
+            same(begin_each(store, [_at(second, over)]), [NotBefore(over + MINUTE)])
 
     def test_what_is_refused_at_the_gate_is_not_begun(self) -> None:
         with self._store() as store:
             first, second, third = starts(store, "abc", PACED)
-            store.begin([first, second])
-            a(NotBefore, store.begin([third])[0])
+            begin_each(store, [first, second])
+            a(NotBefore, begin_each(store, [third])[0])
             key = third.upload.key
             must(
                 not isinstance(store.get([key])[key].upload.state, Sending),
@@ -120,9 +122,9 @@ class GateRules(ABC):
     def test_a_lost_race_costs_no_slot(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", PACED)
-            a(Begun, store.begin([first])[0])
-            a(Conflict, store.begin([first])[0])
-            a(Begun, store.begin([second])[0])
+            a(Begun, begin_each(store, [first])[0])
+            a(Conflict, begin_each(store, [first])[0])
+            a(Begun, begin_each(store, [second])[0])
 
     def test_single_requests_are_charged_like_attempts(self) -> None:
         with self._store() as store:
@@ -148,21 +150,21 @@ class GateRules(ABC):
     def test_a_pause_holds_everybody_with_the_credential_until_it_is_over(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))
-            store.begin([first])
+            begin_each(store, [first])
             until = AT + 5 * MINUTE
             change = evolve(
                 deferred(first.upload), gate=GateChange(first.quota, AT, pause_until=until)
             )
             store.save([change])
-            same(store.begin([second]), [NotBefore(until)])
+            same(begin_each(store, [second]), [NotBefore(until)])
             same(store.charge(second.quota, AT, 1), NotBefore(until))
             a(Charged, store.charge(evolve(second.quota, credential="another"), AT, 1))
-            a(Begun, store.begin([_at(second, until)])[0])
+            a(Begun, begin_each(store, [_at(second, until)])[0])
 
     def test_a_clock_that_is_set_back_prolongs_no_pause(self) -> None:
         with self._store() as store:
             (first,) = starts(store, "a", evolve(PACED, pace=None))
-            store.begin([first])
+            begin_each(store, [first])
             change = deferred(first.upload)
             store.save([evolve(change, gate=GateChange(first.quota, AT, pause_until=AT + MINUTE))])
             yesterday = AT - timedelta(days=1)
@@ -171,59 +173,52 @@ class GateRules(ABC):
     def test_a_blocked_integration_is_shut_until_it_is_unblocked(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))
-            store.begin([first])
-            must(
-                first.quota.address not in store.blocked(),
-                "an integration is blocked from the start",
-            )
+            begin_each(store, [first])
             store.save(
                 [evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))]
             )
-            must(
-                first.quota.address in store.blocked(),
-                "a blocked integration is not among the blocked",
-            )
-            same(store.begin([second]), [Shut(REFUSED)])
-            same(store.charge(second.quota, AT, 1), Shut(REFUSED))
+            same(begin_each(store, [second]), [Blocked(REFUSED)])
+            same(store.charge(second.quota, AT, 1), Blocked(REFUSED))
             a(Charged, store.charge(evolve(second.quota, address="with another key"), AT, 1))
             store.unblock("globex", "sprinto")
             store.unblock("acme", "vanta")
             same(
-                store.begin([second]),
-                [Shut(REFUSED)],
+                begin_each(store, [second]),
+                [Blocked(REFUSED)],
                 "what is told after another integration was unblocked",
             )
             store.unblock("acme", "sprinto")
-            must(first.quota.address not in store.blocked(), "an integration stays blocked")
-            a(Begun, store.begin([second])[0])
+            a(Begun, begin_each(store, [second])[0])
 
     # --- what goes together, and what only one may use -------------------------------------------
 
     def test_uploads_that_go_together_take_one_slot(self) -> None:
         with self._store() as store:
-            first, second, third = store.begin_together(starts(store, "abc", TOGETHER))
+            first, second, third = begin_together(store, starts(store, "abc", TOGETHER))
             first = a(Begun, first)
             same(len(first.slots), 1)
             same((first.content, second, third), (b"a", Begun(b"b"), Begun(b"c")))
-            (fourth,) = store.begin(starts(store, "d", TOGETHER))
+            (fourth,) = begin_each(store, starts(store, "d", TOGETHER))
             fourth = a(Begun, fourth)
-            same(store.begin_together(starts(store, "ef", TOGETHER)), [NotBefore(AT + MINUTE)] * 2)
+            same(begin_together(store, starts(store, "ef", TOGETHER)), [NotBefore(AT + MINUTE)] * 2)
 
     def test_one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot(self) -> None:
         with self._store() as store:
             lost, kept = starts(store, "ab", TOGETHER)
-            store.begin([lost])
-            conflict, begun = store.begin_together([lost, kept])
+            begin_each(store, [lost])
+            conflict, begun = begin_together(store, [lost, kept])
             same(conflict, Conflict(lost.upload))
             begun = a(Begun, begun)
             same(len(begun.slots), 1)
-            same(store.begin_together([lost, kept]), [Conflict(lost.upload), Conflict(kept.upload)])
+            same(
+                begin_together(store, [lost, kept]), [Conflict(lost.upload), Conflict(kept.upload)]
+            )
 
     def test_what_is_refused_together_is_begun_by_none(self) -> None:
         with self._store() as store:
             (one,) = starts(store, "a", TOGETHER)
             refused = Failure(FailureKind.UNAUTHORIZED, "no")
-            store.begin([one])
+            begin_each(store, [one])
             store.save(
                 [
                     Change(
@@ -232,7 +227,7 @@ class GateRules(ABC):
                 ]
             )
             both = starts(store, "bc", TOGETHER)
-            same(store.begin_together(both), [Shut(refused)] * 2)
+            same(begin_together(store, both), [Blocked(refused)] * 2)
             found_there = store.get([start.upload.key for start in both])
             must(
                 not any(isinstance(found.upload.state, Sending) for found in found_there.values()),
@@ -243,14 +238,14 @@ class GateRules(ABC):
         with self._store() as store:
             waiting = starts(store, "abcdef", TOGETHER)
             (late,) = starts(store, "z", TOGETHER)
-            same(store.begin_together([late]), [NotBefore(AT + YIELD)])
-            store.begin_together(waiting[:1])
-            (begun,) = store.begin_together([late])
-            begun = a(Begun, begun)
+            same(begin_together(store, [late]), [NotBefore(AT + YIELD)])
+            begin_together(store, waiting[:1])
+            (begun,) = begin_together(store, [late])
+            a(Begun, begun)
 
     def test_a_status_is_estimated_by_how_many_go_together(self) -> None:
         with self._store() as store:
-            store.begin_together(starts(store, "abc", TOGETHER))
+            begin_together(store, starts(store, "abc", TOGETHER))
             starts(store, "defghi", TOGETHER)
             statuses = store.statuses("acme", list("defghi"), AT)
             same([statuses[name].next_attempt_at for name in "dghi"], [AT, *[AT + MINUTE] * 3])
@@ -258,25 +253,25 @@ class GateRules(ABC):
     def test_only_one_courier_at_a_time_uses_an_exclusive_credential(self) -> None:
         with self._store() as store:
             ours, theirs = (store.register(AT), store.register(AT))
-            (begun,) = store.begin(starts(store, "a", ALONE, owner=ours))
+            (begun,) = begin_each(store, starts(store, "a", ALONE, courier_id=ours))
             begun = a(Begun, begun)
-            (mine,) = starts(store, "b", ALONE, owner=theirs)
-            same(store.begin([mine]), [NotBefore(AT + YIELD)])
+            (mine,) = starts(store, "b", ALONE, courier_id=theirs)
+            same(begin_each(store, [mine]), [NotBefore(AT + YIELD)])
             same(store.charge(ALONE, AT, theirs), NotBefore(AT + YIELD))
             a(Charged, store.charge(ALONE, AT, ours))
 
     def test_it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over(self) -> None:
         with self._store() as store:
             ours, theirs = (store.register(AT), store.register(AT))
-            (start,) = starts(store, "a", ALONE, owner=ours)
-            (begun,) = store.begin([start])
+            (start,) = starts(store, "a", ALONE, courier_id=ours)
+            (begun,) = begin_each(store, [start])
             begun = a(Begun, begun)
             over = AT + MIN_LEASE
             same(store.charge(ALONE, over, theirs), NotBefore(over + YIELD))
             ended = evolve(start.upload, version=start.upload.version + 1)
             store.save([Change(ended, gate=GateChange(ALONE, over, begun.slots))])
             (ours_next,) = starts(store, "b", ALONE, over, ours)
-            same(store.begin([ours_next]), [NotBefore(over + YIELD)])
+            same(begin_each(store, [ours_next]), [NotBefore(over + YIELD)])
             a(Charged, store.charge(ALONE, over, theirs))
             same(store.charge(ALONE, over, ours), NotBefore(over + YIELD))
 
@@ -314,10 +309,10 @@ class GateRules(ABC):
             ours, theirs = store.register(AT), store.register(AT)
             unpaced = evolve(PACED, pace=None)
             (mine,), (other,) = (
-                starts(store, "a", unpaced, owner=ours),
-                starts(store, "b", unpaced, owner=theirs),
+                starts(store, "a", unpaced, courier_id=ours),
+                starts(store, "b", unpaced, courier_id=theirs),
             )
-            store.begin([mine, other])
+            begin_each(store, [mine, other])
             same(
                 [found.upload for found in store.in_flight(ours)],
                 [mine.upload],
@@ -331,8 +326,8 @@ class GateRules(ABC):
     ) -> None:
         with self._store() as store:
             ours, theirs = store.register(AT), store.register(AT)
-            (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), owner=theirs)
-            store.begin([theirs_start])
+            (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), courier_id=theirs)
+            begin_each(store, [theirs_start])
             store.heartbeat(theirs, AT)
             same(list(store.dead(ours)), [], "who is dead while all live")
             store.unregister(theirs)
@@ -356,30 +351,33 @@ class GateRules(ABC):
         with self._store() as store:
             unpaced = evolve(PACED, pace=None)
             first, second, other = starts(store, "abc", unpaced)
-            store.begin([first, second, other])
+            begin_each(store, [first, second, other])
             for start, why in ((first, REFUSED), (second, REFUSED), (other, DOUBT)):
                 upload = start.upload
                 store.save([Change(evolve(upload, state=Held(why), version=upload.version + 1))])
-            same([tuple(one) for one in store.stuck()], [("acme", "sprinto")], "what is stuck")
-            held = store.held_for_integration("acme", "sprinto", 10)
+            works = {("acme", "sprinto"): "an address", ("globex", "sprinto"): "another"}
+            held = store.freed(works, 10)
             same(
                 [found.upload.key.evidence_id for found in held],
                 ["a", "b"],
                 "what is held for its integration",
             )
-            same(
-                len(store.held_for_integration("acme", "sprinto", 1)), 1, "how many of at most one"
-            )
-            same(
-                list(store.held_for_integration("acme", "vanta", 10)),
-                [],
-                "what is held at another provider",
-            )
-            same(
-                list(store.held_for_integration("globex", "sprinto", 10)),
-                [],
-                "what another tenant has held",
-            )
+            same(len(store.freed(works, 1)), 1, "how many of at most one")
+            elsewhere = {("acme", "vanta"): "an address", ("globex", "sprinto"): "another"}
+            same(list(store.freed(elsewhere, 10)), [], "what other integrations have held")
+
+    def test_what_is_held_stays_held_while_its_integration_is_blocked(self) -> None:
+        with self._store() as store:
+            (start,) = starts(store, "a", PACED)
+            begin_each(store, [start])
+            held = evolve(start.upload, state=Held(REFUSED), version=start.upload.version + 1)
+            store.save([Change(held, gate=GateChange(PACED, AT, block=REFUSED))])
+            there_now = {("acme", "sprinto"): PACED.address}
+            same(list(store.freed(there_now, 10)), [], "what may go on while it is blocked")
+            changed = {("acme", "sprinto"): "new settings"}
+            same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
+            store.unblock("acme", "sprinto")
+            same(len(store.freed(there_now, 10)), 1, "how much may go on once it is unblocked")
 
     # --- what outlives the store -----------------------------------------------------------------
 
@@ -406,7 +404,7 @@ class GateRules(ABC):
             with closing(self.open_store(folder, False)) as store:
                 store.add([new])
                 begin = started(new.upload)
-                store.begin([begin])
+                begin_each(store, [begin])
                 store.save([deferred(begin.upload)])
             with closing(self.open_store(folder, False)) as store:
                 key = new.upload.key
@@ -430,7 +428,7 @@ class GateRules(ABC):
                 (first,) = starts(
                     store, "a", evolve(PACED, credential="another", address="another", pace=None)
                 )
-                store.begin([first])
+                begin_each(store, [first])
                 store.save(
                     [
                         evolve(
@@ -440,7 +438,7 @@ class GateRules(ABC):
                 )
             with closing(self.open_store(folder, False)) as store:
                 a(NotBefore, store.charge(PACED, AT, 1))
-                same(store.charge(first.quota, AT, 1), Shut(REFUSED))
+                same(store.charge(first.quota, AT, 1), Blocked(REFUSED))
 
 
 DOUBT = Failure(FailureKind.TIMEOUT, "no reply")

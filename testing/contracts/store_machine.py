@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
@@ -54,13 +54,12 @@ from ...domain.upload.upload import (
     new_upload,
 )
 from ...domain.upload.verdict import VERDICTS, Delivered, Receipt, verdict_of
-from ...ports.store import (
+from ...ports.gates import ChargeAnswer, Charged
+from ...ports.records import (
     Added,
     BeginAnswer,
     Begun,
     Change,
-    ChargeAnswer,
-    Charged,
     Dossier,
     Entry,
     Find,
@@ -69,8 +68,8 @@ from ...ports.store import (
     Saved,
     Start,
     StoredDocument,
-    UploadStore,
 )
+from ...ports.store import UploadStore
 from ..memory_store import MemoryStore
 from .assertions import must, same
 
@@ -233,8 +232,7 @@ PASSAGES = {
 }
 
 
-owners = st.integers(1, 2)
-Begins: TypeAlias = Callable[[Sequence[Start]], Sequence[BeginAnswer]]
+courier_ids = st.integers(1, 2)
 
 
 @frozen
@@ -311,50 +309,51 @@ class StoreMachine(RuleBasedStateMachine):
     def add(self, entries: list[Entry]) -> None:
         self.both(lambda store: list(store.add(entries)))
 
-    def starts(self, plans: Sequence[Plan], owner: int) -> list[Start]:
+    def starts(self, plans: Sequence[Plan], courier_id: int) -> list[Start]:
         return [
             Start(
                 evolve(change.upload, state=Sending(1, change.upload.updated_at)),
                 PASSAGES[change.upload.key.tenant_id],
-                owner,
+                courier_id,
                 5,
             )
             for change in self.changes(plans)
         ]
 
-    @rule(plans=st.lists(plans, max_size=5), owner=owners)
-    def begin(self, plans: list[Plan], owner: int) -> None:
-        self.begin_by(self.starts(plans, owner), lambda store: store.begin)
+    @rule(plans=st.lists(plans, max_size=5), courier_id=courier_ids)
+    def begin(self, plans: list[Plan], courier_id: int) -> None:
+        self.begin_turns([[start] for start in self.starts(plans, courier_id)])
 
     @rule(
-        plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key), owner=owners
+        plans=st.lists(plans, min_size=1, max_size=3, unique_by=lambda plan: plan.key),
+        courier_id=courier_ids,
     )
-    def begin_together(self, plans: list[Plan], owner: int) -> None:
-        (quota, *_) = [start.quota for start in self.starts(plans, owner)]
-        alike = [start for start in self.starts(plans, owner) if start.quota == quota]
-        self.begin_by(alike, lambda store: store.begin_together)
+    def begin_together(self, plans: list[Plan], courier_id: int) -> None:
+        (quota, *_) = [start.quota for start in self.starts(plans, courier_id)]
+        alike = [start for start in self.starts(plans, courier_id) if start.quota == quota]
+        self.begin_turns([alike])
 
-    @rule(owner=owners)
-    def unregister(self, owner: int) -> None:
-        self.both(lambda store: store.unregister(owner))
+    @rule(courier_id=courier_ids)
+    def unregister(self, courier_id: int) -> None:
+        self.both(lambda store: store.unregister(courier_id))
 
-    def begin_by(self, starts: list[Start], verb: Callable[[UploadStore], Begins]) -> None:
-        def begin(store: UploadStore) -> list[BeginAnswer]:
-            answers = list(verb(store)(starts))
-            for start, answer in zip(starts, answers, strict=True):
-                if isinstance(answer, Begun):
-                    self._slots[store].append((start.quota, answer.slots))
-            # The numbers of the slots are each store's own.
-            return [
-                Begun(answer.content) if isinstance(answer, Begun) else answer for answer in answers
-            ]
+    def begin_turns(self, turns: list[list[Start]]) -> None:
+        def begin(store: UploadStore) -> list[list[BeginAnswer]]:
+            answers = [list(turn) for turn in store.begin(turns)]
+            for starts, turn in zip(turns, answers, strict=True):
+                for position, (start, answer) in enumerate(zip(starts, turn, strict=True)):
+                    if isinstance(answer, Begun):
+                        self._slots[store].append((start.quota, answer.slots))
+                        # The numbers of the slots are each store's own.
+                        turn[position] = Begun(answer.content)
+            return answers
 
         self.both(begin)
 
-    @rule(at=few_moments, quota=st.sampled_from(sorted(PASSAGES)), owner=owners)
-    def charge(self, at: datetime, quota: str, owner: int) -> None:
+    @rule(at=few_moments, quota=st.sampled_from(sorted(PASSAGES)), courier_id=courier_ids)
+    def charge(self, at: datetime, quota: str, courier_id: int) -> None:
         def charge(store: UploadStore) -> ChargeAnswer:
-            answer = store.charge(PASSAGES[quota], at, owner)
+            answer = store.charge(PASSAGES[quota], at, courier_id)
             if isinstance(answer, Charged) and answer.slot is not None:
                 self._slots[store].append((PASSAGES[quota], (answer.slot,)))
                 return Charged(0)
@@ -420,27 +419,28 @@ class StoreMachine(RuleBasedStateMachine):
     def show(self, key: UploadKey) -> None:
         self.both(lambda store: store.show(key.tenant_id, key.evidence_id, AT))
 
-    @rule(before=moments | few_moments, limit=st.integers(0, 5))
-    def due(self, before: datetime, limit: int) -> None:
-        self.both(lambda store: list(store.due(before, limit)))
+    @rule(
+        before=moments | few_moments,
+        limit=st.integers(0, 5),
+        written_after=st.none() | few_moments,
+    )
+    def due(self, before: datetime, limit: int, written_after: datetime | None) -> None:
+        self.both(lambda store: list(store.due(before, limit, None, written_after)))
 
-    @rule(now=few_moments)
-    def ahead_of(self, now: datetime) -> None:
-        self.both(lambda store: sorted(item.upload.key for item in store.ahead_of(now, 1_000)))
+    @rule(limit=st.integers(1, 5))
+    def freed(self, limit: int) -> None:
+        integrations = {
+            (tenant_id, provider): quota.address
+            for tenant_id, quota in PASSAGES.items()
+            for provider in ("sprinto", "vanta")
+        }
+        self.both(
+            lambda store: sorted(held.upload.key for held in store.freed(integrations, limit))
+        )
 
-    @rule()
-    def stuck(self) -> None:
-        stuck = self.both(lambda store: sorted(store.stuck()))
-        for tenant_id, provider in stuck:
-            self.both(lambda store: list(store.held_for_integration(tenant_id, provider, 10)))  # noqa: B023
-
-    @rule(key=few_keys)
-    def last_of(self, key: UploadKey) -> None:
-        self.both(lambda store: store.last_of(key.tenant_id, key.evidence_id))
-
-    @rule(owner=st.integers(0, 1))
-    def in_flight(self, owner: int) -> None:
-        self.both(lambda store: sorted(item.upload.key for item in store.in_flight(owner)))
+    @rule(courier_id=st.integers(0, 1))
+    def in_flight(self, courier_id: int) -> None:
+        self.both(lambda store: sorted(item.upload.key for item in store.in_flight(courier_id)))
 
     @rule(keys=st.lists(few_keys))
     def get(self, keys: list[UploadKey]) -> None:
@@ -448,7 +448,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def both_count_the_same(self) -> None:
-        open_uploads = self.both(lambda store: store.count_open())
+        few = [Status.PENDING, Status.RETRYING]
+        open_uploads = sum(self.both(lambda store: store.counts(few)).values())
         found = self.both(lambda store: store.counts())
         same(
             open_uploads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ...domain.evidence.evidence import Outcome, sha256_of
@@ -12,7 +13,8 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Sending, Upload, UploadKey, new_upload
 from ...domain.upload.verdict import Deferred, Delivered, Receipt
-from ...ports.store import Change, Dossier, Entry, Start, StoredDocument, UploadStore
+from ...ports.records import BeginAnswer, Change, Dossier, Entry, Records, Start, StoredDocument
+from ...ports.store import UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 RULES = Rules()
@@ -50,9 +52,22 @@ def entry(
     return Entry(new_upload(key, digest, at.date(), at), dossier, content)
 
 
-def started(upload: Upload, at: datetime = AT, *, owner: int = 1, quota: Quota = UNPACED) -> Start:
+def started(
+    upload: Upload, at: datetime = AT, *, courier_id: int = 1, quota: Quota = UNPACED
+) -> Start:
     """Its next attempt begins."""
-    return Start(advance(upload, Started(at), RULES), quota, owner, RULES.retry.max_attempts)
+    return Start(advance(upload, Started(at), RULES), quota, courier_id, RULES.retry.max_attempts)
+
+
+def begin_each(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]:
+    """Begin attempts, each a turn of its own, in one call."""
+    return [answer for (answer,) in store.begin([[start] for start in starts])]
+
+
+def begin_together(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]:
+    """Begin attempts that travel in one request."""
+    (answers,) = store.begin([starts])
+    return list(answers)
 
 
 def ended(upload: Upload, event: AttemptEnded) -> Change:
@@ -81,7 +96,7 @@ def tried(store: UploadStore, upload: Upload, times: int) -> Upload:
     for number in range(times):
         at = AT + timedelta(minutes=number)
         begin = started(upload, at)
-        store.begin([begin])
+        begin_each(store, [begin])
         end = deferred(begin.upload, at)
         store.save([end])
         upload = end.upload

@@ -13,11 +13,10 @@ WRITES = frozenset(
     {
         "add",
         "begin",
-        "begin_together",
         "charge",
         "save",
         "register",
-        "beat",
+        "heartbeat",
         "unregister",
         "unblock",
     }

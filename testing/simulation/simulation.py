@@ -33,7 +33,8 @@ from ...domain.upload.transitions import Rules
 from ...domain.upload.upload import Queued, Sending, Succeeded, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
-from ...ports.store import Find, UploadStore
+from ...ports.records import Find
+from ...ports.store import UploadStore
 from ..clock import FakeClock
 from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
@@ -310,8 +311,9 @@ class Simulation:
         idle = 0
         while idle < _STANDSTILL:
             self._go_on()
-            if self.store.count_open() == 0 or not self.couriers:
-                return self.store.count_open() == 0
+            settled = not self.store.unsettled()
+            if settled or not self.couriers:
+                return settled
             moment = self._next_moment()
             if moment is None or self.clock.monotonic() > deadline:
                 return False
@@ -343,7 +345,7 @@ class Simulation:
                     return True
             elif not any(_comes_to(courier, upload.key) for courier in self.couriers):
                 return True
-        return bool(self.store.stuck())
+        return self.store.has_held_for_integration()
 
     # --- what came of it -------------------------------------------------------------------------
 

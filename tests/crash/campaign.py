@@ -99,8 +99,8 @@ def any_death(die: random.Random, hurried: bool) -> Death | None:
     if kind < 0.5:
         return Death(die.choice(STAGES), nth=die.randint(1, 12))
     # A host that is not hurried shows only four times a minute that it is alive.
-    verb = die.choice([verb for verb in VERBS if hurried or verb != "beat"])
-    often = {"add": 2, "begin": 8, "save": 8, "beat": 5, "unregister": 2}.get(verb, 1)
+    verb = die.choice([verb for verb in VERBS if hurried or verb != "heartbeat"])
+    often = {"add": 2, "begin": 8, "save": 8, "heartbeat": 5, "unregister": 2}.get(verb, 1)
     return Death(verb, die.choice(("before", "after")), die.randint(1, often))
 
 

@@ -31,8 +31,8 @@ ATTEMPTS = (
 OWNERS = (
     Death("register", "before"),
     Death("register", "after"),
-    Death("beat", "before"),
-    Death("beat", "after", 2),
+    Death("heartbeat", "before"),
+    Death("heartbeat", "after", 2),
     Death("unregister", "before"),
     Death("unregister", "after"),
 )

@@ -132,7 +132,7 @@ def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: Sq
     me, other = here.register(AT), here.register(AT)
     new, newer = entry("ev-1"), entry("ev-2")
     here.add([new, newer])
-    here.begin([started(new.upload, owner=other), started(newer.upload, owner=0)])
+    here.begin([[started(new.upload, courier_id=other)], [started(newer.upload, courier_id=0)]])
     here.unregister(other)
     assert here.dead(me) == [0, other]
 
@@ -149,7 +149,7 @@ def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_
                 change(database, other, **ELSEWHERE, lock=None)
                 new = entry("ev-1", provider="paper", at=house.clock.now(), content=b"%PDF-1.7")
                 there.add([new])
-                there.begin([started(new.upload, house.clock.now(), owner=other)])
+                there.begin([[started(new.upload, house.clock.now(), courier_id=other)]])
                 ticket = courier.submit(evidence("ev-1", content=b"%PDF-1.7"))
 
                 async def an_hour(beats: bool) -> None:

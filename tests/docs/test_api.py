@@ -40,7 +40,7 @@ from evidence_courier.domain.upload.status import (
     UploadDetails,
 )
 from evidence_courier.domain.upload.verdict import Receipt
-from evidence_courier.ports.store import Page
+from evidence_courier.ports.records import Page
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

@@ -48,17 +48,10 @@ from evidence_courier.ports.logger import (
     StoreTrouble,
     WriteDelayed,
 )
-from evidence_courier.ports.store import (
-    AddAnswer,
-    BeginAnswer,
-    Change,
-    Entry,
-    SaveAnswer,
-    Start,
-)
+from evidence_courier.ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
 
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
-VERBS = ("add", "begin", "save", "register", "beat", "unregister")
+VERBS = ("add", "begin", "save", "register", "heartbeat", "unregister")
 """The verbs of the store that a courier for Sprinto writes with."""
 
 STAGES = ("unsent", "half", "whole", "answering", "answered")
@@ -193,9 +186,9 @@ class MortalStore(SqliteStore):
         self._verbs.add("add")
         return super().add(entries)
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         self._verbs.add("begin")
-        return super().begin(starts)
+        return super().begin(turns)
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         self._verbs.add("save")
@@ -206,7 +199,7 @@ class MortalStore(SqliteStore):
         return super().register(now)
 
     def heartbeat(self, owner: int, now: datetime) -> None:
-        self._verbs.add("beat")
+        self._verbs.add("heartbeat")
         super().heartbeat(owner, now)
 
     def unregister(self, owner: int) -> None:

@@ -28,7 +28,7 @@ def test_fakes(fakes, fake_clock, memory_store, recording_logger, scripted_provi
     asyncio.run(story())
     assert scripted_provider.attempts == 1
     assert recording_logger.events
-    assert memory_store.count_open() == 0
+    assert memory_store.unsettled() == []
 
 def test_a_new_store_for_each_test(memory_store):
     assert sum(memory_store.counts().values()) == 0

@@ -45,7 +45,7 @@ class SqliteGates:
     _blocks: dict[str, Failure | None] = field(factory=dict)
 
     def ask(
-        self, quota: Quota, cost: int, at: datetime, owner: int, key: Cells | None = None
+        self, quota: Quota, cost: int, at: datetime, courier_id: int, key: Cells | None = None
     ) -> tuple[int, ...] | Refusal:
         """The slots of so many requests, or why not now. `key` is that of the upload that is
         about to begin and stands in line."""
@@ -59,7 +59,9 @@ class SqliteGates:
             places.append(place)
             return self._longer_waiting(quota, quota.pace, place)
 
-        answer = gate.ask(self, quota, cost, at, owner, None if key is None else longer_waiting)
+        answer = gate.ask(
+            self, quota, cost, at, courier_id, None if key is None else longer_waiting
+        )
         if isinstance(answer, tuple):
             self._gate(quota).admitted += places
         return answer
@@ -72,7 +74,6 @@ class SqliteGates:
         return statements.in_line_before(self.connection, quota.credential, place, most) - admitted
 
     def block_of(self, address: str) -> Failure | None:
-        """See `gate.GateStore`."""
         if address not in self._blocks:
             row = self.connection.execute(
                 "SELECT kind, message, http_status FROM blocks WHERE address = ?", (address,)
@@ -98,7 +99,7 @@ class SqliteGates:
         return kept
 
     def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        """See `gate.GateStore`. Where the clock was set back, that is written down, so that the
+        """As in `GateStore`. Where the clock was set back, that is written down, so that the
         pause does not move on with it."""
         kept = self._gate(quota)
         if kept.pause is not None and (pause := kept.pause.as_of(now)) is not kept.pause:
@@ -110,7 +111,6 @@ class SqliteGates:
         return kept.pause
 
     def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        """See `gate.GateStore`."""
         kept = self._gate(quota)
         if kept.used is None:
             self.connection.execute(
@@ -150,11 +150,9 @@ class SqliteGates:
         return int(used)
 
     def holding(self, quota: Quota, now: datetime) -> _Holding:
-        """See `gate.GateStore`."""
         return _Holding(self.connection, quota.credential, now)
 
     def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        """See `gate.GateStore`."""
         kept = self._gate(quota)
         kept.used = (kept.used or 0) + cost
         until = moment(later(now, quota.patience))

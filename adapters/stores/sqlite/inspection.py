@@ -111,7 +111,7 @@ def _living(db: Database, path: str) -> Callable[[int | None], bool]:
     """Whether a courier lives: whose lock does not tell, is given the benefit of the doubt."""
     rows = {row[0]: row for row in db.execute(COURIERS, (-1,)).fetchall()}
     folder = os.path.dirname(path)
-    return cache(lambda owner: owner in rows and lives(rows[owner], folder) is not False)
+    return cache(lambda courier: courier in rows and lives(rows[courier], folder) is not False)
 
 
 def _records(

@@ -131,10 +131,10 @@ class Watch:
         told = lives(row, self.folder)
         if told is not None:
             return not told
-        owner, *_, beat = row
+        courier_id, *_, beat = row
         now = self.monotonic()
-        last, since = self._seen.get(owner, (None, now))
+        last, since = self._seen.get(courier_id, (None, now))
         if last != beat:
-            self._seen[owner] = (beat, now)
+            self._seen[courier_id] = (beat, now)
             return False
         return now - since >= SILENCE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from ....domain.errors import StoreError
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
-from ....ports.store import ActedOn, Find, OpenUpload, Page
+from ....ports.records import ActedOn, Find, OpenUpload, Page
 from . import reads
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class SqliteReader:
-    """The reading half of an `UploadStore`, on a database that is there and ready. Changes nothing.
+    """The reading verbs of an `UploadStore`, on a database that is ready. Changes nothing.
 
     Readers have a connection each while they read: they wait neither for one another nor for a
     writer, and each question sees the records as they are at one moment.
@@ -42,76 +42,47 @@ class SqliteReader:
         self._watch = Watch(os.path.dirname(path), monotonic)
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
-        """See the port."""
         return self._read(lambda db: reads.get(db, keys))
 
     def due(
-        self, before: datetime, limit: int, after: UploadKey | None = None
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
     ) -> Sequence[UploadKey]:
-        """See the port."""
-        return self._read(lambda db: reads.due(db, before, limit, after))
+        return self._read(lambda db: reads.due(db, before, limit, after, written_after))
 
-    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
-        """See the port."""
-        return self._read(lambda db: reads.ahead_of(db, now, limit))
-
-    def count_open(self) -> int:
-        """See the port."""
-        return self._read(reads.count_open)
-
-    def counts(self) -> Mapping[Status, int]:
-        """See the port."""
-        return self._read(reads.counts)
+    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+        return self._read(lambda db: reads.counts(db, statuses))
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        """See the port."""
         return self._read(lambda db: reads.statuses(db, tenant_id, evidence_ids, now))
 
     def find(self, find: Find, now: datetime) -> Page:
-        """See the port."""
         return self._read(lambda db: reads.find(db, find, now))
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
-        """See the port."""
         return self._read(lambda db: reads.show(db, tenant_id, evidence_id, now))
 
     def fingerprint_key(self) -> bytes:
-        """See the port."""
         return self._read(reads.fingerprint_key)
 
-    def dead(self, besides: int) -> Sequence[int]:
-        """See the port."""
-        rows, owners = self._read(lambda db: reads.couriers(db, besides))
-        listed = {row[0] for row in rows}
+    def dead(self, caller: int) -> Sequence[int]:
+        rows, senders = self._read(lambda db: reads.couriers(db, caller))
+        registered = {row[0] for row in rows}
         gone = [row[0] for row in rows if self._watch.dead(row)]
-        return [*gone, *sorted(owners - listed - {besides})]
+        return [*gone, *sorted(senders - registered - {caller})]
 
-    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
-        """See the port."""
-        return self._read(lambda db: reads.in_flight(db, owner))
+    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
+        return self._read(lambda db: reads.in_flight(db, courier_id))
 
-    def stuck(self) -> Sequence[tuple[str, str]]:
-        """See the port."""
-        return self._read(reads.stuck)
-
-    def held_for_integration(
-        self, tenant_id: str, provider: str, limit: int
-    ) -> Sequence[OpenUpload]:
-        """See the port."""
-        return self._read(lambda db: reads.held_for_integration(db, tenant_id, provider, limit))
-
-    def blocked(self) -> Container[str]:
-        """See the port."""
-        return self._read(reads.blocked)
-
-    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
-        """See the port."""
-        return self._read(lambda db: reads.last_of(db, tenant_id, evidence_id))
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+        return self._read(lambda db: reads.freed(db, addresses, limit))
 
     def acted_on(self, after: int | None) -> ActedOn:
-        """See the port."""
         return self._read(lambda db: reads.acted_on(db, after))
 
     def _read(self, question: Callable[[Database], T]) -> T:
@@ -136,7 +107,7 @@ class SqliteReader:
                     self._idle.append(db)
 
     def close(self) -> None:
-        """See the port. Connections that are being read from are closed by their readers."""
+        """As in `Records`. Connections that are being read from are closed by their readers."""
         with self._idle_lock:
             self._closed = True
             for db in self._idle:

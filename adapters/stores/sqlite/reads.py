@@ -4,7 +4,7 @@ as at ten."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlite_utils import Database
 from ....domain.pacing.gate import expected_at
 from ....domain.upload.status import UploadDetails, UploadStatus, status_of_upload
 from ....domain.upload.upload import Status, UploadKey
-from ....ports.store import ActedOn, Find, OpenUpload, Page
+from ....ports.records import ActedOn, Find, OpenUpload, Page
 from ..history import details_of
 from ..paging import Place, place_after, token_of
 from .gates import gate_of, used_slots
@@ -48,15 +48,12 @@ _INDEX_FOR = {
 # In the order of the rows' ids, so that a page begins where the one before it ended, whatever has
 # changed meanwhile.
 DUE = f"""
-SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due WHERE due <= :before AND id > :after ORDER BY id LIMIT :limit
+SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due WHERE due <= :before AND id > :after AND updated_at > :written_after
+ORDER BY id LIMIT :limit
 """
 ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND provider = ?"
-AHEAD_OF = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_due
-WHERE due > :now AND updated_at > :now ORDER BY due LIMIT :limit
-"""
 COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"
-OWNERS = "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
+SENDERS = "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
 IN_FLIGHT = f"""
 SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = :owner AND state = 'sending'
@@ -71,16 +68,14 @@ HELD_FOR_INTEGRATION = f"""
 SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_held_for_integration
 WHERE tenant_id = :tenant_id AND provider = :provider AND {_FOR_INTEGRATION} ORDER BY id LIMIT :limit
 """
-LAST_OF = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads WHERE tenant_id = :tenant_id AND evidence_id = :evidence_id
-ORDER BY created_at DESC, id DESC LIMIT 1
-"""
 IN_LINE_BEFORE = """
 SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
 """
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
-COUNT_OPEN = "SELECT COUNT(*) AS open FROM uploads WHERE status IN ('pending', 'retrying')"
-COUNTS = "SELECT status, COUNT(*) AS uploads FROM uploads GROUP BY status"
+COUNTS = """
+SELECT status, COUNT(*) AS uploads FROM uploads
+WHERE status IN (SELECT value FROM json_each(:statuses)) GROUP BY status
+"""
 STATUSES = f"""
 SELECT {_STATUS} FROM json_each(:evidence_ids) AS wanted
 CROSS JOIN uploads ON uploads.tenant_id = :tenant_id AND uploads.evidence_id = wanted.value
@@ -91,7 +86,7 @@ ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
 
 
 def get(db: Database, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
-    """See the port."""
+    """Uploads as they are recorded, by key."""
     found = map(
         open_upload_of,
         select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys]),
@@ -99,60 +94,58 @@ def get(db: Database, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUploa
     return {item.upload.key: item for item in found}
 
 
-def due(db: Database, before: datetime, limit: int, after: UploadKey | None) -> Sequence[UploadKey]:
-    """See the port."""
+def due(
+    db: Database,
+    before: datetime,
+    limit: int,
+    after: UploadKey | None,
+    written_after: datetime | None,
+) -> Sequence[UploadKey]:
+    """Keys of what is due, in the order of arrival."""
     arrival = 0
     if after is not None:
         row = db.execute(ID_OF, (after.tenant_id, after.evidence_id, after.provider)).fetchone()
         arrival = 0 if row is None else row[0]
-    return [
-        key_of(row)
-        for row in db.query(DUE, {"before": moment(before), "after": arrival, "limit": limit})
-    ]
+    given = {
+        "before": moment(before),
+        "after": arrival,
+        "limit": limit,
+        "written_after": "" if written_after is None else moment(written_after),
+    }
+    return [key_of(row) for row in db.query(DUE, given)]
 
 
-def ahead_of(db: Database, now: datetime, limit: int) -> Sequence[OpenUpload]:
-    """See the port."""
-    return [open_upload_of(row) for row in db.query(AHEAD_OF, {"now": moment(now), "limit": limit})]
+def couriers(db: Database, caller: int) -> tuple[list[tuple[Any, ...]], set[int]]:
+    """The rows of the other couriers, and the ids of those that have something in flight."""
+    rows = db.execute(COURIERS, (caller,)).fetchall()
+    return rows, {sender for (sender,) in db.execute(SENDERS).fetchall()}
 
 
-def couriers(db: Database, besides: int) -> tuple[list[tuple[Any, ...]], set[int]]:
-    """The rows of the other couriers, and whoever has something in flight."""
-    rows = db.execute(COURIERS, (besides,)).fetchall()
-    return rows, {owner for (owner,) in db.execute(OWNERS).fetchall()}
+def in_flight(db: Database, courier_id: int) -> Sequence[OpenUpload]:
+    """What a courier is sending."""
+    return [open_upload_of(row) for row in db.query(IN_FLIGHT, {"owner": courier_id})]
 
 
-def in_flight(db: Database, owner: int) -> Sequence[OpenUpload]:
-    """See the port."""
-    return [open_upload_of(row) for row in db.query(IN_FLIGHT, {"owner": owner})]
-
-
-def stuck(db: Database) -> Sequence[tuple[str, str]]:
-    """See the port."""
-    return [(tenant_id, provider) for tenant_id, provider in db.execute(STUCK).fetchall()]
-
-
-def held_for_integration(
-    db: Database, tenant_id: str, provider: str, limit: int
+def freed(
+    db: Database, addresses: Mapping[tuple[str, str], str], limit: int
 ) -> Sequence[OpenUpload]:
-    """See the port."""
-    given = {"tenant_id": tenant_id, "provider": provider, "limit": limit}
-    return [open_upload_of(row) for row in db.query(HELD_FOR_INTEGRATION, given)]
-
-
-def blocked(db: Database) -> set[str]:
-    """See the port."""
-    return {address for (address,) in db.execute("SELECT address FROM blocks").fetchall()}
-
-
-def last_of(db: Database, tenant_id: str, evidence_id: str) -> OpenUpload | None:
-    """See the port."""
-    rows = db.query(LAST_OF, {"tenant_id": tenant_id, "evidence_id": evidence_id})
-    return next(map(open_upload_of, rows), None)
+    """What is held for an integration that is not blocked."""
+    with db.atomic():  # one moment for all
+        stuck = [(tenant, provider) for tenant, provider in db.execute(STUCK).fetchall()]
+        blocked = {None, *(row[0] for row in db.execute("SELECT address FROM blocks").fetchall())}
+        return [
+            open_upload_of(row)
+            for tenant_id, provider in stuck
+            if addresses.get((tenant_id, provider)) not in blocked
+            for row in db.query(
+                HELD_FOR_INTEGRATION,
+                {"tenant_id": tenant_id, "provider": provider, "limit": limit},
+            )
+        ]
 
 
 def acted_on(db: Database, after: int | None) -> ActedOn:
-    """See the port."""
+    """Whose uploads people did something to since a mark."""
     (mark,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM actions").fetchone()
     if after is None or mark == after:
         return ActedOn((), mark)
@@ -165,27 +158,22 @@ def acted_on(db: Database, after: int | None) -> ActedOn:
 
 
 def fingerprint_key(db: Database) -> bytes:
-    """See the port."""
+    """The key of this database."""
     (value,) = db.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
     return bytes(value)
 
 
-def count_open(db: Database) -> int:
-    """See the port."""
-    (row,) = db.query(COUNT_OPEN)
-    return int(row["open"])
-
-
-def counts(db: Database) -> Mapping[Status, int]:
-    """See the port; every status is there, with 0 where no upload has it."""
-    found = {row["status"]: int(row["uploads"]) for row in db.query(COUNTS)}
-    return {status: found.get(status.value, 0) for status in Status}
+def counts(db: Database, statuses: Collection[Status]) -> Mapping[Status, int]:
+    """How many uploads have each of these statuses."""
+    wanted = json.dumps([status.value for status in statuses])
+    found = {row["status"]: int(row["uploads"]) for row in db.query(COUNTS, {"statuses": wanted})}
+    return {status: found.get(status.value, 0) for status in statuses}
 
 
 def statuses(
     db: Database, tenant_id: str, evidence_ids: Sequence[str], now: datetime
 ) -> Mapping[str, UploadStatus]:
-    """See the port."""
+    """The newest status of each evidence."""
     wanted = set(evidence_ids)
     rows = db.query(STATUSES, {"tenant_id": tenant_id, "evidence_ids": json.dumps(sorted(wanted))})
     # SQLite reads a text in JSON up to its first NUL only: what was not asked for is not told.
@@ -223,7 +211,7 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
 
 
 def find(db: Database, find: Find, now: datetime) -> Page:
-    """See the port."""
+    """A page of statuses."""
     # One more than asked for shows whether there is a next page.
     rows = list(db.query(*find_query(find)))
     page = rows[: find.limit]
@@ -235,7 +223,7 @@ def find(db: Database, find: Find, now: datetime) -> Page:
 
 
 def show(db: Database, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
-    """See the port."""
+    """An evidence's newest upload with its history."""
     with db.atomic():  # one moment for all
         rows = sorted(
             db.query(SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}), key=_age

@@ -31,7 +31,7 @@ from ....domain.upload.upload import (
     status_of,
 )
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
-from ....ports.store import Dossier, Entry, OpenUpload, StoredDocument
+from ....ports.records import Dossier, Entry, OpenUpload, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]

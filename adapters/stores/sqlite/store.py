@@ -11,24 +11,23 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from attrs import evolve
 
-from ....domain.pacing.gate import GateChange, NotBefore, Quota, Shut
-from ....domain.upload.upload import Succeeded, Upload, UploadKey
-from ....ports.store import (
+from ....domain.pacing.gate import Blocked, GateChange, NotBefore, Quota
+from ....domain.upload.upload import Succeeded, UploadKey
+from ....ports.gates import ChargeAnswer, Charged
+from ....ports.records import (
     AddAnswer,
     Added,
     BeginAnswer,
     Begun,
     Change,
-    ChargeAnswer,
-    Charged,
     Conflict,
     Entry,
     Known,
@@ -45,14 +44,7 @@ from .reader import SqliteReader
 from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment, open_upload_of
 from .trouble import trouble
 
-
-class _OfUpload(Protocol):
-    @property
-    def upload(self) -> Upload: ...
-
-
-C = TypeVar("C", bound=_OfUpload)
-
+T = TypeVar("T")
 
 # How much of the room that documents have left is given back to the disk when the store is closed,
 # in pages (32 MiB).
@@ -94,7 +86,6 @@ class SqliteStore(SqliteReader):
             yield
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        """See the port."""
         keys = [entry.upload.key for entry in entries]
         answers: list[AddAnswer] = []
         with trouble(self._path, "not recorded", keys), self._transaction():
@@ -113,54 +104,39 @@ class SqliteStore(SqliteReader):
                 self._insert(fresh)
         return answers
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """See the port."""
-        keys = [start.upload.key for start in starts]
-        answers: list[BeginAnswer] = []
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        keys = [start.upload.key for turn in turns for start in turn]
+        answers: list[Sequence[BeginAnswer]] = []
         with trouble(self._path, "attempt not begun", keys), self._transaction():
-            gatekeeper = SqliteGates(self._connection)
-            for stretch in _stretches(starts):
-                answers += self._begin(stretch, gatekeeper)
+            gates = SqliteGates(self._connection)
+            for stretch in _stretches(turns, lambda turn: [start.upload.key for start in turn]):
+                answers += self._begin(stretch, gates)
         return answers
 
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        """See the port."""
-        keys = [start.upload.key for start in starts]
-        with trouble(self._path, "attempts not begun", keys), self._transaction():
-            lost = self._outdated(starts)
-            left = [position for position in range(len(starts)) if position not in lost]
-            if not left:
-                return [lost[position] for position in range(len(starts))]
-            first = starts[left[0]]
-            quota, at = first.quota, first.upload.updated_at
-            key = key_cells(first.upload.key)
-            answer = SqliteGates(self._connection).ask(quota, quota.at_most(), at, first.owner, key)
-            if not isinstance(answer, tuple):
-                return [lost.get(position, answer) for position in range(len(starts))]
-            begun = self._send(
-                starts, {position: answer if position == left[0] else () for position in left}
-            )
-            return [lost.get(position) or begun[position] for position in range(len(starts))]
-
-    def _begin(self, starts: Sequence[Start], gatekeeper: SqliteGates) -> list[BeginAnswer]:
-        lost = self._outdated(starts)
+    def _begin(
+        self, turns: Sequence[Sequence[Start]], gates: SqliteGates
+    ) -> Iterator[Sequence[BeginAnswer]]:
+        starts = [start for turn in turns for start in turn]
+        answers: dict[int, BeginAnswer] = {**self._outdated(starts)}
         slots: dict[int, tuple[int, ...]] = {}
-        refused: dict[int, NotBefore | Shut] = {}
-        for position, start in enumerate(starts):
-            if position in lost:
+        reached = 0
+        for turn in turns:
+            left = [n for n in range(reached, reached + len(turn)) if n not in answers]
+            reached += len(turn)
+            if not left:
                 continue
-            quota, key = start.quota, key_cells(start.upload.key)
-            at = start.upload.updated_at
-            match gatekeeper.ask(quota, quota.at_most(), at, start.owner, key):
-                case tuple() as taken:
-                    slots[position] = taken
-                case NotBefore() | Shut() as refusal:
-                    refused[position] = refusal
-        begun = self._send(starts, slots)
-        return [
-            lost.get(position) or refused.get(position) or begun[position]
-            for position in range(len(starts))
-        ]
+            start = starts[left[0]]
+            quota, at, key = start.quota, start.upload.updated_at, key_cells(start.upload.key)
+            answer = gates.ask(quota, quota.at_most(), at, start.courier_id, key)
+            if isinstance(answer, tuple):
+                slots |= {n: answer if n == left[0] else () for n in left}
+            else:
+                answers |= dict.fromkeys(left, answer)
+        answers |= self._send(starts, slots)
+        reached = 0
+        for turn in turns:
+            yield [answers[n] for n in range(reached, reached + len(turn))]
+            reached += len(turn)
 
     def _send(
         self, starts: Sequence[Start], slots: Mapping[int, tuple[int, ...]]
@@ -173,7 +149,7 @@ class SqliteStore(SqliteReader):
                 (
                     *key_cells(start.upload.key),
                     *changing_cells(start.upload),
-                    start.owner,
+                    start.courier_id,
                     start.quota.credential,
                     start.budget,
                 )
@@ -185,26 +161,23 @@ class SqliteStore(SqliteReader):
         )
         return {position: Begun(staged.get(position), taken) for position, taken in slots.items()}
 
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        """See the port."""
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
         with trouble(self._path, "request not charged"), self._transaction():
-            match SqliteGates(self._connection).ask(quota, 1, at, owner):
+            match SqliteGates(self._connection).ask(quota, 1, at, courier_id):
                 case tuple() as taken:
                     return Charged(taken[0] if taken else None)
-                case NotBefore() | Shut() as refusal:
+                case NotBefore() | Blocked() as refusal:
                     return refusal
 
     def settle(self, change: GateChange) -> None:
-        """See the port."""
         with trouble(self._path, "the end of a request not written"), self._transaction():
             SqliteGates(self._connection).change([(evolve(change, block=None), "", "")])
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        """See the port."""
         keys = [change.upload.key for change in changes]
         answers: list[SaveAnswer] = []
         with trouble(self._path, "change not written", keys), self._transaction():
-            for stretch in _stretches(changes):
+            for stretch in _stretches(changes, lambda change: [change.upload.key]):
                 lost = self._write(stretch)
                 answers += [lost.get(position) or Saved() for position in range(len(stretch))]
         return answers
@@ -212,10 +185,10 @@ class SqliteStore(SqliteReader):
     # --- who sends ---
 
     def register(self, now: datetime) -> int:
-        """See the port. The lock's file is made beside the database."""
+        """As in `Couriers`. The lock's file is made beside the database."""
         lock = new_lock(self._path)
         try:
-            with trouble(self._path, "the courier was not enlisted"), self._transaction():
+            with trouble(self._path, "the courier was not registered"), self._transaction():
                 cursor = self._connection.execute(
                     "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, beat_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
                     (
@@ -228,41 +201,40 @@ class SqliteStore(SqliteReader):
                     ),
                 )
                 assert cursor.lastrowid is not None
-                owner = cursor.lastrowid
+                courier_id = cursor.lastrowid
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
         if lock is not None:
-            self._locks[owner] = lock
-        return owner
+            self._locks[courier_id] = lock
+        return courier_id
 
-    def heartbeat(self, owner: int, now: datetime) -> None:
-        """See the port."""
-        with trouble(self._path, "beat not written"), self._transaction():
+    def heartbeat(self, courier_id: int, now: datetime) -> None:
+        with trouble(self._path, "heartbeat not written"), self._transaction():
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?",
-                (moment(now), owner),
+                (moment(now), courier_id),
             )
 
-    def unregister(self, owner: int) -> None:
-        """See the port. May be told of a dead courier too: then its lock's file is removed."""
-        own = self._locks.pop(owner, None)
+    def unregister(self, courier_id: int) -> None:
+        """As in `Couriers`. The file of a dead courier's lock is removed."""
+        own = self._locks.pop(courier_id, None)
         try:
-            with trouble(self._path, "the courier was not discharged"), self._transaction():
+            with trouble(self._path, "the courier was not unregistered"), self._transaction():
                 row = self._connection.execute(
-                    "SELECT lock FROM couriers WHERE id = ?", (owner,)
+                    "SELECT lock FROM couriers WHERE id = ?", (courier_id,)
                 ).fetchone()
-                self._connection.execute("DELETE FROM couriers WHERE id = ?", (owner,))
+                self._connection.execute("DELETE FROM couriers WHERE id = ?", (courier_id,))
                 # What the holder of a credential left unfinished is over: until then nobody else
                 # could have it.
                 self._connection.execute(
                     "UPDATE slots SET at = until WHERE at = ?"
                     " AND credential IN (SELECT credential FROM gates WHERE holder = ?)",
-                    (UNDER_WAY, owner),
+                    (UNDER_WAY, courier_id),
                 )
                 self._connection.execute(
-                    "UPDATE gates SET holder = NULL WHERE holder = ?", (owner,)
+                    "UPDATE gates SET holder = NULL WHERE holder = ?", (courier_id,)
                 )
         except BaseException:
             if own is not None:
@@ -275,7 +247,6 @@ class SqliteStore(SqliteReader):
                 os.unlink(os.path.join(os.path.dirname(self._path), row[0]))
 
     def unblock(self, tenant_id: str, provider: str) -> None:
-        """See the port."""
         with trouble(self._path, "the integration was not unblocked"), self._transaction():
             self._connection.execute(
                 "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
@@ -396,7 +367,7 @@ class SqliteStore(SqliteReader):
         return {item.upload.key: item for item in map(open_upload_of, rows)}
 
     def close(self) -> None:
-        """See the port. Room that documents have left is given back to the disk, up to a bound
+        """As in `Records`. Room that documents have left is given back to the disk, up to a bound
         that keeps this quick."""
         with self._turn:
             if self._closed:
@@ -415,13 +386,16 @@ class SqliteStore(SqliteReader):
                 self._connection.close()
 
 
-def _stretches(changes: Sequence[C]) -> Iterator[Sequence[C]]:
-    """The changes in order, in stretches that change no upload twice."""
+def _stretches(
+    items: Sequence[T], keys_of: Callable[[T], Iterable[UploadKey]]
+) -> Iterator[Sequence[T]]:
+    """The items in order, in stretches that change no upload twice."""
     start = 0
     seen: set[UploadKey] = set()
-    for position, change in enumerate(changes):
-        if change.upload.key in seen:
-            yield changes[start:position]
+    for position, item in enumerate(items):
+        keys = set(keys_of(item))
+        if seen & keys:
+            yield items[start:position]
             start, seen = position, set()
-        seen.add(change.upload.key)
-    yield changes[start:]
+        seen |= keys
+    yield items[start:]

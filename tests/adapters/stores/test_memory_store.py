@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.ports.store import Added, Begun, Find
+from evidence_courier.ports.records import Added, Begun, Find
 from evidence_courier.testing.contracts.stored import AT, entry, started
 from evidence_courier.testing.memory_store import MemoryStore
 
@@ -25,7 +25,7 @@ def test_a_fault_of_one_verb_leaves_the_others_alone() -> None:
     new = entry()
     store.fail_next("save")
     store.add([new])
-    assert store.begin([started(new.upload)]) == [Begun(new.content)]
+    assert store.begin([[started(new.upload)]]) == [[Begun(new.content)]]
     with pytest.raises(StoreError):
         store.save([])
     assert list(store.save([])) == []

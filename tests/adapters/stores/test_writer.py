@@ -16,9 +16,9 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
-from evidence_courier.adapters.stores.writer import InlineWriter, Writer, WriterThread
+from evidence_courier.adapters.stores.writer import InlineWriter, WriterThread
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.ports.store import (
+from evidence_courier.ports.records import (
     AddAnswer,
     Added,
     BeginAnswer,
@@ -31,8 +31,9 @@ from evidence_courier.ports.store import (
     SaveAnswer,
     Saved,
     Start,
-    UploadStore,
 )
+from evidence_courier.ports.store import UploadStore
+from evidence_courier.ports.writer import Writer
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 from evidence_courier.testing.memory_store import MemoryStore
 
@@ -55,9 +56,9 @@ class WatchedStore(MemoryStore):
         self._called("add", [new.upload.key.evidence_id for new in entries])
         return super().add(entries)
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        self._called("begin", [start.upload.key.evidence_id for start in starts])
-        return super().begin(starts)
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        self._called("begin", [start.upload.key.evidence_id for turn in turns for start in turn])
+        return super().begin(turns)
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         self._called("save", [change.upload.key.evidence_id for change in changes])
@@ -140,8 +141,8 @@ def test_a_writer_gives_the_answers_of_its_store(
         end = delivered(begin.upload)
         assert await writer.add(new) == Added()
         assert await writer.add(new) == Known(new.upload, new.dossier.submitted_digest)
-        assert await writer.begin(begin) == Begun(new.content)
-        assert await writer.begin(begin) == Conflict(begin.upload)
+        assert await writer.begin([begin]) == [Begun(new.content)]
+        assert await writer.begin([begin]) == [Conflict(begin.upload)]
         assert await writer.save(end) == Saved()
         assert await writer.run(lambda: 7) == 7
         writer.close()
@@ -207,7 +208,7 @@ def test_attempts_and_their_outcomes_go_before_new_uploads_in_one_transaction() 
     one, two = entry("one"), entry("two")
     store.add([one, two])
     begin = started(one.upload)
-    store.begin([begin])
+    store.begin([[begin]])
 
     async def story(writer: WriterThread) -> list[object]:
         return await while_busy(
@@ -216,13 +217,13 @@ def test_attempts_and_their_outcomes_go_before_new_uploads_in_one_transaction() 
             lambda: [
                 writer.add(entry("three")),
                 writer.save(delivered(begin.upload)),
-                writer.begin(started(two.upload)),
+                writer.begin([started(two.upload)]),
                 writer.add(entry("four")),
             ],
         )
 
     store.calls.clear()
-    assert with_writer(store, story) == [Added(), Saved(), Begun(two.content), Added()]
+    assert with_writer(store, story) == [Added(), Saved(), [Begun(two.content)], Added()]
     assert store.calls == [("add", 1), ("begin", 1), ("save", 1), ("add", 2)]
     assert store.transactions == 2
 
@@ -276,7 +277,7 @@ def test_the_others_are_not_written_twice_though_they_are_tried_again(sqlite: Sq
     new = [entry(f"ev-{n}") for n in range(5)]
     sqlite.add(new)
     begins = [started(item.upload) for item in new]
-    sqlite.begin(begins)
+    sqlite.begin([begins])
     ends = [delivered(begin.upload) for begin in begins]
     assert ends[2].attempt is not None
     ends[2] = evolve(ends[2], attempt=evolve(ends[2].attempt, request_id="\ud800"))

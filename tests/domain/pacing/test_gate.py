@@ -13,11 +13,11 @@ from evidence_courier.domain.integration import Pace, RetryPolicy
 from evidence_courier.domain.pacing.gate import (
     FAIR_UP_TO,
     YIELD,
+    Blocked,
     GateChange,
     NotBefore,
     Pause,
     Quota,
-    Shut,
     ask,
     change_of,
     expected_at,
@@ -247,7 +247,7 @@ LATER = NOW + MINUTE
         (PaperLedger(pause=Pause(NOW, LATER)), 0, NotBefore(LATER)),
         (PaperLedger(pause=Pause(ago(60), NOW)), 0, (0, 1)),
         (PaperLedger(pause=Pause(NOW, LATER), free=LATER + MINUTE), 0, NotBefore(LATER)),
-        (PaperLedger(block=REFUSED, pause=Pause(NOW, LATER), free=LATER), 0, Shut(REFUSED)),
+        (PaperLedger(block=REFUSED, pause=Pause(NOW, LATER), free=LATER), 0, Blocked(REFUSED)),
     ],
 )
 def test_a_block_is_said_before_a_pause_and_that_before_the_pace(

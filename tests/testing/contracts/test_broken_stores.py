@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +17,13 @@ from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.pacing.gate import YIELD, GateChange, NotBefore, Quota
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import Failed, Status, Upload, UploadKey, Waiting
-from evidence_courier.ports.store import (
+from evidence_courier.ports.gates import ChargeAnswer, Charged
+from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
     BeginAnswer,
     Begun,
     Change,
-    ChargeAnswer,
-    Charged,
     Conflict,
     Entry,
     Find,
@@ -33,8 +32,8 @@ from evidence_courier.ports.store import (
     SaveAnswer,
     Saved,
     Start,
-    UploadStore,
 )
+from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import MemoryStore
 from evidence_courier.testing.contracts import StoreContract
 from evidence_courier.testing.contracts.stored import AT
@@ -108,8 +107,8 @@ def _without_name(found: OpenUpload) -> OpenUpload:
 
 @breaks("what_is_not_recorded_is_absent")
 class CountsNothing(MemoryStore):
-    def counts(self) -> Mapping[Status, int]:
-        return super().counts() if self._records else {}
+    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+        return super().counts(statuses) if self._records else {}
 
 
 @breaks("nothing_may_be_asked_for_nothing")
@@ -175,10 +174,13 @@ class StopsAtNul(MemoryStore):
 
 @breaks("an_attempt_begins_with_the_document_that_was_staged")
 class AnEmptyDocumentIsNone(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         return [
-            evolve(answer, content=answer.content or None) if isinstance(answer, Begun) else answer
-            for answer in super().begin(starts)
+            [
+                evolve(one, content=one.content or None) if isinstance(one, Begun) else one
+                for one in answers
+            ]
+            for answers in super().begin(turns)
         ]
 
 
@@ -191,11 +193,15 @@ class SaysTooLittle(MemoryStore):
         return {name: evolve(status, last_attempt_at=None) for name, status in found.items()}
 
 
-@breaks("a_change_of_an_older_version_is_told_what_is_there_now")
+@breaks(
+    "a_change_of_an_older_version_is_told_what_is_there_now",
+    "one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot",
+)
 class ConflictsWithNobody(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         return [
-            Conflict(None) if isinstance(one, Conflict) else one for one in super().begin(starts)
+            [Conflict(None) if isinstance(one, Conflict) else one for one in answers]
+            for answers in super().begin(turns)
         ]
 
 
@@ -207,10 +213,10 @@ class SavesAnything(MemoryStore):
 
 @breaks("what_cannot_be_done_to_one_keeps_no_other_from_being_done")
 class AllOrNothing(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        if not all(start.upload.key in self._records for start in starts):
-            return [Conflict(None) for _ in starts]
-        return super().begin(starts)
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        if not all(start.upload.key in self._records for turn in turns for start in turn):
+            return [[Conflict(None) for _ in turn] for turn in turns]
+        return super().begin(turns)
 
 
 @breaks("changes_of_one_upload_in_one_call_build_on_one_another")
@@ -290,24 +296,32 @@ class CleansUpAfterFailure(MemoryStore):
 @breaks("what_is_due_comes_in_the_order_of_arrival_page_by_page")
 class TheLastIsFirst(MemoryStore):
     def due(
-        self, before: datetime, limit: int, after: UploadKey | None = None
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
     ) -> Sequence[UploadKey]:
-        return list(reversed(super().due(before, 1_000, after)))[:limit]
+        return list(reversed(super().due(before, 1_000, after, written_after)))[:limit]
 
 
 @breaks("a_retry_is_due_when_its_wait_is_over")
 class NeverRetries(MemoryStore):
     def due(
-        self, before: datetime, limit: int, after: UploadKey | None = None
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
     ) -> Sequence[UploadKey]:
-        found = super().due(before, limit, after)
+        found = super().due(before, limit, after, written_after)
         return [key for key in found if not isinstance(self._records[key].upload.state, Waiting)]
 
 
 @breaks("uploads_are_counted_by_status")
 class CountsThePendingOnly(MemoryStore):
-    def count_open(self) -> int:
-        return self.counts()[Status.PENDING]
+    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+        return {**super().counts(statuses), Status.RETRYING: 0}
 
 
 @breaks("statuses_are_of_the_tenant_that_is_asked_about")
@@ -350,20 +364,18 @@ class AsManyAsSqliteHasVariables(MemoryStore):
 
 
 @breaks("an_evidence_with_two_providers_shows_the_newest_upload")
-class TheOldestIsTheLast(MemoryStore):
-    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
-        found = [
-            record.open_upload
-            for key, record in self._records.items()
-            if (key.tenant_id, key.evidence_id) == (tenant_id, evidence_id)
-        ]
-        return found[0] if found else None
+class ShowsTheFirst(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        first = next((key for key in self._records if key.tenant_id == tenant_id), None)
+        details = super().show(tenant_id, evidence_id, now)
+        return details if first is None else details and evolve(details, provider=first.provider)
 
 
-@breaks("the_last_upload_of_an_evidence_is_found_by_its_tenant_only")
-class TheLastOfAnyTenant(MemoryStore):
-    def last_of(self, tenant_id: str, evidence_id: str) -> OpenUpload | None:
-        return super().last_of(tenant_id, evidence_id) or super().last_of("acme", evidence_id)
+@breaks("details_are_of_the_tenant_and_the_evidence_that_are_asked_about")
+class ShowsAnyTenant(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        found = super().show(tenant_id, evidence_id, now)
+        return found or (super().show("acme", evidence_id, now) if tenant_id == "globex" else None)
 
 
 @breaks("every_filter_that_is_given_holds_and_the_newest_comes_first")
@@ -438,8 +450,14 @@ class ForgetsLookUps(MemoryStore):
 
 @breaks("what_waits_beyond_a_clock_that_was_set_back_is_found")
 class TrustsTheClock(MemoryStore):
-    def ahead_of(self, now: datetime, limit: int) -> Sequence[OpenUpload]:
-        return []
+    def due(
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
+    ) -> Sequence[UploadKey]:
+        return super().due(before, limit, after) if written_after is None else []
 
 
 @breaks("a_transaction_is_written_whole_or_not_at_all")
@@ -458,8 +476,14 @@ class TransactionalInName(MemoryStore):
     "what_is_refused_at_the_gate_is_not_begun",
 )
 class OneTooMany(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin([evolve(start, quota=_wider(start.quota)) for start in starts])
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin(_with_quota(turns, _wider))
+
+
+def _with_quota(
+    turns: Sequence[Sequence[Start]], change: Callable[[Quota], Quota]
+) -> Sequence[Sequence[Start]]:
+    return [[evolve(start, quota=change(start.quota)) for start in turn] for turn in turns]
 
 
 def _wider(quota: Quota) -> Quota:
@@ -488,32 +512,29 @@ class CountsFromTheBeginning(MemoryStore):
     "a_pause_holds_everybody_with_the_credential_until_it_is_over",
 )
 class WritesBeforeItAsks(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        answers = super().begin(starts)
-        for start, answer in zip(starts, answers, strict=True):
-            if (
-                isinstance(answer, NotBefore)
-                and start.quota.together == 1
-                and not start.quota.exclusive
-            ):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        answers = super().begin(turns)
+        for (start, *more), (answer, *_) in zip(turns, answers, strict=True):
+            alone = not more and start.quota.together == 1 and not start.quota.exclusive
+            if alone and isinstance(answer, NotBefore):
                 self._records[start.upload.key].upload = start.upload
         return answers
 
 
 @breaks("a_lost_race_costs_no_slot")
 class ALostRaceCosts(MemoryStore):
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        answers = super().begin(starts)
-        for start, answer in zip(starts, answers, strict=True):
-            if isinstance(answer, Conflict):
-                self.charge(start.quota, start.upload.updated_at, start.owner)
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        answers = super().begin(turns)
+        for (start, *more), (answer, *_) in zip(turns, answers, strict=True):
+            if isinstance(answer, Conflict) and not more:
+                self.charge(start.quota, start.upload.updated_at, start.courier_id)
         return answers
 
 
 @breaks("single_requests_are_charged_like_attempts")
 class NumbersWhatIsFree(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        answer = super().charge(quota, at, owner)
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+        answer = super().charge(quota, at, courier_id)
         return Charged(7) if answer == Charged(None) else answer
 
 
@@ -533,16 +554,11 @@ class PacesEachAddress(MemoryStore):
             [evolve(entry, credential=f"{entry.credential} address") for entry in entries]
         )
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin([evolve(start, quota=_by_address(start.quota)) for start in starts])
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin(_with_quota(turns, _by_address))
 
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin_together(
-            [evolve(start, quota=_by_address(start.quota)) for start in starts]
-        )
-
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(_by_address(quota), at, owner)
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+        return super().charge(_by_address(quota), at, courier_id)
 
     def settle(self, change: GateChange) -> None:
         super().settle(evolve(change, quota=_by_address(change.quota)))
@@ -580,8 +596,8 @@ class NeverPauses(MemoryStore):
 
 @breaks("a_clock_that_is_set_back_prolongs_no_pause")
 class WaitsForYesterday(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(quota, max(at, AT), owner)
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+        return super().charge(quota, max(at, AT), courier_id)
 
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
@@ -595,17 +611,21 @@ class UnblocksEverybody(MemoryStore):
 
 @breaks("uploads_that_go_together_take_one_slot", "a_status_is_estimated_by_how_many_go_together")
 class EachPaysForItself(MemoryStore):
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return self.begin(starts)
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        each = super().begin([[start] for turn in turns for start in turn])
+        answers = iter(answer for (answer,) in each)
+        return [[next(answers) for _ in turn] for turn in turns]
 
 
 @breaks("one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot")
 class TogetherOrNotAtAll(MemoryStore):
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        lost = [start for start in starts if self._outdated(start) is not None]
-        return (
-            [Conflict(start.upload) for start in starts] if lost else super().begin_together(starts)
-        )
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return [
+            [Conflict(start.upload) for start in turn]
+            if len(turn) > 1 and any(self._outdated(start) is not None for start in turn)
+            else super(TogetherOrNotAtAll, self).begin([turn])[0]
+            for turn in turns
+        ]
 
 
 @breaks(
@@ -613,11 +633,12 @@ class TogetherOrNotAtAll(MemoryStore):
     "nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests",
 )
 class WritesTogetherBeforeItAsks(MemoryStore):
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        answers = super().begin_together(starts)
-        for start in starts:
-            if self._outdated(start) is None:
-                self._records[start.upload.key].upload = start.upload
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        answers = super().begin(turns)
+        for turn in turns:
+            for start in turn if turn[0].quota.together > 1 else ():
+                if self._outdated(start) is None:
+                    self._records[start.upload.key].upload = start.upload
         return answers
 
 
@@ -626,10 +647,8 @@ class WritesTogetherBeforeItAsks(MemoryStore):
     "a_status_is_estimated_by_how_many_go_together",
 )
 class CountsUploadsNotRequests(MemoryStore):
-    def begin_together(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return super().begin_together(
-            [evolve(start, quota=evolve(start.quota, together=1)) for start in starts]
-        )
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin(_with_quota(turns, lambda quota: evolve(quota, together=1)))
 
 
 @breaks("a_status_is_estimated_by_how_many_go_together")
@@ -646,29 +665,29 @@ class EstimatesNothing(MemoryStore):
     "it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over",
 )
 class SharesWhatIsExclusive(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        return super().charge(evolve(quota, exclusive=False), at, owner)
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+        return super().charge(evolve(quota, exclusive=False), at, courier_id)
 
 
 @breaks("it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over")
 class NeverHandsOver(MemoryStore):
     _first: int | None = None
 
-    def charge(self, quota: Quota, at: datetime, owner: int) -> ChargeAnswer:
-        if quota.exclusive and self._first not in (None, owner):
+    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+        if quota.exclusive and self._first not in (None, courier_id):
             return NotBefore(at + YIELD)
-        return super().charge(quota, at, owner)
+        return super().charge(quota, at, courier_id)
 
-    def begin(self, starts: Sequence[Start]) -> Sequence[BeginAnswer]:
-        if self._first is None and starts[:1] and starts[0].quota.exclusive:
-            self._first = starts[0].owner
-        return super().begin(starts)
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        if self._first is None and turns and turns[0][0].quota.exclusive:
+            self._first = turns[0][0].courier_id
+        return super().begin(turns)
 
 
 @breaks("a_courier_that_ends_lets_go_of_it")
 class HoldsOn(MemoryStore):
-    def unregister(self, owner: int) -> None:
-        self._couriers.discard(owner)
+    def unregister(self, courier_id: int) -> None:
+        self._couriers.discard(courier_id)
 
 
 # --- the couriers, and what is held
@@ -682,31 +701,36 @@ class RunsOutOfNumbers(MemoryStore):
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class MixesCouriers(MemoryStore):
-    def in_flight(self, owner: int) -> Sequence[OpenUpload]:
+    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
         found: list[OpenUpload] = []
-        for one in range(1, self._enlisted + 1):
+        for one in range(1, self._registered + 1):
             found += super().in_flight(one)
         return found
 
 
 @breaks("a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before")
 class NobodyDies(MemoryStore):
-    def dead(self, besides: int) -> Sequence[int]:
+    def dead(self, caller: int) -> Sequence[int]:
         return []
 
 
 @breaks("who_ended_in_order_is_not_dead")
 class EverybodyDies(MemoryStore):
-    def dead(self, besides: int) -> Sequence[int]:
-        return sorted({*range(1, self._enlisted + 1)} - self._couriers - {besides})
+    def dead(self, caller: int) -> Sequence[int]:
+        return sorted({*range(1, self._registered + 1)} - self._couriers - {caller})
 
 
 @breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")
 class HeldAnywhere(MemoryStore):
-    def held_for_integration(
-        self, tenant_id: str, provider: str, limit: int
-    ) -> Sequence[OpenUpload]:
-        return super().held_for_integration(tenant_id, "sprinto", limit)
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+        anywhere = {(tenant_id, "sprinto"): found for (tenant_id, _), found in addresses.items()}
+        return super().freed(anywhere, limit)
+
+
+@breaks("what_is_held_stays_held_while_its_integration_is_blocked")
+class FreesWhatIsBlocked(MemoryStore):
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+        return super().freed(dict.fromkeys(addresses, "an address that nothing blocks"), limit)
 
 
 # --- what outlives the store
@@ -723,9 +747,9 @@ class Lasting(MemoryStore):
 
     def go_on_from(self, before: Any) -> None:
         self._records, self._gates = before._records, before._gates
-        self._couriers, self._enlisted, self._acted = (
+        self._couriers, self._registered, self._acted = (
             before._couriers,
-            before._enlisted,
+            before._registered,
             before._acted,
         )
 

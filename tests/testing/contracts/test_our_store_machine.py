@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.domain.upload.upload import Status
 from evidence_courier.testing import MemoryStore
 from evidence_courier.testing.contracts.store_machine import round_trips, store_machine
 
@@ -26,8 +28,8 @@ def test_whatever_an_upload_holds_is_read_back_as_it_was_written(tmp_path: Path)
 
 def test_a_store_that_counts_otherwise_does_not_agree() -> None:
     class CountsOneTooMany(MemoryStore):
-        def count_open(self) -> int:
-            return super().count_open() + 1
+        def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+            return {status: number + 1 for status, number in super().counts(statuses).items()}
 
     result = store_machine(lambda folder, keep_documents: CountsOneTooMany())("runTest").run()
     assert result is not None

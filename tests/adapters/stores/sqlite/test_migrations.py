@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
 from evidence_courier.domain.upload.upload import Sending
-from evidence_courier.ports.store import Begun
+from evidence_courier.ports.records import Begun
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
 STEPS = ("m001_records", "m002_gates_and_owners", "m003_holders_and_bundles")
@@ -96,7 +96,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         (found,) = store.in_flight(dead)
         assert isinstance(found.upload.state, Sending)
         (key,) = store.due(AT, 10)
-        (begun,) = store.begin([started(store.get([key])[key].upload)])
+        ((begun,),) = store.begin([[started(store.get([key])[key].upload)]])
         assert isinstance(begun, Begun)
         new = entry("new")
         store.add([new])

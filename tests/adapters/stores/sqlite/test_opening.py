@@ -17,7 +17,7 @@ import pytest
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.store import Added, Find
+from evidence_courier.ports.records import Added, Find
 from evidence_courier.testing.contracts.stored import AT, entry
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
@@ -231,7 +231,7 @@ def test_processes_may_make_the_same_database_at_once(database: str) -> None:
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
         "store = SqliteStore(sys.argv[1])\n"
-        "print(store.count_open(), flush=True)\n"
+        "print(sum(store.counts().values()), flush=True)\n"
         "store.close()\n"
     )
     processes = [
@@ -261,7 +261,7 @@ def test_whoever_only_looks_changes_nothing(database: str) -> None:
             assert reader.find(Find(), AT).uploads[0].evidence_id == "ev-1"
     with open_for_reading(database) as reader:
         assert not hasattr(reader, "add")
-        assert reader.count_open() == 1
+        assert reader.counts([Status.PENDING]) == {Status.PENDING: 1}
 
 
 def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from threading import Barrier
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.writer import WriterThread
-from evidence_courier.ports.store import Added, Begun, Conflict, Find, Known
+from evidence_courier.ports.records import Added, Begun, Conflict, Find, Known
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
 MANY = 64
@@ -63,14 +63,14 @@ def test_of_two_couriers_that_begin_the_same_attempt_one_is_refused(database: st
     with closing(SqliteStore(database)) as one, closing(SqliteStore(database)) as other:
         one.add([new])
         begin = started(new.upload)
-        assert one.begin([begin]) == [Begun(new.content)]
-        assert other.begin([begin]) == [Conflict(begin.upload)]
+        assert one.begin([[begin]]) == [[Begun(new.content)]]
+        assert other.begin([[begin]]) == [[Conflict(begin.upload)]]
 
 
 RACER = """
 import sys
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.ports.store import Added
+from evidence_courier.ports.records import Added
 from evidence_courier.testing.contracts.stored import entry
 
 store = SqliteStore(sys.argv[1])

@@ -15,7 +15,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_readin
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.upload import Sending, Upload
-from evidence_courier.ports.store import Added, Begun, Entry, Find, Saved
+from evidence_courier.ports.records import Added, Begun, Entry, Find, Saved
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
 
 HALF_A_CHARACTER = "\ud800"
@@ -63,7 +63,7 @@ def test_on_a_full_disk_nothing_of_the_call_is_written_and_the_next_one_may_work
     assert "acme/large-0 to sprinto and 9 more not recorded" in str(caught.value)
     assert "there is no room left; free some space on its disk" in str(caught.value)
     assert [upload.evidence_id for upload in lame.find(Find(), AT).uploads] == ["small"]
-    assert lame.begin([started(small.upload)]) == [Begun(small.content)]
+    assert lame.begin([[started(small.upload)]]) == [[Begun(small.content)]]
     lame.leave_room(1000)
     assert lame.add(large) == [Added()] * 10
 
@@ -119,15 +119,9 @@ def test_a_number_beyond_64_bits_is_refused(sqlite: SqliteStore) -> None:
     sqlite.add([new])
     begin = started(new.upload)
     assert isinstance(begin.upload.state, Sending)
+    state = evolve(begin.upload.state, attempt=2**63)
     with pytest.raises(StoreError, match="acme/ev-1 to sprinto attempt not begun"):
-        sqlite.begin(
-            [
-                evolve(
-                    begin,
-                    upload=evolve(begin.upload, state=evolve(begin.upload.state, attempt=2**63)),
-                )
-            ]
-        )
+        sqlite.begin([[evolve(begin, upload=evolve(begin.upload, state=state))]])
 
 
 def test_a_damaged_database_says_how_to_save_the_rest(tmp_path: Path) -> None:
@@ -166,7 +160,7 @@ def test_a_word_that_this_code_does_not_know_is_not_guessed_at(
 def begun(store: SqliteStore, new: Entry) -> Upload:
     store.add([new])
     begin = started(new.upload)
-    store.begin([begin])
+    store.begin([[begin]])
     return begin.upload
 
 
@@ -179,7 +173,7 @@ def test_what_is_written_in_one_transaction_is_written_together(
         with sqlite.transaction():
             assert sqlite.save([delivered(sending)]) == [Saved()]
             assert sqlite.add([two]) == [Added()]
-            assert sqlite.begin([started(two.upload)]) == [Begun(two.content)]
+            assert sqlite.begin([[started(two.upload)]]) == [[Begun(two.content)]]
             assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == ["pending"]
         assert [upload.status for upload in elsewhere.find(Find(), AT).uploads] == [
             "pending",

@@ -1,0 +1,36 @@
+"""The couriers on a store: who is alive, and who is sending what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from .records import OpenUpload
+
+
+class Couriers(Protocol):
+    """The registration of couriers. Transactions and errors are those of `Records`."""
+
+    def register(self, now: datetime) -> int:
+        """Register a courier that begins to work. Returns its courier id."""
+        ...
+
+    def heartbeat(self, courier_id: int, now: datetime) -> None:
+        """The courier is alive."""
+        ...
+
+    def unregister(self, courier_id: int) -> None:
+        """The courier has ended, or is dead and what it left has been recovered.
+
+        Its lease of a credential ends. What it has in flight is a dead courier's from now on.
+        """
+        ...
+
+    def dead(self, caller: int) -> Sequence[int]:
+        """Couriers believed dead, except `caller`."""
+        ...
+
+    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
+        """What a courier is sending."""
+        ...

@@ -1,0 +1,282 @@
+"""The records of uploads: what a store must offer, in the domain's own verbs.
+
+Every verb is a plain, blocking function of one transaction. Each takes many at a time and answers
+for each of them in order: what cannot be done to one never keeps another from being done. An
+asynchronous caller goes through a `Writer`. Every verb may raise StoreError; then nothing of that
+call was written. Verbs that write are called by one thread at a time, verbs that read by any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from ..domain.evidence.evidence import Outcome
+from ..domain.pacing.gate import Blocked, GateChange, NotBefore, Quota
+from ..domain.upload.attempt import Attempt
+from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
+from ..domain.upload.upload import Status, Upload, UploadKey
+
+
+@frozen(kw_only=True)
+class StoredDocument:
+    """What is recorded of a document, and where its bytes are.
+
+    The bytes are staged with the record, or read from the host's `DocumentSource` under `source`.
+    Neither is so for an upload that was unfit from the start.
+    """
+
+    sha256: str
+    size: int
+    media_type: str
+    filename: str | None
+    source: str | None = None
+
+
+@frozen(kw_only=True)
+class Dossier:
+    """What an upload's provider needs to know besides its state: written once, never changed.
+
+    `submitted_digest` is the sha256 of what the host submitted (the document, or the canonical
+    training record): another digest under the same key is a conflict. `settings` is the integration
+    without its secrets, as JSON values.
+    """
+
+    session_id: str
+    subject: str
+    subject_email: str | None
+    outcome: Outcome
+    recorded_at: datetime
+    submitted_digest: str
+    document: StoredDocument
+    settings: Mapping[str, object] = field(factory=dict, repr=False)
+
+
+@frozen
+class Entry:
+    """A new upload with its dossier, and the bytes to stage with it, if there are any.
+
+    `credential` is the one whose pace it waits for (see `Quota`).
+    """
+
+    upload: Upload
+    dossier: Dossier
+    content: bytes | None = field(default=None, repr=False)
+    credential: str | None = None
+
+
+@frozen
+class Added:
+    """The upload was not known and is recorded now."""
+
+
+@frozen
+class Known:
+    """The upload was known: it is unchanged, and was submitted with this digest."""
+
+    upload: Upload
+    submitted_digest: str
+
+
+@frozen
+class Start:
+    """An attempt that is about to be made: `upload` is Sending. It is written only if the stored
+    version is `upload.version - 1` and the gate lets it through.
+
+    `courier_id` is the courier that makes it. `budget` is how many attempts the policy allows; it
+    is recorded so that the record can be checked.
+    """
+
+    upload: Upload
+    quota: Quota
+    courier_id: int
+    budget: int
+
+
+@frozen
+class LookUp:
+    """What the provider answered when it was asked for an upload: `finding` is found, partly,
+    absent or unreadable."""
+
+    number: int
+    at: datetime
+    finding: str
+    message: str | None = None
+
+
+@frozen
+class Change:
+    """An upload's next state. It is written only if the stored version is `upload.version - 1`.
+
+    With it is written what led to it: the attempt that it ends, the look-up that was made, what a
+    person did, and what the end of an attempt or a look-up means for the gate.
+    """
+
+    upload: Upload
+    attempt: Attempt | None = None
+    look_up: LookUp | None = None
+    action: ActionRow | None = None
+    gate: GateChange | None = None
+
+
+@frozen
+class Begun:
+    """The attempt is recorded. `content` is the staged document (None: ask the source); `slots`
+    are the slots that its requests may use."""
+
+    content: bytes | None = field(repr=False)
+    slots: tuple[int, ...] = ()
+
+
+@frozen
+class Saved:
+    """The change is recorded."""
+
+
+@frozen
+class Conflict:
+    """Another courier or a person was faster, and nothing was written. `current` is the upload as
+    it is recorded; None if it is not recorded."""
+
+    current: Upload | None
+
+
+@frozen
+class OpenUpload:
+    """An upload with its dossier, as a courier needs it to go on."""
+
+    upload: Upload
+    dossier: Dossier
+
+
+@frozen(kw_only=True)
+class Find:
+    """Which uploads to list: every filter that is given must hold; newest first.
+
+    `since` is compared with created_at. `after` is the `next_page` of the page before.
+    """
+
+    tenant_id: str | None = None
+    status: Status | None = None
+    since: datetime | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+@frozen
+class Page:
+    """Some statuses, and the token that leads to the next ones; None at the end."""
+
+    uploads: tuple[UploadStatus, ...]
+    next_page: str | None
+
+
+@frozen
+class ActedOn:
+    """The uploads that people did something to, and the mark to ask from next time."""
+
+    keys: Sequence[UploadKey]
+    mark: int
+
+
+AddAnswer: TypeAlias = Added | Known
+BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Blocked
+SaveAnswer: TypeAlias = Saved | Conflict
+
+
+class Records(Protocol):
+    """The uploads, their attempts, and their staged documents."""
+
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        """Record new uploads. The key decides a race: exactly one caller is answered `Added`."""
+        ...
+
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        """Record attempts before their first byte leaves, and read what they send.
+
+        Args:
+            turns: Each turn is one upload, or several of one integration that travel in one
+                request. No turn holds an upload twice.
+
+        Returns:
+            For each turn, an answer for each of its starts. Versions are compared first, so that a
+            lost race costs no slot. Then the gate is asked once a turn; the slots are those of its
+            first start that begins. NotBefore and Blocked: nothing of the turn was written.
+        """
+        ...
+
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        """Record changes. A staged document is removed when its upload succeeds, unless documents
+        are kept."""
+        ...
+
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+        """Uploads as they are recorded, settled or not. Unknown ones are absent."""
+        ...
+
+    def due(
+        self,
+        before: datetime,
+        limit: int,
+        after: UploadKey | None = None,
+        written_after: datetime | None = None,
+    ) -> Sequence[UploadKey]:
+        """What is queued, waiting or to be looked up, and due, in the order of arrival.
+
+        Args:
+            before: Only what is due at this moment or earlier.
+            limit: At most so many.
+            after: Where the page before ended; nothing is passed over, whatever has changed since.
+            written_after: Only what was last written after this moment. What was written in the
+                future waits for a clock that has been set back.
+        """
+        ...
+
+    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+        """How many uploads have each of these statuses; 0 included."""
+        ...
+
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences, by evidence id; those without an upload are absent.
+
+        An evidence that was uploaded to more than one provider shows its newest upload.
+        `next_attempt_at` is estimated as of `now`, from the upload's place in its credential's line
+        and from the pace.
+        """
+        ...
+
+    def find(self, find: Find, now: datetime) -> Page:
+        """A page of statuses, estimated as in `statuses`.
+
+        Raises:
+            MisuseError: `find.after` came from no page, or `find.limit` is less than 1.
+        """
+        ...
+
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        """An evidence's newest upload with its history, estimated as in `statuses`; None if there
+        is no such upload."""
+        ...
+
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+        """What is held because its integration did not work, and may go on.
+
+        Args:
+            addresses: The integrations to look at: tenant and provider, with the address (see
+                `Quota`). One whose address is blocked is passed over.
+            limit: At most so many of each integration, in the order of arrival.
+        """
+        ...
+
+    def acted_on(self, after: int | None) -> ActedOn:
+        """Which uploads people did something to since the mark `after`; None: only the mark."""
+        ...
+
+    def close(self) -> None:
+        """Close the store. It is safe to call this twice."""
+        ...

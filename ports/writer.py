@@ -1,0 +1,49 @@
+"""The way from an event loop to a store: writes share commits, and the loop waits for no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar, runtime_checkable
+
+from .records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
+
+T = TypeVar("T")
+
+
+class Writer(Protocol):
+    """The writing verbs of `Records`, one change at a time, for a coroutine.
+
+    Each raises StoreError if nothing was written. A caller that stops waiting for an answer does
+    not undo what it asked for.
+    """
+
+    def add(self, entry: Entry) -> Awaitable[AddAnswer]:
+        """Record a new upload."""
+        ...
+
+    def begin(self, turn: Sequence[Start]) -> Awaitable[Sequence[BeginAnswer]]:
+        """Record the attempts of one turn."""
+        ...
+
+    def save(self, change: Change) -> Awaitable[SaveAnswer]:
+        """Record a change."""
+        ...
+
+    def run(self, verb: Callable[[], T]) -> Awaitable[T]:
+        """Call another verb of the store that writes, in its turn."""
+        ...
+
+    def close(self) -> None:
+        """Write what was asked for, then stop; the store stays open. Blocks until then. It is safe
+        to call this twice."""
+        ...
+
+
+@runtime_checkable
+class Transactional(Protocol):
+    """A store that can make one transaction of several verbs."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written inside is written, or none of it."""
+        ...
