@@ -76,7 +76,9 @@ class Redactor:
         self._harmless: set[str] = set()
         for secret in secrets:
             value = secret.reveal()
-            for form in {value.encode("utf-8", "surrogatepass"), _bytes(tame(value))}:
+            # Outside of ASCII the case of a letter changes its bytes, and "ß" has two in capitals.
+            cases = [value] if value.isascii() else [value, value.upper(), value.lower()]
+            for form in {value.encode("utf-8", "surrogatepass"), *map(_bytes, map(tame, cases))}:
                 self._learn(form)
 
     def text(self, text: str, limit: int = DETAIL_LIMIT) -> str:

@@ -314,6 +314,7 @@ secrets = st.text(
 
 @given(secrets, st.text(), st.text(), st.sampled_from(sorted(ECHOES)))
 @example("00000000", "", "0000", "hexadecimal")
+@example("0000000ß0000000ß", "", "", "in capitals")
 def test_no_run_of_a_secret_is_left_in_a_hostile_echo(
     secret: str, before: str, after: str, how: str
 ) -> None:
@@ -344,6 +345,12 @@ def test_half_a_character_in_json_is_survived_and_hides_nothing() -> None:
         Redactor([Secret("abcdefghij")]).text('"abcdefghij \\ud83d abcdefghij"').count("abcdefghij")
         == 0
     )
+
+
+def test_letters_beyond_ascii_are_found_in_capitals_and_in_small_letters() -> None:
+    redactor = Redactor([Secret("Straße-Ärger-1")])
+    for echo in ("STRASSE-ÄRGER-1", "straße-ärger-1"):
+        assert redactor.text(f"no {echo} here") == "no *** here"
 
 
 def test_an_escape_that_breaks_off_is_taken_for_its_letter() -> None:
