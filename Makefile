@@ -43,6 +43,13 @@ demo: $(VENV)/.installed  ## deliver a dozen records to a sandbox that misbehave
 test: $(VENV)/.installed  ## run the tests on the installed wheel (one file: TESTS=tests/..., more options: ARGS="-k word")
 	@$(VENV)/bin/pytest -c tests/pytest.ini -n 2 $(ARGS) $(TESTS)
 
+.PHONY: test-fresh
+test-fresh: $(VENV)/.installed  ## run the properties of domain, delivery and simulation on new examples (again: FRESH=seed)
+	@seed=$(or $(FRESH),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); \
+	echo "the same again: make test-fresh FRESH=$$seed"; \
+	$(VENV)/bin/pytest -c tests/pytest.ini -n 2 -m hypothesis --hypothesis-profile=here \
+		--hypothesis-seed=$$seed $(ARGS) tests/domain tests/delivery tests/testing/simulation
+
 .PHONY: test-hosts
 test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own servers, and see that what they complete arrives
 	@$(HOSTS)/bin/python -m pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts

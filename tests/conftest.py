@@ -1,10 +1,14 @@
 """How Hypothesis behaves: no example is too slow, and a commit draws the same ones on every
-build server."""
+build server. `make test-fresh` draws new ones there too.
+
+No example is kept for the next run, so a run never depends on the run before; a failure prints the
+decorator that repeats it.
+"""
 
 import os
 
 from hypothesis import settings
 
-settings.register_profile("here", deadline=None, print_blob=True)
+settings.register_profile("here", deadline=None, print_blob=True, database=None, derandomize=False)
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")

@@ -40,3 +40,8 @@ def test_make_alone_lists_every_target() -> None:
 def test_the_build_server_runs_what_the_readme_and_the_developers_run() -> None:
     script = (HOUSE / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert {"make test", "make lint"} <= set(script)
+
+
+def test_the_build_server_also_draws_new_examples() -> None:
+    script = (HOUSE / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert "make test-fresh" in script
