@@ -1,8 +1,6 @@
-"""JSON text read strictly, with what Python's reader lets pass by unseen.
+"""JSON text read strictly: equal keys in an object, of which Python keeps the last, are reported.
 
-Python keeps the last of two equal keys and reads ``NaN`` as a number. Here equal keys are reported,
-with the path at which they stand. Numbers that are not finite are left in the tree, for the field
-that holds one to complain about.
+Numbers that are not finite stay in the tree, for the field that holds one to refuse.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ MAX_VALUES: Final = 100_000
 
 
 class JsonError(ValueError):
-    """Not JSON, or too large to be looked at; `line` counts from 1."""
+    """The text is not JSON, or too large; `line` counts from 1."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         self.line = line
@@ -33,18 +31,14 @@ class _Repeating(dict[str, object]):
 
 
 def parse(data: bytes | str) -> object:
-    """The tree of a JSON text of at most 8 MiB; raises JsonError, whatever the bytes."""
+    """The tree of a JSON text of at most 8 MiB. Raises JsonError, whatever the bytes."""
     if len(data) > MAX_BYTES:
         raise JsonError(f"is larger than {MAX_BYTES // (1024 * 1024)} MiB")
-    if isinstance(data, str):
-        text = data
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise JsonError(f"is not UTF-8: byte {error.start} cannot be read") from None
     try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
         return json.loads(text, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise JsonError(f"is not UTF-8: byte {error.start} cannot be read") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"is not JSON: {error.msg} at column {error.colno}", error.lineno) from None
     except RecursionError:
@@ -56,8 +50,10 @@ def parse(data: bytes | str) -> object:
 def repeated_keys(tree: object) -> Iterator[str]:
     """The path of every key that stands more than once in its object.
 
-    Raises JsonError for a tree of more than 100,000 values. What lies too deep is not looked at:
-    whoever reads it will refuse it.
+    What lies too deep is not looked at, since the record's own rules refuse it.
+
+    Raises:
+        JsonError: the tree holds more than 100,000 values.
     """
     waiting: list[tuple[str, object, int]] = [("", tree, 0)]
     seen = 0
@@ -73,9 +69,7 @@ def repeated_keys(tree: object) -> Iterator[str]:
         if isinstance(value, Mapping):
             waiting.extend((path_to(path, key), member, depth + 1) for key, member in value.items())
         elif isinstance(value, (list, tuple)):
-            waiting.extend(
-                (f"{path}[{place}]", member, depth + 1) for place, member in enumerate(value)
-            )
+            waiting.extend((f"{path}[{n}]", member, depth + 1) for n, member in enumerate(value))
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """From JSON to a `TrainingRecord`, or to everything that is wrong with it.
 
-cattrs walks the classes; at each field the rule of the domain's own class speaks, so that what is
-refused here is what the class itself would refuse. cattrs gathers the complaints in a tree of
-errors, which is flattened into problems with paths.
+cattrs walks the classes, and at each field the rule of the domain's own class decides, so what is
+refused here is what the class itself refuses. cattrs gathers the complaints in a tree of errors,
+which becomes problems with paths.
 """
 
 from __future__ import annotations
@@ -24,36 +24,39 @@ from ...domain.evidence.training import FieldError, Training, TrainingRecord
 from .json_text import JsonError, parse, repeated_keys
 from .moments import parse_moment
 
-_MOST_PROBLEMS = 100
+_MAX_PROBLEMS = 100
 
 
 def load_record(
     data: bytes | str | Mapping[str, object], *, where: str = "record"
 ) -> TrainingRecord:
-    """The training record in a JSON text (UTF-8, at most 8 MiB), or in the mapping that such a text
-    was read into.
+    """Read a training record.
 
-    Raises RecordError with all that is wrong (the first hundred), each problem with its path;
-    `where` stands in front of it, for example a file's name. Nothing else is raised, whatever the
-    bytes. A record of another schema_version is refused for that alone: the rest of it follows
-    rules that are not known here.
+    Args:
+        data: a JSON text (UTF-8, at most 8 MiB), or the mapping that it was read into.
+        where: what stands in front of each problem, such as a file's name.
+
+    Returns:
+        The record.
+
+    Raises:
+        RecordError: the record is not valid; it lists the first hundred problems with their
+            paths. A record of an unknown schema_version is refused for that alone.
     """
     try:
         tree = _of_this_version(parse(data) if isinstance(data, (bytes, bytearray, str)) else data)
-        problems = [
-            Problem("stands more than once in its object", path) for path in repeated_keys(tree)
-        ]
+        repeated = list(repeated_keys(tree))
     except JsonError as error:
         raise RecordError((Problem(str(error), file=where, line=error.line),)) from None
     except FieldError as error:
         raise RecordError((Problem(error.complaint, error.path, where),)) from None
+    problems = [Problem("stands more than once in its object", path) for path in repeated]
     if "schema_version" not in tree:
         problems.append(Problem("is missing", "schema_version"))
     try:
         record = _converter().structure(tree, TrainingRecord)
     except (ClassValidationError, FieldError) as error:
-        problems += islice(_flattened(error, ""), _MOST_PROBLEMS + 1)
-        raise RecordError(_listed(problems, where)) from None
+        problems += islice(_flattened(error, ""), _MAX_PROBLEMS + 1)
     if problems:
         raise RecordError(_listed(problems, where))
     return record
@@ -63,21 +66,22 @@ def _of_this_version(tree: object) -> Mapping[str, object]:
     if not isinstance(tree, Mapping):
         raise FieldError("", f"must be an object, not {rules.kind_of(tree)}")
     if "schema_version" in tree:
-        rules.version(
-            None, attrs.fields(TrainingRecord).schema_version, _whole(tree["schema_version"])
-        )
+        field = attrs.fields(TrainingRecord).schema_version
+        rules.version(None, field, _whole(tree["schema_version"]))
     return tree
 
 
 def _listed(problems: list[Problem], where: str) -> tuple[Problem, ...]:
     different = list(dict.fromkeys(problems))
-    listed = [attrs.evolve(problem, file=where) for problem in different[:_MOST_PROBLEMS]]
-    if len(different) > _MOST_PROBLEMS:
+    listed = [attrs.evolve(problem, file=where) for problem in different[:_MAX_PROBLEMS]]
+    if len(different) > _MAX_PROBLEMS:
         listed.append(Problem("there are more problems than these", file=where))
     return tuple(listed)
 
 
-# Structuring: cattrs for the tree, the domain's rules for what hangs on it.
+# Structuring: cattrs for the tree, the domain's rules for the fields.
+
+_Read = Callable[[object], object]
 
 
 @cache
@@ -92,6 +96,7 @@ def _object_hook(
     converter: Converter, kind: type[attrs.AttrsInstance]
 ) -> Callable[[object, object], object]:
     fields = attrs.fields(attrs.resolve_types(kind))
+    optional = {field.name for field in fields if field.default is not attrs.NOTHING}
     hooks = {field.name: override(struct_hook=_field_hook(converter, field)) for field in fields}
     structure = make_dict_structure_fn(kind, converter, **hooks)  # type: ignore[arg-type]
 
@@ -100,11 +105,11 @@ def _object_hook(
             raise FieldError("", f"must be an object, not {rules.kind_of(value)}")
         if not all(isinstance(key, str) for key in value):
             raise FieldError("", "has a key that is not text")
+        present = {k: v for k, v in value.items() if v is not None or k not in optional}
         try:
-            return structure(value, kind)
+            return structure(present, kind)
         except ClassValidationError as error:
-            # cattrs builds no object out of fields of which one is wrong, so the rule between two
-            # fields has not spoken.
+            # cattrs builds no object if one field is wrong, so the rule between two has not spoken.
             raise error.derive([*error.exceptions, *_between_fields(kind, value)]) from None
 
     return hook
@@ -112,9 +117,8 @@ def _object_hook(
 
 def _between_fields(kind: type, value: Mapping[str, object]) -> Iterator[FieldError]:
     if kind is Training:
-        attempt, most = _whole(value.get("attempt")), _whole(value.get("max_attempts"))
         try:
-            rules.attempt_within(attempt, most)
+            rules.attempt_within(_whole(value.get("attempt")), _whole(value.get("max_attempts")))
         except FieldError as error:
             yield error
 
@@ -127,20 +131,18 @@ def _field_hook(
     def hook(value: object, _: object) -> object:
         value = read(value)
         value = field.converter(value) if field.converter else value  # type: ignore[operator]
-        if not field.validator or (
-            field.validator is rules.json_object and isinstance(value, Mapping)
-        ):
-            return value
-        try:
-            field.validator(None, field, value)
-        except FieldError as error:
-            raise FieldError(error.path.removeprefix(field.name), error.complaint) from None
+        checked = field.validator is rules.json_object and isinstance(value, Mapping)
+        if field.validator and not checked:
+            try:
+                field.validator(None, field, value)
+            except FieldError as error:
+                raise FieldError(error.path.removeprefix(field.name), error.complaint) from None
         return value
 
     return hook
 
 
-def _reader(converter: Converter, field: attrs.Attribute[Any]) -> Callable[[object], object]:
+def _reader(converter: Converter, field: attrs.Attribute[Any]) -> _Read:
     """What makes of a JSON value the value that the field's rule expects."""
     kind: Any = field.type
     if kind is datetime:
@@ -163,12 +165,10 @@ def _text(value: object) -> object:
 
 
 def _moment(value: object) -> object:
-    moment = parse_moment(value) if isinstance(value, str) else value
-    if moment is None:
-        raise FieldError(
-            "", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"
-        )
-    return moment
+    try:
+        return parse_moment(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise FieldError("", str(error)) from None
 
 
 def _list(value: object) -> object:
@@ -183,20 +183,14 @@ def _whole(value: object) -> object:
 
 
 def _json(value: object) -> object:
-    flaws = (
-        list(islice(rules.flaws_of(value, ""), _MOST_PROBLEMS + 1))
-        if isinstance(value, Mapping)
-        else []
-    )
-    if flaws:
-        raise ExceptionGroup("not JSON", flaws)
+    flaws = rules.flaws_of(value, "") if isinstance(value, Mapping) else ()
+    if first := list(islice(flaws, _MAX_PROBLEMS + 1)):
+        raise ExceptionGroup("not JSON", first)
     return value
 
 
-# Flattening: from cattrs' tree of errors to problems with paths.
-
-
 def _flattened(error: Exception, path: str) -> Iterator[Problem]:
+    """The problems in cattrs' tree of errors."""
     match error:
         case ClassValidationError():
             placed, others = error.group_exceptions()
@@ -213,15 +207,10 @@ def _flattened(error: Exception, path: str) -> Iterator[Problem]:
         case ForbiddenExtraKeysError():
             known = [field.name for field in attrs.fields(error.cl)]
             for key in sorted(error.extra_fields):
-                near = get_close_matches(key, known, n=1)
-                message = (
-                    "is not a known key"
-                    if near
-                    else f"is not a known key; known are {', '.join(known)}"
-                )
-                yield Problem(
-                    message, rules.path_to(path, key), suggestion=near[0] if near else None
-                )
+                near = next(iter(get_close_matches(key, known, n=1)), None)
+                listed = "" if near else f"; known are {', '.join(known)}"
+                here = rules.path_to(path, key)
+                yield Problem(f"is not a known key{listed}", here, suggestion=near)
         case FieldError():
             joint = "." if path and error.path and not error.path.startswith("[") else ""
             yield Problem(error.complaint, f"{path}{joint}{error.path}")

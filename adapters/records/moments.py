@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 PATTERN: Final = r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$"
 _SHAPE = re.compile(PATTERN.removesuffix("$"), re.ASCII)
+_LEAP_SECOND = re.compile(r"(?<=[0-9]:59:)60")
+
+# What a text that is nearly a moment lacks, each looked for in the whole text.
+_FAULTS: Final = (
+    (r"\d{4}-\d{2}-\d{2}", "needs a time of day and a time zone, such as 2026-02-21T10:00:00Z"),
+    (r".{10} .*", "needs a T between the date and the time, such as 2026-02-21T10:00:00Z"),
+    (r".{11}\d{2}:\d{2}(Z|[+-].*)?", "needs seconds, such as 2026-02-21T10:00:00Z"),
+    (r".{11}[\d:.]+", "needs a time zone at its end: Z for UTC, or an offset such as +05:30"),
+    (r".{11}[\d:.]+[+-]\d{4}", "needs a colon in its time zone, such as +05:30"),
+    (r"", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+)
 
 
-def parse_moment(text: str) -> datetime | None:
-    """The moment that a text names, or None where it names none. Digits beyond microseconds are
-    dropped."""
+def parse_moment(text: str) -> datetime:
+    """The moment that a text names; digits beyond microseconds are dropped.
+
+    A leap second, ``23:59:60``, is read as the second before it.
+
+    Raises:
+        ValueError: the text names no moment; the message says what is wrong with it.
+    """
     if not _SHAPE.fullmatch(text):
-        return None
+        is_date = re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)
+        faults = _FAULTS if is_date else _FAULTS[-1:]
+        raise ValueError(
+            next(said for form, said in faults if not form or re.fullmatch(form, text, re.ASCII))
+        )
     try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:  # a 30 February, a minute of 61 seconds
-        return None
+        date.fromisoformat(text[:10])
+    except ValueError:
+        raise ValueError("names a day that does not exist") from None
+    try:
+        return datetime.fromisoformat(_LEAP_SECOND.sub("59", text.upper()))
+    except ValueError:
+        raise ValueError("names a time of day or a time zone that does not exist") from None
 
 
 def write_moment(moment: datetime) -> str:
-    """The moment in UTC with a Z; fractions of a second only where there are any."""
+    """The moment in UTC with a Z; fractions of a second only if there are any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,7 +1,6 @@
-"""The published JSON Schema of the training record, made from the classes themselves.
+"""The published JSON Schema of the training record, made from the classes.
 
-Run as a program it writes the schema to standard output: ``python -m
-evidence_courier.adapters.records.schema``.
+``python -m evidence_courier.adapters.records.schema`` writes it to standard output.
 """
 
 from __future__ import annotations
@@ -20,22 +19,20 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_BLANK = r"\S"
 _ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
 
-# For each rule of the domain, what JSON Schema can say of it. What it cannot say (attempt is at
-# most max_attempts) the loader says alone.
+
+def _line(pattern: str) -> dict[str, object]:
+    both = [{"pattern": pattern}, {"pattern": _ONE_LINE}]
+    return {"type": "string", "maxLength": rules.MAX_ID_LENGTH, "allOf": both}
+
+
+# What JSON Schema can say of each rule of the domain. It cannot say that attempt is at most
+# max_attempts.
 _SHAPES: dict[object, dict[str, object]] = {
     rules.version: {"const": rules.SCHEMA_VERSION},
     rules.text: {"type": "string"},
     rules.title: {"type": "string", "pattern": _NOT_BLANK},
-    rules.identifier: {
-        "type": "string",
-        "maxLength": rules.MAX_ID_LENGTH,
-        "allOf": [{"pattern": _NOT_BLANK}, {"pattern": _ONE_LINE}],
-    },
-    rules.digest: {
-        "type": "string",
-        "maxLength": rules.MAX_ID_LENGTH,
-        "allOf": [{"pattern": "^sha256:"}, {"pattern": _ONE_LINE}],
-    },
+    rules.identifier: _line(_NOT_BLANK),
+    rules.digest: _line("^sha256:"),
     rules.share: {"type": "number", "minimum": 0, "maximum": 1},
     rules.count: {"type": "integer", "minimum": 1, "maximum": rules.MAX_COUNT},
     rules.moment: {"type": "string", "format": "date-time", "pattern": moments.PATTERN},
@@ -48,9 +45,6 @@ def record_schema() -> dict[str, object]:
     """JSON Schema 2020-12 for schema version 1 of the training record."""
     definitions: dict[str, object] = {}
     root = _object(TrainingRecord, definitions)
-    # A record built in Python may leave the version out; a text may not: it is read by somebody
-    # else, years later.
-    root["required"] = ["schema_version", *root["required"]]
     return {"$schema": _DIALECT, "title": "Training record", **root, "$defs": definitions}
 
 
@@ -63,27 +57,33 @@ def _object(kind: type[attrs.AttrsInstance], definitions: dict[str, object]) -> 
             field.name: {"description": field.metadata["about"], **_shape(field, definitions)}
             for field in fields
         },
-        "required": [field.name for field in fields if field.default is attrs.NOTHING],
+        "required": [field.name for field in fields if _is_required(field)],
         "additionalProperties": False,
     }
 
 
 def _shape(field: attrs.Attribute[Any], definitions: dict[str, object]) -> dict[str, object]:
     rule: Any = field.validator
+    shape: dict[str, object]
     if get_origin(field.type) is tuple:
-        return {"type": "array", "items": _items(get_args(field.type)[0], definitions)}
-    if attrs.has(field.type):  # type: ignore[arg-type]
-        return _items(field.type, definitions)
-    if field.default is None:
-        return {"anyOf": [_SHAPES[rule.validator], {"type": "null"}]}
-    return dict(_SHAPES[rule])
+        shape = {"type": "array", "items": _items(get_args(field.type)[0], definitions)}
+    elif attrs.has(field.type):  # type: ignore[arg-type]
+        shape = _items(field.type, definitions)
+    else:
+        shape = dict(_SHAPES[rule.validator if field.default is None else rule])
+    return shape if _is_required(field) else {"anyOf": [shape, {"type": "null"}]}
+
+
+def _is_required(field: attrs.Attribute[Any]) -> bool:
+    # A record built in Python may leave the version out, a text may not: others read it, years later.
+    return field.default is attrs.NOTHING or field.validator is rules.version
 
 
 def _items(kind: Any, definitions: dict[str, object]) -> dict[str, object]:
     if not attrs.has(kind):
         return {"type": "string"}
     if kind.__name__ not in definitions:
-        definitions[kind.__name__] = None  # keeps its place while its own parts are described
+        definitions[kind.__name__] = None  # keeps its place
         definitions[kind.__name__] = _object(kind, definitions)
     return {"$ref": f"#/$defs/{kind.__name__}"}
 

@@ -53,6 +53,21 @@ def test_the_optional_may_be_left_out_or_null() -> None:
     )
 
 
+def test_null_means_absent_for_every_optional_key() -> None:
+    tree = record_as_json(outcome__weak_areas=None, extra=None, employee__email=None)
+    tree["modules"][0]["questions"][0]["rationale"] = None
+    record = load_record(tree)
+    assert (record.outcome.weak_areas, record.extra, record.employee.email) == ((), {}, None)
+    assert record.modules[0].questions[0].rationale is None
+
+
+def test_null_is_no_value_of_a_key_that_is_needed() -> None:
+    tree = record_as_json(schema_version=None)
+    assert problems(tree) == ["record: schema_version: must be 1, not null"]
+    tree = record_as_json(modules=None, outcome__score=None, more=None)
+    assert [line.split(": ")[1] for line in problems(tree)] == ["outcome.score", "modules", "more"]
+
+
 def test_whole_numbers_may_be_written_with_a_point() -> None:
     record = load_record(
         record_as_json(schema_version=1.0, training__attempt=2.0, outcome__score=1)
@@ -77,21 +92,38 @@ def test_a_moment_is_read_in_every_form_of_rfc_3339(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "complaint"),
     [
-        "2026-02-21",
-        "2026-02-21T10:00:03",
-        "21.2.2026",
-        "2026-02-30T10:00:00Z",
-        "2026-02-21T10:00Z",
-        "",
-        "now",
+        ("2026-02-21", "needs a time of day and a time zone, such as 2026-02-21T10:00:00Z"),
+        ("2026-02-21T10:00:03", "needs a time zone at its end: Z for UTC, or an offset such as +05:30"),
+        ("2026-02-21T10:00:03.25", "needs a time zone at its end: Z for UTC, or an offset such as +05:30"),
+        ("21.2.2026", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+        ("2026-02-30T10:00:00Z", "names a day that does not exist"),
+        ("2026-02-29T10:00:00Z", "names a day that does not exist"),
+        ("2026-02-21T25:00:00Z", "names a time of day or a time zone that does not exist"),
+        ("2026-02-21T10:00:60Z", "names a time of day or a time zone that does not exist"),
+        ("2026-02-21T10:00:00+25:00", "names a time of day or a time zone that does not exist"),
+        ("2026-02-21T10:00Z", "needs seconds, such as 2026-02-21T10:00:00Z"),
+        ("2026-02-21 10:00:00Z", "needs a T between the date and the time, such as 2026-02-21T10:00:00Z"),
+        ("2026-02-21T10:00:00+0000", "needs a colon in its time zone, such as +05:30"),
+        ("2026-02-21T10:00:00 Z", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+        ("", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+        ("now", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+    ],
+)  # fmt: skip
+def test_another_moment_is_refused_with_what_is_wrong(value: str, complaint: str) -> None:
+    assert problems(record_as_json(started_at=value)) == [f"record: started_at: {complaint}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2016-12-31T23:59:60Z", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2016-12-31T15:59:60-08:00", datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_another_moment_is_refused_with_an_example(value: str) -> None:
-    assert problems(record_as_json(started_at=value)) == [
-        "record: started_at: must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"
-    ]
+def test_a_leap_second_is_read_as_the_second_before(written: str, read: datetime) -> None:
+    assert load_record(record_as_json(generated_at=written)).generated_at == read
 
 
 def test_every_problem_is_named_with_its_path() -> None:

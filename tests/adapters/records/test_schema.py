@@ -53,7 +53,11 @@ def test_every_example_holds(path: Path, schema: Draft202012Validator) -> None:
 def test_the_example_of_this_test_holds(schema: Draft202012Validator) -> None:
     schema.validate(
         record_as_json(
-            employee__name=None, content_hash=None, generated_at="2026-02-21T10:00:03.25+01:00"
+            employee__name=None,
+            content_hash=None,
+            extra=None,
+            outcome__weak_areas=None,
+            generated_at="2026-02-21T10:00:03.25+01:00",
         )
     )
 
