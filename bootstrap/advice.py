@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration
+from ..ports.provider import Advising
 from .tenants import Providers
-
-
-@runtime_checkable
-class Advising(Protocol):
-    """A provider that can tell an odd setting, which it takes all the same."""
-
-    def advice(self, settings: object) -> tuple[str, ...]:
-        """Sentences for an administrator."""
-        ...
 
 
 def target_of(integration: Integration, providers: Providers) -> str:

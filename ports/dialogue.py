@@ -1,19 +1,19 @@
-"""How a provider talks to its API without doing any I/O: a generator that reads from top to bottom.
+"""How a provider talks to its API without doing any I/O: a generator that reads top to bottom.
 
-A dialogue yields what it wants done and is sent what came of it:
+A dialogue yields what it wants done and is sent the result:
 
-=====================  ===========================================================================================
-it yields              it is sent =====================
-===========================================================================================
-`HttpRequest`          an `HttpResponse`, or a `TransportFailure` where no reply came `Bookmark`
-None, once the bookmark is committed; it is handed to the next attempt as `progress` `Access`
-an `AccessToken`, or the `Failure` that minting one came to =====================
-===========================================================================================
+=================  ==============================================================================
+it yields          it is sent
+=================  ==============================================================================
+`HttpRequest`      an `HttpResponse`, or a `TransportFailure` if no reply came
+`Bookmark`         None, once the bookmark is committed; the next attempt gets it as `progress`
+`Access`           an `AccessToken`, or the `Failure` of minting one
+=================  ==============================================================================
 
-and returns its result. Write ``reply = yield from fetch(request)`` (and `bookmark`, `access`): the
-helpers give each answer its type. A runner for asyncio and one for blocking code drive the same
-dialogue, so a provider is written once. A dialogue never catches an exception of the runner's and
-never keeps state between attempts.
+Its own result is a verdict, a finding or a dry run. Write ``reply = yield from fetch(request)``
+(and `bookmark`, `access`): the helpers give each answer its type. A runner for asyncio and one for
+blocking code drive the same dialogue, so a provider is written once. A dialogue never catches an
+exception of the runner's and keeps no state between attempts.
 """
 
 from __future__ import annotations
@@ -29,19 +29,24 @@ from ..domain.secrets.secret import Secret
 from ..domain.upload.failure import Failure, FailureKind
 
 REPLY_LIMIT = 1024 * 1024
-"""At most this many bytes of a reply's body are read."""
+"""How many bytes of a reply's body are read at most."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values, in the order in which they are sent."""
 
 
 @frozen
 class HttpRequest:
-    """One request. `body` is the parts in order; they are built anew for each attempt and sent with
-    a Content-Length.
+    """One request. It does not show its headers, which may hold a credential.
 
-    Headers may hold a credential, so a request does not show them. Raises TypeError for a part that
-    is of another type than it should be: before anything is sent, so that nobody has to wonder
-    whether it was.
+    Args:
+        method: such as ``POST``.
+        url: the whole address, percent-encoded.
+        headers: what is sent beside Host and Content-Length.
+        body: the parts of the body in order; they are sent with a Content-Length.
+
+    Raises:
+        TypeError: an argument is of another type. Nothing was sent then.
     """
 
     method: str
@@ -85,8 +90,15 @@ class Ending(Enum):
 
 @frozen
 class HttpResponse:
-    """A reply, with at most `REPLY_LIMIT` bytes of its body; `ending` says whether that is all
-    of it."""
+    """A reply.
+
+    Args:
+        status: the HTTP status.
+        headers: its headers.
+        body: at most `REPLY_LIMIT` bytes of its body.
+        received_at: when it came, by the courier's clock; it has a time zone.
+        ending: whether `body` is the whole body.
+    """
 
     status: int
     headers: Headers = field(repr=False)
@@ -95,7 +107,7 @@ class HttpResponse:
     ending: Ending = Ending.COMPLETE
 
     def header(self, name: str) -> str | None:
-        """The first header of that name, whatever its case; None where there is none."""
+        """The first header of that name, in any case; None if there is no such header."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
@@ -104,26 +116,32 @@ class HttpResponse:
 class TransportFailure:
     """No reply came.
 
-    `kind` says how far it got: NO_CONNECTION (could not resolve, connect or finish TLS) and
-    NOT_SENT (the request was not sent whole) were surely not taken; TIMEOUT and CONNECTION_LOST
-    (after it was sent) may have been.
+    Args:
+        kind: how far the request got. NO_CONNECTION (not resolved, connected, or secured by TLS)
+            and NOT_SENT (not sent whole): it was not taken. TIMEOUT and CONNECTION_LOST (after it
+            was sent): it may have been taken.
+        message: what happened, in words.
     """
 
     kind: FailureKind
     message: str
 
 
+Reply: TypeAlias = HttpResponse | TransportFailure
+"""What comes of a request."""
+
+
 @frozen
 class Bookmark:
-    """A first step is done; `progress` is what the next attempt needs to go on from here."""
+    """A step is done; `progress` is what the next attempt needs to go on. It holds no secret."""
 
     progress: str
 
 
 @frozen
 class AccessToken:
-    """A token and whether it was minted just now: a fresh one that is refused says something
-    else than an old one."""
+    """A token. `fresh`: it was minted for this wish, so its refusal says something else than that
+    of an older one."""
 
     value: Secret
     fresh: bool
@@ -131,10 +149,12 @@ class AccessToken:
 
 @frozen
 class Access:
-    """A wish for a token under `key`. The runner keeps tokens; `mint` is run once for all who ask
-    at the same time.
+    """A wish for a token. The runner keeps tokens, and mints one for all who ask at the same time.
 
-    `refused` is a token that the API has just refused: it is thrown away first.
+    Args:
+        key: what the token is kept under; the same for all that share it.
+        mint: starts the dialogue that gets a new token. It must not ask for its own key.
+        refused: a token that the API has just refused. It is thrown away first.
     """
 
     key: str
@@ -144,7 +164,7 @@ class Access:
 
 @frozen
 class MintedToken:
-    """What the token endpoint gave: the token, and for how many seconds it is good."""
+    """What the token endpoint gave. `expires_in`: for how many seconds the token is good."""
 
     value: Secret
     expires_in: float
@@ -157,20 +177,28 @@ T = TypeVar("T")
 Dialogue: TypeAlias = Generator[Step, Any, T]
 
 
-def fetch(request: HttpRequest) -> Dialogue[HttpResponse | TransportFailure]:
-    """Send a request: ``reply = yield from fetch(request)``."""
+def fetch(request: HttpRequest) -> Dialogue[Reply]:
+    """Send a request: ``reply = yield from fetch(request)``.
+
+    Returns:
+        The reply, or how far the request got. Redirects are not followed.
+    """
     reply = yield request
     assert isinstance(reply, HttpResponse | TransportFailure)
     return reply
 
 
 def bookmark(progress: str) -> Dialogue[None]:
-    """Have a half-done state committed before the dialogue goes on."""
+    """Commit a half-done state before the dialogue goes on. A later bookmark replaces it."""
     yield Bookmark(progress)
 
 
 def access(wish: Access) -> Dialogue[AccessToken | Failure]:
-    """Ask for a token."""
+    """Ask for a token.
+
+    Returns:
+        A token, or the failure of minting it.
+    """
     answer = yield wish
     assert isinstance(answer, AccessToken | Failure)
     return answer

@@ -23,8 +23,12 @@ S = TypeVar("S")
 
 @frozen
 class Limits:
-    """What the provider takes: at most `max_bytes` (None: not known), and these media types with
-    the file name extension of each."""
+    """Which documents a provider takes. Others fail before any request.
+
+    Args:
+        max_bytes: the size of the largest one; None: not known.
+        media_types: the media types, each with its file name extension, without a dot.
+    """
 
     max_bytes: int | None
     media_types: Mapping[str, str]
@@ -32,8 +36,12 @@ class Limits:
 
 @frozen
 class Bundle:
-    """How much goes into one request: at most `most` uploads, of `max_bytes` bytes in all (None:
-    not known)."""
+    """How much goes into one request.
+
+    Args:
+        most: how many uploads at most.
+        max_bytes: how many bytes their documents have together at most; None: not known.
+    """
 
     most: int
     max_bytes: int | None = None
@@ -41,8 +49,24 @@ class Bundle:
 
 @frozen(kw_only=True)
 class Parcel:
-    """Everything that a provider may need to know of one upload. `file_name` is safe to send as
-    it is."""
+    """Everything that a provider may need to know of one upload.
+
+    Args:
+        tenant_id: the host's id of the tenant.
+        evidence_id: the host's id of the evidence.
+        session_id: the host's id of the session that it comes from.
+        subject: the host's id of the person.
+        subject_email: the person's e-mail address, or None.
+        outcome: what the session ended with.
+        recorded_at: when it ended; it has a time zone.
+        evidence_date: the day of `recorded_at` in UTC.
+        content: the document; empty in a look-up.
+        media_type: its media type, one of the provider's `Limits`.
+        sha256: its digest, 64 hexadecimal digits.
+        file_name: safe to send as it is, and the same at every attempt. It holds the evidence id
+            and the first digits of the digest.
+        created_at: when the upload was recorded; it has a time zone.
+    """
 
     tenant_id: str
     evidence_id: str
@@ -66,13 +90,15 @@ class Provider(Protocol):
     - `name`: the word in tenant files and in the records.
     - `settings_class`: an attrs class for the provider's own settings; a field of type `Secret` is
       a credential.
-    - `schema`: the Cerberus fragment for those settings. Besides Cerberus' own types it may use
+    - `schema`: the Cerberus rules of those settings. Beside Cerberus' own types it may use
       ``secret`` (a ``${VAR}`` reference) and ``endpoint`` (https, or http on loopback).
-    - `pace`: what the platform allows; `cost`: how many of its requests one upload takes.
+    - `limits`: which documents it takes.
+    - `pace`: what the platform allows; None: not known.
+    - `cost`: how many of its requests one upload takes.
     - `exclusive_credential`: whether only one courier at a time may send with a credential.
 
     What only some providers can do is in protocols of its own: `CanLookUp`, `Checkable`,
-    `Bundling`. A provider has such a capability by having its members.
+    `Bundling`, `Advising`. A provider has such a capability by having its members.
     """
 
     name: ClassVar[str]
@@ -84,28 +110,40 @@ class Provider(Protocol):
     exclusive_credential: ClassVar[bool]
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        """Deliver the parcel, from `progress` on where an attempt before got half of the way.
+        """Deliver a parcel. The same parcel gives the same bytes at every attempt.
 
-        Recognise success, never assume it. A step that may be repeated without making a copy
-        answers Deferred, never Unclear.
+        Args:
+            parcel: what to deliver.
+            settings: an instance of `settings_class`.
+            progress: the last bookmark of the attempts before; None if there is none.
+
+        Returns:
+            The verdict. Success is recognised, never assumed. A step that can be repeated without
+            making a copy answers Deferred, never Unclear.
         """
         ...
 
     def target(self, settings: object) -> str:
-        """Where the uploads go, in words for a person: the check, document or library. Holds no
-        secret."""
+        """Where uploads go, in words for a person: the check, document or library. No secret."""
         ...
 
 
 @runtime_checkable
 class CanLookUp(Protocol):
-    """A provider that can be asked whether an upload is there. `look_up_delays`: how long after
-    the one before each look-up is made."""
+    """A provider whose platform can be asked whether an upload is there.
+
+    `look_up_delays`: how long after the attempt, and then after the look-up before, each look-up is
+    made. What was taken should show before the last one: then the upload is sent again.
+    """
 
     look_up_delays: ClassVar[tuple[timedelta, ...]]
 
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """Look the upload up: Found, Partly, Absent or Unreadable."""
+        """Look an upload up. The arguments are those of `Provider.upload`; the content is empty.
+
+        Returns:
+            Found, Partly, Absent, or Unreadable. An error is never Absent.
+        """
         ...
 
 
@@ -114,8 +152,11 @@ class Checkable(Protocol):
     """A provider that can say whether uploads would work, without uploading anything."""
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Try the credentials and look for the target, with reading requests only: Ready or
-        NotReady."""
+        """Try the credentials and look for the target, with reading requests only.
+
+        Returns:
+            Ready or NotReady.
+        """
         ...
 
 
@@ -124,15 +165,26 @@ class Bundling(Protocol):
     """A provider that takes several uploads of one integration in one request."""
 
     def bundle(self, settings: object) -> Bundle | None:
-        """How much may go together with these settings; None where each goes by itself."""
+        """How much may go together under these settings; None: each upload goes by itself."""
         ...
 
     def upload_together(
         self, parcels: Sequence[Parcel], settings: object
     ) -> Dialogue[Sequence[Verdict | Unbundled]]:
-        """Deliver the parcels in one request, at a cost of one: a verdict for each, in their order.
+        """Deliver the parcels in one request, at a cost of one.
 
-        Unbundled, for all of them, where they were refused for what one of them may have caused:
-        each is then sent by `upload`, once, without being charged for it.
+        Returns:
+            A verdict for each parcel, in their order. Unbundled for all of them, if they were
+            refused for what one of them may have caused: each is then sent by `upload`, once, and
+            not charged for it.
         """
+        ...
+
+
+@runtime_checkable
+class Advising(Protocol):
+    """A provider that can tell settings that look wrong, and are accepted all the same."""
+
+    def advice(self, settings: object) -> tuple[str, ...]:
+        """What looks wrong, one sentence for an administrator each. No secret."""
         ...

@@ -23,7 +23,7 @@ from ..domain.upload.verdict import Absent, Delivered, Finding, Found, Receipt, 
 from ..ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure, fetch
 from ..ports.provider import Limits, Parcel
 
-_ADVICE: Final = ErrorHints(
+_HINTS: Final = ErrorHints(
     provider="the scripted provider",
     unauthorized="give it another key",
     forbidden="let it have this upload",
@@ -91,7 +91,7 @@ class ScriptedProvider:
             reply = yield from fetch(
                 _request("PUT", self._url, parcel, settings, (parcel.content,))
             )
-            refused = classify(reply, _ADVICE)
+            refused = classify(reply, _HINTS)
             if refused is not None:
                 return refused
         verdict = next(self._verdicts, Delivered(Receipt(f"scripted-{len(self.delivered) + 1}")))
@@ -142,7 +142,7 @@ class ReadableScriptedProvider(ScriptedProvider):
 
 
 def _unreadable(reply: HttpResponse | TransportFailure) -> Unreadable | None:
-    verdict = classify(reply, _ADVICE)
+    verdict = classify(reply, _HINTS)
     if verdict is None:
         return None
     assert not isinstance(verdict, Delivered)

@@ -1,17 +1,10 @@
-"""Everything that the author of a provider needs, in one place: ``from
-evidence_courier.adapters.providers import ...``.
+"""Everything that the author of a provider imports, in one place.
 
-The names in `__all__` are stable (docs/write-a-provider.md says what that means):
+The names in `__all__` are stable (docs/write-a-provider.md says what that means): the port and its
+capabilities; the dialogue; verdicts, findings, dry runs and failures; and building blocks.
 
-- the port: `Provider`, what only some can do (`CanLookUp`, `Checkable`, `Bundling`), and what goes
-  in
-- the dialogue, in which a provider talks to its API without doing any I/O
-- the verdicts, findings and dry runs that come out, and the failures in them
-- building blocks: forms, the table of what an HTTP reply comes to, JSON and GraphQL that may be
-  anything
-
-The modules of this folder are the platforms that come with the package, one module each, and those
-building blocks. A provider knows nothing of the others.
+The folders are the platforms that come with the package, and `kit`, what they share. A provider
+knows nothing of the others.
 """
 
 from ...domain.evidence.evidence import Outcome
@@ -45,12 +38,22 @@ from ...ports.dialogue import (
     HttpRequest,
     HttpResponse,
     MintedToken,
+    Reply,
     TransportFailure,
     access,
     bookmark,
     fetch,
 )
-from ...ports.provider import Bundle, Bundling, CanLookUp, Checkable, Limits, Parcel, Provider
+from ...ports.provider import (
+    Advising,
+    Bundle,
+    Bundling,
+    CanLookUp,
+    Checkable,
+    Limits,
+    Parcel,
+    Provider,
+)
 from .kit.graphql_multipart import graphql_upload
 from .kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql
 from .kit.http_errors import (
@@ -71,6 +74,7 @@ __all__ = [
     "Absent",
     "Access",
     "AccessToken",
+    "Advising",
     "Bookmark",
     "Bundle",
     "Bundling",
@@ -105,6 +109,7 @@ __all__ = [
     "Ready",
     "Receipt",
     "Rejected",
+    "Reply",
     "RequestPurpose",
     "Secret",
     "TransportFailure",

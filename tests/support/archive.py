@@ -59,7 +59,7 @@ from evidence_courier.ports.dialogue import (
 from evidence_courier.ports.provider import Bundle, Limits, Parcel
 from evidence_courier.testing.contracts import ProviderHarness
 
-ADVICE = ErrorHints(
+HINTS = ErrorHints(
     provider="the archive",
     unauthorized="ask for another secret",
     forbidden="ask for the right to upload",
@@ -174,7 +174,7 @@ class UnreadableArchiveProvider:
         return FormFile("file", parcel.file_name, parcel.media_type, parcel.content)
 
     def classify(self, reply: Reply) -> Verdict | None:
-        return classify(reply, ADVICE)
+        return classify(reply, HINTS)
 
     def judge_document(self, reply: Reply | Failure) -> Verdict | str:
         """The id, or what it came to."""
@@ -187,7 +187,7 @@ class UnreadableArchiveProvider:
         try:
             said = parse_json(reply.body)
         except NotJson:
-            return broken_reply(reply, ADVICE, "is not JSON")
+            return broken_reply(reply, HINTS, "is not JSON")
         return self.id_in(said) or refusal(
             reply, FailureKind.UNRECOGNISED_REPLY, "what does it mean?"
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
-from evidence_courier.adapters.providers.vanta.provider import VantaSettings
+from evidence_courier.adapters.providers.vanta.settings import VantaSettings
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.evidence.file_name import file_name_for
 from evidence_courier.domain.secrets.secret import Secret

@@ -1,184 +1,121 @@
-"""What a reply of Drata's comes to: success is recognised, never assumed.
+"""What Drata's replies mean: success is recognised, never assumed.
 
-Documented (the OpenAPI document of the API, version V2, at developers.drata.com): an upload answers
-201 with the new document, whose `id` is a number; an error is `{"statusCode", "message", "code"}`;
-a list is `{"data": [...], "pagination": {"cursor": text or null}}`, where null says that there is
-no more. 402, 403, 412, 413 and 503 have a meaning of their own there, which is why each gets words
-of its own here. 402 stands in an older edition of that document and is missing from the newest.
+Documented (the OpenAPI document of the API, version V2, at developers.drata.com): an upload is
+answered with 201 and what was made, whose `id` is a number; an error is `{"statusCode", "message",
+"code"}`; a list is `{"data": [...], "pagination": {"cursor": text or null}}`, and null says that it
+ends. 402 (in an older edition), 403, 412, 413 and 503 have a meaning of their own. An evidence says
+in `artifactsCreated` how many of its files were stored: with fewer than `artifactsRequested` it
+exists without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Unclear, Verdict
-from ....ports.dialogue import HttpResponse, TransportFailure
-from ..kit.http_errors import UPLOAD, ErrorHints, RequestPurpose, classify, not_json, refusal
-from ..kit.json_reply import NotJson, mapping, parse_json, text
+from ....ports.dialogue import HttpResponse, Reply
+from ..kit.http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, refusal
+from ..kit.json_reply import quote_of, success_body, text
+from ..kit.lists import Page
 
 CREATED: Final = 201
-_WORDS = 300  # characters of what Drata says that go into a message
+Json = Mapping[str, object]
 
-_ASKING: Final = {
-    402: (
-        "the company's plan does not include this: ask the Drata admin to upgrade it, then retry this upload"
-    ),
+_DO: Final = {
+    402: "the company's plan does not include this: ask the Drata admin to upgrade it, then retry this upload",
     412: (
-        "the company has not accepted Drata's terms and conditions for the API: an admin must accept them in Drata, "
-        "then retry this upload"
+        "the company has not accepted Drata's terms and conditions for the API: an admin must "
+        "accept them in Drata, then retry this upload"
     ),
 }
-"""Who must do what, where only a person at the tenant's can help."""
+"""Who must do what, if only a person of the tenant's can help."""
 
 
-_BEFORE: Final = RequestPurpose(UPLOAD.what, "", UPLOAD.mended)
-"""What is asked before anything is sent."""
-
-
-@frozen
-class Page:
-    """One page of a list, and the cursor of the next; None where this is the last."""
-
-    items: tuple[dict[str, object], ...]
-    cursor: str | None
-
-
-@frozen
-class Words:
-    """What is said of a refusal, and of a reply that nobody recognises."""
-
-    advice: ErrorHints
-    look: str
-
-
-def judge(reply: HttpResponse | TransportFailure, words: Words) -> Verdict:
-    """The verdict for an upload. Total: any status with any body has one."""
-    verdict = _no_success(reply, words)
-    if verdict is not None:
-        return verdict
+def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
+    """The verdict on an upload: any status with any body has one. `look` says who must look where
+    after a reply that is not recognised."""
+    body = _body(reply, hints, UPLOAD)
+    if not isinstance(body, Mapping):
+        return body
     assert isinstance(reply, HttpResponse)
-    try:
-        document = mapping(parse_json(reply.body))
-    except NotJson:
-        return not_json(reply, words.advice)
-    reference = identity(document)
-    if reply.status == CREATED and reference is not None:
-        return Delivered(Receipt(reference, text(document.get("name"))))
-    seen = (
-        "its reply has no id" if reply.status == CREATED else f"HTTP {reply.status} instead of 201"
-    )
-    return refusal(
-        reply,
-        FailureKind.UNRECOGNISED_REPLY,
-        f"Drata answered, but not with what is known as success: {seen}; {words.look}",
-    )
+    reference, stored = identity(body), body.get("artifactsCreated", 1)
+    if reply.status != CREATED:
+        seen = f"HTTP {reply.status} instead of 201"
+    elif reference is None:
+        seen = "its reply has no id"
+    elif stored != 1:
+        seen = f"evidence {reference} was made without its file (artifactsCreated: {stored!r})"
+    else:
+        return Delivered(Receipt(reference, text(body.get("name"))))
+    message = f"Drata answered, but not with what is known as success: {seen}; {look}"
+    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
 
 
-def read_object(
-    reply: HttpResponse | TransportFailure, words: Words, errand: RequestPurpose = UPLOAD
-) -> dict[str, object] | Failure:
-    """The JSON object that a reading request was answered with, or why there is none."""
-    verdict = _no_success(reply, words, errand)
-    if verdict is None:
-        assert isinstance(reply, HttpResponse)
-        try:
-            value = parse_json(reply.body)
-        except NotJson:
-            return not_json(reply, words.advice, errand).failure
-        if isinstance(value, dict):
-            return value
-        return unreadable(reply, "its reply is not a JSON object")
-    assert not isinstance(verdict, Delivered)
-    return verdict.failure
+def read_object(reply: Reply, hints: ErrorHints) -> Json | Failure:
+    """The JSON object in the reply to a request that makes no evidence, or why there is none."""
+    body = _body(reply, hints, READING)
+    if isinstance(body, Mapping):
+        return body
+    assert not isinstance(body, Delivered)
+    return body.failure
 
 
-def read_page(reply: HttpResponse | TransportFailure, words: Words) -> Page | Failure:
-    """A page of a list, or why it cannot be read. A list of whose end nothing is known cannot be
-    read: what is not on it may be behind it."""
-    value = read_object(reply, words)
-    if isinstance(value, Failure):
-        return value
-    assert isinstance(reply, HttpResponse)
-    items, pagination = value.get("data"), value.get("pagination")
+def read_page(reply: Reply, hints: ErrorHints) -> Page[Json] | Failure:
+    """A page of a list, or why it cannot be read. A list that does not say whether it goes on
+    cannot be read: an entry may follow."""
+    body = read_object(reply, hints)
+    if isinstance(body, Failure):
+        return body
+    items, pagination = body.get("data"), body.get("pagination")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        return unreadable(reply, "its reply is not a list of documents")
-    if not isinstance(pagination, dict) or "cursor" not in pagination:
-        return unreadable(reply, "its reply does not say whether the list goes on")
-    cursor = pagination["cursor"]
+        return unreadable("its reply is not a list of documents", reply)
+    cursor = pagination.get("cursor", 0) if isinstance(pagination, dict) else 0
     if cursor is not None and not isinstance(cursor, str):
-        return unreadable(reply, "its reply says in no known way how the list goes on")
-    return Page(tuple(items), cursor or None)
+        return unreadable("its reply does not say whether the list goes on", reply)
+    return Page(items, cursor or None)
 
 
-def user_number(reply: HttpResponse | TransportFailure, words: Words) -> str | Failure:
-    """The number of the user that a request for one was answered with, or why there is none.
-    Nothing was sent before it, so no failure leaves a doubt."""
-    user = read_object(reply, words, _BEFORE)
+def user_number(reply: Reply, hints: ErrorHints) -> str | Failure:
+    """The number in the reply to a request for a user, or why there is none. No evidence was sent
+    before it, so no failure leaves a doubt."""
+    user = read_object(reply, hints)
     if isinstance(user, Failure):
-        kind = FailureKind.REFUSED if user.kind is FailureKind.UNRECOGNISED_REPLY else user.kind
-        return evolve(
-            user,
-            kind=kind,
-            message=f"the person could not be looked up, and nothing was sent: {user.message}",
-        )
-    number = identity(user)
-    if number is not None:
-        return number
-    assert isinstance(reply, HttpResponse)
-    return evolve(
-        unreadable(
-            reply, "its reply about the person has no id; nothing was sent: set user_by: address"
-        ),
-        kind=FailureKind.REFUSED,
-    )
+        said = f"the person could not be looked up, and nothing was sent: {user.message}"
+        return evolve(user, message=said)
+    missing = "its reply about the person has no id; nothing was sent: set user_by: address"
+    return identity(user) or evolve(unreadable(missing, reply), kind=FailureKind.REFUSED)
 
 
-def unreadable(reply: HttpResponse | None, seen: str) -> Failure:
+def unreadable(seen: str, reply: Reply | None = None) -> Failure:
     """A list or an object that is not what the documentation says."""
     return Failure(
         FailureKind.UNRECOGNISED_REPLY,
         f"Drata could not be read: {seen}",
-        http_status=None if reply is None else reply.status,
+        http_status=reply.status if isinstance(reply, HttpResponse) else None,
     )
 
 
-def identity(document: dict[str, object]) -> str | None:
-    """The number that Drata gave a document, as text; None where there is none."""
-    number = document.get("id")
+def identity(value: Json) -> str | None:
+    """The number that Drata gave to a thing, as text; None if there is no number."""
+    number = value.get("id")
     return str(number) if isinstance(number, int) and not isinstance(number, bool) else None
 
 
-def _no_success(
-    reply: HttpResponse | TransportFailure, words: Words, errand: RequestPurpose = UPLOAD
-) -> Verdict | None:
-    """The verdict wherever HTTP alone decides; None for a whole 2xx reply."""
-    said = _said(reply)
-    verdict = classify(reply, words.advice, said, errand)
-    if not isinstance(reply, HttpResponse):
-        return verdict
-    quoted = f', saying "{said}"' if said else ""
-    if reply.status in _ASKING:
-        message = f"Drata refused the upload (HTTP {reply.status}){quoted}: {_ASKING[reply.status]}"
+def _body(reply: Reply, hints: ErrorHints, purpose: RequestPurpose) -> Json | Verdict:
+    body = success_body(reply, hints, purpose)
+    if isinstance(body, Mapping) or not isinstance(reply, HttpResponse):
+        return body
+    quote = quote_of(reply)
+    said = f"(HTTP {reply.status})" + (f', saying "{quote}"' if quote else "")
+    if reply.status in _DO:
+        message = f"Drata refused the upload {said}: {_DO[reply.status]}"
         return refusal(reply, FailureKind.REFUSED, message)
-    if reply.status == 503 and isinstance(verdict, Unclear):
-        message = f"a system that Drata depends on was not available (HTTP 503){quoted}"
-        doubt = "; whether Drata took the upload is not known" if errand.doubt else ""
-        return Unclear(evolve(verdict.failure, message=message + doubt))
-    return verdict
-
-
-def _said(reply: HttpResponse | TransportFailure) -> str | None:
-    """The `message` of a refusal: text, or a list of texts where several fields are wrong (the
-    latter is inferred)."""
-    if not isinstance(reply, HttpResponse) or reply.status < 400:
-        return None
-    try:
-        told = mapping(parse_json(reply.body)).get("message")
-    except NotJson:
-        return None
-    parts = [part for part in told if isinstance(part, str)] if isinstance(told, list) else [told]
-    said = "; ".join(part for part in parts if isinstance(part, str))
-    return " ".join(said.split())[:_WORDS] or None
+    if reply.status == 503 and isinstance(body, Unclear):
+        doubt = "; whether Drata took the upload is not known" if purpose.doubt else ""
+        message = f"a system that Drata depends on was not available {said}{doubt}"
+        return Unclear(evolve(body.failure, message=message))
+    return body

@@ -1,26 +1,26 @@
-"""Sending a file with a GraphQL operation: the GraphQL multipart request.
+"""Sending a file with a GraphQL operation, as a GraphQL multipart request.
 
 Specified at github.com/jaydenseric/graphql-multipart-request-spec: a form with the field
-``operations`` (the query and its variables, the file being null there), the field ``map`` (which
-file belongs where), and then the file.
+``operations`` (the query and its variables, in which the file is null), the field ``map`` (which
+file belongs where), and the file.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from ....ports.dialogue import Headers, HttpRequest
 from .multipart import FormField, FormFile, form_data
 
-FILE_PART = "0"
-
+FILE_PART: Final = "0"
+GRAPHQL_ACCEPT: Final = ("Accept", "application/json, application/graphql-response+json;q=0.9")
+"""A server that knows both forms then answers in the older one: HTTP 200 around a GraphQL error.
+Both forms are understood."""
 HEADERS: Headers = (
-    # Named first, so that a server that knows both forms answers in the older one, with HTTP 200
-    # around a GraphQL error; either is understood.
-    ("Accept", "application/json, application/graphql-response+json;q=0.9"),
-    # Some servers (Apollo) refuse a multipart request without a header that browsers send only
-    # after asking.
+    GRAPHQL_ACCEPT,
+    # Apollo and others refuse a multipart request without a header that needs a preflight.
     ("Apollo-Require-Preflight", "true"),
 )
 
@@ -37,18 +37,44 @@ def graphql_upload(
     content: bytes,
     seed: str,
 ) -> HttpRequest:
-    """The request that runs `query` with `content` as its variable `file_variable`. The same
-    arguments give the same bytes.
+    """The request that runs `query` with a file. The same arguments give the same bytes.
 
-    `seed` goes into the boundary between the parts: the sha256 of the content will do.
+    Args:
+        url: the GraphQL endpoint.
+        credentials: headers that are sent first.
+        query: the operation.
+        variables: its other variables.
+        file_variable: the variable that is the file, by its path: ``evidenceFile``,
+            ``input.file``, ``input.files.0``. Objects on the path are made where they are missing.
+        file_name: the name of the file.
+        media_type: its media type.
+        content: its bytes.
+        seed: as for `form_data`.
+
+    Raises:
+        ValueError: `file_variable` leads through a value that is neither an object nor a list.
     """
-    operations = {"query": query, "variables": {**variables, file_variable: None}}
+    operations = {"query": query, "variables": _with_null(variables, file_variable.split("."))}
     content_type, body = form_data(
         (
             FormField("operations", json.dumps(operations)),
-            FormField("map", f'{{"{FILE_PART}": ["variables.{file_variable}"]}}'),
+            FormField("map", json.dumps({FILE_PART: [f"variables.{file_variable}"]})),
             FormFile(FILE_PART, file_name, media_type, content),
         ),
         seed,
     )
     return HttpRequest("POST", url, (*credentials, *HEADERS, ("Content-Type", content_type)), body)
+
+
+def _with_null(value: object, path: list[str]) -> object:
+    """A copy of `value` with null at the end of `path`."""
+    if not path:
+        return None
+    first, *rest = path
+    if isinstance(value, list | tuple) and first.isdecimal() and int(first) <= len(value):
+        at = int(first)
+        inner = value[at] if at < len(value) else {}
+        return [*value[:at], _with_null(inner, rest), *value[at + 1 :]]
+    if not isinstance(value, Mapping):
+        raise ValueError(f"the path of the file's variable leads through {value!r} to {first!r}")
+    return {**value, first: _with_null(value.get(first, {}), rest)}

@@ -2,60 +2,112 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from attrs import field, frozen
 
 from .json_reply import NotJson, mapping, parse_json, text
 
-# What the errors say stands in the middle of a message of at most 500 characters, before what to do
-# about it.
 _LISTED: Final = 3
-_SAID: Final = 200
+_QUOTE_LIMIT: Final = 200
+_CODE_KEYS: Final = ("code", "type", "classification")
+
+THROTTLING_CODES: Final = frozenset(
+    {
+        "RATE_LIMIT",
+        "RATE_LIMITED",
+        "RATE_LIMIT_EXCEEDED",
+        "TOO_MANY_REQUESTS",
+        "THROTTLED",
+        "THROTTLED_EXCEPTION",
+        "THROTTLING",
+        "THROTTLING_EXCEPTION",
+        "QUOTA_EXCEEDED",
+    }
+)
+"""The codes that mean: too many requests. docs/providers.md says whose they are."""
+FINAL_CODES: Final = frozenset(
+    {
+        "BAD_REQUEST",
+        "BAD_USER_INPUT",
+        "FORBIDDEN",
+        "GRAPHQL_PARSE_FAILED",
+        "GRAPHQL_VALIDATION_FAILED",
+    }
+)
+"""Codes beside which no words mean throttling."""
+_THROTTLING_WORDS: Final = re.compile(
+    r"\brate[- ]?limit|\btoo many requests\b|\bthrottl(?:ed|ing)\b|\bquota exceeded\b"
+)
 
 
 @frozen
 class GraphQLError:
-    """One entry of ``errors``: what it says, and the code under ``extensions``; both None in an
-    entry of another shape."""
+    """One entry of ``errors``.
+
+    Args:
+        message: what it says; an entry that is text is its own message.
+        codes: the texts under ``code``, ``type`` and ``classification``, first those in
+            ``extensions``, then those beside the message.
+    """
 
     message: str | None
-    code: str | None
+    codes: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """Message and code as one text to search: without case, runs of white space and underscores
-        being one space."""
-        said = f"{self.message or ''} {(self.code or '').replace('_', ' ').replace('-', ' ')}"
-        return " ".join(said.casefold().split())
+        """Message and codes as one text to search: in small letters, with single spaces."""
+        codes = " ".join(self.codes).replace("_", " ").replace("-", " ")
+        return " ".join(f"{self.message or ''} {codes}".casefold().split())
+
+    def has_code(self, *codes: str) -> bool:
+        """Whether one of its codes is among `codes`, which are written as ``RATE_LIMITED`` is."""
+        wanted = {code.replace("_", "") for code in codes}
+        return any(re.sub(r"[\W_]", "", code).upper() in wanted for code in self.codes)
+
+    @property
+    def throttling(self) -> bool:
+        """Whether it says: too many requests. Its codes decide, and its words where they do not."""
+        if self.has_code(*THROTTLING_CODES):
+            return True
+        return not self.has_code(*FINAL_CODES) and bool(_THROTTLING_WORDS.search(self.words))
 
 
 @frozen
 class GraphQLReply:
-    """A GraphQL reply. `data` is None where there is none; `malformed` where ``errors`` is there
-    and is no list."""
+    """A GraphQL reply.
+
+    Args:
+        data: the value of ``data``, or None.
+        errors: all entries of ``errors``.
+        malformed: whether ``errors`` is something else than a list or null.
+    """
 
     data: object = field(repr=False)
     errors: tuple[GraphQLError, ...]
     malformed: bool
 
     @property
-    def said(self) -> str:
-        """What the errors say, for a person; the first few of them."""
+    def quote(self) -> str:
+        """What the first three errors say, for a person."""
         listed = self.errors[:_LISTED]
-        each = _SAID // max(len(listed), 1)
+        each = _QUOTE_LIMIT // max(len(listed), 1)
         said = [
-            (error.message or error.code or "an error without words")[:each] for error in listed
+            (error.message or next(iter(error.codes), "an error without words"))[:each]
+            for error in listed
         ]
         more = len(self.errors) - len(said)
         return "; ".join(said + ([f"and {more} more"] if more else []))
 
 
 def read_graphql(body: bytes) -> GraphQLReply:
-    """The reply in `body`; raises NotJson. JSON that is no GraphQL reply at all has neither data
-    nor errors.
+    """Read a GraphQL reply. JSON that is none has neither data nor errors.
 
-    An empty list of errors and a null are no errors: servers differ in this.
+    An empty list of errors and null are no errors: servers differ in this.
+
+    Raises:
+        NotJson: the body is not JSON.
     """
     reply = mapping(parse_json(body))
     errors = reply.get("errors")
@@ -68,8 +120,7 @@ def read_graphql(body: bytes) -> GraphQLReply:
 
 
 def read_graphql_if_any(body: bytes) -> GraphQLReply:
-    """As `read_graphql`, for a reply that need not be JSON at all: then it has neither data nor
-    errors."""
+    """As `read_graphql`; a body that is not JSON has neither data nor errors."""
     try:
         return read_graphql(body)
     except NotJson:
@@ -77,7 +128,10 @@ def read_graphql_if_any(body: bytes) -> GraphQLReply:
 
 
 def _error(entry: object) -> GraphQLError:
-    said = mapping(entry)
-    return GraphQLError(
-        text(said.get("message")), text(mapping(said.get("extensions")).get("code"))
-    )
+    if isinstance(entry, str):
+        return GraphQLError(entry)
+    error = mapping(entry)
+    places = (mapping(error.get("extensions")), error)
+    values = [place.get(key) for place in places for key in _CODE_KEYS]
+    codes = tuple(value for value in values if isinstance(value, str) and value)
+    return GraphQLError(text(error.get("message")), codes)

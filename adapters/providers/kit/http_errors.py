@@ -1,23 +1,21 @@
-"""What an HTTP reply, or the lack of one, comes to: one table for all providers.
+"""The verdict on an HTTP reply, or on a missing one: one table for all providers.
 
-=====================================  ==============================================================
-what happened                          verdict =====================================
-============================================================== not resolved, connected or sent whole
-Deferred: it was surely not taken timeout or reset after it was sent     Unclear 2xx, whole
-none here: the provider says what it recognises 2xx, cut short or longer than is read  Unclear 3xx
-Rejected: never followed, the credentials stay here 401                                    Rejected,
-and speaks of the whole integration 408, 425, 429                          Deferred every other 4xx
-Rejected, with words on who must do what 5xx, and what is no status at all      Unclear: a gateway
-may answer 502 for an upload that arrived =====================================
-==============================================================
+=========================================  =========================================================
+what happened                              verdict
+=========================================  =========================================================
+not resolved, not connected, not sent      Deferred: the request was not taken
+timeout or reset after it was sent         Unclear
+2xx, complete                              None: the provider says what it recognises as success
+2xx, cut short or longer than is read      Unclear
+3xx                                        Rejected: never followed, so the credentials stay here
+401                                        Rejected, and the integration is blocked
+408, 425, 429                              Deferred
+any other 4xx                              Rejected, with words on who must do what
+5xx, or a status that HTTP does not have   Unclear: a gateway may answer 502 for a taken upload
+=========================================  =========================================================
 
-Retry-After is kept wherever a later attempt follows. What a provider's API says beyond HTTP (a
-GraphQL error, a code in the body) is the provider's own business; it judges a 4xx itself first if
-its words say more than the status, and comes here for the rest.
-
-`classify` judges an upload. For a request that only reads, in a look-up or a dry run,
-`failure_to_read` gives the failure alone: nothing was to be taken, so nothing is said of whether it
-was.
+A later attempt keeps to Retry-After. What an API says beyond HTTP (a GraphQL error, a code in the
+body) is judged by its provider, before or after this table.
 """
 
 from __future__ import annotations
@@ -30,35 +28,46 @@ from attrs import frozen
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.retry_after import retry_after
 from ....domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict
-from ....ports.dialogue import Ending, HttpResponse, TransportFailure
+from ....ports.dialogue import Ending, HttpResponse, Reply, TransportFailure
 
-PIECE: Final = 4_000
-"""So many bytes of a reply go into a failure's detail, before redaction cuts it further."""
+DETAIL_BYTES: Final = 4_000
+"""How much of a reply's body is copied into a failure's detail, before redaction shortens it."""
 
-_SURELY_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
+_NOT_TAKEN: Final = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 
 
 @frozen(kw_only=True)
 class ErrorHints:
-    """What the table cannot know: the provider's name, and who must do what when it refuses. Whole
-    clauses, without a full stop.
+    """What the table cannot know about a provider, as clauses without a full stop.
 
-    `target_gone`: a 404 speaks of what the tenant file names, so of all that the integration sends.
+    Args:
+        provider: its name, as messages write it.
+        unauthorized: who must do what after a 401.
+        forbidden: the same after a 403.
+        not_found: the same after a 404.
+        too_large: the same after a 413.
+        unsupported_type: the same after a 415.
+        target_gone: whether a 404 concerns the whole integration: its target is gone.
     """
 
     provider: str
     unauthorized: str
     forbidden: str
     not_found: str
-    too_large: str
-    unsupported_type: str
+    too_large: str = "make the document smaller, then submit it under a new evidence id"
+    unsupported_type: str = "send a PDF"
     target_gone: bool = False
 
 
 @frozen
 class RequestPurpose:
-    """What a request was sent for, as the messages say it: what it was, what is in doubt after it,
-    and what to do once it is mended."""
+    """How messages speak of a request.
+
+    Args:
+        what: its name, such as "the upload".
+        doubt: what an unclear reply leaves unknown: "; whether ... is not known", or "".
+        mended: what to do once the cause of a refusal is mended: ", then retry ...", or "".
+    """
 
     what: str
     doubt: str
@@ -72,132 +81,123 @@ READING: Final = RequestPurpose("the request", "", "")
 
 
 def classify(
-    reply: HttpResponse | TransportFailure,
-    advice: ErrorHints,
-    said: str | None = None,
-    errand: RequestPurpose = UPLOAD,
+    reply: Reply,
+    hints: ErrorHints,
+    quote: str | None = None,
+    purpose: RequestPurpose = UPLOAD,
 ) -> Verdict | None:
-    """The verdict that the table above gives; None for a whole 2xx reply, which the provider itself
-    must judge.
+    """Judge a reply by the table above.
 
-    `said` is what the API said in words about a refusal, where it could be read; it is put into the
-    message.
+    Args:
+        reply: what `fetch` returned.
+        hints: the provider's name, and who must do what.
+        quote: the API's own words about a refusal. The message repeats them.
+        purpose: what the request was for.
+
+    Returns:
+        The verdict, or None for a complete 2xx reply, which only the provider can judge.
     """
     if isinstance(reply, TransportFailure):
-        failure = Failure(reply.kind, f"{advice.provider}: {reply.message}")
-        return Deferred(failure) if reply.kind in _SURELY_NOT_TAKEN else Unclear(failure)
+        failure = Failure(reply.kind, f"{hints.provider}: {reply.message}")
+        return Deferred(failure) if reply.kind in _NOT_TAKEN else Unclear(failure)
     match reply.status // 100:
+        case 2 if reply.ending is Ending.COMPLETE:
+            return None
         case 2:
-            return (
-                None
-                if reply.ending is Ending.COMPLETE
-                else Unclear(_broken(reply, advice, f"is {reply.ending.value}", errand))
-            )
+            return broken_reply(reply, hints, f"is {reply.ending.value}", purpose)
         case 3:
-            return _redirected(reply, advice)
+            return _redirected(reply, hints)
         case 4:
-            return _refused(reply, advice, said, errand)
+            return _refused(reply, hints, quote, purpose)
         case 5:
-            message = (
-                f"{advice.provider} had an error of its own (HTTP {reply.status}){errand.doubt}"
-            )
-            return Unclear(_failure(reply, FailureKind.SERVER_ERROR, message))
-        case _:
-            what = f"has the status {reply.status}, which is none of HTTP's final ones"
-            return Unclear(_broken(reply, advice, what, errand))
+            said = f"{hints.provider} had an error of its own (HTTP {reply.status}){purpose.doubt}"
+            return Unclear(_failure(reply, FailureKind.SERVER_ERROR, said))
+    what = f"has the status {reply.status}, which is none of HTTP's final ones"
+    return broken_reply(reply, hints, what, purpose)
 
 
-def failure_to_read(
-    reply: HttpResponse | TransportFailure, advice: ErrorHints, said: str | None = None
-) -> Failure | None:
-    """The failure of a request that only reads; None for a whole 2xx reply. `said` is as for
-    `classify`."""
-    verdict = classify(reply, advice, said, READING)
+def failure_to_read(reply: Reply, hints: ErrorHints, quote: str | None = None) -> Failure | None:
+    """The failure of a request that changes nothing: a look-up, a dry run, a repeatable step.
+
+    Args: as for `classify`.
+
+    Returns:
+        The failure, or None for a complete 2xx reply.
+    """
+    verdict = classify(reply, hints, quote, READING)
     assert not isinstance(verdict, Delivered)  # the table never says so
     return None if verdict is None else verdict.failure
 
 
 def broken_reply(
-    reply: HttpResponse, advice: ErrorHints, what: str, errand: RequestPurpose = UPLOAD
+    reply: HttpResponse, hints: ErrorHints, what: str, purpose: RequestPurpose = UPLOAD
 ) -> Unclear:
-    """Unclear, for a reply of which nobody can say what it means; `what` completes "the reply
-    ..."."""
-    return Unclear(_broken(reply, advice, what, errand))
+    """Unclear, for a reply that cannot be understood; `what` completes "the reply ..."."""
+    message = f"the reply of {hints.provider} (HTTP {reply.status}) {what}{purpose.doubt}"
+    return Unclear(_failure(reply, FailureKind.BROKEN_REPLY, message))
 
 
-def not_json(reply: HttpResponse, advice: ErrorHints, errand: RequestPurpose = UPLOAD) -> Unclear:
-    """The same for a whole reply that should be JSON."""
-    return broken_reply(reply, advice, "is not JSON" if reply.body.strip() else "is empty", errand)
+def not_json(reply: HttpResponse, hints: ErrorHints, purpose: RequestPurpose = UPLOAD) -> Unclear:
+    """Unclear, for a complete reply that should be JSON and is not."""
+    what = "is not JSON" if reply.body.strip() else "is empty"
+    return broken_reply(reply, hints, what, purpose)
 
 
-def broken_reading(reply: HttpResponse, advice: ErrorHints, what: str) -> Failure:
-    """The same for a request that only reads."""
-    return _broken(reply, advice, what, READING)
+def broken_reading(reply: HttpResponse, hints: ErrorHints, what: str) -> Failure:
+    """The failure in `broken_reply`, for a request that changes nothing."""
+    return broken_reply(reply, hints, what, READING).failure
 
 
-def _broken(reply: HttpResponse, advice: ErrorHints, what: str, errand: RequestPurpose) -> Failure:
-    message = f"the reply of {advice.provider} (HTTP {reply.status}) {what}{errand.doubt}"
-    return _failure(reply, FailureKind.BROKEN_REPLY, message)
-
-
-def throttled(reply: HttpResponse, advice: ErrorHints, said: str | None = None) -> Deferred:
-    """Deferred, for a provider that says: too many requests."""
-    message = (
-        f"{advice.provider} takes no more requests for now (HTTP {reply.status}){_quoted(said)}"
-    )
+def throttled(reply: HttpResponse, hints: ErrorHints, quote: str | None = None) -> Deferred:
+    """Deferred, for a provider that says in its own words: too many requests."""
+    message = f"{hints.provider} takes no more requests for now (HTTP {reply.status}){_say(quote)}"
     return Deferred(_failure(reply, FailureKind.RATE_LIMITED, message))
 
 
 def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
-    """Rejected, with a piece of the reply kept as detail."""
+    """Rejected, with the beginning of the reply's body as the failure's detail."""
     return Rejected(_failure(reply, kind, message))
 
 
+def without_doubt(failure: Failure) -> Deferred | Rejected:
+    """The verdict on a failure after which no copy can be there: try again, or do not."""
+    return Deferred(failure) if failure.kind.retryable else Rejected(failure)
+
+
 def _refused(
-    reply: HttpResponse, advice: ErrorHints, said: str | None, errand: RequestPurpose
+    reply: HttpResponse, hints: ErrorHints, quote: str | None, purpose: RequestPurpose
 ) -> Verdict:
-    provider, status, words = advice.provider, reply.status, _quoted(said)
-    match status:
+    match reply.status:
         case 401:
-            message = f"{provider} refused the credentials (HTTP 401){words}: {advice.unauthorized}"
-            return refusal(reply, FailureKind.UNAUTHORIZED, message)
+            kind, said, do = FailureKind.UNAUTHORIZED, "refused the credentials", hints.unauthorized
         case 403:
-            message = f"{provider} forbids {errand.what} (HTTP 403){words}: {advice.forbidden}"
-            return refusal(reply, FailureKind.FORBIDDEN, message)
+            kind, said, do = FailureKind.FORBIDDEN, f"forbids {purpose.what}", hints.forbidden
         case 404:
-            message = (
-                f"{provider} found nothing at this address (HTTP 404){words}: {advice.not_found}"
-            )
-            kind = FailureKind.TARGET_NOT_FOUND if advice.target_gone else FailureKind.NOT_FOUND
-            return refusal(reply, kind, message)
+            kind = FailureKind.TARGET_NOT_FOUND if hints.target_gone else FailureKind.NOT_FOUND
+            said, do = "found nothing at this address", hints.not_found
         case 408 | 425:
-            message = (
-                f"{provider} asked to be sent {errand.what} again later (HTTP {status}){words}"
-            )
+            said = f"{hints.provider} asked to be sent {purpose.what} again later"
+            message = f"{said} (HTTP {reply.status}){_say(quote)}"
             return Deferred(_failure(reply, FailureKind.TOLD_TO_WAIT, message))
         case 413:
-            message = (
-                f"{provider} finds the document too large (HTTP 413){words}: {advice.too_large}"
-            )
-            return refusal(reply, FailureKind.TOO_LARGE, message)
+            kind, said, do = FailureKind.TOO_LARGE, "finds the document too large", hints.too_large
         case 415:
-            message = f"{provider} does not take this type of document (HTTP 415){words}: {advice.unsupported_type}"
-            return refusal(reply, FailureKind.UNSUPPORTED_TYPE, message)
+            kind, said = FailureKind.UNSUPPORTED_TYPE, "does not take this type of document"
+            do = hints.unsupported_type
         case 429:
-            return throttled(reply, advice, said)
-        case 400 | 422:
-            kind = FailureKind.BAD_REQUEST
-        case _:
-            kind = FailureKind.REFUSED
-    do = f"see the detail for its reply and mend what it names{errand.mended}"
-    return refusal(reply, kind, f"{provider} refused {errand.what} (HTTP {status}){words}: {do}")
+            return throttled(reply, hints, quote)
+        case status:
+            kind = FailureKind.BAD_REQUEST if status in (400, 422) else FailureKind.REFUSED
+            said = f"refused {purpose.what}"
+            do = f"see the detail for its reply and mend what it names{purpose.mended}"
+    return refusal(reply, kind, f"{hints.provider} {said} (HTTP {reply.status}){_say(quote)}: {do}")
 
 
-def _redirected(reply: HttpResponse, advice: ErrorHints) -> Rejected:
+def _redirected(reply: HttpResponse, hints: ErrorHints) -> Rejected:
     message = (
-        f"{advice.provider} answered with a redirect to {_host(reply.header('location'))} "
-        f"(HTTP {reply.status}), which is never followed: the credentials and the document stay here; "
-        "correct the region or the endpoint in the tenant file"
+        f"{hints.provider} answered with a redirect to {_host(reply.header('location'))} "
+        f"(HTTP {reply.status}), which is never followed: the credentials and the document stay "
+        "here; correct the region or the endpoint in the tenant file"
     )
     return refusal(reply, FailureKind.REDIRECTED, message)
 
@@ -211,8 +211,8 @@ def _host(location: str | None) -> str:
         return "an address that is none"
 
 
-def _quoted(said: str | None) -> str:
-    return f', saying "{said}"' if said else ""
+def _say(quote: str | None) -> str:
+    return f', saying "{quote}"' if quote else ""
 
 
 def _failure(reply: HttpResponse, kind: FailureKind, message: str) -> Failure:
@@ -223,5 +223,5 @@ def _failure(reply: HttpResponse, kind: FailureKind, message: str) -> Failure:
         message,
         http_status=reply.status,
         retry_after=wait if kind.retryable else None,
-        detail=reply.body[:PIECE].decode("utf-8", "replace") or None,
+        detail=reply.body[:DETAIL_BYTES].decode("utf-8", "replace") or None,
     )

@@ -1,9 +1,18 @@
-"""Reading a reply's JSON, whatever it turns out to be."""
+"""Reading JSON from a reply, whatever the body is."""
 
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+from ....domain.upload.failure import Failure
+from ....domain.upload.verdict import Delivered, Verdict
+from ....ports.dialogue import HttpResponse, Reply
+from .http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, classify, not_json
+
+QUOTE_LIMIT: Final = 150
+"""At most this many characters of an API's words go into a message, which then says what to do."""
 
 
 class NotJson(ValueError):
@@ -11,11 +20,11 @@ class NotJson(ValueError):
 
 
 def parse_json(body: bytes) -> object:
-    """The JSON value in `body`; raises NotJson for everything else.
+    """The JSON value in `body`. Of a key that an object has twice, the last value counts.
 
-    Else is: nothing at all, HTML, text that is not UTF-8, NaN and Infinity (which JSON does not
-    have), numbers of thousands of digits, nesting too deep to follow. Where an object says a key
-    twice, the last one counts.
+    Raises:
+        NotJson: for an empty body, HTML, text that is not UTF-8, NaN and Infinity (JSON has
+            neither), numbers of thousands of digits, and nesting that is too deep.
     """
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
@@ -24,14 +33,64 @@ def parse_json(body: bytes) -> object:
 
 
 def mapping(value: object) -> dict[str, object]:
-    """The value where it is a JSON object, else an empty one: for reading one's way down a
-    reply."""
+    """The value if it is a JSON object, otherwise an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def text(value: object) -> str | None:
-    """The value where it is text."""
+    """The value if it is text, otherwise None."""
     return value if isinstance(value, str) else None
+
+
+def json_object(body: bytes) -> dict[str, object]:
+    """The JSON object in `body`, or an empty one."""
+    try:
+        return mapping(parse_json(body))
+    except NotJson:
+        return {}
+
+
+def quote_of(reply: Reply) -> str | None:
+    """What a 4xx or 5xx reply says in words, in one of the places where APIs put them."""
+    if not isinstance(reply, HttpResponse) or reply.status < 400:
+        return None
+    body = json_object(reply.body)
+    message, error, errors = body.get("message"), body.get("error"), body.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if isinstance(message, list):  # of Drata's, if several fields are wrong (inferred)
+        message = "; ".join(part for part in message if isinstance(part, str))
+    places = (
+        *(message, body.get("error_description"), mapping(error).get("message"), error),
+        *(mapping(first).get("message"), first),
+    )
+    said = next((words for place in places if (words := text(place))), "")
+    return " ".join(said.split())[:QUOTE_LIMIT] or None
+
+
+def success_body(
+    reply: Reply, hints: ErrorHints, purpose: RequestPurpose = UPLOAD
+) -> Mapping[str, object] | Verdict:
+    """The JSON object of a complete 2xx reply, or the verdict on any other reply. JSON that is not
+    an object counts as an empty one."""
+    verdict = classify(reply, hints, quote_of(reply), purpose)
+    if verdict is not None:
+        return verdict
+    assert isinstance(reply, HttpResponse)
+    try:
+        return mapping(parse_json(reply.body))
+    except NotJson:
+        return not_json(reply, hints, purpose)
+
+
+def read_body(
+    reply: Reply, hints: ErrorHints, purpose: RequestPurpose = READING
+) -> Mapping[str, object] | Failure:
+    """As `success_body`, for a request that changes nothing."""
+    body = success_body(reply, hints, purpose)
+    if isinstance(body, Mapping):
+        return body
+    assert not isinstance(body, Delivered)
+    return body.failure
 
 
 def _refuse(constant: str) -> NoReturn:

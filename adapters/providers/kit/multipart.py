@@ -1,9 +1,7 @@
-"""Writing a ``multipart/form-data`` body (RFC 7578) from bytes that are ready, without copying
-them.
+"""Writing a ``multipart/form-data`` body (RFC 7578) without copying the files in it.
 
-The body is a tuple of parts, and a file's own bytes are one of them. The boundary is derived from a
-seed, so the same upload gives the same body at every attempt; it is checked against everything that
-it separates.
+The body is a tuple of parts, and the bytes of a file are one of them. The boundary is derived from
+a seed, so the same upload gives the same body at every attempt.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections.abc import Sequence
 from itertools import count
 
 from attrs import field, frozen
+
+from ....ports.provider import Parcel
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -37,14 +37,21 @@ class FormFile:
 
 
 def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tuple[bytes, ...]]:
-    """The Content-Type and the body of a form with these parts, in this order.
+    """Write a form.
 
-    Raises ValueError for a media type that holds control characters: it would break out of its
-    line.
+    Args:
+        parts: its fields and files, in order.
+        seed: what the boundary is derived from: the sha256 of the file will do.
+
+    Returns:
+        The value of the header Content-Type, and the body.
+
+    Raises:
+        ValueError: a media type holds a control character, which would end its line.
     """
     boundary = boundary_for(seed, [_content(part) for part in parts])
     body: list[bytes] = []
-    # what stands between two files; a line break goes before every delimiter but the first
+    # What stands between two files. A line break goes before every delimiter but the first.
     text = ""
     for part in parts:
         text += f"--{boundary}\r\n{_head(part)}\r\n\r\n"
@@ -57,8 +64,14 @@ def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tu
     return f"multipart/form-data; boundary={boundary}", tuple(body)
 
 
+def file_form(parcel: Parcel, *fields: FormField) -> tuple[str, tuple[bytes, ...]]:
+    """As `form_data`: a form with these fields, and then the parcel's document as ``file``."""
+    file = FormFile("file", parcel.file_name, parcel.media_type, parcel.content)
+    return form_data((*fields, file), parcel.sha256)
+
+
 def boundary_for(seed: str, contents: Sequence[bytes]) -> str:
-    """The first boundary derived from `seed` that stands in none of the contents."""
+    """The first boundary derived from `seed` that none of the contents holds."""
     for number in count():
         boundary = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:32]
         if not any(boundary.encode() in content for content in contents):
@@ -80,5 +93,5 @@ def _head(part: FormField | FormFile) -> str:
 
 
 def _quoted(name: str) -> str:
-    """As browsers quote it: nothing can leave the quotation marks."""
+    """Quoted as browsers do it, so that nothing can end the quotation."""
     return _CONTROL.sub(lambda control: f"%{ord(control[0]):02X}", name.replace('"', "%22"))

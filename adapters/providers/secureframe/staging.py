@@ -2,11 +2,10 @@
 its id.
 
 Documented (`POST /file_uploads` in the OpenAPI document): the file's name, its size in bytes, the
-base64 form of its MD5 and its media type go into the query; the answer has an id, a `url` to PUT
-the raw bytes to with exactly the `headers` given, and two deadlines. The URL is good for 15
-minutes, the id for an hour, and the id can be attached once. So an attach that is sent again cannot
-make a second copy within that hour: that this holds for an attach whose answer was lost too is
-inferred from "redeemable once".
+base64 form of its MD5 and its media type go into the query; the reply has an id, a `url` to PUT the
+bytes to with exactly the `headers` given, and two deadlines. The URL is good for 15 minutes, the id
+for an hour, and it can be attached once. So an attach that is sent again cannot make a second copy
+within that hour: that this holds after a lost reply too is inferred from "redeemable once".
 """
 
 from __future__ import annotations
@@ -24,25 +23,26 @@ from attrs import frozen
 
 from ....ports.dialogue import Headers, HttpRequest
 from ....ports.provider import Parcel
-from ..kit.json_reply import NotJson, mapping, parse_json, text
+from ..kit.json_reply import json_object, text
 from .reply import Resource
 
 REDEEMABLE: Final = timedelta(minutes=50)
-"""An id is used for so long. The documentation says an hour; the rest is for the request itself."""
+"""How long an id is used. The documentation says an hour; the rest is for the request itself."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\x20-\x7e\x80-\uffff]*")
-_URL = re.compile(r"[!-\[\]-~]{1,8000}")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e\x80-\uffff]*")
+_URL: Final = re.compile(r"[!-\[\]-~]{1,8000}")
 _BY_THE_TRANSPORT: Final = frozenset({"host", "content-length"})
 
 
 @frozen
-class Kept:
-    """What is remembered of a document that was staged, before it is attached.
+class Staged:
+    """What is remembered of a staged document before it is attached.
 
-    `upload_id` is None once it was refused: then it is no guard against a copy any more. `spent`:
-    it was refused within its hour, which an id is that has been attached. `staged_at` is our own
-    time of day: when the answer to the staging came.
+    Args:
+        upload_id: its id; None once it was refused, when it guards against a copy no longer.
+        staged_at: our time of day when the reply to the staging came.
+        spent: whether the id was refused within its hour, as one is that has been attached.
     """
 
     upload_id: str | None
@@ -51,40 +51,29 @@ class Kept:
 
     @property
     def progress(self) -> str:
-        """As a bookmark. It holds no URL: that would be a key to the document."""
+        """As a bookmark. It holds no URL, which would be a key to the document."""
         kept = {"upload_id": self.upload_id, "staged_at": self.staged_at.isoformat()}
         return json.dumps({**kept, "spent": True} if self.spent else kept)
 
     @classmethod
-    def from_progress(cls, progress: str | None) -> Kept | None:
-        """The bookmark read back; None where there is none that can be read."""
-        if progress is None:
-            return None
+    def from_progress(cls, progress: str | None) -> Staged | None:
+        """The bookmark read back; None if there is none, or it cannot be read."""
+        value = json_object((progress or "").encode())
         try:
-            value = mapping(parse_json(progress.encode()))
             staged_at = datetime.fromisoformat(text(value.get("staged_at")) or "")
-        except (NotJson, ValueError):
+        except ValueError:
             return None
         if staged_at.utcoffset() is None:
             return None
         return cls(text(value.get("upload_id")) or None, staged_at, value.get("spent") is True)
 
-    def refused(self, now: datetime) -> Kept:
+    def refused(self, now: datetime) -> Staged:
         """The same, once its id was refused."""
-        return Kept(None, self.staged_at, spent=self.guards(now))
+        return Staged(None, self.staged_at, spent=self.guards(now))
 
     def guards(self, now: datetime) -> bool:
         """Whether the id can still be attached, and only once."""
         return self.upload_id is not None and now - self.staged_at < REDEEMABLE
-
-
-@frozen
-class Place:
-    """Where a staged document's bytes go."""
-
-    upload_id: str
-    url: str
-    headers: Headers
 
 
 def staging(base: str, headers: Headers, parcel: Parcel) -> HttpRequest:
@@ -99,33 +88,29 @@ def staging(base: str, headers: Headers, parcel: Parcel) -> HttpRequest:
     return HttpRequest("POST", f"{base}/file_uploads?{urlencode(query)}", headers)
 
 
-def place(staged: Resource, base: str) -> Place | str:
-    """Where the bytes go, or what is wrong with the answer, in words.
+def storing(staged: Resource, base: str, parcel: Parcel) -> HttpRequest | str:
+    """The second step, or what is wrong with the reply to the first, in words.
 
-    The document leaves for a host that only the answer names, so the URL must be https; http on
-    this machine is taken only where the API itself is on this machine, as a sandbox is.
+    The bytes go as they are, with the headers as they were given and without a key. They go to a
+    host that only the reply names, so its URL must be https; http on this machine is taken only if
+    the API itself is on this machine, as a sandbox is.
     """
     url, given = text(staged.attributes.get("url")), staged.attributes.get("headers", {})
-    if url is None or not _fit(url, base):
+    if url is None or not _is_safe(url, base):
         return "it names no https address to send the bytes to"
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not all(map(_is_header, given.items())):
         return "the headers to send with the bytes are of no known form"
-    headers = []
-    for name, value in given.items():
-        if not isinstance(value, str) or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-            return "the headers to send with the bytes are of no known form"
-        if name.lower() not in _BY_THE_TRANSPORT:
-            headers.append((name, value))
-    return Place(staged.id, url, tuple(headers))
+    headers = [header for header in given.items() if header[0].lower() not in _BY_THE_TRANSPORT]
+    return HttpRequest("PUT", url, tuple(headers), (parcel.content,))
 
 
-def storing(place: Place, parcel: Parcel) -> HttpRequest:
-    """The second step: the bytes as they are, with the headers as they were given. No key goes
-    there."""
-    return HttpRequest("PUT", place.url, place.headers, (parcel.content,))
+def _is_header(header: tuple[str, object]) -> bool:
+    name, value = header
+    is_text = isinstance(value, str) and _HEADER_VALUE.fullmatch(value) is not None
+    return is_text and _HEADER_NAME.fullmatch(name) is not None
 
 
-def _fit(url: str, base: str) -> bool:
+def _is_safe(url: str, base: str) -> bool:
     if not _URL.fullmatch(url):
         return False
     try:

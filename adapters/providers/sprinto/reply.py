@@ -1,19 +1,16 @@
-"""What a reply of Sprinto's GraphQL API comes to: success is recognised, never assumed.
+"""The verdict on a reply of Sprinto's GraphQL API: success is recognised, never assumed.
 
-Delivered is a whole, parsed 2xx reply without errors whose `evidenceStatus` is one of the words
-that mean success. What HTTP says is judged by the shared table. GraphQL errors come with HTTP 200
-or with a 4xx; all of them are looked at, message and code. Where there are several, the gravest
-decides:
+Delivered is a complete, parsed 2xx reply without errors whose `evidenceStatus` means success. HTTP
+itself is judged by the shared table. GraphQL errors come with HTTP 200 or a 4xx, and each is looked
+at: its codes first, then its words, which are second-hand and so are looked for anywhere and in any
+case. Where there are several errors, the gravest decides:
 
-1. the key is refused, or the check is not known: nothing else that this integration sends can
-   succeed
-2. a reason that is known and final: the check is in review, the type of the file is not taken
-3. anything unknown: final too, for a resend is not known to help and may make a copy
-4. throttling, only where every error speaks of it and no result stands beside it: then it was
-   surely not taken
+1. the key is refused, or the check is not known: the integration cannot send anything
+2. a known, final reason: the check is in review, the type of the file is not taken
+3. anything unknown: final too, for a resend may make a copy and is not known to help
+4. throttling, if every error speaks of it and no result stands beside it: it was not taken
 
-An error beside a result that says success is not success. The words are second-hand, so they are
-looked for anywhere, in any case.
+An error beside a result that says success is not success.
 """
 
 from __future__ import annotations
@@ -23,12 +20,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from ....domain.upload.failure import FailureKind
-from ....domain.upload.verdict import Delivered, Receipt, Verdict
-from ....ports.dialogue import HttpResponse, TransportFailure
+from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
+from ....ports.dialogue import HttpResponse, Reply
 from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql, read_graphql_if_any
 from ..kit.http_errors import ErrorHints, classify, not_json, refusal, throttled
 from ..kit.json_reply import NotJson, mapping, text
 
+ANY_STATUS: Final = "any"
 NEW_KEY: Final = (
     "ask the Sprinto admin for a new key under Settings > Developer API "
     "and put it where api_key in the tenant file points"
@@ -36,56 +34,48 @@ NEW_KEY: Final = (
 LOOK: Final = (
     "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
 )
-_TAKEN_TYPES: Final = "send a PDF"
 
-ADVICE: Final = ErrorHints(
+HINTS: Final = ErrorHints(
     provider="Sprinto",
     unauthorized=NEW_KEY,
     forbidden="ask the Sprinto admin to let the owner of the API key upload evidence to this check",
     not_found="correct region or endpoint in the tenant file",
-    too_large="make the document smaller, then submit it under a new evidence id",
-    unsupported_type=_TAKEN_TYPES,
 )
 
-# In order of gravity; what an error says is searched from the top.
+# In order of gravity.
 _MEANINGS: Final = (
     (re.compile(r"unauthenticated"), FailureKind.UNAUTHORIZED),
     (re.compile(r"incorrect check id|(check|monitor) not found"), FailureKind.TARGET_NOT_FOUND),
     (re.compile(r"check in review"), FailureKind.CHECK_IN_REVIEW),
     (re.compile(r"unsupported file format|invalid (file )?type"), FailureKind.UNSUPPORTED_TYPE),
-    (re.compile(r"\brate\b|rate.?limit|throttl|too many requests"), FailureKind.RATE_LIMITED),
 )
 _GRAVITY: Final = (
-    FailureKind.UNAUTHORIZED,
-    FailureKind.TARGET_NOT_FOUND,
-    FailureKind.CHECK_IN_REVIEW,
-    FailureKind.UNSUPPORTED_TYPE,
+    *(kind for _, kind in _MEANINGS),
     FailureKind.REFUSED,
     FailureKind.RATE_LIMITED,
 )
-# What HTTP itself says first, before the words in the body.
-BY_STATUS_ALONE: Final = (401, 408, 425, 429)
+_BY_STATUS_ALONE: Final = (401, 408, 425, 429)
+_FAILURE_WORDS: Final = re.compile("FAIL|REJECT|ERROR", re.IGNORECASE)
 
 
 def judge(
-    reply: HttpResponse | TransportFailure, workflow_check: str, success_statuses: Sequence[str]
+    reply: Reply,
+    workflow_check: str,
+    success_statuses: Sequence[str],
 ) -> Verdict:
-    """The verdict for an upload to `workflow_check`. Total: any status with any body has one."""
-    if isinstance(reply, HttpResponse) and 400 <= reply.status < 500:
-        graphql = read_graphql_if_any(reply.body)
-        kind = gravest(graphql.errors)
-        if reply.status not in BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED):
-            return _by_errors(reply, graphql, workflow_check)
-        verdict = classify(reply, ADVICE, graphql.said)
-    else:
-        verdict = classify(reply, ADVICE)
+    """The verdict on an upload to `workflow_check`: any status with any body has one."""
+    graphql = read_graphql_if_any(reply.body) if isinstance(reply, HttpResponse) else None
+    kind = None if graphql is None else gravest(graphql.errors)
+    if graphql is not None and words_decide(reply, kind):
+        return _by_errors(reply, graphql, workflow_check)
+    verdict = classify(reply, HINTS, None if graphql is None else graphql.quote)
     if verdict is not None:
         return verdict
     assert isinstance(reply, HttpResponse)
     try:
         graphql = read_graphql(reply.body)
     except NotJson:
-        return not_json(reply, ADVICE)
+        return not_json(reply, HINTS)
     if graphql.errors:
         return _by_errors(reply, graphql, workflow_check)
     return _by_result(reply, graphql, success_statuses)
@@ -96,13 +86,9 @@ def _by_result(
 ) -> Verdict:
     result = mapping(_result(graphql))
     status = text(mapping(result.get("workflowCheck")).get("evidenceStatus"))
-    if status in success_statuses and not graphql.malformed:
+    if status and not graphql.malformed and _is_success(status, success_statuses):
         return Delivered(Receipt(reference=None, message=text(result.get("message"))))
-    seen = (
-        f"evidenceStatus is {status[:100]!r}"
-        if status is not None
-        else "its reply has no evidenceStatus"
-    )
+    seen = f"evidenceStatus is {status[:100]!r}" if status else "its reply has no evidenceStatus"
     seen = "its errors are of no known form" if graphql.malformed else seen
     return refusal(
         reply,
@@ -112,18 +98,35 @@ def _by_result(
     )
 
 
-def _by_errors(reply: HttpResponse, graphql: GraphQLReply, workflow_check: str) -> Verdict:
-    said = graphql.said
-    match gravest(graphql.errors):
-        case FailureKind.RATE_LIMITED if _result(graphql) is None:
-            return throttled(reply, ADVICE, said)
-        case FailureKind.RATE_LIMITED:
-            kind = FailureKind.UNRECOGNISED_REPLY
-            do = f"yet a result stands beside it; {LOOK}"
-        case known:
-            kind = known or FailureKind.REFUSED
-            do = remedy_of(kind, workflow_check)
-    return refusal(reply, kind, f'Sprinto refused the upload, saying "{said}": {do}')
+def _is_success(status: str, success_statuses: Sequence[str]) -> bool:
+    if ANY_STATUS in success_statuses:
+        return not _FAILURE_WORDS.search(status)
+    return status in success_statuses
+
+
+def _by_errors(reply: Reply, graphql: GraphQLReply, workflow_check: str) -> Verdict:
+    assert isinstance(reply, HttpResponse)
+    kind = gravest(graphql.errors) or FailureKind.REFUSED
+    if kind is FailureKind.RATE_LIMITED and _result(graphql) is not None:
+        message = f'Sprinto refused the upload, saying "{graphql.quote}": yet a result stands beside it; {LOOK}'
+        return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
+    return refused(reply, kind, graphql.quote, remedy_of(kind, workflow_check))
+
+
+def words_decide(reply: Reply, kind: FailureKind | None) -> bool:
+    """Whether a 4xx says more in its words, which mean `kind`, than by its status."""
+    if not isinstance(reply, HttpResponse) or reply.status // 100 != 4:
+        return False
+    return reply.status not in _BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED)
+
+
+def refused(
+    reply: HttpResponse, kind: FailureKind, quote: str, do: str, refuses: str = "the upload"
+) -> Rejected | Deferred:
+    """The verdict on a refusal in words; `do` says who must do what, unless they mean throttling."""
+    if kind is FailureKind.RATE_LIMITED:
+        return throttled(reply, HINTS, quote)
+    return refusal(reply, kind, f'Sprinto refused {refuses}, saying "{quote}": {do}')
 
 
 def remedy_of(kind: FailureKind, workflow_check: str) -> str:
@@ -139,9 +142,8 @@ def remedy_of(kind: FailureKind, workflow_check: str) -> str:
         case FailureKind.CHECK_IN_REVIEW:
             return "wait until its review is done or ask the Sprinto admin to end it, then retry this upload"
         case FailureKind.UNSUPPORTED_TYPE:
-            return _TAKEN_TYPES
-        case _:
-            return "ask the Sprinto admin what it means, mend it, then retry this upload"
+            return HINTS.unsupported_type
+    return "ask the Sprinto admin what it means, mend it, then retry this upload"
 
 
 def _result(graphql: GraphQLReply) -> object:
@@ -149,16 +151,13 @@ def _result(graphql: GraphQLReply) -> object:
 
 
 def gravest(errors: Sequence[GraphQLError]) -> FailureKind | None:
-    """What the errors come to; None where there are none."""
-    return min(map(_meaning, errors), key=_GRAVITY.index, default=None)
+    """What the errors mean together; None for no errors."""
+    return min(map(meaning_of, errors), key=_GRAVITY.index, default=None)
 
 
-def meaning_of(said: str) -> FailureKind:
-    """What a refusal in words means; REFUSED for words that are not known."""
-    return _meaning(GraphQLError(said, None))
-
-
-def _meaning(error: GraphQLError) -> FailureKind:
-    return next(
-        (kind for words, kind in _MEANINGS if words.search(error.words)), FailureKind.REFUSED
-    )
+def meaning_of(error: GraphQLError) -> FailureKind:
+    """What one error means; REFUSED if that is not known."""
+    if error.has_code("UNAUTHENTICATED"):
+        return FailureKind.UNAUTHORIZED
+    known = (kind for words, kind in _MEANINGS if words.search(error.words))
+    return next(known, FailureKind.RATE_LIMITED if error.throttling else FailureKind.REFUSED)

@@ -1,41 +1,41 @@
 """Sprinto's REST API: up to ten files for one check in one request.
 
-Documented by Sprinto (developer.sprinto.com): ``POST /api/v1/uploadEvidence``, the key in the
-header ``api-token``, a form with ``monitor_pk`` and ``files``, the latter up to ten times; 201 with
-``success`` and ``error``, and no id; 400 for an invalid type, invalid parameters or a monitor that
-is not found; 401. That ``monitor_pk`` is the pk of the workflow check is inferred, as are the hosts
-of eu and india, that the pace is the same as GraphQL's, and that a refused request has taken none
-of its files. How large a request may be is not known. There is no field for the evidence's date:
-the day of the upload stands in its place.
+- *Documented* by Sprinto (developer.sprinto.com): ``POST /api/v1/uploadEvidence``; the key in the
+  header ``api-token``; a form with ``monitor_pk`` and up to ten ``files``; 201 with ``success`` and
+  ``error``, and no id; 400 for an invalid type, invalid parameters or an unknown monitor; 401.
+- *Inferred*: ``monitor_pk`` is the pk of the workflow check; the hosts of eu and india; the pace is
+  that of GraphQL; a refused request has taken none of its files.
+- *Unknown*: how large a request may be.
+
+There is no field for the evidence's date: the day of the upload stands in its place.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Rejected, Unbundled, Verdict
-from ....ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from ....ports.dialogue import HttpRequest, HttpResponse, Reply
 from ....ports.provider import Parcel
-from ..kit.http_errors import classify, not_json, refusal, throttled
-from ..kit.json_reply import NotJson, mapping, parse_json, text
+from ..kit.graphql_reply import GraphQLError
+from ..kit.http_errors import refusal
+from ..kit.json_reply import quote_of, success_body, text
 from ..kit.multipart import FormField, FormFile, form_data
-from .reply import ADVICE, BY_STATUS_ALONE, LOOK, meaning_of, remedy_of
+from .reply import HINTS, LOOK, meaning_of, refused, remedy_of, words_decide
 
-MOST: Final = 10
-"""So many files go into one request."""
+MOST_FILES: Final = 10
 
-# Refusals that one file may have caused, by its type, its size or its content; the others speak of
-# check, key or address.
 _OF_ONE_FILE: Final = (
     FailureKind.BAD_REQUEST,
     FailureKind.TOO_LARGE,
     FailureKind.UNSUPPORTED_TYPE,
     FailureKind.REFUSED,
 )
+"""Refusals that the type, the size or the content of one file may have caused."""
 
 
 def rest_request(
@@ -55,56 +55,31 @@ def rest_request(
     return HttpRequest("POST", url, headers, body)
 
 
-def judge_rest(reply: HttpResponse | TransportFailure, workflow_check: str) -> Verdict:
-    """The verdict on a request of the REST API's. Total: any status with any body has one."""
-    refused = isinstance(reply, HttpResponse) and 400 <= reply.status < 500
-    if isinstance(reply, HttpResponse) and refused:
-        said = _said_if_any(reply.body)
-        kind = None if said is None else meaning_of(said)
-        if reply.status not in BY_STATUS_ALONE and kind not in (None, FailureKind.REFUSED):
-            return _by_words(reply, said or "", workflow_check)
-        verdict = classify(reply, ADVICE, said)
-    else:
-        verdict = classify(reply, ADVICE)
-    if verdict is not None:
-        return verdict
+def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
+    """The verdict on a request of the REST API's: any status with any body has one."""
+    quote = quote_of(reply)
+    if isinstance(reply, HttpResponse) and quote is not None:
+        kind = meaning_of(GraphQLError(quote))
+        if words_decide(reply, kind):
+            return refused(reply, kind, quote, remedy_of(kind, workflow_check))
+    body = success_body(reply, HINTS)
+    if not isinstance(body, Mapping):
+        return body
     assert isinstance(reply, HttpResponse)
-    try:
-        answer = mapping(parse_json(reply.body))
-    except NotJson:
-        return not_json(reply, ADVICE)
-    success, error = answer.get("success"), answer.get("error")
+    success, error = body.get("success"), body.get("error")
     if success is True and error in (None, "", [], {}):
-        return Delivered(Receipt(message=text(answer.get("message"))))
-    if success is False and (said := text(error)):
-        return _by_words(reply, said, workflow_check)
+        return Delivered(Receipt(message=text(body.get("message"))))
+    if success is False and (quote := text(error)):
+        kind = meaning_of(GraphQLError(quote))
+        return refused(reply, kind, quote[:200], remedy_of(kind, workflow_check))
     seen = f"success is {success!r}"[:100] + (" and an error stands beside it" if error else "")
     message = f"Sprinto answered, but not with what is known as success: {seen}; {LOOK}"
     return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
 
 
-def judge_together(
-    reply: HttpResponse | TransportFailure, workflow_check: str, count: int
-) -> Sequence[Verdict | Unbundled]:
-    """The verdicts on `count` files that went in one request: all the same, for the API gives
-    one answer for all."""
+def judge_together(reply: Reply, workflow_check: str, count: int) -> Sequence[Verdict | Unbundled]:
+    """The verdicts on `count` files that went in one request: the reply holds for all of them."""
     verdict = judge_rest(reply, workflow_check)
     if isinstance(verdict, Rejected) and verdict.failure.kind in _OF_ONE_FILE:
         return (Unbundled(verdict.failure),) * count
     return (verdict,) * count
-
-
-def _by_words(reply: HttpResponse, said: str, workflow_check: str) -> Verdict:
-    kind = meaning_of(said)
-    if kind is FailureKind.RATE_LIMITED:
-        return throttled(reply, ADVICE, said[:200])
-    do = remedy_of(kind, workflow_check)
-    return refusal(reply, kind, f'Sprinto refused the upload, saying "{said[:200]}": {do}')
-
-
-def _said_if_any(body: bytes) -> str | None:
-    try:
-        answer = mapping(parse_json(body))
-    except NotJson:
-        return None
-    return text(answer.get("error")) or text(answer.get("message"))

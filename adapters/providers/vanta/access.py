@@ -1,21 +1,22 @@
-"""Vanta's tokens: how one is minted, and what to do when the API refuses one.
+"""Vanta's tokens: how one is minted, and what happens when the API refuses one.
 
-Documented (developer.vanta.com, API overview and authentication): client credentials are exchanged
-for a token at ``POST /oauth/token``, in JSON; the token is good for an hour; **an application has
-one live token**: a new one revokes the one before at once, and requests under way with that one get
-a 401. The endpoint takes 5 requests a minute. Third parties say that it refuses a form instead of
-JSON. Hence: one token for all who use the same application, and on a 401 one new token, not more. A
-token that was minted just now and is refused all the same has been revoked by somebody else's: then
-it is better to come back later than to take it away from them again.
+*Documented* (developer.vanta.com, API overview and authentication): client credentials are
+exchanged for a token at ``POST /oauth/token``, in JSON; a token is good for an hour; **an
+application has one live token**: a new one revokes the one before, and requests under way with that
+one get a 401; the endpoint takes 5 requests a minute. *Claimed* by third parties: it refuses a form.
+
+So all who use one application share a token, and a 401 leads to one new token, not more. A token
+that was minted just now and is refused was revoked by another program: coming back later is better
+than revoking that program's token too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ....domain.secrets.redaction import Redactor
 from ....domain.secrets.secret import Secret
@@ -28,104 +29,76 @@ from ....ports.dialogue import (
     HttpRequest,
     HttpResponse,
     MintedToken,
-    TransportFailure,
+    Reply,
     access,
     fetch,
 )
-from .reply import Reply, read_token
+from .reply import read_token
+from .settings import VantaSettings
 
 Build = Callable[[Headers], HttpRequest]
-"""A request, made from the headers that carry the token."""
-
-
-@frozen(kw_only=True)
-class Application:
-    """The OAuth application that the tenant's admin has made in Vanta. `base` is the API's address,
-    without a slash at its end."""
-
-    base: str
-    client_id: str
-    client_secret: Secret
-    scope: str
-
-    @property
-    def key(self) -> str:
-        """Under what name its token is kept: the server and the client id, for so far one token
-        reaches."""
-        parts = urlsplit(self.base)
-        return f"vanta {parts.scheme}://{parts.netloc.lower()} {self.client_id}"
-
-    def mint(self) -> Dialogue[MintedToken | Failure]:
-        """A new token; it revokes the one before."""
-        asked = {
-            "client_id": self.client_id,
-            "client_secret": self.client_secret.reveal(),
-            "scope": self.scope,
-            "grant_type": "client_credentials",
-        }
-        headers = (("Accept", "application/json"), ("Content-Type", "application/json"))
-        request = HttpRequest(
-            "POST", f"{self.base}/oauth/token", headers, (json.dumps(asked).encode(),)
-        )
-        return read_token((yield from fetch(request)))
+"""Makes a request from the headers that carry the token."""
 
 
 @define
 class Session:
-    """The requests of one dialogue. It remembers the tokens that they carried, so that nothing of
-    what came back repeats one."""
+    """The requests of one dialogue. It remembers their tokens, so that its result repeats none."""
 
-    application: Application
-    _carried: list[Secret] = field(factory=list, init=False, repr=False)
+    settings: VantaSettings
+    _tokens: list[Secret] = field(factory=list, init=False, repr=False)
 
     def call(self, build: Build) -> Dialogue[Reply | Failure]:
-        """The reply to a request with a token, never a 401; or the failure to have it answered with
-        any.
+        """Send a request with a token.
 
-        The failure says of itself whether to come back later: whatever it is, the request was not
-        taken.
+        Returns:
+            The reply, which is never a 401; or a failure, after which the request was not taken,
+            and which says whether to come back later.
         """
-        token = yield from self._token(None)
-        if isinstance(token, Failure):
-            return token
-        reply = yield from self._fetch(build, token)
-        if _is_refused(reply) and not token.fresh:
-            token = yield from self._token(token)
+        refused: AccessToken | None = None
+        while True:
+            token = yield from access(Access(self._key, self._mint, refused))
             if isinstance(token, Failure):
                 return token
             reply = yield from self._fetch(build, token)
-        return _revoked() if _is_refused(reply) else reply
+            if not isinstance(reply, HttpResponse) or reply.status != 401:
+                return reply
+            if token.fresh or refused is not None:
+                return _revoked()
+            refused = token
 
     def redactor(self, *more: Secret) -> Redactor:
-        """Masks the tokens that were carried, and `more`."""
-        return Redactor(_unlike([*self._carried, *more]))
+        """Masks the tokens that were sent, and `more`."""
+        return Redactor(dict.fromkeys([*self._tokens, *more]))
 
-    def _token(self, refused: AccessToken | None) -> Dialogue[AccessToken | Failure]:
-        wish = Access(self.application.key, self.application.mint, refused)
-        return (yield from access(wish))
+    @property
+    def _key(self) -> str:
+        """What the token is kept under: the server and the client id, which share one token."""
+        parts = urlsplit(self.settings.base)
+        return f"vanta {parts.scheme}://{parts.netloc.lower()} {self.settings.client_id}"
 
-    def _fetch(self, build: Build, token: AccessToken) -> Dialogue[HttpResponse | TransportFailure]:
-        self._carried.append(token.value)
-        headers = (
-            ("Authorization", f"Bearer {token.value.reveal()}"),
-            ("Accept", "application/json"),
-        )
-        return (yield from fetch(build(headers)))
+    def _mint(self) -> Dialogue[MintedToken | Failure]:
+        """A new token, which revokes the one before."""
+        asked = {
+            "client_id": self.settings.client_id,
+            "client_secret": self.settings.client_secret.reveal(),
+            "scope": self.settings.scope,
+            "grant_type": "client_credentials",
+        }
+        url, body = f"{self.settings.base}/oauth/token", (json.dumps(asked).encode(),)
+        headers = (("Accept", "application/json"), ("Content-Type", "application/json"))
+        return read_token((yield from fetch(HttpRequest("POST", url, headers, body))))
 
-
-def _is_refused(reply: Reply) -> bool:
-    return isinstance(reply, HttpResponse) and reply.status == 401
-
-
-def _unlike(secrets: Iterable[Secret]) -> Iterable[Secret]:
-    return dict.fromkeys(secrets)
+    def _fetch(self, build: Build, token: AccessToken) -> Dialogue[Reply]:
+        self._tokens.append(token.value)
+        bearer = ("Authorization", f"Bearer {token.value.reveal()}")
+        return (yield from fetch(build((bearer, ("Accept", "application/json")))))
 
 
 def _revoked() -> Failure:
     return Failure(
         FailureKind.TOKEN_REVOKED,
-        "Vanta refused a token that it had given out just before (HTTP 401): another program uses the same client_id, and each "
-        "new token revokes the one before, or scope in the tenant file lacks what the request needs; give the courier an "
-        "application of its own in Vanta",
+        "Vanta refused a token that it had given out just before (HTTP 401): another program uses "
+        "the same client_id, and each new token revokes the one before, or scope in the tenant "
+        "file lacks what the request needs; give the courier an application of its own in Vanta",
         http_status=401,
     )

@@ -66,7 +66,7 @@ from evidence_courier.adapters.providers import (
     text,
 )
 
-ADVICE = ErrorHints(
+HINTS = ErrorHints(
     provider="Ledgerly",
     unauthorized="ask the Ledgerly admin for a new secret and put it where client_secret in the tenant file points",
     forbidden="ask the Ledgerly admin to let this client write to the ledger",
@@ -135,7 +135,7 @@ class LedgerlyProvider:
             try:
                 draft = _id(mapping(parse_json(answer.body)).get("id"))
             except NotJson:
-                return broken_reply(answer, ADVICE, "is not JSON")
+                return broken_reply(answer, HINTS, "is not JSON")
             if draft is None:
                 return _unrecognised(answer, "without the id of a draft")
             yield from bookmark(draft)
@@ -151,7 +151,7 @@ class LedgerlyProvider:
         try:
             state = text(mapping(parse_json(answer.body)).get("state"))
         except NotJson:
-            return Deferred(broken_reading(answer, ADVICE, "is not JSON"))
+            return Deferred(broken_reading(answer, HINTS, "is not JSON"))
         if state != "filed":
             return _unrecognised(answer, f"and the document is {state!r}, not filed")
         return Delivered(Receipt(reference=draft, message="filed"))
@@ -167,7 +167,7 @@ class LedgerlyProvider:
         listed = read.get("documents")
         if not isinstance(listed, list):
             assert isinstance(answer, HttpResponse)
-            return Unreadable(broken_reading(answer, ADVICE, "lists no documents"))
+            return Unreadable(broken_reading(answer, HINTS, "lists no documents"))
         finding: Finding = Absent()
         for document in map(mapping, listed):
             known = _id(document.get("id"))
@@ -189,7 +189,7 @@ class LedgerlyProvider:
         title = text(read.get("title"))
         if title is None:
             assert isinstance(answer, HttpResponse)
-            return NotReady(broken_reading(answer, ADVICE, "does not tell the ledger's title"))
+            return NotReady(broken_reading(answer, HINTS, "does not tell the ledger's title"))
         return Ready(f"the ledger {title} is open to this client")
 
 
@@ -228,7 +228,7 @@ def _mint(settings: LedgerlySettings) -> Dialogue[MintedToken | Failure]:
     token, life = text(said.get("access_token")), said.get("expires_in")
     if not token or not token.isascii() or not token.isprintable():
         assert isinstance(reply, HttpResponse)
-        return broken_reading(reply, ADVICE, "holds no token")
+        return broken_reading(reply, HINTS, "holds no token")
     return MintedToken(Secret(token), life if isinstance(life, int | float) else 300)
 
 
@@ -242,19 +242,19 @@ def _judged(answer: Answer) -> Verdict | None:
     """The verdict on an upload's request; None for a whole 2xx reply."""
     if isinstance(answer, Failure):  # without a token, nothing was sent
         return Deferred(answer) if answer.kind.retryable else Rejected(answer)
-    return classify(answer, ADVICE)
+    return classify(answer, HINTS)
 
 
 def _read(answer: Answer) -> Mapping[str, object] | Failure:
     """The JSON object that a request was answered with."""
-    failure = answer if isinstance(answer, Failure) else failure_to_read(answer, ADVICE)
+    failure = answer if isinstance(answer, Failure) else failure_to_read(answer, HINTS)
     if failure is not None:
         return failure
     assert isinstance(answer, HttpResponse)
     try:
         return mapping(parse_json(answer.body))
     except NotJson:
-        return broken_reading(answer, ADVICE, "is not JSON")
+        return broken_reading(answer, HINTS, "is not JSON")
 
 
 def _id(value: object) -> str | None:

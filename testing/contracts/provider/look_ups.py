@@ -102,12 +102,13 @@ class LookUpRules(ProviderRules):
         for number in range(1, len(self._well.bookmarks) + 1):
             harness = self.harness()
             killed = self._tried.upload(harness=harness, bookmarks=number)
-            progress = killed.bookmarks[-1][1]
+            requests, progress = killed.bookmarks[-1]
+            done = requests == len(self._well.requests)
             looked = self._tried.look_up(harness=harness, progress=progress)
             come_to(
                 looked,
-                (Partly, Absent),
-                f"a look-up of what is not done yet, behind bookmark {number},",
+                (Partly, Found) if done else (Partly, Absent),
+                f"a look-up of what is {'' if done else 'not '}done, behind bookmark {number},",
             )
             if isinstance(looked.result, Partly):
                 progress = looked.result.progress

@@ -15,7 +15,8 @@ from attrs import define, field, frozen
 from request_recorder import Recorded, recorder
 
 from evidence_courier.adapters.dialogues import BlockingTokenKeeper, TokenKeeper, run, run_blocking
-from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of

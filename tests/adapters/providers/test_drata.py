@@ -14,13 +14,8 @@ from vanta_talk import PARCEL, PDF, Talk, told
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.adapters.providers.drata.provider import (
-    MOST_PAGES,
-    ControlsAs,
-    DrataProvider,
-    DrataSettings,
-    Region,
-)
+from evidence_courier.adapters.providers.drata.provider import MOST_PAGES, DrataProvider
+from evidence_courier.adapters.providers.drata.settings import ControlsAs, DrataSettings, Region
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
@@ -163,7 +158,7 @@ def test_nobody_is_looked_up_whose_number_is_known_or_not_needed(
         (told(503, {}), K.SERVER_ERROR, "was not available"),
         (told(429, {}), K.RATE_LIMITED, "no more requests"),
         (told(200, b"{"), K.BROKEN_REPLY, "is not JSON"),
-        (told(200, []), K.REFUSED, "not a JSON object"),
+        (told(200, []), K.REFUSED, "has no id"),
         (told(200, {"id": "7"}), K.REFUSED, "has no id"),
     ],
 )
@@ -196,7 +191,7 @@ def test_without_an_address_nothing_is_sent_and_the_record_says_what_to_do(
     verdict, talk = upload(parcel=parcel)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.BAD_REQUEST
-    assert "evidence 'ev-1' says no" in verdict.failure.message
+    assert "evidence 'ev-1' has no" in verdict.failure.message
     assert "set person: subject in the tenant file" in verdict.failure.message
     assert talk.requests == []
     finding, looked = look_up(parcel=parcel)
@@ -350,7 +345,7 @@ def test_what_cannot_be_read_is_never_called_absent(
 
 
 def test_a_list_without_end_is_given_up() -> None:
-    finding, talk = look_up(*[page("a", cursor="more")] * (MOST_PAGES + 1))
+    finding, talk = look_up(*(page("a", cursor=f"to {number}") for number in range(MOST_PAGES + 1)))
     assert isinstance(finding, Unreadable)
     assert len(talk.requests) == MOST_PAGES
 

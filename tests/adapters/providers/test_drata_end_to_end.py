@@ -13,7 +13,8 @@ from courier_fixtures import DIGEST, JANE, CourierHouse, Keys, killed_at_request
 from hostile import leaks
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.providers.drata.provider import DrataProvider, DrataSettings
+from evidence_courier.adapters.providers.drata.provider import DrataProvider
+from evidence_courier.adapters.providers.drata.settings import DrataSettings
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import NotReady, Ready

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vanta_talk import PARCEL, Talk, told
 
-from evidence_courier.adapters.providers.drata.provider import DrataProvider, DrataSettings
+from evidence_courier.adapters.providers.drata.provider import DrataProvider
+from evidence_courier.adapters.providers.drata.settings import DrataSettings
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected, Unclear, Verdict

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.providers.kit.http_errors import (
-    PIECE,
+    DETAIL_BYTES,
     UPLOAD,
     ErrorHints,
     RequestPurpose,
@@ -20,7 +20,7 @@ from evidence_courier.domain.upload.verdict import Deferred, Delivered, Rejected
 from evidence_courier.ports.dialogue import Ending, TransportFailure
 from evidence_courier.testing.scripted_transport import reply
 
-ADVICE = ErrorHints(
+HINTS = ErrorHints(
     provider="Acme GRC",
     unauthorized="ask Ann for a key",
     forbidden="ask Bob for leave",
@@ -63,7 +63,7 @@ K = FailureKind
 def test_a_status_has_its_verdict(
     status: int, verdict: type[Rejected], kind: FailureKind, advice: str
 ) -> None:
-    came_to = classify(reply(status, b"so it is"), ADVICE)
+    came_to = classify(reply(status, b"so it is"), HINTS)
     assert isinstance(came_to, verdict)
     assert came_to.failure.kind is kind
     assert came_to.failure.http_status == status
@@ -75,19 +75,19 @@ def test_a_status_has_its_verdict(
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_a_whole_2xx_is_left_to_the_provider(status: int) -> None:
-    assert classify(reply(status, b"{}"), ADVICE) is None
+    assert classify(reply(status, b"{}"), HINTS) is None
 
 
 @pytest.mark.parametrize("ending", [Ending.CUT_SHORT, Ending.TOO_LONG])
 def test_a_2xx_that_is_not_whole_is_unclear(ending: Ending) -> None:
-    verdict = classify(reply(200, b'{"data": {}}', ending=ending), ADVICE)
+    verdict = classify(reply(200, b'{"data": {}}', ending=ending), HINTS)
     assert isinstance(verdict, Unclear)
     assert verdict.failure.kind is K.BROKEN_REPLY
     assert ending.value in verdict.failure.message
 
 
 def test_a_refusal_that_is_cut_short_is_still_a_refusal() -> None:
-    verdict = classify(reply(401, b"<ht", ending=Ending.CUT_SHORT), ADVICE)
+    verdict = classify(reply(401, b"<ht", ending=Ending.CUT_SHORT), HINTS)
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind.concern is Concern.INTEGRATION
 
@@ -104,7 +104,7 @@ def test_a_refusal_that_is_cut_short_is_still_a_refusal() -> None:
 def test_without_a_reply_it_counts_how_far_the_request_got(
     kind: FailureKind, verdict: type[Deferred] | type[Unclear]
 ) -> None:
-    came_to = classify(TransportFailure(kind, "the line broke"), ADVICE)
+    came_to = classify(TransportFailure(kind, "the line broke"), HINTS)
     assert isinstance(came_to, verdict)
     assert came_to.failure.kind is kind
     assert came_to.failure.message == "Acme GRC: the line broke"
@@ -124,7 +124,7 @@ def test_retry_after_is_kept_where_a_later_attempt_follows(
     status: int, header: str, seconds: float | None
 ) -> None:
     at = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
-    verdict = classify(reply(status, b"", ("Retry-After", header), received_at=at), ADVICE)
+    verdict = classify(reply(status, b"", ("Retry-After", header), received_at=at), HINTS)
     assert _failure_of(verdict) == seconds
 
 
@@ -135,7 +135,7 @@ def test_the_longest_retry_after_counts_and_its_date_is_of_the_servers_clock() -
         ("retry-after", "Sat, 21 Feb 2026 10:10:30 GMT"),
     )
     at = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
-    assert _failure_of(classify(reply(429, b"", *headers, received_at=at), ADVICE)) == 30.0
+    assert _failure_of(classify(reply(429, b"", *headers, received_at=at), HINTS)) == 30.0
 
 
 def _failure_of(verdict: Verdict | None) -> float | None:
@@ -156,7 +156,7 @@ def _failure_of(verdict: Verdict | None) -> float | None:
 )
 def test_a_redirect_says_where_to_but_only_the_host(location: str | None, words: str) -> None:
     headers = [("Location", location)] if location else []
-    verdict = classify(reply(302, b"", *headers), ADVICE)
+    verdict = classify(reply(302, b"", *headers), HINTS)
     assert isinstance(verdict, Rejected)
     assert words in verdict.failure.message
     assert "token" not in verdict.failure.message
@@ -164,29 +164,29 @@ def test_a_redirect_says_where_to_but_only_the_host(location: str | None, words:
 
 
 def test_what_the_api_said_is_quoted() -> None:
-    verdict = classify(reply(400, b""), ADVICE, said="no such field")
+    verdict = classify(reply(400, b""), HINTS, quote="no such field")
     assert isinstance(verdict, Rejected)
     assert 'saying "no such field"' in verdict.failure.message
 
 
 def test_of_a_long_reply_a_piece_is_kept() -> None:
-    verdict = classify(reply(500, b"\xff" + b"x" * 1_000_000), ADVICE)
+    verdict = classify(reply(500, b"\xff" + b"x" * 1_000_000), HINTS)
     assert isinstance(verdict, Unclear)
-    assert verdict.failure.detail == "\ufffd" + "x" * (PIECE - 1)
+    assert verdict.failure.detail == "\ufffd" + "x" * (DETAIL_BYTES - 1)
 
 
 def test_a_404_may_speak_of_what_the_tenant_file_names() -> None:
-    came_to = classify(reply(404), evolve(ADVICE, target_gone=True))
+    came_to = classify(reply(404), evolve(HINTS, target_gone=True))
     assert isinstance(came_to, Rejected)
     assert came_to.failure.kind is K.TARGET_NOT_FOUND
     assert came_to.failure.message.endswith("mend the address")
 
 
-def test_an_errand_says_what_is_in_doubt_and_what_was_asked_for() -> None:
-    errand = RequestPurpose("the step", "; nothing is filed yet", "")
+def test_a_purpose_says_what_is_in_doubt_and_what_was_asked_for() -> None:
+    purpose = RequestPurpose("the step", "; nothing is filed yet", "")
     broken, lost = (
-        classify(reply(500), ADVICE, None, errand),
-        classify(reply(400), ADVICE, None, errand),
+        classify(reply(500), HINTS, None, purpose),
+        classify(reply(400), HINTS, None, purpose),
     )
     assert isinstance(broken, Unclear)
     assert (
@@ -202,4 +202,4 @@ def test_an_errand_says_what_is_in_doubt_and_what_was_asked_for() -> None:
     ("body", "seen"), [(b"<html>", "is not JSON"), (b" ", "is empty"), (b"", "is empty")]
 )
 def test_a_reply_that_should_be_json_and_is_not_leaves_a_doubt(body: bytes, seen: str) -> None:
-    assert seen in not_json(reply(200, body), ADVICE).failure.message
+    assert seen in not_json(reply(200, body), HINTS).failure.message

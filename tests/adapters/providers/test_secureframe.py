@@ -17,12 +17,9 @@ from vanta_talk import PARCEL, PDF, Talk, told
 
 from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
-from evidence_courier.adapters.providers.secureframe.provider import (
-    MOST_PAGES,
-    Region,
-    SecureframeProvider,
-    SecureframeSettings,
-)
+from evidence_courier.adapters.providers.secureframe.listing import MOST_PAGES
+from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
+from evidence_courier.adapters.providers.secureframe.settings import Region, SecureframeSettings
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
@@ -242,6 +239,20 @@ def test_before_it_is_attached_nothing_is_in_doubt(
     assert talk.bookmarks == []
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_account_that_stages_nothing_gets_the_document_directly(status: int) -> None:
+    verdict, talk = upload(told(status, {"message": "Not found"}), ATTACHED)
+    assert isinstance(verdict, Delivered)
+    assert [path for _, path, _ in asked(talk)] == ["/file_uploads", f"/users/{USER}/evidences"]
+    assert any(part is PDF for part in talk.requests[1].body)
+    assert talk.bookmarks == ["direct"]
+    verdict, again = upload(ATTACHED, progress="direct")
+    assert isinstance(verdict, Delivered)
+    assert [path for _, path, _ in asked(again)] == [f"/users/{USER}/evidences"]
+    finding, _ = look_up(listed(), progress="direct")
+    assert finding == Absent()
+
+
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_refusal_of_the_storages_says_nothing_of_the_key(status: int) -> None:
     came_to, _ = upload(STAGED, told(status, b""))
@@ -451,8 +462,13 @@ def test_the_list_is_read_to_its_end() -> None:
     finding, talk = look_up(listed(other, total=3), listed(other, total=3), listed(other, total=3))
     assert finding == Absent()
     assert [query["page"] for _, _, query in asked(talk)] == ["1", "2", "3"]
-    unsaid = told(200, {"data": [other]})
-    finding, talk = look_up(unsaid, told(200, {"data": []}))
+
+
+def test_a_page_that_is_not_full_is_the_last_where_the_list_does_not_say_how_long_it_is() -> None:
+    other = like(evidenceable_id="another", created_at=JANE.created_at.isoformat())
+    finding, talk = look_up(told(200, {"data": [other]}))
+    assert (finding, len(talk.requests)) == (Absent(), 1)
+    finding, talk = look_up(told(200, {"data": [other] * 100}), told(200, {"data": [other]}))
     assert (finding, len(talk.requests)) == (Absent(), 2)
 
 
@@ -520,6 +536,17 @@ def test_a_person_is_looked_up_by_address_and_the_hit_is_checked() -> None:
         {"q": 'email:"jane@acme.example"', "page": "1", "per_page": "100"},
     )
     assert asked(talk)[3][1] == f"/users/{USER}/evidences"
+
+
+def test_an_address_is_searched_in_small_letters_too() -> None:
+    jane = evolve(JANE, subject_email="Jane@Acme.Example")
+    hit = users((USER, "jane@acme.example"))
+    verdict, talk = upload(users(), hit, STAGED, STORED, ATTACHED, settings=BY_EMAIL, parcel=jane)
+    assert isinstance(verdict, Delivered)
+    assert [query["q"] for _, _, query in asked(talk)[:2]] == [
+        'email:"Jane@Acme.Example"',
+        'email:"jane@acme.example"',
+    ]
 
 
 def test_an_address_cannot_leave_its_quotes() -> None:

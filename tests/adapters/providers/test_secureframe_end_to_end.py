@@ -14,10 +14,8 @@ from courier_fixtures import DIGEST, CourierHouse, Keys, killed_at_request, of_j
 from hostile import leaks
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.providers.secureframe.provider import (
-    SecureframeProvider,
-    SecureframeSettings,
-)
+from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
+from evidence_courier.adapters.providers.secureframe.settings import SecureframeSettings
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import NotReady, Ready

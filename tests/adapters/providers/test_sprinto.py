@@ -11,13 +11,11 @@ import graphql
 import pytest
 from attrs import evolve
 
+from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import (
-    MUTATION,
-    Region,
-    SprintoProvider,
-    SprintoSettings,
-)
+from evidence_courier.adapters.plugins import discover_providers
+from evidence_courier.adapters.providers.sprinto.provider import MUTATION, SprintoProvider
+from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.secrets.secret import Secret
@@ -217,6 +215,25 @@ def test_it_takes_pdf_and_office_and_images_and_no_json() -> None:
     assert limits.max_bytes == 25_000_000
     assert limits.media_types["application/pdf"] == "pdf"
     assert set(limits.media_types.values()) == {
-        "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "csv", "png", "jpg",
+        "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "csv", "png", "jpg", "zip",
     }  # fmt: skip
     assert "application/json" not in limits.media_types
+
+
+class Keys:
+    def resolve(self, name: str) -> Secret | None:
+        return Secret("the-key-of-acme")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("any", ("any",)), (["DONE"], ("DONE",)), (["DONE", "OK"], ("DONE", "OK"))],
+)
+def test_success_statuses_are_a_list_of_words_or_any(written: object, read: object) -> None:
+    block = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": CHECK}
+    tenant = {"integrations": {"compliance": block | {"success_statuses": written}}}
+    loaded = load_mapping({"acme": tenant}, providers=discover_providers(), secrets=Keys())
+    assert loaded.problems == ()
+    settings = loaded.integrations["acme"].settings
+    assert isinstance(settings, SprintoSettings)
+    assert settings.success_statuses == read

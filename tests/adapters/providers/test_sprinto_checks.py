@@ -12,11 +12,8 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import (
-    Region,
-    SprintoProvider,
-    SprintoSettings,
-)
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind

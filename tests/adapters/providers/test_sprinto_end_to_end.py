@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.evidence.file_name import file_name_for

@@ -185,12 +185,20 @@ UNKNOWN: list[object] = [
     {"message": 7},
     {"message": None, "extensions": []},
     {"extensions": {"code": 429}},
+    "The sampling rate is out of range",
+    "Request rate is too high",
+    {"message": "rate limit must be a number", "extensions": {"code": "BAD_USER_INPUT"}},
+    {"message": "no", "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
 ]
 THROTTLING = [
     "Rate limit exceeded",
     "You are being throttled.",
     "Too many requests",
-    "Request rate is too high",
+    "Quota exceeded for today",
+    {"message": "no", "type": "RATE_LIMITED"},
+    {"message": "no", "extensions": {"classification": "TooManyRequests"}},
+    {"message": "no", "classification": "THROTTLED"},
+    {"message": "too many requests", "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
     {"message": "no", "extensions": {"code": "RATE_LIMITED"}},
     {"message": "no", "extensions": {"code": "RateLimitExceeded"}},
     {"message": "no", "extensions": {"code": "THROTTLED"}},
@@ -217,6 +225,41 @@ def test_throttling_is_waited_for(said: object) -> None:
     assert isinstance(verdict, Deferred)
     assert verdict.failure.kind is K.RATE_LIMITED
     assert verdict.failure.retry_after == 17.0
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"), [("Check in review", K.CHECK_IN_REVIEW), ("Something new", K.REFUSED)]
+)
+def test_an_error_that_is_only_a_text_is_read_too(entry: str, kind: FailureKind) -> None:
+    verdict = verdict_on({"errors": [entry], "data": None})
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is kind
+    assert f'saying "{entry}"' in verdict.failure.message
+
+
+@pytest.mark.parametrize("status", ["UPLOAD_COMPLETE", "accepted", "EVIDENCE_APPROVED"])
+def test_any_status_may_be_taken_for_success(status: str) -> None:
+    answer = reply(200, json.dumps(with_status(status)).encode())
+    assert isinstance(judge(answer, CHECK, ("any",)), Delivered)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        with_status("UPLOAD_FAILED"),
+        with_status("rejected_by_reviewer"),
+        with_status("FileError"),
+        with_status(""),
+        with_status(None),
+        with_status("accepted") | {"errors": ["Something new"]},
+        with_status("accepted") | {"errors": 7},
+        {"data": None},
+    ],
+    ids=str,
+)
+def test_but_never_a_word_of_failure_an_error_or_nothing(body: object) -> None:
+    answer = reply(200, json.dumps(body).encode())
+    assert isinstance(judge(answer, CHECK, ("any",)), Rejected)
 
 
 @pytest.mark.parametrize(("said", "kind"), KNOWN, ids=str)

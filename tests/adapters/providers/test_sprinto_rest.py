@@ -14,12 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.sprinto.provider import (
-    Region,
-    SprintoProvider,
-    SprintoSettings,
-)
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.rest import judge_rest, judge_together
+from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Route

@@ -32,12 +32,11 @@ from vanta_talk import (
     told,
 )
 
-from evidence_courier.adapters.providers.vanta.provider import (
-    PAGES,
+from evidence_courier.adapters.providers.vanta.provider import PAGES, VantaProvider
+from evidence_courier.adapters.providers.vanta.settings import (
     SCOPE,
     EffectiveDate,
     Region,
-    VantaProvider,
     VantaSettings,
 )
 from evidence_courier.domain.integration import Pace
@@ -106,7 +105,7 @@ def test_an_upload_is_made_remembered_and_submitted_in_this_order() -> None:
     talk = Talk(UPLOADED, SUBMITTED)
     assert deliver(talk) == DELIVERED
     assert talk.asked() == [f"POST {BASE}/uploads", f"POST {BASE}/submit"]
-    assert talk.bookmarks == [UPLOAD_ID]
+    assert talk.bookmarks == [UPLOAD_ID, f"{UPLOAD_ID} submitted"]
 
 
 def test_the_bookmark_is_committed_before_the_submission_is_sent() -> None:
@@ -167,7 +166,7 @@ def test_with_the_bookmark_at_hand_it_is_only_submitted() -> None:
     talk = Talk(SUBMITTED)
     assert deliver(talk, progress=UPLOAD_ID) == DELIVERED
     assert talk.asked() == [f"POST {BASE}/submit"]
-    assert talk.bookmarks == []
+    assert talk.bookmarks == [f"{UPLOAD_ID} submitted"]
 
 
 def test_what_is_special_in_a_documents_id_stays_in_its_part_of_the_path() -> None:
@@ -253,7 +252,7 @@ def test_a_new_token_that_is_refused_has_been_revoked_by_somebody_else(
 def test_a_token_refused_between_upload_and_submission_is_changed_too() -> None:
     talk = Talk(UPLOADED, REFUSED, SUBMITTED, tokens=[OLD, OLD, NEW])
     assert deliver(talk) == DELIVERED
-    assert talk.bookmarks == [UPLOAD_ID]
+    assert talk.bookmarks == [UPLOAD_ID, f"{UPLOAD_ID} submitted"]
 
 
 @pytest.mark.parametrize("kind", FailureKind)
@@ -364,16 +363,11 @@ def test_a_submission_with_another_success_than_the_documented_one_is_looked_int
         {"error": {"message": "No draft uploads"}},
         {"message": "The document has already been submitted."},
         {"message": "The draft is empty"},
-        {"message": "Document does not have any files"},
-        {"error": "Bad Request"},
-        {"message": "Unprocessable Entity"},
-        {},
-        b"<html>",
-        b"",
+        {"message": "No evidence to be submitted"},
     ],
     ids=str,
 )
-def test_a_refused_submission_has_succeeded_where_the_upload_is_listed_and_the_document_is_ok(
+def test_a_submission_refused_as_done_has_succeeded_where_the_upload_is_listed(
     status: int, said: object
 ) -> None:
     talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
@@ -381,6 +375,41 @@ def test_a_refused_submission_has_succeeded_where_the_upload_is_listed_and_the_d
         Receipt(UPLOAD_ID, "uploaded, and submitted together with another upload")
     )
     assert talk.asked()[2:] == [f"GET {BASE}/uploads?pageSize=100", f"GET {BASE}"]
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": "Bad Request"},
+        {"message": "Unprocessable Entity"},
+        {"message": "no owner; evidence cannot be submitted"},
+        {"message": "Document does not have any files"},
+        {"message": "The upload is not complete: no evidence date"},
+        {},
+        b"<html>",
+        b"",
+    ],
+    ids=str,
+)
+def test_a_submission_refused_without_saying_that_it_is_done_is_final(
+    status: int, said: object
+) -> None:
+    """A listed file in a document with the status OK proves no submission of ours."""
+    talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
+    verdict = deliver(talk)
+    assert isinstance(verdict, Rejected)
+    assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
+    assert len(talk.requests) == 2
+
+
+def test_a_submission_that_was_answered_is_not_repeated_by_the_next_attempt() -> None:
+    first = Talk(UPLOADED, SUBMITTED)
+    deliver(first)
+    again = Talk()
+    assert deliver(again, progress=first.bookmarks[-1]) == DELIVERED
+    assert look(again, progress=first.bookmarks[-1]) == Found(DELIVERED.receipt)
+    assert (again.requests, again.bookmarks) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -416,7 +445,8 @@ def test_else_a_refused_submission_is_final(looked: list[HttpResponse]) -> None:
 def test_a_refused_submission_that_could_not_be_looked_into_is_repeated_later(
     looked: list[HttpResponse],
 ) -> None:
-    verdict = deliver(Talk(UPLOADED, told(409, b""), *looked))
+    refused = told(409, {"message": "already submitted"})
+    verdict = deliver(Talk(UPLOADED, refused, *looked))
     assert isinstance(verdict, Deferred)
     assert f"the upload is at Vanta as {UPLOAD_ID}" in verdict.failure.message
 

@@ -21,7 +21,8 @@ from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
 from evidence_courier.adapters.dialogues import TokenKeeper, run
-from evidence_courier.adapters.providers.vanta.provider import VantaProvider, VantaSettings
+from evidence_courier.adapters.providers.vanta.provider import VantaProvider
+from evidence_courier.adapters.providers.vanta.settings import VantaSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Route

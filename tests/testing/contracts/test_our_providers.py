@@ -10,6 +10,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 from archive import ArchiveProvider, harness_of
@@ -20,7 +21,7 @@ from evidence_courier.adapters.providers.drata.provider import DrataProvider
 from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.vanta.provider import VantaProvider
-from evidence_courier.domain.upload.verdict import Rejected
+from evidence_courier.domain.upload.verdict import Delivered, Rejected
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.testing import ReadableScriptedProvider, ScriptedProvider
 from evidence_courier.testing.contracts import ProviderContract, ProviderHarness
@@ -174,9 +175,12 @@ class TestSecureframe(OnASandbox):
             answer=unanswered,
             repeatable=lambda request: "/file_uploads" in request.url or "/storage" in request.url,
             # The storage is another's, and knows no credentials of Secureframe's.
-            otherwise=lambda request, status: (
-                (Rejected,) if "/storage" in request.url and status == 401 else None
-            ),
+            # An account without staging gets the document directly.
+            otherwise=lambda request, status: {
+                ("storage", 401): (Rejected,),
+                ("file_uploads", 404): (Delivered, Rejected),
+                ("file_uploads", 405): (Delivered, Rejected),
+            }.get((urlsplit(request.url).path.split("/")[1], status)),
         )
 
 

@@ -1,0 +1,119 @@
+"""A tenant's settings for Drata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+from ....domain.secrets.secret import Secret
+from ..kit.person import Person
+from ..kit.settings import one_of
+
+To: TypeAlias = Literal["person", "library"]
+LibraryApi: TypeAlias = Literal["evidence-library", "evidence"]
+DocumentType: TypeAlias = Literal[
+    "SEC_TRAINING", "HIPAA_TRAINING_EVIDENCE", "MFA_EVIDENCE", "OFFBOARDING_EVIDENCE"
+]
+Renewal: TypeAlias = Literal[
+    "ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR", "NONE"
+]
+UserBy: TypeAlias = Literal["address", "number"]
+ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
+
+
+class Region(Enum):
+    """Where a Drata account lives. The addresses are documented."""
+
+    US = "us"
+    EU = "eu"
+    APAC = "apac"
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the API in this region."""
+        host = "public-api" if self is Region.US else f"public-api.{self.value}"
+        return f"https://{host}.drata.com/public/v2"
+
+
+@frozen(kw_only=True)
+class DrataSettings:
+    """A tenant's settings for Drata.
+
+    Args:
+        api_key: the key that an admin makes under Settings > API Keys.
+        region: where the account lives.
+        endpoint: overrides the address of the region, up to /public/v2.
+        to: where evidence goes: the documents of the person, or the library of a workspace.
+        person: which field of the evidence names the person; the subject must then be Drata's
+            number for the user.
+        document_type: what kind of document of the person it is.
+        user_by: how a person known by e-mail address is named: by the number that Drata is asked
+            for first, which all of its documentation allows, or by the address, which its words
+            allow.
+        workspace: the number of the workspace.
+        owner: the number of the user who owns the evidence in the library.
+        controls: the numbers of its controls.
+        renewal: when it is to be renewed. CUSTOM is not offered: it needs a date for each document.
+        library_api: `evidence-library` (one request; Drata calls it legacy), or its successor
+            `evidence` (two requests).
+        controls_as: how `evidence-library` is told several controls: as the part ``controlIds``,
+            repeated; as ``controlIds[]``; or as one part with commas.
+    """
+
+    api_key: Secret
+    region: Region = Region.US
+    endpoint: str | None = None
+    to: To = "person"
+    person: Person = "subject_email"
+    document_type: DocumentType = "SEC_TRAINING"
+    user_by: UserBy = "number"
+    workspace: int | None = None
+    owner: int | None = None
+    controls: tuple[int, ...] = ()
+    renewal: Renewal = "ONE_YEAR"
+    library_api: LibraryApi = "evidence-library"
+    controls_as: ControlsAs = "repeated"
+
+    def __attrs_post_init__(self) -> None:
+        if self.to == "library" and (self.workspace is None or self.owner is None):
+            raise ValueError(
+                "to: library needs workspace and owner: the numbers of the workspace, and of the "
+                "Drata user who shall own the evidence"
+            )
+        if self.to == "person" and (
+            self.workspace is not None or self.owner is not None or self.controls
+        ):
+            raise ValueError(
+                "workspace, owner and controls are for to: library; to: person sends to the "
+                "documents of the person"
+            )
+
+    @property
+    def base(self) -> str:
+        """What every address of the API begins with."""
+        return (self.endpoint or self.region.endpoint).rstrip("/")
+
+    @property
+    def workspace_url(self) -> str:
+        """The address of the workspace."""
+        return f"{self.base}/workspaces/{self.workspace}"
+
+
+SCHEMA: Final[Mapping[str, object]] = {
+    "api_key": {"type": "secret", "required": True},
+    "region": one_of(Region),
+    "endpoint": {"type": "endpoint"},
+    "to": one_of(To),
+    "person": one_of(Person),
+    "document_type": one_of(DocumentType),
+    "user_by": one_of(UserBy),
+    "workspace": {"type": "integer", "min": 1},
+    "owner": {"type": "integer", "min": 1},
+    "controls": {"type": "list", "minlength": 1, "schema": {"type": "integer", "min": 1}},
+    "renewal": one_of(Renewal),
+    "library_api": one_of(LibraryApi),
+    "controls_as": one_of(ControlsAs),
+}

@@ -1,0 +1,104 @@
+"""A tenant's settings for Secureframe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from attrs import Attribute, field, frozen
+
+from ....domain.secrets.secret import Secret
+from ....ports.dialogue import Headers
+from ..kit.person import Person
+from ..kit.settings import one_of
+
+Send: TypeAlias = Literal["staged", "direct"]
+DocumentType: TypeAlias = Literal[
+    "background_check_report",
+    "ccpa_training_screenshot",
+    "gdpr_training_screenshot",
+    "handling_cui_training_screenshot",
+    "hipaa_training_screenshot",
+    "password_manager_screenshot",
+    "password_policy_screenshot",
+    "pci_secure_code_training_screenshot",
+    "pci_training_screenshot",
+    "security_training_screenshot",
+    "security_training_new_hire_screenshot",
+]
+"""What a person's evidence may be, as documented."""
+
+UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+class Region(Enum):
+    """Where a Secureframe account lives. The addresses are documented."""
+
+    US = "us"
+    UK = "uk"
+
+    @property
+    def endpoint(self) -> str:
+        """The address of the API in this region."""
+        return f"https://api{'-uk' if self is Region.UK else ''}.secureframe.com"
+
+
+def _uuid(
+    settings: SecureframeSettings, attribute: Attribute[str | None], value: str | None
+) -> None:
+    if value is not None and not UUID.fullmatch(value):
+        raise ValueError(
+            f"{attribute.name} must be the UUID at the end of the address of the test's page"
+        )
+
+
+@frozen(kw_only=True)
+class SecureframeSettings:
+    """A tenant's settings for Secureframe.
+
+    Args:
+        api_key: the first half of the key.
+        api_secret: its second half.
+        region: where the account lives.
+        endpoint: overrides the address of the region.
+        test: the UUID of a test, which all evidence then goes to. Without it, evidence goes to the
+            person.
+        person: which field of the evidence names the person: the e-mail address, which is looked
+            up, or the subject, which must then be the user's UUID.
+        document_type: what kind of evidence of the person it is.
+        send: how the document is sent: in steps, over a storage, or in the request itself.
+    """
+
+    api_key: Secret
+    api_secret: Secret
+    region: Region = Region.US
+    endpoint: str | None = None
+    test: str | None = field(default=None, validator=_uuid)
+    person: Person = "subject_email"
+    document_type: DocumentType = "security_training_screenshot"
+    send: Send = "staged"
+
+    @property
+    def base(self) -> str:
+        """What every address of the API begins with."""
+        return (self.endpoint or self.region.endpoint).rstrip("/")
+
+    @property
+    def headers(self) -> Headers:
+        """What every request to the API carries."""
+        keys = f"{self.api_key.reveal()} {self.api_secret.reveal()}"
+        return (("Authorization", keys), ("Accept", "application/json"))
+
+
+SCHEMA: Final[Mapping[str, object]] = {
+    "api_key": {"type": "secret", "required": True},
+    "api_secret": {"type": "secret", "required": True},
+    "region": one_of(Region),
+    "endpoint": {"type": "endpoint"},
+    "test": {"type": "string", "empty": False, "excludes": ["person", "document_type"]},
+    "person": one_of(Person),
+    "document_type": one_of(DocumentType),
+    "send": one_of(Send),
+}

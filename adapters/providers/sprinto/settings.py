@@ -1,0 +1,89 @@
+"""A tenant's settings for Sprinto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+from urllib.parse import urljoin, urlsplit
+
+from attrs import field, frozen
+
+from ....domain.secrets.secret import Secret
+from ..kit.settings import one_line, one_of
+from .reply import ANY_STATUS
+from .rest import MOST_FILES
+
+Api: TypeAlias = Literal["graphql", "rest"]
+
+
+class Region(Enum):
+    """Where a Sprinto account lives. Third parties claim the addresses: us in several clients, eu
+    and india in one."""
+
+    US = "us"
+    EU = "eu"
+    INDIA = "india"
+
+    def endpoint(self, api: Api) -> str:
+        """The address of an API in this region. For REST, eu and india are inferred from
+        GraphQL's."""
+        host = {"us": "app", "eu": "eu", "india": "in"}[self.value]
+        path = {"graphql": "dev-api/graphql", "rest": "api/v1/uploadEvidence"}[api]
+        return f"https://{host}.sprinto.com/{path}"
+
+
+@frozen(kw_only=True)
+class SprintoSettings:
+    """A tenant's settings for Sprinto.
+
+    Args:
+        api_key: the key that an admin makes under Settings > Developer API.
+        workflow_check: the pk of the check.
+        region: where the account lives.
+        endpoint: overrides the address of the region.
+        api: which API uploads go to.
+        success_statuses: the words of `evidenceStatus` that mean success, which Sprinto does not
+            list; `any`: each word but those of failure (*FAIL*, *REJECT*, *ERROR*).
+        files_per_request: how many files one request of the REST API holds at most (10 documented).
+        bytes_per_request: how many bytes they have together at most (a guess).
+    """
+
+    api_key: Secret
+    workflow_check: str = field(validator=one_line)
+    region: Region = Region.US
+    endpoint: str | None = None
+    api: Api = "graphql"
+    success_statuses: tuple[str, ...] = ("UPLOAD_COMPLETE",)
+    files_per_request: int = MOST_FILES
+    bytes_per_request: int = 25_000_000
+
+    @property
+    def url(self) -> str:
+        """Where uploads go."""
+        return self.endpoint or self.region.endpoint(self.api)
+
+    @property
+    def checks_url(self) -> str:
+        """Where the checks are listed: only GraphQL does that, at the same server."""
+        graphql = self.region.endpoint("graphql")
+        if self.endpoint is None or self.api == "graphql":
+            return self.endpoint or graphql
+        return urljoin(self.endpoint, urlsplit(graphql).path)
+
+
+SCHEMA: Final[Mapping[str, object]] = {
+    "api_key": {"type": "secret", "required": True},
+    "workflow_check": {"type": "string", "required": True, "empty": False, "maxlength": 200},
+    "region": one_of(Region),
+    "endpoint": {"type": "endpoint"},
+    "api": one_of(Api),
+    "success_statuses": {
+        "type": "list",
+        "coerce": lambda words: [words] if words == ANY_STATUS else words,
+        "minlength": 1,
+        "schema": {"type": "string", "empty": False},
+    },
+    "files_per_request": {"type": "integer", "min": 1, "max": MOST_FILES},
+    "bytes_per_request": {"type": "integer", "min": 1},
+}
