@@ -92,8 +92,7 @@ class BlockReader:
         self, settings: dict[str, object], schema: BlockSchema, report: Report
     ) -> dict[str, Any]:
         """The settings as the schema reads them; what it refuses is noted."""
-        for path in _empty(settings, schema.as_rules()):
-            report.note((*self.block, *path), "has no value: write one, or leave the key out")
+        settings = _without_nulls(settings, schema.rules)
         try:
             document, found = schema.check(settings)
         except Exception as error:  # a provider's own rule that fails, with a secret in its words
@@ -213,18 +212,17 @@ def _durations(document: Mapping[str, Any], key: str) -> dict[str, timedelta]:
     return {name: value for name, value in members if isinstance(value, timedelta)}
 
 
-def _empty(value: object, rules: Rules) -> list[Path]:
-    """The keys without a value, for which Cerberus would quietly take a default."""
-    below = rules.get("schema")
-    if not isinstance(value, dict) or not isinstance(below, Mapping):
-        return []
-    found: list[Path] = []
-    for key, member in value.items():
-        own = below.get(key)
-        if isinstance(own, Mapping):
-            found += [(key,)] if member is None and not own.get("nullable") else []
-            found += [(key, *path) for path in _empty(member, own)]
-    return found
+def _without_nulls(settings: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without the known keys whose value is null: they count as absent."""
+    present: dict[str, Any] = {}
+    for key, value in settings.items():
+        own = rules.get(key, {})
+        below = own.get("schema")
+        if isinstance(value, dict) and own.get("type") == "dict" and isinstance(below, Mapping):
+            present[key] = _without_nulls(value, below)
+        elif value is not None or key not in rules or own.get("nullable"):
+            present[key] = value
+    return present
 
 
 def _bundle_path(bundle: str, report: Report) -> str:

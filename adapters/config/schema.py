@@ -288,7 +288,7 @@ def _shown(value: object) -> str:
 
 _SENTENCES: Mapping[int, Callable[[Any, Any], str]] = {
     errors.REQUIRED_FIELD.code: lambda wanted, value: "is missing",
-    errors.NOT_NULLABLE.code: lambda wanted, value: "has no value: write one, or leave the key out",
+    errors.NOT_NULLABLE.code: lambda wanted, value: "has no value: write one",
     errors.EMPTY_NOT_ALLOWED.code: lambda wanted, value: "must not be empty",
     errors.BAD_TYPE.code: _of_type,
     errors.UNALLOWED_VALUE.code: lambda wanted, value: f"must be {_choice(wanted)}",

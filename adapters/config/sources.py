@@ -36,6 +36,7 @@ class Opaque:
     """A value without a meaning here, such as one with a tag of the host's; `what` describes it."""
 
     what: str
+    is_number: bool = False
 
 
 @frozen(eq=False)
@@ -93,6 +94,17 @@ LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TAGGED = Opaque("a value with a tag of its own (such as !name), which means nothing here")
 _ODD = Opaque("written like a number or a date, but is none")
+_OCTAL = Opaque(
+    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero", True
+)
+_BASE_60 = Opaque(
+    "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such as "
+    "90s",
+    True,
+)
+_OLD_DIGITS = Opaque(
+    "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone", True
+)
 _UNPRINTABLE = re.compile(
     r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -233,11 +245,23 @@ class _YamlReader:
             return Scalar(event.value, merges=True)
         if kind not in ("null", "bool", "int", "float", "timestamp"):
             return Scalar(_TAGGED)
+        if kind in ("int", "float") and (odd := _only_in_yaml_1_1(event.value)):
+            return Scalar(odd)
         try:
             construct = getattr(self.loader, f"construct_yaml_{kind}")
             return Scalar(construct(yaml.ScalarNode(tag, event.value)))
         except Exception:  # PyYAML raises all kinds of errors at a value that its tag does not fit
             return Scalar(_ODD)
+
+
+def _only_in_yaml_1_1(number: str) -> Opaque | None:
+    """Why a number is another number, or text, to readers of YAML 1.2 and to most people."""
+    digits = number.lstrip("+-").lower()
+    if ":" in digits:
+        return _BASE_60
+    if re.fullmatch(r"0[0-7_]+", digits):
+        return _OCTAL
+    return _OLD_DIGITS if "_" in digits or digits.startswith("0b") else None
 
 
 # JSON: the standard library checks the syntax, and a walk over the tokens finds the lines.

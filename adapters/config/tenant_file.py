@@ -68,6 +68,8 @@ def read_tenant(root: Node | None, default: str, block: Path, report: Report) ->
 
 def kind_of(value: object) -> str:
     """What sort of value it is, in words for a person; never the value."""
+    if isinstance(value, Opaque) and value.is_number:
+        return "a number"
     return next(
         (name for kind, name in _KINDS if isinstance(value, kind)), "a value of another kind"
     )
@@ -80,7 +82,10 @@ class _TenantReader:
     merged: int = 0
 
     def tenant_id(self, top: Pairs, default: str) -> str | None:
+        """The id under the key `tenant`; a mapping there is the host's own, and null is absent."""
         pair = self.find(top, "tenant", ())
+        if pair and (isinstance(pair.value, Pairs) or _plain(pair.value) is None):
+            pair = None
         value = _plain(pair.value) if pair else default
         fault = _fault_of_id(value)
         if fault is None and isinstance(value, str):
@@ -261,7 +266,8 @@ def _not_text(value: object) -> str:
 
 
 def _quote_it(value: object) -> str:
-    no_advice = value is None or isinstance(value, (Pairs, Items, Opaque))
+    is_opaque = isinstance(value, Opaque) and not value.is_number
+    no_advice = value is None or is_opaque or isinstance(value, (Pairs, Items))
     return "" if no_advice else ": put it in quotes"
 
 

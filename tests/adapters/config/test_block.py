@@ -20,6 +20,9 @@ from evidence_courier.domain.integration import (
 from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
+OCTAL = "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero"
+BASE_60 = "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such as 90s"
+OLD_DIGITS = "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone"
 SECONDS = timedelta(seconds=1)
 
 
@@ -108,6 +111,28 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["enabled:", "retry:", "wing: null", "keep: ~", "retry: {max_delay: }", "pace:", "proxy:"],
+)
+def test_null_means_absent(tmp_path: Path, line: str) -> None:
+    assert loaded_one(tmp_path, block(line)) == loaded_one(tmp_path, block())
+
+
+def test_null_is_no_value_of_a_key_that_is_needed(tmp_path: Path) -> None:
+    text = block().replace("s-1", "null")
+    assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [f"a.yaml:5: {IN}.shelf: is missing"]
+
+
+@pytest.mark.parametrize("part", ["0x10", "16", "0o20"])
+def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: str) -> None:
+    loaded = load(tmp_path, {"a.yaml": block(f"part: {part}")})
+    if part == "0o20":  # text to YAML 1.1
+        assert [problem.path for problem in loaded.problems] == [f"{IN}.part"]
+    else:
+        assert loaded.integrations["a"].settings.part == 16  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("regoin: east", "regoin: is not a known key"),
@@ -122,11 +147,16 @@ def test_a_default_gives_way_to_what_is_written(tmp_path: Path) -> None:
         ("on_unclear: holt", "on_unclear: must be retry or hold (did you mean hold?)"),
         ("on_unclear: [hold]", "on_unclear: must be text, and this is a list"),
         ("enabled: 'false'", "enabled: must be true or false, and this is text: write it without quotes"),
-        ("enabled:", "enabled: has no value: write one, or leave the key out"),
-        ("retry:", "retry: has no value: write one, or leave the key out"),
-        ("wing:", "wing: has no value: write one, or leave the key out"),
-        ("keep:", "keep: has no value: write one, or leave the key out"),
-        ("retry: {max_delay: }", "retry.max_delay: has no value: write one, or leave the key out"),
+        ("extra: {a: }", "extra.a: has no value: write one"),
+        ("wnig:", "wnig: is not a known key (did you mean wing?)"),
+        ("retry: {max_attempts: 010}", f"retry.max_attempts: is {OCTAL}"),
+        ("max_bytes: 0100000", f"max_bytes: is {OCTAL}"),
+        ("timeout: {total: 1:30}", f"timeout.total: is {BASE_60}"),
+        ("timeout: {total: 1:30.5}", f"timeout.total: is {BASE_60}"),
+        ("part: 0b11", f"part: is {OLD_DIGITS}"),
+        ("part: 1_000", f"part: is {OLD_DIGITS}"),
+        ("part: -0_1", f"part: is {OCTAL}"),
+        ("extra: {010: a}", "extra: a key here must be text, and is a number: put it in quotes"),
         ("retry: 5", "retry: must be a mapping of keys to values, and this is a number"),
         ("retry: {max_attempts: 0}", "retry.max_attempts: must be at least 1"),
         ("retry: {max_attempts: 101}", "retry.max_attempts: must be at most 100"),
@@ -241,7 +271,7 @@ def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checke
         ),
         ("xyz", "is no provider that is installed (installed: archive)"),
         ("7", "must be text, and this is a number: put it in quotes"),
-        ("", "has no value: write one, or leave the key out"),
+        ("", "is missing"),
         ("[archive]", "must be text, and this is a list"),
     ],
 )

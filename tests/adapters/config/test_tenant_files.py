@@ -131,7 +131,8 @@ def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> Non
         ("tenant: 0815.1", "must be text, and this is a number: put it in quotes"),
         ("tenant: no", "must be text, and this is true or false: put it in quotes"),
         ("tenant: 2026-02-21", "must be text, and this is a date: put it in quotes"),
-        ("tenant:", "must be text, and this is empty"),
+        ("tenant: 1_0", "must be text, and this is a number: put it in quotes"),
+        ("tenant: 0123", "must be text, and this is a number: put it in quotes"),
         ("tenant: [a]", "must be text, and this is a list"),
         ("tenant: !own a", "must be text, and this is a value of another kind"),
         ("tenant: ''", "must not be empty, nor begin or end with a space"),
@@ -150,6 +151,16 @@ def test_a_tenant_that_is_no_plain_text_is_refused_with_advice(
     loaded = load(tmp_path, {"a.yaml": f"# first\n{written}\n"})
     assert told(loaded, tmp_path) == [f"a.yaml:2: tenant: {message}"]
     assert list(loaded.broken) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "written", ["tenant: {name: Acme, id: 7}", "tenant:", "tenant: null", "tenant: !own {a: b}"]
+)
+def test_a_mapping_under_tenant_is_the_hosts_own_and_null_is_absent(
+    tmp_path: Path, written: str
+) -> None:
+    loaded = load(tmp_path, {"a.yaml": f"{written}\n{VALID}", "b.yaml": f"{written}\n"})
+    assert (list(loaded.integrations), loaded.without, loaded.problems) == (["a"], ("b",), ())
 
 
 def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
