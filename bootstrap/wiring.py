@@ -142,20 +142,20 @@ class BlockingWiring(Wiring):
         super().__init__(database, options, BlockingOptions)
         self.transport = options.get("transport")
         self.sleep = options.get("sleep") or time.sleep
-        if self.transport is None and find_spec("urllib3") is None:
+        if self.transport is None and find_spec("httpcore") is None:
             raise MisuseError(
-                "a BlockingCourier sends with urllib3, which is not installed: "
+                "a BlockingCourier sends with httpcore, which is not installed: "
                 'pip install "evidence-courier[sync]"'
             )
 
     def open_transport(self) -> BlockingTransport:
-        """The host's transport, or one over urllib3."""
+        """The host's transport, or one over httpcore."""
         if self.transport is not None:
             return self.transport
         # A host without task queues need not have it.
-        from ..adapters.transports.urllib3_transport import Urllib3Transport
+        from ..adapters.transports.httpcore_transport import HttpcoreTransport
 
-        return Urllib3Transport(now=self.clock.now)
+        return HttpcoreTransport(now=self.clock.now)
 
 
 def _refuse_unknown(options: Collection[str], known: Collection[str]) -> None:

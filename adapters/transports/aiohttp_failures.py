@@ -23,7 +23,7 @@ def failure_of(error: Exception, sent: Sent, host: str, timeouts: Timeouts) -> T
     if timed_out:
         return failures.no_reply_in_time(host, timeouts)
     if isinstance(error, aiohttp.ClientResponseError):
-        return failures.not_http(host)
+        return failures.unreadable(host, error.status or None)
     return failures.lost(host)
 
 

@@ -21,9 +21,12 @@ from yarl import URL
 from ...domain.integration import Route, Timeouts
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from .aiohttp_failures import failure_of
+from .aiohttp_reply import Connector, RefusedError, Reply
 from .failures import unusable_bundle
 from .outgoing import KEEPALIVE, Sent, check, own_headers
 from .ready_body import ReadyBody
+from .reply_body import read_as_it_says
+from .reply_head import HEAD_LIMIT
 from .tls import TlsContexts
 
 
@@ -79,14 +82,17 @@ class AiohttpTransport:
                 ssl=tls,
                 allow_redirects=False,
             )
+        except RefusedError as refused:
+            return HttpResponse(refused.status, refused.headers, b"", self._now(), Ending.CUT_SHORT)
         except Exception as error:
             # A request without a body leaves with its headers, as soon as there is a connection.
             sent = body.sent if body is not None else Sent.ALL
             return failure_of(error, sent, _host(url), route.timeouts)
         try:
             content, ending = await _read(response)
-            return HttpResponse(
-                response.status, tuple(response.headers.items()), content, self._now(), ending
+            headers = tuple(response.headers.items())
+            return read_as_it_says(
+                HttpResponse(response.status, headers, content, self._now(), ending)
             )
         finally:
             # What is not at its end by now (a long reply, a document that the server did not want)
@@ -98,7 +104,11 @@ class AiohttpTransport:
             raise RuntimeError("this transport is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._keepalive),
+                connector=Connector(limit=0, keepalive_timeout=self._keepalive),
+                response_class=Reply,
+                max_line_size=HEAD_LIMIT,
+                max_field_size=HEAD_LIMIT,
+                max_headers=HEAD_LIMIT,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=own_headers(),
                 auto_decompress=False,

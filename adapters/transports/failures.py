@@ -99,11 +99,12 @@ def no_reply_in_time(host: str, timeouts: Timeouts) -> TransportFailure:
     )
 
 
-def not_http(host: str) -> TransportFailure:
-    """What came is no reply."""
-    return TransportFailure(
-        FailureKind.CONNECTION_LOST, f"{host} answered with something that is not HTTP"
-    )
+def unreadable(host: str, status: int | None) -> TransportFailure:
+    """What came is no reply, or one whose head cannot be read."""
+    what = "something that is not HTTP"
+    if status is not None:
+        what = f"a reply whose headers cannot be read (HTTP {status})"
+    return TransportFailure(FailureKind.CONNECTION_LOST, f"{host} answered with {what}")
 
 
 def lost(host: str) -> TransportFailure:

@@ -828,9 +828,9 @@ def test_the_path_needs_no_aiohttp(tmp_path: Path) -> None:
         assert (host.returncode, host.stdout) == (0, "succeeded\n"), host.stderr
 
 
-def test_without_urllib3_the_extra_is_named(tmp_path: Path) -> None:
+def test_without_httpcore_the_extra_is_named(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.modules['urllib3'] = None\n"
+        "import sys; sys.modules['httpcore'] = None\n"
         "from evidence_courier import BlockingCourier, MisuseError\n"
         "try:\n    BlockingCourier.from_mapping({}, 'x.db')\n"
         "except MisuseError as error:\n    print(error)\n"

@@ -43,7 +43,7 @@ def test_the_face_is_importable_without_any_extra() -> None:
         if module != "evidence_courier"
         and not alone & {canonicalize_name(owner) for owner in owners}
     ]
-    assert {"typst", "graphql", "rich", "urllib3"} <= set(absent)
+    assert {"typst", "graphql", "rich", "httpcore"} <= set(absent)
     # None in sys.modules makes Python say that there is no such module.
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({absent!r})); from evidence_courier import *"

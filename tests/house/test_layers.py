@@ -17,7 +17,7 @@ ARROWS = "Arrows point inwards only"
 FACE = "The face is for hosts, no room of the house looks at it"
 PURE = "Domain, ports and delivery know no clock, no dice and no I/O"
 AIOHTTP = "aiohttp is imported in its transport and nowhere else in the delivery path"
-URLLIB3 = "urllib3 is imported in its transport and nowhere else"
+HTTPCORE = "httpcore is imported in its transport and nowhere else"
 TESTING = "Production imports no stand-in but for the commands sandbox and demo"
 PROVIDERS = "Providers do not know one another"
 KIT = "The providers' kit knows no provider"
@@ -52,9 +52,9 @@ SINS = [
     Sin(PURE, "delivery/__init__.py", "import threading"),
     Sin(AIOHTTP, "adapters/engines/__init__.py", "import aiohttp"),
     Sin(AIOHTTP, "adapters/providers/another.py", "from aiohttp import FormData"),
-    Sin(URLLIB3, "adapters/engines/__init__.py", "import urllib3"),
-    Sin(URLLIB3, "adapters/transports/outgoing.py", "from urllib3.util import parse_url"),
-    Sin(URLLIB3, "bootstrap/blocking_courier.py", "def late() -> None:\n    import urllib3"),
+    Sin(HTTPCORE, "adapters/engines/__init__.py", "import httpcore"),
+    Sin(HTTPCORE, "adapters/transports/outgoing.py", "from httpcore import URL"),
+    Sin(HTTPCORE, "bootstrap/blocking_courier.py", "def late() -> None:\n    import httpcore"),
     Sin(TESTING, "bootstrap/doctor.py", "from ..testing.memory_store import MemoryStore"),
     Sin(TESTING, "bootstrap/cli/check.py", "from ...testing.sandboxes import Sandbox"),
     Sin(PROVIDERS, "adapters/providers/vanta/provider.py", "from ..sprinto import SprintoProvider"),

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
+from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTransport
 from evidence_courier.domain.integration import Route, Timeouts
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.transport import AsyncTransport, BlockingTransport
@@ -68,8 +68,8 @@ class InThreads:
 
 
 @asynccontextmanager
-async def urllib3_transport() -> AsyncIterator[AsyncTransport]:
-    courier = InThreads(Urllib3Transport(now=lambda: AT))
+async def httpcore_transport() -> AsyncIterator[AsyncTransport]:
+    courier = InThreads(HttpcoreTransport(now=lambda: AT))
     try:
         yield courier
     finally:

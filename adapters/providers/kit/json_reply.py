@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Final
 
 from ....domain.upload.failure import Failure
 from ....domain.upload.verdict import Delivered, Verdict
@@ -14,6 +15,10 @@ from .http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, classify, 
 QUOTE_LIMIT: Final = 150
 """At most this many characters of an API's words go into a message, which then says what to do."""
 
+_MAX_DEPTH: Final = 100
+_MAX_DIGITS: Final = 1_000
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*\\?(?:"|\Z)|[\[{\]}]', re.DOTALL)
+
 
 class NotJson(ValueError):
     """The bytes are not JSON."""
@@ -22,12 +27,19 @@ class NotJson(ValueError):
 def parse_json(body: bytes) -> object:
     """The JSON value in `body`. Of a key that an object has twice, the last value counts.
 
+    What cannot be read beside the result does not hide it: NaN and Infinity (JSON has neither),
+    integers of more than 1,000 digits and what is nested too deep are read as null.
+
     Raises:
-        NotJson: for an empty body, HTML, text that is not UTF-8, NaN and Infinity (JSON has
-            neither), numbers of thousands of digits, and nesting that is too deep.
+        NotJson: for an empty body, HTML, text that is not UTF-8, and an object in which nothing but
+            such values stands.
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+        document = body.decode("utf-8-sig")
+        try:
+            return _loads(document)
+        except RecursionError:
+            return _loads(_without_depths(document))
     except (ValueError, RecursionError) as error:
         raise NotJson(f"not JSON: {type(error).__name__}") from None
 
@@ -93,5 +105,34 @@ def read_body(
     return body.failure
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _loads(document: str) -> object:
+    unreadable: list[str] = []
+
+    def passed_over(text: str) -> None:
+        unreadable.append(text)
+
+    def integer(digits: str) -> int | None:
+        if len(digits) <= _MAX_DIGITS:
+            return int(digits)
+        passed_over(digits)
+        return None
+
+    value = json.loads(document, parse_constant=passed_over, parse_int=integer)
+    if unreadable and not (any(value.values()) if isinstance(value, dict) else value):
+        raise ValueError("nothing in it can be read")
+    return value
+
+
+def _without_depths(document: str) -> str:
+    """The document with null in the place of what is nested more than 100 deep."""
+    kept, depth, end = [], 0, 0
+    for found in _STRING_OR_BRACKET.finditer(document):
+        if found[0] in "[{":
+            depth += 1
+            if depth == _MAX_DEPTH + 1:
+                kept += [document[end : found.start()], "null"]
+        elif found[0] in "]}":
+            depth -= 1
+            if depth == _MAX_DEPTH:
+                end = found.end()
+    return "".join(kept) + document[end:] if depth <= _MAX_DEPTH else document

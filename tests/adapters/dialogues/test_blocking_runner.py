@@ -18,7 +18,7 @@ from evidence_courier.adapters.dialogues import BlockingTokenKeeper, TokenKeeper
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
+from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTransport
 from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
@@ -274,7 +274,7 @@ def by_asyncio(case: Case) -> tuple[list[Recorded], list[str]]:
 
 def by_blocking(case: Case) -> tuple[list[Recorded], list[str]]:
     bookmarks: list[str] = []
-    transport = Urllib3Transport(now=lambda: AT)
+    transport = HttpcoreTransport(now=lambda: AT)
     with recorder(*case.answers) as server:
         run_blocking(
             case.dialogue(server.url),

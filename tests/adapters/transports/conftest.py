@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import pytest
 from attrs import define, field
-from requests_out import Opening, aiohttp_transport, turns, urllib3_transport
+from requests_out import Opening, aiohttp_transport, httpcore_transport, turns
 
 
 @define
@@ -125,7 +125,7 @@ def serving() -> Serving:
     return serve
 
 
-@pytest.fixture(params=[aiohttp_transport, urllib3_transport], ids=["aiohttp", "urllib3"])
+@pytest.fixture(params=[aiohttp_transport, httpcore_transport], ids=["aiohttp", "httpcore"])
 def transport(request: pytest.FixtureRequest) -> Opening:
     """``async with transport() as courier`` opens one of the two transports: what is promised,
     both must keep."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import Any
 
 import pytest
@@ -179,25 +178,6 @@ def test_interim_replies_are_read_over(transport: Any, serving: Any) -> None:
 
         reply = await sent_to(transport, serving, talk)
         assert (reply.status, reply.body) == (200, b"{}")
-
-    run(story())
-
-
-def test_a_compressed_reply_that_nobody_asked_for_is_left_as_it_is(
-    transport: Any, serving: Any
-) -> None:
-    async def story() -> None:
-        bomb = gzip.compress(b"0" * 10_000_000)
-
-        async def talk(line: Any) -> None:
-            await line.request()
-            head = (
-                f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
-            )
-            await line.say(head.encode(), bomb)
-
-        reply = await sent_to(transport, serving, talk)
-        assert reply.body == bomb
 
     run(story())
 
@@ -434,10 +414,7 @@ def test_a_reply_before_the_whole_body_was_sent_is_taken_and_the_line_is_closed(
     [
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"\x15\x03\x01\x00\x02\x02\x16",
-        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n{}",
     ],
     ids=lambda said: repr(said[:30]),
 )

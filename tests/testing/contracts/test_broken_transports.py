@@ -110,6 +110,7 @@ class FirstReply(aiohttp.ClientResponse):
 
     async def start(self, connection: Any) -> Any:
         protocol = connection.protocol
+        protocol.head.is_whole = True
         read = protocol.read
 
         async def first() -> Any:
@@ -196,7 +197,7 @@ class SilenceIsALostLine(Bent):
 @breaks("a_line_that_is_lost_after_the_request_may_have_carried_it")
 class LostIsNotSent(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
-        lost = failure.kind is K.CONNECTION_LOST and "not HTTP" not in failure.message
+        lost = failure.kind is K.CONNECTION_LOST and "answered with" not in failure.message
         return evolve(failure, kind=K.NOT_SENT) if lost else failure
 
 
@@ -221,7 +222,7 @@ class UnreadIsATimeout(Bent):
 @breaks("what_is_not_http_is_a_lost_connection")
 class NonsenseIsAReply(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
-        return HttpResponse(502, (), b"", AT) if "not HTTP" in failure.message else failure
+        return HttpResponse(502, (), b"", AT) if "answered with" in failure.message else failure
 
 
 @breaks("where_nobody_listens_there_is_no_connection")

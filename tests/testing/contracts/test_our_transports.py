@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bridged import BridgedTransport
 
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
-from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
+from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTransport
 from evidence_courier.ports.transport import AsyncTransport, BlockingTransport
 from evidence_courier.testing import ScriptedTransport
 from evidence_courier.testing.contracts import BlockingTransportContract, TransportContract
@@ -21,9 +21,9 @@ class TestAiohttpTransport(TransportContract):
         return AiohttpTransport(now=lambda: AT)
 
 
-class TestUrllib3Transport(BlockingTransportContract):
+class TestHttpcoreTransport(BlockingTransportContract):
     def transport(self) -> BlockingTransport:
-        return Urllib3Transport(now=lambda: AT)
+        return HttpcoreTransport(now=lambda: AT)
 
 
 class TestATransportBehindABridge(BlockingTransportContract):

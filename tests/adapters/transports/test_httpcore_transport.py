@@ -1,11 +1,10 @@
-"""What the urllib3 transport must get right because it blocks: threads, interruptions, and the
+"""What the httpcore transport must get right because it blocks: threads, interruptions, and the
 state of its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import http.client
 import signal
 import socket
 import ssl
@@ -16,18 +15,13 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any, TypeAlias
 
+import httpcore
 import pytest
 from requests_out import AT, BIG, OK, SMALL, post, route
 
+from evidence_courier.adapters.transports.httpcore_stream import Course, Stream, is_foreign
+from evidence_courier.adapters.transports.httpcore_transport import HttpcoreTransport
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE, Sent
-from evidence_courier.adapters.transports.urllib3_line import (
-    AnsweredError,
-    Course,
-    LateError,
-    Line,
-    is_foreign,
-)
-from evidence_courier.adapters.transports.urllib3_transport import Urllib3Transport
 from evidence_courier.domain.integration import Timeouts
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import HttpResponse, TransportFailure
@@ -64,8 +58,8 @@ def served(serving: Any) -> InThread:
 
 
 @pytest.fixture
-def courier() -> Iterator[Urllib3Transport]:
-    opened = Urllib3Transport(now=lambda: AT)
+def courier() -> Iterator[HttpcoreTransport]:
+    opened = HttpcoreTransport(now=lambda: AT)
     yield opened
     opened.close()
 
@@ -103,7 +97,7 @@ def interrupted(by: BaseException, after: float = 0.1) -> Iterator[None]:
 
 
 def test_threads_send_at_the_same_time_and_share_the_connections_afterwards(
-    served: InThread, courier: Urllib3Transport
+    served: InThread, courier: HttpcoreTransport
 ) -> None:
     met = asyncio.Barrier(8)
 
@@ -130,7 +124,7 @@ def test_an_idle_connection_is_closed_and_not_used_again_after_its_time(served: 
         assert await line.gone() == b""
         hung_up.set()
 
-    courier = Urllib3Transport(now=lambda: AT, keepalive=0.0)
+    courier = HttpcoreTransport(now=lambda: AT, keepalive=0.0)
     with served(talk) as server:
         for _ in range(2):
             assert isinstance(courier.send(post(server.url), route()), HttpResponse)
@@ -140,7 +134,7 @@ def test_an_idle_connection_is_closed_and_not_used_again_after_its_time(served: 
 
 
 def test_each_address_of_a_name_is_tried(
-    served: InThread, courier: Urllib3Transport, closed_port: int, monkeypatch: pytest.MonkeyPatch
+    served: InThread, courier: HttpcoreTransport, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(answering) as server:
         kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
@@ -155,7 +149,7 @@ def test_each_address_of_a_name_is_tried(
 
 
 def test_a_name_that_cannot_be_resolved_is_no_connection(
-    courier: Urllib3Transport, monkeypatch: pytest.MonkeyPatch
+    courier: HttpcoreTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_args: object, **_more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "sk-secret")
@@ -167,7 +161,7 @@ def test_a_name_that_cannot_be_resolved_is_no_connection(
 
 
 def test_a_proxy_is_shown_the_password_of_the_route(
-    served: InThread, courier: Urllib3Transport
+    served: InThread, courier: HttpcoreTransport
 ) -> None:
     heads: list[bytes] = []
 
@@ -196,7 +190,7 @@ def test_a_proxy_is_shown_the_password_of_the_route(
     ids=repr,
 )
 def test_an_interruption_after_the_request_says_that_it_may_have_been_taken(
-    served: InThread, courier: Urllib3Transport, by: BaseException
+    served: InThread, courier: HttpcoreTransport, by: BaseException
 ) -> None:
     async def talk(line: Any) -> None:
         await line.request()
@@ -218,7 +212,7 @@ def test_an_interruption_after_the_request_says_that_it_may_have_been_taken(
 
 @pytest.mark.parametrize("by", [SoftTimeLimitExceeded(), TimeoutError("a time limit")], ids=repr)
 def test_an_interruption_before_the_whole_request_says_that_it_was_not_sent(
-    served: InThread, courier: Urllib3Transport, by: BaseException
+    served: InThread, courier: HttpcoreTransport, by: BaseException
 ) -> None:
     async def talk(line: Any) -> None:
         line.writer.transport.pause_reading()
@@ -231,7 +225,7 @@ def test_an_interruption_before_the_whole_request_says_that_it_was_not_sent(
 
 
 def test_an_interruption_while_the_reply_is_read_is_not_taken_for_a_cut_reply(
-    served: InThread, courier: Urllib3Transport
+    served: InThread, courier: HttpcoreTransport
 ) -> None:
     async def talk(line: Any) -> None:
         await line.request()
@@ -251,9 +245,10 @@ def test_an_interruption_while_the_reply_is_read_is_not_taken_for_a_cut_reply(
         TimeoutError(errno.ETIMEDOUT, "x"),
         ssl.SSLError("x"),
         socket.gaierror(socket.EAI_AGAIN, "x"),
-        http.client.BadStatusLine("x"),
-        LateError("idle"),
-        AnsweredError(),
+        httpcore.ReadTimeout(TimeoutError("x")),
+        httpcore.WriteError("x"),
+        httpcore.RemoteProtocolError("x"),
+        httpcore.ProxyError("407 x"),
     ],
     ids=repr,
 )
@@ -261,27 +256,38 @@ def test_the_networks_own_troubles_are_not_foreign(error: Exception) -> None:
     assert not is_foreign(error)
 
 
-def stuck_line() -> tuple[Line, socket.socket]:
-    """A connection whose peer does not read, and the peer."""
+class OnSocket(httpcore.NetworkStream):
+    """A connection that is there already."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._sock if info == "socket" else None
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def stuck(timeouts: Timeouts) -> tuple[Stream, Course, socket.socket]:
+    """A connection whose peer does not read, a request on it, and the peer."""
     ours, theirs = socket.socketpair()
-    line = Line("sprinto.invalid")
-    line.sock, line.overheard = ours, b""
-    line.course = Course(Timeouts(total=timedelta(seconds=0.1)), sent=Sent.ALL, connected=True)
-    return line, theirs
+    course = Course(post("http://sprinto.invalid/"), timeouts, sent=Sent.ALL, connected=True)
+    return Stream(OnSocket(ours), set()), course, theirs
 
 
 def test_what_the_connection_did_not_take_of_the_last_piece_was_not_sent() -> None:
-    line, peer = stuck_line()
-    with peer, pytest.raises(LateError):
-        line.send(b"x" * 5_000_000)
-    assert line.course.sent is Sent.PART
-    line.close()
+    stream, course, peer = stuck(Timeouts(total=timedelta(seconds=0.1)))
+    with peer, pytest.raises(httpcore.TimeoutException):
+        stream.write(b"x" * 5_000_000, course)
+    assert course.sent is Sent.PART
+    assert course.late == "total"
+    stream.close()
 
 
 def test_of_the_last_piece_an_interruption_says_more_and_never_less() -> None:
-    line, peer = stuck_line()
-    line.course.timeouts = Timeouts()
+    stream, course, peer = stuck(Timeouts())
     with peer, interrupted(SoftTimeLimitExceeded()), pytest.raises(SoftTimeLimitExceeded):
-        line.send(b"x" * 5_000_000)
-    assert line.course.sent is Sent.ALL
-    line.close()
+        stream.write(b"x" * 5_000_000, course)
+    assert course.sent is Sent.ALL
+    stream.close()

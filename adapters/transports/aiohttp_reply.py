@@ -1,0 +1,73 @@
+"""Has aiohttp read replies as `reply_head` writes them anew, and keeps the status of those that it
+cannot read."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from ...ports.dialogue import Headers
+from .reply_head import ReplyHead
+
+
+class RefusedError(Exception):
+    """A reply decides by its status, and could not be read to the end of its head."""
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+        super().__init__()
+
+
+class Handler(ResponseHandler):
+    """A connection; `head` is that of the reply to the request that is under way on it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.head = ReplyHead()
+
+    def set_response_params(self, **params: Any) -> None:
+        """Called by aiohttp before each request."""
+        self.head = ReplyHead()
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        handed_on = self.head.feed(data)
+        if handed_on:
+            super().data_received(handed_on)
+        else:
+            self.start_timeout()  # what is held back is a sign of life, too
+        if self.head.has_surplus and self.transport is not None:
+            self.transport.close()
+
+
+class Connector(aiohttp.TCPConnector):
+    """Connections that read heads first."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # aiohttp has no public place for it. Where it should cease to have this one, replies are
+        # read as aiohttp reads them.
+        self._factory: Any = partial(Handler, loop=self._loop)
+
+
+class Reply(aiohttp.ClientResponse):
+    """A reply."""
+
+    async def start(self, connection: Any) -> Reply:
+        """Called by aiohttp to read the head."""
+        head: ReplyHead = getattr(connection.protocol, "head", ReplyHead())
+        try:
+            await super().start(connection)
+        except Exception as error:
+            if refusal := head.refusal():
+                raise RefusedError(*refusal) from error
+            if isinstance(error, aiohttp.ClientResponseError):
+                error.status = head.status or 0  # it knows none
+            raise
+        return self

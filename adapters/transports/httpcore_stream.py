@@ -1,0 +1,241 @@
+"""Connections for httpcore that keep to the times of a whole request and know how much of it has
+left.
+
+httpcore bounds each operation of a socket, not a request: a server that drips, or one that does not
+read, could hold a thread for ever. It hands the time-out of a request through to the connection, so
+a `Course` travels in its place, and each operation is given what is left of the request's time.
+httpcore also writes a whole request before it reads: here a reply that comes while a large document
+is still being sent ends the sending.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TypeAlias, cast
+
+import httpcore
+from attrs import define, field
+
+from ...domain.integration import Timeouts
+from ...ports.dialogue import HttpRequest
+from .outgoing import CHUNK, Sent, chunks_of
+from .reply_head import ReplyHead
+
+Which: TypeAlias = Literal["connect", "idle", "total"]
+
+_TROUBLE = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    OSError,
+)
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_RECORD = 16 * 1024  # of TLS within TLS, at most this much is written at once
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether an exception comes from elsewhere (a time limit of the host's, a signal), and not
+    from the network. A time-out of the network's is one of httpcore's or has an errno."""
+    if isinstance(error, TimeoutError):
+        return error.errno is None
+    return not isinstance(error, _TROUBLE)
+
+
+@define(eq=False)
+class Course:
+    """One request's way: its times, how far it has got, and the head of its reply."""
+
+    request: HttpRequest
+    timeouts: Timeouts
+    sent: Sent = Sent.NOTHING
+    connected: bool = False
+    late: Which | None = None
+    hung_up: bool = False
+    head: ReplyHead = field(factory=ReplyHead)
+    _begun: float = field(factory=time.monotonic)
+
+    def chunks(self) -> Iterator[Any]:
+        """The body. A piece is noted before it is written: an exception that comes in between may
+        come when the piece has left already."""
+        left = self.request.body_size
+        for chunk in chunks_of(self.request.body, left):
+            left -= len(chunk)
+            self.sent = Sent.PART if left else Sent.ALL
+            yield chunk
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """What httpcore tells of its doing: a connection (through the proxy, if there is one) is
+        there when the head is sent. A request without a body leaves with its head."""
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.connected = True
+            self.sent = Sent.NOTHING if self.request.body_size else Sent.ALL
+
+    @contextmanager
+    def within(self, *, listening: bool = False, sharers: int = 1) -> Iterator[float]:
+        """Give one operation the seconds that are left, or its share of them. Once they have
+        passed, `late` says which time has run out."""
+        self.late = None
+        seconds, which = self._left(listening)
+        until = time.monotonic() + seconds / sharers
+        try:
+            if seconds <= 0:
+                raise httpcore.TimeoutException
+            yield seconds / sharers
+        except httpcore.TimeoutException as error:
+            early = error.args[0] if error.args and time.monotonic() < until else None
+            if early is None:
+                self.late = which
+            elif early.errno is None:
+                raise early from None  # a time limit of the host's, which httpcore took for its own
+            raise
+
+    def _left(self, listening: bool) -> tuple[float, Which]:
+        gone = time.monotonic() - self._begun
+        total = self.timeouts.total.total_seconds() - gone
+        if not self.connected:
+            connect = self.timeouts.connect.total_seconds() - gone
+            return (connect, "connect") if connect <= total else (total, "total")
+        idle = self.timeouts.idle.total_seconds()
+        return (idle, "idle") if listening and idle <= total else (total, "total")
+
+
+class Stream(httpcore.NetworkStream):
+    """A connection. Each `timeout` that httpcore hands over is the `Course` of a request."""
+
+    def __init__(
+        self, inner: httpcore.NetworkStream, opened: set[Stream], *, layered: bool = False
+    ) -> None:
+        self._inner = inner
+        self._socket: socket.socket = inner.get_extra_info("socket")
+        self._layered = layered  # TLS within TLS: the socket does not speak for the connection
+        self._overheard = b""
+        self._head: ReplyHead | None = None
+        self._opened = opened
+        opened.add(self)
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        """What the parser is to read next: nothing only where the connection has ended."""
+        course = cast(Course, timeout)
+        handed, self._overheard = self._overheard, b""
+        while not handed and not course.hung_up:
+            with course.within(listening=True) as seconds:
+                data = self._inner.read(max_bytes, seconds)
+            course.hung_up = not data
+            handed = course.head.feed(data)
+        return handed
+
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        """Send, in time. WriteError where the server answers first: httpcore then reads."""
+        course = cast(Course, timeout)
+        if self._head is not course.head:  # this request's first bytes on this connection
+            self._head = course.head = ReplyHead()
+        left = memoryview(buffer)
+        try:
+            while left:
+                self._wait_until_writable(course)
+                with course.within() as seconds:
+                    left = left[self._send(left, seconds) :]
+        except (httpcore.NetworkError, httpcore.TimeoutException):
+            # the connection did not take all of what was noted as sent
+            course.sent = Sent.PART if course.sent is Sent.ALL else course.sent
+            raise
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
+    ) -> Stream:
+        """The same connection under TLS."""
+        with cast(Course, timeout).within() as seconds:
+            host = (server_hostname or "").strip("[]")
+            inner = self._inner.start_tls(ssl_context, host, seconds)
+        self._opened.discard(self)
+        layered = isinstance(self._socket, ssl.SSLSocket)
+        return Stream(inner, self._opened, layered=layered)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._opened.discard(self)
+        self._inner.close()
+
+    def shut_down(self) -> None:
+        """Let the thread that waits for the connection hear that it has ended, and close it."""
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def get_extra_info(self, info: str) -> Any:
+        """As the connection below says. One that has something to read is not used again."""
+        if info == "is_readable" and self._head is not None and self._head.has_surplus:
+            return True
+        return self._inner.get_extra_info(info)
+
+    def _send(self, data: memoryview, seconds: float) -> int:
+        if self._layered:
+            self._inner.write(bytes(data[:_RECORD]), seconds)
+            return len(data[:_RECORD])
+        self._socket.settimeout(seconds)
+        try:
+            return self._socket.send(data)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(error) from error
+        except OSError as error:
+            raise httpcore.WriteError(error) from error
+
+    def _wait_until_writable(self, course: Course) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            ready = 0
+            while not ready & selectors.EVENT_WRITE:
+                with course.within() as seconds:
+                    ready = sum(mask for _, mask in selector.select(seconds))
+                if ready & selectors.EVENT_READ:
+                    self._overhear(course.head)
+
+    def _overhear(self, head: ReplyHead) -> None:
+        """WriteError where the server has replied, or hung up. Under TLS there may be no more than
+        a ticket for the next time to read."""
+        try:
+            data = self._inner.read(CHUNK, 0.0)
+        except httpcore.ReadError as error:
+            if isinstance(error.args[0], _NOT_NOW):
+                return
+            raise httpcore.WriteError(*error.args) from error
+        self._overheard += head.feed(data)
+        if self._overheard or not data:
+            raise httpcore.WriteError("the server has replied")
+
+
+class Backend(httpcore.NetworkBackend):
+    """Connects to one of a name's addresses; `opened` are the connections that are open."""
+
+    def __init__(self) -> None:
+        self.opened: set[Stream] = set()
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: Any = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> Stream:
+        """Each address is given its share of the time that is left."""
+        course = cast(Course, timeout)
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(error) from error
+        for later, (*_, address) in zip(range(len(found) - 1, -1, -1), found, strict=True):
+            try:
+                with course.within(sharers=later + 1) as seconds:
+                    inner = self._inner.connect_tcp(str(address[0]), int(address[1]), seconds)
+                return Stream(inner, self.opened)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not later:
+                    raise
+        raise httpcore.ConnectError(socket.gaierror(socket.EAI_NONAME, "a name without an address"))

@@ -1,0 +1,229 @@
+"""Sends requests with httpcore, from whatever thread asks: no event loop and no thread of our own.
+
+It keeps the same promises as `aiohttp_transport`: no redirects, no cookies, nothing taken from the
+environment; at most 1 MiB of a reply; connections given back or closed in every case; the times of
+the route, for the request as a whole; and the difference between "surely not sent whole" and
+"sent". An idle connection is not used again after two seconds, since a POST on a connection that
+the server has just closed looks as if it might have been taken; it is closed at the next request.
+The one thing that no time bounds is the look-up of a name, which is the operating system's.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+
+import httpcore
+
+from ...domain.integration import Route
+from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from ...ports.transport import CutOff
+from . import failures
+from .httpcore_stream import Backend, Course, is_foreign
+from .outgoing import BODY_TYPE, KEEPALIVE, Sent, check, own_headers
+from .reply_body import read_as_it_says
+from .tls import tls_context
+
+
+class HttpcoreTransport:
+    """A `BlockingTransport`. Belongs to one process: what is forked needs one of its own.
+
+    `now` stamps the replies; an idle connection is used again for `keepalive` seconds.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime], keepalive: float = KEEPALIVE) -> None:
+        self._now = now
+        self._keepalive = keepalive
+        self._lock = threading.Lock()
+        self._backend = Backend()
+        self._pools: dict[tuple[str | None, str | None, bool], httpcore.ConnectionPool] = {}
+        self._closed = False
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        """The reply, or how far the request got. ValueError for a request that would break out of
+        its own headers; CutOff where the thread is interrupted."""
+        check(request)
+        course = Course(request, route.timeouts)
+        try:
+            address = urlsplit(request.url)
+            url = _url(address)
+            pool = self._pool(route, address.scheme)
+        except ValueError:
+            return failures.no_address()
+        except OSError as error:
+            return failures.unusable_bundle(route.ca_bundle, error)
+        try:
+            return self._exchange(pool, url, _headers(request, address), course)
+        except BaseException as error:
+            failure = _failure_of(error, course, _shown(address), route.proxy is not None)
+            if is_foreign(error):
+                raise CutOff(failure) from error
+            refusal = course.head.refusal() if course.connected else None
+            if refusal is not None:
+                return HttpResponse(*refusal, b"", self._now(), Ending.CUT_SHORT)
+            return failure
+
+    def close(self) -> None:
+        """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        for pool in pools:
+            for connection in pool.connections:
+                if connection.is_idle():
+                    connection.close()
+        for stream in list(self._backend.opened):
+            stream.shut_down()
+
+    def _exchange(
+        self,
+        pool: httpcore.ConnectionPool,
+        url: httpcore.URL,
+        headers: list[tuple[bytes, bytes]],
+        course: Course,
+    ) -> HttpResponse:
+        request = course.request
+        with pool.stream(
+            request.method.upper(),
+            url,
+            headers=headers,
+            content=course.chunks() if request.body_size else None,
+            extensions={
+                "timeout": dict.fromkeys(("connect", "read", "write"), course),
+                "trace": course.trace,
+            },
+        ) as response:
+            if not course.head.is_whole:
+                raise httpcore.RemoteProtocolError("a reply that was there before the request")
+            content, ending = _read(response)
+        received = [(name.decode(), text.decode("latin-1")) for name, text in response.headers]
+        return read_as_it_says(
+            HttpResponse(response.status, tuple(received), content, self._now(), ending)
+        )
+
+    def _pool(self, route: Route, scheme: str) -> httpcore.ConnectionPool:
+        """The connections that go the same way. OSError where the bundle cannot be used."""
+        under_tls = "https" in (scheme, (route.proxy or "").partition(":")[0].lower())
+        way = (route.proxy, route.ca_bundle, under_tls)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this transport is closed")
+            if way not in self._pools:
+                context = tls_context(route.ca_bundle) if under_tls else None
+                self._pools[way] = httpcore.ConnectionPool(
+                    ssl_context=context,
+                    proxy=None if route.proxy is None else _proxy(route.proxy, context),
+                    max_connections=None,
+                    keepalive_expiry=self._keepalive,
+                    network_backend=self._backend,
+                )
+            return self._pools[way]
+
+
+def _url(address: SplitResult) -> httpcore.URL:
+    """What is asked for, spelled as it was written. ValueError where it leads nowhere."""
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError("no URL to connect to")
+    host = address.hostname.encode("idna")
+    target = (address.path or "/") + (f"?{address.query}" if address.query else "")
+    return httpcore.URL(
+        scheme=address.scheme,
+        host=b"[%b]" % host if b":" in host else host,
+        port=address.port,
+        target=quote(target, safe="".join(map(chr, range(0x21, 0x7F)))),
+    )
+
+
+def _proxy(url: str, context: ssl.SSLContext | None) -> httpcore.Proxy:
+    address = urlsplit(url)
+    tls = context if address.scheme == "https" else None
+    return httpcore.Proxy(_url(address), auth=_userinfo(address), ssl_context=tls)
+
+
+def _userinfo(address: SplitResult) -> tuple[bytes, bytes] | None:
+    if address.username is None:
+        return None
+    return unquote_to_bytes(address.username), unquote_to_bytes(address.password or "")
+
+
+def _headers(request: HttpRequest, address: SplitResult) -> list[tuple[bytes, bytes]]:
+    """Our own headers, where the request has none of that name, and the request's."""
+    own = {"Accept": "*/*", **dict(own_headers())}
+    if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
+        own |= {"Content-Length": str(request.body_size), "Content-Type": BODY_TYPE}
+    userinfo = _userinfo(address)
+    if userinfo is not None:
+        own["Authorization"] = f"Basic {base64.b64encode(b':'.join(userinfo)).decode()}"
+    given = {name.lower() for name, _ in request.headers}
+    kept = [(name, text) for name, text in own.items() if name.lower() not in given]
+    return [(name.encode(), text.strip().encode()) for name, text in (*kept, *request.headers)]
+
+
+def _read(response: httpcore.Response) -> tuple[bytes, Ending]:
+    """The reply's body as far as it is read, and how it ended."""
+    content = bytearray()
+    try:
+        for chunk in response.iter_stream():
+            content += chunk
+            if len(content) > REPLY_LIMIT:
+                return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
+    except BaseException as error:
+        if is_foreign(error):
+            raise
+        # A reset, a timeout, a chunk that is none: the status is known, the rest never came.
+        return bytes(content), Ending.CUT_SHORT
+    return bytes(content), Ending.COMPLETE
+
+
+def _failure_of(
+    error: BaseException, course: Course, host: str, by_proxy: bool
+) -> TransportFailure:
+    """The failure that `error` is. Total: what is not known is judged by how much had been sent."""
+    if not course.connected:
+        unconnected = _unconnected(error, course, host, by_proxy)
+        if unconnected is not None:
+            return unconnected
+    if course.sent is not Sent.ALL:
+        return failures.not_sent(
+            course.sent, host, course.timeouts, timed_out=course.late is not None
+        )
+    if course.late is not None:
+        ran_out = failures.silent if course.late == "idle" else failures.no_reply_in_time
+        return ran_out(host, course.timeouts)
+    refused = isinstance(error, httpcore.RemoteProtocolError) and not course.hung_up
+    if course.head.is_unreadable or refused:
+        return failures.unreadable(host, course.head.status)
+    return failures.lost(host)
+
+
+def _unconnected(
+    error: BaseException, course: Course, host: str, by_proxy: bool
+) -> TransportFailure | None:
+    """Why there was no connection."""
+    if course.late == "connect":
+        return failures.too_slow_to_connect(host, course.timeouts)
+    match error.args[0] if isinstance(error, httpcore.NetworkError) and error.args else error:
+        case ssl.SSLCertVerificationError():
+            return failures.untrusted(host)
+        case ssl.SSLError():
+            return failures.no_tls(host)
+        case httpcore.ProxyError():
+            return failures.refused_by_proxy(host, int(str(error).partition(" ")[0]))
+        case OSError() as cause if by_proxy:
+            return failures.no_proxy(cause)
+        case httpcore.ProtocolError():
+            return failures.no_proxy(OSError())
+        case socket.gaierror():
+            return failures.unresolved(host)
+        case OSError() as cause:
+            return failures.unconnected(host, cause)
+    return None
+
+
+def _shown(address: SplitResult) -> str:
+    return f"{address.hostname}" if address.port is None else f"{address.hostname}:{address.port}"

@@ -1,0 +1,79 @@
+"""The body of a reply as its headers say it is to be read: uncompressed, and text as UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import zlib
+from contextlib import suppress
+from email.message import Message
+from typing import Final
+
+from attrs import evolve
+
+from ...ports.dialogue import REPLY_LIMIT, Ending, HttpResponse
+
+_TEXT = re.compile(r"text/.*|application/(.*\+)?(json|xml)")
+# Python has other codecs that are no charsets, and some that take their time.
+_CHARSET = re.compile(r"ascii|utf-(8|16|32).*|iso8859-.*|cp\d+|koi8.*|gb.*|big5.*|shift.*|euc.*")
+_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""What zlib is to expect; of deflate, servers send two forms."""
+
+
+def read_as_it_says(reply: HttpResponse) -> HttpResponse:
+    """The reply with its body uncompressed (gzip, deflate) and, where it is text, in UTF-8.
+
+    At most `REPLY_LIMIT` bytes come out of it. A body that cannot be read as its headers say
+    (another coding, an unknown charset, bytes that do not fit) stays as it came.
+    """
+    for coding in reversed((reply.header("content-encoding") or "").lower().split(",")):
+        if coding.strip() in _WINDOWS:
+            reply = _inflated(reply, _WINDOWS[coding.strip()])
+    body = _as_utf8(reply.body, reply.header("content-type"))
+    if len(body) > REPLY_LIMIT:
+        return evolve(reply, body=body[:REPLY_LIMIT], ending=Ending.TOO_LONG)
+    return evolve(reply, body=body)
+
+
+def _inflated(reply: HttpResponse, windows: tuple[int, ...]) -> HttpResponse:
+    for window in windows:
+        with suppress(zlib.error):
+            body, ending = _members(reply.body, window)
+            return evolve(
+                reply, body=body, ending=ending if reply.ending is Ending.COMPLETE else reply.ending
+            )
+    return reply
+
+
+def _members(packed: bytes, window: int) -> tuple[bytes, Ending]:
+    """What comes out, as far as it is read. zlib.error if nothing does."""
+    body = bytearray()
+    while packed:
+        member = zlib.decompressobj(window)
+        try:
+            body += member.decompress(packed, REPLY_LIMIT + 1 - len(body))
+        except zlib.error:
+            if not body:
+                raise
+            return bytes(body), Ending.CUT_SHORT
+        if len(body) > REPLY_LIMIT:
+            return bytes(body[:REPLY_LIMIT]), Ending.TOO_LONG
+        if not member.eof:
+            return bytes(body), Ending.CUT_SHORT
+        packed = member.unused_data
+    return bytes(body), Ending.COMPLETE
+
+
+def _as_utf8(body: bytes, content_type: str | None) -> bytes:
+    said = Message()
+    said["Content-Type"] = content_type or "text/plain"
+    # A byte order mark, or the zeros of UTF-16, say more than the header.
+    seen = json.detect_encoding(body)
+    named = seen if seen != "utf-8" else said.get_content_charset("utf-8")
+    with suppress(LookupError, ValueError):
+        if _TEXT.fullmatch(said.get_content_type()) and _CHARSET.fullmatch(
+            codecs.lookup(named).name
+        ):
+            return body.decode(named).removeprefix("\ufeff").encode()
+    return body

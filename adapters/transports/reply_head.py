@@ -1,0 +1,139 @@
+"""The head of a reply, read before the HTTP library reads it.
+
+Servers and gateways write heads that the libraries' parsers refuse (a space before a colon,
+``http/1.1``, a line that is no header, a Content-Length said twice), or send interim replies that
+were not asked for (100, 102, 103). The document has arrived all the same, and sending it again
+makes a copy. So both transports put a `ReplyHead` between the connection and the parser. It leaves
+interim replies out and writes the head anew in the form that every parser reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from ...ports.dialogue import Headers
+
+HEAD_LIMIT: Final = 256 * 1024
+"""A head of more bytes is handed on unread, and the parser refuses it."""
+
+_STATUS_LINE = re.compile(rb"(HTTP)/(\d(?:\.\d)?)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?\r?\n", re.I)
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):(.*)", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH, _CODING = b"content-length", b"transfer-encoding"
+
+_Pairs: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class ReplyHead:
+    """The head of the reply to one request on a connection.
+
+    `is_whole` once it was handed on; `is_unreadable` where what came is no head, or has no end;
+    `has_surplus` where more came than the reply's length, so that the connection is spoiled.
+    """
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._body_left: int | None = None
+        self.is_whole = False
+        self.is_unreadable = False
+        self.has_surplus = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came from the connection and return what the parser is to read: nothing until
+        the head of the final reply is whole, then that head, then all that follows as it comes."""
+        if self.is_whole:
+            return self._of_the_body(data)
+        if self.is_unreadable:
+            return data
+        self._held = (self._held + data).lstrip(b"\r\n")
+        while (line := _STATUS_LINE.match(self._held)) and (
+            end := _BLANK_LINE.search(self._held, line.end() - 1)
+        ):
+            rest = bytes(self._held[end.end() :])
+            if not 100 <= int(line[3]) < 200 or line[3] == b"101":
+                del self._held[end.start() :]
+                self.is_whole = True
+                head, self._body_left = _written_anew(self._held)
+                return head + self._of_the_body(rest)
+            self._held[:] = rest.lstrip(b"\r\n")
+        if len(self._held) > HEAD_LIMIT or not (line or _may_become_a_reply(self._held)):
+            self.is_unreadable = True
+            return bytes(self._held)
+        return b""
+
+    def _of_the_body(self, data: bytes) -> bytes:
+        if self._body_left is None:
+            return data
+        self.has_surplus |= len(data) > self._body_left
+        data = data[: self._body_left]
+        self._body_left -= len(data)
+        return data
+
+    @property
+    def status(self) -> int | None:
+        """The status, once its line has come."""
+        line = _STATUS_LINE.match(self._held + b"\n")
+        return None if line is None else int(line[3])
+
+    def refusal(self) -> tuple[int, Headers] | None:
+        """The status and the headers of a reply that is not 2xx, as far as they have come. Such a
+        reply decides by its status, even if the rest of it is damaged."""
+        if self.status is None or self.status < 300:
+            return None
+        pairs, _ = _headers(self._held)
+        return self.status, tuple((name.decode(), text.decode("latin-1")) for name, text in pairs)
+
+
+def _may_become_a_reply(held: bytearray) -> bool:
+    return b"\n" not in held and b"HTTP/".startswith(held[:5].upper())
+
+
+def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
+    """The head in the form that every parser reads, and the length of the body where it is said.
+    Where something was mended, the head asks for the connection to be closed."""
+    line = _STATUS_LINE.match(head + b"\n")
+    assert line is not None
+    pairs, mended = _headers(head)
+    framed = [pair for pair in pairs if pair[0].lower() not in (_LENGTH, _CODING)]
+    framing = _framing(pairs)
+    framed += framing
+    if mended or len(framed) != len(pairs) or line[1] != b"HTTP":
+        framed = [pair for pair in framed if pair[0].lower() != b"connection"]
+        framed.append((b"Connection", b"close"))
+    version = line[2] if line[2] == b"1.0" else b"1.1"
+    lines = [b"HTTP/%b %b " % (version, line[3]), *(b"%b: %b" % pair for pair in framed)]
+    length = framing[0][1] if len(framing) == 1 and framing[0][0].lower() == _LENGTH else b""
+    body = 0 if line[3] in (b"204", b"304") else int(length) if length.isdigit() else None
+    return b"\r\n".join([*lines, b"", b""]), body
+
+
+def _framing(pairs: _Pairs) -> _Pairs:
+    """The headers that say where the body ends. A length that is said twice is said once, and a
+    coding that does not end in chunks is left out; two different lengths stay, for the parser to
+    refuse."""
+    codings = [pair for pair in pairs if pair[0].lower() == _CODING]
+    lengths = [pair for pair in pairs if pair[0].lower() == _LENGTH]
+    said = {text.strip() for _, texts in lengths for text in texts.split(b",")}
+    if codings and codings[-1][1].lower().endswith(b"chunked"):
+        return codings
+    return [(lengths[0][0], said.pop())] if len(said) == 1 else lengths
+
+
+def _headers(head: bytearray) -> tuple[_Pairs, bool]:
+    """The headers, and whether a line had to be mended or left out."""
+    pairs: _Pairs = []
+    mended = False
+    for line in bytes(head).split(b"\n")[1:]:
+        header = _HEADER.fullmatch(line)
+        if header is not None:
+            pairs.append((header[1], _value(header[3])))
+        elif line[:1] in (b" ", b"\t") and pairs:
+            pairs[-1] = (pairs[-1][0], pairs[-1][1] + b" " + _value(line))
+        mended |= header is None or bool(header[2])
+    return pairs, mended
+
+
+def _value(text: bytes) -> bytes:
+    return _CONTROL.sub(b" ", text).strip()

@@ -1,0 +1,301 @@
+"""A reply is judged by what it says, however it says it: one table for both transports.
+
+A success that is not read makes a copy of the document, and another one with each attempt.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+from requests_out import BIG, SMALL, post, route, run, sent_to, turns
+
+from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json
+from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpResponse, TransportFailure
+
+RESULT = {"id": "e-1", "name": "Zoë"}
+DONE = json.dumps(RESULT, ensure_ascii=False)
+UTF8 = DONE.encode()
+
+
+def reply(
+    body: bytes = UTF8, *headers: str, status: str = "HTTP/1.1 200 OK", length: str | None = None
+) -> bytes:
+    """A reply, byte for byte."""
+    head = [status, *headers, length or f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+
+
+def typed(body: bytes, kind: str) -> bytes:
+    return reply(body, f"Content-Type: {kind}")
+
+
+def packed(body: bytes, coding: str) -> bytes:
+    return reply(body, f"Content-Encoding: {coding}", "Content-Type: application/json")
+
+
+def beside(what: str) -> bytes:
+    """The result with something beside it."""
+    return reply(UTF8[:-1] + b', "beside": ' + what.encode() + b"}")
+
+
+def deflated(body: bytes) -> bytes:
+    machine = zlib.compressobj(wbits=-15)
+    return machine.compress(body) + machine.flush()
+
+
+def chunked(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+UTF16 = b"\xff\xfe" + DONE.encode("utf-16-le")
+
+SUCCESSES = {
+    "plain": reply(),
+    "gzip": packed(gzip.compress(UTF8), "gzip"),
+    "x-gzip, upper case": packed(gzip.compress(UTF8), "X-GZIP"),
+    "gzip in two members": packed(gzip.compress(UTF8[:9]) + gzip.compress(UTF8[9:]), "gzip"),
+    "gzip in chunks": reply(
+        chunked(gzip.compress(UTF8)),
+        "Content-Encoding: gzip",
+        length="Transfer-Encoding: chunked",
+    ),
+    "deflate": packed(zlib.compress(UTF8), "deflate"),
+    "deflate without a frame": packed(deflated(UTF8), "deflate"),
+    "gzip in deflate": packed(zlib.compress(gzip.compress(UTF8)), "gzip, deflate"),
+    "gzip that is none": packed(UTF8, "gzip"),
+    "identity": packed(UTF8, "identity"),
+    "ISO-8859-1": typed(DONE.encode("latin-1"), "application/json; charset=ISO-8859-1"),
+    "windows-1252": typed(DONE.encode("cp1252"), 'text/plain; charset="windows-1252"'),
+    "UTF-16 with its name": typed(DONE.encode("utf-16-le"), "application/json; charset=UTF-16LE"),
+    "UTF-16 without its name": typed(DONE.encode("utf-16-be"), "application/json"),
+    "UTF-16 with a mark": typed(UTF16, "application/json; charset=utf-16"),
+    "UTF-16 under another name": typed(UTF16, "application/json; charset=utf-8"),
+    "UTF-16, compressed": packed(gzip.compress(UTF16), "gzip"),
+    "a mark before UTF-8": typed(b"\xef\xbb\xbf" + UTF8, "application/json; charset=utf-8"),
+    "a mark, no type": reply(b"\xef\xbb\xbf" + UTF8),
+    "a charset that is none": typed(UTF8, "application/json; charset=nonsense"),
+    "NaN": beside("NaN"),
+    "-Infinity": beside("-Infinity"),
+    "an integer of 5,000 digits": beside("9" * 5_000),
+    "a float of 5,000 digits": beside("0." + "9" * 5_000),
+    "deep nesting": beside("[" * 200_000 + '"]"' + "]" * 200_000),
+    "a header of 9,000 bytes": reply(UTF8, "Content-Security-Policy: " + "a" * 9_000),
+    "130 headers": reply(UTF8, *(f"X-{n}: {n}" for n in range(130))),
+    "70 kB of headers": reply(UTF8, *(f"X-{n}: " + "a" * 7_000 for n in range(10))),
+    "a reason of 9,000 bytes": reply(status="HTTP/1.1 200 " + "a" * 9_000),
+    "no reason": reply(status="HTTP/1.1 200"),
+    "the same length twice": reply(UTF8, f"Content-Length: {len(UTF8)}"),
+    "the same length twice, in one": reply(length=f"Content-Length: {len(UTF8)}, {len(UTF8)}"),
+    "a length beside chunks": reply(
+        chunked(UTF8), "Transfer-Encoding: chunked", length="Content-Length: 3"
+    ),
+    "a coding that is none": reply(UTF8, "Transfer-Encoding: nonsense"),
+    "a coding that does nothing": reply(UTF8, "Transfer-Encoding: identity"),
+    "a space before a colon": reply(length=f"Content-Length : {len(UTF8)}"),
+    "http/1.1": reply(status="http/1.1 200 OK"),
+    "HTTP/1.0": reply(status="HTTP/1.0 200 OK"),
+    "a line that is no header": reply(UTF8, "no colon here"),
+    "a name that is none": reply(UTF8, "X Y: z", ": nothing"),
+    "a header over two lines": reply(UTF8, "X-Long: a", "  b"),
+    "control characters": reply(UTF8, "X-Odd: a\x00b\x0bc\x7f"),
+    "letters beyond ASCII": reply(UTF8, "X-Odd: Zoë"),
+    "line feeds alone": reply(b"").replace(b"\r\n", b"\n").replace(b": 0", b": %d" % len(UTF8))
+    + UTF8,
+    "an empty line first": b"\r\n" + reply(),
+    "something behind it": reply() + b"\r\nnonsense: \x00\r\n\r\n",
+}
+
+UNREADABLE = {
+    "nothing": (reply(b""), Ending.COMPLETE),
+    "an unknown coding": (packed(b"\x1b\x03\xf8", "br"), Ending.COMPLETE),
+    "a gzip that is cut": (packed(gzip.compress(UTF8)[:-9], "gzip"), Ending.CUT_SHORT),
+    "a gzip that is broken": (
+        packed(gzip.compress(UTF8 * 99)[:50] + b"\xff" * 99, "gzip"),
+        Ending.CUT_SHORT,
+    ),
+    "a bomb": (packed(gzip.compress(b" " * 50_000_000 + UTF8), "gzip"), Ending.TOO_LONG),
+    "a bomb in a bomb": (
+        packed(gzip.compress(gzip.compress(b" " * 50_000_000)), "gzip, gzip"),
+        Ending.TOO_LONG,
+    ),
+    "too long as UTF-8": (
+        typed(b"\xe9" * (REPLY_LIMIT - 9), "text/plain; charset=latin-1"),
+        Ending.TOO_LONG,
+    ),
+    "bytes that are not UTF-8": (
+        typed(DONE.encode("latin-1"), "application/json"),
+        Ending.COMPLETE,
+    ),
+    "nesting that has no end": (reply(b"[" * 500_000), Ending.COMPLETE),
+}
+
+HEADS_WITHOUT_SENSE = {
+    "a length that is none": reply(length="Content-Length: many"),
+    "two lengths": reply(UTF8, "Content-Length: 3"),
+    "300 kB of one header": reply(UTF8, "X-Long: " + "x" * 300_000),
+}
+
+REFUSALS = {
+    **HEADS_WITHOUT_SENSE,
+    "a head that is cut": reply()[:30],
+    "a first line that is cut": b"HTTP/1.1 200",
+    "a body that is cut": reply()[:-3],
+    "a chunk that is none": reply(b"nonsense\r\n", "Transfer-Encoding: chunked"),
+    "a gzip that is cut": packed(gzip.compress(UTF8)[:-9], "gzip"),
+    "a space before a colon": reply(length=f"Content-Length : {len(UTF8)}"),
+    "http/1.1": reply(status="http/1.1 200 OK"),
+}
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+    "all, in pieces": b"HTTP/1.1 102 P\r\n\r\n" * 3 + b"HTTP/1.1 100 C\r\nA : b\r\n\r\n",
+}
+
+
+async def answer_to(said: bytes, transport: Any, serving: Any) -> Any:
+    async def talk(line: Any) -> None:
+        await line.request()
+        await line.say(said)
+
+    return await sent_to(transport, serving, talk)
+
+
+@pytest.mark.parametrize("row", SUCCESSES)
+def test_a_success_is_read(row: str, transport: Any, serving: Any) -> None:
+    async def story() -> None:
+        answer = await answer_to(SUCCESSES[row], transport, serving)
+        assert isinstance(answer, HttpResponse)
+        assert (answer.status, answer.ending) == (200, Ending.COMPLETE)
+        read = mapping(parse_json(answer.body))
+        assert {key: read[key] for key in RESULT} == RESULT
+
+    run(story())
+
+
+@pytest.mark.parametrize("row", UNREADABLE)
+def test_a_success_without_a_readable_body_is_not_complete_or_no_json(
+    row: str, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        said, ending = UNREADABLE[row]
+        answer = await answer_to(said, transport, serving)
+        assert isinstance(answer, HttpResponse)
+        assert (answer.status, answer.ending) == (200, ending)
+        assert len(answer.body) <= REPLY_LIMIT
+        if ending is Ending.COMPLETE:
+            with pytest.raises(NotJson):
+                parse_json(answer.body)
+
+    run(story())
+
+
+@pytest.mark.parametrize("row", HEADS_WITHOUT_SENSE)
+def test_a_success_whose_head_makes_no_sense_may_have_been_one(
+    row: str, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        answer = await answer_to(HEADS_WITHOUT_SENSE[row], transport, serving)
+        assert answer == TransportFailure(FailureKind.CONNECTION_LOST, answer.message)
+        assert "a reply whose headers cannot be read (HTTP 200)" in answer.message
+
+    run(story())
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 429, 503])
+@pytest.mark.parametrize("row", REFUSALS)
+def test_a_refusal_decides_by_its_status(
+    row: str, status: int, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        said = REFUSALS[row].replace(b" 200", b" %d" % status, 1)
+        answer = await answer_to(said, transport, serving)
+        assert isinstance(answer, HttpResponse)
+        assert answer.status == status
+
+    run(story())
+
+
+def test_a_refusal_keeps_the_headers_that_came(transport: Any, serving: Any) -> None:
+    async def story() -> None:
+        said = b"HTTP/1.1 429 Slow down\r\nRetry-After: 7\r\nContent-Length: many\r\n\r\n"
+        answer = await answer_to(said, transport, serving)
+        assert (answer.status, answer.header("retry-after")) == (429, "7")
+        assert answer.ending is Ending.CUT_SHORT
+
+    run(story())
+
+
+def test_a_refusal_that_falls_silent_in_its_head_decides(transport: Any, serving: Any) -> None:
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(b"HTTP/1.1 400 Bad Request\r\nX-Request-Id: r-1\r\nX-Mor")
+            await line.silence()
+
+        answer = await sent_to(transport, serving, talk, way=route(idle=0.1))
+        assert (answer.status, answer.header("x-request-id")) == (400, "r-1")
+
+    run(story())
+
+
+@pytest.mark.parametrize("row", INTERIM)
+@pytest.mark.parametrize("when", ["before the body", "during the body", "after the body"])
+@pytest.mark.parametrize("body", [SMALL, BIG], ids=["small", "big"])
+def test_interim_replies_that_were_not_asked_for_are_read_over(
+    row: str, when: str, body: tuple[bytes, ...], transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        seen: list[bytes] = []
+
+        async def talk(line: Any) -> None:
+            head = await line.head()
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            for moment, part in (
+                ("before the body", 0),
+                ("during the body", length // 2),
+                ("after the body", length - length // 2),
+            ):
+                seen.append(await line.reader.readexactly(part))
+                if moment == when:
+                    for piece in INTERIM[row].split(b"H"):
+                        await line.say((b"H" if piece else b"") + piece)
+            await line.say(reply())
+
+        answer = await sent_to(transport, serving, talk, body)
+        assert isinstance(answer, HttpResponse)
+        assert (answer.status, answer.body) == (200, UTF8)
+        assert b"".join(seen) == b"".join(body)
+
+    run(story())
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("surplus", [*INTERIM.values(), reply(b"of another one"), b"nonsense"])
+def test_what_comes_behind_a_reply_does_no_harm_to_the_next(
+    surplus: bytes, late: bool, transport: Any, serving: Any
+) -> None:
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            while True:
+                await line.request()
+                await line.say(reply() + (b"" if late else surplus))
+                if late:
+                    await turns()
+                    await line.say(surplus)
+
+        async with serving(talk) as server, transport() as courier:
+            for _ in range(3):
+                answer = await courier.send(post(server.url), route())
+                assert isinstance(answer, HttpResponse)
+                assert (answer.status, answer.body) == (200, UTF8)
+                await turns()
+                await turns()
+
+    run(story())
