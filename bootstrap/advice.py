@@ -1,4 +1,4 @@
-"""What a provider has to say about an integration before anything is sent."""
+"""What a provider says of an integration before anything is sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def target_of(integration: Integration, providers: Providers) -> str:
 
 
 def advice_of(integration: Integration, providers: Providers) -> tuple[str, ...]:
-    """What its provider finds odd about the tenant's settings."""
+    """What the provider finds odd about the tenant's settings."""
     provider = providers[integration.provider]
     try:
         return provider.advice(integration.settings) if isinstance(provider, Advising) else ()

@@ -1,15 +1,14 @@
-"""The way from blocking code into an event loop: a loop in a thread of its own, and calls into it
-that wait for their answer.
+"""An event loop in a thread of its own, and calls into it that wait for their result.
 
-Rules: one loop for each portal, never one for all. Whoever calls from the loop's own thread would
-wait for himself, and is refused. So is a forked child, which has a copy of everything but the
-thread. What fails on the loop is raised where it was called from, as it is; whoever stops waiting,
-by a Ctrl-C for instance, has his call cancelled.
+Each portal has a loop of its own. A call from the loop's own thread would deadlock, so it raises
+MisuseError; so does a call in a forked child, which has a copy of everything but the thread. What
+fails on the loop is raised at the call, unchanged; a caller that is interrupted, by a Ctrl-C for
+instance, has its call cancelled.
 
-The thread is not a daemon, and looks twice a second whether the main thread has ended without
-closing it: then it closes itself, and the program ends after it. A daemon with an `atexit` function
-would come too late: those run when all other threads have been waited for and nothing can be
-recorded any more.
+The thread is not a daemon. Twice a second it checks whether the main thread has ended without
+closing it; then it closes itself, and the program ends after it. A daemon with an `atexit` function
+would be too late: those run when all other threads have been joined, and nothing can be recorded
+then.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from typing import Any, TypeVar
 from . import refusals
 from .workers import Workers
 
-LOOK = 0.5
-"""How often, in seconds, the loop looks whether the main thread has ended."""
+CHECK_INTERVAL = 0.5
+"""How often, in seconds, the loop checks whether the main thread has ended."""
 
-LAST_TURNS = 1.0
-"""So many seconds has whatever is still on the loop when everything has been closed: whoever
-waits for an answer gets it, or hears why not."""
+LAST_CALLS = 1.0
+"""So many seconds do calls have that are still on the loop when the context has been left."""
 
 LOOP_THREADS = 8
 """How many threads resolve names and read certificates, at most."""
 
 T = TypeVar("T")
+Verb = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Portal:
@@ -49,14 +48,14 @@ class Portal:
         self._thread = threading.Thread(target=self._run, name=name, daemon=False)
         self._entered: Future[None] = Future()
         self._left: Future[None] = Future()
-        self._told = asyncio.Event()
-        self._gate = threading.Lock()
+        self._leaving = asyncio.Event()
+        self._lock = threading.Lock()
         self._open = True
         self._loop = asyncio.new_event_loop()
 
     def enter(self) -> None:
-        """Begin, and return when the context has been entered. Raises what entering raises, and
-        then nothing is left running."""
+        """Start the thread and return once the context is entered. Raises what entering raises,
+        and then nothing is left running."""
         try:
             self._thread.start()
             self._entered.result()
@@ -66,33 +65,36 @@ class Portal:
             else:
                 self._thread.join()
             raise
-        except BaseException:  # whoever does not wait any longer: it ends by itself
+        except BaseException:  # an interrupted caller: it leaves by itself
             self.tell_to_leave()
             raise
 
     def call(self, verb: Callable[[], Coroutine[Any, Any, T]], timeout: float | None = None) -> T:
-        """What awaiting `verb()` on the loop gives, or raises. TimeoutError after `timeout`
-        seconds; MisuseError once the context has been left."""
+        """Await `verb()` on the loop.
+
+        Raises what it raises; TimeoutError after `timeout` seconds; MisuseError once the context
+        has been left.
+        """
         self.check()
-        answer: Future[T] = Future()
+        result: Future[T] = Future()
         try:
-            with self._gate:
+            with self._lock:
                 if not self._open:
                     raise refusals.closed()
-                self._loop.call_soon_threadsafe(self._begin, verb, answer)
-            return answer.result(timeout)
+                self._loop.call_soon_threadsafe(self._begin, verb, result)
+            return result.result(timeout)
         except CancelledError:
             raise refusals.closed() from None
         finally:
-            answer.cancel()  # if there is none yet, nobody waits for it any more
+            result.cancel()  # does nothing to a call that has ended
 
-    def tell_to_leave(self, first: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
+    def tell_to_leave(self, first: Verb | None = None) -> None:
         """Have `first` awaited and the context left, and do not wait for that."""
-        with self._gate:
+        with self._lock:
             if self._open:
                 asyncio.run_coroutine_threadsafe(self._leave(first), self._loop)
 
-    def leave(self, first: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
+    def leave(self, first: Verb | None = None) -> None:
         """Have `first` awaited and the context left, and return when the thread has ended.
         Raises what leaving raises. May be called again."""
         self.check()
@@ -105,7 +107,7 @@ class Portal:
         self._thread.join()
 
     def check(self) -> None:
-        """MisuseError where waiting could never end: in a forked child, and in the loop's own
+        """MisuseError if waiting could never end: in a forked child, and in the loop's own
         thread."""
         if self.forked:
             raise refusals.forked(self.pid)
@@ -127,8 +129,8 @@ class Portal:
             self._left.set_exception(error)
             if not self._entered.done():
                 self._entered.set_exception(error)
-            elif not self._told.is_set():
-                raise  # nobody asks, so the program's hook for such things is told
+            elif not self._leaving.is_set():
+                raise  # no call reports it, so the program's hook for such errors does
         else:
             self._left.set_result(None)
         finally:
@@ -139,10 +141,9 @@ class Portal:
         try:
             self._loop.run_until_complete(stay)
         except (SystemExit, KeyboardInterrupt):
-            # Raised by something on the loop that wants an end, these stop the loop at once: have
-            # it leave in order first.
+            # Raised by something on the loop, these stop it at once: have it leave in order first.
             if not stay.done():
-                self._told.set()
+                self._leaving.set()
                 self._loop.run_until_complete(stay)
             raise
 
@@ -152,61 +153,61 @@ class Portal:
                 self._entered.set_result(None)
                 await self._until_told()
         finally:
-            with self._gate:
+            with self._lock:
                 self._open = False
-            await self._let_the_others_end()
+            await self._end_other_calls()
 
-    def _begin(self, verb: Callable[[], Coroutine[Any, Any, T]], answer: Future[T]) -> None:
-        # A Ctrl-C can come at any moment in the caller's thread, so the future is there first, and
-        # cancelling it is enough.
-        if answer.cancelled():
+    def _begin(self, verb: Callable[[], Coroutine[Any, Any, T]], result: Future[T]) -> None:
+        # A Ctrl-C can come at any moment in the caller's thread, so the future exists before the
+        # task, and cancelling it is enough.
+        if result.cancelled():
             return
         task = self._loop.create_task(verb())
-        task.add_done_callback(partial(_pass_on, answer))
-        answer.add_done_callback(lambda _: self._call_off(task))
+        task.add_done_callback(partial(_pass_on, result))
+        result.add_done_callback(lambda _: self._cancel(task))
 
-    def _call_off(self, task: asyncio.Task[Any]) -> None:
-        """In whatever thread has cancelled, or in this one when all is done."""
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        """In the thread that has cancelled, or in this one when the task has ended."""
         if not task.done():
-            with suppress(RuntimeError):  # it was done meanwhile, and so was the loop
+            with suppress(RuntimeError):  # it has ended meanwhile, and so has the loop
                 self._loop.call_soon_threadsafe(task.cancel)
 
-    async def _leave(self, first: Callable[[], Coroutine[Any, Any, object]] | None) -> None:
+    async def _leave(self, first: Verb | None) -> None:
         try:
             if first is not None:
                 await first()
         finally:
-            self._told.set()
+            self._leaving.set()
 
     async def _until_told(self) -> None:
         while threading.main_thread().is_alive():
             try:
-                async with asyncio.timeout(LOOK):
-                    await self._told.wait()
+                async with asyncio.timeout(CHECK_INTERVAL):
+                    await self._leaving.wait()
             except TimeoutError:
                 continue
             return
 
-    async def _let_the_others_end(self) -> None:
+    async def _end_other_calls(self) -> None:
         await asyncio.sleep(0)  # what was called just before is a task then
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            _, late = await asyncio.wait(others, timeout=LAST_TURNS)
+            _, late = await asyncio.wait(others, timeout=LAST_CALLS)
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=LAST_TURNS)
+                await asyncio.wait(late, timeout=LAST_CALLS)
         await self._loop.shutdown_asyncgens()
 
 
-def _pass_on(answer: Future[T], task: asyncio.Task[T]) -> None:
-    """Tell the caller what came of it, unless he waits no more."""
+def _pass_on(result: Future[T], task: asyncio.Task[T]) -> None:
+    """Give the caller what the task gave, unless it does not wait any more."""
     failure = None if task.cancelled() else task.exception()
     if task.cancelled():
-        answer.cancel()
-    elif not answer.set_running_or_notify_cancel():
+        result.cancel()
+    elif not result.set_running_or_notify_cancel():
         return
     elif failure is not None:
-        answer.set_exception(failure)
+        result.set_exception(failure)
     else:
-        answer.set_result(task.result())
+        result.set_result(task.result())

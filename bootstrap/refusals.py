@@ -1,4 +1,4 @@
-"""What a courier says that cannot be used: not yet, not any more, or not here."""
+"""Why a courier cannot be used: not yet, not any more, or not here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def not_started(way: str) -> MisuseError:
 
 
 def started_before() -> MisuseError:
-    """It has been, and lives once."""
+    """It can be started once."""
     return MisuseError("this courier has been started before: build a new one")
 
 
@@ -23,17 +23,19 @@ def closed() -> MisuseError:
 
 
 def forked(pid: int) -> MisuseError:
-    """It was started in a process that this one is a child of; a fork copies neither threads nor
-    what they hold."""
+    """It was started by the parent of this process; a fork copies neither threads nor what they
+    hold."""
     return MisuseError(
-        f"the courier was started in process {pid} and does not run in {os.getpid()}, its forked child: build a new courier in each worker "
-        "process, after the fork; see docs/several-processes.md"
+        f"the courier was started in process {pid} and does not run in {os.getpid()}, its forked "
+        "child: build a new courier in each worker process, after the fork; see "
+        "docs/several-processes.md"
     )
 
 
 def own_thread() -> MisuseError:
-    """It would wait for itself."""
+    """The call would wait for itself."""
     return MisuseError(
-        "this was called in the courier's own thread (from on_settled, for instance), which would wait for itself for ever: call only submit "
-        "and enabled there, and everything else from a thread of your own"
+        "this was called in the courier's own thread (from on_settled, for instance), which would "
+        "wait for itself for ever: call only submit and enabled there, and everything else from a "
+        "thread of your own"
     )

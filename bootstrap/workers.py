@@ -1,10 +1,10 @@
-"""Worker threads that outlast the main thread for as long as a courier needs them, and that no
-program waits for.
+"""Worker threads that outlast the main thread as long as a courier needs them, and that no program
+waits for.
 
-The pool of the standard library takes no work from the moment the main thread ends, so a courier
-that nobody closed could not record what it was given just before. And it keeps the program from
-ending while one of its threads hangs, in a host's document source for instance. These threads work
-until they are told to stop, and are daemons: whoever needs what they do waits for it.
+`concurrent.futures` takes no work once the main thread has ended, so a courier that was not closed
+could not record what was submitted last; and a thread of it that hangs, in a host's document source
+for instance, keeps the program from ending. These threads work until they are told to stop, and are
+daemons.
 """
 
 from __future__ import annotations
@@ -26,74 +26,72 @@ T = TypeVar("T")
 @frozen
 class _Job:
     work: Callable[[], Any]
-    answer: Future[Any]
+    result: Future[Any]
 
     def run(self) -> None:
-        if not self.answer.set_running_or_notify_cancel():
+        if not self.result.set_running_or_notify_cancel():
             return
         try:
             result = self.work()
-        except BaseException as error:  # whatever it is, somebody waits for it
-            self.answer.set_exception(error)
+        except BaseException as error:  # whatever it is, it is the result
+            self.result.set_exception(error)
         else:
-            self.answer.set_result(result)
+            self.result.set_result(result)
 
 
 class Workers(ThreadPoolExecutor):
-    """At most so many threads; they are begun as they are needed, the first at once.
+    """At most `limit` threads, started as they are needed; the first one at once.
 
-    It is a `ThreadPoolExecutor` by its verbs and by name, since an event loop takes nothing else as
-    its default; nothing of that is used.
+    It is a `ThreadPoolExecutor` by name and by its methods, since an event loop accepts nothing
+    else as its default; it uses nothing of it.
     """
 
-    def __init__(self, most: int, name: str) -> None:
-        self._most = most
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = limit
         self._name = name
-        self._gate = threading.Lock()
+        self._lock = threading.Lock()
         self._idle = threading.Semaphore(1)
         self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
-        self._crew: list[threading.Thread] = []
-        self._shut = False
-        # Some versions of Python begin no thread any more while a program ends; then there is this
-        # one.
-        self._grow()
+        self._started: list[threading.Thread] = []
+        self._stopped = False
+        # Some versions of Python start no thread while a program ends; then there is this one.
+        self._start_one()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have it called in one of the threads. RuntimeError once they have been told to stop."""
-        answer: Future[T] = Future()
-        with self._gate:
-            if self._shut:
+        result: Future[T] = Future()
+        with self._lock:
+            if self._stopped:
                 raise RuntimeError(f"the {self._name} threads have been told to stop")
-            if not self._idle.acquire(blocking=False) and len(self._crew) < self._most:
-                # the system gives no more of them: those that there are will do
-                with suppress(RuntimeError):
-                    self._grow()
-            self._inbox.put(_Job(partial(fn, *args, **kwargs), answer))
-        return answer
+            if not self._idle.acquire(blocking=False) and len(self._started) < self._limit:
+                with suppress(RuntimeError):  # no more threads: those that run will do
+                    self._start_one()
+            self._inbox.put(_Job(partial(fn, *args, **kwargs), result))
+        return result
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work, and stop when what was asked for is done."""
-        with self._gate:
-            if not self._shut:
-                self._shut = True
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
                 if cancel_futures:
                     self._cancel_waiting()
-                for _ in self._crew:
+                for _ in self._started:
                     self._inbox.put(None)
         if wait:
-            for thread in self._crew:
+            for thread in self._started:
                 thread.join()
 
-    def _grow(self) -> None:
-        name = f"{self._name}_{len(self._crew)}"
+    def _start_one(self) -> None:
+        name = f"{self._name}_{len(self._started)}"
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         thread.start()
-        self._crew.append(thread)
+        self._started.append(thread)
 
     def _work(self) -> None:
         while (job := self._inbox.get()) is not None:
             job.run()
-            del job  # an idle thread keeps nobody's document
+            del job  # an idle thread keeps no document
             self._idle.release()
 
     def _cancel_waiting(self) -> None:
@@ -101,5 +99,5 @@ class Workers(ThreadPoolExecutor):
             while True:
                 job = self._inbox.get_nowait()
                 if job is not None:
-                    job.answer.cancel()
-                    job.answer.set_running_or_notify_cancel()
+                    job.result.cancel()
+                    job.result.set_running_or_notify_cancel()

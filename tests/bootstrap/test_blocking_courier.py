@@ -625,7 +625,7 @@ from evidence_courier import BlockingCourier, Document, Evidence
 url, database = sys.argv[1:]
 os.environ["KEY"] = {KEY!r}
 block = {{"provider": "sprinto", "api_key": "${{KEY}}", "workflow_check": {CHECK!r}, "endpoint": url,
-         "retry": {{"initial_delay": "20ms", "max_delay": "50ms"}}}}
+         "retry": {{"initial_delay": "2s", "max_delay": "2s"}}}}
 courier = BlockingCourier.from_mapping({{"acme": {{"integrations": {{"compliance": block}}}}}}, database)
 
 def evidence(name):

@@ -86,7 +86,7 @@ def no_thread_is_left() -> bool:
 
 
 def public(kind: type) -> list[str]:
-    return sorted(name for name in vars(kind) if not name.startswith("_"))
+    return sorted(name for name in dir(kind) if not name.startswith("_"))
 
 
 def test_both_couriers_have_the_same_names() -> None:
