@@ -22,8 +22,8 @@ from urllib.parse import unquote
 from aiohttp import web
 from attrs import frozen
 
+from .bodies import BadRequestError, UploadedFile, is_of_type
 from .forms import Form, read_form
-from .multipart import BadRequestError, UploadedFile
 from .replies import Reply
 from .server import Sandbox, SandboxOptions
 
@@ -87,14 +87,14 @@ class DrataSandbox(Sandbox):
     `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to
     its name, `controls` are the numbers of the controls, `controls_as` says in which form it takes
     them: as the part ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one
-    part with commas. `manual_uploads` is what the company's settings say of uploads. `max_bytes`
-    bounds a file: a larger one gets HTTP 413.
+    part with commas. `manual_uploads` is what the company's settings say of uploads.
     """
 
     provider: ClassVar[str] = "drata"
     path: ClassVar[str] = "/public/v2"
     whole_tree: ClassVar[bool] = True
     key_header: ClassVar[str] = "authorization"
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
@@ -104,7 +104,6 @@ class DrataSandbox(Sandbox):
         controls: Iterable[int] = (1, 2, 3),
         controls_as: ControlsAs = "repeated",
         manual_uploads: bool = True,
-        max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
         super().__init__(**options)
@@ -113,7 +112,6 @@ class DrataSandbox(Sandbox):
         self._controls = frozenset(controls)
         self._controls_as = controls_as
         self._manual_uploads = manual_uploads
-        self._max_bytes = max_bytes
         self._items: list[_Item] = []
 
     def header_value(self, key: str) -> str:
@@ -123,45 +121,27 @@ class DrataSandbox(Sandbox):
         super().reset()
         self._items.clear()
 
-    async def take(self, request: web.Request) -> Reply:
-        if not self.knows_key(request):
-            return _refusal(401, "Unauthorized")
-        try:
-            return await self._answer(request, request.path.removeprefix(self.path).split("/")[1:])
-        except BadRequestError as refusal:
-            return _refusal(refusal.status, refusal.message)
+    def refusal(self, status: int, message: str) -> Reply:
+        told = {"name": "Exception", "statusCode": status, "message": message}
+        return Reply.json(status, {**told, "code": status * 100})
 
     def restate(self, reply: Reply, word: str) -> Reply:
-        """An answer of Drata's has no word that says whether it was a success: the id is taken
-        away instead."""
+        """An answer of Drata's has no word for its success: the id is taken away instead."""
         try:
             shown = json.loads(reply.body)
-        except ValueError:
+            del shown["id"]
+        except (ValueError, KeyError, TypeError):
             return reply
-        if not isinstance(shown, dict) or "id" not in shown:
-            return reply
-        del shown["id"]
         return reply.with_body(json.dumps({**shown, "status": word}).encode())
 
-    async def _answer(self, request: web.Request, steps: list[str]) -> Reply:
-        match [request.method, *steps]:
+    async def answer(self, request: web.Request) -> Reply:
+        if not self.knows_key(request):
+            raise BadRequestError("Unauthorized", status=401)
+        match [request.method, *request.path.removeprefix(self.path).split("/")[1:]]:
             case ["GET", "company"]:
                 return Reply.json(200, self._company())
             case ["GET", "workspaces"]:
-                shown = [
-                    {
-                        "id": number,
-                        "primary": number == min(self._workspaces),
-                        "name": name,
-                        "description": None,
-                        "createdAt": FOUNDED,
-                        "updatedAt": FOUNDED,
-                        "howItWorks": None,
-                        "url": None,
-                        "logo": None,
-                    }
-                    for number, name in self._workspaces.items()
-                ]
+                shown = [self._shown(number) for number in self._workspaces]
                 return _page(request, shown, frozenset())
             case ["GET", "users", user]:
                 return Reply.json(200, self._person(self._user(user)))
@@ -175,7 +155,7 @@ class DrataSandbox(Sandbox):
             case ["GET", "workspaces", number, "evidence-library"]:
                 home = f"workspace {self._workspace(number)}"
                 return _page(request, self._at(home), frozenset({"name", "statuses[]"}))
-        return _refusal(404, "Cannot find what was asked for")
+        raise BadRequestError("Cannot find what was asked for", status=404)
 
     async def _take_document(self, request: web.Request, user: int) -> Reply:
         form = await read_form(request, max_file_bytes=self._max_bytes)
@@ -185,16 +165,8 @@ class DrataSandbox(Sandbox):
             raise BadRequestError(f"type must be one of {', '.join(_DOCUMENT_TYPES)}")
         completed = form.fields.get("completionDate", "")
         _moment("completionDate", completed)
-        shown = self._kept(
-            f"user {user}",
-            {
-                "userId": user,
-                "name": file.name,
-                "type": kind,
-                "fileUrl": None,
-                "renewalDate": "2027-01-01",
-            },
-        )
+        told = {"userId": user, "name": file.name, "type": kind}
+        shown = self._kept(f"user {user}", {**told, "fileUrl": None, "renewalDate": "2027-01-01"})
         self.keep(request, file, target=f"user {user}", evidence_date=completed)
         return Reply.json(201, shown)
 
@@ -216,15 +188,8 @@ class DrataSandbox(Sandbox):
             raise BadRequestError("ownerId: no such user", status=404)
         if not self._controls_in(form) <= self._controls:
             raise BadRequestError("controlIds: no such control", status=404)
-        shown = self._kept(
-            f"workspace {workspace}",
-            {
-                "name": name,
-                "description": None,
-                "implementationGuidance": None,
-                "evidenceTemplateCode": None,
-            },
-        )
+        unsaid = ("description", "implementationGuidance", "evidenceTemplateCode")
+        shown = self._kept(f"workspace {workspace}", {"name": name, **dict.fromkeys(unsaid)})
         self.keep(request, file, target=f"workspace {workspace}", evidence_date=filed)
         return Reply.json(201, shown)
 
@@ -245,9 +210,8 @@ class DrataSandbox(Sandbox):
         return {number for number in numbers if number is not None}
 
     def _kept(self, home: str, told: Mapping[str, object]) -> Mapping[str, object]:
-        moment = (
-            self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        now = self._now().astimezone(UTC)
+        moment = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         shown = {"id": len(self._items) + 1, **told, "createdAt": moment, "updatedAt": moment}
         self._items.append(_Item(home, shown))
         return shown
@@ -277,14 +241,22 @@ class DrataSandbox(Sandbox):
             raise BadRequestError("Workspace not found", status=404)
         return number
 
+    def _shown(self, workspace: int) -> dict[str, object]:
+        return {
+            "id": workspace,
+            "primary": workspace == min(self._workspaces),
+            "name": self._workspaces[workspace],
+            **dict.fromkeys(("description", "howItWorks", "url", "logo")),
+            "createdAt": FOUNDED,
+            "updatedAt": FOUNDED,
+        }
+
     def _company(self) -> dict[str, object]:
         return {
             "accountId": "aaaaaaaa-bbbb-0000-cccc-dddddddddddd",
             "domain": "acme.example",
             "name": "Acme",
-            "legalName": None,
-            "description": None,
-            "logoUrl": None,
+            **dict.fromkeys(("legalName", "description", "logoUrl")),
             "securityTraining": "MANUAL",
             "hipaaTraining": "NOT_REQUIRED",
             "backgroundCheck": "MANUAL",
@@ -332,9 +304,7 @@ def _page(
 def _fit(file: UploadedFile | None, types: Mapping[str, str]) -> UploadedFile:
     if file is None:
         raise BadRequestError("file is required")
-    _, dot, ending = file.name.rpartition(".")
-    declared = file.media_type.partition(";")[0].strip().lower()
-    if not dot or types.get(ending.lower()) != declared:
+    if not is_of_type(file.name, file.media_type, types):
         raise BadRequestError("The type of the file is not accepted")
     return file
 
@@ -350,10 +320,3 @@ def _moment(name: str, written: str) -> None:
         known = False
     if not known:
         raise BadRequestError(f"{name} must be a date-time in ISO 8601")
-
-
-def _refusal(status: int, message: str) -> Reply:
-    return Reply.json(
-        status,
-        {"name": "Exception", "statusCode": status, "message": message, "code": status * 100},
-    )

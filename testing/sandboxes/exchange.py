@@ -102,8 +102,7 @@ class Exchange:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
     async def send_part(self, reply: Reply, length: int) -> web.StreamResponse:
-        """Promise the whole body, send its first `length` bytes, close the line in an orderly
-        way."""
+        """Promise the whole body, send its first `length` bytes, and close the connection."""
         response = await self._begin(reply)
         await response.write(reply.body[:length])
         if self._request.transport is not None:

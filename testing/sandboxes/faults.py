@@ -42,22 +42,31 @@ def _error_status(code: int, retry_after: str | None) -> Reply:
     return reply if retry_after is None else reply.with_header("Retry-After", retry_after)
 
 
+class _NotTaken:
+    """Reads the request, keeps nothing, and answers with `reply`."""
+
+    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.ignore()
+        return await exchange.send(self.reply(exchange))
+
+    def reply(self, exchange: Exchange) -> Reply:
+        raise NotImplementedError
+
+
 @frozen
-class Status:
+class Status(_NotTaken):
     """Not taken: the HTTP status CODE, with Retry-After if `retry-after` is given."""
 
     code: int = field(converter=int, validator=and_(ge(200), le(599)))
     retry_after: str | None = field(default=None, converter=optional(str))
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(_error_status(self.code, self.retry_after))
+    def reply(self, exchange: Exchange) -> Reply:
+        return _error_status(self.code, self.retry_after)
 
 
 @frozen
 class StatusAfter:
-    """Taken, and then the HTTP status CODE all the same, as a gateway does that has lost
-    patience."""
+    """Taken, and then the HTTP status CODE all the same, like a gateway after its timeout."""
 
     code: int = field(default=504, converter=int, validator=and_(ge(200), le(599)))
     retry_after: str | None = field(default=None, converter=optional(str))
@@ -68,28 +77,26 @@ class StatusAfter:
 
 
 @frozen
-class GraphQLError:
+class GraphQLError(_NotTaken):
     """Not taken: HTTP 200 with the GraphQL error MESSAGE, and `extensions.code` if `code` is
     given."""
 
     message: str
     code: str | None = None
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(graphql_error(self.message, code=self.code))
+    def reply(self, exchange: Exchange) -> Reply:
+        return graphql_error(self.message, code=self.code)
 
 
 @frozen
-class RateLimitedGraphQL:
+class RateLimitedGraphQL(_NotTaken):
     """Not taken: HTTP 200 with a GraphQL error that speaks of the rate limit and RETRY_AFTER
     seconds."""
 
     retry_after: int = field(default=60, converter=int, validator=ge(0))
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(graphql_throttle(self.retry_after))
+    def reply(self, exchange: Exchange) -> Reply:
+        return graphql_throttle(self.retry_after)
 
 
 @frozen
@@ -112,8 +119,7 @@ class SilenceAfter:
 
 @frozen
 class ResetBefore:
-    """Not taken: the connection is reset when the headers have come, whatever has come of the
-    body."""
+    """Not taken: the connection is reset when the headers have come, with any part of the body."""
 
     async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
         return exchange.reset()
@@ -169,67 +175,59 @@ class UnknownStatus:
 
 
 @frozen
-class Html:
+class Html(_NotTaken):
     """Not taken: HTTP 200 with a web page, as a captive portal or a login wall answers."""
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        page = b"<!doctype html><html><title>Sign in</title><body><h1>Please sign in</h1></body></html>"
-        return await exchange.send(Reply(200, page, {"Content-Type": "text/html; charset=utf-8"}))
+    def reply(self, exchange: Exchange) -> Reply:
+        page = b"<!doctype html><title>Sign in</title><body><h1>Please sign in</h1></body>"
+        return Reply(200, page, {"Content-Type": "text/html; charset=utf-8"})
 
 
 @frozen
-class Empty:
+class Empty(_NotTaken):
     """Not taken: HTTP 200 without a body."""
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(Reply(200, b"", {"Content-Type": JSON}))
+    def reply(self, exchange: Exchange) -> Reply:
+        return Reply(200, b"", {"Content-Type": JSON})
 
 
 @frozen
-class Null:
+class Null(_NotTaken):
     """Not taken: HTTP 200 with `{"data": null}` and no error."""
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(Reply.json(200, {"data": None}))
+    def reply(self, exchange: Exchange) -> Reply:
+        return Reply.json(200, {"data": None})
 
 
 @frozen
-class NotJson:
+class NotJson(_NotTaken):
     """Not taken: HTTP 200 that calls itself JSON and is not."""
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(Reply(200, b'{"data": {"upload', {"Content-Type": JSON}))
+    def reply(self, exchange: Exchange) -> Reply:
+        return Reply(200, b'{"data": {"upload', {"Content-Type": JSON})
 
 
 @frozen
-class Redirect:
+class Redirect(_NotTaken):
     """Not taken: sent on to another origin, TO, with the HTTP status `code`."""
 
     to: str = "https://elsewhere.invalid/dev-api/graphql"
     code: int = field(default=302, converter=int, validator=and_(ge(300), le(399)))
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
-        return await exchange.send(Reply(self.code, b"", {"Location": self.to}))
+    def reply(self, exchange: Exchange) -> Reply:
+        return Reply(self.code, b"", {"Location": self.to})
 
 
 @frozen
-class Echo:
+class Echo(_NotTaken):
     """Not taken: the HTTP status CODE with an error that repeats all request headers, the key
     included."""
 
     code: int = field(default=400, converter=int, validator=and_(ge(200), le(599)))
 
-    async def misbehave(self, exchange: Exchange) -> web.StreamResponse:
-        await exchange.ignore()
+    def reply(self, exchange: Exchange) -> Reply:
         seen = ", ".join(f"{name}: {value}" for name, value in exchange.headers.items())
-        return await exchange.send(
-            graphql_error(f"Cannot serve a request with {seen}", status=self.code)
-        )
+        return graphql_error(f"Cannot serve a request with {seen}", status=self.code)
 
 
 KINDS: Mapping[str, type[Misbehaviour]] = MappingProxyType(

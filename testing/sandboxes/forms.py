@@ -14,10 +14,9 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 from attrs import frozen
 
-from .multipart import BadRequestError, UploadedFile
+from .bodies import BadRequestError, UploadedFile, bytes_of, file_of
 
 MAX_FIELD_BYTES: Final = 100_000
-_CHUNK: Final = 64 * 1024
 
 
 @frozen
@@ -35,7 +34,9 @@ async def read_form(
     request: web.Request, *, max_file_bytes: int, repeated: str | None = None
 ) -> Form:
     """The form in the request's body; the part that is called `repeated` may come several times.
-    Raises BadRequestError: 415 where it is none, 413 for a part that is too large, else 400."""
+
+    Raises BadRequestError: 415 if the body is no form, 413 for a part that is too large, else 400.
+    """
     if request.content_type != "multipart/form-data":
         raise BadRequestError("The body should be multipart/form-data.", status=415)
     try:
@@ -53,31 +54,21 @@ async def _read(request: web.Request, max_file_bytes: int, repeated: str | None)
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or not part.name:
             raise BadRequestError("A part of the form has no name.")
-        if part.name in fields or (part.name in files and part.name != repeated):
-            raise BadRequestError(f"The part {part.name!r} came twice.")
+        name = part.name
+        if name in fields or (name in files and name != repeated):
+            raise BadRequestError(f"The part {name!r} came twice.")
+        limit = MAX_FIELD_BYTES if part.filename is None else max_file_bytes
+        too_large = f"The part {name!r} exceeds the limit of {limit} bytes."
         # A browser's file has a name; without one a part is a text, whatever it calls its type.
         if part.filename is None:
-            told = (await _bytes_of(part, MAX_FIELD_BYTES)).decode("utf-8")
-            if part.name == repeated:
-                texts.append(told)
+            text = (await bytes_of(part, limit, too_large)).decode("utf-8")
+            if name == repeated:
+                texts.append(text)
             else:
-                fields[part.name] = told
-            continue
-        if not part.filename:
-            raise BadRequestError(f"The file {part.name!r} has no name.")
-        content = await _bytes_of(part, max_file_bytes)
-        media_type = part.headers.get("Content-Type", "application/octet-stream")
-        in_order.append(UploadedFile(part.filename, media_type, content))
-        files[part.name] = in_order[-1]
+                fields[name] = text
+        elif part.filename:
+            files[name] = await file_of(part, limit, too_large)
+            in_order.append(files[name])
+        else:
+            raise BadRequestError(f"The file {name!r} has no name.")
     return Form(fields, files, in_order, texts)
-
-
-async def _bytes_of(part: BodyPartReader, limit: int) -> bytes:
-    content = bytearray()
-    while chunk := await part.read_chunk(_CHUNK):
-        content += chunk
-        if len(content) > limit:
-            raise BadRequestError(
-                f"The part {part.name!r} exceeds the limit of {limit} bytes.", status=413
-            )
-    return bytes(content)

@@ -9,38 +9,19 @@ that does not exist and a place that is not null are all refused.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from aiohttp import BodyPartReader, MultipartReader
 from aiohttp.http import HttpProcessingError
-from attrs import field, frozen
+
+from .bodies import BadRequestError, UploadedFile, bytes_of, file_of, json_object
 
 MAX_FIELD_BYTES: Final = 1_000_000  # operations, and map: enough for any query
-_CHUNK: Final = 64 * 1024
-
-
-class BadRequestError(Exception):
-    """A request that cannot be served; `status` is the HTTP status that says so."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-
-
-@frozen
-class UploadedFile:
-    """A file part: its name and media type as the client declared them, and its bytes."""
-
-    name: str
-    media_type: str
-    content: bytes = field(repr=False)
 
 
 async def read_multipart(reader: MultipartReader, *, max_file_bytes: int) -> dict[str, object]:
-    """The `operations` object with an `UploadedFile` in each mapped place; parts nobody mapped are
-    ignored.
+    """The `operations` object with an `UploadedFile` in each mapped place. A part that no
+    place is mapped to is ignored.
 
     Raises BadRequestError: 413 for a file or field that is too large, else 400.
     """
@@ -61,7 +42,7 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
         if name == "operations":
             if operations is not None:
                 raise BadRequestError("The multipart field 'operations' came twice.")
-            operations = _json_object(await _bytes_of(part, name, MAX_FIELD_BYTES), name)
+            operations = await _object_in(part, name)
         elif name == "map":
             if operations is None:
                 raise BadRequestError(
@@ -69,52 +50,37 @@ async def _read(reader: MultipartReader, max_file_bytes: int) -> dict[str, objec
                 )
             if places is not None:
                 raise BadRequestError("The multipart field 'map' came twice.")
-            places = _places(
-                _json_object(await _bytes_of(part, name, MAX_FIELD_BYTES), name), operations
-            )
+            places = _places(await _object_in(part, name), operations)
         elif part.filename is None:
             continue  # a field of no concern to this request
         elif places is None or operations is None:
             raise BadRequestError("Misordered multipart fields: files should follow 'map'.")
         elif name in places:
-            content = await _bytes_of(part, name, max_file_bytes)
+            file = await file_of(part, max_file_bytes, _too_large(name, max_file_bytes))
             if name in arrived:
                 raise BadRequestError(f"The file part {name!r} came twice.")
             arrived.add(name)
-            media_type = part.headers.get("Content-Type", "application/octet-stream")
             for path in places[name]:
-                _put(operations, path, UploadedFile(part.filename, media_type, content))
-    if operations is None:
-        raise BadRequestError("Missing multipart field 'operations'.")
-    if places is None:
-        raise BadRequestError("Missing multipart field 'map'.")
-    missing = sorted(places.keys() - arrived)
+                _put(operations, path, file)
+    for name, came in (("operations", operations), ("map", places)):
+        if came is None:
+            raise BadRequestError(f"Missing multipart field {name!r}.")
+    missing = sorted((places or {}).keys() - arrived)
     if missing:
         raise BadRequestError(f"File missing in the request: no file part is named {missing[0]!r}.")
-    return operations
+    return operations or {}
 
 
-async def _bytes_of(part: BodyPartReader, name: str, limit: int) -> bytes:
-    content = bytearray()
-    while chunk := await part.read_chunk(_CHUNK):
-        content += chunk
-        if len(content) > limit:
-            raise BadRequestError(
-                f"The multipart part {name!r} exceeds the limit of {limit} bytes.", status=413
-            )
-    return bytes(content)
+def _too_large(name: str, limit: int) -> str:
+    return f"The multipart part {name!r} exceeds the limit of {limit} bytes."
 
 
-def _json_object(text: bytes, name: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"Invalid JSON in the multipart field {name!r}.") from error
-    if not isinstance(value, dict):
-        raise BadRequestError(
-            f"Invalid type for the multipart field {name!r}: it should be a JSON object."
-        )
-    return value
+async def _object_in(part: BodyPartReader, name: str) -> dict[str, object]:
+    return json_object(
+        await bytes_of(part, MAX_FIELD_BYTES, _too_large(name, MAX_FIELD_BYTES)),
+        f"Invalid JSON in the multipart field {name!r}.",
+        f"Invalid type for the multipart field {name!r}: it should be a JSON object.",
+    )
 
 
 def _places(mapping: dict[str, object], operations: dict[str, object]) -> dict[str, list[str]]:
@@ -146,21 +112,17 @@ def _places(mapping: dict[str, object], operations: dict[str, object]) -> dict[s
 def _get(operations: dict[str, object], path: str) -> object:
     value: object = operations
     for step in path.split("."):
-        try:
-            value = _child(value, step)
-        except (LookupError, ValueError) as error:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif (
+            isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value)
+        ):
+            value = value[int(step)]
+        else:
             raise BadRequestError(
                 f"Invalid object path {path!r} in 'map': 'operations' has no such place."
-            ) from error
+            )
     return value
-
-
-def _child(value: object, step: str) -> object:
-    if isinstance(value, dict):
-        return value[step]
-    if isinstance(value, list) and step.isascii() and step.isdigit():
-        return value[int(step)]
-    raise LookupError(step)
 
 
 def _put(operations: dict[str, object], path: str, file: UploadedFile) -> None:

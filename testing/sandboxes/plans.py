@@ -31,17 +31,31 @@ _EVERY = 1.0
 
 
 def parse_misbehaviour(text: str) -> Misbehaviour:
-    """Read `KIND[:VALUE][:OPTION=VALUE]...`, such as `status:429:retry-after=7`. Raises
-    ValueError."""
+    """Read `KIND[:VALUE][:OPTION=VALUE]...`, such as `status:429:retry-after=7`.
+
+    Raises:
+        ValueError: The text says no fault.
+    """
     name, _, rest = text.partition(":")
     kind = KINDS.get(name)
     if kind is None:
         raise ValueError(
             f"{name!r} is not a kind of fault{_nearest(name)}; the kinds are: {', '.join(KINDS)}"
         )
-    # every class in KINDS is an attrs class; its first field is VALUE, and each may be named as an
-    # option
-    options = [attribute.name.replace("_", "-") for attribute in fields(kind)]  # type: ignore[arg-type]
+    # Each kind is an attrs class: its first field is VALUE, and each may be named as an option.
+    attributes = fields(kind)  # type: ignore[arg-type]
+    options = [attribute.name.replace("_", "-") for attribute in attributes]
+    given = _options_in(text, name, rest, options)
+    try:
+        return kind(**{option.replace("-", "_"): value for option, value in given.items()})
+    except (TypeError, ValueError) as error:
+        usage = "".join(f"[:{option}=...]" for option in options)
+        raise ValueError(
+            f"{text!r} is not a {name} fault, which is written {name}{usage}: {error}"
+        ) from error
+
+
+def _options_in(text: str, name: str, rest: str, options: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     current: str | None = None
     for segment in rest.split(":") if rest else []:
@@ -58,13 +72,7 @@ def parse_misbehaviour(text: str) -> Misbehaviour:
             current = options[0]
         else:
             raise ValueError(f"{text!r}: the fault {name} takes no value")
-    try:
-        return kind(**{option.replace("-", "_"): value for option, value in given.items()})
-    except (TypeError, ValueError) as error:
-        usage = "".join(f"[:{option}=...]" for option in options)
-        raise ValueError(
-            f"{text!r} is not a {name} fault, which is written {name}{usage}: {error}"
-        ) from error
+    return given
 
 
 def _nearest(name: str) -> str:
@@ -104,7 +112,8 @@ def parse_fault(text: str) -> Fault:
     if not equals or not when or match is None:
         raise ValueError(
             f"{text!r} does not say when: write KIND=RATE with a share between 0 and 1, as in "
-            f"'reset-after=0.1', or KIND=xN for the next N requests; the kinds are: {', '.join(KINDS)}"
+            "'reset-after=0.1', or KIND=xN for the next N requests; "
+            f"the kinds are: {', '.join(KINDS)}"
         )
     kind = parse_misbehaviour(head)
     times = int(match["times"]) if match["times"] else None
@@ -152,18 +161,14 @@ def _drawn(faults: list[Fault], die: Random) -> Iterator[Misbehaviour | None]:
     left = [fault.times for fault in faults]
     while True:
         point = die.random()
-        struck = None
+        struck: Misbehaviour | None = None
         for index, fault in enumerate(faults):
-            if left[index] == 0:
+            times = left[index]
+            if times == 0:
                 continue
             if point < fault.rate:
-                struck = index
+                left[index] = None if times is None else times - 1
+                struck = fault.kind
                 break
             point -= fault.rate
-        if struck is None:
-            yield None
-            continue
-        times = left[struck]
-        if times is not None:
-            left[struck] = times - 1
-        yield faults[struck].kind
+        yield struck

@@ -23,7 +23,8 @@ Refusal = Literal["http", "graphql"]
 
 _PERIODS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _PACE = re.compile(
-    r"(?P<limit>[0-9]{1,9})/(?P<unit>s|min|h)(?::(?P<window>fixed|sliding))?(?::(?P<refusal>http|graphql))?",
+    r"(?P<limit>[0-9]{1,9})/(?P<unit>s|min|h)"
+    r"(?::(?P<window>fixed|sliding))?(?::(?P<refusal>http|graphql))?"
 )
 
 

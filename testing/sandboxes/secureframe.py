@@ -23,8 +23,8 @@ from typing import ClassVar, Final, Unpack
 from aiohttp import web
 from attrs import define, field
 
+from .bodies import BadRequestError, UploadedFile, body_of, is_of_type
 from .forms import read_form
-from .multipart import BadRequestError, UploadedFile
 from .replies import Reply
 from .server import Sandbox, SandboxOptions
 
@@ -90,13 +90,14 @@ class SecureframeSandbox(Sandbox):
     `key` and `secret` are the two halves of the key. `users` maps the UUID of each user to their
     e-mail address, `tests` each test's to its title. `lists_evidence` False answers `GET
     /evidences` with 404, as an account without it may; `shows_names` True lists files by their
-    names. `max_bytes` bounds a file.
+    names.
     """
 
     provider: ClassVar[str] = "secureframe"
     path: ClassVar[str] = ""
     whole_tree: ClassVar[bool] = True
     key_header: ClassVar[str] = "authorization"
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
@@ -106,11 +107,9 @@ class SecureframeSandbox(Sandbox):
         tests: Mapping[str, str] = DEFAULT_TESTS,
         lists_evidence: bool = True,
         shows_names: bool = False,
-        max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
-        # The secret is kept as a header's end, for as long as the fingerprint is made; then it is
-        # forgotten.
+        # The secret is kept only until the fingerprint is made.
         self._header_end = f" {secret}"
         super().__init__(**options)
         self._header_end = ""
@@ -118,7 +117,6 @@ class SecureframeSandbox(Sandbox):
         self._tests = dict(tests)
         self._lists_evidence = lists_evidence
         self._shows_names = shows_names
-        self._max_bytes = max_bytes
         self._staged: dict[str, _Staged] = {}
         self._evidence: list[dict[str, object]] = []
 
@@ -135,21 +133,20 @@ class SecureframeSandbox(Sandbox):
         """How many files have been staged."""
         return len(self._staged)
 
-    async def take(self, request: web.Request) -> Reply:
+    async def answer(self, request: web.Request) -> Reply:
         steps = request.path.split("/")[1:]
-        try:
-            match [request.method, *steps]:
-                case ["PUT", "storage", upload_id]:
-                    return await self._store(request, upload_id)
-            if not self.knows_key(request):
-                return _refusal(401, "Authorization failed")
-            return await self._answer(request, steps)
-        except BadRequestError as refusal:
-            return _refusal(refusal.status, refusal.message)
+        match [request.method, *steps]:
+            case ["PUT", "storage", upload_id]:
+                return await self._store(request, upload_id)
+        if not self.knows_key(request):
+            raise BadRequestError("Authorization failed", status=401)
+        return await self._answer(request, steps)
+
+    def refusal(self, status: int, message: str) -> Reply:
+        return Reply.json(status, {"message": message})
 
     def restate(self, reply: Reply, word: str) -> Reply:
-        """An answer of Secureframe's has no word that says whether it was a success: the id is
-        taken away instead."""
+        """An answer of Secureframe's has no word for its success: the id is taken away instead."""
         try:
             data = json.loads(reply.body)["data"]
             del data["id"]
@@ -168,23 +165,18 @@ class SecureframeSandbox(Sandbox):
                 self._test(test)
                 return await self._attach(request, None, _ATTACHED, test)
             case ["GET", "users"]:
-                shown = [
-                    _resource(number, "user", {"email": email})
-                    for number, email in self._users.items()
-                ]
+                shown = [self._shown(user) for user in self._users]
                 return _page(request, _matching(shown, request.query.get("q")))
             case ["GET", "users", user]:
                 self._user(user)
-                return Reply.json(
-                    200, {"data": _resource(user, "user", {"email": self._users[user]})}
-                )
+                return Reply.json(200, {"data": self._shown(user)})
             case ["GET", "tests", test]:
                 self._test(test)
                 told = {"title": self._tests[test], "enabled": True, "test_type": "upload"}
                 return Reply.json(200, {"data": _resource(test, "test", told)})
             case ["GET", "evidences"] if self._lists_evidence:
                 return _page(request, self._evidence)
-        return _refusal(404, "Resource not found")
+        raise BadRequestError("Resource not found", status=404)
 
     def _stage(self, request: web.Request) -> Reply:
         told = _parameters(request, {"byte_size", "checksum", "content_type", "filename"})
@@ -218,11 +210,10 @@ class SecureframeSandbox(Sandbox):
             return Reply(403)
         if "authorization" in request.headers:
             return Reply(400)
-        content = bytearray()
-        async for chunk in request.content.iter_any():
-            content += chunk
-            if len(content) > staged.size:
-                return Reply(400)
+        try:
+            content = await body_of(request, staged.size, "")
+        except BadRequestError:
+            return Reply(400)
         digest = b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         sent = (request.headers.get("Content-Type"), request.headers.get("Content-MD5"))
         if (
@@ -233,7 +224,7 @@ class SecureframeSandbox(Sandbox):
             return Reply(400)
         if self._now() - staged.at >= URL_LIFE:
             return Reply(403)
-        staged.content = bytes(content)
+        staged.content = content
         return Reply(200)
 
     async def _attach(
@@ -294,6 +285,9 @@ class SecureframeSandbox(Sandbox):
         staged.spent = True
         return UploadedFile(staged.name, staged.media_type, staged.content)
 
+    def _shown(self, user: str) -> dict[str, object]:
+        return _resource(user, "user", {"email": self._users[user]})
+
     def _signature(self, upload_id: str) -> str:
         return self._fingerprints.of(upload_id)
 
@@ -329,8 +323,8 @@ def _page(request: web.Request, items: list[dict[str, object]]) -> Reply:
 
 
 def _matching(users: list[dict[str, object]], query: str | None) -> list[dict[str, object]]:
-    """Whom the search finds. As a search by words does, it finds too many: every address at the
-    same host."""
+    """The users that the search finds. Like a search by words it finds too many: every address at
+    the same host."""
     if query is None:
         return users
     match = _BY_EMAIL.fullmatch(query)
@@ -341,14 +335,9 @@ def _matching(users: list[dict[str, object]], query: str | None) -> list[dict[st
 
 
 def _fit(name: str, media_type: str) -> None:
-    _, dot, ending = name.rpartition(".")
-    if not dot or _TYPES.get(ending.lower()) != media_type.partition(";")[0].strip().lower():
+    if not is_of_type(name, media_type, _TYPES):
         raise BadRequestError("The type of the file is not supported")
 
 
 def _resource(number: str, kind: str, attributes: Mapping[str, object]) -> dict[str, object]:
     return {"id": number, "type": kind, "attributes": dict(attributes)}
-
-
-def _refusal(status: int, message: str) -> Reply:
-    return Reply.json(status, {"message": message})

@@ -14,16 +14,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import ClassVar, Self, TypedDict
+from typing import ClassVar, Self, TypedDict, Unpack
 
 from aiohttp import web
 
+from ...domain.evidence.evidence import sha256_of
 from . import control
+from .bodies import BadRequestError, UploadedFile
 from .exchange import Exchange, HeldLines
-from .multipart import UploadedFile
 from .plans import Fault, FaultPlan
 from .rates import RateLimit, RateMeter, parse_pace
-from .received import Fingerprints, ReceivedUpload, ReceivedUploads
+from .received import Fingerprints, ReceivedUpload
 from .replies import Reply
 
 KEY = "sandbox-key"
@@ -37,12 +38,19 @@ def utc_now() -> datetime:
 
 
 class SandboxOptions(TypedDict, total=False):
-    """What every sandbox may be told.
+    """What every sandbox takes, by keyword.
 
-    `key` is the one API key that is accepted. `faults` are `Fault`s, or text such as
-    `"reset-after=0.1"`, drawn with `seed`; or a whole `FaultPlan`. `pace` is a `RateLimit` or text
-    such as `"10/min:sliding"`. `port` 0 takes a free one. `now` tells the date and `monotonic`
-    measures the rate limit. `keep_content` keeps the bytes of what was received beside its sha256.
+    Args:
+        key: The one API key that is accepted.
+        faults: `Fault`s, or text such as `"reset-after=0.1"`, drawn with `seed`; or a `FaultPlan`.
+        pace: A `RateLimit`, or text such as `"10/min:sliding"`.
+        host: `127.0.0.1` or `::1`.
+        port: 0 takes a free one.
+        seed: For the faults.
+        now: Tells the date.
+        monotonic: Measures the rate limit, in seconds.
+        keep_content: Keep the bytes of what was received beside its sha256.
+        max_bytes: The size of the largest file that is taken; a larger one gets HTTP 413.
     """
 
     key: str
@@ -54,49 +62,46 @@ class SandboxOptions(TypedDict, total=False):
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     keep_content: bool
+    max_bytes: int
 
 
 class Sandbox(ABC):
-    """A provider's stand-in on the loopback interface. Use it with `async with`, or
-    `sandbox_in_thread`; it takes `SandboxOptions`."""
+    """A provider's stand-in on the loopback interface; it takes `SandboxOptions`.
+
+    Use it with `async with`, or `sandbox_in_thread`.
+    """
 
     provider: ClassVar[str]  # the provider's name
     path: ClassVar[str]  # where its API lives
     whole_tree: ClassVar[bool] = False  # whether what lies below that path belongs to it too
     beside: ClassVar[tuple[str, ...]] = ()  # other paths that belong to it
     key_header: ClassVar[str]  # the header that carries the key, in lower case
+    most_bytes: ClassVar[int]  # `max_bytes` unless it is given
 
-    def __init__(
-        self,
-        *,
-        key: str = KEY,
-        faults: Iterable[Fault | str] | FaultPlan = (),
-        pace: RateLimit | str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        seed: int = 0,
-        now: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        keep_content: bool = False,
-    ) -> None:
-        if host not in LOOPBACK:
+    def __init__(self, **options: Unpack[SandboxOptions]) -> None:
+        strange = sorted(options.keys() - SandboxOptions.__optional_keys__)
+        if strange:
+            raise TypeError(f"{type(self).__name__} takes no option {strange[0]!r}")
+        self._host = options.get("host", LOOPBACK[0])
+        if self._host not in LOOPBACK:
             raise ValueError(
-                f"a sandbox serves this machine only: host is {' or '.join(LOOPBACK)}, not {host!r}"
+                "a sandbox serves this machine only: "
+                f"host is {' or '.join(LOOPBACK)}, not {self._host!r}"
             )
         self.requests = 0  # all that came to the API, refused ones included
-        self._now = now
-        self._monotonic = monotonic
-        self._host = host
-        self._wanted_port = port
-        self._keep_content = keep_content
+        self._now = options.get("now", utc_now)
+        self._monotonic = options.get("monotonic", time.monotonic)
+        self._wanted_port = options.get("port", 0)
+        self._keep_content = options.get("keep_content", False)
+        self._max_bytes = options.get("max_bytes", self.most_bytes)
         self._fingerprints = Fingerprints()
-        self._key_fingerprint = self._fingerprints.of(self.header_value(key))
-        self._received = ReceivedUploads()
+        self._key_fingerprint = self._fingerprints.of(self.header_value(options.get("key", KEY)))
+        self._received: list[ReceivedUpload] = []
         self._held = HeldLines()
         self._runner: web.AppRunner | None = None
         self._port: int | None = None
-        self.use_faults(faults, seed=seed)
-        self.use_pace(pace)
+        self.use_faults(options.get("faults", ()), seed=options.get("seed", 0))
+        self.use_pace(options.get("pace"))
 
     # -- what a test or a person asks and changes
 
@@ -113,19 +118,18 @@ class Sandbox(ABC):
     @property
     def received(self) -> tuple[ReceivedUpload, ...]:
         """The uploads that were taken, the oldest first."""
-        return self._received.all()
+        return tuple(self._received)
 
     def copies(self, sha256: str) -> int:
         """How many uploads with this content were taken."""
-        return self._received.copies(sha256)
+        return sum(upload.sha256 == sha256 for upload in self._received)
 
     def use_faults(self, faults: Iterable[Fault | str] | FaultPlan, *, seed: int = 0) -> None:
         """Replace the faults from the next request on. ValueError leaves the old ones in place."""
         self._plan = faults if isinstance(faults, FaultPlan) else FaultPlan(faults, seed=seed)
 
     def use_pace(self, pace: RateLimit | str | None) -> None:
-        """Replace the rate limit (None: none) and count from zero. ValueError leaves the old one
-        in place."""
+        """Replace the rate limit (None: none) and count from zero. ValueError keeps the old one."""
         limit = parse_pace(pace) if isinstance(pace, str) else pace
         self._meter = None if limit is None else RateMeter(limit, self._monotonic)
 
@@ -133,28 +137,42 @@ class Sandbox(ABC):
         """Forget what was received and counted; no more faults. The rate limit stays and counts
         from zero."""
         self.requests = 0
-        self._received.forget()
+        self._received.clear()
         self.use_faults(())
         self.use_pace(None if self._meter is None else self._meter.limit)
 
     async def silences(self, count: int) -> None:
-        """Wait until `count` requests in all have been left in silence: a test need not guess
-        when."""
+        """Wait until `count` requests in all have been left in silence."""
         await self._held.reached(count)
 
     # -- what a provider's sandbox says of itself
 
     @abstractmethod
-    async def take(self, request: web.Request) -> Reply:
+    async def answer(self, request: web.Request) -> Reply:
         """Serve a request that meets no fault: check it as the provider would, `keep` an upload,
-        answer."""
+        answer.
+
+        Raises:
+            BadRequestError: It is refused.
+        """
+
+    @abstractmethod
+    def refusal(self, status: int, message: str) -> Reply:
+        """How the provider says that it refuses a request."""
 
     @abstractmethod
     def restate(self, reply: Reply, word: str) -> Reply:
         """The reply with its status word, if it has one, replaced by `word`."""
 
+    async def take(self, request: web.Request) -> Reply:
+        """The answer to a request that meets no fault, a refusal too."""
+        try:
+            return await self.answer(request)
+        except BadRequestError as refused:
+            return self.refusal(refused.status, refused.message)
+
     def header_value(self, key: str) -> str:
-        """What the header `key_header` holds where the request carries `key`."""
+        """What the header `key_header` holds if a request carries `key`."""
         return key
 
     def knows_key(self, request: web.Request) -> bool:
@@ -172,14 +190,20 @@ class Sandbox(ABC):
             for name, value in request.headers.items()
             if name.lower() != self.key_header and (not key or key not in value)
         }
-        self._received.keep(
-            file,
-            target=target,
-            evidence_date=evidence_date,
-            key_fingerprint=self._fingerprints.of(key),
-            received_at=self._now(),
-            headers=headers,
-            content=file.content if self._keep_content else None,
+        self._received.append(
+            ReceivedUpload(
+                number=len(self._received) + 1,
+                target=target,
+                evidence_date=evidence_date,
+                file_name=file.name,
+                media_type=file.media_type,
+                size=len(file.content),
+                sha256=sha256_of(file.content),
+                key_fingerprint=self._fingerprints.of(key),
+                received_at=self._now(),
+                headers=headers,
+                content=file.content if self._keep_content else None,
+            )
         )
 
     # -- serving
@@ -196,8 +220,7 @@ class Sandbox(ABC):
         if self.whole_tree:
             app.router.add_route("*", self.path + "/{below:.*}", self._serve)
         app.router.add_route("*", "/{elsewhere:.*}", self._serve_elsewhere)
-        # handler_cancellation: a client that hangs up ends the request that was left in silence for
-        # it
+        # handler_cancellation: a client that hangs up ends the request left in silence for it
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE
         )
@@ -241,7 +264,7 @@ class Sandbox(ABC):
             if misbehaviour is not None:
                 return await misbehaviour.misbehave(exchange)
             return await exchange.send(await exchange.take())
-        except ConnectionError:  # the client hung up, or we stop: nobody is left to answer
+        except ConnectionError:  # the client hung up, or we stop: no one is left to answer
             return exchange.reset()
 
     async def _serve_elsewhere(self, request: web.Request) -> web.StreamResponse:

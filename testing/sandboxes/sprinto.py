@@ -18,8 +18,10 @@ from types import MappingProxyType
 from typing import ClassVar, Final, Literal, Unpack
 
 from aiohttp import web
+from attrs import frozen
 
-from .multipart import MAX_FIELD_BYTES, BadRequestError, UploadedFile, read_multipart
+from .bodies import BadRequestError, UploadedFile, body_of, json_object
+from .multipart import MAX_FIELD_BYTES, read_multipart
 from .replies import Reply, graphql_error
 from .server import Sandbox, SandboxOptions
 from .sprinto_checks import WorkflowChecks
@@ -42,13 +44,13 @@ class SprintoSandbox(Sandbox):
     """Sprinto on the loopback interface. Beside `SandboxOptions` it takes:
 
     `checks` maps the pk of each workflow check to its title; `in_review` names those that are in
-    review. `uuids` "strict" refuses a pk that is not a UUID. `max_bytes` bounds an evidence file: a
-    larger one gets HTTP 413.
+    review. `uuids` "strict" refuses a pk that is not a UUID.
     """
 
     provider: ClassVar[str] = "sprinto"
     path: ClassVar[str] = "/dev-api/graphql"
     key_header: ClassVar[str] = "api-key"
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
@@ -56,28 +58,28 @@ class SprintoSandbox(Sandbox):
         checks: Mapping[str, str] = DEFAULT_CHECKS,
         in_review: Collection[str] = (),
         uuids: Literal["lenient", "strict"] = "lenient",
-        max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
         self._checks = WorkflowChecks(checks, in_review)
         super().__init__(**options)
-        self._max_bytes = max_bytes
         self._schema = build_sprinto_schema(strict_uuid if uuids == "strict" else any_uuid_text)
 
-    async def take(self, request: web.Request) -> Reply:
+    async def answer(self, request: web.Request) -> Reply:
         if request.method != "POST":
-            return graphql_error("GraphQL is served to POST only.", status=405).with_header(
-                "Allow", "POST"
-            )
+            refused = graphql_error("GraphQL is served to POST only.", status=405)
+            return refused.with_header("Allow", "POST")
         if not self.knows_key(request):
-            message = f"Unauthorised: the header {self.key_header!r} is missing or does not hold a valid key."
+            message = (
+                f"Unauthorised: the header {self.key_header!r} is missing "
+                "or does not hold a valid key."
+            )
             return graphql_error(message, code="UNAUTHENTICATED", status=401)
-        try:
-            operations = await self._operations(request)
-            today = self._now().astimezone(UTC).date()
-            return execute(self._schema, operations, _Desk(self._checks, self, request, today))
-        except BadRequestError as refusal:
-            return graphql_error(refusal.message, code="BAD_REQUEST", status=refusal.status)
+        operations = await self._operations(request)
+        today = self._now().astimezone(UTC).date()
+        return execute(self._schema, operations, _Desk(self._checks, self, request, today))
+
+    def refusal(self, status: int, message: str) -> Reply:
+        return graphql_error(message, code="BAD_REQUEST", status=status)
 
     def restate(self, reply: Reply, word: str) -> Reply:
         return reply.with_body(json.dumps(_with_status(json.loads(reply.body), word)).encode())
@@ -89,8 +91,9 @@ class SprintoSandbox(Sandbox):
                 for name in ("apollo-require-preflight", "x-apollo-operation-name")
             ):
                 raise BadRequestError(
-                    "Blocked as a possible cross-site request forgery: a multipart/form-data request needs a "
-                    "non-empty header 'apollo-require-preflight' or 'x-apollo-operation-name'."
+                    "Blocked as a possible cross-site request forgery: a multipart/form-data request "
+                    "needs a non-empty header 'apollo-require-preflight' or "
+                    "'x-apollo-operation-name'."
                 )
             try:
                 reader = await request.multipart()
@@ -98,22 +101,28 @@ class SprintoSandbox(Sandbox):
                 raise BadRequestError(f"Malformed multipart body: {error}") from error
             return await read_multipart(reader, max_file_bytes=self._max_bytes)
         if request.content_type == "application/json":
-            return _json_operations(await _text_of(request))
+            return json_object(
+                await body_of(
+                    request,
+                    MAX_FIELD_BYTES,
+                    f"A JSON body may hold {MAX_FIELD_BYTES} bytes at most.",
+                ),
+                "The body is not JSON.",
+                "The body should be one GraphQL request, a JSON object.",
+            )
         raise BadRequestError(
             "GraphQL is served as application/json or multipart/form-data.", status=415
         )
 
 
+@frozen
 class _Desk:
     """The checks, as one GraphQL request meets them."""
 
-    def __init__(
-        self, checks: WorkflowChecks, sandbox: Sandbox, request: web.Request, today: date
-    ) -> None:
-        self._checks = checks
-        self._sandbox = sandbox
-        self._request = request
-        self._today = today
+    _checks: WorkflowChecks
+    _sandbox: Sandbox
+    _request: web.Request
+    _today: date
 
     def upload(
         self, pk: str, evidence_date: EvidenceDate, file: UploadedFile
@@ -127,27 +136,6 @@ class _Desk:
 
     def _uploaded(self) -> set[str]:
         return {upload.target for upload in self._sandbox.received}
-
-
-async def _text_of(request: web.Request) -> bytes:
-    text = bytearray()
-    async for chunk in request.content.iter_any():
-        text += chunk
-        if len(text) > MAX_FIELD_BYTES:
-            raise BadRequestError(
-                f"A JSON body may hold {MAX_FIELD_BYTES} bytes at most.", status=413
-            )
-    return bytes(text)
-
-
-def _json_operations(text: bytes) -> Mapping[str, object]:
-    try:
-        operations = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError("The body is not JSON.") from error
-    if not isinstance(operations, dict):
-        raise BadRequestError("The body should be one GraphQL request, a JSON object.")
-    return operations
 
 
 def _with_status(value: object, word: str) -> object:

@@ -14,26 +14,26 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from .multipart import UploadedFile
+from .bodies import UploadedFile, is_of_type
 from .sprinto_schema import CheckPage
 
 PAGE: Final = 25  # checks a page where the query does not say
 _FUTURE = timedelta(days=1)  # somewhere it is tomorrow already
 
 _OPEN_XML = "application/vnd.openxmlformats-officedocument."
-FILE_TYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+FILE_TYPES: Final[Mapping[str, str | frozenset[str]]] = MappingProxyType(
     {
-        "pdf": frozenset({"application/pdf"}),
-        "doc": frozenset({"application/msword"}),
-        "docx": frozenset({_OPEN_XML + "wordprocessingml.document"}),
-        "xls": frozenset({"application/vnd.ms-excel"}),
-        "xlsx": frozenset({_OPEN_XML + "spreadsheetml.sheet"}),
-        "ppt": frozenset({"application/vnd.ms-powerpoint"}),
-        "pptx": frozenset({_OPEN_XML + "presentationml.presentation"}),
+        "pdf": "application/pdf",
+        "doc": "application/msword",
+        "docx": _OPEN_XML + "wordprocessingml.document",
+        "xls": "application/vnd.ms-excel",
+        "xlsx": _OPEN_XML + "spreadsheetml.sheet",
+        "ppt": "application/vnd.ms-powerpoint",
+        "pptx": _OPEN_XML + "presentationml.presentation",
         "csv": frozenset({"text/csv", "application/csv", "application/vnd.ms-excel"}),
-        "png": frozenset({"image/png"}),
-        "jpg": frozenset({"image/jpeg"}),
-        "jpeg": frozenset({"image/jpeg"}),
+        "png": "image/png",
+        "jpg": "image/jpeg",
+        "jpeg": "image/jpeg",
     }
 )
 
@@ -64,7 +64,7 @@ class WorkflowChecks:
             raise CheckRefusedError("Incorrect check ID")
         if pk in self._in_review:
             raise CheckRefusedError("Check in review")
-        if not _is_supported(file):
+        if not is_of_type(file.name, file.media_type, FILE_TYPES):
             raise CheckRefusedError("Unsupported file format")
         if day > today + _FUTURE:
             raise CheckRefusedError("Evidence record date is in the future")
@@ -93,13 +93,6 @@ class WorkflowChecks:
             if _cursor(pk) == cursor:
                 return position
         raise CheckRefusedError("Invalid cursor")
-
-
-def _is_supported(file: UploadedFile) -> bool:
-    """Whether the file name's extension and the declared media type both are, and agree."""
-    _, dot, extension = file.name.rpartition(".")
-    declared = file.media_type.partition(";")[0].strip().lower()
-    return bool(dot) and declared in FILE_TYPES.get(extension.lower(), frozenset())
 
 
 def _cursor(pk: str) -> str:

@@ -14,8 +14,8 @@ from typing import ClassVar, Final, Unpack
 
 from aiohttp import web
 
+from .bodies import BadRequestError
 from .forms import read_form
-from .multipart import BadRequestError
 from .replies import Reply
 from .server import Sandbox, SandboxOptions
 from .sprinto import DEFAULT_CHECKS, MAX_BYTES, SprintoSandbox
@@ -40,51 +40,46 @@ class SprintoRestSandbox(Sandbox):
     path: ClassVar[str] = "/api/v1/uploadEvidence"
     key_header: ClassVar[str] = "api-token"
     beside: ClassVar[tuple[str, ...]] = (SprintoSandbox.path,)
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
         *,
         checks: Mapping[str, str] = DEFAULT_CHECKS,
         in_review: Collection[str] = (),
-        max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
         self._checks = WorkflowChecks(checks, in_review)
         self._graphql = SprintoSandbox(checks=checks, in_review=in_review, **options)
-        self._max_bytes = max_bytes
         super().__init__(**options)
 
-    async def take(self, request: web.Request) -> Reply:
+    async def answer(self, request: web.Request) -> Reply:
         """Take every file of a request, or none."""
         if request.path == SprintoSandbox.path:
             return await self._graphql.take(request)
         if request.method != "POST":
-            return _refused(405, "Method not allowed").with_header("Allow", "POST")
+            return self.refusal(405, "Method not allowed").with_header("Allow", "POST")
         if not self.knows_key(request):
-            return _refused(401, "Unauthorized")
-        try:
-            form = await read_form(request, max_file_bytes=self._max_bytes, repeated="files")
-        except BadRequestError as refusal:
-            return _refused(refusal.status, refusal.message)
+            raise BadRequestError("Unauthorized", status=401)
+        form = await read_form(request, max_file_bytes=self._max_bytes, repeated="files")
         monitor = form.fields.get("monitor_pk")
         if monitor is None or set(form.files) != {"files"} or len(form.in_order) > MOST_FILES:
-            return _refused(
-                400, f"Invalid parameters: monitor_pk and 1 to {MOST_FILES} files are expected"
+            raise BadRequestError(
+                f"Invalid parameters: monitor_pk and 1 to {MOST_FILES} files are expected"
             )
         today = self._now().astimezone(UTC).date()
         try:
             for file in form.in_order:
                 self._checks.admit(monitor, today, file, today=today)
         except CheckRefusedError as refused:
-            return _refused(400, _WORDS.get(str(refused), str(refused)))
+            raise BadRequestError(_WORDS.get(str(refused), str(refused))) from refused
         for file in form.in_order:
             self.keep(request, file, target=monitor, evidence_date="")
         return Reply.json(201, {"success": True, "error": None})
 
+    def refusal(self, status: int, message: str) -> Reply:
+        return Reply.json(status, {"success": False, "error": message})
+
     def restate(self, reply: Reply, word: str) -> Reply:
         """The reply with `word` where it says whether it was a success."""
         return Reply.json(reply.status, {"success": word, "error": None})
-
-
-def _refused(status: int, error: str) -> Reply:
-    return Reply.json(status, {"success": False, "error": error})

@@ -19,22 +19,23 @@ from uuid import UUID
 
 from attrs import frozen
 
-from .multipart import BadRequestError, UploadedFile
+from .bodies import BadRequestError, UploadedFile
 from .replies import Reply
 
 try:
     import graphql
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        "the provider sandboxes execute real GraphQL and need graphql-core, which comes with an extra: "
-        'pip install "evidence-courier[sandbox]"',
+        "the provider sandboxes execute real GraphQL and need graphql-core, "
+        'which comes with an extra: pip install "evidence-courier[sandbox]"',
         name=missing.name,
     ) from missing
 
 Schema = graphql.GraphQLSchema
 
 _DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
 )
 
 
@@ -109,55 +110,39 @@ def _upload(value: object) -> UploadedFile:
 def build_sprinto_schema(parse_uuid: Callable[[object], str]) -> Schema:
     """The schema; its resolvers talk to the `CheckDesk` in the context. `parse_uuid` says what a
     UUID is."""
-    text = graphql.GraphQLNonNull(graphql.GraphQLString)
-    whole = graphql.GraphQLNonNull(graphql.GraphQLInt)
-    truth = graphql.GraphQLNonNull(graphql.GraphQLBoolean)
-    uuid = graphql.GraphQLNonNull(graphql.GraphQLScalarType("UUID", parse_value=parse_uuid))
-    moment = graphql.GraphQLNonNull(graphql.GraphQLScalarType("DateTime", parse_value=_date_time))
-    file = graphql.GraphQLNonNull(graphql.GraphQLScalarType("Upload", parse_value=_upload))
+    must, argument = graphql.GraphQLNonNull, graphql.GraphQLArgument
+    text, whole = graphql.GraphQLString, graphql.GraphQLInt
+    uuid = must(graphql.GraphQLScalarType("UUID", parse_value=parse_uuid))
+    moment = must(graphql.GraphQLScalarType("DateTime", parse_value=_date_time))
+    file = must(graphql.GraphQLScalarType("Upload", parse_value=_upload))
     status = graphql.GraphQLEnumType("EvidenceStatus", {"UPLOAD_COMPLETE": "UPLOAD_COMPLETE"})
-
-    def output(name: str, **types: Any) -> graphql.GraphQLObjectType:
-        return graphql.GraphQLObjectType(
-            name, {field: graphql.GraphQLField(kind) for field, kind in types.items()}
-        )
-
-    def many(kind: graphql.GraphQLObjectType) -> graphql.GraphQLNonNull[Any]:
-        return graphql.GraphQLNonNull(graphql.GraphQLList(graphql.GraphQLNonNull(kind)))
-
-    check = output("WorkflowCheck", pk=uuid, title=text, evidenceStatus=status)
-    page_info = output("PageInfo", hasNextPage=truth, endCursor=graphql.GraphQLString)
-    edge = output("WorkflowCheckEdge", cursor=text, node=graphql.GraphQLNonNull(check))
-    connection = output(
+    check = _output("WorkflowCheck", pk=uuid, title=must(text), evidenceStatus=status)
+    payload = _output("UploadWorkflowCheckEvidence", message=text, workflowCheck=check)
+    page_info = _output("PageInfo", hasNextPage=must(graphql.GraphQLBoolean), endCursor=text)
+    edge = _output("WorkflowCheckEdge", cursor=must(text), node=must(check))
+    connection = _output(
         "WorkflowCheckConnection",
-        totalCount=whole,
-        edges=many(edge),
-        pageInfo=graphql.GraphQLNonNull(page_info),
+        totalCount=must(whole),
+        edges=must(graphql.GraphQLList(must(edge))),
+        pageInfo=must(page_info),
     )
-    payload = output(
-        "UploadWorkflowCheckEvidence", message=graphql.GraphQLString, workflowCheck=check
-    )
-    mutation = graphql.GraphQLField(
-        payload,
-        {
-            "workflowCheckPk": graphql.GraphQLArgument(uuid),
-            "evidenceRecordDate": graphql.GraphQLArgument(moment),
-            "evidenceFile": graphql.GraphQLArgument(file),
-        },
-        resolve=_resolve_upload,
-    )
-    query = graphql.GraphQLField(
-        connection,
-        {
-            "first": graphql.GraphQLArgument(graphql.GraphQLInt),
-            "after": graphql.GraphQLArgument(graphql.GraphQLString),
-        },
-        resolve=_resolve_page,
-    )
+    arguments = {
+        "workflowCheckPk": argument(uuid),
+        "evidenceRecordDate": argument(moment),
+        "evidenceFile": argument(file),
+    }
+    mutation = graphql.GraphQLField(payload, arguments, resolve=_resolve_upload)
+    paging = {"first": argument(whole), "after": argument(text)}
+    query = graphql.GraphQLField(connection, paging, resolve=_resolve_page)
     return Schema(
         query=graphql.GraphQLObjectType("Query", {"workflowChecksPaginated": query}),
         mutation=graphql.GraphQLObjectType("Mutation", {"uploadWorkflowCheckEvidence": mutation}),
     )
+
+
+def _output(name: str, **types: Any) -> graphql.GraphQLObjectType:
+    fields = {field: graphql.GraphQLField(kind) for field, kind in types.items()}
+    return graphql.GraphQLObjectType(name, fields)
 
 
 def _resolve_upload(
@@ -191,11 +176,9 @@ def _resolve_page(
 def execute(schema: Schema, operations: Mapping[str, object], desk: CheckDesk) -> Reply:
     """Execute one GraphQL request, `operations` being its `query`, `variables` and `operationName`.
 
-    Raises BadRequestError where it is not a GraphQL request at all.
+    Raises BadRequestError if it is not a GraphQL request at all.
     """
-    query = operations.get("query")
-    variables = operations.get("variables")
-    name = operations.get("operationName")
+    query, variables, name = map(operations.get, ("query", "variables", "operationName"))
     if not isinstance(query, str) or not query.strip():
         raise BadRequestError("A GraphQL request needs a 'query'.")
     if variables is not None and not isinstance(variables, dict):

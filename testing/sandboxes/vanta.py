@@ -10,7 +10,6 @@ takes nothing (inferred), a draft without any upload cannot be submitted (inferr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -20,8 +19,8 @@ from typing import ClassVar, Final, Literal, Unpack
 
 from aiohttp import web
 
+from .bodies import BadRequestError
 from .forms import read_form
-from .multipart import BadRequestError
 from .rates import RateLimit, parse_pace
 from .replies import Reply
 from .server import KEY, Sandbox, SandboxOptions
@@ -57,13 +56,14 @@ class VantaSandbox(Sandbox):
     `key` is the client secret of the one application, `client_id` its id. `token_pace` limits the
     token endpoint alone, `pace` all requests. `documents` maps the id of each document to its
     title; `deactivated` names those that are. `lists_drafts`: whether an upload is listed before it
-    is submitted. `max_bytes` bounds a file: a larger one gets HTTP 413.
+    is submitted.
     """
 
     provider: ClassVar[str] = "vanta"
     path: ClassVar[str] = ""
     whole_tree: ClassVar[bool] = True
     key_header: ClassVar[str] = "authorization"
+    most_bytes: ClassVar[int] = MAX_BYTES
 
     def __init__(
         self,
@@ -74,7 +74,6 @@ class VantaSandbox(Sandbox):
         lists_drafts: bool = True,
         nothing_to_submit: Literal[204, 400, 409, 422] = 400,
         token_pace: RateLimit | str | None = "5/min",
-        max_bytes: int = MAX_BYTES,
         **options: Unpack[SandboxOptions],
     ) -> None:
         self._documents = Documents(documents, deactivated)
@@ -85,7 +84,6 @@ class VantaSandbox(Sandbox):
         )
         self._lists_drafts = lists_drafts
         self._nothing_to_submit = nothing_to_submit
-        self._max_bytes = max_bytes
 
     @property
     def tokens_minted(self) -> int:
@@ -93,8 +91,7 @@ class VantaSandbox(Sandbox):
         return self._tokens.minted
 
     def revoke_token(self) -> None:
-        """What another program does that mints a token for the same application: the courier's
-        is dead."""
+        """Mint a token for the same application, as another program may: the live one is dead."""
         self._tokens.revoke()
 
     def submitted(self, sha256: str) -> int:
@@ -105,13 +102,13 @@ class VantaSandbox(Sandbox):
         super().reset()
         self._documents.forget()
 
-    async def take(self, request: web.Request) -> Reply:
-        try:
-            if request.path == "/oauth/token":
-                return await self._tokens.mint(request)
-            return await self._answer(request)
-        except BadRequestError as refusal:
-            return _refusal(refusal.status, refusal.message)
+    async def answer(self, request: web.Request) -> Reply:
+        if request.path == "/oauth/token":
+            return await self._tokens.mint(request)
+        return await self._answer(request)
+
+    def refusal(self, status: int, message: str) -> Reply:
+        return Reply.json(status, {"message": message})
 
     def restate(self, reply: Reply, word: str) -> Reply:
         try:
@@ -124,21 +121,16 @@ class VantaSandbox(Sandbox):
 
     async def _answer(self, request: web.Request) -> Reply:
         matches = [(verb, method, path.fullmatch(request.path)) for verb, method, path in _ROUTES]
-        here = [(verb, method, match[1]) for verb, method, match in matches if match]
+        here = {method: (verb, match[1]) for verb, method, match in matches if match}
         if not here:
-            return _refusal(404, "Not found")
-        verb, document_id = next(
-            ((verb, document_id) for verb, method, document_id in here if method == request.method),
-            ("", ""),
-        )
-        if not verb:
-            return _refusal(405, "Method not allowed")
-        refusal = self._refuse_token(request, verb)
-        if refusal is not None:
-            return refusal
+            raise BadRequestError("Not found", status=404)
+        if request.method not in here:
+            raise BadRequestError("Method not allowed", status=405)
+        verb, document_id = here[request.method]
+        self._admit(request, verb)
         document = self._documents.get(document_id)
         if document is None:
-            return _refusal(404, "Document not found")
+            raise BadRequestError("Document not found", status=404)
         match verb:
             case "document":
                 return Reply.json(200, document.as_json())
@@ -149,22 +141,21 @@ class VantaSandbox(Sandbox):
             case _:
                 return self._submit(document)
 
-    def _refuse_token(self, request: web.Request, verb: str) -> Reply | None:
+    def _admit(self, request: web.Request, verb: str) -> None:
         scopes = self._tokens.scopes_of(request)
         if scopes is None:
-            return _refusal(401, "Unauthorized")
+            raise BadRequestError("Unauthorized", status=401)
         if not _NEEDED[verb] <= scopes:
-            return _refusal(403, "Insufficient scope")
-        return None
+            raise BadRequestError("Insufficient scope", status=403)
 
     def _list(self, request: web.Request, document: HeldDocument) -> Reply:
         size, cursor = request.query.get("pageSize", "10"), request.query.get("pageCursor")
         if not size.isascii() or not size.isdigit() or not 1 <= int(size) <= 100:
-            return _refusal(400, "pageSize should be a whole number from 1 to 100")
+            raise BadRequestError("pageSize should be a whole number from 1 to 100")
         listed = [one for one in document.uploads if self._lists_drafts or one.submitted]
         ids = [one.upload_id for one in listed]
         if cursor is not None and cursor not in ids:
-            return _refusal(400, "Invalid pageCursor")
+            raise BadRequestError("Invalid pageCursor")
         start = 0 if cursor is None else ids.index(cursor) + 1
         page = listed[start : start + int(size)]
         info = {
@@ -177,19 +168,15 @@ class VantaSandbox(Sandbox):
 
     async def _upload(self, request: web.Request, document: HeldDocument) -> Reply:
         form = await read_form(request, max_file_bytes=self._max_bytes)
-        refusal = self._refuse_token(request, "upload")  # revoked while the file was under way
-        if refusal is not None:
-            return refusal
+        self._admit(request, "upload")  # it may have been revoked while the file was under way
         file = form.files.get("file")
         if file is None:
-            return _refusal(400, "file is required")
-        if document.deactivated:
-            return _refusal(409, "The document is deactivated")
+            raise BadRequestError("file is required")
+        _must_be_active(document)
         written = form.fields.get("effectiveAtDate")
         held = self._documents.take(
             document,
             file,
-            sha256=hashlib.sha256(file.content).hexdigest(),
             description=form.fields.get("description"),
             effective=None if written is None else _moment(written),
             now=self._now().astimezone(UTC),
@@ -198,15 +185,15 @@ class VantaSandbox(Sandbox):
         return Reply.json(201, held.shown)
 
     def _submit(self, document: HeldDocument) -> Reply:
-        if document.deactivated:
-            return _refusal(409, "The document is deactivated")
+        _must_be_active(document)
         if document.submit() == 0 and self._nothing_to_submit != 204:
-            return _refusal(self._nothing_to_submit, "There is nothing to submit")
+            raise BadRequestError("There is nothing to submit", status=self._nothing_to_submit)
         return Reply(204)
 
 
-def _refusal(status: int, message: str) -> Reply:
-    return Reply.json(status, {"message": message})
+def _must_be_active(document: HeldDocument) -> None:
+    if document.deactivated:
+        raise BadRequestError("The document is deactivated", status=409)
 
 
 def _moment(text: str) -> datetime:

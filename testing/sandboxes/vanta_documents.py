@@ -8,12 +8,13 @@ The shapes are those of the schemas `DocumentDetail` and `UploadedFileT` of Vant
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from attrs import define, field
 
-from .multipart import UploadedFile
+from ...domain.evidence.evidence import sha256_of
+from .bodies import UploadedFile
 
 
 @define
@@ -35,13 +36,9 @@ class HeldDocument:
     deactivated: bool
     uploads: list[Held] = field(factory=list)
 
-    def draft(self) -> Sequence[Held]:
-        """What would be submitted now."""
-        return [upload for upload in self.uploads if not upload.submitted]
-
     def submit(self) -> int:
         """Submit the draft; how many uploads it held."""
-        draft = self.draft()
+        draft = [upload for upload in self.uploads if not upload.submitted]
         for upload in draft:
             upload.submitted = True
         return len(draft)
@@ -51,16 +48,13 @@ class HeldDocument:
         submitted = any(upload.submitted for upload in self.uploads)
         return {
             "id": self.document_id,
-            "ownerId": None,
+            **dict.fromkeys(("ownerId", "uploadStatusDate", "note", "nextRenewalDate")),
             "category": "Custom",
             "description": f"Evidence for: {self.title}",
             "isSensitive": False,
             "title": self.title,
             "uploadStatus": "OK" if submitted else "Needs document",
-            "uploadStatusDate": None,
             "url": f"https://app.vanta.com/documents/{self.document_id}",
-            "note": None,
-            "nextRenewalDate": None,
             "renewalCadence": "P1Y",
             "reminderWindow": "P1M",
             "deactivatedStatus": {
@@ -81,7 +75,8 @@ class Documents:
         strangers = sorted(set(deactivated) - set(titles))
         if strangers:
             raise ValueError(
-                f"the document {strangers[0]!r} is said to be deactivated, but is not among the documents"
+                f"the document {strangers[0]!r} is said to be deactivated, "
+                "but is not among the documents"
             )
         self._all = {
             document_id: HeldDocument(document_id, title, document_id in deactivated)
@@ -90,7 +85,7 @@ class Documents:
         self._made = 0
 
     def get(self, document_id: str) -> HeldDocument | None:
-        """The document; None where there is none."""
+        """The document; None for an unknown id."""
         return self._all.get(document_id)
 
     def take(
@@ -98,7 +93,6 @@ class Documents:
         document: HeldDocument,
         file: UploadedFile,
         *,
-        sha256: str,
         description: str | None,
         effective: datetime | None,
         now: datetime,
@@ -119,7 +113,7 @@ class Documents:
             "mimeType": file.media_type,
             "uploadedBy": {"id": "sandbox", "type": "APPLICATION"},
         }
-        held = Held(upload_id, sha256, shown)
+        held = Held(upload_id, sha256_of(file.content), shown)
         document.uploads.append(held)
         return held
 

@@ -9,7 +9,6 @@ refusals is that of RFC 6749 (inferred).
 from __future__ import annotations
 
 import hmac
-import json
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +16,7 @@ from typing import Final
 from aiohttp import web
 from attrs import frozen
 
-from .multipart import BadRequestError
+from .bodies import body_of, json_object
 from .rates import RateLimit, RateMeter
 from .received import Fingerprints
 from .replies import Reply
@@ -26,7 +25,7 @@ LIFE: Final = 3_600
 SCOPES: Final = frozenset(
     {"vanta-api.all:read", "vanta-api.all:write", "vanta-api.documents:upload"}
 )
-_LONGEST: Final = 10_000  # bytes of a token request
+_MOST: Final = 10_000  # bytes of a token request
 
 
 @frozen
@@ -64,7 +63,9 @@ class Tokens:
             return _refusal(405, "invalid_request", "The token endpoint takes POST only.")
         if request.content_type != "application/json":
             return _refusal(400, "invalid_request", "The body should be application/json.")
-        asked = await _object_in(request)
+        too_large = f"A token request may hold {_MOST} bytes at most."
+        body = await body_of(request, _MOST, too_large)
+        asked = json_object(body, "The body is not JSON.", "The body should be a JSON object.")
         if self._fingerprints.of(
             str(asked.get("client_secret"))
         ) != self._secret or not hmac.compare_digest(
@@ -104,18 +105,3 @@ class Tokens:
 
 def _refusal(status: int, error: str, words: str) -> Reply:
     return Reply.json(status, {"error": error, "error_description": words})
-
-
-async def _object_in(request: web.Request) -> dict[str, object]:
-    text = bytearray()
-    async for chunk in request.content.iter_any():
-        text += chunk
-        if len(text) > _LONGEST:
-            raise BadRequestError(f"A token request may hold {_LONGEST} bytes at most.", status=413)
-    try:
-        asked = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError("The body is not JSON.") from error
-    if not isinstance(asked, dict):
-        raise BadRequestError("The body should be a JSON object.")
-    return asked
