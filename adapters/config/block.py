@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import date, timedelta
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from attrs import define, evolve, field
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
 
-from ...domain.integration import Integration, OnUnclear, RetryPolicy, Route, Timeouts
+from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
 from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
-from .references import References, resolved_in
+from .references import References, SecretText, resolved_in
 from .report import Path, Report, Rules
 from .schema import (
     CORE,
@@ -28,7 +31,6 @@ from .schema import (
     plugin_words,
     schema_with,
 )
-from .settings import faults, secrets_in, settings_converter, stored_settings
 from .tenant_file import TenantData
 from .values import Size, passwords_in, shown_duration, shown_size
 
@@ -43,7 +45,6 @@ class BlockReader:
     secrets: Secrets
     block: tuple[str, ...]
     schemas: dict[str, BlockSchema | str] = field(factory=dict)
-    converter: Converter = field(factory=settings_converter, repr=False)
     references: References = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -114,9 +115,9 @@ class BlockReader:
         """The frozen classes, unless the provider's own refuses its values."""
         own = {key: value for key, value in document.items() if key not in CORE}
         try:
-            settings: object = self.converter.structure(own, provider.settings_class)
-            references = {Secret(str.__str__(text)): text.reference for text in secrets_in(own)}
-            stored = stored_settings(settings, references, self.converter)
+            settings: object = _settings_converter().structure(own, provider.settings_class)
+            references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
+            stored = _stored(settings, references)
         except Exception as error:
             self.refused(error, provider, own, report)
             return None
@@ -145,8 +146,11 @@ class BlockReader:
     ) -> None:
         """Note what a settings class has against its values, in its own words unless they quote
         a credential or the value."""
-        secrets, instead = list(secrets_in(own)), f"the provider {provider.name} does not take this"
-        for path, words in faults(error, provider.settings_class, own, self.converter):
+        secrets, instead = (
+            list(_secrets_in(own)),
+            f"the provider {provider.name} does not take this",
+        )
+        for path, words in _faults_of_settings(error, provider.settings_class, own):
             value = own.get(str(path[0])) if path else None
             told = plugin_words(words, instead, secrets=secrets, value=value)
             if not path and told != instead:  # without a key, say whose words these are
@@ -243,3 +247,139 @@ def _fault_of_bundle(bundle: str, report: Report) -> str | None:
     except (OSError, ValueError):
         return "names a file that cannot be read"
     return None
+
+
+# The provider's own settings class
+
+
+@cache
+def _settings_converter() -> Converter:
+    """Structures a provider's settings class from values that its schema has accepted."""
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(Secret, _secret)
+    converter.register_structure_hook(str, _text)
+    for kept in (timedelta, date, Pace):
+        converter.register_structure_hook_func(_is(kept), _as_it_is)
+    for shown_later in (Secret, Pace):
+        converter.register_unstructure_hook(shown_later, lambda value: value)
+    return converter
+
+
+def _is(kind: type) -> Any:
+    return lambda candidate: isinstance(candidate, type) and issubclass(candidate, kind)
+
+
+def _secret(value: object, _: object) -> Secret:
+    if not isinstance(value, SecretText):
+        said = "yet its schema does not give it the type `secret`"
+        raise ValueError(f"is a secret in the provider's settings, {said}")
+    return Secret(str.__str__(value))
+
+
+def _text(value: object, _: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return str.__str__(value)
+
+
+def _as_it_is(value: object, kind: type) -> object:
+    if not isinstance(value, kind):
+        raise ValueError(f"must be a {kind.__name__}")
+    return value
+
+
+def _faults_of_settings(
+    error: Exception, settings_class: type, values: Mapping[str, object]
+) -> list[tuple[Path, str]]:
+    """Where a settings class refused its values, below the block, and what it said."""
+    found = list(_error_leaves(error, ()))
+    placed = [fault for fault in found if fault[0]]
+    if len(placed) == len(found) or not attrs.has(settings_class):
+        return found
+    asked_again = list(_faults_of_fields(settings_class, values))
+    return placed + (asked_again or [fault for fault in found if not fault[0]])
+
+
+def _error_leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
+    if not isinstance(error, BaseValidationError):
+        yield path, _words(error)
+        return
+    for member in error.exceptions:
+        notes = getattr(member, "__notes__", ())
+        steps = [getattr(note, "name", getattr(note, "index", None)) for note in notes]
+        below = [step for step in steps if step is not None][:1]
+        yield from _error_leaves(member, (*path, *below))
+
+
+def _faults_of_fields(
+    settings_class: type, values: Mapping[str, object]
+) -> Iterator[tuple[Path, str]]:
+    """The words of each field's own validator, asked alone: so they get a place and none hides
+    another."""
+    fields = attrs.fields(attrs.resolve_types(settings_class))
+    given = [one for one in fields if one.name in values]
+    try:
+        structure = _settings_converter().structure
+        built = SimpleNamespace(
+            **{one.name: structure(values[one.name], one.type) for one in given}
+        )
+    except Exception:  # what cannot be built by parts has its words from the whole already
+        return
+    for one in given:
+        try:
+            if one.validator is not None:
+                one.validator(built, one, getattr(built, one.name))
+        except (ValueError, TypeError) as error:
+            yield (one.name,), _words(error).removeprefix(f"{one.name} ")
+        except Exception:  # a validator that needs more of its instance than there is
+            continue
+
+
+def _words(error: BaseException) -> str:
+    return error.args[0] if error.args and isinstance(error.args[0], str) else ""
+
+
+def _secrets_in(values: object) -> Iterator[SecretText]:
+    """Every resolved credential below `values`, in the order of the keys."""
+    match values:
+        case SecretText():
+            yield values
+        case Mapping():
+            for key in sorted(values, key=str):
+                yield from _secrets_in(values[key])
+        case list() | tuple():
+            for value in values:
+                yield from _secrets_in(value)
+
+
+def _stored(settings: object, references: Mapping[Secret, str]) -> dict[str, object]:
+    """The settings as JSON values, defaults included; a secret's reference stands for the secret."""
+    plain = _json(_settings_converter().unstructure(settings), references)
+    return plain if isinstance(plain, dict) else {}
+
+
+def _json(value: object, references: Mapping[Secret, str]) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case SecretText():
+            return value.reference
+        case str():
+            # A key that also stands in a field that is no secret is still one.
+            text = str.__str__(value)
+            return references.get(Secret(text), text)
+        case Secret():
+            return references.get(value, "***")
+        case timedelta():
+            return value.total_seconds()
+        case date():
+            return value.isoformat()
+        case Pace():
+            return str(value)
+        case Mapping():
+            return {str(key): _json(member, references) for key, member in value.items()}
+        case Set():
+            return sorted((_json(member, references) for member in value), key=repr)
+        case Sequence():
+            return [_json(member, references) for member in value]
+    return f"<{type(value).__name__}>"

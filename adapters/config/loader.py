@@ -106,7 +106,7 @@ def load_mapping(
             found.append(_read(root, key, reader, Report(top=_printable(key))))
         else:
             problem = Problem("a tenant id among the keys is not text")
-            found.append(_Tenant(None, "", place="", problems=(problem,)))
+            found.append(_Tenant(None, "", Report(), (problem,)))
     return _sorted_out(found)
 
 
@@ -116,12 +116,14 @@ class _Tenant:
 
     tenant_id: str | None
     fallback: str
-    place: str
+    report: Report
     problems: tuple[Problem, ...]
     name: str | None = None
     integration: Integration | None = None
-    id_path: str = "tenant"
-    id_line: int | None = None
+
+    @property
+    def place(self) -> str:
+        return self.report.file or self.report.top or "another tenant"
 
 
 def _from_file(folder: str, name: str, reader: BlockReader) -> _Tenant:
@@ -133,26 +135,18 @@ def _from_file(folder: str, name: str, reader: BlockReader) -> _Tenant:
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         guess = _TENANT_LINE.search(text)
-        return _Tenant(None, guess[1] if guess else stem, _printable(file), report.problems())
+        return _Tenant(None, guess[1] if guess else stem, report, report.problems())
     return _read(root, stem, reader, report)
 
 
 def _read(root: Node | None, default: str, reader: BlockReader, report: Report) -> _Tenant:
     data = read_tenant(root, default, reader.block, report)
-    integration, rules = None, None
     report.tenant = data.tenant or report.tenant
+    integration, rules = None, None
     if data.settings is not None:
         integration, rules = reader.integration(data, report)
-    return _Tenant(
-        data.tenant,
-        default,
-        report.file or report.top or "another tenant",
-        report.problems(reader.block, rules),
-        data.name,
-        integration,
-        "tenant" if report.top is None else f"{report.top}.tenant",
-        report.line_of(("tenant",)),
-    )
+    problems = report.problems(reader.block, rules)
+    return _Tenant(data.tenant, default, report, problems, data.name, integration)
 
 
 def _sorted_out(tenants: list[_Tenant]) -> Loaded:
@@ -184,10 +178,10 @@ def _given_twice(tenant: _Tenant, same_id: Iterable[_Tenant]) -> list[Problem]:
     others = [other.place for other in same_id if other is not tenant]
     if not others:
         return []
-    places = " and in ".join(others)
-    said = f"the tenant {tenant.tenant_id} is also in {places}: keep one of them"
-    file = tenant.place if tenant.id_path == "tenant" else None
-    return [Problem(said, tenant.id_path, file, tenant.id_line)]
+    said = f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}: keep one of them"
+    report = tenant.report
+    path = "tenant" if report.top is None else f"{report.top}.tenant"
+    return [Problem(said, path, report.file, report.line_of(("tenant",)))]
 
 
 def _block_path(block: str) -> tuple[str, ...]:
