@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
-from ...domain.evidence.training import Module, Question, TrainingRecord
+from ...domain.evidence.training import Module, Question, TrainingOutcome, TrainingRecord
 from .legibility import is_showable
 from .lines import breakable, runs_to_the_left
 
@@ -35,6 +35,7 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
     training, outcome = record.training, record.outcome
     date = record.generated_at
     title = one_line(training.title)
+    score, needed = score_and_threshold(outcome)
     attempt = f"attempt {training.attempt} of {training.max_attempts}"
     return {
         "document-title": title,
@@ -46,9 +47,9 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "subtitle": _said(f"{one_line(training.type)} · {attempt}"),
         "passed": outcome.status == "passed",
         "verdict": _VERDICTS[outcome.status],
-        "score": percent(outcome.score),
+        "score": score,
         "share": outcome.score,
-        "threshold": f"{percent(outcome.pass_threshold)} needed to pass",
+        "threshold": f"{needed} needed to pass",
         "threshold-share": outcome.pass_threshold,
         "facts": [(label, words and _said(one_line(words))) for label, words in _facts(record)],
         "weak-areas": [_said(one_line(area)) for area in outcome.weak_areas],
@@ -146,10 +147,26 @@ def _shortened(words: str) -> str:
     return words if len(words) <= _MAX_FOOTER_LENGTH else f"{words[:_MAX_FOOTER_LENGTH]}…"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage of at most two decimals; cut off, so it never shows too much."""
+def score_and_threshold(outcome: TrainingOutcome) -> tuple[str, str]:
+    """Both as percentages that do not contradict the verdict.
+
+    A score that passed, and equals the threshold but for the rounding, is shown as the threshold. A
+    score below it has as many decimals as make it look smaller.
+    """
+    score, needed, decimals = outcome.score, outcome.pass_threshold, 2
+    if outcome.status == "passed" and score < needed <= round(score, 4):
+        score = needed
+    while score < needed and decimals < 18:
+        if percent(score, decimals) != percent(needed, decimals):
+            break
+        decimals += 2
+    return percent(score, decimals), percent(needed, decimals)
+
+
+def percent(share: float, decimals: int = 2) -> str:
+    """A share as a percentage; its decimals are cut off, so it never shows too much."""
     exact = Decimal(repr(share)) * 100
-    shown = exact.quantize(Decimal("0.01"), rounding=ROUND_DOWN).normalize()
+    shown = exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN).normalize()
     return f"{shown:f} %"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,9 @@ from evidence_courier.adapters.renderers.page import (
     page_of,
     paragraphs,
     percent,
+    score_and_threshold,
 )
+from evidence_courier.domain.evidence.training import TrainingOutcome
 
 
 def page(**changes: Any) -> dict[str, Any]:
@@ -43,6 +45,36 @@ def page(**changes: Any) -> dict[str, Any]:
 )
 def test_a_share_is_a_percentage_that_is_never_rounded_up(share: float, words: str) -> None:
     assert percent(share) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "score", "threshold", "shown"),
+    [
+        ("passed", 0.86, 0.7, ("86 %", "70 %")),
+        ("passed", 0.7 - 1e-16, 0.7, ("70 %", "70 %")),
+        ("passed", 0.69996, 0.7, ("70 %", "70 %")),
+        ("passed", 0.5, 0.7, ("50 %", "70 %")),
+        ("exhausted", 0.69999, 0.69999999, ("69.999 %", "69.9999 %")),
+        ("exhausted", 0.7 - 1e-16, 0.7, ("69.99 %", "70 %")),
+        ("exhausted", 2 / 3 - 1e-9, 2 / 3, ("66.66666656 %", "66.66666666 %")),
+        ("exhausted", 5e-324, 1e-300, ("0 %", "0 %")),
+    ],
+)
+def test_the_percentages_do_not_contradict_the_verdict(
+    status: Literal["passed", "exhausted"], score: float, threshold: float, shown: tuple[str, str]
+) -> None:
+    outcome = TrainingOutcome(status=status, score=score, pass_threshold=threshold)
+    assert score_and_threshold(outcome) == shown
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_score_that_did_not_reach_the_threshold_never_looks_like_it(
+    one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    outcome = TrainingOutcome(status="exhausted", score=low, pass_threshold=high)
+    score, threshold = (float(shown[:-2]) for shown in score_and_threshold(outcome))
+    assert score < threshold or low == high or high - low < 1e-15
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
