@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adapters.engines.acting import ActionResult, Filter
-    from .adapters.engines.blocking import Delivery
+    from .adapters.engines.blocking_engine import Delivery
     from .adapters.engines.tickets import SyncTicket, Ticket
     from .adapters.records import load_record
     from .bootstrap.blocking_courier import BlockingCourier
@@ -35,7 +35,7 @@ else:
         "ConfigError": "domain.errors",
         "Courier": "bootstrap.sync_courier",
         "CourierError": "domain.errors",
-        "Delivery": "adapters.engines.blocking",
+        "Delivery": "adapters.engines.blocking_engine",
         "Document": "domain.evidence.evidence",
         "Evidence": "domain.evidence.evidence",
         "MisuseError": "domain.errors",

@@ -11,10 +11,10 @@ from typing import Self, Unpack
 
 from attrs import frozen
 
-from ..adapters.dialogues import BlockingTokenKeeper
 from ..adapters.engines.acting import ActionResult, Filter, chosen, preview_of
-from ..adapters.engines.blocking import BlockingEngine, Delivery
-from ..adapters.engines.blocking_attempt import BlockingAttempter
+from ..adapters.engines.blocking_driver import BlockingOutside
+from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
+from ..adapters.engines.token_cache import BlockingTokenCache
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
@@ -239,9 +239,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         )
         engine = BlockingEngine(
             store=store,
-            attempter=BlockingAttempter(
-                transport, BlockingTokenKeeper(clock.monotonic), wiring.source
-            ),
+            outside=BlockingOutside(transport, BlockingTokenCache(clock.monotonic), wiring.source),
             clock=clock,
             logger=wiring.logger,
             renderer=renderer,

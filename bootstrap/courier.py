@@ -22,8 +22,8 @@ from ..adapters.engines.acting import (
     take_action,
 )
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
-from ..adapters.engines.live import Submission
-from ..adapters.engines.telling import tell as notify
+from ..adapters.engines.notify import tell as notify
+from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
@@ -322,7 +322,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         """
         running = self._now()
         destination = self._tenants.destinations.get(tenant_id)
-        return None if destination is None else await running.dry_runner().check(destination)
+        return None if destination is None else await running.engine.dry_run(destination)
 
     async def health(self) -> Health:
         """The state of the courier, for a host's health page."""

@@ -9,20 +9,26 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import starmap
+from random import random
 from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
 from ..adapters.clocks.system import SystemClock
 from ..adapters.config import Loaded
-from ..adapters.dialogues import TokenKeeper
-from ..adapters.engines.dry_run import DryRunner
-from ..adapters.engines.prepare import Destination
-from ..adapters.engines.slots import Slots
+from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
+from ..adapters.engines.connection_limit import ConnectionLimit
+from ..adapters.engines.notify import Notifier
+from ..adapters.engines.token_cache import TokenCache
+from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
 from ..adapters.stores.writer import WriterThread
 from ..adapters.transports.aiohttp_transport import AiohttpTransport
+from ..delivery.destinations import Destination
+from ..delivery.dry_run import dry_run
+from ..delivery.turn import TurnContext
 from ..domain.secrets.redaction import Redactor
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
@@ -54,16 +60,20 @@ async def examine(
     """
     clock = SystemClock()
     transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
-    places, keeper = Slots(AT_ONCE), TokenKeeper(clock.monotonic)
+    connections, tokens = ConnectionLimit(AT_ONCE), TokenCache(clock.monotonic)
+    outside = Outside(transport, connections, tokens, source=None, threads=None)
+    notifier = Notifier(StandardLogger())
     # who shares a pace goes one by one
     turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     with _store(database) as (store, writer):
         owner = await writer.run(lambda: store.register(clock.now()))
-        runner = DryRunner(transport, places, keeper, clock, store, writer, owner)
+        driver = AsyncioDriver(outside, store, writer, None, clock, notifier)
+        context = TurnContext(owner, clock, random, interruption_of)
 
         async def one(tenant_id: str, destination: Destination) -> Examined:
             async with turns[destination.quota.credential]:
-                came = await runner.check(destination, lambda until: on_wait(tenant_id, until))
+                waits = partial(on_wait, tenant_id)
+                came = await driver.run(dry_run(context, destination, waits))
             redactor = Redactor(destination.integration.secrets)
             target = redactor.text(target_of(destination.integration, providers))
             return Examined(tenant_id, target, came)

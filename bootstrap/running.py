@@ -6,11 +6,10 @@ import asyncio
 import random
 from contextlib import suppress
 
-from ..adapters.dialogues import TokenKeeper
+from ..adapters.engines.asyncio_driver import Outside
 from ..adapters.engines.asyncio_engine import AsyncEngine
-from ..adapters.engines.attempt import Attempter
-from ..adapters.engines.dry_run import DryRunner
-from ..adapters.engines.slots import Slots
+from ..adapters.engines.connection_limit import ConnectionLimit
+from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
 from ..domain.errors import StoreError
 from ..ports.store import UploadStore
@@ -63,17 +62,17 @@ class Running:
         self.courier_id = 0
         self._transport = wiring.open_transport()
         self._renderer = wiring.open_renderer()
-        self._attempter = Attempter(
-            transport=self._transport,
-            slots=Slots(wiring.concurrency),
-            keeper=TokenKeeper(wiring.clock.monotonic),
-            source=wiring.source,
-            threads=self._host_threads,
+        outside = Outside(
+            self._transport,
+            ConnectionLimit(wiring.concurrency),
+            TokenCache(wiring.clock.monotonic),
+            wiring.source,
+            self._host_threads,
         )
         self.engine = AsyncEngine(
             store=store,
             writer=self.writer,
-            attempter=self._attempter,
+            outside=outside,
             clock=wiring.clock,
             logger=wiring.logger,
             renderer=self._renderer,
@@ -83,18 +82,6 @@ class Running:
             on_settled=wiring.on_settled,
             threads=threads,
             host_threads=self._host_threads,
-        )
-
-    def dry_runner(self) -> DryRunner:
-        """Makes dry runs beside the uploads, under the same limits."""
-        return DryRunner(
-            transport=self._transport,
-            slots=self._attempter.slots,
-            keeper=self._attempter.keeper,
-            clock=self._wiring.clock,
-            store=self.store,
-            writer=self.writer,
-            owner=self.courier_id,
         )
 
     async def close(self, grace: float) -> None:

@@ -10,10 +10,10 @@ from typing import Literal, TypeAlias, TypedDict
 from attrs import frozen
 
 from ..adapters.config import Loaded, load_folder, load_mapping
-from ..adapters.engines.prepare import Destination, destination_of, home_of
-from ..adapters.engines.telling import tell as notify
+from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
+from ..delivery.destinations import Destination, destination_of, home_of
 from ..domain.errors import ConfigError, MisuseError
 from ..domain.integration import Integration
 from ..domain.upload.transitions import Rules

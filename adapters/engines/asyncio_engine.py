@@ -16,16 +16,19 @@ from datetime import datetime, timedelta
 from math import ceil, inf
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from ...delivery.active import ActiveUpload
 from ...delivery.batching import Batching
+from ...delivery.destinations import Destination, Destinations, home_of
+from ...delivery.dry_run import dry_run
 from ...delivery.schedule import Schedule
+from ...delivery.turn import AttemptTurn, TurnContext, apply, fail, look_up
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.attempt import attempt_of
 from ...domain.upload.backoff import later
-from ...domain.upload.events import AttemptEnded as AttemptEndedEvent
-from ...domain.upload.events import Blocked, Unblocked
+from ...domain.upload.events import AttemptEnded, Blocked, Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import (
@@ -40,6 +43,7 @@ from ...domain.upload.upload import (
     due_at,
     due_of,
 )
+from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
 from ...ports.logger import AttemptRecovered as RecoveredEvent
 from ...ports.logger import (
@@ -58,14 +62,12 @@ from ...ports.renderer import Renderer
 from ...ports.store import UploadStore
 from ...ports.writer import Writer
 from .acting import AppliedAction, events_of
-from .attempt import Attempter
+from .asyncio_driver import AsyncioDriver, Outside, interruption_of
 from .caretaker import Caretaker
-from .live import Live, Submission
-from .prepare import Destination, Destinations, home_of
-from .recorder import Recorder
-from .telling import tell
+from .interruptions import hosts_own
+from .notify import Notifier
+from .recorder import Recorder, Submission
 from .tickets import Ticket
-from .turns import Turns
 
 OPEN = tuple(status for status in Status if not status.at_rest)
 
@@ -98,7 +100,7 @@ class AsyncEngine:
         *,
         store: UploadStore,
         writer: Writer,
-        attempter: Attempter,
+        outside: Outside,
         clock: Clock,
         logger: Logger,
         renderer: Renderer,
@@ -113,20 +115,19 @@ class AsyncEngine:
         self.broken: Container[str] = frozenset()
         self._store = store
         self._writer = writer
-        self._turns = Turns(
-            around=self, store=store, writer=writer, attempter=attempter, clock=clock, jitter=jitter
-        )
+        self._notifier = Notifier(logger)
+        self._driver = AsyncioDriver(outside, store, writer, threads, clock, self._notifier)
+        self._context = TurnContext(0, clock, jitter, interruption_of)
         self._caretaker = Caretaker(
             hands=self, store=store, writer=writer, clock=clock, jitter=jitter
         )
         self._clock = clock
-        self._logger = logger
         self._on_settled = on_settled
         self._threads = threads
         self._recorder = Recorder(writer, renderer, clock, host_threads, self, self._wake)
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
         self._gathering: Batching[UploadKey] = Batching()
-        self._live: dict[UploadKey, Live] = {}
+        self._live: dict[UploadKey, ActiveUpload] = {}
         self._elsewhere: set[UploadKey] = set()
         self._adopting: set[Ticket] = set()
         self._hooks: set[asyncio.Task[None]] = set()
@@ -139,14 +140,22 @@ class AsyncEngine:
         self._dispatcher: asyncio.Task[None] | None = None
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
-        self.closing = False
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing new is begun."""
+        return self._driver.closing
+
+    async def dry_run(self, destination: Destination) -> DryRun | None:
+        """Ask a provider whether uploads would work, beside the uploads and under their limits."""
+        return await self._driver.run(dry_run(self._context, destination))
 
     # --- lifecycle -------------------------------------------------------------------------------
 
     def start(self, owner: int) -> None:
         """Begin to work under a number that the store has given; what an earlier run left is
         found by the first look round."""
-        self._turns.owner = owner
+        self._context = evolve(self._context, courier_id=owner)
         self._caretaker.enlisted(owner)
         self._dispatcher = asyncio.create_task(self._dispatch())
         self._dispatcher.add_done_callback(self._tell_bug)
@@ -187,7 +196,7 @@ class AsyncEngine:
     async def close(self, grace: float) -> None:
         """Record what was submitted, let what is under way finish for `grace` seconds, and hand
         the rest back to the store."""
-        self.closing = True
+        self._driver.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
         if self._dispatcher is not None:
@@ -209,16 +218,11 @@ class AsyncEngine:
             task.cancel()
         await self._wait_for_tasks(LAST_WORDS)
         await self._end_hooks(min(grace, self._least_grace))
-        for ticket in {
-            *self._adopting,
-            *(ticket for live in self._live.values() for ticket in live.tickets),
-        }:
-            ticket.mark_lost(
-                MisuseError(
-                    f"the courier was closed before {ticket.tenant_id}/{ticket.evidence_id} was settled; its record is kept and "
-                    "the next courier on this database goes on with it"
-                )
-            )
+        for live in self._live.values():
+            for waiter in live.waiters:
+                waiter.mark_lost(_unsettled_error(live.upload.key))
+        for ticket in self._adopting:
+            ticket.mark_lost(_unsettled_error(ticket))
         self._live.clear()
 
     def hurry(self, grace: float) -> None:
@@ -232,7 +236,7 @@ class AsyncEngine:
     def abort(self) -> None:
         """Stop dead, as a crash does: nothing is finished, nothing is handed back. For
         simulations."""
-        self.closing = True
+        self._driver.closing = True
         self._recorder.abort()
         alarm = [] if self._alarm is None else [self._alarm[1]]
         dispatcher = [] if self._dispatcher is None else [self._dispatcher]
@@ -281,14 +285,16 @@ class AsyncEngine:
         ticket.mark_recorded()
         if isinstance(answer, Added):
             self.log(UploadRecorded(key))
-            live = Live(entry.upload, entry.dossier, submission.destination, tickets=[ticket])
+            live = ActiveUpload(
+                entry.upload, entry.dossier, submission.destination, waiters=[ticket]
+            )
             self._live[key] = live
             self._after(live)
             return
         if answer.submitted_digest != entry.dossier.submitted_digest:
             self.log(EvidenceConflict(key, answer.submitted_digest, entry.dossier.submitted_digest))
         if (known := self._live.get(key)) is not None:
-            known.tickets.append(ticket)
+            known.waiters.append(ticket)
         else:
             self._adopting.add(ticket)
             self._spawn(self._adopt(key, submission.destination, ticket))
@@ -312,17 +318,17 @@ class AsyncEngine:
             return
         self._adopting.discard(ticket)
         if (live := self._live.get(key)) is not None:
-            live.tickets.append(ticket)
+            live.waiters.append(ticket)
         elif found is None:
             ticket.mark_lost(StoreError(f"the record of {key} is gone from the database"))
         elif found.upload.status.at_rest:
             ticket.mark_settled(statuses.get(key.evidence_id))
         else:
-            self.take_over(found, destination).tickets.append(ticket)
+            self.take_over(found, destination).waiters.append(ticket)
 
     # --- whose turn it is ------------------------------------------------------------------------
 
-    def _plan(self, live: Live) -> None:
+    def _plan(self, live: ActiveUpload) -> None:
         key = live.upload.key
         due = due_at(live.upload, self._clock.now())
         if due is None:
@@ -352,7 +358,7 @@ class AsyncEngine:
                 self._rested.set()
             await self._woken.wait()
 
-    def _send_off(self, live: Live, now: datetime) -> None:
+    def _send_off(self, live: ActiveUpload, now: datetime) -> None:
         """Begin an upload's turn, at once or with others that go the same way."""
         key, bundle, tally = live.upload.key, live.destination.bundle, live.upload.tally
         sends = isinstance(live.upload.state, Queued | Waiting)
@@ -420,7 +426,7 @@ class AsyncEngine:
 
     # --- for the caretaker -----------------------------------------------------------------------
 
-    def live(self, key: UploadKey) -> Live | None:
+    def live(self, key: UploadKey) -> ActiveUpload | None:
         """The upload, if it is in this courier's hands."""
         return self._live.get(key)
 
@@ -428,14 +434,14 @@ class AsyncEngine:
         """What is in hand here and in flight at another courier."""
         return tuple(self._elsewhere)
 
-    def take_over(self, found: OpenUpload, destination: Destination) -> Live:
+    def take_over(self, found: OpenUpload, destination: Destination) -> ActiveUpload:
         """Take an upload into this courier's hands, and plan it."""
-        live = Live(found.upload, found.dossier, destination)
+        live = ActiveUpload(found.upload, found.dossier, destination)
         self._live[found.upload.key] = live
         self._plan(live)
         return live
 
-    def adopt(self, live: Live, found: OpenUpload | None) -> None:
+    def adopt(self, live: ActiveUpload, found: OpenUpload | None) -> None:
         """What somebody else has written of an upload in hand is what is true; None: its record
         is gone."""
         if self._schedule.is_under_way(live.upload.key):
@@ -446,7 +452,7 @@ class AsyncEngine:
             live.upload = found.upload
             self._after(live)
 
-    async def recover(self, live: Live, event: AttemptEndedEvent) -> bool:
+    async def recover(self, live: ActiveUpload, event: AttemptEnded) -> bool:
         """Write down that the attempt of a dead courier may have been taken; whether that was
         news."""
         state = live.upload.state
@@ -454,7 +460,7 @@ class AsyncEngine:
             return False
         rules = live.destination.rules
         attempt = attempt_of(state.started_at, event, rules.retry)
-        if not await self._turns.apply(live, event, attempt=attempt):
+        if not await self._driver.run(apply(live, event, attempt=attempt)):
             return False
         self.log(RecoveredEvent(live.upload.key, event.attempt, due_of(live.upload.state)))
         self._after(live)
@@ -521,6 +527,9 @@ class AsyncEngine:
         refused: NotBefore | None = None
         try:
             refused = await self._take_turn(lives)
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
         except StoreError as error:
             # Only while closing: the records stay as they were written last, and the next courier
             # goes on from there.
@@ -530,9 +539,11 @@ class AsyncEngine:
                         live.upload.key, f"what became of it could not be written: {error}"
                     )
                 )
-        except Exception as error:
+        except BaseException as error:
+            if hosts_own(error) or isinstance(error, GeneratorExit):
+                raise
             for live in lives:
-                await self._turns.fail_by_bug(live, error)
+                await self._driver.run(fail(self._context, live, error))
         finally:
             if refused is None:
                 for key in keys:
@@ -548,18 +559,20 @@ class AsyncEngine:
             self._schedule.pause(lives[0].destination.lane, refused.at)
             return
         for live in lives:
+            if live.gone:
+                self.lost(live)
             self._after(live)
 
-    async def _take_turn(self, lives: Sequence[Live]) -> NotBefore | None:
+    async def _take_turn(self, lives: Sequence[ActiveUpload]) -> NotBefore | None:
         match [live.upload.state for live in lives]:
             case [LookingUp()]:
-                return await self._turns.look_up(lives[0])
+                return await self._driver.run(look_up(self._context, lives[0]))
             case [Queued() | Waiting(), *_]:
-                return await self._turns.attempt(lives)
+                return await self._driver.run(AttemptTurn(self._context, lives).run())
             case _:
                 return None
 
-    def _after(self, live: Live) -> None:
+    def _after(self, live: ActiveUpload) -> None:
         """Settle it, or plan what comes next."""
         if self._live.get(live.upload.key) is not live:
             return
@@ -575,21 +588,21 @@ class AsyncEngine:
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 
-    def lost(self, live: Live) -> None:
+    def lost(self, live: ActiveUpload) -> None:
         """Its record has been deleted under our hands."""
         self._let_go(live.upload.key)
         error = StoreError(f"the record of {live.upload.key} is gone from the database")
         self.log(RecordingFailed(live.upload.key, str(error)))
-        for ticket in live.tickets:
+        for ticket in live.waiters:
             ticket.mark_lost(error)
 
     # --- telling ---------------------------------------------------------------------------------
 
-    def _settle(self, live: Live) -> None:
+    def _settle(self, live: ActiveUpload) -> None:
         status = live.status()
         if isinstance(live.upload.state, Held):
             self.log(UploadHeld(live.upload.key, live.upload.state.cause))
-        for ticket in live.tickets:
+        for ticket in live.waiters:
             ticket.mark_settled(status)
         self._tell_settled(live.upload.key, status)
 
@@ -618,11 +631,18 @@ class AsyncEngine:
 
     def log(self, event: LogEvent) -> None:
         """Tell the host."""
-        tell(self._logger, event)
+        self._notifier.log(event)
 
 
 def closed_error(ticket: Ticket) -> MisuseError:
     """What a ticket says that was asked for too late."""
     return MisuseError(
         f"the courier is closed: {ticket.tenant_id}/{ticket.evidence_id} was not recorded; submit it to an open courier"
+    )
+
+
+def _unsettled_error(of: UploadKey | Ticket) -> MisuseError:
+    return MisuseError(
+        f"the courier was closed before {of.tenant_id}/{of.evidence_id} was settled; its record is "
+        "kept and the next courier on this database goes on with it"
     )

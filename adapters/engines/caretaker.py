@@ -16,6 +16,9 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
+from ...delivery.accounting import recovery_of
+from ...delivery.active import ActiveUpload
+from ...delivery.destinations import Destination, Destinations, home_of
 from ...domain.errors import StoreError
 from ...domain.integration import OnUnclear
 from ...domain.upload.attempt import attempt_of
@@ -29,9 +32,6 @@ from ...ports.logger import ClockSetBack, CourierLost, LogEvent, StoreTrouble
 from ...ports.records import Change, OpenUpload, Saved
 from ...ports.store import UploadStore
 from ...ports.writer import Writer
-from .live import Live
-from .prepare import Destination, Destinations, home_of
-from .reckoning import recovery_of
 
 BEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -67,7 +67,7 @@ class Hands(Protocol):
         """Whether nothing new is to be begun."""
         ...
 
-    def live(self, key: UploadKey) -> Live | None:
+    def live(self, key: UploadKey) -> ActiveUpload | None:
         """The upload, if it is in this courier's hands."""
         ...
 
@@ -75,16 +75,16 @@ class Hands(Protocol):
         """What is in hand here and in flight at another courier."""
         ...
 
-    def take_over(self, found: OpenUpload, destination: Destination) -> Live:
+    def take_over(self, found: OpenUpload, destination: Destination) -> ActiveUpload:
         """Take an upload into this courier's hands, and plan it."""
         ...
 
-    def adopt(self, live: Live, found: OpenUpload | None) -> None:
+    def adopt(self, live: ActiveUpload, found: OpenUpload | None) -> None:
         """What somebody else has written of an upload in hand is what is true; None: its record
         is gone."""
         ...
 
-    async def recover(self, live: Live, event: AttemptEnded) -> bool:
+    async def recover(self, live: ActiveUpload, event: AttemptEnded) -> bool:
         """Write down that the attempt of a dead courier may have been taken; whether that was
         news."""
         ...

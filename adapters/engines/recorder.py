@@ -13,19 +13,41 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
+from attrs import define
+
+from ...delivery.destinations import Destination
 from ...domain.errors import CourierError, MisuseError
-from ...domain.evidence.evidence import Document
+from ...domain.evidence.evidence import Document, Evidence
+from ...domain.upload.upload import UploadKey
 from ...ports.clock import Clock
 from ...ports.records import AddAnswer, Entry
 from ...ports.renderer import Renderer
 from ...ports.writer import Writer
-from .live import Submission
-from .prepare import prepare
+from .preparing import prepare
+from .tickets import Ticket
 
 BATCH = 64
 SLOW_AT_ONCE = 4
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
+
+
+@define(eq=False)
+class Submission:
+    """An evidence on its way to being recorded. It keeps the destination it was submitted to,
+    credentials included."""
+
+    evidence: Evidence
+    destination: Destination
+    ticket: Ticket
+
+    @property
+    def key(self) -> UploadKey:
+        """The key of the upload that it asks for."""
+        evidence = self.evidence
+        return UploadKey(
+            evidence.tenant_id, evidence.evidence_id, self.destination.integration.provider
+        )
 
 
 class Recorded(Protocol):

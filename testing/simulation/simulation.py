@@ -11,15 +11,15 @@ from typing import Self, cast
 
 from attrs import define
 
-from ...adapters.dialogues import TokenKeeper
 from ...adapters.engines.acting import AppliedAction, Skipped, take_action
+from ...adapters.engines.asyncio_driver import Outside
 from ...adapters.engines.asyncio_engine import AsyncEngine
-from ...adapters.engines.attempt import Attempter
-from ...adapters.engines.live import Submission
-from ...adapters.engines.prepare import Destination, destination_of
-from ...adapters.engines.slots import Slots
+from ...adapters.engines.connection_limit import ConnectionLimit
+from ...adapters.engines.recorder import Submission
 from ...adapters.engines.tickets import Ticket
+from ...adapters.engines.token_cache import TokenCache
 from ...adapters.stores.writer import InlineWriter
+from ...delivery.destinations import Destination, destination_of
 from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.evidence.training import TrainingRecord
@@ -152,8 +152,12 @@ class Simulation:
             return AsyncEngine(
                 store=as_port,
                 writer=InlineWriter(as_port),
-                attempter=Attempter(
-                    Sender(self.server), Slots(64), TokenKeeper(self.clock.monotonic), None, inline
+                outside=Outside(
+                    Sender(self.server),
+                    ConnectionLimit(64),
+                    TokenCache(self.clock.monotonic),
+                    None,
+                    inline,
                 ),
                 clock=self.clock,
                 logger=self._log,

@@ -32,7 +32,7 @@ from evidence_courier import (
     StoreError,
     UploadStatus,
 )
-from evidence_courier.adapters.engines.duty import PAUSE
+from evidence_courier.adapters.engines.registration import PAUSE
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind

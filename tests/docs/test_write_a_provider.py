@@ -20,13 +20,13 @@ import attrs
 import pytest
 import yaml
 from attrs import define, field, frozen
+from dialogue_runner import run
 from loopback import on_loopback
 from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
 from evidence_courier.adapters import providers
 from evidence_courier.adapters.config import load_mapping
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.plugins import GROUP, fault_of
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import Outcome
@@ -215,13 +215,8 @@ def talk(dialogue: Dialogue[Any]) -> Any:
         async def send(request: HttpRequest) -> HttpResponse | TransportFailure:
             return await transport.send(request, Route())
 
-        async def bookmark(progress: str) -> None:
-            """Not needed here."""
-
         try:
-            return await run(
-                dialogue, send=send, bookmark=bookmark, keeper=TokenKeeper(lambda: 0.0)
-            )
+            return await run(dialogue, send=send, bookmark=lambda progress: None)
         finally:
             await transport.close()
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from store_fixtures import House, PaperProvider, PaperServer, evidence, tenant
 
 from evidence_courier import AsyncCourier, BlockingCourier, MisuseError
-from evidence_courier.adapters.dialogues import TokenKeeper
+from evidence_courier.adapters.engines.token_cache import TokenCache
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import Rejected, Verdict
@@ -88,7 +88,7 @@ def test_it_is_the_providers_bug_and_nothing_was_sent(
 
 
 def test_a_mint_that_fails_tells_no_piece_of_its_reply() -> None:
-    keeper = TokenKeeper(lambda: 0.0)
+    keeper = TokenCache(lambda: 0.0)
     failure = Failure(
         FailureKind.BROKEN_REPLY, "it holds no ttl", detail='{"token": "tok-0123456789"}'
     )

@@ -3,7 +3,6 @@ process to kill."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
+from dialogue_runner import run
 from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, Evidence, UploadStatus
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Route
@@ -80,15 +79,10 @@ class CourierHouse:
         """A dry run over the network."""
         transport = AiohttpTransport(now=lambda: datetime.now(UTC))
 
-        async def no_bookmark(progress: str) -> None:
-            raise AssertionError("a dry run leaves nothing half-done")
-
         try:
             return await run(
                 provider.check(settings),
                 send=lambda request: transport.send(request, Route()),
-                bookmark=no_bookmark,
-                keeper=TokenKeeper(asyncio.get_running_loop().time),
             )
         finally:
             await transport.close()

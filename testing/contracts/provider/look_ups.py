@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....adapters.engines.attempt import FINDINGS
+from ....delivery.outcome import FINDINGS
 from ....domain.upload.verdict import Absent, Delivered, Found, Partly, Unreadable
 from ....ports.dialogue import Ending, HttpResponse
 from ....ports.provider import CanLookUp

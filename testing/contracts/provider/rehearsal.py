@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from ....adapters.config import load_mapping
-from ....adapters.engines.attempt import sound
+from ....delivery.outcome import sound
 from ....domain.integration import Integration
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import FailureKind

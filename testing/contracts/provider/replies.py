@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ....adapters.engines.attempt import VERDICTS
+from ....delivery.outcome import VERDICTS
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import Concern
 from ....domain.upload.verdict import Deferred, Delivered, Rejected, Unclear

@@ -10,9 +10,9 @@ import attrs
 import graphql
 import pytest
 from attrs import evolve
+from dialogue_runner import run
 
 from evidence_courier.adapters.config import load_mapping
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.plugins import discover_providers
 from evidence_courier.adapters.providers.sprinto.provider import MUTATION, SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
@@ -65,14 +65,9 @@ def upload(
     async def delivered() -> tuple[Verdict, HttpRequest]:
         transport = ScriptedTransport([SUCCESS])
 
-        async def no_bookmark(progress: str) -> None:
-            raise AssertionError("there is nothing half-done to remember")
-
         verdict = await run(
             SprintoProvider().upload(parcel, settings, None),
             send=lambda request: transport.send(request, Route()),
-            bookmark=no_bookmark,
-            keeper=TokenKeeper(lambda: 0.0),
         )
         (request,) = transport.requests
         return verdict, request

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from dialogue_runner import run
 
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
 from evidence_courier.domain.integration import Route
@@ -45,11 +45,8 @@ def ask(
     async def send(request: HttpRequest) -> HttpResponse | TransportFailure:
         return await transport.send(request, Route())
 
-    async def bookmark(progress: str) -> None:
-        raise AssertionError(f"a dry run has nothing to remember, not {progress!r}")
-
     dialogue = SprintoProvider().check(settings)
-    came = asyncio.run(run(dialogue, send=send, bookmark=bookmark, keeper=TokenKeeper(lambda: 0.0)))
+    came = asyncio.run(run(dialogue, send=send))
     return came, transport.requests
 
 

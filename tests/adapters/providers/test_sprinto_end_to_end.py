@@ -7,8 +7,8 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from dialogue_runner import run
 
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
@@ -56,10 +56,6 @@ def parcel(content: bytes) -> Parcel:
     )
 
 
-async def no_bookmark(progress: str) -> None:
-    raise AssertionError("there is nothing half-done to remember")
-
-
 async def deliver(
     sandbox: SprintoSandbox,
     content: bytes = SMALL,
@@ -75,8 +71,6 @@ async def deliver(
         verdict = await run(
             SprintoProvider().upload(parcel(content), settings, None),
             send=lambda request: transport.send(request, route),
-            bookmark=no_bookmark,
-            keeper=TokenKeeper(asyncio.get_running_loop().time),
         )
         return Redactor([settings.api_key]).verdict(verdict)
     finally:

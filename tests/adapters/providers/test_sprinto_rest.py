@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime
 import aiohttp
 import pytest
 from attrs import evolve
+from dialogue_runner import run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.rest import judge_rest, judge_together
 from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
@@ -243,10 +243,6 @@ def test_only_a_refusal_that_one_file_may_have_caused_takes_a_request_apart(
     assert [type(one) for one in judge_together(answer, CHECK, 2)] == [verdict, verdict]
 
 
-async def _no_bookmark(progress: str) -> None:
-    raise AssertionError("there is nothing half-done to remember")
-
-
 def send(
     sandbox: SprintoRestSandbox, parcels: Sequence[Parcel], settings: SprintoSettings = SETTINGS
 ) -> Sequence[Verdict | Unbundled]:
@@ -261,8 +257,6 @@ def send(
                         parcels, evolve(settings, endpoint=sandbox.url)
                     ),
                     send=lambda request: transport.send(request, Route()),
-                    bookmark=_no_bookmark,
-                    keeper=TokenKeeper(lambda: 0.0),
                 )
             finally:
                 await transport.close()
@@ -338,8 +332,6 @@ def test_a_dry_run_finds_the_check_beside_the_rest_api() -> None:
                 return await run(
                     SprintoProvider().check(settings),
                     send=lambda request: transport.send(request, Route()),
-                    bookmark=_no_bookmark,
-                    keeper=TokenKeeper(lambda: 0.0),
                 )
             finally:
                 await transport.close()

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from dialogue_runner import run
 from hostile import leaks
 from store_fixtures import evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
-from evidence_courier.adapters.dialogues import TokenKeeper, run
 from evidence_courier.adapters.providers.vanta.provider import VantaProvider
 from evidence_courier.adapters.providers.vanta.settings import VantaSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
@@ -370,17 +370,12 @@ def dry_run(sandbox: VantaSandbox, **settings: Any) -> Awaitable[DryRun]:
         transport = AiohttpTransport(now=lambda: datetime.now(UTC))
         given: dict[str, Any] = {"client_secret": Secret(SECRET), "document": DOCUMENT} | settings
 
-        async def no_bookmark(progress: str) -> None:
-            raise AssertionError("a dry run leaves nothing half-done")
-
         try:
             return await run(
                 VantaProvider().check(
                     VantaSettings(client_id="sandbox-client", endpoint=sandbox.url, **given)
                 ),
                 send=lambda request: transport.send(request, Route()),
-                bookmark=no_bookmark,
-                keeper=TokenKeeper(asyncio.get_running_loop().time),
             )
         finally:
             await transport.close()

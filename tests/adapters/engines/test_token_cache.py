@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from evidence_courier.adapters.dialogues import TokenKeeper
+from evidence_courier.adapters.engines.token_cache import TokenCache
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.dialogue import Access, AccessToken, Dialogue, MintedToken
@@ -26,10 +26,10 @@ class TokenOffice:
     minted: int = 0
     now: float = 0.0
     open: asyncio.Event = field(factory=asyncio.Event)
-    keeper: TokenKeeper = field(init=False)
+    keeper: TokenCache = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.keeper = TokenKeeper(lambda: self.now)
+        self.keeper = TokenCache(lambda: self.now)
         self.open.set()
 
     async def mint(self) -> MintedToken | Failure:

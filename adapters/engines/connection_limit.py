@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from ...delivery.fair_share import FairShare
 
 
-class Slots:
+class ConnectionLimit:
     """Places for requests. Waiting for one costs nothing but time."""
 
     def __init__(self, capacity: int) -> None:

@@ -1,4 +1,4 @@
-"""Under which number a process of workers owns what it sends.
+"""The number under which a process of workers owns what it sends.
 
 A worker has no moment between its tasks in which it could show that it is alive. So its number is
 good while its tasks follow one another: each shows it again, and after a pause a new one is taken.
@@ -15,20 +15,20 @@ from ...domain.errors import StoreError
 from ...ports.clock import Clock
 from ...ports.store import UploadStore
 
-BEAT = 15.0
+HEARTBEAT = 15.0
 """How often, in seconds, a busy process shows that it is alive."""
 
 PAUSE = 120.0
 """After so many idle seconds, a process takes a new number."""
 
 
-class Duty:
-    """The number of one process. `turn` is held while the store is written to."""
+class Registration:
+    """The number of one process. `lock` is held while the store is written to."""
 
-    def __init__(self, store: UploadStore, clock: Clock, turn: threading.RLock) -> None:
+    def __init__(self, store: UploadStore, clock: Clock, lock: threading.RLock) -> None:
         self._store = store
         self._clock = clock
-        self._turn = turn
+        self._lock = lock
         self._owner: int | None = None
         self._shown_at = 0.0
         self._users = 0
@@ -40,45 +40,44 @@ class Duty:
 
     @contextmanager
     def taken(self) -> Iterator[int]:
-        """Be on duty for an attempt; StoreError where that cannot be written down."""
-        with self._turn:
+        """Hold the number for a turn; StoreError if that cannot be written."""
+        with self._lock:
             owner = self._current()
             self._users += 1
         try:
             yield owner
         finally:
-            with self._turn:
+            with self._lock:
                 self._users -= 1
 
-    def show(self) -> None:
+    def heartbeat(self) -> None:
         """Show that the process is alive, if it is time to."""
-        with self._turn:
-            if self._owner is not None and self._clock.monotonic() - self._shown_at >= BEAT:
+        with self._lock:
+            if self._owner is not None and self._clock.monotonic() - self._shown_at >= HEARTBEAT:
                 self._store.heartbeat(self._owner, self._clock.now())
                 self._shown_at = self._clock.monotonic()
 
-    def end(self) -> None:
+    def unregister(self) -> None:
         """The process sends nothing more."""
-        with self._turn:
+        with self._lock:
             owner, self._owner = self._owner, None
             if owner is not None:
-                with suppress(StoreError):  # then whoever comes next finds out that it is gone
+                with suppress(StoreError):  # then the next courier finds out that it is gone
                     self._store.unregister(owner)
 
     def _current(self) -> int:
         if self._users == 0 and self._clock.monotonic() - self._shown_at >= PAUSE:
-            self.end()
+            self.unregister()
         if self._owner is None:
             self._owner = self._store.register(self._clock.now())
             self._shown_at = self._clock.monotonic()
-            self._bury()
+            self._forget_the_dead()
         else:
-            self.show()
+            self.heartbeat()
         return self._owner
 
-    def _bury(self) -> None:
-        """Forget the dead who have left nothing behind: workers end without a word as a matter
-        of course."""
+    def _forget_the_dead(self) -> None:
+        """Forget dead couriers that have left nothing behind: workers often end so."""
         assert self._owner is not None
         with suppress(StoreError):
             for owner in self._store.dead(self._owner):

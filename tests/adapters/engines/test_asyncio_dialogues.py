@@ -1,4 +1,4 @@
-"""The runner on an event loop: it does what a dialogue asks for, and closes it in every case."""
+"""Dialogues on an event loop: the driver does what a dialogue asks for, and closes it in every case."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from dialogue_runner import run
 
-from evidence_courier.adapters.dialogues import TokenKeeper, run
+from evidence_courier.adapters.engines.token_cache import TokenCache
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -33,17 +34,16 @@ SECOND = HttpRequest("POST", "https://api.example/second", body=(b"x",))
 
 @define
 class World:
-    """What a dialogue can reach: a script of replies, a list of bookmarks, a keeper of tokens."""
+    """What a dialogue can reach: a script of replies, a list of bookmarks, a cache of tokens."""
 
     transport: ScriptedTransport
     bookmarks: list[str] = field(factory=list)
-    keeper: TokenKeeper = field(factory=lambda: TokenKeeper(lambda: 0.0))
+    tokens: TokenCache = field(factory=lambda: TokenCache(lambda: 0.0))
 
     async def run(self, dialogue: Dialogue[Any]) -> Any:
-        async def commit(progress: str) -> None:
-            self.bookmarks.append(progress)
-
-        return await run(dialogue, send=self.send, bookmark=commit, keeper=self.keeper)
+        return await run(
+            dialogue, send=self.send, bookmark=self.bookmarks.append, tokens=self.tokens
+        )
 
     async def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
         return await self.transport.send(request, Route())
@@ -148,12 +148,7 @@ def test_the_dialogue_is_closed_when_the_run_is_cancelled_and_cannot_prevent_it(
             await asyncio.get_running_loop().create_future()
             return reply()
 
-        async def commit(progress: str) -> None:
-            """Never called."""
-
-        task = asyncio.ensure_future(
-            run(dialogue(), send=silence, bookmark=commit, keeper=TokenKeeper(lambda: 0.0))
-        )
+        task = asyncio.ensure_future(run(dialogue(), send=silence))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The runner for a thread: as the one on an event loop, and what leaves is the same, byte by
+"""Dialogues in a thread: as on an event loop, and what leaves is the same, byte by
 byte."""
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from attrs import define, field, frozen
+from dialogue_runner import run, run_blocking
 from request_recorder import Recorded, recorder
 
-from evidence_courier.adapters.dialogues import BlockingTokenKeeper, TokenKeeper, run, run_blocking
+from evidence_courier.adapters.engines.token_cache import BlockingTokenCache
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
@@ -48,16 +49,16 @@ def reply(status: int = 200, body: bytes = b"") -> HttpResponse:
 
 @define
 class World:
-    """What a dialogue can reach: a script of replies, a list of bookmarks, a keeper of tokens."""
+    """What a dialogue can reach: a script of replies, a list of bookmarks, a cache of tokens."""
 
     script: list[HttpResponse | TransportFailure]
     requests: list[HttpRequest] = field(factory=list)
     bookmarks: list[str] = field(factory=list)
-    keeper: BlockingTokenKeeper = field(factory=lambda: BlockingTokenKeeper(lambda: 0.0))
+    tokens: BlockingTokenCache = field(factory=lambda: BlockingTokenCache(lambda: 0.0))
 
     def run(self, dialogue: Dialogue[Any]) -> Any:
         return run_blocking(
-            dialogue, send=self.send, bookmark=self.bookmarks.append, keeper=self.keeper
+            dialogue, send=self.send, bookmark=self.bookmarks.append, tokens=self.tokens
         )
 
     def send(self, request: HttpRequest) -> HttpResponse | TransportFailure:
@@ -127,9 +128,8 @@ def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(
     def send(request: HttpRequest) -> HttpResponse:
         raise error
 
-    keeper, bookmarks = BlockingTokenKeeper(lambda: 0.0), list[str]()
     with pytest.raises(type(error)):
-        run_blocking(dialogue(), send=send, bookmark=bookmarks.append, keeper=keeper)
+        run_blocking(dialogue(), send=send)
     assert closed == [True]
 
 
@@ -142,7 +142,7 @@ def no_dialogue() -> Dialogue[MintedToken | Failure]:
 
 
 def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
-    keeper = BlockingTokenKeeper(lambda: 0.0)
+    keeper = BlockingTokenCache(lambda: 0.0)
     asking, minted = threading.Barrier(8), []
 
     def mint() -> MintedToken | Failure:
@@ -167,7 +167,7 @@ def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
 
 
 def test_a_mint_that_raises_is_the_askers_trouble_and_leaves_nothing_behind() -> None:
-    keeper = BlockingTokenKeeper(lambda: 0.0)
+    keeper = BlockingTokenCache(lambda: 0.0)
 
     def broken() -> MintedToken | Failure:
         raise RuntimeError("a bug")
@@ -252,17 +252,13 @@ CASES = {
 def by_asyncio(case: Case) -> tuple[list[Recorded], list[str]]:
     bookmarks: list[str] = []
 
-    async def commit(progress: str) -> None:
-        bookmarks.append(progress)
-
     async def story(url: str) -> None:
         transport = AiohttpTransport(now=lambda: AT)
         try:
             await run(
                 case.dialogue(url),
                 send=lambda request: transport.send(request, Route()),
-                bookmark=commit,
-                keeper=TokenKeeper(lambda: 0.0),
+                bookmark=bookmarks.append,
             )
         finally:
             await transport.close()
@@ -280,7 +276,6 @@ def by_blocking(case: Case) -> tuple[list[Recorded], list[str]]:
             case.dialogue(server.url),
             send=lambda request: transport.send(request, Route()),
             bookmark=bookmarks.append,
-            keeper=BlockingTokenKeeper(lambda: 0.0),
         )
     transport.close()
     return [without_port(request, server.port) for request in server.requests], bookmarks

@@ -1,21 +1,21 @@
 """What the beginning and the end of an attempt or of a look-up mean: for the upload, for its
-record and for its gate. Pure; the same for every engine."""
+record and for its gate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from attrs import frozen
 
-from ...domain.evidence.evidence import sha256_of
-from ...domain.pacing.gate import GateChange, change_of
-from ...domain.upload.attempt import Attempt, attempt_of
-from ...domain.upload.events import AttemptEnded, LookedUp, Started, Unfit
-from ...domain.upload.failure import Concern, Failure, FailureKind
-from ...domain.upload.transitions import advance
-from ...domain.upload.upload import Sending, Upload
-from ...domain.upload.verdict import (
+from ..domain.evidence.evidence import sha256_of
+from ..domain.pacing.gate import GateChange, change_of
+from ..domain.upload.attempt import Attempt, attempt_of
+from ..domain.upload.events import AttemptEnded, LookedUp, Started, Unfit
+from ..domain.upload.failure import Concern, Failure, FailureKind
+from ..domain.upload.transitions import advance
+from ..domain.upload.upload import Sending, Upload, UploadKey
+from ..domain.upload.verdict import (
     Finding,
     Recovered,
     Rejected,
@@ -24,20 +24,21 @@ from ...domain.upload.verdict import (
     Verdict,
     word_of,
 )
-from ...ports.records import LookUp, Start
-from .live import Live
-from .prepare import Destination, unfit
+from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
+from ..ports.records import LookUp, Start
+from .active import ActiveUpload
+from .destinations import Destination, unfit
 
 
-def beginning_of(live: Live, at: datetime) -> Upload | Unfit | Started:
+def beginning_of(active: ActiveUpload, at: datetime) -> Upload | Unfit | Started:
     """The upload as it is while its next attempt is made; or the event that ends it, where there
     is none to make any more."""
-    document, destination = live.dossier.document, live.destination
+    document, destination = active.dossier.document, active.destination
     failure = unfit(document.size, document.media_type, destination)
     if failure is not None:
         return Unfit(at, failure)
     beginning = Started(at)
-    started = advance(live.upload, beginning, destination.rules)
+    started = advance(active.upload, beginning, destination.rules)
     # Not Sending: the policy has been made shorter, and is used up.
     return started if isinstance(started.state, Sending) else beginning
 
@@ -124,3 +125,12 @@ def shared_id(starts: Sequence[Start]) -> str:
     """An id for a request that several attempts share, where the provider gave none."""
     said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
     return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
+
+
+def news_of_gate(key: UploadKey, gate: GateChange) -> Iterator[LogEvent]:
+    """What the host is told of a gate after an attempt or a look-up of that upload: a block, or
+    else a pause, or nothing."""
+    if gate.block is not None:
+        yield IntegrationBlocked(key.tenant_id, key.provider, gate.block)
+    elif gate.pause_until is not None:
+        yield IntegrationPaused(key.tenant_id, key.provider, gate.pause_until)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from ...domain.secrets.redaction import Redactor
-from ...domain.secrets.secret import Secret
-from .prepare import Destination
+from ..domain.secrets.redaction import Redactor
+from ..domain.secrets.secret import Secret
+from .destinations import Destination
 
 MOST = 256
 """So many are kept; tokens come and go."""

@@ -1,0 +1,166 @@
+"""What a turn wants done, as values.
+
+A turn is a generator: it yields an effect and is sent the effect's answer, as a provider's dialogue
+is. Two drivers perform effects, one on an event loop and one in the caller's thread
+(`adapters/engines`), so that each rule of a delivery is written once. Write
+``answer = yield from perform(effect)``: `perform` gives the answer its type.
+
+An effect that fails raises in the turn. `Interrupted` says that the driver itself was cut off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from ..domain.pacing.gate import NotBefore
+from ..domain.upload.failure import Failure
+from ..domain.upload.upload import UploadKey
+from ..domain.upload.verdict import Verdict
+from ..ports.dialogue import (
+    Access,
+    AccessToken,
+    HttpRequest,
+    HttpResponse,
+    MintedToken,
+    TransportFailure,
+)
+from ..ports.logger import LogEvent
+from ..ports.records import BeginAnswer, Change, SaveAnswer, Start
+from ..ports.store import UploadStore
+from .destinations import Destination
+
+T = TypeVar("T")
+
+
+class Effect(Generic[T]):
+    """Something to be done; T is the type of its answer."""
+
+    __slots__ = ()
+
+
+Turn: TypeAlias = Generator[Effect[Any], Any, T]
+
+
+def perform(effect: Effect[T]) -> Turn[T]:
+    """Have it done: ``answer = yield from perform(effect)``."""
+    answer: T = yield effect
+    return answer
+
+
+# --- records: what has happened must not be forgotten, so these are tried again ------------------
+
+
+@frozen
+class Begin(Effect[Sequence[BeginAnswer]]):
+    """Write the beginnings of one turn in one transaction, which asks the gate once."""
+
+    starts: Sequence[Start]
+
+
+@frozen
+class Save(Effect[Sequence[SaveAnswer]]):
+    """Write these changes in one transaction."""
+
+    changes: Sequence[Change]
+
+
+@frozen
+class Record(Effect[T]):
+    """Call another verb of the store that writes, for the sake of an upload."""
+
+    key: UploadKey
+    verb: Callable[[UploadStore], T]
+
+
+# --- the store, once: StoreError is raised in the turn -------------------------------------------
+
+
+@frozen
+class Write(Effect[T]):
+    """Call a verb of the store that writes."""
+
+    verb: Callable[[UploadStore], T]
+
+
+@frozen
+class Read(Effect[T]):
+    """Call a verb of the store that only reads."""
+
+    verb: Callable[[UploadStore], T]
+
+
+# --- the world -----------------------------------------------------------------------------------
+
+
+@frozen
+class Send(Effect[HttpResponse | TransportFailure | NotBefore]):
+    """Send one request when there is a connection for it.
+
+    `leave` is driven with the connection in hand, just before the request leaves. If it gives an
+    answer, nothing is sent, the connection is given back, and that is the answer.
+    """
+
+    request: HttpRequest
+    destination: Destination
+    leave: Callable[[], Turn[NotBefore | TransportFailure | None]] = field(repr=False)
+
+
+@frozen
+class Token(Effect[AccessToken | Failure]):
+    """A token from the cache, which has `mint` driven when it holds none."""
+
+    wish: Access
+    mint: Callable[[], Turn[MintedToken | Failure]] = field(repr=False)
+
+
+@frozen
+class ReadDocument(Effect[bytes | Verdict]):
+    """Read from the host's document source, for at most `timeout`.
+
+    `judge` is called where it was read, with the document or the exception, and gives the answer:
+    to hash 20 MB takes its time.
+    """
+
+    tenant_id: str
+    key: str
+    timeout: timedelta
+    judge: Callable[[object], bytes | Verdict] = field(repr=False)
+
+
+@frozen
+class ReadDocuments(Effect[Sequence[bytes | Verdict]]):
+    """Read several documents, at the same time where the driver can."""
+
+    documents: Sequence[ReadDocument]
+
+
+@frozen
+class Wait(Effect[bool]):
+    """Wait until a moment. False: that is longer than this driver may wait, so it did not."""
+
+    until: datetime
+
+
+@frozen
+class Notify(Effect[None]):
+    """Tell the host. A logger that raises changes nothing in a turn."""
+
+    event: LogEvent
+
+
+class Interrupted(BaseException):
+    """Raised in a turn whose driver was cut off; the effect may have been done all the same.
+
+    `by` is the exception that cut it off, and `what` says it in words. `closing`: the courier
+    itself is closing. `not_sent`: the request that was under way was surely not taken.
+    """
+
+    def __init__(
+        self, by: BaseException, what: str, *, closing: bool = False, not_sent: bool = False
+    ) -> None:
+        self.by, self.what, self.closing, self.not_sent = by, what, closing, not_sent
+        super().__init__(what)

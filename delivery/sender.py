@@ -1,0 +1,238 @@
+"""Sends one attempt's requests, and runs the provider's dialogue that asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from ..domain.pacing.gate import Blocked, NotBefore, Quota
+from ..domain.secrets.secret import Secret
+from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.upload import UploadKey
+from ..ports.clock import Clock
+from ..ports.dialogue import (
+    Access,
+    AccessToken,
+    Bookmark,
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    Step,
+    TransportFailure,
+)
+from ..ports.gates import ChargeAnswer, Charged
+from .destinations import Destination
+from .effects import Interrupted, Record, Send, Token, Turn, Wait, Write, perform
+
+MAX_STEPS = 250
+"""A dialogue that asks for more requests, bookmarks and tokens than this does not end by itself."""
+
+MAX_WIRE_TIME = 10
+"""An attempt's requests together may take so many times what a single one may take."""
+
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
+_NOT_TAKEN = (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
+_READING = ("GET", "HEAD")
+
+T = TypeVar("T")
+
+
+class EndlessDialogueError(Exception):
+    """A dialogue asks for more than any upload can need."""
+
+
+class OvertimeError(Exception):
+    """An attempt's requests together take longer than they may."""
+
+
+@define
+class Slots:
+    """The slots that one turn's requests take at their gate. The first `paid` requests have theirs
+    since the turn began; each further one takes its own when it leaves.
+
+    `key` is the upload for whose sake the gate is asked, patiently. Without one it is asked once.
+    """
+
+    quota: Quota
+    courier_id: int
+    clock: Clock
+    paid: int = 0
+    key: UploadKey | None = None
+    taken: list[int] = field(factory=list)
+
+    def take(self) -> Turn[NotBefore | Blocked | None]:
+        """Take a slot for one request; or why there is none now."""
+        if self.paid > 0:
+            self.paid -= 1
+            return None
+        if self.quota.pace is None:
+            return None
+        answer = yield from self._ask()
+        if not isinstance(answer, Charged):
+            return answer
+        if answer.slot is not None:
+            self.taken.append(answer.slot)
+        return None
+
+    def _ask(self) -> Turn[ChargeAnswer]:
+        quota, now, courier = self.quota, self.clock.now(), self.courier_id
+        if self.key is None:
+            return (yield from perform(Write(lambda store: store.charge(quota, now, courier))))
+        ask = Record(self.key, lambda store: store.charge(quota, now, courier))
+        return (yield from perform(ask))
+
+
+def wait_until(moment: datetime) -> Turn[bool]:
+    """Wait as long as the driver may."""
+    return (yield from perform(Wait(moment)))
+
+
+def forget(progress: str) -> Turn[None]:
+    """What only reads has nothing to remember: its bookmarks are not committed."""
+    yield from ()
+
+
+@define
+class Sender:
+    """Sends one attempt's requests and tracks whether the provider may have received any.
+
+    `sent`: the provider may have received something of the attempt. `tokens` are those that the
+    dialogue was given; they are secrets of this attempt.
+    """
+
+    destination: Destination
+    slots: Slots
+    commit: Callable[[str], Turn[None]] = forget
+    wait: Callable[[datetime], Turn[bool]] = wait_until
+    sent: bool = False
+    request_id: str | None = None
+    tokens: tuple[Secret, ...] = ()
+    _under_way: bool = False
+    _unanswered: bool = False
+    _minting: bool = False
+    _steps: int = 0
+    _left_at: float = 0.0
+    _wire_time: float = 0.0
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a request that may have changed something has no answer that was looked at.
+
+        Requests that only read, answered requests and what a bookmark speaks of leave no doubt.
+        """
+        return self._under_way or self._unanswered
+
+    def answer(self, step: Step) -> Turn[Any]:
+        """Do what a dialogue asks for."""
+        self._under_way = False  # the dialogue has seen the last answer
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise EndlessDialogueError(f"its dialogue asked for more than {MAX_STEPS} steps")
+        match step:
+            case HttpRequest():
+                return (yield from self._send(step))
+            case Bookmark(progress=progress):
+                yield from self.commit(progress)
+                self._unanswered = False
+                return None
+            case Access():
+                return (yield from self._token(step))
+            case _:
+                raise TypeError(
+                    f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}"
+                )
+
+    def _send(self, request: HttpRequest) -> Turn[HttpResponse | TransportFailure]:
+        timeout = self.destination.integration.route.timeouts.total.total_seconds()
+        if self._wire_time > MAX_WIRE_TIME * timeout:
+            raise OvertimeError(f"its requests took more than {MAX_WIRE_TIME * timeout:.0f} s")
+        sent_before = self.sent
+        try:
+            reply = yield from self._send_when_there_is_room(request)
+        except ValueError:
+            self._not_taken(sent_before)  # refused before a byte left: it was no request
+            raise
+        except Interrupted as cut:
+            if cut.not_sent:
+                self._not_taken(sent_before)
+            raise
+        if isinstance(reply, HttpResponse):
+            self.request_id = request_id_of(reply)
+            self._unanswered = self._unanswered or (self._under_way and reply.status >= 500)
+        elif reply.kind in _NOT_TAKEN:
+            self._not_taken(sent_before)
+        else:
+            self._unanswered = self._unanswered or self._under_way
+        return reply
+
+    def _send_when_there_is_room(
+        self, request: HttpRequest
+    ) -> Turn[HttpResponse | TransportFailure]:
+        send = Send(request, self.destination, lambda: self._leave(request))
+        while isinstance(reply := (yield from perform(send)), NotBefore):
+            if not (yield from self.wait(reply.at)):
+                return TransportFailure(
+                    FailureKind.NOT_SENT,
+                    f"the pace leaves no room for one request more before {reply.at:%H:%M:%S} UTC",
+                )
+        self._wire_time += self.slots.clock.monotonic() - self._left_at
+        return reply
+
+    def _leave(self, request: HttpRequest) -> Turn[NotBefore | TransportFailure | None]:
+        """With a connection in hand: take a slot, and note that the request leaves."""
+        self._left_at = self.slots.clock.monotonic()
+        refused = yield from self.slots.take()
+        if isinstance(refused, Blocked):
+            return TransportFailure(
+                FailureKind.NOT_SENT, f"the integration does not work: {refused.failure.message}"
+            )
+        if refused is None:
+            self._left_at = self.slots.clock.monotonic()
+            self.sent = self.sent or not self._minting
+            self._under_way = request.method.upper() not in _READING and not self._minting
+        return refused
+
+    def _not_taken(self, sent_before: bool) -> None:
+        self.sent, self._under_way = sent_before, False
+
+    def _token(self, wish: Access) -> Turn[AccessToken | Failure]:
+        answer = yield from perform(Token(wish, lambda: self._mint(wish)))
+        if isinstance(answer, AccessToken) and answer.value not in self.tokens:
+            self.tokens += (answer.value,)
+        return answer
+
+    def _mint(self, wish: Access) -> Turn[Any]:
+        """A token's requests bring nothing of the upload."""
+        self._minting = True
+        try:
+            return (yield from run_dialogue(wish.mint(), self))
+        finally:
+            self._minting = False
+
+
+def run_dialogue(dialogue: Dialogue[T], sender: Sender) -> Turn[T]:
+    """The dialogue's result. It is closed in every case; what it raises passes through."""
+    reply = None
+    try:
+        while True:
+            try:
+                step = dialogue.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            except GeneratorExit as error:  # would look like the turn's own end
+                raise RuntimeError("its dialogue raised GeneratorExit") from error
+            reply = yield from sender.answer(step)
+    except BaseException:
+        # A dialogue that misbehaves when it is closed must not hide why it is closed.
+        with suppress(Exception):
+            dialogue.close()
+        raise
+
+
+def request_id_of(reply: HttpResponse) -> str | None:
+    """By what the provider's people find the request again, if the reply says it."""
+    return next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)

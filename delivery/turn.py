@@ -1,0 +1,478 @@
+"""The turn of an upload: an attempt or a look-up, from the gate to the record of its result.
+
+An attempt has three phases, so that an engine can begin and settle many uploads at once:
+
+1. *begin*: write `Sending` for one upload, or for several that go in one request, in one
+   transaction that asks the gate;
+2. *talk*: read the documents and run the provider's dialogue, which ends in a verdict for each;
+3. *settle*: write what the verdicts mean, in one transaction, and tell the host.
+
+A turn yields effects and is sent their answers (see `effects`). Whatever happens inside, it ends in
+a verdict that is written down. If its driver was cut off, `Interrupted` is raised after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from ..domain.pacing.gate import Blocked as GateBlocked
+from ..domain.pacing.gate import GateChange, NotBefore
+from ..domain.upload.attempt import Attempt, attempt_of
+from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
+from ..domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
+from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.transitions import advance
+from ..domain.upload.upload import LookingUp, Sending, Upload, UploadKey, due_of
+from ..domain.upload.verdict import (
+    Deferred,
+    Finding,
+    Found,
+    Unbundled,
+    Unreadable,
+    Verdict,
+    word_of,
+)
+from ..ports.clock import Clock
+from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
+from ..ports.provider import Bundling, CanLookUp, Parcel
+from ..ports.records import BeginAnswer, Begun, Change, Conflict, LookUp, Saved, Start
+from .accounting import (
+    AttemptResult,
+    attempt_result_of,
+    beginning_of,
+    look_up_result_of,
+    news_of_gate,
+    one_speaks_for_all,
+    shared_id,
+)
+from .active import ActiveUpload
+from .destinations import Destination
+from .effects import (
+    Begin,
+    Interrupted,
+    Notify,
+    ReadDocument,
+    ReadDocuments,
+    Record,
+    Save,
+    Turn,
+    perform,
+)
+from .outcome import (
+    FINDINGS,
+    VERDICTS,
+    VERDICTS_OF_MANY,
+    broken,
+    document_of,
+    ended_early,
+    interrupted,
+    parcel_of,
+    sound,
+)
+from .redactors import Redactors
+from .sender import OvertimeError, Sender, Slots, run_dialogue
+
+
+@frozen
+class TurnContext:
+    """What all turns of one courier have in common.
+
+    `courier_id` is its number in the store. `interruption_of` tells an exception that cut the
+    driver off from one that a plug-in raised by itself, which is None.
+    """
+
+    courier_id: int
+    clock: Clock
+    jitter: Callable[[], float]
+    interruption_of: Callable[[BaseException], Interrupted | None]
+    redactors: Redactors = field(factory=Redactors)
+
+
+# --- an attempt ----------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class _Try:
+    """An attempt of one upload that has begun; `content` is its document, if that was staged."""
+
+    active: ActiveUpload
+    start: Start
+    content: bytes | None = field(default=None, repr=False)
+    verdict: Verdict | Unbundled | None = None
+
+    @property
+    def sending(self) -> Sending:
+        state = self.start.upload.state
+        assert isinstance(state, Sending)
+        return state
+
+
+class AttemptTurn:
+    """One attempt of an upload, or of each of several that go in one request to one destination."""
+
+    def __init__(self, context: TurnContext, uploads: Sequence[ActiveUpload]) -> None:
+        self._context = context
+        self._uploads = uploads
+        self._destination: Destination = uploads[0].destination
+        quota = self._destination.quota
+        self._slots = Slots(
+            quota, context.courier_id, context.clock, quota.at_most(), uploads[0].upload.key
+        )
+        self._tries: list[_Try] = []
+        self._request_id: str | None = None
+        self._cut: Interrupted | None = None
+
+    def run(self) -> Turn[NotBefore | None]:
+        """The three phases; NotBefore if none of the uploads may begin yet."""
+        refused = yield from self.begin()
+        if self._tries:
+            yield from self.talk()
+            yield from self.settle()
+        if self._cut is not None:
+            raise self._cut
+        return refused
+
+    # --- begin ---
+
+    def begin(self) -> Turn[NotBefore | None]:
+        """Write the beginnings; what does not begin is brought up to date."""
+        starts: list[tuple[ActiveUpload, Start]] = []
+        for active in self._uploads:
+            begins = beginning_of(active, self._context.clock.now())
+            if isinstance(begins, Upload):
+                destination = active.destination
+                budget = destination.rules.retry.max_attempts
+                start = Start(begins, destination.quota, self._context.courier_id, budget)
+                starts.append((active, start))
+            else:
+                yield from apply(active, begins)
+        answers = (yield from self._write([start for _, start in starts])) if starts else ()
+        for answer in answers:
+            if isinstance(answer, NotBefore):
+                return answer
+        for (active, start), answer in zip(starts, answers, strict=True):
+            yield from self._take_up(active, start, answer)
+        return None
+
+    def _write(self, starts: Sequence[Start]) -> Turn[Sequence[BeginAnswer]]:
+        try:
+            return (yield from perform(Begin(starts)))
+        except Interrupted as cut:
+            self._cut = cut
+        # They may have been written all the same: then say that nothing was sent.
+        in_flight = yield from self._in_flight()
+        return [Conflict(in_flight.get(start.upload.key)) for start in starts]
+
+    def _take_up(self, active: ActiveUpload, start: Start, answer: BeginAnswer) -> Turn[None]:
+        """Go on with what is true on disk after a beginning was to be written."""
+        match answer:
+            case Begun(content=content, slots=slots):
+                self._slots.taken += slots
+                begun = _Try(active, start, content)
+            case GateBlocked(failure=failure):
+                yield from apply(active, Blocked(self._context.clock.now(), failure))
+                return
+            case Conflict(current=current):
+                # The same may be our own write, which was made after all, or another courier's of
+                # the very same moment.
+                if current != start.upload or active.upload.key not in (
+                    yield from self._in_flight()
+                ):
+                    if self._cut is None:
+                        active.adopt(current)
+                    return
+                begun = _Try(active, start, verdict=_begun_late(self._cut))
+            case NotBefore():
+                return
+        active.upload, active.last_attempt_at = start.upload, begun.sending.started_at
+        self._tries.append(begun)
+        number = begun.sending.attempt
+        yield from self._tell(AttemptStarted(start.upload.key, number, start.budget))
+
+    def _in_flight(self) -> Turn[dict[UploadKey, Upload]]:
+        """What is on disk as being sent by this courier; nothing if that cannot be read."""
+        courier, key = self._context.courier_id, self._uploads[0].upload.key
+        try:
+            found = yield from perform(Record(key, lambda store: store.in_flight(courier)))
+        except Interrupted:
+            return {}
+        return {one.upload.key: one.upload for one in found}
+
+    # --- talk ---
+
+    def talk(self) -> Turn[None]:
+        """Send what has begun; each attempt has a verdict after that."""
+        sender = Sender(self._destination, self._slots)
+        rest: Verdict | None = None
+        try:
+            if self._cut is None:
+                yield from self._send([one for one in self._tries if one.verdict is None], sender)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            rest = self._verdict_on(error, sender)
+        redactor = self._context.redactors.of(self._destination, sender.tokens)
+        for one in self._tries:
+            one.verdict = redactor.verdict(one.verdict or rest or _begun_late(self._cut))
+        if sender.request_id is not None:
+            self._request_id = redactor.text(sender.request_id)[:200]
+
+    def _send(self, tries: Sequence[_Try], sender: Sender) -> Turn[None]:
+        parcels: list[tuple[_Try, Parcel]] = []
+        for one, document in zip(tries, (yield from self._documents(tries)), strict=True):
+            if isinstance(document, bytes):
+                upload, dossier = one.start.upload, one.active.dossier
+                parcels.append((one, parcel_of(upload, dossier, self._destination, document)))
+            else:
+                one.verdict = document
+            one.content = None
+        if len(parcels) == 1:
+            yield from self._send_alone(*parcels[0], sender)
+        elif parcels:
+            yield from self._send_together(parcels, sender)
+
+    def _documents(self, tries: Sequence[_Try]) -> Turn[Sequence[bytes | Verdict]]:
+        """What is to be sent of each, or why it cannot be had."""
+        timeout = self._destination.integration.route.timeouts.total
+        documents = [
+            document_of(one.start.upload, one.active.dossier, one.content, timeout) for one in tries
+        ]
+        to_read = [document for document in documents if isinstance(document, ReadDocument)]
+        read = iter((yield from perform(ReadDocuments(to_read))) if to_read else ())
+        return [
+            next(read) if isinstance(document, ReadDocument) else document for document in documents
+        ]
+
+    def _send_alone(self, one: _Try, parcel: Parcel, sender: Sender) -> Turn[None]:
+        sender.commit = lambda progress: self._bookmark(one, progress)
+        progress = one.active.upload.tally.progress
+        settings = self._destination.integration.settings
+        dialogue = self._destination.provider.upload(parcel, settings, progress)
+        one.verdict = sound((yield from run_dialogue(dialogue, sender)), VERDICTS)
+
+    def _send_together(self, parcels: Sequence[tuple[_Try, Parcel]], sender: Sender) -> Turn[None]:
+        provider, settings = self._destination.provider, self._destination.integration.settings
+        assert isinstance(provider, Bundling)
+        sender.commit = _no_bookmark_of_many
+        dialogue = provider.upload_together([parcel for _, parcel in parcels], settings)
+        verdicts: object = yield from run_dialogue(dialogue, sender)
+        if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
+            raise TypeError(
+                f"its dialogue did not return a verdict for each of {len(parcels)} uploads"
+            )
+        checked = [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
+        for (one, _), verdict in zip(parcels, checked, strict=True):
+            one.verdict = verdict
+
+    def _bookmark(self, one: _Try, progress: str) -> Turn[None]:
+        if not isinstance(progress, str):
+            raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
+        now = self._context.clock.now()
+        yield from apply(one.active, Progressed(now, one.sending.attempt, progress))
+
+    def _verdict_on(self, error: BaseException, sender: Sender) -> Verdict:
+        self._cut = self._context.interruption_of(error)
+        if self._cut is not None:
+            return interrupted(self._cut, sender.in_doubt)
+        if isinstance(error, OvertimeError):
+            return ended_early(error, sender.in_doubt)
+        return broken(self._destination, error, sender.sent)
+
+    # --- settle ---
+
+    def settle(self) -> Turn[None]:
+        """Write the verdicts in one transaction, then tell the host."""
+        results = self._results()
+        try:
+            yield from _apply_all(
+                [
+                    _Step(one.active, result.event, result.attempt, gate=result.gate)
+                    for one, result in results
+                ]
+            )
+        except Interrupted:
+            # The next courier finds it in flight without a courier that sends it, and recovers it.
+            if self._cut is None:
+                raise
+            return
+        for one, result in results:
+            if one.active.gone:
+                continue
+            key, due = one.start.upload.key, due_of(one.active.upload.state)
+            number, word = result.attempt.number, word_of(result.attempt.verdict)
+            yield from self._tell(AttemptEnded(key, number, word, result.failure, due))
+            for news in news_of_gate(key, result.gate):
+                yield from self._tell(news)
+
+    def _results(self) -> list[tuple[_Try, AttemptResult]]:
+        request_id = self._request_id
+        if request_id is None and len(self._uploads) > 1:
+            request_id = shared_id([one.start for one in self._tries])
+        now, slots = self._context.clock.now(), tuple(self._slots.taken)
+        verdicts = one_speaks_for_all([one.verdict for one in self._tries if one.verdict])
+        results: list[tuple[_Try, AttemptResult]] = []
+        for one, verdict in zip(self._tries, verdicts, strict=True):
+            used = slots if not results else ()
+            jitter = self._context.jitter()
+            result = attempt_result_of(
+                verdict, one.sending, self._destination, used, now, jitter, request_id
+            )
+            results.append((one, result))
+        return results
+
+    def _tell(self, event: LogEvent) -> Turn[None]:
+        try:
+            yield from perform(Notify(event))
+        except Interrupted as cut:
+            self._cut = self._cut or cut
+
+
+def _begun_late(cut: Interrupted | None) -> Verdict:
+    """The verdict on an attempt whose beginning is on disk, and that was not sent."""
+    if cut is not None:
+        return interrupted(cut, in_doubt=False)
+    message = "its beginning was written so late that nothing was sent"
+    return Deferred(Failure(FailureKind.NOT_SENT, message))
+
+
+def _no_bookmark_of_many(progress: str) -> Turn[None]:
+    raise TypeError("it made a bookmark while several uploads went together")
+    yield
+
+
+# --- a look-up -----------------------------------------------------------------------------------
+
+
+def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None]:
+    """One look-up, to its end; NotBefore if it may not begin yet.
+
+    An interruption goes on its way: a look-up changes nothing, and is made again.
+    """
+    state, destination, key = active.upload.state, active.destination, active.upload.key
+    assert isinstance(state, LookingUp)
+    slots = Slots(destination.quota, context.courier_id, context.clock, key=key)
+    match (yield from slots.take()):
+        case NotBefore() as refused:
+            return refused
+        case GateBlocked(failure=failure):
+            yield from apply(active, Blocked(context.clock.now(), failure))
+            return None
+    slots.paid = 1
+    finding = yield from _finding(context, active, Sender(destination, slots))
+    result = look_up_result_of(
+        finding, state.look_up, destination, slots.taken, context.clock.now()
+    )
+    yield from apply(active, result.event, look_up=result.look_up, gate=result.gate)
+    due = due_of(active.upload.state)
+    ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
+    for event in (ended, *news_of_gate(key, result.gate)):
+        yield from perform(Notify(event))
+    return None
+
+
+def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:
+    """What the provider says of the upload, redacted."""
+    destination, provider = active.destination, active.destination.provider
+    if not isinstance(provider, CanLookUp):
+        message = f"{destination.integration.provider} cannot be asked for an upload any more"
+        return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
+    parcel = parcel_of(active.upload, active.dossier, destination, b"")
+    finding: Finding
+    try:
+        progress = active.upload.tally.progress
+        dialogue = provider.look_up(parcel, destination.integration.settings, progress)
+        finding = sound((yield from run_dialogue(dialogue, sender)), FINDINGS)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        cut = context.interruption_of(error)
+        if cut is not None:
+            raise cut from None
+        finding = Unreadable(broken(destination, error, sender.sent).failure)
+    redactor = context.redactors.of(destination, sender.tokens)
+    match finding:
+        case Unreadable(failure=failure):
+            return Unreadable(redactor.failure(failure))
+        case Found(receipt=receipt):
+            return Found(redactor.receipt(receipt))
+    return finding
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+@frozen
+class _Step:
+    """An event of an upload, with what is written beside it."""
+
+    active: ActiveUpload
+    event: Event
+    attempt: Attempt | None = None
+    look_up: LookUp | None = None
+    gate: GateChange | None = None
+
+
+def apply(
+    active: ActiveUpload,
+    event: Event,
+    *,
+    attempt: Attempt | None = None,
+    look_up: LookUp | None = None,
+    gate: GateChange | None = None,
+) -> Turn[bool]:
+    """Write what an event makes of an upload; whether it made anything of it."""
+    step = _Step(active, event, attempt, look_up, gate)
+    return bool((yield from _apply_all([step])))
+
+
+def _apply_all(steps: Sequence[_Step]) -> Turn[int]:
+    """Write what events make of different uploads, in one transaction; how many were written.
+
+    If another courier was faster, what it wrote is what is true, and the event is applied to that.
+    """
+    written = 0
+    while steps:
+        moving: list[tuple[_Step, Change]] = []
+        for step in steps:
+            before = step.active.upload
+            after = advance(before, step.event, step.active.destination.rules)
+            if after is before or step.active.gone:
+                yield from _end_slots(step)
+            else:
+                change = Change(after, step.attempt, step.look_up, gate=step.gate)
+                moving.append((step, change))
+        answers = (yield from perform(Save([change for _, change in moving]))) if moving else ()
+        steps = []
+        for (step, change), answer in zip(moving, answers, strict=True):
+            if isinstance(answer, Saved) or answer.current == change.upload:
+                step.active.upload = change.upload
+                written += 1
+            else:
+                step.active.adopt(answer.current)
+                steps.append(step)
+    return written
+
+
+def _end_slots(step: _Step) -> Turn[None]:
+    """Nothing is written of the upload, and its requests were made all the same."""
+    gate = step.gate
+    if gate is not None:
+        yield from perform(Record(step.active.upload.key, lambda store: store.settle(gate)))
+
+
+def fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[bool]:
+    """The turn itself has a bug: end it in words, so that the upload never stands still."""
+    state, now = active.upload.state, context.clock.now()
+    rejected = broken(active.destination, error, isinstance(state, Sending))
+    match state:
+        case Sending(attempt=number, started_at=started_at):
+            event = AttemptEndedEvent(now, number, rejected, 0.0)
+            attempt = attempt_of(started_at, event, active.destination.rules.retry)
+            return (yield from apply(active, event, attempt=attempt))
+        case LookingUp(look_up=number):
+            finding = Unreadable(rejected.failure)
+            return (yield from apply(active, LookedUp(now, number, finding)))
+        case _:
+            return (yield from apply(active, Unfit(now, rejected.failure)))
