@@ -118,8 +118,7 @@ class BlockingEngine:
             if not free:
                 return self._delivery(active, self._clock.now() + ELSEWHERE)
             was_at_rest = active.upload.status.at_rest
-            self._bring_up_to_date(active)
-            refused = self._step(active)
+            refused = self._one_step(active)
             if active.gone:
                 raise StoreError(f"the record of {key} is gone from the database")
             if active.upload.status.at_rest and not was_at_rest:
@@ -181,14 +180,15 @@ class BlockingEngine:
             self._log(EvidenceConflict(key, known, submitted))
         return ActiveUpload(found.upload, found.dossier, destination)
 
-    def _bring_up_to_date(self, active: ActiveUpload) -> None:
-        """Free what was held for an integration that has changed, and recover what a dead courier
-        was sending."""
-        match active.upload.state:
-            case Held():
-                self._unblock(active)
-            case Sending() as sending:
-                self._recover(active, sending)
+    def _one_step(self, active: ActiveUpload) -> NotBefore | None:
+        """What can be done now; NotBefore if the gate refuses it."""
+        state = active.upload.state
+        if isinstance(state, Sending):
+            self._recover(active, state)
+            return None
+        if isinstance(state, Held):
+            self._unblock(active)
+        return self._take_turn(active)
 
     def _unblock(self, active: ActiveUpload) -> None:
         key, address = active.upload.key, active.destination.quota.address
@@ -216,7 +216,7 @@ class BlockingEngine:
 
     # --- one step --------------------------------------------------------------------------------
 
-    def _step(self, active: ActiveUpload) -> NotBefore | None:
+    def _take_turn(self, active: ActiveUpload) -> NotBefore | None:
         """One attempt or one look-up, if it is due; NotBefore if the gate refuses it."""
         state, now = active.upload.state, self._clock.now()
         due = due_at(active.upload, now)
