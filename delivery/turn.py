@@ -338,8 +338,8 @@ def _begun_late(cut: Interrupted | None) -> Verdict:
 
 
 def _no_bookmark_of_many(progress: str) -> Turn[None]:
+    yield from ()
     raise TypeError("it made a bookmark while several uploads went together")
-    yield
 
 
 # --- a look-up -----------------------------------------------------------------------------------
