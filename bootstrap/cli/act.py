@@ -55,10 +55,10 @@ def run(
         found = chosen(reader, whose, which, action, datetime.now(UTC))
     if not found:
         concerned = " or ".join(status.value for status in action.concerned)
-        click.echo(f"nothing of tenant {tenant!r} is {concerned} and fits", err=True)
+        click.echo(f"tenant {tenant!r} has no {concerned} upload that fits", err=True)
         if as_json:
             print_json([])
-        return
+        sys.exit(UNDELIVERED)
     if dry_run:
         _print(preview_of(action, found), f"would be {_DONE[action]}", as_json)
         return

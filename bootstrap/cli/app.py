@@ -83,9 +83,9 @@ _SINCE = Moment(zone=False)
 _CHECK = _command(
     "check",
     "check.run",
-    """Read the tenant files in DIR and print what they configure; sends nothing.
+    """Read tenant files and print what they configure.
 
-    Prints a line for each tenant: its id, its name, its provider or `none`, and where its evidence
+    Sends nothing. Prints a line for each tenant in DIR: its id, its name, its provider or `none`, and where its evidence
     goes. Every problem is a line FILE:LINE: PATH: message on standard error, and the exit code is
     then 2.
     """,
@@ -97,10 +97,10 @@ _CHECK = _command(
 _DOCTOR = _command(
     "doctor",
     "doctor.run",
-    """Ask the provider of each tenant in DIR whether uploads would work: is the credential good,
-    does the target exist? Uploads nothing.
+    """Ask the providers whether uploads would work.
 
-    Prints a line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked
+    Uploads nothing: is the credential of each tenant in DIR good, does its target exist? Prints a
+    line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked
     (its provider has no dry run), no integration, or invalid (`check` says more). The exit code is
     1 if one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits
     for its turn in that database's pace, up to three minutes for each tenant.
@@ -121,9 +121,9 @@ _DOCTOR = _command(
 _SUBMIT = _command(
     "submit",
     "submit.run",
-    """Deliver each FILE and wait until it has succeeded, failed or is held.
+    """Deliver files and wait until they are settled.
 
-    A FILE ending in .json is a training record, which brings its own ids and is rendered to PDF.
+    Each FILE has succeeded, failed or is held in the end. One ending in .json is a training record, which brings its own ids and is rendered to PDF.
     Any other is a document, and needs --session, --subject, --outcome and --recorded-at. What was
     delivered before is not sent again.
     """,
@@ -186,13 +186,13 @@ _SHOW = _command(
 # --- people's actions ----------------------------------------------------------------------------
 
 
-def _action(name: str, summary: str, concerned: str) -> click.Command:
+def _action(name: str, summary: str, more: str, concerned: str) -> click.Command:
     return _command(
         name,
         "act.run",
         f"""{summary}
 
-        Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's that are
+        {more} Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's that are
         {concerned}, which the other filters narrow down: those are listed, and you are asked before
         anything is done.
         """,
@@ -217,16 +217,28 @@ def _action(name: str, summary: str, concerned: str) -> click.Command:
 
 
 _ACTIONS = (
-    _action("retry", "Try failed uploads again, with a fresh budget.", "failed"),
-    _action("release", "Try held uploads again.", "held"),
+    _action(
+        "retry",
+        "Try failed uploads again, with a fresh budget.",
+        "If the failure was one of the whole integration, that counts as mended.",
+        "failed",
+    ),
+    _action(
+        "release",
+        "Try held uploads again.",
+        "If they are held because of the integration, that counts as mended.",
+        "held",
+    ),
     _action(
         "abandon",
-        "Give up uploads that are not settled: nothing more is sent.",
+        "Give up uploads that are not settled.",
+        "Nothing more is sent.",
         "pending or retrying or held",
     ),
     _action(
         "attest",
-        "Record that held or failed uploads have arrived: you have seen them at the provider.",
+        "Record that held or failed uploads have arrived.",
+        "You have seen them at the provider.",
         "held or failed",
     ),
 )
@@ -236,9 +248,9 @@ _ACTIONS = (
 _INVARIANTS = _command(
     "invariants",
     "invariants.run",
-    """Check every record in the database; changes nothing, and may be run beside a courier.
+    """Check every record in the database.
 
-    Every upload is settled, in flight with a courier that lives, or due at some time; no budget is
+    Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a courier that lives, or due at some time; no budget is
     overspent; no attempt came before a Retry-After was over; every attempt that was begun has an
     end on record; a record that may have been delivered twice says so; no action left its tenant;
     no pace was exceeded. The exit code is 1 if something does not hold.
@@ -258,7 +270,7 @@ _INVARIANTS = _command(
 _DEMO = _command(
     "demo",
     "demo.run",
-    "Deliver the example records to sandboxes that misbehave, and show what happened.",
+    "Deliver the example records to sandboxes that misbehave.",
     _option(
         "--examples",
         default="examples",

@@ -154,11 +154,11 @@ def _compare(boxes: Mapping[str, SprintoSandbox], statuses: list[UploadStatus], 
             copies = box.copies(digest)
             fine = copies == 1 or (copies > 1 and status.possible_duplicate)
             holds = holds and fine and _written(box, digest, pdfs / f"{status.evidence_id}.pdf")
-            note = "says possible duplicate" if status.possible_duplicate else ""
-            verdict = "yes" if fine else "NO"
-            rows.append((tenant_id, status.evidence_id, digest[:16], str(copies), verdict, note))
+            note = ", possible duplicate" if status.possible_duplicate else ""
+            verdict = f"yes{note}" if fine else "NO"
+            rows.append((tenant_id, status.evidence_id, digest[:12], str(copies), verdict))
     click.echo("\nWhat the sandboxes hold:\n")
-    print_table(("tenant", "evidence", "sha256", "copies", "as recorded", "record says"), rows)
+    print_table(("tenant", "evidence", "sha256", "copies", "as recorded"), rows)
     click.echo()
     return holds
 

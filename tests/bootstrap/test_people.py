@@ -197,6 +197,8 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     done = command("retry", "--tenant", "acme", "--kind", "bad_request", "--yes", "--json", *said)
     assert done.exit_code == 0, done.output
     assert {row["status"] for row in json.loads(done.stdout)} == {"pending"}
+    none = command("retry", "--tenant", "acme", "--kind", "timeout", "--yes", *said)
+    assert (none.exit_code, "has no failed upload that fits" in none.output) == (1, True)
     again = command("retry", "acme", "ev-1", *said)
     assert (again.exit_code, "it is pending" in again.output) == (1, True)
     shown = json.loads(
