@@ -1,5 +1,6 @@
 """A stand-in for the part of Drata's public API v2 that takes evidence: a person's documents, the
-evidence library of a workspace, and what is read beside them.
+evidence library of a workspace by its older endpoint and its newer ones, and what is read beside
+them.
 
 Paths, parameters, schemas and statuses are those of Drata's OpenAPI document (version V2,
 developers.drata.com). What it does not say is decided the strict way: a file without an ending or a
@@ -87,7 +88,8 @@ class DrataSandbox(Sandbox):
     `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to
     its name, `controls` are the numbers of the controls, `controls_as` says in which form it takes
     them: as the part ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one
-    part with commas. `manual_uploads` is what the company's settings say of uploads.
+    part with commas. `manual_uploads` is what the company's settings say of uploads, and
+    `security_training` and `hipaa_training` how they say that these are done.
     """
 
     provider: ClassVar[str] = "drata"
@@ -104,6 +106,8 @@ class DrataSandbox(Sandbox):
         controls: Iterable[int] = (1, 2, 3),
         controls_as: ControlsAs = "repeated",
         manual_uploads: bool = True,
+        security_training: str = "MANUAL",
+        hipaa_training: str = "NOT_REQUIRED",
         **options: Unpack[SandboxOptions],
     ) -> None:
         super().__init__(**options)
@@ -112,7 +116,9 @@ class DrataSandbox(Sandbox):
         self._controls = frozenset(controls)
         self._controls_as = controls_as
         self._manual_uploads = manual_uploads
+        self._trainings = {"securityTraining": security_training, "hipaaTraining": hipaa_training}
         self._items: list[_Item] = []
+        self._files: dict[str, UploadedFile] = {}
 
     def header_value(self, key: str) -> str:
         return f"Bearer {key}"
@@ -120,6 +126,7 @@ class DrataSandbox(Sandbox):
     def reset(self) -> None:
         super().reset()
         self._items.clear()
+        self._files.clear()
 
     def refusal(self, status: int, message: str) -> Reply:
         told = {"name": "Exception", "statusCode": status, "message": message}
@@ -155,6 +162,15 @@ class DrataSandbox(Sandbox):
             case ["GET", "workspaces", number, "evidence-library"]:
                 home = f"workspace {self._workspace(number)}"
                 return _page(request, self._at(home), frozenset({"name", "statuses[]"}))
+            case ["POST", "workspaces", number, "evidence-files"]:
+                return await self._take_file(request, self._workspace(number))
+            case ["POST", "workspaces", number, "evidence"]:
+                return await self._take_evidence(request, self._workspace(number))
+            case ["GET", "workspaces", number, "evidence"]:
+                name = request.query.get("name", "")
+                home = f"workspace {self._workspace(number)}"
+                shown = [one for one in self._at(home) if str(one["name"]).startswith(name)]
+                return _page(request, shown, frozenset(), ignored=frozenset({"name"}))
         raise BadRequestError("Cannot find what was asked for", status=404)
 
     async def _take_document(self, request: web.Request, user: int) -> Reply:
@@ -191,6 +207,40 @@ class DrataSandbox(Sandbox):
         unsaid = ("description", "implementationGuidance", "evidenceTemplateCode")
         shown = self._kept(f"workspace {workspace}", {"name": name, **dict.fromkeys(unsaid)})
         self.keep(request, file, target=f"workspace {workspace}", evidence_date=filed)
+        return Reply.json(201, shown)
+
+    async def _take_file(self, request: web.Request, workspace: int) -> Reply:
+        """Store a file, which is no evidence yet."""
+        form = await read_form(request, max_file_bytes=self._max_bytes)
+        file = _fit(form.files.get("file"), _LIBRARY_TYPES)
+        key = f"{workspace}/evidence-library/{len(self._files) + 1}/{file.name}"
+        self._files[key] = file
+        shown = {
+            "fileKey": key,
+            "originalFilename": file.name,
+            "mimeType": file.media_type,
+            "fileSize": len(file.content),
+        }
+        return Reply.json(201, shown)
+
+    async def _take_evidence(self, request: web.Request, workspace: int) -> Reply:
+        try:
+            asked = json.loads(await request.read())
+            [artifact] = asked["artifacts"]
+            name, filed, key = asked["name"], artifact["filedAt"], artifact["fileKey"]
+            date.fromisoformat(filed)
+            fit = artifact["type"] == "S3_FILE" and 1 <= len(name) <= 191
+        except (ValueError, LookupError, TypeError) as error:
+            raise BadRequestError("name, and one artifact with its date, are required") from error
+        if not fit or asked.get("renewalScheduleType") not in _RENEWALS or key not in self._files:
+            raise BadRequestError("name, fileKey, type or renewalScheduleType is not accepted")
+        if asked.get("ownerId") not in self._users:
+            raise BadRequestError("ownerId: no such user", status=404)
+        if not set(asked.get("controlIds") or ()) <= self._controls:
+            raise BadRequestError("controlIds: no such control", status=404)
+        counts = {"artifactsRequested": 1, "artifactsCreated": 1}
+        shown = self._kept(f"workspace {workspace}", {"name": name, "status": "READY", **counts})
+        self.keep(request, self._files[key], target=f"workspace {workspace}", evidence_date=filed)
         return Reply.json(201, shown)
 
     @property
@@ -257,8 +307,7 @@ class DrataSandbox(Sandbox):
             "domain": "acme.example",
             "name": "Acme",
             **dict.fromkeys(("legalName", "description", "logoUrl")),
-            "securityTraining": "MANUAL",
-            "hipaaTraining": "NOT_REQUIRED",
+            **self._trainings,
             "backgroundCheck": "MANUAL",
             "createdAt": FOUNDED,
             "updatedAt": FOUNDED,
@@ -270,12 +319,15 @@ class DrataSandbox(Sandbox):
 
 
 def _page(
-    request: web.Request, items: Sequence[Mapping[str, object]], filters: frozenset[str]
+    request: web.Request,
+    items: Sequence[Mapping[str, object]],
+    filters: frozenset[str],
+    ignored: frozenset[str] = frozenset(),
 ) -> Reply:
     """One page of a list, filtered and sorted as the query says; the cursor is the position of
     the next."""
     query = request.query
-    strange = sorted(set(query) - _PAGING - filters)
+    strange = sorted(set(query) - _PAGING - filters - ignored)
     if strange:
         raise BadRequestError(f"{strange[0]} is not a parameter of this list")
     size = query.get("size", "20")

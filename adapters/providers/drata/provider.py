@@ -1,30 +1,25 @@
 """Drata, over its public API v2: evidence goes to the documents of the person that it speaks of, or
 into the evidence library of a workspace.
 
-- *Documented* by Drata (the OpenAPI document, version V2, at developers.drata.com): the three
-  hosts; the bearer key; `POST /users/{userId}/documents` with `type`, `file` and `completionDate`,
-  where userId is "a Drata integer ID or an email address of the form 'email:value'"; `POST
+- *Documented* (the OpenAPI document, version V2, at developers.drata.com): the hosts; the bearer
+  key; `POST /users/{userId}/documents` with `type`, `file` and `completionDate`; `POST
   /workspaces/{workspaceId}/evidence-library` with `name` (191 characters at most), `filedAt`,
   `renewalScheduleType`, `ownerId`, `controlIds` and `file`; its successor `POST
   /workspaces/{workspaceId}/evidence`, in JSON, with the `fileKey` that `POST
-  /workspaces/{workspaceId}/evidence-files` gave; 201 with a number `id`; the lists beside them, read
-  with `cursor`; `GET /company` with `manualUploadEnabled`, `securityTraining` and `hipaaTraining`;
-  `GET /workspaces`; the file name extensions that are taken.
-- *Documented, and at odds with itself*: the schema of that userId is a number, which `email:value`
-  is not; at `GET /users/{userId}`, described in the same words, it is a number or a text. So by
-  default that is asked for the number first (`user_by`).
-- *Documented* in Drata's help pages: 500 requests a minute for each source address.
+  /workspaces/{workspaceId}/evidence-files` gave; 201 with a number `id`; the lists beside them;
+  `GET /company`; `GET /workspaces`; the file name extensions. 500 requests a minute for each source
+  address (help pages).
+- *Documented, and at odds with itself*: userId is "a Drata integer ID or an email address of the
+  form 'email:value'", but its schema is a number; at `GET /users/{userId}` it is a number or a
+  text. So by default that is asked for the number first (`user_by`).
 - *Claimed* by third parties: a file part without a name or a type gets 400; `GET
   /users/email:value` finds the user with that address.
-- *Inferred*: several `controlIds` are sent as that part, repeated, which is OpenAPI's rule for a
-  list in a form; a third party's client does so. Examples for Drata's older API have one part with
-  commas, and some servers want brackets behind the name (`controls_as`).
-- *Inferred*: 25 MB is 25,000,000 bytes; a listed document's `name` is the file's name as it was
-  sent, with or without its extension; `completionDate` is the moment of the record; where a training
-  is not manual, a document of ours may not count.
-- *Unknown*: whether the `name` filter of a person's documents wants the whole name or a part. It is
-  not used: all documents of the type are read. In a library the name is exactly what was sent, which
-  every kind of filter finds.
+- *Inferred*: several `controlIds` are that part, repeated, as OpenAPI and a third party's client
+  write a list in a form (`controls_as`); 25 MB is 25,000,000 bytes; a listed document's `name` is
+  the file's name with or without its extension; `completionDate` is the moment of the record; where
+  a training is not manual, a document of ours may not count.
+- *Unknown*: whether the `name` filter of a person's documents wants the whole name. So all
+  documents of the type are read. In a library the name is exactly what was sent.
 """
 
 from __future__ import annotations
@@ -89,7 +84,7 @@ class DrataProvider:
         ),
     )
     pace: ClassVar[Pace | None] = Pace(500, timedelta(seconds=60))
-    cost: ClassVar[int] = 1
+    cost: ClassVar[int] = 2  # the number of the person, or the stored file, comes first
     exclusive_credential: ClassVar[bool] = False
     look_up_delays: ClassVar[tuple[timedelta, ...]] = LOOK_UP_DELAYS
 
@@ -338,7 +333,10 @@ def _hints(settings: DrataSettings, *, permission: str | None = None) -> ErrorHi
             "in the tenant file points; a key may be bound to some network addresses, and belongs "
             "to one region"
         ),
-        forbidden=f"ask the Drata admin to give the API key the permission it lacks ({permission or needed})",
+        forbidden=(
+            "ask the Drata admin to give the API key the permission it lacks "
+            f"({permission or needed})"
+        ),
         not_found=missing,
         too_large="make the document smaller than 25 MB, then submit it under a new evidence id",
         target_gone=library,

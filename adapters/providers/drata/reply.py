@@ -26,7 +26,10 @@ CREATED: Final = 201
 Json = Mapping[str, object]
 
 _DO: Final = {
-    402: "the company's plan does not include this: ask the Drata admin to upgrade it, then retry this upload",
+    402: (
+        "the company's plan does not include this: ask the Drata admin to upgrade it, then retry "
+        "this upload"
+    ),
     412: (
         "the company has not accepted Drata's terms and conditions for the API: an admin must "
         "accept them in Drata, then retry this upload"

@@ -40,27 +40,12 @@ class Region(Enum):
 
 @frozen(kw_only=True)
 class DrataSettings:
-    """A tenant's settings for Drata.
+    """A tenant's settings for Drata; docs/configuration.md describes each.
 
-    Args:
-        api_key: the key that an admin makes under Settings > API Keys.
-        region: where the account lives.
-        endpoint: overrides the address of the region, up to /public/v2.
-        to: where evidence goes: the documents of the person, or the library of a workspace.
-        person: which field of the evidence names the person; the subject must then be Drata's
-            number for the user.
-        document_type: what kind of document of the person it is.
-        user_by: how a person known by e-mail address is named: by the number that Drata is asked
-            for first, which all of its documentation allows, or by the address, which its words
-            allow.
-        workspace: the number of the workspace.
-        owner: the number of the user who owns the evidence in the library.
-        controls: the numbers of its controls.
-        renewal: when it is to be renewed. CUSTOM is not offered: it needs a date for each document.
-        library_api: `evidence-library` (one request; Drata calls it legacy), or its successor
-            `evidence` (two requests).
-        controls_as: how `evidence-library` is told several controls: as the part ``controlIds``,
-            repeated; as ``controlIds[]``; or as one part with commas.
+    `user_by`: all of Drata's documentation allows a person to be named by the number that Drata is
+    asked for first; its words allow the address too. `renewal`: CUSTOM would need a date for each
+    document. `library_api`: Drata calls `evidence-library` (one request) legacy, and `evidence`
+    (two requests) its successor. `controls_as` is how the former is told several controls.
     """
 
     api_key: Secret

@@ -1,30 +1,26 @@
 """Secureframe: evidence is attached to the person that it speaks of, or to one test.
 
-- *Documented* by Secureframe (the OpenAPI document, version 2023-10-18, at
-  developer.secureframe.com): the two hosts; the header `Authorization: KEY SECRET`, without a
-  scheme; `POST /users/{user_id}/evidences` with `document_type`, and `POST
-  /tests/{test_id}/evidences`, both with `activity_completion` and either the part `file` or a staged
-  `upload_id`; ids are UUIDs; `POST /file_uploads` and what follows it (see `staging`), 32 MB at
-  most, missing from the edition of June 2026; `GET /users` with the search field `email`, `GET
-  /evidences`, `GET /tests/{id}`; 500 requests a minute for each address.
-- *Documented* in its help pages: PDF, PNG, JPG, DOCX, XLSX and CSV are taken, DOC is not.
+- *Documented* (the OpenAPI document, version 2023-10-18, at developer.secureframe.com): the hosts;
+  the header `Authorization: KEY SECRET`, without a scheme; `POST /users/{user_id}/evidences` with
+  `document_type`, and `POST /tests/{test_id}/evidences`, both with `activity_completion` and either
+  the part `file` or a staged `upload_id`; ids are UUIDs; `POST /file_uploads` (see `staging`), which
+  the edition of June 2026 lacks; `GET /users` with the search field `email`; `GET /evidences`; `GET
+  /tests/{id}`; 32 MB; 500 requests a minute for each address. PDF, PNG, JPG, DOCX, XLSX and CSV are
+  taken, DOC is not (help pages).
 - *Inferred*: 32 MB is 32,000,000 bytes; an id is spent by an attach whose reply was lost too; an
   account whose `/file_uploads` answers 404 or 405 has no such endpoint.
 - *Unknown*: whether every account has `GET /evidences`; how a spent id is refused (every 4xx that
   may say so is taken for it); whether the list of evidence names files.
 
 By default a document is staged, although that takes three requests: an id that can be attached once
-is the only guard against a copy that Secureframe offers. Where it cannot be staged, it is sent in
-the request itself, as with `send: direct`, and that is bookmarked.
+is the only guard against a copy that Secureframe offers. Where it cannot be staged, it is sent as
+with `send: direct`, and that is bookmarked.
 
-How a lost reply to an attach is cleared up: within its hour the same id is attached again. If it
-was not taken before, it is now. If the id is refused and something like it is listed, the first was
-taken: delivered, once. If the list does not bear that out, or the hour is over, the list alone
-decides: nothing like it means that it is sent again; something like it, or a list that cannot be
-read, leaves the decision to the tenant's `on_unclear`.
-
-The age of an id is the time between two replies: the one to the staging, which is remembered, and
-the one that it is asked at.
+After a lost reply to an attach, the same id is attached again within its hour. If it was not taken
+before, it is now. If the id is refused and something like it is listed, the first was taken:
+delivered, once. If the list does not bear that out, or the hour is over, the list alone decides:
+nothing like it means that it is sent again; something like it, or a list that cannot be read,
+leaves the decision to `on_unclear`. The age of an id is the time between two replies.
 """
 
 from __future__ import annotations
@@ -282,7 +278,7 @@ def _attach_url(
 
 def _look(settings: SecureframeSettings) -> str:
     where = "the person's evidence" if settings.test is None else f"test {settings.test}"
-    return f"look at {where} in Secureframe, then attest that the evidence is there or retry this upload"
+    return f"look at {where} in Secureframe, then attest that it is there or retry this upload"
 
 
 def _hints(settings: SecureframeSettings) -> ErrorHints:

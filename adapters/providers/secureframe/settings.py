@@ -56,19 +56,10 @@ def _uuid(
 
 @frozen(kw_only=True)
 class SecureframeSettings:
-    """A tenant's settings for Secureframe.
+    """A tenant's settings for Secureframe; docs/configuration.md describes each.
 
-    Args:
-        api_key: the first half of the key.
-        api_secret: its second half.
-        region: where the account lives.
-        endpoint: overrides the address of the region.
-        test: the UUID of a test, which all evidence then goes to. Without it, evidence goes to the
-            person.
-        person: which field of the evidence names the person: the e-mail address, which is looked
-            up, or the subject, which must then be the user's UUID.
-        document_type: what kind of evidence of the person it is.
-        send: how the document is sent: in steps, over a storage, or in the request itself.
+    With `test`, all evidence goes to that test, otherwise to the person. `send` is how a document
+    is sent: in steps, over a storage, or in the request itself.
     """
 
     api_key: Secret

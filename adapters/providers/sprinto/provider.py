@@ -31,9 +31,13 @@ from .rest import judge_rest, judge_together, rest_request
 from .settings import SCHEMA, SprintoSettings
 
 MUTATION: Final = """\
-mutation UploadEvidence($workflowCheckPk: UUID!, $evidenceRecordDate: DateTime!, $evidenceFile: Upload!) {
+mutation UploadEvidence(
+  $workflowCheckPk: UUID!, $evidenceRecordDate: DateTime!, $evidenceFile: Upload!
+) {
   uploadWorkflowCheckEvidence(
-    workflowCheckPk: $workflowCheckPk, evidenceRecordDate: $evidenceRecordDate, evidenceFile: $evidenceFile
+    workflowCheckPk: $workflowCheckPk,
+    evidenceRecordDate: $evidenceRecordDate,
+    evidenceFile: $evidenceFile
   ) {
     message
     workflowCheck { evidenceStatus }

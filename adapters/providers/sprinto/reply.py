@@ -108,7 +108,8 @@ def _by_errors(reply: Reply, graphql: GraphQLReply, workflow_check: str) -> Verd
     assert isinstance(reply, HttpResponse)
     kind = gravest(graphql.errors) or FailureKind.REFUSED
     if kind is FailureKind.RATE_LIMITED and _result(graphql) is not None:
-        message = f'Sprinto refused the upload, saying "{graphql.quote}": yet a result stands beside it; {LOOK}'
+        yet = f'saying "{graphql.quote}": yet a result stands beside it; {LOOK}'
+        message = f"Sprinto refused the upload, {yet}"
         return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
     return refused(reply, kind, graphql.quote, remedy_of(kind, workflow_check))
 
@@ -123,7 +124,7 @@ def words_decide(reply: Reply, kind: FailureKind | None) -> bool:
 def refused(
     reply: HttpResponse, kind: FailureKind, quote: str, do: str, refuses: str = "the upload"
 ) -> Rejected | Deferred:
-    """The verdict on a refusal in words; `do` says who must do what, unless they mean throttling."""
+    """The verdict on a refusal in words; `do`: who must do what, unless they mean throttling."""
     if kind is FailureKind.RATE_LIMITED:
         return throttled(reply, HINTS, quote)
     return refusal(reply, kind, f'Sprinto refused {refuses}, saying "{quote}": {do}')
@@ -140,7 +141,10 @@ def remedy_of(kind: FailureKind, workflow_check: str) -> str:
                 "or ask the Sprinto admin to activate that check"
             )
         case FailureKind.CHECK_IN_REVIEW:
-            return "wait until its review is done or ask the Sprinto admin to end it, then retry this upload"
+            return (
+                "wait until its review is done or ask the Sprinto admin to end it, then retry this "
+                "upload"
+            )
         case FailureKind.UNSUPPORTED_TYPE:
             return HINTS.unsupported_type
     return "ask the Sprinto admin what it means, mend it, then retry this upload"

@@ -35,18 +35,10 @@ class Region(Enum):
 
 @frozen(kw_only=True)
 class SprintoSettings:
-    """A tenant's settings for Sprinto.
+    """A tenant's settings for Sprinto; docs/configuration.md describes each.
 
-    Args:
-        api_key: the key that an admin makes under Settings > Developer API.
-        workflow_check: the pk of the check.
-        region: where the account lives.
-        endpoint: overrides the address of the region.
-        api: which API uploads go to.
-        success_statuses: the words of `evidenceStatus` that mean success, which Sprinto does not
-            list; `any`: each word but those of failure (*FAIL*, *REJECT*, *ERROR*).
-        files_per_request: how many files one request of the REST API holds at most (10 documented).
-        bytes_per_request: how many bytes they have together at most (a guess).
+    Sprinto lists no words of `evidenceStatus`, so `success_statuses` says which mean success.
+    `files_per_request` is bounded as documented; `bytes_per_request` is a guess.
     """
 
     api_key: Secret

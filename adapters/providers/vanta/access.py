@@ -3,7 +3,7 @@
 *Documented* (developer.vanta.com, API overview and authentication): client credentials are
 exchanged for a token at ``POST /oauth/token``, in JSON; a token is good for an hour; **an
 application has one live token**: a new one revokes the one before, and requests under way with that
-one get a 401; the endpoint takes 5 requests a minute. *Claimed* by third parties: it refuses a form.
+one get a 401; 5 token requests a minute. *Claimed* by third parties: a form is refused.
 
 So all who use one application share a token, and a 401 leads to one new token, not more. A token
 that was minted just now and is refused was revoked by another program: coming back later is better

@@ -40,27 +40,27 @@ from ....domain.upload.verdict import (
     Partly,
     Ready,
     Receipt,
+    Rejected,
     Unreadable,
     Verdict,
 )
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, bookmark
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import without_doubt
+from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
 from ..kit.settings import LOOK_UP_DELAYS, media_types
 from .access import Session
 from .reply import (
     DocumentState,
-    UploadedFile,
-    answered_otherwise,
-    gives_no_reason,
+    Json,
     judge_submission,
     judge_upload,
+    may_be_submitted,
     not_submitted,
     read_document,
     read_page,
-    says_draft_is_empty,
     unrecognised,
 )
 from .settings import SCHEMA, SCOPE, VantaSettings
@@ -114,8 +114,8 @@ class VantaProvider:
         if found is None:
             return Absent() if settings.drafts_listed else Unreadable(_perhaps_a_draft(settings))
         if settings.drafts_listed:
-            return Partly(found.upload_id)
-        return Found(Receipt(found.upload_id, "found among the document's uploads"))
+            return Partly(found)
+        return Found(Receipt(found, "found among the document's uploads"))
 
     def check(self, settings: object) -> Dialogue[DryRun]:
         """Ask for a token with all its scopes, and for the document."""
@@ -191,14 +191,12 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
     if isinstance(verdict, Delivered):
         yield from bookmark(upload_id + _SUBMITTED)
         return verdict
-    otherwise = answered_otherwise(reply)
-    listing_proves = not settings.drafts_listed and gives_no_reason(reply)
-    if not otherwise and not says_draft_is_empty(reply) and not listing_proves:
+    if not may_be_submitted(reply, drafts_listed=settings.drafts_listed):
         return verdict
     submitted = yield from _stands_submitted(session, settings, upload_id)
     if submitted is True:
         together = Receipt(upload_id, "uploaded, and submitted together with another upload")
-        return Delivered(_submitted(upload_id) if otherwise else together)
+        return Delivered(together if isinstance(verdict, Rejected) else _submitted(upload_id))
     if isinstance(submitted, Failure) and submitted.kind.retryable:
         return Deferred(not_submitted(submitted, upload_id).failure)
     return verdict
@@ -208,21 +206,21 @@ def _stands_submitted(
     session: Session, settings: VantaSettings, upload_id: str
 ) -> Dialogue[bool | Failure]:
     """Whether the upload is listed, and the document's status does not contradict a submission."""
-    found = yield from _find(session, settings, lambda upload: upload.upload_id == upload_id)
-    if found is None or isinstance(found, Failure):
-        return found if isinstance(found, Failure) else False
-    if not settings.drafts_listed:
-        return True
+    found = yield from _find(session, settings, lambda upload: upload.get("id") == upload_id)
+    if isinstance(found, Failure):
+        return found
+    if found is None or not settings.drafts_listed:
+        return found is not None
     document = yield from _document(session, settings)
     return document if isinstance(document, Failure) else document.status == "OK"
 
 
 def _find(
-    session: Session, settings: VantaSettings, wanted: Callable[[UploadedFile], bool]
-) -> Dialogue[UploadedFile | Failure | None]:
-    """The first wanted upload of the document; None if its whole list has none."""
+    session: Session, settings: VantaSettings, wanted: Callable[[Json], bool]
+) -> Dialogue[str | Failure | None]:
+    """The id of the first wanted upload of the document; None if its whole list has none."""
 
-    def read(cursor: str | None) -> Dialogue[Page[UploadedFile] | Failure]:
+    def read(cursor: str | None) -> Dialogue[Page[Json] | Failure]:
         more = f"&pageCursor={quote(cursor, safe='')}" if cursor else ""
         url = f"{settings.url}/uploads?pageSize={PAGE_SIZE}{more}"
         reply = yield from session.call(lambda token: HttpRequest("GET", url, token))
@@ -231,7 +229,7 @@ def _find(
     return (
         yield from search(
             read,
-            lambda upload: upload if wanted(upload) else None,
+            lambda upload: text(upload.get("id")) if wanted(upload) else None,
             most_pages=PAGES,
             endless=lambda what: Failure(
                 FailureKind.BROKEN_REPLY, f"Vanta's list of the document's uploads {what}"
@@ -260,9 +258,10 @@ def _marker(parcel: Parcel) -> str:
     return f"Evidence {parcel.evidence_id} (sha256 {parcel.sha256[:12]})"
 
 
-def _is_of(parcel: Parcel, upload: UploadedFile) -> bool:
+def _is_of(parcel: Parcel, upload: Json) -> bool:
     """By its name, or by its description if Vanta or a person has changed the name."""
-    return upload.file_name == parcel.file_name or _marker(parcel) in (upload.description or "")
+    description = text(upload.get("description")) or ""
+    return upload.get("fileName") == parcel.file_name or _marker(parcel) in description
 
 
 def _submitted(upload_id: str) -> Receipt:

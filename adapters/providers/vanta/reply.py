@@ -24,6 +24,8 @@ from ..kit.http_errors import ErrorHints, broken_reading, failure_to_read, refus
 from ..kit.json_reply import json_object, mapping, quote_of, read_body, success_body, text
 from ..kit.lists import Page
 
+Json = Mapping[str, object]
+
 TOKEN_LIFE: Final = 3_600.0
 """The life of a token in seconds: documented, and assumed where a reply does not say it."""
 
@@ -59,7 +61,9 @@ _LOOK: Final = (
 HINTS: Final = ErrorHints(
     provider="Vanta",
     unauthorized=_CREDENTIALS,
-    forbidden="ask the Vanta admin for an application of the type Manage Vanta, with all that scope names",
+    forbidden=(
+        "ask the Vanta admin for an application of the type Manage Vanta, with all that scope names"
+    ),
     not_found=_DOCUMENT,
 )
 _TOKEN_HINTS: Final = evolve(HINTS, provider="Vanta's token endpoint")
@@ -97,7 +101,10 @@ def _token_refused(reply: HttpResponse) -> Failure:
     if reply.status == 404:
         kind, do = FailureKind.TARGET_NOT_FOUND, "correct region or endpoint in the tenant file"
     elif "invalid_scope" in (text(json_object(reply.body).get("error")), quote):
-        do = "scope in the tenant file must name only what an application of the type Manage Vanta may have"
+        do = (
+            "scope in the tenant file must name only what an application of the type Manage Vanta "
+            "may have"
+        )
     said = f', saying "{quote}"' if quote else ""
     message = f"Vanta's token endpoint gave no token (HTTP {reply.status}){said}: {do}"
     return refusal(reply, kind, message).failure
@@ -141,49 +148,29 @@ def judge_submission(
 
 def not_submitted(failure: Failure, upload_id: str) -> Deferred | Rejected:
     """The verdict on an upload that is at Vanta, and is not known to be submitted."""
-    said = f"the upload is at Vanta as {upload_id}, and is not known to be submitted: {failure.message}"
-    return without_doubt(evolve(failure, message=said))
+    where = f"the upload is at Vanta as {upload_id}, and is not known to be submitted"
+    return without_doubt(evolve(failure, message=f"{where}: {failure.message}"))
 
 
-def answered_otherwise(reply: Reply) -> bool:
-    """Whether a submission was answered with a complete success that is not documented."""
-    return (
-        isinstance(reply, HttpResponse)
-        and reply.status // 100 == 2
-        and reply.status != _SUBMITTED
-        and reply.ending is Ending.COMPLETE
-    )
+def may_be_submitted(reply: Reply, *, drafts_listed: bool) -> bool:
+    """Whether the document must be looked at to judge a submission.
+
+    That is so if it was answered with a success that is not documented; if it was refused with
+    words that say that nothing is left to submit; or if it was refused without a reason, and only
+    submitted uploads are listed. Any other refusal is believed.
+    """
+    if not isinstance(reply, HttpResponse):
+        return False
+    if reply.status // 100 == 2:
+        return reply.status != _SUBMITTED and reply.ending is Ending.COMPLETE
+    words = (quote_of(reply) or "").casefold()
+    empty = _DRAFT_IS_EMPTY.search(words) or (not drafts_listed and _SAYS_NOTHING.fullmatch(words))
+    return reply.status in (400, 409, 422) and bool(empty)
 
 
-def says_draft_is_empty(reply: Reply) -> bool:
-    """Whether a refused submission says that another submission was for this upload too."""
-    return _may_be_submitted(reply) and bool(
-        _DRAFT_IS_EMPTY.search((quote_of(reply) or "").casefold())
-    )
-
-
-def gives_no_reason(reply: Reply) -> bool:
-    """Whether a submission was refused without words, or with those of its status alone."""
-    return _may_be_submitted(reply) and bool(
-        _SAYS_NOTHING.fullmatch((quote_of(reply) or "").casefold())
-    )
-
-
-def _may_be_submitted(reply: Reply) -> bool:
-    return isinstance(reply, HttpResponse) and reply.status in (400, 409, 422)
-
-
-@frozen
-class UploadedFile:
-    """One entry of the list of a document's uploads. The list does not say what is submitted."""
-
-    upload_id: str
-    file_name: str | None
-    description: str | None
-
-
-def read_page(reply: Reply, document: str) -> Page[UploadedFile] | Failure:
-    """A page of that list, without deleted entries and entries without an id."""
+def read_page(reply: Reply, document: str) -> Page[Json] | Failure:
+    """A page of the document's uploads, without deleted entries and entries without an id. It does
+    not say what is submitted."""
     body = _read(reply, document)
     if isinstance(body, Failure):
         return body
@@ -192,14 +179,11 @@ def read_page(reply: Reply, document: str) -> Page[UploadedFile] | Failure:
     listed, more = results.get("data"), mapping(results.get("pageInfo"))
     if not isinstance(listed, list):
         return broken_reading(reply, HINTS, "does not list the document's uploads")
-    entries = [mapping(entry) for entry in listed]
     return Page(
         [
-            UploadedFile(upload_id, text(entry.get("fileName")), text(entry.get("description")))
-            for entry in entries
-            if (upload_id := text(entry.get("id"))) is not None
-            and _ID.fullmatch(upload_id)
-            and entry.get("deletionDate") is None
+            entry
+            for entry in map(mapping, listed)
+            if _ID.fullmatch(text(entry.get("id")) or "") and entry.get("deletionDate") is None
         ],
         text(more.get("endCursor")) if more.get("hasNextPage") is True else None,
     )
@@ -241,7 +225,7 @@ def read_document(reply: Reply, document: str) -> DocumentState | Failure:
     )
 
 
-def _read(reply: Reply, document: str) -> Mapping[str, object] | Failure:
+def _read(reply: Reply, document: str) -> Json | Failure:
     return _no_document(reply, document) or read_body(reply, HINTS)
 
 

@@ -59,17 +59,10 @@ def _base(settings: VantaSettings, attribute: Attribute[str | None], value: str 
 
 @frozen(kw_only=True)
 class VantaSettings:
-    """A tenant's settings for Vanta.
+    """A tenant's settings for Vanta; docs/configuration.md describes each.
 
-    Args:
-        client_id: the id of the OAuth application.
-        client_secret: its secret.
-        document: the id of the document.
-        region: which Vanta the account is at.
-        endpoint: overrides the address of the region; it ends before ``/v1``.
-        scope: what tokens are asked for.
-        drafts_listed: whether Vanta lists an upload before it is submitted.
-        effective_date: how the evidence date is written.
+    `drafts_listed` says whether Vanta lists an upload before it is submitted. `endpoint` ends
+    before ``/v1``.
     """
 
     client_id: str = field(validator=one_line)

@@ -3,6 +3,7 @@ its settings."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -248,6 +249,95 @@ def test_how_the_controls_are_written_is_a_setting(
     assert (sent[3], sent[-1]) == ((b"ownerId", b"9"), (FILE_HEAD, PDF))
 
 
+NEWER = evolve(LIBRARY, library_api="evidence")
+FILED = told(201, {"fileKey": "7/evidence-library/x/ev-1.pdf", "originalFilename": "ev-1.pdf"})
+MADE = told(
+    201, {"id": 41, "name": PARCEL.file_name, "artifactsRequested": 1, "artifactsCreated": 1}
+)
+
+
+def newer(
+    *answers: HttpResponse | TransportFailure, progress: str | None = None
+) -> tuple[Verdict, Talk]:
+    talk = Talk(*answers)
+    return talk.hold(DrataProvider().upload(PARCEL, NEWER, progress)), talk
+
+
+def test_the_newer_endpoint_takes_a_file_and_then_the_evidence_that_refers_to_it() -> None:
+    verdict, talk = newer(FILED, MADE)
+    assert verdict == Delivered(Receipt("41", PARCEL.file_name))
+    workspace = "public-api.drata.com/public/v2/workspaces/3"
+    assert talk.asked() == [f"POST {workspace}/evidence-files", f"POST {workspace}/evidence"]
+    assert any(part is PDF for part in talk.requests[0].body)
+    assert json.loads(b"".join(talk.requests[1].body)) == {
+        "name": PARCEL.file_name,
+        "artifacts": [
+            {
+                "type": "S3_FILE",
+                "artifactName": PARCEL.file_name,
+                "fileKey": "7/evidence-library/x/ev-1.pdf",
+                "filedAt": "2026-02-21",
+            }
+        ],
+        "ownerId": 9,
+        "controlIds": [11, 12],
+        "renewalScheduleType": "ONE_YEAR",
+    }
+    assert talk.bookmarks == ["7/evidence-library/x/ev-1.pdf"]
+    again, later = newer(MADE, progress=talk.bookmarks[0])
+    assert isinstance(again, Delivered)
+    assert later.requests == talk.requests[1:]
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (told(503, {}), Deferred),
+        (TransportFailure(K.TIMEOUT, "silence"), Deferred),
+        (told(201, b"<html>"), Deferred),
+        (told(201, {}), Rejected),
+        (told(403, {}), Rejected),
+    ],
+)
+def test_before_the_evidence_is_made_nothing_is_in_doubt(
+    answer: HttpResponse | TransportFailure, verdict: type[Verdict]
+) -> None:
+    came_to, talk = newer(answer)
+    assert isinstance(came_to, verdict)
+    assert not isinstance(came_to, Delivered)
+    assert came_to.failure.kind is not K.UNRECOGNISED_REPLY
+    assert "whether it took" not in came_to.failure.message
+    assert (len(talk.requests), talk.bookmarks) == (1, [])
+
+
+def test_a_file_that_drata_has_forgotten_is_stored_again() -> None:
+    verdict, talk = newer(told(400, {"message": "fileKey"}), FILED, MADE, progress="old")
+    assert isinstance(verdict, Delivered)
+    assert len(talk.requests) == 3
+    refused, talk = newer(FILED, told(400, {"message": "name"}))
+    assert isinstance(refused, Rejected)
+    assert len(talk.requests) == 2
+
+
+@pytest.mark.parametrize("created", [0, None, "1", 2])
+def test_evidence_without_its_file_is_not_success(created: object) -> None:
+    verdict, _ = newer(FILED, told(201, {"id": 41, "artifactsCreated": created}))
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.UNRECOGNISED_REPLY
+    assert "evidence 41 was made without its file" in verdict.failure.message
+
+
+def test_the_newer_list_is_searched_for_the_name() -> None:
+    finding, talk = look_up(page(PARCEL.file_name), settings=NEWER, parcel=PARCEL)
+    assert isinstance(finding, Found)
+    assert urlsplit(talk.requests[0].url).path.endswith("/workspaces/3/evidence")
+    bare = {"id": 1, "name": PARCEL.file_name, "status": "NEEDS_ARTIFACT"}
+    answer = told(200, {"data": [bare], "pagination": {"cursor": None}})
+    finding, _ = look_up(answer, settings=NEWER, parcel=PARCEL)
+    assert isinstance(finding, Unreadable)
+    assert "without its file" in finding.failure.message
+
+
 def test_every_attempt_sends_the_same_bytes_made_anew_and_none_is_copied() -> None:
     assert upload()[1].requests == upload()[1].requests
     assert any(part is PDF for part in upload()[1].requests[0].body)
@@ -365,6 +455,37 @@ def test_the_dry_run_reads_whether_the_company_takes_uploads() -> None:
     assert "a Drata admin must allow manual uploads" in refused.failure.message
 
 
+@pytest.mark.parametrize(
+    "how", ["DRATA_PROVIDED", "STACKONE_WORKDAY", "KNOWBE4", "NOT_REQUIRED", "SOMETHING_NEW"]
+)
+def test_the_dry_run_warns_of_a_training_that_is_not_manual(how: str) -> None:
+    company = {"name": "Acme", "manualUploadEnabled": True, "securityTraining": how}
+    ready, _ = check(told(200, company))
+    assert isinstance(ready, Ready)
+    assert f"security training: {how}, which is not manual" in ready.message
+    assert "SEC_TRAINING document of ours may not count" in ready.message
+
+
+def test_the_dry_run_looks_at_the_training_that_the_documents_are_of() -> None:
+    company = {
+        "name": "Acme",
+        "manualUploadEnabled": True,
+        "securityTraining": "DRATA_PROVIDED",
+        "hipaaTraining": "MANUAL_EVIDENCE_FIRST",
+    }
+    hipaa = evolve(PERSON, document_type="HIPAA_TRAINING_EVIDENCE")
+    assert check(told(200, company), settings=hipaa)[0] == Ready(
+        "Drata knows the key; Acme takes documents for its people "
+        "(HIPAA training: MANUAL_EVIDENCE_FIRST)"
+    )
+    required = check(told(200, company | {"hipaaTraining": "NOT_REQUIRED"}), settings=hipaa)[0]
+    assert isinstance(required, Ready) and "not manual" in required.message
+    other = evolve(PERSON, document_type="MFA_EVIDENCE")
+    assert check(told(200, company), settings=other)[0] == Ready(
+        "Drata knows the key; Acme takes documents for its people"
+    )
+
+
 def test_the_dry_run_of_a_library_looks_for_the_workspace() -> None:
     pages = [
         told(200, {"data": [{"id": 1, "name": "one"}], "pagination": {"cursor": "x"}}),
@@ -407,7 +528,7 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     assert isinstance(provider, CanLookUp)
     assert isinstance(provider, Checkable)
     assert provider.pace == Pace(500, timedelta(minutes=1))
-    assert (provider.name, provider.cost, provider.exclusive_credential) == ("drata", 1, False)
+    assert (provider.name, provider.cost, provider.exclusive_credential) == ("drata", 2, False)
     assert (provider.limits.max_bytes, "application/json" in provider.limits.media_types) == (
         25_000_000,
         False,

@@ -14,7 +14,6 @@ from evidence_courier.adapters.providers.kit.json_reply import quote_of
 from evidence_courier.adapters.providers.kit.lists import Page
 from evidence_courier.adapters.providers.vanta.reply import (
     DocumentState,
-    UploadedFile,
     judge_submission,
     judge_upload,
     read_document,
@@ -297,8 +296,9 @@ def test_a_token_endpoint_that_is_not_reached_is_asked_again(kind: FailureKind) 
 
 
 def test_a_page_leaves_out_what_was_deleted_and_what_has_no_id() -> None:
+    first = listed("a", fileName="one.pdf", description="words")
     shown = page(
-        listed("a", fileName="one.pdf", description="words"),
+        first,
         listed("b", deletionDate="2024-03-17T00:00:00.000Z"),
         listed("two words"),
         {"fileName": "three.pdf"},
@@ -306,7 +306,7 @@ def test_a_page_leaves_out_what_was_deleted_and_what_has_no_id() -> None:
         7,
         cursor="next",
     )
-    assert read_page(shown, DOCUMENT) == Page([UploadedFile("a", "one.pdf", "words")], "next")
+    assert read_page(shown, DOCUMENT) == Page([first], "next")
 
 
 @pytest.mark.parametrize(
@@ -336,6 +336,12 @@ def test_a_document_is_described_by_title_status_and_whether_it_is_deactivated()
     status = {"isDeactivated": True, "reason": "not in scope"}
     state = read_document(document(deactivatedStatus=status), DOCUMENT)
     assert state == DocumentState("Access requests", "OK", True, "not in scope")
+
+
+@pytest.mark.parametrize("status", ["OK", "Upcoming", "Not relevant"])
+def test_a_documents_status_has_one_of_two_names(status: str) -> None:
+    shown = told(200, {"id": "a", "title": "Access requests", "overallStatus": status})
+    assert read_document(shown, DOCUMENT) == DocumentState("Access requests", status, False)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,16 @@ class TestDratasLibrary(TestDrata):
         )
 
 
+class TestDratasEvidence(TestDratasLibrary):
+    def subject(self, url: str) -> ProviderHarness:
+        harness = super().subject(url)
+        return evolve(
+            harness,
+            settings={**harness.settings, "library_api": "evidence"},
+            repeatable=lambda request: request.url.endswith("/evidence-files"),
+        )
+
+
 class TestSecureframe(OnASandbox):
     @classmethod
     def sandbox(cls) -> Sandbox:

@@ -208,3 +208,39 @@ def test_the_company_says_whether_it_takes_uploads() -> None:
 @pytest.mark.parametrize("sandbox", [DrataSandbox, SecureframeSandbox])
 def test_a_sandbox_keeps_no_key(sandbox: type[DrataSandbox | SecureframeSandbox]) -> None:
     assert "very-secret" not in repr(vars(sandbox(key="very-secret-key")))
+
+
+def test_evidence_of_the_newer_endpoints_refers_to_a_file_that_was_stored_before() -> None:
+    async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
+        status, stored = await ask("POST", "/workspaces/1/evidence-files", data=form())
+        assert (status, stored["originalFilename"], stored["fileSize"]) == (
+            201,
+            "ev-1.pdf",
+            len(PDF),
+        )
+        assert sandbox.copies(hashlib.sha256(PDF).hexdigest()) == 0
+        artifact = {"type": "S3_FILE", "fileKey": stored["fileKey"], "filedAt": "2026-02-21"}
+        evidence = {
+            "name": "ev-1.pdf",
+            "artifacts": [artifact],
+            "ownerId": 7,
+            "controlIds": [1, 2],
+            "renewalScheduleType": "NONE",
+        }
+        status, made = await ask("POST", "/workspaces/1/evidence", json=evidence)
+        assert (status, made["artifactsRequested"], made["artifactsCreated"]) == (201, 1, 1)
+        assert sandbox.copies(hashlib.sha256(PDF).hexdigest()) == 1
+        _, listed = await ask("GET", "/workspaces/1/evidence?name=ev")
+        assert [item["id"] for item in listed["data"]] == [made["id"]]
+        assert (await ask("GET", "/workspaces/1/evidence?name=vanish"))[1]["data"] == []
+        for wrong, expected in (
+            ({"artifacts": []}, 400),
+            ({"artifacts": [artifact | {"fileKey": "another"}]}, 400),
+            ({"renewalScheduleType": "SOMETIMES"}, 400),
+            ({"ownerId": 99}, 404),
+            ({"controlIds": [99]}, 404),
+        ):
+            answer = await ask("POST", "/workspaces/1/evidence", json=evidence | wrong)
+            assert answer[0] == expected, wrong
+
+    story(tell)
