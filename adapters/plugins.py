@@ -1,9 +1,7 @@
-"""Finding the providers that are installed, ours and other people's, through the entry point group
-``evidence_courier.providers``.
+"""Finding the installed providers through the entry point group ``evidence_courier.providers``.
 
-An entry point names a provider's class, or a ready instance, under the name that tenant files use.
-One that cannot be used takes nothing else down with it: it becomes a `BrokenProvider`, and only the
-tenants that name it are told.
+An entry point names a provider's class, or an instance, under the name that tenant files use. One
+that cannot be used becomes a `BrokenProvider`: only the tenants that name it get an error.
 """
 
 from __future__ import annotations
@@ -24,13 +22,13 @@ _PARTS = (
     *("upload", "target"),
 )
 _DIALOGUES = ("look_up", "check", "upload_together")
-"""What only some providers have."""
+"""The dialogues that only some providers have."""
 
 
 @frozen
 class BrokenProvider:
-    """A provider that is installed and cannot be used; `reason` goes on from "the provider
-    {name} cannot be used: "."""
+    """An installed provider that cannot be used; `reason` completes "the provider {name} cannot be
+    used: "."""
 
     name: str
     reason: str
@@ -39,8 +37,7 @@ class BrokenProvider:
 def discover_providers(
     entry_points: Iterable[metadata.EntryPoint] | None = None,
 ) -> Mapping[str, Provider | BrokenProvider]:
-    """Every installed provider by its name; `entry_points` stands in for those that are
-    installed."""
+    """Every installed provider by its name, or those of `entry_points`."""
     points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     by_name: dict[str, list[metadata.EntryPoint]] = {}
     for point in points:
@@ -65,14 +62,14 @@ def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | Broken
         fault = fault_of(provider, name)
         if fault is None:
             return provider
-    except Exception as error:  # a plug-in may fail in any way, and that is nobody else's trouble
+    except Exception as error:  # a plug-in may fail in any way, which concerns its own tenants
         fault = f"could not be loaded ({type(error).__name__}: {error})"
     return BrokenProvider(name, f"{place} {fault}; ask its authors for a version that works here")
 
 
 def fault_of(provider: object, name: str) -> str | None:
-    """Why an object does not do as the provider of that name; None if it does. Whether its
-    schema holds is seen when it is used."""
+    """Why an object cannot be the provider of that name; None if it can. Its schema is checked when
+    it is used."""
     missing = [part for part in _PARTS if not hasattr(provider, part)]
     if missing:
         return f"is not a provider: it has no {', no '.join(missing)}"
@@ -84,7 +81,7 @@ def fault_of(provider: object, name: str) -> str | None:
 
 
 def _wrong_value(provider: object) -> str | None:
-    """What of its values the courier could not work with: it would fail for everybody."""
+    """A value that no upload could work with."""
 
     def of(part: str) -> object:
         return getattr(provider, part, None)

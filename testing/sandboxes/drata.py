@@ -34,6 +34,9 @@ DEFAULT_USERS: Final[Mapping[int, str]] = MappingProxyType(
     {7: "jane@acme.example", 8: "asha@acme.example"}
 )
 DEFAULT_WORKSPACES: Final[Mapping[int, str]] = MappingProxyType({1: "Acme"})
+TRAININGS: Final[Mapping[str, str]] = MappingProxyType(
+    {"securityTraining": "MANUAL", "hipaaTraining": "NOT_REQUIRED"}
+)
 MAX_BYTES: Final = 25_000_000
 FOUNDED: Final = "2025-07-01T16:45:55.246Z"
 """When the company, its people and its workspaces came to Drata."""
@@ -88,8 +91,8 @@ class DrataSandbox(Sandbox):
     `users` maps the number of each user to their e-mail address, `workspaces` each workspace's to
     its name, `controls` are the numbers of the controls, `controls_as` says in which form it takes
     them: as the part ``controlIds``, repeated; the same with brackets, ``controlIds[]``; or as one
-    part with commas. `manual_uploads` is what the company's settings say of uploads, and
-    `security_training` and `hipaa_training` how they say that these are done.
+    part with commas. `manual_uploads` and `trainings` are what the company's settings say of
+    uploads and of how trainings are done.
     """
 
     provider: ClassVar[str] = "drata"
@@ -106,8 +109,7 @@ class DrataSandbox(Sandbox):
         controls: Iterable[int] = (1, 2, 3),
         controls_as: ControlsAs = "repeated",
         manual_uploads: bool = True,
-        security_training: str = "MANUAL",
-        hipaa_training: str = "NOT_REQUIRED",
+        trainings: Mapping[str, str] = TRAININGS,
         **options: Unpack[SandboxOptions],
     ) -> None:
         super().__init__(**options)
@@ -116,7 +118,7 @@ class DrataSandbox(Sandbox):
         self._controls = frozenset(controls)
         self._controls_as = controls_as
         self._manual_uploads = manual_uploads
-        self._trainings = {"securityTraining": security_training, "hipaaTraining": hipaa_training}
+        self._trainings = dict(trainings)
         self._items: list[_Item] = []
         self._files: dict[str, UploadedFile] = {}
 
