@@ -171,8 +171,8 @@ class DrataSandbox(Sandbox):
             case ["GET", "workspaces", number, "evidence"]:
                 name = request.query.get("name", "")
                 home = f"workspace {self._workspace(number)}"
-                shown = [one for one in self._at(home) if str(one["name"]).startswith(name)]
-                return _page(request, shown, frozenset(), ignored=frozenset({"name"}))
+                items = [one for one in self._at(home) if str(one["name"]).startswith(name)]
+                return _page(request, items, frozenset(), ignored=frozenset({"name"}))
         raise BadRequestError("Cannot find what was asked for", status=404)
 
     async def _take_document(self, request: web.Request, user: int) -> Reply:
