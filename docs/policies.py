@@ -24,7 +24,7 @@ from evidence_courier.domain.upload.verdict import Deferred, Unclear, Verdict
 from evidence_courier.ports.dialogue import Dialogue
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing.simulation import Faults, Outage, Simulation
-from evidence_courier.testing.simulation.model import ModelProvider
+from evidence_courier.testing.simulation.model import ModelProvider, ReadableModelProvider
 
 PAGE = Path(__file__).with_name("policies.md")
 IN_A_WORLD = 20
@@ -63,16 +63,18 @@ def policies() -> list[Policy]:
         Policy(
             "look up first, and look-ups always answer",
             lambda seed, faults: Simulation(
-                seed, can_look_up=True, faults=evolve(faults, unreadable=0.0, look_ups_answer=True)
+                seed,
+                provider=ReadableModelProvider(),
+                faults=evolve(faults, unreadable=0.0, look_ups_answer=True),
             ),
         ),
         Policy(
             "look up first, and look-ups fail as often as anything",
-            lambda seed, faults: Simulation(seed, can_look_up=True, faults=faults),
+            lambda seed, faults: Simulation(seed, provider=ReadableModelProvider(), faults=faults),
         ),
         Policy(
             "look up first, commits that show after the last look-up",
-            lambda seed, faults: Simulation(seed, can_look_up=True, faults=faults),
+            lambda seed, faults: Simulation(seed, provider=ReadableModelProvider(), faults=faults),
             commit=180.0,
         ),
         Policy(

@@ -1,10 +1,9 @@
-"""Whole couriers in virtual time, under one seed: days pass in milliseconds, and what goes wrong
-goes wrong again from the same seed.
+"""Whole couriers in virtual time: days pass in milliseconds, and the same seed repeats a failure.
 
-`Simulation` runs the real engine, domain, schedule and gate on a store in memory, with a
-`ModelServer` as the provider, whose `Faults` are data: outages, lost replies, late commits, a pace
-that it enforces. Couriers are killed at any write or between two, clocks jump, people act, and
-after all of it `breaches` says what does not hold.
+`Simulation` runs the real engine, domain, schedule and gate on a store in memory. Its provider is a
+`ModelServer`, whose `Faults` are data: outages, lost replies, late commits, an enforced pace.
+Couriers are killed at a write or between two, clocks jump, people act, and `breaches` says what
+does not hold.
 
     simulation = Simulation(seed=7, faults=Faults(takes_and_drops=0.2))
     simulation.submit(100)
@@ -13,7 +12,14 @@ after all of it `breaches` says what does not hold.
     assert simulation.breaches() == []
 """
 
-from .model import Faults, ModelServer, Outage
+from .model import Faults, ModelProvider, ModelServer, Outage, ReadableModelProvider
 from .simulation import Simulation
 
-__all__ = ["Faults", "ModelServer", "Outage", "Simulation"]
+__all__ = [
+    "Faults",
+    "ModelProvider",
+    "ModelServer",
+    "Outage",
+    "ReadableModelProvider",
+    "Simulation",
+]

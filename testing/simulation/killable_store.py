@@ -1,5 +1,4 @@
-"""The store as a courier sees it that may be killed: from its last write on, nothing it does
-reaches the records."""
+"""A store of a courier that may be killed: after its last write nothing reaches the records."""
 
 from __future__ import annotations
 
@@ -23,11 +22,12 @@ WRITES = frozenset(
 )
 
 
-class MortalStore:
-    """An `UploadStore` that hands everything on to another, until it is dead.
+class KillableStore:
+    """An `UploadStore` that calls another store until it is dead, and then raises StoreError.
 
-    `die_at(n, before)`: the n-th write from now is its last; with `before`, not even that one is
-    made. `on_death` is told.
+    Args:
+        store: The store that it calls.
+        on_death: Called once, when it dies.
     """
 
     def __init__(self, store: MemoryStore, on_death: Callable[[], None]) -> None:
@@ -38,11 +38,11 @@ class MortalStore:
         self.is_dead = False
 
     def die_at(self, write: int, before: bool) -> None:
-        """Choose the moment."""
+        """Die at the n-th write from now; with `before`, that write is not made."""
         self._left, self._before = write, before
 
     def die(self) -> None:
-        """Now."""
+        """Die now."""
         if not self.is_dead:
             self.is_dead = True
             self._on_death()

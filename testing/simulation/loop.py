@@ -1,5 +1,5 @@
-"""An event loop without a world: no threads, no sockets, no time of its own. It runs until
-nobody has anything left to do now."""
+"""An event loop without threads, sockets or time of its own. It runs until no task can go on
+now."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class VirtualLoop:
         self.loop.set_exception_handler(self._note)
 
     def run_until_idle(self) -> None:
-        """Let everybody go on as far as they get."""
+        """Run until every task waits."""
         self.loop.run_forever()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

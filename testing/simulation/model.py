@@ -36,13 +36,12 @@ from ..sandboxes.rates import RateLimit, RateMeter
 
 @frozen
 class Outage:
-    """From `start` to `end`, in seconds since the simulation began, the server does nothing but
-    this:
+    """What the server does from `start` to `end`, in seconds since the simulation began.
 
-    - ``"down"``: nobody answers the door;
-    - ``"503"``: it says so, and takes nothing;
+    - ``"down"``: no connection can be made;
+    - ``"503"``: it answers 503, and takes nothing;
     - ``"takes"``: it takes the upload, and the reply is lost;
-    - ``"silent"``: it takes nothing and says nothing until the courier gives up.
+    - ``"silent"``: it takes nothing, and does not answer.
     """
 
     start: float
@@ -54,16 +53,20 @@ class Outage:
 class Faults:
     """What goes wrong, as probabilities for each request, and as outages.
 
-    - `no_connection`, `unavailable` (503, nothing taken), `silent` (nothing taken, no reply): it
-      was not taken, and only the first is sure.
-    - `takes_and_drops`: it was taken, and the reply is lost; `takes_and_fails`: it was taken, and
-      the reply is a 500.
-    - `rejects`: a 400. `garbles`: taken, and answered with words that nobody knows.
-    - `unreadable`: a look-up fails. `look_ups_answer`: they never do otherwise, whatever happens to
-      uploads.
-    - `latency`: the longest that a request takes, in seconds; `commit`: the longest until what was
-      taken shows in look-ups.
-    - `pace`: what the server enforces.
+    Args:
+        no_connection: No connection can be made; nothing is taken.
+        unavailable: The reply is 503; nothing is taken.
+        silent: No reply comes; nothing is taken.
+        takes_and_drops: The upload is taken, and the reply is lost.
+        takes_and_fails: The upload is taken, and the reply is 500.
+        rejects: The reply is 400.
+        garbles: The upload is taken, and the reply has an unknown status.
+        unreadable: A look-up fails.
+        look_ups_answer: Whether look-ups are spared from all of this but `unreadable`.
+        latency: The longest time that a request takes, in seconds.
+        commit: The longest time until an upload shows in look-ups, in seconds.
+        outages: What happens at a certain time.
+        pace: What the server enforces.
     """
 
     no_connection: float = 0.0
@@ -88,17 +91,15 @@ class ModelServer:
     clock: Clock
     dice: Random
     faults: Faults
-    copies: dict[str, list[datetime]] = field(factory=dict)
-    keys: set[str] = field(factory=set)
-    refused_keys: set[str] = field(factory=set)
-    requests: int = 0
-    throttled: int = 0
-    disturbed: set[str] = field(factory=set)
+    copies: dict[str, list[datetime]] = field(init=False, factory=dict)
+    refused_keys: set[str] = field(init=False, factory=set)
+    requests: int = field(init=False, default=0)
+    throttled: int = field(init=False, default=0)
+    disturbed: set[str] = field(init=False, factory=set)
     began: datetime = field(init=False)
     meter: RateMeter | None = field(init=False)
-
-    overlaps: int = 0
-    _using: Counter[tuple[str, object]] = field(factory=Counter)
+    overlaps: int = field(init=False, default=0)
+    _using: Counter[tuple[str, object]] = field(init=False, factory=Counter)
 
     def __attrs_post_init__(self) -> None:
         self.began = self.clock.now()
@@ -122,7 +123,6 @@ class ModelServer:
             self._using[key, sender] -= 1
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """See the port."""
         self.requests += 1
         headers = dict(request.headers)
         names = headers["names"].split(" ")
@@ -133,7 +133,7 @@ class ModelServer:
         if what != "fine":
             self.disturbed.update(names)
         if what == "down":
-            return TransportFailure(FailureKind.NO_CONNECTION, "nobody answers the door")
+            return TransportFailure(FailureKind.NO_CONNECTION, "no connection")
         if self.meter is not None and (wait := self.meter.ask()):
             self.throttled += 1
             return self._reply(429, retry_after=wait)
@@ -208,7 +208,7 @@ class ModelServer:
             await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """See the port."""
+        pass
 
 
 @frozen(eq=False)
@@ -218,11 +218,19 @@ class Sender:
     server: ModelServer
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """See the port."""
         return await self.server.send_from(self, request, route)
 
     async def close(self) -> None:
-        """See the port."""
+        pass
+
+
+_VERDICTS: Mapping[int, tuple[type[Deferred | Unclear | Rejected], FailureKind, str]] = {
+    299: (Rejected, FailureKind.UNRECOGNISED_REPLY, "what does it mean?"),
+    401: (Rejected, FailureKind.UNAUTHORIZED, "the key is refused"),
+    429: (Deferred, FailureKind.RATE_LIMITED, "too many"),
+    500: (Unclear, FailureKind.SERVER_ERROR, "an error"),
+    503: (Unclear, FailureKind.SERVER_ERROR, "an error"),
+}
 
 
 @frozen
@@ -233,7 +241,7 @@ class ModelSettings:
 
 
 class ModelProvider:
-    """Puts a document under its name, up to `together` of them in one request; cannot be read."""
+    """Puts a document under its name, up to `together` of them in one request; cannot look up."""
 
     name: ClassVar[str] = "model"
     settings_class: ClassVar[type] = ModelSettings
@@ -247,59 +255,35 @@ class ModelProvider:
         self._together = together
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        """See the port."""
         return (yield from self._put([parcel], settings))
 
     def bundle(self, settings: object) -> Bundle | None:
-        """See the port."""
         return Bundle(self._together) if self._together > 1 else None
 
     def upload_together(
         self, parcels: Sequence[Parcel], settings: object
     ) -> Dialogue[Sequence[Verdict | Unbundled]]:
-        """See the port."""
         verdict = yield from self._put(parcels, settings)
-        refused = isinstance(verdict, Rejected) and verdict.failure.kind is FailureKind.BAD_REQUEST
-        return [
-            Unbundled(verdict.failure) if refused and isinstance(verdict, Rejected) else verdict
-            for _ in parcels
-        ]
+        if isinstance(verdict, Rejected) and verdict.failure.kind is FailureKind.BAD_REQUEST:
+            return [Unbundled(verdict.failure) for _ in parcels]
+        return [verdict for _ in parcels]
 
     def _put(self, parcels: Sequence[Parcel], settings: object) -> Dialogue[Verdict]:
         content = tuple(parcel.content for parcel in parcels)
         reply = yield from fetch(_request("PUT", parcels, settings, content))
         if isinstance(reply, TransportFailure):
             failure = Failure(reply.kind, reply.message)
-            return (
-                Deferred(failure) if reply.kind is FailureKind.NO_CONNECTION else Unclear(failure)
-            )
+            never_sent = reply.kind is FailureKind.NO_CONNECTION
+            return Deferred(failure) if never_sent else Unclear(failure)
         status = reply.status
         if status == 200:
             return Delivered(Receipt(parcels[0].file_name))
         wait = reply.header("retry-after")
+        of, kind, message = _VERDICTS.get(status, (Rejected, FailureKind.BAD_REQUEST, "refused"))
         after = None if wait is None else float(wait)
-        match status:
-            case 429:
-                return Deferred(
-                    Failure(
-                        FailureKind.RATE_LIMITED, "too many", http_status=429, retry_after=after
-                    )
-                )
-            case 500 | 503:
-                return Unclear(Failure(FailureKind.SERVER_ERROR, "an error", http_status=status))
-            case 401:
-                return Rejected(
-                    Failure(FailureKind.UNAUTHORIZED, "the key is refused", http_status=401)
-                )
-            case 299:
-                return Rejected(
-                    Failure(FailureKind.UNRECOGNISED_REPLY, "what does it mean?", http_status=299)
-                )
-            case _:
-                return Rejected(Failure(FailureKind.BAD_REQUEST, "refused", http_status=status))
+        return of(Failure(kind, message, http_status=status, retry_after=after))
 
     def target(self, settings: object) -> str:
-        """See the port."""
         return "a model"
 
 
@@ -310,7 +294,7 @@ class ExclusiveModelProvider(ModelProvider):
 
 
 class ReadableModelProvider(ModelProvider):
-    """The same, and it can be asked what it has."""
+    """The same, and it can look uploads up."""
 
     look_up_delays: ClassVar[tuple[timedelta, ...]] = (
         timedelta(seconds=2),
@@ -319,7 +303,6 @@ class ReadableModelProvider(ModelProvider):
     )
 
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """See the port."""
         reply = yield from fetch(_request("GET", [parcel], settings, ()))
         if isinstance(reply, TransportFailure):
             return Unreadable(Failure(reply.kind, reply.message))

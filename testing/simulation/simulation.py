@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
-from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypedDict, Unpack, cast
 
 from attrs import define
 
@@ -30,7 +29,7 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.invariants import breaches
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.transitions import Rules
-from ...domain.upload.upload import Queued, Sending, Succeeded, UploadKey
+from ...domain.upload.upload import Queued, Sending, Succeeded, Upload, UploadKey
 from ...ports.logger import LogEvent
 from ...ports.provider import Provider
 from ...ports.records import Find
@@ -38,9 +37,9 @@ from ...ports.store import UploadStore
 from ..clock import FakeClock
 from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
-from .killable_store import MortalStore
+from .killable_store import KillableStore
 from .loop import InlineExecutor, VirtualLoop
-from .model import Faults, ModelProvider, ModelServer, ReadableModelProvider, Sender
+from .model import Faults, ModelProvider, ModelServer, Sender
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _LONG = timedelta(days=30)
@@ -59,7 +58,7 @@ class _NoRenderer:
 class SimulatedCourier:
     """One courier of the simulation: alive until it is killed or closed."""
 
-    store: MortalStore
+    store: KillableStore
     engine: AsyncEngine
     owner: int = 0
 
@@ -70,18 +69,27 @@ def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
     return courier.engine.live(key) is not None and key not in courier.engine.elsewhere()
 
 
+class TenantOptions(TypedDict, total=False):
+    """What every tenant's file says."""
+
+    on_unclear: OnUnclear
+    retry: RetryPolicy
+    pace: Pace | None
+
+
 class Simulation:
-    """A world that begins at `start`, with so many couriers on one store, and so many tenants, each
-    with a credential of its own.
+    """Couriers on one store, and tenants with a credential each, in virtual time.
 
-    - `can_look_up`: whether the provider can be asked what it has; `on_unclear` decides where it
-      cannot.
-    - `retry` and `pace` are each tenant's. `faults` are the server's.
-    - `together`: how many uploads may travel in one request. Another `provider` than the model's is
-      for its own rules.
-    - The same seed and the same calls give the same history, event for event.
+    The same seed and the same calls give the same history, event for event. Use it as a context
+    manager, or `close` it.
 
-    Use it as a context manager, or `close` it.
+    Args:
+        seed: For everything that happens by chance.
+        couriers: How many couriers there are at first.
+        tenants: How many tenants there are: ``tenant-1``, ``tenant-2`` ...
+        faults: What goes wrong at the server.
+        provider: `ModelProvider` by default; `ReadableModelProvider` can look uploads up.
+        options: `on_unclear`, `retry` and `pace` of every tenant.
     """
 
     def __init__(
@@ -90,25 +98,19 @@ class Simulation:
         *,
         couriers: int = 1,
         tenants: int = 1,
-        can_look_up: bool = False,
-        on_unclear: OnUnclear = OnUnclear.RETRY,
-        retry: RetryPolicy | None = None,
-        pace: Pace | None = None,
-        together: int = 1,
         faults: Faults | None = None,
         provider: Provider | None = None,
-        start: datetime = START,
+        **options: Unpack[TenantOptions],
     ) -> None:
         self.seed = seed
         self._dice = Random(seed)
-        self.clock = FakeClock(start)
+        self.clock = FakeClock(START)
         self.store = MemoryStore()
         self.server = ModelServer(self.clock, Random(self._dice.random()), faults or Faults())
         self._log = RecordingLogger()
         self._loop = VirtualLoop()
-        model = ReadableModelProvider if can_look_up else ModelProvider
-        self._provider = provider or model(together)
-        self._on_unknown, self._retry, self._pace = on_unclear, retry or RetryPolicy(), pace
+        self._provider = provider or ModelProvider()
+        self._options = options
         self._keys = {
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
@@ -121,12 +123,7 @@ class Simulation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -143,8 +140,8 @@ class Simulation:
         return self._log.events
 
     def start_courier(self) -> SimulatedCourier:
-        """Another courier comes to the store."""
-        store = MortalStore(self.store, lambda: self._died(courier))
+        """Start another courier on the store."""
+        store = KillableStore(self.store, lambda: self._died(courier))
         inline = InlineExecutor()
         as_port = cast(UploadStore, store)
 
@@ -178,16 +175,16 @@ class Simulation:
         return courier
 
     def crash(self, courier: SimulatedCourier | None = None) -> None:
-        """A courier is gone without a word, between two of its writes; by default one by chance."""
+        """Kill a courier between two of its writes; without one, a courier by chance."""
         victim = courier or self._any()
         if victim is not None:
             victim.store.die()
-            self._bury()
+            self._remove_dead()
 
     def crash_at(
         self, write: int, *, before: bool, courier: SimulatedCourier | None = None
     ) -> None:
-        """A courier will die at its n-th write from now, before or after it is made."""
+        """Kill a courier at its n-th write from now, before or after that write."""
         victim = courier or self._any()
         if victim is not None:
             victim.store.die_at(write, before)
@@ -198,7 +195,7 @@ class Simulation:
     def _died(self, courier: SimulatedCourier) -> None:
         self.store.kill(courier.owner)
 
-    def _bury(self) -> None:
+    def _remove_dead(self) -> None:
         for courier in [one for one in self.couriers if one.store.is_dead]:
             self.couriers.remove(courier)
             self._loop.call(courier.engine.abort)
@@ -211,10 +208,8 @@ class Simulation:
                     tenant_id=tenant_id,
                     provider=self._provider.name,
                     settings=self._provider.settings_class(Secret(key)),
-                    retry=self._retry,
-                    on_unclear=self._on_unknown,
-                    pace=self._pace,
                     secrets=(Secret(key),),
+                    **self._options,
                 ),
                 self._provider,
                 self.store.fingerprint_key(),
@@ -225,8 +220,8 @@ class Simulation:
     # --- what happens ----------------------------------------------------------------------------
 
     def submit(self, number: int = 1, tenant: int = 1) -> list[UploadKey]:
-        """Hand over so many evidences of a tenant, to a courier by chance. Without a courier
-        nothing is handed over."""
+        """Submit a number of evidences of a tenant to a courier by chance. Without a courier nothing
+        is submitted."""
         courier = self._any()
         if courier is None:
             return []
@@ -258,7 +253,7 @@ class Simulation:
     def act(
         self, key: UploadKey, action: Action, by: str = "asha"
     ) -> AppliedAction | Skipped | None:
-        """A person does something to an upload; None where there is no such upload."""
+        """Apply a person's action to an upload; None for an unknown upload."""
         try:
             came = take_action(
                 self.store,
@@ -278,11 +273,11 @@ class Simulation:
         return self._destinations()[key.tenant_id].rules
 
     def revoke_key(self, tenant: int = 1) -> None:
-        """The provider takes a tenant's key no more."""
+        """Have the provider refuse a tenant's key."""
         self.server.refused_keys.add(self._keys[f"tenant-{tenant}"])
 
     def change_key(self, tenant: int = 1) -> None:
-        """The tenant has a new key, and every courier has loaded it."""
+        """Give a tenant a new key, which every courier loads."""
         tenant_id = f"tenant-{tenant}"
         self._keys[tenant_id] += "+"
         for courier in self.couriers:
@@ -291,12 +286,12 @@ class Simulation:
         self._go_on()
 
     def jump_clock(self, seconds: float) -> None:
-        """The clock is set forward or back; no time passes."""
+        """Set the clock forward or back. No time passes."""
         self.clock.jump(seconds)
         self._go_on()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, and all that happens in it."""
+        """Let time pass, with everything that happens in it."""
         left = seconds
         while left > 0:
             self._go_on()
@@ -309,8 +304,11 @@ class Simulation:
         self._go_on()
 
     def settle(self, limit: timedelta = _LONG) -> bool:
-        """Let time pass until everything is at rest; whether that comes within the limit. Needs
-        a courier that lives."""
+        """Let time pass until every upload is settled. Needs a courier.
+
+        Returns:
+            Whether that comes within the limit.
+        """
         deadline = self.clock.monotonic() + limit.total_seconds()
         idle = 0
         while idle < _STANDSTILL:
@@ -327,7 +325,7 @@ class Simulation:
 
     def _go_on(self) -> None:
         self._loop.run_until_idle()
-        self._bury()
+        self._remove_dead()
 
     def _next_moment(self) -> datetime | None:
         """When something happens next. Looks round of couriers that would find nothing are
@@ -354,39 +352,42 @@ class Simulation:
     # --- what came of it -------------------------------------------------------------------------
 
     def statuses(self) -> Iterator[UploadStatus]:
-        """How every upload stands."""
+        """The status of every upload."""
         yield from self.store.find(Find(limit=len(self.handed_over) + 1), self.clock.now()).uploads
 
     def copies(self, key: UploadKey) -> int:
-        """How many copies the provider has of an upload."""
+        """How many copies of an upload the provider has."""
         return len(self.server.copies.get(f"{key.tenant_id}/{key.evidence_id}", ()))
 
     def breaches(self, *, duplicates: bool = True) -> list[str]:
-        """What does not hold, now: the invariants of every record, and what only the server's side
-        can tell.
+        """What does not hold now: the invariants of every record, and what the server's side shows.
 
-        With `duplicates`, a second copy has to be marked; that is owed where a commit shows within
-        the reads, or the provider cannot be read.
+        Args:
+            duplicates: Report a second copy that is not marked. The mark is due if a commit shows
+                within the look-ups, or the provider cannot look uploads up.
         """
         living = {courier.owner for courier in self.couriers}
         found = [f"a surprise: {surprise!r}" for surprise in self._loop.surprises]
         for record in self.store.records(living):
-            upload = record.upload
-            # Until somebody has looked round, a dead courier's attempt is in flight; that is judged
-            # once all is settled.
+            key = record.upload.key
+            # A dead courier's attempt is in flight until it is recovered; that is judged once all
+            # is settled.
             found += [
-                f"{upload.key}: {breach}"
+                f"{key}: {breach}"
                 for breach in breaches(record)
                 if "its courier is gone" not in breach
             ]
-            copies = self.copies(upload.key)
-            if duplicates and copies > 1 and not upload.tally.possible_duplicate:
-                found.append(
-                    f"{upload.key}: the provider has {copies} copies, and it is not marked"
-                )
-            attested = any(action == "attest" for action in self.store.actions_of(upload.key))
-            if isinstance(upload.state, Succeeded) and copies == 0 and not attested:
-                found.append(f"{upload.key}: it has succeeded, and the provider has no copy")
-            if isinstance(upload.state, Queued) and upload.tally.spent:
-                found.append(f"{upload.key}: it is queued, and something of its budget is spent")
+            attested = any(action == "attest" for action in self.store.actions_of(key))
+            told = _untrue_of(record.upload, self.copies(key), attested)
+            found += [f"{key}: {one}" for one in told if duplicates or "not marked" not in one]
         return found
+
+
+def _untrue_of(upload: Upload, copies: int, attested: bool) -> Iterator[str]:
+    """What a record says that the server's side does not bear out."""
+    if copies > 1 and not upload.tally.possible_duplicate:
+        yield f"the provider has {copies} copies, and it is not marked"
+    if isinstance(upload.state, Succeeded) and copies == 0 and not attested:
+        yield "it has succeeded, and the provider has no copy"
+    if isinstance(upload.state, Queued) and upload.tally.spent:
+        yield "it is queued, and something of its budget is spent"

@@ -21,7 +21,13 @@ from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.testing.sandboxes.rates import RateLimit
-from evidence_courier.testing.simulation import Faults, Outage, Simulation
+from evidence_courier.testing.simulation import (
+    Faults,
+    ModelProvider,
+    Outage,
+    ReadableModelProvider,
+    Simulation,
+)
 
 KINDS = ("down", "503", "takes", "silent")
 
@@ -36,11 +42,12 @@ def tell(seed: int, seen: Counter[str]) -> list[str]:
         seed,
         couriers=dice.choice((1, 2, 3)),
         tenants=tenants,
-        can_look_up=dice.random() < 0.5,
+        provider=(ReadableModelProvider if dice.random() < 0.5 else ModelProvider)(
+            dice.choice((1, 1, 4))
+        ),
         on_unclear=dice.choice(tuple(OnUnclear)),
         retry=RetryPolicy(max_attempts=dice.choice((1, 2, 5, 5, 5))),
         pace=Pace(10, timedelta(minutes=1)) if paced else None,
-        together=dice.choice((1, 1, 4)),
         faults=faults,
     ) as simulation:
         keys: list[UploadKey] = []

@@ -15,7 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from evidence_courier.domain.integration import OnUnclear, Pace
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
-from evidence_courier.testing.simulation import Faults, Outage, Simulation
+from evidence_courier.testing.simulation import (
+    Faults,
+    ModelProvider,
+    Outage,
+    ReadableModelProvider,
+    Simulation,
+)
 
 SOMETIMES = st.sampled_from([0.0, 0.0, 0.2, 0.6])
 KINDS = st.sampled_from(["down", "503", "takes", "silent"])
@@ -72,10 +78,9 @@ class World(RuleBasedStateMachine):
             seed,
             couriers=2,
             tenants=2,
-            can_look_up=can_look_up,
+            provider=(ReadableModelProvider if can_look_up else ModelProvider)(together),
             on_unclear=on_unclear,
             pace=pace,
-            together=together,
             faults=faults,
         )
         self.keys = []

@@ -12,7 +12,13 @@ from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.testing.sandboxes.rates import RateLimit, Window
-from evidence_courier.testing.simulation import Faults, Outage, Simulation
+from evidence_courier.testing.simulation import (
+    Faults,
+    ModelProvider,
+    Outage,
+    ReadableModelProvider,
+    Simulation,
+)
 from evidence_courier.testing.simulation.model import ExclusiveModelProvider
 
 TEN_A_MINUTE = Pace(10, timedelta(minutes=1))
@@ -104,7 +110,7 @@ def test_a_reply_that_is_lost_for_ever_leaves_copies_that_the_record_tells_of() 
 
 def test_a_lost_reply_makes_no_second_copy_where_the_provider_can_be_read() -> None:
     with Simulation(
-        can_look_up=True, faults=Faults(outages=(Outage(0, 1, "takes"),))
+        provider=ReadableModelProvider(), faults=Faults(outages=(Outage(0, 1, "takes"),))
     ) as simulation:
         keys = simulation.submit(20)
         assert simulation.settle()
@@ -160,9 +166,9 @@ def test_an_outage_of_a_minute_resolves_itself(kind: str, can_look_up: bool) -> 
     met, succeeded = 0, 0
     for seed in range(20):
         outage = Outage(20.0, 20.0 + 3.0 * (seed + 1), kind)
-        with Simulation(
-            seed, can_look_up=can_look_up, faults=Faults(outages=(outage,))
-        ) as simulation:
+        provider = ReadableModelProvider() if can_look_up else ModelProvider()
+        faults = Faults(outages=(outage,))
+        with Simulation(seed, provider=provider, faults=faults) as simulation:
             for _ in range(30):
                 simulation.submit()
                 simulation.pass_time(3)
@@ -179,7 +185,7 @@ def test_an_outage_of_a_minute_resolves_itself(kind: str, can_look_up: bool) -> 
 def test_a_doubt_is_looked_up_before_anything_is_sent_again_whatever_the_budget() -> None:
     faults = Faults(outages=(Outage(0, 1, "takes"),))
     policy = RetryPolicy(max_attempts=1)
-    with Simulation(can_look_up=True, retry=policy, faults=faults) as simulation:
+    with Simulation(provider=ReadableModelProvider(), retry=policy, faults=faults) as simulation:
         (key,) = simulation.submit()
         assert simulation.settle()
         assert (tally(simulation), simulation.copies(key)) == ({"succeeded": 1}, 1)
@@ -215,7 +221,9 @@ def test_an_upload_that_is_abandoned_while_it_waits_stops_nobody() -> None:
 
 
 def test_several_go_in_one_request_and_each_has_its_own_outcome() -> None:
-    with Simulation(2, together=5, faults=Faults(rejects=0.2, takes_and_drops=0.1)) as simulation:
+    with Simulation(
+        2, provider=ModelProvider(5), faults=Faults(rejects=0.2, takes_and_drops=0.1)
+    ) as simulation:
         keys = simulation.submit(200)
         assert simulation.settle()
         assert simulation.breaches() == []
@@ -270,7 +278,11 @@ def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_t
     """A slot that nobody gives back would keep an exclusive credential from being handed over."""
     faults = Faults(latency=2.0, takes_and_drops=0.3, unavailable=0.3, unreadable=0.3)
     with Simulation(
-        seed, couriers=3, can_look_up=True, pace=Pace(50, timedelta(minutes=1)), faults=faults
+        seed,
+        couriers=3,
+        provider=ReadableModelProvider(),
+        pace=Pace(50, timedelta(minutes=1)),
+        faults=faults,
     ) as one:
         for _ in range(8):
             one.submit(10)
