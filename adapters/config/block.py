@@ -220,7 +220,8 @@ def _without_nulls(settings: Mapping[str, Any], rules: Mapping[str, Any]) -> dic
     """The settings without the known keys whose value is null: they count as absent."""
     present: dict[str, Any] = {}
     for key, value in settings.items():
-        own = rules.get(key, {})
+        known = rules.get(key)
+        own = known if isinstance(known, Mapping) else {}
         below = own.get("schema")
         if isinstance(value, dict) and own.get("type") == "dict" and isinstance(below, Mapping):
             present[key] = _without_nulls(value, below)

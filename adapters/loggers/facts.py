@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import TypeAlias
 
 import attrs
@@ -119,15 +120,21 @@ def severity_of(event: events.LogEvent) -> Severity:
 
 def account_of(event: events.LogEvent) -> Account:
     """The event's name, sentence and facts."""
-    facts = _facts(attrs.asdict(event, recurse=False))
+    facts = _facts(_members(event))
     upload = "tenant {tenant_id}, evidence {evidence_id}, {provider}: "
     template = (upload if "evidence_id" in facts else "") + _EVENTS[type(event)][1]
     sentence = template.format_map({**facts, **_parts(event)})
-    return Account(_name(type(event)), _one_line(sentence), facts)
+    return Account(_name(type(event).__name__), _one_line(sentence), facts)
 
 
-def _name(kind: type) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+@cache
+def _name(event_class: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event_class).lower()
+
+
+def _members(value: attrs.AttrsInstance) -> dict[str, object]:
+    # attrs.asdict takes three times as long.
+    return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
 
 
 def _facts(fields: Mapping[str, object]) -> dict[str, Fact]:
@@ -136,7 +143,8 @@ def _facts(fields: Mapping[str, object]) -> dict[str, Fact]:
     for name, value in fields.items():
         match value:
             case UploadKey():
-                facts |= _facts(attrs.asdict(value))
+                facts["tenant_id"], facts["evidence_id"] = value.tenant_id, value.evidence_id
+                facts["provider"] = value.provider
             case Failure() | StatusError():
                 kind = value.kind.value if isinstance(value, Failure) else value.kind
                 facts |= {"error_kind": kind, "error_message": value.message}
@@ -154,7 +162,7 @@ def _facts(fields: Mapping[str, object]) -> dict[str, Fact]:
 
 
 def _facts_of_status(status: UploadStatus) -> dict[str, Fact]:
-    shown = attrs.asdict(status, recurse=False)
+    shown = _members(status)
     for name in ("next_attempt_at", "created_at", "updated_at", "receipt"):
         del shown[name]
     if status.receipt is not None:

@@ -148,7 +148,7 @@ def _reader(converter: Converter, field: attrs.Attribute[Any]) -> _Read:
     if kind is datetime:
         return _moment
     if get_origin(kind) is tuple:
-        return lambda value: converter.structure(_list(value), kind)
+        return lambda value: converter.structure(value, kind) if _is_list(value) else value
     if attrs.has(kind):
         return lambda value: converter.structure(value, kind)
     if field.validator is rules.json_object:
@@ -171,10 +171,8 @@ def _moment(value: object) -> object:
         raise FieldError("", str(error)) from None
 
 
-def _list(value: object) -> object:
-    if not isinstance(value, (list, tuple)):
-        raise FieldError("", f"must be a list, not {rules.kind_of(value)}")
-    return value
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def _whole(value: object) -> object:

@@ -160,6 +160,17 @@ def test_a_filter_of_the_hosts_has_its_say(caplog: pytest.LogCaptureFixture) -> 
     assert [vars(record)["tenant_id"] for record in caplog.records] == ["initech"]
 
 
+def test_what_a_handler_of_the_hosts_raises_goes_on_to_the_courier_which_counts_it() -> None:
+    class Away(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ConnectionError("the log server is away")
+
+    logger = logging.Logger("host.compliance")  # noqa: LOG001 - a logger that no other test sees
+    logger.addHandler(Away())
+    with pytest.raises(ConnectionError):
+        StandardLogger(logger).log(UploadRecorded(KEY))
+
+
 @pytest.fixture
 def records_have_a_tenant() -> Iterator[None]:
     """A host whose every record names the tenant of the request that is being served."""
