@@ -31,7 +31,7 @@ def retry_after(values: Iterable[str], date: str | None, received_at: datetime) 
     Returns:
         Seconds, or None if no value is a number of seconds or a date.
     """
-    now = _moment(date or "", received_at) or received_at
+    now = (_moment(date, received_at) if date else None) or received_at
     waits = (retry_after_seconds(value, now) for value in values)
     return max((wait for wait in waits if wait is not None), default=None)
 

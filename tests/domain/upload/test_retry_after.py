@@ -128,7 +128,12 @@ IN_A_MINUTE = "Sat, 21 Feb 2026 10:01:00 GMT"
 
 
 @pytest.mark.parametrize(
-    "date", ["Sat, 21 Feb 2026 10:00:00 GMT", "Sat, 21 Feb 2026 10:00:00 +0000"]
+    "date",
+    [
+        "Sat, 21 Feb 2026 10:00:00 GMT",
+        "Sat, 21 Feb 2026 10:00:00 +0000",
+        "Saturday, 21-Feb-26 10:00:00 GMT",
+    ],
 )
 @pytest.mark.parametrize("ahead", [timedelta(minutes=-10), timedelta(0), timedelta(minutes=10)])
 def test_a_date_is_a_moment_of_the_servers_clock(date: str, ahead: timedelta) -> None:
