@@ -21,7 +21,14 @@ from state_picture import COLOURS, Words, picture
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
 from evidence_courier.domain.upload.events import AttemptEnded, Event, LookedUp
 from evidence_courier.domain.upload.transitions import Rules
-from evidence_courier.domain.upload.upload import LookingUp, Sending, State, Status, status_of
+from evidence_courier.domain.upload.upload import (
+    LookingUp,
+    Sending,
+    State,
+    Status,
+    Undecided,
+    status_of,
+)
 from evidence_courier.domain.upload.verdict import AttemptVerdict, Delivered, Finding, Found
 from evidence_courier.testing.reachable_states import Move, Shape, walk
 
@@ -53,7 +60,7 @@ def is_late(move: Move) -> bool:
         case AttemptEnded(verdict=Delivered()):
             return not isinstance(move.source.state, Sending)
         case LookedUp(finding=Found()):
-            return not isinstance(move.source.state, LookingUp)
+            return not isinstance(move.source.state, LookingUp | Undecided)
         case _:
             return False
 
@@ -100,7 +107,8 @@ def mermaid(
 def event_kinds() -> list[type]:
     """Every event, with its verdicts or findings in its place."""
     kinds = {AttemptEnded: get_args(AttemptVerdict), LookedUp: get_args(Finding)}
-    return [kind for event in get_args(Event) for kind in kinds.get(event, (event,))]
+    found = [kind for event in get_args(Event) for kind in kinds.get(event, (event,))]
+    return list(dict.fromkeys(found))
 
 
 def told(thing: type) -> str:

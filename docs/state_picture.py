@@ -30,7 +30,7 @@ COLOURS = {
     Status.SUCCEEDED: ("#dcfce7", "#15803d"),
     Status.FAILED: ("#fee2e2", "#b91c1c"),
 }
-WIDTH, HEIGHT = 800, 1024
+WIDTH, HEIGHT = 800, 1270
 NODE_WIDTH, NODE_HEIGHT = 140, 46
 REQUEUED = (
     "Requeued goes to LookingUp if a doubt is left and look-ups are possible, else to Queued."
@@ -122,6 +122,31 @@ ARROWS_BY_ITSELF = (
         (400, 613),
     ),
 )
+PLACES_OF_DECISION: dict[str, Point] = {
+    "Sending": (104, 1064),
+    "LookingUp": (104, 1134),
+    "Undecided": (390, 1098),
+    "Succeeded": (690, 1046),
+    "Failed": (690, 1112),
+    "Held": (690, 1190),
+}
+ARROWS_OF_DECISION = (
+    Arrow(("Sending", "LookingUp"), ("Undecided",), ((190, 1098), (320, 1098)), (255, 1090)),
+    Arrow(
+        ("Undecided",),
+        ("Undecided",),
+        ((372, 1075), (372, 1050), (408, 1050), (408, 1075)),
+        (390, 1043),
+    ),
+    Arrow(
+        ("Undecided",),
+        ("Succeeded",),
+        ((460, 1086), (560, 1086), (560, 1046), (620, 1046)),
+        (590, 1038),
+    ),
+    Arrow(("Undecided",), ("Failed",), ((460, 1104), (620, 1104)), (532, 1121), 3),
+    Arrow(("Undecided",), ("Held",), ((390, 1121), (390, 1200), (620, 1200)), (505, 1193)),
+)
 PLACES_BY_PERSON: dict[str, Point] = {
     "Waiting": (104, 722),
     "Queued": (104, 800),
@@ -152,6 +177,12 @@ ARROWS_BY_PERSON = (
     Arrow(("Held",), ("Failed",), ((410, 843), (410, 745)), (418, 799), 9, "start"),
     Arrow(("Failed",), ("Succeeded",), ((480, 722), (690, 722), (690, 771)), (585, 714)),
     Arrow(("Held",), ("Succeeded",), ((480, 866), (690, 866), (690, 817)), (585, 858)),
+    Arrow(
+        ("Undecided",),
+        ("Failed",),
+        ((430, 1121), (430, 1170), (608, 1170), (608, 1126), (620, 1126)),
+        (515, 1163),
+    ),
 )
 
 
@@ -275,7 +306,7 @@ def picture(
 ) -> str:
     """The drawing, as an SVG that needs nothing but itself. Raises ValueError where it would be
     untrue."""
-    check_complete(ARROWS_BY_ITSELF, by_itself)
+    check_complete(ARROWS_BY_ITSELF + ARROWS_OF_DECISION, by_itself)
     check_complete(ARROWS_BY_PERSON, by_person)
     pending, retrying = COLOURS[Status.PENDING][0], COLOURS[Status.RETRYING][0]
     lines = [
@@ -299,12 +330,14 @@ def picture(
         box(14, 690, 194, 936, "group"),
         box(22, 766, 186, 928, "group"),
         text((24, 962), REQUEUED, "note", "start"),
+        text((24, 1004), "While a provider decides about what it has taken", "title", "start"),
+        box(18, 1028, 190, 1170, "group"),
     ]
-    for arrow in ARROWS_BY_ITSELF:
+    for arrow in ARROWS_BY_ITSELF + ARROWS_OF_DECISION:
         lines += draw_arrow(arrow, by_itself, "itself")
     for arrow in ARROWS_BY_PERSON:
         lines += draw_arrow(arrow, by_person, "person")
-    for places in (PLACES_BY_ITSELF, PLACES_BY_PERSON):
+    for places in (PLACES_BY_ITSELF, PLACES_BY_PERSON, PLACES_OF_DECISION):
         for name, centre in places.items():
             lines += draw_node(name, centre, statuses[name])
-    return "\n".join([*lines, *draw_legend(989), "</svg>"]) + "\n"
+    return "\n".join([*lines, *draw_legend(1235), "</svg>"]) + "\n"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias, assert_never
 
 from attrs import evolve, frozen
@@ -31,7 +31,7 @@ from ..domain.upload.events import (
     Unfit,
 )
 from ..domain.upload.failure import Concern, Failure, FailureKind
-from ..domain.upload.transitions import Rules, advance
+from ..domain.upload.transitions import MAX_PROCESSING, Rules, advance
 from ..domain.upload.upload import (
     Failed,
     Held,
@@ -41,6 +41,7 @@ from ..domain.upload.upload import (
     State,
     Succeeded,
     Tally,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
@@ -54,8 +55,10 @@ from ..domain.upload.verdict import (
     Finding,
     Found,
     Partly,
+    Processing,
     Receipt,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
@@ -69,6 +72,7 @@ _BROKEN: Final = Failure(FailureKind.UNAUTHORIZED, "the integration does not wor
 _UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nobody knows")
 _RECEIPT: Final = Receipt()
 _BOOKMARK: Final = "bookmark"
+_TAKEN: Final = Processing(timedelta(minutes=1))
 
 
 EventKind: TypeAlias = type[Event | AttemptVerdict | Finding]
@@ -108,7 +112,7 @@ class Shape:
                 return "Held for the integration"
             case Failed(reason=reason):
                 return f"Failed {reason.value}"
-            case Queued() | Waiting() | Held() | Succeeded():
+            case Queued() | Waiting() | Undecided() | Held() | Succeeded():
                 return type(self.state).__name__
             case _:
                 assert_never(self.state)
@@ -190,7 +194,7 @@ def _events_for(state: State) -> tuple[Event, ...]:
     """One of each event that differs from the others, with the numbers that are current in this
     state."""
     attempt = state.attempt if isinstance(state, Sending) else 1
-    look_up = state.look_up if isinstance(state, LookingUp) else 1
+    look_up = state.look_up if isinstance(state, LookingUp | Undecided) else 1
     verdicts = (
         Delivered(_RECEIPT),
         Rejected(_CAUSE),
@@ -199,13 +203,23 @@ def _events_for(state: State) -> tuple[Event, ...]:
         Deferred(_CAUSE),
         Unclear(_CAUSE),
         Recovered(_CAUSE),
+        _TAKEN,
     )
-    findings = (Found(_RECEIPT), Partly(_BOOKMARK), Absent(), Unreadable(_CAUSE))
+    findings = (
+        Found(_RECEIPT),
+        Partly(_BOOKMARK),
+        Absent(),
+        Unreadable(_CAUSE),
+        Refused(_CAUSE),
+        _TAKEN,
+    )
+    # After a day of waiting for a decision, the same finding has another meaning.
+    moments = (_NOW, _NOW + MAX_PROCESSING) if isinstance(state, Undecided) else (_NOW,)
     return (
         Started(_NOW),
         Progressed(_NOW, attempt, _BOOKMARK),
         *(AttemptEnded(_NOW, attempt, verdict, 0.0) for verdict in verdicts),
-        *(LookedUp(_NOW, look_up, finding) for finding in findings),
+        *(LookedUp(at, look_up, finding) for at in moments for finding in findings),
         Unfit(_NOW, _CAUSE),
         Blocked(_NOW, _BROKEN),
         Unblocked(_NOW),
@@ -229,6 +243,8 @@ def _without_moments(state: State) -> State:
             return Waiting(_NOW, _CAUSE)
         case LookingUp(look_up=number):
             return LookingUp(number, _NOW, _NOW, _CAUSE)
+        case Undecided():
+            return Undecided(0, _NOW, _NOW, _CAUSE)
         case Held(cause=cause):
             return Held(_BROKEN if cause.kind.concern is Concern.INTEGRATION else _CAUSE)
         case Failed(reason=reason):

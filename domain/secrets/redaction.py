@@ -23,7 +23,19 @@ from attrs import evolve
 
 from ..upload.failure import Failure
 from ..upload.retry_after import MAX_RETRY_AFTER
-from ..upload.verdict import Delivered, Receipt, Unbundled, Verdict
+from ..upload.verdict import (
+    Absent,
+    Delivered,
+    Finding,
+    Found,
+    Partly,
+    Processing,
+    Receipt,
+    Refused,
+    Unbundled,
+    Unreadable,
+    Verdict,
+)
 from .secret import Secret
 
 MASK = "***"
@@ -116,7 +128,24 @@ class Redactor:
         """The verdict with the texts in it redacted."""
         if isinstance(verdict, Delivered):
             return Delivered(self.receipt(verdict.receipt))
+        if isinstance(verdict, Processing):
+            return self._processing(verdict)
         return evolve(verdict, failure=self.failure(verdict.failure))
+
+    def finding(self, finding: Finding) -> Finding:
+        """The finding with the texts in it redacted; a bookmark is kept as it is."""
+        match finding:
+            case Found(receipt):
+                return Found(self.receipt(receipt))
+            case Unreadable(failure) | Refused(failure):
+                return evolve(finding, failure=self.failure(failure))
+            case Processing():
+                return self._processing(finding)
+            case Partly() | Absent():
+                return finding
+
+    def _processing(self, processing: Processing) -> Processing:
+        return evolve(processing, message=self.text(processing.message, MESSAGE_LIMIT))
 
     def _wait(self, seconds: float | None) -> float | None:
         """The wait, rounded up if its digits show a piece of a secret that is made of digits."""

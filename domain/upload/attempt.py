@@ -10,7 +10,7 @@ from ..integration import RetryPolicy
 from .backoff import bounded, floor_of, later
 from .events import AttemptEnded
 from .failure import Failure
-from .verdict import AttemptVerdict, Delivered, Receipt
+from .verdict import AttemptVerdict, Delivered, Processing, Receipt
 
 
 @frozen
@@ -29,14 +29,15 @@ class Attempt:
 
     @property
     def result(self) -> Receipt | Failure:
-        """The receipt of a delivered attempt, the failure of every other."""
+        """The receipt of a delivered attempt, what is shown of every other."""
         verdict = self.verdict
         return verdict.receipt if isinstance(verdict, Delivered) else verdict.failure
 
     @property
     def failure(self) -> Failure | None:
-        """What went wrong; None for a delivered attempt."""
-        return None if isinstance(self.verdict, Delivered) else self.verdict.failure
+        """What went wrong; None if the provider took the document."""
+        verdict = self.verdict
+        return None if isinstance(verdict, Delivered | Processing) else verdict.failure
 
 
 def attempt_of(
@@ -48,7 +49,7 @@ def attempt_of(
     failure's detail.
     """
     verdict, not_before = event.verdict, None
-    if not isinstance(verdict, Delivered):
+    if not isinstance(verdict, Delivered | Processing):
         failure = bounded(retry, verdict.failure)
         verdict = evolve(verdict, failure=failure)
         if failure.retry_after is not None:

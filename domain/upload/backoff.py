@@ -34,7 +34,7 @@ def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -
     """The least wait after a failure: its Retry-After within the limit, else `throttle_floor` if
     the provider throttled."""
     if failure.retry_after is not None:
-        return min(_seconds(failure.retry_after), policy.retry_after_limit)
+        return min(wait_of(failure.retry_after), policy.retry_after_limit)
     return throttle_floor if failure.kind.throttling else timedelta(0)
 
 
@@ -63,8 +63,9 @@ def earlier(at: datetime, span: timedelta) -> datetime:
         return _FIRST
 
 
-def _seconds(value: float) -> timedelta:
+def wait_of(seconds: float) -> timedelta:
+    """That many seconds; at least none, at most the longest that a timedelta can hold."""
     try:
-        return timedelta(seconds=max(0.0, value))  # in this order NaN counts as 0
+        return timedelta(seconds=max(0.0, seconds))  # in this order NaN counts as 0
     except OverflowError:
         return timedelta.max

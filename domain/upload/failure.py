@@ -52,9 +52,11 @@ class FailureKind(Enum):
     UNFIT_TYPE = "unfit_type"
     PROVIDER_BROKEN = "provider_broken"
     ABANDONED = "abandoned"
+    STILL_PROCESSING = "still_processing"
     # Refused, and the integration's other uploads will be refused too.
     UNAUTHORIZED = "unauthorized"
     TARGET_NOT_FOUND = "target_not_found"
+    ACCOUNT_LOCKED = "account_locked"
     INTEGRATION_GONE = "integration_gone"
 
     @property
@@ -90,7 +92,12 @@ _RETRYABLE = frozenset(
     }
 )
 _OF_THE_INTEGRATION = frozenset(
-    {FailureKind.UNAUTHORIZED, FailureKind.TARGET_NOT_FOUND, FailureKind.INTEGRATION_GONE}
+    {
+        FailureKind.UNAUTHORIZED,
+        FailureKind.TARGET_NOT_FOUND,
+        FailureKind.ACCOUNT_LOCKED,
+        FailureKind.INTEGRATION_GONE,
+    }
 )
 
 

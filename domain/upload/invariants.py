@@ -18,7 +18,9 @@ from attrs import frozen
 from .attempt import Attempt
 from .failure import FailureKind
 from .upload import Sending, Succeeded, Upload
-from .verdict import Recovered, Unclear
+from .verdict import Processing, Recovered, Unclear
+
+_RESOLVING = ("partly", "refused")
 
 
 @frozen(kw_only=True)
@@ -102,7 +104,7 @@ def _unmarked(record: Record) -> Iterator[str]:
     for attempt in record.attempts:
         if not _doubtful(attempt) or attempt.number >= begun:
             continue
-        if not any(word == "partly" and at >= attempt.ended_at for at, word in record.look_ups):
+        if not any(word in _RESOLVING and at >= attempt.ended_at for at, word in record.look_ups):
             yield (
                 f"attempt {attempt.number} may have been taken, it was sent again, "
                 "and it is not marked as a possible duplicate"
@@ -110,7 +112,7 @@ def _unmarked(record: Record) -> Iterator[str]:
 
 
 def _doubtful(attempt: Attempt) -> bool:
-    if isinstance(attempt.verdict, Unclear | Recovered):
+    if isinstance(attempt.verdict, Unclear | Recovered | Processing):
         return True
     failure = attempt.failure
     return failure is not None and failure.kind is FailureKind.UNRECOGNISED_REPLY

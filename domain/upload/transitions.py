@@ -9,6 +9,8 @@ The rules in words:
   sent again. If not, the tenant has chosen: hold it for a person, or send it again. What is sent
   again out of a doubt says `possible_duplicate`, also after look-ups that did not find it: it may
   appear later than the last of them.
+- *Processing* was taken: it is looked up again, without an attempt and without a doubt, until the
+  provider decides, at most for a day. If that time ends, or it is stopped before, a doubt is left.
 - A person may requeue, abandon or attest.
 
 An event that does not apply (a stale attempt number, for example) returns the very same object.
@@ -50,6 +52,7 @@ from .upload import (
     State,
     Succeeded,
     Tally,
+    Undecided,
     Upload,
     Waiting,
 )
@@ -59,8 +62,10 @@ from .verdict import (
     Delivered,
     Found,
     Partly,
+    Processing,
     Receipt,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
@@ -68,6 +73,10 @@ from .verdict import (
 )
 
 LOOK_UP_DELAYS = (timedelta(seconds=2), timedelta(seconds=10), timedelta(seconds=30))
+MAX_PROCESSING = timedelta(days=1)
+"""How long an upload waits for the decision of a provider that has taken it."""
+MIN_PROCESSING_WAIT, MAX_PROCESSING_WAIT = timedelta(seconds=1), timedelta(hours=1)
+"""How long it waits for the next look-up, if the provider does not say how long."""
 
 
 @frozen
@@ -107,6 +116,8 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
             return _from_sending(upload, state, event, rules)
         case LookingUp():
             return _from_looking_up(upload, state, event, rules)
+        case Undecided():
+            return _from_undecided(upload, state, event)
         case Held() | Failed():
             return _from_stopped(upload, state, event, rules)
         case _:
@@ -160,6 +171,11 @@ def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) ->
             return _wait_or_give_up(upload, at, due, cause, upload.tally, rules)
         case AttemptEnded(at, state.attempt, Unclear(failure) | Recovered(failure), jitter):
             return _in_doubt(upload, at, failure, jitter, rules)
+        case AttemptEnded(at, state.attempt, Processing() as taken) if rules.can_look_up:
+            undecided = _undecided(1, at, at, taken)
+            return _next(upload, at, undecided, upload.tally)
+        case AttemptEnded(at, state.attempt, Processing() as taken):
+            return _next(upload, at, Held(taken.failure), evolve(upload.tally, doubt=True))
         case _:
             return upload
 
@@ -195,6 +211,12 @@ def _from_looking_up(upload: Upload, state: LookingUp, event: Event, rules: Rule
             return _wait_or_give_up(upload, at, at, state.cause, tally, rules)
         case LookedUp(at, state.look_up, Absent() | Unreadable() as finding):
             return _not_found(upload, state, at, finding, rules)
+        case LookedUp(at, state.look_up, Processing() as taken):
+            undecided = _undecided(state.look_up + 1, at, at, taken)
+            return _next(upload, at, undecided, evolve(upload.tally, doubt=False))
+        case LookedUp(at, state.look_up, Refused(failure)):
+            tally = evolve(upload.tally, doubt=False)
+            return _next(upload, at, Failed(FailedReason.REJECTED, failure), tally)
         case Blocked(at, failure):
             return _next(upload, at, Held(failure), upload.tally)
         case Requeued(at):
@@ -219,6 +241,33 @@ def _not_found(
     if isinstance(finding, Unreadable) and rules.on_unclear is OnUnclear.HOLD:
         return _next(upload, at, Held(cause), upload.tally)
     return _wait_or_give_up(upload, at, max(at, state.resend_at), cause, upload.tally, rules)
+
+
+def _from_undecided(upload: Upload, state: Undecided, event: Event) -> Upload:
+    doubtful = evolve(upload.tally, doubt=True)
+    match event:
+        case LookedUp(at, state.look_up, Refused(failure)):
+            return _next(upload, at, Failed(FailedReason.REJECTED, failure), upload.tally)
+        case LookedUp(at, state.look_up) if at >= later(state.since, MAX_PROCESSING):
+            return _next(upload, at, Failed(FailedReason.EXHAUSTED, state.cause), doubtful)
+        case LookedUp(at, state.look_up, finding):
+            # Without a word from the provider, the next wait is as long as all before it together.
+            so_far = Processing(min(at - state.since, MAX_PROCESSING_WAIT), state.cause.message)
+            taken = finding if isinstance(finding, Processing) else so_far
+            undecided = _undecided(state.look_up + 1, at, state.since, taken)
+            return _next(upload, at, undecided, upload.tally)
+        case Blocked(at, failure):
+            return _next(upload, at, Held(failure), doubtful)
+        case Abandoned():
+            return _abandoned(evolve(upload, tally=doubtful), event)
+        case _:
+            return upload
+
+
+def _undecided(look_up: int, at: datetime, since: datetime, taken: Processing) -> Undecided:
+    wait = max(taken.after, MIN_PROCESSING_WAIT)
+    due = min(later(at, wait), later(since, MAX_PROCESSING))
+    return Undecided(look_up, due, since, taken.failure)
 
 
 def _from_stopped(upload: Upload, state: Held | Failed, event: Event, rules: Rules) -> Upload:

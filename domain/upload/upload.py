@@ -71,6 +71,17 @@ class LookingUp:
 
 
 @frozen
+class Undecided:
+    """The provider has taken it at `since` and decides later; look-up number `look_up` is due at
+    `due`."""
+
+    look_up: int
+    due: datetime
+    since: datetime
+    cause: Failure
+
+
+@frozen
 class Held:
     """A person must decide about a doubt, or about an integration that does not work."""
 
@@ -101,7 +112,7 @@ class Failed:
     cause: Failure
 
 
-State: TypeAlias = Queued | Sending | Waiting | LookingUp | Held | Succeeded | Failed
+State: TypeAlias = Queued | Sending | Waiting | LookingUp | Undecided | Held | Succeeded | Failed
 
 
 class Status(Enum):
@@ -165,7 +176,7 @@ def status_of(state: State) -> Status:
     match state:
         case Queued() | Sending(cause=None):
             return Status.PENDING
-        case Sending() | Waiting() | LookingUp():
+        case Sending() | Waiting() | LookingUp() | Undecided():
             return Status.RETRYING
         case Held():
             return Status.HELD
@@ -178,7 +189,7 @@ def status_of(state: State) -> Status:
 def due_of(state: State) -> datetime | None:
     """When the courier must act on this state; None if it must not, or is doing so."""
     match state:
-        case Queued(due=due) | Waiting(due=due) | LookingUp(due=due):
+        case Queued(due=due) | Waiting(due=due) | LookingUp(due=due) | Undecided(due=due):
             return due
         case _:
             return None

@@ -1,17 +1,19 @@
 """What an attempt, a look-up and a dry run came to.
 
-An attempt has four verdicts, not two. Between "it arrived" and "it failed" lie the cases that
-decide whether a document is delivered twice, once or never: `Deferred` was definitely not received,
-`Unclear` may have been.
+Between "it arrived" and "it failed" lie the cases that decide whether a document is delivered
+twice, once or never: `Deferred` was definitely not received, `Unclear` may have been, `Processing`
+was received and is not decided yet.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TypeAlias, get_args
 
 from attrs import frozen
 
-from .failure import Failure
+from .backoff import wait_of
+from .failure import Failure, FailureKind
 
 
 @frozen
@@ -53,6 +55,23 @@ class Unclear:
 
 
 @frozen
+class Processing:
+    """The provider has taken it and decides later; it is looked up again after `after`.
+
+    As a finding: it is there, and still not decided.
+    """
+
+    after: timedelta
+    message: str = "the provider has taken it and decides later"
+
+    @property
+    def failure(self) -> Failure:
+        """What is shown while nothing is decided."""
+        seconds = self.after.total_seconds()
+        return Failure(FailureKind.STILL_PROCESSING, self.message, retry_after=seconds)
+
+
+@frozen
 class Unbundled:
     """It was sent together with others, and all were refused because of one of them: each is sent
     again alone."""
@@ -67,7 +86,7 @@ class Recovered:
     failure: Failure
 
 
-Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear
+Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear | Processing
 AttemptVerdict: TypeAlias = Verdict | Unbundled | Recovered
 
 
@@ -97,7 +116,14 @@ class Unreadable:
     failure: Failure
 
 
-Finding: TypeAlias = Found | Partly | Absent | Unreadable
+@frozen
+class Refused:
+    """The provider has decided against what it had taken, and resending will not help."""
+
+    failure: Failure
+
+
+Finding: TypeAlias = Found | Partly | Absent | Unreadable | Processing | Refused
 
 
 @frozen
@@ -138,4 +164,6 @@ def verdict_of(word: str, result: Receipt | Failure) -> AttemptVerdict:
     kind = VERDICTS.get(word)
     if kind is None or (kind is Delivered) is not isinstance(result, Receipt):
         raise ValueError(f"{word!r} with a {type(result).__name__} is no verdict")
+    if kind is Processing and isinstance(result, Failure):
+        return Processing(wait_of(result.retry_after or 0.0), result.message)
     return kind(result)  # type: ignore[arg-type]

@@ -16,13 +16,13 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...domain.errors import MisuseError, StoreError
-from ...domain.upload.attempt import Attempt
-from ...domain.upload.events import Abandoned, AttemptEnded
+from ...domain.upload.attempt import Attempt, attempt_of
+from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Status, Upload, UploadKey
-from ...domain.upload.verdict import Delivered, Receipt, Recovered
+from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
 from ...ports.records import Added, Begun, Change, Conflict, Find, Known, LookUp, OpenUpload, Saved
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
@@ -203,6 +203,33 @@ class StoreContract(GateRules):
                 [(a.number, a.verdict, a.request_id) for a in details.history],
                 [(1, "recovered", None), (1, "delivered", "req-9")],
             )
+
+    def test_what_a_provider_decides_later_is_due_until_it_has_decided(self) -> None:
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            begin = started(new.upload)
+            begin_each(store, [begin])
+            taken = Processing(5 * MINUTE, "in review")
+            rules = evolve(RULES, can_look_up=True)
+            event = AttemptEnded(AT, 1, taken, 0.0)
+            undecided = advance(begin.upload, event, rules)
+            attempt = attempt_of(AT, event, rules.retry)
+            store.save([Change(undecided, attempt)])
+            key = new.upload.key
+            same(store.get([key])[key].upload, undecided, "an upload that is undecided")
+            same(store.due(AT + 4 * MINUTE, 10), [], "what is due before its look-up")
+            same(store.due(AT + 5 * MINUTE, 10), [key], "what is due at its look-up")
+            seen = LookedUp(AT + 5 * MINUTE, 1, Refused(BUSY_PROVIDER))
+            look = LookUp(1, seen.at, word_of(seen.finding), BUSY_PROVIDER.message)
+            store.save([Change(advance(undecided, seen, rules), look_up=look)])
+            details = there(store.show("acme", "ev-1", AT))
+            same(
+                [(row.verdict, row.kind, row.message) for row in details.history],
+                [("processing", None, "in review")],
+                "the attempt",
+            )
+            same(details.status, "failed", "what was refused")
 
     def test_an_attempt_is_not_kept_of_a_change_that_was_refused(self) -> None:
         with self._store() as store:

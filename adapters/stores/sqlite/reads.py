@@ -11,6 +11,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from ....domain.pacing.gate import expected_at
+from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import UploadDetails, UploadStatus, status_of_upload
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.records import ActedOn, Find, OpenUpload, Page
@@ -58,9 +59,8 @@ IN_FLIGHT = f"""
 SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = :owner AND state = 'sending'
 """
-_FOR_INTEGRATION = (
-    "state = 'held' AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')"
-)
+_KINDS = ", ".join(f"'{kind.value}'" for kind in FailureKind if kind.concern is Concern.INTEGRATION)
+_FOR_INTEGRATION = f"state = 'held' AND error_kind IN ({_KINDS})"
 STUCK = f"""
 SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_held_for_integration WHERE {_FOR_INTEGRATION}
 """

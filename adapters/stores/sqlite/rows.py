@@ -25,9 +25,11 @@ from ....domain.upload.upload import (
     State,
     Succeeded,
     Tally,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
+    cause_of,
     status_of,
 )
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
@@ -37,9 +39,7 @@ Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]
 
 KEY = ("tenant_id", "evidence_id", "provider")
-# What a change writes.
-CHANGING = (
-    "version",
+_STATE = (
     "state",
     "status",
     "due",
@@ -47,7 +47,13 @@ CHANGING = (
     "started_at",
     "read",
     "resend_at",
+    "taken_at",
     "reason",
+)
+# What a change writes.
+CHANGING = (
+    "version",
+    *_STATE,
     "error_kind",
     "error_message",
     "error_http_status",
@@ -102,7 +108,6 @@ ATTEMPT = (
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
-_NONE_OF_FIVE: tuple[Cell, ...] = (None,) * 5
 
 
 # --- going in ------------------------------------------------------------------------------------
@@ -166,55 +171,36 @@ def changing_cells(upload: Upload) -> tuple[Cell, ...]:
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
-    # state, status, due, attempt, started_at, read, resend_at, reason, the failure's five, the
-    # receipt's two
-    status = status_of(state).value
+    """The cells of _STATE, of the state's failure and of its receipt."""
+    own: dict[str, Cell]
     match state:
-        case Queued(due=due):
-            return ("queued", status, moment(due), *_NONE_OF_FIVE, *_NO_FAILURE, *_NO_RECEIPT)
-        case Sending(attempt=attempt, started_at=started_at, cause=cause):
-            failure = _NO_FAILURE if cause is None else _failure_cells(cause)
-            started = moment(started_at)
-            return (
-                "sending",
-                status,
-                None,
-                attempt,
-                started,
-                None,
-                None,
-                None,
-                *failure,
-                *_NO_RECEIPT,
-            )
-        case Waiting(due=due, cause=cause):
-            return (
-                "waiting",
-                status,
-                moment(due),
-                *_NONE_OF_FIVE,
-                *_failure_cells(cause),
-                *_NO_RECEIPT,
-            )
-        case LookingUp(look_up=read, due=due, resend_at=resend_at, cause=cause):
-            times = (moment(due), None, None, read, moment(resend_at), None)
-            return ("confirming", status, *times, *_failure_cells(cause), *_NO_RECEIPT)
-        case Held(cause=cause):
-            return ("held", status, None, *_NONE_OF_FIVE, *_failure_cells(cause), *_NO_RECEIPT)
-        case Succeeded(receipt=receipt):
-            return (
-                "succeeded",
-                status,
-                None,
-                *_NONE_OF_FIVE,
-                *_NO_FAILURE,
-                *_receipt_cells(receipt),
-            )
-        case Failed(reason=reason, cause=cause):
-            why = (None, None, None, None, None, reason.value)
-            return ("failed", status, *why, *_failure_cells(cause), *_NO_RECEIPT)
+        case Queued(due):
+            own = {"state": "queued", "due": moment(due)}
+        case Sending(attempt, started_at):
+            own = {"state": "sending", "attempt": attempt, "started_at": moment(started_at)}
+        case Waiting(due):
+            own = {"state": "waiting", "due": moment(due)}
+        case LookingUp(number, due, resend_at):
+            times = {"due": moment(due), "resend_at": moment(resend_at)}
+            own = {"state": "confirming", "read": number, **times}
+        case Undecided(number, due, since):
+            times = {"due": moment(due), "taken_at": moment(since)}
+            own = {"state": "confirming", "read": number, **times}
+        case Held():
+            own = {"state": "held"}
+        case Succeeded():
+            own = {"state": "succeeded"}
+        case Failed(reason):
+            own = {"state": "failed", "reason": reason.value}
         case _:
             assert_never(state)
+    own["status"] = status_of(state).value
+    cause = cause_of(state)
+    return (
+        *map(own.get, _STATE),
+        *(_NO_FAILURE if cause is None else _failure_cells(cause)),
+        *(_receipt_cells(state.receipt) if isinstance(state, Succeeded) else _NO_RECEIPT),
+    )
 
 
 def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
@@ -355,10 +341,10 @@ def _state_of(row: Row) -> State:
         case "waiting":
             return Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
         case "confirming":
-            due, resend_at = (
-                datetime.fromisoformat(row["due"]),
-                datetime.fromisoformat(row["resend_at"]),
-            )
+            due, since = datetime.fromisoformat(row["due"]), moment_of(row["taken_at"])
+            if since is not None:
+                return Undecided(row["read"], due, since, _cause_of(row))
+            resend_at = datetime.fromisoformat(row["resend_at"])
             return LookingUp(row["read"], due, resend_at, _cause_of(row))
         case "held":
             return Held(_cause_of(row))

@@ -29,6 +29,7 @@ from evidence_courier.domain.upload.upload import (
     State,
     Status,
     Succeeded,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
@@ -53,6 +54,7 @@ STATES: dict[str, State] = {
     "sending": Sending(1, AT),
     "waiting": Waiting(AT, CAUSE),
     "confirming": LookingUp(1, AT, AT, CAUSE),
+    "undecided": Undecided(1, AT, AT, CAUSE),
     "held": Held(CAUSE),
     "succeeded": Succeeded(Receipt()),
     "failed": Failed(FailedReason.REJECTED, CAUSE),
@@ -60,7 +62,9 @@ STATES: dict[str, State] = {
 APPLIES: dict[Action, dict[str, Status]] = {
     Action.RETRY: {"failed": Status.PENDING},
     Action.RELEASE: {"held": Status.PENDING},
-    Action.ABANDON: dict.fromkeys(("queued", "waiting", "confirming", "held"), Status.FAILED),
+    Action.ABANDON: dict.fromkeys(
+        ("queued", "waiting", "confirming", "undecided", "held"), Status.FAILED
+    ),
     Action.ATTEST: dict.fromkeys(("held", "failed"), Status.SUCCEEDED),
 }
 
@@ -119,6 +123,7 @@ def test_nothing_else_unblocks_an_integration(state: State) -> None:
         ("", "because", "say who"),
         ("asha", " \n", "say why"),
         ("a" * (MAX_REASON_LENGTH + 1), "because", "by has 2,001 characters; 2,000 are enough"),
+        ("asha", "a" * (MAX_REASON_LENGTH + 1), "^reason has 2,001 characters"),
     ],
 )
 def test_who_and_why_must_be_said(by: str, reason: str, said: str) -> None:

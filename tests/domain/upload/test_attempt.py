@@ -18,8 +18,10 @@ from evidence_courier.domain.upload.verdict import (
     Finding,
     Found,
     Partly,
+    Processing,
     Receipt,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
@@ -31,6 +33,7 @@ from evidence_courier.domain.upload.verdict import (
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 END = START + timedelta(seconds=2)
 FAILURE = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=90.0)
+IN_REVIEW = Failure(FailureKind.STILL_PROCESSING, "in review", retry_after=300.0)
 RECEIPT = Receipt("ref-1", "taken")
 
 WORDS: dict[AttemptVerdict, tuple[str, Receipt | Failure]] = {
@@ -40,6 +43,7 @@ WORDS: dict[AttemptVerdict, tuple[str, Receipt | Failure]] = {
     Unclear(FAILURE): ("unclear", FAILURE),
     Unbundled(FAILURE): ("unbundled", FAILURE),
     Recovered(FAILURE): ("recovered", FAILURE),
+    Processing(timedelta(minutes=5), "in review"): ("processing", IN_REVIEW),
 }
 
 
@@ -78,6 +82,17 @@ def test_a_verdict_is_read_back_from_its_word_and_its_result(
 
 
 @pytest.mark.parametrize(
+    ("seconds", "after"),
+    [(None, timedelta(0)), (-1.0, timedelta(0)), (float("inf"), timedelta.max)],
+)
+def test_a_wait_for_a_decision_that_was_never_written_so_is_survived(
+    seconds: float | None, after: timedelta
+) -> None:
+    odd = Failure(FailureKind.STILL_PROCESSING, "in review", retry_after=seconds)
+    assert verdict_of("processing", odd) == Processing(after, "in review")
+
+
+@pytest.mark.parametrize(
     ("word", "result"), [("lost", FAILURE), ("delivered", FAILURE), ("rejected", RECEIPT)]
 )
 def test_a_word_that_does_not_go_with_its_result_is_refused(
@@ -93,6 +108,8 @@ def test_the_words_of_the_findings_are_those_that_the_database_knows() -> None:
         Partly("page-1"): "partly",
         Absent(): "absent",
         Unreadable(FAILURE): "unreadable",
+        Refused(FAILURE): "refused",
+        Processing(timedelta(minutes=5)): "processing",
     }
     assert {finding: word_of(finding) for finding in findings} == findings
     assert {type(finding) for finding in findings} == set(get_args(Finding))

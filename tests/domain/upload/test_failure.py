@@ -33,8 +33,10 @@ unfit_size          final      -          upload
 unfit_type          final      -          upload
 provider_broken     final      -          upload
 abandoned           final      -          upload
+still_processing    final      -          upload
 unauthorized        final      -          integration
 target_not_found    final      -          integration
+account_locked      final      -          integration
 integration_gone    final      -          integration
 """
 

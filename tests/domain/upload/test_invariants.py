@@ -28,10 +28,12 @@ from evidence_courier.domain.upload.verdict import (
     AttemptVerdict,
     Deferred,
     Delivered,
+    Processing,
     Receipt,
     Recovered,
     Rejected,
     Unclear,
+    verdict_of,
 )
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -51,7 +53,7 @@ def attempt(number: int, kind: type[AttemptVerdict] = Deferred, **more: Any) -> 
         number,
         later(more.pop("at", at)),
         later(at + 10),
-        kind(result),
+        verdict_of(kind.__name__.lower(), result),
         None,
         more.pop("not_before", None),
     )
@@ -108,6 +110,9 @@ SOUND = {
     "a doubt that a look-up resolved": record(
         upload(**TWO), attempt(1, Unclear), attempt(2), look_ups=[(later(120), "partly")]
     ),
+    "what the provider took and refused later": record(
+        upload(**TWO), attempt(1, Processing), attempt(2), look_ups=[(later(120), "refused")]
+    ),
     "a doubt at the end": record(upload(**TWO), attempt(1), attempt(2, Unclear)),
     "late news while another was under way": record(
         upload(Succeeded(Receipt()), **TWO),
@@ -156,6 +161,12 @@ UNSOUND = {
     ),
     "it is not marked as a possible duplicate": record(
         upload(**TWO), attempt(1, Recovered), attempt(2)
+    ),
+    "attempt 1 may have been taken, it was sent again, and it is not": record(
+        upload(**TWO),
+        attempt(1, Processing),
+        attempt(2),
+        look_ups=[(later(120), "processing")],
     ),
     "attempt 1 may have been taken": record(
         upload(**TWO), attempt(1, Rejected, failure=STRANGE), attempt(2)

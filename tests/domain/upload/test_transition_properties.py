@@ -26,7 +26,7 @@ from evidence_courier.domain.upload.events import (
     Unfit,
 )
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.transitions import MAX_PROCESSING, Rules, advance
 from evidence_courier.domain.upload.upload import (
     Failed,
     FailedReason,
@@ -37,6 +37,7 @@ from evidence_courier.domain.upload.upload import (
     State,
     Succeeded,
     Tally,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
@@ -51,8 +52,10 @@ from evidence_courier.domain.upload.verdict import (
     Finding,
     Found,
     Partly,
+    Processing,
     Receipt,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
@@ -96,14 +99,19 @@ all_rules = st.builds(
     st.lists(delays, min_size=1, max_size=3).map(tuple),
     delays,
 )
-verdicts = st.builds(Delivered, receipts) | st.sampled_from(
-    (Rejected, Unbundled, Deferred, Unclear, Recovered)
-).flatmap(lambda kind: st.builds(kind, failures))
+processing = st.builds(Processing, st.timedeltas(), texts)
+verdicts = st.one_of(
+    st.builds(Delivered, receipts),
+    processing,
+    *(st.builds(kind, failures) for kind in (Rejected, Unbundled, Deferred, Unclear, Recovered)),
+)
 findings = st.one_of(
     st.builds(Found, receipts),
     st.builds(Partly, texts),
     st.just(Absent()),
     st.builds(Unreadable, failures),
+    st.builds(Refused, failures),
+    processing,
 )
 tallies = st.builds(
     Tally, numbers, numbers, st.booleans(), st.booleans(), st.none() | texts, st.booleans()
@@ -116,6 +124,7 @@ def states(at: st.SearchStrategy[datetime]) -> st.SearchStrategy[State]:
         st.builds(Sending, numbers, at, st.none() | failures),
         st.builds(Waiting, at, failures),
         st.builds(LookingUp, numbers, at, at, failures),
+        st.builds(Undecided, numbers, at, at, failures),
         st.builds(Held, failures),
         st.builds(Succeeded, receipts),
         st.builds(Failed, st.sampled_from(FailedReason), failures),
@@ -353,11 +362,13 @@ def event_for(upload: Upload, step: Step) -> Event:
         "failure": step.cause,
         "progress": "page-1",
         "receipt": Receipt("ref-1"),
+        "after": timedelta(seconds=step.wait),
+        "message": "in review",
         "by": "asha",
         "reason": "because",
     }
     made: Any = kind(**{name: values[name] for name in fields_dict(kind)})
-    if kind in VERDICTS:
+    if kind in VERDICTS and (kind is not Processing or isinstance(state, Sending)):
         return AttemptEnded(values["at"], values["attempt"], made, step.jitter)
     if kind in FINDINGS:
         return LookedUp(values["at"], values["look_up"], made)
@@ -418,6 +429,36 @@ def test_every_version_is_at_rest_in_flight_or_has_a_moment_at_which_it_goes_on(
 def test_an_upload_is_confirmed_only_while_in_doubt(versions: list[Upload]) -> None:
     for upload in versions:
         assert not isinstance(upload.state, LookingUp) or upload.tally.doubt
+
+
+@given(lives)
+def test_what_was_taken_is_sent_again_only_out_of_a_doubt_or_once_it_was_refused(
+    versions: list[Upload],
+) -> None:
+    taken = False
+    for before, after in pairwise(versions):
+        if isinstance(after.state, Sending) and not isinstance(before.state, Sending):
+            assert not taken or after.tally.possible_duplicate
+        if isinstance(after.state, Undecided):
+            taken = True
+        if isinstance(after.state, Failed) and after.state.reason is FailedReason.REJECTED:
+            taken = False
+
+
+@given(lives)
+def test_no_attempt_begins_while_the_provider_decides(versions: list[Upload]) -> None:
+    for before, after in pairwise(versions):
+        if isinstance(before.state, Undecided):
+            assert not isinstance(after.state, Sending | Queued | Waiting | LookingUp)
+            assert after.tally.attempts == before.tally.attempts
+
+
+@given(lives)
+def test_the_provider_decides_within_a_day(versions: list[Upload]) -> None:
+    for upload in versions:
+        if isinstance(upload.state, Undecided):
+            assert upload.updated_at < upload.state.since + MAX_PROCESSING
+            assert upload.state.due <= upload.state.since + MAX_PROCESSING
 
 
 def test_rules_without_a_single_look_up_are_refused() -> None:

@@ -41,10 +41,12 @@ from evidence_courier.domain.upload.upload import (
     State,
     Succeeded,
     Tally,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
     cause_of,
+    due_of,
 )
 from evidence_courier.domain.upload.verdict import (
     Absent,
@@ -54,8 +56,10 @@ from evidence_courier.domain.upload.verdict import (
     Finding,
     Found,
     Partly,
+    Processing,
     Receipt,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
@@ -64,56 +68,125 @@ from evidence_courier.domain.upload.verdict import (
 from evidence_courier.testing.reachable_states import kind_of
 
 TABLE = """
-                           | Queued  | Waiting | Sending  | LookingUp | last    | Held    | blocked | Failed
-Started, no doubt          | start   | start   | =        | =         | =       | =       | =       | =
-Started, doubt             | start 2 | start 2 | =        | =         | =       | =       | =       | =
-Started, spent, no doubt   | start   | used up | =        | =         | =       | =       | =       | =
-Started, spent, doubt      | start 2 | used up | =        | =         | =       | =       | =       | =
-Progressed                 | =       | =       | mark     | =         | =       | =       | =       | =
-Progressed, stale          | =       | =       | =        | =         | =       | =       | =       | =
-Delivered                  | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Delivered, stale           | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Found                      | succeed | succeed | succeed  | succeed   | succeed | succeed | succeed | succeed
-Rejected                   | =       | =       | reject   | =         | =       | =       | =       | =
-Rejected, unrecognised     | =       | =       | reject ? | =         | =       | =       | =       | =
-Rejected, stale            | =       | =       | =        | =         | =       | =       | =       | =
-Unbundled, together        | =       | =       | alone    | =         | =       | =       | =       | =
-Unbundled, alone, left     | =       | =       | now      | =         | =       | =       | =       | =
-Unbundled, alone, spent    | =       | =       | stop     | =         | =       | =       | =       | =
-Unbundled, stale           | =       | =       | =        | =         | =       | =       | =       | =
-Deferred, left             | =       | =       | wait     | =         | =       | =       | =       | =
-Deferred, spent            | =       | =       | stop     | =         | =       | =       | =       | =
-Deferred, stale            | =       | =       | =        | =         | =       | =       | =       | =
-Unclear, look-ups          | =       | =       | look ?   | =         | =       | =       | =       | =
-Unclear, hold              | =       | =       | hold ?   | =         | =       | =       | =       | =
-Unclear, retry, left       | =       | =       | wait ?   | =         | =       | =       | =       | =
-Unclear, retry, spent      | =       | =       | stop ?   | =         | =       | =       | =       | =
-Unclear, stale             | =       | =       | =        | =         | =       | =       | =       | =
-Recovered, look-ups        | =       | =       | look ?   | =         | =       | =       | =       | =
-Recovered, hold            | =       | =       | hold ?   | =         | =       | =       | =       | =
-Recovered, retry, left     | =       | =       | wait ?   | =         | =       | =       | =       | =
-Recovered, retry, spent    | =       | =       | stop ?   | =         | =       | =       | =       | =
-Recovered, stale           | =       | =       | =        | =         | =       | =       | =       | =
-Partly, left               | =       | =       | =        | go on     | go on   | =       | =       | =
-Partly, spent              | =       | =       | =        | half      | half    | =       | =       | =
-Partly, stale              | =       | =       | =        | =         | =       | =       | =       | =
-Absent, left               | =       | =       | =        | next      | send    | =       | =       | =
-Absent, spent              | =       | =       | =        | next      | end     | =       | =       | =
-Absent, stale              | =       | =       | =        | =         | =       | =       | =       | =
-Unreadable, hold           | =       | =       | =        | next      | hold    | =       | =       | =
-Unreadable, retry, left    | =       | =       | =        | next      | send    | =       | =       | =
-Unreadable, retry, spent   | =       | =       | =        | next      | end     | =       | =       | =
-Unreadable, stale          | =       | =       | =        | =         | =       | =       | =       | =
-Unfit                      | reject  | reject  | =        | =         | =       | =       | =       | =
-Blocked                    | block   | block   | =        | block     | block   | =       | =       | =
-Unblocked, no doubt        | =       | =       | =        | =         | =       | =       | again   | =
-Unblocked, doubt, none     | =       | =       | =        | =         | =       | =       | again   | =
-Unblocked, doubt, look-ups | =       | =       | =        | =         | =       | =       | again ? | =
-Requeued, no doubt         | =       | =       | =        | again     | again   | again   | again   | again
-Requeued, doubt, none      | =       | =       | =        | again     | again   | again   | again   | again
-Requeued, doubt, look-ups  | =       | =       | =        | again ?   | again ? | again ? | again ? | again ?
-Abandoned                  | give up | give up | =        | give up   | give up | give up | give up | =
-Attested                   | =       | =       | =        | =         | =       | attest  | attest  | attest
+                        | Queued | Waiting| Sending | LookingUp| last   | Held   | blocked| Failed
+Started, no doubt       | start  | start  | =       | =        | =      | =      | =      | =
+Started, doubt          | start 2| start 2| =       | =        | =      | =      | =      | =
+Started, spent, no doubt| start  | used up| =       | =        | =      | =      | =      | =
+Started, spent, doubt   | start 2| used up| =       | =        | =      | =      | =      | =
+Progressed              | =      | =      | mark    | =        | =      | =      | =      | =
+Progressed, stale       | =      | =      | =       | =        | =      | =      | =      | =
+Delivered               | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Delivered, stale        | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Found                   | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Rejected                | =      | =      | reject  | =        | =      | =      | =      | =
+Rejected, unrecognised  | =      | =      | reject ?| =        | =      | =      | =      | =
+Rejected, stale         | =      | =      | =       | =        | =      | =      | =      | =
+Unbundled, together     | =      | =      | alone   | =        | =      | =      | =      | =
+Unbundled, alone, left  | =      | =      | now     | =        | =      | =      | =      | =
+Unbundled, alone, spent | =      | =      | stop    | =        | =      | =      | =      | =
+Unbundled, stale        | =      | =      | =       | =        | =      | =      | =      | =
+Deferred, left          | =      | =      | wait    | =        | =      | =      | =      | =
+Deferred, spent         | =      | =      | stop    | =        | =      | =      | =      | =
+Deferred, stale         | =      | =      | =       | =        | =      | =      | =      | =
+Unclear, look-ups       | =      | =      | look ?  | =        | =      | =      | =      | =
+Unclear, hold           | =      | =      | hold ?  | =        | =      | =      | =      | =
+Unclear, retry, left    | =      | =      | wait ?  | =        | =      | =      | =      | =
+Unclear, retry, spent   | =      | =      | stop ?  | =        | =      | =      | =      | =
+Unclear, stale          | =      | =      | =       | =        | =      | =      | =      | =
+Recovered, look-ups     | =      | =      | look ?  | =        | =      | =      | =      | =
+Recovered, hold         | =      | =      | hold ?  | =        | =      | =      | =      | =
+Recovered, retry, left  | =      | =      | wait ?  | =        | =      | =      | =      | =
+Recovered, retry, spent | =      | =      | stop ?  | =        | =      | =      | =      | =
+Recovered, stale        | =      | =      | =       | =        | =      | =      | =      | =
+Processing, look-ups    | =      | =      | taken   | =        | =      | =      | =      | =
+Processing, none        | =      | =      | ask ?   | =        | =      | =      | =      | =
+Processing, stale       | =      | =      | =       | =        | =      | =      | =      | =
+Partly, left            | =      | =      | =       | go on    | go on  | =      | =      | =
+Partly, spent           | =      | =      | =       | half     | half   | =      | =      | =
+Partly, stale           | =      | =      | =       | =        | =      | =      | =      | =
+Absent, left            | =      | =      | =       | next     | send   | =      | =      | =
+Absent, spent           | =      | =      | =       | next     | end    | =      | =      | =
+Absent, stale           | =      | =      | =       | =        | =      | =      | =      | =
+Unreadable, hold        | =      | =      | =       | next     | hold   | =      | =      | =
+Unreadable, retry, left | =      | =      | =       | next     | send   | =      | =      | =
+Unreadable, retry, spent| =      | =      | =       | next     | end    | =      | =      | =
+Unreadable, stale       | =      | =      | =       | =        | =      | =      | =      | =
+Refused                 | =      | =      | =       | refuse   | refuse | =      | =      | =
+Refused, stale          | =      | =      | =       | =        | =      | =      | =      | =
+Still processing        | =      | =      | =       | seen     | seen   | =      | =      | =
+Still processing, stale | =      | =      | =       | =        | =      | =      | =      | =
+Unfit                   | reject | reject | =       | =        | =      | =      | =      | =
+Blocked                 | block  | block  | =       | block    | block  | =      | =      | =
+Unblocked, no doubt     | =      | =      | =       | =        | =      | =      | again  | =
+Unblocked, doubt, none  | =      | =      | =       | =        | =      | =      | again  | =
+Unblocked, doubt, look  | =      | =      | =       | =        | =      | =      | again ?| =
+Requeued, no doubt      | =      | =      | =       | again    | again  | again  | again  | again
+Requeued, doubt, none   | =      | =      | =       | again    | again  | again  | again  | again
+Requeued, doubt, look   | =      | =      | =       | again ?  | again ?| again ?| again ?| again ?
+Abandoned               | give up| give up| =       | give up  | give up| give up| give up| =
+Attested                | =      | =      | =       | =        | =      | attest | attest | attest
+"""
+
+# The same rows for an upload that the provider has taken and not decided: five look-ups ago, and a
+# day ago.
+UNDECIDED = """
+                        | Undecided| a day
+Started, no doubt       | =        | =
+Started, doubt          | =        | =
+Started, spent, no doubt| =        | =
+Started, spent, doubt   | =        | =
+Progressed              | =        | =
+Progressed, stale       | =        | =
+Delivered               | succeed  | succeed
+Delivered, stale        | succeed  | succeed
+Found                   | succeed  | succeed
+Rejected                | =        | =
+Rejected, unrecognised  | =        | =
+Rejected, stale         | =        | =
+Unbundled, together     | =        | =
+Unbundled, alone, left  | =        | =
+Unbundled, alone, spent | =        | =
+Unbundled, stale        | =        | =
+Deferred, left          | =        | =
+Deferred, spent         | =        | =
+Deferred, stale         | =        | =
+Unclear, look-ups       | =        | =
+Unclear, hold           | =        | =
+Unclear, retry, left    | =        | =
+Unclear, retry, spent   | =        | =
+Unclear, stale          | =        | =
+Recovered, look-ups     | =        | =
+Recovered, hold         | =        | =
+Recovered, retry, left  | =        | =
+Recovered, retry, spent | =        | =
+Recovered, stale        | =        | =
+Processing, look-ups    | =        | =
+Processing, none        | =        | =
+Processing, stale       | =        | =
+Partly, left            | later    | over ?
+Partly, spent           | later    | over ?
+Partly, stale           | =        | =
+Absent, left            | later    | over ?
+Absent, spent           | later    | over ?
+Absent, stale           | =        | =
+Unreadable, hold        | later    | over ?
+Unreadable, retry, left | later    | over ?
+Unreadable, retry, spent| later    | over ?
+Unreadable, stale       | =        | =
+Refused                 | reject   | reject
+Refused, stale          | =        | =
+Still processing        | wait on  | over ?
+Still processing, stale | =        | =
+Unfit                   | =        | =
+Blocked                 | block ?  | block ?
+Unblocked, no doubt     | =        | =
+Unblocked, doubt, none  | =        | =
+Unblocked, doubt, look  | =        | =
+Requeued, no doubt      | =        | =
+Requeued, doubt, none   | =        | =
+Requeued, doubt, look   | =        | =
+Abandoned               | give up ?| give up ?
+Attested                | =        | =
 """
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -146,6 +219,8 @@ STATES: dict[str, State] = {
     "Held": Held(OLD),
     "blocked": Held(BLOCK),
     "Failed": Failed(FailedReason.REJECTED, OLD),
+    "Undecided": Undecided(5, EARLIER, EARLIER, OLD),
+    "a day": Undecided(5, EARLIER, NOW - timedelta(days=1), OLD),
 }
 
 
@@ -211,6 +286,18 @@ def recovered(n: int) -> Event:
     return AttemptEnded(NOW, n, Recovered(NEW), JITTER)
 
 
+def processing(n: int) -> Event:
+    return AttemptEnded(NOW, n, Processing(timedelta(minutes=7), "in review"), JITTER)
+
+
+def still_processing(n: int) -> Event:
+    return LookedUp(NOW, n, Processing(timedelta(minutes=7), "in review"))
+
+
+def refused(n: int) -> Event:
+    return LookedUp(NOW, n, Refused(NEW))
+
+
 def partly(n: int) -> Event:
     return LookedUp(NOW, n, Partly("page-2"))
 
@@ -265,6 +352,9 @@ ROWS: dict[str, Row] = {
     "Recovered, retry, left": Row(recovered, can_look_up=NO, unknown=RETRY, budget=LEFT),
     "Recovered, retry, spent": Row(recovered, can_look_up=NO, unknown=RETRY, budget=USED_UP),
     "Recovered, stale": Row(recovered, ANOTHER),
+    "Processing, look-ups": Row(processing, can_look_up=YES),
+    "Processing, none": Row(processing, can_look_up=NO),
+    "Processing, stale": Row(processing, ANOTHER),
     "Partly, left": Row(partly, budget=LEFT),
     "Partly, spent": Row(partly, budget=USED_UP),
     "Partly, stale": Row(partly, ANOTHER),
@@ -275,14 +365,18 @@ ROWS: dict[str, Row] = {
     "Unreadable, retry, left": Row(unreadable, unknown=RETRY, budget=LEFT),
     "Unreadable, retry, spent": Row(unreadable, unknown=RETRY, budget=USED_UP),
     "Unreadable, stale": Row(unreadable, ANOTHER),
+    "Refused": Row(refused),
+    "Refused, stale": Row(refused, ANOTHER),
+    "Still processing": Row(still_processing),
+    "Still processing, stale": Row(still_processing, ANOTHER),
     "Unfit": Row(lambda n: Unfit(NOW, NEW)),
     "Blocked": Row(lambda n: Blocked(NOW, NEW)),
     "Unblocked, no doubt": Row(unblocked, doubt=NO),
     "Unblocked, doubt, none": Row(unblocked, doubt=YES, can_look_up=NO),
-    "Unblocked, doubt, look-ups": Row(unblocked, doubt=YES, can_look_up=YES),
+    "Unblocked, doubt, look": Row(unblocked, doubt=YES, can_look_up=YES),
     "Requeued, no doubt": Row(requeued, doubt=NO),
     "Requeued, doubt, none": Row(requeued, doubt=YES, can_look_up=NO),
-    "Requeued, doubt, look-ups": Row(requeued, doubt=YES, can_look_up=YES),
+    "Requeued, doubt, look": Row(requeued, doubt=YES, can_look_up=YES),
     "Abandoned": Row(lambda n: Abandoned(NOW, "asha", "the employee has left")),
     "Attested": Row(lambda n: Attested(NOW, "asha", "seen in the check")),
 }
@@ -291,6 +385,12 @@ ROWS: dict[str, Row] = {
 def start(state: State) -> Sending:
     """Attempt number eight, which remembers what the one before it came to."""
     return Sending(ATTEMPTS + 1, NOW, OLD if isinstance(state, Waiting) else None)
+
+
+def seen(state: State) -> Undecided:
+    """A look-up has shown that the provider took it; the numbers of its look-ups go on."""
+    assert isinstance(state, LookingUp)
+    return Undecided(state.look_up + 1, seconds(420), NOW, IN_REVIEW)
 
 
 def exhausted(cause: Failure) -> Failed:
@@ -308,6 +408,9 @@ def look_up(state: State) -> LookingUp:
     return LookingUp(1, NOW, NOW, cause)
 
 
+IN_REVIEW = Failure(FailureKind.STILL_PROCESSING, "in review", retry_after=420.0)
+# The wait so far, three minutes, and as long again.
+SO_FAR = Failure(FailureKind.STILL_PROCESSING, OLD.message, retry_after=180.0)
 GIVEN_UP = Failure(FailureKind.ABANDONED, "abandoned by asha: the employee has left")
 SEEN = Receipt(None, "attested by asha: seen in the check")
 
@@ -329,12 +432,24 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "stop ?": lambda s, t, f: (exhausted(f), evolve(t, doubt=True)),
     "look ?": lambda s, t, f: (LookingUp(1, seconds(2), RESEND_AT, f), evolve(t, doubt=True)),
     "hold ?": lambda s, t, f: (Held(f), evolve(t, doubt=True)),
+    "taken": lambda s, t, f: (Undecided(1, seconds(420), NOW, IN_REVIEW), t),
+    "ask ?": lambda s, t, f: (Held(IN_REVIEW), evolve(t, doubt=True)),
+    "seen": lambda s, t, f: (seen(s), evolve(t, doubt=False)),
+    "later": lambda s, t, f: (Undecided(6, LATER, EARLIER, SO_FAR), t),
+    "wait on": lambda s, t, f: (Undecided(6, seconds(420), EARLIER, IN_REVIEW), t),
+    "over ?": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=True)),
+    "refuse": lambda s, t, f: (rejected_for(f), evolve(t, doubt=False)),
     "next": lambda s, t, f: (LookingUp(3, seconds(30), LATER, OLD), t),
     "go on": lambda s, t, f: (Waiting(NOW, OLD), evolve(t, doubt=False, progress="page-2")),
     "half": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=False, progress="page-2")),
     "send": lambda s, t, f: (Waiting(LATER, OLD), t),
     "end": lambda s, t, f: (exhausted(OLD), t),
     "hold": lambda s, t, f: (Held(OLD), t),
+    "block ?": lambda s, t, f: (Held(f), evolve(t, doubt=True)),
+    "give up ?": lambda s, t, f: (
+        Failed(FailedReason.ABANDONED, GIVEN_UP),
+        evolve(t, doubt=True),
+    ),
     "block": lambda s, t, f: (Held(f), t),
     "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0)),
     "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0)),
@@ -343,12 +458,11 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
 }
 
 
-def cells() -> list[tuple[str, str, str]]:
-    """Row, column and word of each cell of the table."""
+def cells_of(table: str) -> list[tuple[str, str, str]]:
+    """Row, column and word of each cell of a table."""
     head, *rows = [
-        [cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()
+        [cell.strip() for cell in line.split("|")] for line in table.strip("\n").splitlines()
     ]
-    assert head[1:] == list(STATES)
     assert [row[0] for row in rows] == list(ROWS)
     return [
         (row[0], column, word)
@@ -357,9 +471,17 @@ def cells() -> list[tuple[str, str, str]]:
     ]
 
 
+def cells() -> list[tuple[str, str, str]]:
+    """Row, column and word of each cell of both tables."""
+    found = cells_of(TABLE) + cells_of(UNDECIDED)
+    assert list(dict.fromkeys(column for _, column, _ in found)) == list(STATES)
+    return found
+
+
 def failure_in(event: Event) -> Failure:
     """The failure that an event speaks of; any other where it speaks of none."""
-    failure = getattr(getattr(event, "verdict", event), "failure", OLD)
+    value = getattr(event, "verdict", getattr(event, "finding", event))
+    failure = getattr(value, "failure", OLD)
     assert isinstance(failure, Failure)
     return failure
 
@@ -381,7 +503,7 @@ def upload_with(state: State, tally: Tally) -> Upload:
 @pytest.mark.parametrize(("row", "column", "word"), cells())
 def test_the_table_holds(row: str, column: str, word: str) -> None:
     state = STATES[column]
-    number = state.look_up if isinstance(state, LookingUp) else ATTEMPTS
+    number = state.look_up if isinstance(state, LookingUp | Undecided) else ATTEMPTS
     for off, tally, rules in ROWS[row].cases():
         before = upload_with(state, tally)
         event = ROWS[row].event(number + off)
@@ -515,3 +637,63 @@ def test_the_rules_by_themselves_are_those_that_the_documentation_states() -> No
         timedelta(seconds=30),
     )
     assert rules.throttle_floor == timedelta(0)
+
+
+# --- waiting for a decision ----------------------------------------------------------------------
+
+
+def undecided(since: timedelta) -> Upload:
+    state = Undecided(5, EARLIER, NOW - since, OLD)
+    return upload_with(state, TALLY)
+
+
+@pytest.mark.parametrize(
+    ("after", "due"),
+    [
+        (timedelta(0), seconds(1)),
+        (timedelta(seconds=-5), seconds(1)),
+        (timedelta(hours=3), NOW + timedelta(hours=3)),
+        (timedelta(days=2), NOW + timedelta(days=1)),
+        (timedelta.max, NOW + timedelta(days=1)),
+    ],
+)
+def test_the_wait_that_a_provider_names_is_a_second_at_least_and_ends_with_the_day(
+    after: timedelta, due: datetime
+) -> None:
+    taken = advance(SENDING, AttemptEnded(NOW, 7, Processing(after), JITTER), READABLE)
+    assert due_of(taken.state) == due
+
+
+@pytest.mark.parametrize(
+    ("waited", "wait"),
+    [
+        (timedelta(0), timedelta(seconds=1)),
+        (timedelta(minutes=5), timedelta(minutes=5)),
+        (timedelta(hours=7), timedelta(hours=1)),
+        (timedelta(hours=23, minutes=30), timedelta(minutes=30)),
+    ],
+)
+def test_without_a_word_the_wait_doubles_up_to_an_hour_and_ends_with_the_day(
+    waited: timedelta, wait: timedelta
+) -> None:
+    after = advance(undecided(waited), LookedUp(NOW, 5, Absent()), READABLE)
+    assert due_of(after.state) == NOW + wait
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_shorter_than_a_second() -> None:
+    after = advance(undecided(timedelta(hours=-1)), LookedUp(NOW, 5, Absent()), READABLE)
+    assert due_of(after.state) == seconds(1)
+
+
+def test_a_decision_in_the_last_moment_of_the_day_counts() -> None:
+    late = undecided(timedelta(days=1))
+    found = advance(late, LookedUp(NOW, 5, Found(RECEIPT)), READABLE)
+    assert found.state == Succeeded(RECEIPT)
+    refused = advance(late, LookedUp(NOW, 5, Refused(NEW)), READABLE)
+    assert refused.state == rejected_for(NEW)
+
+
+def test_what_was_still_undecided_after_the_day_is_looked_up_before_it_is_sent_again() -> None:
+    over = advance(undecided(timedelta(days=1)), LookedUp(NOW, 5, Absent()), READABLE)
+    again = advance(over, Requeued(NOW, "asha", "the reviewer was away"), READABLE)
+    assert isinstance(again.state, LookingUp)

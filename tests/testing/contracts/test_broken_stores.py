@@ -16,7 +16,15 @@ from breaking import Break, every_rule_bites, found_at
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.pacing.gate import YIELD, GateChange, NotBefore, Quota
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
-from evidence_courier.domain.upload.upload import Failed, Status, Upload, UploadKey, Waiting
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    LookingUp,
+    Status,
+    Undecided,
+    Upload,
+    UploadKey,
+    Waiting,
+)
 from evidence_courier.ports.gates import ChargeAnswer, Charged
 from evidence_courier.ports.records import (
     ActedOn,
@@ -439,6 +447,20 @@ class NeverCloses(MemoryStore):
 class TellsItAgain(MemoryStore):
     def acted_on(self, after: int | None) -> ActedOn:
         return super().acted_on(None if after is None else 0)
+
+
+@breaks("what_a_provider_decides_later_is_due_until_it_has_decided")
+class TakesADecisionForADoubt(MemoryStore):
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+        return {key: _in_doubt(found) for key, found in super().get(keys).items()}
+
+
+def _in_doubt(found: OpenUpload) -> OpenUpload:
+    state = found.upload.state
+    if not isinstance(state, Undecided):
+        return found
+    looking_up = LookingUp(state.look_up, state.due, state.due, state.cause)
+    return evolve(found, upload=evolve(found.upload, state=looking_up))
 
 
 @breaks("look_ups_stand_in_the_history")

@@ -13,7 +13,12 @@ from evidence_courier.domain.upload.upload import Sending
 from evidence_courier.ports.records import Begun
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
-STEPS = ("m001_records", "m002_gates_and_owners", "m003_holders_and_bundles")
+STEPS = (
+    "m001_records",
+    "m002_gates_and_owners",
+    "m003_holders_and_bundles",
+    "m005_decisions",
+)
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
 COLUMNS = {
@@ -61,6 +66,14 @@ def old_database(path: Path, last: str) -> None:
     owned = {} if last == "m001_records" else {"owner": 7, "budget": 5}
     db.table("uploads").insert(queued | {"attempts": 0, "spent": 0})
     db.table("uploads").insert(sending | owned)
+    ended = {"upload_id": 2, "number": 1, "verdict": "unclear", "kind": "timeout", "message": "?"}
+    db.table("attempts").insert(
+        ended | {"started_at": COLUMNS["created_at"], "ended_at": COLUMNS["created_at"]}
+    )
+    if last != "m001_records":
+        db.table("look_ups").insert(
+            {"upload_id": 2, "read": 1, "at": COLUMNS["created_at"], "finding": "absent"}
+        )
     db.conn.commit()
     db.close()
 
@@ -90,6 +103,11 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
             "queued": 0,
             "sending": 1,
         }
+        details = store.show("acme", "sending", AT)
+        assert details is not None
+        assert [row.verdict for row in details.history] == ["unclear"]
+        found_before = ["absent"] if last != "m001_records" else []
+        assert [row.finding for row in details.look_ups] == found_before
         ours = store.register(AT)
         # Whoever had it in flight is gone, and is found out.
         (dead,) = store.dead(ours)
