@@ -14,16 +14,24 @@ import ssl
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from ...domain.integration import Route, Timeouts
-from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from ...ports.dialogue import (
+    REPLY_LIMIT,
+    Ending,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+)
+from . import failures
 from .aiohttp_failures import failure_of
 from .aiohttp_reply import Connector, RefusedError, Reply
-from .failures import unusable_bundle
-from .outgoing import KEEPALIVE, Sent, check, own_headers
+from .outgoing import KEEPALIVE, Sent, check, host_of, own_headers, without_userinfo
 from .ready_body import ReadyBody
 from .reply_body import read_as_it_says
 from .reply_head import HEAD_LIMIT
@@ -61,24 +69,31 @@ class AiohttpTransport:
             await self._session.close()
 
     async def _send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        # As it was written: an address that a storage has signed is not to be spelled anew.
-        url = URL(request.url, encoded=request.url.isascii())
+        try:
+            place, headers = _with_authorization(request.url, "Authorization", request.headers)
+            proxy, of_proxy = _with_authorization(route.proxy or "", "Proxy-Authorization", ())
+            # As it was written: an address that a storage has signed is not to be spelled anew.
+            url = URL(place, encoded=place.isascii())
+            host, _ = [host_of(urlsplit(each)) for each in (place, proxy or place)]
+        except ValueError:
+            return failures.no_address()
         tls: ssl.SSLContext | bool = True
-        if url.scheme == "https" or (route.proxy or "").startswith("https:"):
+        if "https" in (url.scheme, proxy.partition(":")[0]):
             try:
                 tls = await self._contexts.get(route.ca_bundle)
             except OSError as error:
-                return unusable_bundle(route.ca_bundle, error)
+                return failures.unusable_bundle(route.ca_bundle, error)
         session = self._open_session()
         body = ReadyBody(request.body) if request.body_size else None
         try:
             response = await session.request(
                 request.method,
                 url,
-                headers=request.headers,
+                headers=headers if url.scheme == "https" else (*headers, *of_proxy),
+                proxy_headers=dict(of_proxy) if url.scheme == "https" else None,
                 data=body,
                 timeout=_timeout(route.timeouts),
-                proxy=route.proxy,
+                proxy=proxy or None,
                 ssl=tls,
                 allow_redirects=False,
             )
@@ -87,7 +102,7 @@ class AiohttpTransport:
         except Exception as error:
             # A request without a body leaves with its headers, as soon as there is a connection.
             sent = body.sent if body is not None else Sent.ALL
-            return failure_of(error, sent, _host(url), route.timeouts)
+            return failure_of(error, sent, host, route.timeouts, by_proxy=bool(proxy))
         try:
             content, ending = await _read(response)
             headers = tuple(response.headers.items())
@@ -140,6 +155,9 @@ def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     )
 
 
-def _host(url: URL) -> str:
-    default = url.explicit_port is None
-    return f"{url.host}" if default else f"{url.host}:{url.explicit_port}"
+def _with_authorization(url: str, name: str, headers: Headers) -> tuple[str, Headers]:
+    """The URL without its userinfo, which is a header then. aiohttp would spell it in Latin-1."""
+    place, authorization = without_userinfo(url)
+    if authorization is None or any(given.lower() == name.lower() for given, _ in headers):
+        return place, headers
+    return place, (*headers, (name, authorization))

@@ -1,25 +1,35 @@
-"""How far a request got, in words: the same ones whichever library carries it.
+"""How far a request got without a reply, in words: the same ones for both transports.
 
-The texts are our own and name the host only: an exception's own text may hold whatever was being
-sent.
+The texts are our own and name the host only: an exception's own text may hold what was being sent.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 from datetime import timedelta
+from typing import Final
 
 from ...domain.integration import Timeouts
 from ...domain.upload.failure import FailureKind
 from ...ports.dialogue import TransportFailure
-from .outgoing import Sent
+from .outgoing import Late, Sent
 
-# --- no connection -------------------------------------------------------------------------------
+_CERTIFICATE: Final = {
+    9: "is not valid yet: set this machine's clock, or ask the operator of that host for another",
+    10: "has expired: ask the operator of that host for a new one, or set this machine's clock",
+    62: "was issued for another host: correct the endpoint or the proxy in the tenant file",
+    64: "was issued for another host: correct the endpoint or the proxy in the tenant file",
+}
+"""What is wrong with a certificate, by OpenSSL's number for it (X509_V_ERR_...)."""
+
+_NOT_TRUSTED: Final = (2, 18, 19, 20, 21, 27)
 
 
 def no_address() -> TransportFailure:
     """The URL of the endpoint or of the proxy leads nowhere."""
-    return _unconnected(
+    return _no_connection(
         "endpoint or proxy is not an address one can connect to: correct it in the tenant file"
     )
 
@@ -27,100 +37,84 @@ def no_address() -> TransportFailure:
 def unusable_bundle(ca_bundle: str | None, error: OSError) -> TransportFailure:
     """The authorities' file of the route cannot be used."""
     what = f"the ca_bundle {ca_bundle} cannot be used ({type(error).__name__})"
-    return _unconnected(f"{what}: it must be a readable PEM file")
-
-
-def unresolved(host: str) -> TransportFailure:
-    """The host's name leads to no address."""
-    return _unconnected(f"the name of {host} could not be resolved")
+    return _no_connection(f"{what}: it must be a readable PEM file")
 
 
 def too_slow_to_connect(host: str, timeouts: Timeouts) -> TransportFailure:
     """Connecting took too long."""
-    return _unconnected(f"could not connect to {host} within {_seconds(timeouts.connect)} s")
-
-
-def unconnected(host: str, error: OSError) -> TransportFailure:
-    """Connecting failed."""
-    return _unconnected(f"could not connect to {host}{_reason(error)}")
-
-
-def no_proxy(error: OSError) -> TransportFailure:
-    """Connecting to the proxy failed."""
-    return _unconnected(f"could not connect to the proxy{_reason(error)}")
+    return _no_connection(f"could not connect to {host} within {_seconds(timeouts.connect)} s")
 
 
 def refused_by_proxy(host: str, status: int) -> TransportFailure:
     """The proxy does not connect us."""
-    return _unconnected(f"the proxy refused to connect to {host} (HTTP {status})")
+    return _no_connection(f"the proxy refused to connect to {host} (HTTP {status})")
 
 
-def untrusted(host: str) -> TransportFailure:
-    """Nobody vouches for the host's certificate."""
-    return _unconnected(
-        f"the TLS certificate of {host} is not trusted; if a private authority has signed it, "
-        "name the authority's file as ca_bundle in the tenant file"
-    )
+def not_connected(host: str, cause: OSError, *, by_proxy: bool) -> TransportFailure:
+    """There was no connection; `cause` is what the operating system or OpenSSL said."""
+    number = None if isinstance(cause, socket.gaierror) else cause.errno
+    reason = f": {os.strerror(number)}" if number else ""
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return _no_connection(f"the TLS certificate of {host} {_what_is_wrong(cause)}")
+        case ssl.SSLError():
+            return _no_connection(f"could not agree with {host} on a TLS connection")
+        case _ if by_proxy:
+            return _no_connection(f"could not connect to the proxy{reason}")
+        case socket.gaierror():
+            return _no_connection(f"the name of {host} could not be resolved")
+        case _:
+            return _no_connection(f"could not connect to {host}{reason}")
 
 
-def no_tls(host: str) -> TransportFailure:
-    """The two sides did not agree."""
-    return _unconnected(f"could not agree with {host} on a TLS connection")
+def _what_is_wrong(cause: ssl.SSLCertVerificationError) -> str:
+    code = getattr(cause, "verify_code", 20)
+    if code in _NOT_TRUSTED:
+        return (
+            "is not trusted; if a private authority has signed it, name the authority's file as "
+            "ca_bundle in the tenant file"
+        )
+    reason = f"is not accepted ({getattr(cause, 'verify_message', 'no reason given').lower()})"
+    mend = "ask the operator of that host, or of the authority that signed it, for one that keeps"
+    return _CERTIFICATE.get(code, f"{reason}: {mend} to RFC 5280, as Python 3.13 and newer demand")
 
 
-# --- a connection, and no reply ------------------------------------------------------------------
+def no_reply(
+    sent: Sent, late: Late | None, host: str, timeouts: Timeouts, *, heard: str | None = None
+) -> TransportFailure:
+    """There was a connection and no reply.
 
-
-def not_sent(sent: Sent, host: str, timeouts: Timeouts, *, timed_out: bool) -> TransportFailure:
-    """The request was surely not sent whole."""
-    how_far = (
-        "before the request was sent"
-        if sent is Sent.NOTHING
-        else "before the whole document was sent"
-    )
-    ran_out = f"the {_seconds(timeouts.total)} s for one request ran out"
-    why = ran_out if timed_out else "the connection broke"
-    return TransportFailure(FailureKind.NOT_SENT, f"{why} {how_far} to {host}")
-
-
-def silent(host: str, timeouts: Timeouts) -> TransportFailure:
-    """Nothing was heard for too long."""
+    Args:
+        sent: How much of the request had left.
+        late: The time that ran out; None if the connection broke.
+        host: As messages name it.
+        timeouts: Those of the route.
+        heard: What was heard in the place of a reply.
+    """
+    total = f"the {_seconds(timeouts.total)} s for one request ran out"
+    if sent is not Sent.ALL:
+        why = total if late else "the connection broke"
+        return TransportFailure(FailureKind.NOT_SENT, f"{why} {sent.value} to {host}")
+    if late is Late.IDLE:
+        words = f"{host} was silent for {_seconds(timeouts.idle)} s after the request was sent"
+        return TransportFailure(FailureKind.TIMEOUT, words)
+    if late:
+        return TransportFailure(FailureKind.TIMEOUT, f"{host} had not replied when {total}")
+    lost = f"the connection to {host} was lost after the request was sent and before a reply came"
     return TransportFailure(
-        FailureKind.TIMEOUT,
-        f"{host} was silent for {_seconds(timeouts.idle)} s after the request was sent",
+        FailureKind.CONNECTION_LOST, f"{host} answered with {heard}" if heard else lost
     )
 
 
-def no_reply_in_time(host: str, timeouts: Timeouts) -> TransportFailure:
-    """The time for the whole request ran out."""
-    return TransportFailure(
-        FailureKind.TIMEOUT,
-        f"{host} had not replied when the {_seconds(timeouts.total)} s for one request ran out",
-    )
+def unreadable(status: int | None) -> str:
+    """What was heard in the place of a reply."""
+    if status is None:
+        return "something that is not HTTP"
+    return f"a reply whose headers cannot be read (HTTP {status})"
 
 
-def unreadable(host: str, status: int | None) -> TransportFailure:
-    """What came is no reply, or one whose head cannot be read."""
-    what = "something that is not HTTP"
-    if status is not None:
-        what = f"a reply whose headers cannot be read (HTTP {status})"
-    return TransportFailure(FailureKind.CONNECTION_LOST, f"{host} answered with {what}")
-
-
-def lost(host: str) -> TransportFailure:
-    """The line broke after the request."""
-    return TransportFailure(
-        FailureKind.CONNECTION_LOST,
-        f"the connection to {host} was lost after the request was sent and before a reply came",
-    )
-
-
-def _unconnected(message: str) -> TransportFailure:
+def _no_connection(message: str) -> TransportFailure:
     return TransportFailure(FailureKind.NO_CONNECTION, message)
-
-
-def _reason(error: OSError) -> str:
-    return f": {os.strerror(error.errno)}" if error.errno else ""
 
 
 def _seconds(span: timedelta) -> str:

@@ -16,17 +16,15 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, cast
 
 import httpcore
 from attrs import define, field
 
 from ...domain.integration import Timeouts
 from ...ports.dialogue import HttpRequest
-from .outgoing import CHUNK, Sent, chunks_of
+from .outgoing import CHUNK, Late, Sent, chunks_of
 from .reply_head import ReplyHead
-
-Which: TypeAlias = Literal["connect", "idle", "total"]
 
 _TROUBLE = (
     httpcore.NetworkError,
@@ -36,7 +34,8 @@ _TROUBLE = (
     OSError,
 )
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_RECORD = 16 * 1024  # of TLS within TLS, at most this much is written at once
+_PIECE: Final = 8 * 1024
+"""A connection that can be written to takes so many bytes at once."""
 
 
 def is_foreign(error: BaseException) -> bool:
@@ -55,7 +54,7 @@ class Course:
     timeouts: Timeouts
     sent: Sent = Sent.NOTHING
     connected: bool = False
-    late: Which | None = None
+    late: Late | None = None
     hung_up: bool = False
     head: ReplyHead = field(factory=ReplyHead)
     _begun: float = field(factory=time.monotonic)
@@ -95,25 +94,22 @@ class Course:
                 raise early from None  # a time limit of the host's, which httpcore took for its own
             raise
 
-    def _left(self, listening: bool) -> tuple[float, Which]:
+    def _left(self, listening: bool) -> tuple[float, Late]:
         gone = time.monotonic() - self._begun
-        total = self.timeouts.total.total_seconds() - gone
+        times = [(self.timeouts.total.total_seconds() - gone, Late.TOTAL)]
         if not self.connected:
-            connect = self.timeouts.connect.total_seconds() - gone
-            return (connect, "connect") if connect <= total else (total, "total")
-        idle = self.timeouts.idle.total_seconds()
-        return (idle, "idle") if listening and idle <= total else (total, "total")
+            times.append((self.timeouts.connect.total_seconds() - gone, Late.CONNECT))
+        elif listening:
+            times.append((self.timeouts.idle.total_seconds(), Late.IDLE))
+        return min(times, key=lambda time: time[0])
 
 
 class Stream(httpcore.NetworkStream):
     """A connection. Each `timeout` that httpcore hands over is the `Course` of a request."""
 
-    def __init__(
-        self, inner: httpcore.NetworkStream, opened: set[Stream], *, layered: bool = False
-    ) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, opened: set[Stream]) -> None:
         self._inner = inner
         self._socket: socket.socket = inner.get_extra_info("socket")
-        self._layered = layered  # TLS within TLS: the socket does not speak for the connection
         self._overheard = b""
         self._head: ReplyHead | None = None
         self._opened = opened
@@ -135,12 +131,11 @@ class Stream(httpcore.NetworkStream):
         course = cast(Course, timeout)
         if self._head is not course.head:  # this request's first bytes on this connection
             self._head = course.head = ReplyHead()
-        left = memoryview(buffer)
         try:
-            while left:
+            for start in range(0, len(buffer), _PIECE):
                 self._wait_until_writable(course)
                 with course.within() as seconds:
-                    left = left[self._send(left, seconds) :]
+                    self._inner.write(buffer[start : start + _PIECE], seconds)
         except (httpcore.NetworkError, httpcore.TimeoutException):
             # the connection did not take all of what was noted as sent
             course.sent = Sent.PART if course.sent is Sent.ALL else course.sent
@@ -154,8 +149,7 @@ class Stream(httpcore.NetworkStream):
             host = (server_hostname or "").strip("[]")
             inner = self._inner.start_tls(ssl_context, host, seconds)
         self._opened.discard(self)
-        layered = isinstance(self._socket, ssl.SSLSocket)
-        return Stream(inner, self._opened, layered=layered)
+        return Stream(inner, self._opened)
 
     def close(self) -> None:
         """Close the connection."""
@@ -172,18 +166,6 @@ class Stream(httpcore.NetworkStream):
         if info == "is_readable" and self._head is not None and self._head.has_surplus:
             return True
         return self._inner.get_extra_info(info)
-
-    def _send(self, data: memoryview, seconds: float) -> int:
-        if self._layered:
-            self._inner.write(bytes(data[:_RECORD]), seconds)
-            return len(data[:_RECORD])
-        self._socket.settimeout(seconds)
-        try:
-            return self._socket.send(data)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(error) from error
-        except OSError as error:
-            raise httpcore.WriteError(error) from error
 
     def _wait_until_writable(self, course: Course) -> None:
         with selectors.DefaultSelector() as selector:

@@ -10,13 +10,11 @@ The one thing that no time bounds is the look-up of a name, which is the operati
 
 from __future__ import annotations
 
-import base64
-import socket
 import ssl
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import httpcore
 
@@ -25,7 +23,7 @@ from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, Tr
 from ...ports.transport import CutOff
 from . import failures
 from .httpcore_stream import Backend, Course, is_foreign
-from .outgoing import BODY_TYPE, KEEPALIVE, Sent, check, own_headers
+from .outgoing import BODY_TYPE, KEEPALIVE, Late, check, host_of, own_headers, without_userinfo
 from .reply_body import read_as_it_says
 from .tls import tls_context
 
@@ -50,17 +48,18 @@ class HttpcoreTransport:
         check(request)
         course = Course(request, route.timeouts)
         try:
-            address = urlsplit(request.url)
-            url = _url(address)
+            place, authorization = without_userinfo(request.url)
+            address = urlsplit(place)
+            url, host = _url(address), host_of(address)
             pool = self._pool(route, address.scheme)
         except ValueError:
             return failures.no_address()
         except OSError as error:
             return failures.unusable_bundle(route.ca_bundle, error)
         try:
-            return self._exchange(pool, url, _headers(request, address), course)
+            return self._exchange(pool, url, _headers(request, authorization), course)
         except BaseException as error:
-            failure = _failure_of(error, course, _shown(address), route.proxy is not None)
+            failure = _failure_of(error, course, host, by_proxy=route.proxy is not None)
             if is_foreign(error):
                 raise CutOff(failure) from error
             refusal = course.head.refusal() if course.connected else None
@@ -126,10 +125,9 @@ class HttpcoreTransport:
 
 
 def _url(address: SplitResult) -> httpcore.URL:
-    """What is asked for, spelled as it was written. ValueError where it leads nowhere."""
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise ValueError("no URL to connect to")
-    host = address.hostname.encode("idna")
+    """The URL, spelled as it was written. ValueError if it leads nowhere."""
+    host_of(address)
+    host = (address.hostname or "").encode("idna")
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
     return httpcore.URL(
         scheme=address.scheme,
@@ -140,25 +138,20 @@ def _url(address: SplitResult) -> httpcore.URL:
 
 
 def _proxy(url: str, context: ssl.SSLContext | None) -> httpcore.Proxy:
-    address = urlsplit(url)
+    place, authorization = without_userinfo(url)
+    address = urlsplit(place)
+    headers = [] if authorization is None else [("Proxy-Authorization", authorization)]
     tls = context if address.scheme == "https" else None
-    return httpcore.Proxy(_url(address), auth=_userinfo(address), ssl_context=tls)
+    return httpcore.Proxy(_url(address), headers=headers, ssl_context=tls)
 
 
-def _userinfo(address: SplitResult) -> tuple[bytes, bytes] | None:
-    if address.username is None:
-        return None
-    return unquote_to_bytes(address.username), unquote_to_bytes(address.password or "")
-
-
-def _headers(request: HttpRequest, address: SplitResult) -> list[tuple[bytes, bytes]]:
+def _headers(request: HttpRequest, authorization: str | None) -> list[tuple[bytes, bytes]]:
     """Our own headers, where the request has none of that name, and the request's."""
     own = {"Accept": "*/*", **dict(own_headers())}
     if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
         own |= {"Content-Length": str(request.body_size), "Content-Type": BODY_TYPE}
-    userinfo = _userinfo(address)
-    if userinfo is not None:
-        own["Authorization"] = f"Basic {base64.b64encode(b':'.join(userinfo)).decode()}"
+    if authorization is not None:
+        own["Authorization"] = authorization
     given = {name.lower() for name, _ in request.headers}
     kept = [(name, text) for name, text in own.items() if name.lower() not in given]
     return [(name.encode(), text.strip().encode()) for name, text in (*kept, *request.headers)]
@@ -181,49 +174,21 @@ def _read(response: httpcore.Response) -> tuple[bytes, Ending]:
 
 
 def _failure_of(
-    error: BaseException, course: Course, host: str, by_proxy: bool
+    error: BaseException, course: Course, host: str, *, by_proxy: bool
 ) -> TransportFailure:
-    """The failure that `error` is. Total: what is not known is judged by how much had been sent."""
+    """The failure that `error` is. What is not known is judged by how much had been sent."""
     if not course.connected:
-        unconnected = _unconnected(error, course, host, by_proxy)
-        if unconnected is not None:
-            return unconnected
-    if course.sent is not Sent.ALL:
-        return failures.not_sent(
-            course.sent, host, course.timeouts, timed_out=course.late is not None
-        )
-    if course.late is not None:
-        ran_out = failures.silent if course.late == "idle" else failures.no_reply_in_time
-        return ran_out(host, course.timeouts)
+        if course.late is Late.CONNECT:
+            return failures.too_slow_to_connect(host, course.timeouts)
+        cause = error.args[0] if isinstance(error, httpcore.NetworkError) and error.args else error
+        if isinstance(cause, httpcore.ProxyError):
+            return failures.refused_by_proxy(host, int(str(cause).partition(" ")[0]))
+        if isinstance(cause, httpcore.ProtocolError):
+            cause = OSError()  # what the proxy said
+        if isinstance(cause, OSError):
+            return failures.not_connected(host, cause, by_proxy=by_proxy)
     refused = isinstance(error, httpcore.RemoteProtocolError) and not course.hung_up
+    heard = None
     if course.head.is_unreadable or refused:
-        return failures.unreadable(host, course.head.status)
-    return failures.lost(host)
-
-
-def _unconnected(
-    error: BaseException, course: Course, host: str, by_proxy: bool
-) -> TransportFailure | None:
-    """Why there was no connection."""
-    if course.late == "connect":
-        return failures.too_slow_to_connect(host, course.timeouts)
-    match error.args[0] if isinstance(error, httpcore.NetworkError) and error.args else error:
-        case ssl.SSLCertVerificationError():
-            return failures.untrusted(host)
-        case ssl.SSLError():
-            return failures.no_tls(host)
-        case httpcore.ProxyError():
-            return failures.refused_by_proxy(host, int(str(error).partition(" ")[0]))
-        case OSError() as cause if by_proxy:
-            return failures.no_proxy(cause)
-        case httpcore.ProtocolError():
-            return failures.no_proxy(OSError())
-        case socket.gaierror():
-            return failures.unresolved(host)
-        case OSError() as cause:
-            return failures.unconnected(host, cause)
-    return None
-
-
-def _shown(address: SplitResult) -> str:
-    return f"{address.hostname}" if address.port is None else f"{address.hostname}:{address.port}"
+        heard = failures.unreadable(course.head.status)
+    return failures.no_reply(course.sent, course.late, host, course.timeouts, heard=heard)

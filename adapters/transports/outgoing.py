@@ -1,13 +1,14 @@
-"""What every transport does with a request before and while it leaves, whichever library carries
-it."""
+"""What both transports do with a request before and while it leaves."""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from ...ports.dialogue import Headers, HttpRequest
 
@@ -29,14 +30,22 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 class Sent(Enum):
     """How much of a body may have left.
 
-    It decides whether a document is delivered twice: a request that was surely not sent whole was
-    surely not taken, and may be sent again without a second thought; one that was may have been
-    taken, whatever happens to the line afterwards.
+    It decides whether a document is delivered twice. A request that was not sent whole was surely
+    not taken and may be sent again. A request that was sent whole may have been taken, whatever
+    happens to the connection afterwards.
     """
 
-    NOTHING = "nothing"
-    PART = "part"
-    ALL = "all"
+    NOTHING = "before the request was sent"
+    PART = "before the whole document was sent"
+    ALL = "after the request was sent"
+
+
+class Late(Enum):
+    """Which time of a request ran out."""
+
+    CONNECT = "connect"
+    IDLE = "idle"
+    TOTAL = "total"
 
 
 def check(request: HttpRequest) -> None:
@@ -63,9 +72,27 @@ def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryv
             yield view[start : start + CHUNK]
 
 
+def without_userinfo(url: str) -> tuple[str, str | None]:
+    """The URL without its user and password, and these as basic authorization: the bytes that the
+    URL spells. ValueError if it is no URL."""
+    parts = urlsplit(url)
+    userinfo, _, place = parts.netloc.rpartition("@")
+    if not userinfo:
+        return url, None
+    user, _, password = userinfo.partition(":")
+    credentials = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+    return parts._replace(netloc=place).geturl(), f"Basic {base64.b64encode(credentials).decode()}"
+
+
+def host_of(address: SplitResult) -> str:
+    """The host as messages name it. ValueError if the address leads nowhere."""
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError("no address to connect to")
+    return f"{address.hostname}" if address.port is None else f"{address.hostname}:{address.port}"
+
+
 def own_headers() -> Headers:
-    """What a transport says besides what the request asks for: who sends it, and that a reply is
-    wanted as it is."""
+    """Who sends the request, and that the reply is wanted uncompressed."""
     return (("User-Agent", f"evidence-courier/{_version()}"), ("Accept-Encoding", "identity"))
 
 

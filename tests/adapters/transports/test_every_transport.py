@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -687,5 +688,79 @@ def test_a_proxy_that_refuses_to_connect_is_no_connection(transport: Any, servin
         assert failure == TransportFailure(
             FailureKind.NO_CONNECTION, "the proxy refused to connect to sprinto.invalid (HTTP 407)"
         )
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "credentials"),
+    [
+        ("me:p%40ss", b"me:p@ss"),
+        ("user:p%C3%A9", "user:p\u00e9".encode()),
+        ("user:%E2%82%AC", "user:\u20ac".encode()),
+        ("user:\u20ac", "user:\u20ac".encode()),
+        ("user:%E9", b"user:\xe9"),
+        ("us%3Aer:", b"us:er:"),
+        ("user", b"user:"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_is_shown_the_password_that_the_route_spells(
+    transport: Any, serving: Any, scheme: str, userinfo: str, credentials: bytes
+) -> None:
+    async def story() -> None:
+        heads: list[bytes] = []
+
+        async def talk(line: Any) -> None:
+            heads.append(await line.head())
+            await line.say(b"HTTP/1.1 407 Who is it\r\nContent-Length: 0\r\n\r\n")
+
+        async with serving(talk) as proxy, transport() as courier:
+            through = route(proxy=f"http://{userinfo}@127.0.0.1:{proxy.port}")
+            answer = await courier.send(post(f"{scheme}://sprinto.invalid/x"), through)
+        (head,) = heads
+        spelled = base64.b64encode(credentials)
+        assert b"\r\nproxy-authorization: basic " + spelled.lower() in head.lower()
+        assert spelled in head
+        assert (b"api-key" in head) is (scheme == "http")
+        if scheme == "http":
+            assert answer.status == 407
+        else:
+            assert answer.kind is FailureKind.NO_CONNECTION
+
+    run(story())
+
+
+def test_the_password_of_an_endpoint_is_sent_as_it_is_spelled(transport: Any, serving: Any) -> None:
+    async def story() -> None:
+        heads: list[bytes] = []
+
+        async def talk(line: Any) -> None:
+            while True:
+                heads.append((await line.request())[0])
+                await line.say(OK)
+
+        async with serving(talk) as server, transport() as courier:
+            for more in ((), (("Authorization", "Bearer x"),)):
+                url = f"http://user:%E2%82%AC@127.0.0.1:{server.port}/a%2Fb"
+                assert isinstance(
+                    await courier.send(post(url, SMALL, *more), route()), HttpResponse
+                )
+        spelled = b"Basic " + base64.b64encode("user:\u20ac".encode())
+        assert b"\r\nAuthorization: " + spelled + b"\r\n" in heads[0]
+        assert b"\r\nAuthorization: Bearer x\r\n" in heads[1]
+        assert spelled not in heads[1]
+        assert all(head.startswith(b"POST /a%2Fb HTTP") for head in heads)
+
+    run(story())
+
+
+@pytest.mark.parametrize("proxy", ["http://", "nonsense", "http://[::1", "http://h:x", "ftp://h:1"])
+def test_a_proxy_that_is_none_is_no_connection(transport: Any, serving: Any, proxy: str) -> None:
+    async def story() -> None:
+        async with transport() as courier:
+            failure = await courier.send(post("http://127.0.0.1:9/"), route(proxy=proxy))
+        assert failure == TransportFailure(FailureKind.NO_CONNECTION, failure.message)
+        assert "endpoint or proxy is not an address one can connect to" in failure.message
 
     run(story())

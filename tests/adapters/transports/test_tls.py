@@ -7,17 +7,17 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
 from requests_out import BIG, Opening, post, run
 
+from evidence_courier.adapters.transports import failures
 from evidence_courier.adapters.transports.tls import TlsContexts, tls_context
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 
 
-async def sent(
-    transport: Opening, serving: Any, certificate: str, route: Route, host: str = "127.0.0.1"
-) -> Any:
+async def sent(transport: Opening, serving: Any, certificate: str, route: Route) -> Any:
     """What a POST over TLS came to, to a server with that certificate."""
 
     async def talk(line: Any) -> None:
@@ -27,8 +27,7 @@ async def sent(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     async with serving(talk, tls) as server, transport() as courier:
-        url = server.url.replace("127.0.0.1", host)
-        return await courier.send(HttpRequest("POST", url, body=(b"x" * 2_000_000,)), route)
+        return await courier.send(HttpRequest("POST", server.url, body=(b"x" * 2_000_000,)), route)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_connection(
@@ -48,14 +47,35 @@ def test_the_bundle_of_the_route_vouches_for_it(
     assert reply.body == b"{}"
 
 
-def test_the_name_in_the_certificate_must_be_the_hosts(
-    transport: Opening, serving: Any, certificate: str
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("expired", "has expired: ask the operator of that host for a new one"),
+        ("not_yet_valid", "is not valid yet: set this machine's clock"),
+        ("other_host", "was issued for another host: correct the endpoint or the proxy"),
+    ],
+)
+def test_each_fault_of_a_certificate_has_its_own_words(
+    transport: Opening, serving: Any, name: str, words: str
 ) -> None:
-    failure = asyncio.run(
-        sent(transport, serving, certificate, Route(ca_bundle=certificate), host="127.0.0.2")
-    )
-    assert isinstance(failure, TransportFailure)
+    certificate = str(Path(__file__).with_name(f"{name}.pem"))
+    failure = asyncio.run(sent(transport, serving, certificate, Route(ca_bundle=certificate)))
+    assert failure == TransportFailure(FailureKind.NO_CONNECTION, failure.message)
+    assert words in failure.message
+    assert "ca_bundle" not in failure.message
+
+
+def test_a_certificate_that_is_too_lax_is_named_by_the_rule_that_it_breaks() -> None:
+    """Python 3.13 and newer check more rules; the reason is OpenSSL's."""
+    cause = ssl.SSLCertVerificationError(1, "x")
+    cause.verify_code, cause.verify_message = 85, "Missing Authority Key Identifier"
+    failure = failures.not_connected("app.sprinto.com", cause, by_proxy=False)
     assert failure.kind is FailureKind.NO_CONNECTION
+    assert failure.message == (
+        "the TLS certificate of app.sprinto.com is not accepted (missing authority key "
+        "identifier): ask the operator of that host, or of the authority that signed it, for one "
+        "that keeps to RFC 5280, as Python 3.13 and newer demand"
+    )
 
 
 def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(
