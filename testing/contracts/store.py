@@ -84,9 +84,10 @@ class StoreContract(GateRules):
             )
             same(held_document(store, first.upload), b"one")
 
-    def test_the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload(
+    def test_another_tenant_or_another_provider_makes_another_upload(
         self,
     ) -> None:
+        """The same evidence of another tenant, or to another provider, is another upload."""
         with self._store() as store:
             three = [entry(), entry(tenant_id="globex"), entry(provider="vanta")]
             same(store.add(three), [Added()] * 3)
@@ -184,9 +185,10 @@ class StoreContract(GateRules):
             same(details.receipt, Receipt("r-1", "thank you"))
             same(details.last_attempt_at, AT + 5 * MINUTE)
 
-    def test_news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it(
+    def test_late_news_of_an_attempt_stands_beside_what_was_thought_of_it(
         self,
     ) -> None:
+        """The attempt had been given up when the news of it came."""
         with self._store() as store:
             new = entry()
             store.add([new])
@@ -395,7 +397,8 @@ class StoreContract(GateRules):
             same(found(Find(tenant_id="acme", status=Status.HELD)), "")
             same(found(Find(tenant_id="nobody")), "")
 
-    def test_pages_show_each_upload_once_though_some_share_a_moment_and_others_arrive(self) -> None:
+    def test_pages_show_each_upload_once_though_others_arrive(self) -> None:
+        """Some uploads share a moment."""
         with self._store() as store:
             entries = [entry(f"ev-{number}", at=AT + number // 4 * MINUTE) for number in range(10)]
             store.add(entries)

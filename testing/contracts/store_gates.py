@@ -202,7 +202,7 @@ class GateRules(ABC):
             fourth = a(Begun, fourth)
             same(begin_together(store, starts(store, "ef", TOGETHER)), [NotBefore(AT + MINUTE)] * 2)
 
-    def test_one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot(self) -> None:
+    def test_an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back(self) -> None:
         with self._store() as store:
             lost, kept = starts(store, "ab", TOGETHER)
             begin_each(store, [lost])
@@ -234,7 +234,7 @@ class GateRules(ABC):
                 "what was refused is written as being sent",
             )
 
-    def test_nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests(self) -> None:
+    def test_no_one_yields_for_fewer_than_a_period_of_full_requests(self) -> None:
         with self._store() as store:
             waiting = starts(store, "abcdef", TOGETHER)
             (late,) = starts(store, "z", TOGETHER)
@@ -286,7 +286,7 @@ class GateRules(ABC):
             store.settle(GateChange(ALONE, AT, (taken.slot,)))
             a(Charged, store.charge(ALONE, AT + MIN_LEASE, store.register(AT)))
 
-    def test_a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience(self) -> None:
+    def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
         with self._store() as store:
             one_a_minute = Quota("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
             charged = a(Charged, store.charge(one_a_minute, AT, 1))
@@ -321,7 +321,7 @@ class GateRules(ABC):
             store.save([deferred(mine.upload)])
             same(list(store.in_flight(ours)), [], "what is in flight after its end")
 
-    def test_a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before(
+    def test_a_courier_is_dead_once_it_has_ended_with_uploads_in_flight(
         self,
     ) -> None:
         with self._store() as store:

@@ -305,9 +305,10 @@ class TwoSteps(PaperProvider):
         return Delivered(Receipt())
 
 
-def test_a_further_request_waits_for_the_pace_in_the_worker_if_that_is_short(
+def test_a_further_request_waits_a_short_time_in_the_worker(
     office: Office,
 ) -> None:
+    """It waits for the pace."""
     office.house.tenants["acme"] = tenant(pace="3/min")
     with office.courier(providers={"paper": TwoSteps()}) as courier:
         assert words(courier.deliver(evidence("ev-1"))) == ("succeeded", 1, None)
@@ -317,7 +318,7 @@ def test_a_further_request_waits_for_the_pace_in_the_worker_if_that_is_short(
     assert office.sleeps == [40.0]
 
 
-def test_a_further_request_that_has_to_wait_long_is_left_to_another_attempt(office: Office) -> None:
+def test_a_further_request_with_a_long_wait_is_left_to_another_attempt(office: Office) -> None:
     office.house.tenants["acme"] = tenant(pace="3/h")
     with office.courier(providers={"paper": TwoSteps()}) as courier:
         courier.deliver(evidence("ev-1"))
@@ -438,7 +439,7 @@ def test_an_end_that_cannot_be_written_is_tried_again(office: Office) -> None:
 
 
 @pytest.mark.parametrize("by", ["the same process", "another"])
-def test_an_end_that_cannot_be_written_at_all_is_recovered_by_whoever_comes_next(
+def test_an_end_that_cannot_be_written_is_recovered_by_the_next_courier(
     office: Office, by: str
 ) -> None:
     store = Full(str(office.house.database), monotonic=office.house.clock.monotonic)
@@ -466,9 +467,10 @@ def test_an_end_that_cannot_be_written_at_all_is_recovered_by_whoever_comes_next
 # --------------------------------------------------------------------------------------------------------
 
 
-def test_two_threads_with_the_same_evidence_make_one_attempt_at_a_time_and_one_copy(
+def test_two_threads_with_the_same_evidence_make_one_copy(
     office: Office,
 ) -> None:
+    """They make one attempt at a time."""
     sending, let_go = threading.Event(), threading.Event()
 
     def answer(_id: str, _nth: int) -> int:
@@ -652,7 +654,7 @@ def named(name: str) -> Evidence:
     return evidence(name, content=b"%PDF-1.7 " + name.encode())
 
 
-def test_a_worker_that_is_killed_in_mid_send_leaves_what_the_next_one_recovers(
+def test_a_worker_killed_while_it_sends_leaves_what_the_next_recovers(
     tmp_path: Path,
 ) -> None:
     database = tmp_path / "courier.db"
@@ -718,7 +720,7 @@ def test_a_courier_that_was_used_before_the_fork_works_on_both_sides_of_it(tmp_p
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_fork_while_another_thread_delivers_leaves_the_delivery_alone_and_refuses_the_child(
+def test_a_fork_during_a_delivery_leaves_it_alone_and_refuses_the_child(
     tmp_path: Path,
 ) -> None:
     database = tmp_path / "courier.db"

@@ -248,7 +248,7 @@ def test_a_fault_that_there_is_not_is_told(provider: str) -> None:
     assert "silence" in result.stderr
 
 
-def test_two_processes_that_submit_the_same_evidence_at_once_make_one_upload(
+def test_two_processes_that_submit_the_same_evidence_make_one_upload(
     tenants: Path, sandbox: SprintoSandbox
 ) -> None:
     files = []

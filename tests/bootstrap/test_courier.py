@@ -74,9 +74,10 @@ def test_a_tenant_without_an_integration_is_left_alone(house: House) -> None:
     asyncio.run(story())
 
 
-def test_five_attempts_with_growing_waits_then_failed_with_everything_an_administrator_needs(
+def test_five_attempts_with_growing_waits_then_failed(
     house: House,
 ) -> None:
+    """The record then has everything that an administrator needs."""
     house.server.answer = lambda _id, _nth: 503
 
     async def story() -> None:
@@ -123,9 +124,10 @@ def test_a_retry_that_succeeds_records_the_success_and_keeps_the_failures(house:
     asyncio.run(story())
 
 
-def test_retry_after_is_a_floor_and_a_throttled_upload_waits_a_period_of_the_pace(
+def test_retry_after_is_a_floor_and_throttled_uploads_wait_a_period(
     house: House,
 ) -> None:
+    """Without Retry-After, that is a period of the pace."""
     house.server.answer = lambda _id, nth: (429, 600.0) if nth == 1 else 429 if nth == 2 else 200
 
     async def story() -> None:
@@ -223,9 +225,11 @@ def test_two_couriers_on_one_database_send_an_evidence_once(house: House) -> Non
     asyncio.run(story())
 
 
-def test_a_known_evidence_is_not_sent_again_and_another_document_under_its_id_is_told(
+def test_known_evidence_is_not_sent_again_and_another_document_is_told(
     house: House,
 ) -> None:
+    """That is another document under the same evidence id."""
+
     async def story() -> None:
         async with house.courier() as courier:
             await until_settled(courier, house.clock, courier.submit(evidence()))
@@ -311,7 +315,7 @@ def test_a_request_cut_off_by_closing_is_recorded_as_perhaps_taken(house: House)
     asyncio.run(story())
 
 
-def test_uploads_that_have_begun_keep_their_credentials_and_later_ones_take_the_new(
+def test_begun_uploads_keep_their_credentials_and_later_take_the_new(
     house: House,
 ) -> None:
     house.server.answer = lambda _id, nth: 503 if nth == 1 else 200
@@ -391,7 +395,7 @@ def test_a_document_that_the_provider_cannot_take_fails_before_any_request(
     asyncio.run(story())
 
 
-def test_a_file_is_read_when_it_is_recorded_and_a_missing_one_is_told_by_the_ticket(
+def test_a_file_is_read_on_recording_and_the_ticket_tells_of_a_missing_one(
     house: House, tmp_path: Path
 ) -> None:
     file = tmp_path / "ev.pdf"
@@ -474,9 +478,10 @@ def test_a_document_in_the_hosts_own_storage_is_read_when_it_is_sent(
     asyncio.run(story())
 
 
-def test_the_hosts_hook_hears_of_each_settled_upload_and_its_errors_hurt_nobody(
+def test_the_hosts_hook_hears_of_each_settled_upload_and_may_raise(
     house: House,
 ) -> None:
+    """Its errors harm no upload."""
     heard: list[str] = []
 
     def hook(status: UploadStatus) -> None:

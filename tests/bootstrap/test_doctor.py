@@ -135,7 +135,7 @@ def test_an_invalid_tenant_is_told_and_the_others_are_asked_all_the_same(
     )
 
 
-def test_a_provider_without_a_dry_run_cannot_be_checked_which_is_nobodys_fault(
+def test_a_provider_without_a_dry_run_cannot_be_checked_without_blame(
     tenants: Path, plugs: Path
 ) -> None:
     install(plugs, "plain", shelf("plain"))
@@ -163,7 +163,7 @@ def test_a_plug_in_that_raises_is_broken_and_no_secret_is_shown(
     assert KEY not in result.output
 
 
-def test_with_a_database_its_pace_is_kept_and_a_turn_that_is_far_off_is_told(
+def test_with_a_database_its_pace_is_kept_and_a_distant_turn_is_told(
     tenants: Path, tmp_path: Path, sandbox: SprintoSandbox
 ) -> None:
     database = tmp_path / "courier.db"

@@ -57,7 +57,7 @@ def house(tmp_path: Path) -> House:
     return house
 
 
-def test_a_retry_gives_a_fresh_budget_keeps_the_history_and_says_who_and_why(house: House) -> None:
+def test_a_retry_gives_a_fresh_budget_keeps_the_history_and_the_reason(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             acted = await courier.retry("acme", "ev-1", **WHY)
@@ -112,7 +112,7 @@ def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: Ho
     asyncio.run(story())
 
 
-def test_an_attested_upload_has_succeeded_and_an_abandoned_one_is_never_sent(house: House) -> None:
+def test_an_attested_upload_has_succeeded_an_abandoned_one_is_never_sent(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             before = (await courier.statuses("globex", ["held-1"]))["held-1"]
@@ -161,7 +161,7 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
     asyncio.run(story())
 
 
-def test_a_running_courier_notices_within_seconds_what_is_done_on_the_command_line(
+def test_a_running_courier_soon_notices_what_the_command_line_has_done(
     house: House,
 ) -> None:
     async def story() -> None:
@@ -226,9 +226,10 @@ def test_the_command_line_refuses_what_cannot_be_right(
     assert (result.exit_code, said in result.output) == (2, True), result.output
 
 
-def test_a_doubt_is_not_sent_again_where_it_is_not_known_whether_it_can_be_looked_up(
+def test_a_doubt_is_not_sent_again_if_look_ups_may_be_possible(
     house: House,
 ) -> None:
+    """It is not known whether the provider can look it up."""
     said = ("--db", str(house.database), "--by", "asha", "--reason", "because")
     refused = command("release", "globex", "held-1", *said)
     assert (refused.exit_code, "is not installed here" in refused.output) == (2, True)

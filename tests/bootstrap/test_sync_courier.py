@@ -117,7 +117,7 @@ def test_a_verb_of_both_tickets_has_one_signature(name: str) -> None:
 # --- delivering and seeing -----------------------------------------------------------------------
 
 
-def test_an_evidence_is_delivered_and_everything_can_be_seen_without_a_loop(house: House) -> None:
+def test_evidence_is_delivered_and_everything_seen_without_a_loop(house: House) -> None:
     with house.sync_courier() as courier:
         ticket = courier.submit(evidence())
         ticket.recorded()
@@ -424,7 +424,7 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_ctrl_c_gets_through_while_it_is_waited_and_leaves_the_courier_usable(
+def test_ctrl_c_gets_through_a_wait_and_leaves_the_courier_usable(
     house: House,
 ) -> None:
     def answer(name: str, _nth: int) -> int | None:
@@ -714,9 +714,10 @@ def test_a_child_closes_nothing_that_its_parent_has_open(house: House) -> None:
     couriers[0].close()
 
 
-def test_a_child_that_leaves_the_block_and_ends_in_order_hangs_nowhere_and_harms_nobody(
+def test_a_child_that_leaves_the_block_ends_without_harm(
     house: House,
 ) -> None:
+    """It ends in order and does not hang."""
     with program(
         """
         import warnings

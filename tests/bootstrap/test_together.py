@@ -242,7 +242,7 @@ def test_two_tenants_never_share_a_request_though_they_share_a_key(tmp_path: Pat
     ]
 
 
-def test_where_the_integration_does_not_work_one_upload_fails_and_the_others_are_held(
+def test_with_a_broken_integration_one_upload_fails_and_the_rest_is_held(
     tmp_path: Path,
 ) -> None:
     house = house_of(tmp_path)
@@ -272,7 +272,7 @@ async def _drained(house: House, server: RestServer) -> None:
         await drained
 
 
-def test_a_reply_that_never_came_leaves_each_of_them_in_doubt_and_charges_each(
+def test_a_missing_reply_leaves_each_of_them_in_doubt_and_charges_each(
     tmp_path: Path,
 ) -> None:
     house = house_of(tmp_path)
@@ -400,7 +400,7 @@ def test_a_provider_with_a_bug_fails_its_uploads_with_words(
     }
 
 
-def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(
+def test_without_a_word_on_how_much_goes_together_each_goes_by_itself(
     tmp_path: Path,
 ) -> None:
     class Speechless(SprintoProvider):
@@ -424,9 +424,11 @@ def test_a_provider_that_cannot_say_how_much_goes_together_is_sent_one_by_one(
     ],
     ids=repr,
 )
-def test_a_provider_whose_bundle_is_nonsense_is_sent_one_by_one_and_stops_nobody_else(
+def test_a_provider_whose_bundle_is_nonsense_is_sent_one_by_one(
     tmp_path: Path, nonsense: object
 ) -> None:
+    """It stops no other provider."""
+
     class Babbling(SprintoProvider):
         name = "babbling"
 

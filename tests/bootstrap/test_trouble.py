@@ -156,7 +156,7 @@ def stop() -> object:
 
 
 @pytest.mark.parametrize("answer", [lambda: bytearray(b"x"), lambda: "x", lambda: None, stop])
-def test_a_source_that_gives_something_else_is_asked_again_and_then_given_up(
+def test_a_source_that_gives_another_document_is_asked_again_then_given_up(
     house: House, answer: Callable[[], object]
 ) -> None:
     async def story() -> None:

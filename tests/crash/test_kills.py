@@ -105,7 +105,7 @@ def test_an_attempt_that_was_not_committed_never_left(hosts: Hosts, tmp_path: Pa
     assert (accounts.wrong, accounts.copies, accounts.marked) == ([], 1, 0)
 
 
-def test_two_couriers_that_are_given_the_same_evidences_and_die_leave_each_once(
+def test_two_couriers_with_the_same_evidences_that_die_leave_each_once(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     with story(hosts, tmp_path) as told:

@@ -132,7 +132,7 @@ def trouble_at_the_first_answer(
 
 
 @pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
-def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
+def test_recorded_uploads_outlive_the_trouble_and_the_others_are_told(
     house: House, lame: LameStore, kind: str
 ) -> None:
     troubles = {
@@ -182,7 +182,7 @@ def test_what_was_recorded_outlives_the_trouble_and_what_could_not_be_is_told(
 
 @pytest.mark.parametrize("reopened", [True, False], ids=["reopened", "kept open"])
 @pytest.mark.parametrize("kind", ["full", "locked", "read-only"])
-def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_recorded_to_the_next(
+def test_a_host_closed_in_trouble_leaves_recorded_uploads_to_the_next(
     house: House, lame: LameStore, kind: str, reopened: bool
 ) -> None:
     troubles = {
@@ -221,7 +221,7 @@ def test_a_host_that_is_closed_in_the_middle_of_the_trouble_leaves_what_was_reco
     assert inspect(str(house.database)).breaches == ()
 
 
-def test_on_a_disk_without_room_a_host_says_so_and_goes_on_when_there_is_some(
+def test_on_a_full_disk_a_host_says_so_and_goes_on_when_there_is_room(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"

@@ -53,9 +53,10 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def test_the_other_courier_takes_over_within_seconds_what_a_dead_one_had_queued_waiting_and_in_flight(
+def test_another_courier_takes_over_from_a_dead_one_within_seconds(
     hosts: Hosts, tmp_path: Path
 ) -> None:
+    """It takes over what was queued, waiting and in flight."""
     database = tmp_path / "courier.db"
     # Three are told to come back; those after them are taken and never answered, for the dead
     # courier alone.
@@ -92,7 +93,7 @@ def test_the_other_courier_takes_over_within_seconds_what_a_dead_one_had_queued_
     assert took < TAKEN_OVER_WITHIN
 
 
-def test_a_courier_that_stands_still_keeps_what_it_has_in_flight_and_goes_on_with_it(
+def test_a_stopped_courier_keeps_what_it_has_in_flight_and_goes_on(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"
@@ -126,7 +127,7 @@ def test_a_courier_that_stands_still_keeps_what_it_has_in_flight_and_goes_on_wit
     assert (accounts.statuses, accounts.copies, accounts.marked) == ({"succeeded": 12}, 12, 0)
 
 
-def test_a_child_that_outlives_its_parent_does_not_keep_the_parents_uploads(
+def test_a_child_that_outlives_its_parent_keeps_none_of_its_uploads(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"
@@ -162,7 +163,7 @@ def test_after_a_reboot_what_was_in_flight_is_recovered_at_once(
         assert accounts_of(database, sandbox, set()).wrong == []
 
 
-def test_nobody_on_this_machine_takes_what_a_courier_on_another_machine_may_still_be_sending(
+def test_what_another_machine_may_still_be_sending_is_not_taken_over(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     database = tmp_path / "courier.db"

@@ -97,9 +97,10 @@ def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
 
 
 @pytest.mark.parametrize("lock", ["the file", None, "no file"])
-def test_a_courier_on_another_machine_is_dead_after_a_long_silence_on_the_watchers_own_clock(
+def test_a_courier_on_another_machine_is_dead_after_a_long_silence(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher, lock: str | None
 ) -> None:
+    """The silence is measured on the watcher's own clock."""
     me, other = here.register(AT), there.register(AT)
     change(database, other, **ELSEWHERE)
     if lock != "the file":
@@ -113,9 +114,10 @@ def test_a_courier_on_another_machine_is_dead_after_a_long_silence_on_the_watche
     assert here.dead(me) == [other]
 
 
-def test_a_courier_on_another_machine_lives_as_long_as_it_says_so_whatever_the_time_of_day_is_there(
+def test_a_courier_on_another_machine_lives_as_long_as_it_says_so(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
 ) -> None:
+    """The time of day there does not matter."""
     me, other = here.register(AT), there.register(AT)
     change(database, other, **ELSEWHERE, lock=None)
     for its_clock in (AT - A_YEAR, AT - A_YEAR, AT + A_YEAR, AT, AT, AT):
@@ -137,7 +139,7 @@ def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: Sq
     assert here.dead(me) == [0, other]
 
 
-def test_what_a_courier_on_another_machine_has_in_flight_is_recovered_after_its_silence_and_not_before(
+def test_uploads_of_another_machine_are_recovered_only_after_its_silence(
     database: Path,
 ) -> None:
     house = House(database)

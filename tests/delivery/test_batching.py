@@ -24,7 +24,7 @@ def test_a_request_leaves_when_it_is_full() -> None:
     assert gathering.ripe(NOW + LINGER) == []
 
 
-def test_a_request_that_does_not_fill_leaves_a_quarter_of_a_second_after_its_first() -> None:
+def test_an_unfilled_request_leaves_a_quarter_second_after_its_first() -> None:
     gathering = Batching[str]()
     gathering.add("a", "way", 1, THREE, NOW)
     assert gathering.ripe(NOW) == []

@@ -111,7 +111,7 @@ def test_a_forgotten_key_does_not_delay_those_that_come_due_with_it() -> None:
     assert one.take(NOW) == "other"
 
 
-def test_a_key_forgotten_while_it_waits_for_its_turn_gives_way_to_the_next_of_its_lane() -> None:
+def test_a_key_forgotten_while_it_waits_gives_way_to_the_next_of_its_lane() -> None:
     one = schedule()
     for key in ("first", "forgotten", "third"):
         one.plan(key, "lane", NOW, 1)

@@ -69,7 +69,7 @@ from evidence_courier.adapters.config.values import parse_endpoint, parse_proxy
         "https://user:pw@[::1]/",
     ],
 )
-def test_an_address_that_plays_at_being_another_is_refused_and_not_repeated(url: str) -> None:
+def test_an_address_that_poses_as_another_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="must") as caught:
         parse_endpoint(url)
     assert url not in str(caught.value)
@@ -122,7 +122,7 @@ def test_what_is_accepted_means_the_same_to_the_library_that_connects(url: str) 
 
 @given(URLS)
 @settings(max_examples=200)
-def test_a_proxy_that_is_accepted_means_the_same_to_the_library_that_connects(url: str) -> None:
+def test_an_accepted_proxy_means_the_same_to_the_library_that_connects(url: str) -> None:
     try:
         accepted = parse_proxy(url)
     except ValueError:

@@ -119,9 +119,10 @@ def what_several_workers_submit_arrives_once_each(home: Home, client: Client) ->
     assert len(home.sandbox.received) == 30
 
 
-def test_told_to_end_a_host_finishes_what_is_in_flight_and_the_next_one_does_the_rest(
+def test_a_host_that_ends_finishes_what_is_in_flight_and_leaves_the_rest(
     host: WebHost, home: Home
 ) -> None:
+    """The next host does the rest."""
     home.sandbox.use_faults(["slow:0.015=x1", "status:429:retry-after=5=1"])
     with host.serve(home) as (process, client):
         client.complete("globex", "s-2")

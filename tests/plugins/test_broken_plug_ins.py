@@ -127,7 +127,7 @@ ANOTHER_NAME = shelf("even")
         (RAISING_SETTINGS, "odd.yaml:2: integrations.compliance: the provider odd does not take this: out of luck"),
     ],
 )  # fmt: skip
-def test_one_that_cannot_be_used_is_told_with_its_name_and_the_others_deliver(
+def test_an_unusable_plug_in_is_told_by_name_and_the_others_deliver(
     site: Site, code: str, says: str
 ) -> None:
     site.install("odd", code)
@@ -151,9 +151,10 @@ def test_two_packages_that_offer_the_same_name_are_both_out(site: Site) -> None:
     assert acme.status == "succeeded"
 
 
-def test_one_that_fails_in_an_upload_fails_that_upload_by_name_and_the_others_deliver(
+def test_a_plug_in_that_fails_fails_its_upload_and_the_others_deliver(
     site: Site,
 ) -> None:
+    """The failure names it."""
     bodies = {
         "nothing": (["pass"], "'NoneType' object"),
         "plain": (["return Delivered(Receipt())"], "'Delivered' object"),

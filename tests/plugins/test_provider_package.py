@@ -211,7 +211,7 @@ def test_a_token_that_is_refused_is_replaced_within_the_attempt(
     ]
 
 
-def test_a_host_that_is_killed_between_the_two_steps_goes_on_from_the_bookmark(
+def test_a_host_killed_between_two_steps_goes_on_from_the_bookmark(
     environment: Environment, tenants: Path, ledgerly: Served
 ) -> None:
     ledgerly.go_on.clear()

@@ -113,7 +113,7 @@ def test_beyond_the_findings_an_upload_is_found_where_it_was_delivered() -> None
     assert (status.status, status.attempts, len(provider.look_ups)) == ("succeeded", 2, 3)
 
 
-def test_with_a_url_one_request_is_made_and_a_failure_of_it_spends_no_verdict() -> None:
+def test_with_a_url_one_request_is_made_whose_failure_spends_no_verdict() -> None:
     transport = ScriptedTransport([reply(503), reply(200)])
     provider = ScriptedProvider([Delivered(Receipt("r-1"))], url="http://127.0.0.1:9/here")
     [status] = settled(Fakes(provider=provider), transport=transport)

@@ -251,9 +251,10 @@ def test_what_is_missing_is_told_at_the_line_of_the_block(tmp_path: Path) -> Non
     ]
 
 
-def test_a_block_without_a_provider_is_refused_and_our_own_keys_are_still_checked(
+def test_without_a_provider_our_own_keys_are_still_checked(
     tmp_path: Path,
 ) -> None:
+    """A block without a provider is refused."""
     text = "integrations:\n  compliance:\n    pace: x\n    anything: goes\n"
     assert told(load(tmp_path, {"a.yaml": text}), tmp_path) == [
         f"a.yaml:2: {IN}.provider: is missing",

@@ -74,7 +74,7 @@ def test_a_secret_that_is_nearly_a_reference_is_told_how_to_write_one(tmp_path: 
 @pytest.mark.parametrize(
     "value", ["", " k", "k ", "k\n", "k\r\nX-Evil: 1", "k\x00", "clé", "k\ud800", "a\tb"]
 )
-def test_a_secret_that_no_header_could_carry_is_refused_without_being_shown(
+def test_a_secret_that_fits_no_header_is_refused_without_being_shown(
     tmp_path: Path, value: str
 ) -> None:
     loaded = load(tmp_path, {"a.yaml": block()}, environ={"ACME_KEY": value})

@@ -78,9 +78,10 @@ def test_a_disabled_block_counts_as_absent_whatever_else_it_holds(tmp_path: Path
     assert (loaded.without, loaded.problems) == (("a",), ())
 
 
-def test_a_switch_that_says_both_is_refused_and_an_own_one_beats_a_merged_one(
+def test_a_switch_that_says_both_is_refused_and_an_own_one_wins(
     tmp_path: Path,
 ) -> None:
+    """A block's own switch beats one that is merged into it."""
     off = "off: &off {enabled: false}\n"
     loaded = load(
         tmp_path,
@@ -271,7 +272,7 @@ def test_a_file_that_cannot_be_read_never_breaks_a_tenant_of_another_file(tmp_pa
     )
 
 
-def test_every_problem_of_every_file_is_told_at_once_and_what_holds_is_loaded(
+def test_all_problems_of_all_files_are_told_at_once_and_the_rest_loads(
     tmp_path: Path,
 ) -> None:
     files = {

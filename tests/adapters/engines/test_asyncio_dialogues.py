@@ -132,7 +132,7 @@ def test_the_dialogue_is_closed_when_sending_raises() -> None:
     assert closed == [True]
 
 
-def test_the_dialogue_is_closed_when_the_run_is_cancelled_and_cannot_prevent_it() -> None:
+def test_a_cancelled_run_closes_its_dialogue_which_cannot_prevent_it() -> None:
     closed: list[bool] = []
 
     def dialogue() -> Dialogue[str]:

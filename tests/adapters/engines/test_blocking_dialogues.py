@@ -166,7 +166,7 @@ def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
     )
 
 
-def test_a_mint_that_raises_is_the_askers_trouble_and_leaves_nothing_behind() -> None:
+def test_a_mint_that_raises_is_an_error_for_who_asked_and_leaves_nothing() -> None:
     keeper = BlockingTokenCache(lambda: 0.0)
 
     def broken() -> MintedToken | Failure:

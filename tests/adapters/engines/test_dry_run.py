@@ -178,7 +178,7 @@ def test_it_says_so_where_there_is_no_turn_for_minutes(paper: Paper) -> None:
     )
 
 
-def test_a_block_does_not_keep_it_from_asking_and_it_neither_sets_nor_lifts_one(
+def test_a_dry_run_asks_despite_a_block_and_neither_sets_nor_lifts_one(
     paper: Paper,
 ) -> None:
     house = paper.house
@@ -222,9 +222,10 @@ def test_a_refusal_in_a_dry_run_holds_nothing(paper: Paper) -> None:
     paper.during(story)
 
 
-def test_its_requests_count_from_their_end_and_what_the_provider_asks_for_holds_for_uploads_too(
+def test_its_requests_count_from_their_end_and_its_pauses_hold_for_uploads(
     paper: Paper,
 ) -> None:
+    """What the provider asks for in a dry run holds for uploads too."""
     house = paper.house
     house.server.answer = lambda part, nth: (429, 30) if part == "key" else 200
 

@@ -82,7 +82,7 @@ def test_a_token_is_minted_once_and_then_given_from_memory() -> None:
     run(story())
 
 
-def test_all_who_ask_at_the_same_time_get_the_token_of_one_mint_and_it_is_fresh_for_all() -> None:
+def test_all_who_ask_at_once_get_the_fresh_token_of_one_mint() -> None:
     async def story() -> None:
         office = TokenOffice()
         tasks = await all_asking(office, 20)
@@ -93,7 +93,7 @@ def test_all_who_ask_at_the_same_time_get_the_token_of_one_mint_and_it_is_fresh_
     run(story())
 
 
-def test_a_failed_mint_is_one_failure_for_all_who_waited_and_none_for_who_comes_later() -> None:
+def test_a_failed_mint_fails_all_who_waited_and_no_one_later() -> None:
     async def story() -> None:
         office = TokenOffice(failures=[REFUSED])
         tasks = await all_asking(office, 5)
@@ -202,7 +202,7 @@ def test_who_is_cancelled_while_minting_leaves_it_to_the_next() -> None:
     run(story())
 
 
-def test_a_mint_that_raises_is_the_askers_trouble_and_leaves_nothing_behind() -> None:
+def test_a_mint_that_raises_is_an_error_for_who_asked_and_leaves_nothing() -> None:
     async def story() -> None:
         office = TokenOffice(failures=[RuntimeError("a bug")])
         with pytest.raises(RuntimeError, match="a bug"):

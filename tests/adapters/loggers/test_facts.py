@@ -140,7 +140,7 @@ def test_no_fact_has_a_name_that_a_logger_uses_for_itself(any_event: LogEvent) -
     assert TAKEN & set(account_of(any_event).facts) == set()
 
 
-def test_facts_are_as_they_were_recorded_and_the_sentence_is_one_printable_line(
+def test_facts_are_as_recorded_and_the_sentence_is_one_printable_line(
     hostile_event: LogEvent,
 ) -> None:
     account = account_of(hostile_event)
@@ -149,7 +149,7 @@ def test_facts_are_as_they_were_recorded_and_the_sentence_is_one_printable_line(
         assert "\n" in str(account.facts["tenant_id"]) and "\\n" in account.sentence
 
 
-def test_what_cannot_be_seen_is_written_out_in_the_sentence_and_letters_stay_letters() -> None:
+def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None:
     event = RecordingFailed(UploadKey("zürich", "प्रमाण-1\n", "sprinto"), "\x1b[31m\ud800\u202e")
     assert account_of(event).sentence == (
         r"tenant zürich, evidence प्रमाण-1\n, sprinto: not recorded, and nothing will be sent: \x1b[31m\ud800\u202e"
@@ -189,7 +189,7 @@ def test_what_cannot_be_seen_is_written_out_in_the_sentence_and_letters_stay_let
         (HookFailed("on_settled", KEY, ""), Severity.ERROR),
     ],
 )
-def test_attempts_are_info_retries_warnings_and_what_waits_for_somebody_an_error(
+def test_attempts_are_info_retries_warnings_and_waits_for_people_errors(
     event: LogEvent, severity: Severity
 ) -> None:
     assert severity_of(event) is severity

@@ -160,7 +160,9 @@ def test_a_filter_of_the_hosts_has_its_say(caplog: pytest.LogCaptureFixture) -> 
     assert [vars(record)["tenant_id"] for record in caplog.records] == ["initech"]
 
 
-def test_what_a_handler_of_the_hosts_raises_goes_on_to_the_courier_which_counts_it() -> None:
+def test_what_a_hosts_handler_raises_goes_on_to_the_courier() -> None:
+    """The courier counts it."""
+
     class Away(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise ConnectionError("the log server is away")
@@ -187,7 +189,7 @@ def records_have_a_tenant() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("records_have_a_tenant")
-def test_an_event_is_not_lost_where_the_host_sets_the_same_names_on_every_record(
+def test_an_event_survives_a_host_that_sets_the_same_names_on_records(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert vars(logged(RecordingFailed(KEY, "why"), caplog))["tenant_id"] == "acme"

@@ -38,7 +38,7 @@ def structlog_as_it_comes() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def test_every_event_is_said_with_its_name_its_level_its_facts_and_its_sentence(
+def test_every_event_has_its_name_its_level_its_facts_and_its_sentence(
     any_event: LogEvent,
 ) -> None:
     with capture_logs() as said:

@@ -122,7 +122,7 @@ LOOKED_UP = evolve(PERSON, user_by="number")
 USER = told(200, {"id": 4711, "email": "jane+test@acme.example"})
 
 
-def test_a_person_known_by_address_may_be_named_by_the_number_that_drata_says() -> None:
+def test_a_person_known_by_address_may_be_named_by_dratas_number() -> None:
     talk = Talk(USER, CREATED)
     assert talk.hold(DrataProvider().upload(JANE, LOOKED_UP, None)) == Delivered(
         Receipt("41", PARCEL.file_name)
@@ -263,7 +263,7 @@ def newer(
     return talk.hold(DrataProvider().upload(PARCEL, NEWER, progress)), talk
 
 
-def test_the_newer_endpoint_takes_a_file_and_then_the_evidence_that_refers_to_it() -> None:
+def test_the_newer_endpoint_takes_a_file_and_then_evidence_that_names_it() -> None:
     verdict, talk = newer(FILED, MADE)
     assert verdict == Delivered(Receipt("41", PARCEL.file_name))
     workspace = "public-api.drata.com/public/v2/workspaces/3"

@@ -163,7 +163,7 @@ def test_an_upload_that_was_not_taken_is_looked_for_and_sent_again(
     story(tell, tmp_path, block)
 
 
-def test_a_success_without_an_id_fails_with_a_doubt_that_a_retry_looks_into(tmp_path: Path) -> None:
+def test_a_success_without_an_id_leaves_a_doubt_that_a_retry_looks_up(tmp_path: Path) -> None:
     async def tell(house: CourierHouse) -> None:
         house.sandbox.use_faults(FaultPlan.script(["unknown-status"]))
         async with house.courier() as courier:
@@ -210,7 +210,7 @@ def test_an_unknown_person_fails_alone(tmp_path: Path) -> None:
         (LIBRARY | {"owner": 5}, KEY, "target_not_found"),
     ],
 )
-def test_what_is_wrong_with_the_integration_fails_one_upload_and_holds_the_others(
+def test_a_broken_integration_fails_one_upload_and_holds_the_others(
     tmp_path: Path, block: dict[str, object], key: str, kind: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:
@@ -263,7 +263,7 @@ def test_the_dry_run_tries_the_key_and_the_target_and_uploads_nothing(tmp_path: 
     story(tell, tmp_path, PERSON)
 
 
-def test_a_process_killed_after_the_upload_was_taken_leaves_one_copy_that_the_next_finds(
+def test_a_process_killed_after_the_upload_leaves_a_copy_the_next_finds(
     tmp_path: Path,
 ) -> None:
     with sandbox_in_thread(

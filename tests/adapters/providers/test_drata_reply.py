@@ -156,7 +156,7 @@ JSON = st.recursive(
     ending=st.sampled_from(Ending),
     settings=st.sampled_from([PERSON, LIBRARY]),
 )
-def test_any_reply_has_a_verdict_and_delivered_is_only_a_whole_201_with_an_id(
+def test_any_reply_has_a_verdict_and_only_a_whole_201_with_id_delivers(
     status: int, body: bytes, ending: Ending, settings: DrataSettings
 ) -> None:
     came_to = verdict_on(reply(status, body, ending=ending), settings)

@@ -128,7 +128,7 @@ def test_retry_after_is_kept_where_a_later_attempt_follows(
     assert _failure_of(verdict) == seconds
 
 
-def test_the_longest_retry_after_counts_and_its_date_is_of_the_servers_clock() -> None:
+def test_the_longest_retry_after_counts_and_dates_are_the_servers() -> None:
     headers = (
         ("Date", "Sat, 21 Feb 2026 10:10:00 GMT"),
         ("Retry-After", "20"),

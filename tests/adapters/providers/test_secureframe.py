@@ -306,7 +306,8 @@ def test_what_was_staged_is_only_attached() -> None:
     assert asked(talk)[0][2]["upload_id"] == UPLOAD
 
 
-def test_a_spent_id_and_one_like_it_in_the_list_mean_that_the_attempt_before_was_taken() -> None:
+def test_a_spent_id_and_one_like_it_listed_mean_that_it_was_taken() -> None:
+    """It was taken from the attempt before."""
     verdict, talk = upload(SPENT, listed(like()), progress=KEPT)
     assert verdict == Delivered(
         Receipt(EVIDENCE, "attached by an attempt before, whose answer was lost")
@@ -325,7 +326,7 @@ def test_where_several_are_like_it_none_of_them_is_named() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
-def test_an_old_id_and_nothing_like_it_in_the_list_mean_that_it_is_staged_anew(status: int) -> None:
+def test_an_old_id_and_nothing_like_it_listed_mean_staging_anew(status: int) -> None:
     other = like(evidenceable_id="another")
     verdict, talk = upload(told(status, {}), listed(other), STAGED, STORED, ATTACHED, progress=OLD)
     assert isinstance(verdict, Delivered)
@@ -342,7 +343,7 @@ def test_an_old_id_and_nothing_like_it_in_the_list_mean_that_it_is_staged_anew(s
         (KEPT, told(500, {})),
     ],
 )
-def test_a_dead_id_that_cannot_be_explained_leaves_a_doubt_and_is_no_guard_any_more(
+def test_a_dead_id_without_explanation_leaves_a_doubt_and_guards_no_more(
     progress: str, answer: HttpResponse
 ) -> None:
     verdict, talk = upload(SPENT, answer, progress=progress)
@@ -405,7 +406,8 @@ def test_nothing_like_it_in_the_list_is_absent() -> None:
     assert look_up(listed())[0] == Absent()
 
 
-def test_while_an_id_guards_against_a_copy_it_is_attached_again_whatever_the_list_shows() -> None:
+def test_an_id_that_guards_against_a_copy_is_attached_again() -> None:
+    """What the list shows does not matter then."""
     for answer in (listed(), listed(like()), told(404, {}), told(500, {})):
         assert look_up(answer, progress=KEPT)[0] == Partly(KEPT)
 
@@ -464,7 +466,7 @@ def test_the_list_is_read_to_its_end() -> None:
     assert [query["page"] for _, _, query in asked(talk)] == ["1", "2", "3"]
 
 
-def test_a_page_that_is_not_full_is_the_last_where_the_list_does_not_say_how_long_it_is() -> None:
+def test_a_page_that_is_not_full_is_the_last_of_a_list_without_a_length() -> None:
     other = like(evidenceable_id="another", created_at=JANE.created_at.isoformat())
     finding, talk = look_up(told(200, {"data": [other]}))
     assert (finding, len(talk.requests)) == (Absent(), 1)
@@ -587,7 +589,7 @@ def test_a_search_that_fails_for_now_leaves_no_doubt() -> None:
     assert isinstance(look_up(told(503, {}), settings=BY_EMAIL)[0], Unreadable)
 
 
-def test_without_an_address_or_with_a_subject_that_is_no_id_nothing_is_sent() -> None:
+def test_without_an_address_or_an_id_as_subject_nothing_is_sent() -> None:
     for settings, parcel in (
         (BY_EMAIL, evolve(JANE, subject_email=None)),
         (BY_EMAIL, evolve(JANE, subject_email="jane")),

@@ -184,9 +184,11 @@ def test_a_person_who_has_another_evidence_of_that_day_gets_this_one_too(tmp_pat
 
 
 @pytest.mark.parametrize(("shows_names", "outcome"), [(True, "succeeded"), (False, "held")])
-def test_sent_directly_a_lost_reply_needs_a_person_unless_the_list_names_files(
+def test_a_lost_reply_to_a_direct_upload_needs_a_person_without_file_names(
     tmp_path: Path, shows_names: bool, outcome: str
 ) -> None:
+    """If the list names files, the upload is looked up."""
+
     async def tell(house: CourierHouse) -> None:
         house.sandbox.use_faults(FaultPlan.script(["reset-after"]))
         async with house.courier() as courier:
@@ -238,7 +240,7 @@ def test_a_person_who_cannot_be_told_fails_alone(
         (AT_TEST | {"test": USER}, KEYS, "target_not_found"),
     ],
 )
-def test_what_is_wrong_with_the_integration_fails_one_upload_and_holds_the_others(
+def test_a_broken_integration_fails_one_upload_and_holds_the_others(
     tmp_path: Path, block: dict[str, object], keys: Keys, kind: str
 ) -> None:
     async def tell(house: CourierHouse) -> None:

@@ -142,7 +142,7 @@ REPLIES = st.builds(
 
 
 @given(answer=REPLIES, settings=st.sampled_from([PERSON, AT_TEST]))
-def test_any_reply_has_a_verdict_and_delivered_is_only_a_whole_2xx_with_an_id(
+def test_any_reply_has_a_verdict_and_only_a_whole_2xx_with_id_delivers(
     answer: HttpResponse, settings: SecureframeSettings
 ) -> None:
     came_to = verdict_on(answer, settings)

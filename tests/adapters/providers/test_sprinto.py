@@ -90,7 +90,7 @@ def test_a_success_is_a_receipt_without_a_reference() -> None:
     assert verdict == Delivered(Receipt(None, "Evidence uploaded for this check"))
 
 
-def test_sends_the_graphql_multipart_request_in_the_order_that_its_specification_wants() -> None:
+def test_sends_the_multipart_request_in_the_order_of_its_specification() -> None:
     _, request = upload()
     (operations_head, operations), (map_head, places), (file_head, file) = form_of(request)
     assert operations_head == b'Content-Disposition: form-data; name="operations"'

@@ -96,7 +96,7 @@ def test_files_of_one_request_stand_under_one_name_behind_the_monitor() -> None:
         assert part == head.encode() + sent.content + b"\r\n"
 
 
-def test_one_file_goes_in_a_request_of_the_same_form_with_the_same_bytes_each_time() -> None:
+def test_one_file_goes_in_the_same_form_with_the_same_bytes_each_time() -> None:
     alone = [request_of(SprintoProvider().upload(parcel(), SETTINGS, None)) for _ in range(2)]
     assert (
         alone[0] == alone[1] == request_of(SprintoProvider().upload_together([parcel()], SETTINGS))
@@ -237,7 +237,7 @@ def test_any_reply_has_a_verdict_and_only_success_is_delivered(status: int, body
         (reply(429), Deferred),
     ],
 )
-def test_only_a_refusal_that_one_file_may_have_caused_takes_a_request_apart(
+def test_only_a_refusal_that_one_file_may_have_caused_unbundles(
     answer: HttpResponse, verdict: type
 ) -> None:
     assert [type(one) for one in judge_together(answer, CHECK, 2)] == [verdict, verdict]

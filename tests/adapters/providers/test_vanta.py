@@ -155,7 +155,7 @@ def test_every_request_carries_the_token_and_a_submission_has_no_body() -> None:
     assert "Content-Type" not in dict(talk.requests[1].headers)
 
 
-def test_every_attempt_sends_the_same_bytes_and_copies_none_of_the_documents() -> None:
+def test_every_attempt_sends_the_same_bytes_and_copies_no_document() -> None:
     first, second = Talk(UPLOADED, SUBMITTED), Talk(UPLOADED, SUBMITTED)
     assert deliver(first) == deliver(second)
     assert first.requests == second.requests
@@ -306,7 +306,7 @@ def test_an_upload_that_may_have_been_taken_is_unclear(answer: Reply) -> None:
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-def test_a_server_that_gives_the_token_or_the_secret_as_the_id_is_not_believed(echo: str) -> None:
+def test_a_token_or_secret_given_as_the_id_is_not_believed(echo: str) -> None:
     for secret in (OLD.value, SECRET):
         talk = Talk(told(201, {"id": ECHOES[echo](secret.reveal())}))
         verdict = deliver(talk)
@@ -338,7 +338,7 @@ def test_a_submission_in_trouble_is_repeated_later_for_it_makes_no_copy(answer: 
 
 
 @pytest.mark.parametrize("answer", [told(200, b""), told(202, {}), told(200, b"<html>")], ids=str)
-def test_a_submission_with_another_success_than_the_documented_one_is_looked_into(
+def test_a_submission_with_an_undocumented_success_is_looked_into(
     answer: HttpResponse,
 ) -> None:
     talk = Talk(UPLOADED, answer, page(listed()), document("OK"))
@@ -367,7 +367,7 @@ def test_a_submission_with_another_success_than_the_documented_one_is_looked_int
     ],
     ids=str,
 )
-def test_a_submission_refused_as_done_has_succeeded_where_the_upload_is_listed(
+def test_a_submission_refused_as_done_has_succeeded_if_it_is_listed(
     status: int, said: object
 ) -> None:
     talk = Talk(UPLOADED, told(status, said), page(listed()), document("OK"))
@@ -403,7 +403,7 @@ def test_a_submission_refused_without_saying_that_it_is_done_is_final(
     assert len(talk.requests) == 2
 
 
-def test_a_submission_that_was_answered_is_not_repeated_by_the_next_attempt() -> None:
+def test_an_answered_submission_is_not_repeated_by_the_next_attempt() -> None:
     first = Talk(UPLOADED, SUBMITTED)
     deliver(first)
     again = Talk()
@@ -442,7 +442,7 @@ def test_else_a_refused_submission_is_final(looked: list[HttpResponse]) -> None:
 
 
 @pytest.mark.parametrize("looked", [[told(503, b"")], [page(listed()), told(429, b"")]], ids=str)
-def test_a_refused_submission_that_could_not_be_looked_into_is_repeated_later(
+def test_a_refused_submission_that_was_not_looked_into_is_repeated_later(
     looked: list[HttpResponse],
 ) -> None:
     refused = told(409, {"message": "already submitted"})
@@ -487,7 +487,7 @@ def test_any_other_refusal_of_a_submission_is_final_without_a_look(status: int) 
     ],
     ids=["by its name", "by its description", "by a description that was added to"],
 )
-def test_an_upload_that_is_listed_is_partly_there_for_it_may_not_be_submitted(
+def test_a_listed_upload_is_partly_there_as_it_may_not_be_submitted(
     shown: object,
 ) -> None:
     talk = Talk(page(listed("another"), shown))
@@ -512,7 +512,7 @@ def test_where_drafts_are_not_listed_it_is_found() -> None:
         page(listed(fileName=["ev-1"], description=7)),
     ],
 )
-def test_an_upload_that_is_not_listed_is_absent_unless_drafts_are_not_listed(
+def test_an_upload_not_listed_is_absent_unless_drafts_are_not_listed(
     shown: HttpResponse,
 ) -> None:
     assert look(Talk(shown)) == Absent()

@@ -246,7 +246,7 @@ def test_a_token_endpoint_in_trouble_costs_an_attempt_and_no_doubt(
     story(tell, tmp_path)
 
 
-def test_a_token_that_another_program_revoked_is_changed_within_the_attempt(tmp_path: Path) -> None:
+def test_a_token_revoked_by_another_program_is_changed_in_the_attempt(tmp_path: Path) -> None:
     async def tell(house: House) -> None:
         async with house.courier() as courier:
             await house.deliver(courier, "ev-1")
@@ -443,9 +443,10 @@ def host_process(
     )
 
 
-def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the_next_submits(
+def test_a_process_killed_before_the_submission_leaves_it_to_the_next(
     tmp_path: Path,
 ) -> None:
+    """One copy is there, which the next process submits."""
     with sandbox_in_thread(
         VantaSandbox(key=SECRET, faults=script(TOKEN, UPLOAD, "silence"))
     ) as sandbox:
@@ -475,7 +476,7 @@ def test_a_process_killed_between_upload_and_submission_leaves_one_copy_that_the
         assert sandbox.requests == 5  # a token and the submission more, and no look
 
 
-def test_two_processes_with_one_application_do_not_take_its_token_from_each_other(
+def test_two_processes_do_not_take_an_applications_token_from_each_other(
     tmp_path: Path,
 ) -> None:
     """What would go wrong: each mints a token, and so revokes the other's, again and again."""

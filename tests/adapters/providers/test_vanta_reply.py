@@ -185,7 +185,7 @@ def test_a_submission_that_is_refused_says_where_the_upload_is(
 # -- the token
 
 
-def test_a_token_is_good_for_as_long_as_it_says_and_an_hour_where_it_does_not() -> None:
+def test_a_token_is_good_for_as_long_as_it_says_or_an_hour() -> None:
     token = Secret("vat_a")
     assert read_token(told(200, {"access_token": "vat_a", "expires_in": 60})) == MintedToken(
         token, 60.0
@@ -215,7 +215,7 @@ def test_a_token_is_good_for_as_long_as_it_says_and_an_hour_where_it_does_not() 
     ],
     ids=lambda body: str(body)[:20],
 )
-def test_a_reply_without_a_token_is_tried_again_and_shows_nothing_of_itself(body: object) -> None:
+def test_a_reply_without_a_token_is_tried_again_and_not_shown(body: object) -> None:
     failure = read_token(told(200, body))
     assert isinstance(failure, Failure)
     assert failure.kind is K.BROKEN_REPLY
@@ -329,7 +329,7 @@ def test_what_is_no_list_of_uploads_says_nothing(body: object) -> None:
     assert failure.kind is K.BROKEN_REPLY
 
 
-def test_a_document_is_described_by_title_status_and_whether_it_is_deactivated() -> None:
+def test_a_document_is_described_by_title_status_and_deactivation() -> None:
     assert read_document(document("Needs document"), DOCUMENT) == DocumentState(
         "Access requests", "Needs document", False
     )
@@ -424,7 +424,7 @@ statuses = st.integers(-1, 1_100) | st.sampled_from([200, 201, 204, 404, 429])
 @given(bodies, statuses, st.sampled_from(Ending), st.text(max_size=30))
 @example(json.dumps({"id": UPLOAD_ID}).encode(), 201, Ending.COMPLETE, "1")
 @example(b"", 204, Ending.COMPLETE, "")
-def test_any_reply_to_anything_is_survived_and_only_the_exact_success_is_one(
+def test_any_reply_is_survived_and_only_the_exact_success_is_one(
     body: bytes, status: int, ending: Ending, retry_after: str
 ) -> None:
     any_reply = reply(status, body, ("Retry-After", retry_after), ending=ending)

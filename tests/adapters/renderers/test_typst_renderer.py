@@ -96,7 +96,7 @@ def test_the_document_is_a_pdf_named_for_its_evidence(renderer: Renderer) -> Non
     assert document.content.startswith(b"%PDF-1.7")
 
 
-def test_the_document_claims_pdf_a_3b_and_bears_no_date_but_the_evidence_date(
+def test_the_document_claims_pdf_a_3b_and_bears_only_the_evidence_date(
     renderer: Renderer,
 ) -> None:
     reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record())))

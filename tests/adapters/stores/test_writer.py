@@ -203,7 +203,7 @@ def test_what_gathers_during_a_commit_shares_the_next_one() -> None:
     assert store.transactions == 2
 
 
-def test_attempts_and_their_outcomes_go_before_new_uploads_in_one_transaction() -> None:
+def test_attempts_and_outcomes_go_before_new_uploads_in_a_transaction() -> None:
     store = TransactionalStore()
     one, two = entry("one"), entry("two")
     store.add([one, two])
@@ -307,7 +307,7 @@ def test_the_others_are_not_written_twice_though_they_are_tried_again(sqlite: Sq
     ],
     ids=lambda surprise: type(surprise).__name__,
 )
-def test_whatever_a_store_raises_its_caller_hears_of_it_and_the_thread_goes_on(
+def test_what_a_store_raises_reaches_its_caller_and_the_thread_goes_on(
     surprise: BaseException,
 ) -> None:
     store = WatchedStore({"bad": surprise})
@@ -411,9 +411,10 @@ def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
     assert len(store.find(Find(), AT).uploads) == 2
 
 
-def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for(
+def test_a_program_that_never_closes_its_writer_keeps_what_it_asked_for(
     database: str,
 ) -> None:
+    """And it ends."""
     program = (
         "import asyncio, sys\n"
         "from evidence_courier.adapters.stores.sqlite import SqliteStore\n"
@@ -435,9 +436,10 @@ def test_a_program_that_never_closes_its_writer_ends_and_keeps_what_it_asked_for
         assert {upload.evidence_id for upload in reader.find(Find(), AT).uploads} == {"one", "two"}
 
 
-def test_a_thread_that_the_program_waits_for_can_still_write_after_the_main_thread_has_ended(
+def test_a_thread_can_still_write_after_the_main_thread_has_ended(
     database: str,
 ) -> None:
+    """The program waits for that thread."""
     program = (
         "import asyncio, sys, threading\n"
         "from evidence_courier.adapters.stores import writer\n"

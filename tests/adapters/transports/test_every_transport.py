@@ -369,7 +369,7 @@ def test_a_line_lost_before_the_whole_request_was_surely_not_taken(
     run(story())
 
 
-def test_a_server_that_does_not_read_lets_the_time_run_out_with_the_request_not_sent(
+def test_with_a_server_that_does_not_read_the_request_is_not_sent_in_time(
     transport: Any, serving: Any
 ) -> None:
     async def story() -> None:
@@ -383,7 +383,7 @@ def test_a_server_that_does_not_read_lets_the_time_run_out_with_the_request_not_
     run(story())
 
 
-def test_a_reply_before_the_whole_body_was_sent_is_taken_and_the_line_is_closed(
+def test_a_reply_before_the_whole_body_is_taken_and_the_line_closed(
     transport: Any, serving: Any
 ) -> None:
     async def story() -> None:

@@ -96,7 +96,7 @@ def interrupted(by: BaseException, after: float = 0.1) -> Iterator[None]:
 # ----------------------------------------------------------------------------------------
 
 
-def test_threads_send_at_the_same_time_and_share_the_connections_afterwards(
+def test_threads_send_at_once_and_share_the_connections_afterwards(
     served: InThread, courier: HttpcoreTransport
 ) -> None:
     met = asyncio.Barrier(8)
@@ -169,7 +169,7 @@ def test_a_name_that_cannot_be_resolved_is_no_connection(
     [SoftTimeLimitExceeded(), KeyboardInterrupt(), SystemExit(1), TimeoutError("a time limit")],
     ids=repr,
 )
-def test_an_interruption_after_the_request_says_that_it_may_have_been_taken(
+def test_an_interruption_after_the_request_says_it_may_have_been_taken(
     served: InThread, courier: HttpcoreTransport, by: BaseException
 ) -> None:
     async def talk(line: Any) -> None:
@@ -191,7 +191,7 @@ def test_an_interruption_after_the_request_says_that_it_may_have_been_taken(
 
 
 @pytest.mark.parametrize("by", [SoftTimeLimitExceeded(), TimeoutError("a time limit")], ids=repr)
-def test_an_interruption_before_the_whole_request_says_that_it_was_not_sent(
+def test_an_interruption_before_the_whole_request_says_it_was_not_sent(
     served: InThread, courier: HttpcoreTransport, by: BaseException
 ) -> None:
     async def talk(line: Any) -> None:
@@ -204,7 +204,7 @@ def test_an_interruption_before_the_whole_request_says_that_it_was_not_sent(
     assert cut.value.failure.kind is FailureKind.NOT_SENT
 
 
-def test_an_interruption_while_the_reply_is_read_is_not_taken_for_a_cut_reply(
+def test_an_interruption_while_reading_is_not_taken_for_a_cut_reply(
     served: InThread, courier: HttpcoreTransport
 ) -> None:
     async def talk(line: Any) -> None:

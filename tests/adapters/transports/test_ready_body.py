@@ -62,7 +62,7 @@ async def stuck(body: ReadyBody, room: int) -> Sent:
         (BIG, STREAMED_FROM + 999, Sent.ALL),
     ],
 )
-def test_bytes_that_were_handed_over_may_arrive_even_if_the_connection_is_stuck(
+def test_bytes_handed_over_may_arrive_even_if_the_connection_is_stuck(
     parts: tuple[bytes, ...], room: int, sent: Sent
 ) -> None:
     assert asyncio.run(stuck(ReadyBody(parts), room)) is sent

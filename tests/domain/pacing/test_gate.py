@@ -58,9 +58,8 @@ def test_a_period_holds_no_more_than_the_pace(
     assert free_at(used, THREE, cost, NOW) == free
 
 
-def test_a_request_under_way_counts_as_now_and_so_does_one_from_before_the_clock_was_set_back() -> (
-    None
-):
+def test_a_request_under_way_counts_as_now_as_does_one_from_the_future() -> None:
+    """The clock was set back after it."""
     assert free_at([END, END, END], THREE, 1, NOW) == NOW + MINUTE
     assert free_at([NOW + timedelta(days=365)] * 3, THREE, 1, NOW) == NOW + MINUTE
 
@@ -89,7 +88,7 @@ def test_a_pause_is_over_at_its_end() -> None:
     assert paused_until(Pause(ago(60), NOW + MINUTE), NOW) == NOW + MINUTE
 
 
-def test_a_pause_lasts_no_longer_than_it_was_meant_to_where_the_clock_was_set_back() -> None:
+def test_a_clock_that_was_set_back_does_not_lengthen_a_pause() -> None:
     pause = Pause(NOW + timedelta(days=1), NOW + timedelta(days=1, minutes=5))
     assert paused_until(pause, NOW) == NOW + timedelta(minutes=5)
 

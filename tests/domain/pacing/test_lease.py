@@ -46,7 +46,7 @@ def test_what_nobody_has_is_there_for_whoever_asks() -> None:
     assert holding.written == []
 
 
-def test_another_waits_until_the_holder_has_had_it_for_a_while_and_says_that_it_waits() -> None:
+def test_another_waits_until_the_lease_is_old_enough_and_says_so() -> None:
     holding = PaperHolding(theirs(MIN_LEASE - MOMENT))
     assert claim(holding, US, NOW, begins=True) is None
     assert holding.written == [Lease(THEM, NOW - MIN_LEASE + MOMENT, wanted_at=NOW)]
@@ -72,7 +72,7 @@ def test_a_holder_goes_on_for_as_long_as_nobody_else_wants_it() -> None:
         (MIN_LEASE, -MOMENT, True),  # a wish from the future: the clock was set back
     ],
 )
-def test_a_holder_begins_nothing_new_once_its_time_is_over_and_another_waits(
+def test_a_holder_begins_nothing_new_after_its_time_if_another_waits(
     age: timedelta, wanted: timedelta, goes_on: bool
 ) -> None:
     holding = PaperHolding(ours(age, wanted))
@@ -93,7 +93,7 @@ def test_a_holder_always_ends_what_it_has_begun() -> None:
         (MIN_LEASE + YIELD_FOR, False, False),
     ],
 )
-def test_a_holder_whose_requests_do_not_end_goes_on_after_it_has_made_way_for_a_while(
+def test_a_holder_whose_requests_do_not_end_goes_on_after_yielding(
     age: timedelta, used: bool, goes_on: bool
 ) -> None:
     tenure = claim(PaperHolding(ours(age, timedelta(0)), used=used), US, NOW, begins=True)

@@ -100,9 +100,7 @@ def test_a_secret_is_masked_however_it_is_echoed(echo: Callable[[str], str]) -> 
         ("pass&#49;\\word", "pass&#49;%5Cword"),
     ],
 )
-def test_a_secret_that_looks_like_an_escape_of_one_kind_is_masked_in_another(
-    secret: str, echo: str
-) -> None:
+def test_a_secret_that_looks_like_one_escape_is_masked_in_another(secret: str, echo: str) -> None:
     assert Redactor([Secret(secret)]).text(f"<{echo}>") == f"<{MASK}>"
 
 

@@ -103,7 +103,7 @@ def test_settings_that_hold_a_secret_may_be_shown_and_changed() -> None:
     assert evolve(settings, api_key=Secret("another")).api_key.reveal() == "another"
 
 
-def test_an_integration_shows_neither_its_secrets_nor_what_was_made_of_them() -> None:
+def test_an_integration_shows_neither_its_secrets_nor_their_derivatives() -> None:
     integration = Integration(
         tenant_id="acme",
         provider="sprinto",

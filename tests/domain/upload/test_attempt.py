@@ -121,7 +121,7 @@ def test_no_verdict_or_word_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("kind", [Deferred, Unclear, Recovered])
-def test_a_retry_after_beyond_the_limit_is_kept_as_it_came_with_a_note_of_the_bound(
+def test_a_retry_after_beyond_the_limit_is_kept_with_a_note_of_the_bound(
     kind: type[Deferred | Unclear | Recovered],
 ) -> None:
     kept = attempt_of(

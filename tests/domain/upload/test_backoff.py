@@ -36,7 +36,7 @@ def told_to_wait(seconds: float | None) -> Failure:
     ("spent", "shortest", "longest"),
     [(1, 5, 10), (2, 10, 20), (3, 20, 40), (4, 40, 80), (5, 80, 160), (6, 150, 300), (7, 150, 300)],
 )
-def test_waits_double_from_five_seconds_until_they_reach_half_of_the_maximum(
+def test_waits_double_from_five_seconds_up_to_half_of_the_maximum(
     spent: int, shortest: int, longest: int
 ) -> None:
     policy = RetryPolicy()
@@ -54,9 +54,10 @@ def test_a_wait_before_anything_was_spent_is_the_first_wait(spent: int) -> None:
 @example(RetryPolicy(max_delay=timedelta.max), 10**30, LONGEST_JITTER)
 @example(RetryPolicy(initial_delay=timedelta.max, max_delay=timedelta.max), 2, LONGEST_JITTER)
 @example(RetryPolicy(initial_delay=TICK, max_delay=TICK), 1, LONGEST_JITTER)
-def test_no_policy_count_or_jitter_makes_a_wait_negative_or_longer_than_the_maximum(
+def test_no_wait_is_negative_or_longer_than_the_maximum(
     policy: RetryPolicy, spent: int, jitter: float
 ) -> None:
+    """Policy, count and jitter do not matter."""
     assert NOTHING <= backoff(policy, spent, jitter) <= policy.max_delay
 
 
@@ -114,9 +115,10 @@ def test_a_retry_after_counts_even_where_the_pace_has_a_longer_period() -> None:
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_without_retry_after_only_a_throttled_upload_waits_for_a_period_of_the_pace(
+def test_without_retry_after_only_throttled_uploads_wait_a_period(
     kind: FailureKind,
 ) -> None:
+    """That is a period of the pace."""
     expected = (
         timedelta(minutes=1)
         if kind in (FailureKind.RATE_LIMITED, FailureKind.TOLD_TO_WAIT)
@@ -138,9 +140,8 @@ def test_no_retry_after_makes_a_floor_negative_or_higher_than_the_limit(
 @pytest.mark.parametrize(
     ("seconds", "floor"), [(float("nan"), 0), (float("-inf"), 0), (-1.0, 0), (float("inf"), 3600)]
 )
-def test_a_retry_after_that_is_no_time_counts_as_none_and_one_without_end_as_the_limit(
-    seconds: float, floor: int
-) -> None:
+def test_a_retry_after_that_is_no_time_counts_as_none(seconds: float, floor: int) -> None:
+    """One without end counts as the limit."""
     assert floor_of(RetryPolicy(), told_to_wait(seconds), NOTHING) == timedelta(seconds=floor)
 
 
@@ -150,7 +151,7 @@ def test_a_failure_whose_retry_after_is_kept_is_recorded_as_it_is(seconds: float
     assert bounded(RetryPolicy(), failure) is failure
 
 
-def test_a_failure_whose_retry_after_was_bounded_says_so_and_keeps_what_was_asked() -> None:
+def test_a_failure_whose_retry_after_was_bounded_says_what_was_asked() -> None:
     assert bounded(RetryPolicy(), told_to_wait(3600.5)) == Failure(
         FailureKind.TOLD_TO_WAIT,
         "come back later",
@@ -159,7 +160,7 @@ def test_a_failure_whose_retry_after_was_bounded_says_so_and_keeps_what_was_aske
     )
 
 
-def test_a_failure_whose_retry_after_was_bounded_keeps_its_detail_behind_the_note() -> None:
+def test_a_failure_whose_retry_after_was_bounded_keeps_its_detail() -> None:
     failure = Failure(
         FailureKind.SERVER_ERROR, "HTTP 503", retry_after=86_400, detail="<html>down</html>"
     )

@@ -126,7 +126,7 @@ def test_but_for_a_blocked_integration_the_machine_never_goes_in_circles(rules: 
 
 
 @every_rules
-def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_person(
+def test_the_machine_stops_only_at_success_failure_or_held_for_a_person(
     rules: Rules,
 ) -> None:
     found = walk(rules)
@@ -139,7 +139,7 @@ def test_the_machine_stops_only_at_a_success_a_failure_or_what_is_held_for_a_per
 
 
 @pytest.mark.parametrize("unknown", OnUnclear)
-def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_looked_up(
+def test_a_doubt_is_looked_up_before_it_is_sent_again_where_possible(
     unknown: OnUnclear,
 ) -> None:
     rules = Rules(can_look_up=True, on_unclear=unknown)
@@ -151,14 +151,15 @@ def test_where_the_provider_can_be_read_no_doubt_is_sent_again_before_it_was_loo
     assert doubtful == []
 
 
-def test_a_tenant_that_holds_sends_a_doubt_again_only_after_a_look_up_did_not_find_it() -> None:
+def test_a_tenant_that_holds_resends_a_doubt_only_if_a_look_up_missed_it() -> None:
     found = walk(Rules(can_look_up=True, on_unclear=OnUnclear.HOLD), without=(Absent,))
     assert [
         s for s in found.shapes if isinstance(s.state, Sending) and s.tally.possible_duplicate
     ] == []
 
 
-def test_every_sending_out_of_a_doubt_is_marked_whatever_the_tenant_changes_on_the_way() -> None:
+def test_every_resend_out_of_a_doubt_is_marked() -> None:
+    """Whatever the tenant changes on the way."""
     found = walk(*ALL_RULES)
     out_of_doubt = [
         move for move in found.moves if isinstance(move.event, Started) and move.source.tally.doubt
@@ -172,7 +173,8 @@ def test_every_sending_out_of_a_doubt_is_marked_whatever_the_tenant_changes_on_t
     ] == []
 
 
-def test_what_was_once_marked_stays_marked_whatever_the_tenant_changes_on_the_way() -> None:
+def test_what_was_once_marked_stays_marked() -> None:
+    """Whatever the tenant changes on the way."""
     marked = [move for move in walk(*ALL_RULES).moves if move.source.tally.possible_duplicate]
     assert marked
     assert [str(move) for move in marked if not move.target.tally.possible_duplicate] == []

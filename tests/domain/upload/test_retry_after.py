@@ -59,7 +59,8 @@ def test_two_digits_mean_the_year_that_is_at_most_fifty_years_ahead(
 
 
 @pytest.mark.parametrize("year", [2000, 2019, 2099, 2100])
-def test_two_digits_mean_a_year_of_this_century_also_when_it_is_young_or_old(year: int) -> None:
+def test_two_digits_mean_a_year_of_this_century(year: int) -> None:
+    """Also when the century is young or old."""
     at = datetime(year, 2, 21, 10, 0, 0, tzinfo=UTC)
     assert retry_after_seconds(f"Sunday, 21-Feb-{year % 100:02} 10:02:00 GMT", at) == 120.0
 

@@ -263,9 +263,10 @@ def test_a_person_never_touches_what_is_in_flight(
 
 
 @given(uploads(moments), events(moments, numbers, numbers), all_rules)
-def test_no_attempt_is_due_before_the_retry_after_of_the_one_before_within_its_limit(
+def test_no_attempt_is_due_before_the_retry_after_of_the_one_before(
     upload: Upload, event: Event, rules: Rules
 ) -> None:
+    """Within the limit of Retry-After."""
     after = advance(upload, event, rules)
     if after is upload or not isinstance(event, AttemptEnded):
         return
@@ -297,7 +298,7 @@ def test_a_wait_that_nobody_asked_for_is_no_longer_than_the_longest_delay(
 
 
 @given(uploads(moments), events(moments, numbers, numbers), all_rules)
-def test_a_resend_after_look_ups_is_never_earlier_than_back_off_alone_would_have_it(
+def test_a_resend_after_look_ups_is_never_earlier_than_by_back_off_alone(
     upload: Upload, event: Event, rules: Rules
 ) -> None:
     after = advance(upload, event, rules)
@@ -414,7 +415,7 @@ def test_attempts_are_numbered_without_a_gap(versions: list[Upload]) -> None:
 
 
 @given(lives)
-def test_every_version_is_at_rest_in_flight_or_has_a_moment_at_which_it_goes_on(
+def test_every_version_is_settled_in_flight_or_has_a_next_moment(
     versions: list[Upload],
 ) -> None:
     for upload in versions:

@@ -553,9 +553,8 @@ def test_a_retry_after_shorter_than_the_back_off_changes_nothing() -> None:
     )
 
 
-def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_of_its_pace() -> (
-    None
-):
+def test_a_provider_that_throttles_without_a_time_gets_one_period() -> None:
+    """That is one period of its pace."""
     throttled = Failure(FailureKind.RATE_LIMITED, "too many requests")
     rules = Rules(throttle_floor=timedelta(minutes=1))
     assert advance(
@@ -568,9 +567,10 @@ def test_a_provider_that_throttles_without_saying_how_long_is_given_one_period_o
     [Rules(), READABLE, Rules(on_unclear=OnUnclear.HOLD)],
     ids=["retry", "can_look_up", "hold"],
 )
-def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_an_unclear_attempt(
+def test_a_retry_after_beyond_the_limit_is_bounded_for_an_unclear_attempt(
     rules: Rules,
 ) -> None:
+    """The failure says so."""
     told = Failure(FailureKind.SERVER_ERROR, "HTTP 503", retry_after=90_000)
     noted = evolve(told, detail="Retry-After of 90000 s bounded to 3600 s")
     in_an_hour = NOW + timedelta(hours=1)
@@ -585,7 +585,8 @@ def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_an_unclear_
     )
 
 
-def test_a_retry_after_beyond_the_limit_is_bounded_and_says_so_after_a_deferred_attempt() -> None:
+def test_a_retry_after_beyond_the_limit_is_bounded_for_a_deferred_one() -> None:
+    """The failure says so."""
     told = Failure(FailureKind.TOLD_TO_WAIT, "come back later", retry_after=90_000)
     noted = evolve(told, detail="Retry-After of 90000 s bounded to 3600 s")
     last = Rules(RetryPolicy(max_attempts=2))

@@ -144,7 +144,7 @@ class TheLastOneWins(MemoryStore):
         return answers
 
 
-@breaks("the_same_evidence_of_another_tenant_or_to_another_provider_is_another_upload")
+@breaks("another_tenant_or_another_provider_makes_another_upload")
 class OneForEachEvidenceId(MemoryStore):
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         by_id = {key.evidence_id: (key, found) for key, found in super().get(keys).items()}
@@ -203,7 +203,7 @@ class SaysTooLittle(MemoryStore):
 
 @breaks(
     "a_change_of_an_older_version_is_told_what_is_there_now",
-    "one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot",
+    "an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back",
 )
 class ConflictsWithNobody(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -241,7 +241,7 @@ class LooksBeforeTheCall(MemoryStore):
 
 @breaks(
     "the_history_holds_every_attempt_in_the_order_in_which_they_ended",
-    "news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it",
+    "late_news_of_an_attempt_stands_beside_what_was_thought_of_it",
 )
 class TellsItBackwards(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
@@ -249,7 +249,7 @@ class TellsItBackwards(MemoryStore):
         return details and evolve(details, history=details.history[::-1])
 
 
-@breaks("news_of_an_attempt_that_was_given_up_stands_beside_what_was_thought_of_it")
+@breaks("late_news_of_an_attempt_stands_beside_what_was_thought_of_it")
 class OneRowForEachNumber(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         details = super().show(tenant_id, evidence_id, now)
@@ -393,7 +393,7 @@ class IgnoresSince(MemoryStore):
 
 
 @breaks(
-    "pages_show_each_upload_once_though_some_share_a_moment_and_others_arrive",
+    "pages_show_each_upload_once_though_others_arrive",
     "a_full_last_page_leads_nowhere",
 )
 class PagesByMoment(MemoryStore):
@@ -561,7 +561,7 @@ class NumbersWhatIsFree(MemoryStore):
 
 
 @breaks(
-    "a_request_of_no_upload_counts_from_its_end_and_may_ask_for_patience",
+    "a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause",
     "a_courier_that_ends_lets_go_of_it",
 )
 class NeverHearsOfTheEnd(MemoryStore):
@@ -639,7 +639,7 @@ class EachPaysForItself(MemoryStore):
         return [[next(answers) for _ in turn] for turn in turns]
 
 
-@breaks("one_that_somebody_else_has_begun_keeps_no_other_back_and_takes_no_slot")
+@breaks("an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back")
 class TogetherOrNotAtAll(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         return [
@@ -652,7 +652,7 @@ class TogetherOrNotAtAll(MemoryStore):
 
 @breaks(
     "what_is_refused_together_is_begun_by_none",
-    "nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests",
+    "no_one_yields_for_fewer_than_a_period_of_full_requests",
 )
 class WritesTogetherBeforeItAsks(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -665,7 +665,7 @@ class WritesTogetherBeforeItAsks(MemoryStore):
 
 
 @breaks(
-    "nobody_steps_aside_for_fewer_than_a_periods_worth_of_full_requests",
+    "no_one_yields_for_fewer_than_a_period_of_full_requests",
     "a_status_is_estimated_by_how_many_go_together",
 )
 class CountsUploadsNotRequests(MemoryStore):
@@ -730,7 +730,7 @@ class MixesCouriers(MemoryStore):
         return found
 
 
-@breaks("a_courier_is_dead_when_it_has_ended_with_something_in_flight_and_not_before")
+@breaks("a_courier_is_dead_once_it_has_ended_with_uploads_in_flight")
 class NobodyDies(MemoryStore):
     def dead(self, caller: int) -> Sequence[int]:
         return []

@@ -210,7 +210,7 @@ def test_a_sandbox_keeps_no_key(sandbox: type[DrataSandbox | SecureframeSandbox]
     assert "very-secret" not in repr(vars(sandbox(key="very-secret-key")))
 
 
-def test_evidence_of_the_newer_endpoints_refers_to_a_file_that_was_stored_before() -> None:
+def test_evidence_of_the_newer_endpoints_refers_to_a_stored_file() -> None:
     async def tell(sandbox: DrataSandbox, ask: Ask) -> None:
         status, stored = await ask("POST", "/workspaces/1/evidence-files", data=form())
         assert (status, stored["originalFilename"], stored["fileSize"]) == (

@@ -172,7 +172,7 @@ def test_a_token_dies_when_another_program_mints_one_and_after_its_hour() -> Non
     scene(tell, monotonic=clock.monotonic)
 
 
-def test_a_token_that_is_revoked_while_a_file_is_under_way_is_refused_for_it() -> None:
+def test_a_token_revoked_while_a_file_is_under_way_is_refused_for_it() -> None:
     async def tell(client: Client) -> None:
         boundary, head = "b", 'Content-Disposition: form-data; name="file"; filename="a.pdf"'
         body = f"--{boundary}\r\n{head}\r\n\r\n%PDF\r\n--{boundary}--\r\n".encode()

@@ -39,7 +39,7 @@ def most_overtaken(simulation: Simulation, keys: list[UploadKey]) -> int:
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("latency", [0.0, 7.0])
-def test_two_couriers_share_a_pace_and_nobody_overtakes_by_more_than_a_window(
+def test_two_couriers_share_a_pace_and_overtake_by_at_most_a_window(
     window: Window, latency: float
 ) -> None:
     faults = Faults(latency=latency, pace=RateLimit(10, 60.0, window))
@@ -99,7 +99,7 @@ def test_a_bug_that_is_put_in_is_found() -> None:
         assert simulation.breaches() == [f"{key}: it has succeeded, and the provider has no copy"]
 
 
-def test_a_reply_that_is_lost_for_ever_leaves_copies_that_the_record_tells_of() -> None:
+def test_replies_that_are_always_lost_leave_copies_that_the_record_tells() -> None:
     with Simulation(faults=Faults(takes_and_drops=1.0)) as simulation:
         (key,) = simulation.submit()
         assert simulation.settle()
@@ -182,7 +182,7 @@ def test_an_outage_of_a_minute_resolves_itself(kind: str, can_look_up: bool) -> 
     assert succeeded / met >= 0.95
 
 
-def test_a_doubt_is_looked_up_before_anything_is_sent_again_whatever_the_budget() -> None:
+def test_a_doubt_is_looked_up_before_a_resend_whatever_the_budget() -> None:
     faults = Faults(outages=(Outage(0, 1, "takes"),))
     policy = RetryPolicy(max_attempts=1)
     with Simulation(provider=ReadableModelProvider(), retry=policy, faults=faults) as simulation:
@@ -232,7 +232,7 @@ def test_several_go_in_one_request_and_each_has_its_own_outcome() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_credential_that_only_one_may_use_is_never_used_by_two_though_couriers_die(
+def test_an_exclusive_credential_is_never_used_by_two_though_couriers_die(
     seed: int,
 ) -> None:
     faults = Faults(latency=3.0, unavailable=0.1, takes_and_drops=0.05)
@@ -272,7 +272,7 @@ def test_without_that_rule_two_use_it_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_request_counts_as_under_way_once_all_is_settled_though_two_look_up_the_same(
+def test_no_request_counts_as_under_way_once_all_is_settled(
     seed: int,
 ) -> None:
     """A slot that nobody gives back would keep an exclusive credential from being handed over."""

@@ -54,7 +54,7 @@ def test_only_its_owner_can_read_the_database_and_the_files_beside_it(tmp_path: 
 
 
 @on_posix
-def test_an_empty_file_that_anybody_could_read_is_closed_to_them_before_it_is_used(
+def test_an_empty_file_open_to_others_is_closed_to_them_before_its_use(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "courier.db"
@@ -73,7 +73,7 @@ def test_a_database_that_its_owner_opened_to_a_group_stays_so(database: str) -> 
 
 
 @on_posix
-def test_a_link_to_a_file_that_is_not_there_yet_makes_that_file_private_too(tmp_path: Path) -> None:
+def test_a_link_to_a_file_not_yet_there_makes_that_file_private_too(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "courier.db").symlink_to(tmp_path / "disk" / "real.db")
     SqliteStore(str(tmp_path / "courier.db")).close()
@@ -203,7 +203,7 @@ def test_a_database_that_a_newer_version_has_written_is_refused(database: str) -
         pass
 
 
-def test_a_database_that_another_process_keeps_locked_is_given_up_after_a_while(
+def test_a_database_locked_by_another_process_is_given_up_in_time(
     database: str,
 ) -> None:
     with opened_by_hand(database) as connection:

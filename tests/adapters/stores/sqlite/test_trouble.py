@@ -51,7 +51,7 @@ def poisoned(new: Entry) -> Entry:
     return evolve(new, dossier=evolve(new.dossier, subject=HALF_A_CHARACTER))
 
 
-def test_on_a_full_disk_nothing_of_the_call_is_written_and_the_next_one_may_work(
+def test_on_a_full_disk_a_call_writes_nothing_and_the_next_may_work(
     lame: LameStore,
 ) -> None:
     small = entry("small")
@@ -74,7 +74,7 @@ def test_a_database_that_may_not_be_written_to_says_so(lame: LameStore) -> None:
         lame.add([entry()])
 
 
-def test_a_database_that_another_process_keeps_to_itself_says_so_and_is_had_later(
+def test_a_database_held_by_another_process_says_so_and_works_later(
     lame: LameStore, database: str
 ) -> None:
     new = entry()
@@ -88,7 +88,7 @@ def test_a_database_that_another_process_keeps_to_itself_says_so_and_is_had_late
     assert lame.add([new]) == [Added()]
 
 
-def test_one_value_that_cannot_be_kept_fails_its_call_and_nothing_of_it_is_written(
+def test_a_value_that_cannot_be_kept_fails_its_call_without_a_trace(
     sqlite: SqliteStore,
 ) -> None:
     with pytest.raises(
