@@ -62,7 +62,7 @@ def dry_run(
     yield from _settle(context, sender, result)
     if isinstance(raised, Interrupted | CourierError):
         raise raised
-    redactor = context.redactors.of(destination, sender.tokens)
+    redactor = context.redactors.of(destination, sender.secrets)
     if isinstance(result, NotReady):
         return NotReady(redactor.failure(result.failure))
     return Ready(redactor.text(result.message, MESSAGE_LIMIT))

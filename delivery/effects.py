@@ -100,13 +100,12 @@ class Read(Effect[T]):
 class Send(Effect[HttpResponse | TransportFailure | NotBefore]):
     """Send one request when there is a connection for it.
 
-    `leave` is driven with the connection in hand, just before the request leaves. If it gives an
-    answer, nothing is sent, the connection is given back, and that is the answer.
+    `leave` is driven with the connection in hand, just before the request leaves. It gives the
+    request that is sent, or else the answer: then nothing is sent.
     """
 
-    request: HttpRequest
     destination: Destination
-    leave: Callable[[], Turn[NotBefore | TransportFailure | None]] = field(repr=False)
+    leave: Callable[[], Turn[HttpRequest | NotBefore | TransportFailure]] = field(repr=False)
 
 
 @frozen

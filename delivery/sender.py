@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from ..domain.pacing.gate import Blocked, NotBefore, Quota
+from ..domain.secrets.redaction import SHORTEST_RUN
 from ..domain.secrets.secret import Secret
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.upload import UploadKey
@@ -21,6 +22,8 @@ from ..ports.dialogue import (
     Dialogue,
     HttpRequest,
     HttpResponse,
+    Mask,
+    Now,
     Step,
     TransportFailure,
 )
@@ -100,8 +103,8 @@ def forget(progress: str) -> Turn[None]:
 class Sender:
     """Sends one attempt's requests and tracks whether the provider may have received any.
 
-    `sent`: the provider may have received something of the attempt. `tokens` are those that the
-    dialogue was given; they are secrets of this attempt.
+    `sent`: the provider may have received something of the attempt. `secrets` are those of this
+    attempt: the tokens that the dialogue was given, what it asked to mask, and sealed headers.
     """
 
     destination: Destination
@@ -110,13 +113,14 @@ class Sender:
     wait: Callable[[datetime], Turn[bool]] = wait_until
     sent: bool = False
     request_id: str | None = None
-    tokens: tuple[Secret, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     _under_way: bool = False
     _unanswered: bool = False
     _minting: bool = False
     _steps: int = 0
     _left_at: float = 0.0
     _wire_time: float = 0.0
+    _broken_seal: Exception | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -141,9 +145,14 @@ class Sender:
                 return None
             case Access():
                 return (yield from self._token(step))
+            case Now():
+                return self.slots.clock.now()
+            case Mask(secret=secret):
+                return self._hide(secret)
             case _:
                 raise TypeError(
-                    f"a dialogue yields HttpRequest, Bookmark or Access, not {type(step).__name__}"
+                    "a dialogue yields HttpRequest, Bookmark, Access, Now or Mask, not "
+                    f"{type(step).__name__}"
                 )
 
     def _send(self, request: HttpRequest) -> Turn[HttpResponse | TransportFailure]:
@@ -172,38 +181,54 @@ class Sender:
     def _send_when_there_is_room(
         self, request: HttpRequest
     ) -> Turn[HttpResponse | TransportFailure]:
-        send = Send(request, self.destination, lambda: self._leave(request))
+        send = Send(self.destination, lambda: self._leave(request))
         while isinstance(reply := (yield from perform(send)), NotBefore):
             if not (yield from self.wait(reply.at)):
                 return TransportFailure(
                     FailureKind.NOT_SENT,
                     f"the pace leaves no room for one request more before {reply.at:%H:%M:%S} UTC",
                 )
+        if self._broken_seal is not None:
+            raise self._broken_seal
         self._wire_time += self.slots.clock.monotonic() - self._left_at
         return reply
 
-    def _leave(self, request: HttpRequest) -> Turn[NotBefore | TransportFailure | None]:
-        """With a connection in hand: take a slot, and note that the request leaves."""
+    def _leave(self, request: HttpRequest) -> Turn[HttpRequest | NotBefore | TransportFailure]:
+        """With a connection in hand: take a slot, seal the request, and note that it leaves."""
         self._left_at = self.slots.clock.monotonic()
         refused = yield from self.slots.take()
         if isinstance(refused, Blocked):
             return TransportFailure(
                 FailureKind.NOT_SENT, f"the integration does not work: {refused.failure.message}"
             )
-        if refused is None:
-            self._left_at = self.slots.clock.monotonic()
-            self.sent = self.sent or not self._minting
-            self._under_way = request.method.upper() not in _READING and not self._minting
-        return refused
+        if refused is not None:
+            return refused
+        try:
+            leaving = request.sealed(self.slots.clock.now())
+        except Exception as error:  # the provider's bug, which is raised in the turn
+            self._broken_seal = error
+            return TransportFailure(FailureKind.NOT_SENT, "the request could not be sealed")
+        for _, value in leaving.headers[len(request.headers) :]:
+            # A shorter value is no secret: masked, it would hide parts of every message.
+            if len(value) >= SHORTEST_RUN:
+                self._hide(Secret(value))
+        self._left_at = self.slots.clock.monotonic()
+        self.sent = self.sent or not self._minting
+        self._under_way = request.method.upper() not in _READING and not self._minting
+        return leaving
 
     def _not_taken(self, sent_before: bool) -> None:
         self.sent, self._under_way = sent_before, False
 
     def _token(self, wish: Access) -> Turn[AccessToken | Failure]:
         answer = yield from perform(Token(wish, lambda: self._mint(wish)))
-        if isinstance(answer, AccessToken) and answer.value not in self.tokens:
-            self.tokens += (answer.value,)
+        if isinstance(answer, AccessToken):
+            self._hide(answer.value)
         return answer
+
+    def _hide(self, secret: Secret) -> None:
+        if secret.reveal() and secret not in self.secrets:
+            self.secrets += (secret,)
 
     def _mint(self, wish: Access) -> Turn[Any]:
         """A token's requests bring nothing of the upload."""

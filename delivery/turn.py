@@ -213,7 +213,7 @@ class AttemptTurn:
             raise
         except BaseException as error:
             rest = self._verdict_on(error, sender)
-        redactor = self._context.redactors.of(self._destination, sender.tokens)
+        redactor = self._context.redactors.of(self._destination, sender.secrets)
         for one in self._tries:
             one.verdict = redactor.verdict(one.verdict or rest or _begun_late(self._cut))
         if sender.request_id is not None:
@@ -391,7 +391,7 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
         if cut is not None:
             raise cut from None
         finding = Unreadable(broken(destination, error, sender.sent).failure)
-    redactor = context.redactors.of(destination, sender.tokens)
+    redactor = context.redactors.of(destination, sender.secrets)
     match finding:
         case Unreadable(failure=failure):
             return Unreadable(redactor.failure(failure))

@@ -8,10 +8,12 @@ it yields          it is sent
 `HttpRequest`      an `HttpResponse`, or a `TransportFailure` if no reply came
 `Bookmark`         None, once the bookmark is committed; the next attempt gets it as `progress`
 `Access`           an `AccessToken`, or the `Failure` of minting one
+`Now`              the time of day of the courier's clock, in UTC
+`Mask`             None; from now on the text is masked in all that is recorded and logged
 =================  ==============================================================================
 
 Its own result is a verdict, a finding or a dry run. Write ``reply = yield from fetch(request)``
-(and `bookmark`, `access`): the helpers give each answer its type. A runner for asyncio and one for
+(and `bookmark`, `access`, `now`, `mask`): the helpers give each answer its type. A runner for asyncio and one for
 blocking code drive the same dialogue, so a provider is written once. A dialogue never catches an
 exception of the runner's and keeps no state between attempts.
 """
@@ -23,7 +25,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..domain.secrets.secret import Secret
 from ..domain.upload.failure import Failure, FailureKind
@@ -44,6 +46,9 @@ class HttpRequest:
         url: the whole address, percent-encoded.
         headers: what is sent beside Host and Content-Length.
         body: the parts of the body in order; they are sent with a Content-Length.
+        seal: gives further headers, such as a signature over the date, when the request leaves. It
+            is called with the time of day of the courier's clock, and its values are masked as
+            secrets are. Two requests that differ in it alone are equal.
 
     Raises:
         TypeError: an argument is of another type. Nothing was sent then.
@@ -53,6 +58,7 @@ class HttpRequest:
     url: str
     headers: Headers = field(default=(), repr=False)
     body: tuple[bytes, ...] = field(default=(), repr=False)
+    seal: Callable[[datetime], Headers] | None = field(default=None, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.method, str) or not isinstance(self.url, str):
@@ -65,6 +71,21 @@ class HttpRequest:
             isinstance(part, bytes) for part in self.body
         ):
             raise TypeError("the body of an HttpRequest is a tuple of bytes: (content,)")
+        if self.seal is not None and not callable(self.seal):
+            raise TypeError("the seal of an HttpRequest is a function of the time of day")
+
+    def sealed(self, now: datetime) -> HttpRequest:
+        """The request as it leaves at `now`.
+
+        Raises:
+            TypeError: the seal gave no headers.
+        """
+        if self.seal is None:
+            return self
+        added = self.seal(now)
+        if not isinstance(added, tuple):
+            raise TypeError("the seal of an HttpRequest gives headers: ((name, value), ...)")
+        return evolve(self, headers=(*self.headers, *added), seal=None)
 
     @property
     def body_size(self) -> int:
@@ -170,10 +191,22 @@ class MintedToken:
     expires_in: float
 
 
-Step: TypeAlias = HttpRequest | Bookmark | Access
+@frozen
+class Now:
+    """A wish for the time of day."""
+
+
+@frozen
+class Mask:
+    """Text that must not be recorded, such as a presigned URL or a derived key."""
+
+    secret: Secret
+
+
+Step: TypeAlias = HttpRequest | Bookmark | Access | Now | Mask
 T = TypeVar("T")
-# What is sent in depends on what was yielded, which Generator cannot say; `fetch`, `bookmark` and
-# `access` narrow it.
+# What is sent in depends on what was yielded, which Generator cannot say; `fetch` and its like
+# narrow it.
 Dialogue: TypeAlias = Generator[Step, Any, T]
 
 
@@ -202,3 +235,21 @@ def access(wish: Access) -> Dialogue[AccessToken | Failure]:
     answer = yield wish
     assert isinstance(answer, AccessToken | Failure)
     return answer
+
+
+def now() -> Dialogue[datetime]:
+    """Ask for the time of day.
+
+    Returns:
+        The time of the courier's clock, in UTC. The same parcel must give the same body at every
+        attempt, so it belongs into headers and addresses only; what must be exact when a request
+        leaves is given by its `seal`.
+    """
+    moment = yield Now()
+    assert isinstance(moment, datetime)
+    return moment
+
+
+def mask(text: str | Secret) -> Dialogue[None]:
+    """Have a text masked in all that is recorded and logged of this upload from now on."""
+    yield Mask(text if isinstance(text, Secret) else Secret(text))

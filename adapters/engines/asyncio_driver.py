@@ -32,7 +32,7 @@ from ...domain.errors import StoreError
 from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
-from ...ports.dialogue import HttpResponse, TransportFailure
+from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.logger import WriteDelayed
 from ...ports.records import Change, SaveAnswer
 from ...ports.source import DocumentSource
@@ -139,10 +139,10 @@ class AsyncioDriver:
     async def _send(self, effect: Send) -> HttpResponse | TransportFailure | Any:
         destination = effect.destination
         async with self.outside.connections.taken(destination.lane):
-            refused = await self._drive(effect.leave())
-            if refused is not None:
-                return refused
-            return await self.outside.transport.send(effect.request, destination.integration.route)
+            leaving = await self._drive(effect.leave())
+            if not isinstance(leaving, HttpRequest):
+                return leaving
+            return await self.outside.transport.send(leaving, destination.integration.route)
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
         if len(documents) == 1:

@@ -37,6 +37,7 @@ from ...domain.upload.failure import FailureKind
 from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
+from ...ports.dialogue import HttpRequest
 from ...ports.logger import WriteDelayed
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
@@ -110,11 +111,11 @@ class BlockingDriver:
     def _perform(self, effect: Effect[Any]) -> Any:
         worker = self.worker
         match effect:
-            case Send(request=request, destination=destination, leave=leave):
-                refused = self._drive(leave())
-                if refused is not None:
-                    return refused
-                return worker.outside.transport.send(request, destination.integration.route)
+            case Send(destination=destination, leave=leave):
+                leaving = self._drive(leave())
+                if not isinstance(leaving, HttpRequest):
+                    return leaving
+                return worker.outside.transport.send(leaving, destination.integration.route)
             case Notify(event=event):
                 return worker.notifier.log(event)
             case Begin(starts=starts):

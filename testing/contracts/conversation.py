@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
@@ -16,13 +17,16 @@ from ...ports.dialogue import (
     Dialogue,
     HttpRequest,
     HttpResponse,
+    Mask,
     MintedToken,
+    Now,
     TransportFailure,
 )
 
 Reply: TypeAlias = HttpResponse | TransportFailure
 Answer: TypeAlias = Callable[[HttpRequest], Reply]
 
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _MOST_STEPS = 200
 
 
@@ -104,8 +108,13 @@ class Conversation:
                 fault = self.fault
                 met = fault and fault.meets(len(self.requests), self.minting)
                 self.requests.append(step)
-                self.replies.append(fault.reply if fault and met else self.answer(step))
+                sealed = step.sealed(NOW)
+                self.replies.append(fault.reply if fault and met else self.answer(sealed))
                 return self.replies[-1]
+            case Now():
+                return NOW
+            case Mask():
+                return None
             case Bookmark(progress=progress):
                 self.bookmarks.append((len(self.requests), progress))
                 return None

@@ -44,7 +44,7 @@ from evidence_courier.domain.upload.verdict import (
     Unbundled,
 )
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
-from evidence_courier.ports.provider import Bundling, CanLookUp, Checkable, Parcel
+from evidence_courier.ports.provider import Advising, Bundling, CanLookUp, Checkable, Parcel
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-provider.md"
 CODE = re.findall(
@@ -64,11 +64,13 @@ class Shelf:
     tokens: int = 0
     drops: int = 0
     requests: list[str] = field(factory=list)
+    headers: tuple[tuple[str, str], ...] = ()
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         path, body = urlsplit(request.url).path, b"".join(request.body)
         headers = {name.lower(): value for name, value in request.headers}
         self.requests.append(f"{request.method} {path}")
+        self.headers = request.headers
         status, said = self._answer(request, path, headers, body)
         if self.drops:
             self.drops -= 1
@@ -269,6 +271,25 @@ def test_a_slash_behind_the_endpoint_is_taken_off(page: dict[str, Any]) -> None:
     assert asked.url == "https://shelf.example/v1/documents"
     as_client = page["ClientSettings"]("client", Secret("s"), "https://shelf.example/v1/")
     assert next(page["mint"](as_client)).url == "https://shelf.example/v1/token"
+
+
+def test_a_request_is_signed_when_it_leaves(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    status = deliver(page["SigningShelf"](), url, tmp_path)
+    assert (status.status, shelf.requests) == ("succeeded", ["POST /documents"])
+    names = [name.lower() for name, _ in shelf.headers]
+    assert {"api-date", "api-signature"} <= set(names)
+
+
+def test_settings_that_look_wrong_are_told(page: dict[str, Any]) -> None:
+    provider = page["AdvisingShelf"]()
+    assert isinstance(provider, Advising)
+    settings = page["ShelfSettings"](Secret(KEY), "https://shelf.example/documents")
+    assert provider.advice(settings) == (
+        "endpoint ends in /documents, which is added to it: leave that out",
+    )
+    assert provider.advice(page["ShelfSettings"](Secret(KEY))) == ()
 
 
 def test_what_has_no_person_is_refused_before_anything_is_sent(

@@ -107,7 +107,9 @@ def test_a_step_that_is_none_is_named() -> None:
         yield "please"
         return "never"
 
-    with pytest.raises(TypeError, match="yields HttpRequest, Bookmark or Access, not str"):
+    with pytest.raises(
+        TypeError, match="yields HttpRequest, Bookmark, Access, Now or Mask, not str"
+    ):
         World([]).run(dialogue())
 
 
