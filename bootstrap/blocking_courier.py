@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -15,9 +16,11 @@ from ..adapters.engines.acting import ActionResult, Filter, chosen, preview_of
 from ..adapters.engines.blocking_driver import BlockingOutside
 from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
 from ..adapters.engines.token_cache import BlockingTokenCache
+from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.verdict import DryRun
 from ..ports.records import Find, Page
 from ..ports.renderer import Renderer
 from ..ports.store import UploadStore
@@ -154,15 +157,57 @@ class BlockingCourier(PeoplesActions[ActionResult]):
                 recorded how far the attempt got.
         """
         require_evidence(evidence, "deliver")
+        return self._deliver([evidence])[0]
+
+    def deliver_many(self, evidences: Sequence[Evidence]) -> Sequence[Delivery]:
+        """Take several evidences one step further.
+
+        Those that go to the same place go in one request, if the provider takes several at once,
+        and each of the others in one of its own, one after the other: so a call may take as long as
+        that many calls of `deliver`.
+
+        Args:
+            evidences: What is delivered. No two may have the same ids.
+
+        Returns:
+            What `deliver` returns for each, in their order.
+
+        Raises:
+            MisuseError: A document cannot be read, and then nothing was sent; or two evidences have
+                the same ids, or one is no Evidence.
+            StoreError: As `deliver`; what was done for the other evidences stays done.
+            BaseException: As `deliver`.
+        """
+        for evidence in evidences:
+            require_evidence(evidence, "deliver_many")
+        ids = Counter((evidence.tenant_id, evidence.evidence_id) for evidence in evidences)
+        for (tenant_id, evidence_id), number in ids.items():
+            if number > 1:
+                raise MisuseError(
+                    f"evidence {evidence_id!r} of tenant {tenant_id!r} is given {number} times"
+                )
+        return self._deliver(evidences)
+
+    def _deliver(self, evidences: Sequence[Evidence]) -> Sequence[Delivery]:
         if self._opened.closed:
             raise refusals.closed()
-        if not self.enabled(evidence.tenant_id):
-            return Delivery(None, None)
+        if not any(self.enabled(evidence.tenant_id) for evidence in evidences):
+            return [Delivery(None, None)] * len(evidences)  # and open nothing
         with self._opened.used() as opened:
-            destination = self._tenants.destinations.get(evidence.tenant_id)
-            if destination is None:  # reloaded meanwhile
-                return Delivery(None, None)
-            return opened.engine.deliver(evidence, destination)
+            destinations = self._tenants.destinations
+            deliveries = iter(
+                opened.engine.deliver(
+                    [
+                        (evidence, destinations[evidence.tenant_id])
+                        for evidence in evidences
+                        if evidence.tenant_id in destinations
+                    ]
+                )
+            )
+        return [
+            next(deliveries) if evidence.tenant_id in destinations else Delivery(None, None)
+            for evidence in evidences
+        ]
 
     def _act(
         self,
@@ -213,6 +258,19 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         """One upload with every attempt; None if it does not exist."""
         with self._opened.used() as opened:
             return opened.store.show(tenant_id, evidence_id, self._wiring.clock.now())
+
+    def doctor(self, tenant_id: str) -> DryRun | None:
+        """Ask the provider whether the tenant's uploads would work. Uploads nothing.
+
+        Waits up to three minutes for its turn: the pace is shared with the uploads.
+
+        Returns:
+            Ready or NotReady; None if the tenant has no integration, or its provider has no dry
+            run.
+        """
+        with self._opened.used() as opened:
+            destination = self._tenants.destinations.get(tenant_id)
+            return None if destination is None else opened.engine.dry_run(destination)
 
     def health(self) -> Health:
         """The state of the courier, for a host's health page. It plans nothing, and `under_way` are

@@ -19,7 +19,7 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from ...delivery.active import ActiveUpload
-from ...delivery.batching import Batching
+from ...delivery.batching import Batching, way_of
 from ...delivery.destinations import Destination, Destinations, home_of
 from ...delivery.dry_run import dry_run
 from ...delivery.schedule import Schedule
@@ -360,14 +360,10 @@ class AsyncEngine:
 
     def _send_off(self, live: ActiveUpload, now: datetime) -> None:
         """Begin an upload's turn, at once or with others that go the same way."""
-        key, bundle, tally = live.upload.key, live.destination.bundle, live.upload.tally
-        sends = isinstance(live.upload.state, Queued | Waiting)
-        # What is half done goes on from its bookmark, which only an upload that goes alone is
-        # given.
-        if bundle is None or not sends or tally.alone or tally.progress is not None:
+        key, bundle, way = live.upload.key, live.destination.bundle, way_of(live)
+        if bundle is None or way is None:
             self._spawn(self._deliver([key]))
             return
-        way = (live.destination.lane, live.destination.quota.address)
         for keys in self._gathering.add(key, way, live.size, bundle, now):
             self._spawn(self._deliver(keys))
 

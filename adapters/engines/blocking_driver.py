@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from ...delivery.effects import (
     Begin,
@@ -83,10 +83,10 @@ class Worker:
 
 @define
 class BlockingDriver:
-    """Drives one turn."""
+    """Drives one turn, which may wait `pace_wait` seconds in all for the pace."""
 
     worker: Worker
-    _pace_wait_left: float = field(default=MAX_PACE_WAIT, init=False)
+    pace_wait: float = MAX_PACE_WAIT
 
     def run(self, turn: Turn[T]) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
@@ -142,9 +142,9 @@ class BlockingDriver:
 
     def _wait(self, until: datetime) -> bool:
         wait = (until - self.worker.clock.now()).total_seconds()
-        if wait > self._pace_wait_left:
+        if wait > self.pace_wait:
             return False
-        self._pace_wait_left -= wait
+        self.pace_wait -= wait
         self.worker.sleep(max(wait, 0.0))
         self.worker.heartbeat()
         return True

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
+from math import inf
 from typing import TypeVar
 
 from attrs import frozen
 
 from ...delivery.accounting import recovery_of
 from ...delivery.active import ActiveUpload
+from ...delivery.batching import LINGER, Batching, way_of
 from ...delivery.destinations import Destination
+from ...delivery.dry_run import dry_run
 from ...delivery.effects import Record, Turn, perform
 from ...delivery.redactors import Redactors
 from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
@@ -28,18 +31,18 @@ from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.attempt import attempt_of
+from ...domain.upload.backoff import later
 from ...domain.upload.events import Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
     Held,
     LookingUp,
-    Queued,
     Sending,
     UploadKey,
-    Waiting,
     due_at,
     due_of,
 )
+from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
 from ...ports.logger import (
     AttemptRecovered,
@@ -109,21 +112,29 @@ class BlockingEngine:
         self._in_hand: set[UploadKey] = set()
         self._in_hand_lock = threading.Lock()
 
-    def deliver(self, evidence: Evidence, destination: Destination) -> Delivery:
-        """Record an evidence, if it is new, and take its upload one step further, if that is
-        due."""
-        key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
-        with self._taken_in_hand(key) as free:
-            active = self._record(evidence, key, destination)
-            if not free:
-                return self._delivery(active, self._clock.now() + ELSEWHERE)
-            was_at_rest = active.upload.status.at_rest
-            refused = self._one_step(active)
-            if active.gone:
-                raise StoreError(f"the record of {key} is gone from the database")
-            if active.upload.status.at_rest and not was_at_rest:
-                self._tell_settled(active)
-            return self._delivery(active, refused.at if refused is not None else None)
+    def deliver(self, evidences: Sequence[tuple[Evidence, Destination]]) -> list[Delivery]:
+        """Record each evidence, if it is new, and take its upload one step further, if that is
+        due. Those that may go together go in one request."""
+        keys = [
+            UploadKey(one.tenant_id, one.evidence_id, destination.integration.provider)
+            for one, destination in evidences
+        ]
+        with ExitStack() as in_hand:
+            free = [in_hand.enter_context(self._taken_in_hand(key)) for key in keys]
+            actives = [
+                self._record(evidence, key, destination)
+                for key, (evidence, destination) in zip(keys, evidences, strict=True)
+            ]
+            elsewhere = self._clock.now() + ELSEWHERE
+            again_at: dict[UploadKey, datetime | None] = dict.fromkeys(keys, elsewhere)
+            again_at |= self._step([one for one, mine in zip(actives, free, strict=True) if mine])
+            return [self._delivery(active, again_at[active.upload.key]) for active in actives]
+
+    def dry_run(self, destination: Destination) -> DryRun | None:
+        """What the provider says of an integration; None if it has no dry run."""
+        with self._registration.taken() as owner:
+            turn = dry_run(self._context(owner), destination)
+            return BlockingDriver(self._worker, pace_wait=inf).run(turn)
 
     def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf
@@ -180,15 +191,46 @@ class BlockingEngine:
             self._log(EvidenceConflict(key, known, submitted))
         return ActiveUpload(found.upload, found.dossier, destination)
 
-    def _one_step(self, active: ActiveUpload) -> NotBefore | None:
-        """What can be done now; NotBefore if the gate refuses it."""
+    def _step(self, actives: Sequence[ActiveUpload]) -> Mapping[UploadKey, datetime | None]:
+        """One step for each; when to come again, if the gate refuses it."""
+        refused: dict[UploadKey, datetime | None] = {one.upload.key: None for one in actives}
+        for group in self._groups([one for one in actives if self._is_due(one)]):
+            not_before = self._take_turn(group)
+            if not_before is not None:
+                refused |= {one.upload.key: not_before.at for one in group}
+            for active in group:
+                if active.gone:
+                    raise StoreError(f"the record of {active.upload.key} is gone from the database")
+                if active.upload.status.at_rest:
+                    self._tell_settled(active)
+        return refused
+
+    def _groups(self, actives: Sequence[ActiveUpload]) -> Sequence[Sequence[ActiveUpload]]:
+        """What goes in one request each."""
+        groups: list[list[ActiveUpload]] = []
+        batching: Batching[ActiveUpload] = Batching()
+        now = self._clock.now()
+        for active in actives:
+            way, bundle = way_of(active), active.destination.bundle
+            if way is None or bundle is None:
+                groups.append([active])
+            else:
+                groups += batching.add(active, way, active.size, bundle, now)
+        return groups + batching.ripe(later(now, LINGER))
+
+    def _is_due(self, active: ActiveUpload) -> bool:
+        """Whether it has an attempt or a look-up to be made now."""
         state = active.upload.state
         if isinstance(state, Sending):
             self._recover(active, state)
-            return None
+            if active.upload.status.at_rest:
+                self._tell_settled(active)
+            return False
         if isinstance(state, Held):
             self._unblock(active)
-        return self._take_turn(active)
+        now = self._clock.now()
+        due = due_at(active.upload, now)
+        return due is not None and due <= now
 
     def _unblock(self, active: ActiveUpload) -> None:
         key, address = active.upload.key, active.destination.quota.address
@@ -214,21 +256,16 @@ class BlockingEngine:
                     self._log(CourierLost(owner, 1))
             return
 
-    # --- one step --------------------------------------------------------------------------------
-
-    def _take_turn(self, active: ActiveUpload) -> NotBefore | None:
-        """One attempt or one look-up, if it is due; NotBefore if the gate refuses it."""
-        state, now = active.upload.state, self._clock.now()
-        due = due_at(active.upload, now)
-        if due is None or due > now or not isinstance(state, Queued | Waiting | LookingUp):
-            return None
+    def _take_turn(self, group: Sequence[ActiveUpload]) -> NotBefore | None:
+        """One attempt of each or one look-up; NotBefore if the gate refuses it."""
         with self._registration.taken() as owner:
-            context = TurnContext(
-                owner, self._clock, self._jitter, interruption_of, self._redactors
-            )
-            if isinstance(state, LookingUp):
-                return self._run(look_up(context, active))
-            return self._run(AttemptTurn(context, [active]).run())
+            context = self._context(owner)
+            if isinstance(group[0].upload.state, LookingUp):
+                return self._run(look_up(context, group[0]))
+            return self._run(AttemptTurn(context, group).run())
+
+    def _context(self, owner: int) -> TurnContext:
+        return TurnContext(owner, self._clock, self._jitter, interruption_of, self._redactors)
 
     def _run(self, turn: Turn[T]) -> T:
         return BlockingDriver(self._worker).run(turn)

@@ -85,10 +85,10 @@ _CHECK = _command(
     "check.run",
     """Read tenant files and print what they configure.
 
-    Sends nothing. Prints a line for each tenant in DIR: its id, its name, its provider or `none`, and where its evidence
-    goes. Every problem is a line FILE:LINE: PATH: message on standard error, and the exit code is
-    then 2.
-    """,
+    Sends nothing. Prints a line for each tenant in DIR: its id, its name, its provider or `none`,
+    and where its evidence goes. Every problem is a line FILE:LINE: PATH: message on standard error,
+    and the exit code is then 2.
+""",
     _DIR,
     _BLOCK,
     _JSON,
@@ -100,11 +100,11 @@ _DOCTOR = _command(
     """Ask the providers whether uploads would work.
 
     Uploads nothing: is the credential of each tenant in DIR good, does its target exist? Prints a
-    line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked
-    (its provider has no dry run), no integration, or invalid (`check` says more). The exit code is
-    1 if one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits
-    for its turn in that database's pace, up to three minutes for each tenant.
-    """,
+    line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked (its
+    provider has no dry run), no integration, or invalid (`check` says more). The exit code is 1 if
+    one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits for
+    its turn in that database's pace, up to three minutes for each tenant.
+""",
     _DIR,
     _option(
         "--db",
@@ -123,10 +123,10 @@ _SUBMIT = _command(
     "submit.run",
     """Deliver files and wait until they are settled.
 
-    Each FILE has succeeded, failed or is held in the end. One ending in .json is a training record, which brings its own ids and is rendered to PDF.
-    Any other is a document, and needs --session, --subject, --outcome and --recorded-at. What was
-    delivered before is not sent again.
-    """,
+    Each FILE has succeeded, failed or is held in the end. One ending in .json is a training record,
+    which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
+    --subject, --outcome and --recorded-at. What was delivered before is not sent again.
+""",
     _option("--config", "folder", required=True, type=_PATH, help="The folder of tenant files."),
     _option(
         "--db",
@@ -192,10 +192,10 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
         "act.run",
         f"""{summary}
 
-        {more} Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's that are
-        {concerned}, which the other filters narrow down: those are listed, and you are asked before
-        anything is done.
-        """,
+        {more} Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's
+        that are {concerned}, which the other filters narrow down: those are listed, and you are
+        asked before anything is done.
+""",
         _DB,
         _argument("tenant_id", metavar="[TENANT", required=False),
         _argument("evidence_id", metavar="EVIDENCE_ID]", required=False),
@@ -250,11 +250,12 @@ _INVARIANTS = _command(
     "invariants.run",
     """Check every record in the database.
 
-    Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a courier that lives, or due at some time; no budget is
-    overspent; no attempt came before a Retry-After was over; every attempt that was begun has an
-    end on record; a record that may have been delivered twice says so; no action left its tenant;
-    no pace was exceeded. The exit code is 1 if something does not hold.
-    """,
+    Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a
+    courier that lives, or due at some time; no budget is overspent; no attempt came before a
+    Retry-After was over; every attempt that was begun has an end on record; a record that may have
+    been delivered twice says so; no action left its tenant; no pace was exceeded. The exit code is
+    1 if something does not hold.
+""",
     _DB,
     _option(
         "--config",
@@ -295,7 +296,7 @@ def _sandbox(provider: str, api: str, beside: str, *own: click.Parameter) -> cli
         f"""{api}, on loopback only.
 
         The first line is the URL to put into `endpoint`{beside}; Ctrl-C ends it.
-        """,
+""",
         *own,
         _option(
             "--port", default=0, type=click.IntRange(0, 65535), help="The port; by default any."

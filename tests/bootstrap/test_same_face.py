@@ -17,9 +17,10 @@ MISSING = {
     "BlockingCourier.start": "it opens its database when it is used, in each process for itself",
     "BlockingCourier.drain": "it works only while it is called, so there is nothing to wait for",
     "BlockingCourier.quiet": "it works only while it is called, so there is nothing to wait for",
-    "BlockingCourier.doctor": "not yet",
     "AsyncCourier.deliver": "submit is its deliver: it makes the steps itself",
     "Courier.deliver": "submit is its deliver: it makes the steps itself",
+    "AsyncCourier.deliver_many": "it finds by itself what may go in one request",
+    "Courier.deliver_many": "it finds by itself what may go in one request",
 }
 
 OTHER_PARAMETERS = {

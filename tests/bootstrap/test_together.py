@@ -17,7 +17,14 @@ import pytest
 from attrs import define, evolve, field
 from store_fixtures import House, Keys, evidence
 
-from evidence_courier import AsyncCourier, Document, UploadStatus
+from evidence_courier import (
+    AsyncCourier,
+    BlockingCourier,
+    Document,
+    Evidence,
+    MisuseError,
+    UploadStatus,
+)
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.integration import Route
@@ -610,3 +617,113 @@ def test_one_whose_record_is_gone_leaves_the_others_their_turn(tmp_path: Path) -
             return [one.status for one in (status, last) if one is not None]
 
     assert asyncio.run(story()) == ["succeeded", "succeeded"]
+
+
+# --- a worker of a task queue --------------------------------------------------------------------
+
+
+@define
+class InOneThread:
+    """The same server for a courier that blocks."""
+
+    server: RestServer
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        return asyncio.run(self.server.send(request, route))
+
+    def close(self) -> None:
+        pass
+
+
+def worker(house: House, server: RestServer) -> BlockingCourier:
+    return house.blocking_courier(
+        transport=InOneThread(server), providers={"sprinto": SprintoProvider()}
+    )
+
+
+def of(names: Sequence[str], tenant_id: str = "acme") -> list[Evidence]:
+    return [evidence(name, tenant_id, name.encode()) for name in names]
+
+
+def test_a_worker_sends_several_in_one_request_and_each_tenants_by_themselves(
+    tmp_path: Path,
+) -> None:
+    house = house_of(tmp_path)
+    server = RestServer(house.clock)
+    with worker(house, server) as courier:
+        wanted = [
+            *of(["ev-0", "ev-1"]),
+            *of(["ev-7"], "initech"),
+            *of(["ev-2"], "globex"),
+            *of(["ev-3"]),
+        ]
+        deliveries = courier.deliver_many(wanted)
+        assert [one.status and one.status.status for one in deliveries] == [
+            "succeeded",
+            "succeeded",
+            None,
+            "succeeded",
+            "succeeded",
+        ]
+        assert {one.again_at for one in deliveries} == {None}
+        assert sorted(server.requests) == [["ev-0", "ev-1", "ev-3"], ["ev-2"]]
+        # What is known is not sent again, and what is new goes by itself.
+        courier.deliver_many(of(["ev-0", "ev-4"]))
+        assert server.requests[2:] == [["ev-4"]]
+        assert courier.deliver_many([]) == []
+
+
+def test_a_worker_sends_no_more_at_once_than_the_provider_takes(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = RestServer(house.clock)
+    with worker(house, server) as courier:
+        courier.deliver_many(of(names_to(25)))
+    assert sorted(map(len, server.requests)) == [5, 10, 10]
+    assert set(server.held.values()) == {1}
+
+
+def test_what_a_worker_took_apart_goes_alone_at_its_next_call(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = RestServer(house.clock, poisoned=frozenset({"ev-1"}))
+    with worker(house, server) as courier:
+        first = courier.deliver_many(of(names_to(3)))
+        assert {one.status and one.status.status for one in first} == {"retrying"}
+        again_at = max(one.again_at for one in first if one.again_at)
+        house.clock.advance((again_at - house.clock.now()).total_seconds())
+        last = courier.deliver_many(of(names_to(3)))
+    assert [one.status and one.status.status for one in last] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
+    assert server.requests == [["ev-0", "ev-1", "ev-2"], ["ev-0"], ["ev-1"], ["ev-2"]]
+
+
+def test_a_worker_whose_pace_is_used_up_is_told_when_to_come_again(tmp_path: Path) -> None:
+    house = house_of(tmp_path, pace="1/min")
+    server = RestServer(house.clock)
+    with worker(house, server) as courier:
+        courier.deliver_many(of(["ev-0", "ev-1"]))
+        refused = courier.deliver_many(of(["ev-2", "ev-3"]))
+        assert {one.status and one.status.attempts for one in refused} == {0}
+        assert all(one.again_at and one.again_at > house.clock.now() for one in refused)
+    assert server.requests == [["ev-0", "ev-1"]]
+
+
+def test_a_worker_refuses_what_cannot_be_right_before_anything_is_sent(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = RestServer(house.clock)
+    missing = evolve(
+        evidence("ev-9"),
+        document=Document(path=str(tmp_path / "missing.pdf"), media_type="application/pdf"),
+    )
+    with worker(house, server) as courier:
+        with pytest.raises(MisuseError, match="'ev-0' of tenant 'acme' is given 2 times"):
+            courier.deliver_many(of(["ev-0", "ev-0"]))
+        with pytest.raises(MisuseError, match="takes an Evidence, not str"):
+            courier.deliver_many(["ev-0"])  # type: ignore[list-item]
+        with pytest.raises(MisuseError, match="cannot be read"):
+            courier.deliver_many([*of(["ev-0"]), missing])
+        assert server.requests == []
+        assert courier.deliver_many(of(["ev-0"]))[0].status is not None
+    assert server.requests == [["ev-0"]]

@@ -13,10 +13,17 @@ from attrs import define, field
 from store_fixtures import House, PaperProvider, PaperSettings, evidence
 
 from evidence_courier import AsyncCourier, MisuseError, NotReady, Ready
-from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import DryRun
-from evidence_courier.ports.dialogue import Bookmark, Dialogue, HttpRequest, TransportFailure, fetch
+from evidence_courier.ports.dialogue import (
+    Bookmark,
+    Dialogue,
+    HttpRequest,
+    HttpResponse,
+    TransportFailure,
+    fetch,
+)
 from evidence_courier.testing import until_settled
 
 SECRET = "a-key-that-nobody-may-see"
@@ -243,3 +250,43 @@ async def _until_somebody_sleeps(house: House, until: object) -> None:
     async with asyncio.timeout(10):
         while until not in house.clock.wakes():
             await asyncio.sleep(0.001)
+
+
+@define
+class InOneThread:
+    """The same server for a courier that blocks."""
+
+    house: House
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        return asyncio.run(self.house.server.send(request, route))
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_worker_of_a_task_queue_asks_waits_and_hears_the_same(paper: Paper) -> None:
+    house, slept = paper.house, []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        house.clock.advance(seconds)
+
+    with house.blocking_courier(
+        transport=InOneThread(house), providers={"paper": paper.provider}, sleep=sleep
+    ) as courier:
+        assert courier.doctor("acme") == Ready("the key *** opens shelf a")
+        assert courier.doctor("initech") is None
+        assert courier.doctor("nobody") is None
+        house.server.answer = lambda part, nth: 401 if part == "shelf" else 200
+        # The pace is three requests a minute: this takes the third, and waits for the fourth.
+        refused = Failure(FailureKind.UNAUTHORIZED, "status 401 for key ***", http_status=401)
+        assert courier.doctor("acme") == NotReady(refused)
+        assert slept == [60.0]
+        house.server.answer = lambda part, nth: (429, 600)
+        courier.doctor("acme")
+        told = courier.doctor("acme")
+        assert isinstance(told, NotReady)
+        assert "leaves no room before" in told.failure.message
+    with pytest.raises(MisuseError, match="closed"):
+        courier.doctor("acme")
