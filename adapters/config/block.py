@@ -78,8 +78,8 @@ class BlockReader:
         provider = self.providers.get(name)
         if provider is None:
             installed = ", ".join(sorted(self.providers)) or "none"
-            said = f"is no provider that is installed (installed: {installed})"
-            report.note(path, said, suggestion=closest(name, self.providers))
+            message = f"is no provider that is installed (installed: {installed})"
+            report.note(path, message, suggestion=closest(name, self.providers))
             return None, core_schema()
         if name not in self.schemas:
             self.schemas[str(name)] = _schema(name, provider)
@@ -152,10 +152,10 @@ class BlockReader:
         )
         for path, words in _faults_of_settings(error, provider.settings_class, own):
             value = own.get(str(path[0])) if path else None
-            told = plugin_words(words, instead, secrets=secrets, value=value)
-            if not path and told != instead:  # without a key, say whose words these are
-                told = f"{instead}: {told}"
-            report.note((*self.block, *path), told)
+            message = plugin_words(words, instead, secrets=secrets, value=value)
+            if not path and message != instead:  # without a key, say whose words these are
+                message = f"{instead}: {message}"
+            report.note((*self.block, *path), message)
 
 
 def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str:
@@ -192,8 +192,8 @@ def _faults_of_the_whole(
     if first is not None and most < first:
         own = "max_delay" in retry
         shown = shown_duration(most) + ("" if own else ", its default")
-        said = f"must not be shorter than initial_delay ({shown_duration(first)})"
-        yield ("retry", "max_delay" if own else "initial_delay"), f"max_delay ({shown}) {said}"
+        message = f"must not be shorter than initial_delay ({shown_duration(first)})"
+        yield ("retry", "max_delay" if own else "initial_delay"), f"max_delay ({shown}) {message}"
     timeout = _durations(document, "timeout")
     total = timeout.get("total", Timeouts().total)
     shown = shown_duration(total) + ("" if "total" in timeout else ", its default")
@@ -202,8 +202,8 @@ def _faults_of_the_whole(
             yield ("timeout", key), f"must not be longer than the timeout in total ({shown})"
     limit, size = provider.limits.max_bytes if provider else None, document.get("max_bytes")
     if provider and limit is not None and isinstance(size, Size) and size > limit:
-        said = f"must be at most {shown_size(limit)}, which is all that {provider.name} takes"
-        yield ("max_bytes",), said
+        message = f"must be at most {shown_size(limit)}, which is all that {provider.name} takes"
+        yield ("max_bytes",), message
     bundle = document.get("ca_bundle")
     fault = _fault_of_bundle(bundle, report) if isinstance(bundle, str) else None
     if fault is not None:
@@ -259,10 +259,10 @@ def _settings_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     converter.register_structure_hook(Secret, _secret)
     converter.register_structure_hook(str, _text)
-    for kept in (timedelta, date, Pace):
-        converter.register_structure_hook_func(_is(kept), _as_it_is)
-    for shown_later in (Secret, Pace):
-        converter.register_unstructure_hook(shown_later, lambda value: value)
+    for kind in (timedelta, date, Pace):
+        converter.register_structure_hook_func(_is(kind), _as_it_is)
+    for left in (Secret, Pace):  # for `_json`
+        converter.register_unstructure_hook(left, lambda value: value)
     return converter
 
 
@@ -272,8 +272,8 @@ def _is(kind: type) -> Any:
 
 def _secret(value: object, _: object) -> Secret:
     if not isinstance(value, SecretText):
-        said = "yet its schema does not give it the type `secret`"
-        raise ValueError(f"is a secret in the provider's settings, {said}")
+        message = "yet its schema does not give it the type `secret`"
+        raise ValueError(f"is a secret in the provider's settings, {message}")
     return Secret(str.__str__(value))
 
 
@@ -292,7 +292,7 @@ def _as_it_is(value: object, kind: type) -> object:
 def _faults_of_settings(
     error: Exception, settings_class: type, values: Mapping[str, object]
 ) -> list[tuple[Path, str]]:
-    """Where a settings class refused its values, below the block, and what it said."""
+    """Where a settings class refused its values, below the block, and its message."""
     found = list(_error_leaves(error, ()))
     placed = [fault for fault in found if fault[0]]
     if len(placed) == len(found) or not attrs.has(settings_class):
@@ -354,7 +354,7 @@ def _secrets_in(values: object) -> Iterator[SecretText]:
 
 
 def _stored(settings: object, references: Mapping[Secret, str]) -> dict[str, object]:
-    """The settings as JSON values, defaults included; a secret's reference stands for the secret."""
+    """The settings as JSON values with their defaults; references stand for the secrets."""
     plain = _json(_settings_converter().unstructure(settings), references)
     return plain if isinstance(plain, dict) else {}
 

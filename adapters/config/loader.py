@@ -97,8 +97,8 @@ def load_mapping(
     reader = BlockReader(providers, secrets, _block_path(block))
     given: object = tenants
     if not isinstance(given, Mapping):
-        said = "the tenants must be a mapping of tenant ids to what each tenant's file would hold"
-        raise ConfigError((Problem(said),))
+        message = "the tenants must be a mapping of tenant ids to what each tenant's file"
+        raise ConfigError((Problem(f"{message} would hold"),))
     found = []
     for key, tenant in given.items():
         if isinstance(key, str):
@@ -178,17 +178,17 @@ def _given_twice(tenant: _Tenant, same_id: Iterable[_Tenant]) -> list[Problem]:
     others = [other.place for other in same_id if other is not tenant]
     if not others:
         return []
-    said = f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}: keep one of them"
-    report = tenant.report
+    places, report = " and in ".join(others), tenant.report
+    message = f"the tenant {tenant.tenant_id} is also in {places}: keep one of them"
     path = "tenant" if report.top is None else f"{report.top}.tenant"
-    return [Problem(said, path, report.file, report.line_of(("tenant",)))]
+    return [Problem(message, path, report.file, report.line_of(("tenant",)))]
 
 
 def _block_path(block: str) -> tuple[str, ...]:
     keys = tuple(block.split(".")) if isinstance(block, str) else ("",)
     if not all(key.strip() for key in keys):
-        said = "the path of the block must be keys with dots between them"
-        raise ConfigError((Problem(f"{said}, such as {DEFAULT_BLOCK}"),))
+        message = "the path of the block must be keys with dots between them"
+        raise ConfigError((Problem(f"{message}, such as {DEFAULT_BLOCK}"),))
     return keys
 
 
@@ -197,14 +197,14 @@ def _files(folder: str) -> list[str]:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_tenant_file(entry))
     except FileNotFoundError:
-        said = "there is no such folder: give the folder that holds the tenant files"
+        message = "there is no such folder: give the folder that holds the tenant files"
     except NotADirectoryError:
-        said = "is a file: give the folder that holds the tenant files"
+        message = "is a file: give the folder that holds the tenant files"
     except PermissionError:
-        said = "may not be read by this process: give it the right to list the folder"
+        message = "may not be read by this process: give it the right to list the folder"
     except (OSError, ValueError) as error:
-        said = f"cannot be read as a folder ({type(error).__name__})"
-    raise ConfigError((Problem(said, file=_printable(folder)),))
+        message = f"cannot be read as a folder ({type(error).__name__})"
+    raise ConfigError((Problem(message, file=_printable(folder)),))
 
 
 def _is_tenant_file(entry: os.DirEntry[str]) -> bool:

@@ -2,7 +2,7 @@
 
 References are resolved in the values that were read, never in the text, so one in a comment counts
 for nothing; and only in blocks that are in use. A reference is the whole of a value, or it is
-refused: half a secret cannot be told from half a name.
+refused: half a secret and half a name look alike.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class References:
             case str() if found := _REFERENCE.fullmatch(value):
                 return self._resolved(found[1], path, report)
             case str() if "${" in value:
-                said = "a reference is ${NAME}, and the whole of the value"
-                report.note(path, f"holds ${{ but is not a reference: {said}")
+                message = "a reference is ${NAME}, and the whole of the value"
+                report.note(path, f"holds ${{ but is not a reference: {message}")
         return value
 
     def _resolved(self, name: str, path: Path, report: Report) -> object:
@@ -67,13 +67,13 @@ class References:
             case str() if not _NOT_TEXT.search(answer):
                 return Resolved(answer, reference)
             case None:
-                said = f"{reference} is not set: tenant {tenant} needs the variable {name}"
+                message = f"{reference} is not set: tenant {tenant} needs the variable {name}"
             case Exception():
                 why = type(answer).__name__
-                said = f"{reference} could not be looked up for tenant {tenant}: {why}"
+                message = f"{reference} could not be looked up for tenant {tenant}: {why}"
             case _:
-                said = f"the value of {reference} holds a control character or half a character"
-        report.note(path, said)
+                message = f"the value of {reference} holds a control character or half a character"
+        report.note(path, message)
         return reference
 
     def _ask(self, name: str) -> str | Exception | None:

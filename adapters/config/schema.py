@@ -219,7 +219,7 @@ def closest(word: object, known: Iterable[str]) -> str | None:
 
 
 def plugin_words(text: object, instead: str, *, secrets: Iterable[str], value: object) -> str:
-    """What a plug-in says of `value`; `instead` if that is empty or quotes the value or a secret."""
+    """A plug-in's words on `value`; `instead` if they are empty or quote the value or a secret."""
     words = text if isinstance(text, str) else ""
     # A shorter text is hardly a secret that was put in the wrong place.
     hidden = [*secrets, value] if isinstance(value, str) and len(value) >= 8 else secrets
@@ -259,14 +259,14 @@ def _of_type(wanted: object, value: object) -> str:
     many = wanted if isinstance(wanted, (list, tuple)) else ()
     names = [wanted] if isinstance(wanted, str) else many
     meant = _choice([_TYPES.get(name, name) for name in names])
-    told = f"must be {meant}, and this is {kind_of(value)}"
+    message = f"must be {meant}, and this is {kind_of(value)}"
     if isinstance(value, Resolved):
-        return f"{told}, which is all that a reference can give"
+        return f"{message}, which is all that a reference can give"
     if "string" in names and not isinstance(value, (dict, list)):
-        return f"{told}: put it in quotes"
+        return f"{message}: put it in quotes"
     if isinstance(value, str) and {"integer", "number", "float", "boolean"} & set(names):
-        return f"{told}: write it without quotes"
-    return told
+        return f"{message}: write it without quotes"
+    return message
 
 
 def _choice(words: object, joint: str = "or") -> str:
@@ -314,8 +314,8 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
         return f"is now called {renamed}" if renamed else "is not a known key"
     if code in (errors.COERCION_FAILED.code, errors.CUSTOM.code):
         instead = "is not a value that the provider takes"
-        told = error.info[0] if error.info else None
-        return plugin_words(told, instead, secrets=secrets, value=value)
+        message = error.info[0] if error.info else None
+        return plugin_words(message, instead, secrets=secrets, value=value)
     if code == errors.DEPENDENCIES_FIELD_VALUE.code:
         code = errors.DEPENDENCIES_FIELD.code
     if code in _SENTENCES:

@@ -109,7 +109,7 @@ _UNPRINTABLE = re.compile(
     r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
-# A part of the parser's message, and what is said instead: the parser's words can quote the file.
+# A part of the parser's message, and the message instead: the parser's can quote the file.
 _EXPLANATIONS = (
     ("tab", "a tab stands where YAML wants spaces"),
     (
@@ -149,11 +149,11 @@ def read_yaml(text: str, loader: type = LOADER) -> Node | None:
     except yaml.reader.ReaderError:
         found = _UNPRINTABLE.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else None
-        said = "holds a character that YAML does not allow, such as a control character"
-        raise Unreadable(said, line) from None
+        message = "holds a character that YAML does not allow, such as a control character"
+        raise Unreadable(message, line) from None
     except (ValueError, OverflowError):  # the parser in Python fails so at \U99999999 and the like
-        said = "is not valid YAML: it holds a number or an escape that is out of range"
-        raise Unreadable(said) from None
+        message = "is not valid YAML: it holds a number or an escape that is out of range"
+        raise Unreadable(message) from None
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
@@ -200,8 +200,8 @@ class _YamlReader:
                 case events.DocumentStartEvent():
                     documents += 1
                     if documents > 1:
-                        said = "holds more than one YAML document: a file is for one tenant"
-                        raise Unreadable(said, line)
+                        message = "holds more than one YAML document: a file is for one tenant"
+                        raise Unreadable(message, line)
                 case events.AliasEvent() if event.anchor in self.anchors:
                     self.place(self.anchors[event.anchor], line)
                 case events.AliasEvent():
@@ -278,8 +278,8 @@ def read_json(text: str) -> Node | None:
     try:
         json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        said = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
-        raise Unreadable(said, error.lineno) from None
+        message = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
+        raise Unreadable(message, error.lineno) from None
     return _json_node(_tokens(text))
 
 

@@ -37,7 +37,7 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 @frozen
 class TenantData:
-    """`tenant` is None if the data gives no usable id; `settings` is None without an integration."""
+    """`tenant` is None without a usable id, `settings` is None without an integration."""
 
     tenant: str | None
     name: str | None
@@ -91,8 +91,8 @@ class _TenantReader:
         if fault is None and isinstance(value, str):
             return value
         where = "the file's name, which stands for the tenant where no key `tenant` does, "
-        said = fault if pair else f"{where}{fault}"
-        self.report.note(("tenant",), str(said), line=pair.line if pair else None)
+        message = fault if pair else f"{where}{fault}"
+        self.report.note(("tenant",), str(message), line=pair.line if pair else None)
         return None
 
     def name(self, top: Pairs, required: bool) -> str | None:
@@ -113,10 +113,13 @@ class _TenantReader:
             if isinstance(node, Scalar) and node.value is None:
                 return None
             if not isinstance(node, Pairs):
-                said = f"must be a mapping, as `{key}` is looked for in it; or leave it out"
+                message = f"must be a mapping, as `{key}` is looked for in it; or leave it out"
                 if key is None:
-                    said = "must be a mapping with a `provider` and its settings, or null for no integration"
-                self.report.note(block[:depth], said)
+                    message = (
+                        "must be a mapping with a `provider` and its settings, "
+                        "or null for no integration"
+                    )
+                self.report.note(block[:depth], message)
                 return None
             if key is not None:
                 pair = self.find(node, str(key), block[:depth])
@@ -175,8 +178,8 @@ class _TenantReader:
         for pair in self.all_pairs(node, path):
             key = _plain(pair.key)
             if not isinstance(key, str):
-                said = f"a key here must be text, and is {kind_of(key)}{_quote_it(key)}"
-                self.report.note((*path, ""), said, line=pair.line)
+                message = f"a key here must be text, and is {kind_of(key)}{_quote_it(key)}"
+                self.report.note((*path, ""), message, line=pair.line)
             elif key not in values:
                 values[key] = self.value(pair.line, pair.value, (*path, key), (*around, node))
         return values
@@ -192,8 +195,8 @@ class _TenantReader:
 
     def twice(self, path: Path, first: Pair, again: Pair) -> None:
         before = f", first on line {first.line}" if first.line is not None else ""
-        said = f"the key is written twice{before}: keep one of them"
-        self.report.note(path, said, line=again.line)
+        message = f"the key is written twice{before}: keep one of them"
+        self.report.note(path, message, line=again.line)
 
     def all_pairs(
         self, node: Pairs, path: Path | None, merging: tuple[Node, ...] = ()
@@ -219,11 +222,11 @@ class _TenantReader:
                 if isinstance(source, Pairs) and not deep and source not in around:
                     yield from self.all_pairs(source, path, around)
                 elif path is not None:
-                    said = (
+                    message = (
                         "can merge only mappings, none into itself, "
                         f"and at most {_MAX_BLOCK_DEPTH} one into another"
                     )
-                    self.report.note((*path, "<<"), said, line=pair.line)
+                    self.report.note((*path, "<<"), message, line=pair.line)
 
 
 def _fault_of_id(value: object) -> str | None:
@@ -236,8 +239,8 @@ def _fault_of_id(value: object) -> str | None:
     if _NOT_ONE_LINE.search(value):
         return "must be one line, without control characters"
     if "${" in value:
-        said = "references such as ${VAR} are resolved only inside the block"
-        return f"must be the tenant's id itself: {said}"
+        message = "references such as ${VAR} are resolved only inside the block"
+        return f"must be the tenant's id itself: {message}"
     return None
 
 

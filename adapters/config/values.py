@@ -1,7 +1,7 @@
 """Values as a person writes them: ``5s``, ``25MB``, ``10/min``, an endpoint, a proxy.
 
-Each function takes what stands in the file and returns the value that is meant, or raises ValueError
-with what should have been written. None of them quotes what was written.
+Each function takes what stands in the file and returns the value that is meant, or raises
+ValueError with what should have been written. None of them quotes what was written.
 
 A request carries the tenant's credential and document, so an endpoint is https, or http on this
 very machine, and its URL leaves nothing to interpretation: two libraries that read an odd URL

@@ -33,7 +33,7 @@ def parse_moment(text: str) -> datetime:
         is_date = re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)
         faults = _FAULTS if is_date else _FAULTS[-1:]
         raise ValueError(
-            next(said for form, said in faults if not form or re.fullmatch(form, text, re.ASCII))
+            next(message for form, message in faults if not form or re.fullmatch(form, text))
         )
     try:
         date.fromisoformat(text[:10])

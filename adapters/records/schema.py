@@ -75,7 +75,7 @@ def _shape(field: attrs.Attribute[Any], definitions: dict[str, object]) -> dict[
 
 
 def _is_required(field: attrs.Attribute[Any]) -> bool:
-    # A record built in Python may leave the version out, a text may not: others read it, years later.
+    # A record built in Python may leave the version out; a text is read by others, years later.
     return field.default is attrs.NOTHING or field.validator is rules.version
 
 

@@ -43,7 +43,7 @@ class Compiler:
 
         self._error = typst.TypstError
         loaded = typst.Fonts(include_system_fonts=False, font_paths=list(fonts))
-        # Sorted, since the order decides which of two fonts is taken, and folders list as they like.
+        # Sorted, since the order decides which of two fonts is taken.
         self.families = sorted({font.family for font in loaded.fonts() if font.path})
         self._compiler = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
         self._template = (_HERE / "training_record.typ").read_bytes()

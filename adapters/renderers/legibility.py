@@ -18,7 +18,7 @@ _UNSHOWABLE = re.compile(
     "["
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # controls, but those that are white space
     "\u202d\u202e"  # overrides of the direction
-    "\u2061-\u2064\u206a-\u206f\ufff9-\ufffb"  # invisible operators, deprecated and interlinear controls
+    "\u2061-\u2064\u206a-\u206f\ufff9-\ufffb"  # invisible operators, interlinear controls
     "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use, and the last non-characters
     "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e00ff"  # non-characters; tags, which hide text
     "\ud800-\udfff"  # half a character

@@ -25,8 +25,8 @@ _STILL_LONG = re.compile(rf"[^{GAP}]{{24,}}")
 _PUNCTUATION = re.compile(r"[-@._/?&=:;,]")
 # All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
 _ENDLESS = re.compile(
-    rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
-    r"\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
+    rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff"
+    r"\uf900-\ufaff\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
 )
 
 

@@ -41,21 +41,21 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "document-title": title,
         "date": {"year": date.year, "month": date.month, "day": date.day},
         "keywords": [record.tenant_id, record.evidence_id, record.session_id],
-        "footer": _said(f"Evidence {_shortened(record.evidence_id)}"),
-        "title": _said(title),
+        "footer": _text(f"Evidence {_shortened(record.evidence_id)}"),
+        "title": _text(title),
         "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
-        "subtitle": _said(f"{one_line(training.type)} · {attempt}"),
+        "subtitle": _text(f"{one_line(training.type)} · {attempt}"),
         "passed": outcome.status == "passed",
         "verdict": _VERDICTS[outcome.status],
         "score": score,
         "share": outcome.score,
         "threshold": f"{needed} needed to pass",
         "threshold-share": outcome.pass_threshold,
-        "facts": [(label, words and _said(one_line(words))) for label, words in _facts(record)],
-        "weak-areas": [_said(one_line(area)) for area in outcome.weak_areas],
+        "facts": [(label, words and _text(one_line(words))) for label, words in _facts(record)],
+        "weak-areas": [_text(one_line(area)) for area in outcome.weak_areas],
         "weak-columns": _columns_for(outcome.weak_areas),
         "modules": [_module(number, module) for number, module in enumerate(record.modules, 1)],
-        "extra": [(_said(key), _said(value)) for key, value in _extras(record.extra)],
+        "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra)],
         "hashes": _hashes(record, canonical),
         "record": canonical.decode("utf-8"),
     }
@@ -87,7 +87,7 @@ def _module(number: int, module: Module) -> dict[str, object]:
     questions = enumerate(module.questions, 1)
     return {
         "number": str(number),
-        "title": _said(title),
+        "title": _text(title),
         "repeats": len(title) <= 300,
         "score": percent(module.score),
         "count": str(len(module.questions)),
@@ -100,9 +100,9 @@ def _question(number: str, asked: Question) -> dict[str, object]:
     lines = sum(len(text) / 80 + text.count("\n") for text in texts)
     return {
         "number": number,
-        "text": _said(texts[0]),
-        "answer": _said(texts[1]),
-        "rationale": _said(texts[2]),
+        "text": _text(texts[0]),
+        "answer": _text(texts[1]),
+        "rationale": _text(texts[2]),
         "score": percent(asked.score),
         # A question stays with its answer, unless the two could fill a good part of a page.
         "breaks": lines > 20,
@@ -138,7 +138,7 @@ def _hashes(record: TrainingRecord, canonical: bytes) -> list[tuple[str, str]]:
     return [*rows, ("Content hash", given if len(given) <= _WIDTH_OF_A_HASH else breakable(given))]
 
 
-def _said(words: str) -> Text:
+def _text(words: str) -> Text:
     laid = breakable(words)
     return {"rtl": laid} if runs_to_the_left(words) else laid
 
@@ -183,5 +183,5 @@ def one_line(words: str) -> str:
 def paragraphs(words: str) -> str:
     """The words line by line as they were written; several empty lines become one."""
     lines = [one_line(line) for line in words.splitlines()]
-    kept = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
-    return "\n".join(kept).strip("\n")
+    shown = [line for place, line in enumerate(lines) if line or (place and lines[place - 1])]
+    return "\n".join(shown).strip("\n")

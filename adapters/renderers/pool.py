@@ -2,7 +2,7 @@
 
 Threads do not make Typst faster, processes do. A lone caller uses this process's compiler in its
 own thread; a worker takes longer to start than most pages take, so it is started only when a queue
-forms, and is then kept. A worker is this Python running `compiler.py` by its path, with pipes for
+forms, and then stays. A worker is this Python running `compiler.py` by its path, with pipes for
 pages and replies: neither a fork of the host, which has threads, nor a fresh import of the host's
 main module, which can do anything.
 """

@@ -69,8 +69,8 @@ class TypstRenderer:
             return _unfit(record, f"it holds what no page can show: {places}")
         length = sum(len(words) for _, words in texts_of(shown))
         if length > _MAX_TEXT:
-            said = f"it holds {length:,} characters of text; {_MAX_TEXT:,} can be set"
-            return _unfit(record, said)
+            message = f"it holds {length:,} characters of text; {_MAX_TEXT:,} can be set"
+            return _unfit(record, message)
         page = json.dumps(page_of(record, record_json(record)), ensure_ascii=False)
         try:
             reply = self._pool.compile(page.encode("utf-8"))
