@@ -121,6 +121,12 @@ def unfit(size: int, media_type: str, destination: Destination) -> Failure | Non
     """Why the provider cannot take such a document; None where it can."""
     integration, limits = destination.integration, destination.provider.limits
     most = integration.max_bytes if integration.max_bytes is not None else limits.max_bytes
+    if size == 0:
+        return Failure(
+            FailureKind.UNFIT_SIZE,
+            "the document has 0 bytes, so it is evidence of nothing: submit the document itself "
+            "under a new evidence id",
+        )
     if most is not None and size > most:
         return Failure(
             FailureKind.UNFIT_SIZE,

@@ -230,9 +230,10 @@ def test_a_file_that_is_gone_after_the_first_step_is_not_missed(
             courier.deliver(by_path("ev-2"))
 
 
-def test_a_document_that_does_not_fit_has_failed_at_once(office: Office) -> None:
+@pytest.mark.parametrize("content", [b"x" * 1_000_001, b""], ids=["large", "empty"])
+def test_a_document_that_does_not_fit_has_failed_at_once(office: Office, content: bytes) -> None:
     with office.courier() as courier:
-        delivery = courier.deliver(evidence(content=b"x" * 1_000_001))
+        delivery = courier.deliver(evidence(content=content))
     assert (words(delivery), delivery.again_at) == (("failed", 0, "unfit_size"), None)
     assert len(office.house.logger.of(UploadSettled)) == 1
 

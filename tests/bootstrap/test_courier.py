@@ -368,6 +368,7 @@ def test_an_invalid_tenant_is_refused_or_skipped_as_the_host_wishes(house: House
     ("document", "kind"),
     [
         (Document(content=b"x" * 1_000_001, media_type="application/pdf"), "unfit_size"),
+        (Document(content=b"", media_type="application/pdf"), "unfit_size"),
         (Document(content=b"{}", media_type="application/json"), "unfit_type"),
     ],
 )

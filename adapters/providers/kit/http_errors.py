@@ -10,6 +10,7 @@ timeout or reset after it was sent         Unclear
 3xx                                        Rejected: never followed, so the credentials stay here
 401                                        Rejected, and the integration is blocked
 408, 425, 429                              Deferred
+423                                        Rejected, and the integration is blocked
 any other 4xx                              Rejected, with words on who must do what
 5xx, or a status that HTTP does not have   Unclear: a gateway may answer 502 for a taken upload
 =========================================  =========================================================
@@ -184,6 +185,9 @@ def _refused(
         case 415:
             kind, said = FailureKind.UNSUPPORTED_TYPE, "does not take this type of document"
             do = hints.unsupported_type
+        case 423:
+            kind, said = FailureKind.ACCOUNT_LOCKED, "has locked the account"
+            do = f"ask the {hints.provider} admin to have it unlocked, then release what is held"
         case 429:
             return throttled(reply, hints, quote)
         case status:

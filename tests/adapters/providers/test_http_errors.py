@@ -49,6 +49,7 @@ K = FailureKind
         (415, Rejected, K.UNSUPPORTED_TYPE, "send a PDF"),
         (418, Rejected, K.REFUSED, "mend what it names"),
         (422, Rejected, K.BAD_REQUEST, "mend what it names"),
+        (423, Rejected, K.ACCOUNT_LOCKED, "unlocked, then release what is held"),
         (425, Deferred, K.TOLD_TO_WAIT, "later"),
         (429, Deferred, K.RATE_LIMITED, "no more requests"),
         (499, Rejected, K.REFUSED, "mend what it names"),
