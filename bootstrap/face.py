@@ -54,13 +54,7 @@ class PeoplesActions(ABC, Generic[R]):
     """
 
     def retry(
-        self,
-        tenant_id: str,
-        which: str | Filter,
-        *,
-        by: str,
-        reason: str,
-        preview: bool = False,
+        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
     ) -> R:
         """Try failed uploads again, with a fresh budget and their history kept.
 
@@ -70,13 +64,7 @@ class PeoplesActions(ABC, Generic[R]):
         return self._act(Action.RETRY, tenant_id, which, by, reason, preview)
 
     def release(
-        self,
-        tenant_id: str,
-        which: str | Filter,
-        *,
-        by: str,
-        reason: str,
-        preview: bool = False,
+        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
     ) -> R:
         """Try held uploads again.
 
@@ -86,13 +74,7 @@ class PeoplesActions(ABC, Generic[R]):
         return self._act(Action.RELEASE, tenant_id, which, by, reason, preview)
 
     def abandon(
-        self,
-        tenant_id: str,
-        which: str | Filter,
-        *,
-        by: str,
-        reason: str,
-        preview: bool = False,
+        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
     ) -> R:
         """Give up uploads that are not settled: nothing more is sent.
 
@@ -101,13 +83,7 @@ class PeoplesActions(ABC, Generic[R]):
         return self._act(Action.ABANDON, tenant_id, which, by, reason, preview)
 
     def attest(
-        self,
-        tenant_id: str,
-        which: str | Filter,
-        *,
-        by: str,
-        reason: str,
-        preview: bool = False,
+        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
     ) -> R:
         """Record that held or failed uploads have arrived: a person has seen them at the provider.
 

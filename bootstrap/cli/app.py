@@ -62,20 +62,18 @@ def _argument(*names: str, **settings: Any) -> click.Argument:
     return click.Argument(names, **settings)
 
 
-def _option(*names: str, **settings: Any) -> click.Option:
-    return click.Option(names, **settings)
+def _option(names: str, help: str, **settings: Any) -> click.Option:
+    shown = bool(settings.get("default"))
+    return click.Option(names.split(), help=help, show_default=shown, **settings)
 
 
 _PATH = click.Path()
 _DIR = _argument("folder", metavar="DIR", type=_PATH)
-_DB = _option("--db", "database", required=True, type=_PATH, help="The courier's database.")
+_DB = _option("--db database", "The courier's database.", required=True, type=_PATH)
 _BLOCK = _option(
-    "--block",
-    default="integrations.compliance",
-    show_default=True,
-    help="Where the block stands in a tenant file.",
+    "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
 )
-_JSON = _option("--json", "as_json", is_flag=True, help="Print JSON.")
+_JSON = _option("--json as_json", "Print JSON.", is_flag=True)
 _SINCE = Moment(zone=False)
 
 # --- tenant files --------------------------------------------------------------------------------
@@ -88,7 +86,7 @@ _CHECK = _command(
     Sends nothing. Prints a line for each tenant in DIR: its id, its name, its provider or `none`,
     and where its evidence goes. Every problem is a line FILE:LINE: PATH: message on standard error,
     and the exit code is then 2.
-""",
+    """,
     _DIR,
     _BLOCK,
     _JSON,
@@ -104,13 +102,12 @@ _DOCTOR = _command(
     provider has no dry run), no integration, or invalid (`check` says more). The exit code is 1 if
     one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits for
     its turn in that database's pace, up to three minutes for each tenant.
-""",
+    """,
     _DIR,
     _option(
-        "--db",
-        "database",
+        "--db database",
+        "The database of a courier that may be running: its pace is shared with it.",
         type=_PATH,
-        help="The database of a courier that may be running: its pace is shared with it.",
     ),
     _BLOCK,
     _JSON,
@@ -126,34 +123,32 @@ _SUBMIT = _command(
     Each FILE has succeeded, failed or is held in the end. One ending in .json is a training record,
     which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
     --subject, --outcome and --recorded-at. What was delivered before is not sent again.
-""",
-    _option("--config", "folder", required=True, type=_PATH, help="The folder of tenant files."),
+    """,
+    _option("--config folder", "The folder of tenant files.", required=True, type=_PATH),
     _option(
-        "--db",
-        "database",
+        "--db database",
+        "The courier's database; created if it does not exist.",
         required=True,
         type=_PATH,
-        help="The courier's database; created if it does not exist.",
     ),
-    _option("--tenant", "tenant_id", required=True, help="Whose evidence it is."),
-    _option("--session", help="For a document: the training session's id."),
-    _option("--subject", help="For a document: the id of the person."),
-    _option("--subject-email", help="For a document: the person's e-mail address."),
+    _option("--tenant tenant_id", "Whose evidence it is.", required=True),
+    _option("--session", "For a document: the training session's id."),
+    _option("--subject", "For a document: the id of the person."),
+    _option("--subject-email", "For a document: the person's e-mail address."),
     _option(
         "--outcome",
+        "For a document: how the session ended.",
         type=click.Choice(["passed", "exhausted"]),
-        help="For a document: how the session ended.",
     ),
     _option(
         "--recorded-at",
+        "For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.",
         type=Moment(zone=True),
-        help="For a document: when, with its time zone, as in 2026-02-21T10:00:00Z.",
     ),
     _option(
-        "--evidence-id",
-        help="For a document: its id; by default the file's name without its ending.",
+        "--evidence-id", "For a document: its id; by default the file's name without its ending."
     ),
-    _option("--fonts", type=_PATH, multiple=True, help="A folder of fonts for training records."),
+    _option("--fonts", "A folder of fonts for training records.", type=_PATH, multiple=True),
     _BLOCK,
     _JSON,
     _argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH),
@@ -164,12 +159,10 @@ _STATUS = _command(
     "see.list_uploads",
     "List uploads, newest first.",
     _DB,
-    _option("--tenant", help="Only this tenant's."),
-    _option("--status", "word", type=click.Choice(STATUSES), help="Only those in this status."),
-    _option("--since", type=_SINCE, help="Only those recorded since, as 2026-02-21."),
-    _option(
-        "--limit", default=100, show_default=True, help="At most so many, newest first; 0 for all."
-    ),
+    _option("--tenant", "Only this tenant's."),
+    _option("--status word", "Only those in this status.", type=click.Choice(STATUSES)),
+    _option("--since", "Only those recorded since, as 2026-02-21.", type=_SINCE),
+    _option("--limit", "At most so many, newest first; 0 for all.", default=100),
     _JSON,
 )
 
@@ -195,22 +188,18 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
         {more} Name one upload by TENANT and EVIDENCE_ID, or give --tenant for all of a tenant's
         that are {concerned}, which the other filters narrow down: those are listed, and you are
         asked before anything is done.
-""",
+        """,
         _DB,
         _argument("tenant_id", metavar="[TENANT", required=False),
         _argument("evidence_id", metavar="EVIDENCE_ID]", required=False),
-        _option("--tenant", help="All of this tenant's that the action is for."),
-        _option(
-            "--kind", help="With --tenant: only those with this kind of error, as unauthorized."
-        ),
-        _option(
-            "--since", type=_SINCE, help="With --tenant: only those recorded since, as 2026-02-21."
-        ),
-        _option("--until", type=_SINCE, help="With --tenant: only those recorded before."),
-        _option("--by", required=True, help="Who you are; kept with the record."),
-        _option("--reason", required=True, help="Why; kept with the record."),
-        _option("--yes", is_flag=True, help="Do not ask."),
-        _option("--dry-run", is_flag=True, help="Only list the uploads it would be done to."),
+        _option("--tenant", "All of this tenant's that the action is for."),
+        _option("--kind", "With --tenant: only those with this kind of error, as unauthorized."),
+        _option("--since", "With --tenant: only those recorded since, as 2026-02-21.", type=_SINCE),
+        _option("--until", "With --tenant: only those recorded before.", type=_SINCE),
+        _option("--by", "Who you are; kept with the record.", required=True),
+        _option("--reason", "Why; kept with the record.", required=True),
+        _option("--yes", "Do not ask.", is_flag=True),
+        _option("--dry-run", "Only list the uploads it would be done to.", is_flag=True),
         _JSON,
         word=name,
     )
@@ -255,14 +244,12 @@ _INVARIANTS = _command(
     Retry-After was over; every attempt that was begun has an end on record; a record that may have
     been delivered twice says so; no action left its tenant; no pace was exceeded. The exit code is
     1 if something does not hold.
-""",
+    """,
     _DB,
     _option(
-        "--config",
-        "folder",
+        "--config folder",
+        "The folder of tenant files: then no text in the database may show one of their secrets.",
         type=_PATH,
-        help="The folder of tenant files: then no text in the database may show one of their"
-        " secrets.",
     ),
     _BLOCK,
     _JSON,
@@ -272,20 +259,8 @@ _DEMO = _command(
     "demo",
     "demo.run",
     "Deliver the example records to sandboxes that misbehave.",
-    _option(
-        "--examples",
-        default="examples",
-        show_default=True,
-        type=_PATH,
-        help="The folder with tenants/ and records/.",
-    ),
-    _option(
-        "--out",
-        default="var/demo",
-        show_default=True,
-        type=_PATH,
-        help="Where the database and the PDFs go.",
-    ),
+    _option("--examples", "The folder with tenants/ and records/.", default="examples", type=_PATH),
+    _option("--out", "Where the database and the PDFs go.", default="var/demo", type=_PATH),
 )
 
 
@@ -296,29 +271,24 @@ def _sandbox(provider: str, api: str, beside: str, *own: click.Parameter) -> cli
         f"""{api}, on loopback only.
 
         The first line is the URL to put into `endpoint`{beside}; Ctrl-C ends it.
-""",
+        """,
         *own,
+        _option("--port", "The port; by default any.", default=0, type=click.IntRange(0, 65535)),
+        _option("--key", "The credential it accepts.", default="sandbox-key"),
         _option(
-            "--port", default=0, type=click.IntRange(0, 65535), help="The port; by default any."
-        ),
-        _option(
-            "--key", default="sandbox-key", show_default=True, help="The credential it accepts."
-        ),
-        _option(
-            "--fault",
-            "faults",
+            "--fault faults",
+            "A way to misbehave and how often, as reset-after=0.1.",
             multiple=True,
             metavar="KIND=RATE",
-            help="A way to misbehave and how often, as reset-after=0.1.",
         ),
-        _option("--pace", help="How many requests it allows, as 10/min."),
-        _option("--seed", default=0, help="Makes the faults come in the same order again."),
+        _option("--pace", "How many requests it allows, as 10/min."),
+        _option("--seed", "Makes the faults come in the same order again.", default=0),
         provider=provider,
     )
 
 
 def _known(option: str, what: str) -> click.Option:
-    return _option(option, "known", multiple=True, help=f"{what}; may be repeated.")
+    return _option(f"{option} known", f"{what}; may be repeated.", multiple=True)
 
 
 _CHECKS = _known("--check", "The pk of a workflow check that exists")
@@ -334,12 +304,7 @@ _SANDBOXES = click.Group(
             "Vanta's API",
             "",
             _known("--document", "The id of a document that exists"),
-            _option(
-                "--client-id",
-                default="sandbox-client",
-                show_default=True,
-                help="Whose client secret `--key` is.",
-            ),
+            _option("--client-id", "Whose client secret `--key` is.", default="sandbox-client"),
         ),
         _sandbox("drata", "Drata's API", "", _known("--user", "The e-mail address of a user")),
         _sandbox(
@@ -348,10 +313,7 @@ _SANDBOXES = click.Group(
             "",
             _known("--test", "The UUID of a test that exists"),
             _option(
-                "--secret",
-                default="sandbox-secret",
-                show_default=True,
-                help="The other half of the credential `--key`.",
+                "--secret", "The other half of the credential `--key`.", default="sandbox-secret"
             ),
         ),
     ],
@@ -360,17 +322,7 @@ _SANDBOXES = click.Group(
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[
-        *_ACTIONS,
-        _CHECK,
-        _DEMO,
-        _DOCTOR,
-        _INVARIANTS,
-        _SANDBOXES,
-        _SHOW,
-        _STATUS,
-        _SUBMIT,
-    ],
+    commands=[*_ACTIONS, _CHECK, _DEMO, _DOCTOR, _INVARIANTS, _SANDBOXES, _SHOW, _STATUS, _SUBMIT],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")
 def app() -> None:
