@@ -17,7 +17,7 @@ from ...ports.dialogue import TransportFailure
 from .outgoing import Late, Sent
 
 _CERTIFICATE: Final = {
-    9: "is not valid yet: set this machine's clock, or ask the operator of that host for another",
+    9: "is not yet valid: set this machine's clock, or ask the operator of that host for another",
     10: "has expired: ask the operator of that host for a new one, or set this machine's clock",
     62: "was issued for another host: correct the endpoint or the proxy in the tenant file",
     64: "was issued for another host: correct the endpoint or the proxy in the tenant file",

@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeAlias
 from urllib.parse import SplitResult, quote, urlsplit
 
 import httpcore
@@ -25,7 +26,10 @@ from . import failures
 from .httpcore_stream import Backend, Course, is_foreign
 from .outgoing import BODY_TYPE, KEEPALIVE, Late, check, host_of, own_headers, without_userinfo
 from .reply_body import read_as_it_says
-from .tls import tls_context
+from .tls import Version, tls_context, version_of
+
+_Way: TypeAlias = tuple[str | None, str | None, bool]
+"""The proxy, the file of authorities, and whether TLS is spoken."""
 
 
 class HttpcoreTransport:
@@ -39,7 +43,7 @@ class HttpcoreTransport:
         self._keepalive = keepalive
         self._lock = threading.Lock()
         self._backend = Backend()
-        self._pools: dict[tuple[str | None, str | None, bool], httpcore.ConnectionPool] = {}
+        self._pools: dict[_Way, tuple[Version, httpcore.ConnectionPool]] = {}
         self._closed = False
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
@@ -71,11 +75,8 @@ class HttpcoreTransport:
         """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
         with self._lock:
             self._closed = True
-            pools = list(self._pools.values())
-        for pool in pools:
-            for connection in pool.connections:
-                if connection.is_idle():
-                    connection.close()
+            for _, pool in self._pools.values():
+                _close_idle(pool)
         for stream in list(self._backend.opened):
             stream.shut_down()
 
@@ -112,16 +113,27 @@ class HttpcoreTransport:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this transport is closed")
-            if way not in self._pools:
+            version = version_of(route.ca_bundle) if under_tls else ()
+            made, pool = self._pools.get(way, (None, None))
+            if pool is None or made != version:
+                if pool is not None:
+                    _close_idle(pool)
                 context = tls_context(route.ca_bundle) if under_tls else None
-                self._pools[way] = httpcore.ConnectionPool(
+                pool = httpcore.ConnectionPool(
                     ssl_context=context,
                     proxy=None if route.proxy is None else _proxy(route.proxy, context),
                     max_connections=None,
                     keepalive_expiry=self._keepalive,
                     network_backend=self._backend,
                 )
-            return self._pools[way]
+                self._pools[way] = version, pool
+            return pool
+
+
+def _close_idle(pool: httpcore.ConnectionPool) -> None:
+    for connection in pool.connections:
+        if connection.is_idle():
+            connection.close()
 
 
 def _url(address: SplitResult) -> httpcore.URL:

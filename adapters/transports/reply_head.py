@@ -117,7 +117,7 @@ def _framing(pairs: _Pairs) -> _Pairs:
     lengths = [pair for pair in pairs if pair[0].lower() == _LENGTH]
     said = {text.strip() for _, texts in lengths for text in texts.split(b",")}
     if codings and codings[-1][1].lower().endswith(b"chunked"):
-        return codings
+        return [(codings[0][0], b"chunked")]
     return [(lengths[0][0], said.pop())] if len(said) == 1 else lengths
 
 

@@ -26,10 +26,14 @@ class Line:
     over: threading.Event = field(factory=threading.Event)
     _left: bytearray = field(factory=bytearray)
 
-    def head(self) -> bytes:
-        """A request's line and headers. EOFError where the other side has hung up."""
+    def wait_for_head(self) -> None:
+        """Wait for a request's line and headers, and leave them to be read."""
         while b"\r\n\r\n" not in self._left:
             self._left += self._more()
+
+    def head(self) -> bytes:
+        """A request's line and headers. EOFError where the other side has hung up."""
+        self.wait_for_head()
         head, _, self._left = self._left.partition(b"\r\n\r\n")
         self.heads.append(bytes(head))
         return bytes(head)

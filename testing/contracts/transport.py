@@ -15,6 +15,7 @@ import asyncio
 import gzip
 import os
 import threading
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +60,8 @@ def post(url: str, body: tuple[bytes, ...] = SMALL, *headers: tuple[str, str]) -
     return HttpRequest("POST", url, (("Api-Key", SECRET), *headers), body)
 
 
-class TransportRules(ABC):
-    """The rules that hold for transports of both kinds."""
+class Trial(ABC):
+    """Tries a transport of either kind on servers of the kit's own."""
 
     @abstractmethod
     def _sent(self, requests: Sequence[tuple[HttpRequest, Route]]) -> list[Answer]:
@@ -69,6 +70,15 @@ class TransportRules(ABC):
     @abstractmethod
     def _sent_at_once(self, requests: Sequence[tuple[HttpRequest, Route]]) -> list[Answer]:
         """What one transport is answered to these requests, all at once."""
+
+    @abstractmethod
+    def _sent_slowly(self, requests: Sequence[tuple[HttpRequest, Route]]) -> list[Answer]:
+        """As `_sent`, with a moment between two of them."""
+
+    @abstractmethod
+    def _closed_under_way(self, request: HttpRequest, arrived: threading.Event) -> Answer:
+        """What a request comes to whose transport is closed, in another task or thread, once
+        `arrived` is set."""
 
     @contextmanager
     def _serving(self, talk: Talk) -> Iterator[Server]:
@@ -96,7 +106,9 @@ class TransportRules(ABC):
     ) -> None:
         _is(kind, self._post(talk, body, way))
 
-    # --- what is sent, and what comes back -------------------------------------------------------
+
+class WhatIsSentRules(Trial):
+    """What is sent, and what comes back."""
 
     def test_the_body_arrives_whole_with_its_length(self) -> None:
         mib = b"x" * 2**20
@@ -151,16 +163,6 @@ class TransportRules(ABC):
             f"received_at is not in UTC: {reply.received_at!r}",
         )
 
-    def test_interim_replies_are_read_over(self) -> None:
-        def talk(line: Line) -> None:
-            line.request()
-            line.say(
-                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK
-            )
-
-        reply = self._reply(talk)
-        same((reply.status, reply.body), (200, b"{}"), "the reply behind two interim ones")
-
     def test_a_redirect_is_not_followed(self) -> None:
         for status in (301, 302, 303, 307, 308):
             with self._serving(lambda line: line.say(OK)) as elsewhere:
@@ -206,7 +208,93 @@ class TransportRules(ABC):
             "a compressed reply was unpacked in part and is said to be complete",
         )
 
-    # --- replies that are too long, cut, slow, or none -------------------------------------------
+
+class ReplyRules(Trial):
+    """A reply is judged by what it says."""
+
+    def test_a_body_is_read_as_its_headers_say(self) -> None:
+        """A compressed body is handed over uncompressed, and text in UTF-8."""
+        text = '{"name": "Zo\u00eb"}'
+        utf8 = text.encode()
+        for headers, body in (
+            ("Content-Encoding: gzip", gzip.compress(utf8)),
+            ("Content-Encoding: deflate", zlib.compress(utf8)),
+            ("Content-Type: application/json; charset=ISO-8859-1", text.encode("latin-1")),
+            ("Content-Type: application/json; charset=utf-16", text.encode("utf-16")),
+            ("Content-Type: application/json", b"\xef\xbb\xbf" + utf8),
+        ):
+            reply = self._reply(_answering(_success(body, headers)))
+            same((reply.ending, reply.body), (Ending.COMPLETE, utf8), f"a reply with {headers}")
+
+    def test_an_unusual_head_hides_no_reply(self) -> None:
+        """What servers and gateways write all the same is read, whatever a parser thinks of it."""
+        plain = _success(b"{}")
+        for said in (
+            plain.replace(b"Length:", b"Length :"),
+            plain.replace(b"HTTP", b"http"),
+            plain.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 2"),
+            _success(b"{}", "no colon here"),
+            _success(b"{}", "X-Long: " + "x" * 9_000),
+            _success(b"{}", *(f"X-{number}: x" for number in range(130))),
+            _success(b"{}", *(f"X-{number}: {'x' * 7_000}" for number in range(10))),
+        ):
+            answer = self._post(_answering(said))
+            must(
+                isinstance(answer, HttpResponse) and (answer.status, answer.body) == (200, b"{}"),
+                f"a reply that begins with {said[:40]!r} came to {answer!r}",
+            )
+
+    def test_a_refusal_decides_by_its_status(self) -> None:
+        """A status that is not 2xx counts even if the rest of the reply is damaged."""
+        for said in (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: many\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\nX-Request-",
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno",
+            b"HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno",
+        ):
+            same(self._reply(_answering(said)).status, 400, f"the status of {said!r}")
+
+    def test_interim_replies_are_read_over(self) -> None:
+        """100, 102 and 103 are no replies, whenever they come and though they were not asked
+        for."""
+        for said in (
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"HTTP/1.1 102 Processing\r\n\r\n",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n",
+        ):
+            for early in (True, False):
+
+                def talk(line: Line, said: bytes = said, early: bool = early) -> None:
+                    if early:
+                        line.wait_for_head()
+                        line.say(said)
+                    line.request()
+                    line.say(said, said, OK)
+
+                reply = self._reply(talk, BIG)
+                same((reply.status, reply.body), (200, b"{}"), f"the reply behind {said!r}")
+
+    def test_an_early_reply_ends_the_sending(self) -> None:
+        """A reply that comes before the whole request was sent is the reply, even if the server
+        reads no further."""
+        answered = threading.Event()
+
+        def talk(line: Line) -> None:
+            line.head()
+            line.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+            answered.wait(PATIENCE)
+
+        with self._serving(talk) as server:
+            (answer,) = self._sent([(post(server.origin, BIG), route())])
+            answered.set()
+        must(
+            isinstance(answer, HttpResponse) and (answer.status, answer.body) == (413, b"no"),
+            f"a reply that came early came to {answer!r}",
+        )
+
+
+class ReplyEndRules(Trial):
+    """Replies that are too long, cut, slow, or none."""
 
     def test_a_reply_of_the_limit_is_complete_and_one_byte_more_is_too_long(self) -> None:
         for size, ending in ((REPLY_LIMIT, Ending.COMPLETE), (REPLY_LIMIT + 1, Ending.TOO_LONG)):
@@ -298,7 +386,9 @@ class TransportRules(ABC):
                 _answering(said),
             )
 
-    # --- no connection ---------------------------------------------------------------------------
+
+class NoConnectionRules(Trial):
+    """No connection."""
 
     def test_where_nobody_listens_there_is_no_connection(self) -> None:
         (answer,) = self._sent([(post(f"http://127.0.0.1:{closed_port()}/"), route())])
@@ -311,7 +401,9 @@ class TransportRules(ABC):
                 (answer,) = self._sent([(post(url), route(connect=0.2))])
             _is(FailureKind.NO_CONNECTION, answer)
 
-    # --- connections -----------------------------------------------------------------------------
+
+class ConnectionRules(Trial):
+    """Connections."""
 
     def test_a_connection_is_given_back_in_every_case(self) -> None:
         odd = [
@@ -345,10 +437,6 @@ class TransportRules(ABC):
         for answer in answers:
             a(HttpResponse, answer)
 
-    @abstractmethod
-    def _sent_slowly(self, requests: Sequence[tuple[HttpRequest, Route]]) -> list[Answer]:
-        """As `_sent`, with a moment between two of them."""
-
     def test_several_requests_are_under_way_at_once(self) -> None:
         all_in = threading.Barrier(3)
 
@@ -366,7 +454,9 @@ class TransportRules(ABC):
                 f"one of three requests waits for another: {answer!r}",
             )
 
-    # --- what must not get in, and what must not get out -----------------------------------------
+
+class SecrecyRules(Trial):
+    """What must not get in, and what must not get out."""
 
     def test_what_would_smuggle_a_header_in_is_a_bug_that_is_not_shown(self) -> None:
         with self._serving(_answering(OK)) as server:
@@ -426,6 +516,25 @@ class TransportRules(ABC):
             seen[-1].startswith(b"POST http://platform.invalid/x HTTP/1.1\r\n"),
             f"the proxy was not asked as one: {seen[-1][:60]!r}",
         )
+
+
+class TransportRules(
+    WhatIsSentRules, ReplyRules, ReplyEndRules, NoConnectionRules, ConnectionRules, SecrecyRules
+):
+    """The rules that hold for transports of both kinds."""
+
+    def test_closing_ends_what_is_under_way(self) -> None:
+        """A request that was sent when its transport is closed may have been taken."""
+        arrived = threading.Event()
+
+        def talk(line: Line) -> None:
+            line.request()
+            arrived.set()
+            line.silence()
+
+        with self._serving(talk) as server:
+            answer = self._closed_under_way(post(server.origin), arrived)
+        _is(FailureKind.CONNECTION_LOST, answer)
 
 
 class TransportContract(TransportRules):
@@ -489,6 +598,15 @@ class TransportContract(TransportRules):
     def _sent_at_once(self, requests: Sequence[tuple[HttpRequest, Route]]) -> list[Answer]:
         async def story(transport: AsyncTransport) -> list[Answer]:
             return list(await asyncio.gather(*(transport.send(*request) for request in requests)))
+
+        return self._with(story)
+
+    def _closed_under_way(self, request: HttpRequest, arrived: threading.Event) -> Answer:
+        async def story(transport: AsyncTransport) -> Answer:
+            answer = asyncio.ensure_future(transport.send(request, route()))
+            await asyncio.to_thread(arrived.wait, PATIENCE)
+            await transport.close()
+            return await answer
 
         return self._with(story)
 
@@ -557,6 +675,16 @@ class BlockingTransportContract(TransportRules):
 
         return self._with(story)
 
+    def _closed_under_way(self, request: HttpRequest, arrived: threading.Event) -> Answer:
+        def story(transport: BlockingTransport) -> Answer:
+            with ThreadPoolExecutor(1) as thread:
+                answer = thread.submit(transport.send, request, route())
+                arrived.wait(PATIENCE)
+                transport.close()
+                return answer.result(PATIENCE)
+
+        return self._with(story)
+
     def test_it_may_be_closed_twice(self) -> None:
         self._with(lambda transport: transport.close())  # and then once more, as after every rule
 
@@ -577,6 +705,11 @@ def _having_read(ends: Talk, read: Callable[[Line], object] = Line.request) -> T
 
 def _answering(said: bytes) -> Talk:
     return _having_read(lambda line: line.say(said))
+
+
+def _success(body: bytes, *headers: str) -> bytes:
+    head = ["HTTP/1.1 200 OK", *headers, f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def _is(kind: FailureKind, answer: Answer) -> None:

@@ -94,6 +94,9 @@ SUCCESSES = {
     "a length beside chunks": reply(
         chunked(UTF8), "Transfer-Encoding: chunked", length="Content-Length: 3"
     ),
+    "chunks, said twice": reply(
+        chunked(UTF8), "Transfer-Encoding: chunked", length="Transfer-Encoding: chunked"
+    ),
     "a coding that is none": reply(UTF8, "Transfer-Encoding: nonsense"),
     "a coding that does nothing": reply(UTF8, "Transfer-Encoding: identity"),
     "a space before a colon": reply(length=f"Content-Length : {len(UTF8)}"),

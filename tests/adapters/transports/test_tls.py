@@ -51,7 +51,7 @@ def test_the_bundle_of_the_route_vouches_for_it(
     ("name", "words"),
     [
         ("expired", "has expired: ask the operator of that host for a new one"),
-        ("not_yet_valid", "is not valid yet: set this machine's clock"),
+        ("not_yet_valid", "is not yet valid: set this machine's clock"),
         ("other_host", "was issued for another host: correct the endpoint or the proxy"),
     ],
 )
@@ -100,6 +100,30 @@ def test_a_bundle_that_cannot_be_used_is_named_and_looked_at_again(
             assert "could not connect to 127.0.0.1:9" in failure.message
 
     asyncio.run(story())
+
+
+def test_a_bundle_that_was_replaced_is_read_again(
+    transport: Opening, serving: Any, certificate: str, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    another = Path(__file__).with_name("other_host.pem")
+
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        async with serving(talk, tls) as server, transport() as courier:
+            answers = []
+            for authority in (another, Path(certificate), another):
+                (tmp_path / "next.pem").write_bytes(authority.read_bytes())
+                (tmp_path / "next.pem").replace(bundle)
+                answers.append(await courier.send(post(server.url), Route(ca_bundle=str(bundle))))
+        assert [isinstance(answer, HttpResponse) for answer in answers] == [False, True, False]
+
+    run(story())
 
 
 def test_a_connection_under_tls_is_used_again_and_an_early_reply_is_taken(

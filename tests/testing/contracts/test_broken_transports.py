@@ -4,10 +4,10 @@ a thread."""
 from __future__ import annotations
 
 import asyncio
-import gzip
 import os
 import re
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,9 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 from bridged import BridgedTransport
 
+from evidence_courier.adapters.transports.aiohttp_reply import Reply
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from evidence_courier.adapters.transports.reply_head import ReplyHead
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import (
@@ -105,21 +107,16 @@ class ForgetsHeaders(Bent):
         return evolve(reply, headers=())
 
 
-class FirstReply(aiohttp.ClientResponse):
+class FirstHead(ReplyHead):
     """Takes an interim reply for the reply."""
 
-    async def start(self, connection: Any) -> Any:
-        protocol = connection.protocol
-        protocol.head.is_whole = True
-        read = protocol.read
+    def feed(self, data: bytes) -> bytes:
+        return super().feed(data.replace(b"HTTP/1.1 10", b"HTTP/1.1 20"))
 
-        async def first() -> Any:
-            message, payload = await read()
-            return (
-                message._replace(code=message.code + 100) if message.code < 200 else message
-            ), payload
 
-        protocol.read = first
+class FirstReply(Reply):
+    async def start(self, connection: Any) -> Reply:
+        connection.protocol.head = FirstHead()
         return await super().start(connection)
 
 
@@ -129,6 +126,40 @@ class TakesTheFirst(Bent):
         session = super()._open_session()
         setattr(session, "_response_class", FirstReply)  # noqa: B010
         return session
+
+
+@breaks("a_body_is_read_as_its_headers_say")
+class LeavesItPacked(Bent):
+    def replied(self, reply: HttpResponse) -> Answer:
+        packed = reply.header("content-encoding") == "deflate"
+        return evolve(reply, body=zlib.compress(reply.body)) if packed else reply
+
+
+@breaks("an_unusual_head_hides_no_reply")
+class CountsHeaders(Bent):
+    def replied(self, reply: HttpResponse) -> Answer:
+        many = len(reply.headers) > 128
+        return TransportFailure(K.CONNECTION_LOST, "too many headers") if many else reply
+
+
+@breaks("a_refusal_decides_by_its_status")
+class WantsWholeRefusals(Bent):
+    def replied(self, reply: HttpResponse) -> Answer:
+        cut = reply.status == 400 and reply.ending is Ending.CUT_SHORT
+        return TransportFailure(K.CONNECTION_LOST, "it was cut") if cut else reply
+
+
+@breaks("an_early_reply_ends_the_sending")
+class SendsItAllFirst(Bent):
+    def replied(self, reply: HttpResponse) -> Answer:
+        early = reply.status == 413
+        return TransportFailure(K.NOT_SENT, "the connection broke") if early else reply
+
+
+@breaks("closing_ends_what_is_under_way")
+class ClosedIsNotSent(Bent):
+    def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
+        return evolve(failure, kind=K.NOT_SENT) if self._closed else failure
 
 
 @breaks("a_redirect_is_not_followed")
@@ -155,10 +186,10 @@ class KeepsCookies(Bent):
 
 
 @breaks("what_is_compressed_unasked_is_never_more_than_is_read")
-class Unpacks(Bent):
+class UnpacksTooMuch(Bent):
     def replied(self, reply: HttpResponse) -> Answer:
-        packed = reply.header("content-encoding") == "gzip"
-        return evolve(reply, body=gzip.decompress(reply.body)) if packed else reply
+        bomb = reply.ending is Ending.TOO_LONG and reply.header("content-encoding") == "gzip"
+        return evolve(reply, body=reply.body * 2) if bomb else reply
 
 
 @breaks("a_reply_of_the_limit_is_complete_and_one_byte_more_is_too_long")
@@ -198,7 +229,7 @@ class SilenceIsALostLine(Bent):
 class LostIsNotSent(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
         lost = failure.kind is K.CONNECTION_LOST and "answered with" not in failure.message
-        return evolve(failure, kind=K.NOT_SENT) if lost else failure
+        return evolve(failure, kind=K.NOT_SENT) if lost and not self._closed else failure
 
 
 @breaks("a_line_that_is_lost_before_the_whole_request_has_not_carried_it")
@@ -314,7 +345,7 @@ class GoesOn(Bent):
         return await asyncio.shield(super().send(request, route))
 
 
-@breaks("it_may_be_closed_twice")
+@breaks("it_may_be_closed_twice", "closing_ends_what_is_under_way")
 class ClosesOnce(Bent):
     _has_closed = False
 
