@@ -13,9 +13,9 @@ it yields          it is sent
 =================  ==============================================================================
 
 Its own result is a verdict, a finding or a dry run. Write ``reply = yield from fetch(request)``
-(and `bookmark`, `access`, `now`, `mask`): the helpers give each answer its type. A runner for asyncio and one for
-blocking code drive the same dialogue, so a provider is written once. A dialogue never catches an
-exception of the runner's and keeps no state between attempts.
+(and `bookmark`, `access`, `now`, `mask`): the helpers give each answer its type. One runner for
+asyncio and one for blocking code drive the same dialogue, so a provider is written once. A dialogue
+never catches an exception of the runner's and keeps no state between attempts.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
   the header `Authorization: KEY SECRET`, without a scheme; `POST /users/{user_id}/evidences` with
   `document_type`, and `POST /tests/{test_id}/evidences`, both with `activity_completion` and either
   the part `file` or a staged `upload_id`; ids are UUIDs; `POST /file_uploads` (see `staging`),
-  which the edition of June 2026 lacks; `GET /users` with the search field `email`; `GET /evidences`; `GET
-  /tests/{id}`; 32 MB; 500 requests a minute for each address. PDF, PNG, JPG, DOCX, XLSX and CSV are
-  taken, DOC is not (help pages).
+  which the edition of June 2026 lacks; `GET /users` with the search field `email`; `GET
+  /evidences`; `GET /tests/{id}`; 32 MB; 500 requests a minute for each address. PDF, PNG, JPG,
+  DOCX, XLSX and CSV are taken, DOC is not (help pages).
 - *Inferred*: 32 MB is 32,000,000 bytes; an id is spent by an attach whose reply was lost too; an
   account whose `/file_uploads` answers 404 or 405 has no such endpoint.
 - *Unknown*: whether every account has `GET /evidences`; how a spent id is refused (every 4xx that

@@ -23,7 +23,6 @@ from attrs import evolve, frozen
 from evidence_courier.adapters.providers import (
     Absent,
     Access,
-    AccessToken,
     Deferred,
     Delivered,
     Dialogue,
@@ -47,6 +46,7 @@ from evidence_courier.adapters.providers import (
     Ready,
     Receipt,
     Rejected,
+    Reply,
     Secret,
     TransportFailure,
     Unclear,
@@ -68,22 +68,22 @@ from evidence_courier.adapters.providers import (
 
 HINTS = ErrorHints(
     provider="Ledgerly",
-    unauthorized="ask the Ledgerly admin for a new secret and put it where client_secret in the tenant file points",
+    unauthorized=(
+        "ask the Ledgerly admin for a new secret and put it where client_secret in the tenant file "
+        "points"
+    ),
     forbidden="ask the Ledgerly admin to let this client write to the ledger",
     not_found="correct ledger or endpoint in the tenant file",
-    too_large="make the document smaller, then submit it under a new evidence id",
-    unsupported_type="send a PDF",
 )
 LOOK = "look at the ledger, then attest that the document is there or retry this upload"
 
-Answer = HttpResponse | TransportFailure | Failure
-"""What came of a request: a reply, how far it got without one, or why there was no token to send
-it with."""
+Answer = Reply | Failure
+"""The result of a request: a reply, how far it got, or why there was no token to send it with."""
 
 
 @frozen(kw_only=True)
 class LedgerlySettings:
-    """What a tenant file says of Ledgerly."""
+    """A tenant's settings for Ledgerly."""
 
     client_id: str
     client_secret: Secret
@@ -119,8 +119,8 @@ class LedgerlyProvider:
         return f"the ledger {settings.ledger} at {settings.endpoint}"
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        """The draft, unless an attempt before has got so far; then the filing, which may be
-        repeated and so is never unclear."""
+        """Upload the draft, unless a bookmark names it; then file it, which can be repeated and so
+        is never unclear."""
         assert isinstance(settings, LedgerlySettings)
         draft = progress
         if draft is None:
@@ -157,7 +157,7 @@ class LedgerlyProvider:
         return Delivered(Receipt(reference=draft, message="filed"))
 
     def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
-        """Look for the file name, which carries the evidence id and a digest."""
+        """Look for the file name, which holds the evidence id and a digest."""
         assert isinstance(settings, LedgerlySettings)
         query = urlencode({"name": parcel.file_name})
         answer = yield from _send(HttpRequest("GET", f"{settings.documents}?{query}"), settings)
@@ -179,7 +179,7 @@ class LedgerlyProvider:
         return finding
 
     def check(self, settings: object) -> Dialogue[DryRun]:
-        """Ask for the ledger's title: that takes a token, and the ledger."""
+        """Ask for the ledger's title, which needs a token and the ledger."""
         assert isinstance(settings, LedgerlySettings)
         url = f"{settings.endpoint}/v1/ledgers/{settings.ledger}"
         answer = yield from _send(HttpRequest("GET", url), settings)
@@ -194,8 +194,8 @@ class LedgerlyProvider:
 
 
 def _send(request: HttpRequest, settings: LedgerlySettings) -> Dialogue[Answer]:
-    """Send it with a token. One that is refused may be old, and is replaced once; a new one that
-    is refused may work later."""
+    """Send a request with a token. A refused one may be old, and is replaced once; a refused new
+    one may work later."""
     wish = Access(f"ledgerly {settings.endpoint} {settings.client_id}", lambda: _mint(settings))
     for _ in range(2):
         token = yield from access(wish)
@@ -206,7 +206,7 @@ def _send(request: HttpRequest, settings: LedgerlySettings) -> Dialogue[Answer]:
         if isinstance(reply, TransportFailure):
             return reply
         if reply.status != 401:
-            return _without(token, reply)
+            return reply
         if token.fresh:
             break
         wish = evolve(wish, refused=token)
@@ -232,21 +232,15 @@ def _mint(settings: LedgerlySettings) -> Dialogue[MintedToken | Failure]:
     return MintedToken(Secret(token), life if isinstance(life, int | float) else 300)
 
 
-def _without(token: AccessToken, reply: HttpResponse) -> HttpResponse:
-    """The reply, in which a server may have repeated the token; the courier masks only what
-    stands in the tenant's settings."""
-    return evolve(reply, body=reply.body.replace(token.value.reveal().encode(), b"***"))
-
-
 def _judged(answer: Answer) -> Verdict | None:
-    """The verdict on an upload's request; None for a whole 2xx reply."""
+    """The verdict on an upload's request; None for a complete 2xx reply."""
     if isinstance(answer, Failure):  # without a token, nothing was sent
         return Deferred(answer) if answer.kind.retryable else Rejected(answer)
     return classify(answer, HINTS)
 
 
 def _read(answer: Answer) -> Mapping[str, object] | Failure:
-    """The JSON object that a request was answered with."""
+    """The JSON object in a reply, or why there is none."""
     failure = answer if isinstance(answer, Failure) else failure_to_read(answer, HINTS)
     if failure is not None:
         return failure
@@ -258,7 +252,7 @@ def _read(answer: Answer) -> Mapping[str, object] | Failure:
 
 
 def _id(value: object) -> str | None:
-    """A document's id, where it is one: it becomes a part of URLs."""
+    """A document's id, if it is one: it becomes a part of URLs."""
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]{1,64}", value) else None
 
 
