@@ -17,7 +17,9 @@ from ..domain.upload.transitions import advance
 from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..domain.upload.verdict import (
     Finding,
+    Processing,
     Recovered,
+    Refused,
     Rejected,
     Unbundled,
     Unreadable,
@@ -87,8 +89,9 @@ def look_up_result_of(
     finding: Finding, number: int, destination: Destination, slots: Sequence[int], at: datetime
 ) -> LookUpResult:
     """What a finding means for a look-up that was made with these slots."""
-    failure = finding.failure if isinstance(finding, Unreadable) else None
-    message = None if failure is None else failure.message
+    failure = finding.failure if isinstance(finding, Unreadable | Refused) else None
+    said = finding if isinstance(finding, Processing) else failure
+    message = None if said is None else said.message
     look_up = LookUp(number, at, word_of(finding), message)
     gate = change_of(destination.quota, at, slots, failure, destination.rules)
     return LookUpResult(LookedUp(at, number, finding), look_up, gate, failure)

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from ..domain.evidence.evidence import sha256_of
 from ..domain.evidence.file_name import file_name_for
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.upload import Upload
 from ..domain.upload.verdict import (
-    Absent,
     Deferred,
-    Delivered,
-    Found,
-    Partly,
+    Finding,
     Receipt,
     Rejected,
     Unbundled,
     Unclear,
-    Unreadable,
     Verdict,
 )
 from ..ports.provider import Parcel
@@ -34,9 +30,9 @@ from .destinations import Destination
 from .effects import Interrupted, ReadDocument
 from .sender import OvertimeError
 
-VERDICTS = (Delivered, Rejected, Deferred, Unclear)
+VERDICTS: tuple[type, ...] = get_args(Verdict)
 VERDICTS_OF_MANY = (*VERDICTS, Unbundled)
-FINDINGS = (Found, Partly, Absent, Unreadable)
+FINDINGS: tuple[type, ...] = get_args(Finding)
 
 
 def parcel_of(upload: Upload, dossier: Dossier, destination: Destination, content: bytes) -> Parcel:
@@ -110,7 +106,7 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
     what it gave instead."""
     if not isinstance(result, kinds):
         raise TypeError(f"its dialogue returned {type(result).__name__}")
-    for name, owed in (("receipt", Receipt), ("failure", Failure), ("progress", str)):
+    for name, owed in _PARTS:
         if not hasattr(result, name):
             continue
         part = getattr(result, name)
@@ -123,6 +119,13 @@ def sound(result: object, kinds: tuple[type, ...]) -> Any:
     return result
 
 
+_PARTS = (
+    ("after", timedelta),
+    ("message", str),
+    ("receipt", Receipt),
+    ("failure", Failure),
+    ("progress", str),
+)
 _TEXT, _NUMBER = (str, type(None)), (int, float, type(None))
 _OWED: Mapping[type, tuple[tuple[str, tuple[type, ...]], ...]] = {
     Receipt: (("reference", _TEXT), ("message", _TEXT)),

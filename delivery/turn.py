@@ -24,11 +24,10 @@ from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import advance
-from ..domain.upload.upload import LookingUp, Sending, Upload, UploadKey, due_of
+from ..domain.upload.upload import LookingUp, Sending, Undecided, Upload, UploadKey, due_of
 from ..domain.upload.verdict import (
     Deferred,
     Finding,
-    Found,
     Unbundled,
     Unreadable,
     Verdict,
@@ -351,7 +350,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None
     An interruption goes on its way: a look-up changes nothing, and is made again.
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
-    assert isinstance(state, LookingUp)
+    assert isinstance(state, LookingUp | Undecided)
     slots = Slots(destination.quota, context.courier_id, context.clock, key=key)
     match (yield from slots.take()):
         case NotBefore() as refused:
@@ -391,13 +390,7 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
         if cut is not None:
             raise cut from None
         finding = Unreadable(broken(destination, error, sender.sent).failure)
-    redactor = context.redactors.of(destination, sender.secrets)
-    match finding:
-        case Unreadable(failure=failure):
-            return Unreadable(redactor.failure(failure))
-        case Found(receipt=receipt):
-            return Found(redactor.receipt(receipt))
-    return finding
+    return context.redactors.of(destination, sender.secrets).finding(finding)
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -471,7 +464,7 @@ def fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Tu
             event = AttemptEndedEvent(now, number, rejected, 0.0)
             attempt = attempt_of(started_at, event, active.destination.rules.retry)
             return (yield from apply(active, event, attempt=attempt))
-        case LookingUp(look_up=number):
+        case LookingUp(look_up=number) | Undecided(look_up=number):
             finding = Unreadable(rejected.failure)
             return (yield from apply(active, LookedUp(now, number, finding)))
         case _:

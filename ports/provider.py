@@ -119,7 +119,8 @@ class Provider(Protocol):
 
         Returns:
             The verdict. Success is recognised, never assumed. A step that can be repeated without
-            making a copy answers Deferred, never Unclear.
+            making a copy answers Deferred, never Unclear. A platform that has taken the document
+            and decides later is Processing; then the provider must be able to look it up.
         """
         ...
 

@@ -37,6 +37,7 @@ from ...domain.upload.upload import (
     Queued,
     Sending,
     Status,
+    Undecided,
     Upload,
     UploadKey,
     Waiting,
@@ -561,7 +562,7 @@ class AsyncEngine:
 
     async def _take_turn(self, lives: Sequence[ActiveUpload]) -> NotBefore | None:
         match [live.upload.state for live in lives]:
-            case [LookingUp()]:
+            case [LookingUp() | Undecided()]:
                 return await self._driver.run(look_up(self._context, lives[0]))
             case [Queued() | Waiting(), *_]:
                 return await self._driver.run(AttemptTurn(self._context, lives).run())

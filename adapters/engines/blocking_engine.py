@@ -38,6 +38,7 @@ from ...domain.upload.upload import (
     Held,
     LookingUp,
     Sending,
+    Undecided,
     UploadKey,
     due_at,
     due_of,
@@ -260,7 +261,7 @@ class BlockingEngine:
         """One attempt of each or one look-up; NotBefore if the gate refuses it."""
         with self._registration.taken() as owner:
             context = self._context(owner)
-            if isinstance(group[0].upload.state, LookingUp):
+            if isinstance(group[0].upload.state, LookingUp | Undecided):
                 return self._run(look_up(context, group[0]))
             return self._run(AttemptTurn(context, group).run())
 

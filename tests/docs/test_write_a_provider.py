@@ -38,8 +38,10 @@ from evidence_courier.domain.upload.verdict import (
     Delivered,
     Found,
     Partly,
+    Processing,
     Ready,
     Receipt,
+    Refused,
     Rejected,
     Unbundled,
 )
@@ -63,6 +65,8 @@ class Shelf:
     published: set[str] = field(factory=set)
     tokens: int = 0
     drops: int = 0
+    reviews: dict[str, str] = field(factory=dict)
+    is_reviewed: bool = False
     requests: list[str] = field(factory=list)
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -94,13 +98,18 @@ class Shelf:
             case "POST", ["documents"]:
                 name = f"d-{len(self.documents) + 1}"
                 [self.documents[name]] = _files(body)
-                return 201, {"id": name}
+                return 202 if self.is_reviewed else 201, {"id": name}
             case "GET", ["documents"]:
                 [wanted] = parse_qs(urlsplit(request.url).query)["name"]
                 found = [name for name, (kept, _) in self.documents.items() if kept == wanted]
                 return 200, {
                     "documents": [
-                        {"id": name, "name": wanted, "published": name in self.published}
+                        {
+                            "id": name,
+                            "name": wanted,
+                            "published": name in self.published,
+                            "review": self.reviews.get(name),
+                        }
                         for name in found
                     ]
                 }
@@ -263,6 +272,23 @@ def test_the_look_up_saves_a_second_copy(
     status = deliver(provider, url, tmp_path)
     assert (status.status, status.attempts, shelf.copies()) == ("succeeded", 1, [status.digest])
     assert shelf.requests == ["POST /documents", "GET /documents"]
+
+
+def test_a_platform_that_decides_later_is_asked_until_it_has_decided(
+    page: dict[str, Any], shelf: Shelf, url: str
+) -> None:
+    provider, settings = page["ReviewedShelf"](), page["ShelfSettings"](Secret(KEY), url)
+    parcel, shelf.is_reviewed = a_parcel(b"one"), True
+    in_review = Processing(timedelta(minutes=5), "Shelf has it and reviews it")
+    assert talk(provider.upload(parcel, settings, None)) == in_review
+    assert talk(provider.look_up(parcel, settings, None)) == in_review
+    shelf.reviews["d-1"] = "declined"
+    declined = talk(provider.look_up(parcel, settings, None))
+    assert isinstance(declined, Refused)
+    assert declined.failure.kind is FailureKind.REFUSED
+    shelf.reviews["d-1"] = "accepted"
+    assert talk(provider.look_up(parcel, settings, None)) == Found(Receipt("d-1"))
+    assert len(shelf.copies()) == 1
 
 
 def test_a_slash_behind_the_endpoint_is_taken_off(page: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import (
     Deferred,
-    Delivered,
     NotReady,
     Ready,
     Rejected,
@@ -24,6 +23,7 @@ from .rehearsal import (
     PERHAPS_TAKEN,
     REFUSALS,
     SURELY_NOT_TAKEN,
+    TAKEN,
     ProviderRules,
     at,
     come_to,
@@ -85,7 +85,7 @@ class BundleRules(ProviderRules):
                 parcel.content in sent and parcel.file_name.encode() in sent,
                 f"{parcel.file_name} is missing in its bundle",
             )
-        _come_to_each(talk, parcels, (Delivered,), "of which all went well")
+        _come_to_each(talk, parcels, TAKEN, "of which all went well")
 
     def test_the_bundle_that_failed_failed_for_each(self) -> None:
         """Each upload gets the verdict of the one request; a refusal of their contents may be

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ....delivery.outcome import FINDINGS
-from ....domain.upload.verdict import Absent, Delivered, Found, Partly, Unreadable
+from ....domain.upload.verdict import Absent, Found, Partly, Processing, Unreadable
 from ....ports.dialogue import Ending, HttpResponse
 from ....ports.provider import CanLookUp
 from ..assertions import must
@@ -13,6 +13,7 @@ from .harness import answered, sample_parcel
 from .rehearsal import (
     PERHAPS_TAKEN,
     SURELY_NOT_TAKEN,
+    TAKEN,
     ProviderRules,
     at,
     come_to,
@@ -31,7 +32,7 @@ class LookUpRules(ProviderRules):
     """The rules for providers with `look_up`."""
 
     def test_an_upload_is_found_where_it_is_and_absent_where_it_is_not(self) -> None:
-        """Absent before the upload, Found after it, Absent for another document; and a look-up
+        """Absent before the upload, Found or Processing after it, Absent for another document; and a look-up
         uploads nothing.
 
         If the platform does not say whether the last step is done, Partly will do, if an attempt
@@ -52,15 +53,15 @@ class LookUpRules(ProviderRules):
         count = copies(parcel.sha256)
         must(count == 1, f"after an upload the platform holds {count} copies")
         after = look_up(parcel=parcel, harness=harness)
-        come_to(after, (Found, Partly), "a look-up of what is there")
+        come_to(after, (Found, Partly, Processing), "a look-up of what is there")
         if isinstance(after.result, Partly):
             progress = after.result.progress
             again = self._tried.upload(parcel=parcel, harness=harness, progress=progress)
-            come_to(again, Delivered, "going on from what a look-up has found")
+            come_to(again, TAKEN, "going on from what a look-up has found")
         must(copies(parcel.sha256) == 1, "a look-up, and what follows from it, has made a copy")
         stranger = look_up(parcel=other, harness=harness)
         must(
-            not isinstance(stranger.result, Found | Partly),
+            not isinstance(stranger.result, Found | Partly | Processing),
             f"a look-up of another document {stranger.said}",
         )
 
@@ -91,7 +92,7 @@ class LookUpRules(ProviderRules):
                 talk = self._tried.look_up(Fault(answer, place))
                 must_be_sound(talk, FINDINGS, f"{at(place)}what was answered {shown(answer)}")
                 must(
-                    not isinstance(talk.result, Found) or not reply.body,
+                    not isinstance(talk.result, Found | Processing) or not reply.body,
                     f"{at(place)}a look-up that was answered {answer.body[:60]!r} {talk.said}",
                 )
 
@@ -107,13 +108,13 @@ class LookUpRules(ProviderRules):
             looked = self._tried.look_up(harness=harness, progress=progress)
             come_to(
                 looked,
-                (Partly, Found) if done else (Partly, Absent),
+                (Partly, Found, Processing) if done else (Partly, Absent),
                 f"a look-up of what is {'' if done else 'not '}done, behind bookmark {number},",
             )
             if isinstance(looked.result, Partly):
                 progress = looked.result.progress
             talk = self._tried.upload(harness=harness, progress=progress)
-            come_to(talk, Delivered, "going on from what a look-up has found")
+            come_to(talk, TAKEN, "going on from what a look-up has found")
             digest = sample_parcel(harness.provider).sha256
             copies = 1 if harness.copies is None else harness.copies(digest)
             must(

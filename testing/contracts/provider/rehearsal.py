@@ -15,13 +15,14 @@ from ....delivery.outcome import sound
 from ....domain.integration import Integration
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import FailureKind
-from ....domain.upload.verdict import Deferred, Unclear
+from ....domain.upload.verdict import Deferred, Delivered, Processing, Unclear
 from ....ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ....ports.provider import Bundling, CanLookUp, Checkable, Parcel, Provider
 from ..assertions import must
 from ..conversation import Conversation, Fault, Reply
 from .harness import ProviderHarness, Verdicts, answered, sample_parcel
 
+TAKEN: Final = (Delivered, Processing)
 SURELY_NOT_TAKEN: Final[list[Reply]] = [
     TransportFailure(kind, "broken") for kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 ]

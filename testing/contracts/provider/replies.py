@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ....delivery.outcome import VERDICTS
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import Concern
-from ....domain.upload.verdict import Deferred, Delivered, Rejected, Unclear
+from ....domain.upload.verdict import Deferred, Rejected, Unclear
 from ....ports.dialogue import Ending
 from ..assertions import must
 from ..conversation import Fault, Reply
@@ -18,6 +18,7 @@ from .rehearsal import (
     REDIRECTS,
     REFUSALS,
     SURELY_NOT_TAKEN,
+    TAKEN,
     ProviderRules,
     at,
     come_to,
@@ -31,7 +32,7 @@ class ReplyRules(ProviderRules):
 
     def test_what_does_not_say_success_is_not_taken_for_it(self) -> None:
         """A whole 2xx reply with any other body is Rejected, or Unclear if it cannot be read;
-        never Delivered."""
+        never Delivered or Processing."""
         for place, success in self._successes():
             if not success.body:
                 continue  # its status alone is the success
@@ -51,7 +52,7 @@ class ReplyRules(ProviderRules):
                 fault = Fault(answered(status, success.body), place, once=status != 401)
                 talk = self._tried.upload(fault)
                 must(
-                    not isinstance(talk.result, Delivered)
+                    not isinstance(talk.result, TAKEN)
                     or self._otherwise(place, status) is not None,
                     f"{at(place)}HTTP {status} with the words of success {talk.said}",
                 )

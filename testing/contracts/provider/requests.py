@@ -11,11 +11,12 @@ from attrs import evolve
 
 from ....domain.upload.verdict import Delivered
 from ....ports.dialogue import HttpRequest, TransportFailure
+from ....ports.provider import CanLookUp
 from ..assertions import must
 from ..conversation import Conversation, Fault
 from ..hostile_inputs import NAMES
 from .harness import answered, reads_only, sample_parcel
-from .rehearsal import REDIRECTS, ProviderRules, come_to, origin
+from .rehearsal import REDIRECTS, TAKEN, ProviderRules, come_to, origin
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT_FOR_A_HEADER: Final = re.compile(r"[\x00-\x1f\x7f\u0100-\U0010ffff]")
@@ -27,8 +28,14 @@ class RequestRules(ProviderRules):
     """The rules for the requests of a provider."""
 
     def test_success_is_delivered(self) -> None:
-        """If the platform says what success says, the verdict is Delivered."""
-        come_to(self._tried.upload(), Delivered, "an upload of which all went well")
+        """If the platform says what success says, the verdict is Delivered, or Processing if the
+        platform decides later and can be asked."""
+        talk = self._tried.upload()
+        come_to(talk, TAKEN, "an upload of which all went well")
+        must(
+            isinstance(talk.result, Delivered) or isinstance(self.harness().provider, CanLookUp),
+            "a provider that answers Processing needs look_up, which asks for the decision",
+        )
 
     def test_it_asks_for_nothing_but_requests_bookmarks_and_tokens(self) -> None:
         """A dialogue yields `HttpRequest`, `Bookmark` and `Access`."""
@@ -159,7 +166,7 @@ class BookmarkRules(ProviderRules):
             before, progress = killed.bookmarks[-1]
             once = [one for one in killed.requests[:before] if not harness.may_repeat(one)]
             talk = self._tried.upload(harness=harness, progress=progress)
-            come_to(talk, Delivered, "an attempt that goes on from its bookmark")
+            come_to(talk, TAKEN, "an attempt that goes on from its bookmark")
             must(
                 not any(request in once for request in talk.requests),
                 "an attempt that goes on from its bookmark sends again what makes a copy",
