@@ -101,7 +101,8 @@ class BlockReader:
             why = type(error).__name__
             report.note(self.block, f"the provider {name} failed to check its settings ({why})")
             return {}
-        complain(found, self.block, schema.as_rules(), report, tuple(resolved_in(settings)))
+        texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
+        complain(found, self.block, schema.as_rules(), report, texts)
         return document
 
     def built(
@@ -204,10 +205,18 @@ def _faults_of_the_whole(
     if provider and limit is not None and isinstance(size, Size) and size > limit:
         message = f"must be at most {shown_size(limit)}, which is all that {provider.name} takes"
         yield ("max_bytes",), message
+    secrets = set(_secrets_in(document))
+    for path, text in resolved_in(document):
+        if text in secrets and not isinstance(text, SecretText):
+            yield path, f"is {text.reference}, a secret of this block, and this field is not secret"
     bundle = document.get("ca_bundle")
     fault = _fault_of_bundle(bundle, report) if isinstance(bundle, str) else None
     if fault is not None:
         yield ("ca_bundle",), fault
+
+
+def _secrets_in(document: Mapping[str, Any]) -> list[SecretText]:
+    return [text for _, text in resolved_in(document) if isinstance(text, SecretText)]
 
 
 def _durations(document: Mapping[str, Any], key: str) -> dict[str, timedelta]:
@@ -338,19 +347,6 @@ def _faults_of_fields(
 
 def _words(error: BaseException) -> str:
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
-
-
-def _secrets_in(values: object) -> Iterator[SecretText]:
-    """Every resolved credential below `values`, in the order of the keys."""
-    match values:
-        case SecretText():
-            yield values
-        case Mapping():
-            for key in sorted(values, key=str):
-                yield from _secrets_in(values[key])
-        case list() | tuple():
-            for value in values:
-                yield from _secrets_in(value)
 
 
 def _stored(settings: object, references: Mapping[Secret, str]) -> dict[str, object]:

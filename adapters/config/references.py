@@ -8,7 +8,7 @@ refused: half a secret and half a name look alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from ...domain.secrets.secret import Secret
@@ -86,17 +86,17 @@ class References:
             return error
 
 
-def resolved_in(value: object) -> Iterator[str]:
-    """Every text below `value` that came out of a reference."""
+def resolved_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Resolved]]:
+    """Every text below `value` that a reference was resolved to, in the order of the keys."""
     match value:
         case Resolved():
-            yield str.__str__(value)
-        case dict():
-            for member in value.values():
-                yield from resolved_in(member)
-        case list():
-            for member in value:
-                yield from resolved_in(member)
+            yield path, value
+        case Mapping():
+            for key in sorted(value, key=str):
+                yield from resolved_in(value[key], (*path, key))
+        case list() | tuple():
+            for index, member in enumerate(value):
+                yield from resolved_in(member, (*path, index))
 
 
 def parse_secret(value: object) -> SecretText:

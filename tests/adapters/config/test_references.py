@@ -174,6 +174,19 @@ def test_a_resolved_secret_is_in_no_repr_and_not_in_what_is_stored(tmp_path: Pat
     assert integration.stored["key"] == "${ACME_KEY}"
 
 
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [("extra: {a: '${ACME_KEY}'}", "extra.a"), ("labels: [x, '${SAME}']", "labels[1]")],
+)
+def test_a_secret_is_refused_in_a_field_that_is_none(tmp_path: Path, line: str, path: str) -> None:
+    loaded = load(tmp_path, {"a.yaml": block(line)}, environ={**ENVIRON, "SAME": KEY})
+    [message] = told(loaded, tmp_path)
+    reference = "${ACME_KEY}" if "ACME" in line else "${SAME}"
+    assert message == (
+        f"a.yaml:6: {IN}.{path}: is {reference}, a secret of this block, and this field is not secret"
+    )
+
+
 def test_the_password_of_a_proxy_is_among_the_secrets_in_both_spellings(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
