@@ -55,6 +55,10 @@ class ConfigError(CourierError):
         self.problems = problems
         super().__init__(f"the configuration has {_listing(problems)}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with the problems, so that it may cross to another process."""
+        return type(self), (self.problems,)
+
 
 class MisuseError(CourierError):
     """A call that can never be right; the message says what to call instead."""
@@ -66,6 +70,10 @@ class RecordError(MisuseError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
         super().__init__(f"the training record has {_listing(problems)}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with the problems, so that it may cross to another process."""
+        return type(self), (self.problems,)
 
 
 class StoreError(CourierError):

@@ -39,6 +39,10 @@ class FieldError(ValueError):
         self.complaint = complaint
         super().__init__(f"{path} {complaint}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled with its arguments, so that it may cross to another process."""
+        return type(self), (self.path, self.complaint)
+
 
 def kind_of(value: object) -> str:
     """The kind of a value in the words of JSON; never the value itself, which may be personal."""

@@ -1,5 +1,9 @@
 """The errors a host can meet, and how a problem in what a person wrote is told."""
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 
 from evidence_courier.domain.errors import (
@@ -10,6 +14,7 @@ from evidence_courier.domain.errors import (
     RecordError,
     StoreError,
 )
+from evidence_courier.domain.evidence.training_rules import FieldError
 
 PATH = "integrations.compliance.provider"
 
@@ -64,3 +69,26 @@ def test_the_errors_are_split_by_who_has_to_act() -> None:
         StoreError: (CourierError,),
         RecordError: (MisuseError,),
     }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError((Problem("is missing", "tenant", file="acme.yaml", line=3),)),
+        RecordError((Problem("is missing"), Problem("is unknown", suggestion="color"))),
+        MisuseError("call something else"),
+        StoreError("the disk is full"),
+        FieldError("employee.id", "is empty"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(
+    "travel",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
+def test_an_error_survives_the_way_to_another_process(
+    error: Exception, travel: Callable[[Exception], Exception]
+) -> None:
+    arrived = travel(error)
+    assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
