@@ -33,6 +33,7 @@ def _without_await(
 
     @wraps(method)
     def call(self: Courier, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # pyright: reportPrivateUsage=false
         awaited: Callable[P, Coroutine[Any, Any, T]] = getattr(self._courier, method.__name__)
         return self._now().call(partial(awaited, *args, **kwargs))
 

@@ -31,7 +31,7 @@ def run(
         asyncio.run(_serve(box))
     except OSError as error:
         raise MisuseError(
-            f"port {options['port']} cannot be used: {error.strerror or error}"
+            f"port {options.get('port')} cannot be used: {error.strerror or error}"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """The faces for hosts that do not run on asyncio."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_type
 
@@ -10,6 +10,9 @@ from evidence_courier import (
     Courier,
     Delivery,
     Evidence,
+    Filter,
+    NotReady,
+    Ready,
     SyncTicket,
     UploadStatus,
 )
@@ -26,6 +29,9 @@ def on_a_thread(evidence: Evidence) -> None:
         assert_type(courier.statuses("acme", ["ev-1"]), Mapping[str, UploadStatus])
         assert_type(courier.find(tenant_id="acme").uploads, tuple[UploadStatus, ...])
         assert_type(courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
+        assert_type(courier.attest("acme", Filter(), by="asha", reason="seen"), ActionResult)
+        assert_type(courier.doctor("acme"), Ready | NotReady | None)
+        assert_type(courier.reload(), None)
 
 
 def in_a_worker(evidence: Evidence) -> None:
@@ -34,6 +40,9 @@ def in_a_worker(evidence: Evidence) -> None:
     assert_type(delivery, Delivery)
     assert_type(delivery.status, UploadStatus | None)
     assert_type(delivery.again_at, datetime | None)
+    assert_type(courier.deliver_many([evidence]), Sequence[Delivery])
+    assert_type(courier.release("acme", Filter(), by="asha", reason="mended"), ActionResult)
+    assert_type(courier.doctor("acme"), Ready | NotReady | None)
 
 
 def with_fakes() -> None:
@@ -46,5 +55,8 @@ def mistakes(courier: Courier, worker: BlockingCourier, evidence: Evidence) -> N
     worker.submit(evidence)  # type: ignore[attr-defined]
     courier.deliver(evidence)  # type: ignore[attr-defined]
     worker.deliver()  # type: ignore[call-arg]
+    courier.retry("acme", "ev-1")  # type: ignore[call-arg]
+    courier.find(state="held")  # type: ignore[call-arg]
+    worker.retry("acme", None, by="asha", reason="mended")  # type: ignore[arg-type]
     courier.submit(evidence).settled(timeout="soon")  # type: ignore[arg-type]
     BlockingCourier.from_config("tenants/", on_settled=print)  # type: ignore[call-arg]
