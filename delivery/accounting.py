@@ -63,15 +63,14 @@ def attempt_result_of(
     verdict: Verdict | Unbundled,
     sending: Sending,
     destination: Destination,
-    slots: Sequence[int],
-    at: datetime,
+    end: GateChange,
     jitter: float,
     request_id: str | None,
 ) -> AttemptResult:
-    """What a verdict means for an attempt that was made with these slots."""
-    event = AttemptEnded(at, sending.attempt, verdict, jitter)
+    """What a verdict means for an attempt; `end` is the end of its requests."""
+    event = AttemptEnded(end.at, sending.attempt, verdict, jitter)
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
-    gate = change_of(destination.quota, at, slots, attempt.failure, destination.rules)
+    gate = change_of(end, attempt.failure, destination.rules)
     return AttemptResult(event, attempt, gate)
 
 
@@ -86,15 +85,15 @@ class LookUpResult:
 
 
 def look_up_result_of(
-    finding: Finding, number: int, destination: Destination, slots: Sequence[int], at: datetime
+    finding: Finding, number: int, destination: Destination, end: GateChange
 ) -> LookUpResult:
-    """What a finding means for a look-up that was made with these slots."""
+    """What a finding means for a look-up; `end` is the end of its requests."""
     failure = finding.failure if isinstance(finding, Unreadable | Refused) else None
     said = finding if isinstance(finding, Processing) else failure
     message = None if said is None else said.message
-    look_up = LookUp(number, at, word_of(finding), message)
-    gate = change_of(destination.quota, at, slots, failure, destination.rules)
-    return LookUpResult(LookedUp(at, number, finding), look_up, gate, failure)
+    look_up = LookUp(number, end.at, word_of(finding), message)
+    gate = change_of(end, failure, destination.rules)
+    return LookUpResult(LookedUp(end.at, number, finding), look_up, gate, failure)
 
 
 def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:

@@ -87,11 +87,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         address=_fingerprint(key, [integration.tenant_id, credential, dict(integration.stored)]),
         pace=pace,
         cost=provider.cost,
-        # Twice as long where others wait for its end: a request also waits for a place before it
-        # leaves.
-        patience=integration.route.timeouts.total
-        * provider.cost
-        * (2 if provider.exclusive_credential else 1),
+        timeout=integration.route.timeouts.total,
         together=bundle.most if bundle is not None else 1,
         exclusive=provider.exclusive_credential,
     )

@@ -1,7 +1,7 @@
 """A dry run: would a tenant's uploads work? The provider is asked with reading requests only, and
 no upload is touched.
 
-Its requests are charged at the gate like all others, so that the pace holds beside a courier at
+Its requests are let through by the gate like all others, so that the pace holds beside a courier at
 work. If the provider asks for patience, all uploads are patient. A block is no reason not to ask,
 since whether it is over is the question; and a dry run neither sets nor lifts one.
 """
@@ -23,7 +23,8 @@ from ..ports.provider import Checkable
 from .destinations import Destination
 from .effects import Interrupted, Turn, Write, perform
 from .outcome import sound
-from .sender import Sender, Slots, run_dialogue, wait_until
+from .sender import Sender, run_dialogue, wait_until
+from .slots import Slots
 from .turn import TurnContext
 
 MAX_PACE_WAIT: Final = timedelta(minutes=3)
@@ -83,11 +84,10 @@ def _sender(context: TurnContext, destination: Destination, on_wait: OnWait) -> 
 
 def _settle(context: TurnContext, sender: Sender, result: DryRun) -> Turn[None]:
     """Tell the gate that the requests have ended."""
-    slots, destination = sender.slots, sender.destination
-    if slots.taken:
+    end = sender.slots.end()
+    if end.slots or end.turn is not None:
         failure = result.failure if isinstance(result, NotReady) else None
-        now = context.clock.now()
-        change = change_of(slots.quota, now, slots.taken, failure, destination.rules)
+        change = change_of(end, failure, sender.destination.rules)
         yield from perform(Write(lambda store: store.settle(change)))
 
 

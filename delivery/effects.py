@@ -28,6 +28,7 @@ from ..ports.dialogue import (
     MintedToken,
     TransportFailure,
 )
+from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.logger import LogEvent
 from ..ports.records import BeginAnswer, Change, SaveAnswer, Start
 from ..ports.store import UploadStore
@@ -80,6 +81,13 @@ class Record(Effect[T]):
 
 
 @frozen
+class TakeSlot(Effect[AcquireAnswer]):
+    """Ask the gate for a slot. For the sake of an upload that is tried again if it is refused."""
+
+    request: Acquire
+
+
+@frozen
 class Write(Effect[T]):
     """Call a verb of the store that writes."""
 
@@ -110,10 +118,12 @@ class Send(Effect[HttpResponse | TransportFailure | NotBefore]):
 
 @frozen
 class Token(Effect[AccessToken | Failure]):
-    """A token from the cache, which has `mint` driven when it holds none."""
+    """A token from the cache, which has `mint` driven when it holds none that was minted under the
+    present lease, if the credential is exclusive."""
 
     wish: Access
     mint: Callable[[], Turn[MintedToken | Failure]] = field(repr=False)
+    lease_since: datetime | None = None
 
 
 @frozen

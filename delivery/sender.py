@@ -7,14 +7,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import define
 
-from ..domain.pacing.gate import Blocked, NotBefore, Quota
+from ..domain.pacing.gate import Blocked, NotBefore
 from ..domain.secrets.redaction import SHORTEST_RUN
 from ..domain.secrets.secret import Secret
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.upload import UploadKey
-from ..ports.clock import Clock
 from ..ports.dialogue import (
     Access,
     AccessToken,
@@ -27,9 +25,9 @@ from ..ports.dialogue import (
     Step,
     TransportFailure,
 )
-from ..ports.gates import ChargeAnswer, Charged
 from .destinations import Destination
-from .effects import Interrupted, Record, Send, Token, Turn, Wait, Write, perform
+from .effects import Interrupted, Send, Token, Turn, Wait, perform
+from .slots import Slots
 
 MAX_STEPS = 250
 """A dialogue that asks for more requests, bookmarks and tokens than this does not end by itself."""
@@ -50,43 +48,6 @@ class EndlessDialogueError(Exception):
 
 class OvertimeError(Exception):
     """An attempt's requests together take longer than they may."""
-
-
-@define
-class Slots:
-    """The slots that one turn's requests take at their gate. The first `paid` requests have theirs
-    since the turn began; each further one takes its own when it leaves.
-
-    `key` is the upload for whose sake the gate is asked, patiently. Without one it is asked once.
-    """
-
-    quota: Quota
-    courier_id: int
-    clock: Clock
-    paid: int = 0
-    key: UploadKey | None = None
-    taken: list[int] = field(factory=list)
-
-    def take(self) -> Turn[NotBefore | Blocked | None]:
-        """Take a slot for one request; or why there is none now."""
-        if self.paid > 0:
-            self.paid -= 1
-            return None
-        if self.quota.pace is None:
-            return None
-        answer = yield from self._ask()
-        if not isinstance(answer, Charged):
-            return answer
-        if answer.slot is not None:
-            self.taken.append(answer.slot)
-        return None
-
-    def _ask(self) -> Turn[ChargeAnswer]:
-        quota, now, courier = self.quota, self.clock.now(), self.courier_id
-        if self.key is None:
-            return (yield from perform(Write(lambda store: store.charge(quota, now, courier))))
-        ask = Record(self.key, lambda store: store.charge(quota, now, courier))
-        return (yield from perform(ask))
 
 
 def wait_until(moment: datetime) -> Turn[bool]:
@@ -169,6 +130,8 @@ class Sender:
             if cut.not_sent:
                 self._not_taken(sent_before)
             raise
+        finally:
+            self.slots.returned()
         if isinstance(reply, HttpResponse):
             self.request_id = request_id_of(reply)
             self._unanswered = self._unanswered or (self._under_way and reply.status >= 500)
@@ -193,10 +156,16 @@ class Sender:
         self._wire_time += self.slots.clock.monotonic() - self._left_at
         return reply
 
+    def _wait_for_slot(self) -> Turn[None]:
+        """Wait for the lease of an exclusive credential: a token from before it is dead."""
+        while isinstance(refused := (yield from self.slots.reserve()), NotBefore):
+            if not (yield from self.wait(refused.at)):
+                return
+
     def _leave(self, request: HttpRequest) -> Turn[HttpRequest | NotBefore | TransportFailure]:
         """With a connection in hand: take a slot, seal the request, and note that it leaves."""
         self._left_at = self.slots.clock.monotonic()
-        refused = yield from self.slots.take()
+        refused = yield from self.slots.leave()
         if isinstance(refused, Blocked):
             return TransportFailure(
                 FailureKind.NOT_SENT, f"the integration does not work: {refused.failure.message}"
@@ -221,7 +190,11 @@ class Sender:
         self.sent, self._under_way = sent_before, False
 
     def _token(self, wish: Access) -> Turn[AccessToken | Failure]:
-        answer = yield from perform(Token(wish, lambda: self._mint(wish)))
+        slots = self.slots
+        if slots.quota.exclusive and slots.acquired.lease_since is None:
+            yield from self._wait_for_slot()
+        token = Token(wish, lambda: self._mint(wish), slots.acquired.lease_since)
+        answer = yield from perform(token)
         if isinstance(answer, AccessToken):
             self._hide(answer.value)
         return answer

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
+from ..domain.pacing.gate import Acquired, GateChange, NotBefore, patience_of
 from ..domain.pacing.gate import Blocked as GateBlocked
-from ..domain.pacing.gate import GateChange, NotBefore
 from ..domain.upload.attempt import Attempt, attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
@@ -71,7 +71,8 @@ from .outcome import (
     sound,
 )
 from .redactors import Redactors
-from .sender import OvertimeError, Sender, Slots, run_dialogue
+from .sender import OvertimeError, Sender, run_dialogue
+from .slots import Slots
 
 
 @frozen
@@ -79,7 +80,8 @@ class TurnContext:
     """What all turns of one courier have in common.
 
     `courier_id` is its number in the store. `interruption_of` tells an exception that cut the
-    driver off from one that a plug-in raised by itself, which is None.
+    driver off from one that a plug-in raised by itself, which is None. `waits`: its turns wait for
+    the pace as long as that takes.
     """
 
     courier_id: int
@@ -87,6 +89,7 @@ class TurnContext:
     jitter: Callable[[], float]
     interruption_of: Callable[[BaseException], Interrupted | None]
     redactors: Redactors = field(factory=Redactors)
+    waits: bool = True
 
 
 # --- an attempt ----------------------------------------------------------------------------------
@@ -115,10 +118,8 @@ class AttemptTurn:
         self._context = context
         self._uploads = uploads
         self._destination: Destination = uploads[0].destination
-        quota = self._destination.quota
-        self._slots = Slots(
-            quota, context.courier_id, context.clock, quota.at_most(), uploads[0].upload.key
-        )
+        key = uploads[0].upload.key
+        self._slots = Slots(self._destination.quota, context.courier_id, context.clock, key)
         self._tries: list[_Try] = []
         self._request_id: str | None = None
         self._cut: Interrupted | None = None
@@ -141,10 +142,7 @@ class AttemptTurn:
         for active in self._uploads:
             begins = beginning_of(active, self._context.clock.now())
             if isinstance(begins, Upload):
-                destination = active.destination
-                budget = destination.rules.retry.max_attempts
-                start = Start(begins, destination.quota, self._context.courier_id, budget)
-                starts.append((active, start))
+                starts.append((active, self._start(active, begins)))
             else:
                 yield from apply(active, begins)
         answers = (yield from self._write([start for _, start in starts])) if starts else ()
@@ -154,6 +152,14 @@ class AttemptTurn:
         for (active, start), answer in zip(starts, answers, strict=True):
             yield from self._take_up(active, start, answer)
         return None
+
+    def _start(self, active: ActiveUpload, begins: Upload) -> Start:
+        quota, context = active.destination.quota, self._context
+        budget = active.destination.rules.retry.max_attempts
+        # A document that is read first, or a token, would be waited for with a slot in hand.
+        leaves = active.dossier.document.source is None and not quota.exclusive
+        patience = None if context.waits else patience_of(quota)
+        return Start(begins, quota, context.courier_id, budget, leaves, patience)
 
     def _write(self, starts: Sequence[Start]) -> Turn[Sequence[BeginAnswer]]:
         try:
@@ -167,8 +173,9 @@ class AttemptTurn:
     def _take_up(self, active: ActiveUpload, start: Start, answer: BeginAnswer) -> Turn[None]:
         """Go on with what is true on disk after a beginning was to be written."""
         match answer:
-            case Begun(content=content, slots=slots):
-                self._slots.taken += slots
+            case Begun(content=content, acquired=acquired):
+                if acquired != Acquired() or not self._tries:
+                    self._slots.begun(acquired)
                 begun = _Try(active, start, content)
             case GateBlocked(failure=failure):
                 yield from apply(active, Blocked(self._context.clock.now(), failure))
@@ -309,16 +316,16 @@ class AttemptTurn:
         request_id = self._request_id
         if request_id is None and len(self._uploads) > 1:
             request_id = shared_id([one.start for one in self._tries])
-        now, slots = self._context.clock.now(), tuple(self._slots.taken)
+        end = self._slots.end()
         verdicts = one_speaks_for_all([one.verdict for one in self._tries if one.verdict])
         results: list[tuple[_Try, AttemptResult]] = []
         for one, verdict in zip(self._tries, verdicts, strict=True):
-            used = slots if not results else ()
             jitter = self._context.jitter()
             result = attempt_result_of(
-                verdict, one.sending, self._destination, used, now, jitter, request_id
+                verdict, one.sending, self._destination, end, jitter, request_id
             )
             results.append((one, result))
+            end = GateChange(end.quota, end.at)  # the requests are the first one's
         return results
 
     def _tell(self, event: LogEvent) -> Turn[None]:
@@ -351,18 +358,15 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
-    slots = Slots(destination.quota, context.courier_id, context.clock, key=key)
-    match (yield from slots.take()):
+    slots = Slots(destination.quota, context.courier_id, context.clock, key)
+    match (yield from slots.reserve()):
         case NotBefore() as refused:
             return refused
         case GateBlocked(failure=failure):
             yield from apply(active, Blocked(context.clock.now(), failure))
             return None
-    slots.paid = 1
     finding = yield from _finding(context, active, Sender(destination, slots))
-    result = look_up_result_of(
-        finding, state.look_up, destination, slots.taken, context.clock.now()
-    )
+    result = look_up_result_of(finding, state.look_up, destination, slots.end())
     yield from apply(active, result.event, look_up=result.look_up, gate=result.gate)
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)

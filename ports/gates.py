@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
-from ..domain.pacing.gate import Blocked, GateChange, NotBefore, Quota
+from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from ..domain.upload.upload import UploadKey
 
 
 @frozen
-class Charged:
-    """One request more may be made, in this slot (None: nothing paces it)."""
+class Acquire:
+    """One request of a courier is ready to leave, at `at`.
 
-    slot: int | None
+    `turn` is the open turn that it belongs to; None opens one, as a look-up of the upload `key`
+    does. The slots
+    `ended` are those of earlier requests that have ended: they count from `at`, whatever the answer
+    is.
+    """
+
+    quota: Quota
+    at: datetime
+    courier_id: int
+    turn: int | None = None
+    ended: tuple[int, ...] = ()
+    key: UploadKey | None = None
 
 
-ChargeAnswer: TypeAlias = Charged | NotBefore | Blocked
+AcquireAnswer: TypeAlias = Acquired | NotBefore | Blocked
 
 
 class Gates(Protocol):
     """Pace, pause, block and lease of every credential. Transactions and errors are those of
     `Records`."""
 
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        """Ask for one request of a courier that is no upload's first: a look-up, a token, a second
-        step."""
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        """Ask for slots for requests that are ready to leave, apart from those that a turn begins
+        with. NotBefore: the turn waits for a slot from now on."""
         ...
 
     def settle(self, change: GateChange) -> None:

@@ -9,13 +9,13 @@ call was written. Verbs that write are called by one thread at a time, verbs tha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
 from ..domain.evidence.evidence import Outcome
-from ..domain.pacing.gate import Blocked, GateChange, NotBefore, Quota
+from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
@@ -87,13 +87,17 @@ class Start:
     version is `upload.version - 1` and the gate lets it through.
 
     `courier_id` is the courier that makes it. `budget` is how many attempts the policy allows; it
-    is recorded so that the record can be checked.
+    is recorded so that the record can be checked. `leaves`: its first request leaves as soon as
+    it has begun, so it is given its slot. `patience` is that of a caller that cannot wait for long
+    (see `gate.begin`).
     """
 
     upload: Upload
     quota: Quota
     courier_id: int
     budget: int
+    leaves: bool = True
+    patience: timedelta | None = None
 
 
 @frozen
@@ -124,11 +128,10 @@ class Change:
 
 @frozen
 class Begun:
-    """The attempt is recorded. `content` is the staged document (None: ask the source); `slots`
-    are the slots that its requests may use."""
+    """The attempt is recorded. `content` is the staged document (None: ask the source)."""
 
     content: bytes | None = field(repr=False)
-    slots: tuple[int, ...] = ()
+    acquired: Acquired = Acquired()
 
 
 @frozen
@@ -203,8 +206,9 @@ class Records(Protocol):
 
         Returns:
             For each turn, an answer for each of its starts. Versions are compared first, so that a
-            lost race costs no slot. Then the gate is asked once a turn; the slots are those of its
-            first start that begins. NotBefore and Blocked: nothing of the turn was written.
+            lost race costs no slot. Then the gate is asked once a turn; what that acquired
+            stands in the answer to its first start that begins. NotBefore and Blocked: nothing of the turn was
+            written.
         """
         ...
 

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar, runtime_checkable
 
+from .gates import Acquire, AcquireAnswer
 from .records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
 
 T = TypeVar("T")
 
 
 class Writer(Protocol):
-    """The writing verbs of `Records`, one change at a time, for a coroutine.
+    """The writing verbs of `Records` and `Gates`, one change at a time, for a coroutine.
 
     Each raises StoreError if nothing was written. A caller that stops waiting for an answer does
     not undo what it asked for.
@@ -28,6 +29,10 @@ class Writer(Protocol):
 
     def save(self, change: Change) -> Awaitable[SaveAnswer]:
         """Record a change."""
+        ...
+
+    def acquire(self, request: Acquire) -> Awaitable[AcquireAnswer]:
+        """Ask for a slot for one request."""
         ...
 
     def run(self, verb: Callable[[], T]) -> Awaitable[T]:

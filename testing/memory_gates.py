@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..domain.integration import Pace
-from ..domain.pacing.gate import GateChange, Pause, Quota, expected_at, free_at
+from ..domain.pacing import gate as rules
+from ..domain.pacing.estimate import Line, expected_at
+from ..domain.pacing.gate import Acquired, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
 from ..domain.upload.backoff import earlier, later
 from ..domain.upload.failure import Failure
+from ..domain.upload.upload import UploadKey
+from ..ports.gates import Acquire, AcquireAnswer
+from ..ports.records import Start
 
 _UNDER_WAY = datetime.max.replace(tzinfo=UTC)
+
+LineBefore = Callable[[UploadKey, str], int]
+Head = Callable[[str], UploadKey | None]
 
 
 @define
@@ -30,135 +39,193 @@ class _Block:
 
 
 @define
+class _Kept:
+    """What is kept of one credential."""
+
+    quota: Quota
+    pause: Pause | None = None
+    lease: Lease | None = None
+    head: tuple[UploadKey | None, datetime] | None = None
+    slots: dict[int, _Slot] = field(factory=dict)
+    turns: dict[int, Turn] = field(factory=dict)
+
+
+@define
 class MemoryGates:
-    """Who may pass, and when."""
+    """When requests may leave. `before` counts the uploads that stand in a credential's line before
+    one; `head` is the first of them."""
 
-    _slots: dict[str, dict[int, _Slot]] = field(factory=dict)
-    _paces: dict[str, Pace | None] = field(factory=dict)
-    _together: dict[str, int] = field(factory=dict)
-    _tenures: dict[str, Lease] = field(factory=dict)
-    _pauses: dict[str, Pause] = field(factory=dict)
-    _blocks: dict[str, _Block] = field(factory=dict)
-    _numbers: count[int] = field(factory=lambda: count(1))
+    before: LineBefore
+    head: Head
+    blocks: dict[str, _Block] = field(factory=dict)
+    kept: dict[str, _Kept] = field(factory=dict)
+    numbers: count[int] = field(factory=lambda: count(1))
 
-    @property
-    def blocked(self) -> set[str]:
-        """The addresses that are blocked."""
-        return set(self._blocks)
+    def begin(self, start: Start) -> Acquired | Refusal:
+        """Let a turn begin, or say why not now."""
+        at, quota = start.upload.updated_at, start.quota
+        gate = self.gate(quota, at, start.upload.key)
+        leaves, patience = start.leaves, start.patience
+        return rules.begin(gate, quota, at, start.courier_id, leaves=leaves, patience=patience)
+
+    def acquire(self, request: Acquire) -> AcquireAnswer:
+        """Let a request leave, or say why not now."""
+        self._end(request.quota, request.ended, request.at)
+        gate = self.gate(request.quota, request.at, request.key)
+        return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
+
+    def change(self, change: GateChange, tenant_id: str, provider: str) -> None:
+        """Take note of what an end means."""
+        self._end(change.quota, change.slots, change.at)
+        kept = self._of(change.quota)
+        if change.turn is not None:
+            kept.turns.pop(change.turn, None)
+        until = change.pause_until
+        if until is not None and (kept.pause is None or kept.pause.until < until):
+            kept.pause = Pause(change.at, until)
+        if change.block is not None:
+            self.blocks[change.quota.address] = _Block(tenant_id, provider, change.block)
 
     def unblock(self, tenant_id: str, provider: str) -> None:
-        for address, block in list(self._blocks.items()):
+        """Forget the blocks of an integration."""
+        for address, block in list(self.blocks.items()):
             if (block.tenant_id, block.provider) == (tenant_id, provider):
-                del self._blocks[address]
-
-    def block_of(self, address: str) -> Failure | None:
-        block = self._blocks.get(address)
-        return None if block is None else block.failure
-
-    def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        self._paces[quota.credential] = quota.pace
-        self._together[quota.credential] = quota.together
-        pause = self._pauses.get(quota.credential)
-        if pause is not None:
-            pause = self._pauses[quota.credential] = pause.as_of(now)
-        return pause
-
-    def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        slots = self._slots.setdefault(quota.credential, {})
-        for number, slot in list(slots.items()):
-            if slot.at <= earlier(now, 2 * pace.period):
-                del slots[number]
-            elif now < slot.at < _UNDER_WAY:  # the clock was set back
-                slot.at = now
-            elif slot.at == _UNDER_WAY:
-                slot.until = min(slot.until, later(now, quota.patience))
-        if len(self._used(quota.credential, pace, now)) + cost <= pace.limit:
-            return now
-        for slot in slots.values():
-            if slot.at == _UNDER_WAY and slot.until <= now:
-                slot.at = slot.until
-        return free_at(self._used(quota.credential, pace, now)[: pace.limit], pace, cost, now)
-
-    def holding(self, quota: Quota, now: datetime) -> _Holding:
-        return _Holding(self, quota.credential, now)
-
-    def tenure_of(self, credential: str) -> Lease | None:
-        """Who has a credential that only one may use."""
-        return self._tenures.get(credential)
-
-    def hold(self, credential: str, tenure: Lease) -> None:
-        """Somebody has it from now on, or wants it."""
-        self._tenures[credential] = tenure
-
-    def in_use(self, credential: str, now: datetime) -> bool:
-        """Whether a request with it is under way."""
-        slots = self._slots.get(credential, {}).values()
-        return any(slot.at == _UNDER_WAY and slot.until > now for slot in slots)
+                del self.blocks[address]
 
     def let_go(self, courier_id: int) -> None:
-        """A courier has ended: what it held is free, and what it left unfinished is over."""
-        for credential, tenure in list(self._tenures.items()):
-            if tenure.holder == courier_id:
-                del self._tenures[credential]
-                for slot in self._slots.get(credential, {}).values():
-                    if slot.at == _UNDER_WAY:
-                        slot.at = slot.until
+        """A courier has ended: its leases and its turns are over."""
+        for kept in self.kept.values():
+            if kept.lease is not None and kept.lease.holder == courier_id:
+                kept.lease = None
+            kept.turns = {n: t for n, t in kept.turns.items() if t.courier_id != courier_id}
 
     @property
     def under_way(self) -> int:
         """How many requests count as under way."""
         return sum(
-            slot.at == _UNDER_WAY for slots in self._slots.values() for slot in slots.values()
+            slot.at == _UNDER_WAY for kept in self.kept.values() for slot in kept.slots.values()
         )
-
-    def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        taken = tuple(next(self._numbers) for _ in range(cost))
-        for number in taken:
-            self._slots[quota.credential][number] = _Slot(_UNDER_WAY, later(now, quota.patience))
-        return taken
-
-    def change(self, change: GateChange, tenant_id: str, provider: str) -> None:
-        """Take note of what an end means."""
-        slots = self._slots.get(change.quota.credential, {})
-        for number in change.slots:
-            if number in slots and slots[number].at == _UNDER_WAY:
-                slots[number].at = change.at
-        known = self._pauses.get(change.quota.credential)
-        if change.pause_until is not None and (known is None or known.until < change.pause_until):
-            self._pauses[change.quota.credential] = Pause(change.at, change.pause_until)
-        if change.block is not None:
-            self._blocks[change.quota.address] = _Block(tenant_id, provider, change.block)
 
     def expected(
         self, credential: str | None, due: datetime, place: int, now: datetime
     ) -> datetime | None:
-        """When somebody in a credential's line is likely to pass."""
+        """When an upload in a credential's line is likely to begin."""
         if credential is None:
             return None
-        pace = self._paces.get(credential)
-        used = [] if pace is None else self._used(credential, pace, now)[: pace.limit]
-        together = self._together.get(credential, 1)
-        return expected_at(due, place, used, pace, self._pauses.get(credential), now, together)
+        kept = self.kept.get(credential)
+        if kept is None:
+            return expected_at(Line(), due, place, now)
+        quota, pace = kept.quota, kept.quota.pace
+        if pace is None:
+            return expected_at(Line(pause=kept.pause), due, place, now)
+        used = _used(kept, pace, now)[: pace.limit]
+        line = Line(pace, quota.cost, quota.together, used, kept.pause)
+        return expected_at(line, due, place, now)
 
-    def _used(self, credential: str, pace: Pace, now: datetime) -> list[datetime]:
-        since = earlier(now, pace.period)
-        slots = self._slots.get(credential, {}).values()
-        return sorted((slot.at for slot in slots if slot.at > since), reverse=True)
+    def _of(self, quota: Quota) -> _Kept:
+        return self.kept.setdefault(quota.credential, _Kept(evolve(quota, pace=None)))
+
+    def _end(self, quota: Quota, slots: Sequence[int], at: datetime) -> None:
+        kept = self._of(quota)
+        for number in slots:
+            if number in kept.slots and kept.slots[number].at == _UNDER_WAY:
+                kept.slots[number].at = at
+
+    def gate(self, quota: Quota, now: datetime, key: UploadKey | None = None) -> MemoryGate:
+        """The gate of a credential as of one moment, for an upload that asks."""
+        kept = self._of(quota)
+        if quota.pace is not None:
+            kept.quota = quota
+        gate = MemoryGate(self, kept, quota, now, key)
+        gate.tidy()
+        return gate
 
 
-@frozen
-class _Holding:
-    """See `tenure.LeaseStore`."""
+@define
+class MemoryGate:
+    """One credential's gate as of one moment: a `GateStore`."""
 
     gates: MemoryGates
-    credential: str
+    kept: _Kept
+    quota: Quota
     now: datetime
+    key: UploadKey | None = None
 
-    def tenure(self) -> Lease | None:
-        return self.gates.tenure_of(self.credential)
+    @property
+    def _pace(self) -> Pace:
+        assert self.quota.pace is not None
+        return self.quota.pace
 
-    def in_use(self) -> bool:
-        return self.gates.in_use(self.credential, self.now)
+    def tidy(self) -> None:
+        """What is over by now ends, and what lies in the future is now."""
+        if self.quota.pace is None:
+            return
+        kept, now, period = self.kept, self.now, self._pace.period
+        latest = later(now, self.quota.timeout)
+        for number, slot in list(kept.slots.items()):
+            if slot.at == _UNDER_WAY and slot.until <= now:
+                slot.at = slot.until
+            slot.until = min(slot.until, latest) if slot.at == _UNDER_WAY else slot.until
+            if now < slot.at < _UNDER_WAY:  # the clock was set back
+                slot.at = now
+            if slot.at <= earlier(now, 2 * period):
+                del kept.slots[number]
+        kept.turns = {
+            number: evolve(turn, until=min(turn.until, latest))
+            for number, turn in kept.turns.items()
+            if turn.until > earlier(now, period)
+        }
 
-    def hold(self, tenure: Lease) -> None:
-        self.gates.hold(self.credential, tenure)
+    def block(self) -> Failure | None:
+        block = self.gates.blocks.get(self.quota.address)
+        return None if block is None else block.failure
+
+    def pause(self) -> Pause | None:
+        if self.kept.pause is not None:
+            self.kept.pause = self.kept.pause.as_of(self.now)
+        return self.kept.pause
+
+    def free(self) -> int:
+        return self._pace.limit - len(_used(self.kept, self._pace, self.now))
+
+    def free_at(self, slots: int) -> datetime:
+        used = _used(self.kept, self._pace, self.now)[: self._pace.limit]
+        return rules.free_at(used, self._pace, slots, self.now)
+
+    def turns(self) -> Sequence[Turn]:
+        return tuple(self.kept.turns.values())
+
+    def ahead(self, most: int) -> int:
+        assert self.key is not None
+        return self.gates.before(self.key, self.quota.credential)
+
+    def head_since(self) -> datetime:
+        head = self.gates.head(self.quota.credential)
+        if self.kept.head is None or self.kept.head[0] != head or self.kept.head[1] > self.now:
+            self.kept.head = (head, self.now)
+        return self.kept.head[1]
+
+    def lease(self) -> Lease | None:
+        return self.kept.lease
+
+    def hold(self, lease: Lease) -> None:
+        self.kept.lease = lease
+
+    def take(self) -> int:
+        number = next(self.gates.numbers)
+        self.kept.slots[number] = _Slot(_UNDER_WAY, later(self.now, self.quota.timeout))
+        return number
+
+    def open(self, courier_id: int, owed: int) -> int:
+        number = next(self.gates.numbers)
+        until = later(self.now, self.quota.timeout)
+        self.kept.turns[number] = Turn(number, courier_id, owed, False, until)
+        return number
+
+    def put(self, turn: Turn) -> None:
+        self.kept.turns[turn.id] = turn
+
+
+def _used(kept: _Kept, pace: Pace, now: datetime) -> list[datetime]:
+    since = earlier(now, pace.period)
+    return sorted((slot.at for slot in kept.slots.values() if slot.at > since), reverse=True)

@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from ..adapters.stores.history import details_of
 from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.errors import StoreError
-from ..domain.pacing.gate import GateChange, Quota, Refusal, ask
+from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Concern
 from ..domain.upload.invariants import Record
@@ -40,7 +40,7 @@ from ..domain.upload.upload import (
     Waiting,
     due_of,
 )
-from ..ports.gates import ChargeAnswer, Charged
+from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.records import (
     ActedOn,
     AddAnswer,
@@ -65,7 +65,7 @@ from .memory_gates import MemoryGates
 Verb: TypeAlias = Literal[
     "add",
     "begin",
-    "charge",
+    "acquire",
     "save",
     "get",
     "due",
@@ -116,7 +116,7 @@ class MemoryStore:
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, _Record] = {}
         self._faults: Counter[Verb] = Counter()
-        self._gates = MemoryGates()
+        self._gates = MemoryGates(self._before, self._head)
         self._acted: list[UploadKey] = []
         self._couriers: set[int] = set()
         self._registered = 0
@@ -138,11 +138,10 @@ class MemoryStore:
             self._go_on("begin")
             return [self._begin(turn) for turn in turns]
 
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         with self._lock:
-            self._go_on("charge")
-            answer = ask(self._gates, quota, 1, at, courier_id)
-            return Charged(next(iter(answer), None)) if isinstance(answer, tuple) else answer
+            self._go_on("acquire")
+            return [self._gates.acquire(request) for request in requests]
 
     def settle(self, change: GateChange) -> None:
         with self._lock:
@@ -325,7 +324,7 @@ class MemoryStore:
             found: dict[tuple[str, str], list[OpenUpload]] = {}
             for key, record in self._records.items():
                 address = addresses.get((key.tenant_id, key.provider))
-                if _held_for_integration(record) and address not in {None, *self._gates.blocked}:
+                if _held_for_integration(record) and address not in {None, *self._gates.blocks}:
                     found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
             return [held for group in found.values() for held in group[:limit]]
 
@@ -363,19 +362,19 @@ class MemoryStore:
 
     def _begin(self, turn: Sequence[Start]) -> Sequence[BeginAnswer]:
         answers: list[BeginAnswer] = []
-        slots: tuple[int, ...] | Refusal | None = None
+        begun: Acquired | Refusal | None = None
         for start in turn:
             lost = self._outdated(start)
             if lost is not None:
                 answers.append(lost)
                 continue
-            if slots is None:
-                slots = self._ask(start)
-            if isinstance(slots, tuple):
-                answers.append(self._send(start, slots))
-                slots = ()  # the others travel with the first
+            if begun is None:
+                begun = self._gates.begin(start)
+            if isinstance(begun, Acquired):
+                answers.append(self._send(start, begun))
+                begun = Acquired()  # the others travel with the first
             else:
-                answers.append(slots)
+                answers.append(begun)
         return answers
 
     def _outdated(self, start: Start) -> Conflict | None:
@@ -384,18 +383,7 @@ class MemoryStore:
             return Conflict(None if record is None else record.upload)
         return None
 
-    def _ask(self, start: Start) -> tuple[int, ...] | Refusal:
-        upload, quota = start.upload, start.quota
-        record = self._records[upload.key]
-
-        def longer_waiting() -> int:
-            return self._place(record, quota.credential)
-
-        return ask(
-            self._gates, quota, quota.at_most(), upload.updated_at, start.courier_id, longer_waiting
-        )
-
-    def _send(self, start: Start, slots: tuple[int, ...]) -> Begun:
+    def _send(self, start: Start, begun: Acquired) -> Begun:
         record = self._records[start.upload.key]
         self._write(Change(start.upload))
         record.courier_id, record.credential, record.budget = (
@@ -403,7 +391,18 @@ class MemoryStore:
             start.quota.credential,
             start.budget,
         )
-        return Begun(record.content, slots)
+        return Begun(record.content, begun)
+
+    def _before(self, key: UploadKey, credential: str) -> int:
+        return self._place(self._records[key], credential)
+
+    def _head(self, credential: str) -> UploadKey | None:
+        line = [
+            (due, record.arrival, key)
+            for key, record in self._records.items()
+            if record.credential == credential and (due := due_of(record.upload.state)) is not None
+        ]
+        return min(line)[2] if line else None
 
     def _place(self, record: _Record, credential: str | None) -> int:
         """How many of a credential's line are due before this one."""

@@ -22,6 +22,7 @@ from ...delivery.effects import (
     Record,
     Save,
     Send,
+    TakeSlot,
     Token,
     Turn,
     Wait,
@@ -125,8 +126,12 @@ class AsyncioDriver:
                 return await self._write(verb)
             case Read(verb=verb):
                 return await self.read(lambda: verb(self.store))
-            case Token(wish=wish, mint=mint):
-                return await self.outside.tokens.token(wish, lambda: self._drive(mint()))
+            case TakeSlot(request=request):
+                if request.key is None:
+                    return await self.writer.acquire(request)
+                return await self._patiently(request.key, lambda: self.writer.acquire(request))
+            case Token(wish=wish, mint=mint, lease_since=lease):
+                return await self.outside.tokens.token(wish, lambda: self._drive(mint()), lease)
             case ReadDocuments(documents=documents):
                 return await self._read_documents(documents)
             case Wait(until=until):

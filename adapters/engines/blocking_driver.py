@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from attrs import define, frozen
@@ -26,6 +26,7 @@ from ...delivery.effects import (
     Record,
     Save,
     Send,
+    TakeSlot,
     Token,
     Turn,
     Wait,
@@ -33,11 +34,13 @@ from ...delivery.effects import (
 )
 from ...delivery.outcome import NoSourceError
 from ...domain.errors import StoreError
+from ...domain.pacing.gate import MIN_PATIENCE
 from ...domain.upload.failure import FailureKind
 from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest
+from ...ports.gates import Acquire, AcquireAnswer
 from ...ports.logger import WriteDelayed
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
@@ -45,9 +48,6 @@ from ...ports.transport import BlockingTransport, CutOff
 from .interruptions import workers_own
 from .notify import Notifier
 from .token_cache import BlockingTokenCache
-
-MAX_PACE_WAIT = 60.0
-"""A worker waits so many seconds, in all, for the pace to allow the requests of one turn."""
 
 STORE_PAUSES = (0.5, 2.0)
 """After so many seconds a refused write is tried again; then the caller is told."""
@@ -83,10 +83,10 @@ class Worker:
 
 @define
 class BlockingDriver:
-    """Drives one turn, which may wait `pace_wait` seconds in all for the pace."""
+    """Drives one turn, which waits for the pace for at most `patience`, in all."""
 
     worker: Worker
-    pace_wait: float = MAX_PACE_WAIT
+    patience: timedelta = MIN_PATIENCE
 
     def run(self, turn: Turn[T]) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
@@ -130,8 +130,10 @@ class BlockingDriver:
                     return verb(worker.store)
             case Read(verb=verb):
                 return verb(worker.store)
-            case Token(wish=wish, mint=mint):
-                return worker.outside.tokens.token(wish, lambda: self._drive(mint()))
+            case TakeSlot(request=request):
+                return self._take_slot(request)
+            case Token(wish=wish, mint=mint, lease_since=lease):
+                return worker.outside.tokens.token(wish, lambda: self._drive(mint()), lease)
             case ReadDocuments(documents=documents):
                 return [self._read_document(wanted) for wanted in documents]
             case Wait(until=until):
@@ -141,11 +143,11 @@ class BlockingDriver:
     # --- the world ---
 
     def _wait(self, until: datetime) -> bool:
-        wait = (until - self.worker.clock.now()).total_seconds()
-        if wait > self.pace_wait:
+        wait = max(until - self.worker.clock.now(), timedelta(0))
+        if wait > self.patience:
             return False
-        self.pace_wait -= wait
-        self.worker.sleep(max(wait, 0.0))
+        self.patience -= wait
+        self.worker.sleep(wait.total_seconds())
         self.worker.heartbeat()
         return True
 
@@ -161,6 +163,15 @@ class BlockingDriver:
         return wanted.judge(read)
 
     # --- the store ---
+
+    def _take_slot(self, request: Acquire) -> AcquireAnswer:
+        def take() -> AcquireAnswer:
+            return self.worker.store.acquire([request])[0]
+
+        if request.key is not None:
+            return self._surely(request.key, take)
+        with self.worker.lock:
+            return take()
 
     def _surely(self, key: UploadKey, write: Callable[[], T]) -> T:
         """Write what has happened, even if the thread is interrupted meanwhile: then once more,

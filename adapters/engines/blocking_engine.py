@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
-from math import inf
 from typing import TypeVar
 
 from attrs import frozen
@@ -28,7 +27,7 @@ from ...delivery.redactors import Redactors
 from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
-from ...domain.pacing.gate import NotBefore
+from ...domain.pacing.gate import MIN_PATIENCE, NotBefore, patience_of
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.attempt import attempt_of
 from ...domain.upload.backoff import later
@@ -135,7 +134,7 @@ class BlockingEngine:
         """What the provider says of an integration; None if it has no dry run."""
         with self._registration.taken() as owner:
             turn = dry_run(self._context(owner), destination)
-            return BlockingDriver(self._worker, pace_wait=inf).run(turn)
+            return BlockingDriver(self._worker, timedelta.max).run(turn)
 
     def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf
@@ -260,16 +259,18 @@ class BlockingEngine:
     def _take_turn(self, group: Sequence[ActiveUpload]) -> NotBefore | None:
         """One attempt of each or one look-up; NotBefore if the gate refuses it."""
         with self._registration.taken() as owner:
-            context = self._context(owner)
+            context, patience = self._context(owner), patience_of(group[0].destination.quota)
             if isinstance(group[0].upload.state, LookingUp | Undecided):
-                return self._run(look_up(context, group[0]))
-            return self._run(AttemptTurn(context, group).run())
+                return self._run(look_up(context, group[0]), patience)
+            return self._run(AttemptTurn(context, group).run(), patience)
 
     def _context(self, owner: int) -> TurnContext:
-        return TurnContext(owner, self._clock, self._jitter, interruption_of, self._redactors)
+        return TurnContext(
+            owner, self._clock, self._jitter, interruption_of, self._redactors, waits=False
+        )
 
-    def _run(self, turn: Turn[T]) -> T:
-        return BlockingDriver(self._worker).run(turn)
+    def _run(self, turn: Turn[T], patience: timedelta = MIN_PATIENCE) -> T:
+        return BlockingDriver(self._worker, patience).run(turn)
 
     # --- telling ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from attrs import define, evolve, field
 
@@ -31,6 +32,12 @@ class _Entry:
     minted: int = 0
     outcome: MintedToken | Failure | None = None
     good_until: float = 0.0
+    lease_since: datetime | None = None
+
+    def begin_lease(self, since: datetime | None) -> None:
+        """Throw away a token that was minted under another lease of its credential."""
+        if since != self.lease_since:
+            self.outcome, self.lease_since = None, since
 
     def kept(self, wish: Access, minted: int, now: float) -> AccessToken | Failure | None:
         """What serves a wish that was made when `minted` mints had ended; None: mint a new one,
@@ -82,7 +89,9 @@ class TokenCache:
     monotonic: Callable[[], float]
     _entries: dict[str, _AsyncEntry] = field(factory=dict, init=False, repr=False)
 
-    async def token(self, wish: Access, mint: Mint) -> AccessToken | Failure:
+    async def token(
+        self, wish: Access, mint: Mint, lease_since: datetime | None = None
+    ) -> AccessToken | Failure:
         """The token under the wish's key, or the failure that minting it came to.
 
         Who waits while another mints gets the result of that mint, a failure included. A dialogue
@@ -92,6 +101,7 @@ class TokenCache:
         minted = entry.minted
         async with entry.lock:
             asked_at = self.monotonic()
+            entry.begin_lease(lease_since)
             kept = entry.kept(wish, minted, asked_at)
             return kept if kept is not None else entry.keep(await mint(), asked_at)
 
@@ -103,11 +113,14 @@ class BlockingTokenCache:
     monotonic: Callable[[], float]
     _entries: dict[str, _BlockingEntry] = field(factory=dict, init=False, repr=False)
 
-    def token(self, wish: Access, mint: BlockingMint) -> AccessToken | Failure:
+    def token(
+        self, wish: Access, mint: BlockingMint, lease_since: datetime | None = None
+    ) -> AccessToken | Failure:
         """The token under the wish's key, or the failure that minting it came to."""
         entry = self._entries.setdefault(wish.key, _BlockingEntry())
         minted = entry.minted
         with entry.lock:
             asked_at = self.monotonic()
+            entry.begin_lease(lease_since)
             kept = entry.kept(wish, minted, asked_at)
             return kept if kept is not None else entry.keep(mint(), asked_at)

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from attrs import define, frozen
 
 from ...domain.errors import CourierError, StoreError
+from ...ports.gates import Acquire, AcquireAnswer
 from ...ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
@@ -52,6 +53,9 @@ class InlineWriter:
     async def save(self, change: Change) -> SaveAnswer:
         return await self.run(lambda: self._store.save([change])[0])
 
+    async def acquire(self, request: Acquire) -> AcquireAnswer:
+        return await self.run(lambda: self._store.acquire([request])[0])
+
     async def run(self, verb: Callable[[], T]) -> T:
         if self._closed:
             raise _closed()
@@ -67,6 +71,7 @@ class InlineWriter:
 
 
 class _Verb(Enum):
+    ACQUIRE = "acquire"
     BEGIN = "begin"
     SAVE = "save"
     ADD = "add"
@@ -99,6 +104,7 @@ class WriterThread:
 
     def __init__(self, store: UploadStore) -> None:
         self._verbs: dict[_Verb, Callable[[Sequence[Any]], Sequence[Any]]] = {
+            _Verb.ACQUIRE: store.acquire,
             _Verb.BEGIN: store.begin,
             _Verb.SAVE: store.save,
             _Verb.ADD: store.add,
@@ -126,6 +132,9 @@ class WriterThread:
 
     def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
         return self._ask(_Verb.SAVE, change)
+
+    def acquire(self, request: Acquire) -> asyncio.Future[AcquireAnswer]:
+        return self._ask(_Verb.ACQUIRE, request)
 
     def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
         return self._ask(_Verb.RUN, verb)
@@ -187,11 +196,11 @@ class WriterThread:
             self._waiting[wish.verb].append(wish)
 
     def _take(self) -> list[_Wish]:
-        """The next commit. Attempts and their outcomes go first: however many new uploads
-        arrive, they wait for one commit."""
+        """The next commit. What has begun goes first, and attempts and their outcomes
+        before new uploads: however many of these arrive, the others wait for one commit."""
         taken: list[_Wish] = []
         size = 0
-        for verb in (_Verb.BEGIN, _Verb.SAVE, _Verb.ADD):
+        for verb in (_Verb.ACQUIRE, _Verb.BEGIN, _Verb.SAVE, _Verb.ADD):
             waiting = self._waiting[verb]
             while waiting and len(taken) < MAX_CHANGES and size < MAX_BYTES:
                 wish = waiting.popleft()

@@ -1,88 +1,137 @@
-"""What a credential may do now: pace, pause and block.
+"""When a request of a credential may leave: pace, pause and block.
 
-- *Pace*: no stretch of one period ever holds more requests than the provider allows. A slot is
-  given just in time, and counts as used *now* until its request has ended; from then on it counts
-  from that end. So whatever window the provider counts in, and however long a request takes to
-  arrive, the provider never sees too many.
-- *Pause*: after a provider asked for patience, nothing is sent before the moment that it named.
-- *Block*: after a failure that speaks of the whole integration, nothing is sent before its settings
-  change or a person says so.
-- *Lease*: a credential that only one courier may use is used by one at a time (see `tenure`).
+- *Pace*: no stretch of one period holds more requests than the provider allows. A request takes
+  one slot when it leaves. The slot counts as used *now* until the request has ended, and from then
+  on it counts from that end. So the provider never sees too many, whatever window it counts in and
+  however long a request takes to arrive.
+- *Turn*: an attempt or a look-up under way. What has begun goes first: a turn's next request leaves
+  as soon as a slot is free, oldest turn first. A new upload begins only if the slots that are free
+  are more than the open turns are owed.
+- *Pause*: after a provider asked for patience, nothing leaves before the moment that it named.
+- *Block*: after a failure of the whole integration, nothing leaves before its settings change or a
+  person says so.
+- *Lease*: a credential that only one courier may use is used by one at a time (see `lease`).
 
-All of it lives in the store, shared by every courier on it. A clock that was set back is not waited
-for: what lies in the future counts as now, and a pause lasts no longer from now than it was meant
-to.
+All of it is kept in the store, shared by every courier on it. A clock that was set back is not
+waited for: what lies in the future counts as now, and a pause lasts no longer from now than it was
+meant to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..integration import Pace
 from ..upload.backoff import floor_of, later
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
-from .lease import LeaseStore, claim
+from .lease import Lease, LeaseStore, acquire
 
 FAIR_UP_TO = 1_000
-"""The order of a credential's line is kept at paces of up to so many requests a period; a faster
-one has no line to speak of."""
+"""The order of a credential's line is kept at paces of up to so many requests a period."""
 
 YIELD = timedelta(seconds=1)
-"""How long one steps aside for those who have waited much longer."""
+"""How long an upload yields to those that have waited much longer; less at a shorter period."""
+
+CLAIMS_FROM = timedelta(seconds=10)
+"""At a shorter period than this, a turn is owed a slot only while it waits for one."""
+
+MIN_PATIENCE = timedelta(seconds=60)
+"""A caller that cannot wait for long waits at least so long for an upload's slots."""
+
+STALLED = timedelta(seconds=30)
+"""A line whose head has not moved for a period and so long is not waited for."""
 
 
 @frozen
 class Quota:
-    """What one integration shows at its gate.
+    """The identity and limits under which one integration asks for requests.
 
-    `credential` names what the provider counts by; whoever shares it shares the pace. `address`
-    names credential and settings together: what a block speaks of. Both are keyed fingerprints.
-    `cost` is how many requests an upload takes, `patience` the longest that those may take.
-    `together` is how many uploads may travel in one request, `exclusive` whether only one courier
-    at a time may use the credential.
+    `credential` names what the provider counts by; integrations that share it share the pace.
+    `address` names credential and settings together: what a block is about. Both are keyed
+    fingerprints. `cost` is how many requests an upload is expected to take, `timeout` the longest
+    that one request may take, `together` how many uploads may travel in one request, and
+    `exclusive` whether only one courier at a time may use the credential.
     """
 
     credential: str
     address: str
     pace: Pace | None = None
     cost: int = 1
-    patience: timedelta = timedelta(minutes=2)
+    timeout: timedelta = timedelta(minutes=2)
     together: int = 1
     exclusive: bool = False
 
-    def at_most(self) -> int:
-        """How many requests of one upload are charged at once: never more than a period holds."""
-        return min(self.cost, self.pace.limit) if self.pace is not None else 0
+
+@frozen
+class Turn:
+    """An attempt or a look-up under way.
+
+    It is owed the requests that it is expected to make and has not sent. `until` is when its
+    latest request must have ended; its claim is over a period later.
+    """
+
+    id: int
+    courier_id: int
+    owed: int
+    waits: bool
+    until: datetime
+
+    def claim(self, pace: Pace) -> int:
+        """How many slots new uploads must leave to it."""
+        return max(self.owed if pace.period >= CLAIMS_FROM else 0, int(self.waits))
+
+    def waiting(self, now: datetime, timeout: timedelta) -> Turn:
+        """The same while it waits for a slot; the very same if that was noted lately."""
+        if self.waits and self.until > later(now, timeout / 2):
+            return self
+        return evolve(self, waits=True, until=later(now, timeout))
+
+    def sending(self, now: datetime, timeout: timedelta) -> Turn:
+        """The same after a request of it has left."""
+        return evolve(self, owed=max(0, self.owed - 1), waits=False, until=later(now, timeout))
 
 
 @frozen
 class Pause:
-    """Nothing is sent before `until`; it was asked for at `since`."""
+    """Nothing leaves before `until`; this was asked for at `since`."""
 
     since: datetime
     until: datetime
 
     def as_of(self, now: datetime) -> Pause:
-        """The same; or as long a one from now on, where the clock has been set back since."""
+        """The same; or as long a pause from now on, if the clock has been set back since."""
         return self if self.since <= now else Pause(now, later(now, self.until - self.since))
 
 
 @frozen
+class Acquired:
+    """A request may leave, or an upload begin.
+
+    `slot` is the request's slot, if something paces it and it leaves at once. Further requests
+    belong to the open `turn`; None: nothing is owed to it. `lease_since` is when the courier's
+    lease of an exclusive credential began: a token from before it is dead.
+    """
+
+    slot: int | None = None
+    turn: int | None = None
+    lease_since: datetime | None = None
+
+
+@frozen
 class NotBefore:
-    """Not now, for the sake of pace or pause; ask again at `at`."""
+    """Not now, because of pace, pause or lease; ask again at `at`."""
 
     at: datetime
 
 
 @frozen
 class Blocked:
-    """The integration does not work, for `failure`; somebody must change something."""
+    """The integration does not work, because of `failure`; a person must change something."""
 
     failure: Failure
 
@@ -92,150 +141,204 @@ Refusal: TypeAlias = NotBefore | Blocked
 
 @frozen
 class GateChange:
-    """What an attempt or a look-up that has ended at `at` means for its gate: its `slots` count
-    from now on, perhaps a pause or a block."""
+    """What the end of requests at `at` means for their gate: their `slots` count from now on, the
+    `turn` is over if one is named, and there may be a pause or a block."""
 
     quota: Quota
     at: datetime
     slots: tuple[int, ...] = ()
     pause_until: datetime | None = None
     block: Failure | None = None
+    turn: int | None = None
 
 
-def change_of(
-    quota: Quota, at: datetime, slots: Sequence[int], failure: Failure | None, rules: Rules
-) -> GateChange:
-    """What an end means for the gate; `failure` is None where all went well."""
-    until = block = None
-    if failure is not None:
-        wait = floor_of(rules.retry, failure, rules.throttle_floor)
-        until = later(at, wait) if wait > timedelta(0) else None
-        block = failure if failure.kind.concern is Concern.INTEGRATION else None
-    return GateChange(quota, at, tuple(slots), until, block)
+def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateChange:
+    """What an end means for the gate that came with `failure`; None if all went well."""
+    if failure is None:
+        return end
+    wait = floor_of(rules.retry, failure, rules.throttle_floor)
+    until = later(end.at, wait) if wait > timedelta(0) else None
+    block = failure if failure.kind.concern is Concern.INTEGRATION else None
+    return evolve(end, pause_until=until, block=block)
 
 
-class GateStore(Protocol):
-    """What a store keeps of its gates, as `ask` needs it."""
+class GateStore(LeaseStore, Protocol):
+    """One credential's gate as a store keeps it, within one transaction and as of one moment."""
 
-    def block_of(self, address: str) -> Failure | None:
-        """Why an integration is blocked; None where it is not."""
+    def block(self) -> Failure | None:
+        """Why the integration is blocked."""
         ...
 
-    def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
+    def pause(self) -> Pause | None:
         """The credential's pause, as of now."""
         ...
 
-    def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        """When so many requests fit (see `free_at`)."""
+    def free(self) -> int:
+        """How many slots are free."""
         ...
 
-    def holding(self, quota: Quota, now: datetime) -> LeaseStore:
-        """Who has the credential, where only one may."""
+    def free_at(self, slots: int) -> datetime:
+        """When so many slots are free (see `free_at`)."""
         ...
 
-    def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        """So many slots, used from now on; their numbers."""
+    def turns(self) -> Sequence[Turn]:
+        """The open turns."""
+        ...
+
+    def ahead(self, most: int) -> int:
+        """How many uploads stand in line before the one that asks; counted up to `most`."""
+        ...
+
+    def head_since(self) -> datetime:
+        """Since when the upload at the head of the line has been there, as far as is noted; it is
+        noted now if that is new."""
+        ...
+
+    def take(self) -> int:
+        """A slot that is used from now on."""
+        ...
+
+    def open(self, courier_id: int, owed: int) -> int:
+        """Another turn."""
+        ...
+
+    def put(self, turn: Turn) -> None:
+        """Record what has become of a turn."""
         ...
 
 
-def ask(
-    ledger: GateStore,
+def begin(
+    gate: GateStore,
     quota: Quota,
-    cost: int,
     now: datetime,
     courier_id: int,
-    longer_waiting: Callable[[], int] | None = None,
-) -> tuple[int, ...] | Refusal:
-    """The slots for so many requests of a courier's, or why not now.
+    *,
+    leaves: bool = True,
+    patience: timedelta | None = None,
+) -> Acquired | Refusal:
+    """Let an upload begin, or say why not now.
 
-    `longer_waiting` counts who stands in line before an upload that is about to begin; it is asked
-    late. None for a request that begins no upload.
+    It begins if one slot is free beyond what the open turns are owed, and if not too many uploads
+    stand before it. With `leaves` its first request takes its slot at once. A caller that cannot
+    wait for long says its `patience`: it begins when the last request that it is expected to make
+    can leave within half of that.
     """
-    block = ledger.block_of(quota.address)
+    held = _lease(gate, quota, now, courier_id, begins=True)
+    pace = quota.pace
+    if isinstance(held, Refusal):
+        return held
+    if pace is None:
+        return Acquired()
+    moment = min(YIELD, pace.period / 4)
+    owed = sum(turn.claim(pace) for turn in gate.turns())
+    if gate.free() < owed + 1:
+        return NotBefore(max(gate.free_at(owed + 1), later(now, moment)))
+    if patience is not None and quota.cost <= pace.limit:
+        last = gate.free_at(owed + quota.cost)
+        if last > later(now, patience / 2):
+            return NotBefore(last - patience / 2)
+    most = may_overtake(quota)
+    if most is not None and gate.ahead(most) >= most:
+        stalled_at = later(gate.head_since(), pace.period + STALLED)
+        if now < stalled_at:
+            return NotBefore(later(now, moment))
+    since = _hold(gate, held)
+    slot = gate.take() if leaves else None
+    own = quota.cost - (slot is not None)
+    return Acquired(slot, gate.open(courier_id, own) if own or held else None, since)
+
+
+def go_on(
+    gate: GateStore, quota: Quota, now: datetime, courier_id: int, turn: int | None
+) -> Acquired | Refusal:
+    """Let the next request of a turn leave, or say why not now; None opens a turn.
+
+    It leaves if a slot is free that no older turn waits for.
+    """
+    turns = gate.turns()
+    new = Turn(turn or 0, courier_id, 0, False, now)
+    own = next((one for one in turns if one.id == turn), new)
+    held = _lease(gate, quota, now, courier_id, begins=False)
+    if quota.pace is None:
+        return held if isinstance(held, Refusal) else Acquired()
+    if not isinstance(held, Refusal):
+        older = sum(one.waits and (turn is None or one.id < turn) for one in turns)
+        if gate.free() < older + 1:
+            soon = later(now, quota.pace.period / 100)
+            held = NotBefore(max(gate.free_at(older + 1), soon))
+    if isinstance(held, Refusal):
+        if turn is not None and isinstance(held, NotBefore):
+            gate.put(own.waiting(now, quota.timeout))
+        return held
+    since = _hold(gate, held)
+    if turn is None:
+        turn = gate.open(courier_id, 0)
+    else:
+        gate.put(own.sending(now, quota.timeout))
+    return Acquired(gate.take(), turn, since)
+
+
+def _lease(
+    gate: GateStore, quota: Quota, now: datetime, courier_id: int, *, begins: bool
+) -> Lease | Refusal | None:
+    """Block, pause and lease: the lease of an exclusive credential, or why nothing may leave."""
+    block = gate.block()
     if block is not None:
         return Blocked(block)
-    until = paused_until(ledger.pause_of(quota, now), now)
+    until = paused_until(gate.pause(), now)
     if until is not None:
         return NotBefore(until)
-    hold: Callable[[], None] | None = None
-    if quota.exclusive:
-        holding = ledger.holding(quota, now)
-        tenure = claim(holding, courier_id, now, begins=longer_waiting is not None)
-        if tenure is None:
-            return NotBefore(later(now, YIELD))
-        hold = partial(holding.hold, tenure)
+    if not quota.exclusive or quota.pace is None:
+        return None
+    in_use_by = {turn.courier_id for turn in gate.turns()}
+    held = acquire(gate, quota.pace.period, courier_id, now, in_use_by, begins=begins)
+    return held or NotBefore(later(now, YIELD))
+
+
+def _hold(gate: GateStore, held: Lease | None) -> datetime | None:
+    if held is None:
+        return None
+    if gate.lease() != held:
+        gate.hold(held)
+    return held.since
+
+
+def patience_of(quota: Quota) -> timedelta:
+    """How long a caller that cannot wait for long waits for an upload's slots, in all."""
+    if quota.pace is None:
+        return MIN_PATIENCE
+    periods = -(-quota.cost // quota.pace.limit) + 1
+    return max(MIN_PATIENCE, periods * quota.pace.period)
+
+
+def uploads_a_period(limit: int, cost: int, together: int) -> int:
+    """How many uploads a period's requests are enough for; at least 1."""
+    return max(1, limit * together // cost)
+
+
+def may_overtake(quota: Quota) -> int | None:
+    """How many uploads may begin before one that has waited longer; None: a pace without a line."""
     pace = quota.pace
-    if pace is None:
-        return ()
-    free = ledger.free_at(quota, pace, cost, now)
-    if free > now:
-        return NotBefore(free)
-    # A fast pace has no line, so nobody is counted.
-    if (
-        longer_waiting is not None
-        and pace.limit <= FAIR_UP_TO
-        and must_yield(longer_waiting(), quota)
-    ):
-        return NotBefore(later(now, YIELD))
-    if hold is not None:
-        hold()
-    return ledger.take(quota, cost, now)
+    if pace is None or pace.limit > FAIR_UP_TO:
+        return None
+    return uploads_a_period(pace.limit, quota.cost, quota.together)
 
 
-def free_at(used: Sequence[datetime], pace: Pace, cost: int, now: datetime) -> datetime:
-    """When `cost` more requests fit; not later than `now` where they fit at once.
+def free_at(used: Sequence[datetime], pace: Pace, slots: int, now: datetime) -> datetime:
+    """When so many slots are free, at most all of them; `now` if they are.
 
     `used` are the moments from which the latest requests count, newest first; those before the last
     period, or beyond the latest `pace.limit`, may be left out.
     """
-    room = pace.limit - cost  # so many others may be in the same stretch
+    room = max(pace.limit - slots, 0)  # so many others may be in the same stretch
     if len(used) <= room:
         return now
     return later(min(used[room], now), pace.period)
 
 
 def paused_until(pause: Pause | None, now: datetime) -> datetime | None:
-    """When the pause is over; None where there is none, or it is."""
+    """When the pause is over; None if there is no pause, or it is over."""
     if pause is None:
         return None
     until = pause.as_of(now).until
     return until if until > now else None
-
-
-def must_yield(longer_waiting: int, quota: Quota) -> bool:
-    """Whether so many of the same credential who have waited longer go first: nobody overtakes
-    by more than a period's worth."""
-    pace = quota.pace
-    return (
-        pace is not None
-        and pace.limit <= FAIR_UP_TO
-        and longer_waiting >= pace.limit * quota.together
-    )
-
-
-def expected_at(
-    due: datetime,
-    place: int,
-    used: Sequence[datetime],
-    pace: Pace | None,
-    pause: Pause | None,
-    now: datetime,
-    together: int = 1,
-) -> datetime:
-    """When an upload is likely to be sent that is due at `due` and has `place` others before it in
-    its credential's line.
-
-    `used` is as in `free_at`; `together` is how many go in one request. An estimate for a reader:
-    nothing is decided by it.
-    """
-    start = max(due, paused_until(pause, now) or now)
-    if pace is None:
-        return due if start <= now else start
-    rounds, position = divmod(place // together, pace.limit)
-    free = pace.limit - len(used)
-    if position < free:
-        turn = later(now, pace.period * rounds)
-    else:
-        oldest_first = sorted(min(moment, now) for moment in used)[-pace.limit :]
-        turn = later(oldest_first[position - max(free, 0)], pace.period * (rounds + 1))
-    return due if turn <= now and start <= now else max(start, turn)

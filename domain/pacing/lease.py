@@ -1,13 +1,14 @@
-"""Who may use a credential that only one courier at a time may use.
+"""Which courier may use a credential that only one courier at a time may use.
 
-Some providers let one token of a credential live: a new one ends the one before it, and whatever is
-under way with that. So one courier holds such a credential for a while, and hands it over only when
-nothing of its own is under way and another wants it. A hand-over costs a token, and tokens are
-scarce: hence a while.
+Some providers let one token of a credential live: a new token ends the one before it, and the
+requests that are under way with that. So one courier leases such a credential, and the lease goes
+to another courier only when the holder has no open turn. The new holder starts without tokens; a
+hand-over costs one, and tokens are scarce, so a lease lasts for a while.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -16,21 +17,20 @@ from attrs import evolve, frozen
 from ..upload.backoff import later
 
 MIN_LEASE = timedelta(seconds=15)
-"""For so long a courier keeps a credential at least, whoever else wants it: four hand-overs a
-minute, where a provider mints five tokens."""
+"""A lease lasts at least so long: four hand-overs a minute, where a provider mints five tokens."""
 
 YIELD_FOR = timedelta(seconds=30)
-"""A holder that is wanted begins nothing new for so long, while its own requests come to their
-ends; then it goes on for another while."""
+"""After its lease, a holder that others wait for starts nothing new. If its turns do not end within
+a period and so long, it keeps the lease."""
 
 REQUEST_TTL = timedelta(seconds=5)
-"""A wish counts for so long; who still has it says so again and again."""
+"""A request for a lease counts for so long; a courier that still waits repeats it."""
 
 
 @frozen
 class Lease:
-    """Courier `holder` has had the credential since `since`; at `wanted_at` another one asked
-    for it last."""
+    """Courier `holder` has had the credential since `since`; another courier asked for it at
+    `wanted_at` last."""
 
     holder: int
     since: datetime
@@ -41,45 +41,50 @@ class Lease:
         return not self.since <= now < later(self.since, MIN_LEASE)
 
     def is_wanted(self, now: datetime) -> bool:
-        """Whether somebody else waits for it."""
-        return self.wanted_at is not None and self.wanted_at <= now < later(
-            self.wanted_at, REQUEST_TTL
-        )
+        """Whether another courier waits for it."""
+        asked = self.wanted_at
+        return asked is not None and asked <= now < later(asked, REQUEST_TTL)
 
 
 class LeaseStore(Protocol):
-    """What a store keeps of a credential that only one may use."""
+    """What a store keeps of a credential that only one courier may use."""
 
-    def tenure(self) -> Lease | None:
-        """Who has it; None where nobody does."""
+    def lease(self) -> Lease | None:
+        """The present lease."""
         ...
 
-    def in_use(self) -> bool:
-        """Whether a request of the holder's is under way."""
-        ...
-
-    def hold(self, tenure: Lease) -> None:
-        """Write down who has it from now on, or that it is wanted."""
+    def hold(self, lease: Lease) -> None:
+        """Record a lease, or that it is wanted."""
         ...
 
 
-def claim(holding: LeaseStore, courier_id: int, now: datetime, begins: bool) -> Lease | None:
-    """The lease under which `courier_id` may send now; None where it must wait, and then its wish
-    is written down.
+def acquire(
+    store: LeaseStore,
+    period: timedelta,
+    courier_id: int,
+    now: datetime,
+    in_use_by: Container[int],
+    begins: bool,
+) -> Lease | None:
+    """The lease under which a courier may send now, for the caller to record; None if it must wait,
+    and then its wish is recorded.
 
-    `begins`: whether it is about to begin an upload. A holder that is wanted elsewhere begins
-    nothing new when its time is over, and ends what it has begun; but where that takes too long,
-    everybody would wait for nothing.
+    Args:
+        store: Where the lease is kept.
+        period: The period of the credential's pace.
+        courier_id: The courier that asks.
+        now: The present moment.
+        in_use_by: The couriers that have open turns.
+        begins: Whether it is about to begin an upload: a turn that has begun may always go on.
     """
-    tenure = holding.tenure()
-    if tenure is None:
-        return Lease(courier_id, now)
-    if tenure.holder == courier_id:
-        if not (begins and tenure.is_over(now) and tenure.is_wanted(now)):
-            return tenure
-        too_long = now >= later(tenure.since, MIN_LEASE + YIELD_FOR) and holding.in_use()
-        return Lease(courier_id, now) if too_long else None
-    if tenure.is_over(now) and not holding.in_use():
-        return Lease(courier_id, now)
-    holding.hold(evolve(tenure, wanted_at=now))
-    return None
+    held = store.lease()
+    if held is not None and held.holder == courier_id:
+        if not (begins and held.is_over(now) and held.is_wanted(now)):
+            return held
+        stuck = now >= later(held.since, MIN_LEASE + period + YIELD_FOR)
+        if not (stuck and courier_id in in_use_by):
+            return None
+    elif held is not None and (not held.is_over(now) or held.holder in in_use_by):
+        store.hold(evolve(held, wanted_at=now))
+        return None
+    return Lease(courier_id, now)

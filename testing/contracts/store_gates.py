@@ -14,19 +14,19 @@ from typing import ClassVar
 from attrs import evolve
 
 from ...domain.integration import Pace
-from ...domain.pacing.gate import YIELD, Blocked, GateChange, NotBefore, Quota
+from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Held, Sending
-from ...ports.gates import Charged
 from ...ports.records import Begun, Change, Conflict, OpenUpload, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
-from .stored import AT, begin_each, begin_together, deferred, entry, started
+from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started
 
 MINUTE = timedelta(minutes=1)
 PACED = Quota("credential", "address", Pace(2, MINUTE))
 TOGETHER = Quota("credential", "address", Pace(2, MINUTE), together=3)
+SLOW = Quota("credential", "address", Pace(1, MINUTE), cost=2)
 ALONE = Quota("credential", "address", Pace(100, MINUTE), exclusive=True)
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "no", http_status=401)
 
@@ -78,11 +78,10 @@ class GateRules(ABC):
     def test_no_period_holds_more_requests_than_the_pace_allows(self) -> None:
         with self._store() as store:
             first, second, third = starts(store, "abc", PACED)
-            slots = [a(Begun, answer).slots for answer in begin_each(store, [first, second])]
-            must(
-                all(len(one) == 1 for one in slots),
-                f"attempts that cost a request each were given {slots!r}",
-            )
+            slots = [
+                a(Begun, answer).acquired.slot for answer in begin_each(store, [first, second])
+            ]
+            must(None not in slots, f"paced attempts were given the slots {slots!r}")
             # Both are under way, so the third waits for the end of one, whenever that is; it is
             # told to ask again.
             (refusal,) = begin_each(store, [third])
@@ -91,7 +90,7 @@ class GateRules(ABC):
                 "a third attempt may ask again at once, where a minute holds two",
             )
             ended = [
-                evolve(deferred(start.upload, AT), gate=GateChange(PACED, AT, one))
+                evolve(deferred(start.upload, AT), gate=GateChange(PACED, AT, (there(one),)))
                 for start, one in zip((first, second), slots, strict=True)
             ]
             store.save(ended)
@@ -105,7 +104,16 @@ class GateRules(ABC):
             (answer,) = begin_each(store, [first])
             over = AT + timedelta(seconds=20)
             change = deferred(first.upload, over)
-            store.save([evolve(change, gate=GateChange(first.quota, over, a(Begun, answer).slots))])
+            store.save(
+                [
+                    evolve(
+                        change,
+                        gate=GateChange(
+                            first.quota, over, (there(a(Begun, answer).acquired.slot),)
+                        ),
+                    )
+                ]
+            )
             same(begin_each(store, [_at(second, over)]), [NotBefore(over + MINUTE)])
 
     def test_what_is_refused_at_the_gate_is_not_begun(self) -> None:
@@ -126,15 +134,18 @@ class GateRules(ABC):
             a(Conflict, begin_each(store, [first])[0])
             a(Begun, begin_each(store, [second])[0])
 
-    def test_single_requests_are_charged_like_attempts(self) -> None:
+    def test_single_requests_take_slots_as_attempts_do(self) -> None:
         with self._store() as store:
             for _ in range(2):
                 must(
-                    a(Charged, store.charge(PACED, AT, 1)).slot is not None,
+                    a(Acquired, acquire(store, PACED, AT, 1)).slot is not None,
                     "a paced request has no slot",
                 )
-            a(NotBefore, store.charge(PACED, AT, 1))
-            same(store.charge(evolve(PACED, credential="another", pace=None), AT, 1), Charged(None))
+            a(NotBefore, acquire(store, PACED, AT, 1))
+            same(
+                acquire(store, evolve(PACED, credential="another", pace=None), AT, 1),
+                Acquired(),
+            )
 
     def test_whoever_shares_a_credential_shares_its_pace_and_nobody_else_does(self) -> None:
         with self._store() as store:
@@ -142,10 +153,10 @@ class GateRules(ABC):
                 evolve(PACED, address="another tenant's"),
                 evolve(PACED, credential="another"),
             )
-            store.charge(PACED, AT, 1)
-            store.charge(PACED, AT, 1)
-            a(NotBefore, store.charge(shared, AT, 1))
-            a(Charged, store.charge(other, AT, 1))
+            acquire(store, PACED, AT, 1)
+            acquire(store, PACED, AT, 1)
+            a(NotBefore, acquire(store, shared, AT, 1))
+            a(Acquired, acquire(store, other, AT, 1))
 
     def test_a_pause_holds_everybody_with_the_credential_until_it_is_over(self) -> None:
         with self._store() as store:
@@ -157,8 +168,8 @@ class GateRules(ABC):
             )
             store.save([change])
             same(begin_each(store, [second]), [NotBefore(until)])
-            same(store.charge(second.quota, AT, 1), NotBefore(until))
-            a(Charged, store.charge(evolve(second.quota, credential="another"), AT, 1))
+            same(acquire(store, second.quota, AT, 1), NotBefore(until))
+            a(Acquired, acquire(store, evolve(second.quota, credential="another"), AT, 1))
             a(Begun, begin_each(store, [_at(second, until)])[0])
 
     def test_a_clock_that_is_set_back_prolongs_no_pause(self) -> None:
@@ -168,7 +179,7 @@ class GateRules(ABC):
             change = deferred(first.upload)
             store.save([evolve(change, gate=GateChange(first.quota, AT, pause_until=AT + MINUTE))])
             yesterday = AT - timedelta(days=1)
-            same(store.charge(first.quota, yesterday, 1), NotBefore(yesterday + MINUTE))
+            same(acquire(store, first.quota, yesterday, 1), NotBefore(yesterday + MINUTE))
 
     def test_a_blocked_integration_is_shut_until_it_is_unblocked(self) -> None:
         with self._store() as store:
@@ -178,8 +189,8 @@ class GateRules(ABC):
                 [evolve(deferred(first.upload), gate=GateChange(first.quota, AT, block=REFUSED))]
             )
             same(begin_each(store, [second]), [Blocked(REFUSED)])
-            same(store.charge(second.quota, AT, 1), Blocked(REFUSED))
-            a(Charged, store.charge(evolve(second.quota, address="with another key"), AT, 1))
+            same(acquire(store, second.quota, AT, 1), Blocked(REFUSED))
+            a(Acquired, acquire(store, evolve(second.quota, address="with another key"), AT, 1))
             store.unblock("globex", "sprinto")
             store.unblock("acme", "vanta")
             same(
@@ -190,13 +201,127 @@ class GateRules(ABC):
             store.unblock("acme", "sprinto")
             a(Begun, begin_each(store, [second])[0])
 
+    # --- what has begun, and what it is owed ------------------------------------------------------
+
+    def test_each_request_counts_from_its_own_end(self) -> None:
+        with self._store() as store:
+            (begun,) = begin_each(store, starts(store, "a", SLOW))
+            begun = a(Begun, begun)
+            end = AT + timedelta(seconds=5)
+            slots = [there(begun.acquired.slot)]
+            refused = a(NotBefore, acquire(store, SLOW, end, turn=begun.acquired.turn, ended=slots))
+            same(refused.at, end + MINUTE, "when a slot is free whose request has ended")
+            a(Acquired, acquire(store, SLOW, end + MINUTE, turn=begun.acquired.turn))
+
+    def test_what_has_begun_keeps_its_claim_on_the_slots(self) -> None:
+        with self._store() as store:
+            two = evolve(PACED, cost=2)
+            first, second = starts(store, "ab", two)
+            begun = a(Begun, begin_each(store, [first])[0])
+            a(NotBefore, begin_each(store, [second])[0])
+            a(Acquired, acquire(store, two, turn=begun.acquired.turn))
+
+    def test_a_claim_is_over_with_its_turn(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", evolve(PACED, cost=2))
+            begun = a(Begun, begin_each(store, [first])[0])
+            end = GateChange(
+                first.quota, AT, (there(begun.acquired.slot),), turn=begun.acquired.turn
+            )
+            store.save([evolve(deferred(first.upload), gate=end)])
+            a(Begun, begin_each(store, [second])[0])
+
+    def test_a_claim_is_over_when_its_courier_is(self) -> None:
+        with self._store() as store:
+            ours, theirs = store.register(AT), store.register(AT)
+            two = evolve(PACED, cost=2)
+            (first,), (second,) = (
+                starts(store, "a", two, courier_id=theirs),
+                starts(store, "b", two, courier_id=ours),
+            )
+            a(Begun, begin_each(store, [first])[0])
+            a(NotBefore, begin_each(store, [second])[0])
+            store.unregister(theirs)
+            a(Begun, begin_each(store, [second])[0])
+
+    def test_a_claim_that_nobody_renews_is_over_after_a_while(self) -> None:
+        with self._store() as store:
+            first, second = starts(store, "ab", evolve(PACED, cost=3))
+            a(Begun, begin_each(store, [first])[0])
+            over = AT + first.quota.timeout + MINUTE
+            a(NotBefore, begin_each(store, [_at(second, over - timedelta(seconds=1))])[0])
+            a(Begun, begin_each(store, [_at(second, over)])[0])
+
+    def test_at_a_short_period_only_what_waits_holds_others_back(self) -> None:
+        with self._store() as store:
+            fast = evolve(PACED, pace=Pace(2, timedelta(seconds=1)), cost=3)
+            first, second, third = starts(store, "abc", fast)
+            begun = [a(Begun, answer).acquired for answer in begin_each(store, [first, second])]
+            ended = [there(one.slot) for one in begun]
+            a(NotBefore, acquire(store, fast, turn=begun[0].turn, ended=ended))
+            soon = AT + timedelta(seconds=1)
+            a(Begun, begin_each(store, [_at(third, soon)])[0])
+            a(Acquired, acquire(store, fast, soon, turn=begun[0].turn))
+
+    def test_the_oldest_turn_that_waits_goes_first(self) -> None:
+        with self._store() as store:
+            second_long = timedelta(seconds=1)
+            fast = evolve(PACED, pace=Pace(2, second_long), cost=2)
+            old, new = (a(Begun, one) for one in begin_each(store, starts(store, "ab", fast)))
+            for one in (old, new):
+                a(NotBefore, acquire(store, fast, turn=one.acquired.turn))
+            store.settle(GateChange(fast, AT, (there(old.acquired.slot),)))
+            a(NotBefore, acquire(store, fast, AT + second_long, turn=new.acquired.turn))
+            a(Acquired, acquire(store, fast, AT + second_long, turn=old.acquired.turn))
+
+    def test_after_a_block_no_request_of_a_begun_upload_leaves(self) -> None:
+        with self._store() as store:
+            two = evolve(PACED, cost=2)
+            for quota in (two, Quota("unpaced", "its address")):
+                (start,) = starts(store, quota.credential[0], quota)
+                begun = a(Begun, begin_each(store, [start])[0])
+                later = evolve(start.upload, version=start.upload.version + 1)
+                store.save([Change(later, gate=GateChange(quota, AT, block=REFUSED))])
+                same(acquire(store, quota, turn=begun.acquired.turn), Blocked(REFUSED))
+
+    def test_a_line_whose_head_does_not_move_is_not_waited_for(self) -> None:
+        with self._store() as store:
+            slow = evolve(PACED, pace=Pace(1, MINUTE))
+            _head, late = starts(store, "az", slow)
+            same(begin_each(store, [late]), [NotBefore(AT + YIELD)])
+            stalled = AT + MINUTE + STALLED
+            a(NotBefore, begin_each(store, [_at(late, stalled - timedelta(seconds=1))])[0])
+            a(Begun, begin_each(store, [_at(late, stalled)])[0])
+
+    def test_who_cannot_wait_begins_when_all_its_requests_can_leave_in_time(self) -> None:
+        with self._store() as store:
+            two = evolve(PACED, cost=2)
+            first, second = starts(store, "ab", two)
+            begun = a(Begun, begin_each(store, [first])[0])
+            end = GateChange(two, AT, (there(begun.acquired.slot),), turn=begun.acquired.turn)
+            store.save([evolve(deferred(first.upload), gate=end)])
+            half = MINUTE / 2
+            same(begin_each(store, [evolve(second, patience=MINUTE)]), [NotBefore(AT + half)])
+            patient = evolve(second, patience=2 * MINUTE)
+            a(Begun, begin_each(store, [patient])[0])
+
+    def test_what_does_not_leave_at_once_has_no_slot_yet(self) -> None:
+        with self._store() as store:
+            (start,) = starts(store, "a", PACED)
+            begun = a(Begun, begin_each(store, [evolve(start, leaves=False)])[0])
+            same(begun.acquired.slot, None, "the slot of what leaves later")
+            same(
+                a(Acquired, acquire(store, PACED, turn=there(begun.acquired.turn))).turn,
+                begun.acquired.turn,
+            )
+
     # --- what goes together, and what only one may use -------------------------------------------
 
     def test_uploads_that_go_together_take_one_slot(self) -> None:
         with self._store() as store:
             first, second, third = begin_together(store, starts(store, "abc", TOGETHER))
             first = a(Begun, first)
-            same(len(first.slots), 1)
+            must(first.acquired.slot is not None, "what goes together has no slot")
             same((first.content, second, third), (b"a", Begun(b"b"), Begun(b"c")))
             (fourth,) = begin_each(store, starts(store, "d", TOGETHER))
             fourth = a(Begun, fourth)
@@ -209,7 +334,7 @@ class GateRules(ABC):
             conflict, begun = begin_together(store, [lost, kept])
             same(conflict, Conflict(lost.upload))
             begun = a(Begun, begun)
-            same(len(begun.slots), 1)
+            must(begun.acquired.slot is not None, "what is left of a bundle has no slot")
             same(
                 begin_together(store, [lost, kept]), [Conflict(lost.upload), Conflict(kept.upload)]
             )
@@ -257,45 +382,70 @@ class GateRules(ABC):
             begun = a(Begun, begun)
             (mine,) = starts(store, "b", ALONE, courier_id=theirs)
             same(begin_each(store, [mine]), [NotBefore(AT + YIELD)])
-            same(store.charge(ALONE, AT, theirs), NotBefore(AT + YIELD))
-            a(Charged, store.charge(ALONE, AT, ours))
+            same(acquire(store, ALONE, AT, theirs), NotBefore(AT + YIELD))
+            a(Acquired, acquire(store, ALONE, AT, ours))
 
-    def test_it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over(self) -> None:
+    def test_between_two_requests_of_a_turn_the_holder_does_not_change(self) -> None:
+        with self._store() as store:
+            ours, theirs = (store.register(AT), store.register(AT))
+            two = evolve(ALONE, cost=2)
+            (begun,) = begin_each(store, starts(store, "a", two, courier_id=ours))
+            begun, over = a(Begun, begun), AT + MINUTE
+            same(begun.acquired.lease_since, AT, "when the lease began")
+            ended = [there(begun.acquired.slot)]
+            mine = a(
+                Acquired, acquire(store, two, over, ours, turn=begun.acquired.turn, ended=ended)
+            )
+            store.settle(GateChange(two, over, (there(mine.slot),)))
+            a(NotBefore, acquire(store, two, over, theirs))
+            store.settle(GateChange(two, over, turn=begun.acquired.turn))
+            taken = a(Acquired, acquire(store, two, over, theirs))
+            same(taken.lease_since, over, "when the lease of the next one began")
+
+    def test_it_is_handed_over_when_no_turn_is_open_and_its_time_is_over(self) -> None:
         with self._store() as store:
             ours, theirs = (store.register(AT), store.register(AT))
             (start,) = starts(store, "a", ALONE, courier_id=ours)
             (begun,) = begin_each(store, [start])
             begun = a(Begun, begun)
             over = AT + MIN_LEASE
-            same(store.charge(ALONE, over, theirs), NotBefore(over + YIELD))
+            same(acquire(store, ALONE, over, theirs), NotBefore(over + YIELD))
             ended = evolve(start.upload, version=start.upload.version + 1)
-            store.save([Change(ended, gate=GateChange(ALONE, over, begun.slots))])
+            store.save(
+                [
+                    Change(
+                        ended,
+                        gate=GateChange(
+                            ALONE, over, (there(begun.acquired.slot),), turn=begun.acquired.turn
+                        ),
+                    )
+                ]
+            )
             (ours_next,) = starts(store, "b", ALONE, over, ours)
             same(begin_each(store, [ours_next]), [NotBefore(over + YIELD)])
-            a(Charged, store.charge(ALONE, over, theirs))
-            same(store.charge(ALONE, over, ours), NotBefore(over + YIELD))
+            a(Acquired, acquire(store, ALONE, over, theirs))
+            same(acquire(store, ALONE, over, ours), NotBefore(over + YIELD))
 
     def test_a_courier_that_ends_lets_go_of_it(self) -> None:
         with self._store() as store:
             ours, theirs = (store.register(AT), store.register(AT))
-            a(Charged, store.charge(ALONE, AT, ours))
+            a(Acquired, acquire(store, ALONE, AT, ours))
             store.unregister(ours)
-            taken = a(Charged, store.charge(ALONE, AT, theirs))
-            assert taken.slot is not None
+            taken = a(Acquired, acquire(store, ALONE, AT, theirs))
             # What the first one left unfinished keeps nobody waiting.
-            store.settle(GateChange(ALONE, AT, (taken.slot,)))
-            a(Charged, store.charge(ALONE, AT + MIN_LEASE, store.register(AT)))
+            store.settle(GateChange(ALONE, AT, (there(taken.slot),), turn=taken.turn))
+            a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.register(AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
         with self._store() as store:
-            one_a_minute = Quota("credential", "address", Pace(1, MINUTE), patience=5 * MINUTE)
-            charged = a(Charged, store.charge(one_a_minute, AT, 1))
+            one_a_minute = Quota("credential", "address", Pace(1, MINUTE), timeout=5 * MINUTE)
+            charged = a(Acquired, acquire(store, one_a_minute, AT, 1))
             end = AT + timedelta(seconds=10)
             store.settle(GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED))
             # No block of what was not an upload.
-            same(store.charge(one_a_minute, end, 1), NotBefore(end + MINUTE))
+            same(acquire(store, one_a_minute, end, 1), NotBefore(end + MINUTE))
             store.settle(GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE))
-            same(store.charge(one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
+            same(acquire(store, one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
 
     # --- the couriers on it ----------------------------------------------------------------------
 
@@ -423,8 +573,8 @@ class GateRules(ABC):
             return
         with self._folder() as folder:
             with closing(self.open_store(folder, False)) as store:
-                store.charge(PACED, AT, 1)
-                store.charge(PACED, AT, 1)
+                acquire(store, PACED, AT, 1)
+                acquire(store, PACED, AT, 1)
                 (first,) = starts(
                     store, "a", evolve(PACED, credential="another", address="another", pace=None)
                 )
@@ -437,8 +587,8 @@ class GateRules(ABC):
                     ]
                 )
             with closing(self.open_store(folder, False)) as store:
-                a(NotBefore, store.charge(PACED, AT, 1))
-                same(store.charge(first.quota, AT, 1), Blocked(REFUSED))
+                a(NotBefore, acquire(store, PACED, AT, 1))
+                same(acquire(store, first.quota, AT, 1), Blocked(REFUSED))
 
 
 DOUBT = Failure(FailureKind.TIMEOUT, "no reply")

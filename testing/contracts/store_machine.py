@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
 
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
-from ...domain.pacing.gate import GateChange, Quota
+from ...domain.pacing.gate import Acquired, GateChange, Quota
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import (
@@ -55,7 +55,7 @@ from ...domain.upload.upload import (
     new_upload,
 )
 from ...domain.upload.verdict import VERDICTS, Delivered, Receipt, verdict_of
-from ...ports.gates import ChargeAnswer, Charged
+from ...ports.gates import Acquire, AcquireAnswer
 from ...ports.records import (
     Added,
     BeginAnswer,
@@ -227,7 +227,7 @@ finds = st.builds(
 
 PASSAGES = {
     "acme": Quota(
-        "one credential", "one address", Pace(2, timedelta(minutes=1)), 1, timedelta(seconds=90)
+        "one credential", "one address", Pace(3, timedelta(minutes=1)), 2, timedelta(seconds=90)
     ),
     "globex": Quota("another", "another", None),
     "initech": Quota("third", "third", Pace(3, timedelta(minutes=1)), together=2, exclusive=True),
@@ -275,7 +275,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._memory = self._stack.enter_context(
             closing(MemoryStore(keep_documents=keep_documents))
         )
-        self._slots: dict[UploadStore, list[tuple[Quota, tuple[int, ...]]]] = {
+        self._open: dict[UploadStore, list[tuple[Quota, int | None, list[int]]]] = {
             self._subject: [],
             self._memory: [],
         }
@@ -345,33 +345,48 @@ class StoreMachine(RuleBasedStateMachine):
             for starts, turn in zip(turns, answers, strict=True):
                 for position, (start, answer) in enumerate(zip(starts, turn, strict=True)):
                     if isinstance(answer, Begun):
-                        self._slots[store].append((start.quota, answer.slots))
-                        # The numbers of the slots are each store's own.
+                        slots = [] if answer.acquired.slot is None else [answer.acquired.slot]
+                        self._open[store].append((start.quota, answer.acquired.turn, slots))
+                        # The numbers are each store's own.
                         turn[position] = Begun(answer.content)
             return answers
 
         self.both(begin)
 
-    @rule(at=few_moments, quota=st.sampled_from(sorted(PASSAGES)), courier_id=courier_ids)
-    def charge(self, at: datetime, quota: str, courier_id: int) -> None:
-        def charge(store: UploadStore) -> ChargeAnswer:
-            answer = store.charge(PASSAGES[quota], at, courier_id)
-            if isinstance(answer, Charged) and answer.slot is not None:
-                self._slots[store].append((PASSAGES[quota], (answer.slot,)))
-                return Charged(0)
+    @rule(
+        at=few_moments,
+        quota=st.sampled_from(sorted(PASSAGES)),
+        courier_id=courier_ids,
+        goes_on=st.booleans(),
+    )
+    def acquire(self, at: datetime, quota: str, courier_id: int, goes_on: bool) -> None:
+        asked = PASSAGES[quota]
+
+        def acquire(store: UploadStore) -> AcquireAnswer:
+            open_turns = [one for one in self._open[store] if one[0] == asked]
+            quota, turn, slots = open_turns[0] if goes_on and open_turns else (asked, None, [])
+            ended, slots[:] = tuple(slots), []
+            (answer,) = store.acquire([Acquire(quota, at, courier_id, turn, ended)])
+            if isinstance(answer, Acquired):
+                if turn is None:
+                    self._open[store].append((quota, answer.turn, slots))
+                slots += [] if answer.slot is None else [answer.slot]
+                # The numbers are each store's own.
+                return Acquired(lease_since=answer.lease_since)
             return answer
 
-        self.both(charge)
+        self.both(acquire)
+
+    def end(self, store: UploadStore) -> GateChange:
+        """The end of the oldest turn."""
+        if not self._open[store]:
+            return GateChange(PASSAGES["acme"], AT)
+        quota, turn, slots = self._open[store].pop(0)
+        return GateChange(quota, AT, tuple(slots), turn=turn)
 
     @rule(at=few_moments, pause=st.none() | st.none() | few_moments)
     def settle(self, at: datetime, pause: datetime | None) -> None:
-        oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
-
-        def settle(store: UploadStore) -> None:
-            quota, slots = oldest[store] or (PASSAGES["acme"], ())
-            store.settle(GateChange(quota, at, slots, pause_until=pause))
-
-        self.both(settle)
+        self.both(lambda store: store.settle(evolve(self.end(store), at=at, pause_until=pause)))
 
     @rule(
         plans=st.lists(plans, max_size=5),
@@ -385,11 +400,9 @@ class StoreMachine(RuleBasedStateMachine):
         self, plans: list[Plan], at: datetime, pause: datetime | None, block: Failure | None
     ) -> None:
         changes = self.changes(plans)
-        oldest = {store: taken.pop(0) if taken else None for store, taken in self._slots.items()}
 
         def save(store: UploadStore) -> list[SaveAnswer]:
-            quota, slots = oldest[store] or (PASSAGES["acme"], ())
-            gate = GateChange(quota, at, slots, pause_until=pause, block=block)
+            gate = evolve(self.end(store), at=at, pause_until=pause, block=block)
             return list(store.save([evolve(change, gate=gate) for change in changes]))
 
         self.both(save)

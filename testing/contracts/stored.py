@@ -13,6 +13,7 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Sending, Upload, UploadKey, new_upload
 from ...domain.upload.verdict import Deferred, Delivered, Receipt
+from ...ports.gates import Acquire, AcquireAnswer, Gates
 from ...ports.records import BeginAnswer, Change, Dossier, Entry, Records, Start, StoredDocument
 from ...ports.store import UploadStore
 
@@ -68,6 +69,20 @@ def begin_together(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]
     """Begin attempts that travel in one request."""
     (answers,) = store.begin([starts])
     return list(answers)
+
+
+def acquire(
+    store: Gates,
+    quota: Quota,
+    at: datetime = AT,
+    courier_id: int = 1,
+    *,
+    turn: int | None = None,
+    ended: Sequence[int] = (),
+) -> AcquireAnswer:
+    """Ask for a slot for one request."""
+    (answer,) = store.acquire([Acquire(quota, at, courier_id, turn, tuple(ended))])
+    return answer
 
 
 def ended(upload: Upload, event: AttemptEnded) -> Change:

@@ -12,7 +12,7 @@ WRITES = frozenset(
     {
         "add",
         "begin",
-        "charge",
+        "acquire",
         "save",
         "register",
         "heartbeat",

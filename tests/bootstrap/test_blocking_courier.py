@@ -319,21 +319,15 @@ def test_a_further_request_waits_a_short_time_in_the_worker(
     assert office.sleeps == [40.0]
 
 
-def test_a_further_request_with_a_long_wait_is_left_to_another_attempt(office: Office) -> None:
+def test_a_further_request_waits_for_its_slot_for_as_many_periods_as_an_upload_needs(
+    office: Office,
+) -> None:
     office.house.tenants["acme"] = tenant(pace="3/h")
     with office.courier(providers={"paper": TwoSteps()}) as courier:
         courier.deliver(evidence("ev-1"))
-        delivery = courier.deliver(evidence("ev-2"))
-        assert words(delivery) == ("retrying", 1, "not_sent")
-        assert delivery.again_at is not None
-        office.house.clock.set(delivery.again_at)
-        later = courier.deliver(evidence("ev-2"))
-        assert words(later) == ("retrying", 1, "not_sent")
-        assert later.again_at is not None
-        office.house.clock.set(later.again_at)
-        assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 2, None)
-    assert office.desk.asked == ["step-1", "step-2", "step-1", "step-2"]  # the bookmark was kept
-    assert office.sleeps == []
+        assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 1, None)
+    assert office.desk.asked == ["step-1", "step-2", "step-1", "step-2"]
+    assert sum(office.sleeps) == pytest.approx(3600, abs=1)
 
 
 # -- interruptions

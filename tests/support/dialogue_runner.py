@@ -20,7 +20,8 @@ from evidence_courier.adapters.engines.token_cache import BlockingTokenCache, To
 from evidence_courier.adapters.stores.writer import InlineWriter
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.effects import Turn
-from evidence_courier.delivery.sender import Sender, Slots, run_dialogue
+from evidence_courier.delivery.sender import Sender, run_dialogue
+from evidence_courier.delivery.slots import Slots
 from evidence_courier.domain.integration import Integration, Route
 from evidence_courier.domain.pacing.gate import Quota
 from evidence_courier.domain.upload.transitions import Rules

@@ -1,79 +1,172 @@
-"""The gates in the database: what the domain says of pace, pause and block, asked and written in
-the transaction that begins an attempt.
+"""The gates in the database: what the domain says of pace, pause, block and lease, asked and
+written in the transaction that begins an attempt or lets a request leave.
 
-A slot counts as used now while its request is under way: its `at` is then the end of time. It is
-moved to the request's end with the attempt's outcome; if that never comes, it counts from `until`,
-when the request must have ended.
+A slot counts as used now while its request is under way: its `at` is then the end of time. When the
+end is recorded, `at` becomes that moment. If that never comes, the slot counts from `until`, when
+the request must have ended.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ....domain.integration import Pace
-from ....domain.pacing import gate
-from ....domain.pacing.gate import GateChange, Pause, Quota, Refusal
+from ....domain.pacing import gate as rules
+from ....domain.pacing.estimate import Line
+from ....domain.pacing.gate import Acquired, GateChange, Pause, Quota, Refusal, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import earlier, later
 from ....domain.upload.failure import Failure, FailureKind
+from ....domain.upload.upload import UploadKey
+from ....ports.gates import Acquire, AcquireAnswer
+from ....ports.records import Start
 from . import statements
-from .rows import moment
-from .statements import Cells
+from .rows import key_cells, moment, moment_of
 
 UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
 
 
 @define
-class _Gate:
-    pause: Pause | None
-    pace: Pace | None
-    together: int = 1
-    used: int | None = None
-    admitted: list[tuple[str, int]] = field(factory=list)
-
-
-@define
 class SqliteGates:
-    """Lets attempts through, within one transaction."""
+    """The gates within one transaction."""
 
     connection: sqlite3.Connection
     _gates: dict[str, _Gate] = field(factory=dict)
-    _blocks: dict[str, Failure | None] = field(factory=dict)
 
-    def ask(
-        self, quota: Quota, cost: int, at: datetime, courier_id: int, key: Cells | None = None
-    ) -> tuple[int, ...] | Refusal:
-        """The slots of so many requests, or why not now. `key` is that of the upload that is
-        about to begin and stands in line."""
-        places: list[tuple[str, int]] = []
-
-        def longer_waiting() -> int:
-            assert key is not None and quota.pace is not None
-            place = statements.place_of(self.connection, key)
-            if place is None:
-                return 0
-            places.append(place)
-            return self._longer_waiting(quota, quota.pace, place)
-
-        answer = gate.ask(
-            self, quota, cost, at, courier_id, None if key is None else longer_waiting
-        )
-        if isinstance(answer, tuple):
-            self._gate(quota).admitted += places
+    def begin(self, start: Start) -> Acquired | Refusal:
+        """Let a turn begin, or say why not now."""
+        at, quota = start.upload.updated_at, start.quota
+        gate = self._gate(quota, at, start.upload.key)
+        leaves, patience = start.leaves, start.patience
+        answer = rules.begin(gate, quota, at, start.courier_id, leaves=leaves, patience=patience)
+        if isinstance(answer, Acquired):
+            gate.admit()
         return answer
 
-    def _longer_waiting(self, quota: Quota, pace: Pace, place: tuple[str, int]) -> int:
-        """Who stands before this upload; those whom this transaction has let through already, do
-        not."""
-        admitted = sum(other < place for other in self._gate(quota).admitted)
-        most = pace.limit * quota.together + admitted
-        return statements.in_line_before(self.connection, quota.credential, place, most) - admitted
+    def acquire(self, request: Acquire) -> AcquireAnswer:
+        """Let a request leave, or say why not now."""
+        self._end(request.ended, request.at)
+        gate = self._gate(request.quota, request.at, request.key)
+        return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
 
-    def block_of(self, address: str) -> Failure | None:
+    def change(self, changes: Iterable[tuple[GateChange, str, str]]) -> None:
+        """Write down what the ends of turns and requests mean. Each with its tenant and
+        provider."""
+        for change, tenant_id, provider in changes:
+            self._end(change.slots, change.at)
+            if change.turn is not None:
+                self.connection.execute("DELETE FROM turns WHERE id = ?", (change.turn,))
+            if change.pause_until is not None:
+                self.connection.execute(
+                    "INSERT INTO gates (credential, paused_since, paused_until) VALUES (?, ?, ?)"
+                    " ON CONFLICT (credential) DO UPDATE SET"
+                    " paused_since = excluded.paused_since, paused_until = excluded.paused_until"
+                    " WHERE gates.paused_until IS NULL"
+                    " OR gates.paused_until < excluded.paused_until",
+                    (change.quota.credential, moment(change.at), moment(change.pause_until)),
+                )
+            if (block := change.block) is not None:
+                reason = (block.kind.value, block.message, block.http_status)
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO blocks"
+                    " (address, tenant_id, provider, at, kind, message, http_status)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (change.quota.address, tenant_id, provider, moment(change.at), *reason),
+                )
+
+    def _end(self, slots: Sequence[int], at: datetime) -> None:
+        ended = [(moment(at), slot, UNDER_WAY) for slot in slots]
+        if ended:
+            self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", ended)
+
+    def _gate(self, quota: Quota, now: datetime, key: UploadKey | None) -> _Gate:
+        gate = self._gates.get(quota.credential)
+        if gate is None or gate.quota.pace != quota.pace:
+            gate = _Gate(self.connection, quota, now)
+            gate.enter()
+            self._gates[quota.credential] = gate
+        gate.quota, gate.now, gate.key, gate.place = quota, now, key, None
+        return gate
+
+
+@define
+class _Gate:
+    """One credential's gate within one transaction: a `GateStore`.
+
+    `key` is the upload that asks and `place` where it stands in line; `_admitted` are the places of
+    those that this transaction has let through.
+    """
+
+    connection: sqlite3.Connection
+    quota: Quota
+    now: datetime
+    key: UploadKey | None = None
+    place: tuple[str, int] | None = None
+    _pause: Pause | None = None
+    _lease: Lease | None = None
+    _head: tuple[int | None, str | None] = (None, None)
+    _turns: dict[int, Turn] = field(factory=dict)
+    _blocks: dict[str, Failure | None] = field(factory=dict)
+    _admitted: list[tuple[str, int]] = field(factory=list)
+    _used: int = 0
+
+    @property
+    def _pace(self) -> Pace:
+        assert self.quota.pace is not None
+        return self.quota.pace
+
+    def enter(self) -> None:
+        """Read what is recorded; what is over by now ends, and what lies in the future is now."""
+        credential = self.quota.credential
+        row = self.connection.execute(
+            "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until,"
+            " holder, held_since, wanted_at, head, head_since FROM gates WHERE credential = ?",
+            (credential,),
+        ).fetchone()
+        if row is not None:
+            self._pause = _pause_of(*row[4:6])
+            if row[6] is not None:
+                self._lease = Lease(row[6], datetime.fromisoformat(row[7]), moment_of(row[8]))
+            self._head = row[9:]
+        if self.quota.pace is None:
+            return
+        pace, quota = self.quota.pace, self.quota
+        limits = (pace.limit, pace.period.total_seconds(), quota.together, quota.cost)
+        if row is None or row[:4] != limits:
+            self.connection.execute(
+                "INSERT INTO gates (credential, pace_limit, pace_seconds, together, cost)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (credential) DO UPDATE SET"
+                " pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds,"
+                " together = excluded.together, cost = excluded.cost",
+                (credential, *limits),
+            )
+        self._tidy()
+        self._turns = {turn.id: turn for turn in turns_of(self.connection, credential)}
+        (self._used,) = self.connection.execute(
+            "SELECT COUNT(*) FROM slots WHERE credential = ? AND at > ?",
+            (credential, moment(earlier(self.now, pace.period))),
+        ).fetchone()
+
+    def _tidy(self) -> None:
+        given = {
+            "credential": self.quota.credential,
+            "now": moment(self.now),
+            "latest": moment(later(self.now, self.quota.timeout)),
+            "old": moment(earlier(self.now, 2 * self._pace.period)),
+            "over": moment(earlier(self.now, self._pace.period)),
+            "under_way": UNDER_WAY,
+        }
+        for statement in _TIDY:
+            self.connection.execute(statement, given)
+
+    # --- what the rules ask ---
+
+    def block(self) -> Failure | None:
+        address = self.quota.address
         if address not in self._blocks:
             row = self.connection.execute(
                 "SELECT kind, message, http_status FROM blocks WHERE address = ?", (address,)
@@ -83,177 +176,139 @@ class SqliteGates:
             )
         return self._blocks[address]
 
-    def _gate(self, quota: Quota) -> _Gate:
-        kept = self._gates.get(quota.credential)
-        if kept is None:
-            kept = self._gates[quota.credential] = gate_of(self.connection, quota.credential)
-        if (kept.pace, kept.together) != (quota.pace, quota.together):
-            kept.pace, kept.together = quota.pace, quota.together
-            limit, seconds = _pace_cells(quota.pace)
-            self.connection.execute(
-                "INSERT INTO gates (credential, pace_limit, pace_seconds, together) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (credential) DO UPDATE SET pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds,"
-                " together = excluded.together",
-                (quota.credential, limit, seconds, quota.together),
-            )
-        return kept
+    def pause(self) -> Pause | None:
+        """If the clock was set back, that is recorded, so that the pause does not move with it."""
+        if self._pause is not None and (pause := self._pause.as_of(self.now)) is not self._pause:
+            self._pause = pause
+            self._update(paused_since=moment(pause.since), paused_until=moment(pause.until))
+        return self._pause
 
-    def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        """As in `GateStore`. Where the clock was set back, that is written down, so that the
-        pause does not move on with it."""
-        kept = self._gate(quota)
-        if kept.pause is not None and (pause := kept.pause.as_of(now)) is not kept.pause:
-            kept.pause = pause
-            self.connection.execute(
-                "UPDATE gates SET paused_since = ?, paused_until = ? WHERE credential = ?",
-                (moment(pause.since), moment(pause.until), quota.credential),
-            )
-        return kept.pause
+    def free(self) -> int:
+        return self._pace.limit - self._used
 
-    def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        kept = self._gate(quota)
-        if kept.used is None:
-            self.connection.execute(
-                "DELETE FROM slots WHERE credential = ? AND at <= ?",
-                (quota.credential, moment(earlier(now, 2 * pace.period))),
-            )
-            self._set_back(quota, now)
-            kept.used = self._count(quota, pace, now)
-        if kept.used + cost <= pace.limit:
-            return now
+    def free_at(self, slots: int) -> datetime:
+        used = used_slots(self.connection, self.quota.credential, self._pace, self.now)
+        return rules.free_at(used, self._pace, slots, self.now)
+
+    def turns(self) -> Sequence[Turn]:
+        return tuple(self._turns.values())
+
+    def ahead(self, most: int) -> int:
+        if self.key is None:
+            return 0
+        self.place = statements.place_of(self.connection, self.key)
+        if self.place is None:
+            return 0
+        admitted = sum(other < self.place for other in self._admitted)
+        credential = self.quota.credential
+        found = statements.in_line_before(self.connection, credential, self.place, most + admitted)
+        return found - admitted
+
+    def head_since(self) -> datetime:
+        (head,) = self.connection.execute(HEAD, (self.quota.credential,)).fetchone() or (None,)
+        since = moment_of(self._head[1])
+        if self._head[0] == head and since is not None and since <= self.now:
+            return since
+        self._head = (head, moment(self.now))
+        self._update(head=head, head_since=moment(self.now))
+        return self.now
+
+    def lease(self) -> Lease | None:
+        return self._lease
+
+    def hold(self, lease: Lease) -> None:
+        self._lease = lease
+        wanted = None if lease.wanted_at is None else moment(lease.wanted_at)
+        self._update(holder=lease.holder, held_since=moment(lease.since), wanted_at=wanted)
+
+    def _update(self, **cells: str | int | None) -> None:
+        names = ", ".join(f"{name} = ?" for name in cells)
         self.connection.execute(
-            "UPDATE slots SET at = until WHERE credential = ? AND at = ? AND until <= ?",
-            (quota.credential, UNDER_WAY, moment(now)),
-        )
-        kept.used = self._count(quota, pace, now)
-        return gate.free_at(
-            used_slots(self.connection, quota.credential, pace, now), pace, cost, now
+            f"UPDATE gates SET {names} WHERE credential = ?",
+            (*cells.values(), self.quota.credential),
         )
 
-    def _set_back(self, quota: Quota, at: datetime) -> None:
-        """What lies in the future counts as now, from now on: the clock was set back since."""
-        latest = moment(later(at, quota.patience))
+    def admit(self) -> None:
+        """The upload that asked stands in line no more."""
+        if self.place is not None:
+            self._admitted.append(self.place)
+
+    def take(self) -> int:
+        self._used += 1
+        until = moment(later(self.now, self.quota.timeout))
+        cursor = self.connection.execute(
+            "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)",
+            (self.quota.credential, UNDER_WAY, until),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def open(self, courier_id: int, owed: int) -> int:
+        until = later(self.now, self.quota.timeout)
+        cells = (self.quota.credential, courier_id, owed, moment(until))
+        cursor = self.connection.execute(
+            "INSERT INTO turns (credential, owner, owed, until, waits, upload_id)"
+            f" VALUES (?, ?, ?, ?, 0, ({ID_OF}))",
+            (*cells, *((None,) * 3 if self.key is None else key_cells(self.key))),
+        )
+        assert cursor.lastrowid is not None
+        self._turns[cursor.lastrowid] = Turn(cursor.lastrowid, courier_id, owed, False, until)
+        return cursor.lastrowid
+
+    def put(self, turn: Turn) -> None:
+        if self._turns.get(turn.id) is turn:
+            return
+        self._turns[turn.id] = turn
+        cells = (turn.courier_id, turn.owed, turn.waits, moment(turn.until))
         self.connection.execute(
-            "UPDATE slots SET at = ? WHERE credential = ? AND at > ? AND at < ?",
-            (moment(at), quota.credential, moment(at), UNDER_WAY),
-        )
-        self.connection.execute(
-            "UPDATE slots SET until = ? WHERE credential = ? AND at = ? AND until > ?",
-            (latest, quota.credential, UNDER_WAY, latest),
-        )
-
-    def _count(self, quota: Quota, pace: Pace, at: datetime) -> int:
-        (used,) = self.connection.execute(
-            "SELECT COUNT(*) FROM slots WHERE credential = ? AND at > ?",
-            (quota.credential, moment(earlier(at, pace.period))),
-        ).fetchone()
-        return int(used)
-
-    def holding(self, quota: Quota, now: datetime) -> _Holding:
-        return _Holding(self.connection, quota.credential, now)
-
-    def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        kept = self._gate(quota)
-        kept.used = (kept.used or 0) + cost
-        until = moment(later(now, quota.patience))
-        taken = []
-        for _ in range(cost):
-            cursor = self.connection.execute(
-                "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)",
-                (quota.credential, UNDER_WAY, until),
-            )
-            assert cursor.lastrowid is not None
-            taken.append(cursor.lastrowid)
-        return tuple(taken)
-
-    def change(self, changes: Iterable[tuple[GateChange, str, str]]) -> None:
-        """Write down what the ends of attempts mean. Each with its tenant and provider."""
-        settled = []
-        for change, tenant_id, provider in changes:
-            settled += [(moment(change.at), slot, UNDER_WAY) for slot in change.slots]
-            if change.pause_until is not None:
-                self.connection.execute(
-                    "INSERT INTO gates (credential, paused_since, paused_until) VALUES (?, ?, ?)"
-                    " ON CONFLICT (credential) DO UPDATE SET paused_since = excluded.paused_since, paused_until = excluded.paused_until"
-                    " WHERE gates.paused_until IS NULL OR gates.paused_until < excluded.paused_until",
-                    (change.quota.credential, moment(change.at), moment(change.pause_until)),
-                )
-            if change.block is not None:
-                block = change.block
-                self.connection.execute(
-                    "INSERT OR REPLACE INTO blocks (address, tenant_id, provider, at, kind, message, http_status)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        change.quota.address,
-                        tenant_id,
-                        provider,
-                        moment(change.at),
-                        block.kind.value,
-                        block.message,
-                        block.http_status,
-                    ),
-                )
-        if settled:
-            self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", settled)
-
-
-@frozen
-class _Holding:
-    """Who has a credential that only one may use (see `tenure.LeaseStore`)."""
-
-    connection: sqlite3.Connection
-    credential: str
-    now: datetime
-
-    def tenure(self) -> Lease | None:
-        row = self.connection.execute(
-            "SELECT holder, held_since, wanted_at FROM gates WHERE credential = ? AND holder IS NOT NULL",
-            (self.credential,),
-        ).fetchone()
-        if row is None:
-            return None
-        holder, since, wanted = row
-        return Lease(
-            holder,
-            datetime.fromisoformat(since),
-            None if wanted is None else datetime.fromisoformat(wanted),
-        )
-
-    def in_use(self) -> bool:
-        row = self.connection.execute(
-            "SELECT 1 FROM slots WHERE credential = ? AND at = ? AND until > ? LIMIT 1",
-            (self.credential, UNDER_WAY, moment(self.now)),
-        ).fetchone()
-        return row is not None
-
-    def hold(self, tenure: Lease) -> None:
-        self.connection.execute(
-            "UPDATE gates SET holder = ?, held_since = ?, wanted_at = ? WHERE credential = ?",
-            (
-                tenure.holder,
-                moment(tenure.since),
-                None if tenure.wanted_at is None else moment(tenure.wanted_at),
-                self.credential,
-            ),
+            "INSERT INTO turns (id, credential, owner, owed, waits, until) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE"
+            " SET owed = excluded.owed, waits = excluded.waits, until = excluded.until",
+            (turn.id, self.quota.credential, *cells),
         )
 
 
-def gate_of(connection: sqlite3.Connection, credential: str) -> _Gate:
-    """What is written of a credential's pace and pause."""
+ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND provider = ?"
+HEAD = "SELECT id FROM uploads WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1"
+_TIDY = (
+    "DELETE FROM slots WHERE credential = :credential AND at <= :old",
+    "UPDATE slots SET at = :now WHERE credential = :credential AND at > :now AND at < :under_way",
+    "UPDATE slots SET at = until"
+    " WHERE credential = :credential AND at = :under_way AND until <= :now",
+    "UPDATE slots SET until = :latest"
+    " WHERE credential = :credential AND at = :under_way AND until > :latest",
+    "DELETE FROM turns WHERE credential = :credential AND until <= :over",
+    "UPDATE turns SET until = :latest WHERE credential = :credential AND until > :latest",
+)
+
+
+def turns_of(connection: sqlite3.Connection, credential: str) -> list[Turn]:
+    """The open turns of a credential, oldest first."""
+    rows = connection.execute(
+        "SELECT id, owner, owed, waits, until FROM turns WHERE credential = ? ORDER BY id",
+        (credential,),
+    )
+    return [
+        Turn(number, courier_id, owed, bool(waits), datetime.fromisoformat(until))
+        for number, courier_id, owed, waits, until in rows
+    ]
+
+
+def line_of(connection: sqlite3.Connection, credential: str, now: datetime) -> Line:
+    """What an estimate needs to know of a credential's line."""
     row = connection.execute(
-        "SELECT pace_limit, pace_seconds, paused_since, paused_until, together FROM gates WHERE credential = ?",
+        "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until"
+        " FROM gates WHERE credential = ?",
         (credential,),
     ).fetchone()
     if row is None:
-        return _Gate(None, None)
-    limit, seconds, since, until, together = row
-    return _Gate(
-        pause=None
-        if until is None
-        else Pause(datetime.fromisoformat(since), datetime.fromisoformat(until)),
-        pace=None if limit is None else Pace(limit, timedelta(seconds=seconds)),
-        together=together,
-    )
+        return Line()
+    limit, seconds, together, cost, *paused = row
+    pause = _pause_of(*paused)
+    if limit is None:
+        return Line(pause=pause)
+    pace = Pace(limit, timedelta(seconds=seconds))
+    return Line(pace, cost, together, used_slots(connection, credential, pace, now), pause)
 
 
 def used_slots(
@@ -267,5 +322,7 @@ def used_slots(
     return [datetime.fromisoformat(at) for (at,) in found]
 
 
-def _pace_cells(pace: Pace | None) -> tuple[int | None, float | None]:
-    return (None, None) if pace is None else (pace.limit, pace.period.total_seconds())
+def _pause_of(since: str | None, until: str | None) -> Pause | None:
+    if since is None or until is None:
+        return None
+    return Pause(datetime.fromisoformat(since), datetime.fromisoformat(until))

@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ....domain.pacing.gate import expected_at
+from ....domain.pacing.estimate import expected_at
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import UploadDetails, UploadStatus, status_of_upload
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.records import ActedOn, Find, OpenUpload, Page
 from ..history import details_of
 from ..paging import Place, place_after, token_of
-from .gates import gate_of, used_slots
+from .gates import ID_OF, line_of
 from .rows import (
     DOSSIER,
     KEY,
@@ -52,7 +52,6 @@ DUE = f"""
 SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due WHERE due <= :before AND id > :after AND updated_at > :written_after
 ORDER BY id LIMIT :limit
 """
-ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND provider = ?"
 COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"
 SENDERS = "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 AND state = 'sending'"
 IN_FLIGHT = f"""
@@ -255,17 +254,13 @@ def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, dat
             lines.setdefault(row["credential"], []).append(row)
     found: dict[int, datetime] = {}
     for credential, waiting in lines.items():
-        gate = gate_of(db.conn, credential)
-        used = [] if gate.pace is None else used_slots(db.conn, credential, gate.pace, now)
+        line = line_of(db.conn, credential, now)
         place, reached = 0, ("", 0)
         for row in sorted(waiting, key=lambda row: (row["due"], row["id"])):
             here = (row["due"], row["id"])
             (between,) = db.execute(IN_LINE_BEFORE, (credential, *reached, *here)).fetchone()
             place, reached = place + between, here
-            due = datetime.fromisoformat(row["due"])
-            found[row["id"]] = expected_at(
-                due, place, used, gate.pace, gate.pause, now, gate.together
-            )
+            found[row["id"]] = expected_at(line, datetime.fromisoformat(row["due"]), place, now)
     return found
 
 

@@ -326,7 +326,10 @@ def look_up_of(row: Row) -> LookUpRow:
 def action_of(row: Row) -> ActionRow:
     """What a person did, in the columns of the actions table."""
     return ActionRow(
-        at=datetime.fromisoformat(row["at"]), action=row["action"], by=row["who"], reason=row["why"]
+        at=datetime.fromisoformat(row["at"]),
+        action=row["action"],
+        by=row["by"],
+        reason=row["reason"],
     )
 
 

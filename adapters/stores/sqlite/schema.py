@@ -243,6 +243,39 @@ def m003_holders_and_bundles(db: Database) -> None:
         db.execute(statement)
 
 
+# An attempt or a look-up under way, as long as a slot may be owed to it. `waits`: for a slot.
+_TURNS = """
+CREATE TABLE turns (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    credential TEXT NOT NULL,
+    owner INTEGER NOT NULL,
+    upload_id INTEGER,
+    owed INTEGER NOT NULL,
+    waits INTEGER NOT NULL CHECK (waits IN (0, 1)),
+    until TEXT NOT NULL
+)
+"""
+
+# `cost` is how many requests an upload takes; `head` is the upload that was seen at the head of the
+# credential's line, since `head_since`.
+_SLOTS_BY_REQUEST = (
+    "CREATE INDEX turns_of_credential ON turns (credential, id)",
+    "ALTER TABLE gates ADD COLUMN cost INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE gates ADD COLUMN head INTEGER",
+    "ALTER TABLE gates ADD COLUMN head_since TEXT",
+    'ALTER TABLE actions RENAME COLUMN who TO "by"',
+    "ALTER TABLE actions RENAME COLUMN why TO reason",
+)
+
+
+@migrations()
+def m004_turns(db: Database) -> None:
+    """What has begun, and what it is owed; people's actions in the words of today."""
+    db.execute(f"{_TURNS} {'STRICT' if db.supports_strict else ''}")
+    for statement in _SLOTS_BY_REQUEST:
+        db.execute(statement)
+
+
 # Built anew without the lists of words that were allowed for a verdict and for a finding: the code
 # knows them, and a list in a table cannot be made longer.
 _BUILT_ANEW = {

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, STARTING, UPLOAD, Cell
+from ....domain.upload.upload import UploadKey
+from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, STARTING, UPLOAD, Cell, key_cells
 
 Cells: TypeAlias = Sequence[Cell]
 
@@ -82,18 +83,20 @@ def insert_look_ups(connection: sqlite3.Connection, rows: Sequence[Cells]) -> No
 
 
 def insert_actions(connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
-    """Each row: at, action, who, why, tenant, KEY."""
+    """Each row: at, action, by, reason, tenant, KEY."""
     connection.executemany(
-        "INSERT INTO actions (upload_id, at, action, who, why, tenant_id) SELECT id, ?, ?, ?, ?, ? FROM uploads"
+        'INSERT INTO actions (upload_id, at, action, "by", reason, tenant_id) SELECT id, ?, ?, ?, ?, ? FROM uploads'
         f" WHERE {_THIS_KEY}",
         rows,
     )
 
 
-def place_of(connection: sqlite3.Connection, key: Cells) -> tuple[str, int] | None:
+def place_of(connection: sqlite3.Connection, key: UploadKey) -> tuple[str, int] | None:
     """Where an upload stands in the order of its credential's line; None where it does not stand
     in one."""
-    row = connection.execute(f"SELECT due, id FROM uploads WHERE {_THIS_KEY}", key).fetchone()
+    row = connection.execute(
+        f"SELECT due, id FROM uploads WHERE {_THIS_KEY}", key_cells(key)
+    ).fetchone()
     return None if row is None or row[0] is None else (row[0], row[1])
 
 

@@ -19,9 +19,9 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from ....domain.pacing.gate import Blocked, GateChange, NotBefore, Quota
+from ....domain.pacing.gate import Acquired, GateChange
 from ....domain.upload.upload import Succeeded, UploadKey
-from ....ports.gates import ChargeAnswer, Charged
+from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import (
     AddAnswer,
     Added,
@@ -37,7 +37,7 @@ from ....ports.records import (
     Start,
 )
 from . import statements
-from .gates import UNDER_WAY, SqliteGates
+from .gates import SqliteGates
 from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
@@ -118,30 +118,26 @@ class SqliteStore(SqliteReader):
     ) -> Iterator[Sequence[BeginAnswer]]:
         starts = [start for turn in turns for start in turn]
         answers: dict[int, BeginAnswer] = {**self._outdated(starts)}
-        slots: dict[int, tuple[int, ...]] = {}
+        begun: dict[int, Acquired] = {}
         reached = 0
         for turn in turns:
             left = [n for n in range(reached, reached + len(turn)) if n not in answers]
             reached += len(turn)
             if not left:
                 continue
-            start = starts[left[0]]
-            quota, at, key = start.quota, start.upload.updated_at, key_cells(start.upload.key)
-            answer = gates.ask(quota, quota.at_most(), at, start.courier_id, key)
-            if isinstance(answer, tuple):
-                slots |= {n: answer if n == left[0] else () for n in left}
+            answer = gates.begin(starts[left[0]])
+            if isinstance(answer, Acquired):
+                begun |= {**dict.fromkeys(left, Acquired()), left[0]: answer}
             else:
                 answers |= dict.fromkeys(left, answer)
-        answers |= self._send(starts, slots)
+        answers |= self._send(starts, begun)
         reached = 0
         for turn in turns:
             yield [answers[n] for n in range(reached, reached + len(turn))]
             reached += len(turn)
 
-    def _send(
-        self, starts: Sequence[Start], slots: Mapping[int, tuple[int, ...]]
-    ) -> dict[int, Begun]:
-        """Write `Sending` of those that were given slots, and read what they send."""
+    def _send(self, starts: Sequence[Start], begun: Mapping[int, Acquired]) -> dict[int, Begun]:
+        """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
         statements.begin_uploads(
             connection,
@@ -153,21 +149,20 @@ class SqliteStore(SqliteReader):
                     start.quota.credential,
                     start.budget,
                 )
-                for start in (starts[position] for position in slots)
+                for start in (starts[position] for position in begun)
             ],
         )
         staged = statements.select_contents(
-            connection, [(position, *key_cells(starts[position].upload.key)) for position in slots]
+            connection, [(position, *key_cells(starts[position].upload.key)) for position in begun]
         )
-        return {position: Begun(staged.get(position), taken) for position, taken in slots.items()}
+        return {
+            position: Begun(staged.get(position), acquired) for position, acquired in begun.items()
+        }
 
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        with trouble(self._path, "request not charged"), self._transaction():
-            match SqliteGates(self._connection).ask(quota, 1, at, courier_id):
-                case tuple() as taken:
-                    return Charged(taken[0] if taken else None)
-                case NotBefore() | Blocked() as refusal:
-                    return refusal
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        with trouble(self._path, "request not let through"), self._transaction():
+            gates = SqliteGates(self._connection)
+            return [gates.acquire(request) for request in requests]
 
     def settle(self, change: GateChange) -> None:
         with trouble(self._path, "the end of a request not written"), self._transaction():
@@ -226,13 +221,7 @@ class SqliteStore(SqliteReader):
                     "SELECT lock FROM couriers WHERE id = ?", (courier_id,)
                 ).fetchone()
                 self._connection.execute("DELETE FROM couriers WHERE id = ?", (courier_id,))
-                # What the holder of a credential left unfinished is over: until then nobody else
-                # could have it.
-                self._connection.execute(
-                    "UPDATE slots SET at = until WHERE at = ?"
-                    " AND credential IN (SELECT credential FROM gates WHERE holder = ?)",
-                    (UNDER_WAY, courier_id),
-                )
+                self._connection.execute("DELETE FROM turns WHERE owner = ?", (courier_id,))
                 self._connection.execute(
                     "UPDATE gates SET holder = NULL WHERE holder = ?", (courier_id,)
                 )

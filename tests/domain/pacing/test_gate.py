@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,16 +14,19 @@ from evidence_courier.domain.integration import Pace, RetryPolicy
 from evidence_courier.domain.pacing.gate import (
     FAIR_UP_TO,
     YIELD,
+    Acquired,
     Blocked,
     GateChange,
     NotBefore,
     Pause,
     Quota,
-    ask,
+    Turn,
+    begin,
     change_of,
-    expected_at,
     free_at,
-    must_yield,
+    go_on,
+    may_overtake,
+    patience_of,
     paused_until,
 )
 from evidence_courier.domain.pacing.lease import MIN_LEASE, Lease
@@ -93,76 +97,37 @@ def test_a_clock_that_was_set_back_does_not_lengthen_a_pause() -> None:
     assert paused_until(pause, NOW) == NOW + timedelta(minutes=5)
 
 
-@pytest.mark.parametrize(("others", "steps"), [(0, False), (2, False), (3, True), (4, True)])
-def test_one_steps_aside_for_a_whole_period_of_others(others: int, steps: bool) -> None:
-    assert must_yield(others, Quota("c", "a", THREE)) is steps
-
-
-def test_a_periods_worth_is_more_where_several_go_in_one_request() -> None:
-    two_at_once = Quota("c", "a", THREE, together=2)
-    assert not must_yield(5, two_at_once)
-    assert must_yield(6, two_at_once)
-
-
-def test_a_fast_pace_has_no_line() -> None:
-    assert must_yield(FAIR_UP_TO, Quota("c", "a", Pace(FAIR_UP_TO, MINUTE)))
-    assert not must_yield(10 * FAIR_UP_TO, Quota("c", "a", Pace(FAIR_UP_TO + 1, MINUTE)))
-    assert not must_yield(10 * FAIR_UP_TO, Quota("c", "a", None))
-    assert YIELD == timedelta(seconds=1)
+@pytest.mark.parametrize(
+    ("quota", "most"),
+    [
+        (Quota("c", "a", THREE), 3),
+        (Quota("c", "a", THREE, together=2), 6),
+        (Quota("c", "a", Pace(50, MINUTE), cost=2), 25),
+        (Quota("c", "a", THREE, cost=6), 1),
+        (Quota("c", "a", Pace(FAIR_UP_TO, MINUTE)), FAIR_UP_TO),
+        (Quota("c", "a", Pace(FAIR_UP_TO + 1, MINUTE)), None),
+        (Quota("c", "a"), None),
+    ],
+)
+def test_a_periods_worth_of_uploads_may_overtake(quota: Quota, most: int | None) -> None:
+    assert may_overtake(quota) == most
 
 
 @pytest.mark.parametrize(
-    ("place", "used", "expected"),
+    ("quota", "seconds"),
     [
-        (0, [], 0),
-        (2, [], 0),
-        (3, [], 60),
-        (8, [], 120),
-        (0, [ago(10)], 0),
-        (1, [ago(10)], 0),
-        (2, [ago(10)], 50),
-        (3, [ago(10)], 60),
-        (5, [ago(10)], 110),
-        (0, [END, END, END], 60),
-        (4, [END, ago(20), ago(50)], 100),
+        (Quota("c", "a"), 60),
+        (Quota("c", "a", Pace(1, timedelta(seconds=1)), cost=3), 60),
+        (Quota("c", "a", THREE, cost=3), 120),
+        (Quota("c", "a", Pace(1, MINUTE), cost=6), 420),
     ],
 )
-def test_who_waits_is_told_when_the_turn_comes(
-    place: int, used: list[datetime], expected: float
-) -> None:
-    due = ago(5)
-    seconds = timedelta(seconds=expected)
-    wanted = NOW + seconds if expected else due
-    assert expected_at(due, place, used, THREE, None, NOW) == wanted
-
-
-def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
-    later = NOW + timedelta(minutes=3)
-    assert expected_at(later, 0, [], THREE, None, NOW) == later
-    assert expected_at(later, 3, [], THREE, None, NOW) == later
-    assert expected_at(later, 3, [], THREE, Pause(NOW, NOW + MINUTE), NOW) == later
-    assert expected_at(ago(5), 0, [], THREE, Pause(ago(20), ago(10)), NOW) == ago(5)
-    assert expected_at(later, 0, [], None, None, NOW) == later
-    assert expected_at(ago(5), 0, [], None, None, NOW) == ago(5)
-    pause = Pause(NOW, NOW + timedelta(minutes=10))
-    assert expected_at(ago(5), 0, [], THREE, pause, NOW) == NOW + timedelta(minutes=10)
-    assert expected_at(ago(5), 0, [], None, pause, NOW) == NOW + timedelta(minutes=10)
-    assert expected_at(ago(90), 3, [], THREE, Pause(ago(20), ago(10)), NOW) == NOW + MINUTE
-
-
-def test_where_several_go_in_one_request_a_place_further_back_is_as_good() -> None:
-    assert expected_at(ago(90), 11, [], THREE, None, NOW, 4) == ago(90)
-    assert expected_at(ago(90), 12, [], THREE, None, NOW, 4) == NOW + MINUTE
-
-
-@pytest.mark.parametrize(("pace", "cost", "charged"), [(None, 2, 0), (THREE, 2, 2), (THREE, 5, 3)])
-def test_an_upload_is_charged_what_it_costs_but_no_more_than_fits(
-    pace: Pace | None, cost: int, charged: int
-) -> None:
-    assert Quota("c", "a", pace, cost).at_most() == charged
+def test_the_patience_of_who_cannot_wait_is_told_in_periods(quota: Quota, seconds: int) -> None:
+    assert patience_of(quota) == timedelta(seconds=seconds)
 
 
 PASSAGE = Quota("c", "a", THREE)
+END_OF_TURN = GateChange(PASSAGE, NOW, (4, 5), turn=6)
 RULES = Rules(retry=RetryPolicy(retry_after_limit=timedelta(minutes=5)), throttle_floor=MINUTE)
 
 
@@ -184,127 +149,210 @@ def test_what_an_end_means_for_the_gate(
     failure: Failure | None, pause: float | None, blocks: bool
 ) -> None:
     until = None if pause is None else NOW + timedelta(seconds=pause)
-    assert change_of(PASSAGE, NOW, [4, 5], failure, RULES) == GateChange(
-        PASSAGE, NOW, (4, 5), until, failure if blocks else None
+    assert change_of(END_OF_TURN, failure, RULES) == evolve(
+        END_OF_TURN, pause_until=until, block=failure if blocks else None
     )
 
 
 @define
-class PaperLedger:
-    """A ledger whose answers are data; `taken` is what was given."""
+class PaperGate:
+    """A gate whose answers are data; `taken`, `opened`, `put` and `held` are what was written."""
 
-    block: Failure | None = None
-    pause: Pause | None = None
-    free: datetime = NOW
-    taken: list[int] = field(factory=list)
+    stop: Failure | None = None
+    paused: Pause | None = None
+    slots: int = 3
+    soon: datetime = NOW + MINUTE
+    others: Sequence[Turn] = ()
+    before: int = 0
+    stalled_since: datetime = NOW
     kept: Lease | None = None
+    taken: int = 0
+    opened: list[int] = field(factory=list)
+    changed: list[Turn] = field(factory=list)
     held: list[Lease] = field(factory=list)
 
-    def tenure(self) -> Lease | None:
+    def block(self) -> Failure | None:
+        return self.stop
+
+    def pause(self) -> Pause | None:
+        return self.paused
+
+    def free(self) -> int:
+        return self.slots
+
+    def free_at(self, slots: int) -> datetime:
+        return self.soon if slots > self.slots else NOW
+
+    def turns(self) -> Sequence[Turn]:
+        return self.others
+
+    def ahead(self, most: int) -> int:
+        return self.before
+
+    def head_since(self) -> datetime:
+        return self.stalled_since
+
+    def lease(self) -> Lease | None:
         return self.kept
 
-    def in_use(self) -> bool:
-        return False
+    def hold(self, lease: Lease) -> None:
+        self.held.append(lease)
 
-    def hold(self, tenure: Lease) -> None:
-        self.held.append(tenure)
+    def take(self) -> int:
+        self.taken += 1
+        return 40 + self.taken
 
-    def holding(self, quota: Quota, now: datetime) -> PaperLedger:
-        assert (quota, now) == (EXCLUSIVE, NOW)
-        return self
+    def open(self, courier_id: int, owed: int) -> int:
+        self.opened.append(owed)
+        return 9
 
-    def block_of(self, address: str) -> Failure | None:
-        assert address == "a"
-        return self.block
-
-    def pause_of(self, quota: Quota, now: datetime) -> Pause | None:
-        assert (quota.credential, now) == ("c", NOW)
-        return self.pause
-
-    def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-        assert (quota.credential, pace, cost, now) == ("c", THREE, 2, NOW)
-        return self.free
-
-    def take(self, quota: Quota, cost: int, now: datetime) -> tuple[int, ...]:
-        assert (quota.credential, now) == ("c", NOW)
-        self.taken.append(cost)
-        return tuple(range(cost))
+    def put(self, turn: Turn) -> None:
+        self.changed.append(turn)
 
 
 REFUSED = Failure(FailureKind.UNAUTHORIZED, "no")
 LATER = NOW + MINUTE
+TWO_EACH = Quota("c", "a", THREE, cost=2)
+
+
+def turn(number: int, owed: int = 0, *, waits: bool = False) -> Turn:
+    return Turn(number, 7, owed, waits, LATER)
 
 
 @pytest.mark.parametrize(
-    ("ledger", "others", "answer"),
+    ("gate", "answer"),
     [
-        (PaperLedger(), 0, (0, 1)),
-        (PaperLedger(), 2, (0, 1)),
-        (PaperLedger(), 3, NotBefore(NOW + YIELD)),
-        (PaperLedger(), None, (0, 1)),
-        (PaperLedger(free=LATER), 0, NotBefore(LATER)),
-        (PaperLedger(pause=Pause(NOW, LATER)), 0, NotBefore(LATER)),
-        (PaperLedger(pause=Pause(ago(60), NOW)), 0, (0, 1)),
-        (PaperLedger(pause=Pause(NOW, LATER), free=LATER + MINUTE), 0, NotBefore(LATER)),
-        (PaperLedger(block=REFUSED, pause=Pause(NOW, LATER), free=LATER), 0, Blocked(REFUSED)),
+        (PaperGate(), Acquired(41, 9)),
+        (PaperGate(slots=0), NotBefore(LATER)),
+        (PaperGate(others=[turn(1, 2)]), Acquired(41, 9)),
+        (PaperGate(others=[turn(1, 3)]), NotBefore(LATER)),
+        (PaperGate(others=[turn(1, 2), turn(2, waits=True)]), NotBefore(LATER)),
+        (PaperGate(paused=Pause(NOW, LATER)), NotBefore(LATER)),
+        (PaperGate(paused=Pause(ago(60), NOW)), Acquired(41, 9)),
+        (PaperGate(stop=REFUSED, paused=Pause(NOW, LATER), slots=0), Blocked(REFUSED)),
+        (PaperGate(before=1), NotBefore(NOW + YIELD)),
+        (PaperGate(before=1, stalled_since=ago(89)), NotBefore(NOW + YIELD)),
+        (PaperGate(before=1, stalled_since=ago(90)), Acquired(41, 9)),
+    ],
+    ids=repr,
+)
+def test_an_upload_begins_if_a_slot_is_free_beyond_what_is_owed(
+    gate: PaperGate, answer: object
+) -> None:
+    gate = evolve(gate, opened=[])
+    assert begin(gate, TWO_EACH, NOW, 7) == answer
+    assert (gate.taken, gate.opened) == ((1, [1]) if isinstance(answer, Acquired) else (0, []))
+
+
+def test_what_is_owed_nothing_more_opens_no_turn() -> None:
+    gate = PaperGate()
+    assert begin(gate, PASSAGE, NOW, 7) == Acquired(41)
+    assert gate.opened == []
+
+
+def test_what_does_not_leave_at_once_takes_no_slot() -> None:
+    gate = PaperGate()
+    assert begin(gate, TWO_EACH, NOW, 7, leaves=False) == Acquired(None, 9)
+    assert (gate.taken, gate.opened) == (0, [2])
+
+
+def test_at_a_short_period_a_turn_is_owed_a_slot_only_while_it_waits() -> None:
+    second = Pace(3, timedelta(seconds=1))
+    fast = Quota("c", "a", second, cost=6)
+    assert begin(PaperGate(others=[turn(1, 5)]), fast, NOW, 7) == Acquired(41, 9)
+    assert isinstance(
+        begin(PaperGate(slots=1, others=[turn(1, 5, waits=True)]), fast, NOW, 7), NotBefore
+    )
+
+
+@pytest.mark.parametrize(
+    ("patience", "answer"),
+    [
+        (None, Acquired(41, 9)),
+        (2 * MINUTE, Acquired(41, 9)),
+        (MINUTE, NotBefore(LATER - MINUTE / 2)),
     ],
 )
-def test_a_block_is_said_before_a_pause_and_that_before_the_pace(
-    ledger: PaperLedger, others: int | None, answer: object
+def test_who_cannot_wait_begins_when_all_its_requests_can_leave_in_half_its_patience(
+    patience: timedelta | None, answer: object
 ) -> None:
-    ledger = evolve(ledger, taken=[])
-    waiting = None if others is None else lambda: others
-    assert ask(ledger, PASSAGE, 2, NOW, 7, waiting) == answer
-    assert ledger.taken == ([2] if isinstance(answer, tuple) else [])
+    assert begin(PaperGate(slots=1), TWO_EACH, NOW, 7, patience=patience) == answer
+
+
+@pytest.mark.parametrize(
+    ("gate", "number", "answer"),
+    [
+        (PaperGate(slots=1), 5, Acquired(41, 5)),
+        (PaperGate(slots=1), None, Acquired(41, 9)),
+        (PaperGate(slots=0), 5, NotBefore(LATER)),
+        (PaperGate(slots=1, others=[turn(4, 3)]), 5, Acquired(41, 5)),
+        (PaperGate(slots=1, others=[turn(4, waits=True)]), 5, NotBefore(LATER)),
+        (PaperGate(slots=1, others=[turn(4, waits=True)]), None, NotBefore(LATER)),
+        (PaperGate(slots=1, others=[turn(6, waits=True)]), 5, Acquired(41, 5)),
+        (PaperGate(paused=Pause(NOW, LATER)), 5, NotBefore(LATER)),
+        (PaperGate(stop=REFUSED), 5, Blocked(REFUSED)),
+    ],
+    ids=repr,
+)
+def test_what_has_begun_goes_on_unless_an_older_turn_waits(
+    gate: PaperGate, number: int | None, answer: object
+) -> None:
+    gate = evolve(gate, changed=[])
+    assert go_on(gate, PASSAGE, NOW, 7, number) == answer
+    waits = number is not None and isinstance(answer, NotBefore)
+    assert [one.id for one in gate.changed if one.waits] == ([number] if waits else [])
+
+
+def test_a_turn_is_owed_one_request_less_with_each_that_leaves() -> None:
+    now = LATER + MINUTE
+    assert turn(1, 2, waits=True).sending(now, MINUTE) == Turn(1, 7, 1, False, now + MINUTE)
+    assert turn(1, 0).sending(now, MINUTE).owed == 0
+
+
+def test_that_a_turn_waits_is_noted_once_in_a_while() -> None:
+    waits = turn(1, 2).waiting(NOW, MINUTE)
+    assert waits == Turn(1, 7, 2, True, LATER)
+    assert waits.waiting(NOW + MINUTE / 3, MINUTE) is waits
+    assert waits.waiting(NOW + MINUTE / 2, MINUTE).until == LATER + MINUTE / 2
 
 
 EXCLUSIVE = Quota("c", "a", THREE, exclusive=True)
 
 
 def test_a_credential_that_only_one_may_use_is_held_once_it_is_used() -> None:
-    ledger = PaperLedger()
-    assert ask(ledger, EXCLUSIVE, 2, NOW, 7) == (0, 1)
-    assert ledger.held == [Lease(7, NOW)]
+    gate = PaperGate()
+    assert begin(gate, EXCLUSIVE, NOW, 7) == Acquired(41, 9, NOW)
+    assert gate.held == [Lease(7, NOW)]
+    gate = PaperGate(kept=Lease(7, ago(5)))
+    assert go_on(gate, EXCLUSIVE, NOW, 7, 5) == Acquired(41, 5, ago(5))
+    assert gate.held == []
 
 
 def test_who_comes_second_waits_a_moment_and_takes_nothing() -> None:
-    ledger = PaperLedger(kept=Lease(8, NOW), free=LATER)
-    assert ask(ledger, EXCLUSIVE, 2, NOW, 7, nobody_asks) == NotBefore(NOW + YIELD)
-    assert (ledger.taken, ledger.held) == ([], [Lease(8, NOW, wanted_at=NOW)])
+    gate = PaperGate(kept=Lease(8, NOW))
+    assert begin(gate, EXCLUSIVE, NOW, 7) == NotBefore(NOW + YIELD)
+    assert (gate.taken, gate.held) == (0, [Lease(8, NOW, wanted_at=NOW)])
 
 
-def test_who_must_wait_for_the_pace_takes_no_tenure_meanwhile() -> None:
-    ledger = PaperLedger(free=LATER)
-    assert ask(ledger, EXCLUSIVE, 2, NOW, 7) == NotBefore(LATER)
-    assert ledger.held == []
+def test_who_must_wait_for_the_pace_takes_no_lease_meanwhile() -> None:
+    gate = PaperGate(slots=0)
+    assert begin(gate, EXCLUSIVE, NOW, 7) == NotBefore(LATER)
+    assert go_on(gate, EXCLUSIVE, NOW, 7, None) == NotBefore(LATER)
+    assert gate.held == []
 
 
 def test_only_what_begins_an_upload_makes_way_for_another_courier() -> None:
     wanted = Lease(7, NOW - MIN_LEASE, wanted_at=NOW)
-    assert ask(PaperLedger(kept=wanted), EXCLUSIVE, 2, NOW, 7, lambda: 0) == NotBefore(NOW + YIELD)
-    assert ask(PaperLedger(kept=wanted), EXCLUSIVE, 2, NOW, 7) == (0, 1)
+    assert begin(PaperGate(kept=wanted), EXCLUSIVE, NOW, 7) == NotBefore(NOW + YIELD)
+    assert go_on(PaperGate(kept=wanted), EXCLUSIVE, NOW, 7, 5) == Acquired(41, 5, wanted.since)
 
 
-def test_without_a_pace_nothing_is_taken_and_nobody_counted() -> None:
-    ledger = PaperLedger(free=LATER)
-    assert ask(ledger, Quota("c", "a"), 2, NOW, 7, nobody_asks) == ()
-    assert ledger.taken == []
-
-
-def test_at_a_fast_pace_nobody_is_counted() -> None:
-    class FastLedger(PaperLedger):
-        def free_at(self, quota: Quota, pace: Pace, cost: int, now: datetime) -> datetime:
-            return now
-
-    assert ask(
-        FastLedger(), Quota("c", "a", Pace(FAIR_UP_TO + 1, MINUTE)), 1, NOW, 7, nobody_asks
-    ) == (0,)
-    slower = Quota("c", "a", Pace(FAIR_UP_TO, MINUTE))
-    assert ask(FastLedger(), slower, 1, NOW, 7, lambda: FAIR_UP_TO) == NotBefore(NOW + YIELD)
-
-
-def nobody_asks() -> int:
-    raise AssertionError("nobody stands in line here")
+def test_without_a_pace_nothing_is_taken_and_a_block_holds() -> None:
+    gate = PaperGate(slots=0)
+    unpaced = Quota("c", "a")
+    assert begin(gate, unpaced, NOW, 7) == go_on(gate, unpaced, NOW, 7, None) == Acquired()
+    assert gate.taken == 0
+    assert go_on(PaperGate(stop=REFUSED), unpaced, NOW, 7, None) == Blocked(REFUSED)
 
 
 def test_a_pause_that_began_is_kept_and_one_from_the_future_begins_now() -> None:

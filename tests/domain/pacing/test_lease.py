@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import define, field
 
-from evidence_courier.domain.pacing.lease import MIN_LEASE, REQUEST_TTL, YIELD_FOR, Lease, claim
+from evidence_courier.domain.pacing.lease import MIN_LEASE, REQUEST_TTL, YIELD_FOR, Lease, acquire
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
 US, THEM = 1, 2
+PERIOD = timedelta(minutes=1)
 
 
 @define
@@ -22,14 +23,16 @@ class PaperHolding:
     used: bool = False
     written: list[Lease] = field(factory=list)
 
-    def tenure(self) -> Lease | None:
+    def lease(self) -> Lease | None:
         return self.kept
 
-    def in_use(self) -> bool:
-        return self.used
+    def hold(self, lease: Lease) -> None:
+        self.written.append(lease)
 
-    def hold(self, tenure: Lease) -> None:
-        self.written.append(tenure)
+
+def asked(holding: PaperHolding, *, begins: bool) -> Lease | None:
+    in_use_by = {holding.kept.holder} if holding.used and holding.kept is not None else set()
+    return acquire(holding, PERIOD, US, NOW, in_use_by, begins)
 
 
 def ours(age: timedelta, wanted: timedelta | None = None) -> Lease:
@@ -42,24 +45,24 @@ def theirs(age: timedelta) -> Lease:
 
 def test_what_nobody_has_is_there_for_whoever_asks() -> None:
     holding = PaperHolding()
-    assert claim(holding, US, NOW, begins=True) == Lease(US, NOW)
+    assert asked(holding, begins=True) == Lease(US, NOW)
     assert holding.written == []
 
 
 def test_another_waits_until_the_lease_is_old_enough_and_says_so() -> None:
     holding = PaperHolding(theirs(MIN_LEASE - MOMENT))
-    assert claim(holding, US, NOW, begins=True) is None
+    assert asked(holding, begins=True) is None
     assert holding.written == [Lease(THEM, NOW - MIN_LEASE + MOMENT, wanted_at=NOW)]
-    assert claim(PaperHolding(theirs(MIN_LEASE)), US, NOW, begins=True) == Lease(US, NOW)
+    assert asked(PaperHolding(theirs(MIN_LEASE)), begins=True) == Lease(US, NOW)
 
 
-def test_nothing_is_taken_over_while_a_request_is_under_way() -> None:
-    assert claim(PaperHolding(theirs(10 * MIN_LEASE), used=True), US, NOW, begins=True) is None
+def test_nothing_is_taken_over_while_a_turn_is_open() -> None:
+    assert asked(PaperHolding(theirs(10 * MIN_LEASE), used=True), begins=True) is None
 
 
 def test_a_holder_goes_on_for_as_long_as_nobody_else_wants_it() -> None:
-    tenure = ours(10 * MIN_LEASE)
-    assert claim(PaperHolding(tenure), US, NOW, begins=True) is tenure
+    lease = ours(10 * MIN_LEASE)
+    assert asked(PaperHolding(lease), begins=True) is lease
 
 
 @pytest.mark.parametrize(
@@ -76,29 +79,29 @@ def test_a_holder_begins_nothing_new_after_its_time_if_another_waits(
     age: timedelta, wanted: timedelta, goes_on: bool
 ) -> None:
     holding = PaperHolding(ours(age, wanted))
-    assert (claim(holding, US, NOW, begins=True) is not None) is goes_on
+    assert (asked(holding, begins=True) is not None) is goes_on
     assert holding.written == []
 
 
 def test_a_holder_always_ends_what_it_has_begun() -> None:
-    tenure = ours(MIN_LEASE, timedelta(0))
-    assert claim(PaperHolding(tenure, used=True), US, NOW, begins=False) is tenure
+    lease = ours(MIN_LEASE, timedelta(0))
+    assert asked(PaperHolding(lease, used=True), begins=False) is lease
 
 
 @pytest.mark.parametrize(
     ("age", "used", "goes_on"),
     [
-        (MIN_LEASE + YIELD_FOR - MOMENT, True, False),
-        (MIN_LEASE + YIELD_FOR, True, True),
-        (MIN_LEASE + YIELD_FOR, False, False),
+        (MIN_LEASE + PERIOD + YIELD_FOR - MOMENT, True, False),
+        (MIN_LEASE + PERIOD + YIELD_FOR, True, True),
+        (MIN_LEASE + PERIOD + YIELD_FOR, False, False),
     ],
 )
 def test_a_holder_whose_requests_do_not_end_goes_on_after_yielding(
     age: timedelta, used: bool, goes_on: bool
 ) -> None:
-    tenure = claim(PaperHolding(ours(age, timedelta(0)), used=used), US, NOW, begins=True)
-    assert tenure == (Lease(US, NOW) if goes_on else None)
+    lease = asked(PaperHolding(ours(age, timedelta(0)), used=used), begins=True)
+    assert lease == (Lease(US, NOW) if goes_on else None)
 
 
-def test_a_tenure_from_the_future_is_over() -> None:
-    assert claim(PaperHolding(theirs(-MOMENT)), US, NOW, begins=True) == Lease(US, NOW)
+def test_a_lease_from_the_future_is_over() -> None:
+    assert asked(PaperHolding(theirs(-MOMENT)), begins=True) == Lease(US, NOW)

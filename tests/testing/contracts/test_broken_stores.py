@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.pacing.gate import YIELD, GateChange, NotBefore, Quota
+from evidence_courier.domain.pacing.gate import (
+    YIELD,
+    Acquired,
+    Blocked,
+    GateChange,
+    NotBefore,
+    Quota,
+)
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
     Failed,
@@ -25,7 +32,7 @@ from evidence_courier.domain.upload.upload import (
     UploadKey,
     Waiting,
 )
-from evidence_courier.ports.gates import ChargeAnswer, Charged
+from evidence_courier.ports.gates import Acquire, AcquireAnswer
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -48,6 +55,7 @@ from evidence_courier.testing.contracts.stored import AT
 from evidence_courier.testing.memory_gates import MemoryGates
 
 BROKEN: list[Break] = []
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def breaks(rule: str, *also: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
@@ -496,6 +504,7 @@ class TransactionalInName(MemoryStore):
     "no_period_holds_more_requests_than_the_pace_allows",
     "a_slot_counts_from_the_end_of_its_request",
     "what_is_refused_at_the_gate_is_not_begun",
+    "a_line_whose_head_does_not_move_is_not_waited_for",
 )
 class OneTooMany(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -512,7 +521,7 @@ def _wider(quota: Quota) -> Quota:
     pace = quota.pace
     return (
         quota
-        if pace is None or quota.together > 1
+        if pace is None or quota.together > 1 or quota.cost > 1
         else evolve(quota, pace=evolve(pace, limit=pace.limit + 1))
     )
 
@@ -532,12 +541,14 @@ class CountsFromTheBeginning(MemoryStore):
     "what_is_refused_at_the_gate_is_not_begun",
     "no_period_holds_more_requests_than_the_pace_allows",
     "a_pause_holds_everybody_with_the_credential_until_it_is_over",
+    "a_line_whose_head_does_not_move_is_not_waited_for",
 )
 class WritesBeforeItAsks(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         answers = super().begin(turns)
         for (start, *more), (answer, *_) in zip(turns, answers, strict=True):
-            alone = not more and start.quota.together == 1 and not start.quota.exclusive
+            quota = start.quota
+            alone = not more and quota.together == quota.cost == 1 and not quota.exclusive
             if alone and isinstance(answer, NotBefore):
                 self._records[start.upload.key].upload = start.upload
         return answers
@@ -549,20 +560,22 @@ class ALostRaceCosts(MemoryStore):
         answers = super().begin(turns)
         for (start, *more), (answer, *_) in zip(turns, answers, strict=True):
             if isinstance(answer, Conflict) and not more:
-                self.charge(start.quota, start.upload.updated_at, start.courier_id)
+                self.acquire([Acquire(start.quota, start.upload.updated_at, start.courier_id)])
         return answers
 
 
-@breaks("single_requests_are_charged_like_attempts")
+@breaks("single_requests_take_slots_as_attempts_do")
 class NumbersWhatIsFree(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        answer = super().charge(quota, at, courier_id)
-        return Charged(7) if answer == Charged(None) else answer
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        free, numbered = Acquired(), Acquired(7)
+        return [numbered if answer == free else answer for answer in super().acquire(requests)]
 
 
 @breaks(
     "a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause",
     "a_courier_that_ends_lets_go_of_it",
+    "between_two_requests_of_a_turn_the_holder_does_not_change",
+    "the_oldest_turn_that_waits_goes_first",
 )
 class NeverHearsOfTheEnd(MemoryStore):
     def settle(self, change: GateChange) -> None:
@@ -579,8 +592,10 @@ class PacesEachAddress(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         return super().begin(_with_quota(turns, _by_address))
 
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        return super().charge(_by_address(quota), at, courier_id)
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        return super().acquire(
+            [evolve(request, quota=_by_address(request.quota)) for request in requests]
+        )
 
     def settle(self, change: GateChange) -> None:
         super().settle(evolve(change, quota=_by_address(change.quota)))
@@ -618,8 +633,8 @@ class NeverPauses(MemoryStore):
 
 @breaks("a_clock_that_is_set_back_prolongs_no_pause")
 class WaitsForYesterday(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        return super().charge(quota, max(at, AT), courier_id)
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        return super().acquire([evolve(one, at=max(one.at, AT)) for one in requests])
 
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
@@ -684,21 +699,28 @@ class EstimatesNothing(MemoryStore):
 
 @breaks(
     "only_one_courier_at_a_time_uses_an_exclusive_credential",
-    "it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over",
+    "it_is_handed_over_when_no_turn_is_open_and_its_time_is_over",
+    "between_two_requests_of_a_turn_the_holder_does_not_change",
 )
 class SharesWhatIsExclusive(MemoryStore):
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        return super().charge(evolve(quota, exclusive=False), at, courier_id)
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        return super().acquire(
+            [evolve(one, quota=evolve(one.quota, exclusive=False)) for one in requests]
+        )
 
 
-@breaks("it_is_handed_over_when_nothing_is_under_way_and_its_time_is_over")
+@breaks(
+    "it_is_handed_over_when_no_turn_is_open_and_its_time_is_over",
+    "between_two_requests_of_a_turn_the_holder_does_not_change",
+)
 class NeverHandsOver(MemoryStore):
     _first: int | None = None
 
-    def charge(self, quota: Quota, at: datetime, courier_id: int) -> ChargeAnswer:
-        if quota.exclusive and self._first not in (None, courier_id):
-            return NotBefore(at + YIELD)
-        return super().charge(quota, at, courier_id)
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        (request,) = requests
+        if request.quota.exclusive and self._first not in (None, request.courier_id):
+            return [NotBefore(request.at + YIELD)]
+        return super().acquire(requests)
 
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         if self._first is None and turns and turns[0][0].quota.exclusive:
@@ -706,7 +728,128 @@ class NeverHandsOver(MemoryStore):
         return super().begin(turns)
 
 
-@breaks("a_courier_that_ends_lets_go_of_it")
+@breaks(
+    "each_request_counts_from_its_own_end",
+    "at_a_short_period_only_what_waits_holds_others_back",
+)
+class ForgetsWhatARefusalBrings(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        return super().acquire([evolve(request, ended=()) for request in requests])
+
+
+@breaks(
+    "what_has_begun_keeps_its_claim_on_the_slots",
+    "a_claim_is_over_when_its_courier_is",
+    "a_claim_that_nobody_renews_is_over_after_a_while",
+    "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
+    "the_oldest_turn_that_waits_goes_first",
+)
+class OwesNothing(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin(_with_quota(turns, _cheap))
+
+
+def _cheap(quota: Quota) -> Quota:
+    return quota if quota.exclusive else evolve(quota, cost=1)
+
+
+@breaks(
+    "a_claim_is_over_with_its_turn",
+    "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
+)
+class NeverEndsATurn(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [
+                change
+                if change.gate is None or change.gate.quota.exclusive
+                else evolve(change, gate=evolve(change.gate, turn=None))
+                for change in changes
+            ]
+        )
+
+
+@breaks(
+    "a_claim_is_over_when_its_courier_is",
+)
+class KeepsTheTurnsOfTheDead(MemoryStore):
+    def unregister(self, courier_id: int) -> None:
+        kept = [(gate, dict(gate.turns)) for gate in self._gates.kept.values()]
+        super().unregister(courier_id)
+        for gate, turns in kept:
+            gate.turns = turns
+
+
+@breaks("a_claim_that_nobody_renews_is_over_after_a_while")
+class RemembersTurnsForEver(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        for gate in self._gates.kept.values():
+            gate.turns = {n: evolve(turn, until=FOR_EVER) for n, turn in gate.turns.items()}
+        return super().begin(turns)
+
+
+@breaks("at_a_short_period_only_what_waits_holds_others_back")
+class CountsClaimsAtAnyPeriod(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        for gate in self._gates.kept.values():
+            gate.turns = {n: evolve(turn, waits=True) for n, turn in gate.turns.items()}
+        return super().begin(turns)
+
+
+@breaks("the_oldest_turn_that_waits_goes_first")
+class ForgetsWhoWaits(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        answers = super().acquire(requests)
+        for gate in self._gates.kept.values():
+            gate.turns = {n: evolve(turn, waits=False) for n, turn in gate.turns.items()}
+        return answers
+
+
+@breaks("after_a_block_no_request_of_a_begun_upload_leaves")
+class LetsBegunUploadsPassABlock(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        begun = [one for one in requests if one.turn is not None or one.quota.pace is None]
+        if begun and begun[0].quota.credential in ("unpaced", "credential"):
+            return [
+                Acquired() if isinstance(answer, Blocked) and request.quota.cost == 2 else answer
+                for request, answer in zip(requests, super().acquire(requests), strict=True)
+            ]
+        return super().acquire(requests)
+
+
+@breaks("a_line_whose_head_does_not_move_is_not_waited_for")
+class WaitsForTheHeadForEver(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        for gate in self._gates.kept.values():
+            gate.head = None
+        return super().begin(turns)
+
+
+@breaks("who_cannot_wait_begins_when_all_its_requests_can_leave_in_time")
+class ThinksThatAllCanWait(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin([[evolve(one, patience=None) for one in turn] for turn in turns])
+
+
+@breaks("what_does_not_leave_at_once_has_no_slot_yet")
+class AlwaysGivesASlot(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        return super().begin([[evolve(one, leaves=True) for one in turn] for turn in turns])
+
+
+@breaks("between_two_requests_of_a_turn_the_holder_does_not_change")
+class OpensNoTurns(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        for gate in self._gates.kept.values():
+            if gate.lease is not None and gate.quota.cost == 2:
+                gate.turns = {}
+        return super().acquire(requests)
+
+
+@breaks(
+    "a_courier_that_ends_lets_go_of_it",
+    "a_claim_is_over_when_its_courier_is",
+)
 class HoldsOn(MemoryStore):
     def unregister(self, courier_id: int) -> None:
         self._couriers.discard(courier_id)
@@ -798,7 +941,7 @@ class ForgetsItsAttempts(Lasting):
 class ForgetsItsGates(Lasting):
     def go_on_from(self, before: Any) -> None:
         super().go_on_from(before)
-        self._gates = MemoryGates()
+        self._gates = MemoryGates(self._before, self._head)
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=str)

@@ -17,6 +17,7 @@ STEPS = (
     "m001_records",
     "m002_gates_and_owners",
     "m003_holders_and_bundles",
+    "m004_turns",
     "m005_decisions",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
@@ -66,6 +67,10 @@ def old_database(path: Path, last: str) -> None:
     owned = {} if last == "m001_records" else {"owner": 7, "budget": 5}
     db.table("uploads").insert(queued | {"attempts": 0, "spent": 0})
     db.table("uploads").insert(sending | owned)
+    new = STEPS.index(last) >= STEPS.index("m004_turns")
+    names = ("by", "reason") if new else ("who", "why")
+    action = {"upload_id": 1, "at": COLUMNS["created_at"], "action": "retry"}
+    db.table("actions").insert(action | dict(zip(names, ("asha", "again"), strict=True)))
     ended = {"upload_id": 2, "number": 1, "verdict": "unclear", "kind": "timeout", "message": "?"}
     db.table("attempts").insert(
         ended | {"started_at": COLUMNS["created_at"], "ended_at": COLUMNS["created_at"]}
@@ -108,6 +113,9 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         assert [row.verdict for row in details.history] == ["unclear"]
         found_before = ["absent"] if last != "m001_records" else []
         assert [row.finding for row in details.look_ups] == found_before
+        details = store.show("acme", "queued", AT)
+        assert details is not None
+        assert [(row.by, row.reason) for row in details.actions] == [("asha", "again")]
         ours = store.register(AT)
         # Whoever had it in flight is gone, and is found out.
         (dead,) = store.dead(ours)

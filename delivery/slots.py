@@ -1,0 +1,71 @@
+"""The slots that the requests of one turn take at their gate."""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field
+
+from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from ..domain.upload.upload import UploadKey
+from ..ports.clock import Clock
+from ..ports.gates import Acquire
+from .effects import TakeSlot, Turn, perform
+
+
+@define
+class Slots:
+    """One turn at its gate: each request takes its slot when it leaves.
+
+    `key` is the upload for whose sake the gate is asked, patiently; without one it is asked once.
+    `acquired` is what the turn was given last: its number, its lease, and a slot that the next
+    request uses.
+    """
+
+    quota: Quota
+    courier_id: int
+    clock: Clock
+    key: UploadKey | None = None
+    acquired: Acquired = field(factory=Acquired)
+    _covered: bool = False
+    _under_way: int | None = None
+    _ended: list[int] = field(factory=list)
+
+    def begun(self, acquired: Acquired) -> None:
+        """The gate has let the turn begin: its first request needs no leave if it has its slot, or
+        if nothing paces it."""
+        self.acquired = acquired
+        self._covered = acquired.slot is not None or self.quota.pace is None
+
+    def reserve(self) -> Turn[NotBefore | Blocked | None]:
+        """Take a slot for the next request if it has none; or why there is none now."""
+        if self._covered:
+            return None
+        ended = tuple(self._ended)
+        request = Acquire(
+            self.quota, self.clock.now(), self.courier_id, self.acquired.turn, ended, self.key
+        )
+        answer = yield from perform(TakeSlot(request))
+        del self._ended[: len(ended)]
+        if not isinstance(answer, Acquired):
+            return answer
+        self.begun(answer)
+        return None
+
+    def leave(self) -> Turn[NotBefore | Blocked | None]:
+        """Use a slot for a request that leaves now; or why it may not."""
+        refused = yield from self.reserve()
+        if refused is None:
+            self._under_way, self._covered = self.acquired.slot, False
+            self.acquired = evolve(self.acquired, slot=None)
+        return refused
+
+    def returned(self) -> None:
+        """The request that was under way has ended."""
+        if self._under_way is not None:
+            self._ended.append(self._under_way)
+            self._under_way = None
+
+    def end(self) -> GateChange:
+        """The end of the turn, and of all its requests."""
+        self.returned()
+        slots = (*self._ended, *([] if self.acquired.slot is None else [self.acquired.slot]))
+        return GateChange(self.quota, self.clock.now(), slots, turn=self.acquired.turn)

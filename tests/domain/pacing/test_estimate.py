@@ -1,0 +1,84 @@
+"""When an upload that waits is likely to begin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.pacing.estimate import Line, expected_at
+from evidence_courier.domain.pacing.gate import Pause
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+THREE = Pace(3, MINUTE)
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("place", "used", "expected"),
+    [
+        (0, [], 0),
+        (2, [], 0),
+        (3, [], 60),
+        (8, [], 120),
+        (0, [ago(10)], 0),
+        (1, [ago(10)], 0),
+        (2, [ago(10)], 50),
+        (3, [ago(10)], 60),
+        (5, [ago(10)], 110),
+        (0, [END, END, END], 60),
+        (4, [END, ago(20), ago(50)], 100),
+    ],
+)
+def test_who_waits_is_told_when_the_turn_comes(
+    place: int, used: list[datetime], expected: float
+) -> None:
+    due = ago(5)
+    seconds = timedelta(seconds=expected)
+    wanted = NOW + seconds if expected else due
+    assert expected_at(Line(THREE, used=used, pause=None), due, place, NOW) == wanted
+
+
+def test_who_is_due_later_is_told_that_and_a_pause_is_waited_for() -> None:
+    later = NOW + timedelta(minutes=3)
+    assert expected_at(Line(THREE, used=[], pause=None), later, 0, NOW) == later
+    assert expected_at(Line(THREE, used=[], pause=None), later, 3, NOW) == later
+    assert expected_at(Line(THREE, used=[], pause=Pause(NOW, NOW + MINUTE)), later, 3, NOW) == later
+    assert expected_at(Line(THREE, used=[], pause=Pause(ago(20), ago(10))), ago(5), 0, NOW) == ago(
+        5
+    )
+    assert expected_at(Line(None, used=[], pause=None), later, 0, NOW) == later
+    assert expected_at(Line(None, used=[], pause=None), ago(5), 0, NOW) == ago(5)
+    pause = Pause(NOW, NOW + timedelta(minutes=10))
+    assert expected_at(Line(THREE, used=[], pause=pause), ago(5), 0, NOW) == NOW + timedelta(
+        minutes=10
+    )
+    assert expected_at(Line(None, used=[], pause=pause), ago(5), 0, NOW) == NOW + timedelta(
+        minutes=10
+    )
+    assert (
+        expected_at(Line(THREE, used=[], pause=Pause(ago(20), ago(10))), ago(90), 3, NOW)
+        == NOW + MINUTE
+    )
+
+
+def test_where_several_go_in_one_request_a_place_further_back_is_as_good() -> None:
+    assert expected_at(Line(THREE, together=4), ago(90), 11, NOW) == ago(90)
+    assert expected_at(Line(THREE, together=4), ago(90), 12, NOW) == NOW + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("cost", "place", "minutes"),
+    [(1, 2, 0), (1, 3, 1), (2, 1, 1), (3, 1, 1), (3, 4, 4), (6, 1, 2), (7, 2, 6)],
+)
+def test_an_upload_that_takes_several_requests_takes_as_many_places(
+    cost: int, place: int, minutes: int
+) -> None:
+    line = Line(THREE, cost)
+    assert expected_at(line, NOW, place, NOW) == NOW + minutes * MINUTE

@@ -1,0 +1,271 @@
+"""Couriers at one gate and a provider that counts, in virtual time: the rule of pacing, and nothing
+else of the product."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from math import ceil, floor
+from random import Random
+
+from attrs import define, field, frozen
+
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.pacing import gate as rules
+from evidence_courier.domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.gates import Acquire
+from evidence_courier.testing.memory_gates import MemoryGates
+
+START = datetime(2026, 2, 21, 10, tzinfo=UTC)
+Process = Generator[datetime, None, None]
+
+
+@define(eq=False)
+class Upload:
+    """Needs `requests`, of which `foreseen` are foreseen, and then `pages` of a look-up."""
+
+    number: int
+    requests: int
+    pages: int
+    made: int = 0
+    delivered: bool = False
+
+    @property
+    def key(self) -> UploadKey:
+        return UploadKey("acme", f"ev-{self.number:04}", "model")
+
+
+@define(eq=False)
+class Courier:
+    """`line` is what it has not begun; `token_of` the lease under which its token was minted."""
+
+    id: int
+    line: list[Upload] = field(factory=list)
+    token_of: datetime | None = None
+    dead: bool = False
+
+
+@frozen(kw_only=True)
+class Plan:
+    """A world to be: so many uploads of so many requests each, all there at once."""
+
+    seed: int = 0
+    limit: int = 50
+    period: float = 60.0
+    uploads: int = 30
+    requests: tuple[int, int] = (2, 2)
+    cost: int = 2
+    unforeseen: float = 0.0
+    look_ups: float = 0.0
+    latency: float = 1.0
+    couriers: int = 1
+    exclusive: bool = False
+    fixed_window: bool = False
+    patient: bool = True
+
+    @property
+    def quota(self) -> Quota:
+        pace = Pace(self.limit, timedelta(seconds=self.period))
+        return Quota("c", "a", pace, cost=self.cost, exclusive=self.exclusive)
+
+
+class World:
+    """Runs a plan. What must never be is in `wrong`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.quota = plan, plan.quota
+        self.dice = Random(plan.seed)
+        self.now = self.began = START
+        self.gates = MemoryGates(self._before, self._head)
+        self.couriers = [Courier(number + 1) for number in range(plan.couriers)]
+        self.uploads: list[Upload] = []
+        self.on_wire = self.sent = self.refused = self.hand_overs = 0
+        self.longest = 0.0
+        self.arrivals: list[datetime] = []
+        self.mints: list[datetime] = []
+        self.wrong: list[str] = []
+        self.overtaken: dict[int, int] = {}
+        self.gave_up = 0
+        self._phase = timedelta(seconds=self.dice.random() * plan.period)
+        self._numbers = count()
+        self._heap: list[tuple[datetime, int, Process]] = []
+        self._holder: int | None = None
+        for number in range(plan.uploads):
+            extra = sum(self.dice.random() < plan.unforeseen for _ in range(2))
+            pages = self.dice.randint(1, 3) if self.dice.random() < plan.look_ups else 0
+            upload = Upload(number, self.dice.randint(*plan.requests) + extra, pages)
+            self.uploads.append(upload)
+            self.couriers[number % plan.couriers].line.append(upload)
+        for courier in self.couriers:
+            self.spawn(self._work(courier))
+
+    # --- time ---
+
+    def spawn(self, process: Process) -> None:
+        self._wake(self.now, process)
+
+    def _wake(self, at: datetime, process: Process) -> None:
+        heapq.heappush(self._heap, (max(at, self.now), next(self._numbers), process))
+
+    def run(self, hours: float = 200.0) -> World:
+        until = START + timedelta(hours=hours)
+        while self._heap and self._heap[0][0] <= until:
+            at, _, process = heapq.heappop(self._heap)
+            if at > self.now and self.gates.under_way != self.on_wire:
+                self.wrong.append(
+                    f"{self.gates.under_way} slots and {self.on_wire} requests under way"
+                )
+            self.now = at
+            wanted = next(process, None)
+            if wanted is not None:
+                self._wake(wanted, process)
+        return self
+
+    @property
+    def took(self) -> float:
+        return (self.now - self.began).total_seconds()
+
+    @property
+    def bound(self) -> float:
+        """Property 6, with what a hand-over costs."""
+        plan, most = self.plan, max(upload.made for upload in self.uploads)
+        drain = (most * plan.latency + 1) * self.hand_overs
+        rounds = ceil(self.sent / plan.limit)
+        return rounds * (plan.period + plan.latency) + 2 * plan.period + most * plan.latency + drain
+
+    # --- the line ---
+
+    def _waiting(self) -> list[Upload]:
+        return sorted(
+            (upload for courier in self.couriers for upload in courier.line),
+            key=lambda upload: upload.number,
+        )
+
+    def _before(self, key: UploadKey, credential: str) -> int:
+        return sum(upload.key < key for courier in self.couriers for upload in courier.line)
+
+    def _head(self, credential: str) -> UploadKey | None:
+        return min((u.key for courier in self.couriers for u in courier.line), default=None)
+
+    # --- couriers ---
+
+    def _work(self, courier: Courier) -> Process:
+        while courier.line and not courier.dead:
+            upload = courier.line[0]
+            patience = None if self.plan.patient else self.patience
+            gate = self.gates.gate(self.quota, self.now, upload.key)
+            answer = rules.begin(gate, self.quota, self.now, courier.id, patience=patience)
+            if isinstance(answer, NotBefore):
+                yield answer.at
+                continue
+            assert isinstance(answer, Acquired)
+            for older in self._waiting():
+                if older.number >= upload.number:
+                    break
+                self.overtaken[older.number] = self.overtaken.get(older.number, 0) + 1
+            courier.line.remove(upload)
+            self._check_waiting()
+            self.spawn(self._deliver(courier, upload, answer))
+
+    @property
+    def patience(self) -> timedelta:
+        """That of a caller that cannot wait."""
+        plan = self.plan
+        periods = (ceil(plan.cost / plan.limit) + 1) * plan.period
+        return timedelta(seconds=max(60.0, periods) + plan.cost * plan.latency)
+
+    def _check_waiting(self) -> None:
+        """Property 4: whatever waits could leave."""
+        turns = self.gates.kept["c"].turns.values()
+        if self.gates.gate(self.quota, self.now).free() < sum(turn.waits for turn in turns):
+            self.wrong.append("an upload has begun, and a turn that waits could not leave")
+
+    def _deliver(self, courier: Courier, upload: Upload, acquired: Acquired) -> Process:
+        turn = acquired.turn
+        ended: tuple[int | None, ...] = ()
+        give_up_at = None if self.plan.patient else self.now + self.patience
+        steps = [False] * (upload.requests - upload.made)
+        if self.plan.exclusive and courier.token_of != acquired.lease_since:
+            steps.insert(0, True)
+            courier.token_of = acquired.lease_since
+        for mints in steps:
+            while acquired.slot is None:
+                answer = self._acquire(courier, turn, ended)
+                ended = ()
+                if isinstance(answer, Acquired):
+                    acquired = answer
+                    turn = answer.turn
+                elif isinstance(answer, NotBefore):
+                    if give_up_at is not None and answer.at > give_up_at:
+                        self.gave_up += 1
+                        self.gates.change(GateChange(self.quota, self.now, turn=turn), "", "")
+                        courier.line.insert(0, upload)
+                        if len(courier.line) == 1:
+                            self.spawn(self._work(courier))
+                        return
+                    yield answer.at
+                else:
+                    raise AssertionError(answer)
+            yield from self._request(courier, mints)
+            upload.made += not mints
+            ended = (acquired.slot,)
+            acquired = Acquired()
+            if courier.dead:
+                return
+        self.gates.change(GateChange(self.quota, self.now, _known(ended), turn=turn), "", "")
+        upload.delivered = True
+        if upload.pages:
+            self.spawn(self._look_up(courier, upload.pages))
+
+    def _look_up(self, courier: Courier, pages: int) -> Process:
+        yield self.now + timedelta(seconds=2)
+        turn: int | None = None
+        ended: tuple[int | None, ...] = ()
+        for _ in range(pages):
+            while isinstance(answer := self._acquire(courier, turn, ended), NotBefore):
+                ended = ()
+                yield answer.at
+            assert isinstance(answer, Acquired) and answer.slot is not None
+            turn = answer.turn
+            yield from self._request(courier, mints=False)
+            ended = (answer.slot,)
+        self.gates.change(GateChange(self.quota, self.now, _known(ended), turn=turn), "", "")
+
+    def _acquire(
+        self, courier: Courier, turn: int | None, ended: Sequence[int | None]
+    ) -> Acquired | NotBefore | Blocked:
+        return self.gates.acquire(Acquire(self.quota, self.now, courier.id, turn, _known(ended)))
+
+    # --- the provider ---
+
+    def _request(self, courier: Courier, mints: bool) -> Process:
+        self.sent += 1
+        self.on_wire += 1
+        if self.plan.exclusive and self._holder != courier.id:
+            self.hand_overs += self._holder is not None
+            self._holder = courier.id
+        latency = self.dice.random() * self.plan.latency
+        part = self.dice.random()
+        yield self.now + timedelta(seconds=latency * part)
+        self._arrive()
+        if mints:
+            self.mints.append(self.now)
+        yield self.now + timedelta(seconds=latency * (1 - part))
+        self.on_wire -= 1
+
+    def _arrive(self) -> None:
+        period = timedelta(seconds=self.plan.period)
+        since = self.now - period
+        if self.plan.fixed_window:
+            passed = (self.now - START - self._phase) / period
+            since = START + self._phase + floor(passed) * period - timedelta(microseconds=1)
+        recent = sum(at > since for at in self.arrivals[-self.plan.limit :])
+        self.refused += recent >= self.plan.limit
+        self.arrivals.append(self.now)
+
+
+def _known(slots: Sequence[int | None]) -> tuple[int, ...]:
+    return tuple(slot for slot in slots if slot is not None)
