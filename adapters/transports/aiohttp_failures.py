@@ -9,13 +9,14 @@ import aiohttp
 from ...domain.integration import Timeouts
 from ...ports.dialogue import TransportFailure
 from . import failures
-from .outgoing import Late, Sent
+from .outgoing import Destination, Late, Sent
 
 
 def failure_of(
-    error: Exception, sent: Sent, host: str, timeouts: Timeouts, *, by_proxy: bool = False
+    error: Exception, sent: Sent, destination: Destination, timeouts: Timeouts
 ) -> TransportFailure:
     """The failure that `error` is. What is not known is judged by how much had been sent."""
+    host, by_proxy = destination.host, destination.proxy is not None
     match error:
         case aiohttp.ConnectionTimeoutError():
             return failures.too_slow_to_connect(host, timeouts)

@@ -10,20 +10,19 @@ that the server has just closed looks as if it might have been taken.
 from __future__ import annotations
 
 import asyncio
-import ssl
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ...domain.integration import Route, Timeouts
 from ...ports.dialogue import (
     REPLY_LIMIT,
     Ending,
-    Headers,
     HttpRequest,
     HttpResponse,
     TransportFailure,
@@ -31,11 +30,14 @@ from ...ports.dialogue import (
 from . import failures
 from .aiohttp_failures import failure_of
 from .aiohttp_reply import Connector, RefusedError, Reply
-from .outgoing import KEEPALIVE, Sent, check, host_of, own_headers, without_userinfo
+from .names import Names
+from .outgoing import KEEPALIVE, Destination, Sent, check
 from .ready_body import ReadyBody
 from .reply_body import read_as_it_says
 from .reply_head import HEAD_LIMIT
 from .tls import TlsContexts
+
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class AiohttpTransport:
@@ -70,30 +72,29 @@ class AiohttpTransport:
 
     async def _send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         try:
-            place, headers = _with_authorization(request.url, "Authorization", request.headers)
-            proxy, of_proxy = _with_authorization(route.proxy or "", "Proxy-Authorization", ())
+            to = Destination.of(request, route)
             # As it was written: an address that a storage has signed is not to be spelled anew.
-            url = URL(place, encoded=place.isascii())
-            host, _ = [host_of(urlsplit(each)) for each in (place, proxy or place)]
+            url = URL(to.url, encoded=to.url.isascii())
+            tls = await self._contexts.get_on_loop(route.ca_bundle) if to.under_tls else True
         except ValueError:
             return failures.no_address()
-        tls: ssl.SSLContext | bool = True
-        if "https" in (url.scheme, proxy.partition(":")[0]):
-            try:
-                tls = await self._contexts.get(route.ca_bundle)
-            except OSError as error:
-                return failures.unusable_bundle(route.ca_bundle, error)
+        except OSError as error:
+            return failures.unusable_bundle(route.ca_bundle, error)
+        headers, of_proxy = to.headers(request), {}
+        if to.proxy_authorization is not None:
+            of_proxy = {"Proxy-Authorization": to.proxy_authorization}
+        tunnelled = url.scheme == "https"
         session = self._open_session()
         body = ReadyBody(request.body) if request.body_size else None
         try:
             response = await session.request(
                 request.method,
                 url,
-                headers=headers if url.scheme == "https" else (*headers, *of_proxy),
-                proxy_headers=dict(of_proxy) if url.scheme == "https" else None,
+                headers=headers if tunnelled else (*headers, *of_proxy.items()),
+                proxy_headers=of_proxy if tunnelled else None,
                 data=body,
                 timeout=_timeout(route.timeouts),
-                proxy=proxy or None,
+                proxy=to.proxy,
                 ssl=tls,
                 allow_redirects=False,
             )
@@ -102,12 +103,12 @@ class AiohttpTransport:
         except Exception as error:
             # A request without a body leaves with its headers, as soon as there is a connection.
             sent = body.sent if body is not None else Sent.ALL
-            return failure_of(error, sent, host, route.timeouts, by_proxy=bool(proxy))
+            return failure_of(error, sent, to, route.timeouts)
         try:
             content, ending = await _read(response)
-            headers = tuple(response.headers.items())
+            received = tuple(response.headers.items())
             return read_as_it_says(
-                HttpResponse(response.status, headers, content, self._now(), ending)
+                HttpResponse(response.status, received, content, self._now(), ending)
             )
         finally:
             # What is not at its end by now (a long reply, a document that the server did not want)
@@ -119,13 +120,14 @@ class AiohttpTransport:
             raise RuntimeError("this transport is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=Connector(limit=0, keepalive_timeout=self._keepalive),
+                connector=Connector(
+                    limit=0, keepalive_timeout=self._keepalive, resolver=_Resolver()
+                ),
                 response_class=Reply,
                 max_line_size=HEAD_LIMIT,
                 max_field_size=HEAD_LIMIT,
                 max_headers=HEAD_LIMIT,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=own_headers(),
                 auto_decompress=False,
                 trust_env=False,
             )
@@ -155,9 +157,23 @@ def _timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     )
 
 
-def _with_authorization(url: str, name: str, headers: Headers) -> tuple[str, Headers]:
-    """The URL without its userinfo, which is a header then. aiohttp would spell it in Latin-1."""
-    place, authorization = without_userinfo(url)
-    if authorization is None or any(given.lower() == name.lower() for given, _ in headers):
-        return place, headers
-    return place, (*headers, (name, authorization))
+class _Resolver(AbstractResolver):
+    """Has aiohttp look names up in threads of ours."""
+
+    def __init__(self) -> None:
+        self._names = Names()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await asyncio.wrap_future(self._names.look_up(host))
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=_NUMERIC
+            )
+            for kind, address in found
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+
+    async def close(self) -> None:
+        """Nothing: a thread ends with its look-up."""

@@ -23,6 +23,7 @@ from attrs import define, field
 
 from ...domain.integration import Timeouts
 from ...ports.dialogue import HttpRequest
+from .names import Names
 from .outgoing import CHUNK, Late, Sent, chunks_of
 from .reply_head import ReplyHead
 
@@ -196,6 +197,7 @@ class Backend(httpcore.NetworkBackend):
 
     def __init__(self) -> None:
         self.opened: set[Stream] = set()
+        self._names = Names()
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -208,16 +210,22 @@ class Backend(httpcore.NetworkBackend):
     ) -> Stream:
         """Each address is given its share of the time that is left."""
         course = cast(Course, timeout)
-        try:
-            found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise httpcore.ConnectError(error) from error
-        for later, (*_, address) in zip(range(len(found) - 1, -1, -1), found, strict=True):
+        found = self._look_up(host.strip("[]"), course)
+        for later, address in zip(range(len(found) - 1, -1, -1), found, strict=True):
             try:
                 with course.within(sharers=later + 1) as seconds:
-                    inner = self._inner.connect_tcp(str(address[0]), int(address[1]), seconds)
+                    inner = self._inner.connect_tcp(address, port, seconds)
                 return Stream(inner, self.opened)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if not later:
                     raise
         raise httpcore.ConnectError(socket.gaierror(socket.EAI_NONAME, "a name without an address"))
+
+    def _look_up(self, host: str, course: Course) -> list[str]:
+        with course.within() as seconds:
+            try:
+                return [address for _, address in self._names.look_up(host).result(seconds)]
+            except TimeoutError as error:
+                raise httpcore.ConnectTimeout(error) from error
+            except OSError as error:
+                raise httpcore.ConnectError(error) from error

@@ -5,7 +5,6 @@ environment; at most 1 MiB of a reply; connections given back or closed in every
 the route, for the request as a whole; and the difference between "surely not sent whole" and
 "sent". An idle connection is not used again after two seconds, since a POST on a connection that
 the server has just closed looks as if it might have been taken; it is closed at the next request.
-The one thing that no time bounds is the look-up of a name, which is the operating system's.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeAlias
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpcore
 
@@ -24,12 +22,9 @@ from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, Tr
 from ...ports.transport import CutOff
 from . import failures
 from .httpcore_stream import Backend, Course, is_foreign
-from .outgoing import BODY_TYPE, KEEPALIVE, Late, check, host_of, own_headers, without_userinfo
+from .outgoing import KEEPALIVE, Destination, Late, check
 from .reply_body import read_as_it_says
-from .tls import Version, tls_context, version_of
-
-_Way: TypeAlias = tuple[str | None, str | None, bool]
-"""The proxy, the file of authorities, and whether TLS is spoken."""
+from .tls import TlsContexts
 
 
 class HttpcoreTransport:
@@ -43,27 +38,27 @@ class HttpcoreTransport:
         self._keepalive = keepalive
         self._lock = threading.Lock()
         self._backend = Backend()
-        self._pools: dict[_Way, tuple[Version, httpcore.ConnectionPool]] = {}
+        self._contexts = TlsContexts()
+        self._pools: dict[tuple[str | None, ssl.SSLContext | None], httpcore.ConnectionPool] = {}
         self._closed = False
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         """The reply, or how far the request got. ValueError for a request that would break out of
         its own headers; CutOff where the thread is interrupted."""
         check(request)
-        course = Course(request, route.timeouts)
         try:
-            place, authorization = without_userinfo(request.url)
-            address = urlsplit(place)
-            url, host = _url(address), host_of(address)
-            pool = self._pool(route, address.scheme)
+            destination = Destination.of(request, route)
+            url = _url(destination.url)
+            pool = self._pool(destination, route)
         except ValueError:
             return failures.no_address()
         except OSError as error:
             return failures.unusable_bundle(route.ca_bundle, error)
+        course = Course(request, route.timeouts)
         try:
-            return self._exchange(pool, url, _headers(request, authorization), course)
+            return self._exchange(pool, url, destination, course)
         except BaseException as error:
-            failure = _failure_of(error, course, host, by_proxy=route.proxy is not None)
+            failure = _failure_of(error, course, destination)
             if is_foreign(error):
                 raise CutOff(failure) from error
             refusal = course.head.refusal() if course.connected else None
@@ -75,8 +70,10 @@ class HttpcoreTransport:
         """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
         with self._lock:
             self._closed = True
-            for _, pool in self._pools.values():
-                _close_idle(pool)
+            for pool in self._pools.values():
+                for connection in pool.connections:
+                    if connection.is_idle():
+                        connection.close()
         for stream in list(self._backend.opened):
             stream.shut_down()
 
@@ -84,14 +81,17 @@ class HttpcoreTransport:
         self,
         pool: httpcore.ConnectionPool,
         url: httpcore.URL,
-        headers: list[tuple[bytes, bytes]],
+        destination: Destination,
         course: Course,
     ) -> HttpResponse:
-        request = course.request
+        request, method = course.request, course.request.method.upper()
+        headers = destination.headers(request)
+        if request.body_size or method in ("POST", "PUT", "PATCH"):
+            headers = (("Content-Length", str(request.body_size)), *headers)
         with pool.stream(
-            request.method.upper(),
+            method,
             url,
-            headers=headers,
+            headers=[(name.encode(), text.encode()) for name, text in headers],
             content=course.chunks() if request.body_size else None,
             extensions={
                 "timeout": dict.fromkeys(("connect", "read", "write"), course),
@@ -106,39 +106,27 @@ class HttpcoreTransport:
             HttpResponse(response.status, tuple(received), content, self._now(), ending)
         )
 
-    def _pool(self, route: Route, scheme: str) -> httpcore.ConnectionPool:
-        """The connections that go the same way. OSError where the bundle cannot be used."""
-        under_tls = "https" in (scheme, (route.proxy or "").partition(":")[0].lower())
-        way = (route.proxy, route.ca_bundle, under_tls)
+    def _pool(self, destination: Destination, route: Route) -> httpcore.ConnectionPool:
+        """The connections that go the same way. OSError if the bundle cannot be used."""
+        context = self._contexts.get(route.ca_bundle) if destination.under_tls else None
         with self._lock:
             if self._closed:
                 raise RuntimeError("this transport is closed")
-            version = version_of(route.ca_bundle) if under_tls else ()
-            made, pool = self._pools.get(way, (None, None))
-            if pool is None or made != version:
-                if pool is not None:
-                    _close_idle(pool)
-                context = tls_context(route.ca_bundle) if under_tls else None
-                pool = httpcore.ConnectionPool(
+            way = (route.proxy, context)
+            if way not in self._pools:
+                self._pools[way] = httpcore.ConnectionPool(
                     ssl_context=context,
-                    proxy=None if route.proxy is None else _proxy(route.proxy, context),
+                    proxy=_proxy(destination, context),
                     max_connections=None,
                     keepalive_expiry=self._keepalive,
                     network_backend=self._backend,
                 )
-                self._pools[way] = version, pool
-            return pool
+            return self._pools[way]
 
 
-def _close_idle(pool: httpcore.ConnectionPool) -> None:
-    for connection in pool.connections:
-        if connection.is_idle():
-            connection.close()
-
-
-def _url(address: SplitResult) -> httpcore.URL:
-    """The URL, spelled as it was written. ValueError if it leads nowhere."""
-    host_of(address)
+def _url(url: str) -> httpcore.URL:
+    """The URL, spelled as it was written. ValueError if its host is no name."""
+    address = urlsplit(url)
     host = (address.hostname or "").encode("idna")
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
     return httpcore.URL(
@@ -149,24 +137,15 @@ def _url(address: SplitResult) -> httpcore.URL:
     )
 
 
-def _proxy(url: str, context: ssl.SSLContext | None) -> httpcore.Proxy:
-    place, authorization = without_userinfo(url)
-    address = urlsplit(place)
-    headers = [] if authorization is None else [("Proxy-Authorization", authorization)]
-    tls = context if address.scheme == "https" else None
-    return httpcore.Proxy(_url(address), headers=headers, ssl_context=tls)
-
-
-def _headers(request: HttpRequest, authorization: str | None) -> list[tuple[bytes, bytes]]:
-    """Our own headers, where the request has none of that name, and the request's."""
-    own = {"Accept": "*/*", **dict(own_headers())}
-    if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
-        own |= {"Content-Length": str(request.body_size), "Content-Type": BODY_TYPE}
-    if authorization is not None:
-        own["Authorization"] = authorization
-    given = {name.lower() for name, _ in request.headers}
-    kept = [(name, text) for name, text in own.items() if name.lower() not in given]
-    return [(name.encode(), text.strip().encode()) for name, text in (*kept, *request.headers)]
+def _proxy(destination: Destination, context: ssl.SSLContext | None) -> httpcore.Proxy | None:
+    if destination.proxy is None:
+        return None
+    url, authorization = _url(destination.proxy), destination.proxy_authorization
+    return httpcore.Proxy(
+        url,
+        headers=[] if authorization is None else [("Proxy-Authorization", authorization)],
+        ssl_context=context if url.scheme == b"https" else None,
+    )
 
 
 def _read(response: httpcore.Response) -> tuple[bytes, Ending]:
@@ -185,10 +164,9 @@ def _read(response: httpcore.Response) -> tuple[bytes, Ending]:
     return bytes(content), Ending.COMPLETE
 
 
-def _failure_of(
-    error: BaseException, course: Course, host: str, *, by_proxy: bool
-) -> TransportFailure:
+def _failure_of(error: BaseException, course: Course, destination: Destination) -> TransportFailure:
     """The failure that `error` is. What is not known is judged by how much had been sent."""
+    host, by_proxy = destination.host, destination.proxy is not None
     if not course.connected:
         if course.late is Late.CONNECT:
             return failures.too_slow_to_connect(host, course.timeouts)

@@ -10,6 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
+from attrs import frozen
+
+from ...domain.integration import Route
 from ...ports.dialogue import Headers, HttpRequest
 
 KEEPALIVE: Final = 2.0
@@ -20,7 +23,7 @@ STREAMED_FROM: Final = 1024 * 1024
 CHUNK: Final = 64 * 1024
 
 BODY_TYPE: Final = "application/octet-stream"
-"""What a body is said to be where the request does not say it."""
+"""The type of a body if the request does not say it."""
 
 # What would end a header early and begin another one, or cannot be encoded.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -72,9 +75,49 @@ def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryv
             yield view[start : start + CHUNK]
 
 
-def without_userinfo(url: str) -> tuple[str, str | None]:
-    """The URL without its user and password, and these as basic authorization: the bytes that the
-    URL spells. ValueError if it is no URL."""
+@frozen
+class Destination:
+    """Where a request goes, and through which proxy.
+
+    The URLs come without user and password. These are sent as basic authorization, with the bytes
+    that the URL spells. `host` is the name for messages.
+    """
+
+    url: str
+    authorization: str | None
+    proxy: str | None
+    proxy_authorization: str | None
+    host: str
+    under_tls: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest, route: Route) -> Destination:
+        """ValueError if the endpoint or the proxy leads nowhere."""
+        url, authorization = _parted(request.url)
+        proxy, proxy_authorization = (None, None) if route.proxy is None else _parted(route.proxy)
+        address, *others = [_checked(urlsplit(each)) for each in (url, proxy) if each is not None]
+        host = f"{address.hostname}" + ("" if address.port is None else f":{address.port}")
+        under_tls = "https" in [each.scheme for each in (address, *others)]
+        return cls(url, authorization, proxy, proxy_authorization, host, under_tls)
+
+    def headers(self, request: HttpRequest) -> Headers:
+        """The request's headers, and ours for those that it does not have: who sends it, and that
+        the reply is wanted uncompressed."""
+        own = {
+            "User-Agent": f"evidence-courier/{_version()}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
+        if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
+            own["Content-Type"] = BODY_TYPE
+        if self.authorization is not None:
+            own["Authorization"] = self.authorization
+        given = {name.lower() for name, _ in request.headers}
+        kept = [(name, text) for name, text in own.items() if name.lower() not in given]
+        return (*kept, *((name, text.strip()) for name, text in request.headers))
+
+
+def _parted(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     userinfo, _, place = parts.netloc.rpartition("@")
     if not userinfo:
@@ -84,16 +127,10 @@ def without_userinfo(url: str) -> tuple[str, str | None]:
     return parts._replace(netloc=place).geturl(), f"Basic {base64.b64encode(credentials).decode()}"
 
 
-def host_of(address: SplitResult) -> str:
-    """The host as messages name it. ValueError if the address leads nowhere."""
+def _checked(address: SplitResult) -> SplitResult:
     if address.scheme not in ("http", "https") or not address.hostname:
         raise ValueError("no address to connect to")
-    return f"{address.hostname}" if address.port is None else f"{address.hostname}:{address.port}"
-
-
-def own_headers() -> Headers:
-    """Who sends the request, and that the reply is wanted uncompressed."""
-    return (("User-Agent", f"evidence-courier/{_version()}"), ("Accept-Encoding", "identity"))
+    return address
 
 
 def _version() -> str:

@@ -9,16 +9,18 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from evidence_courier.adapters.transports.aiohttp_failures import failure_of
-from evidence_courier.adapters.transports.outgoing import Sent
-from evidence_courier.domain.integration import Timeouts
+from evidence_courier.adapters.transports.outgoing import Destination, Sent
+from evidence_courier.domain.integration import Route, Timeouts
 from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.ports.dialogue import HttpRequest
 
+HOST = Destination.of(HttpRequest("POST", "https://app.sprinto.com/"), Route())
 KEY = ConnectionKey("app.sprinto.com", 443, True, True, None, None, None)
 UNRESOLVED = aiohttp.ClientConnectorDNSError(KEY, OSError(socket.EAI_NONAME, "sk-secret"))
 
 
 def test_a_name_that_cannot_be_resolved_is_no_connection() -> None:
-    failure = failure_of(UNRESOLVED, Sent.NOTHING, "app.sprinto.com", Timeouts())
+    failure = failure_of(UNRESOLVED, Sent.NOTHING, HOST, Timeouts())
     assert failure.kind is FailureKind.NO_CONNECTION
     assert failure.message == "the name of app.sprinto.com could not be resolved"
 
@@ -43,12 +45,12 @@ def test_a_name_that_cannot_be_resolved_is_no_connection() -> None:
 def test_the_unexpected_is_judged_by_how_much_was_sent(
     error: Exception, sent: Sent, kind: FailureKind
 ) -> None:
-    failure = failure_of(error, sent, "app.sprinto.com", Timeouts())
+    failure = failure_of(error, sent, HOST, Timeouts())
     assert failure.kind is kind
     assert "sk-secret" not in failure.message
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), aiohttp.ServerTimeoutError()])
 def test_a_timeout_after_the_request_is_a_timeout(error: Exception) -> None:
-    assert failure_of(error, Sent.ALL, "h", Timeouts()).kind is FailureKind.TIMEOUT
-    assert failure_of(error, Sent.PART, "h", Timeouts()).kind is FailureKind.NOT_SENT
+    assert failure_of(error, Sent.ALL, HOST, Timeouts()).kind is FailureKind.TIMEOUT
+    assert failure_of(error, Sent.PART, HOST, Timeouts()).kind is FailureKind.NOT_SENT

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
+import threading
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -556,6 +559,42 @@ def test_an_address_that_is_none_is_no_connection(transport: Any, url: str) -> N
             failure = await courier.send(post(url), route())
         assert isinstance(failure, TransportFailure)
         assert failure.kind is FailureKind.NO_CONNECTION
+
+    run(story())
+
+
+def test_names_that_do_not_resolve_hold_up_nothing_else(
+    transport: Any, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, asked = threading.Event(), Counter[str]()
+    honest = socket.getaddrinfo
+
+    def look_up(host: str, *args: Any, **more: Any) -> Any:
+        asked[host] += 1
+        if host.startswith("slow"):
+            let_go.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "not now")
+        return honest("127.0.0.1" if host.startswith("quick") else host, *args, **more)
+
+    async def story() -> None:
+        async def talk(line: Any) -> None:
+            await line.request()
+            await line.say(OK)
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        async with serving(talk) as server, transport() as courier:
+            names = [f"slow{number % 5}.invalid" for number in range(10)]
+            slow = [
+                asyncio.create_task(courier.send(post(f"http://{name}/"), route(connect=0.3)))
+                for name in names
+            ]
+            quick = server.url.replace("127.0.0.1", "quick.invalid")
+            assert isinstance(await courier.send(post(quick), route()), HttpResponse)
+            for failure in await asyncio.gather(*slow):
+                assert failure == TransportFailure(FailureKind.NO_CONNECTION, failure.message)
+                assert "within 0.3 s" in failure.message
+            assert {asked[name] for name in names} == {1}
+            let_go.set()
 
     run(story())
 

@@ -168,8 +168,10 @@ def test_a_context_verifies_and_is_not_older_than_tls_1_2() -> None:
 def test_a_context_is_made_once_for_all_who_ask(certificate: str) -> None:
     async def story() -> None:
         contexts = TlsContexts()
-        first, *others = await asyncio.gather(*(contexts.get(certificate) for _ in range(10)))
+        first, *others = await asyncio.gather(
+            *(contexts.get_on_loop(certificate) for _ in range(10))
+        )
         assert all(other is first for other in others)
-        assert await contexts.get(None) is not first
+        assert await contexts.get_on_loop(None) is not first
 
     asyncio.run(story())
