@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
@@ -12,6 +11,7 @@ from ....domain.secrets.secret import Secret
 from ..kit.person import Person
 from ..kit.settings import one_of
 
+Region: TypeAlias = Literal["us", "eu", "apac"]
 To: TypeAlias = Literal["person", "library"]
 LibraryApi: TypeAlias = Literal["evidence-library", "evidence"]
 DocumentType: TypeAlias = Literal[
@@ -24,18 +24,11 @@ UserBy: TypeAlias = Literal["address", "number"]
 ControlsAs: TypeAlias = Literal["repeated", "brackets", "commas"]
 
 
-class Region(Enum):
-    """Where a Drata account lives. The addresses are documented."""
-
-    US = "us"
-    EU = "eu"
-    APAC = "apac"
-
-    @property
-    def endpoint(self) -> str:
-        """The address of the API in this region."""
-        host = "public-api" if self is Region.US else f"public-api.{self.value}"
-        return f"https://{host}.drata.com/public/v2"
+_ENDPOINTS: Final = {
+    "us": "https://public-api.drata.com/public/v2",
+    "eu": "https://public-api.eu.drata.com/public/v2",
+    "apac": "https://public-api.apac.drata.com/public/v2",
+}
 
 
 @frozen(kw_only=True)
@@ -49,7 +42,7 @@ class DrataSettings:
     """
 
     api_key: Secret
-    region: Region = Region.US
+    region: Region = "us"
     endpoint: str | None = None
     to: To = "person"
     person: Person = "subject_email"
@@ -79,7 +72,7 @@ class DrataSettings:
     @property
     def base(self) -> str:
         """What every address of the API begins with."""
-        return (self.endpoint or self.region.endpoint).rstrip("/")
+        return (self.endpoint or _ENDPOINTS[self.region]).rstrip("/")
 
     @property
     def workspace_url(self) -> str:

@@ -40,10 +40,9 @@ def media_types(*extensions: str) -> Mapping[str, str]:
     return {_MEDIA_TYPES[extension]: extension for extension in extensions}
 
 
-def one_of(choices: Any) -> Mapping[str, object]:
-    """The schema of a setting that takes the words of a Literal, or the values of an Enum."""
-    words = get_args(choices) or [choice.value for choice in choices]
-    return {"type": "string", "allowed": list(words)}
+def one_of(choices: object) -> Mapping[str, object]:
+    """The schema of a setting that takes the words of a Literal."""
+    return {"type": "string", "allowed": list(get_args(choices))}
 
 
 def one_line(settings: Any, attribute: Attribute[str], value: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
@@ -14,6 +13,7 @@ from ....ports.dialogue import Headers
 from ..kit.person import Person
 from ..kit.settings import one_of
 
+Region: TypeAlias = Literal["us", "uk"]
 Send: TypeAlias = Literal["staged", "direct"]
 DocumentType: TypeAlias = Literal[
     "background_check_report",
@@ -33,16 +33,10 @@ DocumentType: TypeAlias = Literal[
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
-class Region(Enum):
-    """Where a Secureframe account lives. The addresses are documented."""
-
-    US = "us"
-    UK = "uk"
-
-    @property
-    def endpoint(self) -> str:
-        """The address of the API in this region."""
-        return f"https://api{'-uk' if self is Region.UK else ''}.secureframe.com"
+_ENDPOINTS: Final = {
+    "us": "https://api.secureframe.com",
+    "uk": "https://api-uk.secureframe.com",
+}
 
 
 def _uuid(
@@ -64,7 +58,7 @@ class SecureframeSettings:
 
     api_key: Secret
     api_secret: Secret
-    region: Region = Region.US
+    region: Region = "us"
     endpoint: str | None = None
     test: str | None = field(default=None, validator=_uuid)
     person: Person = "subject_email"
@@ -74,7 +68,7 @@ class SecureframeSettings:
     @property
     def base(self) -> str:
         """What every address of the API begins with."""
-        return (self.endpoint or self.region.endpoint).rstrip("/")
+        return (self.endpoint or _ENDPOINTS[self.region]).rstrip("/")
 
     @property
     def headers(self) -> Headers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -14,23 +13,14 @@ from ..kit.settings import one_line, one_of
 from .reply import ANY_STATUS
 from .rest import MOST_FILES
 
+Region: TypeAlias = Literal["us", "eu", "india"]
+"""Where the account lives. Third parties claim the addresses for GraphQL: us in several clients, eu
+and india in one. Those of REST are inferred from them, but for us."""
 Api: TypeAlias = Literal["graphql", "rest"]
 
 
-class Region(Enum):
-    """Where a Sprinto account lives. Third parties claim the addresses: us in several clients, eu
-    and india in one."""
-
-    US = "us"
-    EU = "eu"
-    INDIA = "india"
-
-    def endpoint(self, api: Api) -> str:
-        """The address of an API in this region. For REST, eu and india are inferred from
-        GraphQL's."""
-        host = {"us": "app", "eu": "eu", "india": "in"}[self.value]
-        path = {"graphql": "dev-api/graphql", "rest": "api/v1/uploadEvidence"}[api]
-        return f"https://{host}.sprinto.com/{path}"
+_HOSTS: Final = {"us": "app", "eu": "eu", "india": "in"}
+_PATHS: Final = {"graphql": "dev-api/graphql", "rest": "api/v1/uploadEvidence"}
 
 
 @frozen(kw_only=True)
@@ -43,7 +33,7 @@ class SprintoSettings:
 
     api_key: Secret
     workflow_check: str = field(validator=one_line)
-    region: Region = Region.US
+    region: Region = "us"
     endpoint: str | None = None
     api: Api = "graphql"
     success_statuses: tuple[str, ...] = ("UPLOAD_COMPLETE",)
@@ -53,12 +43,15 @@ class SprintoSettings:
     @property
     def url(self) -> str:
         """Where uploads go."""
-        return self.endpoint or self.region.endpoint(self.api)
+        return self.endpoint or self._endpoint(self.api)
+
+    def _endpoint(self, api: Api) -> str:
+        return f"https://{_HOSTS[self.region]}.sprinto.com/{_PATHS[api]}"
 
     @property
     def checks_url(self) -> str:
         """Where the checks are listed: only GraphQL does that, at the same server."""
-        graphql = self.region.endpoint("graphql")
+        graphql = self._endpoint("graphql")
         if self.endpoint is None or self.api == "graphql":
             return self.endpoint or graphql
         return urljoin(self.endpoint, urlsplit(graphql).path)

@@ -244,9 +244,11 @@ def _document(session: Session, settings: VantaSettings) -> Dialogue[DocumentSta
 
 
 def _upload_request(parcel: Parcel, settings: VantaSettings, token: Headers) -> HttpRequest:
+    day = parcel.evidence_date.isoformat()
+    time = "T00:00:00.000Z" if settings.effective_date == "date_time" else ""
     content_type, body = file_form(
         parcel,
-        *settings.effective_date.fields(parcel.evidence_date),
+        *([FormField("effectiveAtDate", day + time)] if settings.effective_date != "none" else []),
         FormField("description", _marker(parcel)),
     )
     headers = (*token, ("Content-Type", content_type))

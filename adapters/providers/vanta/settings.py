@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
-from enum import Enum
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from attrs import Attribute, field, frozen
 
 from ....domain.secrets.secret import Secret
-from ..kit.multipart import FormField
 from ..kit.settings import one_line, one_of
 
 SCOPE: Final = "vanta-api.all:read vanta-api.all:write vanta-api.documents:upload"
 
 
-class Region(Enum):
-    """Which Vanta the account is at. An application of one is unknown to the other."""
+Region: TypeAlias = Literal["commercial", "gov"]
+"""Which Vanta the account is at. An application of one is unknown to the other."""
+EffectiveDate: TypeAlias = Literal["date_time", "date", "none"]
+"""How the evidence date is written: as the API writes dates, as a day, or not at all."""
 
-    COMMERCIAL = "commercial"
-    GOV = "gov"
-
-    @property
-    def base(self) -> str:
-        """The API's address."""
-        return f"https://api.vanta{'-gov' if self is Region.GOV else ''}.com"
-
-
-class EffectiveDate(Enum):
-    """How the evidence date is written: as the API writes dates, as a day, or not at all."""
-
-    DATE_TIME = "date_time"
-    DATE = "date"
-    NONE = "none"
-
-    def fields(self, day: date) -> tuple[FormField, ...]:
-        """The part of the form that carries it, if any does."""
-        if self is EffectiveDate.NONE:
-            return ()
-        time = "T00:00:00.000Z" if self is EffectiveDate.DATE_TIME else ""
-        return (FormField("effectiveAtDate", day.isoformat() + time),)
+_BASES: Final = {"commercial": "https://api.vanta.com", "gov": "https://api.vanta-gov.com"}
 
 
 def _part_of_a_path(settings: VantaSettings, attribute: Attribute[str], value: str) -> None:
@@ -68,16 +46,16 @@ class VantaSettings:
     client_id: str = field(validator=one_line)
     client_secret: Secret
     document: str = field(validator=_part_of_a_path)
-    region: Region = Region.COMMERCIAL
+    region: Region = "commercial"
     endpoint: str | None = field(default=None, validator=_base)
     scope: str = field(default=SCOPE, validator=one_line)
     drafts_listed: bool = True
-    effective_date: EffectiveDate = EffectiveDate.DATE_TIME
+    effective_date: EffectiveDate = "date_time"
 
     @property
     def base(self) -> str:
         """What the address of every request begins with."""
-        return (self.endpoint or self.region.base).rstrip("/")
+        return (self.endpoint or _BASES[self.region]).rstrip("/")
 
     @property
     def url(self) -> str:

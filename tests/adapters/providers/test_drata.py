@@ -351,8 +351,8 @@ def test_every_attempt_sends_the_same_bytes_made_anew_and_none_is_copied() -> No
         ("apac", "public-api.apac.drata.com"),
     ],
 )
-def test_each_region_has_its_address(region: str, host: str) -> None:
-    settings = evolve(PERSON, region=Region(region))
+def test_each_region_has_its_address(region: Region, host: str) -> None:
+    settings = evolve(PERSON, region=region)
     [request] = upload(settings)[1].requests
     assert request.url.startswith(f"https://{host}/public/v2/users/")
     assert DrataProvider().target(settings) == f"the person's SEC_TRAINING documents at {host}"

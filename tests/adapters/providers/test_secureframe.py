@@ -19,7 +19,7 @@ from evidence_courier.adapters.config import load_mapping
 from evidence_courier.adapters.plugins import discover_providers
 from evidence_courier.adapters.providers.secureframe.listing import MOST_PAGES
 from evidence_courier.adapters.providers.secureframe.provider import SecureframeProvider
-from evidence_courier.adapters.providers.secureframe.settings import Region, SecureframeSettings
+from evidence_courier.adapters.providers.secureframe.settings import SecureframeSettings
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
@@ -655,7 +655,7 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     ("settings", "target"),
     [
         (PERSON, "the person's evidence (security_training_screenshot) at api.secureframe.com"),
-        (evolve(AT_TEST, region=Region.UK), f"test {TEST} at api-uk.secureframe.com"),
+        (evolve(AT_TEST, region="uk"), f"test {TEST} at api-uk.secureframe.com"),
         (evolve(AT_TEST, endpoint="http://127.0.0.1:1/"), f"test {TEST} at 127.0.0.1"),
     ],
 )

@@ -157,9 +157,9 @@ def test_the_mutation_is_valid_graphql_for_the_documented_arguments() -> None:
 @pytest.mark.parametrize(
     ("region", "url"),
     [
-        (Region.US, "https://app.sprinto.com/dev-api/graphql"),
-        (Region.EU, "https://eu.sprinto.com/dev-api/graphql"),
-        (Region.INDIA, "https://in.sprinto.com/dev-api/graphql"),
+        ("us", "https://app.sprinto.com/dev-api/graphql"),
+        ("eu", "https://eu.sprinto.com/dev-api/graphql"),
+        ("india", "https://in.sprinto.com/dev-api/graphql"),
     ],
 )
 def test_each_region_has_its_address(region: Region, url: str) -> None:

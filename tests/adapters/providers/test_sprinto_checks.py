@@ -13,7 +13,7 @@ from attrs import evolve
 from dialogue_runner import run
 
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
-from evidence_courier.adapters.providers.sprinto.settings import Region, SprintoSettings
+from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind
@@ -145,7 +145,7 @@ def test_a_list_without_an_end_is_left() -> None:
     [
         ({}, "https://app.sprinto.com/dev-api/graphql"),
         ({"api": "rest"}, "https://app.sprinto.com/dev-api/graphql"),
-        ({"api": "rest", "region": Region.EU}, "https://eu.sprinto.com/dev-api/graphql"),
+        ({"api": "rest", "region": "eu"}, "https://eu.sprinto.com/dev-api/graphql"),
         ({"endpoint": "http://127.0.0.1:8080/graphql"}, "http://127.0.0.1:8080/graphql"),
         (
             {"api": "rest", "endpoint": "http://127.0.0.1:8080/api/v1/uploadEvidence"},

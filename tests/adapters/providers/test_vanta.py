@@ -36,7 +36,6 @@ from evidence_courier.adapters.providers.vanta.provider import PAGES, VantaProvi
 from evidence_courier.adapters.providers.vanta.settings import (
     SCOPE,
     EffectiveDate,
-    Region,
     VantaSettings,
 )
 from evidence_courier.domain.integration import Pace
@@ -129,9 +128,9 @@ def test_the_file_goes_in_a_form_with_its_date_and_what_identifies_it() -> None:
 @pytest.mark.parametrize(
     ("way", "written"),
     [
-        (EffectiveDate.DATE_TIME, [b"2024-02-29T00:00:00.000Z"]),
-        (EffectiveDate.DATE, [b"2024-02-29"]),
-        (EffectiveDate.NONE, []),
+        ("date_time", [b"2024-02-29T00:00:00.000Z"]),
+        ("date", [b"2024-02-29"]),
+        ("none", []),
     ],
 )
 def test_how_the_date_is_written_is_a_setting(way: EffectiveDate, written: list[bytes]) -> None:
@@ -215,9 +214,9 @@ def test_who_shares_an_application_shares_its_token_and_nobody_else_does() -> No
         evolve(SETTINGS, document="another", client_secret=Secret("rotated"))
     )
     assert key(SETTINGS) == key(evolve(SETTINGS, endpoint="https://api.vanta.com/"))
-    others = (
+    others: tuple[dict[str, Any], ...] = (
         {"client_id": "vci_other"},
-        {"region": Region.GOV},
+        {"region": "gov"},
         {"endpoint": "http://127.0.0.1:8080"},
     )
     assert len({key(SETTINGS), *(key(evolve(SETTINGS, **one)) for one in others)}) == 4
@@ -699,7 +698,7 @@ def test_whatever_is_answered_it_has_a_verdict_and_success_is_recognised(
     ("settings", "base"),
     [
         (SETTINGS, "https://api.vanta.com"),
-        (evolve(SETTINGS, region=Region.GOV), "https://api.vanta-gov.com"),
+        (evolve(SETTINGS, region="gov"), "https://api.vanta-gov.com"),
         (evolve(SETTINGS, endpoint="http://127.0.0.1:8080"), "http://127.0.0.1:8080"),
         (evolve(SETTINGS, endpoint="https://proxy.test/vanta/"), "https://proxy.test/vanta"),
     ],
