@@ -95,8 +95,8 @@ class AttemptRecovered:
 class LookUpEnded:
     """The provider was asked whether it has an upload.
 
-    `look_up` is the number of the look-up, from 1. `finding` is found, partly, absent or
-    unreadable; `failure` says why it was unreadable.
+    `look_up` is the number of the look-up, from 1. `finding` is found, partly, absent,
+    unreadable, processing or refused; `failure` says why it was unreadable or refused.
     """
 
     key: UploadKey

@@ -103,7 +103,7 @@ class Start:
 @frozen
 class LookUp:
     """What the provider answered when it was asked for an upload: `finding` is found, partly,
-    absent or unreadable."""
+    absent, unreadable, processing or refused."""
 
     number: int
     at: datetime

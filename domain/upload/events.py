@@ -79,33 +79,38 @@ class Unblocked:
 
 
 @frozen
-class Requeued:
+class PersonEvent:
+    """A person did something: who, and why."""
+
+    at: datetime
+    by: str
+    reason: str
+
+
+@frozen
+class Requeued(PersonEvent):
     """A person wants it tried again, with a fresh budget."""
 
-    at: datetime
-    by: str
-    reason: str
-
 
 @frozen
-class Abandoned:
+class Abandoned(PersonEvent):
     """A person gives it up."""
 
-    at: datetime
-    by: str
-    reason: str
-
 
 @frozen
-class Attested:
+class Attested(PersonEvent):
     """A person has seen it at the provider."""
 
-    at: datetime
-    by: str
-    reason: str
 
-
-PersonEvent: TypeAlias = Requeued | Abandoned | Attested
 Event: TypeAlias = (
-    Started | Progressed | AttemptEnded | LookedUp | Unfit | Blocked | Unblocked | PersonEvent
+    Started
+    | Progressed
+    | AttemptEnded
+    | LookedUp
+    | Unfit
+    | Blocked
+    | Unblocked
+    | Requeued
+    | Abandoned
+    | Attested
 )

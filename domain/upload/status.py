@@ -54,8 +54,8 @@ class UploadStatus:
 class AttemptRow:
     """One attempt of an upload's history.
 
-    `verdict` is delivered, rejected, unbundled, deferred, unclear or recovered. `detail` is a piece
-    of the provider's reply.
+    `verdict` is delivered, rejected, deferred, unclear, processing, unbundled or recovered.
+    `detail` is a piece of the provider's reply.
     """
 
     number: int
@@ -82,8 +82,8 @@ class ActionRow:
 
 @frozen(kw_only=True)
 class LookUpRow:
-    """One look-up of an upload at the provider; `finding` is found, partly, absent or
-    unreadable."""
+    """One look-up of an upload at the provider; `finding` is found, partly, absent, unreadable,
+    processing or refused."""
 
     at: datetime
     finding: str
