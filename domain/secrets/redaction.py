@@ -106,19 +106,20 @@ class Redactor:
 
     def failure(self, failure: Failure) -> Failure:
         """The failure with its texts redacted."""
-        detail = None if failure.detail is None else self.text(failure.detail)
-        message = self.text(failure.message, MESSAGE_LIMIT)
         return evolve(
-            failure, message=message, detail=detail, retry_after=self._wait(failure.retry_after)
+            failure,
+            message=self.text(failure.message, MESSAGE_LIMIT),
+            detail=self._optional(failure.detail, DETAIL_LIMIT),
+            retry_after=self._wait(failure.retry_after),
         )
 
     def receipt(self, receipt: Receipt) -> Receipt:
         """The receipt with its texts redacted."""
-        reference = (
-            None if receipt.reference is None else self.text(receipt.reference, MESSAGE_LIMIT)
-        )
-        message = None if receipt.message is None else self.text(receipt.message, MESSAGE_LIMIT)
-        return Receipt(reference=reference, message=message)
+        reference = self._optional(receipt.reference, MESSAGE_LIMIT)
+        return Receipt(reference, self._optional(receipt.message, MESSAGE_LIMIT))
+
+    def _optional(self, text: str | None, limit: int) -> str | None:
+        return None if text is None else self.text(text, limit)
 
     @overload
     def verdict(self, verdict: Verdict) -> Verdict: ...

@@ -11,7 +11,7 @@ from enum import Enum
 from attrs import frozen
 
 from ..errors import MisuseError
-from .events import Abandoned, Attested, PersonEvent, Requeued
+from .events import Abandoned, Attested, Requeued
 from .failure import Concern
 from .transitions import Rules, advance
 from .upload import Failed, Held, Sending, Status, Upload, cause_of
@@ -34,7 +34,7 @@ class Action(Enum):
         return _MEANING[self][0]
 
 
-_MEANING: dict[Action, tuple[tuple[Status, ...], type[PersonEvent]]] = {
+_MEANING: dict[Action, tuple[tuple[Status, ...], type[Requeued | Abandoned | Attested]]] = {
     Action.RETRY: ((Status.FAILED,), Requeued),
     Action.RELEASE: ((Status.HELD,), Requeued),
     Action.ABANDON: ((Status.PENDING, Status.RETRYING, Status.HELD), Abandoned),

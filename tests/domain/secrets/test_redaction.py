@@ -8,6 +8,7 @@ import json
 import unicodedata
 import urllib.parse
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import example, given
@@ -25,12 +26,19 @@ from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.retry_after import MAX_RETRY_AFTER
 from evidence_courier.domain.upload.verdict import (
+    Absent,
     Deferred,
     Delivered,
+    Finding,
+    Found,
+    Partly,
+    Processing,
     Receipt,
+    Refused,
     Rejected,
     Unbundled,
     Unclear,
+    Unreadable,
     Verdict,
 )
 
@@ -269,6 +277,29 @@ def test_the_failure_in_every_verdict_is_redacted(
     assert redactor.verdict(kind(bare)) == kind(
         Failure(FailureKind.REFUSED, "no ***", detail="not ***")
     )
+
+
+@pytest.mark.parametrize("kind", [Unreadable, Refused])
+def test_the_failure_in_a_finding_is_redacted(kind: Callable[[Failure], Finding]) -> None:
+    bare = Failure(FailureKind.REFUSED, f"no {KEY}", detail=f"not {KEY}")
+    masked = Failure(FailureKind.REFUSED, "no ***", detail="not ***")
+    assert Redactor([Secret(KEY)]).finding(kind(bare)) == kind(masked)
+
+
+def test_the_words_about_what_is_decided_later_are_redacted() -> None:
+    redactor, after = Redactor([Secret(KEY)]), timedelta(minutes=5)
+    masked = Processing(after, "*** is in review")
+    assert redactor.verdict(Processing(after, f"{KEY} is in review")) == masked
+    assert redactor.finding(Processing(after, f"{KEY} is in review")) == masked
+    cut = "m" * (MESSAGE_LIMIT - 1) + "…"
+    assert redactor.finding(Processing(after, "m" * 600)) == Processing(after, cut)
+
+
+def test_the_receipt_of_what_was_found_is_redacted_and_a_bookmark_is_kept() -> None:
+    redactor = Redactor([Secret(KEY)])
+    assert redactor.finding(Found(Receipt(f"id-{KEY}"))) == Found(Receipt("id-***"))
+    for kept in (Partly(f"draft of {KEY}"), Absent()):
+        assert redactor.finding(kept) is kept
 
 
 def test_a_receipt_is_redacted_too() -> None:
