@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..adapters.engines.acting import (
@@ -106,12 +105,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def start(self) -> None:

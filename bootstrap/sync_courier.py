@@ -4,12 +4,13 @@ It is an `AsyncCourier` on an event loop in a thread of its own, and the same me
 ``await``; see `portal` for the rules.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from ..adapters.engines.tickets import SyncTicket
@@ -33,7 +34,6 @@ def _without_await(
 
     @wraps(method)
     def call(self: Courier, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # pyright: reportPrivateUsage=false
         awaited: Callable[P, Coroutine[Any, Any, T]] = getattr(self._courier, method.__name__)
         return self._now().call(partial(awaited, *args, **kwargs))
 
@@ -83,12 +83,7 @@ class Courier:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def start(self) -> None:

@@ -7,10 +7,9 @@ import sys
 from datetime import UTC, datetime
 
 import click
-from attrs import asdict, frozen
 
 from ...adapters.config import Loaded
-from ...domain.upload.failure import FailureKind
+from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
 from .exits import UNDELIVERED
@@ -27,70 +26,62 @@ def run(folder: str, database: str | None, block: str, as_json: bool) -> None:
     found = asyncio.run(examine(loaded, providers, database, _tell_of_waiting))
     rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json(rows)
     else:
         print_table(
             ("tenant", "provider", "verdict", "what was seen"),
             [
                 (
-                    row.tenant_id,
-                    row.provider or "",
-                    row.verdict.replace("_", " "),
-                    row.message or "",
+                    str(row["tenant_id"]),
+                    str(row["provider"] or ""),
+                    str(row["verdict"]).replace("_", " "),
+                    str(row["message"] or ""),
                 )
                 for row in rows
             ],
             last_wraps=True,
         )
     end_with_problems(loaded)
-    if any(row.verdict in _BAD for row in rows):
+    if any(row["verdict"] in _BAD for row in rows):
         sys.exit(UNDELIVERED)
 
 
-@frozen
-class _Row:
-    """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the
-    reply, are those of the failure."""
+def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> dict[str, object]:
+    """What `doctor` says of one tenant. `kind`, `http_status` and `detail`, a piece of the reply,
+    are those of the failure."""
+    integration = loaded.integrations.get(tenant_id)
+    verdict, message, failure = _verdict_on(tenant_id, loaded, examined)
+    return {
+        "tenant_id": tenant_id,
+        "name": loaded.names.get(tenant_id),
+        "provider": integration.provider if integration else None,
+        "target": examined.target if examined else None,
+        "verdict": verdict,
+        "kind": failure.kind.value if failure else None,
+        "message": message,
+        "http_status": failure.http_status if failure else None,
+        "detail": failure.detail if failure else None,
+    }
 
-    tenant_id: str
-    name: str | None
-    provider: str | None
-    target: str | None
-    verdict: str
-    message: str | None = None
-    kind: str | None = None
-    http_status: int | None = None
-    detail: str | None = None
 
-
-def _row(tenant_id: str, loaded: Loaded, examined: Examined | None) -> _Row:
-    name = loaded.names.get(tenant_id)
+def _verdict_on(
+    tenant_id: str, loaded: Loaded, examined: Examined | None
+) -> tuple[str, str | None, Failure | None]:
     if examined is None:
         if tenant_id in loaded.without:
-            return _Row(tenant_id, name, None, None, "no_integration")
+            return "no_integration", None, None
         problems = count_of(loaded.broken.get(tenant_id, ()), "problem")
-        message = f"{problems} in its file, which `check` lists as well"
-        return _Row(tenant_id, name, None, None, "invalid", message)
-    provider, target = loaded.integrations[tenant_id].provider, examined.target
+        return "invalid", f"{problems} in its file, which `check` lists as well", None
     match examined.dry_run:
         case None:
-            message = f"{provider} has no dry run; evidence goes to {target}"
-            return _Row(tenant_id, name, provider, target, "cannot_be_checked", message)
+            provider = loaded.integrations[tenant_id].provider
+            message = f"{provider} has no dry run; evidence goes to {examined.target}"
+            return "cannot_be_checked", message, None
         case Ready(message=message):
-            return _Row(tenant_id, name, provider, target, "ready", message)
+            return "ready", message, None
         case NotReady(failure=failure):
             broken = failure.kind is FailureKind.PROVIDER_BROKEN
-            return _Row(
-                tenant_id,
-                name,
-                provider,
-                target,
-                "broken" if broken else "not_ready",
-                failure.message,
-                failure.kind.value,
-                failure.http_status,
-                failure.detail,
-            )
+            return "broken" if broken else "not_ready", failure.message, failure
 
 
 def _tell_of_waiting(tenant_id: str, until: datetime) -> None:

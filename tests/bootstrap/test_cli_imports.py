@@ -117,6 +117,12 @@ def test_without_click_the_command_names_the_extra() -> None:
     assert 'needs click: pip install "evidence-courier[cli]"' in done.stderr
 
 
+def test_python_m_runs_the_command_line() -> None:
+    command = [sys.executable, "-m", "evidence_courier", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.startswith("evidence-courier, version")) == (0, True)
+
+
 def every_command(group: click.Group) -> list[click.Command]:
     found: list[click.Command] = []
     for command in group.commands.values():
