@@ -1,8 +1,15 @@
 """Sending one HTTP request, on an event loop or from a thread that may block.
 
-Whatever the implementation: redirects are not followed; at most `REPLY_LIMIT` bytes of a body are
-read and the rest is thrown away; the connection is given back in every case; the timeouts of the
-route hold; "not sent whole" is told from "sent"; an exception is raised for a bug only.
+Both kinds of transport keep these rules; the kits in `testing.contracts` check them:
+
+- redirects are not followed, and nothing is taken from the environment;
+- a body is handed over as its headers say it is to be read: uncompressed, and text in UTF-8; at
+  most `REPLY_LIMIT` bytes of it, and the rest is thrown away;
+- a reply that is not 2xx is handed over with its status even if the rest of it is damaged;
+- the timeouts of the route hold for the request as a whole;
+- a request that was not sent whole is told from one that was;
+- a connection is given back or closed in every case;
+- an exception is raised for a bug only.
 """
 
 from __future__ import annotations
@@ -14,20 +21,32 @@ from .dialogue import HttpRequest, HttpResponse, TransportFailure
 
 
 class AsyncTransport(Protocol):
-    """Sends requests on an event loop, as the module says."""
+    """Sends requests on an event loop."""
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got without one."""
+        """Send one request.
+
+        Args:
+            request: The request, with its credentials.
+            route: The timeouts, the proxy and the certificate authorities.
+
+        Returns:
+            The reply, or how far the request got without one.
+
+        Raises:
+            ValueError: for a request that would break out of its own headers.
+            RuntimeError: once the transport is closed.
+        """
         ...
 
     async def close(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Close all connections; requests under way end as lost. May be called twice."""
         ...
 
 
 class CutOff(Exception):
-    """The caller's thread was interrupted in the middle of a request: by a time limit, a signal, a
-    keyboard. `__cause__` is what interrupted it; `failure` says how far the request had got."""
+    """The caller's thread was interrupted in the middle of a request, by a time limit, a signal or
+    the keyboard. `__cause__` is what interrupted it; `failure` says how far the request had got."""
 
     def __init__(self, failure: TransportFailure) -> None:
         self.failure = failure
@@ -35,13 +54,18 @@ class CutOff(Exception):
 
 
 class BlockingTransport(Protocol):
-    """Sends requests from a thread, as the module says. May be used by several threads at once."""
+    """Sends requests from a thread. May be used by several threads at once."""
 
     def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        """The reply, or how far the request got without one. CutOff, where somebody else's
-        exception came in between."""
+        """Send one request, as `AsyncTransport.send` does.
+
+        Raises:
+            CutOff: if another exception interrupts the thread meanwhile.
+            ValueError: for a request that would break out of its own headers.
+            RuntimeError: once the transport is closed.
+        """
         ...
 
     def close(self) -> None:
-        """Close all connections. Safe to call twice."""
+        """Close all connections; requests under way end as lost. May be called twice."""
         ...

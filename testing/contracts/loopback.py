@@ -157,7 +157,7 @@ def serving(talk: Talk) -> Iterator[Server]:
 
 
 def closed_port() -> int:
-    """A port at which nobody listens."""
+    """A port that refuses connections."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

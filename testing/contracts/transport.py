@@ -4,9 +4,9 @@
         def transport(self) -> AsyncTransport:
             return MyTransport()
 
-The rules are the same for both; they are tried on servers of the kit's own, on the loopback
-interface, which say exactly what servers say that are well, ill or hostile. `transport` is called
-for each rule, on the event loop where there is one, and what it gives is closed by the kit.
+The rules are the same for both. They are tried on servers of the kit's own, on the loopback
+interface, which say what healthy, broken and hostile servers say. For each rule the kit calls
+`transport` (on the event loop, if the transport needs one) and closes what it returns.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ class WhatIsSentRules(Trial):
     """What is sent, and what comes back."""
 
     def test_the_body_arrives_whole_with_its_length(self) -> None:
+        """The body is sent whole, with a Content-Length and not in chunks."""
         mib = b"x" * 2**20
         for body in (SMALL, (b"", b"x", b""), (mib[1:],), (mib,), (mib, b"", mib)):
             seen: list[tuple[bytes, bytes]] = []
@@ -131,6 +132,7 @@ class WhatIsSentRules(Trial):
             )
 
     def test_a_request_is_sent_as_it_is(self) -> None:
+        """Method, URL and headers are sent as the request spells them."""
         seen: list[tuple[bytes, bytes]] = []
 
         def talk(line: Line) -> None:
@@ -149,6 +151,8 @@ class WhatIsSentRules(Trial):
         same(body, b"", "the body of a request without one")
 
     def test_a_reply_is_handed_over_as_it_came(self) -> None:
+        """Status, headers and body are handed over, with the time in UTC."""
+
         def talk(line: Line) -> None:
             line.request()
             line.say(b"HTTP/1.1 418 Teapot\r\nX-Request-Id: r-1\r\nContent-Length: 5\r\n\r\nshort")
@@ -164,6 +168,7 @@ class WhatIsSentRules(Trial):
         )
 
     def test_a_redirect_is_not_followed(self) -> None:
+        """The credentials stay with the host that they are for."""
         for status in (301, 302, 303, 307, 308):
             with self._serving(lambda line: line.say(OK)) as elsewhere:
 
@@ -177,6 +182,7 @@ class WhatIsSentRules(Trial):
                 same(elsewhere.lines, [], "the connections to where a redirect leads")
 
     def test_no_cookie_is_kept(self) -> None:
+        """A cookie of one reply is not sent with the next request."""
         heads: list[bytes] = []
 
         def talk(line: Line) -> None:
@@ -189,6 +195,7 @@ class WhatIsSentRules(Trial):
         must(not any(b"\r\ncookie:" in head.lower() for head in heads), "a cookie is sent back")
 
     def test_what_is_compressed_unasked_is_never_more_than_is_read(self) -> None:
+        """Of a compressed body, no more comes out than the limit, and it says if that is not all."""
         bomb = gzip.compress(b"0" * 10_000_000)
 
         def talk(line: Line) -> None:
@@ -297,6 +304,7 @@ class ReplyEndRules(Trial):
     """Replies that are too long, cut, slow, or none."""
 
     def test_a_reply_of_the_limit_is_complete_and_one_byte_more_is_too_long(self) -> None:
+        """The limit is a number of bytes that is still read."""
         for size, ending in ((REPLY_LIMIT, Ending.COMPLETE), (REPLY_LIMIT + 1, Ending.TOO_LONG)):
 
             def talk(line: Line, size: int = size) -> None:
@@ -308,6 +316,7 @@ class ReplyEndRules(Trial):
             same((reply.ending, len(reply.body)), (ending, REPLY_LIMIT), f"a reply of {size} bytes")
 
     def test_of_an_endless_reply_no_more_than_the_limit_is_read(self) -> None:
+        """After the limit the connection is closed."""
         for head in (b"", b"Transfer-Encoding: chunked\r\n"):
             stopped = threading.Event()
 
@@ -331,6 +340,7 @@ class ReplyEndRules(Trial):
                 must(stopped.wait(PATIENCE), "the rest of an endless reply is read all the same")
 
     def test_a_reply_that_is_cut_keeps_its_status_and_says_so(self) -> None:
+        """The status counts even if the body is lost."""
         for cut in (
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
@@ -346,6 +356,8 @@ class ReplyEndRules(Trial):
                 same((reply.status, reply.ending), (200, Ending.CUT_SHORT), "a reply that is cut")
 
     def test_a_reply_that_drips_is_cut_at_the_total_time(self) -> None:
+        """A byte now and then does not prolong a request."""
+
         def talk(line: Line) -> None:
             line.request()
             line.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -356,10 +368,12 @@ class ReplyEndRules(Trial):
         same((reply.status, reply.ending), (200, Ending.CUT_SHORT), "a reply that drips")
 
     def test_silence_after_the_request_is_a_timeout(self) -> None:
+        """The idle and the total time bound the wait for a reply."""
         for way in (route(idle=0.1), route(total=0.1)):
             self._failure(FailureKind.TIMEOUT, _having_read(Line.silence), way=way)
 
     def test_a_line_that_is_lost_after_the_request_may_have_carried_it(self) -> None:
+        """A request that was sent whole may have been taken."""
         for ends in (_closes, Line.reset):
             for body in (SMALL, BIG):
                 self._failure(
@@ -369,13 +383,16 @@ class ReplyEndRules(Trial):
                 )
 
     def test_a_line_that_is_lost_before_the_whole_request_has_not_carried_it(self) -> None:
+        """A request that was not sent whole was not taken."""
         for ends in (_closes, Line.reset):
             self._failure(FailureKind.NOT_SENT, _having_read(ends, Line.head), BIG)
 
     def test_a_server_that_does_not_read_has_not_been_sent_the_request(self) -> None:
+        """The total time bounds the sending, too."""
         self._failure(FailureKind.NOT_SENT, Line.silence, BIG, route(idle=0.1, total=0.2))
 
     def test_what_is_not_http_is_a_lost_connection(self) -> None:
+        """The request may have been taken; what came says nothing about it."""
         for said in (
             b"SSH-2.0-OpenSSH_9.6\r\n",
             b"\x15\x03\x01\x00\x02\x02\x16",
@@ -390,11 +407,13 @@ class ReplyEndRules(Trial):
 class NoConnectionRules(Trial):
     """No connection."""
 
-    def test_where_nobody_listens_there_is_no_connection(self) -> None:
+    def test_a_refused_connection_is_no_connection(self) -> None:
+        """A refused connection carried nothing."""
         (answer,) = self._sent([(post(f"http://127.0.0.1:{closed_port()}/"), route())])
         _is(FailureKind.NO_CONNECTION, answer)
 
     def test_without_a_tls_handshake_there_is_no_connection(self) -> None:
+        """A handshake that fails or never ends carried nothing."""
         for talk in (lambda line: line.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Line.silence):
             with self._serving(talk) as server:
                 url = server.origin.replace("http:", "https:")
@@ -406,6 +425,7 @@ class ConnectionRules(Trial):
     """Connections."""
 
     def test_a_connection_is_given_back_in_every_case(self) -> None:
+        """After closing, no connection is left open."""
         odd = [
             OK,
             b"HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\n\r\n\r",
@@ -431,6 +451,7 @@ class ConnectionRules(Trial):
             )
 
     def test_a_connection_that_the_server_has_closed_is_not_used_again(self) -> None:
+        """A request on a closed connection would look as if it might have been taken."""
         with self._serving(_answering(OK)) as server:
             request = (post(server.origin), route())
             answers = self._sent_slowly([request] * 3)
@@ -438,6 +459,7 @@ class ConnectionRules(Trial):
             a(HttpResponse, answer)
 
     def test_several_requests_are_under_way_at_once(self) -> None:
+        """One request does not wait for another."""
         all_in = threading.Barrier(3)
 
         def talk(line: Line) -> None:
@@ -459,6 +481,7 @@ class SecrecyRules(Trial):
     """What must not get in, and what must not get out."""
 
     def test_what_would_smuggle_a_header_in_is_a_bug_that_is_not_shown(self) -> None:
+        """ValueError, with nothing sent, and a text without the value."""
         with self._serving(_answering(OK)) as server:
             url = f"{server.origin}/"
             for bad in (
@@ -481,6 +504,7 @@ class SecrecyRules(Trial):
             must(not any(line.heads for line in server.lines), "something was sent all the same")
 
     def test_no_failure_shows_what_was_sent(self) -> None:
+        """A failure's text holds no credential."""
         query = f"/?token={SECRET}"
         with self._serving(_having_read(_closes)) as server:
             answers = self._sent(
@@ -501,6 +525,7 @@ class SecrecyRules(Trial):
             )
 
     def test_a_proxy_is_the_routes_and_never_the_environments(self) -> None:
+        """The proxy is the one in the route."""
         seen: list[bytes] = []
 
         def talk(line: Line) -> None:
@@ -610,7 +635,8 @@ class TransportContract(TransportRules):
 
         return self._with(story)
 
-    def test_whoever_stops_waiting_hangs_up(self) -> None:
+    def test_a_cancelled_request_hangs_up(self) -> None:
+        """A request that is cancelled closes its connection."""
         arrived, hung_up = threading.Event(), threading.Event()
 
         def talk(line: Line) -> None:
@@ -638,6 +664,7 @@ class TransportContract(TransportRules):
             self._with(story)
 
     def test_it_may_be_closed_twice(self) -> None:
+        """The second time does nothing."""
         self._with(lambda transport: transport.close())  # and then once more, as after every rule
 
 
@@ -686,6 +713,7 @@ class BlockingTransportContract(TransportRules):
         return self._with(story)
 
     def test_it_may_be_closed_twice(self) -> None:
+        """The second time does nothing."""
         self._with(lambda transport: transport.close())  # and then once more, as after every rule
 
 

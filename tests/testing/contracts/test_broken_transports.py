@@ -256,11 +256,11 @@ class NonsenseIsAReply(Bent):
         return HttpResponse(502, (), b"", AT) if "answered with" in failure.message else failure
 
 
-@breaks("where_nobody_listens_there_is_no_connection")
-class NobodyIsATimeout(Bent):
+@breaks("a_refused_connection_is_no_connection")
+class RefusedIsATimeout(Bent):
     def failed(self, failure: TransportFailure, request: HttpRequest, route: Route) -> Answer:
-        nobody = failure.kind is K.NO_CONNECTION and request.url.startswith("http:")
-        return evolve(failure, kind=K.TIMEOUT) if nobody else failure
+        refused = failure.kind is K.NO_CONNECTION and request.url.startswith("http:")
+        return evolve(failure, kind=K.TIMEOUT) if refused else failure
 
 
 @breaks("without_a_tls_handshake_there_is_no_connection")
@@ -339,7 +339,7 @@ class GoesAroundTheProxy(Bent):
         return request, evolve(route, proxy=None)
 
 
-@breaks("whoever_stops_waiting_hangs_up")
+@breaks("a_cancelled_request_hangs_up")
 class GoesOn(Bent):
     async def send(self, request: HttpRequest, route: Route) -> Answer:
         return await asyncio.shield(super().send(request, route))

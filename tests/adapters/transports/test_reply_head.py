@@ -1,0 +1,88 @@
+"""The head and the body of a reply, read without a connection: whatever comes, and in whatever
+pieces."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence_courier.adapters.transports.reply_body import read_as_it_says
+from evidence_courier.adapters.transports.reply_head import HEAD_LIMIT, ReplyHead
+from evidence_courier.ports.dialogue import REPLY_LIMIT, HttpResponse
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+lines = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK",
+        b"http/1.0 404",
+        b"HTTP/1.1 102 P",
+        b"Content-Length: 3",
+        b"Content-Length : 3",
+        b"Transfer-Encoding: chunked",
+        b"  folded",
+        b"no colon",
+        b"X-Odd: \x00\xff",
+        b"",
+    ]
+) | st.binary(max_size=20)
+replies = st.lists(lines, max_size=8).map(b"\r\n".join) | st.binary(max_size=60)
+
+
+@given(replies, st.lists(st.integers(0, 60)))
+def test_a_reply_in_pieces_is_read_as_one_that_came_at_once(said: bytes, cuts: list[int]) -> None:
+    whole, pieces = ReplyHead(), ReplyHead()
+    at_once = whole.feed(said)
+    edges = [0, *sorted(cut for cut in cuts if cut < len(said)), len(said)]
+    parts = [said[start:end] for start, end in pairwise(edges)]
+    assert b"".join(map(pieces.feed, parts)) == at_once
+    assert pieces.refusal() == whole.refusal()
+    assert (pieces.is_whole, pieces.is_unreadable) == (whole.is_whole, whole.is_unreadable)
+
+
+@given(replies)
+def test_a_head_that_was_written_anew_is_read_as_it_stands(said: bytes) -> None:
+    head = ReplyHead()
+    anew = head.feed(said)
+    if head.is_whole:
+        again = ReplyHead()
+        assert again.feed(anew) == anew
+        assert again.status == head.status
+
+
+def test_what_is_no_reply_is_handed_on_at_once_and_an_endless_head_at_its_limit() -> None:
+    head = ReplyHead()
+    assert head.feed(b"SSH") == b"SSH"
+    assert head.is_unreadable
+    head, fed = ReplyHead(), 0
+    assert head.feed(b"HTTP/1.1 200 OK\r\nX-Long: ") == b""
+    while not head.is_unreadable:
+        assert fed <= HEAD_LIMIT
+        head.feed(b"x" * 10_000)
+        fed += 10_000
+
+
+names = st.sampled_from(["Content-Type", "Content-Encoding", "content-type"])
+texts = st.text(max_size=40) | st.sampled_from(
+    [
+        "gzip, deflate, gzip",
+        "text/html; charset*0*=x''%; charset*1=y",
+        "application/json; charset=idna",
+        "application/json; charset=\x00",
+        'text/plain; charset="',
+        "application/json; charset=utf-16",
+        "application/json; charset=hex",
+    ]
+)
+
+
+@given(st.lists(st.tuples(names, texts), max_size=3).map(tuple), st.binary(max_size=200))
+def test_a_body_is_read_whatever_its_headers_say(
+    headers: tuple[tuple[str, str], ...], body: bytes
+) -> None:
+    read = read_as_it_says(HttpResponse(200, headers, body, AT))
+    assert len(read.body) <= REPLY_LIMIT
+    assert (read.status, read.headers, read.received_at) == (200, headers, AT)
