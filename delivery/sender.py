@@ -87,7 +87,8 @@ class Sender:
     def in_doubt(self) -> bool:
         """Whether a request that may have changed something has no answer that was looked at.
 
-        Requests that only read, answered requests and what a bookmark speaks of leave no doubt.
+        Requests that only read or are repeatable, answered requests and what a bookmark speaks of
+        leave no doubt.
         """
         return self._under_way or self._unanswered
 
@@ -183,7 +184,8 @@ class Sender:
                 self._hide(Secret(value))
         self._left_at = self.slots.clock.monotonic()
         self.sent = self.sent or not self._minting
-        self._under_way = request.method.upper() not in _READING and not self._minting
+        repeatable = request.repeatable or request.method.upper() in _READING
+        self._under_way = not repeatable and not self._minting
         return leaving
 
     def _not_taken(self, sent_before: bool) -> None:

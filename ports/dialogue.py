@@ -49,6 +49,8 @@ class HttpRequest:
         seal: gives further headers, such as a signature over the date, when the request leaves. It
             is called with the time of day of the courier's clock, and its values are masked as
             secrets are. Two requests that differ in it alone are equal.
+        repeatable: whether it makes no copy, however often it is sent. Its interruption then leaves
+            no doubt. GET and HEAD are repeatable without saying so.
 
     Raises:
         TypeError: an argument is of another type. Nothing was sent then.
@@ -59,6 +61,7 @@ class HttpRequest:
     headers: Headers = field(default=(), repr=False)
     body: tuple[bytes, ...] = field(default=(), repr=False)
     seal: Callable[[datetime], Headers] | None = field(default=None, repr=False, eq=False)
+    repeatable: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.method, str) or not isinstance(self.url, str):

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from store_fixtures import RECORDED_AT, House, Keys, PaperProvider, evidence, tenant
 
 from evidence_courier import (
@@ -360,6 +360,39 @@ def test_an_interruption_in_mid_send_is_recorded_as_unclear_and_goes_on(
         assert words(delivery) == ("succeeded", 2, None)
         assert delivery.status is not None
         assert delivery.status.possible_duplicate
+
+
+class Repeating(PaperProvider):
+    """What it posts makes no copy."""
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        dialogue = super().upload(parcel, settings, progress)
+        request = next(dialogue)
+        assert isinstance(request, HttpRequest)
+        answer = yield evolve(request, repeatable=True)
+        try:
+            dialogue.send(answer)
+        except StopIteration as end:
+            return cast(Verdict, end.value)
+        raise AssertionError("it sends one request")
+
+
+def test_an_interrupted_request_that_is_repeatable_leaves_no_doubt(office: Office) -> None:
+    def answer(_id: str, nth: int) -> int:
+        if nth == 1:
+            raise SoftTimeLimitExceeded()
+        return 200
+
+    office.desk.answer = answer
+    with office.courier(providers={"paper": Repeating()}) as courier:
+        with pytest.raises(SoftTimeLimitExceeded):
+            courier.deliver(evidence())
+        status = courier.statuses("acme", ["ev-1"])["ev-1"]
+        assert status.next_attempt_at is not None
+        office.house.clock.set(status.next_attempt_at)
+        delivery = courier.deliver(evidence())
+        assert delivery.status is not None
+        assert (delivery.status.status, delivery.status.possible_duplicate) == ("succeeded", False)
 
 
 class Dawdling(PaperProvider):

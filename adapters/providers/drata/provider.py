@@ -258,7 +258,7 @@ def _make_evidence(
         content_type, body = file_form(parcel)
         headers = (*_headers(settings), ("Content-Type", content_type))
         files = f"{settings.workspace_url}/evidence-files"
-        reply = yield from fetch(HttpRequest("POST", files, headers, body))
+        reply = yield from fetch(HttpRequest("POST", files, headers, body, repeatable=True))
         stored = read_object(reply, _hints(settings))
         if isinstance(stored, Failure):
             return stored

@@ -85,7 +85,8 @@ def staging(base: str, headers: Headers, parcel: Parcel) -> HttpRequest:
         "checksum": b64encode(digest).decode(),
         "content_type": parcel.media_type,
     }
-    return HttpRequest("POST", f"{base}/file_uploads?{urlencode(query)}", headers)
+    url = f"{base}/file_uploads?{urlencode(query)}"
+    return HttpRequest("POST", url, headers, repeatable=True)
 
 
 def storing(staged: Resource, base: str, parcel: Parcel) -> HttpRequest | str:
@@ -101,7 +102,7 @@ def storing(staged: Resource, base: str, parcel: Parcel) -> HttpRequest | str:
     if not isinstance(given, dict) or not all(map(_is_header, given.items())):
         return "the headers to send with the bytes are of no known form"
     headers = [header for header in given.items() if header[0].lower() not in _BY_THE_TRANSPORT]
-    return HttpRequest("PUT", url, tuple(headers), (parcel.content,))
+    return HttpRequest("PUT", url, tuple(headers), (parcel.content,), repeatable=True)
 
 
 def _is_header(header: tuple[str, object]) -> bool:

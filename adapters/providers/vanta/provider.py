@@ -184,7 +184,9 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
     a listed upload is known to be submitted (`drafts_listed`).
     """
     submit = f"{settings.url}/submit"
-    reply = yield from session.call(lambda token: HttpRequest("POST", submit, token))
+    reply = yield from session.call(
+        lambda token: HttpRequest("POST", submit, token, repeatable=True)
+    )
     if isinstance(reply, Failure):
         return not_submitted(reply, upload_id)
     verdict = judge_submission(reply, settings.document, upload_id)

@@ -139,9 +139,8 @@ class LedgerlyProvider:
             if draft is None:
                 return _unrecognised(answer, "without the id of a draft")
             yield from bookmark(draft)
-        answer = yield from _send(
-            HttpRequest("POST", f"{settings.endpoint}/v1/documents/{draft}/file"), settings
-        )
+        filing = f"{settings.endpoint}/v1/documents/{draft}/file"
+        answer = yield from _send(HttpRequest("POST", filing, repeatable=True), settings)
         verdict = _judged(answer)
         if isinstance(verdict, Unclear):
             return Deferred(verdict.failure)
