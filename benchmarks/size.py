@@ -3,15 +3,16 @@
     python benchmarks/size.py              # the figures
     python benchmarks/size.py --check      # only what breaks a limit; exit code 1 if anything does
 
-The house is the face (`__init__.py`) and the six rooms; the product is the house without `testing/`.
-A line of code is a line that is neither blank nor docstring nor comment.
+The house is the face (`__init__.py`) and the six rooms; the product is the house without
+`testing/`. A line of code is a line that is neither blank nor docstring nor comment.
 
 The limits of files, classes, functions and constructors do not apply to the contract kits in
-`testing/contracts/`, which are tables of rules. A constructor is limited if its class works with what
-it is given: an `__init__` written by hand, an attrs class that can change, or a frozen attrs class
-with a port (a protocol in `ports/`) among its fields. Other frozen classes are values, and the number
-of their fields is free. Imports inside functions and imports for type checkers are not part of a
-circle, because they do not run while modules load.
+`testing/contracts/`, which are tables of rules. A constructor is limited if its class works with
+what it is given: an `__init__` written by hand, an attrs class that can change, or a frozen attrs
+class with a port (a protocol in `ports/`) among its fields. Other frozen classes are values, and
+the number of their fields is free. Imports inside functions and imports for type checkers are not
+part of a circle, because they do not run while modules load. A text of several lines that is no
+docstring may be wider than the limit of columns: it is a table or what a program prints.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator
@@ -46,6 +48,9 @@ SILENT = {
     tokenize.NEWLINE,
     tokenize.NL,
 }
+
+# A remark for a tool, which must stand on the line that it is about.
+PRAGMA = re.compile(r"  # (?:type: ignore|noqa).*$")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -127,6 +132,20 @@ def docstring_lines(tree: ast.Module) -> set[int]:
             case ast.Expr(value=ast.Constant(value=str())) if node.end_lineno:
                 found.update(range(node.lineno, node.end_lineno + 1))
     return found
+
+
+def text_lines(text: str) -> set[int]:
+    """The numbers of the lines inside texts of several lines that are no docstrings."""
+    found: set[int] = set()
+    began: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_START":  # from Python 3.12 on
+            began.append(token.start[0])
+        start = began.pop() if kind == "FSTRING_END" else token.start[0]
+        if kind in ("STRING", "FSTRING_END") and start != token.end[0]:
+            found.update(range(start, token.end[0] + 1))
+    return found - docstring_lines(ast.parse(text))
 
 
 def collect(node: ast.AST, inside: str, file: File) -> None:
@@ -358,7 +377,9 @@ def wide_files(root: Path, files: list[File]) -> list[Breach]:
     found = []
     for path, text in texts.items():
         lines = text.splitlines()
-        numbers = [n for n, line in enumerate(lines, 1) if len(line) > COLUMNS]
+        widths = {n: len(PRAGMA.sub("", line)) for n, line in enumerate(lines, 1)}
+        numbers = [n for n, width in widths.items() if width > COLUMNS]
+        numbers = sorted({*numbers} - text_lines(text)) if numbers else []
         if numbers:
             shown = ", ".join(str(number) for number in numbers[:LARGEST])
             found.append(Breach("columns", path, f"{len(numbers)} lines over {COLUMNS}: {shown}"))

@@ -145,11 +145,13 @@ async def measure(port: int) -> None:
             couriers.append(await courier(f"{bare_url}dev-api/graphql", body, Path(folder)))
     limit, reached = max(bares), max(couriers)
     print(
-        f"{UPLOADS} documents of {SIZE // 1000} kB, {CONNECTIONS} connections, loopback, Python {sys.version.split()[0]}"
+        f"{UPLOADS} documents of {SIZE // 1000} kB, {CONNECTIONS} connections, loopback, Python "
+        f"{sys.version.split()[0]}"
     )
     print(f"bare aiohttp client, nothing recorded   {limit:8.0f} uploads/s")
     print(
-        f"courier, staged, recorded and removed   {reached:8.0f} uploads/s   {reached / limit:.2f} of the limit"
+        f"courier, staged, recorded and removed   {reached:8.0f} uploads/s   "
+        f"{reached / limit:.2f} of the limit"
     )
 
 

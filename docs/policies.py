@@ -154,14 +154,17 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(rows: Sequence[Policy]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| | succeeded | held | failed | of these, the provider has it | lost | second copies | histories with an unmarked one |"
+        "| | succeeded | held | failed | of these, the provider has it | lost | second copies | "
+        "histories with an unmarked one |"
         " half settled within | 99 % within |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         lines.append(
-            f"| {row.name} | {row.succeeded:,} | {row.held:,} | {row.failed:,} | {row.false_failures:,} | {row.lost:,} | {row.copies:,} | "
-            f"{row.unmarked:,} | {percentile(row.lateness, 0.5):.0f} s | {percentile(row.lateness, 0.99):.0f} s |"
+            f"| {row.name} | {row.succeeded:,} | {row.held:,} | {row.failed:,} | "
+            f"{row.false_failures:,} | {row.lost:,} | {row.copies:,} | "
+            f"{row.unmarked:,} | {percentile(row.lateness, 0.5):.0f} s | "
+            f"{percentile(row.lateness, 0.99):.0f} s |"
         )
     return "\n".join(lines)
 

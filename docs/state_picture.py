@@ -191,7 +191,8 @@ def words_on(arrow: Arrow, words: Words) -> tuple[str, ...]:
     on_it = {words.get(pair, ()) for pair in product(arrow.sources, arrow.targets)}
     if len(on_it) != 1 or () in on_it:
         raise ValueError(
-            f"the arrow from {arrow.sources} to {arrow.targets} stands for {on_it}: draw it otherwise"
+            f"the arrow from {arrow.sources} to {arrow.targets} stands for {on_it}: draw it "
+            "otherwise"
         )
     return on_it.pop()
 
@@ -225,11 +226,17 @@ def _towards(start: Point, end: Point, distance: float) -> Point:
 
 
 def text(at: Point, content: str, style: str, anchor: str = "middle") -> str:
-    return f'<text x="{at[0]:g}" y="{at[1]:g}" class="{style}" text-anchor="{anchor}">{escape(content)}</text>'
+    return (
+        f'<text x="{at[0]:g}" y="{at[1]:g}" class="{style}" '
+        f'text-anchor="{anchor}">{escape(content)}</text>'
+    )
 
 
 def box(left: float, top: float, right: float, bottom: float, style: str) -> str:
-    return f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" rx="12" class="{style}"/>'
+    return (
+        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" rx="12" '
+        f'class="{style}"/>'
+    )
 
 
 def draw_node(name: str, centre: Point, statuses: tuple[Status, ...]) -> list[str]:
@@ -264,7 +271,8 @@ def draw_arrow(arrow: Arrow, words: Words, style: str) -> list[str]:
 
 def draw_tip(style: str, colour: str) -> str:
     return (
-        f'<marker id="tip-{style}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+        f'<marker id="tip-{style}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
+        'markerHeight="7" '
         f'orient="auto"><path d="M0,1 L10,5 L0,9 z" fill="{colour}"/></marker>'
     )
 
@@ -275,7 +283,8 @@ def draw_legend(top: float) -> list[str]:
     for number, (status, (fill, edge)) in enumerate(COLOURS.items()):
         left = 84 + number * 118
         lines.append(
-            f'<rect x="{left}" y="{top}" width="18" height="16" rx="4" fill="{fill}" stroke="{edge}"/>'
+            f'<rect x="{left}" y="{top}" width="18" height="16" rx="4" fill="{fill}" '
+            f'stroke="{edge}"/>'
         )
         lines.append(text((left + 25, top + 12), status.value, "note", "start"))
     return lines

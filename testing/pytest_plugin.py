@@ -67,7 +67,8 @@ def _sandbox(name: str) -> Callable[..., Iterator[Any]]:
             if error.name is not None and error.name.partition(".")[0] == "evidence_courier":
                 raise
             pytest.skip(
-                f'a sandbox needs more than is installed: pip install "evidence-courier[sandbox]" ({error})'
+                'a sandbox needs more than is installed: pip install "evidence-courier[sandbox]" '
+                f"({error})"
             )
         with sandboxes.sandbox_in_thread(getattr(sandboxes, name)()) as sandbox:
             yield sandbox

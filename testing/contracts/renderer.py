@@ -113,7 +113,8 @@ class RendererContract(ABC):
                 must(
                     isinstance(came, Document)
                     or (isinstance(came, Failure) and came.kind is FailureKind.UNFIT_RENDER),
-                    f"a record that says {text[:40]!r} came to {came!r}, which is neither a document nor UNFIT_RENDER",
+                    f"a record that says {text[:40]!r} came to {came!r}, which is neither a "
+                    "document nor UNFIT_RENDER",
                 )
 
     def test_it_may_be_used_from_several_threads(self) -> None:

@@ -101,7 +101,8 @@ def _gone(source: DocumentSource, tenant_id: str, key: str) -> None:
         return
     except Exception as error:
         raise AssertionError(
-            f"{key!r} of {tenant_id!r}, which is gone, raises {error!r}: it would be tried again for ever"
+            f"{key!r} of {tenant_id!r}, which is gone, raises {error!r}: it would be tried again "
+            "for ever"
         ) from error
     raise AssertionError(f"{key!r} of {tenant_id!r}, which is gone, is given all the same")
 

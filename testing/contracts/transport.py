@@ -175,7 +175,8 @@ class WhatIsSentRules(Trial):
                 def talk(line: Line, status: int = status, url: str = elsewhere.origin) -> None:
                     line.request()
                     line.say(
-                        f"HTTP/1.1 {status} Moved\r\nLocation: {url}/\r\nContent-Length: 0\r\n\r\n".encode()
+                        f"HTTP/1.1 {status} Moved\r\nLocation: "
+                        f"{url}/\r\nContent-Length: 0\r\n\r\n".encode()
                     )
 
                 same(self._reply(talk).status, status, "the status that is handed over")
@@ -510,9 +511,7 @@ class SecrecyRules(Trial):
             answers = self._sent(
                 [
                     (
-                        post(
-                            f"http://user:{SECRET}@127.0.0.1:{server.origin.rpartition(':')[2]}{query}"
-                        ),
+                        post(f"{server.origin.replace('//', f'//user:{SECRET}@')}{query}"),
                         route(),
                     ),
                     (post(f"http://127.0.0.1:{closed_port()}{query}"), route()),

@@ -91,7 +91,8 @@ class SprintoSandbox(Sandbox):
                 for name in ("apollo-require-preflight", "x-apollo-operation-name")
             ):
                 raise BadRequestError(
-                    "Blocked as a possible cross-site request forgery: a multipart/form-data request "
+                    "Blocked as a possible cross-site request forgery: a multipart/form-data "
+                    "request "
                     "needs a non-empty header 'apollo-require-preflight' or "
                     "'x-apollo-operation-name'."
                 )

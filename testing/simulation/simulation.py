@@ -220,8 +220,7 @@ class Simulation:
     # --- what happens ----------------------------------------------------------------------------
 
     def submit(self, number: int = 1, tenant: int = 1) -> list[UploadKey]:
-        """Submit a number of evidences of a tenant to a courier by chance. Without a courier nothing
-        is submitted."""
+        """Submit evidences of a tenant to a courier by chance, if there is a courier."""
         courier = self._any()
         if courier is None:
             return []

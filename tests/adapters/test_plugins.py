@@ -85,12 +85,21 @@ def test_one_that_is_broken_takes_no_other_with_it() -> None:
 @pytest.mark.parametrize(
     ("entry_point", "reason"),
     [
-        (point("gone", "X", "no_such_module"), "no_such_module:X of an unknown package could not be loaded (ModuleNotFoundError: No module named 'no_such_module')"),
-        (point("gone", "X"), f"{HERE}:X of an unknown package could not be loaded (AttributeError: module "),
-        (point("closed", "Closed"), f"{HERE}:Closed of an unknown package could not be loaded (RuntimeError: closed on Sundays)"),
-        (point("bare", "Bare"), f"{HERE}:Bare of an unknown package is not a provider: it has no settings_class, no limits, no pace,"),
-        (point("unlimited", "Unlimited"), f"{HERE}:Unlimited of an unknown package is not a provider: its limits are not Limits"),
-        (point("other", "ArchiveProvider"), f"{HERE}:ArchiveProvider of an unknown package calls itself 'archive', not 'other'"),
+        (point("gone", "X", "no_such_module"),
+        "no_such_module:X of an unknown package could not be loaded (ModuleNotFoundError: No "
+         "module named 'no_such_module')"),
+        (point("gone", "X"),
+        f"{HERE}:X of an unknown package could not be loaded (AttributeError: module "),
+        (point("closed", "Closed"),
+        f"{HERE}:Closed of an unknown package could not be loaded (RuntimeError: closed on "
+         "Sundays)"),
+        (point("bare", "Bare"),
+        f"{HERE}:Bare of an unknown package is not a provider: it has no settings_class, no "
+         "limits, no pace,"),
+        (point("unlimited", "Unlimited"),
+        f"{HERE}:Unlimited of an unknown package is not a provider: its limits are not Limits"),
+        (point("other", "ArchiveProvider"),
+        f"{HERE}:ArchiveProvider of an unknown package calls itself 'archive', not 'other'"),
     ],
 )  # fmt: skip
 def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) -> None:
@@ -101,7 +110,8 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
     ("part", "value", "words"),
     [
         ("settings_class", {}, "settings_class is not a class"),
-        ("limits", Limits("25MB", {}), "limits.max_bytes is neither a number of bytes nor None"),  # type: ignore[arg-type]
+        ("limits", Limits("25MB", {}), "limits.max_bytes is neither a number of bytes nor None"),
+         # type: ignore[arg-type]
         ("limits", Limits(0, {}), "limits.max_bytes is neither a number of bytes nor None"),
         ("pace", "10/min", "pace is neither a Pace nor None"),
         ("pace", Pace(0, timedelta(minutes=1)), "pace allows no request in no time"),
@@ -111,9 +121,11 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
         ("cost", True, "cost is not a number of requests, 1 or more"),
         ("cost", "2", "cost is not a number of requests, 1 or more"),
         ("exclusive_credential", None, "exclusive_credential is neither True nor False"),
-        ("look_up", lambda *arguments: None, "look_up needs look_up_delays, a tuple of one timedelta or more"),
+        ("look_up", lambda *arguments: None,
+        "look_up needs look_up_delays, a tuple of one timedelta or more"),
         ("check", 7, "check is not a plain function that gives a dialogue"),
-        ("upload_together", coroutine, "upload_together is not a plain function that gives a dialogue"),
+        ("upload_together", coroutine,
+        "upload_together is not a plain function that gives a dialogue"),
         ("upload", coroutine, "upload is not a plain function that gives a dialogue"),
     ],
 )  # fmt: skip
@@ -161,6 +173,7 @@ def test_a_broken_provider_fails_only_its_own_tenants_and_by_name(tmp_path: Path
     loaded = load(tmp_path, files, providers=providers)
     assert list(loaded.integrations) == ["a"]
     assert told(loaded, tmp_path) == [
-        "b.yaml:1: integrations.compliance.provider: the provider gone cannot be used: it is broken",
+        "b.yaml:1: integrations.compliance.provider: the provider gone cannot be used: it is "
+        "broken",
         "b.yaml:1: integrations.compliance.pace: must be a pace such as 2/s, 10/min or 100/h",
     ]

@@ -141,7 +141,7 @@ def words(delivery: Delivery) -> tuple[str, int, str | None]:
 
 
 # -- steps
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_an_evidence_is_delivered_in_one_step_and_never_sent_again(office: Office) -> None:
@@ -492,7 +492,7 @@ def test_an_end_that_cannot_be_written_is_recovered_by_the_next_courier(
 
 
 # -- threads
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_two_threads_with_the_same_evidence_make_one_copy(
@@ -577,7 +577,7 @@ def test_what_is_no_evidence_is_refused(office: Office) -> None:
 
 
 # -- the sandbox
-# ----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def to_sprinto(url: str, **block: object) -> dict[str, dict[str, object]]:

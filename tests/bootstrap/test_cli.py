@@ -113,7 +113,8 @@ def test_check_prints_a_line_for_each_tenant(tenants: Path) -> None:
 
 def test_check_says_where_each_problem_stands_and_never_shows_a_secret(tenants: Path) -> None:
     (tenants / "globex.yaml").write_text(
-        "integrations:\n  compliance:\n    provider: sprintoo\n    api_key: sk-literal-secret-value\n"
+        "integrations:\n  compliance:\n    provider: sprintoo\n    api_key: "
+        "sk-literal-secret-value\n"
     )
     result = run("check", tenants, key=None)
     assert result.exit_code == 2

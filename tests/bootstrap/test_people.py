@@ -246,10 +246,12 @@ def test_the_invariants_hold_and_each_kind_of_breach_is_found(house: House) -> N
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("UPDATE uploads SET spent = 9 WHERE evidence_id = 'ev-2'")
         connection.execute(
-            "DELETE FROM attempts WHERE upload_id = (SELECT id FROM uploads WHERE evidence_id = 'held-1')"
+            "DELETE FROM attempts WHERE upload_id = (SELECT id FROM uploads WHERE evidence_id = "
+            "'held-1')"
         )
         connection.execute(
-            "UPDATE uploads SET state = 'sending', status = 'pending', attempt = 1, started_at = created_at, owner = 99,"
+            "UPDATE uploads SET state = 'sending', status = 'pending', attempt = 1, started_at = "
+            "created_at, owner = 99,"
             " reason = NULL, error_kind = NULL WHERE tenant_id = 'globex' AND evidence_id = 'ev-1'"
         )
         connection.commit()
@@ -268,14 +270,16 @@ def test_the_invariants_find_a_secret_in_the_records(
     folder = tmp_path / "tenants"
     folder.mkdir()
     (folder / "acme.yaml").write_text(
-        "integrations: {compliance: {provider: sprinto, api_key: '${ACME_KEY}', workflow_check: c-1}}\n"
+        "integrations: {compliance: {provider: sprinto, api_key: '${ACME_KEY}', workflow_check: "
+        "c-1}}\n"
     )
     monkeypatch.setenv("ACME_KEY", "the-key-that-has-leaked")
     clean = command("invariants", "--db", str(house.database), "--config", str(folder))
     assert clean.exit_code == 0, clean.output
     with closing(sqlite3.connect(house.database)) as connection:
         connection.execute(
-            "UPDATE uploads SET error_message = 'said the-key-that-has-leaked' WHERE evidence_id = 'ev-2'"
+            "UPDATE uploads SET error_message = 'said the-key-that-has-leaked' WHERE evidence_id "
+            "= 'ev-2'"
         )
         connection.commit()
     found = command("invariants", "--db", str(house.database), "--config", str(folder))

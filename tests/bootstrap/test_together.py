@@ -608,7 +608,8 @@ def test_one_whose_record_is_gone_leaves_the_others_their_turn(tmp_path: Path) -
                 for table in ("documents", "attempts", "uploads"):
                     column = "id" if table == "uploads" else "upload_id"
                     database.execute(
-                        f"DELETE FROM {table} WHERE {column} = (SELECT id FROM uploads WHERE evidence_id = 'ev-200')"
+                        f"DELETE FROM {table} WHERE {column} = (SELECT id FROM uploads WHERE "
+                        "evidence_id = 'ev-200')"
                     )
             database.close()
             (status,) = await until_settled(courier, house.clock, tickets[1])

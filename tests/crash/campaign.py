@@ -86,7 +86,10 @@ class Totals:
             f"{number} {status}" for status, number in sorted(self.statuses.items())
         )
         yield f"{self.statuses.total():6} uploads: {by_status}"
-        yield f"{self.copies:6} copies at the sandbox, {self.extra_copies} more than one of a document; {self.marked} uploads are marked"
+        yield (
+            f"{self.copies:6} copies at the sandbox, {self.extra_copies} more than one of a "
+            f"document; {self.marked} uploads are marked"
+        )
         yield f"{self.strays:6} files of locks were left behind"
         yield f"{len(self.wrong):6} things wrong"
 

@@ -77,13 +77,15 @@ def run(name: str, target: Callable[[Random], str], numbers: Iterable[int], seed
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 print(f"{name} failed: {type(error).__name__} in {where.name}: {error!a}"[:600])
                 print(
-                    f"  again: python tests/fuzz/campaign.py --only {name} --seed {seed} --replay {number}"
+                    f"  again: python tests/fuzz/campaign.py --only {name} --seed {seed} --replay "
+                    f"{number}"
                 )
     took = time.perf_counter() - began
     tried = sum(outcomes.values()) + failures
     rate = tried / took if took else 0.0
     print(
-        f"{name}: {tried:,} inputs in {took:.0f} s ({rate:,.0f}/s), {len(outcomes)} outcomes, {failures:,} failures"
+        f"{name}: {tried:,} inputs in {took:.0f} s ({rate:,.0f}/s), {len(outcomes)} outcomes, "
+        f"{failures:,} failures"
     )
     for outcome, times in outcomes.most_common():
         print(f"    {times:>9,} {outcome}", flush=True)

@@ -77,7 +77,8 @@ def test_an_address_that_poses_as_another_is_refused_and_not_repeated(url: str) 
 
 PIECES = st.lists(
     st.sampled_from(
-        "http https :// / // : @ # ? \\ % %2f %00 [ ] . .. localhost LOCALHOST 127.0.0.1 127.1 ::1 [::1] [::ffff:127.0.0.1] 0x7f "
+        "http https :// / // : @ # ? \\ % %2f %00 [ ] . .. localhost LOCALHOST 127.0.0.1 127.1 "
+        "::1 [::1] [::ffff:127.0.0.1] 0x7f "
         "evil.example user :pw 80 :80 0 2130706433 ; , & = + \t é ① 。".split(" ")
     )
     | st.text(max_size=3),

@@ -37,7 +37,8 @@ def test_another_name_is_an_attribute_error(face: ModuleType) -> None:
 def test_the_face_alone_imports_no_library() -> None:
     program = (
         "import sys; before = set(sys.modules); import evidence_courier.testing\n"
-        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('evidence_courier')))"
+        "print(sorted(name for name in set(sys.modules) - before if not "
+        "name.startswith('evidence_courier')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -154,6 +154,17 @@ def test_a_line_over_a_hundred_columns_is_named_wherever_it_is(tmp_path: Path) -
     }
 
 
+def test_a_table_in_a_text_may_be_wide_and_a_docstring_may_not(tmp_path: Path) -> None:
+    wide = "x" * 101
+    text = f'''"""One line.\n\n{wide}\n"""\n\nTABLE = """\n{wide}\n"""\n'''
+    joined = f'JOINED = (\n    "{wide}"\n    "b"\n)\n'
+    found = made_of(tmp_path, {"domain/a.py": text, "domain/b.py": joined})
+    assert found == {
+        "columns domain/a.py": "1 lines over 100: 3",
+        "columns domain/b.py": "1 lines over 100: 2",
+    }
+
+
 def test_the_figures_tell_code_from_docstrings_comments_and_blanks(tmp_path: Path) -> None:
     module = '''\
         """A docstring

@@ -43,7 +43,8 @@ class Site:
 
     def tenant(self, tenant_id: str, provider: str) -> None:
         (self.folder / "tenants" / f"{tenant_id}.yaml").write_text(
-            f"integrations:\n  compliance:\n    provider: {provider}\n    key: ${{KEY}}\n    endpoint: https://{provider}.test/\n"
+            f"integrations:\n  compliance:\n    provider: {provider}\n    key: ${{KEY}}\n    "
+            f"endpoint: https://{provider}.test/\n"
             "    retry: {max_attempts: 2, initial_delay: 5s}\n"
         )
 
@@ -98,7 +99,8 @@ NO_SCHEMA = shelf("odd", "schema = {'key': {'type': 'secert'}}")
 CLAIMS = shelf("odd", "schema = {'retry': {'type': 'dict'}}")
 RAISING_SETTINGS = shelf("odd").replace(
     "endpoint: str",
-    "endpoint: str\n\n    def __attrs_post_init__(self):\n        raise RuntimeError('out of luck')",
+    "endpoint: str\n\n    def __attrs_post_init__(self):\n        raise RuntimeError('out of "
+    "luck')",
 )
 ASYNC_UPLOAD = shelf(
     "odd", "async def upload(self, parcel, settings, progress):", "    return None"
@@ -115,18 +117,61 @@ ANOTHER_NAME = shelf("even")
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        (AT_IMPORT, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug could not be loaded (OSError: no licence file)" + AUTHORS),
-        ("", "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug could not be loaded (AttributeError: module 'odd_plug' has no attribute 'Plugin')" + AUTHORS),
-        ("Plugin = 7\n", "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: it has no name, no settings_class"),
-        (WITHOUT_UPLOAD, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: it has no upload" + AUTHORS),
-        (ASYNC_UPLOAD, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: its upload is not a plain function that gives a dialogue" + AUTHORS),
-        (NO_DELAYS, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug is not a provider: its look_up needs look_up_delays"),
-        (ANOTHER_NAME, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: odd_plug:Plugin of odd-plug calls itself 'even', not 'odd'" + AUTHORS),
-        (NO_SCHEMA, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its schema is not one that Cerberus takes (SchemaError: "),
-        (CLAIMS, "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its schema claims keys that every block has: retry" + AUTHORS),
-        (RAISING_SETTINGS, "odd.yaml:2: integrations.compliance: the provider odd does not take this: out of luck"),
+        (
+            AT_IMPORT,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug could not be loaded (OSError: no licence file)" + AUTHORS,
+        ),
+        (
+            "",
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug could not be loaded (AttributeError: module 'odd_plug' "
+            "has "
+            "no attribute 'Plugin')" + AUTHORS,
+        ),
+        (
+            "Plugin = 7\n",
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug is not a provider: it has no name, no settings_class",
+        ),
+        (
+            WITHOUT_UPLOAD,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug is not a provider: it has no upload" + AUTHORS,
+        ),
+        (
+            ASYNC_UPLOAD,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug is not a provider: its upload is not a plain function "
+            "that "
+            "gives a dialogue" + AUTHORS,
+        ),
+        (
+            NO_DELAYS,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug is not a provider: its look_up needs look_up_delays",
+        ),
+        (
+            ANOTHER_NAME,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: "
+            "odd_plug:Plugin of odd-plug calls itself 'even', not 'odd'" + AUTHORS,
+        ),
+        (
+            NO_SCHEMA,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its "
+            "schema is not one that Cerberus takes (SchemaError: ",
+        ),
+        (
+            CLAIMS,
+            "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: its "
+            "schema claims keys that every block has: retry" + AUTHORS,
+        ),
+        (
+            RAISING_SETTINGS,
+            "odd.yaml:2: integrations.compliance: the provider odd does not take this: out of luck",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_unusable_plug_in_is_told_by_name_and_the_others_deliver(
     site: Site, code: str, says: str
 ) -> None:
@@ -144,7 +189,8 @@ def test_two_packages_that_offer_the_same_name_are_both_out(site: Site) -> None:
     site.install("odd", shelf("odd"), package="second-plug")
     site.tenant("odd", "odd")
     assert site.problems()[0] == (
-        "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: several installed packages offer one of that name, "
+        "odd.yaml:3: integrations.compliance.provider: the provider odd cannot be used: several "
+        "installed packages offer one of that name, "
         "first-plug (first_plug:Plugin) and second-plug (second_plug:Plugin); uninstall all but one"
     )
     [acme] = site.deliver("acme", "odd")
@@ -205,7 +251,8 @@ def test_one_that_fails_in_a_look_up_is_no_answer_and_says_so(site: Site) -> Non
     assert {(row.finding, row.message) for row in odd.look_ups} == {
         (
             "unreadable",
-            "the adapter for deaf raised RuntimeError: no ears; this is a bug in it: report it to its authors, then retry the upload",
+            "the adapter for deaf raised RuntimeError: no ears; this is a bug in it: report it to "
+            "its authors, then retry the upload",
         )
     }
 

@@ -173,7 +173,10 @@ def host(environment: Environment, tenants: Path, *evidence_ids: str) -> list[st
 def test_what_is_installed_is_the_built_package_and_not_this_checkout(
     environment: Environment,
 ) -> None:
-    code = "import evidence_courier, evidence_courier_ledgerly; print(evidence_courier.__file__, evidence_courier_ledgerly.__file__)"
+    code = (
+        "import evidence_courier, evidence_courier_ledgerly; print(evidence_courier.__file__, "
+        "evidence_courier_ledgerly.__file__)"
+    )
     came = environment.run(environment.python, "-I", "-c", code)
     assert came.returncode == 0, came.stderr
     assert [Path(file).is_relative_to(environment.folder) for file in came.stdout.split()] == [
@@ -263,7 +266,8 @@ def test_a_wrong_key_is_told_with_file_line_and_suggestion(
     checked = environment.run("evidence-courier", "check", str(tenants))
     assert checked.returncode == 2
     assert checked.stderr.splitlines() == [
-        f"{tenants}/acme.yaml:10: integrations.compliance.leger: is not a known key (did you mean ledger?)"
+        f"{tenants}/acme.yaml:10: integrations.compliance.leger: is not a known key (did you mean "
+        "ledger?)"
     ]
 
 

@@ -45,18 +45,25 @@ SECRET = "the-key/That+no=Problem.shows"
 LITERAL = "a-L1teral/key+that=was.pasted"
 
 # -- making inputs
-# ---------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 PIECES = (
-    b"\x00", b"\xff", b"\xed\xa0\x80", b"{", b"}", b"[", b"]", b'"', b"'", b":", b": ", b",", b"\n", b"\r\n", b"\t", b"&a ", b"*a ",
-    b"!!python/object ", b"!x ", b"null", b"1e999", b"-1", b"NaN", b"\\ud800", b"\\", b"${X}", b"${ACME_KEY}", b"---\n", b"- ",
-    b"<<: *a\n", b"true", b"9" * 40, b"{" * 60, b"[" * 120, b"#", b"%41", b"\xef\xbb\xbf", b"\xe2\x80\xae",
+    b"\x00", b"\xff", b"\xed\xa0\x80", b"{", b"}", b"[", b"]", b'"', b"'", b":", b": ", b",", b"\n",
+    b"\r\n", b"\t", b"&a ", b"*a ",
+    b"!!python/object ", b"!x ", b"null", b"1e999", b"-1", b"NaN", b"\\ud800", b"\\", b"${X}",
+    b"${ACME_KEY}", b"---\n", b"- ",
+    b"<<: *a\n", b"true", b"9" * 40, b"{" * 60, b"[" * 120, b"#", b"%41", b"\xef\xbb\xbf",
+    b"\xe2\x80\xae",
 )  # fmt: skip
 WORDS = (
-    "", " ", "acme", "UPLOAD_COMPLETE", "upload_complete", "UPLOAD_COMPLETE ", "UPLOAD_FAILED", "Incorrect check ID", "UNAUTHENTICATED",
-    "check in review", "unsupported file format", "rate limit", "too many requests", "${ACME_KEY}", "${NOT_SET}", "${", LITERAL,
-    "5s", "10/min", "25MB", "-1s", "0/s", "http://localhost:1/", "https://a.example/", "hold", "rest", "eu", "2026-02-21T10:00:00Z",
-    "2026-02-30T10:00:00Z", "sha256:ab", "passed", "a\nb", "a\x00b", "\ud800", "\u202e", "💥", "x" * 600,
+    "", " ", "acme", "UPLOAD_COMPLETE", "upload_complete", "UPLOAD_COMPLETE ", "UPLOAD_FAILED",
+    "Incorrect check ID", "UNAUTHENTICATED",
+    "check in review", "unsupported file format", "rate limit", "too many requests", "${ACME_KEY}",
+    "${NOT_SET}", "${", LITERAL,
+    "5s", "10/min", "25MB", "-1s", "0/s", "http://localhost:1/", "https://a.example/", "hold",
+    "rest", "eu", "2026-02-21T10:00:00Z",
+    "2026-02-30T10:00:00Z", "sha256:ab", "passed", "a\nb", "a\x00b", "\ud800", "\u202e", "💥",
+    "x" * 600,
 )  # fmt: skip
 PLAIN: tuple[Any, ...] = (
     None,
@@ -285,12 +292,15 @@ def says_success(body: bytes, words: tuple[str, ...]) -> bool:
 
 
 # -- Retry-After
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 WAITS = (
-    b"120", b"0", b"-5", b"+5", b"1e9", b"1_000", b"0x10", b"2.5", b".5", b"5.", b"Sat, 21 Feb 2026 10:05:00 GMT",
-    b"Saturday, 21-Feb-26 10:05:00 GMT", b"Sat Feb 21 10:05:00 2026", b"Sun, 31 Dec 9999 23:59:60 GMT", b"Sat, 01 Jan 0001 00:00:00 GMT",
-    b"Sat, 30 Feb 2026 25:61:61 UTC", b"2026-02-21T10:05:00Z", b"9" * 400, b"0" * 400 + b"7", b"inf", b"nan", b" 7 ", b"7, 8", b"",
+    b"120", b"0", b"-5", b"+5", b"1e9", b"1_000", b"0x10", b"2.5", b".5", b"5.",
+    b"Sat, 21 Feb 2026 10:05:00 GMT",
+    b"Saturday, 21-Feb-26 10:05:00 GMT", b"Sat Feb 21 10:05:00 2026",
+    b"Sun, 31 Dec 9999 23:59:60 GMT", b"Sat, 01 Jan 0001 00:00:00 GMT",
+    b"Sat, 30 Feb 2026 25:61:61 UTC", b"2026-02-21T10:05:00Z", b"9" * 400, b"0" * 400 + b"7",
+    b"inf", b"nan", b" 7 ", b"7, 8", b"",
 )  # fmt: skip
 
 
@@ -343,9 +353,8 @@ YAML_FILES = (
     b"more: &more\n  <<: *base\n  workflow_check: c-1\n"
     b"integrations:\n  compliance:\n    <<: [*more, {region: eu}]\n    timeout: {total: 2m}\n",
     b"name: |\n  ACME\nintegrations: {compliance: {enabled: false, provider: nobody}}\n",
-    b"integrations:\n  compliance: # a note with ${NOT_SET}\n    ? provider\n    : sprinto\n    api_key: "
-    + LITERAL.encode()
-    + b"\n",
+    b"integrations:\n  compliance: # a note with ${NOT_SET}\n    ? provider\n    : sprinto\n  "
+    b"  api_key: " + LITERAL.encode() + b"\n",
 )
 PROVIDERS = {"sprinto": SprintoProvider()}
 NASTY = (SECRET, SECRET, SECRET, SECRET + "\n", "", " ", "é" + SECRET, SECRET + "\ud800")
@@ -484,7 +493,7 @@ def training_record(dice: Random) -> str:
 
 
 # -- redaction
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 ALPHABETS = (
     "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "*"),

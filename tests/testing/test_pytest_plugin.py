@@ -103,7 +103,8 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(tmp_path: Path) -> N
         "def test_nothing():\n"
         "    import pathlib, sys\n"
         "    ours = sorted(name for name in sys.modules if name.startswith('evidence_courier'))\n"
-        "    heavy = {'aiohttp', 'graphql', 'sqlite_utils', 'cattrs', 'cerberus', 'yaml', 'attrs'} & set(sys.modules)\n"
+        "    heavy = {'aiohttp', 'graphql', 'sqlite_utils', 'cattrs', 'cerberus', 'yaml', "
+        "'attrs'} & set(sys.modules)\n"
         f"    pathlib.Path({str(told)!r}).write_text(repr((ours, heavy)))\n"
     )
     done = run(tmp_path, probe)

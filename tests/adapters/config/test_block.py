@@ -21,7 +21,10 @@ from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
 OCTAL = "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero"
-BASE_60 = "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such as 90s"
+BASE_60 = (
+    "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such "
+    "as 90s"
+)
 OLD_DIGITS = "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone"
 SECONDS = timedelta(seconds=1)
 
@@ -138,7 +141,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("regoin: east", "regoin: is not a known key"),
         ("wnig: east", "wnig: is not a known key (did you mean wing?)"),
         ("max_byte: 1", "max_byte: is not a known key (did you mean max_bytes?)"),
-        ("retry: {max_attempt: 3}", "retry.max_attempt: is not a known key (did you mean max_attempts?)"),
+        ("retry: {max_attempt: 3}",
+        "retry.max_attempt: is not a known key (did you mean max_attempts?)"),
         ("wing: Easy", "wing: must be east or west (did you mean east?)"),
         ("wing: north", "wing: must be east or west"),
         ("on_unknown: {a: b}", "on_unknown: is now called on_unclear (did you mean on_unclear?)"),
@@ -146,7 +150,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("retry: {on_unknown: hold}", "retry.on_unknown: is not a known key"),
         ("on_unclear: holt", "on_unclear: must be retry or hold (did you mean hold?)"),
         ("on_unclear: [hold]", "on_unclear: must be text, and this is a list"),
-        ("enabled: 'false'", "enabled: must be true or false, and this is text: write it without quotes"),
+        ("enabled: 'false'",
+        "enabled: must be true or false, and this is text: write it without quotes"),
         ("extra: {a: }", "extra.a: has no value: write one"),
         ("wnig:", "wnig: is not a known key (did you mean wing?)"),
         ("retry: {max_attempts: 010}", f"retry.max_attempts: is {OCTAL}"),
@@ -164,11 +169,14 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
             "retry: {max_attempts: '3'}",
             "retry.max_attempts: must be a whole number, and this is text: write it without quotes",
         ),
-        ("retry: {max_attempts: 2.5}", "retry.max_attempts: must be a whole number, and this is a number"),
-        ("retry: {max_attempts: yes}", "retry.max_attempts: must be a whole number, and this is true or false"),
+        ("retry: {max_attempts: 2.5}",
+        "retry.max_attempts: must be a whole number, and this is a number"),
+        ("retry: {max_attempts: yes}",
+        "retry.max_attempts: must be a whole number, and this is true or false"),
         (
             "retry: {initial_delay: soon}",
-            "retry.initial_delay: must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds",
+            "retry.initial_delay: must be a duration such as 500ms, 5s, 5m or 1h, or a number of "
+             "seconds",
         ),
         ("retry: {max_delay: 31d}", "retry.max_delay: must be between 0 and 30 days"),
         ("retry: {max_delay: -1}", "retry.max_delay: must be between 0 and 30 days"),
@@ -179,9 +187,11 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ),
         (
             "retry: {initial_delay: 6m}",
-            "retry.initial_delay: max_delay (5m, its default) must not be shorter than initial_delay (6m)",
+            "retry.initial_delay: max_delay (5m, its default) must not be shorter than "
+             "initial_delay (6m)",
         ),
-        ("timeout: {idle: 3m}", "timeout.idle: must not be longer than the timeout in total (2m, its default)"),
+        ("timeout: {idle: 3m}",
+        "timeout.idle: must not be longer than the timeout in total (2m, its default)"),
         (
             "timeout: {connect: 11s, total: 10s}",
             "timeout.connect: must not be longer than the timeout in total (10s)",
@@ -190,11 +200,17 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("pace: 0/s", "pace: must allow between 1 and 1,000,000 requests"),
         ("pace: 10 a minute", "pace: must be a pace such as 2/s, 10/min or 100/h"),
         ("pace: 10", "pace: must be a pace such as 2/s, 10/min or 100/h"),
-        ("max_bytes: lots", "max_bytes: must be a size such as 25MB, 10MiB or 500kB, or a number of bytes"),
+        ("max_bytes: lots",
+        "max_bytes: must be a size such as 25MB, 10MiB or 500kB, or a number of bytes"),
         ("max_bytes: 10000001", "max_bytes: must be at most 10MB, which is all that archive takes"),
-        ("endpoint: http://archive.example/", "endpoint: must begin with https:// (http:// is for this machine only: localhost, 127.0.0.1 or [::1])"),
-        ("proxy: http://u:p@proxy:1", "proxy: must not hold a user name or password here: put the whole URL into a variable and write ${NAME}"),
-        ("ca_bundle: gone.pem", "ca_bundle: names no file (a relative path starts at the tenant file's folder)"),
+        ("endpoint: http://archive.example/",
+        "endpoint: must begin with https:// (http:// is for this machine only: localhost, "
+         "127.0.0.1 or [::1])"),
+        ("proxy: http://u:p@proxy:1",
+        "proxy: must not hold a user name or password here: put the whole URL into a variable "
+         "and write ${NAME}"),
+        ("ca_bundle: gone.pem",
+        "ca_bundle: names no file (a relative path starts at the tenant file's folder)"),
         ("ca_bundle: acme.yaml", "ca_bundle: names a file that holds no certificates in PEM form"),
         ("ca_bundle: ''", "ca_bundle: must not be empty"),
         ("labels: []", "labels: must have at least 1 entry"),
@@ -203,14 +219,18 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("labels: [a, 7]", "labels[1]: must be text, and this is a number: put it in quotes"),
         ("extra: {a: {b: c}}", "extra.a: must be text, and this is a mapping"),
         ("extra: {7: c}", "extra: a key here must be text, and is a number: put it in quotes"),
-        ("part: !big 5", "part: is a value with a tag of its own (such as !name), which means nothing here"),
-        ("extra: !own {a: b}", "extra: is a value with a tag of its own (such as !name), which means nothing here"),
+        ("part: !big 5",
+        "part: is a value with a tag of its own (such as !name), which means nothing here"),
+        ("extra: !own {a: b}",
+        "extra: is a value with a tag of its own (such as !name), which means nothing here"),
         ("part: 99999999999999999999", "part: is too large a number"),
         ("part: !!int x", "part: is written like a number or a date, but is none"),
         ('extra: {a: "\\0"}', "extra.a: holds a control character or half a character"),
         ("extra: &x {a: *x}", "extra.a: holds itself: an anchor is referred to from within"),
         ("<<: 5", "can merge only mappings, none into itself, and at most 20 one into another"),
-        ("second_key: literal", "second_key: is not a reference: write ${NAME} and put the secret into the variable NAME; a secret is never written here itself"),
+        ("second_key: literal",
+        "second_key: is not a reference: write ${NAME} and put the secret into the variable "
+         "NAME; a secret is never written here itself"),
     ],
 )  # fmt: skip
 def test_what_does_not_hold_is_told_in_a_sentence(tmp_path: Path, line: str, problem: str) -> None:

@@ -69,7 +69,10 @@ PLAIN = st.recursive(
     ),
     max_leaves=15,
 )
-KEYS = "retry on_unclear pace timeout max_bytes proxy ca_bundle wing labels second_key part extra endpoint keep"
+KEYS = (
+    "retry on_unclear pace timeout max_bytes proxy ca_bundle wing labels second_key part extra "
+    "endpoint keep"
+)
 SETTINGS: Mapping[str, st.SearchStrategy[Any]] = dict.fromkeys(
     [*KEYS.split(), LITERAL], PLAIN | WORDS
 )

@@ -48,8 +48,10 @@ def test_problems_have_the_key_in_their_path() -> None:
         {"acme": with_block(wing="up", labels=("a", 7)), "b": 5, "ü\n": {"tenant": 1}}, {}
     )
     assert told(loaded) == [
-        "acme.integrations.compliance.key: ${ACME_KEY} is not set: tenant acme needs the variable ACME_KEY",
-        "acme.integrations.compliance.labels[1]: must be text, and this is a number: put it in quotes",
+        "acme.integrations.compliance.key: ${ACME_KEY} is not set: tenant acme needs the "
+        "variable ACME_KEY",
+        "acme.integrations.compliance.labels[1]: must be text, and this is a number: put it in "
+        "quotes",
         "acme.integrations.compliance.wing: must be east or west",
         "b: does not hold a mapping of keys to values",
         "ü\\n.tenant: must be text, and this is a number: put it in quotes",

@@ -69,7 +69,8 @@ def test_a_provider_given_under_a_wrong_name_is_refused(tmp_path: Path) -> None:
         tmp_path, {"a.yaml": block().replace("archive", "x")}, providers={"x": ArchiveProvider()}
     )
     assert told(loaded, tmp_path) == [
-        f"a.yaml:3: {IN}.provider: the provider archive cannot be used: what is given for it calls itself 'archive', not 'x'"
+        f"a.yaml:3: {IN}.provider: the provider archive cannot be used: what is given for it "
+        "calls itself 'archive', not 'x'"
     ]
 
 
@@ -85,17 +86,22 @@ def raising(error: Exception) -> Callable[..., None]:
     [
         ({"coerce": int}, "long-literal", "is not a value that the provider takes"),
         ({"coerce": raising(ValueError("wants to be prettier"))}, "x", "wants to be prettier"),
-        ({"coerce": raising(ValueError(f"{KEY} does not open this"))}, "x", "is not a value that the provider takes"),
-        ({"coerce": raising(ValueError("what is long-literal?"))}, "long-literal", "is not a value that the provider takes"),
-        ({"check_with": lambda field, value, error: error(field, "is out\nof stock")}, "x", "is out of stock"),
+        ({"coerce": raising(ValueError(f"{KEY} does not open this"))}, "x",
+        "is not a value that the provider takes"),
+        ({"coerce": raising(ValueError("what is long-literal?"))}, "long-literal",
+        "is not a value that the provider takes"),
+        ({"check_with": lambda field, value, error: error(field, "is out\nof stock")}, "x",
+        "is out of stock"),
         ({"regex": "[a-z]+"}, "'1'", "does not have the form that is expected ([a-z]+)"),
         ({"type": "string", "minlength": 3}, "ab", "must have at least 3 characters"),
         ({"type": "string", "maxlength": 3}, "abcd", "must have at most 3 characters"),
-        ({"type": ["string", "list"], "empty": False}, "1", "must be text or a list, and this is a number: put it in quotes"),
+        ({"type": ["string", "list"], "empty": False}, "1",
+        "must be text or a list, and this is a number: put it in quotes"),
         ({"type": "list", "allowed": ["a", "b"]}, "[a, c]", "may hold only a and b"),
         ({"dependencies": ["wing"]}, "1", "needs something else beside it: wing"),
         ({"excludes": "shelf"}, "1", "cannot stand beside shelf"),
-        ({"anyof": [{"type": "list"}, {"type": "dict"}]}, "1", "does not satisfy the provider's rule `anyof`"),
+        ({"anyof": [{"type": "list"}, {"type": "dict"}]}, "1",
+        "does not satisfy the provider's rule `anyof`"),
         ({"type": "float"}, "yes", "must be a number, and this is true or false"),
         ({"forbidden": ["x"]}, "x", "does not satisfy the provider's rule `forbidden`"),
     ],
@@ -238,7 +244,8 @@ def test_words_of_a_settings_class_that_quote_a_secret_are_not_passed_on(tmp_pat
 def test_a_secret_field_whose_schema_forgot_to_say_so_takes_no_literal(tmp_path: Path) -> None:
     odd = provider({"key": {"type": "string"}, "shelf": {"type": "string"}}, Strict)
     assert problems(tmp_path, odd) == [
-        "a.yaml:4: key: is a secret in the provider's settings, yet its schema does not give it the type `secret`"
+        "a.yaml:4: key: is a secret in the provider's settings, yet its schema does not give it "
+        "the type `secret`"
     ]
 
 

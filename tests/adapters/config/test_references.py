@@ -60,7 +60,8 @@ def test_a_variable_that_is_not_set_is_named_with_its_tenant(tmp_path: Path) -> 
 def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(f"extra: {{a: '{written}'}}")})
     assert told(loaded, tmp_path) == [
-        f"a.yaml:6: {IN}.extra.a: holds ${{ but is not a reference: a reference is ${{NAME}}, and the whole of the value"
+        f"a.yaml:6: {IN}.extra.a: holds ${{ but is not a reference: a reference is ${{NAME}}, and "
+        "the whole of the value"
     ]
 
 

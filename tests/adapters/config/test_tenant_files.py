@@ -22,7 +22,10 @@ def test_yaml_yml_and_json_files_directly_in_the_folder_are_read(tmp_path: Path)
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "elsewhere").write_text(VALID)
     (tmp_path / "linked.yaml").symlink_to(tmp_path / "elsewhere")
-    json = '{"integrations": {"compliance": {"provider": "archive", "key": "${ACME_KEY}", "shelf": "s"}}}'
+    json = (
+        '{"integrations": {"compliance": {"provider": "archive", "key": "${ACME_KEY}", "shelf": '
+        '"s"}}}'
+    )
     files = {
         "a.yaml": VALID,
         "b.yml": VALID,
@@ -73,7 +76,10 @@ def test_null_switches_off_what_a_merged_default_brings(tmp_path: Path) -> None:
 
 
 def test_a_disabled_block_counts_as_absent_whatever_else_it_holds(tmp_path: Path) -> None:
-    text = "integrations: {compliance: {enabled: false, provider: nobody, key: literal, x: '${NOT_SET}'}}"
+    text = (
+        "integrations: {compliance: {enabled: false, provider: nobody, key: literal, x: "
+        "'${NOT_SET}'}}"
+    )
     loaded = load(tmp_path, {"a.yaml": text})
     assert (loaded.without, loaded.problems) == (("a",), ())
 
@@ -92,7 +98,8 @@ def test_a_switch_that_says_both_is_refused_and_an_own_one_wins(
         },
     )
     assert told(loaded, tmp_path) == [
-        "a.yaml:7: integrations.compliance.enabled: the key is written twice, first on line 6: keep one of them"
+        "a.yaml:7: integrations.compliance.enabled: the key is written twice, first on line 6: "
+        "keep one of them"
     ]
     assert (list(loaded.integrations), loaded.without) == (["b"], ("c",))
 
@@ -142,7 +149,8 @@ def test_the_hosts_own_keys_are_not_looked_at_however_odd(tmp_path: Path) -> Non
         ("tenant: " + 513 * "a", "must have at most 512 characters"),
         (
             "tenant: ${ACME}",
-            "must be the tenant's id itself: references such as ${VAR} are resolved only inside the block",
+            "must be the tenant's id itself: references such as ${VAR} are resolved only inside "
+            "the block",
         ),
     ],
 )
@@ -168,7 +176,8 @@ def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
     loaded = load(tmp_path, {" a.yaml": ""})
     [message] = told(loaded, tmp_path)
     assert message.startswith(
-        " a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` does, must not"
+        " a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` "
+        "does, must not"
     )
 
 
@@ -190,9 +199,8 @@ def test_a_tenant_in_two_files_is_refused_in_both_and_each_names_the_other(tmp_p
     loaded = load(tmp_path, files)
     keep = "keep one of them"
     assert told(loaded, tmp_path) == [
-        f"acme.json: tenant: the tenant acme is also in {tmp_path}/acme.yaml and in {tmp_path}/other.yaml: {keep}".replace(
-            f"{tmp_path}/", ""
-        ),
+        f"acme.json: tenant: the tenant acme is also in {tmp_path}/acme.yaml and in "
+        f"{tmp_path}/other.yaml: {keep}".replace(f"{tmp_path}/", ""),
         f"acme.yaml: tenant: the tenant acme is also in acme.json and in other.yaml: {keep}",
         f"other.yaml:2: tenant: the tenant acme is also in acme.json and in acme.yaml: {keep}",
     ]
@@ -318,15 +326,18 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(
     [
         (
             "integrations: [a]\n",
-            "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or leave it out",
+            "a.yaml:1: integrations: must be a mapping, as `compliance` is looked for in it; or "
+            "leave it out",
         ),
         (
             "integrations:\n  compliance: sprinto\n",
-            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration",
+            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its "
+            "settings, or null for no integration",
         ),
         (
             "integrations:\n  compliance: !vault x\n",
-            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its settings, or null for no integration",
+            "a.yaml:2: integrations.compliance: must be a mapping with a `provider` and its "
+            "settings, or null for no integration",
         ),
         (
             "integrations: {}\nx: 1\nintegrations: {}\n",
@@ -338,7 +349,8 @@ def test_a_path_of_the_block_with_an_empty_key_is_a_configuration_error(
         ),
         (
             "integrations:\n  compliance:\n  compliance:\n",
-            "a.yaml:3: integrations.compliance: the key is written twice, first on line 2: keep one of them",
+            "a.yaml:3: integrations.compliance: the key is written twice, first on line 2: keep "
+            "one of them",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Dialogues on an event loop: the driver does what a dialogue asks for, and closes it in every case."""
+"""Dialogues on an event loop: the driver does what a dialogue asks for, and always closes it."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_the_dialogue_is_closed_when_sending_raises_and_cannot_prevent_it(
 
 
 # -- tokens
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def no_dialogue() -> Dialogue[MintedToken | Failure]:
@@ -207,9 +207,11 @@ class Case:
 def sprinto(url: str) -> Dialogue[Any]:
     content = b"%PDF-1.7 " + bytes(range(256)) * 8_000
     parcel = Parcel(
-        tenant_id="acme", evidence_id="प्रमाण/1", session_id="s-1", subject="emp-7", subject_email=None,
+        tenant_id="acme", evidence_id="प्रमाण/1", session_id="s-1", subject="emp-7",
+        subject_email=None,
         outcome=Outcome.PASSED, recorded_at=AT, evidence_date=date(2026, 2, 21), content=content,
-        media_type="application/pdf", sha256=sha256_of(content), file_name="ev-1.pdf", created_at=AT,
+        media_type="application/pdf", sha256=sha256_of(content), file_name="ev-1.pdf",
+        created_at=AT,
     )  # fmt: skip
     settings = SprintoSettings(
         api_key=Secret("a-key"), workflow_check="c-1", endpoint=f"{url}/dev-api/graphql"

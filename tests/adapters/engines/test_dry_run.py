@@ -130,8 +130,10 @@ def yielding(*steps: object, result: object = None) -> Any:
         (raising, "RuntimeError in its dry run: no such thing as ***"),
         (lambda: None, "NoneType"),
         (lambda: yielding(result="fine"), "its dialogue returned str"),
-        (lambda: yielding(result=Ready(None)), "the message of its Ready is NoneType"),  # type: ignore[arg-type]
-        (lambda: yielding(result=NotReady("no")), "the failure of its NotReady is str"),  # type: ignore[arg-type]
+        (lambda: yielding(result=Ready(None)), "the message of its Ready is NoneType"),
+         # type: ignore[arg-type]
+        (lambda: yielding(result=NotReady("no")), "the failure of its NotReady is str"),
+         # type: ignore[arg-type]
         (lambda: yielding(7), "not int"),
         (lambda: yielding(Bookmark("half"), result=Ready("x"), ), None),
     ],
@@ -180,7 +182,8 @@ def test_it_says_so_where_there_is_no_turn_for_minutes(paper: Paper) -> None:
     assert paper.during(story) == NotReady(
         Failure(
             FailureKind.RATE_LIMITED,
-            "not asked: what paper allows of requests leaves no room before 2026-02-21T10:10:00Z; ask again then",
+            "not asked: what paper allows of requests leaves no room before 2026-02-21T10:10:00Z; "
+            "ask again then",
         )
     )
 

@@ -152,7 +152,8 @@ def test_facts_are_as_recorded_and_the_sentence_is_one_printable_line(
 def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None:
     event = RecordingFailed(UploadKey("zürich", "प्रमाण-1\n", "sprinto"), "\x1b[31m\ud800\u202e")
     assert account_of(event).sentence == (
-        r"tenant zürich, evidence प्रमाण-1\n, sprinto: not recorded, and nothing will be sent: \x1b[31m\ud800\u202e"
+        r"tenant zürich, evidence प्रमाण-1\n, sprinto: not recorded, and nothing will be sent: "
+        r"\x1b[31m\ud800\u202e"
     )
 
 
@@ -205,7 +206,8 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
     [
         (
             AttemptEnded(KEY, 2, "unclear", DOWN, NOW),
-            "attempt 2 unclear: server_error (HTTP 503): Sprinto is down; next at 2026-02-21T10:00:00Z",
+            "attempt 2 unclear: server_error (HTTP 503): Sprinto is down; next at "
+            "2026-02-21T10:00:00Z",
         ),
         (AttemptEnded(KEY, 1, "delivered", None, None), "attempt 1 delivered"),
         (
@@ -223,11 +225,13 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         ),
         (
             UploadHeld(KEY, DOWN),
-            "held: server_error (HTTP 503): Sprinto is down; it waits for a person to release, abandon or attest it",
+            "held: server_error (HTTP 503): Sprinto is down; it waits for a person to release, "
+            "abandon or attest it",
         ),
         (
             UploadHeld(KEY, BAD_KEY),
-            "held: unauthorized (HTTP 401): the API key is refused; it waits until the integration's settings change, or a "
+            "held: unauthorized (HTTP 401): the API key is refused; it waits until the "
+            "integration's settings change, or a "
             "person releases, abandons or attests it",
         ),
         (
@@ -245,7 +249,8 @@ def test_an_upload_that_is_held_is_one_error_and_not_two() -> None:
         (settled("succeeded", attempts=1), "succeeded after 1 attempt"),
         (
             settled("succeeded", DOWN, attempts=2, possible_duplicate=True),
-            "succeeded after 2 attempts; it was sent again while unclear, so the provider may have more than one copy",
+            "succeeded after 2 attempts; it was sent again while unclear, so the provider may "
+            "have more than one copy",
         ),
         (settled("held", BAD_KEY), "held after 5 attempts: unauthorized: the API key is refused"),
         (settled("failed"), "failed after 5 attempts: no reason recorded"),
@@ -262,12 +267,14 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
     [
         (
             IntegrationBlocked("acme", "sprinto", BAD_KEY),
-            "tenant acme, sprinto: the integration does not work: unauthorized (HTTP 401): the API key is refused; its other "
+            "tenant acme, sprinto: the integration does not work: unauthorized (HTTP 401): the "
+            "API key is refused; its other "
             "uploads are held at their turn, until its settings change or a person releases one",
         ),
         (
             IntegrationPaused("acme", "sprinto", NOW),
-            "tenant acme, sprinto: the provider asked for a pause, nothing is sent before 2026-02-21T10:00:00Z",
+            "tenant acme, sprinto: the provider asked for a pause, nothing is sent before "
+            "2026-02-21T10:00:00Z",
         ),
         (
             CourierLost(3, 1),
@@ -283,7 +290,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         ),
         (
             ConfigurationLoaded("tenants/", ("acme",), ("initech", "hooli")),
-            "configuration loaded from tenants/: 1 tenant with an integration; without: initech, hooli",
+            "configuration loaded from tenants/: 1 tenant with an integration; without: initech, "
+            "hooli",
         ),
         (
             ConfigurationLoaded("tenants/", ("acme", "initech"), ()),

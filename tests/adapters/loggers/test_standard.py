@@ -102,7 +102,8 @@ def test_what_failed_is_an_error_with_everything_one_needs(
     record = logged(UploadSettled(status("failed", StatusError.of(FAILURE))), caplog)
     assert record.levelno == logging.ERROR
     assert record.getMessage() == (
-        "tenant acme, evidence ev-1, sprinto: failed after 5 attempts: server_error: Sprinto is down"
+        "tenant acme, evidence ev-1, sprinto: failed after 5 attempts: server_error: Sprinto is "
+        "down"
     )
     facts = vars(record)
     assert (facts["tenant_id"], facts["evidence_id"], facts["provider"]) == (

@@ -110,11 +110,33 @@ def test_it_turns_over_five_pages_and_no_more() -> None:
     ("answer", "kind", "words"),
     [
         (reply(401), "unauthorized", "ask the Sprinto admin for a new key"),
-        (reply(401, b'{"errors": [{"message": "Unauthorised"}]}'), "unauthorized", 'saying "Unauthorised"'),
-        (reply(200, b'{"errors": [{"message": "x", "extensions": {"code": "UNAUTHENTICATED"}}]}'), "unauthorized", "ask the Sprinto admin for a new key"),
-        (reply(200, b'{"errors": [{"message": "Cannot query field"}]}'), "refused", 'refused to list the workflow checks, saying "Cannot query field"'),
-        (reply(400, b'{"errors": [{"message": "Cannot query field"}]}'), "bad_request", 'refused the request (HTTP 400), saying "Cannot query field"'),
-        (reply(200, b'{"errors": [{"message": "Rate limit exceeded"}]}'), "rate_limited", "takes no more requests for now"),
+        (
+            reply(401, b'{"errors": [{"message": "Unauthorised"}]}'),
+            "unauthorized",
+            'saying "Unauthorised"',
+        ),
+        (
+            reply(
+                200, b'{"errors": [{"message": "x", "extensions": {"code": "UNAUTHENTICATED"}}]}'
+            ),
+            "unauthorized",
+            "ask the Sprinto admin for a new key",
+        ),
+        (
+            reply(200, b'{"errors": [{"message": "Cannot query field"}]}'),
+            "refused",
+            'refused to list the workflow checks, saying "Cannot query field"',
+        ),
+        (
+            reply(400, b'{"errors": [{"message": "Cannot query field"}]}'),
+            "bad_request",
+            'refused the request (HTTP 400), saying "Cannot query field"',
+        ),
+        (
+            reply(200, b'{"errors": [{"message": "Rate limit exceeded"}]}'),
+            "rate_limited",
+            "takes no more requests for now",
+        ),
         (reply(429), "rate_limited", "takes no more requests for now"),
         (page([CHECK], errors=[{"message": "odd"}]), "refused", "odd"),
         (reply(503), "server_error", "Sprinto had an error of its own (HTTP 503)"),
@@ -122,10 +144,18 @@ def test_it_turns_over_five_pages_and_no_more() -> None:
         (TransportFailure(FailureKind.TIMEOUT, "no reply"), "timeout", "Sprinto: no reply"),
         (reply(200, b"<html>"), "broken_reply", "is not JSON"),
         (reply(200, b"{}"), "broken_reply", "does not list the workflow checks"),
-        (reply(200, b'{"data": {"workflowChecksPaginated": {"edges": {}}}}'), "broken_reply", "does not list the workflow checks"),
-        (reply(200, b'{"data": {"workflowChecksPaginated": {"edges": [7, {"node": 8}]}}}'), "target_not_found", "is not among the activated checks of this API key (2 listed)"),
+        (
+            reply(200, b'{"data": {"workflowChecksPaginated": {"edges": {}}}}'),
+            "broken_reply",
+            "does not list the workflow checks",
+        ),
+        (
+            reply(200, b'{"data": {"workflowChecksPaginated": {"edges": [7, {"node": 8}]}}}'),
+            "target_not_found",
+            "is not among the activated checks of this API key (2 listed)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_whatever_comes_back_has_a_meaning_and_no_word_of_uploads(
     answer: HttpResponse | TransportFailure, kind: str, words: str
 ) -> None:

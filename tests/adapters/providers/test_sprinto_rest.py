@@ -93,7 +93,10 @@ def test_files_of_one_request_stand_under_one_name_behind_the_monitor() -> None:
         == f'\r\nContent-Disposition: form-data; name="monitor_pk"\r\n\r\n{CHECK}\r\n'.encode()
     )
     for part, sent in ((first, parcel(1)), (second, parcel(2))):
-        head = f'\r\nContent-Disposition: form-data; name="files"; filename="{sent.file_name}"\r\nContent-Type: application/pdf\r\n\r\n'
+        head = (
+            '\r\nContent-Disposition: form-data; name="files"; '
+            f'filename="{sent.file_name}"\r\nContent-Type: application/pdf\r\n\r\n'
+        )
         assert part == head.encode() + sent.content + b"\r\n"
 
 

@@ -119,7 +119,8 @@ def test_the_file_goes_in_a_form_with_its_date_and_what_identifies_it() -> None:
     deliver(talk)
     assert form_of(talk.requests[0]) == {
         b'Content-Disposition: form-data; name="effectiveAtDate"': b"2026-02-21T00:00:00.000Z",
-        b'Content-Disposition: form-data; name="description"': f"Evidence ev-1 (sha256 {DIGEST[:12]})".encode(),
+        b"Content-Disposition: form-data; "
+        b'name="description"': f"Evidence ev-1 (sha256 {DIGEST[:12]})".encode(),
         f'Content-Disposition: form-data; name="file"; filename="{PARCEL.file_name}"\r\n'
         "Content-Type: application/pdf".encode(): PDF,
     }

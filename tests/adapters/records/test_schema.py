@@ -27,7 +27,8 @@ def schema() -> Draft202012Validator:
 def test_the_published_file_is_current() -> None:
     published = (ROOT / "docs" / "training-record.schema.json").read_text(encoding="utf-8")
     assert published == schema_text(), (
-        "make it anew: python -m evidence_courier.adapters.records.schema > docs/training-record.schema.json"
+        "make it anew: python -m evidence_courier.adapters.records.schema > "
+        "docs/training-record.schema.json"
     )
 
 

@@ -145,7 +145,8 @@ def test_the_same_record_has_the_same_bytes_in_any_process(
     program = (
         "import sys; from evidence_courier.adapters.records import load_record\n"
         "from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer\n"
-        "sys.stdout.buffer.write(TypstRenderer().render(load_record(sys.stdin.buffer.read())).content)"
+        "record = load_record(sys.stdin.buffer.read())\n"
+        "sys.stdout.buffer.write(TypstRenderer().render(record).content)"
     )
     elsewhere = {
         "TZ": "Pacific/Kiritimati",
@@ -471,7 +472,8 @@ def test_a_character_that_no_page_can_show_is_refused_with_its_place(
 ) -> None:
     why = refusal(renderer, asking(question(), question(answer=f"a{letter}b")))
     assert why == (
-        f"it holds what no page can show: {name} in modules[0].questions[1].answer; take that out of the record"
+        f"it holds what no page can show: {name} in modules[0].questions[1].answer; take that out "
+        "of the record"
     )
 
 

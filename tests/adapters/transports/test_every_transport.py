@@ -91,7 +91,8 @@ def test_it_says_who_it_is_and_sends_nothing_of_its_own_beyond_that(
                 await courier.send(post(server.url), route())
         assert heads[0] == heads[1]
         assert {line.split(b":")[0].lower() for line in heads[0].split(b"\r\n")[1:-2]} == {
-            b"host", b"user-agent", b"accept", b"accept-encoding", b"api-key", b"content-length", b"content-type",
+            b"host", b"user-agent", b"accept", b"accept-encoding", b"api-key", b"content-length",
+            b"content-type",
         }  # fmt: skip
         assert b"\r\nUser-Agent: evidence-courier/" in heads[0]
         assert b"\r\nAccept-Encoding: identity\r\n" in heads[0]
@@ -121,7 +122,10 @@ def test_an_address_arrives_as_it_was_written(transport: Any, serving: Any) -> N
     checks."""
 
     async def story() -> None:
-        written = b"/a%2Fb/email:jane%2Bx@acme.example?key=AK%2F20260221%2Fus&sum=a%2Fb%2Bc%3D%3D&q=n%3A%22x%40y%22"
+        written = (
+            b"/a%2Fb/email:jane%2Bx@acme.example?key=AK%2F20260221%2Fus"
+            b"&sum=a%2Fb%2Bc%3D%3D&q=n%3A%22x%40y%22"
+        )
         heard: list[bytes] = []
 
         async def talk(line: Any) -> None:
@@ -198,7 +202,10 @@ def test_a_redirect_is_not_followed_and_the_other_server_sees_nothing(
 
             async def talk(line: Any) -> None:
                 await line.request()
-                head = f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n"
+                head = (
+                    f"HTTP/1.1 {status} Moved\r\nLocation: {elsewhere.url}\r\nContent-Length: "
+                    "0\r\n\r\n"
+                )
                 await line.say(head.encode())
 
             reply = await sent_to(transport, serving, talk)
@@ -600,7 +607,7 @@ def test_names_that_do_not_resolve_hold_up_nothing_else(
 
 
 # -- closing
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_closing_ends_what_is_under_way_and_may_be_done_twice(transport: Any, serving: Any) -> None:

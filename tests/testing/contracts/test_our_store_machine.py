@@ -37,7 +37,10 @@ def test_a_store_that_counts_otherwise_does_not_agree() -> None:
 
 
 def test_without_hypothesis_the_import_names_the_extra() -> None:
-    program = "import sys; sys.modules['hypothesis'] = None; import evidence_courier.testing.contracts.store_machine"
+    program = (
+        "import sys; sys.modules['hypothesis'] = None; import "
+        "evidence_courier.testing.contracts.store_machine"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

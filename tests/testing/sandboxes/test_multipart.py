@@ -161,7 +161,10 @@ def test_parts_that_nobody_mapped_are_passed_over(send_parts: Send) -> None:
 
 def test_one_file_may_fill_several_places(send_parts: Send) -> None:
     async def scene() -> None:
-        upload = "uploadWorkflowCheckEvidence(workflowCheckPk: $pk, evidenceRecordDate: $day, evidenceFile:"
+        upload = (
+            "uploadWorkflowCheckEvidence(workflowCheckPk: $pk, evidenceRecordDate: $day, "
+            "evidenceFile:"
+        )
         query = f"""mutation ($pk: UUID!, $day: DateTime!, $a: Upload!, $b: Upload!) {{
           one: {upload} $a) {{ message }}
           two: {upload} $b) {{ message }}

@@ -22,7 +22,10 @@ DIGEST = hashlib.sha256(PDF).hexdigest()
 MD5 = b64encode(hashlib.md5(PDF, usedforsecurity=False).digest()).decode()
 USER = "5b1f6a0e-3c7d-4c0a-9e55-0d6c1f2a7b10"
 TEST = "0c9b7f3e-58a1-4d2b-8f66-7e1d2c3b4a50"
-OF_USER = f"/users/{USER}/evidences?document_type=security_training_screenshot&activity_completion=2026-02-21"
+OF_USER = (
+    f"/users/{USER}/evidences?document_type=security_training_screenshot"
+    "&activity_completion=2026-02-21"
+)
 OF_TEST = f"/tests/{TEST}/evidences?activity_completion=2026-02-21"
 FILE = {
     "filename": "ev-1.pdf",

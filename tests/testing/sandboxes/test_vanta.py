@@ -31,8 +31,10 @@ UPLOADED_FILE = {
     "deletionDate", "mimeType", "uploadedBy",
 }  # fmt: skip
 DOCUMENT_DETAIL = {
-    "id", "ownerId", "category", "description", "isSensitive", "title", "uploadStatus", "uploadStatusDate",
-    "url", "note", "nextRenewalDate", "renewalCadence", "reminderWindow", "deactivatedStatus", "subscribers",
+    "id", "ownerId", "category", "description", "isSensitive", "title", "uploadStatus",
+    "uploadStatusDate",
+    "url", "note", "nextRenewalDate", "renewalCadence", "reminderWindow", "deactivatedStatus",
+    "subscribers",
 }  # fmt: skip
 
 
@@ -179,8 +181,10 @@ def test_a_token_revoked_while_a_file_is_under_way_is_refused_for_it() -> None:
         address = urlsplit(client.sandbox.url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(
-            f"POST /v1/documents/{DOCUMENT}/uploads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n"
-            f"Content-Type: multipart/form-data; boundary={boundary}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            f"POST /v1/documents/{DOCUMENT}/uploads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+            f"{client.token}\r\n"
+            f"Content-Type: multipart/form-data; boundary={boundary}\r\nContent-Length: "
+            f"{len(body)}\r\n\r\n".encode()
         )
         writer.write(body[:20])
         requests = client.sandbox.requests

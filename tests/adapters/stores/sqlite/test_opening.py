@@ -196,7 +196,10 @@ def test_a_database_that_a_newer_version_has_written_is_refused(database: str) -
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
             " VALUES ('evidence-courier', 'm999_future', '2030-01-01')"
         )
-    advice = r"a newer evidence-courier has written it \(m999_future\); install that version or a later one"
+    advice = (
+        r"a newer evidence-courier has written it \(m999_future\); install that version or a "
+        r"later one"
+    )
     with pytest.raises(StoreError, match=advice):
         SqliteStore(database)
     with pytest.raises(StoreError, match=advice), open_for_reading(database):
