@@ -114,7 +114,6 @@ class Simulation:
         self._keys = {
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
-        self._submitted = 0
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
         for _ in range(couriers):
@@ -141,7 +140,7 @@ class Simulation:
 
     def start_courier(self) -> SimulatedCourier:
         """Start another courier on the store."""
-        store = KillableStore(self.store, lambda: self._died(courier))
+        store = KillableStore(self.store, lambda: self.store.kill(courier.owner))
         inline = InlineExecutor()
         as_port = cast(UploadStore, store)
 
@@ -192,9 +191,6 @@ class Simulation:
     def _any(self) -> SimulatedCourier | None:
         return self._dice.choice(self.couriers) if self.couriers else None
 
-    def _died(self, courier: SimulatedCourier) -> None:
-        self.store.kill(courier.owner)
-
     def _remove_dead(self) -> None:
         for courier in [one for one in self.couriers if one.store.is_dead]:
             self.couriers.remove(courier)
@@ -228,10 +224,9 @@ class Simulation:
         destination = courier.engine.destinations[tenant_id]
         keys = []
         for _ in range(number):
-            self._submitted += 1
             evidence = Evidence(
                 tenant_id=tenant_id,
-                evidence_id=f"ev-{self._submitted}",
+                evidence_id=f"ev-{len(self.handed_over) + 1}",
                 session_id="a session",
                 subject="a person",
                 outcome="passed",

@@ -110,8 +110,7 @@ def test_one_that_cannot_be_used_says_why(entry_point: EntryPoint, reason: str) 
     ("part", "value", "words"),
     [
         ("settings_class", {}, "settings_class is not a class"),
-        ("limits", Limits("25MB", {}), "limits.max_bytes is neither a number of bytes nor None"),
-         # type: ignore[arg-type]
+        ("limits", Limits("25MB", {}), "limits.max_bytes is neither a number of bytes nor None"),  # type: ignore[arg-type]
         ("limits", Limits(0, {}), "limits.max_bytes is neither a number of bytes nor None"),
         ("pace", "10/min", "pace is neither a Pace nor None"),
         ("pace", Pace(0, timedelta(minutes=1)), "pace allows no request in no time"),

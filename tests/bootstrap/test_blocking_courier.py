@@ -319,9 +319,10 @@ def test_a_further_request_waits_a_short_time_in_the_worker(
     assert office.sleeps == [40.0]
 
 
-def test_a_further_request_waits_for_its_slot_for_as_many_periods_as_an_upload_needs(
+def test_a_further_request_waits_as_many_periods_as_an_upload_needs(
     office: Office,
 ) -> None:
+    """It waits for its slot."""
     office.house.tenants["acme"] = tenant(pace="3/h")
     with office.courier(providers={"paper": TwoSteps()}) as courier:
         courier.deliver(evidence("ev-1"))

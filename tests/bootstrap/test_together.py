@@ -646,7 +646,7 @@ def of(names: Sequence[str], tenant_id: str = "acme") -> list[Evidence]:
     return [evidence(name, tenant_id, name.encode()) for name in names]
 
 
-def test_a_worker_sends_several_in_one_request_and_each_tenants_by_themselves(
+def test_a_worker_sends_several_in_a_request_each_tenant_by_itself(
     tmp_path: Path,
 ) -> None:
     house = house_of(tmp_path)

@@ -292,7 +292,7 @@ def test_a_couriers_own_parts_do_not_show_the_password_of_a_proxy() -> None:
     assert leaks(repr(vars(configured())), PASSWORD) == []
 
 
-def test_a_key_that_is_also_put_where_none_belongs_is_refused_and_not_shown() -> None:
+def test_a_key_put_where_none_belongs_is_refused_and_not_shown() -> None:
     tenants = {"acme": {"integrations": {"compliance": {**BLOCK, "workflow_check": "${KEY}"}}}}
     secrets = Keys({"KEY": SECRET, "PROXY": PROXY})
     loaded = load_mapping(tenants, providers={"sprinto": SprintoProvider()}, secrets=secrets)

@@ -208,7 +208,7 @@ def test_a_plug_in_that_fails_fails_its_upload_and_the_others_deliver(
             ["yield from bookmark('half')", "raise RuntimeError('halfway')"],
             "RuntimeError: halfway",
         ),
-        "yields": (["yield 'an upload'"], "HttpRequest, Bookmark or Access, not str"),
+        "yields": (["yield 'an upload'"], "HttpRequest, Bookmark, Access, Now or Mask, not str"),
         "returns": (["yield from ()", "return 200"], "its dialogue returned int"),
         "exits": (["yield from ()", "raise KeyError('oh')"], "KeyError: 'oh'"),
     }

@@ -32,8 +32,8 @@ class LookUpRules(ProviderRules):
     """The rules for providers with `look_up`."""
 
     def test_an_upload_is_found_where_it_is_and_absent_where_it_is_not(self) -> None:
-        """Absent before the upload, Found or Processing after it, Absent for another document; and a look-up
-        uploads nothing.
+        """Absent before the upload, Found or Processing after it, Absent for another document; and
+        a look-up uploads nothing.
 
         If the platform does not say whether the last step is done, Partly will do, if an attempt
         that goes on from it makes no copy.

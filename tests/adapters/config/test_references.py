@@ -184,7 +184,8 @@ def test_a_secret_is_refused_in_a_field_that_is_none(tmp_path: Path, line: str, 
     [message] = told(loaded, tmp_path)
     reference = "${ACME_KEY}" if "ACME" in line else "${SAME}"
     assert message == (
-        f"a.yaml:6: {IN}.{path}: is {reference}, a secret of this block, and this field is not secret"
+        f"a.yaml:6: {IN}.{path}: is {reference}, a secret of this block, and this field is not "
+        "secret"
     )
 
 

@@ -130,10 +130,8 @@ def yielding(*steps: object, result: object = None) -> Any:
         (raising, "RuntimeError in its dry run: no such thing as ***"),
         (lambda: None, "NoneType"),
         (lambda: yielding(result="fine"), "its dialogue returned str"),
-        (lambda: yielding(result=Ready(None)), "the message of its Ready is NoneType"),
-         # type: ignore[arg-type]
-        (lambda: yielding(result=NotReady("no")), "the failure of its NotReady is str"),
-         # type: ignore[arg-type]
+        (lambda: yielding(result=Ready(None)), "the message of its Ready is NoneType"),  # type: ignore[arg-type]
+        (lambda: yielding(result=NotReady("no")), "the failure of its NotReady is str"),  # type: ignore[arg-type]
         (lambda: yielding(7), "not int"),
         (lambda: yielding(Bookmark("half"), result=Ready("x"), ), None),
     ],

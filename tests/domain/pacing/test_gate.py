@@ -273,9 +273,10 @@ def test_at_a_short_period_a_turn_is_owed_a_slot_only_while_it_waits() -> None:
         (MINUTE, NotBefore(LATER - MINUTE / 2)),
     ],
 )
-def test_who_cannot_wait_begins_when_all_its_requests_can_leave_in_half_its_patience(
+def test_who_cannot_wait_begins_if_all_requests_can_leave_in_half_the_time(
     patience: timedelta | None, answer: object
 ) -> None:
+    """That is half of the longest wait that it accepts."""
     assert begin(PaperGate(slots=1), TWO_EACH, NOW, 7, patience=patience) == answer
 
 

@@ -433,7 +433,7 @@ def test_an_upload_is_confirmed_only_while_in_doubt(versions: list[Upload]) -> N
 
 
 @given(lives)
-def test_what_was_taken_is_sent_again_only_out_of_a_doubt_or_once_it_was_refused(
+def test_what_was_taken_is_resent_only_out_of_a_doubt_or_after_a_refusal(
     versions: list[Upload],
 ) -> None:
     taken = False

@@ -658,7 +658,7 @@ def undecided(since: timedelta) -> Upload:
         (timedelta.max, NOW + timedelta(days=1)),
     ],
 )
-def test_the_wait_that_a_provider_names_is_a_second_at_least_and_ends_with_the_day(
+def test_the_wait_that_a_provider_names_is_bounded_by_a_second_and_the_day(
     after: timedelta, due: datetime
 ) -> None:
     taken = advance(SENDING, AttemptEnded(NOW, 7, Processing(after), JITTER), READABLE)
@@ -674,7 +674,7 @@ def test_the_wait_that_a_provider_names_is_a_second_at_least_and_ends_with_the_d
         (timedelta(hours=23, minutes=30), timedelta(minutes=30)),
     ],
 )
-def test_without_a_word_the_wait_doubles_up_to_an_hour_and_ends_with_the_day(
+def test_without_a_word_the_wait_doubles_to_an_hour_and_ends_with_the_day(
     waited: timedelta, wait: timedelta
 ) -> None:
     after = advance(undecided(waited), LookedUp(NOW, 5, Absent()), READABLE)
@@ -694,7 +694,7 @@ def test_a_decision_in_the_last_moment_of_the_day_counts() -> None:
     assert refused.state == rejected_for(NEW)
 
 
-def test_what_was_still_undecided_after_the_day_is_looked_up_before_it_is_sent_again() -> None:
+def test_what_is_undecided_after_the_day_is_looked_up_before_a_resend() -> None:
     over = advance(undecided(timedelta(days=1)), LookedUp(NOW, 5, Absent()), READABLE)
     again = advance(over, Requeued(NOW, "asha", "the reviewer was away"), READABLE)
     assert isinstance(again.state, LookingUp)
