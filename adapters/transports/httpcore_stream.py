@@ -35,7 +35,7 @@ _TROUBLE = (
     OSError,
 )
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_PIECE: Final = 8 * 1024
+_PIECE: Final = 16 * 1024
 """A connection that can be written to takes so many bytes at once."""
 
 
@@ -133,10 +133,12 @@ class Stream(httpcore.NetworkStream):
         if self._head is not course.head:  # this request's first bytes on this connection
             self._head = course.head = ReplyHead()
         try:
-            for start in range(0, len(buffer), _PIECE):
-                self._wait_until_writable(course)
-                with course.within() as seconds:
-                    self._inner.write(buffer[start : start + _PIECE], seconds)
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+                for start in range(0, len(buffer), _PIECE):
+                    self._wait_until_writable(selector, course)
+                    with course.within() as seconds:
+                        self._inner.write(buffer[start : start + _PIECE], seconds)
         except (httpcore.NetworkError, httpcore.TimeoutException):
             # the connection did not take all of what was noted as sent
             course.sent = Sent.PART if course.sent is Sent.ALL else course.sent
@@ -168,15 +170,13 @@ class Stream(httpcore.NetworkStream):
             return True
         return self._inner.get_extra_info(info)
 
-    def _wait_until_writable(self, course: Course) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            ready = 0
-            while not ready & selectors.EVENT_WRITE:
-                with course.within() as seconds:
-                    ready = sum(mask for _, mask in selector.select(seconds))
-                if ready & selectors.EVENT_READ:
-                    self._overhear(course.head)
+    def _wait_until_writable(self, selector: selectors.BaseSelector, course: Course) -> None:
+        ready = 0
+        while not ready & selectors.EVENT_WRITE:
+            with course.within() as seconds:
+                ready = sum(mask for _, mask in selector.select(seconds))
+            if ready & selectors.EVENT_READ:
+                self._overhear(course.head)
 
     def _overhear(self, head: ReplyHead) -> None:
         """WriteError where the server has replied, or hung up. Under TLS there may be no more than
