@@ -13,6 +13,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from ...adapters.engines.tickets import Ticket
 from ...adapters.records import load_record
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
@@ -115,20 +116,27 @@ def _refuse_doubles(files: Sequence[str], evidences: Sequence[Evidence]) -> None
 async def _deliver(
     courier: AsyncCourier, evidences: Sequence[Evidence]
 ) -> tuple[list[UploadStatus], list[CourierError]]:
-    settled: list[UploadStatus] = []
-    errors: list[CourierError] = []
+    bar = click.progressbar(
+        length=len(evidences), label="delivering", show_pos=True, show_eta=False, file=sys.stderr
+    )
+
+    async def settled(ticket: Ticket) -> UploadStatus | CourierError:
+        try:
+            status = await ticket.settled()
+            assert status is not None
+            return status
+        except CourierError as error:
+            return error
+        finally:
+            if shown is not None:
+                shown.update(1)
+
     async with courier:
-        tickets = [courier.submit(evidence) for evidence in evidences]
-        bar = click.progressbar(tickets, label="delivering", show_pos=True, file=sys.stderr)
-        with bar if is_terminal() else nullcontext(tickets) as waiting:
-            for ticket in waiting:
-                try:
-                    status = await ticket.settled()
-                    assert status is not None
-                    settled.append(status)
-                except CourierError as error:
-                    errors.append(error)
-    return settled, errors
+        with bar if is_terminal() else nullcontext() as shown:
+            tickets = [courier.submit(evidence) for evidence in evidences]
+            results = await asyncio.gather(*map(settled, tickets))
+    statuses = [result for result in results if isinstance(result, UploadStatus)]
+    return statuses, [result for result in results if isinstance(result, CourierError)]
 
 
 def _evidence(file: Path, described: Described) -> Evidence:
