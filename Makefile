@@ -106,6 +106,7 @@ mutation: $(DEV)/.linked  ## make small mistakes in domain/ and see that a test 
 .PHONY: chaos
 chaos: $(VENV)/.installed  ## thousands of seeded stories in virtual time, then 500 real processes killed (an hour; fewer: STORIES=100 KILLS=20)
 	@$(VENV)/bin/python tests/chaos/stories.py --stories $(STORIES) --seed $(SEED)
+	@$(VENV)/bin/python tests/chaos/paces.py --worlds $(STORIES) --seed $(SEED)
 	@$(VENV)/bin/python tests/crash/campaign.py --kills $(KILLS) --seed $(SEED)
 
 .PHONY: fuzz

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ...delivery.effects import (
     Begin,
@@ -49,6 +49,9 @@ from .interruptions import workers_own
 from .notify import Notifier
 from .token_cache import BlockingTokenCache
 
+LONGEST_SLEEP = timedelta(seconds=60)
+"""A worker that waits shows at least so often that it is alive."""
+
 STORE_PAUSES = (0.5, 2.0)
 """After so many seconds a refused write is tried again; then the caller is told."""
 
@@ -83,10 +86,11 @@ class Worker:
 
 @define
 class BlockingDriver:
-    """Drives one turn, which waits for the pace for at most `patience`, in all."""
+    """Drives one turn, each request of which waits for the pace for at most `patience`."""
 
     worker: Worker
     patience: timedelta = MIN_PATIENCE
+    _waited: timedelta = field(factory=timedelta, init=False)
 
     def run(self, turn: Turn[T]) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
@@ -115,6 +119,7 @@ class BlockingDriver:
                 leaving = self._drive(leave())
                 if not isinstance(leaving, HttpRequest):
                     return leaving
+                self._waited = timedelta(0)
                 return worker.outside.transport.send(leaving, destination.integration.route)
             case Notify(event=event):
                 return worker.notifier.log(event)
@@ -144,11 +149,14 @@ class BlockingDriver:
 
     def _wait(self, until: datetime) -> bool:
         wait = max(until - self.worker.clock.now(), timedelta(0))
-        if wait > self.patience:
+        if self._waited + wait > self.patience:
             return False
-        self.patience -= wait
-        self.worker.sleep(wait.total_seconds())
-        self.worker.heartbeat()
+        self._waited += wait
+        while wait > timedelta(0):  # a courier that is silent for long is taken for dead
+            moment = min(wait, LONGEST_SLEEP)
+            self.worker.sleep(moment.total_seconds())
+            self.worker.heartbeat()
+            wait -= moment
         return True
 
     def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:

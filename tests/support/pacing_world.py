@@ -30,6 +30,7 @@ class Upload:
     number: int
     requests: int
     pages: int
+    home: int = 0
     made: int = 0
     delivered: bool = False
 
@@ -78,7 +79,7 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.quota = plan, plan.quota
         self.dice = Random(plan.seed)
-        self.now = self.began = START
+        self.now = self.began = self.last = START
         self.gates = MemoryGates(self._before, self._head)
         self.couriers = [Courier(number + 1) for number in range(plan.couriers)]
         self.uploads: list[Upload] = []
@@ -87,8 +88,9 @@ class World:
         self.arrivals: list[datetime] = []
         self.mints: list[datetime] = []
         self.wrong: list[str] = []
-        self.overtaken: dict[int, int] = {}
+        self.overtook = 0
         self.gave_up = 0
+        self.off = timedelta(0)
         self._phase = timedelta(seconds=self.dice.random() * plan.period)
         self._numbers = count()
         self._heap: list[tuple[datetime, int, Process]] = []
@@ -98,7 +100,9 @@ class World:
             pages = self.dice.randint(1, 3) if self.dice.random() < plan.look_ups else 0
             upload = Upload(number, self.dice.randint(*plan.requests) + extra, pages)
             self.uploads.append(upload)
-            self.couriers[number % plan.couriers].line.append(upload)
+            courier = self.couriers[number % plan.couriers]
+            courier.line.append(upload)
+            upload.home = courier.id
         for courier in self.couriers:
             self.spawn(self._work(courier))
 
@@ -114,7 +118,8 @@ class World:
         until = START + timedelta(hours=hours)
         while self._heap and self._heap[0][0] <= until:
             at, _, process = heapq.heappop(self._heap)
-            if at > self.now and self.gates.under_way != self.on_wire:
+            counts = not any(courier.dead for courier in self.couriers) and not self.off
+            if counts and at > self.now and self.gates.under_way != self.on_wire:
                 self.wrong.append(
                     f"{self.gates.under_way} slots and {self.on_wire} requests under way"
                 )
@@ -125,8 +130,41 @@ class World:
         return self
 
     @property
+    def clock(self) -> datetime:
+        """What the couriers take for the time."""
+        return self.now + self.off
+
+    def _real(self, at: datetime) -> datetime:
+        return at - self.off
+
+    def set_clock(self, after: float, by: float) -> None:
+        """The clock is set by so many seconds after so many."""
+
+        def jump() -> Process:
+            self.off += timedelta(seconds=by)
+            yield from ()
+
+        self._wake(self.now + timedelta(seconds=after), jump())
+
+    def kill(self, courier: Courier, after: float, noticed: float) -> None:
+        """A courier dies after so many seconds, and so much later that is noticed: another one
+        takes up what it had."""
+
+        def die() -> Process:
+            courier.dead = True
+            yield self.now + timedelta(seconds=noticed)
+            self.gates.let_go(courier.id)
+            heir = self.couriers[0]
+            left = [one for one in self.uploads if one.home == courier.id and not one.delivered]
+            heir.line = sorted({*heir.line, *left}, key=lambda one: one.number)
+            courier.line.clear()
+            self.spawn(self._work(heir))
+
+        self._wake(self.now + timedelta(seconds=after), die())
+
+    @property
     def took(self) -> float:
-        return (self.now - self.began).total_seconds()
+        return (self.last - self.began).total_seconds()
 
     @property
     def bound(self) -> float:
@@ -137,12 +175,6 @@ class World:
         return rounds * (plan.period + plan.latency) + 2 * plan.period + most * plan.latency + drain
 
     # --- the line ---
-
-    def _waiting(self) -> list[Upload]:
-        return sorted(
-            (upload for courier in self.couriers for upload in courier.line),
-            key=lambda upload: upload.number,
-        )
 
     def _before(self, key: UploadKey, credential: str) -> int:
         return sum(upload.key < key for courier in self.couriers for upload in courier.line)
@@ -156,16 +188,14 @@ class World:
         while courier.line and not courier.dead:
             upload = courier.line[0]
             patience = None if self.plan.patient else self.patience
-            gate = self.gates.gate(self.quota, self.now, upload.key)
-            answer = rules.begin(gate, self.quota, self.now, courier.id, patience=patience)
+            gate = self.gates.gate(self.quota, self.clock, upload.key)
+            answer = rules.begin(gate, self.quota, self.clock, courier.id, patience=patience)
             if isinstance(answer, NotBefore):
-                yield answer.at
+                yield self._real(answer.at)
                 continue
             assert isinstance(answer, Acquired)
-            for older in self._waiting():
-                if older.number >= upload.number:
-                    break
-                self.overtaken[older.number] = self.overtaken.get(older.number, 0) + 1
+            ahead = self._before(upload.key, "c")
+            self.overtook = max(self.overtook, ahead)
             courier.line.remove(upload)
             self._check_waiting()
             self.spawn(self._deliver(courier, upload, answer))
@@ -180,7 +210,7 @@ class World:
     def _check_waiting(self) -> None:
         """Property 4: whatever waits could leave."""
         turns = self.gates.kept["c"].turns.values()
-        if self.gates.gate(self.quota, self.now).free() < sum(turn.waits for turn in turns):
+        if self.gates.gate(self.quota, self.clock).free() < sum(turn.waits for turn in turns):
             self.wrong.append("an upload has begun, and a turn that waits could not leave")
 
     def _deliver(self, courier: Courier, upload: Upload, acquired: Acquired) -> Process:
@@ -193,29 +223,31 @@ class World:
             courier.token_of = acquired.lease_since
         for mints in steps:
             while acquired.slot is None:
+                if courier.dead:
+                    return
                 answer = self._acquire(courier, turn, ended)
                 ended = ()
                 if isinstance(answer, Acquired):
                     acquired = answer
                     turn = answer.turn
                 elif isinstance(answer, NotBefore):
-                    if give_up_at is not None and answer.at > give_up_at:
+                    if give_up_at is not None and self._real(answer.at) > give_up_at:
                         self.gave_up += 1
-                        self.gates.change(GateChange(self.quota, self.now, turn=turn), "", "")
+                        self.gates.change(GateChange(self.quota, self.clock, turn=turn), "", "")
                         courier.line.insert(0, upload)
                         if len(courier.line) == 1:
                             self.spawn(self._work(courier))
                         return
-                    yield answer.at
+                    yield self._real(answer.at)
                 else:
                     raise AssertionError(answer)
             yield from self._request(courier, mints)
+            if courier.dead:
+                return
             upload.made += not mints
             ended = (acquired.slot,)
             acquired = Acquired()
-            if courier.dead:
-                return
-        self.gates.change(GateChange(self.quota, self.now, _known(ended), turn=turn), "", "")
+        self.gates.change(GateChange(self.quota, self.clock, _known(ended), turn=turn), "", "")
         upload.delivered = True
         if upload.pages:
             self.spawn(self._look_up(courier, upload.pages))
@@ -227,17 +259,17 @@ class World:
         for _ in range(pages):
             while isinstance(answer := self._acquire(courier, turn, ended), NotBefore):
                 ended = ()
-                yield answer.at
+                yield self._real(answer.at)
             assert isinstance(answer, Acquired) and answer.slot is not None
             turn = answer.turn
             yield from self._request(courier, mints=False)
             ended = (answer.slot,)
-        self.gates.change(GateChange(self.quota, self.now, _known(ended), turn=turn), "", "")
+        self.gates.change(GateChange(self.quota, self.clock, _known(ended), turn=turn), "", "")
 
     def _acquire(
         self, courier: Courier, turn: int | None, ended: Sequence[int | None]
     ) -> Acquired | NotBefore | Blocked:
-        return self.gates.acquire(Acquire(self.quota, self.now, courier.id, turn, _known(ended)))
+        return self.gates.acquire(Acquire(self.quota, self.clock, courier.id, turn, _known(ended)))
 
     # --- the provider ---
 
@@ -255,6 +287,7 @@ class World:
             self.mints.append(self.now)
         yield self.now + timedelta(seconds=latency * (1 - part))
         self.on_wire -= 1
+        self.last = self.now
 
     def _arrive(self) -> None:
         period = timedelta(seconds=self.plan.period)
