@@ -55,10 +55,10 @@ class Course:
     timeouts: Timeouts
     sent: Sent = Sent.NOTHING
     connected: bool = False
-    late: Late | None = None
-    hung_up: bool = False
-    head: ReplyHead = field(factory=ReplyHead)
-    _begun: float = field(factory=time.monotonic)
+    late: Late | None = field(default=None, init=False)
+    hung_up: bool = field(default=False, init=False)
+    head: ReplyHead = field(factory=ReplyHead, init=False)
+    _begun: float = field(factory=time.monotonic, init=False)
 
     def chunks(self) -> Iterator[Any]:
         """The body. A piece is noted before it is written: an exception that comes in between may

@@ -53,7 +53,8 @@ def test_a_head_that_was_written_anew_is_read_as_it_stands(said: bytes) -> None:
         assert again.status == head.status
 
 
-def test_what_is_no_reply_is_handed_on_at_once_and_an_endless_head_at_its_limit() -> None:
+def test_what_is_no_reply_is_handed_on_unread() -> None:
+    """At once if it cannot become one, at the limit if its head has no end."""
     head = ReplyHead()
     assert head.feed(b"SSH") == b"SSH"
     assert head.is_unreadable
