@@ -1,5 +1,5 @@
-"""For whoever tests a host or writes an adapter: fakes of the ports, a simulation, contract kits,
-sandboxes of the providers.
+"""For tests of a host or an adapter: fakes of the ports, a simulation, contract kits, sandboxes of
+the providers.
 
 Here are the fakes that a host's tests want. `testing.contracts` holds the kit for each port,
 `testing.sandboxes` (extra `sandbox`) the providers' stand-ins, `testing.pytest_plugin` fixtures for

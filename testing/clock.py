@@ -12,8 +12,7 @@ START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 
 @define(eq=False)
 class _Sleeper:
-    """Wakes at `when`, or once so much time has passed since the clock was made, whichever is
-    first."""
+    """Wakes at `when`, or once `passed` has passed since the clock was made, if that is first."""
 
     when: datetime
     passed: timedelta
@@ -21,9 +20,12 @@ class _Sleeper:
 
 
 class FakeClock:
-    """`Clock` for tests: `advance` moves it, and whoever sleeps until then wakes.
+    """`Clock` for tests: `advance` moves it, and wakes those that sleep until then.
 
-    Belongs to one event loop at a time; `now` and `monotonic` may be asked from any thread.
+    It belongs to one event loop at a time; `now` and `monotonic` may be called from any thread.
+
+    Args:
+        start: The moment at which it stands at first.
     """
 
     def __init__(self, start: datetime = START) -> None:
@@ -40,8 +42,8 @@ class FakeClock:
         return self._passed.total_seconds()
 
     async def sleep_until(self, when: datetime) -> None:
-        """Wait until the test has moved the clock to `when`, or has let as much time pass as
-        that is away now."""
+        """Sleep until `now() >= when`, but never longer than the interval at the call, even if the
+        clock is set back."""
         if when <= self._now:
             return
         woken = asyncio.get_running_loop().create_future()
@@ -54,11 +56,11 @@ class FakeClock:
                 self._sleepers.remove(sleeper)
 
     def next_wake(self) -> datetime | None:
-        """When the first sleeper wakes, if time goes on from here; None where nobody sleeps."""
+        """When the first sleeper wakes if time goes on from here; None if there is no sleeper."""
         return min(map(self._wake_of, self._sleepers), default=None)
 
     def wakes(self) -> list[datetime]:
-        """When each sleeper wakes, if time goes on from here."""
+        """When each sleeper wakes if time goes on from here."""
         return [self._wake_of(sleeper) for sleeper in self._sleepers]
 
     def advance(self, seconds: float) -> None:
@@ -66,15 +68,13 @@ class FakeClock:
         self.set(self._now + timedelta(seconds=seconds))
 
     def set(self, moment: datetime) -> None:
-        """Let time pass until a moment; set the clock back where that lies behind, and then no
-        time passes."""
+        """Let time pass until a moment. An earlier moment sets the clock back; no time passes."""
         self._passed += max(timedelta(0), moment - self._now)
         self._now = moment
         self._wake()
 
     def jump(self, seconds: float) -> None:
-        """Set the clock forward or back without any time passing, as somebody does who corrects
-        it."""
+        """Set the clock forward or back, as a person who corrects it does. No time passes."""
         self._now += timedelta(seconds=seconds)
         self._wake()
 

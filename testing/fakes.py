@@ -1,4 +1,4 @@
-"""All the fakes that a courier needs, in one hand: a host's test without network, disk or waiting.
+"""All the fakes that a courier needs: a host's test without network, disk or waiting.
 
 fakes = Fakes()
 async with AsyncCourier.from_mapping({"acme": tenant()}, **fakes.ports()) as courier:
@@ -24,7 +24,7 @@ from .scripted_provider import ScriptedProvider
 
 
 class FakePorts(TypedDict):
-    """The options of a courier that the fakes take the place of."""
+    """The options of a courier that the fakes replace."""
 
     store: UploadStore
     clock: Clock
@@ -34,8 +34,15 @@ class FakePorts(TypedDict):
 
 @frozen(kw_only=True)
 class Fakes:
-    """The fakes of one test, each new; give one of your own where the test cares:
-    ``Fakes(provider=ScriptedProvider([...]))``."""
+    """The fakes of one test, each new unless it is given:
+    ``Fakes(provider=ScriptedProvider([...]))``.
+
+    Args:
+        provider: Gives the verdicts of a script.
+        clock: Stands still until it is moved.
+        store: Keeps records in memory.
+        logger: Keeps every event.
+    """
 
     provider: ScriptedProvider = field(factory=ScriptedProvider)
     clock: FakeClock = field(factory=FakeClock)
@@ -43,7 +50,7 @@ class Fakes:
     logger: RecordingLogger = field(factory=RecordingLogger)
 
     def ports(self) -> FakePorts:
-        """What to give a courier: ``AsyncCourier.from_mapping(tenants, **fakes.ports())``."""
+        """The options for a courier: ``AsyncCourier.from_mapping(tenants, **fakes.ports())``."""
         return FakePorts(
             store=self.store,
             clock=self.clock,
@@ -53,6 +60,10 @@ class Fakes:
 
 
 def tenant(provider: str = "scripted", **block: object) -> dict[str, object]:
-    """What a tenant's file holds: a block for that provider, with these keys beside it
-    (`on_unclear="hold"`, say)."""
+    """The content of a tenant's file.
+
+    Args:
+        provider: The word for the provider.
+        block: Other keys of its block, such as `on_unclear="hold"`.
+    """
     return {"integrations": {"compliance": {"provider": provider, **block}}}

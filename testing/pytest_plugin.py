@@ -1,11 +1,10 @@
-"""Fixtures for a host's tests. pytest finds this plugin by itself where the package is installed.
+"""Fixtures for a host's tests. pytest finds this plugin by its entry point.
 
     def test_an_upload(fakes): ...
     def test_a_platform(sprinto_sandbox): ...
 
-Everything is imported when a fixture is first asked for: a test run that asks for none pays for
-reading this file and no more. A fixture of the host's own with the same name takes the place of
-ours, as always with pytest.
+A fixture imports what it needs when it is first used: a test run that uses none reads only this
+file. A fixture of the host with the same name replaces ours, as always with pytest.
 """
 
 from __future__ import annotations
@@ -57,8 +56,7 @@ def scripted_provider(fakes: Fakes) -> ScriptedProvider:
 
 
 def _sandbox(name: str) -> Callable[..., Iterator[Any]]:
-    """A fixture that serves a provider's sandbox, new, from a thread; a test of any kind may use
-    it."""
+    """A fixture that serves a new sandbox from a thread, for tests of any kind."""
 
     def serve() -> Iterator[Any]:
         try:

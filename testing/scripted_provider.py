@@ -1,11 +1,11 @@
-"""A provider whose verdicts are data: what a host's own tests put in the place of a platform.
+"""A provider whose verdicts are data, for the tests of a host.
 
-    provider = ScriptedProvider([Deferred(Failure(FailureKind.RATE_LIMITED, "later")),
-    Delivered(Receipt("r-1"))])
+    later = Deferred(Failure(FailureKind.RATE_LIMITED, "later"))
+    provider = ScriptedProvider([later, Delivered(Receipt("r-1"))])
 
-Without a `url` it asks for no request at all, so there is no HTTP in the test. With one it makes
-one request an upload, which a `ScriptedTransport` or a server of the test answers; then a reply
-that is no success is judged as any provider judges it, and the script says what a success comes to.
+Without a `url` it makes no request, so there is no HTTP in the test. With one it makes one request
+an upload, which a `ScriptedTransport` or a server of the test answers. A reply that is no success
+is judged as any provider judges it; a success takes the next verdict of the script.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ _HINTS: Final = ErrorHints(
 
 @frozen(kw_only=True)
 class ScriptedSettings:
-    """Everything may be left out: ``{"provider": "scripted"}`` is a whole block."""
+    """Each setting is optional: ``{"provider": "scripted"}`` is a whole block."""
 
     key: Secret | None = None
     label: str = "a script"
 
 
 class ScriptedProvider:
-    """A `Provider` that gives the verdicts of a script, in order; beyond its end everything is
-    delivered.
+    """A `Provider` that gives the verdicts of a script in order, and then delivers everything.
 
-    `uploads` are the parcels that it was asked to deliver, one for each attempt, and `delivered`
-    those that it said it has. Make a new one for each test. Belongs to one courier at a time.
+    `uploads` are the parcels of all attempts, and `delivered` those with the verdict Delivered.
+    Make a new provider for each test. It belongs to one courier at a time.
+
+    Args:
+        verdicts: The script.
+        url: Where to send each upload with PUT; None for no request.
     """
 
     name: ClassVar[str] = "scripted"
@@ -77,11 +80,11 @@ class ScriptedProvider:
 
     @property
     def attempts(self) -> int:
-        """How many uploads it was asked for."""
+        """How many uploads were attempted."""
         return len(self.uploads)
 
     def copies(self, sha256: str) -> int:
-        """How many times it said that it has taken a document with this content."""
+        """How many times a document with this content was delivered."""
         return sum(parcel.sha256 == sha256 for parcel in self.delivered)
 
     def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
@@ -106,10 +109,15 @@ class ScriptedProvider:
 
 
 class ReadableScriptedProvider(ScriptedProvider):
-    """The same for a platform that can be read: `findings` are what look-ups come to, in order.
+    """The same with `look_up`.
 
-    Beyond the end of that script an upload is found where it was delivered, and absent where it was
-    not. `look_ups` are the parcels that were asked after.
+    Beyond the end of its script, a look-up finds what was delivered, and nothing else. `look_ups`
+    are the parcels that were looked up.
+
+    Args:
+        verdicts: The script of uploads.
+        findings: The script of look-ups.
+        url: Where to send each upload with PUT and each look-up with GET; None for no request.
     """
 
     look_up_delays: ClassVar[tuple[timedelta, ...]] = (

@@ -1,5 +1,4 @@
-"""A transport without a network: it answers from a script and remembers what it was asked to
-send."""
+"""A transport without a network: it answers from a script and keeps the requests."""
 
 from __future__ import annotations
 
@@ -24,10 +23,11 @@ def reply(
 
 
 class ScriptedTransport:
-    """An `AsyncTransport` whose answers are data, given in the order of the requests.
+    """An `AsyncTransport` that gives the answers of a script, in the order of the requests.
 
-    `itertools.repeat(answer)` makes a script that never ends; asking for more than a script has is
-    an AssertionError that shows the request.
+    Args:
+        script: The answers; `itertools.repeat(answer)` never ends. A request beyond the end raises
+            AssertionError, which shows the request.
     """
 
     def __init__(self, script: Iterable[HttpResponse | TransportFailure]) -> None:

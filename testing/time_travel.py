@@ -15,17 +15,27 @@ class Quiet(Protocol):
     """A courier that tells when nothing is under way."""
 
     def quiet(self) -> Awaitable[None]:
-        """Return once whatever is open waits for a moment that has not come."""
+        """Return once every open upload waits for a moment in the future."""
         ...
 
 
 async def until_settled(
     courier: Quiet, clock: FakeClock, *tickets: Ticket
 ) -> list[UploadStatus | None]:
-    """Move the clock from one due moment to the next until every ticket is settled; what each
-    settled to.
+    """Move the clock from one due moment to the next until every ticket is settled.
 
-    The clock never jumps while something is under way, so an attempt takes no time on it.
+    The clock never moves while a request is under way, so an attempt takes no time on it.
+
+    Args:
+        courier: The courier, on this event loop.
+        clock: The courier's clock.
+        tickets: What to wait for.
+
+    Returns:
+        The status of each upload; None for a tenant without an integration.
+
+    Raises:
+        AssertionError: A ticket is open, and no upload will ever go on.
     """
     settled = [asyncio.ensure_future(ticket.settled()) for ticket in tickets]
     try:

@@ -14,16 +14,19 @@ T = TypeVar("T")
 
 
 def must(holds: object, otherwise: str) -> None:
-    """Raise AssertionError with those words where something does not hold. Unlike `assert`, it
-    is never compiled away."""
+    """Raise AssertionError with those words unless something holds. Unlike `assert`, it is never
+    compiled away."""
     __tracebackhide__ = True  # pytest shows the rule, not this line
     if not holds:
         raise AssertionError(otherwise)
 
 
 def raises(kind: type[E], call: Callable[[], object], otherwise: str) -> E:
-    """The error of that kind that a call raises; AssertionError where it raises none or another
-    one."""
+    """The error of that kind that a call raises.
+
+    Raises:
+        AssertionError: The call raises no error, or another one.
+    """
     __tracebackhide__ = True
     try:
         call()
@@ -44,8 +47,14 @@ def rules_of(kit: type) -> tuple[str, ...]:
 
 
 def broken_rules(kit: type) -> dict[str, str]:
-    """Every rule that does not hold, with what it says, for a subclass of a kit that gives the
-    subject. Each rule has an instance of its own."""
+    """Run a kit without a test runner, each rule on an instance of its own.
+
+    Args:
+        kit: A subclass of a kit.
+
+    Returns:
+        The broken rules by name, each with its message.
+    """
     broken = {}
     for rule in rules_of(kit):
         try:
@@ -56,14 +65,14 @@ def broken_rules(kit: type) -> dict[str, str]:
 
 
 def same(got: object, wanted: object, what: str = "the answer") -> None:
-    """Raise AssertionError where two things are not equal, and show both."""
+    """Raise AssertionError unless two things are equal, and show both."""
     __tracebackhide__ = True
     if got != wanted:
         raise AssertionError(f"{what} is {got!r}, not {wanted!r}")
 
 
 def a(kind: type[T], thing: object) -> T:
-    """The thing, which is of that kind; AssertionError where it is not."""
+    """The thing, which must be of that kind."""
     __tracebackhide__ = True
     if not isinstance(thing, kind):
         raise AssertionError(f"that is no {kind.__name__}: {thing!r}")
@@ -71,7 +80,7 @@ def a(kind: type[T], thing: object) -> T:
 
 
 def there(thing: T | None) -> T:
-    """The thing, which is there; AssertionError where it is None."""
+    """The thing, which must not be None."""
     __tracebackhide__ = True
     if thing is None:
         raise AssertionError("nothing is there")

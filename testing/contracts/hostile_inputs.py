@@ -1,4 +1,4 @@
-"""Texts and replies such as nobody would think of, and somebody will send."""
+"""Texts and replies that break careless code."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAMES: Final = (
     "turned \u202e around",
     "n" * 512,
 )
-"""Ids and names that an evidence may have: strange, and without control characters or halves of
-characters, which it refuses."""
+"""Strange ids and names that an evidence may have. It refuses control characters and halves of
+characters, so none is here."""
 
 TEXTS: Final = (
     *NAMES,
@@ -71,7 +71,7 @@ UNKNOWN: Final = (
     b'{"message": "\\ud800"}',
     b'{"data": {"id": null, "attributes": null}, "errors": null}',
 )
-"""Bodies that are JSON and say nothing that anybody's success could be."""
+"""Bodies that are JSON and no provider's success."""
 
 BODIES: Final = (*UNPARSABLE, *UNKNOWN)
 

@@ -21,8 +21,13 @@ from .events import HOSTILE, one_of_each
 
 @frozen
 class LoggerHarness:
-    """A new logger; and out-of-band, what it has told so far, one text for each thing that a
-    reader takes for one (a line of a file, say)."""
+    """A new logger, and how to read what it has logged.
+
+    Args:
+        logger: The logger.
+        told: Out-of-band, what it has logged so far: one text for each entry that a reader sees,
+            such as a line of a file.
+    """
 
     logger: Logger
     told: Callable[[], Sequence[str]]

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-PATIENCE = 10.0
-"""After so many seconds a server gives up what it waits for: a rule that hangs fails instead."""
+RULE_DEADLINE = 10.0
+"""After this many seconds a server gives up its wait, so a rule that hangs fails instead."""
 
 
 @define(eq=False)
@@ -61,9 +61,9 @@ class Line:
 
     def silence(self) -> None:
         """Say nothing more until the rule is over."""
-        self.over.wait(PATIENCE)
+        self.over.wait(RULE_DEADLINE)
 
-    def gone(self, within: float = PATIENCE) -> bool:
+    def gone(self, within: float = RULE_DEADLINE) -> bool:
         """Wait until the other side has hung up, reading on; False where it has not within so
         many seconds."""
         try:
@@ -108,7 +108,7 @@ class Server:
                 connection, _ = self.listening.accept()
             except OSError:
                 return
-            connection.settimeout(PATIENCE)
+            connection.settimeout(RULE_DEADLINE)
             line = Line(connection, over=self.over)
             self.lines.append(line)
             thread = threading.Thread(target=self._converse, args=(line,), daemon=True)
@@ -125,7 +125,7 @@ class Server:
             with suppress(OSError):
                 line.connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(RULE_DEADLINE)
 
     def _converse(self, line: Line) -> None:
         try:
@@ -151,7 +151,7 @@ def serving(talk: Talk) -> Iterator[Server]:
         yield server
     finally:
         server.close()
-        accepting.join(PATIENCE)
+        accepting.join(RULE_DEADLINE)
     if server.errors:
         raise server.errors[0]
 

@@ -28,7 +28,7 @@ from ...domain.upload.failure import FailureKind
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from ...ports.transport import AsyncTransport, BlockingTransport
 from .assertions import a, must, raises, same
-from .loopback import PATIENCE, Line, Server, Talk, closed_port, serving
+from .loopback import RULE_DEADLINE, Line, Server, Talk, closed_port, serving
 
 T = TypeVar("T")
 Answer: TypeAlias = HttpResponse | TransportFailure
@@ -290,7 +290,7 @@ class ReplyRules(Trial):
         def talk(line: Line) -> None:
             line.head()
             line.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-            answered.wait(PATIENCE)
+            answered.wait(RULE_DEADLINE)
 
         with self._serving(talk) as server:
             (answer,) = self._sent([(post(server.origin, BIG), route())])
@@ -338,7 +338,9 @@ class ReplyEndRules(Trial):
                     (Ending.TOO_LONG, REPLY_LIMIT),
                     "an endless reply",
                 )
-                must(stopped.wait(PATIENCE), "the rest of an endless reply is read all the same")
+                must(
+                    stopped.wait(RULE_DEADLINE), "the rest of an endless reply is read all the same"
+                )
 
     def test_a_reply_that_is_cut_keeps_its_status_and_says_so(self) -> None:
         """The status counts even if the body is lost."""
@@ -585,7 +587,7 @@ class TransportContract(TransportRules):
         async def told() -> T:
             transport = self.transport()
             try:
-                return await asyncio.wait_for(story(transport), 3 * PATIENCE)
+                return await asyncio.wait_for(story(transport), 3 * RULE_DEADLINE)
             finally:
                 await transport.close()
 
@@ -628,7 +630,7 @@ class TransportContract(TransportRules):
     def _closed_under_way(self, request: HttpRequest, arrived: threading.Event) -> Answer:
         async def story(transport: AsyncTransport) -> Answer:
             answer = asyncio.ensure_future(transport.send(request, route()))
-            await asyncio.to_thread(arrived.wait, PATIENCE)
+            await asyncio.to_thread(arrived.wait, RULE_DEADLINE)
             await transport.close()
             return await answer
 
@@ -648,7 +650,7 @@ class TransportContract(TransportRules):
 
             async def story(transport: AsyncTransport) -> None:
                 task = asyncio.ensure_future(transport.send(post(server.origin), route()))
-                await asyncio.to_thread(arrived.wait, PATIENCE)
+                await asyncio.to_thread(arrived.wait, RULE_DEADLINE)
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
@@ -705,9 +707,9 @@ class BlockingTransportContract(TransportRules):
         def story(transport: BlockingTransport) -> Answer:
             with ThreadPoolExecutor(1) as thread:
                 answer = thread.submit(transport.send, request, route())
-                arrived.wait(PATIENCE)
+                arrived.wait(RULE_DEADLINE)
                 transport.close()
-                return answer.result(PATIENCE)
+                return answer.result(RULE_DEADLINE)
 
         return self._with(story)
 
