@@ -315,7 +315,7 @@ class Simulation:
                 return False
             idle = idle + 1 if moment <= self.clock.now() else 0
             self.clock.set(max(moment, self.clock.now()))
-        return False  # something is due, and nobody sees to it
+        return False  # something is due, and no courier does it
 
     def _go_on(self) -> None:
         self._loop.run_until_idle()

@@ -144,7 +144,7 @@ class Keys:
         return Secret("sandbox-key")
 
 
-class MortalStore(SqliteStore):
+class KillableStore(SqliteStore):
     """A store whose process dies right before or right after the n-th commit with a verb."""
 
     def __init__(self, path: str, death: Death | None) -> None:
@@ -207,10 +207,10 @@ class MortalStore(SqliteStore):
         super().unregister(owner)
 
 
-class MortalTransport(AiohttpTransport):
+class KillableTransport(AiohttpTransport):
     """A transport whose process dies in the middle of its n-th request."""
 
-    def __init__(self, death: Death | None, store: MortalStore) -> None:
+    def __init__(self, death: Death | None, store: KillableStore) -> None:
         super().__init__(now=lambda: datetime.now(UTC))
         self._store = store
         self._death = death if death is not None and death.point in STAGES else None
@@ -360,8 +360,8 @@ async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: i
     if plan.room is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.room, hard))
-    with closing(MortalStore(plan.database, plan.death)) as store:
-        transport = MortalTransport(plan.death, store)
+    with closing(KillableStore(plan.database, plan.death)) as store:
+        transport = KillableTransport(plan.death, store)
         courier = AsyncCourier.from_mapping(
             tenants(plan),
             store=store,

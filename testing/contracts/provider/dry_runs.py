@@ -40,7 +40,7 @@ class DryRunRules(ProviderRules):
         if not isinstance(harness.provider, Checkable):
             return
         talk = self._tried.check(harness=harness)
-        come_to(talk, Ready, "a dry run of which all went well")
+        come_to(talk, Ready, "a dry run that went well")
         must(talk.requests or talk.mint_requests, "a dry run makes no request")
         for request in talk.requests:
             must(
@@ -85,7 +85,7 @@ class BundleRules(ProviderRules):
                 parcel.content in sent and parcel.file_name.encode() in sent,
                 f"{parcel.file_name} is missing in its bundle",
             )
-        _come_to_each(talk, parcels, TAKEN, "of which all went well")
+        _come_to_each(talk, parcels, TAKEN, "that went well")
 
     def test_the_bundle_that_failed_failed_for_each(self) -> None:
         """Each upload gets the verdict of the one request; a refusal of their contents may be

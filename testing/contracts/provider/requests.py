@@ -31,7 +31,7 @@ class RequestRules(ProviderRules):
         """If the platform says what success says, the verdict is Delivered, or Processing if the
         platform decides later and can be asked."""
         talk = self._tried.upload()
-        come_to(talk, TAKEN, "an upload of which all went well")
+        come_to(talk, TAKEN, "an upload that went well")
         must(
             isinstance(talk.result, Delivered) or isinstance(self.harness().provider, CanLookUp),
             "a provider that answers Processing needs look_up, which asks for the decision",

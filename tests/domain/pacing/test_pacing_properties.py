@@ -71,7 +71,7 @@ def test_no_caller_that_cannot_wait_gives_up_where_the_cost_is_true(plan: Plan) 
 
 @given(plans())
 @settings(max_examples=25, deadline=None)
-def test_fewer_than_a_periods_worth_overtake_while_the_head_of_the_line_moves(plan: Plan) -> None:
+def test_fewer_than_a_period_overtake_while_the_head_of_the_line_moves(plan: Plan) -> None:
     world = World(evolve(plan, couriers=3)).run()
     assert world.overtook < max(1, plan.limit // plan.cost)
 
