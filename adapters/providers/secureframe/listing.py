@@ -123,7 +123,7 @@ def look_for(
     since: datetime,
 ) -> Dialogue[Listed | Unlisted]:
     """Read the list of evidence, the newest first, until what is older than the upload. `user` is
-    whose evidence it is; None for a test's, of which the list does not say which test."""
+    whose evidence it is; None for a test's, since the list does not name the test."""
     evidence = _List(settings, hints, "/evidences", {"sort": "-created_at"}, newest_first=True)
     name = re.compile(rf"(?<![\w.-]){re.escape(parcel.file_name)}(?![\w.-])")
     like: list[Resource] = []
