@@ -29,6 +29,7 @@ STYLES = {
     "delivered": "green",
     "deferred": "yellow",
     "unclear": "yellow",
+    "processing": "yellow",
     "recovered": "yellow",
     "unbundled": "yellow",
     "rejected": "red",
