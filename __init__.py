@@ -14,13 +14,13 @@ package, that only comes by pays nothing.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .adapters.engines.acting import ActionResult, Filter
     from .adapters.engines.blocking_engine import Delivery
     from .adapters.engines.tickets import SyncTicket, Ticket
     from .adapters.records import load_record
     from .bootstrap.blocking_courier import BlockingCourier
     from .bootstrap.courier import AsyncCourier
     from .bootstrap.sync_courier import Courier
+    from .delivery.actions import ActionResult, Filter
     from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
     from .domain.evidence.evidence import Document, Evidence
     from .domain.evidence.training import TrainingRecord
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     # The same names again, for the interpreter; tests/house/test_faces.py compares.
     _HOMES = {
-        "ActionResult": "adapters.engines.acting",
+        "ActionResult": "delivery.actions",
         "AsyncCourier": "bootstrap.courier",
         "BlockingCourier": "bootstrap.blocking_courier",
         "ConfigError": "domain.errors",
@@ -47,7 +47,7 @@ else:
         "Ticket": "adapters.engines.tickets",
         "TrainingRecord": "domain.evidence.training",
         "UploadStatus": "domain.upload.status",
-        "Filter": "adapters.engines.acting",
+        "Filter": "delivery.actions",
         "load_record": "adapters.records",
     }
 

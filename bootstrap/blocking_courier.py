@@ -11,10 +11,10 @@ from typing import Self, Unpack
 
 from attrs import frozen
 
-from ..adapters.engines.acting import ActionResult, Filter, chosen, preview_of
 from ..adapters.engines.blocking_driver import BlockingOutside
 from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
 from ..adapters.engines.token_cache import BlockingTokenCache
+from ..delivery.actions import ActionResult, Filter, chosen, preview_of
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person

@@ -10,7 +10,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Self, Unpack
 
-from ..adapters.engines.acting import (
+from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
+from ..adapters.engines.notify import tell as notify
+from ..adapters.engines.recorder import Submission
+from ..adapters.engines.tickets import Ticket, settled_ticket
+from ..delivery.actions import (
     ActionResult,
     AppliedAction,
     Filter,
@@ -20,10 +24,6 @@ from ..adapters.engines.acting import (
     result_of,
     take_action,
 )
-from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
-from ..adapters.engines.notify import tell as notify
-from ..adapters.engines.recorder import Submission
-from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
@@ -169,11 +169,11 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             running = self._now()
             self._tenants.put_in_force(await running.engine.read(self._tenants.read))
             self._put_in_force(running)
-            running.engine.look_round()
+            running.engine.maintain_now()
 
     def _put_in_force(self, running: Running) -> None:
-        engine = running.engine
-        engine.destinations, engine.broken = self._tenants.destinations, self._tenants.broken
+        active = running.engine.active
+        active.destinations, active.broken = self._tenants.destinations, self._tenants.broken
 
     # --- delivering ------------------------------------------------------------------------------
 

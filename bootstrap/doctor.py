@@ -20,7 +20,7 @@ from ..adapters.clocks.system import SystemClock
 from ..adapters.config import Loaded
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.connection_limit import ConnectionLimit
-from ..adapters.engines.notify import Notifier
+from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.sqlite import SqliteStore, open_for_reading
@@ -62,7 +62,7 @@ async def examine(
     transport = AiohttpTransport(limit=AT_ONCE, now=clock.now)
     connections, tokens = ConnectionLimit(AT_ONCE), TokenCache(clock.monotonic)
     outside = Outside(transport, connections, tokens, source=None, threads=None)
-    notifier = Notifier(StandardLogger())
+    notifier = HookNotifier(StandardLogger())
     # who shares a pace goes one by one
     turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     with _store(database) as (store, writer):

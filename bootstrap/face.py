@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from ..adapters.engines.acting import Filter
+from ..delivery.actions import Filter
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action

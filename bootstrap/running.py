@@ -6,9 +6,10 @@ import asyncio
 import random
 from contextlib import suppress
 
-from ..adapters.engines.asyncio_driver import Outside
+from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside
 from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
+from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
 from ..domain.errors import StoreError
@@ -69,19 +70,11 @@ class Running:
             wiring.source,
             self._host_threads,
         )
+        notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
+        driver = AsyncioDriver(outside, store, self.writer, threads, wiring.clock, notifier)
+        capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(
-            store=store,
-            writer=self.writer,
-            outside=outside,
-            clock=wiring.clock,
-            logger=wiring.logger,
-            renderer=self._renderer,
-            jitter=random.random,
-            capacity=UPLOADS_PER_CONNECTION * wiring.concurrency,
-            in_flight_bytes=wiring.in_flight_bytes,
-            on_settled=wiring.on_settled,
-            threads=threads,
-            host_threads=self._host_threads,
+            driver, self._renderer, random.random, capacity, wiring.in_flight_bytes
         )
 
     async def close(self, grace: float) -> None:

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 
 from ..adapters.clocks.system import SystemClock
-from ..adapters.engines.asyncio_engine import OnSettled
+from ..adapters.engines.notify import OnSettled
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.sqlite import SqliteStore
 from ..domain.errors import MisuseError

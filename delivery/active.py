@@ -1,31 +1,48 @@
-"""What a courier holds in memory of an upload that is not at rest: no document, and no task."""
+"""What one courier has in hand: the uploads that are not at rest, whose turn it is, and who waits
+for each. No document, and no task."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Hashable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from attrs import define, field
 
+from ..domain.errors import MisuseError, StoreError
+from ..domain.pacing.gate import NotBefore
 from ..domain.upload.status import UploadStatus, status_of_upload
-from ..domain.upload.upload import Upload
-from ..ports.records import Dossier
-from .destinations import Destination
+from ..domain.upload.upload import Held, Queued, Upload, UploadKey, Waiting, due_at
+from ..ports.clock import Clock
+from ..ports.logger import LogEvent, RecordingFailed, UploadHeld
+from ..ports.records import Dossier, OpenUpload
+from .actions import AppliedAction, events_of
+from .batching import Batching
+from .destinations import Destination, Destinations, home_of
+from .schedule import Schedule
 
 
 class Waiter(Protocol):
     """One who waits for an upload, as a ticket does."""
 
-    def mark_recorded(self) -> None:
-        """It is on disk."""
-        ...
-
     def mark_settled(self, status: UploadStatus | None) -> None:
-        """It has succeeded, failed or is held."""
+        """The upload has succeeded, failed or is held."""
         ...
 
     def mark_lost(self, error: Exception) -> None:
         """There is nothing to wait for any more."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears what happens. It must not raise, and changes nothing."""
+
+    def log(self, event: LogEvent) -> None:
+        """An event."""
+        ...
+
+    def settled(self, status: UploadStatus) -> None:
+        """An upload has succeeded, failed or is held."""
         ...
 
 
@@ -48,8 +65,18 @@ class ActiveUpload:
         """The bytes that its document takes while it is under way."""
         return self.dossier.document.size
 
+    @property
+    def way(self) -> Hashable | None:
+        """What is the same for uploads that may go together; None for one that goes alone."""
+        destination, tally = self.destination, self.upload.tally
+        sends = isinstance(self.upload.state, Queued | Waiting)
+        # Half done, it goes on from its bookmark, which only an upload that goes alone is given.
+        if destination.bundle is None or not sends or tally.alone or tally.progress is not None:
+            return None
+        return destination.lane, destination.quota.address
+
     def status(self) -> UploadStatus:
-        """How it stands, as everybody is told."""
+        """Its status, as the host is told."""
         return status_of_upload(self.upload, self.last_attempt_at)
 
     def adopt(self, current: Upload | None) -> None:
@@ -58,3 +85,191 @@ class ActiveUpload:
             self.gone = True
         else:
             self.upload = current
+
+
+def gone_error(key: UploadKey) -> StoreError:
+    """What a waiter hears whose upload's record was deleted."""
+    return StoreError(f"the record of {key} is gone from the database")
+
+
+class ActiveUploads:
+    """The uploads of one courier, from their record to their end.
+
+    An upload is planned for its due time, or is another courier's at the moment (`elsewhere`), or
+    is under way: handed out by `take` and not given back by `finish`. The engine, the recorder and
+    the maintenance of the courier share this. It belongs to one thread; the caller brings the time.
+    """
+
+    def __init__(
+        self, clock: Clock, listener: Listener, capacity: int, in_flight_bytes: int
+    ) -> None:
+        self.destinations: Destinations = {}
+        self.broken: Container[str] = frozenset()
+        self.closing = False
+        self._clock = clock
+        self._listener = listener
+        self._uploads: dict[UploadKey, ActiveUpload] = {}
+        self._elsewhere: set[UploadKey] = set()
+        self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
+        self._batching: Batching[UploadKey] = Batching()
+
+    def __len__(self) -> int:
+        return len(self._uploads)
+
+    @property
+    def planned(self) -> int:
+        """How many wait for their time or their turn."""
+        return len(self._schedule)
+
+    @property
+    def under_way(self) -> int:
+        """How many have been handed out."""
+        return self._schedule.under_way
+
+    @property
+    def elsewhere(self) -> Sequence[UploadKey]:
+        """What another courier is sending at the moment."""
+        return tuple(self._elsewhere)
+
+    def get(self, key: UploadKey) -> ActiveUpload | None:
+        """The upload, if it is active."""
+        return self._uploads.get(key)
+
+    def home_of(self, key: UploadKey) -> Destination | None:
+        """Where an upload goes now, if its tenant still has such an integration."""
+        return home_of(self.destinations, key)
+
+    # --- coming and going ------------------------------------------------------------------------
+
+    def add(self, active: ActiveUpload) -> ActiveUpload:
+        """Make an upload active, and settle or plan it."""
+        self._uploads[active.upload.key] = active
+        self.go_on(active)
+        return active
+
+    def acted(self, applied: AppliedAction, last_attempt_at: datetime | None) -> None:
+        """A person has done something to an upload, and it is on disk: go on from there."""
+        for event in events_of(applied):
+            self._listener.log(event)
+        upload, dossier = applied.after, applied.dossier
+        destination = self.home_of(upload.key)
+        if upload.key in self._uploads:
+            self.update(upload.key, OpenUpload(upload, dossier))
+        elif upload.status.at_rest:
+            self.tell_end(upload, status_of_upload(upload, last_attempt_at))
+        elif destination is not None:
+            self.add(ActiveUpload(upload, dossier, destination))
+
+    def update(self, key: UploadKey, found: OpenUpload | None) -> None:
+        """Another courier or a person may have written an active upload; None: its record is gone.
+        Of one that is under way, its own turn finds out."""
+        active = self._uploads.get(key)
+        if active is None or self._schedule.is_under_way(key):
+            return
+        if found is None:
+            active.gone = True
+        elif found.upload.version == active.upload.version and key not in self._elsewhere:
+            return
+        else:
+            active.upload = found.upload
+        self.go_on(active)
+
+    def go_on(self, active: ActiveUpload) -> None:
+        """Settle an upload, or plan what comes next."""
+        key = active.upload.key
+        if self._uploads.get(key) is not active:
+            return
+        if active.gone:
+            self._lose(active)
+        elif active.upload.status.at_rest:
+            self._drop(key)
+            status = active.status()
+            for waiter in active.waiters:
+                waiter.mark_settled(status)
+            self.tell_end(active.upload, status)
+        else:
+            self._plan(active)
+
+    def tell_end(self, upload: Upload, status: UploadStatus) -> None:
+        """Tell the host that an upload, active or not, has come to its end."""
+        if isinstance(upload.state, Held):
+            self._listener.log(UploadHeld(upload.key, upload.state.cause))
+        self._listener.settled(status)
+
+    def close(self) -> None:
+        """Nothing is active any more: the records stay as they are."""
+        for key, active in self._uploads.items():
+            for waiter in active.waiters:
+                waiter.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
+        self._uploads.clear()
+
+    def _lose(self, active: ActiveUpload) -> None:
+        key = active.upload.key
+        self._drop(key)
+        error = gone_error(key)
+        self._listener.log(RecordingFailed(key, str(error)))
+        for waiter in active.waiters:
+            waiter.mark_lost(error)
+
+    def _drop(self, key: UploadKey) -> None:
+        self._uploads.pop(key, None)
+        self._elsewhere.discard(key)
+        self._schedule.forget(key)
+
+    # --- whose turn it is ------------------------------------------------------------------------
+
+    def _plan(self, active: ActiveUpload) -> None:
+        key, due = active.upload.key, due_at(active.upload, self._clock.now())
+        if due is None:
+            self._elsewhere.add(key)
+        else:
+            self._elsewhere.discard(key)
+            self._schedule.plan(key, active.destination.lane, due, active.size)
+
+    def replan(self) -> None:
+        """Plan everything anew: the clock was set."""
+        self._schedule.unpause()
+        for active in self._uploads.values():
+            self._plan(active)
+
+    def next_due(self) -> datetime | None:
+        """When the next turn begins, as far as is known now."""
+        moments = (self._schedule.next_due(), self._batching.next_due())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def take(self, now: datetime) -> Iterator[Sequence[ActiveUpload]]:
+        """The turns that begin now: of one upload each, or of several that go in one request."""
+        while (key := self._schedule.take(now)) is not None:
+            for keys in self._together(self._uploads[key], now):
+                yield [self._uploads[key] for key in keys]
+        for keys in self._batching.ripe(now):
+            yield [self._uploads[key] for key in keys]
+
+    def _together(self, active: ActiveUpload, now: datetime) -> Sequence[Sequence[UploadKey]]:
+        """What leaves now because of this upload: it alone, or those that it was gathered with."""
+        key, way, bundle = active.upload.key, active.way, active.destination.bundle
+        if way is None or bundle is None:
+            return [[key]]
+        return self._batching.add(key, way, active.size, bundle, now)
+
+    def finish(self, turn: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
+        """A turn has ended. If the gate refused it, its uploads keep their places and their whole
+        lane waits."""
+        for active in turn:
+            if refused is None or active.gone:
+                self._schedule.done(active.upload.key)
+            else:
+                self._schedule.put_back(active.upload.key)
+        if refused is not None:
+            self._schedule.pause(turn[0].destination.lane, refused.at)
+        for active in turn:
+            if refused is None or active.gone:
+                self.go_on(active)
+
+
+def unsettled_error(tenant_id: str, evidence_id: str) -> MisuseError:
+    """What a waiter hears whose courier was closed."""
+    return MisuseError(
+        f"the courier was closed before {tenant_id}/{evidence_id} was settled; its record is kept "
+        "and the next courier on this database goes on with it"
+    )

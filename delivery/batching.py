@@ -14,24 +14,12 @@ from typing import Generic, TypeVar
 from attrs import define, field
 
 from ..domain.upload.backoff import later
-from ..domain.upload.upload import Queued, Waiting
 from ..ports.provider import Bundle
-from .active import ActiveUpload
 
 LINGER = timedelta(seconds=0.25)
 """For so long the first of a request waits for others."""
 
 K = TypeVar("K")
-
-
-def way_of(active: ActiveUpload) -> Hashable | None:
-    """What is the same for uploads that may go together; None for one that goes alone."""
-    destination, tally = active.destination, active.upload.tally
-    sends = isinstance(active.upload.state, Queued | Waiting)
-    # An upload that is half done goes on from its bookmark, which only one that goes alone gets.
-    if destination.bundle is None or not sends or tally.alone or tally.progress is not None:
-        return None
-    return destination.lane, destination.quota.address
 
 
 @define

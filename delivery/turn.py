@@ -24,7 +24,16 @@ from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import advance
-from ..domain.upload.upload import LookingUp, Sending, Undecided, Upload, UploadKey, due_of
+from ..domain.upload.upload import (
+    LookingUp,
+    Queued,
+    Sending,
+    Undecided,
+    Upload,
+    UploadKey,
+    Waiting,
+    due_of,
+)
 from ..domain.upload.verdict import (
     Deferred,
     Finding,
@@ -346,6 +355,18 @@ def _begun_late(cut: Interrupted | None) -> Verdict:
 def _no_bookmark_of_many(progress: str) -> Turn[None]:
     yield from ()
     raise TypeError("it made a bookmark while several uploads went together")
+
+
+def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
+    """The turn of one upload, or of several that go in one request; NotBefore if the gate refuses
+    it."""
+    match [active.upload.state for active in uploads]:
+        case [LookingUp() | Undecided()]:
+            return (yield from look_up(context, uploads[0]))
+        case [Queued() | Waiting(), *_]:
+            return (yield from AttemptTurn(context, uploads).run())
+        case _:
+            return None
 
 
 # --- a look-up -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from ...ports.transport import AsyncTransport
 from ...ports.writer import Writer
 from .connection_limit import ConnectionLimit
 from .interruptions import hosts_own
-from .notify import Notifier
+from .notify import HookNotifier
 from .token_cache import TokenCache
 
 STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
@@ -78,7 +78,7 @@ class AsyncioDriver:
     writer: Writer
     threads: Executor | None
     clock: Clock
-    notifier: Notifier
+    notifier: HookNotifier
     closing: bool = False
 
     async def run(self, turn: Turn[T]) -> T:

@@ -18,8 +18,9 @@ from typing import TypeVar
 from attrs import frozen
 
 from ...delivery.accounting import recovery_of
+from ...delivery.actions import ActionResult, RulesOf, act_on
 from ...delivery.active import ActiveUpload
-from ...delivery.batching import LINGER, Batching, way_of
+from ...delivery.batching import LINGER, Batching
 from ...delivery.destinations import Destination
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Record, Turn, perform
@@ -59,7 +60,6 @@ from ...ports.records import Added
 from ...ports.renderer import Renderer
 from ...ports.store import UploadStore
 from ..records import record_json
-from .acting import ActionResult, RulesOf, act_on
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
 from .interruptions import workers_own
 from .notify import Notifier
@@ -211,7 +211,7 @@ class BlockingEngine:
         batching: Batching[ActiveUpload] = Batching()
         now = self._clock.now()
         for active in actives:
-            way, bundle = way_of(active), active.destination.bundle
+            way, bundle = active.way, active.destination.bundle
             if way is None or bundle is None:
                 groups.append([active])
             else:

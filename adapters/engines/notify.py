@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from attrs import define
+from attrs import define, field
 
-from ...ports.logger import LogEvent, Logger
+from ...domain.upload.status import UploadStatus
+from ...domain.upload.upload import UploadKey
+from ...ports.logger import HookFailed, LogEvent, Logger, UploadSettled
 from .interruptions import hosts_own
+
+HOOK_TIMEOUT = 30.0
+"""So many seconds are given to what `on_settled` returns."""
+
+HOOKS_AT_ONCE = 100
+"""At most so many of them run at once; `on_settled` is not called for what ends meanwhile."""
+
+OnSettled = Callable[..., object]
 
 
 @define
 class Notifier:
-    """Tells one host's logger. `failures` counts what its listeners have raised.
+    """Tells one host's logger. `failures` counts what its listeners have raised or missed.
 
     What a listener raises changes nothing, unless it `goes_on`: a keyboard's or a signal's
     exception, for instance, is not the listener's.
@@ -29,9 +40,13 @@ class Notifier:
         try:
             self.logger.log(event)
         except BaseException as error:
-            self.failed("the logger", error)
+            self._failed("the logger", error)
 
-    def failed(self, listener: str, error: BaseException) -> None:
+    def settled(self, status: UploadStatus) -> None:
+        """An upload has succeeded, failed or is held."""
+        self.log(UploadSettled(status))
+
+    def _failed(self, listener: str, error: BaseException) -> None:
         """A listener has raised: count it and say so, or raise it if it goes on."""
         if self.goes_on(error):
             raise error
@@ -41,6 +56,66 @@ class Notifier:
         except BaseException as again:  # what reports it may be the listener that raises
             if self.goes_on(again):
                 raise
+
+
+@define
+class HookNotifier(Notifier):
+    """Tells `on_settled` as well, on one event loop."""
+
+    on_settled: OnSettled | None = None
+    _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
+
+    def settled(self, status: UploadStatus) -> None:
+        """Log it, and call `on_settled`; what that returns is awaited beside the uploads."""
+        super().settled(status)
+        if self.on_settled is None:
+            return
+        key = UploadKey(status.tenant_id, status.evidence_id, status.provider)
+        if len(self._hooks) >= HOOKS_AT_ONCE:
+            self._hook_failed(key, f"not called: {HOOKS_AT_ONCE} calls before it have not ended")
+            return
+        try:
+            answer = self.on_settled(status)
+        except BaseException as error:
+            self._hook_raised(key, error)
+        else:
+            if inspect.isawaitable(answer):
+                hook = asyncio.ensure_future(self._await(key, answer))
+                self._hooks.add(hook)
+                hook.add_done_callback(self._hooks.discard)
+
+    async def _await(self, key: UploadKey, answer: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(HOOK_TIMEOUT):
+                await answer
+        except BaseException as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._hook_raised(key, error)
+
+    def _hook_raised(self, key: UploadKey, error: BaseException) -> None:
+        if self.goes_on(error):
+            raise error
+        self._hook_failed(key, f"{type(error).__name__}: {error}")
+
+    def _hook_failed(self, key: UploadKey, reason: str) -> None:
+        self.failures += 1
+        self.log(HookFailed("on_settled", key, reason))
+
+    async def end_hooks(self, seconds: float) -> None:
+        """Give what `on_settled` has returned so many seconds more, then cancel it."""
+        if self._hooks:
+            _, late = await asyncio.wait(self._hooks, timeout=seconds)
+            for hook in late:
+                hook.cancel()
+            if late:
+                await asyncio.wait(late, timeout=HOOK_TIMEOUT)
+
+    def abort(self) -> None:
+        """Cancel what `on_settled` has returned, now."""
+        for hook in self._hooks:
+            hook.cancel()
 
 
 def _report(what: str, error: BaseException) -> None:

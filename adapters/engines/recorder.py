@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from typing import Protocol
 
 from attrs import define
 
+from ...delivery.active import ActiveUpload, ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
+from ...delivery.maintenance import adopt
 from ...domain.errors import CourierError, MisuseError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey
-from ...ports.clock import Clock
-from ...ports.records import AddAnswer, Entry
+from ...ports.logger import EvidenceConflict, RecordingFailed, UploadRecorded
+from ...ports.records import AddAnswer, Added, Entry
 from ...ports.renderer import Renderer
-from ...ports.writer import Writer
+from .asyncio_driver import AsyncioDriver
 from .preparing import prepare
 from .tickets import Ticket
 
@@ -50,41 +50,29 @@ class Submission:
         )
 
 
-class Recorded(Protocol):
-    """Who is told what came of a submission."""
-
-    def recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> None:
-        """It is on disk, now or since earlier."""
-        ...
-
-    def not_recorded(self, submission: Submission, error: CourierError) -> None:
-        """It is not, and nothing will be sent."""
-        ...
-
-
 class Recorder:
-    """Owns everything between `submit` and the first commit. Lives on the engine's loop."""
+    """Owns everything between `submit` and the first commit. Lives on the engine's loop.
+
+    What is recorded becomes active; `wake` is called when something has.
+    """
 
     def __init__(
         self,
-        writer: Writer,
+        driver: AsyncioDriver,
         renderer: Renderer,
-        clock: Clock,
-        threads: Executor,
-        told: Recorded,
-        woken: Callable[[], None],
+        active: ActiveUploads,
+        wake: Callable[[], None],
     ) -> None:
-        self._writer = writer
+        self._driver = driver
         self._renderer = renderer
-        self._clock = clock
-        self._threads = threads
-        self._told = told
-        self._woken = woken
+        self._active = active
+        self._wake = wake
         self._ready: deque[Submission] = deque()
         self._slow: deque[Submission] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
+        self._adopting: set[Submission] = set()
 
     @property
     def idle(self) -> bool:
@@ -128,7 +116,15 @@ class Recorder:
             error = MisuseError(
                 f"the courier was closed before {submission.key} could be recorded: submit it to an open courier"
             )
-            self._told.not_recorded(submission, error)
+            self.not_recorded(submission, error)
+        for submission in self._adopting:
+            key = submission.key
+            submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
+
+    def not_recorded(self, submission: Submission, error: CourierError) -> None:
+        """A submission is not written down, and nothing will be sent."""
+        self._driver.notifier.log(RecordingFailed(submission.key, str(error)))
+        submission.ticket.mark_lost(error)
 
     def abort(self) -> None:
         """Stop dead; see `AsyncEngine.abort`."""
@@ -137,7 +133,7 @@ class Recorder:
 
     def _worker_gone(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        self._woken()
+        self._wake()
 
     async def _record_ready(self) -> None:
         try:
@@ -149,7 +145,7 @@ class Recorder:
                 await self._record(batch)
         finally:
             self._batcher = None
-            self._woken()
+            self._wake()
 
     async def _record_slow(self) -> None:
         while self._slow:
@@ -157,27 +153,53 @@ class Recorder:
 
     async def _record(self, batch: list[Submission]) -> None:
         self._in_hand.update(batch)
-        await self._write(batch)
+        known = await self._write(batch)
         self._in_hand.difference_update(batch)
+        self._wake()
+        if known:
+            self._adopting.update(known)
+            wanted = [(one.key, one.destination, one.ticket) for one in known]
+            await self._driver.run(adopt(self._active, self._driver.clock.now(), wanted))
+            self._adopting.difference_update(known)
 
-    async def _write(self, batch: list[Submission]) -> None:
-        loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._threads, self._prepare, batch)
+    async def _write(self, batch: list[Submission]) -> Sequence[Submission]:
+        """Record a batch; what of it was known."""
+        loop, writer = asyncio.get_running_loop(), self._driver.writer
+        prepared = await loop.run_in_executor(self._driver.outside.threads, self._prepare, batch)
         writes = [
-            (submission, entry, asyncio.ensure_future(self._writer.add(entry)))
+            (submission, entry, asyncio.ensure_future(writer.add(entry)))
             for submission, entry in zip(batch, prepared, strict=True)
             if isinstance(entry, Entry)
         ]
         for submission, entry in zip(batch, prepared, strict=True):
             if isinstance(entry, CourierError):
-                self._told.not_recorded(submission, entry)
+                self.not_recorded(submission, entry)
+        known = []
         for submission, entry, write in writes:
             try:
                 answer = await write
             except CourierError as error:
-                self._told.not_recorded(submission, error)
+                self.not_recorded(submission, error)
             else:
-                self._told.recorded(submission, entry, answer)
+                if not self._recorded(submission, entry, answer):
+                    known.append(submission)
+        return known
+
+    def _recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> bool:
+        """A submission is on disk, now or since earlier."""
+        key, ticket, log = entry.upload.key, submission.ticket, self._driver.notifier.log
+        ticket.mark_recorded()
+        if isinstance(answer, Added):
+            log(UploadRecorded(key))
+            destination = submission.destination
+            self._active.add(
+                ActiveUpload(entry.upload, entry.dossier, destination, waiters=[ticket])
+            )
+            return True
+        submitted = entry.dossier.submitted_digest
+        if answer.submitted_digest != submitted:
+            log(EvidenceConflict(key, answer.submitted_digest, submitted))
+        return False
 
     def _prepare(self, batch: Sequence[Submission]) -> list[Entry | CourierError]:
         """In a worker thread."""
@@ -186,11 +208,14 @@ class Recorder:
     def _prepare_one(self, submission: Submission) -> Entry | CourierError:
         try:
             return prepare(
-                submission.evidence, submission.destination, self._renderer, self._clock.now()
+                submission.evidence,
+                submission.destination,
+                self._renderer,
+                self._driver.clock.now(),
             )
         except CourierError as error:
             return error
-        except Exception as error:  # a renderer's bug fails its own evidence and nobody else's
+        except BaseException as error:  # a renderer's bug fails its own evidence and nobody else's
             return MisuseError(
                 f"{submission.key} could not be prepared: {type(error).__name__}: {error}; nothing was recorded"
             )

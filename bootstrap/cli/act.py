@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 import click
 
-from ...adapters.engines.acting import ActionResult, Filter, act_on, chosen, preview_of
 from ...adapters.plugins import discover_providers
 from ...adapters.stores.sqlite import SqliteStore, open_for_reading
+from ...delivery.actions import ActionResult, Filter, act_on, chosen, preview_of
 from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus

@@ -10,14 +10,15 @@ from typing import Self, TypedDict, Unpack, cast
 
 from attrs import define
 
-from ...adapters.engines.acting import AppliedAction, Skipped, take_action
-from ...adapters.engines.asyncio_driver import Outside
+from ...adapters.engines.asyncio_driver import AsyncioDriver, Outside
 from ...adapters.engines.asyncio_engine import AsyncEngine
 from ...adapters.engines.connection_limit import ConnectionLimit
+from ...adapters.engines.notify import HookNotifier
 from ...adapters.engines.recorder import Submission
 from ...adapters.engines.tickets import Ticket
 from ...adapters.engines.token_cache import TokenCache
 from ...adapters.stores.writer import InlineWriter
+from ...delivery.actions import AppliedAction, Skipped, take_action
 from ...delivery.destinations import Destination, destination_of
 from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence
@@ -66,7 +67,7 @@ class SimulatedCourier:
 def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
     """Whether a courier has planned an upload. One that it takes to be in flight elsewhere it
     sees to only when it looks round."""
-    return courier.engine.live(key) is not None and key not in courier.engine.elsewhere()
+    return courier.engine.active.get(key) is not None and key not in courier.engine.active.elsewhere
 
 
 class TenantOptions(TypedDict, total=False):
@@ -145,30 +146,15 @@ class Simulation:
         as_port = cast(UploadStore, store)
 
         def build() -> AsyncEngine:
-            return AsyncEngine(
-                store=as_port,
-                writer=InlineWriter(as_port),
-                outside=Outside(
-                    Sender(self.server),
-                    ConnectionLimit(64),
-                    TokenCache(self.clock.monotonic),
-                    None,
-                    inline,
-                ),
-                clock=self.clock,
-                logger=self._log,
-                renderer=_NoRenderer(),
-                jitter=self._dice.random,
-                capacity=192,
-                in_flight_bytes=64 * 2**20,
-                on_settled=None,
-                threads=inline,
-                host_threads=inline,
-            )
+            transport, tokens = Sender(self.server), TokenCache(self.clock.monotonic)
+            outside = Outside(transport, ConnectionLimit(64), tokens, None, inline)
+            writer, notifier = InlineWriter(as_port), HookNotifier(self._log)
+            driver = AsyncioDriver(outside, as_port, writer, inline, self.clock, notifier)
+            return AsyncEngine(driver, _NoRenderer(), self._dice.random, 192, 64 * 2**20)
 
         courier = SimulatedCourier(store, self._loop.call(build))
         courier.owner = self.store.register(self.clock.now())
-        courier.engine.destinations = self._destinations()
+        courier.engine.active.destinations = self._destinations()
         self.couriers.append(courier)
         self._loop.call(lambda: courier.engine.start(courier.owner))
         return courier
@@ -221,7 +207,7 @@ class Simulation:
         if courier is None:
             return []
         tenant_id = f"tenant-{tenant}"
-        destination = courier.engine.destinations[tenant_id]
+        destination = courier.engine.active.destinations[tenant_id]
         keys = []
         for _ in range(number):
             evidence = Evidence(
@@ -275,8 +261,8 @@ class Simulation:
         tenant_id = f"tenant-{tenant}"
         self._keys[tenant_id] += "+"
         for courier in self.couriers:
-            courier.engine.destinations = self._destinations()
-            self._loop.call(courier.engine.look_round)
+            courier.engine.active.destinations = self._destinations()
+            self._loop.call(courier.engine.maintain_now)
         self._go_on()
 
     def jump_clock(self, seconds: float) -> None:

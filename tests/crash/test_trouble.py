@@ -19,9 +19,9 @@ from crash_watch import Hosts, accounts_of, batch, everything_in, recorded_by, s
 from store_fixtures import House, evidence
 
 from evidence_courier import StoreError, Ticket, UploadStatus
-from evidence_courier.adapters.engines.caretaker import BEAT
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
+from evidence_courier.delivery.maintenance import HEARTBEAT
 from evidence_courier.ports.logger import RecordingFailed, StoreTrouble, WriteDelayed
 from evidence_courier.testing.sandboxes import SprintoSandbox
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
@@ -162,7 +162,7 @@ def test_recorded_uploads_outlive_the_trouble_and_the_others_are_told(
                 assert failed.key.evidence_id == "late"
 
                 if kind != "full":  # to say that it is alive, a courier needs no page more
-                    house.clock.advance(BEAT)
+                    house.clock.advance(HEARTBEAT)
                     await until(lambda: bool(house.logger.of(StoreTrouble)))
                 open_still = {
                     status.evidence_id for status in (await courier.find(status="pending")).uploads

@@ -27,9 +27,9 @@ from evidence_courier import (
     Ticket,
     UploadStatus,
 )
-from evidence_courier.adapters.engines.acting import Skipped
 from evidence_courier.bootstrap.face import Health
 from evidence_courier.bootstrap.wiring import BlockingOptions, Options
+from evidence_courier.delivery.actions import Skipped
 from evidence_courier.domain.errors import Problem
 from evidence_courier.domain.upload.failure import Failure
 from evidence_courier.domain.upload.status import (

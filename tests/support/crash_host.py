@@ -34,9 +34,10 @@ from urllib.parse import urlsplit
 from attrs import asdict, field, frozen
 
 from evidence_courier import AsyncCourier, CourierError, Document, Evidence, UploadStatus
-from evidence_courier.adapters.engines import asyncio_engine, caretaker
+from evidence_courier.adapters.engines import asyncio_engine
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
+from evidence_courier.delivery import maintenance
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -353,8 +354,8 @@ async def live(channel: socket.socket, leash: int) -> None:
 
 async def _live(plan: Plan, orders: asyncio.StreamReader, voice: Voice, leash: int) -> None:
     if plan.hurried:
-        asyncio_engine.SWEEP = caretaker.BEAT = 0.1
-        caretaker.OVERDUE = timedelta(milliseconds=100)
+        asyncio_engine.MAINTAIN_EVERY = maintenance.HEARTBEAT = 0.1
+        maintenance.OVERDUE = timedelta(milliseconds=100)
     if plan.uid is not None:
         os.setuid(plan.uid)
     if plan.room is not None:

@@ -15,7 +15,7 @@ from evidence_courier.adapters.engines.blocking_driver import (
     Worker,
 )
 from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
-from evidence_courier.adapters.engines.notify import Notifier
+from evidence_courier.adapters.engines.notify import HookNotifier, Notifier
 from evidence_courier.adapters.engines.token_cache import BlockingTokenCache, TokenCache
 from evidence_courier.adapters.stores.writer import InlineWriter
 from evidence_courier.delivery.destinations import Destination
@@ -45,7 +45,7 @@ async def run(
     outside = Outside(
         _AsyncTransport(send), ConnectionLimit(8), tokens or TokenCache(lambda: 0.0), None, None
     )
-    notifier = Notifier(RecordingLogger())
+    notifier = HookNotifier(RecordingLogger())
     driver = AsyncioDriver(outside, store, InlineWriter(store), None, clock, notifier)
     return await driver.run(run_dialogue(dialogue, _sender(bookmark, clock)))
 

@@ -13,14 +13,14 @@ from typing import Protocol, TypeAlias
 
 from attrs import evolve, frozen
 
-from ...domain.errors import MisuseError, StoreError
-from ...domain.upload.actions import Action, Inapplicable, Person, act, not_for, unblocks
-from ...domain.upload.status import ActionRow, UploadStatus, status_of_upload
-from ...domain.upload.transitions import Rules
-from ...domain.upload.upload import Upload, UploadKey, due_of
-from ...ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
-from ...ports.records import Change, Dossier, Find, Page, Saved
-from ...ports.store import UploadStore
+from ..domain.errors import MisuseError, StoreError
+from ..domain.upload.actions import Action, Inapplicable, Person, act, not_for, unblocks
+from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
+from ..domain.upload.transitions import Rules
+from ..domain.upload.upload import Upload, UploadKey, due_of
+from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
+from ..ports.records import Change, Dossier, Find, Page, Saved
+from ..ports.store import UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
 

@@ -1,0 +1,319 @@
+"""What a courier does in the background, every few seconds.
+
+- It notices that the clock was set back, so that nothing waits longer for it.
+- It shows that it is alive.
+- It recovers what dead couriers were sending: the provider may have received it.
+- It picks up what people and other couriers have changed.
+- It releases what was held for an integration that works again or has changed.
+- It adopts what is overdue and in the hands of no courier, a fair share of each tenant's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from ..domain.errors import StoreError
+from ..domain.integration import OnUnclear
+from ..domain.upload.attempt import attempt_of
+from ..domain.upload.events import Blocked, Unblocked
+from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.status import UploadStatus, status_of_upload
+from ..domain.upload.transitions import Rules, advance
+from ..domain.upload.upload import Sending, UploadKey, due_of
+from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
+from ..ports.records import Change, OpenUpload, Saved
+from .accounting import recovery_of
+from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
+from .destinations import Destination
+from .effects import Notify, Read, Turn, Write, perform
+from .turn import TurnContext, apply
+
+HEARTBEAT = 15.0
+"""How often a courier shows that it is alive, in seconds."""
+
+OVERDUE = timedelta(seconds=2)
+"""What is this much past its due time is for any courier to adopt."""
+
+ORPHAN_AFTER = timedelta(minutes=10)
+"""An upload whose tenant has no such integration here is held so long after its time: until then
+another courier may know the tenant."""
+
+LOOKED_THROUGH = 10_000
+ADOPTED_AT_ONCE = 1_000
+
+SET_BACK = 1.0
+"""A clock that lies this many seconds behind where it should be was set back."""
+
+_EVER = datetime.max.replace(tzinfo=UTC)
+_ORPHAN_RULES = Rules(on_unclear=OnUnclear.HOLD)
+
+
+class Maintenance:
+    """One courier's background work."""
+
+    def __init__(self, active: ActiveUploads, context: TurnContext) -> None:
+        self._active = active
+        self._context = context
+        self._clock = context.clock
+        self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
+        self._page: UploadKey | None = None
+        self._mark: int | None = None
+        self._offset = self._offset_now()
+        self._first = True
+
+    def run_once(self) -> Turn[None]:
+        """All of it, once. What the database refuses is logged, and tried again the next time."""
+        now = self._clock.now()
+        for task in (
+            self.notice_clock_change,
+            self.heartbeat,
+            self.recover_dead_couriers,
+            self.pick_up_changes,
+            self.release_unblocked,
+            self.adopt_overdue,
+        ):
+            if self._active.closing:
+                return
+            try:
+                yield from task(now)
+            except StoreError as error:
+                yield from perform(Notify(StoreTrouble(str(error))))
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def _offset_now(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    def notice_clock_change(self, now: datetime) -> Turn[None]:
+        """Adopt what was written in the future: at the first time, and when the clock was set
+        back."""
+        offset = self._offset_now()
+        back = self._offset - offset
+        self._offset = offset
+        if back > SET_BACK:
+            yield from perform(Notify(ClockSetBack(back)))
+            self._active.replan()
+        elif not self._first:
+            return
+        self._first = False
+        ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
+        keys = yield from perform(ahead)
+        found = yield from _get(keys)
+        for key in keys:
+            if key in found:
+                self._take(found[key])
+
+    def heartbeat(self, now: datetime) -> Turn[None]:
+        """Show that this courier is alive, if it is time to."""
+        if self._clock.monotonic() >= self._heartbeat_at:
+            self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
+            courier_id = self._context.courier_id
+            yield from perform(Write(lambda store: store.heartbeat(courier_id, now)))
+
+    # --- what others left ------------------------------------------------------------------------
+
+    def recover_dead_couriers(self, now: datetime) -> Turn[None]:
+        """Write down that what dead couriers were sending may have been received."""
+        mine = self._context.courier_id
+        for courier_id in (yield from perform(Read(lambda store: store.dead(mine)))):
+            yield from self._recover_all_of(courier_id, now)
+
+    def _recover_all_of(self, courier_id: int, now: datetime) -> Turn[None]:
+        recovered = []
+        left = yield from perform(Read(lambda store: store.in_flight(courier_id)))
+        for found in left:
+            recovered.append((yield from self._recover(found, now)))
+        if any(recovered) or not left:
+            yield from perform(Notify(CourierLost(courier_id, sum(recovered))))
+        if all(recovered):
+            yield from perform(Write(lambda store: store.unregister(courier_id)))
+
+    def _recover(self, found: OpenUpload, now: datetime) -> Turn[bool]:
+        """Whether the upload is no longer the dead courier's."""
+        upload, key = found.upload, found.upload.key
+        assert isinstance(upload.state, Sending)
+        destination = self._active.home_of(key)
+        if destination is None:
+            orphaned_at = upload.state.started_at + ORPHAN_AFTER
+            if key.tenant_id in self._active.broken or now < orphaned_at:
+                return False
+            yield from self._recover_orphan(found, upload.state)
+            return True
+        self._active.update(key, found)
+        active = self._active.get(key) or self._active.add(_active(found, destination))
+        if active.upload.state == upload.state and (yield from recover(self._context, active)):
+            self._active.go_on(active)
+        return True
+
+    def _recover_orphan(self, found: OpenUpload, sending: Sending) -> Turn[None]:
+        event = recovery_of(sending, self._clock.now(), self._context.jitter())
+        held = advance(found.upload, event, _ORPHAN_RULES)
+        attempt = attempt_of(sending.started_at, event, _ORPHAN_RULES.retry)
+        if (yield from _save([Change(held, attempt)])) == [True]:
+            key = found.upload.key
+            yield from perform(Notify(AttemptRecovered(key, sending.attempt, None)))
+            self._active.tell_end(held, status_of_upload(held, None))
+
+    def adopt_overdue(self, now: datetime) -> Turn[None]:
+        """Adopt what is past its time and in the hands of no courier."""
+        page = self._page
+        overdue = Read(lambda store: store.due(now - OVERDUE, LOOKED_THROUGH, page))
+        keys = yield from perform(overdue)
+        self._page = keys[-1] if len(keys) == LOOKED_THROUGH else None
+        free = [key for key in keys if self._active.get(key) is None]
+        wanted = _fairly(free, ADOPTED_AT_ONCE)
+        found = yield from _get(wanted)
+        for key in wanted:
+            if key in found and not self._active.closing and not self._take(found[key]):
+                yield from self._hold_orphan(found[key], now)
+
+    def _take(self, found: OpenUpload) -> bool:
+        """Make it active; False if its tenant is not known here."""
+        key = found.upload.key
+        destination = self._active.home_of(key)
+        if destination is not None and self._active.get(key) is None:
+            self._active.add(_active(found, destination))
+        return destination is not None
+
+    def _hold_orphan(self, found: OpenUpload, now: datetime) -> Turn[None]:
+        """Its time has long come, and its tenant has no such integration any more: a person must
+        decide."""
+        key, due = found.upload.key, due_of(found.upload.state)
+        if key.tenant_id in self._active.broken or due is None or now < due + ORPHAN_AFTER:
+            return
+        failure = Failure(
+            FailureKind.INTEGRATION_GONE,
+            f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it one "
+            "and it goes on by itself, or abandon it",
+        )
+        held = advance(found.upload, Blocked(now, failure), Rules())
+        if held is not found.upload and (yield from _save([Change(held)])) == [True]:
+            self._active.tell_end(held, status_of_upload(held, None))
+
+    # --- what has changed ------------------------------------------------------------------------
+
+    def pick_up_changes(self, now: datetime) -> Turn[None]:
+        """Go on with what people acted on, and with what other couriers were sending."""
+        mark = self._mark
+        acted = yield from perform(Read(lambda store: store.acted_on(mark)))
+        self._mark = acted.mark
+        keys = list(dict.fromkeys([*acted.keys, *self._active.elsewhere]))
+        found = yield from _get(keys)
+        for key in keys:
+            if self._active.get(key) is not None:
+                self._active.update(key, found.get(key))
+            elif key in found and due_of(found[key].upload.state) is not None:
+                self._take(found[key])
+
+    def release_unblocked(self, now: datetime) -> Turn[None]:
+        """Queue what was held for an integration that may work again."""
+        addresses = {
+            (tenant_id, destination.integration.provider): destination.quota.address
+            for tenant_id, destination in self._active.destinations.items()
+        }
+        freed = yield from perform(Read(lambda store: store.freed(addresses, ADOPTED_AT_ONCE)))
+        released: list[ActiveUpload] = []
+        for found in freed:
+            destination = self._active.home_of(found.upload.key)
+            if destination is not None:
+                after = advance(found.upload, Unblocked(now), destination.rules)
+                released.append(ActiveUpload(after, found.dossier, destination))
+        saved = yield from _save([Change(active.upload) for active in released])
+        for active, written in zip(released, saved, strict=True):
+            key = active.upload.key
+            if written:
+                again = UploadRequeued(key, None, "its integration may work again")
+                yield from perform(Notify(again))
+                if self._active.get(key) is None and not self._active.closing:
+                    self._active.add(active)
+
+
+def recover(context: TurnContext, active: ActiveUpload) -> Turn[bool]:
+    """Write down that the attempt of a dead courier may have been received; whether it was news."""
+    sending = active.upload.state
+    if not isinstance(sending, Sending):
+        return False
+    event = recovery_of(sending, context.clock.now(), context.jitter())
+    attempt = attempt_of(sending.started_at, event, active.destination.rules.retry)
+    if not (yield from apply(active, event, attempt=attempt)):
+        return False
+    due = due_of(active.upload.state)
+    yield from perform(Notify(AttemptRecovered(active.upload.key, sending.attempt, due)))
+    return True
+
+
+def adopt(
+    uploads: ActiveUploads, now: datetime, wanted: Sequence[tuple[UploadKey, Destination, Waiter]]
+) -> Turn[None]:
+    """Have those who submitted known uploads again wait for them with this courier, or hear how
+    they ended."""
+    try:
+        found = yield from _get([key for key, _, _ in wanted if uploads.get(key) is None])
+        ended = [key for key, one in found.items() if one.upload.status.at_rest]
+        statuses = yield from _statuses_of(ended, now)
+    except StoreError as error:
+        for _, _, waiter in wanted:
+            waiter.mark_lost(error)
+        return
+    for key, destination, waiter in wanted:
+        active = uploads.get(key)
+        if active is not None:
+            active.waiters.append(waiter)
+        elif key not in found:
+            waiter.mark_lost(gone_error(key))
+        elif key in statuses:
+            waiter.mark_settled(statuses[key])
+        else:
+            uploads.add(_active(found[key], destination, waiter))
+
+
+def _statuses_of(
+    keys: Sequence[UploadKey], now: datetime
+) -> Turn[Mapping[UploadKey, UploadStatus | None]]:
+    statuses: dict[UploadKey, UploadStatus | None] = {}
+    for tenant_id in {key.tenant_id for key in keys}:
+        mine = [key for key in keys if key.tenant_id == tenant_id]
+        found = yield from _read_statuses(tenant_id, [key.evidence_id for key in mine], now)
+        statuses |= {key: found.get(key.evidence_id) for key in mine}
+    return statuses
+
+
+def _read_statuses(
+    tenant_id: str, ids: Sequence[str], now: datetime
+) -> Turn[Mapping[str, UploadStatus]]:
+    return (yield from perform(Read(lambda store: store.statuses(tenant_id, ids, now))))
+
+
+def _active(found: OpenUpload, destination: Destination, *waiters: Waiter) -> ActiveUpload:
+    return ActiveUpload(found.upload, found.dossier, destination, waiters=list(waiters))
+
+
+def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, OpenUpload]]:
+    if not keys:
+        return {}
+    return (yield from perform(Read(lambda store: store.get(keys))))
+
+
+def _save(changes: Sequence[Change]) -> Turn[list[bool]]:
+    """Write changes of uploads that are not active; whether each was written."""
+    if not changes:
+        return []
+    answers = yield from perform(Write(lambda store: store.save(changes)))
+    return [isinstance(answer, Saved) for answer in answers]
+
+
+def _fairly(keys: Sequence[UploadKey], limit: int) -> list[UploadKey]:
+    """Up to so many of the keys, in turn from each tenant, each tenant's in their order."""
+    lanes: Mapping[tuple[str, str], deque[UploadKey]] = defaultdict(deque)
+    for key in keys:
+        lanes[key.tenant_id, key.provider].append(key)
+    turns = deque(lanes.values())
+    chosen: list[UploadKey] = []
+    while turns and len(chosen) < limit:
+        lane = turns.popleft()
+        chosen.append(lane.popleft())
+        if lane:
+            turns.append(lane)
+    return chosen
