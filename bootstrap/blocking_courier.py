@@ -278,6 +278,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
                 planned=0,
                 under_way=self._opened.users - 1,
                 counts={status.value: number for status, number in counts.items()},
+                listener_failures=opened.engine.listener_failures,
             )
 
     # --- what each process opens -----------------------------------------------------------------

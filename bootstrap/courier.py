@@ -330,6 +330,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             planned=workload.planned,
             under_way=workload.under_way,
             counts={status.value: number for status, number in counts.items()},
+            listener_failures=workload.listener_failures,
         )
 
     # ---------------------------------------------------------------------------------------------

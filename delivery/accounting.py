@@ -16,6 +16,7 @@ from ..domain.upload.failure import Concern, Failure, FailureKind
 from ..domain.upload.transitions import advance
 from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..domain.upload.verdict import (
+    AttemptVerdict,
     Finding,
     Processing,
     Recovered,
@@ -23,7 +24,6 @@ from ..domain.upload.verdict import (
     Rejected,
     Unbundled,
     Unreadable,
-    Verdict,
     word_of,
 )
 from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
@@ -60,7 +60,7 @@ class AttemptResult:
 
 
 def attempt_result_of(
-    verdict: Verdict | Unbundled,
+    verdict: AttemptVerdict,
     sending: Sending,
     destination: Destination,
     end: GateChange,
@@ -105,10 +105,10 @@ def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:
     return AttemptEnded(at, sending.attempt, Recovered(failure), jitter)
 
 
-def one_speaks_for_all(verdicts: Sequence[Verdict | Unbundled]) -> list[Verdict | Unbundled]:
+def one_speaks_for_all(verdicts: Sequence[AttemptVerdict]) -> list[AttemptVerdict]:
     """Where all were refused for what is wrong with the whole integration, one upload says so;
     the others are held at their turn."""
-    told: list[Verdict | Unbundled] = []
+    told: list[AttemptVerdict] = []
     said = False
     for verdict in verdicts:
         speaks = (

@@ -23,6 +23,7 @@ from ..domain.upload.verdict import (
     Unbundled,
     Unclear,
     Verdict,
+    Withdrawn,
 )
 from ..ports.provider import Parcel
 from ..ports.records import Dossier
@@ -147,12 +148,13 @@ def _unavailable(message: str) -> Deferred:
     return Deferred(Failure(FailureKind.SOURCE_UNAVAILABLE, message))
 
 
-def interrupted(cut: Interrupted, in_doubt: bool) -> Deferred | Unclear:
+def interrupted(cut: Interrupted, in_doubt: bool) -> Deferred | Unclear | Withdrawn:
     """What an attempt came to that was cut off."""
     if in_doubt:
         what = f"{cut.what} while the request was under way"
         return Unclear(Failure(FailureKind.INTERRUPTED, what))
-    return Deferred(Failure(FailureKind.NOT_SENT, f"{cut.what} before the request was sent"))
+    unsent = Failure(FailureKind.NOT_SENT, f"{cut.what} before the request was sent")
+    return Withdrawn(unsent) if cut.closing else Deferred(unsent)
 
 
 def broken(destination: Destination, error: BaseException, sent: bool) -> Rejected:

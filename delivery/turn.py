@@ -35,9 +35,9 @@ from ..domain.upload.upload import (
     due_of,
 )
 from ..domain.upload.verdict import (
+    AttemptVerdict,
     Deferred,
     Finding,
-    Unbundled,
     Unreadable,
     Verdict,
     word_of,
@@ -111,7 +111,7 @@ class _Try:
     active: ActiveUpload
     start: Start
     content: bytes | None = field(default=None, repr=False)
-    verdict: Verdict | Unbundled | None = None
+    verdict: AttemptVerdict | None = None
 
     @property
     def sending(self) -> Sending:
@@ -220,7 +220,7 @@ class AttemptTurn:
     def talk(self) -> Turn[None]:
         """Send what has begun; each attempt has a verdict after that."""
         sender = Sender(self._destination, self._slots)
-        rest: Verdict | None = None
+        rest: AttemptVerdict | None = None
         try:
             if self._cut is None:
                 yield from self._send([one for one in self._tries if one.verdict is None], sender)
@@ -287,7 +287,7 @@ class AttemptTurn:
         now = self._context.clock.now()
         yield from apply(one.active, Progressed(now, one.sending.attempt, progress))
 
-    def _verdict_on(self, error: BaseException, sender: Sender) -> Verdict:
+    def _verdict_on(self, error: BaseException, sender: Sender) -> AttemptVerdict:
         self._cut = self._context.interruption_of(error)
         if self._cut is not None:
             return interrupted(self._cut, sender.in_doubt)
@@ -344,7 +344,7 @@ class AttemptTurn:
             self._cut = self._cut or cut
 
 
-def _begun_late(cut: Interrupted | None) -> Verdict:
+def _begun_late(cut: Interrupted | None) -> AttemptVerdict:
     """The verdict on an attempt whose beginning is on disk, and that was not sent."""
     if cut is not None:
         return interrupted(cut, in_doubt=False)

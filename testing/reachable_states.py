@@ -63,6 +63,7 @@ from ..domain.upload.verdict import (
     Unbundled,
     Unclear,
     Unreadable,
+    Withdrawn,
 )
 
 _NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -203,6 +204,7 @@ def _events_for(state: State) -> tuple[Event, ...]:
         Deferred(_CAUSE),
         Unclear(_CAUSE),
         Recovered(_CAUSE),
+        Withdrawn(_CAUSE),
         _TAKEN,
     )
     findings = (

@@ -151,6 +151,11 @@ class BlockingEngine:
             log=self._log,
         )
 
+    @property
+    def listener_failures(self) -> int:
+        """How often the logger has raised."""
+        return self._notifier.failures
+
     def close(self) -> None:
         """Give the number back."""
         self._registration.unregister()

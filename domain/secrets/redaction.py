@@ -25,6 +25,7 @@ from ..upload.failure import Failure
 from ..upload.retry_after import MAX_RETRY_AFTER
 from ..upload.verdict import (
     Absent,
+    AttemptVerdict,
     Delivered,
     Finding,
     Found,
@@ -32,7 +33,6 @@ from ..upload.verdict import (
     Processing,
     Receipt,
     Refused,
-    Unbundled,
     Unreadable,
     Verdict,
 )
@@ -124,8 +124,8 @@ class Redactor:
     @overload
     def verdict(self, verdict: Verdict) -> Verdict: ...
     @overload
-    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled: ...
-    def verdict(self, verdict: Verdict | Unbundled) -> Verdict | Unbundled:
+    def verdict(self, verdict: AttemptVerdict) -> AttemptVerdict: ...
+    def verdict(self, verdict: AttemptVerdict) -> AttemptVerdict:
         """The verdict with the texts in it redacted."""
         if isinstance(verdict, Delivered):
             return Delivered(self.receipt(verdict.receipt))

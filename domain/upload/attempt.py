@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ..integration import RetryPolicy
 from .backoff import bounded, floor_of, later
 from .events import AttemptEnded
 from .failure import Failure
-from .verdict import AttemptVerdict, Delivered, Processing, Receipt
+from .verdict import AttemptVerdict, Deferred, Delivered, Processing, Receipt, Withdrawn
 
 
 @frozen
@@ -51,7 +51,8 @@ def attempt_of(
     verdict, not_before = event.verdict, None
     if not isinstance(verdict, Delivered | Processing):
         failure = bounded(retry, verdict.failure)
-        verdict = evolve(verdict, failure=failure)
+        kind = Deferred if isinstance(verdict, Withdrawn) else type(verdict)
+        verdict = kind(failure)
         if failure.retry_after is not None:
             not_before = later(event.at, floor_of(retry, failure, timedelta(0)))
     return Attempt(event.attempt, started_at, event.at, verdict, request_id, not_before)

@@ -86,8 +86,16 @@ class Recovered:
     failure: Failure
 
 
+@frozen
+class Withdrawn:
+    """The courier closed before it was sent: it costs no attempt of the budget, and is recorded as
+    `Deferred`."""
+
+    failure: Failure
+
+
 Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear | Processing
-AttemptVerdict: TypeAlias = Verdict | Unbundled | Recovered
+AttemptVerdict: TypeAlias = Verdict | Unbundled | Recovered | Withdrawn
 
 
 @frozen
@@ -145,9 +153,9 @@ class NotReady:
 DryRun: TypeAlias = Ready | NotReady
 
 VERDICTS: dict[str, type[AttemptVerdict]] = {
-    kind.__name__.lower(): kind for kind in get_args(AttemptVerdict)
+    kind.__name__.lower(): kind for kind in get_args(AttemptVerdict) if kind is not Withdrawn
 }
-"""Each verdict by its word in the database, in logs and on the screen."""
+"""Each verdict that is recorded by its word in the database, in logs and on the screen."""
 
 
 def word_of(value: AttemptVerdict | Finding) -> str:

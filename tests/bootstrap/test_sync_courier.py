@@ -310,14 +310,25 @@ def test_a_hook_may_submit_and_is_refused_whatever_would_wait(house: House) -> N
     assert not courier._closed or no_thread_is_left()  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_hook_that_ends_the_program_closes_the_courier_and_hangs_nobody(house: House) -> None:
-    courier = house.sync_courier(on_settled=lambda _status: sys.exit(7))
+def test_a_keyboards_interrupt_in_a_hook_closes_the_courier_and_hangs_nobody(house: House) -> None:
+    def hook(status: UploadStatus) -> None:
+        raise KeyboardInterrupt
+
+    courier = house.sync_courier(on_settled=hook)
     courier.start()
     courier.submit(evidence()).settled(timeout=30)
-    with pytest.raises(SystemExit):
+    with pytest.raises(KeyboardInterrupt):
         courier.close()
     assert no_thread_is_left()
     assert status_in(house.database) == "succeeded"
+
+
+def test_a_hook_that_would_end_the_program_does_not(house: House) -> None:
+    with house.sync_courier(on_settled=lambda _status: sys.exit(7)) as courier:
+        for name in ("ev-1", "ev-2"):
+            status = courier.submit(evidence(name)).settled(timeout=30)
+            assert status is not None and status.status == "succeeded"
+    assert no_thread_is_left()
 
 
 def test_what_starting_raises_is_raised_here_and_leaves_nothing_running(house: House) -> None:

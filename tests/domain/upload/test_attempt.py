@@ -26,6 +26,7 @@ from evidence_courier.domain.upload.verdict import (
     Unbundled,
     Unclear,
     Unreadable,
+    Withdrawn,
     verdict_of,
     word_of,
 )
@@ -67,6 +68,11 @@ def test_an_event_that_ends_an_attempt_is_kept(
     )
     assert (word_of(kept.verdict), kept.result) == (word, result)
     assert kept.failure == (FAILURE if result == FAILURE else None)
+
+
+def test_a_withdrawn_attempt_is_recorded_as_deferred() -> None:
+    kept = attempt_of(START, ended(Withdrawn(FAILURE)), RetryPolicy())
+    assert kept.verdict == Deferred(FAILURE)
 
 
 @pytest.mark.parametrize("verdict", WORDS)
@@ -116,7 +122,7 @@ def test_the_words_of_the_findings_are_those_that_the_database_knows() -> None:
 
 
 def test_no_verdict_or_word_is_left_out() -> None:
-    assert {type(verdict) for verdict in WORDS} == set(get_args(AttemptVerdict))
+    assert {type(verdict) for verdict in WORDS} == set(get_args(AttemptVerdict)) - {Withdrawn}
     assert {word for word, _ in WORDS.values()} == set(VERDICTS)
 
 

@@ -60,6 +60,7 @@ from evidence_courier.domain.upload.verdict import (
     Unbundled,
     Unclear,
     Unreadable,
+    Withdrawn,
 )
 from evidence_courier.testing.reachable_states import EventKind
 
@@ -103,7 +104,10 @@ processing = st.builds(Processing, st.timedeltas(), texts)
 verdicts = st.one_of(
     st.builds(Delivered, receipts),
     processing,
-    *(st.builds(kind, failures) for kind in (Rejected, Unbundled, Deferred, Unclear, Recovered)),
+    *(
+        st.builds(kind, failures)
+        for kind in (Rejected, Unbundled, Deferred, Unclear, Recovered, Withdrawn)
+    ),
 )
 findings = st.one_of(
     st.builds(Found, receipts),

@@ -64,6 +64,7 @@ from evidence_courier.domain.upload.verdict import (
     Unbundled,
     Unclear,
     Unreadable,
+    Withdrawn,
 )
 from evidence_courier.testing.reachable_states import kind_of
 
@@ -88,6 +89,8 @@ Unbundled, stale        | =      | =      | =       | =        | =      | =     
 Deferred, left          | =      | =      | wait    | =        | =      | =      | =      | =
 Deferred, spent         | =      | =      | stop    | =        | =      | =      | =      | =
 Deferred, stale         | =      | =      | =       | =        | =      | =      | =      | =
+Withdrawn               | =      | =      | back    | =        | =      | =      | =      | =
+Withdrawn, stale        | =      | =      | =       | =        | =      | =      | =      | =
 Unclear, look-ups       | =      | =      | look ?  | =        | =      | =      | =      | =
 Unclear, hold           | =      | =      | hold ?  | =        | =      | =      | =      | =
 Unclear, retry, left    | =      | =      | wait ?  | =        | =      | =      | =      | =
@@ -150,6 +153,8 @@ Unbundled, stale        | =        | =
 Deferred, left          | =        | =
 Deferred, spent         | =        | =
 Deferred, stale         | =        | =
+Withdrawn               | =        | =
+Withdrawn, stale        | =        | =
 Unclear, look-ups       | =        | =
 Unclear, hold           | =        | =
 Unclear, retry, left    | =        | =
@@ -278,6 +283,10 @@ def deferred(n: int) -> Event:
     return AttemptEnded(NOW, n, Deferred(NEW), JITTER)
 
 
+def withdrawn(n: int) -> Event:
+    return AttemptEnded(NOW, n, Withdrawn(NEW), JITTER)
+
+
 def unclear(n: int) -> Event:
     return AttemptEnded(NOW, n, Unclear(NEW), JITTER)
 
@@ -342,6 +351,8 @@ ROWS: dict[str, Row] = {
     "Deferred, left": Row(deferred, budget=LEFT),
     "Deferred, spent": Row(deferred, budget=USED_UP),
     "Deferred, stale": Row(deferred, ANOTHER),
+    "Withdrawn": Row(withdrawn),
+    "Withdrawn, stale": Row(withdrawn, ANOTHER),
     "Unclear, look-ups": Row(unclear, can_look_up=YES),
     "Unclear, hold": Row(unclear, can_look_up=NO, unknown=HOLD),
     "Unclear, retry, left": Row(unclear, can_look_up=NO, unknown=RETRY, budget=LEFT),
@@ -425,6 +436,7 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "reject": lambda s, t, f: (rejected_for(f), t),
     "reject ?": lambda s, t, f: (rejected_for(f), evolve(t, doubt=True)),
     "alone": lambda s, t, f: (Waiting(NOW, f), evolve(t, spent=1, alone=True)),
+    "back": lambda s, t, f: (Waiting(NOW, f), evolve(t, spent=1)),
     "now": lambda s, t, f: (Waiting(NOW, f), t),
     "wait": lambda s, t, f: (Waiting(RESEND_AT, f), t),
     "wait ?": lambda s, t, f: (Waiting(RESEND_AT, f), evolve(t, doubt=True)),
