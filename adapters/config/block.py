@@ -20,7 +20,7 @@ from ...ports.provider import Provider
 from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
 from .references import References, SecretText, resolved_in
-from .report import Path, Report, Rules
+from .report import Path, Report
 from .schema import (
     CORE,
     BlockSchema,
@@ -31,7 +31,8 @@ from .schema import (
     plugin_words,
     schema_with,
 )
-from .tenant_file import TenantData
+from .sources import Node
+from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
 
 Providers = Mapping[str, Provider | BrokenProvider]
@@ -43,35 +44,36 @@ class BlockReader:
 
     providers: Providers
     secrets: Secrets
-    block: tuple[str, ...]
     schemas: dict[str, BlockSchema | str] = field(factory=dict)
     references: References = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.references = References(self.secrets)
 
-    def integration(self, data: TenantData, report: Report) -> tuple[Integration | None, Rules]:
-        """The integration if nothing is wrong with it, and the rules to show the report by."""
-        settings = data.settings or {}
+    def read(self, root: Node, report: Report) -> None:
+        """Read one tenant's data; the report gets its integration if nothing is wrong with it."""
+        settings = read_tenant(root, report)
+        if settings is None:
+            return
         provider, schema = self.provider(settings, report)
+        report.rules = schema.as_rules()
         resolved = {
-            key: self.references.resolve(value, (*self.block, key), report)
+            key: self.references.resolve(value, (*report.block, key), report)
             if key in schema.rules or not schema.strict  # an unknown key is wrong already
             else value
             for key, value in settings.items()
         }
         document = self.checked(resolved, schema, report)
         for path, fault in _faults_of_the_whole(document, provider, report):
-            report.note((*self.block, *path), fault)
-        if provider is None or data.tenant is None or report.notes:
-            return None, schema.as_rules()
-        return self.built(data.tenant, data.name, document, provider, report), schema.as_rules()
+            report.note((*report.block, *path), fault)
+        if provider is not None and report.tenant_id is not None and not report.notes:
+            report.integration = self.built(report.tenant_id, document, provider, report)
 
     def provider(
         self, settings: Mapping[str, object], report: Report
     ) -> tuple[Provider | None, BlockSchema]:
         """The provider that the block names, None if unusable, and the schema to check by."""
-        path = (*self.block, "provider")
+        path = (*report.block, "provider")
         name = self.references.resolve(settings.get("provider"), path, report)
         if not isinstance(name, str) or report.noted(path):
             return None, core_schema()
@@ -99,16 +101,15 @@ class BlockReader:
         except Exception as error:  # a provider's own rule that fails, with a secret in its words
             name = str(settings.get("provider")) if schema.strict else "unknown"
             why = type(error).__name__
-            report.note(self.block, f"the provider {name} failed to check its settings ({why})")
+            report.note(report.block, f"the provider {name} failed to check its settings ({why})")
             return {}
         texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
-        complain(found, self.block, schema.as_rules(), report, texts)
+        complain(found, report, texts)
         return document
 
     def built(
         self,
         tenant: str,
-        name: str | None,
         document: dict[str, Any],
         provider: Provider,
         report: Report,
@@ -126,7 +127,7 @@ class BlockReader:
         passwords = passwords_in(proxy) if proxy is not None else ()
         return Integration(
             tenant_id=tenant,
-            name=name,
+            name=report.name,
             provider=provider.name,
             settings=settings,
             retry=_retry(document.get("retry", {})),
@@ -156,7 +157,7 @@ class BlockReader:
             message = plugin_words(words, instead, secrets=secrets, value=value)
             if not path and message != instead:  # without a key, say whose words these are
                 message = f"{instead}: {message}"
-            report.note((*self.block, *path), message)
+            report.note((*report.block, *path), message)
 
 
 def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str:

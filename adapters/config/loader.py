@@ -18,8 +18,7 @@ from ...domain.integration import Integration
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers
 from .report import Report
-from .sources import Node, Unreadable, read_json, read_mapping, read_yaml
-from .tenant_file import read_tenant
+from .sources import Unreadable, read_json, read_mapping, read_yaml
 
 DEFAULT_BLOCK = "integrations.compliance"
 MAX_FILE_SIZE = 1024 * 1024
@@ -72,9 +71,9 @@ def load_folder(
     Raises:
         ConfigError: the folder cannot be read, or `block` is not a path.
     """
-    folder = os.fspath(path)
-    reader = BlockReader(providers, secrets, _block_path(block))
-    return _sorted_out([_from_file(folder, name, reader) for name in _files(folder)])
+    folder, keys = os.fspath(path), _block_path(block)
+    reader = BlockReader(providers, secrets)
+    return _sorted_out([_from_file(folder, name, keys, reader) for name in _files(folder)])
 
 
 def load_mapping(
@@ -94,7 +93,7 @@ def load_mapping(
     Raises:
         ConfigError: `tenants` is not a mapping, or `block` is not a path.
     """
-    reader = BlockReader(providers, secrets, _block_path(block))
+    reader, keys = BlockReader(providers, secrets), _block_path(block)
     given: object = tenants
     if not isinstance(given, Mapping):
         message = "the tenants must be a mapping of tenant ids to what each tenant's file"
@@ -102,56 +101,33 @@ def load_mapping(
     found = []
     for key, tenant in given.items():
         if isinstance(key, str):
-            root = read_mapping(tenant, reader.block)
-            found.append(_read(root, key, reader, Report(top=_printable(key))))
+            report = Report(key, keys, top=_printable(key))
+            reader.read(read_mapping(tenant, keys), report)
         else:
-            problem = Problem("a tenant id among the keys is not text")
-            found.append(_Tenant(None, "", Report(), (problem,)))
+            report = Report("", keys)
+            report.note((), "a tenant id among the keys is not text")
+        found.append(report)
     return _sorted_out(found)
 
 
-@frozen
-class _Tenant:
-    """What was read for one tenant. `fallback` names it if its id cannot be read."""
-
-    tenant_id: str | None
-    fallback: str
-    report: Report
-    problems: tuple[Problem, ...]
-    name: str | None = None
-    integration: Integration | None = None
-
-    @property
-    def place(self) -> str:
-        return self.report.file or self.report.top or "another tenant"
-
-
-def _from_file(folder: str, name: str, reader: BlockReader) -> _Tenant:
+def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockReader) -> Report:
     file, stem, text = os.path.join(folder, name), os.path.splitext(name)[0], ""
-    report = Report(file=_printable(file), folder=folder)
+    report = Report(stem, block, file=_printable(file), folder=folder)
     try:
         text = _text(file)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         guess = _TENANT_LINE.search(text)
-        return _Tenant(None, guess[1] if guess else stem, report, report.problems())
-    return _read(root, stem, reader, report)
+        report.fallback = guess[1] if guess else stem
+    else:
+        reader.read(root, report)
+    return report
 
 
-def _read(root: Node | None, default: str, reader: BlockReader, report: Report) -> _Tenant:
-    data = read_tenant(root, default, reader.block, report)
-    report.tenant = data.tenant or report.tenant
-    integration, rules = None, None
-    if data.settings is not None:
-        integration, rules = reader.integration(data, report)
-    problems = report.problems(reader.block, rules)
-    return _Tenant(data.tenant, default, report, problems, data.name, integration)
-
-
-def _sorted_out(tenants: list[_Tenant]) -> Loaded:
+def _sorted_out(tenants: list[Report]) -> Loaded:
     """The result, now that it is known which ids were given twice."""
-    by_id: dict[str, list[_Tenant]] = {}
+    by_id: dict[str, list[Report]] = {}
     for tenant in tenants:
         if tenant.tenant_id is not None:
             by_id.setdefault(tenant.tenant_id, []).append(tenant)
@@ -160,7 +136,7 @@ def _sorted_out(tenants: list[_Tenant]) -> Loaded:
     broken: dict[str, tuple[Problem, ...]] = {}
     problems: list[Problem] = []
     for tenant in tenants:
-        found = (*tenant.problems, *_given_twice(tenant, by_id.get(tenant.tenant_id or "", ())))
+        found = tenant.problems() + _given_twice(tenant, by_id.get(tenant.tenant_id or "", ()))
         problems.extend(found)
         key = tenant.fallback if tenant.tenant_id is None else tenant.tenant_id
         if found:
@@ -174,14 +150,16 @@ def _sorted_out(tenants: list[_Tenant]) -> Loaded:
     return Loaded(integrations, tuple(without), broken, tuple(problems), names)
 
 
-def _given_twice(tenant: _Tenant, same_id: Iterable[_Tenant]) -> list[Problem]:
-    others = [other.place for other in same_id if other is not tenant]
+def _given_twice(tenant: Report, same_id: Iterable[Report]) -> list[Problem]:
+    others = [
+        other.file or other.top or "another tenant" for other in same_id if other is not tenant
+    ]
     if not others:
         return []
-    places, report = " and in ".join(others), tenant.report
-    message = f"the tenant {tenant.tenant_id} is also in {places}: keep one of them"
-    path = "tenant" if report.top is None else f"{report.top}.tenant"
-    return [Problem(message, path, report.file, report.line_of(("tenant",)))]
+    message = f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}"
+    path = "tenant" if tenant.top is None else f"{tenant.top}.tenant"
+    line = tenant.line_of(("tenant",))
+    return [Problem(f"{message}: keep one of them", path, tenant.file, line)]
 
 
 def _block_path(block: str) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class References:
     def _resolved(self, name: str, path: Path, report: Report) -> object:
         if name not in self._answers:
             self._answers[name] = self._ask(name)
-        answer, reference, tenant = self._answers[name], f"${{{name}}}", report.tenant
+        answer, reference = self._answers[name], f"${{{name}}}"
+        tenant = report.tenant_id or "of this file"
         match answer:
             case str() if not _NOT_TEXT.search(answer):
                 return Resolved(answer, reference)

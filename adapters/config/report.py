@@ -14,6 +14,7 @@ from typing import TypeAlias
 from attrs import define, evolve, field
 
 from ...domain.errors import Problem
+from ...domain.integration import Integration
 
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes from the top of the tenant's data down to a value."""
@@ -26,19 +27,25 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 @define
 class Report:
-    """The problems of one tenant.
+    """What is found in one tenant's data: who it is, its integration, and the problems.
 
-    `top` begins every path: the key in a host's mapping. A relative path in the block starts at
-    `folder`. `tenant` is how messages call the tenant.
+    `fallback` names the tenant if its id cannot be read, and is its id if the data has none. `block`
+    is where its integration stands; a relative path in it starts at `folder`. `top` begins every
+    path: the key in a host's mapping. `rules` are those of the value at `block`, once known.
     """
 
+    fallback: str
+    block: tuple[str, ...]
     file: str | None = None
     top: str | None = None
     folder: str | None = None
-    tenant: str = "of this file"
-    lines: dict[Path, int] = field(factory=dict)
-    notes: dict[Path, Problem] = field(factory=dict)
-    around: set[Path] = field(factory=set)
+    tenant_id: str | None = field(default=None, init=False)
+    name: str | None = field(default=None, init=False)
+    integration: Integration | None = field(default=None, init=False)
+    rules: Rules = field(factory=dict, init=False)
+    lines: dict[Path, int] = field(factory=dict, init=False)
+    notes: dict[Path, Problem] = field(factory=dict, init=False)
+    around: set[Path] = field(factory=set, init=False)
     """Every path with a problem at it or within it."""
 
     def note(
@@ -64,16 +71,15 @@ class Report:
         around = (path[:end] for end in range(len(path), -1, -1))
         return next((self.lines[part] for part in around if part in self.lines), None)
 
-    def problems(self, block: Path = (), rules: Rules | None = None) -> tuple[Problem, ...]:
-        """All problems in the order of their lines; `rules` are those of the value at `block`."""
+    def problems(self) -> list[Problem]:
+        """All problems in the order of their lines."""
         found = sorted(self.notes.items(), key=lambda noted: noted[1].line or 0)
-        return tuple(
-            evolve(problem, path=self._shown(path, block, rules or {})) for path, problem in found
-        )
+        return [evolve(problem, path=self._shown(path)) for path, problem in found]
 
-    def _shown(self, path: Path, block: Path, rules: Rules) -> str:
-        if path[: len(block)] == block:
-            path = (*block, *_known_part(path[len(block) :], rules))
+    def _shown(self, path: Path) -> str:
+        depth = len(self.block)
+        if path[:depth] == self.block:
+            path = (*self.block, *_known_part(path[depth:], self.rules))
         text = self.top or ""
         for key in path:
             text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key

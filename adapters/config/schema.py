@@ -29,7 +29,7 @@ from cerberus.schema import DefinitionSchema
 
 from ...domain.integration import Pace
 from .references import Resolved, SecretText, parse_secret
-from .report import Path, Report, Rules, rules_below
+from .report import Report, Rules, rules_below
 from .tenant_file import kind_of
 from .values import (
     Endpoint,
@@ -173,40 +173,40 @@ def schema_with(fragment: object) -> BlockSchema:
         raise FragmentError(f"its schema is not one that Cerberus takes ({why})") from None
 
 
-def _taught(rules: Mapping[str, Any]) -> dict[str, object]:
+def _taught(rules: Mapping[str, Any]) -> dict[str, Any]:
     """The rules, with the reading of our types before anything else that is done to a value."""
-    taught: dict[str, Any] = dict(rules)
     kind = rules.get("type")
+    taught = {rule: _taught_below(rule, below, kind) for rule, below in rules.items()}
     fmt = FORMATS.get(kind) if isinstance(kind, str) else None
     if fmt is not None:
         own = rules.get("coerce", [])
         taught["coerce"] = [fmt.coerce, *(own if isinstance(own, (list, tuple)) else [own])]
-    below = rules.get("schema")
-    if isinstance(below, Mapping):
-        is_one = kind == "list" or not all(isinstance(member, Mapping) for member in below.values())
-        members = {key: _taught(member) for key, member in below.items()} if not is_one else None
-        taught["schema"] = _taught(below) if members is None else members
-    for rule in ("valuesrules", "keysrules"):
-        if isinstance(rules.get(rule), Mapping):
-            taught[rule] = _taught(rules[rule])
-    items = rules.get("items")
-    if isinstance(items, (list, tuple)):
-        taught["items"] = [_taught(one) if isinstance(one, Mapping) else one for one in items]
     return taught
+
+
+def _taught_below(rule: str, below: Any, kind: object) -> Any:
+    """What a rule says of the members of a value: the rules of one, or of each by its key."""
+    if rule == "items" and isinstance(below, (list, tuple)):
+        return [_taught(one) if isinstance(one, Mapping) else one for one in below]
+    if rule not in ("schema", "keysrules", "valuesrules") or not isinstance(below, Mapping):
+        return below
+    by_key = all(isinstance(member, Mapping) for member in below.values())
+    if rule == "schema" and kind != "list" and by_key:
+        return {key: _taught(member) for key, member in below.items()}
+    return _taught(below)
 
 
 # The words
 
 
-def complain(
-    found: Iterable[Any], block: Path, rules: Rules, report: Report, secrets: Collection[str]
-) -> None:
+def complain(found: Iterable[Any], report: Report, secrets: Collection[str]) -> None:
     """Note each of Cerberus' errors at its path, unless a problem is noted there already."""
     before = frozenset(report.around)
     for error in _leaves(found):
-        path = (*block, *error.document_path)
+        path = (*report.block, *error.document_path)
         if path not in before:
-            report.note(path, _sentence(error, secrets), suggestion=_suggestion(error, rules))
+            suggestion = _suggestion(error, report.rules)
+            report.note(path, _sentence(error, secrets), suggestion=suggestion)
 
 
 def closest(word: object, known: Iterable[str]) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NoReturn, TypeAlias
 
@@ -39,51 +39,78 @@ class Opaque:
     is_number: bool = False
 
 
-@frozen(eq=False)
-class Scalar:
-    """Text, a number, a truth value, a date or nothing. `merges` marks YAML's ``<<`` key."""
-
-    value: object = field(repr=False)
-    merges: bool = False
+class Merge(str):
+    """YAML's key ``<<``."""
 
 
-@frozen(eq=False)
-class Pair:
-    """One key of a mapping with its value; `line` is the key's, from 1, or None without lines."""
+Node: TypeAlias = object
+"""Text, a number, a truth value, a date, nothing, something opaque, or a `Collection`."""
+
+
+@define(eq=False)
+class Member:
+    """One member of a mapping or a list; `line` is where it begins, from 1, or None without lines.
+
+    `key` is its key, or its place in the list.
+    """
 
     key: Node
     line: int | None
-    value: Node
+    value: Node = field(repr=False)
 
 
 @define(eq=False)
-class Pairs:
-    """A mapping in the order it was written; a key can be of any kind and can stand there twice.
+class Collection:
+    """A mapping or a list in the order it was written.
 
-    `tag` is set if the mapping carries a tag that YAML does not define.
+    `tag` is set if it carries a tag that YAML does not define.
     """
 
-    pairs: list[Pair] = field(factory=list, repr=False)
+    members: list[Member] = field(factory=list, repr=False)
     tag: Opaque | None = None
 
 
-@frozen(eq=False)
-class Item:
-    """One member of a sequence, and its line."""
-
-    line: int | None
-    value: Node
+class Pairs(Collection):
+    """A mapping; a key can be of any kind and can stand there twice."""
 
 
-@define(eq=False)
-class Items:
-    """A sequence in order; `tag` as for `Pairs`."""
-
-    items: list[Item] = field(factory=list, repr=False)
-    tag: Opaque | None = None
+class Items(Collection):
+    """A list."""
 
 
-Node: TypeAlias = Scalar | Pairs | Items
+_NO_VALUE_YET = object()
+
+
+@define
+class _Builder:
+    """Puts the parts of a text together without recursion, which depth could exhaust."""
+
+    open: list[Collection] = field(factory=list)
+    root: Node = None
+
+    def place(self, node: Node, line: int) -> None:
+        """Put a key, a value or a member where the text has come to."""
+        around = self.open[-1] if self.open else None
+        if around is None:
+            self.root = node
+        elif isinstance(around, Items):
+            around.members.append(Member(len(around.members), line, node))
+        elif around.members and around.members[-1].value is _NO_VALUE_YET:
+            around.members[-1].value = node
+        else:
+            around.members.append(Member(node, line, _NO_VALUE_YET))
+
+    def begin(self, node: Collection, line: int) -> None:
+        """Place a collection, and what comes next within it."""
+        if len(self.open) >= DEPTH_LIMIT:
+            raise Unreadable(f"is nested deeper than {DEPTH_LIMIT} levels", line)
+        self.place(node, line)
+        self.open.append(node)
+
+    def end(self) -> None:
+        """End the collection that was begun last."""
+        if self.open:
+            self.open.pop()
 
 
 # YAML
@@ -112,11 +139,7 @@ _UNPRINTABLE = re.compile(
 # A part of the parser's message, and the message instead: the parser's can quote the file.
 _EXPLANATIONS = (
     ("tab", "a tab stands where YAML wants spaces"),
-    (
-        "cannot start any token",
-        "a value begins with a character that YAML keeps for itself (such as @, `, % or a tab): "
-        "put the value in quotes",
-    ),
+    ("cannot start any token", "put the value in quotes: it begins with @, `, % or a tab"),
     (
         "mapping values are not allowed",
         "a colon stands where none may be: check the indentation, and put a text that holds a "
@@ -125,11 +148,7 @@ _EXPLANATIONS = (
     ("unexpected end of stream", "a quotation mark is opened here and never closed"),
     ("']'", "a [ is opened here, and its list does not end as it should with ]"),
     ("'}'", "a { is opened here, and its mapping does not end as it should with }"),
-    (
-        "escape",
-        "after a backslash in double quotes comes something that is no escape: write \\\\ for a "
-        "backslash, or use single quotes",
-    ),
+    ("escape", "after a backslash in double quotes comes no escape: write \\\\ or single quotes"),
     ("could not find expected ':'", "a key is not followed by a colon"),
     ("node content", "a value is missing here"),
     ("block", "the indentation does not fit the lines before"),
@@ -140,10 +159,10 @@ _EXPLANATIONS = (
 )
 
 
-def read_yaml(text: str, loader: type = LOADER) -> Node | None:
+def read_yaml(text: str, loader: type = LOADER) -> Node:
     """The one document of `text`; None if it is empty. Raises Unreadable."""
     try:
-        return _YamlReader(loader(text)).read()
+        return _yaml_node(loader(text))
     except yaml.MarkedYAMLError as error:
         raise _explained(error, text) from None
     except yaml.reader.ReaderError:
@@ -164,94 +183,57 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
     return Unreadable(f"is not valid YAML: {why}", min(mark.line + 1, last) if mark else None)
 
 
-@define
-class _Open:
-    """A collection that is being read; `key` waits for its value."""
-
-    node: Pairs | Items
-    key: Node | None = None
-    key_line: int | None = None
-
-    def take(self, node: Node, line: int) -> None:
-        if isinstance(self.node, Items):
-            self.node.items.append(Item(line, node))
-        elif self.key is None:
-            self.key, self.key_line = node, line
-        else:
-            self.node.pairs.append(Pair(self.key, self.key_line, node))
-            self.key = None
-
-
-@define
-class _YamlReader:
-    """Builds nodes from the parser's events without recursion, which depth could exhaust."""
-
-    loader: Any
-    anchors: dict[str, Node] = field(factory=dict)
-    open: list[_Open] = field(factory=list)
-    root: Node | None = None
-
-    def read(self) -> Node | None:
-        documents = 0
-        while self.loader.check_event():
-            event = self.loader.get_event()
-            line = event.start_mark.line + 1
-            match event:
-                case events.DocumentStartEvent():
-                    documents += 1
-                    if documents > 1:
-                        message = "holds more than one YAML document: a file is for one tenant"
-                        raise Unreadable(message, line)
-                case events.AliasEvent() if event.anchor in self.anchors:
-                    self.place(self.anchors[event.anchor], line)
-                case events.AliasEvent():
+def _yaml_node(loader: Any) -> Node:
+    """The document that the parser's events describe."""
+    built, anchors, documents = _Builder(), dict[str | None, Node](), 0
+    while loader.check_event():
+        event = loader.get_event()
+        line = event.start_mark.line + 1
+        match event:
+            case events.DocumentStartEvent():
+                documents += 1
+                if documents > 1:
+                    message = "holds more than one YAML document: a file is for one tenant"
+                    raise Unreadable(message, line)
+            case events.AliasEvent():
+                if event.anchor not in anchors:
                     raise Unreadable("refers with * to an anchor that is not defined before", line)
-                case events.ScalarEvent():
-                    self.begin(self.scalar(event), event, line)
-                case events.CollectionStartEvent():
-                    self.collection(event, line)
-                case events.CollectionEndEvent():
-                    self.open.pop()
-        return self.root
+                built.place(anchors[event.anchor], line)
+            case events.ScalarEvent():
+                anchors[event.anchor] = _scalar(loader, event)
+                built.place(anchors[event.anchor], line)
+            case events.CollectionStartEvent():
+                node = _collection(event)
+                anchors[event.anchor] = node
+                built.begin(node, line)
+            case events.CollectionEndEvent():
+                built.end()
+    return built.root
 
-    def begin(self, node: Node, event: Any, line: int) -> None:
-        if event.anchor is not None:
-            self.anchors[event.anchor] = node
-        self.place(node, line)
 
-    def place(self, node: Node, line: int) -> None:
-        if self.open:
-            self.open[-1].take(node, line)
-        else:
-            self.root = node
+def _collection(event: Any) -> Collection:
+    is_map = isinstance(event, events.MappingStartEvent)
+    kind, own = (Pairs, "map") if is_map else (Items, "seq")
+    return kind(tag=None if event.tag in (None, "!", _TAG + own) else _TAGGED)
 
-    def collection(self, event: Any, line: int) -> None:
-        if len(self.open) >= DEPTH_LIMIT:
-            raise Unreadable(f"is nested deeper than {DEPTH_LIMIT} levels", line)
-        is_map = isinstance(event, events.MappingStartEvent)
-        node, own = (Pairs(), "map") if is_map else (Items(), "seq")
-        node.tag = None if event.tag in (None, "!", _TAG + own) else _TAGGED
-        self.begin(node, event, line)
-        self.open.append(_Open(node))
 
-    def scalar(self, event: Any) -> Scalar:
-        tag = event.tag
-        if tag is None or tag == "!":
-            tag = self.loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-        kind = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
-        if kind in ("str", "value"):
-            return Scalar(event.value)
-        if kind == "merge":
-            return Scalar(event.value, merges=True)
-        if kind not in ("null", "bool", "int", "float", "timestamp"):
-            return Scalar(_TAGGED)
-        if kind in ("int", "float") and (odd := _only_in_yaml_1_1(event.value)):
-            return Scalar(odd)
-        try:
-            construct = getattr(self.loader, f"construct_yaml_{kind}")
-            return Scalar(construct(yaml.ScalarNode(tag, event.value)))
-        except Exception:  # PyYAML raises all kinds of errors at a value that its tag does not fit
-            return Scalar(_ODD)
+def _scalar(loader: Any, event: Any) -> Node:
+    tag = event.tag
+    if tag is None or tag == "!":
+        tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+    kind = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
+    if kind in ("str", "value"):
+        return event.value
+    if kind == "merge":
+        return Merge(event.value)
+    if kind not in ("null", "bool", "int", "float", "timestamp"):
+        return _TAGGED
+    if kind in ("int", "float") and (odd := _only_in_yaml_1_1(event.value)):
+        return odd
+    try:
+        return getattr(loader, f"construct_yaml_{kind}")(yaml.ScalarNode(tag, event.value))
+    except Exception:  # PyYAML raises all kinds of errors at a value that its tag does not fit
+        return _ODD
 
 
 def _only_in_yaml_1_1(number: str) -> Opaque | None:
@@ -270,63 +252,44 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+', re.DOTALL)
 _TOO_LONG = Opaque("a number with more digits than can be read")
 
 
-def read_json(text: str) -> Node | None:
+def read_json(text: str) -> Node:
     """The value that `text` is; None if it is empty. Raises Unreadable."""
     if not text.strip():
         return None
-    _check_depth(text)
+    root = _json_node(text)  # first, since a text that is nested too deep would exhaust json.loads
     try:
         json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         message = f"is not valid JSON: {error.msg[0].lower()}{error.msg[1:]}"
         raise Unreadable(message, error.lineno) from None
-    return _json_node(_tokens(text))
+    return root
 
 
 def _no_constant(name: str) -> NoReturn:
     raise Unreadable(f"is not valid JSON: {name} is no number there")
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for token, line in _tokens(text):
-        depth += (token in "[{") - (token in "]}")
-        if depth > DEPTH_LIMIT:
-            raise Unreadable(f"is nested deeper than {DEPTH_LIMIT} levels", line)
-
-
-_Tokens: TypeAlias = Iterator[tuple[str, int]]
-
-
-def _tokens(text: str) -> _Tokens:
-    """Each token with its line."""
-    line, seen = 1, 0
+def _json_node(text: str) -> Node:
+    """The value that `text` is, if it is valid; else anything."""
+    built, line, seen = _Builder(), 1, 0
     for found in _TOKEN.finditer(text):
+        token = found.group()
         line += text.count("\n", seen, found.start())
         seen = found.start()
-        yield found.group(), line
+        if token in "{[":
+            built.begin(Pairs() if token == "{" else Items(), line)
+        elif token in "}]":
+            built.end()
+        elif token not in ":,":
+            built.place(_json_value(token), line)
+    return built.root
 
 
-def _json_node(tokens: _Tokens, first: str | None = None) -> Node:
-    """The node that begins with the token `first`, or with the next one; the text is valid."""
-    token = first or next(tokens)[0]
-    if token == "{":
-        pairs = Pairs()
-        while (one := next(tokens))[0] != "}":
-            if one[0] != ",":
-                next(tokens)  # the colon
-                pairs.pairs.append(Pair(Scalar(json.loads(one[0])), one[1], _json_node(tokens)))
-        return pairs
-    if token == "[":
-        items = Items()
-        while (one := next(tokens))[0] != "]":
-            if one[0] != ",":
-                items.items.append(Item(one[1], _json_node(tokens, one[0])))
-        return items
+def _json_value(token: str) -> Node:
     try:
-        return Scalar(json.loads(token))
+        return json.loads(token)
     except ValueError:  # Python reads no whole number of more than a few thousand digits
-        return Scalar(_TOO_LONG)
+        return _TOO_LONG
 
 
 # Mappings, for hosts that keep their tenants in a database
@@ -346,38 +309,31 @@ def read_mapping(tenant: object, block: tuple[str, ...]) -> Node:
     if not isinstance(tenant, Mapping):
         return _mapped(tenant, {}, 0)
     own = [key for key in ("tenant", "name") if key in tenant]
-    found = [Pair(Scalar(key), None, _mapped(tenant[key], {}, 0)) for key in own]
+    found = [Member(key, None, _mapped(tenant[key], {}, 0)) for key in own]
     return Pairs([*found, *_way_to_block(tenant, block)])
 
 
-def _way_to_block(value: Mapping[object, object], keys: tuple[str, ...]) -> list[Pair]:
+def _way_to_block(value: Mapping[object, object], keys: tuple[str, ...]) -> list[Member]:
     if keys[0] not in value:
         return []
     below = value[keys[0]]
     if len(keys) > 1 and isinstance(below, Mapping):
-        return [Pair(Scalar(keys[0]), None, Pairs(_way_to_block(below, keys[1:])))]
-    return [Pair(Scalar(keys[0]), None, _mapped(below, {}, 0))]
+        return [Member(keys[0], None, Pairs(_way_to_block(below, keys[1:])))]
+    return [Member(keys[0], None, _mapped(below, {}, 0))]
 
 
 def _mapped(value: object, known: _Known, depth: int) -> Node:
+    if isinstance(value, str | int | float | date | None):
+        return value
     if id(value) in known:
         return known[id(value)][1]
     if depth > DEPTH_LIMIT:
-        return Scalar(_TOO_DEEP)
-    match value:
-        case None | str() | bool() | int() | float() | date():
-            return Scalar(value)
-        case Mapping():
-            pairs = Pairs()
-            known[id(value)] = (value, pairs)
-            for key, member in value.items():
-                name = _mapped(key, known, depth + 1)
-                pairs.pairs.append(Pair(name, None, _mapped(member, known, depth + 1)))
-            return pairs
-        case list() | tuple():
-            items = Items()
-            known[id(value)] = (value, items)
-            items.items.extend(Item(None, _mapped(member, known, depth + 1)) for member in value)
-            return items
-        case _:
-            return Scalar(_NOT_PLAIN)
+        return _TOO_DEEP
+    if not isinstance(value, Mapping | list | tuple):
+        return _NOT_PLAIN
+    node = Pairs() if isinstance(value, Mapping) else Items()
+    known[id(value)] = (value, node)
+    for key, member in value.items() if isinstance(value, Mapping) else enumerate(value):
+        name = _mapped(key, known, depth + 1)
+        node.members.append(Member(name, None, _mapped(member, known, depth + 1)))
+    return node

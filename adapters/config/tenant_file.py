@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from attrs import define, frozen
+from attrs import define
 
 from .report import Path, Report
-from .sources import Items, Node, Opaque, Pair, Pairs, Scalar
+from .sources import Collection, Items, Member, Merge, Node, Opaque, Pairs
 
 _MAX_MERGED = 10_000
 _MAX_VALUES = 1_000  # with 10,000 wrong values Cerberus takes minutes to refuse them
@@ -35,35 +35,29 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
-@frozen
-class TenantData:
-    """`tenant` is None without a usable id, `settings` is None without an integration."""
-
-    tenant: str | None
-    name: str | None
-    settings: dict[str, object] | None
-
-
 class _TooMuch(Exception):
     """More than anyone means to write, or a few anchors that hold each other many times over."""
 
 
-def read_tenant(root: Node | None, default: str, block: Path, report: Report) -> TenantData:
-    """The tenant whose id is `default` unless the data says so itself; problems go to `report`."""
-    if isinstance(root, Items) or (isinstance(root, Scalar) and root.value is not None):
+def read_tenant(root: Node, report: Report) -> dict[str, object] | None:
+    """The plain values in the block; None without an integration.
+
+    The report learns the tenant's id, its name, and the problems with them and in the block.
+    """
+    if not isinstance(root, Pairs | None):
         line = 1 if report.file else None
         report.note((), "does not hold a mapping of keys to values", line=line)
-        return TenantData(None, None, None)
-    top = root if isinstance(root, Pairs) else Pairs()
+        return None
+    top = root or Pairs()
     reader = _TenantReader(report)
-    tenant = None
     try:
-        tenant = reader.tenant_id(top, default)
-        settings = reader.settings(top, block)
-        return TenantData(tenant, reader.name(top, required=settings is not None), settings)
+        report.tenant_id = reader.tenant_id(top)
+        settings = reader.settings(top, report.block)
+        report.name = reader.name(top, required=settings is not None)
     except _TooMuch as error:
-        report.note(block, str(error))
-        return TenantData(tenant, None, None)
+        report.note(report.block, str(error))
+        return None
+    return settings
 
 
 def kind_of(value: object) -> str:
@@ -81,24 +75,24 @@ class _TenantReader:
     values: int = 0
     merged: int = 0
 
-    def tenant_id(self, top: Pairs, default: str) -> str | None:
+    def tenant_id(self, top: Pairs) -> str | None:
         """The id under the key `tenant`; a mapping there is the host's own, and null is absent."""
         pair = self.find(top, "tenant", ())
-        if pair and (isinstance(pair.value, Pairs) or _plain(pair.value) is None):
+        if pair and isinstance(pair.value, Pairs | None):
             pair = None
-        value = _plain(pair.value) if pair else default
+        value = pair.value if pair else self.report.fallback
         fault = _fault_of_id(value)
-        if fault is None and isinstance(value, str):
-            return value
+        if fault is None:
+            return str(value)
         where = "the file's name, which stands for the tenant where no key `tenant` does, "
         message = fault if pair else f"{where}{fault}"
-        self.report.note(("tenant",), str(message), line=pair.line if pair else None)
+        self.report.note(("tenant",), message, line=pair.line if pair else None)
         return None
 
     def name(self, top: Pairs, required: bool) -> str | None:
         """The display name. Without an integration a `name` of another kind is the host's own."""
         pair = self.find(top, "name", ())
-        value = _plain(pair.value) if pair else None
+        value = pair.value if pair else None
         if isinstance(value, str) and not _NOT_ONE_LINE.search(value):
             return value or None
         if value is not None and required:
@@ -106,50 +100,54 @@ class _TenantReader:
             self.report.note(("name",), "must be one line of text" if is_text else _not_text(value))
         return None
 
-    def settings(self, top: Pairs, block: Path) -> dict[str, object] | None:
+    def settings(self, top: Pairs, block: tuple[str, ...]) -> dict[str, object] | None:
         """The plain values in the block; None if it is absent, null or switched off."""
         node: Node = top
-        for depth, key in enumerate((*block, None)):
-            if isinstance(node, Scalar) and node.value is None:
-                return None
-            if not isinstance(node, Pairs):
+        for depth, key in enumerate(block):
+            if node is not None and not isinstance(node, Pairs):
                 message = f"must be a mapping, as `{key}` is looked for in it; or leave it out"
-                if key is None:
-                    message = (
-                        "must be a mapping with a `provider` and its settings, "
-                        "or null for no integration"
-                    )
                 self.report.note(block[:depth], message)
+            pair = self.find(node, key, block[:depth]) if isinstance(node, Pairs) else None
+            if pair is None:
                 return None
-            if key is not None:
-                pair = self.find(node, str(key), block[:depth])
-                if pair is None:
-                    return None
-                node = pair.value
-        assert isinstance(node, Pairs)
-        return None if self.switched_off(node) else self.mapping(node, block, ())
+            node = pair.value
+        if isinstance(node, Pairs):
+            switches = self.pairs_of(node, "enabled")
+            is_off = switches and all(switch.value is False for switch in switches)
+            return None if is_off else self.mapping(node, block, ())
+        if node is not None:
+            wanted = "a mapping with a `provider` and its settings, or null for no integration"
+            self.report.note(block, f"must be {wanted}")
+        return None
 
-    def switched_off(self, node: Pairs) -> bool:
-        found = self.pairs_of(node, "enabled")
-        return bool(found) and all(_plain(pair.value) is False for pair in found)
-
-    def pairs_of(self, node: Pairs, key: str) -> list[Pair]:
+    def pairs_of(self, node: Pairs, key: str) -> list[Member]:
         """The mapping's own pairs of `key`, else the first that is merged into it."""
-        own = [pair for pair in node.pairs if _is(pair.key, key)]
-        return own or [pair for pair in self.all_pairs(node, None) if _is(pair.key, key)][:1]
+        own = [pair for pair in _own_pairs(node) if pair.key == key]
+        return own or [pair for pair in self.all_pairs(node, None) if pair.key == key][:1]
 
-    def find(self, node: Pairs, key: str, path: Path) -> Pair | None:
+    def find(self, node: Pairs, key: str, path: Path) -> Member | None:
         """The pair of `key`; takes down its line, and notes a key that stands there twice."""
         found = self.pairs_of(node, key)
-        for again in found[1:]:
-            self.twice((*path, key), found[0], again)
+        self.note_twice(found, path)
         if not found:
             return None
         self.report.remember((*path, key), found[0].line)
         return found[0]
 
-    def value(self, line: int | None, node: Node, path: Path, around: tuple[Node, ...]) -> object:
-        self.report.remember(path, line)
+    def note_twice(self, pairs: list[Member], path: Path) -> None:
+        """Note each key that stands more than once among the pairs of the mapping at `path`."""
+        first: dict[str, Member] = {}
+        for pair in pairs:
+            if isinstance(pair.key, str) and first.setdefault(pair.key, pair) is not pair:
+                line = first[pair.key].line
+                before = f", first on line {line}" if line is not None else ""
+                message = f"the key is written twice{before}: keep one of them"
+                self.report.note((*path, pair.key), message, line=pair.line)
+
+    def value(self, member: Member, path: Path, around: tuple[Node, ...]) -> object:
+        """The plain value of a member at `path`; `around` are the collections that hold it."""
+        node = member.value
+        self.report.remember(path, member.line)
         self.values += 1
         if self.values > _MAX_VALUES:
             raise _TooMuch(
@@ -160,63 +158,46 @@ class _TenantReader:
         if fault is not None:
             self.report.note(path, fault)
             return Opaque(fault)
-        match node:
-            case Pairs():
-                return self.mapping(node, path, around)
-            case Items(items=items):
-                inside = (*around, node)
-                return [
-                    self.value(item.line, item.value, (*path, index), inside)
-                    for index, item in enumerate(items)
-                ]
-            case Scalar():
-                return node.value
+        if isinstance(node, Pairs):
+            return self.mapping(node, path, around)
+        if isinstance(node, Items):
+            inside = (*around, node)
+            return [self.value(item, (*path, n), inside) for n, item in enumerate(node.members)]
+        return node
 
     def mapping(self, node: Pairs, path: Path, around: tuple[Node, ...]) -> dict[str, object]:
-        self.report_twice(node, path)
+        """The plain values of a mapping by their keys."""
+        self.note_twice(_own_pairs(node), path)
         values: dict[str, object] = {}
         for pair in self.all_pairs(node, path):
-            key = _plain(pair.key)
-            if not isinstance(key, str):
-                message = f"a key here must be text, and is {kind_of(key)}{_quote_it(key)}"
+            if not isinstance(pair.key, str):
+                message = f"a key here must be text, and is {_kind_with_advice(pair.key)}"
                 self.report.note((*path, ""), message, line=pair.line)
-            elif key not in values:
-                values[key] = self.value(pair.line, pair.value, (*path, key), (*around, node))
+            elif pair.key not in values:
+                values[pair.key] = self.value(pair, (*path, pair.key), (*around, node))
         return values
-
-    def report_twice(self, node: Pairs, path: Path) -> None:
-        first: dict[str, Pair] = {}
-        for pair in node.pairs:
-            key = _plain(pair.key)
-            if not isinstance(key, str) or _merges(pair):
-                continue
-            if first.setdefault(key, pair) is not pair:
-                self.twice((*path, key), first[key], pair)
-
-    def twice(self, path: Path, first: Pair, again: Pair) -> None:
-        before = f", first on line {first.line}" if first.line is not None else ""
-        message = f"the key is written twice{before}: keep one of them"
-        self.report.note(path, message, line=again.line)
 
     def all_pairs(
         self, node: Pairs, path: Path | None, merging: tuple[Node, ...] = ()
-    ) -> Iterator[Pair]:
+    ) -> Iterator[Member]:
         """A mapping's own pairs, then those that YAML's ``<<`` merges into it: the first of a key
         counts.
 
         What cannot be merged is noted in the block, and ignored elsewhere (`path` is None).
         """
         if merging:
-            self.merged += 1 + len(node.pairs)
+            self.merged += 1 + len(node.members)
             if self.merged > _MAX_MERGED:
                 raise _TooMuch(
                     f"merges more than {_MAX_MERGED:,} keys: anchors refer to anchors over and over"
                 )
-        yield from (pair for pair in node.pairs if not _merges(pair))
+        yield from _own_pairs(node)
         around = (*merging, node)
-        for pair in filter(_merges, node.pairs):
+        for pair in node.members:
+            if not isinstance(pair.key, Merge):
+                continue
             merged = pair.value
-            sources = [m.value for m in merged.items] if isinstance(merged, Items) else [merged]
+            sources = [m.value for m in merged.members] if isinstance(merged, Items) else [merged]
             for source in sources:
                 deep = len(merging) >= _MAX_BLOCK_DEPTH
                 if isinstance(source, Pairs) and not deep and source not in around:
@@ -227,6 +208,10 @@ class _TenantReader:
                         f"and at most {_MAX_BLOCK_DEPTH} one into another"
                     )
                     self.report.note((*path, "<<"), message, line=pair.line)
+
+
+def _own_pairs(node: Pairs) -> list[Member]:
+    return [pair for pair in node.members if not isinstance(pair.key, Merge)]
 
 
 def _fault_of_id(value: object) -> str | None:
@@ -247,40 +232,27 @@ def _fault_of_id(value: object) -> str | None:
 def _fault_of(node: Node, around: tuple[Node, ...]) -> str | None:
     """Why a node in the block is no plain value; `around` are the collections that hold it."""
     match node:
-        case Scalar(value=Opaque(what=what)):
+        case Opaque(what=what) | Collection(tag=Opaque(what=what)):
             return f"is {what}"
-        case Scalar(value=float() as value) if not math.isfinite(value):
+        case float() if not math.isfinite(node):
             return "is not a finite number"
-        case Scalar(value=int() as value) if abs(value) > _MAX_NUMBER:
+        case int() if abs(node) > _MAX_NUMBER:
             return "is too large a number"
-        case Scalar(value=str() as value) if _NOT_TEXT.search(value):
+        case str() if _NOT_TEXT.search(node):
             return "holds a control character or half a character"
-        case Pairs(tag=Opaque(what=what)) | Items(tag=Opaque(what=what)):
-            return f"is {what}"
-        case Pairs() | Items() if node in around:
+        case Collection() if node in around:
             return "holds itself: an anchor is referred to from within"
-        case Pairs() | Items() if len(around) >= _MAX_BLOCK_DEPTH:
+        case Collection() if len(around) >= _MAX_BLOCK_DEPTH:
             return f"is nested deeper than {_MAX_BLOCK_DEPTH} levels"
     return None
 
 
 def _not_text(value: object) -> str:
-    return f"must be text, and this is {kind_of(value)}{_quote_it(value)}"
+    return f"must be text, and this is {_kind_with_advice(value)}"
 
 
-def _quote_it(value: object) -> str:
-    is_opaque = isinstance(value, Opaque) and not value.is_number
-    no_advice = value is None or is_opaque or isinstance(value, (Pairs, Items))
-    return "" if no_advice else ": put it in quotes"
-
-
-def _plain(node: Node) -> object:
-    return node.value if isinstance(node, Scalar) else node
-
-
-def _is(node: Node, key: str) -> bool:
-    return isinstance(node, Scalar) and not node.merges and node.value == key
-
-
-def _merges(pair: Pair) -> bool:
-    return isinstance(pair.key, Scalar) and pair.key.merges
+def _kind_with_advice(value: object) -> str:
+    """The kind of a value that should have been text."""
+    kind = kind_of(value)
+    quotable = kind in ("a number", "true or false", "a date")
+    return f"{kind}: put it in quotes" if quotable else kind

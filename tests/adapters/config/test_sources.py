@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from evidence_courier.adapters.config.sources import (
     LOADER,
+    Collection,
     Items,
     Node,
     Opaque,
     Pairs,
-    Scalar,
     Unreadable,
     read_json,
     read_yaml,
@@ -31,30 +31,21 @@ class Odd:
     """Stands for what nobody here understands."""
 
 
-def values(node: Node | None) -> object:
+def values(node: Node) -> object:
     match node:
-        case Scalar(value=Opaque()):
+        case Opaque() | Collection(tag=Opaque()):
             return Odd()
-        case Scalar():
-            return node.value
-        case Pairs(tag=None):
-            return {values(pair.key): values(pair.value) for pair in node.pairs}
-        case Items(tag=None):
-            return [values(item.value) for item in node.items]
-        case Pairs() | Items():
-            return Odd()
-        case None:
-            return None
-
-
-def lines(node: Node | None) -> list[int | None]:
-    match node:
         case Pairs():
-            return [line for pair in node.pairs for line in (pair.line, *lines(pair.value))]
+            return {values(pair.key): values(pair.value) for pair in node.members}
         case Items():
-            return [line for item in node.items for line in (item.line, *lines(item.value))]
+            return [values(item.value) for item in node.members]
         case _:
-            return []
+            return node
+
+
+def lines(node: Node) -> list[int | None]:
+    members = node.members if isinstance(node, Collection) else []
+    return [line for member in members for line in (member.line, *lines(member.value))]
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -115,8 +106,8 @@ def test_what_is_no_yaml_is_explained_with_its_line(
 def test_an_anchor_within_itself_is_one_node_and_no_end(loader: type) -> None:
     root = read_yaml("a: &a [*a, *a]", loader)
     assert isinstance(root, Pairs)
-    items = root.pairs[0].value
-    assert isinstance(items, Items) and all(item.value is items for item in items.items)
+    items = root.members[0].value
+    assert isinstance(items, Items) and all(item.value is items for item in items.members)
 
 
 PLAIN = st.recursive(
