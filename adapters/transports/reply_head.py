@@ -96,14 +96,13 @@ def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
     line = _STATUS_LINE.match(head + b"\n")
     assert line is not None
     pairs, mended = _headers(head)
-    framed = [pair for pair in pairs if pair[0].lower() not in (_LENGTH, _CODING)]
     framing = _framing(pairs)
-    framed += framing
-    if mended or len(framed) != len(pairs) or line[1] != b"HTTP":
-        framed = [pair for pair in framed if pair[0].lower() != b"connection"]
-        framed.append((b"Connection", b"close"))
+    plain = [pair for pair in pairs if pair[0].lower() not in (_LENGTH, _CODING)]
+    if mended or len(plain) + len(framing) != len(pairs) or line[1] != b"HTTP":
+        plain = [pair for pair in plain if pair[0].lower() != b"connection"]
+        plain.append((b"Connection", b"close"))
     version = line[2] if line[2] == b"1.0" else b"1.1"
-    lines = [b"HTTP/%b %b " % (version, line[3]), *(b"%b: %b" % pair for pair in framed)]
+    lines = [b"HTTP/%b %b " % (version, line[3]), *(b"%b: %b" % pair for pair in plain + framing)]
     length = framing[0][1] if len(framing) == 1 and framing[0][0].lower() == _LENGTH else b""
     body = 0 if line[3] in (b"204", b"304") else int(length) if length.isdigit() else None
     return b"\r\n".join([*lines, b"", b""]), body

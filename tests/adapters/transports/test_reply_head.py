@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.transports.reply_body import read_as_it_says
@@ -44,6 +44,8 @@ def test_a_reply_in_pieces_is_read_as_one_that_came_at_once(said: bytes, cuts: l
 
 
 @given(replies)
+@example(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nno colon\r\n\r\n")
+@example(b"http/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabcdef")
 def test_a_head_that_was_written_anew_is_read_as_it_stands(said: bytes) -> None:
     head = ReplyHead()
     anew = head.feed(said)
