@@ -203,6 +203,22 @@ class BlockingCourier(PeoplesActions[ActionResult]):
             for evidence in evidences
         ]
 
+    def recover(self) -> Sequence[UploadStatus]:
+        """Record that what dead workers were sending may have been received.
+
+        `deliver` does so for its own evidence. Call this now and then if no `AsyncCourier` or
+        `Courier` runs on the database and the queue may lose tasks with their workers.
+
+        Returns:
+            Those uploads as they are now: retrying ones are to be delivered again, held ones wait
+            for a person. One whose tenant has no integration any more is left for ten minutes.
+
+        Raises:
+            StoreError: The database could not be read or written.
+        """
+        with self._opened.used() as opened:
+            return opened.engine.recover(self._tenants.destinations, self._tenants.broken)
+
     def _act(
         self,
         action: Action,

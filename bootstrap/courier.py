@@ -209,6 +209,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
                 return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
             ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
             submission = Submission(evidence, destination, ticket)
+            ticket.find = partial(running.engine.active.get, submission.key)
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:
@@ -316,7 +317,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         """
         running = self._now()
         destination = self._tenants.destinations.get(tenant_id)
-        return None if destination is None else await running.engine.dry_run(destination)
+        return None if destination is None else await running.dry_run(destination)
 
     async def health(self) -> Health:
         """The state of the courier, for a host's health page."""

@@ -6,13 +6,17 @@ import asyncio
 import random
 from contextlib import suppress
 
-from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside
+from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
+from ..delivery.destinations import Destination
+from ..delivery.dry_run import OnWait, dry_run
+from ..delivery.turn import TurnContext
 from ..domain.errors import StoreError
+from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
 from .wiring import AsyncWiring
 from .workers import Workers
@@ -71,25 +75,36 @@ class Running:
             self._host_threads,
         )
         notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
-        driver = AsyncioDriver(outside, store, self.writer, threads, wiring.clock, notifier)
+        self._driver = driver = AsyncioDriver(
+            outside, store, self.writer, threads, wiring.clock, notifier
+        )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(
             driver, self._renderer, random.random, capacity, wiring.in_flight_bytes
         )
+
+    async def dry_run(
+        self, destination: Destination, on_wait: OnWait = lambda until: None
+    ) -> DryRun | None:
+        """Ask a provider whether uploads would work, beside the uploads and under their limits."""
+        clock = self._wiring.clock
+        context = TurnContext(self.courier_id, clock, random.random, interruption_of)
+        return await self._driver.run(dry_run(context, destination, on_wait))
 
     async def close(self, grace: float) -> None:
         """Give what is under way `grace` seconds, unregister and close everything."""
         # What other threads submitted just before is on its way to the engine.
         await asyncio.sleep(0)
         await self.engine.close(grace)
-        with suppress(StoreError):  # then another courier finds out that this one is gone
-            await self.writer.run(lambda: self.store.unregister(self.courier_id))
         await self.release()
 
     async def release(self) -> None:
-        """Close everything that is not the host's."""
+        """Unregister, and close everything that is not the host's."""
         wiring = self._wiring
         run = self.loop.run_in_executor
+        if self.courier_id:
+            with suppress(StoreError):  # then another courier finds out that this one is gone
+                await self.writer.run(lambda: self.store.unregister(self.courier_id))
         await run(self._threads, self.writer.close)
         if wiring.transport is None:
             await self._transport.close()

@@ -17,15 +17,12 @@ from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
-from ...delivery.destinations import Destination
-from ...delivery.dry_run import dry_run
 from ...delivery.maintenance import Maintenance
 from ...delivery.turn import TurnContext, fail, take_turn
 from ...domain.errors import MisuseError, StoreError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.backoff import later
 from ...domain.upload.upload import Status
-from ...domain.upload.verdict import DryRun
 from ...ports.logger import RecordingFailed
 from ...ports.renderer import Renderer
 from .asyncio_driver import AsyncioDriver, interruption_of
@@ -113,10 +110,6 @@ class AsyncEngine:
         """A person has done something to an upload, and it is on disk: go on from there."""
         self.active.acted(applied, last_attempt_at)
         self.maintain_now()
-
-    async def dry_run(self, destination: Destination) -> DryRun | None:
-        """Ask a provider whether uploads would work, beside the uploads and under their limits."""
-        return await self._driver.run(dry_run(self._context, destination))
 
     async def read(self, verb: Callable[[], T]) -> T:
         """Run a reading verb of the store off the loop."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -19,11 +19,12 @@ from attrs import frozen
 
 from ...delivery.accounting import recovery_of
 from ...delivery.actions import ActionResult, RulesOf, act_on
-from ...delivery.active import ActiveUpload
+from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.batching import LINGER, Batching
-from ...delivery.destinations import Destination
+from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Record, Turn, perform
+from ...delivery.maintenance import Maintenance
 from ...delivery.redactors import Redactors
 from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
 from ...domain.errors import StoreError
@@ -150,6 +151,19 @@ class BlockingEngine:
             lock=self._lock,
             log=self._log,
         )
+
+    def recover(self, destinations: Destinations, broken: Container[str]) -> list[UploadStatus]:
+        """Write down that what dead couriers were sending may have been received; how those
+        uploads are now."""
+        store, now = self._store, self._clock.now()
+        with self._registration.taken() as owner:
+            left = [one.upload.key for dead in store.dead(owner) for one in store.in_flight(dead)]
+            uploads = ActiveUploads(self._clock, self._notifier, capacity=1, in_flight_bytes=1)
+            uploads.destinations, uploads.broken = destinations, broken
+            maintenance = Maintenance(uploads, self._context(owner))
+            self._run(maintenance.recover_dead_couriers(now))
+        found = (store.statuses(key.tenant_id, [key.evidence_id], now) for key in left)
+        return [status for statuses in found for status in statuses.values()]
 
     @property
     def listener_failures(self) -> int:

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
+from ...delivery.active import ActiveUpload
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
+from ...domain.upload.upload import due_of
 
 T = TypeVar("T")
 
@@ -61,12 +63,13 @@ class Ticket:
     Awaiting it is optional. Its methods are awaited on the loop on which the courier runs.
     """
 
-    __slots__ = ("_loop", "_recorded", "_settled", "evidence_id", "tenant_id")
+    __slots__ = ("_loop", "_recorded", "_settled", "evidence_id", "find", "tenant_id")
 
     def __init__(self, tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> None:
         self.tenant_id = tenant_id
         self.evidence_id = evidence_id
         self._loop = loop
+        self.find: Callable[[], ActiveUpload | None] = lambda: None
         self._recorded: _Promise[None] = _Promise()
         self._settled: _Promise[UploadStatus | None] = _Promise()
 
@@ -95,12 +98,29 @@ class Ticket:
         like `recorded`.
         """
         self._check_loop()
-        async with asyncio.timeout(timeout):
-            return await self._settled.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._settled.wait()
+        except TimeoutError:
+            raise self.not_settled(timeout) from None
 
     def for_threads(self, way: WayIn) -> SyncTicket:
         """The same for code that blocks."""
         return SyncTicket(self, self._recorded, self._settled, way)
+
+    def not_settled(self, timeout: float | None) -> TimeoutError:
+        """What a caller hears who has waited in vain: the state, and when it goes on."""
+        active = self.find()
+        if active is None:
+            state = "recorded" if self._recorded.kept else "not recorded yet"
+        else:
+            due = due_of(active.upload.state)
+            when = f", and due at {due:%Y-%m-%d %H:%M:%S} UTC" if due is not None else ""
+            state = active.upload.status.value + when
+        return TimeoutError(
+            f"{self.tenant_id}/{self.evidence_id} is not settled after {timeout or 0:g} s: "
+            f"it is {state}; the upload goes on"
+        )
 
     # --- for the engine, on its loop ---
 
@@ -119,7 +139,7 @@ class Ticket:
         if asyncio.get_running_loop() is not self._loop:
             raise MisuseError(
                 f"the ticket of {self.tenant_id}/{self.evidence_id} was awaited on another event loop than its courier's: "
-                "await it where the courier runs"
+                "await it where the courier runs, or use a Courier, whose tickets wait in any thread"
             )
 
 
@@ -194,7 +214,10 @@ class SyncTicket:
         `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
         like `recorded`.
         """
-        return self._wait(self._settled, timeout)
+        try:
+            return self._wait(self._settled, timeout)
+        except TimeoutError:
+            raise self._ticket.not_settled(timeout) from None
 
     def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
         self._way.check()

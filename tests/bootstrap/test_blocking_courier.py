@@ -717,6 +717,31 @@ def test_a_worker_killed_while_it_sends_leaves_what_the_next_recovers(
     assert not list(tmp_path.glob("*.lock"))
 
 
+def test_what_a_killed_worker_was_sending_is_recovered_without_its_task(tmp_path: Path) -> None:
+    database = tmp_path / "courier.db"
+    box = SprintoSandbox(key=KEY, faults=["silence-after=x1"])
+    with sandbox_in_thread(box) as sandbox:
+        host = script(sandbox.url, database, "courier.deliver(evidence('ev-1'))")
+        arrived = threading.Event()
+        while not sandbox.received and host.poll() is None:
+            arrived.wait(0.01)
+        host.kill()
+        host.communicate(timeout=60)
+        said = outcome(
+            script(
+                sandbox.url,
+                database,
+                """
+                [status] = courier.recover()
+                print(status.evidence_id, status.status, status.error.kind, status.attempts)
+                print(courier.recover(), courier.find(status="pending").uploads)
+                courier.close()
+                """,
+            )
+        )
+    assert said == "ev-1 retrying interrupted 1\n[] ()\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_courier_that_was_used_before_the_fork_works_on_both_sides_of_it(tmp_path: Path) -> None:
     database = tmp_path / "courier.db"

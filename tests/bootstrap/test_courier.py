@@ -568,3 +568,28 @@ def test_misuse_is_told_in_words(house: House, tmp_path: Path) -> None:
         house.courier(concurrency=0)
     with pytest.raises(TypeError, match="did you mean concurrency"):
         house.courier(concurency=1)
+
+
+def test_a_wait_that_ends_in_vain_says_the_state_and_when_it_goes_on(house: House) -> None:
+    house.server.answer = lambda name, nth: 503
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            ticket = courier.submit(evidence())
+            with pytest.raises(TimeoutError, match="after 0 s: it is not recorded yet; the upload"):
+                await ticket.settled(timeout=0)
+            await ticket.recorded()
+            await courier.quiet()
+            upload = (await courier.statuses("acme", ["ev-1"]))["ev-1"]
+            due = f"{upload.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC"
+            told = f"acme/ev-1 is not settled after 0.01 s: it is retrying, and due at {due}; "
+            with pytest.raises(TimeoutError, match=told):
+                await ticket.settled(timeout=0.01)
+
+    asyncio.run(story())
+    with house.sync_courier() as blocking:
+        again = blocking.submit(evidence("ev-2"))
+        again.recorded()
+        blocking.quiet()
+        with pytest.raises(TimeoutError, match=r"acme/ev-2 is not settled .* it is retrying, and"):
+            again.settled(timeout=0.01)

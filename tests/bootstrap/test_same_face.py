@@ -19,6 +19,8 @@ MISSING = {
     "BlockingCourier.quiet": "it works only while it is called, so there is nothing to wait for",
     "AsyncCourier.deliver": "submit is its deliver: it makes the steps itself",
     "Courier.deliver": "submit is its deliver: it makes the steps itself",
+    "AsyncCourier.recover": "it recovers by itself, every few seconds",
+    "Courier.recover": "it recovers by itself, every few seconds",
     "AsyncCourier.deliver_many": "it finds by itself what may go in one request",
     "Courier.deliver_many": "it finds by itself what may go in one request",
 }

@@ -113,7 +113,14 @@ def called(name: str, verb: object) -> str:
 
 
 def test_a_ticket_that_is_awaited_has_what_one_that_blocks_has() -> None:
-    of_the_engine = {"for_threads", "mark_recorded", "mark_settled", "mark_lost"}
+    of_the_engine = {
+        "find",
+        "for_threads",
+        "mark_recorded",
+        "mark_settled",
+        "mark_lost",
+        "not_settled",
+    }
     assert {name for name in dir(Ticket) if name[0] != "_"} - of_the_engine == {
         name for name in dir(SyncTicket) if name[0] != "_"
     }
