@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .bootstrap.blocking_courier import BlockingCourier
     from .bootstrap.courier import AsyncCourier
     from .bootstrap.sync_courier import Courier
+    from .bootstrap.wiring import BlockingOptions, CourierOptions
     from .delivery.actions import ActionResult, Filter
     from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
     from .domain.evidence.evidence import Document, Evidence
@@ -32,12 +33,15 @@ else:
         "ActionResult": "delivery.actions",
         "AsyncCourier": "bootstrap.courier",
         "BlockingCourier": "bootstrap.blocking_courier",
+        "BlockingOptions": "bootstrap.wiring",
         "ConfigError": "domain.errors",
         "Courier": "bootstrap.sync_courier",
         "CourierError": "domain.errors",
+        "CourierOptions": "bootstrap.wiring",
         "Delivery": "adapters.engines.blocking_engine",
         "Document": "domain.evidence.evidence",
         "Evidence": "domain.evidence.evidence",
+        "Filter": "delivery.actions",
         "MisuseError": "domain.errors",
         "NotReady": "domain.upload.verdict",
         "Ready": "domain.upload.verdict",
@@ -47,13 +51,15 @@ else:
         "Ticket": "adapters.engines.tickets",
         "TrainingRecord": "domain.evidence.training",
         "UploadStatus": "domain.upload.status",
-        "Filter": "delivery.actions",
         "load_record": "adapters.records",
     }
 
     def __getattr__(name):
         if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            from difflib import get_close_matches
+
+            near = "".join(f": did you mean {one}?" for one in get_close_matches(name, _HOMES, 1))
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
         from importlib import import_module
 
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
@@ -66,9 +72,11 @@ __all__ = [
     "ActionResult",
     "AsyncCourier",
     "BlockingCourier",
+    "BlockingOptions",
     "ConfigError",
     "Courier",
     "CourierError",
+    "CourierOptions",
     "Delivery",
     "Document",
     "Evidence",

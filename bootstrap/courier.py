@@ -34,7 +34,7 @@ from . import refusals
 from .face import Health, PeoplesActions, require_evidence, status_of_word
 from .running import Running
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
-from .wiring import AsyncWiring, Options
+from .wiring import AsyncWiring, CourierOptions
 
 _START = "async with AsyncCourier..."
 
@@ -50,7 +50,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
     use the database raise StoreError if it cannot be read or written.
     """
 
-    def __init__(self, source: Source, wiring: AsyncWiring, options: Options) -> None:
+    def __init__(self, source: Source, wiring: AsyncWiring, options: CourierOptions) -> None:
         self._wiring = wiring
         self._tenants = Tenants(source, options, wiring.logger)
         self._running: Running | None = None
@@ -63,14 +63,14 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
 
     @classmethod
     def from_config(
-        cls, path: PathText, database: PathText | None = None, **options: Unpack[Options]
+        cls, path: PathText, database: PathText | None = None, **options: Unpack[CourierOptions]
     ) -> Self:
         """A courier for the tenants in a folder of YAML and JSON files.
 
         Args:
             path: The folder.
             database: The path of the SQLite database, created if it does not exist.
-            options: See `Options`, `CommonOptions` and `TenantOptions`.
+            options: See `CourierOptions`, `CommonOptions` and `TenantOptions`.
 
         Raises:
             ConfigError: With every problem of every file.
@@ -83,7 +83,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         cls,
         tenants: TenantMapping | Callable[[], TenantMapping],
         database: PathText | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[CourierOptions],
     ) -> Self:
         """A courier for tenants that the host keeps itself.
 

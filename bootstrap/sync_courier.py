@@ -19,7 +19,7 @@ from . import refusals
 from .courier import AsyncCourier
 from .portal import Portal
 from .tenants import PathText, TenantMapping
-from .wiring import Options
+from .wiring import CourierOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Courier:
 
     @classmethod
     def from_config(
-        cls, path: PathText, database: PathText | None = None, **options: Unpack[Options]
+        cls, path: PathText, database: PathText | None = None, **options: Unpack[CourierOptions]
     ) -> Self:
         """A courier for the tenants in a folder of YAML and JSON files. See
         `AsyncCourier.from_config`."""
@@ -72,7 +72,7 @@ class Courier:
         cls,
         tenants: TenantMapping | Callable[[], TenantMapping],
         database: PathText | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[CourierOptions],
     ) -> Self:
         """A courier for tenants that the host keeps itself. See `AsyncCourier.from_mapping`."""
         return cls(AsyncCourier.from_mapping(tenants, database, **options))

@@ -46,7 +46,7 @@ class CommonOptions(TenantOptions, total=False):
     source: DocumentSource | None
 
 
-class Options(CommonOptions, total=False):
+class CourierOptions(CommonOptions, total=False):
     """The options of `AsyncCourier` and `Courier`, beside `TenantOptions` and `CommonOptions`.
 
     - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many
@@ -116,8 +116,8 @@ class Wiring:
 class AsyncWiring(Wiring):
     """What a courier on an event loop is built from, but its tenants."""
 
-    def __init__(self, database: PathText | None, options: Options) -> None:
-        super().__init__(database, options, Options)
+    def __init__(self, database: PathText | None, options: CourierOptions) -> None:
+        super().__init__(database, options, CourierOptions)
         self.transport = options.get("transport")
         self.on_settled = options.get("on_settled")
         self.concurrency = _at_least_1("concurrency", options.get("concurrency"), CONCURRENCY)

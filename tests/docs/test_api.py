@@ -18,7 +18,9 @@ from evidence_courier import (
     ActionResult,
     AsyncCourier,
     BlockingCourier,
+    BlockingOptions,
     Courier,
+    CourierOptions,
     Delivery,
     Document,
     Evidence,
@@ -28,7 +30,6 @@ from evidence_courier import (
     UploadStatus,
 )
 from evidence_courier.bootstrap.face import Health
-from evidence_courier.bootstrap.wiring import BlockingOptions, Options
 from evidence_courier.delivery.actions import Skipped
 from evidence_courier.domain.errors import Problem
 from evidence_courier.domain.upload.failure import Failure
@@ -67,7 +68,7 @@ FIELDS: dict[str, set[str]] = {
 }
 FIELDS["Evidence"] = {one.name for one in attrs.fields(Evidence)} | {"evidence_date"}
 FIELDS["UploadDetails"] = {one.name for one in attrs.fields(UploadDetails)} - FIELDS["UploadStatus"]
-FIELDS["Options"] = set(get_type_hints(Options))
+FIELDS["Options"] = set(get_type_hints(CourierOptions))
 
 
 def rows(title: str) -> list[str]:

@@ -34,6 +34,11 @@ def test_another_name_is_an_attribute_error(face: ModuleType) -> None:
         face.Nonsense  # noqa: B018
 
 
+def test_a_name_that_is_nearly_right_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'AsyncCourrier': did you mean AsyncC"):
+        evidence_courier.AsyncCourrier  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_the_face_alone_imports_no_library() -> None:
     program = (
         "import sys; before = set(sys.modules); import evidence_courier.testing\n"
