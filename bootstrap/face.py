@@ -21,8 +21,8 @@ R = TypeVar("R")
 @frozen(kw_only=True)
 class Health:
     """The state of a courier. `counts` are the uploads in the database by status word; the other
-    numbers are this courier's own. `listener_failures`: how often the logger or `on_settled` raised,
-    or `on_settled` could not be called; the uploads are not affected."""
+    numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
+    raised, or `on_settled` could not be called; the uploads are not affected."""
 
     running: bool
     tenants: int
