@@ -24,10 +24,10 @@ class Slots:
     courier_id: int
     clock: Clock
     key: UploadKey | None = None
-    acquired: Acquired = field(factory=Acquired)
-    _covered: bool = False
-    _under_way: int | None = None
-    _ended: list[int] = field(factory=list)
+    acquired: Acquired = field(factory=Acquired, init=False)
+    _covered: bool = field(default=False, init=False)
+    _under_way: int | None = field(default=None, init=False)
+    _ended: list[int] = field(factory=list, init=False)
 
     def begun(self, acquired: Acquired) -> None:
         """The gate has let the turn begin: its first request needs no leave if it has its slot, or

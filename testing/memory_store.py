@@ -92,13 +92,13 @@ class _Record:
     dossier: Dossier
     content: bytes | None
     credential: str | None
-    last_attempt_at: datetime | None = None
-    courier_id: int | None = None
-    budget: int | None = None
-    attempts: list[Attempt] = field(factory=list)
-    credentials: list[str | None] = field(factory=list)
-    look_ups: list[LookUp] = field(factory=list)
-    actions: list[ActionRow] = field(factory=list)
+    last_attempt_at: datetime | None = field(default=None, init=False)
+    courier_id: int | None = field(default=None, init=False)
+    budget: int | None = field(default=None, init=False)
+    attempts: list[Attempt] = field(factory=list, init=False)
+    credentials: list[str | None] = field(factory=list, init=False)
+    look_ups: list[LookUp] = field(factory=list, init=False)
+    actions: list[ActionRow] = field(factory=list, init=False)
 
     @property
     def place(self) -> Place:

@@ -51,11 +51,9 @@ class LeaseStore(Protocol):
 
     def lease(self) -> Lease | None:
         """The present lease."""
-        ...
 
     def hold(self, lease: Lease) -> None:
         """Record a lease, or that it is wanted."""
-        ...
 
 
 def acquire(

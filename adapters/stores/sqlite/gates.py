@@ -104,15 +104,15 @@ class _Gate:
     connection: sqlite3.Connection
     quota: Quota
     now: datetime
-    key: UploadKey | None = None
-    place: tuple[str, int] | None = None
-    _pause: Pause | None = None
-    _lease: Lease | None = None
-    _head: tuple[int | None, str | None] = (None, None)
-    _turns: dict[int, Turn] = field(factory=dict)
-    _blocks: dict[str, Failure | None] = field(factory=dict)
-    _admitted: list[tuple[str, int]] = field(factory=list)
-    _used: int = 0
+    key: UploadKey | None = field(default=None, init=False)
+    place: tuple[str, int] | None = field(default=None, init=False)
+    _pause: Pause | None = field(default=None, init=False)
+    _lease: Lease | None = field(default=None, init=False)
+    _head: tuple[int | None, str | None] = field(default=(None, None), init=False)
+    _turns: dict[int, Turn] = field(factory=dict, init=False)
+    _blocks: dict[str, Failure | None] = field(factory=dict, init=False)
+    _admitted: list[tuple[str, int]] = field(factory=list, init=False)
+    _used: int = field(default=0, init=False)
 
     @property
     def _pace(self) -> Pace:
@@ -261,8 +261,8 @@ class _Gate:
         self._turns[turn.id] = turn
         cells = (turn.courier_id, turn.owed, turn.waits, moment(turn.until))
         self.connection.execute(
-            "INSERT INTO turns (id, credential, owner, owed, waits, until) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE"
+            "INSERT INTO turns (id, credential, owner, owed, waits, until)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
             " SET owed = excluded.owed, waits = excluded.waits, until = excluded.until",
             (turn.id, self.quota.credential, *cells),
         )

@@ -170,7 +170,8 @@ def _overfull(db: Database) -> Iterator[Breach]:
             if later - earlier < pace.period:
                 yield Breach(
                     None,
-                    f"more than {pace} requests of one credential stand between {earlier.isoformat()} and {later.isoformat()}"
+                    f"more than {pace} requests of one credential stand between "
+                    f"{earlier.isoformat()} and {later.isoformat()}"
                     " (a pace that was lowered just now looks the same)",
                 )
                 break
@@ -183,5 +184,6 @@ def _secrets(db: Database, shows_secret: Callable[[str], bool]) -> Iterator[Brea
                 if row[column] is not None and shows_secret(row[column]):
                     yield Breach(
                         None,
-                        f"row {row['place']} of {table} shows a secret in {column}: delete it and change the secret",
+                        f"row {row['place']} of {table} shows a secret in {column}: delete "
+                        "it and change the secret",
                     )

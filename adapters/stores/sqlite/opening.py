@@ -33,7 +33,8 @@ def resolved(path: str) -> str:
     """The file that a path leads to, whatever the current folder becomes later."""
     if not path or path == ":memory:":
         raise MisuseError(
-            f"the courier keeps its records in a file, not in {path!r}; name one, or hand in testing.MemoryStore"
+            f"the courier keeps its records in a file, not in {path!r}; name one, or hand in "
+            "testing.MemoryStore"
         )
     return os.path.realpath(path)
 
@@ -43,7 +44,8 @@ def prepare(path: str, busy_timeout: float) -> None:
     if sqlite3.sqlite_version_info < _OLDEST:
         wanted = ".".join(map(str, _OLDEST))
         raise StoreError(
-            f"{path}: this Python carries SQLite {sqlite3.sqlite_version}; {wanted} or newer is needed: use a newer Python"
+            f"{path}: this Python carries SQLite {sqlite3.sqlite_version}; {wanted} or newer "
+            "is needed: use a newer Python"
         )
     _make_file(path)
     with trouble(path, "the database was not opened"):
@@ -66,7 +68,8 @@ def check(path: str, busy_timeout: float) -> None:
         _refuse_what_is_not_ours(path, db)
         if migrations.pending(db):
             raise StoreError(
-                f"{path}: the database was not opened: an older evidence-courier has written it; start a courier with it"
+                f"{path}: the database was not opened: an older evidence-courier has written "
+                "it; start a courier with it"
                 " once to bring it up to date"
             )
 
@@ -134,8 +137,10 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     for other in tuple(_opened):
         if other.file == opened.file and other.pid != opened.pid:
             raise MisuseError(
-                f"{path}: the database was not opened: process {other.pid} had it open when this one ({opened.pid}) was forked from it, and "
-                "SQLite's locks do not outlast a fork: fork before a courier is started, or start this process anew instead of "
+                f"{path}: the database was not opened: process {other.pid} had it open when "
+                f"this one ({opened.pid}) was forked from it, and "
+                "SQLite's locks do not outlast a fork: fork before a courier is started, or "
+                "start this process anew instead of "
                 "forking it; see docs/several-processes.md"
             )
     connection = sqlite3.connect(
@@ -164,7 +169,8 @@ def _make_file(path: str) -> None:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         raise StoreError(
-            f"{path}: the database was not opened: the folder {folder} does not exist; make it, or name another file"
+            f"{path}: the database was not opened: the folder {folder} does not exist; make "
+            "it, or name another file"
         )
     if os.path.isdir(path):
         raise StoreError(f"{path}: the database was not opened: it is a folder; name a file")
@@ -184,7 +190,8 @@ def _make_file(path: str) -> None:
             os.chmod(path, 0o600)
     except OSError as error:
         raise StoreError(
-            f"{path}: the database was not made: {error.strerror}; give this process the right to write to {folder}"
+            f"{path}: the database was not made: {error.strerror}; give this process the "
+            f"right to write to {folder}"
         ) from error
 
 
@@ -227,10 +234,12 @@ def _refuse_what_is_not_ours(path: str, db: Database) -> None:
         unknown = unknown_migrations(db)
     if application != APPLICATION_ID and (application != 0 or tables):
         raise StoreError(
-            f"{path}: the database was not opened: it belongs to another application; name another file"
+            f"{path}: the database was not opened: it belongs to another application; name "
+            "another file"
         )
     if unknown:
         raise StoreError(
-            f"{path}: the database was not opened: a newer evidence-courier has written it ({', '.join(unknown)});"
+            f"{path}: the database was not opened: a newer evidence-courier has written it "
+            f"({', '.join(unknown)});"
             " install that version or a later one"
         )

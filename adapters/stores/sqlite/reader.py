@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
-from typing import TypeVar
 
 from sqlite_utils import Database
 
@@ -16,12 +16,15 @@ from ....domain.errors import StoreError
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.records import ActedOn, Find, OpenUpload, Page
+from ..history import details_of
+from ..paging import Place, token_of
 from . import reads
+from .gates import ID_OF
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
+from .rows import action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
+from .statements import select_uploads
 from .trouble import trouble
-
-T = TypeVar("T")
 
 
 class SqliteReader:
@@ -42,7 +45,12 @@ class SqliteReader:
         self._watch = Watch(os.path.dirname(path), monotonic)
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
-        return self._read(lambda db: reads.get(db, keys))
+        with self._reading() as db:
+            found = map(
+                open_upload_of,
+                select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys]),
+            )
+            return {item.upload.key: item for item in found}
 
     def due(
         self,
@@ -51,60 +59,137 @@ class SqliteReader:
         after: UploadKey | None = None,
         written_after: datetime | None = None,
     ) -> Sequence[UploadKey]:
-        return self._read(lambda db: reads.due(db, before, limit, after, written_after))
+        with self._reading() as db:
+            arrival = 0
+            if after is not None:
+                row = db.execute(
+                    ID_OF, (after.tenant_id, after.evidence_id, after.provider)
+                ).fetchone()
+                arrival = 0 if row is None else row[0]
+            given = {
+                "before": moment(before),
+                "after": arrival,
+                "limit": limit,
+                "written_after": "" if written_after is None else moment(written_after),
+            }
+            return [key_of(row) for row in db.query(reads.DUE, given)]
 
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
-        return self._read(lambda db: reads.counts(db, statuses))
+        with self._reading() as db:
+            wanted = json.dumps([status.value for status in statuses])
+            found = {
+                row["status"]: int(row["uploads"])
+                for row in db.query(reads.COUNTS, {"statuses": wanted})
+            }
+            return {status: found.get(status.value, 0) for status in statuses}
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        return self._read(lambda db: reads.statuses(db, tenant_id, evidence_ids, now))
+        with self._reading() as db:
+            wanted = set(evidence_ids)
+            rows = db.query(
+                reads.STATUSES, {"tenant_id": tenant_id, "evidence_ids": json.dumps(sorted(wanted))}
+            )
+            # SQLite reads a text in JSON up to its first NUL only: what was not asked for stays.
+            found = sorted((row for row in rows if row["evidence_id"] in wanted), key=reads.age)
+            told = reads.statuses_of(db, found, now)
+            return {status.evidence_id: status for status in told}
 
     def find(self, find: Find, now: datetime) -> Page:
-        return self._read(lambda db: reads.find(db, find, now))
+        with self._reading() as db:
+            # One more than asked for shows whether there is a next page.
+            rows = list(db.query(*reads.find_query(find)))
+            page = rows[: find.limit]
+            more = len(rows) > find.limit
+            return Page(
+                uploads=tuple(reads.statuses_of(db, page, now)),
+                next_page=token_of(Place(*reads.age(page[-1]))) if more else None,
+            )
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
-        return self._read(lambda db: reads.show(db, tenant_id, evidence_id, now))
+        with self._reading() as db:
+            with db.atomic():  # one moment for all
+                rows = sorted(
+                    db.query(reads.SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}),
+                    key=reads.age,
+                )
+                if not rows:
+                    return None
+                newest = rows[-1]
+                attempts = [
+                    attempt_of(row) for row in db.query(reads.HISTORY, {"id": newest["id"]})
+                ]
+                actions = [action_of(row) for row in db.query(reads.ACTIONS, {"id": newest["id"]})]
+                look_ups = [
+                    look_up_of(row) for row in db.query(reads.LOOK_UPS, {"id": newest["id"]})
+                ]
+                (status,) = reads.statuses_of(db, [newest], now)
+            return details_of(status, attempts, actions, look_ups)
 
     def fingerprint_key(self) -> bytes:
-        return self._read(reads.fingerprint_key)
+        with self._reading() as db:
+            (value,) = db.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
+            return bytes(value)
 
     def dead(self, caller: int) -> Sequence[int]:
-        rows, senders = self._read(lambda db: reads.couriers(db, caller))
+        with self._reading() as db:
+            rows = db.execute(reads.COURIERS, (caller,)).fetchall()
+            senders = {sender for (sender,) in db.execute(reads.SENDERS).fetchall()}
         registered = {row[0] for row in rows}
         gone = [row[0] for row in rows if self._watch.dead(row)]
         return [*gone, *sorted(senders - registered - {caller})]
 
     def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
-        return self._read(lambda db: reads.in_flight(db, courier_id))
+        with self._reading() as db:
+            return [open_upload_of(row) for row in db.query(reads.IN_FLIGHT, {"owner": courier_id})]
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
-        return self._read(lambda db: reads.freed(db, addresses, limit))
+        with self._reading() as db, db.atomic():  # one moment for all
+            stuck = [(tenant, provider) for tenant, provider in db.execute(reads.STUCK).fetchall()]
+            blocked = {
+                None,
+                *(row[0] for row in db.execute("SELECT address FROM blocks").fetchall()),
+            }
+            return [
+                open_upload_of(row)
+                for tenant_id, provider in stuck
+                if addresses.get((tenant_id, provider)) not in blocked
+                for row in db.query(
+                    reads.HELD_FOR_INTEGRATION,
+                    {"tenant_id": tenant_id, "provider": provider, "limit": limit},
+                )
+            ]
 
     def acted_on(self, after: int | None) -> ActedOn:
-        return self._read(lambda db: reads.acted_on(db, after))
-
-    def _read(self, question: Callable[[Database], T]) -> T:
-        with trouble(self._path, "not read"), self._connected() as db:
-            return question(db)
+        with self._reading() as db:
+            (mark,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM actions").fetchone()
+            if after is None or mark == after:
+                return ActedOn((), mark)
+            keys = db.query(
+                f"SELECT DISTINCT {reads.KEYS} FROM actions JOIN uploads ON uploads.id = "
+                "actions.upload_id"
+                " WHERE actions.id > :after AND actions.id <= :mark",
+                {"after": after, "mark": mark},
+            )
+            return ActedOn([key_of(row) for row in keys], mark)
 
     @contextmanager
-    def _connected(self) -> Iterator[Database]:
+    def _reading(self) -> Iterator[Database]:
         """A connection that nobody else reads with meanwhile; kept for the next one."""
-        with self._idle_lock:
-            self._refuse_when_closed()
-            db = self._idle.pop() if self._idle else None
-        if db is None:
-            db = reading_connection(self._path, self._busy_timeout)
-        try:
-            yield db
-        finally:
+        with trouble(self._path, "not read"):
             with self._idle_lock:
-                if self._closed:
-                    db.close()
-                else:
-                    self._idle.append(db)
+                self._refuse_when_closed()
+                db = self._idle.pop() if self._idle else None
+            db = db or reading_connection(self._path, self._busy_timeout)
+            try:
+                yield db
+            finally:
+                with self._idle_lock:
+                    if self._closed:
+                        db.close()
+                    else:
+                        self._idle.append(db)
 
     def close(self) -> None:
         """As in `Records`. Connections that are being read from are closed by their readers."""

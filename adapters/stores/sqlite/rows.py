@@ -54,55 +54,24 @@ _STATE = (
 CHANGING = (
     "version",
     *_STATE,
-    "error_kind",
-    "error_message",
-    "error_http_status",
-    "error_retry_after",
-    "error_detail",
-    "receipt_reference",
-    "receipt_message",
-    "attempts",
-    "spent",
-    "doubt",
-    "possible_duplicate",
-    "alone",
-    "progress",
-    "updated_at",
+    *"error_kind error_message error_http_status error_retry_after error_detail".split(),
+    *"receipt_reference receipt_message".split(),
+    *"attempts spent doubt possible_duplicate alone progress updated_at".split(),
 )
 # What is written once.
 BIRTH = ("digest", "evidence_date", "created_at")
 DOSSIER = (
-    "session_id",
-    "subject",
-    "subject_email",
-    "outcome",
-    "recorded_at",
-    "submitted_digest",
-    "document_sha256",
-    "document_size",
-    "document_media_type",
-    "document_filename",
-    "document_source",
-    "settings",
+    *"session_id subject subject_email outcome recorded_at submitted_digest".split(),
+    *"document_sha256 document_size document_media_type document_filename".split(),
+    *"document_source settings".split(),
 )
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 # What the beginning of an attempt writes besides.
 STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 ATTEMPT = (
-    "number",
-    "started_at",
-    "ended_at",
-    "verdict",
-    "kind",
-    "message",
-    "http_status",
-    "retry_after",
-    "detail",
-    "receipt_reference",
-    "receipt_message",
-    "request_id",
-    "not_before",
+    *"number started_at ended_at verdict kind message http_status retry_after detail".split(),
+    *"receipt_reference receipt_message request_id not_before".split(),
 )
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)

@@ -30,7 +30,8 @@ CREATE TABLE uploads (
     provider TEXT NOT NULL,
     version INTEGER NOT NULL CHECK (version >= 1),
     state TEXT NOT NULL
-        CHECK (state IN ('queued', 'sending', 'waiting', 'confirming', 'held', 'succeeded', 'failed')),
+        CHECK (state IN
+            ('queued', 'sending', 'waiting', 'confirming', 'held', 'succeeded', 'failed')),
     status TEXT NOT NULL CHECK (status IN ('pending', 'retrying', 'held', 'succeeded', 'failed')),
     due TEXT,
     attempt INTEGER,
@@ -81,7 +82,8 @@ CREATE TABLE attempts (
     started_at TEXT NOT NULL,
     ended_at TEXT NOT NULL,
     verdict TEXT NOT NULL
-        CHECK (verdict IN ('delivered', 'rejected', 'unbundled', 'deferred', 'unclear', 'recovered')),
+        CHECK (verdict IN
+            ('delivered', 'rejected', 'unbundled', 'deferred', 'unclear', 'recovered')),
     kind TEXT,
     message TEXT,
     http_status INTEGER,
@@ -205,7 +207,8 @@ _COLUMNS = (
 _MORE_INDEXES = (
     "CREATE INDEX uploads_in_line ON uploads (credential, due) WHERE due IS NOT NULL",
     "CREATE INDEX uploads_in_flight ON uploads (owner) WHERE state = 'sending'",
-    "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider) WHERE state = 'held'"
+    "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider)"
+    " WHERE state = 'held'"
     " AND error_kind IN ('unauthorized', 'target_not_found', 'integration_gone')",
     "CREATE INDEX slots_of_credential ON slots (credential, at)",
     "CREATE INDEX blocks_of_tenant ON blocks (tenant_id, provider)",

@@ -1,20 +1,11 @@
-"""The store behind the port: one connection that writes, a few that read, and every write one
-transaction.
-
-Whoever writes holds SQLite's write lock from the first look to the commit. So what is read there
-cannot change before it is acted on, and the key of an upload, unique in the file, decides every
-race between threads, couriers and processes.
-"""
+"""The store in one SQLite file: one connection that writes, a few that read, and every write one
+transaction. The key of an upload, unique in the file, decides every race between threads, couriers
+and processes."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from threading import RLock
 from typing import TypeVar
 
 from attrs import evolve
@@ -37,21 +28,15 @@ from ....ports.records import (
     Start,
 )
 from . import statements
+from .couriers import SqliteCouriers
 from .gates import SqliteGates
-from .liveness import Lock, boot, host, new_lock
-from .opening import prepare, resolved, writing_connection
-from .reader import SqliteReader
 from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment, open_upload_of
 from .trouble import trouble
 
 T = TypeVar("T")
 
-# How much of the room that documents have left is given back to the disk when the store is closed,
-# in pages (32 MiB).
-_PAGES_GIVEN_BACK = 8192
 
-
-class SqliteStore(SqliteReader):
+class SqliteStore(SqliteCouriers):
     """An `UploadStore` in one SQLite file.
 
     `path` is made where it does not exist, readable by its owner only. Staged documents are removed
@@ -69,21 +54,8 @@ class SqliteStore(SqliteReader):
         busy_timeout: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(resolved(path), busy_timeout, monotonic)
+        super().__init__(path, busy_timeout, monotonic)
         self._keep_documents = keep_documents
-        self._turn = RLock()
-        self._writing = False
-        self._locks: dict[int, Lock] = {}
-        prepare(self._path, busy_timeout)
-        with trouble(self._path, "the database was not opened"):
-            self._connection = writing_connection(self._path, busy_timeout)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make one transaction, and one commit to the disk, of all that is written inside: all
-        of it is written, or none."""
-        with trouble(self._path, "nothing was written"), self._transaction():
-            yield
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         keys = [entry.upload.key for entry in entries]
@@ -139,7 +111,7 @@ class SqliteStore(SqliteReader):
     def _send(self, starts: Sequence[Start], begun: Mapping[int, Acquired]) -> dict[int, Begun]:
         """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
-        statements.begin_uploads(
+        statements.BEGIN_UPLOADS.write(
             connection,
             [
                 (
@@ -152,9 +124,8 @@ class SqliteStore(SqliteReader):
                 for start in (starts[position] for position in begun)
             ],
         )
-        staged = statements.select_contents(
-            connection, [(position, *key_cells(starts[position].upload.key)) for position in begun]
-        )
+        wanted = [(position, *key_cells(starts[position].upload.key)) for position in begun]
+        staged = dict(statements.SELECT_CONTENTS.run(connection, wanted))
         return {
             position: Begun(staged.get(position), acquired) for position, acquired in begun.items()
         }
@@ -177,101 +148,24 @@ class SqliteStore(SqliteReader):
                 answers += [lost.get(position) or Saved() for position in range(len(stretch))]
         return answers
 
-    # --- who sends ---
-
-    def register(self, now: datetime) -> int:
-        """As in `Couriers`. The lock's file is made beside the database."""
-        lock = new_lock(self._path)
-        try:
-            with trouble(self._path, "the courier was not registered"), self._transaction():
-                cursor = self._connection.execute(
-                    "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, beat_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
-                    (
-                        host(),
-                        boot(),
-                        os.getpid(),
-                        None if lock is None else os.path.basename(lock.path),
-                        moment(now),
-                        moment(now),
-                    ),
-                )
-                assert cursor.lastrowid is not None
-                courier_id = cursor.lastrowid
-        except BaseException:
-            if lock is not None:
-                lock.release()
-            raise
-        if lock is not None:
-            self._locks[courier_id] = lock
-        return courier_id
-
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
-        with trouble(self._path, "heartbeat not written"), self._transaction():
-            self._connection.execute(
-                "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?",
-                (moment(now), courier_id),
-            )
-
-    def unregister(self, courier_id: int) -> None:
-        """As in `Couriers`. The file of a dead courier's lock is removed."""
-        own = self._locks.pop(courier_id, None)
-        try:
-            with trouble(self._path, "the courier was not unregistered"), self._transaction():
-                row = self._connection.execute(
-                    "SELECT lock FROM couriers WHERE id = ?", (courier_id,)
-                ).fetchone()
-                self._connection.execute("DELETE FROM couriers WHERE id = ?", (courier_id,))
-                self._connection.execute("DELETE FROM turns WHERE owner = ?", (courier_id,))
-                self._connection.execute(
-                    "UPDATE gates SET holder = NULL WHERE holder = ?", (courier_id,)
-                )
-        except BaseException:
-            if own is not None:
-                own.let_go()  # it ends all the same, and whoever comes next is to see that
-            raise
-        if own is not None:
-            own.release()
-        elif row is not None and row[0] is not None:
-            with suppress(OSError):
-                os.unlink(os.path.join(os.path.dirname(self._path), row[0]))
-
     def unblock(self, tenant_id: str, provider: str) -> None:
         with trouble(self._path, "the integration was not unblocked"), self._transaction():
             self._connection.execute(
                 "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
             )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._turn:
-            if self._writing:
-                yield  # part of the transaction around it
-                return
-            self._refuse_when_closed()
-            connection = self._connection
-            connection.execute("BEGIN IMMEDIATE")
-            self._writing = True
-            try:
-                yield
-                connection.execute("COMMIT")
-            finally:
-                self._writing = False
-                # SQLite has rolled back by itself after some errors, and not after others.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
     def _insert(self, entries: Sequence[Entry]) -> None:
         connection = self._connection
         # Nobody else can insert before this transaction ends, so the ids can be given here.
         first = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM uploads").fetchone()[0]
         rows = [entry_cells(identity, entry) for identity, entry in enumerate(entries, first)]
-        statements.insert_uploads(connection, rows)
+        statements.INSERT_UPLOADS.write(connection, rows)
         documents = [
             (identity, entry.content)
             for identity, entry in enumerate(entries, first)
             if entry.content is not None
         ]
-        statements.insert_documents(connection, documents)
+        connection.executemany(statements.INSERT_DOCUMENT, documents)
 
     def _outdated(self, changes: Sequence[Change | Start]) -> dict[int, Conflict]:
         """The answers to those changes that somebody was faster than, by position. No upload
@@ -280,7 +174,8 @@ class SqliteStore(SqliteReader):
             (position, *key_cells(change.upload.key), change.upload.version - 1)
             for position, change in enumerate(changes)
         ]
-        outdated = statements.select_outdated(self._connection, expected)
+        late = statements.SELECT_OUTDATED.run(self._connection, expected)
+        outdated = [position for (position,) in late]
         return self._conflicts(changes, outdated) if outdated else {}
 
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
@@ -288,47 +183,11 @@ class SqliteStore(SqliteReader):
         connection = self._connection
         lost = self._outdated(changes)
         won = [change for position, change in enumerate(changes) if position not in lost]
-        statements.update_uploads(
+        statements.UPDATE_UPLOADS.write(
             connection,
             [(*key_cells(change.upload.key), *changing_cells(change.upload)) for change in won],
         )
-        statements.insert_attempts(
-            connection,
-            [
-                (*key_cells(change.upload.key), *attempt_cells(change.attempt))
-                for change in won
-                if change.attempt is not None
-            ],
-        )
-        statements.insert_look_ups(
-            connection,
-            [
-                (
-                    look.number,
-                    moment(look.at),
-                    look.finding,
-                    look.message,
-                    *key_cells(change.upload.key),
-                )
-                for change in won
-                if (look := change.look_up) is not None
-            ],
-        )
-        statements.insert_actions(
-            connection,
-            [
-                (
-                    moment(act.at),
-                    act.action,
-                    act.by,
-                    act.reason,
-                    change.upload.key.tenant_id,
-                    *key_cells(change.upload.key),
-                )
-                for change in won
-                if (act := change.action) is not None
-            ],
-        )
+        self._write_history(won)
         SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
             for change in won
@@ -338,8 +197,30 @@ class SqliteStore(SqliteReader):
             succeeded = [
                 change.upload.key for change in won if isinstance(change.upload.state, Succeeded)
             ]
-            statements.delete_documents(connection, list(map(key_cells, succeeded)))
+            statements.DELETE_DOCUMENTS.write(connection, list(map(key_cells, succeeded)))
         return lost
+
+    def _write_history(self, changes: Sequence[Change]) -> None:
+        """What led to the changes."""
+        keyed = [(change, key_cells(change.upload.key)) for change in changes]
+        attempts = [
+            (*key, *attempt_cells(change.attempt))
+            for change, key in keyed
+            if change.attempt is not None
+        ]
+        look_ups = [
+            (look_up.number, moment(look_up.at), look_up.finding, look_up.message, *key)
+            for change, key in keyed
+            if (look_up := change.look_up) is not None
+        ]
+        actions = [
+            (moment(act.at), act.action, act.by, act.reason, key[0], *key)
+            for change, key in keyed
+            if (act := change.action) is not None
+        ]
+        statements.INSERT_ATTEMPTS.write(self._connection, attempts)
+        self._connection.executemany(statements.INSERT_LOOK_UP, look_ups)
+        self._connection.executemany(statements.INSERT_ACTION, actions)
 
     def _conflicts(
         self, changes: Sequence[Change | Start], outdated: Sequence[int]
@@ -354,25 +235,6 @@ class SqliteStore(SqliteReader):
     def _recorded(self, keys: Sequence[UploadKey]) -> dict[UploadKey, OpenUpload]:
         rows = statements.select_uploads(self._connection, list(map(key_cells, keys)))
         return {item.upload.key: item for item in map(open_upload_of, rows)}
-
-    def close(self) -> None:
-        """As in `Records`. Room that documents have left is given back to the disk, up to a bound
-        that keeps this quick."""
-        with self._turn:
-            if self._closed:
-                return
-            super().close()
-            for lock in self._locks.values():
-                lock.let_go()
-            try:
-                # Another process that writes just now keeps the room for itself.
-                with suppress(sqlite3.OperationalError):
-                    # As a script: it gives back one page a step, and `execute` takes a single step.
-                    self._connection.executescript(
-                        f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})"
-                    )
-            finally:
-                self._connection.close()
 
 
 def _stretches(

@@ -11,15 +11,28 @@ from ....domain.errors import StoreError
 
 # By the name that SQLite gives an error, or by how that name begins.
 _ADVICE = {
-    "SQLITE_BUSY": "another process is writing to it and did not finish in time; look for one that hangs, or wait",
-    "SQLITE_LOCKED": "another process is writing to it and did not finish in time; look for one that hangs, or wait",
+    "SQLITE_BUSY": (
+        "another process is writing to it and did not finish in time; look for "
+        "one that hangs, or wait"
+    ),
+    "SQLITE_LOCKED": (
+        "another process is writing to it and did not finish in time; look for "
+        "one that hangs, or wait"
+    ),
     "SQLITE_FULL": "there is no room left; free some space on its disk",
-    "SQLITE_IOERR": "its disk does not work as it should; look at the system's log and at the disk's free space",
-    "SQLITE_READONLY": "it may not be written to; give this process the right to write to the file and its folder",
+    "SQLITE_IOERR": (
+        "its disk does not work as it should; look at the system's log and at the disk's free space"
+    ),
+    "SQLITE_READONLY": (
+        "it may not be written to; give this process the right to write to the file and its folder"
+    ),
     "SQLITE_CANTOPEN": "it cannot be opened; look at the rights of the file and of its folder",
     "SQLITE_PERM": "it cannot be opened; look at the rights of the file and of its folder",
     "SQLITE_AUTH": "it cannot be opened; look at the rights of the file and of its folder",
-    "SQLITE_CORRUPT": "its content is damaged; stop the courier and restore a backup, or have `sqlite3 FILE .recover` save the rest",
+    "SQLITE_CORRUPT": (
+        "its content is damaged; stop the courier and restore a backup, or "
+        "have `sqlite3 FILE .recover` save the rest"
+    ),
     "SQLITE_NOTADB": "it is not an SQLite database; name another file",
     "SQLITE_TOOBIG": "a document of this size cannot be staged; hand it over by a document source",
 }

@@ -150,13 +150,13 @@ def test_the_statuses_are_counted_without_a_look_at_the_records(
 @pytest.mark.parametrize(
     "statement",
     [
-        statements.select_outdated_sql,
-        statements.update_uploads_sql,
-        statements.begin_uploads_sql,
-        statements.insert_attempts_sql,
-        statements.select_contents_sql,
-        statements.delete_documents_sql,
-        statements.select_uploads_sql,
+        statements.SELECT_OUTDATED.text,
+        statements.UPDATE_UPLOADS.text,
+        statements.BEGIN_UPLOADS.text,
+        statements.INSERT_ATTEMPTS.text,
+        statements.SELECT_CONTENTS.text,
+        statements.DELETE_DOCUMENTS.text,
+        statements.SELECT_UPLOADS.text,
     ],
 )
 def test_every_write_finds_its_rows_by_their_key(
