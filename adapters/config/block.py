@@ -19,18 +19,9 @@ from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
+from . import schema as schemas
 from .references import References, SecretText, resolved_in
 from .report import Path, Report
-from .schema import (
-    CORE,
-    BlockSchema,
-    FragmentError,
-    closest,
-    complain,
-    core_schema,
-    plugin_words,
-    schema_with,
-)
 from .sources import Node
 from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
@@ -40,11 +31,11 @@ Providers = Mapping[str, Provider | BrokenProvider]
 
 @define
 class BlockReader:
-    """Reads the blocks of one load; its schemas and resolved secrets serve all tenants."""
+    """Reads the blocks of one load; the schemas it knows and the secrets it resolved serve all tenants."""
 
     providers: Providers
     secrets: Secrets
-    schemas: dict[str, BlockSchema | str] = field(factory=dict)
+    known: dict[str, schemas.BlockSchema | str] = field(factory=dict)
     references: References = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,28 +62,28 @@ class BlockReader:
 
     def provider(
         self, settings: Mapping[str, object], report: Report
-    ) -> tuple[Provider | None, BlockSchema]:
+    ) -> tuple[Provider | None, schemas.BlockSchema]:
         """The provider that the block names, None if unusable, and the schema to check by."""
         path = (*report.block, "provider")
         name = self.references.resolve(settings.get("provider"), path, report)
         if not isinstance(name, str) or report.noted(path):
-            return None, core_schema()
+            return None, schemas.UNKNOWN_PROVIDER
         provider = self.providers.get(name)
         if provider is None:
             installed = ", ".join(sorted(self.providers)) or "none"
             message = f"is no provider that is installed (installed: {installed})"
-            report.note(path, message, suggestion=closest(name, self.providers))
-            return None, core_schema()
-        if name not in self.schemas:
-            self.schemas[str(name)] = _schema(name, provider)
-        schema = self.schemas[name]
+            report.note(path, message, suggestion=schemas.closest(name, self.providers))
+            return None, schemas.UNKNOWN_PROVIDER
+        if name not in self.known:
+            self.known[str(name)] = _schema(name, provider)
+        schema = self.known[name]
         if isinstance(provider, BrokenProvider) or isinstance(schema, str):
             report.note(path, f"the provider {provider.name} cannot be used: {schema}")
-            return None, core_schema()
+            return None, schemas.UNKNOWN_PROVIDER
         return provider, schema
 
     def checked(
-        self, settings: dict[str, object], schema: BlockSchema, report: Report
+        self, settings: dict[str, object], schema: schemas.BlockSchema, report: Report
     ) -> dict[str, Any]:
         """The settings as the schema reads them; what it refuses is noted."""
         settings = _without_nulls(settings, schema.rules)
@@ -104,7 +95,7 @@ class BlockReader:
             report.note(report.block, f"the provider {name} failed to check its settings ({why})")
             return {}
         texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
-        complain(found, report, texts)
+        schemas.complain(found, report, texts)
         return document
 
     def built(
@@ -115,7 +106,7 @@ class BlockReader:
         report: Report,
     ) -> Integration | None:
         """The frozen classes, unless the provider's own refuses its values."""
-        own = {key: value for key, value in document.items() if key not in CORE}
+        own = {key: value for key, value in document.items() if key not in schemas.CORE}
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
             references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
@@ -154,13 +145,13 @@ class BlockReader:
         )
         for path, words in _faults_of_settings(error, provider.settings_class, own):
             value = own.get(str(path[0])) if path else None
-            message = plugin_words(words, instead, secrets=secrets, value=value)
+            message = schemas.plugin_words(words, instead, secrets=secrets, value=value)
             if not path and message != instead:  # without a key, say whose words these are
                 message = f"{instead}: {message}"
             report.note((*report.block, *path), message)
 
 
-def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str:
+def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:
     """The schema for a provider's blocks, or why the provider cannot be used."""
     if isinstance(provider, BrokenProvider):
         return provider.reason
@@ -168,8 +159,8 @@ def _schema(name: str, provider: Provider | BrokenProvider) -> BlockSchema | str
     if fault is not None:
         return f"what is given for it {fault}"
     try:
-        return schema_with(provider.schema)
-    except FragmentError as error:
+        return schemas.schema_with(provider.schema)
+    except schemas.FragmentError as error:
         return f"{error}; ask its authors for a version that works here"
 
 

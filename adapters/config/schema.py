@@ -28,20 +28,10 @@ from cerberus.errors import BaseErrorHandler
 from cerberus.schema import DefinitionSchema
 
 from ...domain.integration import Pace
+from . import values
 from .references import Resolved, SecretText, parse_secret
 from .report import Report, Rules, rules_below
 from .tenant_file import kind_of
-from .values import (
-    Endpoint,
-    Proxy,
-    Size,
-    parse_duration,
-    parse_endpoint,
-    parse_pace,
-    parse_proxy,
-    parse_size,
-    shown_duration,
-)
 
 
 @frozen
@@ -61,11 +51,11 @@ class Format:
 
 FORMATS: Mapping[str, Format] = {
     "secret": Format(SecretText, parse_secret),
-    "endpoint": Format(Endpoint, parse_endpoint),
-    "proxy": Format(Proxy, parse_proxy),
-    "duration": Format(timedelta, parse_duration),
-    "size": Format(Size, parse_size),
-    "pace": Format(Pace, parse_pace),
+    "endpoint": Format(values.Endpoint, values.parse_endpoint),
+    "proxy": Format(values.Proxy, values.parse_proxy),
+    "duration": Format(timedelta, values.parse_duration),
+    "size": Format(values.Size, values.parse_size),
+    "pace": Format(Pace, values.parse_pace),
 }
 
 _DURATION = {"type": "duration"}
@@ -151,11 +141,6 @@ class BlockSchema:
         return {"type": "dict", "schema": self.rules}
 
 
-def core_schema() -> BlockSchema:
-    """The rules for a block whose provider is not known."""
-    return BlockSchema({key: _taught(rules) for key, rules in CORE.items()}, strict=False)
-
-
 def schema_with(fragment: object) -> BlockSchema:
     """The rules for a provider's blocks. Raises FragmentError."""
     if not isinstance(fragment, Mapping) or not all(
@@ -194,6 +179,10 @@ def _taught_below(rule: str, below: Any, kind: object) -> Any:
     if rule == "schema" and kind != "list" and by_key:
         return {key: _taught(member) for key, member in below.items()}
     return _taught(below)
+
+
+UNKNOWN_PROVIDER = BlockSchema({key: _taught(rules) for key, rules in CORE.items()}, strict=False)
+"""The rules for a block whose provider is not known."""
 
 
 # The words
@@ -277,33 +266,25 @@ def _choice(words: object, joint: str = "or") -> str:
     return f"{', '.join(shown[:-1])} {joint} {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
-def _counted(count: int, value: object) -> str:
+def _counted(count: object, value: object) -> str:
     one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
     return f"{count} {one if count == 1 else many}"
 
 
-def _shown(value: object) -> str:
-    return shown_duration(value) if isinstance(value, timedelta) else str(value)
-
-
-_SENTENCES: Mapping[int, Callable[[Any, Any], str]] = {
-    errors.REQUIRED_FIELD.code: lambda wanted, value: "is missing",
-    errors.NOT_NULLABLE.code: lambda wanted, value: "has no value: write one",
-    errors.EMPTY_NOT_ALLOWED.code: lambda wanted, value: "must not be empty",
-    errors.BAD_TYPE.code: _of_type,
-    errors.UNALLOWED_VALUE.code: lambda wanted, value: f"must be {_choice(wanted)}",
-    errors.UNALLOWED_VALUES.code: lambda wanted, value: f"may hold only {_choice(wanted, 'and')}",
-    errors.MIN_VALUE.code: lambda wanted, value: f"must be at least {_shown(wanted)}",
-    errors.MAX_VALUE.code: lambda wanted, value: f"must be at most {_shown(wanted)}",
-    errors.MIN_LENGTH.code: lambda wanted, value: f"must have at least {_counted(wanted, value)}",
-    errors.MAX_LENGTH.code: lambda wanted, value: f"must have at most {_counted(wanted, value)}",
-    errors.REGEX_MISMATCH.code: lambda wanted, value: (
-        f"does not have the form that is expected ({wanted})"
-    ),
-    errors.EXCLUDES_FIELD.code: lambda wanted, value: f"cannot stand beside {_choice(wanted)}",
-    errors.DEPENDENCIES_FIELD.code: lambda wanted, value: (
-        f"needs something else beside it: {_choice(wanted, 'and')}"
-    ),
+_SENTENCES: Mapping[int, str] = {
+    errors.REQUIRED_FIELD.code: "is missing",
+    errors.NOT_NULLABLE.code: "has no value: write one",
+    errors.EMPTY_NOT_ALLOWED.code: "must not be empty",
+    errors.UNALLOWED_VALUE.code: "must be {either}",
+    errors.UNALLOWED_VALUES.code: "may hold only {all}",
+    errors.MIN_VALUE.code: "must be at least {wanted}",
+    errors.MAX_VALUE.code: "must be at most {wanted}",
+    errors.MIN_LENGTH.code: "must have at least {counted}",
+    errors.MAX_LENGTH.code: "must have at most {counted}",
+    errors.REGEX_MISMATCH.code: "does not have the form that is expected ({wanted})",
+    errors.EXCLUDES_FIELD.code: "cannot stand beside {either}",
+    errors.DEPENDENCIES_FIELD.code: "needs something else beside it: {all}",
+    errors.DEPENDENCIES_FIELD_VALUE.code: "needs something else beside it: {all}",
 }
 
 
@@ -316,10 +297,16 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
         instead = "is not a value that the provider takes"
         message = error.info[0] if error.info else None
         return plugin_words(message, instead, secrets=secrets, value=value)
-    if code == errors.DEPENDENCIES_FIELD_VALUE.code:
-        code = errors.DEPENDENCIES_FIELD.code
+    wanted = error.constraint
+    if code == errors.BAD_TYPE.code:
+        return _of_type(wanted, value)
     if code in _SENTENCES:
-        return _SENTENCES[code](error.constraint, value)
+        return _SENTENCES[code].format(
+            wanted=values.shown_duration(wanted) if isinstance(wanted, timedelta) else wanted,
+            either=_choice(wanted),
+            all=_choice(wanted, "and"),
+            counted=_counted(wanted, value),
+        )
     return f"does not satisfy the provider's rule `{error.rule}`"
 
 

@@ -57,7 +57,7 @@ def _object(kind: type[attrs.AttrsInstance], definitions: dict[str, object]) -> 
             field.name: {"description": field.metadata["about"], **_shape(field, definitions)}
             for field in fields
         },
-        "required": [field.name for field in fields if _is_required(field)],
+        "required": [field.name for field in fields if is_required(field)],
         "additionalProperties": False,
     }
 
@@ -71,10 +71,11 @@ def _shape(field: attrs.Attribute[Any], definitions: dict[str, object]) -> dict[
         shape = _items(field.type, definitions)
     else:
         shape = dict(_SHAPES[rule.validator if field.default is None else rule])
-    return shape if _is_required(field) else {"anyOf": [shape, {"type": "null"}]}
+    return shape if is_required(field) else {"anyOf": [shape, {"type": "null"}]}
 
 
-def _is_required(field: attrs.Attribute[Any]) -> bool:
+def is_required(field: attrs.Attribute[Any]) -> bool:
+    """Whether a text must say it."""
     # A record built in Python may leave the version out; a text is read by others, years later.
     return field.default is attrs.NOTHING or field.validator is rules.version
 
