@@ -310,7 +310,9 @@ def test_a_hook_may_submit_and_is_refused_whatever_would_wait(house: House) -> N
     assert not courier._closed or no_thread_is_left()  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_keyboards_interrupt_in_a_hook_closes_the_courier_and_hangs_nobody(house: House) -> None:
+def test_an_interrupt_in_a_hook_closes_the_courier_without_hanging(house: House) -> None:
+    """A hook raises KeyboardInterrupt."""
+
     def hook(status: UploadStatus) -> None:
         raise KeyboardInterrupt
 
