@@ -17,21 +17,19 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from ...delivery.accounting import recovery_of
 from ...delivery.actions import ActionResult, RulesOf, act_on
-from ...delivery.active import ActiveUpload, ActiveUploads
+from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER, Batching
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Record, Turn, perform
-from ...delivery.maintenance import Maintenance
+from ...delivery.maintenance import Maintenance, recover
 from ...delivery.redactors import Redactors
 from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.pacing.gate import MIN_PATIENCE, NotBefore, patience_of
 from ...domain.upload.actions import Action, Person
-from ...domain.upload.attempt import attempt_of
 from ...domain.upload.backoff import later
 from ...domain.upload.events import Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
@@ -42,12 +40,10 @@ from ...domain.upload.upload import (
     Undecided,
     UploadKey,
     due_at,
-    due_of,
 )
 from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
 from ...ports.logger import (
-    AttemptRecovered,
     CourierLost,
     EvidenceConflict,
     LogEvent,
@@ -204,7 +200,7 @@ class BlockingEngine:
                 return active
             found = self._store.get([key]).get(key)
             if found is None:
-                raise StoreError(f"the record of {key} is gone from the database")
+                raise gone_error(key)
         known, submitted = found.dossier.submitted_digest, _digest_of(evidence)
         if submitted is not None and submitted != known:
             self._log(EvidenceConflict(key, known, submitted))
@@ -213,13 +209,16 @@ class BlockingEngine:
     def _step(self, actives: Sequence[ActiveUpload]) -> Mapping[UploadKey, datetime | None]:
         """One step for each; when to come again, if the gate refuses it."""
         refused: dict[UploadKey, datetime | None] = {one.upload.key: None for one in actives}
-        for group in self._groups([one for one in actives if self._is_due(one)]):
+        steppable = [one for one in actives if not self._recover(one)]
+        for active in steppable:
+            self._unblock(active)
+        for group in self._groups([one for one in steppable if self._is_due(one)]):
             not_before = self._take_turn(group)
             if not_before is not None:
                 refused |= {one.upload.key: not_before.at for one in group}
             for active in group:
                 if active.gone:
-                    raise StoreError(f"the record of {active.upload.key} is gone from the database")
+                    raise gone_error(active.upload.key)
                 if active.upload.status.at_rest:
                     self._tell_settled(active)
         return refused
@@ -239,41 +238,36 @@ class BlockingEngine:
 
     def _is_due(self, active: ActiveUpload) -> bool:
         """Whether it has an attempt or a look-up to be made now."""
-        state = active.upload.state
-        if isinstance(state, Sending):
-            self._recover(active, state)
-            if active.upload.status.at_rest:
-                self._tell_settled(active)
-            return False
-        if isinstance(state, Held):
-            self._unblock(active)
         now = self._clock.now()
         due = due_at(active.upload, now)
         return due is not None and due <= now
 
     def _unblock(self, active: ActiveUpload) -> None:
+        """Queue what was held for an integration that may work again."""
         key, address = active.upload.key, active.destination.quota.address
-        if not self._store.freed({(key.tenant_id, key.provider): address}, 1):
+        held = isinstance(active.upload.state, Held)
+        if not held or not self._store.freed({(key.tenant_id, key.provider): address}, 1):
             return
         if self._run(apply(active, Unblocked(self._clock.now()))):
             self._log(UploadRequeued(key, None, "its integration may work again"))
 
-    def _recover(self, active: ActiveUpload, sending: Sending) -> None:
-        """Write down that the attempt of a dead courier may have been taken."""
+    def _recover(self, active: ActiveUpload) -> bool:
+        """If a dead courier was sending it, write down that it may have been received. True if
+        another courier was sending it, dead or not: that is this step."""
+        if not isinstance(active.upload.state, Sending):
+            return False
         # This process's own attempt is not in hand here: its end could not be written down.
         mine = self._registration.owner
         dead = self._store.dead(mine or 0)
-        for owner in dead if mine is None else (mine, *dead):
-            if not any(found.upload == active.upload for found in self._store.in_flight(owner)):
-                continue
-            event = recovery_of(sending, self._clock.now(), self._jitter())
-            attempt = attempt_of(sending.started_at, event, active.destination.rules.retry)
-            if self._run(apply(active, event, attempt=attempt)):
-                due = due_of(active.upload.state)
-                self._log(AttemptRecovered(active.upload.key, sending.attempt, due))
-                if owner != mine:
-                    self._log(CourierLost(owner, 1))
-            return
+        for courier_id in dead if mine is None else (mine, *dead):
+            in_flight = self._store.in_flight(courier_id)
+            if any(found.upload == active.upload for found in in_flight):
+                if self._run(recover(self._context(courier_id), active)) and courier_id != mine:
+                    self._log(CourierLost(courier_id, 1))
+                if active.upload.status.at_rest:
+                    self._tell_settled(active)
+                break
+        return True
 
     def _take_turn(self, group: Sequence[ActiveUpload]) -> NotBefore | None:
         """One attempt of each or one look-up; NotBefore if the gate refuses it."""
