@@ -32,18 +32,18 @@ def run(folder: str, block: str, as_json: bool) -> None:
             last_wraps=True,
         )
         for tenant_id, integration in loaded.integrations.items():
-            for sentence in advice_of(integration, providers):
+            for sentence in advice_of(integration, providers, loaded.integrations.values()):
                 click.echo(f"note: tenant {tenant_id}: {sentence}", err=True)
     end_with_problems(loaded)
 
 
 def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, object]:
-    integration = loaded.integrations.get(tenant_id)
+    integration, others = loaded.integrations.get(tenant_id), loaded.integrations.values()
     return {
         "tenant_id": tenant_id,
         "name": loaded.names.get(tenant_id),
         "provider": integration.provider if integration else None,
         "target": target_of(integration, providers) if integration else None,
-        "advice": advice_of(integration, providers) if integration else (),
+        "advice": advice_of(integration, providers, others) if integration else (),
         "problems": [str(problem) for problem in loaded.broken.get(tenant_id, ())],
     }

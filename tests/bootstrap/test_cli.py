@@ -111,6 +111,36 @@ def test_check_prints_a_line_for_each_tenant(tenants: Path) -> None:
     ]
 
 
+def test_check_warns_of_two_paces_for_the_same_credentials(tenants: Path) -> None:
+    text = (tenants / "acme.yaml").read_text()
+    (tenants / "globex.yaml").write_text(f"{text}    pace: 5/min\n")
+    result = run("check", tenants)
+    assert result.exit_code == 0, result.output
+    assert "note: tenant acme: it shares its credentials with tenant globex" in result.stderr
+    assert "whose pace is 5/min" in result.stderr
+
+
+def test_check_warns_of_a_pace_that_holds_less_than_one_upload(tenants: Path) -> None:
+    (tenants / "globex.yaml").write_text(
+        """\
+integrations:
+  compliance:
+    provider: secureframe
+    api_key: ${ACME_KEY}
+    api_secret: ${ACME_KEY}
+    test: 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77
+    pace: 1/min
+"""
+    )
+    (row,) = [
+        row
+        for row in json.loads(run("check", tenants, "--json").stdout)
+        if row["tenant_id"] == "globex"
+    ]
+    assert row["problems"] == []
+    assert any("holds less than the 3 requests of one upload" in one for one in row["advice"])
+
+
 def test_check_says_where_each_problem_stands_and_never_shows_a_secret(tenants: Path) -> None:
     (tenants / "globex.yaml").write_text(
         "integrations:\n  compliance:\n    provider: sprintoo\n    api_key: "
