@@ -49,62 +49,46 @@ class Account:
     facts: Mapping[str, Fact]
 
 
-_INFO, _WARNING, _ERROR = Severity
-
 # The severity of each event, and its sentence, which names facts and what `_parts` makes of them.
 # The sentence of an event of one upload begins with the upload.
-_EVENTS: Mapping[type[events.LogEvent], tuple[Severity, str]] = {
-    events.ConfigurationLoaded: (
-        _INFO,
-        "configuration loaded from {path}: {tenants} with an integration; without: {without}",
-    ),
-    events.ConfigurationRefused: (
-        _ERROR,
-        "configuration not taken, the old one stays in force: {all_problems}",
-    ),
-    events.UploadRecorded: (_INFO, "recorded"),
-    events.RecordingFailed: (_ERROR, "not recorded, and nothing will be sent: {reason}"),
-    events.EvidenceConflict: (
-        _ERROR,
-        "another document was submitted under this evidence id and is ignored (known sha256 "
-        "{known_digest}, submitted {submitted_digest}): give it an evidence id of its own",
-    ),
-    events.AttemptStarted: (_INFO, "attempt {attempt} starts"),
-    events.AttemptEnded: (_INFO, "attempt {attempt} {verdict}{because}{next}"),
-    events.AttemptRecovered: (
-        _WARNING,
-        "attempt {attempt} recovered: its courier is gone, and the provider may have received it"
-        "{next}",
-    ),
-    events.LookUpEnded: (_INFO, "look-up {look_up} {finding}{because}{next}"),
-    events.UploadHeld: (_ERROR, "held{because}; it waits {way_out}"),
-    events.UploadRequeued: (_INFO, "tried again{person}, with a fresh budget: {reason}"),
-    events.ActionTaken: (_INFO, "{action} by {by}: {reason}"),
-    events.IntegrationBlocked: (
-        _ERROR,
-        "tenant {tenant_id}, {provider}: the integration does not work{because}; its other "
-        "uploads are held at their turn, until its settings change or a person releases one",
-    ),
-    events.IntegrationPaused: (
-        _WARNING,
-        "tenant {tenant_id}, {provider}: the provider asked for a pause, nothing is sent before "
-        "{until_second}",
-    ),
-    events.CourierLost: (
-        _WARNING,
-        "courier {courier_id} on this database is gone; recovered: {attempts_in_flight}",
-    ),
-    events.ClockSetBack: (
-        _WARNING,
-        "the clock was set back by {seconds:.1f} s; the remaining waits count from now",
-    ),
-    events.StoreTrouble: (
-        _WARNING,
-        "the database could not be read or written and is tried again: {reason}",
-    ),
-    events.UploadSettled: (_INFO, "{status} after {all_attempts}{settled}"),
-    events.WriteDelayed: (_WARNING, "the record could not be written and is tried again: {reason}"),
-    events.HookFailed: (_ERROR, "the host's {hook} raised {reason}"),
+_TABLE = """
+ConfigurationLoaded   INFO     configuration loaded from {path}: {tenants} with an integration;
+                               without: {without}
+ConfigurationRefused  ERROR    configuration not taken, the old one stays in force: {all_problems}
+UploadRecorded        INFO     recorded
+RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
+EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored
+                               (known sha256 {known_digest}, submitted {submitted_digest}): give it
+                               an evidence id of its own
+AttemptStarted        INFO     attempt {attempt} starts
+AttemptEnded          INFO     attempt {attempt} {verdict}{because}{next}
+AttemptRecovered      WARNING  attempt {attempt} recovered: its courier is gone, and the provider
+                               may have received it{next}
+LookUpEnded           INFO     look-up {look_up} {finding}{because}{next}
+UploadHeld            ERROR    held{because}; it waits {way_out}
+UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
+ActionTaken           INFO     {action} by {by}: {reason}
+IntegrationBlocked    ERROR    tenant {tenant_id}, {provider}: the integration does not
+                               work{because}; its other uploads are held at their turn, until its
+                               settings change or a person releases one
+IntegrationPaused     WARNING  tenant {tenant_id}, {provider}: the provider asked for a pause,
+                               nothing is sent before {until_second}
+CourierLost           WARNING  courier {courier_id} on this database is gone; recovered:
+                               {attempts_in_flight}
+ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the remaining waits count
+                               from now
+StoreTrouble          WARNING  the database could not be read or written and is tried again:
+                               {reason}
+UploadSettled         INFO     {status} after {all_attempts}{settled}
+WriteDelayed          WARNING  the record could not be written and is tried again: {reason}
+HookFailed            ERROR    the host's {hook} raised {reason}
+"""
+
+
+_ROWS = re.sub(r"\n +", " ", _TABLE)  # a line without a name goes on with the sentence before it
+_EVENTS = {
+    event: (Severity[severity], sentence)
+    for event, severity, sentence in re.findall(r"(\w+) +(\w+) +(.+)", _ROWS)
 }
 
 
@@ -115,14 +99,14 @@ def severity_of(event: events.LogEvent) -> Severity:
             return Severity.WARNING  # if nothing comes next, `upload_settled` says how bad that is
         case events.UploadSettled(status=UploadStatus(status="failed")):
             return Severity.ERROR
-    return _EVENTS[type(event)][0]
+    return _EVENTS[type(event).__name__][0]
 
 
 def account_of(event: events.LogEvent) -> Account:
     """The event's name, sentence and facts."""
     facts = _facts(_members(event))
     upload = "tenant {tenant_id}, evidence {evidence_id}, {provider}: "
-    template = (upload if "evidence_id" in facts else "") + _EVENTS[type(event)][1]
+    template = (upload if "evidence_id" in facts else "") + _EVENTS[type(event).__name__][1]
     sentence = template.format_map({**facts, **_parts(event)})
     return Account(_name(type(event).__name__), _one_line(sentence), facts)
 

@@ -116,8 +116,6 @@ def _plain(value: object, depth: int = 0) -> _Json:
                 return value if math.isfinite(value) else str(value)
             case date() | time():
                 return value.isoformat()
-            case bytes() | bytearray():
-                return repr(value)
             case Mapping() | list() | tuple() | set() | frozenset() if depth == _MAX_DEPTH:
                 return "..."
             case Mapping():

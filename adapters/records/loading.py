@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, get_args, get_origin
 
 import attrs
@@ -85,14 +86,14 @@ class _Reader:
             self.refuse(path, "has a key that is not text")
             return None
         before, read = len(self.problems), {}
-        fields = attrs.fields_dict(attrs.resolve_types(kind))
+        fields = _fields_of(kind)
         for name, field in fields.items():
-            here = rules.path_to(path, name)
+            here = f"{path}.{name}" if path else name
             if value.get(name) is not None or (name in value and is_required(field)):
                 read[name] = self.value_of(field, value[name], here)
             elif is_required(field):
                 self.refuse(here, "is missing")
-        for key in sorted(set(value) - set(fields)):
+        for key in sorted(value.keys() - fields.keys()):
             meant = next(iter(get_close_matches(key, fields, n=1)), None)
             known = "" if meant else f"; known are {', '.join(fields)}"
             self.refuse(rules.path_to(path, key), f"is not a known key{known}", meant)
@@ -108,12 +109,12 @@ class _Reader:
         """The value that a class of the domain takes for one of its fields."""
         kind: Any = field.type
         rule: Any = field.validator
-        if attrs.has(kind):
+        if _is_class(kind):
             return self.build(kind, value, path)
-        if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)) and get_origin(kind) is tuple:
             member = get_args(kind)[0]
             places = [(one, f"{path}[{n}]") for n, one in enumerate(value)]
-            if attrs.has(member):
+            if _is_class(member):
                 return [self.build(member, one, place) for one, place in places]
             return [self.obey(rules.text, field, one, place) for one, place in places]
         if kind is datetime and isinstance(value, str):
@@ -128,19 +129,26 @@ class _Reader:
             return value
         if rule in (rules.count, rules.version):
             value = _whole(value)
-        convert: Any = field.converter or (lambda value: value)
-        self.obey(rule, field, convert(value), path)
-        return value
+        convert: Any = field.converter
+        return self.obey(rule, field, convert(value) if convert else value, path)
 
     def obey(
         self, rule: rules.Rule, field: attrs.Attribute[Any], value: object, path: str
     ) -> object:
         """Note what a field's rule has against the value at `path`."""
         try:
-            rule(None, field.evolve(name=path), value)
+            rule(None, field, value)
         except FieldError as error:
-            self.refuse(error.path, error.complaint)
+            self.refuse(path + error.path.removeprefix(field.name), error.complaint)
         return value
+
+
+@cache
+def _fields_of(kind: type[attrs.AttrsInstance]) -> Mapping[str, attrs.Attribute[Any]]:
+    return attrs.fields_dict(attrs.resolve_types(kind))
+
+
+_is_class = cache(attrs.has)
 
 
 def _whole(value: object) -> object:
