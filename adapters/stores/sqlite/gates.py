@@ -49,15 +49,16 @@ class SqliteGates:
 
     def acquire(self, request: Acquire) -> AcquireAnswer:
         """Let a request leave, or say why not now."""
-        self._end(request.ended, request.at)
+        self._end([(slot, request.at) for slot in request.ended])
         gate = self._gate(request.quota, request.at, request.key)
         return rules.go_on(gate, request.quota, request.at, request.courier_id, request.turn)
 
     def change(self, changes: Iterable[tuple[GateChange, str, str]]) -> None:
         """Write down what the ends of turns and requests mean. Each with its tenant and
         provider."""
+        ended: list[tuple[int, datetime]] = []
         for change, tenant_id, provider in changes:
-            self._end(change.slots, change.at)
+            ended += [(slot, change.at) for slot in change.slots]
             if change.turn is not None:
                 self.connection.execute("DELETE FROM turns WHERE id = ?", (change.turn,))
             if change.pause_until is not None:
@@ -77,10 +78,11 @@ class SqliteGates:
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (change.quota.address, tenant_id, provider, moment(change.at), *reason),
                 )
+        self._end(ended)
 
-    def _end(self, slots: Sequence[int], at: datetime) -> None:
-        ended = [(moment(at), slot, UNDER_WAY) for slot in slots]
-        if ended:
+    def _end(self, slots: Sequence[tuple[int, datetime]]) -> None:
+        if slots:
+            ended = [(moment(at), slot, UNDER_WAY) for slot, at in slots]
             self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", ended)
 
     def _gate(self, quota: Quota, now: datetime, key: UploadKey | None) -> _Gate:

@@ -99,7 +99,8 @@ class SqliteStore(SqliteCouriers):
                 continue
             answer = gates.begin(starts[left[0]])
             if isinstance(answer, Acquired):
-                begun |= {**dict.fromkeys(left, Acquired()), left[0]: answer}
+                begun[left[0]] = answer
+                begun |= dict.fromkeys(left[1:], Acquired())  # they travel with the first
             else:
                 answers |= dict.fromkeys(left, answer)
         answers |= self._send(starts, begun)
