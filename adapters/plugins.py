@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from importlib import metadata
 from inspect import isasyncgenfunction, iscoroutinefunction
+from typing import Any
 
 from attrs import frozen
 
@@ -17,10 +18,7 @@ from ..domain.integration import Pace
 from ..ports.provider import Limits, Provider
 
 GROUP = "evidence_courier.providers"
-_PARTS = (
-    *("name", "settings_class", "schema", "limits", "pace", "cost", "exclusive_credential"),
-    *("upload", "target"),
-)
+_PARTS = "name settings_class schema limits pace cost exclusive_credential upload target".split()
 _DIALOGUES = ("look_up", "check", "upload_together")
 """The dialogues that only some providers have."""
 
@@ -50,10 +48,8 @@ def discover_providers(
 def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | BrokenProvider:
     if len(points) > 1:
         homes = " and ".join(sorted(f"{_home(point)} ({point.value})" for point in points))
-        return BrokenProvider(
-            name,
-            f"several installed packages offer one of that name, {homes}; uninstall all but one",
-        )
+        reason = f"several installed packages offer one of that name, {homes}"
+        return BrokenProvider(name, f"{reason}; uninstall all but one")
     point = points[0]
     place = f"{point.value} of {_home(point)}"
     try:
@@ -82,30 +78,25 @@ def fault_of(provider: object, name: str) -> str | None:
 
 def _wrong_value(provider: object) -> str | None:
     """A value that no upload could work with."""
-
-    def of(part: str) -> object:
-        return getattr(provider, part, None)
-
-    if not isinstance(of("settings_class"), type):
+    part: Any = provider
+    pace, limits = part.pace, part.limits
+    if not isinstance(part.settings_class, type):
         return "settings_class is not a class"
-    limits, pace, cost, delays = of("limits"), of("pace"), of("cost"), of("look_up_delays")
     if not isinstance(limits, Limits) or not isinstance(limits.media_types, Mapping):
         return "limits are not Limits with a mapping of media types"
     if not (limits.max_bytes is None or _is_count(limits.max_bytes)):
         return "limits.max_bytes is neither a number of bytes nor None"
     if not isinstance(pace, Pace | None):
         return "pace is neither a Pace nor None"
-    if pace is not None and not (
-        _is_count(pace.limit) and _is_duration(pace.period) and pace.period
-    ):
+    if pace and not (_is_count(pace.limit) and _is_duration(pace.period) and pace.period):
         return "pace allows no request in no time"
-    if not _is_count(cost):
+    if not _is_count(part.cost):
         return "cost is not a number of requests, 1 or more"
-    if not isinstance(of("exclusive_credential"), bool):
+    if not isinstance(part.exclusive_credential, bool):
         return "exclusive_credential is neither True nor False"
-    if hasattr(provider, "look_up") and not (
-        isinstance(delays, tuple) and delays and all(map(_is_duration, delays))
-    ):
+    delays = getattr(provider, "look_up_delays", None)
+    is_known = isinstance(delays, tuple) and delays and all(map(_is_duration, delays))
+    if hasattr(provider, "look_up") and not is_known:
         return "look_up needs look_up_delays, a tuple of one timedelta or more"
     return None
 

@@ -99,18 +99,14 @@ class BlockReader:
         return document
 
     def built(
-        self,
-        tenant: str,
-        document: dict[str, Any],
-        provider: Provider,
-        report: Report,
+        self, tenant: str, document: dict[str, Any], provider: Provider, report: Report
     ) -> Integration | None:
         """The frozen classes, unless the provider's own refuses its values."""
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
             references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
-            stored = _stored(settings, references)
+            stored = _json(_settings_converter().unstructure(settings), references)
         except Exception as error:
             self.refused(error, provider, own, report)
             return None
@@ -131,7 +127,7 @@ class BlockReader:
             ),
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
             secrets=(*references, *map(Secret, passwords)),
-            stored=stored,
+            stored=stored if isinstance(stored, dict) else {},
         )
 
     def refused(
@@ -139,10 +135,7 @@ class BlockReader:
     ) -> None:
         """Note what a settings class has against its values, in its own words unless they quote
         a credential or the value."""
-        secrets, instead = (
-            list(_secrets_in(own)),
-            f"the provider {provider.name} does not take this",
-        )
+        secrets, instead = _secrets_in(own), f"the provider {provider.name} does not take this"
         for path, words in _faults_of_settings(error, provider.settings_class, own):
             value = own.get(str(path[0])) if path else None
             message = schemas.plugin_words(words, instead, secrets=secrets, value=value)
@@ -237,8 +230,9 @@ def _bundle_path(bundle: str, report: Report) -> str:
 
 def _fault_of_bundle(bundle: str, report: Report) -> str | None:
     if report.folder is None and not os.path.isabs(bundle):
-        reason = "since there is no tenant file that it could be relative to"
-        return f"must be an absolute path, {reason}"
+        return (
+            "must be an absolute path, since there is no tenant file that it could be relative to"
+        )
     path = _bundle_path(bundle, report)
     try:
         if not os.path.isfile(path):
@@ -322,15 +316,13 @@ def _faults_of_fields(
     given = [one for one in fields if one.name in values]
     try:
         structure = _settings_converter().structure
-        built = SimpleNamespace(
-            **{one.name: structure(values[one.name], one.type) for one in given}
-        )
+        parts = {one.name: structure(values[one.name], one.type) for one in given}
     except Exception:  # what cannot be built by parts has its words from the whole already
         return
     for one in given:
         try:
             if one.validator is not None:
-                one.validator(built, one, getattr(built, one.name))
+                one.validator(SimpleNamespace(**parts), one, parts[one.name])
         except (ValueError, TypeError) as error:
             yield (one.name,), _words(error).removeprefix(f"{one.name} ")
         except Exception:  # a validator that needs more of its instance than there is
@@ -341,13 +333,8 @@ def _words(error: BaseException) -> str:
     return error.args[0] if error.args and isinstance(error.args[0], str) else ""
 
 
-def _stored(settings: object, references: Mapping[Secret, str]) -> dict[str, object]:
-    """The settings as JSON values with their defaults; references stand for the secrets."""
-    plain = _json(_settings_converter().unstructure(settings), references)
-    return plain if isinstance(plain, dict) else {}
-
-
 def _json(value: object, references: Mapping[Secret, str]) -> object:
+    """A value of the settings as JSON; references stand for the secrets."""
     match value:
         case None | bool() | int() | float():
             return value

@@ -151,9 +151,7 @@ def _sorted_out(tenants: list[Report]) -> Loaded:
 
 
 def _given_twice(tenant: Report, same_id: Iterable[Report]) -> list[Problem]:
-    others = [
-        other.file or other.top or "another tenant" for other in same_id if other is not tenant
-    ]
+    others = [one.file or one.top or "another tenant" for one in same_id if one is not tenant]
     if not others:
         return []
     message = f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}"

@@ -306,20 +306,16 @@ def read_mapping(tenant: object, block: tuple[str, ...]) -> Node:
 
     The host's other keys are not looked at.
     """
-    if not isinstance(tenant, Mapping):
-        return _mapped(tenant, {}, 0)
-    own = [key for key in ("tenant", "name") if key in tenant]
-    found = [Member(key, None, _mapped(tenant[key], {}, 0)) for key in own]
-    return Pairs([*found, *_way_to_block(tenant, block)])
+    if isinstance(tenant, Mapping):
+        own = {key: tenant[key] for key in ("tenant", "name") if key in tenant}
+        tenant = own | _way_to_block(tenant, block)
+    return _mapped(tenant, {}, 0)
 
 
-def _way_to_block(value: Mapping[object, object], keys: tuple[str, ...]) -> list[Member]:
-    if keys[0] not in value:
-        return []
-    below = value[keys[0]]
-    if len(keys) > 1 and isinstance(below, Mapping):
-        return [Member(keys[0], None, Pairs(_way_to_block(below, keys[1:])))]
-    return [Member(keys[0], None, _mapped(below, {}, 0))]
+def _way_to_block(value: Any, keys: tuple[str, ...]) -> Any:
+    if not keys or not isinstance(value, Mapping):
+        return value
+    return {key: _way_to_block(value[key], keys[1:]) for key in keys[:1] if key in value}
 
 
 def _mapped(value: object, known: _Known, depth: int) -> Node:

@@ -64,9 +64,8 @@ def kind_of(value: object) -> str:
     """What sort of value it is, in words for a person; never the value."""
     if isinstance(value, Opaque) and value.is_number:
         return "a number"
-    return next(
-        (name for kind, name in _KINDS if isinstance(value, kind)), "a value of another kind"
-    )
+    names = (name for kind, name in _KINDS if isinstance(value, kind))
+    return next(names, "a value of another kind")
 
 
 @define
@@ -150,10 +149,8 @@ class _TenantReader:
         self.report.remember(path, member.line)
         self.values += 1
         if self.values > _MAX_VALUES:
-            raise _TooMuch(
-                f"holds more than {_MAX_VALUES:,} values "
-                "(what an anchor holds counts wherever it is referred to)"
-            )
+            what = "what an anchor holds counts wherever it is referred to"
+            raise _TooMuch(f"holds more than {_MAX_VALUES:,} values ({what})")
         fault = _fault_of(node, around)
         if fault is not None:
             self.report.note(path, fault)
@@ -188,9 +185,8 @@ class _TenantReader:
         if merging:
             self.merged += 1 + len(node.members)
             if self.merged > _MAX_MERGED:
-                raise _TooMuch(
-                    f"merges more than {_MAX_MERGED:,} keys: anchors refer to anchors over and over"
-                )
+                why = "anchors refer to anchors over and over"
+                raise _TooMuch(f"merges more than {_MAX_MERGED:,} keys: {why}")
         yield from _own_pairs(node)
         around = (*merging, node)
         for pair in node.members:
@@ -203,10 +199,8 @@ class _TenantReader:
                 if isinstance(source, Pairs) and not deep and source not in around:
                     yield from self.all_pairs(source, path, around)
                 elif path is not None:
-                    message = (
-                        "can merge only mappings, none into itself, "
-                        f"and at most {_MAX_BLOCK_DEPTH} one into another"
-                    )
+                    message = f"none into itself, and at most {_MAX_BLOCK_DEPTH} one into another"
+                    message = f"can merge only mappings, {message}"
                     self.report.note((*path, "<<"), message, line=pair.line)
 
 
