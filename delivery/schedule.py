@@ -25,13 +25,16 @@ PATIENCE = 64
 K = TypeVar("K", bound=Hashable)
 
 
-@frozen(order=True)
+@frozen(eq=False)
 class _Item(Generic[K]):
     due: datetime
     number: int
-    key: K = field(order=False)
-    lane: Hashable = field(order=False)
-    size: int = field(order=False)
+    key: K
+    lane: Hashable
+    size: int
+
+    def __lt__(self, other: _Item[K]) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
 
 
 @define
