@@ -245,8 +245,7 @@ def _of_type(wanted: object, value: object) -> str:
             FORMATS[wanted].parse(value)
         except ValueError as why:
             return str(why)
-    many = wanted if isinstance(wanted, (list, tuple)) else ()
-    names = [wanted] if isinstance(wanted, str) else many
+    names = wanted if isinstance(wanted, (list, tuple)) else [str(wanted)]
     meant = _choice([_TYPES.get(name, name) for name in names])
     message = f"must be {meant}, and this is {kind_of(value)}"
     if isinstance(value, Resolved):
@@ -260,9 +259,9 @@ def _of_type(wanted: object, value: object) -> str:
 
 def _choice(words: object, joint: str = "or") -> str:
     """``us, eu or india``"""
-    shown = [str(word) for word in (words if isinstance(words, Collection) else [])]
-    if isinstance(words, str):
-        return words
+    if isinstance(words, str) or not isinstance(words, Collection):
+        return str(words)
+    shown = [str(word) for word in words]
     return f"{', '.join(shown[:-1])} {joint} {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
@@ -315,13 +314,12 @@ def _suggestion(error: Any, rules: Rules) -> str | None:
         return closest(error.value, (word for word in error.constraint if isinstance(word, str)))
     if error.code != errors.UNKNOWN_FIELD.code:
         return None
+    *path, key = error.document_path
     around: Rules | None = rules
-    for key in error.document_path[:-1]:
-        around = rules_below(around, key) if around is not None else None
-    keys = around.get("schema") if around is not None else None
-    if isinstance(keys, Mapping) and not _renamed(error):
-        return closest(error.document_path[-1], keys)
-    return _renamed(error)
+    for step in path:
+        around = rules_below(around or {}, step)
+    known = (around or {}).get("schema")
+    return _renamed(error) or (closest(key, known) if isinstance(known, Mapping) else None)
 
 
 def _renamed(error: Any) -> str | None:

@@ -23,10 +23,6 @@ class JsonError(ValueError):
         self.line = line
         super().__init__(message)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickled with its line, so that it may cross to another process."""
-        return type(self), (str(self), self.line)
-
 
 class _Repeating(dict[str, object]):
     """An object in whose text a key stood more than once."""

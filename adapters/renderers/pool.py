@@ -48,8 +48,7 @@ class CompilerPool:
     ) -> None:
         self._own = own
         self._start_worker = start_worker
-        self._max_workers = max_workers
-        self._workers = 0
+        self._workers_left = max_workers  # that may still be started
         self._waiting = 0
         self._closed = False
         self._free: list[AnyCompiler] = [own]
@@ -93,26 +92,24 @@ class CompilerPool:
     def _take(self) -> AnyCompiler:
         while True:
             with self._changed:
-                while not self._closed and not self._free and not self._wants_worker():
-                    self._waiting += 1
-                    self._changed.wait()
-                    self._waiting -= 1
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._closed or self._free or self._wants_worker())
+                self._waiting -= 1
                 if self._closed:
-                    raise MisuseError(
-                        "the renderer is closed; a courier renders from its start to its close"
-                    )
+                    message = "a courier renders from its start to its close"
+                    raise MisuseError(f"the renderer is closed; {message}")
                 if self._free:
                     return self._free.pop()
-                self._workers += 1
+                self._workers_left -= 1
             try:
                 return self._start_worker()
             except WorkerDied:  # this machine gives no processes: this one's compiler does all
                 with self._changed:
-                    self._workers -= 1
-                    self._max_workers = 0
+                    self._workers_left = 0
 
     def _wants_worker(self) -> bool:
-        return self._workers < self._max_workers and self._waiting >= _QUEUE_FOR_A_WORKER
+        others = self._waiting - 1
+        return self._workers_left > 0 and others >= _QUEUE_FOR_A_WORKER
 
     def _give_back(self, one: AnyCompiler, *, keep: bool) -> None:
         with self._changed:
@@ -120,7 +117,7 @@ class CompilerPool:
             if keep:
                 self._free.append(one)
             elif one is not self._own:
-                self._workers -= 1
+                self._workers_left += 1
             self._changed.notify()
         if not keep:
             _end(one)
