@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from attrs import field, frozen
 
@@ -131,12 +131,17 @@ def _sorted_out(tenants: list[Report]) -> Loaded:
     for tenant in tenants:
         if tenant.tenant_id is not None:
             by_id.setdefault(tenant.tenant_id, []).append(tenant)
+    for id_, same in by_id.items():
+        for tenant in same if len(same) > 1 else ():
+            others = (one.file or one.top or "another tenant" for one in same if one is not tenant)
+            message = f"the tenant {id_} is also in {' and in '.join(others)}: keep one of them"
+            tenant.note(("tenant",), message)
     integrations: dict[str, Integration] = {}
     without: list[str] = []
     broken: dict[str, tuple[Problem, ...]] = {}
     problems: list[Problem] = []
     for tenant in tenants:
-        found = tenant.problems() + _given_twice(tenant, by_id.get(tenant.tenant_id or "", ()))
+        found = tenant.problems()
         problems.extend(found)
         key = tenant.fallback if tenant.tenant_id is None else tenant.tenant_id
         if found:
@@ -148,16 +153,6 @@ def _sorted_out(tenants: list[Report]) -> Loaded:
             without.append(key)
     names = {id_: next((one.name for one in same if one.name), None) for id_, same in by_id.items()}
     return Loaded(integrations, tuple(without), broken, tuple(problems), names)
-
-
-def _given_twice(tenant: Report, same_id: Iterable[Report]) -> list[Problem]:
-    others = [one.file or one.top or "another tenant" for one in same_id if one is not tenant]
-    if not others:
-        return []
-    message = f"the tenant {tenant.tenant_id} is also in {' and in '.join(others)}"
-    path = "tenant" if tenant.top is None else f"{tenant.top}.tenant"
-    line = tenant.line_of(("tenant",))
-    return [Problem(f"{message}: keep one of them", path, tenant.file, line)]
 
 
 def _block_path(block: str) -> tuple[str, ...]:

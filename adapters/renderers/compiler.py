@@ -24,8 +24,7 @@ READY = b"ready"
 _MAX_TRIED = 2_000
 _HERE = Path(__file__).parent
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
-_PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|.)", re.DOTALL)
 
 
 class Compiler:
@@ -92,15 +91,10 @@ class Compiler:
 
 
 def _letters_named_in(diagnostic: str) -> set[str]:
-    texts = map(_unescaped, _MISSING.findall(diagnostic))
-    return {letter for text in texts for letter in text if ord(letter) > 0x7E}
-
-
-def _unescaped(text: str) -> str:
-    def meant(found: re.Match[str]) -> str:
-        return chr(int(found[1], 16)) if found[1] else _PLAIN_ESCAPES.get(found[2], found[2])
-
-    return _ESCAPE.sub(meant, text)
+    """The letters beyond ASCII in the texts that Typst could not display; it escapes some."""
+    escaped = "".join(_MISSING.findall(diagnostic))
+    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else "", escaped)
+    return {letter for letter in text if ord(letter) > 0x7E}
 
 
 def write_frame(pipe: IO[bytes], content: bytes) -> None:
