@@ -44,8 +44,8 @@ def _slow_pace(integration: Integration, provider: Provider) -> Iterator[str]:
         seconds = (ceil(provider.cost / pace.limit) - 1) * pace.period.total_seconds()
         yield (
             f"its pace of {pace} holds less than the {provider.cost} requests of one upload, so an "
-            f"upload takes at least {seconds:g} s; where a host's time limit for a task is shorter, "
-            "BlockingCourier can never deliver it"
+            f"upload takes at least {seconds:g} s; where a host's time limit for a task is "
+            "shorter, BlockingCourier can never deliver it"
         )
 
 
@@ -58,8 +58,8 @@ def _other_paces(
         if other is not integration and _credential(other) == mine and its_pace != pace:
             yield (
                 f"it shares its credentials with tenant {other.tenant_id}, whose pace is "
-                f"{its_pace or 'unlimited'} and not {pace or 'unlimited'}: the provider counts both "
-                "together, so give both the same"
+                f"{its_pace or 'unlimited'} and not {pace or 'unlimited'}: the provider counts "
+                "both together, so give both the same"
             )
             return
 

@@ -16,19 +16,15 @@ from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import Ticket, settled_ticket
 from ..delivery.actions import (
     ActionResult,
-    AppliedAction,
     Filter,
-    Skipped,
     chosen,
     preview_of,
-    result_of,
-    take_action,
 )
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
-from ..ports.logger import RecordingFailed
+from ..ports.logger import Logger, RecordingFailed
 from ..ports.records import Find, Page
 from . import refusals
 from .face import Health, PeoplesActions, require_evidence, status_of_word
@@ -226,10 +222,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         if destination is None:
             return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
-        error, key = closed_error(ticket), Submission(evidence, destination, ticket).key
-        notify(self._wiring.logger, RecordingFailed(key, str(error)))
-        ticket.mark_lost(error)
-        return ticket
+        return _lost(Submission(evidence, destination, ticket), self._wiring.logger)
 
     async def _act(
         self,
@@ -242,23 +235,13 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
     ) -> ActionResult:
         person, clock = Person(by, reason), self._wiring.clock
         running = self._now()
-        store, engine, rules_of = running.store, running.engine, self._tenants.rules_of
-        found = await engine.read(lambda: chosen(store, tenant_id, which, action, clock.now()))
+        store = running.store
+        found = await running.engine.read(
+            lambda: chosen(store, tenant_id, which, action, clock.now())
+        )
         if preview:
             return preview_of(action, found)
-
-        def take(status: UploadStatus) -> AppliedAction | Skipped:
-            return take_action(
-                store, tenant_id, status.evidence_id, action, person, rules_of, clock.now()
-            )
-
-        outcomes: list[AppliedAction | Skipped] = []
-        for status in found:
-            outcome = await running.writer.run(partial(take, status))
-            if isinstance(outcome, AppliedAction):
-                engine.acted(outcome, status.last_attempt_at)
-            outcomes.append(outcome)
-        return result_of(found, outcomes)
+        return await running.act(found, action, person, self._tenants.rules_of)
 
     # --- seeing ----------------------------------------------------------------------------------
 
@@ -349,6 +332,14 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         if self._running is None:
             raise refusals.closed() if self._closed else refusals.not_started(_START)
         return self._running
+
+
+def _lost(submission: Submission, logger: Logger) -> Ticket:
+    """The ticket of an evidence that was submitted after the close."""
+    error = closed_error(submission.ticket)
+    notify(logger, RecordingFailed(submission.key, str(error)))
+    submission.ticket.mark_lost(error)
+    return submission.ticket
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

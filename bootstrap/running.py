@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine
@@ -12,10 +14,20 @@ from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
+from ..delivery.actions import (
+    ActionResult,
+    AppliedAction,
+    RulesOf,
+    Skipped,
+    result_of,
+    take_action,
+)
 from ..delivery.destinations import Destination
 from ..delivery.dry_run import OnWait, dry_run
 from ..delivery.turn import TurnContext
 from ..domain.errors import StoreError
+from ..domain.upload.actions import Action, Person
+from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
 from .wiring import AsyncWiring
@@ -82,6 +94,23 @@ class Running:
         self.engine = AsyncEngine(
             driver, self._renderer, random.random, capacity, wiring.in_flight_bytes
         )
+
+    async def act(
+        self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf
+    ) -> ActionResult:
+        """Do what a person asks for to uploads that were found, each in the writer's turn."""
+
+        def take(status: UploadStatus) -> AppliedAction | Skipped:
+            key, now = (status.tenant_id, status.evidence_id), self._wiring.clock.now()
+            return take_action(self.store, *key, action, person, rules_of, now)
+
+        outcomes: list[AppliedAction | Skipped] = []
+        for status in found:
+            outcome = await self.writer.run(partial(take, status))
+            if isinstance(outcome, AppliedAction):
+                self.engine.acted(outcome, status.last_attempt_at)
+            outcomes.append(outcome)
+        return result_of(found, outcomes)
 
     async def dry_run(
         self, destination: Destination, on_wait: OnWait = lambda until: None
