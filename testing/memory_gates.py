@@ -205,6 +205,11 @@ class MemoryGate:
             self.kept.head = (head, self.now)
         return self.kept.head[1]
 
+    def head_asks(self, noted_before: datetime) -> None:
+        head = self.kept.head
+        if head is not None and head[0] == self.key and head[1] < noted_before:
+            self.kept.head = (self.key, self.now)
+
     def lease(self) -> Lease | None:
         return self.kept.lease
 

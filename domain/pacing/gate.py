@@ -26,7 +26,7 @@ from typing import Protocol, TypeAlias
 from attrs import evolve, frozen
 
 from ..integration import Pace
-from ..upload.backoff import floor_of, later
+from ..upload.backoff import earlier, floor_of, later
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
 from .lease import Lease, LeaseStore, acquire
@@ -44,7 +44,8 @@ MIN_PATIENCE = timedelta(seconds=60)
 """A caller that cannot wait for long waits at least so long for an upload's slots."""
 
 STALLED = timedelta(seconds=30)
-"""A line whose head has not moved for a period and so long is not waited for."""
+"""A head of the line that could have begun, and did not for a period and so long, is not waited
+for: no running courier serves it. One that asks and finds no slot is waited for."""
 
 
 @frozen
@@ -184,8 +185,12 @@ class GateStore(LeaseStore, Protocol):
         """How many uploads stand in line before the one that asks; counted up to `most`."""
 
     def head_since(self) -> datetime:
-        """Since when the upload at the head of the line has been there, as far as is noted; it is
-        noted now if that is new."""
+        """Since when the upload at the head of the line has been there and has not asked, as far as
+        is noted; it is noted now if that is new."""
+
+    def head_asks(self, noted_before: datetime) -> None:
+        """If the upload that asks was noted as the head of the line before a moment, note it
+        now."""
 
     def take(self) -> int:
         """A slot that is used from now on."""
@@ -222,16 +227,16 @@ def begin(
     moment = min(YIELD, pace.period / 4)
     owed = sum(turn.claim(pace) for turn in gate.turns())
     if gate.free() < owed + 1:
+        gate.head_asks(earlier(now, STALLED / 2))
         return NotBefore(max(gate.free_at(owed + 1), later(now, moment)))
     if patience is not None and quota.cost <= pace.limit:
         last = gate.free_at(owed + quota.cost)
         if last > later(now, patience / 2):
+            gate.head_asks(earlier(now, STALLED / 2))
             return NotBefore(last - patience / 2)
     most = may_overtake(quota)
-    if most is not None and gate.ahead(most) >= most:
-        stalled_at = later(gate.head_since(), pace.period + STALLED)
-        if now < stalled_at:
-            return NotBefore(later(now, moment))
+    if most is not None and gate.ahead(most) >= most and not _is_stalled(gate, pace, now):
+        return NotBefore(later(now, moment))
     since = _hold(gate, held)
     slot = gate.take() if leaves else None
     own = quota.cost - (slot is not None)
@@ -283,6 +288,14 @@ def _lease(
     in_use_by = {turn.courier_id for turn in gate.turns()}
     held = acquire(gate, quota.pace.period, courier_id, now, in_use_by, begins=begins)
     return held or NotBefore(later(now, YIELD))
+
+
+def _is_stalled(gate: GateStore, pace: Pace, now: datetime) -> bool:
+    """Whether the head of the line could have begun for long; in a pause it could not."""
+    since, pause = gate.head_since(), gate.pause()
+    if pause is not None:
+        since = max(since, pause.until)
+    return now >= later(since, pace.period + STALLED)
 
 
 def _hold(gate: GateStore, held: Lease | None) -> datetime | None:

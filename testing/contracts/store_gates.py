@@ -293,6 +293,19 @@ class GateRules(ABC):
             a(NotBefore, begin_each(store, [_at(late, stalled - timedelta(seconds=1))])[0])
             a(Begun, begin_each(store, [_at(late, stalled)])[0])
 
+    def test_a_head_of_the_line_that_finds_no_slot_is_waited_for(self) -> None:
+        """A look-up took the slot in which it could have begun."""
+        with self._store() as store:
+            slow = evolve(SLOW, timeout=timedelta(seconds=1))
+            head, late = starts(store, "az", slow)
+            same(begin_each(store, [late]), [NotBefore(AT + YIELD)])
+            a(Acquired, acquire(store, slow, AT + MINUTE))
+            asked = AT + MINUTE + STALLED - timedelta(seconds=1)
+            a(NotBefore, begin_each(store, [_at(head, asked)])[0])
+            stalled = asked + MINUTE + STALLED
+            a(NotBefore, begin_each(store, [_at(late, stalled - timedelta(seconds=1))])[0])
+            a(Begun, begin_each(store, [_at(late, stalled)])[0])
+
     def test_who_cannot_wait_begins_when_all_its_requests_can_leave_in_time(self) -> None:
         with self._store() as store:
             two = evolve(PACED, cost=2)

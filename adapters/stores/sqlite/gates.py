@@ -211,9 +211,20 @@ class _Gate:
         since = moment_of(self._head[1])
         if self._head[0] == head and since is not None and since <= self.now:
             return since
+        self._note_head(head)
+        return self.now
+
+    def head_asks(self, noted_before: datetime) -> None:
+        head, since = self._head
+        if self.key is None or since is None or since >= moment(noted_before):
+            return
+        place = statements.place_of(self.connection, self.key)
+        if place is not None and place[1] == head:
+            self._note_head(head)
+
+    def _note_head(self, head: int | None) -> None:
         self._head = (head, moment(self.now))
         self._update(head=head, head_since=moment(self.now))
-        return self.now
 
     def lease(self) -> Lease | None:
         return self._lease

@@ -192,6 +192,10 @@ class PaperGate:
     def head_since(self) -> datetime:
         return self.stalled_since
 
+    def head_asks(self, noted_before: datetime) -> None:
+        if self.before == 0 and self.stalled_since < noted_before:
+            self.stalled_since = NOW
+
     def lease(self) -> Lease | None:
         return self.kept
 
@@ -219,6 +223,10 @@ def turn(number: int, owed: int = 0, *, waits: bool = False) -> Turn:
     return Turn(number, 7, owed, waits, LATER)
 
 
+def after_pause(seconds: float) -> Pause:
+    return Pause(ago(seconds + 200), ago(seconds))
+
+
 @pytest.mark.parametrize(
     ("gate", "answer"),
     [
@@ -233,6 +241,11 @@ def turn(number: int, owed: int = 0, *, waits: bool = False) -> Turn:
         (PaperGate(before=1), NotBefore(NOW + YIELD)),
         (PaperGate(before=1, stalled_since=ago(89)), NotBefore(NOW + YIELD)),
         (PaperGate(before=1, stalled_since=ago(90)), Acquired(41, 9)),
+        (
+            PaperGate(before=1, stalled_since=ago(300), paused=after_pause(89)),
+            NotBefore(NOW + YIELD),
+        ),
+        (PaperGate(before=1, stalled_since=ago(300), paused=after_pause(90)), Acquired(41, 9)),
     ],
     ids=repr,
 )
@@ -242,6 +255,24 @@ def test_an_upload_begins_if_a_slot_is_free_beyond_what_is_owed(
     gate = evolve(gate, opened=[])
     assert begin(gate, TWO_EACH, NOW, 7) == answer
     assert (gate.taken, gate.opened) == ((1, [1]) if isinstance(answer, Acquired) else (0, []))
+
+
+@pytest.mark.parametrize(
+    ("gate", "patience", "since"),
+    [
+        (PaperGate(slots=0, stalled_since=ago(90)), None, NOW),
+        (PaperGate(slots=1, stalled_since=ago(90)), MINUTE, NOW),
+        (PaperGate(slots=0, stalled_since=ago(15)), None, ago(15)),
+        (PaperGate(slots=0, stalled_since=ago(90), before=1), None, ago(90)),
+        (PaperGate(stalled_since=ago(90), paused=Pause(NOW, LATER)), None, ago(90)),
+    ],
+    ids=["no slot", "not all slots", "noted lately", "not the head", "a pause"],
+)
+def test_a_head_of_the_line_that_asks_and_finds_no_slot_is_not_stalled(
+    gate: PaperGate, patience: timedelta | None, since: datetime
+) -> None:
+    assert isinstance(begin(gate, TWO_EACH, NOW, 7, patience=patience), NotBefore)
+    assert gate.stalled_since == since
 
 
 def test_what_is_owed_nothing_more_opens_no_turn() -> None:

@@ -817,12 +817,25 @@ class LetsBegunUploadsPassABlock(MemoryStore):
         return super().acquire(requests)
 
 
-@breaks("a_line_whose_head_does_not_move_is_not_waited_for")
+@breaks(
+    "a_line_whose_head_does_not_move_is_not_waited_for",
+    "a_head_of_the_line_that_finds_no_slot_is_waited_for",
+)
 class WaitsForTheHeadForEver(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         for gate in self._gates.kept.values():
             gate.head = None
         return super().begin(turns)
+
+
+@breaks("a_head_of_the_line_that_finds_no_slot_is_waited_for")
+class DoesNotHearTheHeadAsk(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        heads = {credential: gate.head for credential, gate in self._gates.kept.items()}
+        answers = super().begin(turns)
+        for credential, head in heads.items():
+            self._gates.kept[credential].head = head or self._gates.kept[credential].head
+        return answers
 
 
 @breaks("who_cannot_wait_begins_when_all_its_requests_can_leave_in_time")
