@@ -20,7 +20,6 @@ from .lines import breakable, runs_to_the_left
 _MONTHS: Final = (
     "January February March April May June July August September October November December".split()
 )
-_VERDICTS: Final = {"passed": "Passed", "exhausted": "Attempts exhausted"}
 _MAX_EXTRA_LENGTH = 600
 _MAX_EXTRAS = 60
 _MAX_FOOTER_LENGTH = 70
@@ -46,7 +45,6 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
         "subtitle": _text(f"{one_line(training.type)} · {attempt}"),
         "passed": outcome.status == "passed",
-        "verdict": _VERDICTS[outcome.status],
         "score": score,
         "share": outcome.score,
         "threshold": f"{needed} needed to pass",
@@ -54,7 +52,7 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "facts": [(label, words and _text(one_line(words))) for label, words in _facts(record)],
         "weak-areas": [_text(one_line(area)) for area in outcome.weak_areas],
         "weak-columns": _columns_for(outcome.weak_areas),
-        "modules": [_module(number, module) for number, module in enumerate(record.modules, 1)],
+        "modules": [_module(module) for module in record.modules],
         "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra)],
         "hashes": _hashes(record, canonical),
         "record": canonical.decode("utf-8"),
@@ -82,24 +80,20 @@ def _columns_for(areas: Sequence[str]) -> int:
     return 3 if usual <= 28 else 2 if usual <= 48 else 1
 
 
-def _module(number: int, module: Module) -> dict[str, object]:
+def _module(module: Module) -> dict[str, object]:
     title = one_line(module.title)
-    questions = enumerate(module.questions, 1)
     return {
-        "number": str(number),
         "title": _text(title),
         "repeats": len(title) <= 300,
         "score": percent(module.score),
-        "count": str(len(module.questions)),
-        "questions": [_question(f"{number}.{place}", asked) for place, asked in questions],
+        "questions": [_question(asked) for asked in module.questions],
     }
 
 
-def _question(number: str, asked: Question) -> dict[str, object]:
+def _question(asked: Question) -> dict[str, object]:
     texts = [paragraphs(asked.text), paragraphs(asked.answer), paragraphs(asked.rationale or "")]
     lines = sum(len(text) / 80 + text.count("\n") for text in texts)
     return {
-        "number": number,
         "text": _text(texts[0]),
         "answer": _text(texts[1]),
         "rationale": _text(texts[2]),
