@@ -17,7 +17,6 @@ from cattrs import BaseValidationError, Converter
 from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
 from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
-from ...ports.secrets import Secrets
 from ..plugins import BrokenProvider, fault_of
 from . import schema as schemas
 from .references import References, SecretText, resolved_in
@@ -31,15 +30,11 @@ Providers = Mapping[str, Provider | BrokenProvider]
 
 @define
 class BlockReader:
-    """Reads the blocks of one load; the schemas it knows and the secrets it resolved serve all tenants."""
+    """Reads the blocks of one load; its schemas and resolved secrets serve all tenants."""
 
     providers: Providers
-    secrets: Secrets
+    references: References
     known: dict[str, schemas.BlockSchema | str] = field(factory=dict)
-    references: References = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.references = References(self.secrets)
 
     def read(self, root: Node, report: Report) -> None:
         """Read one tenant's data; the report gets its integration if nothing is wrong with it."""

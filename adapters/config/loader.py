@@ -17,6 +17,7 @@ from ...domain.errors import ConfigError, Problem
 from ...domain.integration import Integration
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers
+from .references import References
 from .report import Report
 from .sources import Unreadable, read_json, read_mapping, read_yaml
 
@@ -72,7 +73,7 @@ def load_folder(
         ConfigError: the folder cannot be read, or `block` is not a path.
     """
     folder, keys = os.fspath(path), _block_path(block)
-    reader = BlockReader(providers, secrets)
+    reader = BlockReader(providers, References(secrets))
     return _sorted_out([_from_file(folder, name, keys, reader) for name in _files(folder)])
 
 
@@ -93,7 +94,7 @@ def load_mapping(
     Raises:
         ConfigError: `tenants` is not a mapping, or `block` is not a path.
     """
-    reader, keys = BlockReader(providers, secrets), _block_path(block)
+    reader, keys = BlockReader(providers, References(secrets)), _block_path(block)
     given: object = tenants
     if not isinstance(given, Mapping):
         message = "the tenants must be a mapping of tenant ids to what each tenant's file"

@@ -29,9 +29,10 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 class Report:
     """What is found in one tenant's data: who it is, its integration, and the problems.
 
-    `fallback` names the tenant if its id cannot be read, and is its id if the data has none. `block`
-    is where its integration stands; a relative path in it starts at `folder`. `top` begins every
-    path: the key in a host's mapping. `rules` are those of the value at `block`, once known.
+    - `fallback` names the tenant if its id cannot be read, and is its id if the data has none.
+    - `block` is where its integration stands; a relative path in it starts at `folder`.
+    - `top` begins every path: the key in a host's mapping.
+    - `rules` are those of the value at `block`, once the provider is known.
     """
 
     fallback: str

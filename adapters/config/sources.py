@@ -54,7 +54,7 @@ class Member:
     `key` is its key, or its place in the list.
     """
 
-    key: Node
+    key: Node = field(repr=False)
     line: int | None
     value: Node = field(repr=False)
 
@@ -86,7 +86,7 @@ class _Builder:
     """Puts the parts of a text together without recursion, which depth could exhaust."""
 
     open: list[Collection] = field(factory=list)
-    root: Node = None
+    root: Node = field(default=None, repr=False)
 
     def place(self, node: Node, line: int) -> None:
         """Put a key, a value or a member where the text has come to."""
@@ -199,12 +199,11 @@ def _yaml_node(loader: Any) -> Node:
                 if event.anchor not in anchors:
                     raise Unreadable("refers with * to an anchor that is not defined before", line)
                 built.place(anchors[event.anchor], line)
-            case events.ScalarEvent():
+            case events.ScalarEvent():  # an anchor of None is one that no alias has
                 anchors[event.anchor] = _scalar(loader, event)
                 built.place(anchors[event.anchor], line)
             case events.CollectionStartEvent():
-                node = _collection(event)
-                anchors[event.anchor] = node
+                anchors[event.anchor] = node = _collection(event)
                 built.begin(node, line)
             case events.CollectionEndEvent():
                 built.end()

@@ -1,8 +1,8 @@
 """From JSON to a `TrainingRecord`, or to everything that is wrong with it.
 
-The fields of the domain's own classes say what is read, and at each field its own rule decides: what
-is refused here is what the class itself refuses. This walk is shorter than cattrs with a hook for
-each field and a second walk over its tree of errors.
+The fields of the domain's own classes say what is read, and at each field its own rule decides:
+what is refused here is what the class itself refuses. This walk is shorter than cattrs with a hook
+for each field and a second walk over its tree of errors.
 """
 
 from __future__ import annotations
