@@ -250,14 +250,10 @@ def _settings_converter() -> Converter:
     converter.register_structure_hook(Secret, _secret)
     converter.register_structure_hook(str, _text)
     for kind in (timedelta, date, Pace):
-        converter.register_structure_hook_func(_is(kind), _as_it_is)
+        converter.register_structure_hook(kind, _as_it_is)
     for left in (Secret, Pace):  # for `_json`
         converter.register_unstructure_hook(left, lambda value: value)
     return converter
-
-
-def _is(kind: type) -> Any:
-    return lambda candidate: isinstance(candidate, type) and issubclass(candidate, kind)
 
 
 def _secret(value: object, _: object) -> Secret:

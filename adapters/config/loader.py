@@ -25,6 +25,11 @@ DEFAULT_BLOCK = "integrations.compliance"
 MAX_FILE_SIZE = 1024 * 1024
 
 _ENDINGS = (".yaml", ".yml", ".json")
+_NO_FOLDER: Mapping[type[Exception], str] = {
+    FileNotFoundError: "there is no such folder: give the folder that holds the tenant files",
+    NotADirectoryError: "is a file: give the folder that holds the tenant files",
+    PermissionError: "may not be read by this process: give it the right to list the folder",
+}
 _TENANT_LINE = re.compile(
     r"""^(?:tenant|'tenant'|[{ \t]{0,8}"tenant")[ \t]*:[ \t]*["']?([\w.-]{1,512})["']?"""
     r"""[ \t]*,?[ \t]*(?:#.*)?$""",
@@ -168,14 +173,9 @@ def _files(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _is_tenant_file(entry))
-    except FileNotFoundError:
-        message = "there is no such folder: give the folder that holds the tenant files"
-    except NotADirectoryError:
-        message = "is a file: give the folder that holds the tenant files"
-    except PermissionError:
-        message = "may not be read by this process: give it the right to list the folder"
     except (OSError, ValueError) as error:
-        message = f"cannot be read as a folder ({type(error).__name__})"
+        unknown = f"cannot be read as a folder ({type(error).__name__})"
+        message = _NO_FOLDER.get(type(error), unknown)
     raise ConfigError((Problem(message, file=_printable(folder)),))
 
 

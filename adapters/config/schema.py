@@ -68,9 +68,7 @@ CORE: Mapping[str, Mapping[str, object]] = {
         "type": "dict",
         "schema": {
             "max_attempts": {"type": "integer", "min": 1, "max": 100},
-            "initial_delay": _DURATION,
-            "max_delay": _DURATION,
-            "retry_after_limit": _DURATION,
+            **dict.fromkeys(("initial_delay", "max_delay", "retry_after_limit"), _DURATION),
         },
     },
     "on_unclear": {"type": "string", "allowed": ["retry", "hold"]},

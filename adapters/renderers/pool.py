@@ -151,6 +151,8 @@ class Worker:
             )
         except OSError as error:
             raise WorkerDied(str(error)) from None
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._pages, self._replies = self._process.stdin, self._process.stdout
         limit = Timer(_SECONDS_TO_START, self._process.kill)
         limit.daemon = True
         limit.start()
@@ -165,9 +167,8 @@ class Worker:
 
     def compile(self, page: bytes) -> bytes:
         """The reply to a page; WorkerDied if there is none."""
-        assert self._process.stdin is not None
         try:
-            compiler.write_frame(self._process.stdin, page)
+            compiler.write_frame(self._pages, page)
         except OSError as error:
             raise WorkerDied(str(error)) from None
         return self._read()
@@ -179,19 +180,17 @@ class Worker:
 
     def close(self) -> None:
         """End the process: it stops when its pipe is closed, and is killed if it does not."""
-        assert self._process.stdin is not None and self._process.stdout is not None
         with suppress(OSError):  # the rest of a page may have no reader any more
-            self._process.stdin.close()
+            self._pages.close()
         try:
             self._process.wait(_SECONDS_TO_STOP)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._replies.close()
 
     def _read(self) -> bytes:
-        assert self._process.stdout is not None
-        reply = compiler.read_frame(self._process.stdout)
+        reply = compiler.read_frame(self._replies)
         if reply is None:
             raise WorkerDied("the worker's process ended without a reply")
         return reply
