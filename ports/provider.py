@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from attrs import field, frozen
 
@@ -109,12 +109,12 @@ class Provider(Protocol):
     cost: ClassVar[int]
     exclusive_credential: ClassVar[bool]
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+    def upload(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Verdict]:
         """Deliver a parcel. The same parcel gives the same bytes at every attempt.
 
         Args:
             parcel: what to deliver.
-            settings: an instance of `settings_class`.
+            settings: an instance of `settings_class`, which a provider may name as the type.
             progress: the last bookmark of the attempts before; None if there is none.
 
         Returns:
@@ -124,7 +124,7 @@ class Provider(Protocol):
         """
         ...
 
-    def target(self, settings: object) -> str:
+    def target(self, settings: Any) -> str:
         """Where uploads go, in words for a person: the check, document or library. No secret."""
         ...
 
@@ -139,7 +139,7 @@ class CanLookUp(Protocol):
 
     look_up_delays: ClassVar[tuple[timedelta, ...]]
 
-    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Finding]:
         """Look an upload up. The arguments are those of `Provider.upload`; the content is empty.
 
         Returns:
@@ -152,7 +152,7 @@ class CanLookUp(Protocol):
 class Checkable(Protocol):
     """A provider that can say whether uploads would work, without uploading anything."""
 
-    def check(self, settings: object) -> Dialogue[DryRun]:
+    def check(self, settings: Any) -> Dialogue[DryRun]:
         """Try the credentials and look for the target, with reading requests only.
 
         Returns:
@@ -165,12 +165,12 @@ class Checkable(Protocol):
 class Bundling(Protocol):
     """A provider that takes several uploads of one integration in one request."""
 
-    def bundle(self, settings: object) -> Bundle | None:
+    def bundle(self, settings: Any) -> Bundle | None:
         """How much may go together under these settings; None: each upload goes by itself."""
         ...
 
     def upload_together(
-        self, parcels: Sequence[Parcel], settings: object
+        self, parcels: Sequence[Parcel], settings: Any
     ) -> Dialogue[Sequence[Verdict | Unbundled]]:
         """Deliver the parcels in one request, at a cost of one.
 
@@ -186,6 +186,6 @@ class Bundling(Protocol):
 class Advising(Protocol):
     """A provider that can tell settings that look wrong, and are accepted all the same."""
 
-    def advice(self, settings: object) -> tuple[str, ...]:
+    def advice(self, settings: Any) -> tuple[str, ...]:
         """What looks wrong, one sentence for an administrator each. No secret."""
         ...

@@ -76,73 +76,13 @@ from .kit.http_errors import (
 from .kit.json_reply import NotJson, mapping, parse_json, text
 from .kit.multipart import FormField, FormFile, form_data
 
-__all__ = [
-    "Absent",
-    "Access",
-    "AccessToken",
-    "Advising",
-    "Bookmark",
-    "Bundle",
-    "Bundling",
-    "CanLookUp",
-    "Checkable",
-    "Deferred",
-    "Delivered",
-    "Dialogue",
-    "DryRun",
-    "Ending",
-    "ErrorHints",
-    "Failure",
-    "FailureKind",
-    "Finding",
-    "FormField",
-    "FormFile",
-    "Found",
-    "GraphQLError",
-    "GraphQLReply",
-    "Headers",
-    "HttpRequest",
-    "HttpResponse",
-    "Limits",
-    "Mask",
-    "MintedToken",
-    "NotJson",
-    "NotReady",
-    "Now",
-    "Outcome",
-    "Pace",
-    "Parcel",
-    "Partly",
-    "Processing",
-    "Provider",
-    "Ready",
-    "Receipt",
-    "Refused",
-    "Rejected",
-    "Reply",
-    "RequestPurpose",
-    "Secret",
-    "TransportFailure",
-    "Unbundled",
-    "Unclear",
-    "Unreadable",
-    "Verdict",
-    "access",
-    "bookmark",
-    "broken_reading",
-    "broken_reply",
-    "classify",
-    "failure_to_read",
-    "fetch",
-    "form_data",
-    "graphql_upload",
-    "mapping",
-    "mask",
-    "not_json",
-    "now",
-    "parse_json",
-    "read_graphql",
-    "refusal",
-    "text",
-    "throttled",
-]
+__all__ = ["Absent", "Access", "AccessToken", "Advising", "Bookmark", "Bundle", "Bundling"]
+__all__ += ["CanLookUp", "Checkable", "Deferred", "Delivered", "Dialogue", "DryRun", "Ending"]
+__all__ += ["ErrorHints", "Failure", "FailureKind", "Finding", "FormField", "FormFile", "Found"]
+__all__ += ["GraphQLError", "GraphQLReply", "Headers", "HttpRequest", "HttpResponse", "Limits"]
+__all__ += ["Mask", "MintedToken", "NotJson", "NotReady", "Now", "Outcome", "Pace", "Parcel"]
+__all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Refused", "Rejected", "Reply"]
+__all__ += ["RequestPurpose", "Secret", "TransportFailure", "Unbundled", "Unclear", "Unreadable"]
+__all__ += ["Verdict", "access", "bookmark", "broken_reading", "broken_reply", "classify"]
+__all__ += ["failure_to_read", "fetch", "form_data", "graphql_upload", "mapping", "mask"]
+__all__ += ["not_json", "now", "parse_json", "read_graphql", "refusal", "text", "throttled"]

@@ -20,13 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ...domain.integration import Route, Timeouts
-from ...ports.dialogue import (
-    REPLY_LIMIT,
-    Ending,
-    HttpRequest,
-    HttpResponse,
-    TransportFailure,
-)
+from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from . import failures
 from .aiohttp_failures import failure_of
 from .aiohttp_reply import Connector, RefusedError, Reply

@@ -88,8 +88,9 @@ class DrataProvider:
     exclusive_credential: ClassVar[bool] = False
     look_up_delays: ClassVar[tuple[timedelta, ...]] = LOOK_UP_DELAYS
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        assert isinstance(settings, DrataSettings)
+    def upload(
+        self, parcel: Parcel, settings: DrataSettings, progress: str | None
+    ) -> Dialogue[Verdict]:
         url = yield from _collection(parcel, settings)
         if isinstance(url, Failure):
             return without_doubt(url)
@@ -104,9 +105,10 @@ class DrataProvider:
         look = f"look at {where} in Drata, then attest that it is there or retry this upload"
         return judge(reply, _hints(settings), look)
 
-    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(
+        self, parcel: Parcel, settings: DrataSettings, progress: str | None
+    ) -> Dialogue[Finding]:
         """Look for our name of the file, which holds the evidence id and the document's digest."""
-        assert isinstance(settings, DrataSettings)
         url = yield from _collection(parcel, settings)
         if isinstance(url, Failure):
             return Unreadable(url)
@@ -135,17 +137,15 @@ class DrataProvider:
             return Unreadable(found)
         return Absent() if found is None else found
 
-    def check(self, settings: object) -> Dialogue[DryRun]:
+    def check(self, settings: DrataSettings) -> Dialogue[DryRun]:
         """Read the company's settings, or look for the workspace. The person is not known yet."""
-        assert isinstance(settings, DrataSettings)
         if settings.to == "library":
             return (yield from _check_workspace(settings))
         reply = yield from fetch(_get(f"{settings.base}/company", settings))
         company = read_object(reply, _hints(settings))
         return NotReady(company) if isinstance(company, Failure) else _readiness(company, settings)
 
-    def target(self, settings: object) -> str:
-        assert isinstance(settings, DrataSettings)
+    def target(self, settings: DrataSettings) -> str:
         host = urlsplit(settings.base).hostname
         if settings.to == "library":
             return f"the evidence library of workspace {settings.workspace} at {host}"

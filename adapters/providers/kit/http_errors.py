@@ -82,10 +82,7 @@ READING: Final = RequestPurpose("the request", "", "")
 
 
 def classify(
-    reply: Reply,
-    hints: ErrorHints,
-    quote: str | None = None,
-    purpose: RequestPurpose = UPLOAD,
+    reply: Reply, hints: ErrorHints, quote: str | None = None, purpose: RequestPurpose = UPLOAD
 ) -> Verdict | None:
     """Judge a reply by the table above.
 

@@ -81,16 +81,16 @@ class SecureframeProvider:
     settings_class: ClassVar[type] = SecureframeSettings
     schema: ClassVar[Mapping[str, object]] = SCHEMA
     limits: ClassVar[Limits] = Limits(
-        max_bytes=32_000_000,
-        media_types=media_types("pdf", "docx", "xlsx", "csv", "png", "jpg"),
+        max_bytes=32_000_000, media_types=media_types("pdf", "docx", "xlsx", "csv", "png", "jpg")
     )
     pace: ClassVar[Pace | None] = Pace(500, timedelta(seconds=60))
     cost: ClassVar[int] = 3  # staged; a look-up of the person is charged beside it
     exclusive_credential: ClassVar[bool] = False
     look_up_delays: ClassVar[tuple[timedelta, ...]] = LOOK_UP_DELAYS
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        assert isinstance(settings, SecureframeSettings)
+    def upload(
+        self, parcel: Parcel, settings: SecureframeSettings, progress: str | None
+    ) -> Dialogue[Verdict]:
         target = yield from _target(parcel, settings)
         if isinstance(target, Failure):
             return without_doubt(target)
@@ -110,10 +110,11 @@ class SecureframeProvider:
         reply = yield from fetch(_attach(target, parcel, settings, staged))
         return judge(reply, _hints(settings), _look(settings))
 
-    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(
+        self, parcel: Parcel, settings: SecureframeSettings, progress: str | None
+    ) -> Dialogue[Finding]:
         """Look at the list of evidence. While a staged id guards against a copy, the answer is
         Partly: attaching the same id again is surer than a list that may lag behind."""
-        assert isinstance(settings, SecureframeSettings)
         target = yield from _target(parcel, settings)
         if isinstance(target, Failure):
             return Unreadable(target)
@@ -136,9 +137,8 @@ class SecureframeProvider:
         )
         return Unreadable(Failure(FailureKind.UNRECOGNISED_REPLY, message))
 
-    def check(self, settings: object) -> Dialogue[DryRun]:
+    def check(self, settings: SecureframeSettings) -> Dialogue[DryRun]:
         """Read the test, or the list of users. The person is not known yet."""
-        assert isinstance(settings, SecureframeSettings)
         path = "/users?page=1&per_page=1" if settings.test is None else f"/tests/{settings.test}"
         reply = yield from fetch(HttpRequest("GET", settings.base + path, settings.headers))
         if settings.test is None:
@@ -155,8 +155,7 @@ class SecureframeProvider:
         asleep = ", but it is disabled" if test.attributes.get("enabled") is False else ""
         return Ready(f"Secureframe knows the key and the test {title!r} ({kind}){asleep}")
 
-    def target(self, settings: object) -> str:
-        assert isinstance(settings, SecureframeSettings)
+    def target(self, settings: SecureframeSettings) -> str:
         host = urlsplit(settings.base).hostname
         if settings.test is not None:
             return f"test {settings.test} at {host}"

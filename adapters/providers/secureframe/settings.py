@@ -33,10 +33,7 @@ DocumentType: TypeAlias = Literal[
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
-_ENDPOINTS: Final = {
-    "us": "https://api.secureframe.com",
-    "uk": "https://api-uk.secureframe.com",
-}
+_ENDPOINTS: Final = {"us": "https://api.secureframe.com", "uk": "https://api-uk.secureframe.com"}
 
 
 def _uuid(

@@ -63,38 +63,34 @@ class SprintoProvider:
     cost: ClassVar[int] = 1
     exclusive_credential: ClassVar[bool] = False
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        assert isinstance(settings, SprintoSettings)
+    def upload(
+        self, parcel: Parcel, settings: SprintoSettings, progress: str | None
+    ) -> Dialogue[Verdict]:
         if settings.api == "rest":
             reply = yield from fetch(_rest_request([parcel], settings))
             return judge_rest(reply, settings.workflow_check)
         reply = yield from fetch(_request(parcel, settings))
         return judge(reply, settings.workflow_check, settings.success_statuses)
 
-    def bundle(self, settings: object) -> Bundle | None:
-        assert isinstance(settings, SprintoSettings)
+    def bundle(self, settings: SprintoSettings) -> Bundle | None:
         if settings.api != "rest":
             return None
         return Bundle(settings.files_per_request, settings.bytes_per_request)
 
     def upload_together(
-        self, parcels: Sequence[Parcel], settings: object
+        self, parcels: Sequence[Parcel], settings: SprintoSettings
     ) -> Dialogue[Sequence[Verdict | Unbundled]]:
-        assert isinstance(settings, SprintoSettings)
         reply = yield from fetch(_rest_request(parcels, settings))
         return judge_together(reply, settings.workflow_check, len(parcels))
 
-    def target(self, settings: object) -> str:
-        assert isinstance(settings, SprintoSettings)
+    def target(self, settings: SprintoSettings) -> str:
         return f"workflow check {settings.workflow_check} at {urlsplit(settings.url).hostname}"
 
-    def check(self, settings: object) -> Dialogue[DryRun]:
-        assert isinstance(settings, SprintoSettings)
+    def check(self, settings: SprintoSettings) -> Dialogue[DryRun]:
         key = _credentials(settings)
         return (yield from look_for_check(settings.checks_url, key, settings.workflow_check))
 
-    def advice(self, settings: object) -> tuple[str, ...]:
-        assert isinstance(settings, SprintoSettings)
+    def advice(self, settings: SprintoSettings) -> tuple[str, ...]:
         odd = []
         if not _UUID.fullmatch(settings.workflow_check):
             odd.append(

@@ -49,20 +49,12 @@ _MEANINGS: Final = (
     (re.compile(r"check in review"), FailureKind.CHECK_IN_REVIEW),
     (re.compile(r"unsupported file format|invalid (file )?type"), FailureKind.UNSUPPORTED_TYPE),
 )
-_GRAVITY: Final = (
-    *(kind for _, kind in _MEANINGS),
-    FailureKind.REFUSED,
-    FailureKind.RATE_LIMITED,
-)
+_GRAVITY: Final = (*(kind for _, kind in _MEANINGS), FailureKind.REFUSED, FailureKind.RATE_LIMITED)
 _BY_STATUS_ALONE: Final = (401, 408, 425, 429)
 _FAILURE_WORDS: Final = re.compile("FAIL|REJECT|ERROR", re.IGNORECASE)
 
 
-def judge(
-    reply: Reply,
-    workflow_check: str,
-    success_statuses: Sequence[str],
-) -> Verdict:
+def judge(reply: Reply, workflow_check: str, success_statuses: Sequence[str]) -> Verdict:
     """The verdict on an upload to `workflow_check`: any status with any body has one."""
     graphql = read_graphql_if_any(reply.body) if isinstance(reply, HttpResponse) else None
     kind = None if graphql is None else gravest(graphql.errors)

@@ -90,20 +90,22 @@ class VantaProvider:
     exclusive_credential: ClassVar[bool] = True
     look_up_delays: ClassVar[tuple[timedelta, ...]] = LOOK_UP_DELAYS
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
-        assert isinstance(settings, VantaSettings)
+    def upload(
+        self, parcel: Parcel, settings: VantaSettings, progress: str | None
+    ) -> Dialogue[Verdict]:
         session = Session(settings)
         verdict = yield from _deliver(session, parcel, settings, progress)
         return session.redactor().verdict(verdict)
 
-    def look_up(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Finding]:
+    def look_up(
+        self, parcel: Parcel, settings: VantaSettings, progress: str | None
+    ) -> Dialogue[Finding]:
         """Look for the file among the document's uploads.
 
         With a bookmark, only the submission can be in doubt, which may be repeated. The list does
         not say what is submitted: what it shows is Partly there, and the next attempt submits it.
         If drafts are not listed, a listed file is Found, and another may be in the draft.
         """
-        assert isinstance(settings, VantaSettings)
         if progress is not None:
             upload_id = progress.removesuffix(_SUBMITTED)
             return Partly(progress) if upload_id == progress else Found(_submitted(upload_id))
@@ -117,9 +119,8 @@ class VantaProvider:
             return Partly(found)
         return Found(Receipt(found, "found among the document's uploads"))
 
-    def check(self, settings: object) -> Dialogue[DryRun]:
+    def check(self, settings: VantaSettings) -> Dialogue[DryRun]:
         """Ask for a token with all its scopes, and for the document."""
-        assert isinstance(settings, VantaSettings)
         session = Session(settings)
         document = yield from _document(session, settings)
         redactor = session.redactor()
@@ -135,12 +136,10 @@ class VantaProvider:
         seen = f"the document {document.title!r} is there, with the status {document.status!r}"
         return Ready(redactor.text(seen))
 
-    def target(self, settings: object) -> str:
-        assert isinstance(settings, VantaSettings)
+    def target(self, settings: VantaSettings) -> str:
         return f"document {settings.document} at {urlsplit(settings.base).hostname}"
 
-    def advice(self, settings: object) -> tuple[str, ...]:
-        assert isinstance(settings, VantaSettings)
+    def advice(self, settings: VantaSettings) -> tuple[str, ...]:
         odd = []
         if "/" in settings.document:
             odd.append(

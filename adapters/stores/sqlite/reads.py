@@ -14,15 +14,7 @@ from ....domain.upload.status import UploadStatus, status_of_upload
 from ....ports.records import Find
 from ..paging import place_after
 from .gates import line_of
-from .rows import (
-    DOSSIER,
-    KEY,
-    UPLOAD,
-    Row,
-    moment,
-    moment_of,
-    upload_of,
-)
+from .rows import DOSSIER, KEY, UPLOAD, Row, moment, moment_of, upload_of
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
