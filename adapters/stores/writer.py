@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from enum import Enum
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -31,6 +30,8 @@ T = TypeVar("T")
 # A commit takes no more once it holds as many changes, or as many bytes of documents.
 MAX_CHANGES = 512
 MAX_BYTES = 8 * 2**20
+# The store's verbs, in the order in which a commit takes them.
+_WRITTEN = ("acquire", "begin", "save", "add")
 # How many answers one turn of the loop is woken for.
 _ANSWERS_AT_ONCE = 64
 # How often an idle thread looks whether the program has ended without closing it, in seconds.
@@ -70,20 +71,12 @@ class InlineWriter:
         self._closed = True
 
 
-class _Verb(Enum):
-    ACQUIRE = "acquire"
-    BEGIN = "begin"
-    SAVE = "save"
-    ADD = "add"
-    RUN = "run"
-
-
 @define
 class _Wish:
     """What somebody wants written, how many bytes of documents that is, and the future that
     waits for the answer."""
 
-    verb: _Verb
+    verb: str
     what: Any
     size: int
     answer: asyncio.Future[Any]
@@ -103,15 +96,10 @@ class WriterThread:
     """
 
     def __init__(self, store: UploadStore) -> None:
-        self._verbs: dict[_Verb, Callable[[Sequence[Any]], Sequence[Any]]] = {
-            _Verb.ACQUIRE: store.acquire,
-            _Verb.BEGIN: store.begin,
-            _Verb.SAVE: store.save,
-            _Verb.ADD: store.add,
-        }
+        self._store = store
         self._transaction = store.transaction if isinstance(store, Transactional) else None
         self._inbox: SimpleQueue[_Wish | None] = SimpleQueue()
-        self._waiting: dict[_Verb, deque[_Wish]] = {verb: deque() for verb in _Verb}
+        self._waiting: dict[str, deque[_Wish]] = {verb: deque() for verb in (*_WRITTEN, "run")}
         self._gate = threading.Lock()
         self._closed = False
         self._stopping = False
@@ -125,26 +113,26 @@ class WriterThread:
     # --- on the loop -----------------------------------------------------------------------------
 
     def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
-        return self._ask(_Verb.ADD, entry, len(entry.content or b""))
+        return self._ask("add", entry, len(entry.content or b""))
 
     def begin(self, turn: Sequence[Start]) -> asyncio.Future[Sequence[BeginAnswer]]:
-        return self._ask(_Verb.BEGIN, turn)
+        return self._ask("begin", turn)
 
     def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
-        return self._ask(_Verb.SAVE, change)
+        return self._ask("save", change)
 
     def acquire(self, request: Acquire) -> asyncio.Future[AcquireAnswer]:
-        return self._ask(_Verb.ACQUIRE, request)
+        return self._ask("acquire", request)
 
     def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
-        return self._ask(_Verb.RUN, verb)
+        return self._ask("run", verb)
 
     def close(self) -> None:
         """As in `Writer`. Not to be called on the loop: it waits for the disk."""
         self._close_inbox()
         self._thread.join()
 
-    def _ask(self, verb: _Verb, what: object, size: int = 0) -> asyncio.Future[Any]:
+    def _ask(self, verb: str, what: object, size: int = 0) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         with self._gate:
             if self._closed:
@@ -200,7 +188,7 @@ class WriterThread:
         before new uploads: however many of these arrive, the others wait for one commit."""
         taken: list[_Wish] = []
         size = 0
-        for verb in (_Verb.ACQUIRE, _Verb.BEGIN, _Verb.SAVE, _Verb.ADD):
+        for verb in _WRITTEN:
             waiting = self._waiting[verb]
             while waiting and len(taken) < MAX_CHANGES and size < MAX_BYTES:
                 wish = waiting.popleft()
@@ -241,12 +229,12 @@ class WriterThread:
     def _call(self, wishes: list[_Wish]) -> list[tuple[_Wish, object]]:
         answers: list[tuple[_Wish, object]] = []
         for verb, group in _by_verb(wishes):
-            given = self._verbs[verb]([wish.what for wish in group])
+            given = getattr(self._store, verb)([wish.what for wish in group])
             answers += zip(group, given, strict=True)
         return answers
 
     def _run_others(self) -> None:
-        others = self._waiting[_Verb.RUN]
+        others = self._waiting["run"]
         while others:
             wish = others.popleft()
             try:
@@ -257,7 +245,7 @@ class WriterThread:
                 _tell([(wish, answer)])
 
 
-def _by_verb(wishes: list[_Wish]) -> Iterable[tuple[_Verb, list[_Wish]]]:
+def _by_verb(wishes: list[_Wish]) -> Iterable[tuple[str, list[_Wish]]]:
     return [(verb, list(group)) for verb, group in groupby(wishes, key=lambda wish: wish.verb)]
 
 

@@ -34,18 +34,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import evolve
 
 from ....domain.integration import Pace
+from ....domain.upload import verdict as verdicts
 from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.verdict import (
-    Absent,
-    DryRun,
-    Finding,
-    Found,
-    NotReady,
-    Ready,
-    Receipt,
-    Unreadable,
-    Verdict,
-)
+from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, Reply, bookmark, fetch
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import ErrorHints, without_doubt
@@ -111,18 +102,18 @@ class DrataProvider:
         """Look for our name of the file, which holds the evidence id and the document's digest."""
         url = yield from _collection(parcel, settings)
         if isinstance(url, Failure):
-            return Unreadable(url)
+            return verdicts.Unreadable(url)
         names = {parcel.file_name, parcel.file_name.rpartition(".")[0]}
 
         def finding(document: Json) -> Finding | None:
             name = text(document.get("name"))
             if name is None:
-                return Unreadable(unreadable("it lists something without a name"))
+                return verdicts.Unreadable(unreadable("it lists something without a name"))
             if name not in names:
                 return None
             if document.get("status") == "NEEDS_ARTIFACT":
-                return Unreadable(unreadable(f"it lists {name} without its file"))
-            return Found(Receipt(identity(document), name))
+                return verdicts.Unreadable(unreadable(f"it lists {name} without its file"))
+            return verdicts.Found(Receipt(identity(document), name))
 
         wanted = {"name": parcel.file_name[:_LONGEST_NAME]}
         if settings.to == "person":
@@ -134,8 +125,8 @@ class DrataProvider:
             endless=lambda what: unreadable(f"the list {what}"),
         )
         if isinstance(found, Failure):
-            return Unreadable(found)
-        return Absent() if found is None else found
+            return verdicts.Unreadable(found)
+        return verdicts.Absent() if found is None else found
 
     def check(self, settings: DrataSettings) -> Dialogue[DryRun]:
         """Read the company's settings, or look for the workspace. The person is not known yet."""
@@ -143,7 +134,9 @@ class DrataProvider:
             return (yield from _check_workspace(settings))
         reply = yield from fetch(_get(f"{settings.base}/company", settings))
         company = read_object(reply, _hints(settings))
-        return NotReady(company) if isinstance(company, Failure) else _readiness(company, settings)
+        if isinstance(company, Failure):
+            return verdicts.NotReady(company)
+        return _readiness(company, settings)
 
     def target(self, settings: DrataSettings) -> str:
         host = urlsplit(settings.base).hostname
@@ -157,16 +150,17 @@ def _readiness(company: Json, settings: DrataSettings) -> DryRun:
     match company.get("manualUploadEnabled"):
         case True:
             ready = f"Drata knows the key; {name} takes documents for its people"
-            return Ready(ready + _training(company, settings))
+            return verdicts.Ready(ready + _training(company, settings))
         case False:
-            return NotReady(
+            return verdicts.NotReady(
                 Failure(
                     FailureKind.FORBIDDEN,
                     f"Drata takes no documents for the people of {name}: a Drata admin must allow "
                     "manual uploads of evidence in Drata's settings",
                 )
             )
-    return NotReady(unreadable("the company's settings do not say whether uploads are allowed"))
+    unknown = unreadable("the company's settings do not say whether uploads are allowed")
+    return verdicts.NotReady(unknown)
 
 
 def _training(company: Json, settings: DrataSettings) -> str:
@@ -180,11 +174,11 @@ def _training(company: Json, settings: DrataSettings) -> str:
 
 
 def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
-    def readiness(workspace: Json) -> Ready | None:
+    def readiness(workspace: Json) -> verdicts.Ready | None:
         if identity(workspace) != str(settings.workspace):
             return None
         name = text(workspace.get("name")) or "without a name"
-        return Ready(f"Drata knows the key and workspace {settings.workspace} ({name})")
+        return verdicts.Ready(f"Drata knows the key and workspace {settings.workspace} ({name})")
 
     found = yield from search(
         lambda cursor: _page(f"{settings.base}/workspaces", {}, cursor, settings),
@@ -192,14 +186,14 @@ def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
         most_pages=MOST_PAGES,
         endless=lambda what: unreadable(f"the list of workspaces {what}"),
     )
-    if isinstance(found, Ready):
+    if isinstance(found, verdicts.Ready):
         return found
     absent = Failure(
         FailureKind.TARGET_NOT_FOUND,
         f"Drata shows no workspace {settings.workspace} to this key: correct workspace in the "
         "tenant file",
     )
-    return NotReady(found or absent)
+    return verdicts.NotReady(found or absent)
 
 
 def _collection(parcel: Parcel, settings: DrataSettings) -> Dialogue[str | Failure]:

@@ -33,21 +33,9 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import evolve, frozen
 
 from ....domain.integration import Pace
+from ....domain.upload import verdict as verdicts
 from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.verdict import (
-    Absent,
-    Delivered,
-    DryRun,
-    Finding,
-    Found,
-    NotReady,
-    Partly,
-    Ready,
-    Receipt,
-    Unclear,
-    Unreadable,
-    Verdict,
-)
+from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, HttpRequest, HttpResponse, bookmark, fetch
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import ErrorHints, without_doubt
@@ -117,25 +105,25 @@ class SecureframeProvider:
         Partly: attaching the same id again is surer than a list that may lag behind."""
         target = yield from _target(parcel, settings)
         if isinstance(target, Failure):
-            return Unreadable(target)
+            return verdicts.Unreadable(target)
         staged = Staged.from_progress(progress)
         since = parcel.created_at if staged is None else staged.staged_at
         seen = yield from look_for(parcel, target.user, settings, _reading(settings), since)
         if isinstance(seen, Listed) and seen.named is not None:
-            return Found(Receipt(seen.named.id, None))
+            return verdicts.Found(Receipt(seen.named.id, None))
         if staged is not None and seen.at is not None and staged.guards(seen.at):
-            return Partly(staged.progress)
+            return verdicts.Partly(staged.progress)
         if isinstance(seen, Unlisted):
-            return Unreadable(seen.failure)
+            return verdicts.Unreadable(seen.failure)
         if not seen.like:
-            return Absent()
+            return verdicts.Absent()
         if staged is not None and staged.spent:
-            return Found(seen.receipt)
+            return verdicts.Found(seen.receipt)
         message = (
             f"Secureframe lists {len(seen.like)} evidence like this one, but does not say of which "
             f"file: {_look(settings)}"
         )
-        return Unreadable(Failure(FailureKind.UNRECOGNISED_REPLY, message))
+        return verdicts.Unreadable(Failure(FailureKind.UNRECOGNISED_REPLY, message))
 
     def check(self, settings: SecureframeSettings) -> Dialogue[DryRun]:
         """Read the test, or the list of users. The person is not known yet."""
@@ -144,16 +132,16 @@ class SecureframeProvider:
         if settings.test is None:
             users = read_list(reply, _reading(settings))
             if isinstance(users, Failure):
-                return NotReady(users)
+                return verdicts.NotReady(users)
             count = "its" if users[1] is None else f"{users[1]}"
-            return Ready(f"Secureframe knows the key, and shows it {count} users")
+            return verdicts.Ready(f"Secureframe knows the key, and shows it {count} users")
         test = read_one(reply, _hints(settings))
         if isinstance(test, Failure):
-            return NotReady(test)
+            return verdicts.NotReady(test)
         title = text(test.attributes.get("title")) or settings.test
         kind = text(test.attributes.get("test_type")) or "of unknown type"
         asleep = ", but it is disabled" if test.attributes.get("enabled") is False else ""
-        return Ready(f"Secureframe knows the key and the test {title!r} ({kind}){asleep}")
+        return verdicts.Ready(f"Secureframe knows the key and the test {title!r} ({kind}){asleep}")
 
     def target(self, settings: SecureframeSettings) -> str:
         host = urlsplit(settings.base).hostname
@@ -175,13 +163,13 @@ def _attach_again(
     refused = staged.refused(reply.received_at)
     if isinstance(seen, Listed):
         if seen.named is not None:
-            return Delivered(Receipt(seen.named.id, None))
+            return verdicts.Delivered(Receipt(seen.named.id, None))
         if seen.like and refused.spent:
-            return Delivered(seen.receipt)
+            return verdicts.Delivered(seen.receipt)
         if not seen.like and not refused.spent:
             return None
     yield from bookmark(refused.progress)
-    return Unclear(
+    return verdicts.Unclear(
         Failure(
             FailureKind.BROKEN_REPLY,
             f"Secureframe does not take the staged document any more (HTTP {reply.status}); "

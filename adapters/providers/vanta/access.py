@@ -21,18 +21,8 @@ from attrs import define, field
 from ....domain.secrets.redaction import Redactor
 from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import Failure, FailureKind
-from ....ports.dialogue import (
-    Access,
-    AccessToken,
-    Dialogue,
-    Headers,
-    HttpRequest,
-    HttpResponse,
-    MintedToken,
-    Reply,
-    access,
-    fetch,
-)
+from ....ports import dialogue
+from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, Reply, fetch
 from .reply import read_token
 from .settings import VantaSettings
 
@@ -54,9 +44,9 @@ class Session:
             The reply, which is never a 401; or a failure, after which the request was not taken,
             and which says whether to come back later.
         """
-        refused: AccessToken | None = None
+        refused: dialogue.AccessToken | None = None
         while True:
-            token = yield from access(Access(self._key, self._mint, refused))
+            token = yield from dialogue.access(dialogue.Access(self._key, self._mint, refused))
             if isinstance(token, Failure):
                 return token
             reply = yield from self._fetch(build, token)
@@ -76,7 +66,7 @@ class Session:
         parts = urlsplit(self.settings.base)
         return f"vanta {parts.scheme}://{parts.netloc.lower()} {self.settings.client_id}"
 
-    def _mint(self) -> Dialogue[MintedToken | Failure]:
+    def _mint(self) -> Dialogue[dialogue.MintedToken | Failure]:
         """A new token, which revokes the one before."""
         asked = {
             "client_id": self.settings.client_id,
@@ -88,7 +78,7 @@ class Session:
         headers = (("Accept", "application/json"), ("Content-Type", "application/json"))
         return read_token((yield from fetch(HttpRequest("POST", url, headers, body))))
 
-    def _fetch(self, build: Build, token: AccessToken) -> Dialogue[Reply]:
+    def _fetch(self, build: Build, token: dialogue.AccessToken) -> Dialogue[Reply]:
         self._tokens.append(token.value)
         bearer = ("Authorization", f"Bearer {token.value.reveal()}")
         return (yield from fetch(build((bearer, ("Accept", "application/json")))))

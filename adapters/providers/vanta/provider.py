@@ -28,22 +28,9 @@ from typing import ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from ....domain.integration import Pace
+from ....domain.upload import verdict as verdicts
 from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.verdict import (
-    Absent,
-    Deferred,
-    Delivered,
-    DryRun,
-    Finding,
-    Found,
-    NotReady,
-    Partly,
-    Ready,
-    Receipt,
-    Rejected,
-    Unreadable,
-    Verdict,
-)
+from ....domain.upload.verdict import DryRun, Finding, Receipt, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, HttpResponse, bookmark
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import without_doubt
@@ -51,18 +38,9 @@ from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
 from ..kit.settings import LOOK_UP_DELAYS, media_types
+from . import reply as replies
 from .access import Session
-from .reply import (
-    DocumentState,
-    Json,
-    judge_submission,
-    judge_upload,
-    may_be_submitted,
-    not_submitted,
-    read_document,
-    read_page,
-    unrecognised,
-)
+from .reply import DocumentState, Json
 from .settings import SCHEMA, SCOPE, VantaSettings
 
 PAGE_SIZE: Final = 100
@@ -108,16 +86,20 @@ class VantaProvider:
         """
         if progress is not None:
             upload_id = progress.removesuffix(_SUBMITTED)
-            return Partly(progress) if upload_id == progress else Found(_submitted(upload_id))
+            if upload_id == progress:
+                return verdicts.Partly(progress)
+            return verdicts.Found(_submitted(upload_id))
         session = Session(settings)
         found = yield from _find(session, settings, lambda upload: _is_of(parcel, upload))
         if isinstance(found, Failure):
-            return Unreadable(session.redactor().failure(found))
+            return verdicts.Unreadable(session.redactor().failure(found))
         if found is None:
-            return Absent() if settings.drafts_listed else Unreadable(_perhaps_a_draft(settings))
+            if settings.drafts_listed:
+                return verdicts.Absent()
+            return verdicts.Unreadable(_perhaps_a_draft(settings))
         if settings.drafts_listed:
-            return Partly(found)
-        return Found(Receipt(found, "found among the document's uploads"))
+            return verdicts.Partly(found)
+        return verdicts.Found(Receipt(found, "found among the document's uploads"))
 
     def check(self, settings: VantaSettings) -> Dialogue[DryRun]:
         """Ask for a token with all its scopes, and for the document."""
@@ -125,16 +107,16 @@ class VantaProvider:
         document = yield from _document(session, settings)
         redactor = session.redactor()
         if isinstance(document, Failure):
-            return NotReady(redactor.failure(document))
+            return verdicts.NotReady(redactor.failure(document))
         if document.deactivated:
             because = f" ({document.reason})" if document.reason else ""
             message = (
                 f"Vanta: the document {document.title!r} is deactivated{because}: ask the Vanta "
                 "admin to activate it, or correct document in the tenant file"
             )
-            return NotReady(redactor.failure(Failure(FailureKind.REFUSED, message)))
+            return verdicts.NotReady(redactor.failure(Failure(FailureKind.REFUSED, message)))
         seen = f"the document {document.title!r} is there, with the status {document.status!r}"
-        return Ready(redactor.text(seen))
+        return verdicts.Ready(redactor.text(seen))
 
     def target(self, settings: VantaSettings) -> str:
         return f"document {settings.document} at {urlsplit(settings.base).hostname}"
@@ -158,18 +140,18 @@ def _deliver(
     if progress is not None:
         upload_id = progress.removesuffix(_SUBMITTED)
         if upload_id != progress:
-            return Delivered(_submitted(upload_id))
+            return verdicts.Delivered(_submitted(upload_id))
         return (yield from _submit(session, settings, upload_id))
     reply = yield from session.call(lambda token: _upload_request(parcel, settings, token))
     if isinstance(reply, Failure):
         return without_doubt(reply)
-    made = judge_upload(reply, settings.document)
+    made = replies.judge_upload(reply, settings.document)
     if not isinstance(made, str):
         return made
     # The id goes into the record, so it must not be a token that a server repeats.
     if session.redactor(settings.client_secret).text(made) != made:
         assert isinstance(reply, HttpResponse)
-        return unrecognised(reply)
+        return replies.unrecognised(reply)
     yield from bookmark(made)
     return (yield from _submit(session, settings, made))
 
@@ -187,19 +169,20 @@ def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialog
         lambda token: HttpRequest("POST", submit, token, repeatable=True)
     )
     if isinstance(reply, Failure):
-        return not_submitted(reply, upload_id)
-    verdict = judge_submission(reply, settings.document, upload_id)
-    if isinstance(verdict, Delivered):
+        return replies.not_submitted(reply, upload_id)
+    verdict = replies.judge_submission(reply, settings.document, upload_id)
+    if isinstance(verdict, verdicts.Delivered):
         yield from bookmark(upload_id + _SUBMITTED)
         return verdict
-    if not may_be_submitted(reply, drafts_listed=settings.drafts_listed):
+    if not replies.may_be_submitted(reply, drafts_listed=settings.drafts_listed):
         return verdict
     submitted = yield from _stands_submitted(session, settings, upload_id)
     if submitted is True:
         together = Receipt(upload_id, "uploaded, and submitted together with another upload")
-        return Delivered(together if isinstance(verdict, Rejected) else _submitted(upload_id))
+        refused = isinstance(verdict, verdicts.Rejected)
+        return verdicts.Delivered(together if refused else _submitted(upload_id))
     if isinstance(submitted, Failure) and submitted.kind.retryable:
-        return Deferred(not_submitted(submitted, upload_id).failure)
+        return verdicts.Deferred(replies.not_submitted(submitted, upload_id).failure)
     return verdict
 
 
@@ -225,7 +208,7 @@ def _find(
         more = f"&pageCursor={quote(cursor, safe='')}" if cursor else ""
         url = f"{settings.url}/uploads?pageSize={PAGE_SIZE}{more}"
         reply = yield from session.call(lambda token: HttpRequest("GET", url, token))
-        return reply if isinstance(reply, Failure) else read_page(reply, settings.document)
+        return reply if isinstance(reply, Failure) else replies.read_page(reply, settings.document)
 
     return (
         yield from search(
@@ -241,7 +224,7 @@ def _find(
 
 def _document(session: Session, settings: VantaSettings) -> Dialogue[DocumentState | Failure]:
     reply = yield from session.call(lambda token: HttpRequest("GET", settings.url, token))
-    return reply if isinstance(reply, Failure) else read_document(reply, settings.document)
+    return reply if isinstance(reply, Failure) else replies.read_document(reply, settings.document)
 
 
 def _upload_request(parcel: Parcel, settings: VantaSettings, token: Headers) -> HttpRequest:

@@ -65,19 +65,13 @@ class SqliteCouriers(SqliteReader):
     def register(self, now: datetime) -> int:
         """As in `Couriers`. The lock's file is made beside the database."""
         lock = new_lock(self._path)
+        file = None if lock is None else os.path.basename(lock.path)
         try:
             with trouble(self._path, "the courier was not registered"), self._transaction():
                 cursor = self._connection.execute(
                     "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, "
                     "beat_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
-                    (
-                        host(),
-                        boot(),
-                        os.getpid(),
-                        None if lock is None else os.path.basename(lock.path),
-                        moment(now),
-                        moment(now),
-                    ),
+                    (host(), boot(), os.getpid(), file, moment(now), moment(now)),
                 )
                 assert cursor.lastrowid is not None
                 courier_id = cursor.lastrowid

@@ -67,10 +67,10 @@ def check(path: str, busy_timeout: float) -> None:
         db = database(connection)
         _refuse_what_is_not_ours(path, db)
         if migrations.pending(db):
-            raise StoreError(
-                f"{path}: the database was not opened: an older evidence-courier has written "
-                "it; start a courier with it"
-                " once to bring it up to date"
+            raise _not_opened(
+                path,
+                "an older evidence-courier has written it; start a courier with it once to bring "
+                "it up to date",
             )
 
 
@@ -161,19 +161,17 @@ def _identity(path: str) -> tuple[int, int]:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise StoreError(f"{path}: the database was not opened: {error.strerror}") from error
+        raise _not_opened(path, error.strerror) from error
     return found.st_dev, found.st_ino
 
 
 def _make_file(path: str) -> None:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
-        raise StoreError(
-            f"{path}: the database was not opened: the folder {folder} does not exist; make "
-            "it, or name another file"
-        )
+        missing = f"the folder {folder} does not exist; make it, or name another file"
+        raise _not_opened(path, missing)
     if os.path.isdir(path):
-        raise StoreError(f"{path}: the database was not opened: it is a folder; name a file")
+        raise _not_opened(path, "it is a folder; name a file")
     try:
         if not os.path.exists(path):
             # Made under another name and linked into place. Opening and closing the file itself
@@ -233,13 +231,11 @@ def _refuse_what_is_not_ours(path: str, db: Database) -> None:
         tables = db.table_names()
         unknown = unknown_migrations(db)
     if application != APPLICATION_ID and (application != 0 or tables):
-        raise StoreError(
-            f"{path}: the database was not opened: it belongs to another application; name "
-            "another file"
-        )
+        raise _not_opened(path, "it belongs to another application; name another file")
     if unknown:
-        raise StoreError(
-            f"{path}: the database was not opened: a newer evidence-courier has written it "
-            f"({', '.join(unknown)});"
-            " install that version or a later one"
-        )
+        newer = f"a newer evidence-courier has written it ({', '.join(unknown)})"
+        raise _not_opened(path, f"{newer}; install that version or a later one")
+
+
+def _not_opened(path: str, why: str | None) -> StoreError:
+    return StoreError(f"{path}: the database was not opened: {why}")

@@ -22,8 +22,7 @@ from . import reads
 from .gates import ID_OF
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
-from .rows import action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
-from .statements import select_uploads
+from .rows import action_of, attempt_of, key_cells, key_of, look_up_of, moment, open_upload_of
 from .trouble import trouble
 
 
@@ -46,11 +45,7 @@ class SqliteReader:
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         with self._reading() as db:
-            found = map(
-                open_upload_of,
-                select_uploads(db.conn, [(k.tenant_id, k.evidence_id, k.provider) for k in keys]),
-            )
-            return {item.upload.key: item for item in found}
+            return reads.recorded(db.conn, keys)
 
     def due(
         self,
@@ -62,9 +57,7 @@ class SqliteReader:
         with self._reading() as db:
             arrival = 0
             if after is not None:
-                row = db.execute(
-                    ID_OF, (after.tenant_id, after.evidence_id, after.provider)
-                ).fetchone()
+                row = db.execute(ID_OF, key_cells(after)).fetchone()
                 arrival = 0 if row is None else row[0]
             given = {
                 "before": moment(before),
@@ -117,13 +110,10 @@ class SqliteReader:
                 if not rows:
                     return None
                 newest = rows[-1]
-                attempts = [
-                    attempt_of(row) for row in db.query(reads.HISTORY, {"id": newest["id"]})
-                ]
-                actions = [action_of(row) for row in db.query(reads.ACTIONS, {"id": newest["id"]})]
-                look_ups = [
-                    look_up_of(row) for row in db.query(reads.LOOK_UPS, {"id": newest["id"]})
-                ]
+                its = {"id": newest["id"]}
+                attempts = [attempt_of(row) for row in db.query(reads.HISTORY, its)]
+                actions = [action_of(row) for row in db.query(reads.ACTIONS, its)]
+                look_ups = [look_up_of(row) for row in db.query(reads.LOOK_UPS, its)]
                 (status,) = reads.statuses_of(db, [newest], now)
             return details_of(status, attempts, actions, look_ups)
 
@@ -147,10 +137,8 @@ class SqliteReader:
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
         with self._reading() as db, db.atomic():  # one moment for all
             stuck = [(tenant, provider) for tenant, provider in db.execute(reads.STUCK).fetchall()]
-            blocked = {
-                None,
-                *(row[0] for row in db.execute("SELECT address FROM blocks").fetchall()),
-            }
+            addresses_of_blocks = db.execute("SELECT address FROM blocks").fetchall()
+            blocked = {None, *(address for (address,) in addresses_of_blocks)}
             return [
                 open_upload_of(row)
                 for tenant_id, provider in stuck

@@ -3,7 +3,8 @@ as at ten."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlite_utils import Database
@@ -11,10 +12,12 @@ from sqlite_utils import Database
 from ....domain.pacing.estimate import expected_at
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import UploadStatus, status_of_upload
-from ....ports.records import Find
+from ....domain.upload.upload import UploadKey
+from ....ports.records import Find, OpenUpload
 from ..paging import place_after
 from .gates import line_of
-from .rows import DOSSIER, KEY, UPLOAD, Row, moment, moment_of, upload_of
+from .rows import DOSSIER, KEY, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
+from .statements import SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
@@ -70,6 +73,15 @@ CROSS JOIN uploads ON uploads.tenant_id = :tenant_id AND uploads.evidence_id = w
 SHOW = f"SELECT {_STATUS} FROM uploads WHERE tenant_id = :tenant_id AND evidence_id = :evidence_id"
 HISTORY = "SELECT * FROM attempts WHERE upload_id = :id ORDER BY id"
 ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
+
+
+def recorded(
+    connection: sqlite3.Connection, keys: Iterable[UploadKey]
+) -> dict[UploadKey, OpenUpload]:
+    """The uploads with these keys, as far as they are recorded."""
+    rows = SELECT_UPLOADS.run(connection, list(map(key_cells, keys)))
+    found = [open_upload_of(dict(zip((*UPLOAD, *DOSSIER), row, strict=True))) for row in rows]
+    return {item.upload.key: item for item in found}
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:

@@ -9,29 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from operator import attrgetter
 from typing import Any, TypeAlias, assert_never
 
 from ....domain.evidence.evidence import Outcome
+from ....domain.upload import upload as uploads
 from ....domain.upload.attempt import Attempt
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.status import ActionRow, LookUpRow
-from ....domain.upload.upload import (
-    Failed,
-    FailedReason,
-    Held,
-    LookingUp,
-    Queued,
-    Sending,
-    State,
-    Succeeded,
-    Tally,
-    Undecided,
-    Upload,
-    UploadKey,
-    Waiting,
-    cause_of,
-    status_of,
-)
+from ....domain.upload.upload import State, Tally, Upload, UploadKey
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
 from ....ports.records import Dossier, Entry, OpenUpload, StoredDocument
 
@@ -39,44 +25,43 @@ Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]
 
 KEY = ("tenant_id", "evidence_id", "provider")
-_STATE = (
-    "state",
-    "status",
-    "due",
-    "attempt",
-    "started_at",
-    "read",
-    "resend_at",
-    "taken_at",
-    "reason",
-)
+_STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
+_TALLY = tuple("attempts spent doubt possible_duplicate alone progress".split())
+_FAILURE = ("message", "http_status", "retry_after", "detail")
+_DOCUMENT = ("sha256", "size", "media_type", "filename", "source")
 # What a change writes.
 CHANGING = (
     "version",
     *_STATE,
-    *"error_kind error_message error_http_status error_retry_after error_detail".split(),
-    *"receipt_reference receipt_message".split(),
-    *"attempts spent doubt possible_duplicate alone progress updated_at".split(),
+    *("error_kind", *(f"error_{name}" for name in _FAILURE)),
+    *("receipt_reference", "receipt_message"),
+    *_TALLY,
+    "updated_at",
 )
 # What is written once.
 BIRTH = ("digest", "evidence_date", "created_at")
 DOSSIER = (
     *"session_id subject subject_email outcome recorded_at submitted_digest".split(),
-    *"document_sha256 document_size document_media_type document_filename".split(),
-    *"document_source settings".split(),
+    *(f"document_{name}" for name in _DOCUMENT),
+    "settings",
 )
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 # What the beginning of an attempt writes besides.
 STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 ATTEMPT = (
-    *"number started_at ended_at verdict kind message http_status retry_after detail".split(),
-    *"receipt_reference receipt_message request_id not_before".split(),
+    *("number", "started_at", "ended_at", "verdict", "kind", *_FAILURE),
+    *("receipt_reference", "receipt_message", "request_id", "not_before"),
 )
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
+# Tables of columns, read in one go. Flags are kept as numbers.
+_tally_cells = attrgetter(*_TALLY)
+_seen_cells = attrgetter(*_FAILURE)
+_document_cells = attrgetter(*_DOCUMENT)
+_FLAGS = ("doubt", "possible_duplicate", "alone")
 
 
 # --- going in ------------------------------------------------------------------------------------
@@ -99,7 +84,6 @@ def key_cells(key: UploadKey) -> tuple[str, str, str]:
 def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
     """The cells of ENTRY."""
     upload, dossier = entry.upload, entry.dossier
-    document = dossier.document
     return (
         identity,
         *key_cells(upload.key),
@@ -113,11 +97,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         dossier.outcome.value,
         moment(dossier.recorded_at),
         dossier.submitted_digest,
-        document.sha256,
-        document.size,
-        document.media_type,
-        document.filename,
-        document.source,
+        *_document_cells(dossier.document),
         _JSON.encode(dict(dossier.settings)),
         entry.credential,
     )
@@ -125,50 +105,40 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     """The cells of CHANGING."""
-    tally = upload.tally
-    return (
-        upload.version,
-        *_state_cells(upload.state),
-        tally.attempts,
-        tally.spent,
-        tally.doubt,
-        tally.possible_duplicate,
-        tally.alone,
-        tally.progress,
-        moment(upload.updated_at),
-    )
+    state, tally = _state_cells(upload.state), _tally_cells(upload.tally)
+    return (upload.version, *state, *tally, moment(upload.updated_at))
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
     """The cells of _STATE, of the state's failure and of its receipt."""
     own: dict[str, Cell]
     match state:
-        case Queued(due):
+        case uploads.Queued(due):
             own = {"state": "queued", "due": moment(due)}
-        case Sending(attempt, started_at):
+        case uploads.Sending(attempt, started_at):
             own = {"state": "sending", "attempt": attempt, "started_at": moment(started_at)}
-        case Waiting(due):
+        case uploads.Waiting(due):
             own = {"state": "waiting", "due": moment(due)}
-        case LookingUp(number, due, resend_at):
+        case uploads.LookingUp(number, due, resend_at):
             times = {"due": moment(due), "resend_at": moment(resend_at)}
             own = {"state": "confirming", "read": number, **times}
-        case Undecided(number, due, since):
+        case uploads.Undecided(number, due, since):
             times = {"due": moment(due), "taken_at": moment(since)}
             own = {"state": "confirming", "read": number, **times}
-        case Held():
+        case uploads.Held():
             own = {"state": "held"}
-        case Succeeded():
+        case uploads.Succeeded():
             own = {"state": "succeeded"}
-        case Failed(reason):
+        case uploads.Failed(reason):
             own = {"state": "failed", "reason": reason.value}
         case _:
             assert_never(state)
-    own["status"] = status_of(state).value
-    cause = cause_of(state)
+    own["status"] = uploads.status_of(state).value
+    cause = uploads.cause_of(state)
     return (
         *map(own.get, _STATE),
         *(_NO_FAILURE if cause is None else _failure_cells(cause)),
-        *(_receipt_cells(state.receipt) if isinstance(state, Succeeded) else _NO_RECEIPT),
+        *(_receipt_cells(state.receipt) if isinstance(state, uploads.Succeeded) else _NO_RECEIPT),
     )
 
 
@@ -192,13 +162,7 @@ def attempt_cells(attempt: Attempt) -> tuple[Cell, ...]:
 
 
 def _failure_cells(failure: Failure) -> tuple[Cell, ...]:
-    return (
-        failure.kind.value,
-        failure.message,
-        failure.http_status,
-        failure.retry_after,
-        failure.detail,
-    )
+    return (failure.kind.value, *_seen_cells(failure))
 
 
 def _receipt_cells(receipt: Receipt) -> tuple[Cell, ...]:
@@ -217,14 +181,7 @@ def upload_of(row: Row) -> Upload:
         created_at=datetime.fromisoformat(row["created_at"]),
         updated_at=datetime.fromisoformat(row["updated_at"]),
         version=row["version"],
-        tally=Tally(
-            attempts=row["attempts"],
-            spent=row["spent"],
-            doubt=bool(row["doubt"]),
-            possible_duplicate=bool(row["possible_duplicate"]),
-            progress=row["progress"],
-            alone=bool(row["alone"]),
-        ),
+        tally=_tally_of(row),
         state=_state_of(row),
     )
 
@@ -241,13 +198,7 @@ def moment_of(text: str | None) -> datetime | None:
 
 def open_upload_of(row: Row) -> OpenUpload:
     """The upload with its dossier in the columns of UPLOAD and DOSSIER."""
-    document = StoredDocument(
-        sha256=row["document_sha256"],
-        size=row["document_size"],
-        media_type=row["document_media_type"],
-        filename=row["document_filename"],
-        source=row["document_source"],
-    )
+    document = StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
     dossier = Dossier(
         session_id=row["session_id"],
         subject=row["subject"],
@@ -268,13 +219,7 @@ def attempt_of(row: Row) -> Attempt:
     if word == Delivered.__name__.lower():
         result = Receipt(row["receipt_reference"], row["receipt_message"])
     else:
-        result = Failure(
-            FailureKind(row["kind"]),
-            row["message"],
-            http_status=row["http_status"],
-            retry_after=row["retry_after"],
-            detail=row["detail"],
-        )
+        result = _failure_of(row)
     return Attempt(
         number=row["number"],
         started_at=datetime.fromisoformat(row["started_at"]),
@@ -287,52 +232,51 @@ def attempt_of(row: Row) -> Attempt:
 
 def look_up_of(row: Row) -> LookUpRow:
     """The look-up in the columns of the look_ups table."""
-    return LookUpRow(
-        at=datetime.fromisoformat(row["at"]), finding=row["finding"], message=row["message"]
-    )
+    at = datetime.fromisoformat(row["at"])
+    return LookUpRow(at=at, finding=row["finding"], message=row["message"])
 
 
 def action_of(row: Row) -> ActionRow:
     """What a person did, in the columns of the actions table."""
-    return ActionRow(
-        at=datetime.fromisoformat(row["at"]),
-        action=row["action"],
-        by=row["by"],
-        reason=row["reason"],
-    )
+    at = datetime.fromisoformat(row["at"])
+    return ActionRow(at=at, action=row["action"], by=row["by"], reason=row["reason"])
+
+
+def _tally_of(row: Row) -> Tally:
+    cells: dict[str, Any] = {name: row[name] for name in _TALLY}
+    return Tally(**cells | {name: bool(row[name]) for name in _FLAGS})
 
 
 def _state_of(row: Row) -> State:
     word = row["state"]
     match word:
         case "queued":
-            return Queued(datetime.fromisoformat(row["due"]))
+            return uploads.Queued(datetime.fromisoformat(row["due"]))
         case "sending":
             cause = None if row["error_kind"] is None else _cause_of(row)
-            return Sending(row["attempt"], datetime.fromisoformat(row["started_at"]), cause)
+            return uploads.Sending(row["attempt"], datetime.fromisoformat(row["started_at"]), cause)
         case "waiting":
-            return Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
+            return uploads.Waiting(datetime.fromisoformat(row["due"]), _cause_of(row))
         case "confirming":
             due, since = datetime.fromisoformat(row["due"]), moment_of(row["taken_at"])
             if since is not None:
-                return Undecided(row["read"], due, since, _cause_of(row))
+                return uploads.Undecided(row["read"], due, since, _cause_of(row))
             resend_at = datetime.fromisoformat(row["resend_at"])
-            return LookingUp(row["read"], due, resend_at, _cause_of(row))
+            return uploads.LookingUp(row["read"], due, resend_at, _cause_of(row))
         case "held":
-            return Held(_cause_of(row))
+            return uploads.Held(_cause_of(row))
         case "succeeded":
-            return Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
+            return uploads.Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
         case "failed":
-            return Failed(FailedReason(row["reason"]), _cause_of(row))
+            return uploads.Failed(uploads.FailedReason(row["reason"]), _cause_of(row))
         case _:
             raise ValueError(f"there is no state {word!r}")
 
 
 def _cause_of(row: Row) -> Failure:
-    return Failure(
-        FailureKind(row["error_kind"]),
-        row["error_message"],
-        http_status=row["error_http_status"],
-        retry_after=row["error_retry_after"],
-        detail=row["error_detail"],
-    )
+    return _failure_of(row, "error_")
+
+
+def _failure_of(row: Row, prefix: str = "") -> Failure:
+    kind = FailureKind(row[f"{prefix}kind"])
+    return Failure(kind, **{name: row[prefix + name] for name in _FAILURE})

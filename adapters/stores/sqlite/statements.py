@@ -148,12 +148,6 @@ INSERT_ACTION = (
 )
 
 
-def select_uploads(connection: sqlite3.Connection, rows: Sequence[Cells]) -> list[dict[str, Any]]:
-    """UPLOAD and DOSSIER of those that are recorded, by name. Each row: KEY."""
-    names = (*UPLOAD, *DOSSIER)
-    return [dict(zip(names, row, strict=True)) for row in SELECT_UPLOADS.run(connection, rows)]
-
-
 def place_of(connection: sqlite3.Connection, key: UploadKey) -> tuple[str, int] | None:
     """Where an upload stands in its credential's line; None if it does not stand in one."""
     sql = f"SELECT due, id FROM uploads WHERE {_THIS_KEY}"

@@ -12,25 +12,13 @@ from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
 from ....domain.upload.upload import Succeeded, UploadKey
+from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
-from ....ports.records import (
-    AddAnswer,
-    Added,
-    BeginAnswer,
-    Begun,
-    Change,
-    Conflict,
-    Entry,
-    Known,
-    OpenUpload,
-    SaveAnswer,
-    Saved,
-    Start,
-)
-from . import statements
+from ....ports.records import Change, Conflict, Entry, OpenUpload, Start
+from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
-from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment, open_upload_of
+from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment
 from .trouble import trouble
 
 T = TypeVar("T")
@@ -57,11 +45,11 @@ class SqliteStore(SqliteCouriers):
         super().__init__(path, busy_timeout, monotonic)
         self._keep_documents = keep_documents
 
-    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+    def add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
         keys = [entry.upload.key for entry in entries]
-        answers: list[AddAnswer] = []
+        answers: list[records.AddAnswer] = []
         with trouble(self._path, "not recorded", keys), self._transaction():
-            known = self._recorded(keys)
+            known = reads.recorded(self._connection, keys)
             fresh: list[Entry] = []
             for entry in entries:
                 key = entry.upload.key
@@ -69,16 +57,16 @@ class SqliteStore(SqliteCouriers):
                 if there is None:
                     known[key] = OpenUpload(entry.upload, entry.dossier)
                     fresh.append(entry)
-                    answers.append(Added())
+                    answers.append(records.Added())
                 else:
-                    answers.append(Known(there.upload, there.dossier.submitted_digest))
+                    answers.append(records.Known(there.upload, there.dossier.submitted_digest))
             if fresh:
                 self._insert(fresh)
         return answers
 
-    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[records.BeginAnswer]]:
         keys = [start.upload.key for turn in turns for start in turn]
-        answers: list[Sequence[BeginAnswer]] = []
+        answers: list[Sequence[records.BeginAnswer]] = []
         with trouble(self._path, "attempt not begun", keys), self._transaction():
             gates = SqliteGates(self._connection)
             for stretch in _stretches(turns, lambda turn: [start.upload.key for start in turn]):
@@ -87,9 +75,9 @@ class SqliteStore(SqliteCouriers):
 
     def _begin(
         self, turns: Sequence[Sequence[Start]], gates: SqliteGates
-    ) -> Iterator[Sequence[BeginAnswer]]:
+    ) -> Iterator[Sequence[records.BeginAnswer]]:
         starts = [start for turn in turns for start in turn]
-        answers: dict[int, BeginAnswer] = {**self._outdated(starts)}
+        answers: dict[int, records.BeginAnswer] = {**self._outdated(starts)}
         begun: dict[int, Acquired] = {}
         reached = 0
         for turn in turns:
@@ -109,26 +97,21 @@ class SqliteStore(SqliteCouriers):
             yield [answers[n] for n in range(reached, reached + len(turn))]
             reached += len(turn)
 
-    def _send(self, starts: Sequence[Start], begun: Mapping[int, Acquired]) -> dict[int, Begun]:
+    def _send(
+        self, starts: Sequence[Start], begun: Mapping[int, Acquired]
+    ) -> dict[int, records.Begun]:
         """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
-        statements.BEGIN_UPLOADS.write(
-            connection,
-            [
-                (
-                    *key_cells(start.upload.key),
-                    *changing_cells(start.upload),
-                    start.courier_id,
-                    start.quota.credential,
-                    start.budget,
-                )
-                for start in (starts[position] for position in begun)
-            ],
-        )
+        rows = []
+        for start in (starts[position] for position in begun):
+            attempt = (start.courier_id, start.quota.credential, start.budget)
+            rows.append((*key_cells(start.upload.key), *changing_cells(start.upload), *attempt))
+        statements.BEGIN_UPLOADS.write(connection, rows)
         wanted = [(position, *key_cells(starts[position].upload.key)) for position in begun]
         staged = dict(statements.SELECT_CONTENTS.run(connection, wanted))
         return {
-            position: Begun(staged.get(position), acquired) for position, acquired in begun.items()
+            position: records.Begun(staged.get(position), acquired)
+            for position, acquired in begun.items()
         }
 
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
@@ -140,13 +123,15 @@ class SqliteStore(SqliteCouriers):
         with trouble(self._path, "the end of a request not written"), self._transaction():
             SqliteGates(self._connection).change([(evolve(change, block=None), "", "")])
 
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change]) -> Sequence[records.SaveAnswer]:
         keys = [change.upload.key for change in changes]
-        answers: list[SaveAnswer] = []
+        answers: list[records.SaveAnswer] = []
         with trouble(self._path, "change not written", keys), self._transaction():
             for stretch in _stretches(changes, lambda change: [change.upload.key]):
                 lost = self._write(stretch)
-                answers += [lost.get(position) or Saved() for position in range(len(stretch))]
+                answers += [
+                    lost.get(position) or records.Saved() for position in range(len(stretch))
+                ]
         return answers
 
     def unblock(self, tenant_id: str, provider: str) -> None:
@@ -226,16 +211,14 @@ class SqliteStore(SqliteCouriers):
     def _conflicts(
         self, changes: Sequence[Change | Start], outdated: Sequence[int]
     ) -> dict[int, Conflict]:
-        there = self._recorded([changes[position].upload.key for position in outdated])
+        there = reads.recorded(
+            self._connection, [changes[position].upload.key for position in outdated]
+        )
         conflicts = {}
         for position in outdated:
             item = there.get(changes[position].upload.key)
             conflicts[position] = Conflict(None if item is None else item.upload)
         return conflicts
-
-    def _recorded(self, keys: Sequence[UploadKey]) -> dict[UploadKey, OpenUpload]:
-        rows = statements.select_uploads(self._connection, list(map(key_cells, keys)))
-        return {item.upload.key: item for item in map(open_upload_of, rows)}
 
 
 def _stretches(

@@ -10,12 +10,8 @@ from contextlib import contextmanager
 from ....domain.errors import StoreError
 
 # By the name that SQLite gives an error, or by how that name begins.
-_ADVICE = {
-    "SQLITE_BUSY": (
-        "another process is writing to it and did not finish in time; look for "
-        "one that hangs, or wait"
-    ),
-    "SQLITE_LOCKED": (
+_ADVICE: dict[str | tuple[str, ...], str] = {
+    ("SQLITE_BUSY", "SQLITE_LOCKED"): (
         "another process is writing to it and did not finish in time; look for "
         "one that hangs, or wait"
     ),
@@ -26,9 +22,9 @@ _ADVICE = {
     "SQLITE_READONLY": (
         "it may not be written to; give this process the right to write to the file and its folder"
     ),
-    "SQLITE_CANTOPEN": "it cannot be opened; look at the rights of the file and of its folder",
-    "SQLITE_PERM": "it cannot be opened; look at the rights of the file and of its folder",
-    "SQLITE_AUTH": "it cannot be opened; look at the rights of the file and of its folder",
+    ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"): (
+        "it cannot be opened; look at the rights of the file and of its folder"
+    ),
     "SQLITE_CORRUPT": (
         "its content is damaged; stop the courier and restore a backup, or "
         "have `sqlite3 FILE .recover` save the rest"
