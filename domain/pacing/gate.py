@@ -216,7 +216,7 @@ def begin(
     It begins if one slot is free beyond what the open turns are owed, and if not too many uploads
     stand before it. With `leaves` its first request takes its slot at once. A caller that cannot
     wait for long says its `patience`: it begins when the last request that it is expected to make
-    can leave within half of that.
+    can leave within half of that, and is told to come back when it can surely begin.
     """
     held = _lease(gate, quota, now, courier_id, begins=True)
     pace = quota.pace
@@ -225,10 +225,13 @@ def begin(
     if pace is None:
         return Acquired()
     moment = min(YIELD, pace.period / 4)
-    owed = sum(turn.claim(pace) for turn in gate.turns())
+    turns = gate.turns()
+    owed = sum(turn.claim(pace) for turn in turns)
     if gate.free() < owed + 1:
         gate.head_asks(earlier(now, STALLED / 2))
-        return NotBefore(max(gate.free_at(owed + 1), later(now, moment)))
+        # The turns that do not wait may end with fewer requests than they are expected to make.
+        before = sum(turn.waits for turn in turns) if patience is None else owed
+        return NotBefore(max(gate.free_at(before + 1), later(now, moment)))
     if patience is not None and quota.cost <= pace.limit:
         last = gate.free_at(owed + quota.cost)
         if last > later(now, patience / 2):

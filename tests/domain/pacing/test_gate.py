@@ -233,8 +233,9 @@ def after_pause(seconds: float) -> Pause:
         (PaperGate(), Acquired(41, 9)),
         (PaperGate(slots=0), NotBefore(LATER)),
         (PaperGate(others=[turn(1, 2)]), Acquired(41, 9)),
-        (PaperGate(others=[turn(1, 3)]), NotBefore(LATER)),
-        (PaperGate(others=[turn(1, 2), turn(2, waits=True)]), NotBefore(LATER)),
+        (PaperGate(others=[turn(1, 3)]), NotBefore(NOW + YIELD)),
+        (PaperGate(others=[turn(1, 2), turn(2, waits=True)]), NotBefore(NOW + YIELD)),
+        (PaperGate(others=[turn(n, waits=True) for n in (1, 2, 3)]), NotBefore(LATER)),
         (PaperGate(paused=Pause(NOW, LATER)), NotBefore(LATER)),
         (PaperGate(paused=Pause(ago(60), NOW)), Acquired(41, 9)),
         (PaperGate(stop=REFUSED, paused=Pause(NOW, LATER), slots=0), Blocked(REFUSED)),
@@ -285,6 +286,13 @@ def test_what_does_not_leave_at_once_takes_no_slot() -> None:
     gate = PaperGate()
     assert begin(gate, TWO_EACH, NOW, 7, leaves=False) == Acquired(None, 9)
     assert (gate.taken, gate.opened) == (0, [2])
+
+
+def test_who_cannot_wait_comes_back_when_all_that_is_owed_has_left() -> None:
+    """Others ask again soon: a turn may end with fewer requests than it is expected to make."""
+    gate = PaperGate(others=[turn(1, 3)])
+    assert begin(gate, TWO_EACH, NOW, 7) == NotBefore(NOW + YIELD)
+    assert begin(gate, TWO_EACH, NOW, 7, patience=2 * MINUTE) == NotBefore(LATER)
 
 
 def test_at_a_short_period_a_turn_is_owed_a_slot_only_while_it_waits() -> None:

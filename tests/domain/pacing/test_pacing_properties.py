@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pacing_world import Plan, World
 
@@ -39,6 +39,7 @@ def holds(world: World) -> None:
 
 
 @given(plans())
+@example(Plan(limit=10, uploads=60, requests=(1, 4), cost=4, latency=0.0))
 @settings(max_examples=60, deadline=None)
 def test_nothing_is_refused_all_is_delivered_and_nothing_takes_too_long(plan: Plan) -> None:
     world = World(plan).run()
@@ -70,6 +71,7 @@ def test_no_caller_that_cannot_wait_gives_up_where_the_cost_is_true(plan: Plan) 
 
 
 @given(plans())
+@example(Plan(seed=1, limit=1, uploads=12, requests=(1, 1), cost=1, look_ups=0.3, latency=0.0))
 @settings(max_examples=25, deadline=None)
 def test_fewer_than_a_period_overtake_while_the_head_of_the_line_moves(plan: Plan) -> None:
     world = World(evolve(plan, couriers=3)).run()
