@@ -22,10 +22,9 @@ from yarl import URL
 from ...domain.integration import Route, Timeouts
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
 from . import failures
-from .aiohttp_failures import failure_of
 from .aiohttp_reply import Connector, RefusedError, Reply
 from .names import Names
-from .outgoing import KEEPALIVE, Destination, Sent, check
+from .outgoing import KEEPALIVE, Destination, Late, Sent, check
 from .ready_body import ReadyBody
 from .reply_body import read_as_it_says
 from .reply_head import HEAD_LIMIT
@@ -140,6 +139,31 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
         # A reset, a timeout, a length that does not fit: the status is known, the rest never came.
         return bytes(content), Ending.CUT_SHORT
     return bytes(content), Ending.COMPLETE
+
+
+def failure_of(
+    error: Exception, sent: Sent, destination: Destination, timeouts: Timeouts
+) -> TransportFailure:
+    """The failure that `error` is. What is not known is judged by how much had been sent."""
+    host, by_proxy = destination.host, destination.proxy is not None
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return failures.too_slow_to_connect(host, timeouts)
+        case aiohttp.ClientHttpProxyError(status=status):
+            return failures.refused_by_proxy(host, status)
+        case aiohttp.ClientConnectorDNSError():
+            return failures.not_connected(host, socket.gaierror(), by_proxy=by_proxy)
+        case aiohttp.ClientConnectorError(os_error=cause):
+            return failures.not_connected(host, cause, by_proxy=by_proxy)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | UnicodeError():
+            return failures.no_address()
+    late = Late.TOTAL if isinstance(error, TimeoutError) else None
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        late = Late.IDLE
+    heard = None
+    if isinstance(error, aiohttp.ClientResponseError):
+        heard = failures.unreadable(error.status or None)
+    return failures.no_reply(sent, late, host, timeouts, heard=heard)
 
 
 @lru_cache(maxsize=64)

@@ -44,9 +44,9 @@ from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
 from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, media_types
+from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
 from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
-from .settings import SCHEMA, DrataSettings
+from .settings import DrataSettings
 
 PAGE_SIZE: Final = 50
 """The newest edition of the documentation allows 500, an older one 50."""
@@ -66,7 +66,7 @@ class DrataProvider:
 
     name: ClassVar[str] = "drata"
     settings_class: ClassVar[type] = DrataSettings
-    schema: ClassVar[Mapping[str, object]] = SCHEMA
+    schema: ClassVar[Mapping[str, object]] = schema_of(DrataSettings)
     # What a person's documents take. A library takes more, JSON and text among it.
     limits: ClassVar[Limits] = Limits(
         max_bytes=25_000_000,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
 from ....domain.secrets.secret import Secret
 from ..kit.person import Person
-from ..kit.settings import one_of
 
 Region: TypeAlias = Literal["us", "eu", "apac"]
 To: TypeAlias = Literal["person", "library"]
@@ -78,20 +76,3 @@ class DrataSettings:
     def workspace_url(self) -> str:
         """The address of the workspace."""
         return f"{self.base}/workspaces/{self.workspace}"
-
-
-SCHEMA: Final[Mapping[str, object]] = {
-    "api_key": {"type": "secret", "required": True},
-    "region": one_of(Region),
-    "endpoint": {"type": "endpoint"},
-    "to": one_of(To),
-    "person": one_of(Person),
-    "document_type": one_of(DocumentType),
-    "user_by": one_of(UserBy),
-    "workspace": {"type": "integer", "min": 1},
-    "owner": {"type": "integer", "min": 1},
-    "controls": {"type": "list", "minlength": 1, "schema": {"type": "integer", "min": 1}},
-    "renewal": one_of(Renewal),
-    "library_api": one_of(LibraryApi),
-    "controls_as": one_of(ControlsAs),
-}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from attrs import Attribute
+from attrs import NOTHING, Attribute, fields
+
+from ....domain.secrets.secret import Secret
 
 LOOK_UP_DELAYS: Final = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 30))
 
@@ -40,9 +42,40 @@ def media_types(*extensions: str) -> Mapping[str, str]:
     return {_MEDIA_TYPES[extension]: extension for extension in extensions}
 
 
-def one_of(choices: object) -> Mapping[str, object]:
-    """The schema of a setting that takes the words of a Literal."""
-    return {"type": "string", "allowed": list(get_args(choices))}
+_NUMBER: Final = {"type": "integer", "min": 1}
+_TEXT: Final = {"type": "string", "empty": False}
+_RULES: Final[Mapping[object, Mapping[str, object]]] = {
+    Secret: {"type": "secret"},
+    bool: {"type": "boolean"},
+    int: _NUMBER,
+    str: _TEXT,
+    tuple[int, ...]: {"type": "list", "minlength": 1, "schema": _NUMBER},
+    tuple[str, ...]: {"type": "list", "minlength": 1, "schema": _TEXT},
+}
+
+
+def schema_of(settings_class: type, **more: Mapping[str, object]) -> Mapping[str, object]:
+    """The schema of an attrs class of settings, by the types of its fields.
+
+    A field without a default is required; numbers are positive, texts and lists are not empty; a
+    Literal takes its words; `endpoint` is an address. `more` has the rules that no type says, by
+    the field's name.
+    """
+    types = get_type_hints(settings_class)
+    schema: dict[str, object] = {}
+    for each in fields(settings_class):
+        rules = {**_rules(each.name, types[each.name]), **more.get(each.name, {})}
+        schema[each.name] = {"required": True, **rules} if each.default is NOTHING else rules
+    return schema
+
+
+def _rules(name: str, kind: Any) -> Mapping[str, object]:
+    if name == "endpoint":
+        return {"type": "endpoint"}
+    if get_origin(kind) is Literal:
+        return {"type": "string", "allowed": list(get_args(kind))}
+    # The type itself, or what stands beside None.
+    return next(_RULES[one] for one in (kind, *get_args(kind)) if one in _RULES)
 
 
 def one_line(settings: Any, attribute: Attribute[str], value: str) -> None:

@@ -42,10 +42,10 @@ from ..kit.http_errors import ErrorHints, without_doubt
 from ..kit.json_reply import text
 from ..kit.multipart import file_form
 from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, media_types
+from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
 from .listing import Listed, Unlisted, look_for, user_ids
 from .reply import failure_to_store, judge, read_list, read_one
-from .settings import SCHEMA, UUID, SecureframeSettings
+from .settings import UUID, SecureframeSettings
 from .staging import Staged, staging, storing
 
 _SPENT: Final = (400, 404, 409, 410, 422)
@@ -67,7 +67,9 @@ class SecureframeProvider:
 
     name: ClassVar[str] = "secureframe"
     settings_class: ClassVar[type] = SecureframeSettings
-    schema: ClassVar[Mapping[str, object]] = SCHEMA
+    schema: ClassVar[Mapping[str, object]] = schema_of(
+        SecureframeSettings, test={"excludes": ["person", "document_type"]}
+    )
     limits: ClassVar[Limits] = Limits(
         max_bytes=32_000_000, media_types=media_types("pdf", "docx", "xlsx", "csv", "png", "jpg")
     )

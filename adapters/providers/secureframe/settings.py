@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
@@ -11,7 +10,6 @@ from attrs import Attribute, field, frozen
 from ....domain.secrets.secret import Secret
 from ....ports.dialogue import Headers
 from ..kit.person import Person
-from ..kit.settings import one_of
 
 Region: TypeAlias = Literal["us", "uk"]
 Send: TypeAlias = Literal["staged", "direct"]
@@ -72,15 +70,3 @@ class SecureframeSettings:
         """What every request to the API carries."""
         keys = f"{self.api_key.reveal()} {self.api_secret.reveal()}"
         return (("Authorization", keys), ("Accept", "application/json"))
-
-
-SCHEMA: Final[Mapping[str, object]] = {
-    "api_key": {"type": "secret", "required": True},
-    "api_secret": {"type": "secret", "required": True},
-    "region": one_of(Region),
-    "endpoint": {"type": "endpoint"},
-    "test": {"type": "string", "empty": False, "excludes": ["person", "document_type"]},
-    "person": one_of(Person),
-    "document_type": one_of(DocumentType),
-    "send": one_of(Send),
-}

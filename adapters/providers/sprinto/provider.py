@@ -24,11 +24,11 @@ from ....domain.upload.verdict import DryRun, Unbundled, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ....ports.provider import Bundle, Limits, Parcel
 from ..kit.graphql_multipart import graphql_upload
-from ..kit.settings import media_types
+from ..kit.settings import media_types, schema_of
 from .checks import look_for_check
-from .reply import judge
-from .rest import judge_rest, judge_together, rest_request
-from .settings import SCHEMA, SprintoSettings
+from .reply import ANY_STATUS, judge
+from .rest import MOST_FILES, judge_rest, judge_together, rest_request
+from .settings import SprintoSettings
 
 MUTATION: Final = """\
 mutation UploadEvidence(
@@ -52,7 +52,12 @@ class SprintoProvider:
 
     name: ClassVar[str] = "sprinto"
     settings_class: ClassVar[type] = SprintoSettings
-    schema: ClassVar[Mapping[str, object]] = SCHEMA
+    schema: ClassVar[Mapping[str, object]] = schema_of(
+        SprintoSettings,
+        workflow_check={"maxlength": 200},
+        success_statuses={"coerce": lambda words: [words] if words == ANY_STATUS else words},
+        files_per_request={"max": MOST_FILES},
+    )
     limits: ClassVar[Limits] = Limits(
         max_bytes=25_000_000,
         media_types=media_types(

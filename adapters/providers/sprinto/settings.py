@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
 from ....domain.secrets.secret import Secret
-from ..kit.settings import one_line, one_of
-from .reply import ANY_STATUS
+from ..kit.settings import one_line
 from .rest import MOST_FILES
 
 Region: TypeAlias = Literal["us", "eu", "india"]
@@ -55,20 +53,3 @@ class SprintoSettings:
         if self.endpoint is None or self.api == "graphql":
             return self.endpoint or graphql
         return urljoin(self.endpoint, urlsplit(graphql).path)
-
-
-SCHEMA: Final[Mapping[str, object]] = {
-    "api_key": {"type": "secret", "required": True},
-    "workflow_check": {"type": "string", "required": True, "empty": False, "maxlength": 200},
-    "region": one_of(Region),
-    "endpoint": {"type": "endpoint"},
-    "api": one_of(Api),
-    "success_statuses": {
-        "type": "list",
-        "coerce": lambda words: [words] if words == ANY_STATUS else words,
-        "minlength": 1,
-        "schema": {"type": "string", "empty": False},
-    },
-    "files_per_request": {"type": "integer", "min": 1, "max": MOST_FILES},
-    "bytes_per_request": {"type": "integer", "min": 1},
-}

@@ -37,11 +37,11 @@ from ..kit.http_errors import without_doubt
 from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
-from ..kit.settings import LOOK_UP_DELAYS, media_types
+from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
 from . import reply as replies
 from .access import Session
 from .reply import DocumentState, Json
-from .settings import SCHEMA, SCOPE, VantaSettings
+from .settings import SCOPE, VantaSettings
 
 PAGE_SIZE: Final = 100
 PAGES: Final = 50
@@ -55,7 +55,12 @@ class VantaProvider:
 
     name: ClassVar[str] = "vanta"
     settings_class: ClassVar[type] = VantaSettings
-    schema: ClassVar[Mapping[str, object]] = SCHEMA
+    schema: ClassVar[Mapping[str, object]] = schema_of(
+        VantaSettings,
+        client_id={"maxlength": 200},
+        document={"maxlength": 200},
+        scope={"maxlength": 1_000},
+    )
     limits: ClassVar[Limits] = Limits(
         max_bytes=None,
         media_types=media_types(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from attrs import Attribute, field, frozen
 
 from ....domain.secrets.secret import Secret
-from ..kit.settings import one_line, one_of
+from ..kit.settings import one_line
 
 SCOPE: Final = "vanta-api.all:read vanta-api.all:write vanta-api.documents:upload"
 
@@ -61,15 +60,3 @@ class VantaSettings:
     def url(self) -> str:
         """The document's address in the API."""
         return f"{self.base}/v1/documents/{quote(self.document, safe='')}"
-
-
-SCHEMA: Final[Mapping[str, object]] = {
-    "client_id": {"type": "string", "required": True, "empty": False, "maxlength": 200},
-    "client_secret": {"type": "secret", "required": True},
-    "document": {"type": "string", "required": True, "empty": False, "maxlength": 200},
-    "region": one_of(Region),
-    "endpoint": {"type": "endpoint"},
-    "scope": {"type": "string", "empty": False, "maxlength": 1_000},
-    "drafts_listed": {"type": "boolean"},
-    "effective_date": one_of(EffectiveDate),
-}

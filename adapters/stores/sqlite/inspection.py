@@ -71,7 +71,7 @@ def inspect(
     with trouble(found, "not inspected"):
         db = reading_connection(found, busy_timeout)
         with closing(db.conn):
-            seen = list(_damage(db.conn))
+            seen = [Breach(None, what) for what in _damage(db.conn)]
             living = _living(db, found)
             uploads = attempts = after = 0
             while True:
@@ -84,20 +84,18 @@ def inspect(
                         uploads += 1
                         attempts += len(record.attempts)
                         seen += [Breach(record.upload.key, what) for what in breaches(record)]
-            seen += _overfull(db)
+            seen += [Breach(None, what) for what in _overfull(db)]
             if shows_secret is not None:
-                seen += _secrets(db, shows_secret)
+                seen += [Breach(None, what) for what in _secrets(db, shows_secret)]
     return Inspection(uploads, attempts, tuple(seen))
 
 
-def _damage(connection: sqlite3.Connection) -> Iterator[Breach]:
+def _damage(connection: sqlite3.Connection) -> Iterator[str]:
     for (said,) in connection.execute("PRAGMA quick_check(10)"):
         if said != "ok":
-            yield Breach(
-                None, f"the database is damaged: {said}: stop the courier and restore a backup"
-            )
+            yield f"the database is damaged: {said}: stop the courier and restore a backup"
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield Breach(None, f"row {row} of {table} belongs to no row of {parent}")
+        yield f"row {row} of {table} belongs to no row of {parent}"
 
 
 def _living(db: Database, path: str) -> Callable[[int | None], bool]:
@@ -145,7 +143,7 @@ def _by_upload(db: Database, table: str, first: int, last: int) -> dict[int, lis
     return found
 
 
-def _overfull(db: Database) -> Iterator[Breach]:
+def _overfull(db: Database) -> Iterator[str]:
     """No stretch of one period holds more requests than the pace allows: as far as they are
     still on record."""
     for credential, limit, seconds in db.execute(
@@ -161,23 +159,19 @@ def _overfull(db: Database) -> Iterator[Breach]:
         pace = Pace(limit, timedelta(seconds=seconds))
         for earlier, later in zip(moments, moments[limit:], strict=False):
             if later - earlier < pace.period:
-                yield Breach(
-                    None,
+                yield (
                     f"more than {pace} requests of one credential stand between "
                     f"{earlier.isoformat()} and {later.isoformat()}"
-                    " (a pace that was lowered just now looks the same)",
+                    " (a pace that was lowered just now looks the same)"
                 )
                 break
 
 
-def _secrets(db: Database, shows_secret: Callable[[str], bool]) -> Iterator[Breach]:
+def _secrets(db: Database, shows_secret: Callable[[str], bool]) -> Iterator[str]:
     for table, names in _TEXTS.items():
         columns = names.split()
         for row in db.query(f"SELECT rowid AS place, {', '.join(columns)} FROM {table}"):
             for column in columns:
                 if row[column] is not None and shows_secret(row[column]):
-                    yield Breach(
-                        None,
-                        f"row {row['place']} of {table} shows a secret in {column}: delete "
-                        "it and change the secret",
-                    )
+                    where = f"row {row['place']} of {table} shows a secret in {column}"
+                    yield f"{where}: delete it and change the secret"

@@ -137,11 +137,10 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     for other in tuple(_opened):
         if other.file == opened.file and other.pid != opened.pid:
             raise MisuseError(
-                f"{path}: the database was not opened: process {other.pid} had it open when "
-                f"this one ({opened.pid}) was forked from it, and "
-                "SQLite's locks do not outlast a fork: fork before a courier is started, or "
-                "start this process anew instead of "
-                "forking it; see docs/several-processes.md"
+                f"{path}: the database was not opened: process {other.pid} had it open when this "
+                f"one ({opened.pid}) was forked from it, and SQLite's locks do not outlast a fork: "
+                "fork before a courier is started, or start this process anew instead of forking "
+                "it; see docs/several-processes.md"
             )
     connection = sqlite3.connect(
         path,

@@ -154,12 +154,7 @@ class SqliteReader:
             (mark,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM actions").fetchone()
             if after is None or mark == after:
                 return ActedOn((), mark)
-            keys = db.query(
-                f"SELECT DISTINCT {reads.KEYS} FROM actions JOIN uploads ON uploads.id = "
-                "actions.upload_id"
-                " WHERE actions.id > :after AND actions.id <= :mark",
-                {"after": after, "mark": mark},
-            )
+            keys = db.query(reads.ACTED_ON, {"after": after, "mark": mark})
             return ActedOn([key_of(row) for row in keys], mark)
 
     @contextmanager

@@ -21,7 +21,7 @@ from .statements import SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
-KEYS = ", ".join(f"uploads.{name}" for name in KEY)
+_KEYS = ", ".join(f"uploads.{name}" for name in KEY)
 
 # By whether a tenant, and whether a status, is asked for.
 _INDEX_FOR = {
@@ -60,6 +60,10 @@ ORDER BY id LIMIT :limit
 IN_LINE_BEFORE = """
 SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line
 WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
+"""
+ACTED_ON = f"""
+SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id
+WHERE actions.id > :after AND actions.id <= :mark
 """
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
 COUNTS = """

@@ -25,49 +25,29 @@ migrations = Migrations("evidence-courier")
 _UPLOADS = """
 CREATE TABLE uploads (
     id INTEGER PRIMARY KEY,
-    tenant_id TEXT NOT NULL,
-    evidence_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
+    tenant_id TEXT NOT NULL, evidence_id TEXT NOT NULL, provider TEXT NOT NULL,
     version INTEGER NOT NULL CHECK (version >= 1),
     state TEXT NOT NULL
         CHECK (state IN
             ('queued', 'sending', 'waiting', 'confirming', 'held', 'succeeded', 'failed')),
     status TEXT NOT NULL CHECK (status IN ('pending', 'retrying', 'held', 'succeeded', 'failed')),
-    due TEXT,
-    attempt INTEGER,
-    started_at TEXT,
-    read INTEGER,
-    resend_at TEXT,
+    due TEXT, attempt INTEGER, started_at TEXT, read INTEGER, resend_at TEXT,
     reason TEXT CHECK (reason IN ('rejected', 'exhausted', 'abandoned')),
-    attempts INTEGER NOT NULL,
-    spent INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, spent INTEGER NOT NULL,
     doubt INTEGER NOT NULL CHECK (doubt IN (0, 1)),
     possible_duplicate INTEGER NOT NULL CHECK (possible_duplicate IN (0, 1)),
     alone INTEGER NOT NULL CHECK (alone IN (0, 1)),
-    digest TEXT NOT NULL,
-    evidence_date TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL,
-    last_attempt_at TEXT,
+    digest TEXT NOT NULL, evidence_date TEXT NOT NULL,
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL, last_attempt_at TEXT,
     progress TEXT,
-    error_kind TEXT,
-    error_http_status INTEGER,
-    error_retry_after REAL,
-    receipt_reference TEXT,
-    receipt_message TEXT,
-    error_message TEXT,
-    error_detail TEXT,
-    session_id TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    subject_email TEXT,
+    error_kind TEXT, error_http_status INTEGER, error_retry_after REAL,
+    receipt_reference TEXT, receipt_message TEXT,
+    error_message TEXT, error_detail TEXT,
+    session_id TEXT NOT NULL, subject TEXT NOT NULL, subject_email TEXT,
     outcome TEXT NOT NULL CHECK (outcome IN ('passed', 'exhausted')),
-    recorded_at TEXT NOT NULL,
-    submitted_digest TEXT NOT NULL,
-    document_sha256 TEXT NOT NULL,
-    document_size INTEGER NOT NULL,
-    document_media_type TEXT NOT NULL,
-    document_filename TEXT,
-    document_source TEXT,
+    recorded_at TEXT NOT NULL, submitted_digest TEXT NOT NULL,
+    document_sha256 TEXT NOT NULL, document_size INTEGER NOT NULL,
+    document_media_type TEXT NOT NULL, document_filename TEXT, document_source TEXT,
     settings TEXT NOT NULL,
     UNIQUE (tenant_id, evidence_id, provider),
     CHECK ((due IS NOT NULL) = (state IN ('queued', 'waiting', 'confirming')))
@@ -78,20 +58,12 @@ _ATTEMPTS = """
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY,
     upload_id INTEGER NOT NULL REFERENCES uploads (id),
-    number INTEGER NOT NULL,
-    started_at TEXT NOT NULL,
-    ended_at TEXT NOT NULL,
+    number INTEGER NOT NULL, started_at TEXT NOT NULL, ended_at TEXT NOT NULL,
     verdict TEXT NOT NULL
         CHECK (verdict IN
             ('delivered', 'rejected', 'unbundled', 'deferred', 'unclear', 'recovered')),
-    kind TEXT,
-    message TEXT,
-    http_status INTEGER,
-    retry_after REAL,
-    detail TEXT,
-    receipt_reference TEXT,
-    receipt_message TEXT,
-    request_id TEXT
+    kind TEXT, message TEXT, http_status INTEGER, retry_after REAL, detail TEXT,
+    receipt_reference TEXT, receipt_message TEXT, request_id TEXT
 )
 """
 
@@ -108,8 +80,7 @@ CREATE TABLE actions (
     upload_id INTEGER NOT NULL REFERENCES uploads (id),
     at TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN ('retry', 'release', 'abandon', 'attest')),
-    who TEXT NOT NULL,
-    why TEXT NOT NULL
+    who TEXT NOT NULL, why TEXT NOT NULL
 )
 """
 
@@ -137,44 +108,31 @@ def m001_records(db: Database) -> None:
 _COURIERS = """
 CREATE TABLE couriers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    host TEXT NOT NULL,
-    boot TEXT NOT NULL,
-    pid INTEGER NOT NULL,
-    lock TEXT,
-    enlisted_at TEXT NOT NULL,
-    beat INTEGER NOT NULL,
-    beat_at TEXT NOT NULL
+    host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, lock TEXT,
+    enlisted_at TEXT NOT NULL, beat INTEGER NOT NULL, beat_at TEXT NOT NULL
 )
 """
 
 _GATES = """
 CREATE TABLE gates (
     credential TEXT PRIMARY KEY,
-    pace_limit INTEGER,
-    pace_seconds REAL,
-    paused_since TEXT,
-    paused_until TEXT
+    pace_limit INTEGER, pace_seconds REAL,
+    paused_since TEXT, paused_until TEXT
 )
 """
 
 _SLOTS = """
 CREATE TABLE slots (
     id INTEGER PRIMARY KEY,
-    credential TEXT NOT NULL,
-    at TEXT NOT NULL,
-    until TEXT NOT NULL
+    credential TEXT NOT NULL, at TEXT NOT NULL, until TEXT NOT NULL
 )
 """
 
 _BLOCKS = """
 CREATE TABLE blocks (
     address TEXT PRIMARY KEY,
-    tenant_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    message TEXT NOT NULL,
-    http_status INTEGER
+    tenant_id TEXT NOT NULL, provider TEXT NOT NULL, at TEXT NOT NULL,
+    kind TEXT NOT NULL, message TEXT NOT NULL, http_status INTEGER
 )
 """
 
@@ -182,8 +140,7 @@ _LOOK_UPS = """
 CREATE TABLE look_ups (
     id INTEGER PRIMARY KEY,
     upload_id INTEGER NOT NULL REFERENCES uploads (id),
-    read INTEGER NOT NULL,
-    at TEXT NOT NULL,
+    read INTEGER NOT NULL, at TEXT NOT NULL,
     finding TEXT NOT NULL CHECK (finding IN ('found', 'partly', 'absent', 'unreadable')),
     message TEXT
 )
@@ -250,10 +207,7 @@ def m003_holders_and_bundles(db: Database) -> None:
 _TURNS = """
 CREATE TABLE turns (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    credential TEXT NOT NULL,
-    owner INTEGER NOT NULL,
-    upload_id INTEGER,
-    owed INTEGER NOT NULL,
+    credential TEXT NOT NULL, owner INTEGER NOT NULL, upload_id INTEGER, owed INTEGER NOT NULL,
     waits INTEGER NOT NULL CHECK (waits IN (0, 1)),
     until TEXT NOT NULL
 )
@@ -286,30 +240,18 @@ _BUILT_ANEW = {
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY,
     upload_id INTEGER NOT NULL REFERENCES uploads (id),
-    number INTEGER NOT NULL,
-    started_at TEXT NOT NULL,
-    ended_at TEXT NOT NULL,
+    number INTEGER NOT NULL, started_at TEXT NOT NULL, ended_at TEXT NOT NULL,
     verdict TEXT NOT NULL,
-    kind TEXT,
-    message TEXT,
-    http_status INTEGER,
-    retry_after REAL,
-    detail TEXT,
-    receipt_reference TEXT,
-    receipt_message TEXT,
-    request_id TEXT,
-    not_before TEXT,
-    credential TEXT
+    kind TEXT, message TEXT, http_status INTEGER, retry_after REAL, detail TEXT,
+    receipt_reference TEXT, receipt_message TEXT, request_id TEXT,
+    not_before TEXT, credential TEXT
 )
 """,
     "look_ups": """
 CREATE TABLE look_ups (
     id INTEGER PRIMARY KEY,
     upload_id INTEGER NOT NULL REFERENCES uploads (id),
-    read INTEGER NOT NULL,
-    at TEXT NOT NULL,
-    finding TEXT NOT NULL,
-    message TEXT
+    read INTEGER NOT NULL, at TEXT NOT NULL, finding TEXT NOT NULL, message TEXT
 )
 """,
 }

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from evidence_courier.adapters.transports.aiohttp_failures import failure_of
+from evidence_courier.adapters.transports.aiohttp_transport import failure_of
 from evidence_courier.adapters.transports.outgoing import Destination, Sent
 from evidence_courier.domain.integration import Route, Timeouts
 from evidence_courier.domain.upload.failure import FailureKind
