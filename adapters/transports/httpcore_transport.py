@@ -78,14 +78,10 @@ class HttpcoreTransport:
             stream.shut_down()
 
     def _exchange(
-        self,
-        pool: httpcore.ConnectionPool,
-        url: httpcore.URL,
-        destination: Destination,
-        course: Course,
+        self, pool: httpcore.ConnectionPool, url: httpcore.URL, to: Destination, course: Course
     ) -> HttpResponse:
         request, method = course.request, course.request.method.upper()
-        headers = destination.headers(request)
+        headers = to.headers(request)
         if request.body_size or method in ("POST", "PUT", "PATCH"):
             headers = (("Content-Length", str(request.body_size)), *headers)
         with pool.stream(

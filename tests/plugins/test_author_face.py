@@ -39,7 +39,7 @@ def test_what_the_ports_and_verdicts_say_is_offered_whole() -> None:
     from evidence_courier.ports import dialogue, provider
 
     # What runners need, what only an engine says of an attempt, and type variables.
-    engines = {"Recovered", "AttemptVerdict", "VERDICTS", "verdict_of", "word_of"}
+    engines = {"Recovered", "Withdrawn", "AttemptVerdict", "VERDICTS", "verdict_of", "word_of"}
     kept_back = {"REPLY_LIMIT", "Step", "S", "T", *engines}
     for module in (dialogue, provider, verdict):
         own = {

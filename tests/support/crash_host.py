@@ -155,13 +155,15 @@ class KillableStore(SqliteStore):
         self._verbs: set[str] = set()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(
+        self, undone: str = "nothing was written", about: Sequence[object] = ()
+    ) -> Iterator[None]:
         if self._writing:
-            with super()._transaction():
+            with super().transaction(undone, about):
                 yield
             return
         try:
-            with super()._transaction():
+            with super().transaction(undone, about):
                 yield
                 self._commits.update(self._verbs)
                 self._perhaps_die("before")

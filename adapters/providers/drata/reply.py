@@ -18,7 +18,7 @@ from attrs import evolve
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Unclear, Verdict
 from ....ports.dialogue import HttpResponse, Reply
-from ..kit.http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, refusal
+from ..kit.http_errors import READING, UPLOAD, ErrorHints, RequestPurpose, refusal, unrecognised
 from ..kit.json_reply import quote_of, success_body, text
 from ..kit.lists import Page
 
@@ -54,8 +54,7 @@ def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
         seen = f"evidence {reference} was made without its file (artifactsCreated: {stored!r})"
     else:
         return Delivered(Receipt(reference, text(body.get("name"))))
-    message = f"Drata answered, but not with what is known as success: {seen}; {look}"
-    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
+    return unrecognised(reply, hints, seen, look)
 
 
 def read_object(reply: Reply, hints: ErrorHints) -> Json | Failure:

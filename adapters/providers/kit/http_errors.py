@@ -157,6 +157,13 @@ def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
     return Rejected(_failure(reply, kind, message))
 
 
+def unrecognised(reply: HttpResponse, hints: ErrorHints, seen: str, look: str) -> Rejected:
+    """Rejected, for a complete reply that does not say what success says: `seen` instead; `look`
+    says who must look where."""
+    what = f"{hints.provider} answered, but not with what is known as success"
+    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, f"{what}: {seen}; {look}")
+
+
 def without_doubt(failure: Failure) -> Deferred | Rejected:
     """The verdict on a failure after which no copy can be there: try again, or do not."""
     return Deferred(failure) if failure.kind.retryable else Rejected(failure)

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Verdict
 from ....ports.dialogue import HttpResponse, Reply
-from ..kit.http_errors import UPLOAD, ErrorHints, RequestPurpose, classify, refusal
+from ..kit.http_errors import UPLOAD, ErrorHints, RequestPurpose, classify, refusal, unrecognised
 from ..kit.json_reply import mapping, read_body, success_body, text
 
 Json = Mapping[str, object]
@@ -53,11 +53,7 @@ def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
     made = _resource(body.get("data"))
     if made is not None:
         return Delivered(Receipt(made.id, None))
-    message = (
-        "Secureframe answered, but not with what is known as success: its reply has no data.id; "
-        f"{look}"
-    )
-    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
+    return unrecognised(reply, hints, "its reply has no data.id", look)
 
 
 def read_one(reply: Reply, hints: ErrorHints) -> Resource | Failure:

@@ -23,7 +23,7 @@ from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ....ports.dialogue import HttpResponse, Reply
 from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql, read_graphql_if_any
-from ..kit.http_errors import ErrorHints, classify, not_json, refusal, throttled
+from ..kit.http_errors import ErrorHints, classify, not_json, refusal, throttled, unrecognised
 from ..kit.json_reply import NotJson, mapping, text
 
 ANY_STATUS: Final = "any"
@@ -82,12 +82,8 @@ def _by_result(
         return Delivered(Receipt(reference=None, message=text(result.get("message"))))
     seen = f"evidenceStatus is {status[:100]!r}" if status else "its reply has no evidenceStatus"
     seen = "its errors are of no known form" if graphql.malformed else seen
-    return refusal(
-        reply,
-        FailureKind.UNRECOGNISED_REPLY,
-        f"Sprinto answered, but not with what is known as success: {seen}; {LOOK} "
-        "(if this status does mean success, add it to success_statuses)",
-    )
+    add = "if this status does mean success, add it to success_statuses"
+    return unrecognised(reply, HINTS, seen, f"{LOOK} ({add})")
 
 
 def _is_success(status: str, success_statuses: Sequence[str]) -> bool:

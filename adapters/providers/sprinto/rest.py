@@ -22,7 +22,7 @@ from ....domain.upload.verdict import Delivered, Receipt, Rejected, Unbundled, V
 from ....ports.dialogue import HttpRequest, HttpResponse, Reply
 from ....ports.provider import Parcel
 from ..kit.graphql_reply import GraphQLError
-from ..kit.http_errors import refusal
+from ..kit.http_errors import unrecognised
 from ..kit.json_reply import quote_of, success_body, text
 from ..kit.multipart import FormField, FormFile, form_data
 from .reply import HINTS, LOOK, meaning_of, refused, remedy_of, words_decide
@@ -73,8 +73,7 @@ def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
         kind = meaning_of(GraphQLError(quote))
         return refused(reply, kind, quote[:200], remedy_of(kind, workflow_check))
     seen = f"success is {success!r}"[:100] + (" and an error stands beside it" if error else "")
-    message = f"Sprinto answered, but not with what is known as success: {seen}; {LOOK}"
-    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
+    return unrecognised(reply, HINTS, seen, LOOK)
 
 
 def judge_together(reply: Reply, workflow_check: str, count: int) -> Sequence[Verdict | Unbundled]:

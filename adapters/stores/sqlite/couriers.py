@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
@@ -37,15 +37,12 @@ class SqliteCouriers(SqliteReader):
             self._connection = writing_connection(self._path, busy_timeout)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(
+        self, undone: str = "nothing was written", about: Sequence[object] = ()
+    ) -> Iterator[None]:
         """Make one transaction, and one commit to the disk, of all that is written inside: all
-        of it is written, or none."""
-        with trouble(self._path, "nothing was written"), self._transaction():
-            yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._turn:
+        of it is written, or none. `undone` and `about` are as for `trouble`."""
+        with trouble(self._path, undone, about), self._turn:
             if self._writing:
                 yield  # part of the transaction around it
                 return
@@ -67,7 +64,7 @@ class SqliteCouriers(SqliteReader):
         lock = new_lock(self._path)
         file = None if lock is None else os.path.basename(lock.path)
         try:
-            with trouble(self._path, "the courier was not registered"), self._transaction():
+            with self.transaction("the courier was not registered"):
                 cursor = self._connection.execute(
                     "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, "
                     "beat_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
@@ -84,7 +81,7 @@ class SqliteCouriers(SqliteReader):
         return courier_id
 
     def heartbeat(self, courier_id: int, now: datetime) -> None:
-        with trouble(self._path, "heartbeat not written"), self._transaction():
+        with self.transaction("heartbeat not written"):
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?",
                 (moment(now), courier_id),
@@ -94,7 +91,7 @@ class SqliteCouriers(SqliteReader):
         """As in `Couriers`. The file of a dead courier's lock is removed."""
         own = self._locks.pop(courier_id, None)
         try:
-            with trouble(self._path, "the courier was not unregistered"), self._transaction():
+            with self.transaction("the courier was not unregistered"):
                 row = self._connection.execute(
                     "SELECT lock FROM couriers WHERE id = ?", (courier_id,)
                 ).fetchone()

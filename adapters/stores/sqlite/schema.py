@@ -13,6 +13,7 @@ before what is large and does not: SQLite reads a row from its front.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 
 from sqlite_utils import Database, Migrations
 
@@ -21,6 +22,14 @@ from sqlite_utils import Database, Migrations
 APPLICATION_ID = 0x4576436F
 
 migrations = Migrations("evidence-courier")
+
+
+def _run(db: Database, tables: Iterable[str], statements: Iterable[str] = ()) -> None:
+    """Make the tables, strict ones if this SQLite has them, and then execute the statements."""
+    strict = "STRICT" if db.supports_strict else ""
+    for statement in (*(f"{table} {strict}" for table in tables), *statements):
+        db.execute(statement)
+
 
 _UPLOADS = """
 CREATE TABLE uploads (
@@ -98,11 +107,7 @@ _INDEXES = (
 @migrations()
 def m001_records(db: Database) -> None:
     """Uploads, their attempts, their staged documents, and what people did to them."""
-    strict = "STRICT" if db.supports_strict else ""
-    for table in (_UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS):
-        db.execute(f"{table} {strict}")
-    for index in _INDEXES:
-        db.execute(index)
+    _run(db, (_UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS), _INDEXES)
 
 
 _COURIERS = """
@@ -176,11 +181,8 @@ _MORE_INDEXES = (
 @migrations()
 def m002_gates_and_owners(db: Database) -> None:
     """Pace, pauses and blocks for each credential; who has what in flight; look-ups."""
-    strict = "STRICT" if db.supports_strict else ""
-    for table in (_COURIERS, _GATES, _SLOTS, _BLOCKS, _LOOK_UPS, _KEYS):
-        db.execute(f"{table} {strict}")
-    for statement in (*_COLUMNS, *_MORE_INDEXES):
-        db.execute(statement)
+    tables = (_COURIERS, _GATES, _SLOTS, _BLOCKS, _LOOK_UPS, _KEYS)
+    _run(db, tables, (*_COLUMNS, *_MORE_INDEXES))
     db.execute(
         "INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)]
     )
@@ -199,8 +201,7 @@ _OF_GATES = (
 @migrations()
 def m003_holders_and_bundles(db: Database) -> None:
     """Who holds a credential that only one courier may use; how many uploads travel together."""
-    for statement in _OF_GATES:
-        db.execute(statement)
+    _run(db, (), _OF_GATES)
 
 
 # An attempt or a look-up under way, as long as a slot may be owed to it. `waits`: for a slot.
@@ -228,9 +229,7 @@ _SLOTS_BY_REQUEST = (
 @migrations()
 def m004_turns(db: Database) -> None:
     """What has begun, and what it is owed; people's actions in the words of today."""
-    db.execute(f"{_TURNS} {'STRICT' if db.supports_strict else ''}")
-    for statement in _SLOTS_BY_REQUEST:
-        db.execute(statement)
+    _run(db, (_TURNS,), _SLOTS_BY_REQUEST)
 
 
 # Built anew without the lists of words that were allowed for a verdict and for a finding: the code
@@ -262,7 +261,7 @@ def m005_decisions(db: Database) -> None:
     """Verdicts and findings of providers that decide later; uploads held for a locked account."""
     for table, statement in _BUILT_ANEW.items():
         db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        db.execute(f"{statement} {'STRICT' if db.supports_strict else ''}")
+        _run(db, (statement,))
         db.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")
         db.execute(f"DROP TABLE old_{table}")
         db.execute(f"CREATE INDEX {table}_of_upload ON {table} (upload_id)")

@@ -19,7 +19,6 @@ from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
 from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment
-from .trouble import trouble
 
 T = TypeVar("T")
 
@@ -48,7 +47,7 @@ class SqliteStore(SqliteCouriers):
     def add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
         keys = [entry.upload.key for entry in entries]
         answers: list[records.AddAnswer] = []
-        with trouble(self._path, "not recorded", keys), self._transaction():
+        with self.transaction("not recorded", keys):
             known = reads.recorded(self._connection, keys)
             fresh: list[Entry] = []
             for entry in entries:
@@ -67,7 +66,7 @@ class SqliteStore(SqliteCouriers):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[records.BeginAnswer]]:
         keys = [start.upload.key for turn in turns for start in turn]
         answers: list[Sequence[records.BeginAnswer]] = []
-        with trouble(self._path, "attempt not begun", keys), self._transaction():
+        with self.transaction("attempt not begun", keys):
             gates = SqliteGates(self._connection)
             for stretch in _stretches(turns, lambda turn: [start.upload.key for start in turn]):
                 answers += self._begin(stretch, gates)
@@ -115,18 +114,18 @@ class SqliteStore(SqliteCouriers):
         }
 
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
-        with trouble(self._path, "request not let through"), self._transaction():
+        with self.transaction("request not let through"):
             gates = SqliteGates(self._connection)
             return [gates.acquire(request) for request in requests]
 
     def settle(self, change: GateChange) -> None:
-        with trouble(self._path, "the end of a request not written"), self._transaction():
+        with self.transaction("the end of a request not written"):
             SqliteGates(self._connection).change([(evolve(change, block=None), "", "")])
 
     def save(self, changes: Sequence[Change]) -> Sequence[records.SaveAnswer]:
         keys = [change.upload.key for change in changes]
         answers: list[records.SaveAnswer] = []
-        with trouble(self._path, "change not written", keys), self._transaction():
+        with self.transaction("change not written", keys):
             for stretch in _stretches(changes, lambda change: [change.upload.key]):
                 lost = self._write(stretch)
                 answers += [
@@ -135,7 +134,7 @@ class SqliteStore(SqliteCouriers):
         return answers
 
     def unblock(self, tenant_id: str, provider: str) -> None:
-        with trouble(self._path, "the integration was not unblocked"), self._transaction():
+        with self.transaction("the integration was not unblocked"):
             self._connection.execute(
                 "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
             )
