@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -133,7 +134,9 @@ def _checked(address: SplitResult) -> SplitResult:
     return address
 
 
+@cache
 def _version() -> str:
+    # Once: to read it parses a file, and each request names it.
     try:
         return version("evidence-courier")
     except PackageNotFoundError:  # imported from a checkout that is not installed

@@ -123,7 +123,9 @@ def for_ever(step: Callable[[], Dialogue[Any]]) -> Dialogue[None]:
         yield from step()
 
 
-@pytest.mark.parametrize("step", [lambda: fetch(GET), lambda: bookmark("page")], ids=str)
+@pytest.mark.parametrize(
+    "step", [lambda: fetch(GET), lambda: bookmark("page")], ids=["requests", "bookmarks"]
+)
 def test_a_dialogue_without_an_end_is_ended(step: Callable[[], Dialogue[Any]]) -> None:
     line = Line()
     with pytest.raises(EndlessDialogueError, match=f"more than {MAX_STEPS} steps"):
