@@ -184,10 +184,11 @@ class AsyncEngine:
             if when <= at and not task.done():
                 return
             task.cancel()
-        self._alarm = (at, asyncio.create_task(self._ring(at)))
+        self._alarm = (at, asyncio.create_task(self._ring(at, at - self._clock.now())))
 
-    async def _ring(self, at: datetime) -> None:
-        await self._clock.sleep_until(at)
+    async def _ring(self, at: datetime, away: timedelta) -> None:
+        # If the clock was set back before this task began, the interval counts.
+        await self._clock.sleep_until(min(at, later(self._clock.now(), away)))
         self._wake()
 
     def _at_rest(self) -> bool:

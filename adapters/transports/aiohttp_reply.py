@@ -42,7 +42,9 @@ class Handler(ResponseHandler):
             super().data_received(handed_on)
         else:
             self.start_timeout()  # what is held back is a sign of life, too
-        if self.head.has_surplus and self.transport is not None:
+        # A parser that takes lines of this size would read an endless head for ever.
+        spoiled = self.head.has_surplus or self.head.is_endless
+        if spoiled and self.transport is not None:
             self.transport.close()
 
 

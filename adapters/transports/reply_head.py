@@ -29,15 +29,16 @@ _Pairs: TypeAlias = list[tuple[bytes, bytes]]
 class ReplyHead:
     """The head of the reply to one request on a connection.
 
-    `is_whole` once it was handed on; `is_unreadable` where what came is no head, or has no end;
+    `is_whole` once it was handed on; `is_unreadable` where what came is no head, or `is_endless`;
     `has_surplus` where more came than the reply's length, so that the connection is spoiled.
     """
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._searched = 0
         self._body_left: int | None = None
         self.is_whole = False
-        self.is_unreadable = False
+        self.is_unreadable = self.is_endless = False
         self.has_surplus = False
 
     def feed(self, data: bytes) -> bytes:
@@ -47,10 +48,12 @@ class ReplyHead:
             return self._of_the_body(data)
         if self.is_unreadable:
             return data
-        self._held = (self._held + data).lstrip(b"\r\n")
-        while (line := _STATUS_LINE.match(self._held)) and (
-            end := _BLANK_LINE.search(self._held, line.end() - 1)
+        self._held += data if self._held else data.lstrip(b"\r\n")
+        has_line = b"\n" in self._held
+        while (line := _STATUS_LINE.match(self._held) if has_line else None) and (
+            end := _BLANK_LINE.search(self._held, max(line.end() - 1, self._searched))
         ):
+            self._searched = 0
             rest = bytes(self._held[end.end() :])
             if not 100 <= int(line[3]) < 200 or line[3] == b"101":
                 del self._held[end.start() :]
@@ -58,9 +61,12 @@ class ReplyHead:
                 head, self._body_left = _written_anew(self._held)
                 return head + self._of_the_body(rest)
             self._held[:] = rest.lstrip(b"\r\n")
-        if len(self._held) > HEAD_LIMIT or not (line or _may_become_a_reply(self._held)):
+        self.is_endless = len(self._held) > HEAD_LIMIT
+        if self.is_endless or not (line or _may_become_a_reply(self._held)):
             self.is_unreadable = True
             return bytes(self._held)
+        # A blank line may have begun in the last two bytes.
+        self._searched = max(len(self._held) - 2, 0)
         return b""
 
     def _of_the_body(self, data: bytes) -> bytes:
