@@ -80,6 +80,7 @@ class AsyncEngine:
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
         self._alarm: tuple[datetime, asyncio.Task[None]] | None = None
+        self._alarm_is_set = False
         self._dispatcher: asyncio.Task[None] | None = None
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
@@ -184,15 +185,21 @@ class AsyncEngine:
             if when <= at and not task.done():
                 return
             task.cancel()
+        self._alarm_is_set = False
         self._alarm = (at, asyncio.create_task(self._ring(at, at - self._clock.now())))
 
     async def _ring(self, at: datetime, away: timedelta) -> None:
+        self._alarm_is_set = True
+        if self._at_rest():
+            self._rested.set()
         # If the clock was set back before this task began, the interval counts.
         await self._clock.sleep_until(min(at, later(self._clock.now(), away)))
         self._wake()
 
     def _at_rest(self) -> bool:
         if self._tasks or self._woken.is_set() or not self._recorder.idle:
+            return False
+        if not self._alarm_is_set:  # time that passed now would not be noticed
             return False
         due = self.next_due
         later_on = self._maintain_at > self._clock.monotonic()
