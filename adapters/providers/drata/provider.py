@@ -152,13 +152,11 @@ def _readiness(company: Json, settings: DrataSettings) -> DryRun:
             ready = f"Drata knows the key; {name} takes documents for its people"
             return verdicts.Ready(ready + _training(company, settings))
         case False:
-            return verdicts.NotReady(
-                Failure(
-                    FailureKind.FORBIDDEN,
-                    f"Drata takes no documents for the people of {name}: a Drata admin must allow "
-                    "manual uploads of evidence in Drata's settings",
-                )
+            message = (
+                f"Drata takes no documents for the people of {name}: a Drata admin must allow "
+                "manual uploads of evidence in Drata's settings"
             )
+            return verdicts.NotReady(Failure(FailureKind.FORBIDDEN, message))
     unknown = unreadable("the company's settings do not say whether uploads are allowed")
     return verdicts.NotReady(unknown)
 
@@ -299,10 +297,8 @@ def _get(url: str, settings: DrataSettings) -> HttpRequest:
 
 
 def _headers(settings: DrataSettings) -> Headers:
-    return (
-        ("Authorization", f"Bearer {settings.api_key.reveal()}"),
-        ("Accept", "application/json"),
-    )
+    bearer = f"Bearer {settings.api_key.reveal()}"
+    return (("Authorization", bearer), ("Accept", "application/json"))
 
 
 def _hints(settings: DrataSettings, *, permission: str | None = None) -> ErrorHints:

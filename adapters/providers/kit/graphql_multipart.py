@@ -55,14 +55,12 @@ def graphql_upload(
         ValueError: `file_variable` leads through a value that is neither an object nor a list.
     """
     operations = {"query": query, "variables": _with_null(variables, file_variable.split("."))}
-    content_type, body = form_data(
-        (
-            FormField("operations", json.dumps(operations)),
-            FormField("map", json.dumps({FILE_PART: [f"variables.{file_variable}"]})),
-            FormFile(FILE_PART, file_name, media_type, content),
-        ),
-        seed,
+    parts = (
+        FormField("operations", json.dumps(operations)),
+        FormField("map", json.dumps({FILE_PART: [f"variables.{file_variable}"]})),
+        FormFile(FILE_PART, file_name, media_type, content),
     )
+    content_type, body = form_data(parts, seed)
     return HttpRequest("POST", url, (*credentials, *HEADERS, ("Content-Type", content_type)), body)
 
 

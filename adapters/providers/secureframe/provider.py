@@ -171,14 +171,12 @@ def _attach_again(
         if not seen.like and not refused.spent:
             return None
     yield from bookmark(refused.progress)
-    return verdicts.Unclear(
-        Failure(
-            FailureKind.BROKEN_REPLY,
-            f"Secureframe does not take the staged document any more (HTTP {reply.status}); "
-            f"whether an attempt before was taken is not known: {_look(settings)}",
-            http_status=reply.status,
-        )
+    message = (
+        f"Secureframe does not take the staged document any more (HTTP {reply.status}); "
+        f"whether an attempt before was taken is not known: {_look(settings)}"
     )
+    failure = Failure(FailureKind.BROKEN_REPLY, message, http_status=reply.status)
+    return verdicts.Unclear(failure)
 
 
 def _stage(parcel: Parcel, settings: SecureframeSettings) -> Dialogue[Staged | Failure | None]:

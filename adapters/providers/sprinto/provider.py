@@ -116,14 +116,12 @@ def _rest_request(parcels: Sequence[Parcel], settings: SprintoSettings) -> HttpR
 
 
 def _request(parcel: Parcel, settings: SprintoSettings) -> HttpRequest:
+    day = parcel.evidence_date.isoformat()
     return graphql_upload(
         settings.url,
         _credentials(settings),
         query=MUTATION,
-        variables={
-            "workflowCheckPk": settings.workflow_check,
-            "evidenceRecordDate": parcel.evidence_date.isoformat(),
-        },
+        variables={"workflowCheckPk": settings.workflow_check, "evidenceRecordDate": day},
         file_variable="evidenceFile",
         file_name=parcel.file_name,
         media_type=parcel.media_type,

@@ -47,12 +47,8 @@ def rest_request(
     ]
     seed = hashlib.sha256("".join(parcel.sha256 for parcel in parcels).encode()).hexdigest()
     content_type, body = form_data((FormField("monitor_pk", workflow_check), *files), seed)
-    headers = (
-        ("api-token", api_key.reveal()),
-        ("Accept", "application/json"),
-        ("Content-Type", content_type),
-    )
-    return HttpRequest("POST", url, headers, body)
+    headers = (("api-token", api_key.reveal()), ("Accept", "application/json"))
+    return HttpRequest("POST", url, (*headers, ("Content-Type", content_type)), body)
 
 
 def judge_rest(reply: Reply, workflow_check: str) -> Verdict:

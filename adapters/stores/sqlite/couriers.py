@@ -82,10 +82,8 @@ class SqliteCouriers(SqliteReader):
 
     def heartbeat(self, courier_id: int, now: datetime) -> None:
         with self.transaction("heartbeat not written"):
-            self._connection.execute(
-                "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?",
-                (moment(now), courier_id),
-            )
+            beat = "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?"
+            self._connection.execute(beat, (moment(now), courier_id))
 
     def unregister(self, courier_id: int) -> None:
         """As in `Couriers`. The file of a dead courier's lock is removed."""

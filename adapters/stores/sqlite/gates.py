@@ -25,7 +25,7 @@ from ....domain.upload.upload import UploadKey
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Start
 from . import statements
-from .rows import key_cells, moment, moment_of
+from .rows import Cell, key_cells, moment, moment_of
 
 UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
 
@@ -139,13 +139,10 @@ class _Gate:
         pace, quota = self.quota.pace, self.quota
         limits = (pace.limit, pace.period.total_seconds(), quota.together, quota.cost)
         if row is None or row[:4] != limits:
-            self.connection.execute(
-                "INSERT INTO gates (credential, pace_limit, pace_seconds, together, cost)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (credential) DO UPDATE SET"
-                " pace_limit = excluded.pace_limit, pace_seconds = excluded.pace_seconds,"
-                " together = excluded.together, cost = excluded.cost",
-                (credential, *limits),
-            )
+            new = "INSERT OR IGNORE INTO gates (credential) VALUES (?)"
+            self.connection.execute(new, (credential,))
+            names = ("pace_limit", "pace_seconds", "together", "cost")
+            self._update(**dict(zip(names, limits, strict=True)))
         self._tidy()
         self._turns = {turn.id: turn for turn in turns_of(self.connection, credential)}
         (self._used,) = self.connection.execute(
@@ -234,12 +231,10 @@ class _Gate:
         wanted = None if lease.wanted_at is None else moment(lease.wanted_at)
         self._update(holder=lease.holder, held_since=moment(lease.since), wanted_at=wanted)
 
-    def _update(self, **cells: str | int | None) -> None:
-        names = ", ".join(f"{name} = ?" for name in cells)
-        self.connection.execute(
-            f"UPDATE gates SET {names} WHERE credential = ?",
-            (*cells.values(), self.quota.credential),
-        )
+    def _update(self, **cells: Cell) -> None:
+        update = f"UPDATE gates SET {', '.join(f'{name} = ?' for name in cells)}"
+        given = (*cells.values(), self.quota.credential)
+        self.connection.execute(f"{update} WHERE credential = ?", given)
 
     def admit(self) -> None:
         """The upload that asked stands in line no more."""
@@ -249,10 +244,8 @@ class _Gate:
     def take(self) -> int:
         self._used += 1
         until = moment(later(self.now, self.quota.timeout))
-        cursor = self.connection.execute(
-            "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)",
-            (self.quota.credential, UNDER_WAY, until),
-        )
+        insert = "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)"
+        cursor = self.connection.execute(insert, (self.quota.credential, UNDER_WAY, until))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -297,13 +290,10 @@ _TIDY = (
 
 def turns_of(connection: sqlite3.Connection, credential: str) -> list[Turn]:
     """The open turns of a credential, oldest first."""
-    rows = connection.execute(
-        "SELECT id, owner, owed, waits, until FROM turns WHERE credential = ? ORDER BY id",
-        (credential,),
-    )
+    query = "SELECT id, owner, owed, waits, until FROM turns WHERE credential = ? ORDER BY id"
     return [
         Turn(number, courier_id, owed, bool(waits), datetime.fromisoformat(until))
-        for number, courier_id, owed, waits, until in rows
+        for number, courier_id, owed, waits, until in connection.execute(query, (credential,))
     ]
 
 

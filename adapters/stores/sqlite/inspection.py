@@ -149,13 +149,9 @@ def _overfull(db: Database) -> Iterator[str]:
     for credential, limit, seconds in db.execute(
         "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
     ).fetchall():
-        moments = [
-            datetime.fromisoformat(at)
-            for (at,) in db.execute(
-                "SELECT at FROM slots WHERE credential = ? AND at < '9999' ORDER BY at",
-                (credential,),
-            ).fetchall()
-        ]
+        query = "SELECT at FROM slots WHERE credential = ? AND at < '9999' ORDER BY at"
+        found = db.execute(query, (credential,)).fetchall()
+        moments = [datetime.fromisoformat(at) for (at,) in found]
         pace = Pace(limit, timedelta(seconds=seconds))
         for earlier, later in zip(moments, moments[limit:], strict=False):
             if later - earlier < pace.period:

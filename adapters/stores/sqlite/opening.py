@@ -67,11 +67,8 @@ def check(path: str, busy_timeout: float) -> None:
         db = database(connection)
         _refuse_what_is_not_ours(path, db)
         if migrations.pending(db):
-            raise _not_opened(
-                path,
-                "an older evidence-courier has written it; start a courier with it once to bring "
-                "it up to date",
-            )
+            older = "an older evidence-courier has written it; start a courier with it once"
+            raise _not_opened(path, f"{older} to bring it up to date")
 
 
 def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:

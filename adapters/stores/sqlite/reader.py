@@ -70,10 +70,8 @@ class SqliteReader:
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         with self._reading() as db:
             wanted = json.dumps([status.value for status in statuses])
-            found = {
-                row["status"]: int(row["uploads"])
-                for row in db.query(reads.COUNTS, {"statuses": wanted})
-            }
+            rows = db.query(reads.COUNTS, {"statuses": wanted})
+            found = {row["status"]: int(row["uploads"]) for row in rows}
             return {status: found.get(status.value, 0) for status in statuses}
 
     def statuses(
@@ -103,10 +101,8 @@ class SqliteReader:
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._reading() as db:
             with db.atomic():  # one moment for all
-                rows = sorted(
-                    db.query(reads.SHOW, {"tenant_id": tenant_id, "evidence_id": evidence_id}),
-                    key=reads.age,
-                )
+                wanted = {"tenant_id": tenant_id, "evidence_id": evidence_id}
+                rows = sorted(db.query(reads.SHOW, wanted), key=reads.age)
                 if not rows:
                     return None
                 newest = rows[-1]

@@ -110,11 +110,8 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
     # Named, because SQLite's own choice between two that fit changes from version to version, and
     # one may be slow.
     index = _INDEX_FOR[find.tenant_id is not None, find.status is not None]
-    return (
-        f"SELECT {_STATUS} FROM uploads INDEXED BY {index} {where} ORDER BY created_at DESC, "
-        "id DESC LIMIT :limit",
-        given,
-    )
+    select = f"SELECT {_STATUS} FROM uploads INDEXED BY {index} {where}"
+    return f"{select} ORDER BY created_at DESC, id DESC LIMIT :limit", given
 
 
 def statuses_of(db: Database, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:

@@ -168,10 +168,8 @@ class SqliteStore(SqliteCouriers):
         connection = self._connection
         lost = self._outdated(changes)
         won = [change for position, change in enumerate(changes) if position not in lost]
-        statements.UPDATE_UPLOADS.write(
-            connection,
-            [(*key_cells(change.upload.key), *changing_cells(change.upload)) for change in won],
-        )
+        rows = [(*key_cells(each.upload.key), *changing_cells(each.upload)) for each in won]
+        statements.UPDATE_UPLOADS.write(connection, rows)
         self._write_history(won)
         SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
@@ -179,20 +177,16 @@ class SqliteStore(SqliteCouriers):
             if change.gate is not None
         )
         if not self._keep_documents:
-            succeeded = [
-                change.upload.key for change in won if isinstance(change.upload.state, Succeeded)
-            ]
-            statements.DELETE_DOCUMENTS.write(connection, list(map(key_cells, succeeded)))
+            ended = [each.upload for each in won if isinstance(each.upload.state, Succeeded)]
+            keys = [key_cells(upload.key) for upload in ended]
+            statements.DELETE_DOCUMENTS.write(connection, keys)
         return lost
 
     def _write_history(self, changes: Sequence[Change]) -> None:
         """What led to the changes."""
         keyed = [(change, key_cells(change.upload.key)) for change in changes]
-        attempts = [
-            (*key, *attempt_cells(change.attempt))
-            for change, key in keyed
-            if change.attempt is not None
-        ]
+        made = [(key, change.attempt) for change, key in keyed if change.attempt is not None]
+        attempts = [(*key, *attempt_cells(attempt)) for key, attempt in made]
         look_ups = [
             (look_up.number, moment(look_up.at), look_up.finding, look_up.message, *key)
             for change, key in keyed
