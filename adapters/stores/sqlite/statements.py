@@ -9,11 +9,9 @@ compiles seven sizes of each statement and no more.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, TypeAlias
-
-from attrs import field, frozen
 
 from ....domain.upload.upload import UploadKey
 from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, STARTING, UPLOAD, Cell, key_cells
@@ -29,15 +27,19 @@ IN_LINE_BEFORE = (
 )
 
 
-def _cached(text: Callable[[int], str]) -> Callable[[int], str]:
-    return cache(text)
-
-
-@frozen
 class Statement:
-    """A statement for many rows; `text` is that for so many."""
+    """A statement for many rows: the cells of each have `names` in the table `given`, with which
+    `then` does something. `text` is the statement for so many rows."""
 
-    text: Callable[[int], str] = field(converter=_cached)
+    def __init__(self, names: Sequence[str], then: str) -> None:
+        self._names = names
+        self._then = then
+        self.text = cache(self._text)
+
+    def _text(self, rows: int) -> str:
+        row = f"({', '.join('?' * len(self._names))})"
+        values = ", ".join([row] * rows)
+        return f"WITH given ({_list(self._names)}) AS (VALUES {values}) {self._then}"
 
     def run(
         self, connection: sqlite3.Connection, rows: Sequence[Cells]
@@ -48,9 +50,8 @@ class Statement:
             while len(rows) - start >= size:
                 piece = rows[start : start + size]
                 start += size
-                yield from connection.execute(
-                    self.text(size), [cell for row in piece for cell in row]
-                )
+                cells = [cell for row in piece for cell in row]
+                yield from connection.execute(self.text(size), cells)
 
     def write(self, connection: sqlite3.Connection, rows: Sequence[Cells]) -> None:
         """Execute it, for what it does."""
@@ -58,81 +59,63 @@ class Statement:
             pass
 
 
-def _given(names: Sequence[str], rows: int) -> str:
-    return f"WITH given ({_list(names)}) AS ({_values(len(names), rows)})"
-
-
-def _values(width: int, rows: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return f"VALUES {', '.join([row] * rows)}"
-
-
 def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _update(names: Sequence[str], rows: int) -> str:
+def _update(names: Sequence[str]) -> Statement:
     sets = _list(f"{name} = given.{name}" for name in names)
-    return (
-        f"{_given((*KEY, *names), rows)} UPDATE uploads SET {sets},"
+    return Statement(
+        (*KEY, *names),
+        f"UPDATE uploads SET {sets},"
         " last_attempt_at = COALESCE(given.started_at, uploads.last_attempt_at)"
-        f" FROM given WHERE {_SAME_KEY} AND uploads.version = given.version - 1"
+        f" FROM given WHERE {_SAME_KEY} AND uploads.version = given.version - 1",
     )
 
 
-INSERT_UPLOADS = Statement(
-    lambda rows: f"INSERT INTO uploads ({_list(ENTRY)}) {_values(len(ENTRY), rows)}"
-)
+INSERT_UPLOADS = Statement(ENTRY, f"INSERT INTO uploads ({_list(ENTRY)}) SELECT * FROM given")
 """Each row: ENTRY."""
 
 SELECT_OUTDATED = Statement(
-    lambda rows: (
-        f"{_given(('position', *KEY, 'version'), rows)}"
-        f" SELECT given.position FROM given LEFT JOIN uploads ON {_SAME_KEY}"
-        " WHERE uploads.version IS NOT given.version"
-    )
+    ("position", *KEY, "version"),
+    f"SELECT given.position FROM given LEFT JOIN uploads ON {_SAME_KEY}"
+    " WHERE uploads.version IS NOT given.version",
 )
 """The positions of the changes that were too late. Each row: a position, KEY, the version to
 find."""
 
-UPDATE_UPLOADS = Statement(lambda rows: _update(CHANGING, rows))
+UPDATE_UPLOADS = _update(CHANGING)
 """Each row: KEY, CHANGING."""
 
-BEGIN_UPLOADS = Statement(lambda rows: _update((*CHANGING, *STARTING), rows))
+BEGIN_UPLOADS = _update((*CHANGING, *STARTING))
 """Each row: KEY, CHANGING, STARTING."""
 
 INSERT_ATTEMPTS = Statement(
-    lambda rows: (
-        f"{_given((*KEY, *ATTEMPT), rows)}"
-        f" INSERT INTO attempts (upload_id, credential, {_list(ATTEMPT)})"
-        f" SELECT uploads.id, uploads.credential, {_list(f'given.{name}' for name in ATTEMPT)}"
-        f" FROM given CROSS JOIN uploads ON {_SAME_KEY}"
-    )
+    (*KEY, *ATTEMPT),
+    f"INSERT INTO attempts (upload_id, credential, {_list(ATTEMPT)})"
+    f" SELECT uploads.id, uploads.credential, {_list(f'given.{name}' for name in ATTEMPT)}"
+    f" FROM given CROSS JOIN uploads ON {_SAME_KEY}",
 )
 """Each row: KEY, ATTEMPT."""
 
 SELECT_CONTENTS = Statement(
-    lambda rows: (
-        f"{_given(('position', *KEY), rows)} SELECT given.position, documents.content"
-        f" FROM given CROSS JOIN uploads ON {_SAME_KEY}"
-        " CROSS JOIN documents ON documents.upload_id = uploads.id"
-    )
+    ("position", *KEY),
+    f"SELECT given.position, documents.content FROM given CROSS JOIN uploads ON {_SAME_KEY}"
+    " CROSS JOIN documents ON documents.upload_id = uploads.id",
 )
 """What is staged, by position. Each row: a position, KEY."""
 
 DELETE_DOCUMENTS = Statement(
-    lambda rows: (
-        f"{_given(KEY, rows)} DELETE FROM documents"
-        f" WHERE upload_id IN (SELECT uploads.id FROM given CROSS JOIN uploads ON {_SAME_KEY})"
-    )
+    KEY,
+    "DELETE FROM documents"
+    f" WHERE upload_id IN (SELECT uploads.id FROM given CROSS JOIN uploads ON {_SAME_KEY})",
 )
 """Each row: KEY."""
 
 SELECT_UPLOADS = Statement(
-    lambda rows: (
-        f"{_given(KEY, rows)} SELECT {_list(f'uploads.{name}' for name in (*UPLOAD, *DOSSIER))}"
-        f" FROM given CROSS JOIN uploads ON {_SAME_KEY}"
-    )
+    KEY,
+    f"SELECT {_list(f'uploads.{name}' for name in (*UPLOAD, *DOSSIER))}"
+    f" FROM given CROSS JOIN uploads ON {_SAME_KEY}",
 )
 """UPLOAD and DOSSIER of those that are recorded. Each row: KEY."""
 
