@@ -66,6 +66,8 @@ class Sender:
 
     `sent`: the provider may have received something of the attempt. `secrets` are those of this
     attempt: the tokens that the dialogue was given, what it asked to mask, and sealed headers.
+    `no_room_before`: the last request was given up for the pace until then, and no request is lost
+    by that, because none had left since the last bookmark.
     """
 
     destination: Destination
@@ -75,6 +77,8 @@ class Sender:
     sent: bool = False
     request_id: str | None = None
     secrets: tuple[Secret, ...] = ()
+    no_room_before: datetime | None = None
+    _to_repeat: bool = False
     _under_way: bool = False
     _unanswered: bool = False
     _minting: bool = False
@@ -103,7 +107,7 @@ class Sender:
                 return (yield from self._send(step))
             case Bookmark(progress=progress):
                 yield from self.commit(progress)
-                self._unanswered = False
+                self._unanswered = self._to_repeat = False
                 return None
             case Access():
                 return (yield from self._token(step))
@@ -148,6 +152,7 @@ class Sender:
         send = Send(self.destination, lambda: self._leave(request))
         while isinstance(reply := (yield from perform(send)), NotBefore):
             if not (yield from self.wait(reply.at)):
+                self.no_room_before = None if self._to_repeat else reply.at
                 return TransportFailure(
                     FailureKind.NOT_SENT,
                     f"the pace leaves no room for one request more before {reply.at:%H:%M:%S} UTC",
@@ -184,6 +189,8 @@ class Sender:
                 self._hide(Secret(value))
         self._left_at = self.slots.clock.monotonic()
         self.sent = self.sent or not self._minting
+        self._to_repeat = self._to_repeat or not self._minting
+        self.no_room_before = None
         repeatable = request.repeatable or request.method.upper() in _READING
         self._under_way = not repeatable and not self._minting
         return leaving

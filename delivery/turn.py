@@ -40,6 +40,7 @@ from ..domain.upload.verdict import (
     Finding,
     Unreadable,
     Verdict,
+    Withdrawn,
     word_of,
 )
 from ..ports.clock import Clock
@@ -230,7 +231,10 @@ class AttemptTurn:
             rest = self._verdict_on(error, sender)
         redactor = self._context.redactors.of(self._destination, sender.secrets)
         for one in self._tries:
-            one.verdict = redactor.verdict(one.verdict or rest or _begun_late(self._cut))
+            verdict = one.verdict or rest or _begun_late(self._cut)
+            if isinstance(verdict, Deferred) and sender.no_room_before is not None:
+                verdict = Withdrawn(verdict.failure, sender.no_room_before)
+            one.verdict = redactor.verdict(verdict)
         if sender.request_id is not None:
             self._request_id = redactor.text(sender.request_id)[:200]
 

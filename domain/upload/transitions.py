@@ -170,9 +170,10 @@ def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) ->
             due = _resend_at(upload, at, failure, jitter, rules)
             cause = bounded(rules.retry, failure)
             return _wait_or_give_up(upload, at, due, cause, upload.tally, rules)
-        case AttemptEnded(at, state.attempt, Withdrawn(failure)):
+        case AttemptEnded(at, state.attempt, Withdrawn(failure, until)):
             given_back = evolve(upload.tally, spent=upload.tally.spent - 1)
-            return _wait_or_give_up(upload, at, at, failure, given_back, rules)
+            due = max(at, until or at)
+            return _wait_or_give_up(upload, at, due, failure, given_back, rules)
         case AttemptEnded(at, state.attempt, Unclear(failure) | Recovered(failure), jitter):
             return _in_doubt(upload, at, failure, jitter, rules)
         case AttemptEnded(at, state.attempt, Processing() as taken) if rules.can_look_up:

@@ -7,7 +7,7 @@ was received and is not decided yet.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias, get_args
 
 from attrs import frozen
@@ -88,10 +88,11 @@ class Recovered:
 
 @frozen
 class Withdrawn:
-    """The courier closed before it was sent: it costs no attempt of the budget, and is recorded as
-    `Deferred`."""
+    """The courier closed before it was sent, or gave up waiting for the pace: it costs no attempt
+    of the budget, and is recorded as `Deferred`. It is sent again at `until`, or at once."""
 
     failure: Failure
+    until: datetime | None = None
 
 
 Verdict: TypeAlias = Delivered | Rejected | Deferred | Unclear | Processing

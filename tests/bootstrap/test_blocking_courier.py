@@ -331,6 +331,51 @@ def test_a_further_request_waits_as_many_periods_as_an_upload_needs(
     assert sum(office.sleeps) == pytest.approx(3600, abs=1)
 
 
+class PausedMidway(PaperProvider):
+    """Two requests, between which another upload is told to come back in ten minutes."""
+
+    def __init__(self, office: Office, keeps: bool) -> None:
+        super().__init__()
+        self._office, self._keeps = office, keeps
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        name = parcel.evidence_id
+        for step in ("step-1", "step-2") if progress is None else ("step-2",):
+            headers = (("evidence", f"{name} {step}"),)
+            reply = yield from fetch(HttpRequest("GET", "https://paper.test/", headers))
+            if isinstance(reply, TransportFailure):
+                return Deferred(Failure(reply.kind, reply.message))
+            if name == "ev-2":
+                failure = Failure(FailureKind.RATE_LIMITED, "later", retry_after=600)
+                return Deferred(failure)
+            if step == "step-1":
+                with self._office.courier(providers={"paper": self}) as other:
+                    other.deliver(evidence("ev-2"))
+                if self._keeps:
+                    yield from bookmark("uploaded")
+        return Delivered(Receipt())
+
+
+def test_giving_up_for_the_pace_spends_no_attempt_and_keeps_the_bookmark(office: Office) -> None:
+    office.house.tenants["acme"] = tenant(pace="10/min", retry={"max_attempts": 1})
+    back_at = office.house.clock.now() + timedelta(minutes=10)
+    with office.courier(providers={"paper": PausedMidway(office, keeps=True)}) as courier:
+        given_up = courier.deliver(evidence("ev-1"))
+        assert (words(given_up), given_up.again_at) == (("retrying", 1, "not_sent"), back_at)
+        office.house.clock.set(back_at)
+        assert words(courier.deliver(evidence("ev-1"))) == ("succeeded", 2, None)
+    assert office.desk.asked == ["ev-1 step-1", "ev-2 step-1", "ev-1 step-2"]
+
+
+def test_giving_up_for_the_pace_spends_an_attempt_that_has_to_be_made_again(
+    office: Office,
+) -> None:
+    """Else an upload whose requests the pace never holds would be sent for ever."""
+    office.house.tenants["acme"] = tenant(pace="10/min", retry={"max_attempts": 1})
+    with office.courier(providers={"paper": PausedMidway(office, keeps=False)}) as courier:
+        assert words(courier.deliver(evidence("ev-1"))) == ("failed", 1, "not_sent")
+
+
 # -- interruptions
 # --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.dialogue import (
     Access,
+    Bookmark,
     Dialogue,
     HttpRequest,
     HttpResponse,
@@ -110,9 +111,9 @@ def _nothing() -> Generator[Any, Any, None]:
     yield from ()
 
 
-def asking(*requests: HttpRequest) -> Dialogue[None]:
-    for request in requests:
-        yield from fetch(request)
+def asking(*steps: HttpRequest | Bookmark) -> Dialogue[None]:
+    for step in steps:
+        _ = yield step
 
 
 # --- the bound -----------------------------------------------------------------------------------
@@ -155,6 +156,27 @@ def test_a_request_that_the_pace_keeps_too_long_is_not_sent() -> None:
     answer = line.run(fetch(POST))
     assert isinstance(answer, TransportFailure) and answer.kind is FailureKind.NOT_SENT
     assert (line.sent, line.sender.sent, line.sender.in_doubt) == ([], False, False)
+    assert line.sender.no_room_before == AT
+
+
+@pytest.mark.parametrize(
+    ("steps", "until"),
+    [
+        ([GET, POST], None),
+        ([GET, Bookmark("half"), POST], AT),
+        ([GET, Bookmark("half"), GET, POST], None),
+    ],
+    ids=["no bookmark", "a bookmark", "a request after it"],
+)
+def test_giving_up_for_the_pace_is_free_if_no_request_has_to_be_made_again(
+    steps: list[HttpRequest | Bookmark], until: datetime | None
+) -> None:
+    requests = [step for step in steps if isinstance(step, HttpRequest)]
+    at_gate = [Acquired(slot=n) for n in range(1, len(requests))]
+    line = Line(at_gate=[*at_gate, NotBefore(AT)], pace=Pace(1, timedelta(hours=1)), may_wait=False)
+    line.run(asking(*steps))
+    assert line.sent == requests[:-1]
+    assert line.sender.no_room_before == until
 
 
 def test_after_a_block_no_request_of_a_begun_upload_leaves() -> None:

@@ -369,6 +369,7 @@ def event_for(upload: Upload, step: Step) -> Event:
         "receipt": Receipt("ref-1"),
         "after": timedelta(seconds=step.wait),
         "message": "in review",
+        "until": upload.updated_at + timedelta(seconds=7200 * step.jitter),
         "by": "asha",
         "reason": "because",
     }
