@@ -191,7 +191,8 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             goes wrong with the delivery is in its status, and not raised here.
 
         Raises:
-            MisuseError: The courier was never started, or this is no Evidence.
+            MisuseError: The courier was never started, its event loop is closed, or this is no
+                Evidence.
         """
         self._refuse_in_a_child()  # before the lock, which the parent may have held at the fork
         require_evidence(evidence, "submit")
@@ -209,7 +210,10 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:
-                running.loop.call_soon_threadsafe(running.engine.submit, submission)
+                try:
+                    running.loop.call_soon_threadsafe(running.engine.submit, submission)
+                except RuntimeError as error:
+                    raise refusals.loop_is_closed(evidence) from error
             return ticket
 
     def _too_late(self, evidence: Evidence) -> Ticket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..domain.errors import MisuseError
+from ..domain.evidence.evidence import Evidence
 
 
 def not_started(way: str) -> MisuseError:
@@ -20,6 +21,15 @@ def started_before() -> MisuseError:
 def closed() -> MisuseError:
     """It has been closed."""
     return MisuseError("the courier is closed: build a new one")
+
+
+def loop_is_closed(evidence: Evidence) -> MisuseError:
+    """The event loop ended before the courier was closed."""
+    return MisuseError(
+        f"the event loop of the courier is closed: {evidence.tenant_id}/{evidence.evidence_id} was "
+        "not recorded; submit it to a courier on a loop that runs, and close a courier before its "
+        "loop ends"
+    )
 
 
 def forked(pid: int) -> MisuseError:

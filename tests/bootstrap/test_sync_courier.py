@@ -607,6 +607,25 @@ def test_a_forgotten_courier_still_resolves_names_and_delivers(tmp_path: Path) -
     assert nothing_is_in_flight(database)
 
 
+def test_submit_on_a_loop_that_is_closed_says_so(house: House) -> None:
+    with program(
+        """
+        import asyncio
+        from evidence_courier import MisuseError
+        courier = house.courier()
+        asyncio.run(courier.start())
+        try:
+            courier.submit(evidence())
+        except MisuseError as error:
+            print(error)
+        """,
+        house.database,
+    ) as host:
+        code, printed, said = host.end()
+    assert (code, said) == (0, "")
+    assert printed.startswith("the event loop of the courier is closed: acme/ev-1 was not recorded")
+
+
 def test_a_source_that_hangs_does_not_keep_a_program_from_ending(house: House) -> None:
     with program(
         """
