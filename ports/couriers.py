@@ -14,18 +14,23 @@ class Couriers(Protocol):
 
     def register(self, now: datetime) -> int:
         """Register a courier that begins to work. Returns its courier id."""
+        ...
 
     def heartbeat(self, courier_id: int, now: datetime) -> None:
         """The courier is alive."""
+        ...
 
     def unregister(self, courier_id: int) -> None:
         """The courier has ended, or is dead and what it left has been recovered.
 
         Its lease of a credential ends. What it has in flight is a dead courier's from now on.
         """
+        ...
 
     def dead(self, caller: int) -> Sequence[int]:
         """Couriers believed dead, except `caller`."""
+        ...
 
     def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
         """What a courier is sending."""
+        ...

@@ -40,13 +40,17 @@ class Gates(Protocol):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         """Ask for slots for requests that are ready to leave, apart from those that a turn begins
         with. NotBefore: the turn waits for a slot from now on."""
+        ...
 
     def settle(self, change: GateChange) -> None:
         """Record the end of requests that belong to no upload. Its block is not written."""
+        ...
 
     def unblock(self, tenant_id: str, provider: str) -> None:
         """Forget the blocks of a tenant's integration: a person says that it may work again."""
+        ...
 
     def fingerprint_key(self) -> bytes:
         """The key under which credentials are fingerprinted in this store: made with the store and
         never changed."""
+        ...

@@ -195,6 +195,7 @@ class Records(Protocol):
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         """Record new uploads. The key decides a race: exactly one caller is answered `Added`."""
+        ...
 
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
         """Record attempts before their first byte leaves, and read what they send.
@@ -209,13 +210,16 @@ class Records(Protocol):
             in the answer to its first start that begins. NotBefore and Blocked: nothing of the turn
             was written.
         """
+        ...
 
     def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
         """Record changes. A staged document is removed when its upload succeeds, unless documents
         are kept."""
+        ...
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         """Uploads as they are recorded, settled or not. Unknown ones are absent."""
+        ...
 
     def due(
         self,
@@ -233,9 +237,11 @@ class Records(Protocol):
             written_after: Only what was last written after this moment. What was written in the
                 future waits for a clock that has been set back.
         """
+        ...
 
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         """How many uploads have each of these statuses; 0 included."""
+        ...
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
@@ -246,6 +252,7 @@ class Records(Protocol):
         `next_attempt_at` is estimated as of `now`, from the upload's place in its credential's line
         and from the pace.
         """
+        ...
 
     def find(self, find: Find, now: datetime) -> Page:
         """A page of statuses, estimated as in `statuses`.
@@ -253,10 +260,12 @@ class Records(Protocol):
         Raises:
             MisuseError: `find.after` came from no page, or `find.limit` is less than 1.
         """
+        ...
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         """An evidence's newest upload with its history, estimated as in `statuses`; None if there
         is no such upload."""
+        ...
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
         """What is held because its integration did not work, and may go on.
@@ -266,9 +275,12 @@ class Records(Protocol):
                 `Quota`). One whose address is blocked is passed over.
             limit: At most so many of each integration, in the order of arrival.
         """
+        ...
 
     def acted_on(self, after: int | None) -> ActedOn:
         """Which uploads people did something to since the mark `after`; None: only the mark."""
+        ...
 
     def close(self) -> None:
         """Close the store. It is safe to call this twice."""
+        ...

@@ -21,22 +21,28 @@ class Writer(Protocol):
 
     def add(self, entry: Entry) -> Awaitable[AddAnswer]:
         """Record a new upload."""
+        ...
 
     def begin(self, turn: Sequence[Start]) -> Awaitable[Sequence[BeginAnswer]]:
         """Record the attempts of one turn."""
+        ...
 
     def save(self, change: Change) -> Awaitable[SaveAnswer]:
         """Record a change."""
+        ...
 
     def acquire(self, request: Acquire) -> Awaitable[AcquireAnswer]:
         """Ask for a slot for one request."""
+        ...
 
     def run(self, verb: Callable[[], T]) -> Awaitable[T]:
         """Call another verb of the store that writes, in its turn."""
+        ...
 
     def close(self) -> None:
         """Write what was asked for, then stop; the store stays open. Blocks until then. It is safe
         to call this twice."""
+        ...
 
 
 @runtime_checkable
@@ -45,3 +51,4 @@ class Transactional(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """All that is written inside is written, or none of it."""
+        ...

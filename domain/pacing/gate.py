@@ -168,38 +168,49 @@ class GateStore(LeaseStore, Protocol):
 
     def block(self) -> Failure | None:
         """Why the integration is blocked."""
+        ...
 
     def pause(self) -> Pause | None:
         """The credential's pause, as of now."""
+        ...
 
     def free(self) -> int:
         """How many slots are free."""
+        ...
 
     def free_at(self, slots: int) -> datetime:
         """When so many slots are free (see `free_at`)."""
+        ...
 
     def turns(self) -> Sequence[Turn]:
         """The open turns."""
+        ...
 
     def ahead(self, most: int) -> int:
         """How many uploads stand in line before the one that asks; counted up to `most`."""
+        ...
 
     def head_since(self) -> datetime:
         """Since when the upload at the head of the line has been there and has not asked, as far as
         is noted; it is noted now if that is new."""
+        ...
 
     def head_asks(self, noted_before: datetime) -> None:
         """If the upload that asks was noted as the head of the line before a moment, note it
         now."""
+        ...
 
     def take(self) -> int:
         """A slot that is used from now on."""
+        ...
 
     def open(self, courier_id: int, owed: int) -> int:
         """Another turn."""
+        ...
 
     def put(self, turn: Turn) -> None:
         """Record what has become of a turn."""
+        ...
 
 
 def begin(

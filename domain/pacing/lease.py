@@ -51,9 +51,11 @@ class LeaseStore(Protocol):
 
     def lease(self) -> Lease | None:
         """The present lease."""
+        ...
 
     def hold(self, lease: Lease) -> None:
         """Record a lease, or that it is wanted."""
+        ...
 
 
 def acquire(

@@ -221,10 +221,10 @@ class SlowToBegin(MemoryStore):
         self.asked = threading.Event()
         self.go_on = threading.Event()
 
-    def begin(self, starts: Any) -> Any:
+    def begin(self, turns: Any) -> Any:
         self.asked.set()
         assert self.go_on.wait(30)
-        return super().begin(starts)
+        return super().begin(turns)
 
 
 def test_an_attempt_cut_off_before_it_was_sent_is_not_left_in_flight(house: House) -> None:
@@ -254,8 +254,8 @@ class Doubtful(MemoryStore):
         super().__init__()
         self.lies = 1
 
-    def begin(self, starts: Any) -> Any:
-        answers = super().begin(starts)
+    def begin(self, turns: Any) -> Any:
+        answers = super().begin(turns)
         if self.lies:
             self.lies -= 1
             raise StoreError("the disk said something odd")

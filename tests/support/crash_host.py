@@ -201,13 +201,13 @@ class KillableStore(SqliteStore):
         self._verbs.add("register")
         return super().register(now)
 
-    def heartbeat(self, owner: int, now: datetime) -> None:
+    def heartbeat(self, courier_id: int, now: datetime) -> None:
         self._verbs.add("heartbeat")
-        super().heartbeat(owner, now)
+        super().heartbeat(courier_id, now)
 
-    def unregister(self, owner: int) -> None:
+    def unregister(self, courier_id: int) -> None:
         self._verbs.add("unregister")
-        super().unregister(owner)
+        super().unregister(courier_id)
 
 
 class KillableTransport(AiohttpTransport):

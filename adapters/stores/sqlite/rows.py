@@ -244,7 +244,8 @@ def action_of(row: Row) -> ActionRow:
 
 def _tally_of(row: Row) -> Tally:
     cells: dict[str, Any] = {name: row[name] for name in _TALLY}
-    return Tally(**cells | {name: bool(row[name]) for name in _FLAGS})
+    cells |= {name: bool(row[name]) for name in _FLAGS}
+    return Tally(**cells)
 
 
 def _state_of(row: Row) -> State:

@@ -37,9 +37,9 @@ class Here:
         self.let = threading.Event()
         self.let.set()
 
-    def compile(self, job: bytes) -> bytes:
+    def compile(self, page: bytes) -> bytes:
         assert self.let.wait(10)
-        return b"here:" + job
+        return b"here:" + page
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_a_job_that_kills_two_in_a_row_is_given_up() -> None:
     deaths: list[bytes] = []
 
     class Dying:
-        def compile(self, job: bytes) -> bytes:
-            deaths.append(job)
+        def compile(self, page: bytes) -> bytes:
+            deaths.append(page)
             raise WorkerDied("gone")
 
     pool = CompilerPool(Dying(), lambda: pytest.fail("none is wanted"), max_workers=0)

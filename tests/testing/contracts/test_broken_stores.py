@@ -657,10 +657,11 @@ class EachPaysForItself(MemoryStore):
 @breaks("an_upload_begun_elsewhere_takes_no_slot_and_keeps_none_back")
 class TogetherOrNotAtAll(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        begin = super().begin
         return [
             [Conflict(start.upload) for start in turn]
             if len(turn) > 1 and any(self._outdated(start) is not None for start in turn)
-            else super(TogetherOrNotAtAll, self).begin([turn])[0]
+            else begin([turn])[0]
             for turn in turns
         ]
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 import pytest
 from attrs import define, field
@@ -26,7 +27,7 @@ from evidence_courier.ports.dialogue import (
     TransportFailure,
     fetch,
 )
-from evidence_courier.ports.provider import Parcel
+from evidence_courier.ports.provider import Parcel, Provider
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import FakeClock, MemoryStore
 from evidence_courier.testing.sandboxes.rates import RateLimit, RateMeter, Window
@@ -55,6 +56,11 @@ class SteppedProvider(ModelProvider):
             if isinstance(reply, TransportFailure) or reply.status == 429:
                 return Deferred(Failure(FailureKind.RATE_LIMITED, "no", http_status=429))
         return (yield from self._put([parcel], settings))
+
+
+def stepped(requests: int, cost: int, exclusive: bool = False) -> Provider:
+    """Typed as what it is: a provider whose class says cost and exclusiveness for each instance."""
+    return cast(Provider, SteppedProvider(requests, cost, exclusive))
 
 
 @st.composite
@@ -91,7 +97,7 @@ def test_couriers_deliver_all_within_the_pace_and_none_is_refused(
 ) -> None:
     limit, period, requests, cost, uploads = plan
     faults = Faults(latency=latency, pace=RateLimit(limit, period, window))
-    provider = SteppedProvider(requests, cost, exclusive)
+    provider = stepped(requests, cost, exclusive)
     pace = Pace(limit, timedelta(seconds=period))
     with Simulation(seed, couriers=couriers, faults=faults, provider=provider, pace=pace) as world:
         keys = world.submit(uploads)
@@ -163,7 +169,7 @@ def test_a_worker_delivers_all_within_the_pace_and_none_is_refused(
         clock=house.clock,
         logger=house.logger,
         transport=desk,
-        providers={"model": SteppedProvider(requests, cost)},
+        providers={"model": stepped(requests, cost)},
         secrets=house.keys,
         sleep=house.clock.advance,
     )
