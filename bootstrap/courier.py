@@ -321,8 +321,6 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             listener_failures=workload.listener_failures,
         )
 
-    # ---------------------------------------------------------------------------------------------
-
     @property
     def _is_forked(self) -> bool:
         return self._pid is not None and self._pid != os.getpid()

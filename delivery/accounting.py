@@ -100,7 +100,8 @@ def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:
     """An attempt whose courier is dead."""
     failure = Failure(
         FailureKind.INTERRUPTED,
-        "the courier that was sending it is gone without a word: the provider may have taken it, or not",
+        "the courier that was sending it is gone without a word: the provider may have taken it, "
+        "or not",
     )
     return AttemptEnded(at, sending.attempt, Recovered(failure), jitter)
 

@@ -99,7 +99,8 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
         return None
     try:
         bundle: object = provider.bundle(integration.settings)
-    except Exception:  # a plug-in's bug, here while every tenant's settings are taken up: its uploads go one by one
+    except Exception:
+        # A plug-in's bug, while every tenant's settings are taken up: its uploads go one by one.
         return None
     # So they do where it names no numbers: every tenant's uploads pass by where these are counted
     # with.
@@ -126,13 +127,13 @@ def unfit(size: int, media_type: str, destination: Destination) -> Failure | Non
     if most is not None and size > most:
         return Failure(
             FailureKind.UNFIT_SIZE,
-            f"the document has {size:,} bytes, and {integration.provider} takes at most {most:,} for tenant "
-            f"{integration.tenant_id!r}: submit a smaller one under a new evidence id",
+            f"the document has {size:,} bytes, and {integration.provider} takes at most {most:,} "
+            f"for tenant {integration.tenant_id!r}: submit a smaller one under a new evidence id",
         )
     if limits.media_types and media_type.lower() not in limits.media_types:
         return Failure(
             FailureKind.UNFIT_TYPE,
-            f"{integration.provider} does not take {media_type}: submit a document of one of its types, such as "
-            f"{next(iter(limits.media_types))}, under a new evidence id",
+            f"{integration.provider} does not take {media_type}: submit a document of one of its "
+            f"types, such as {next(iter(limits.media_types))}, under a new evidence id",
         )
     return None

@@ -185,8 +185,8 @@ class Maintenance:
             return
         failure = Failure(
             FailureKind.INTEGRATION_GONE,
-            f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it one "
-            "and it goes on by itself, or abandon it",
+            f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it "
+            "one and it goes on by itself, or abandon it",
         )
         held = advance(found.upload, Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:

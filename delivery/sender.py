@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from ..domain.pacing.gate import Blocked, NotBefore
 from ..domain.secrets.redaction import SHORTEST_RUN
@@ -74,18 +74,18 @@ class Sender:
     slots: Slots
     commit: Callable[[str], Turn[None]] = forget
     wait: Callable[[datetime], Turn[bool]] = wait_until
-    sent: bool = False
-    request_id: str | None = None
-    secrets: tuple[Secret, ...] = ()
-    no_room_before: datetime | None = None
-    _to_repeat: bool = False
-    _under_way: bool = False
-    _unanswered: bool = False
-    _minting: bool = False
-    _steps: int = 0
-    _left_at: float = 0.0
-    _wire_time: float = 0.0
-    _broken_seal: Exception | None = None
+    sent: bool = field(default=False, init=False)
+    request_id: str | None = field(default=None, init=False)
+    secrets: tuple[Secret, ...] = field(default=(), init=False)
+    no_room_before: datetime | None = field(default=None, init=False)
+    _to_repeat: bool = field(default=False, init=False)
+    _under_way: bool = field(default=False, init=False)
+    _unanswered: bool = field(default=False, init=False)
+    _minting: bool = field(default=False, init=False)
+    _steps: int = field(default=0, init=False)
+    _left_at: float = field(default=0.0, init=False)
+    _wire_time: float = field(default=0.0, init=False)
+    _broken_seal: Exception | None = field(default=None, init=False)
 
     @property
     def in_doubt(self) -> bool:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Container, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from threading import RLock
 from typing import Literal, TypeAlias
 
 from attrs import define, evolve, field
 
-from ..adapters.stores.history import details_of
-from ..adapters.stores.paging import Place, place_after, token_of
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Concern
+from ..domain.upload.history import details_of
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
     ActionRow,
@@ -41,6 +41,7 @@ from ..domain.upload.upload import (
     due_of,
 )
 from ..ports.gates import Acquire, AcquireAnswer
+from ..ports.paging import Place, place_after, token_of
 from ..ports.records import (
     ActedOn,
     AddAnswer,
@@ -109,7 +110,68 @@ class _Record:
         return OpenUpload(self.upload, self.dossier)
 
 
-class MemoryStore:
+class _Inspected:
+    """What a test may do and see beside the port."""
+
+    _records: dict[UploadKey, _Record]
+    _faults: Counter[Verb]
+    _gates: MemoryGates
+    _couriers: set[int]
+    _lock: AbstractContextManager[object]
+
+    def fail_next(self, verb: Verb, times: int = 1) -> None:
+        """Have the next calls of a method of the port raise StoreError and do nothing."""
+        with self._lock:
+            self._faults[verb] += times
+
+    def records(self, living: Container[int]) -> list[Record]:
+        """Everything that is kept of every upload, for `domain.invariants`; `living` are the
+        couriers that are alive."""
+        with self._lock:
+            return [
+                Record(
+                    upload=record.upload,
+                    attempts=tuple(record.attempts),
+                    credentials=tuple(record.credentials),
+                    look_ups=tuple((look.at, look.finding) for look in record.look_ups),
+                    action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
+                    owner_lives=record.courier_id is not None and record.courier_id in living,
+                    budget=record.budget,
+                )
+                for record in self._records.values()
+            ]
+
+    def has_held_for_integration(self) -> bool:
+        """Whether something is held because its integration did not work."""
+        with self._lock:
+            return any(map(_held_for_integration, self._records.values()))
+
+    def unsettled(self) -> list[tuple[Upload, int | None]]:
+        """What is not at rest, with the courier that had it in flight last."""
+        with self._lock:
+            return [
+                (record.upload, record.courier_id)
+                for record in self._records.values()
+                if not record.upload.status.at_rest
+            ]
+
+    def requests_under_way(self) -> int:
+        """How many requests the gates count as under way."""
+        with self._lock:
+            return self._gates.under_way
+
+    def actions_of(self, key: UploadKey) -> list[str]:
+        """What people did to an upload."""
+        with self._lock:
+            return [row.action for row in self._records[key].actions]
+
+    def kill(self, courier_id: int) -> None:
+        """Have a courier count as dead from now on."""
+        with self._lock:
+            self._couriers.discard(courier_id)
+
+
+class MemoryStore(_Inspected):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:
@@ -122,11 +184,6 @@ class MemoryStore:
         self._registered = 0
         self._lock = RLock()
         self._closed = False
-
-    def fail_next(self, verb: Verb, times: int = 1) -> None:
-        """Have the next calls of a method of the port raise StoreError and do nothing."""
-        with self._lock:
-            self._faults[verb] += times
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         with self._lock:
@@ -249,52 +306,6 @@ class MemoryStore:
             self._go_on("unregister")
             self._couriers.discard(courier_id)
             self._gates.let_go(courier_id)
-
-    def records(self, living: Container[int]) -> list[Record]:
-        """Everything that is kept of every upload, for `domain.invariants`; `living` are the
-        couriers that are alive."""
-        with self._lock:
-            return [
-                Record(
-                    upload=record.upload,
-                    attempts=tuple(record.attempts),
-                    credentials=tuple(record.credentials),
-                    look_ups=tuple((look.at, look.finding) for look in record.look_ups),
-                    action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
-                    owner_lives=record.courier_id is not None and record.courier_id in living,
-                    budget=record.budget,
-                )
-                for record in self._records.values()
-            ]
-
-    def has_held_for_integration(self) -> bool:
-        """Whether something is held because its integration did not work."""
-        with self._lock:
-            return any(map(_held_for_integration, self._records.values()))
-
-    def unsettled(self) -> list[tuple[Upload, int | None]]:
-        """What is not at rest, with the courier that had it in flight last."""
-        with self._lock:
-            return [
-                (record.upload, record.courier_id)
-                for record in self._records.values()
-                if not record.upload.status.at_rest
-            ]
-
-    def requests_under_way(self) -> int:
-        """How many requests the gates count as under way."""
-        with self._lock:
-            return self._gates.under_way
-
-    def actions_of(self, key: UploadKey) -> list[str]:
-        """What people did to an upload."""
-        with self._lock:
-            return [row.action for row in self._records[key].actions]
-
-    def kill(self, courier_id: int) -> None:
-        """Have a courier count as dead from now on."""
-        with self._lock:
-            self._couriers.discard(courier_id)
 
     def dead(self, caller: int) -> Sequence[int]:
         """As in `Couriers`: who has something in flight and is not registered."""

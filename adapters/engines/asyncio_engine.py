@@ -306,5 +306,6 @@ class AsyncEngine:
 def closed_error(ticket: Ticket) -> MisuseError:
     """What a ticket says that was asked for too late."""
     return MisuseError(
-        f"the courier is closed: {ticket.tenant_id}/{ticket.evidence_id} was not recorded; submit it to an open courier"
+        f"the courier is closed: {ticket.tenant_id}/{ticket.evidence_id} was not recorded; "
+        "submit it to an open courier"
     )

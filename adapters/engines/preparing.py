@@ -74,8 +74,8 @@ def _read(
                 content = file.read()
         except OSError as error:
             raise MisuseError(
-                f"the document of {evidence.tenant_id}/{evidence.evidence_id} cannot be read: {error}; nothing was "
-                "recorded: submit it again when the file is there"
+                f"the document of {evidence.tenant_id}/{evidence.evidence_id} cannot be read: "
+                f"{error}; nothing was recorded: submit it again when the file is there"
             ) from error
     assert content is not None
     return _stored(document, sha256_of(content), len(content)), content

@@ -114,7 +114,8 @@ class Recorder:
             await asyncio.sleep(0)
         for submission in (*self._in_hand, *self._ready, *self._slow):
             error = MisuseError(
-                f"the courier was closed before {submission.key} could be recorded: submit it to an open courier"
+                f"the courier was closed before {submission.key} could be recorded: "
+                "submit it to an open courier"
             )
             self.not_recorded(submission, error)
         for submission in self._adopting:
@@ -217,5 +218,6 @@ class Recorder:
             return error
         except BaseException as error:  # a renderer's bug fails its own evidence and nobody else's
             return MisuseError(
-                f"{submission.key} could not be prepared: {type(error).__name__}: {error}; nothing was recorded"
+                f"{submission.key} could not be prepared: {type(error).__name__}: {error}; "
+                "nothing was recorded"
             )

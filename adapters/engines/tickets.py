@@ -138,8 +138,9 @@ class Ticket:
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise MisuseError(
-                f"the ticket of {self.tenant_id}/{self.evidence_id} was awaited on another event loop than its courier's: "
-                "await it where the courier runs, or use a Courier, whose tickets wait in any thread"
+                f"the ticket of {self.tenant_id}/{self.evidence_id} was awaited on another event "
+                "loop than its courier's: await it where the courier runs, or use a Courier, whose "
+                "tickets wait in any thread"
             )
 
 

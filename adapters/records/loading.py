@@ -17,9 +17,9 @@ import attrs
 
 from ...domain.errors import Problem, RecordError
 from ...domain.evidence import training_rules as rules
+from ...domain.evidence.moments import parse_moment
 from ...domain.evidence.training import FieldError, Training, TrainingRecord
 from .json_text import JsonError, parse, repeated_keys
-from .moments import parse_moment
 from .schema import is_required
 
 _MAX_PROBLEMS = 100

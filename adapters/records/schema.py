@@ -11,9 +11,9 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
+from ...domain.evidence import moments
 from ...domain.evidence import training_rules as rules
 from ...domain.evidence.training import TrainingRecord
-from . import moments
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_BLANK = r"\S"

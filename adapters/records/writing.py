@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
+from ...domain.evidence.moments import write_moment
 from ...domain.evidence.training import TrainingRecord
-from .moments import write_moment
 
 
 def dump_record(record: TrainingRecord) -> dict[str, object]:

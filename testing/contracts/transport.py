@@ -196,7 +196,7 @@ class WhatIsSentRules(Trial):
         must(not any(b"\r\ncookie:" in head.lower() for head in heads), "a cookie is sent back")
 
     def test_what_is_compressed_unasked_is_never_more_than_is_read(self) -> None:
-        """Of a compressed body, no more comes out than the limit, and it says if that is not all."""
+        """No more comes out of a compressed body than the limit, and it says if that is not all."""
         bomb = gzip.compress(b"0" * 10_000_000)
 
         def talk(line: Line) -> None:

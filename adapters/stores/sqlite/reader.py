@@ -13,11 +13,11 @@ from threading import Lock
 from sqlite_utils import Database
 
 from ....domain.errors import StoreError
+from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
+from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Find, OpenUpload, Page
-from ..history import details_of
-from ..paging import Place, token_of
 from . import reads
 from .gates import ID_OF
 from .liveness import Watch

@@ -13,8 +13,8 @@ from ....domain.pacing.estimate import expected_at
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import UploadStatus, status_of_upload
 from ....domain.upload.upload import UploadKey
+from ....ports.paging import place_after
 from ....ports.records import Find, OpenUpload
-from ..paging import place_after
 from .gates import line_of
 from .rows import DOSSIER, KEY, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
 from .statements import SELECT_UPLOADS

@@ -10,9 +10,9 @@ from itertools import product
 
 import pytest
 
-from evidence_courier.adapters.stores.paging import Place, token_of
 from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
 from evidence_courier.domain.upload.upload import Status
+from evidence_courier.ports.paging import Place, token_of
 from evidence_courier.ports.records import Find
 from evidence_courier.testing.contracts.stored import AT, entry
 

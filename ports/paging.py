@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from ...domain.errors import MisuseError
-from ...ports.records import Find
+from ..domain.errors import MisuseError
+from .records import Find
 
 # Beyond what any store counts to.
 _LAST = 2**63

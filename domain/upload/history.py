@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from attrs import fields
 
-from ...domain.upload.attempt import Attempt
-from ...domain.upload.status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
-from ...domain.upload.verdict import word_of
+from .attempt import Attempt
+from .status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
+from .verdict import word_of
 
 
 def details_of(
