@@ -25,7 +25,7 @@ KILLS ?= 500
 INPUTS ?= 1000000
 
 ROOMS := domain ports delivery adapters testing bootstrap
-SOURCES := $(shell find __init__.py py.typed $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
+SOURCES := $(shell find __init__.py __main__.py py.typed $(ROOMS) -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
 # Checked beside the package: whatever Python there is outside of it.
 SCRIPTS := $(shell find tests examples benchmarks docs -name _build -prune -o -name '*.py' -print 2>/dev/null | LC_ALL=C sort)
 

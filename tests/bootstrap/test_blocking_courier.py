@@ -367,7 +367,7 @@ def test_giving_up_for_the_pace_spends_no_attempt_and_keeps_the_bookmark(office:
     assert office.desk.asked == ["ev-1 step-1", "ev-2 step-1", "ev-1 step-2"]
 
 
-def test_giving_up_for_the_pace_spends_an_attempt_that_has_to_be_made_again(
+def test_a_wait_for_the_pace_is_charged_if_requests_must_be_made_again(
     office: Office,
 ) -> None:
     """Else an upload whose requests the pace never holds would be sent for ever."""

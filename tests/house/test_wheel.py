@@ -13,7 +13,8 @@ ROOMS = ("domain", "ports", "delivery", "adapters", "testing", "bootstrap")
 def files_on_disk() -> set[str]:
     """Return every file that belongs to the package, by its path from the root."""
     inside = (path for room in ROOMS for path in (HOUSE / room).rglob("*") if path.is_file())
-    paths = {path.relative_to(HOUSE) for path in inside} | {Path("__init__.py"), Path("py.typed")}
+    at_the_root = {Path(name) for name in ("__init__.py", "__main__.py", "py.typed")}
+    paths = {path.relative_to(HOUSE) for path in inside} | at_the_root
     return {
         path.as_posix()
         for path in paths

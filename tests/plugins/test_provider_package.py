@@ -29,7 +29,7 @@ HOUSE = Path(__file__).parents[2]
 EXAMPLE = HOUSE / "examples" / "provider_package"
 HOST = HOUSE / "tests" / "support" / "plug_in_host.py"
 OF_THE_PACKAGE = "__init__.py py.typed setup.cfg pyproject.toml README.md LICENSE".split()
-ROOMS = "domain ports adapters testing bootstrap".split()
+ROOMS = "domain ports delivery adapters testing bootstrap".split()
 PATIENCE = 60
 
 
