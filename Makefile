@@ -52,7 +52,7 @@ test-fresh: $(VENV)/.installed  ## run the properties of domain, delivery and si
 
 .PHONY: test-hosts
 test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own servers, and see that what they complete arrives
-	@$(HOSTS)/bin/python -m pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
+	@$(HOSTS)/bin/pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
 .PHONY: bench
 bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
