@@ -53,6 +53,8 @@ class ReplyHead:
         while (line := _STATUS_LINE.match(self._held) if has_line else None) and (
             end := _BLANK_LINE.search(self._held, max(line.end() - 1, self._searched))
         ):
+            if end.end() > HEAD_LIMIT:  # in whatever pieces it came
+                break
             self._searched = 0
             rest = bytes(self._held[end.end() :])
             if not 100 <= int(line[3]) < 200 or line[3] == b"101":

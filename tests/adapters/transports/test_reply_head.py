@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -89,3 +90,12 @@ def test_a_body_is_read_whatever_its_headers_say(
     read = read_as_it_says(HttpResponse(200, headers, body, AT))
     assert len(read.body) <= REPLY_LIMIT
     assert (read.status, read.headers, read.received_at) == (200, headers, AT)
+
+
+@pytest.mark.parametrize("piece", [1_000, 70_000, 400_000])
+def test_a_head_that_is_too_large_is_unreadable_in_whatever_pieces(piece: int) -> None:
+    text = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n{}"
+    head = ReplyHead()
+    for start in range(0, len(text), piece):
+        head.feed(text[start : start + piece])
+    assert (head.is_unreadable, head.is_whole) == (True, False)
