@@ -13,28 +13,45 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
 
+from attrs import define
+
 from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
 from .rows import moment
-from .trouble import trouble
+from .trouble import ReplacedError, trouble
 
 # How much of the room that documents have left is given back to the disk when the store is closed,
 # in pages (32 MiB).
 _PAGES_GIVEN_BACK = 8192
 
 
+_BEAT = """
+SELECT (SELECT beat FROM couriers WHERE id = ?),
+       (SELECT seq FROM sqlite_sequence WHERE name = 'couriers')
+"""
+
+
+@define
+class _Own:
+    """A courier that was registered here: its lock, and its last beat."""
+
+    lock: Lock | None
+    beat: int = 1
+
+
 class SqliteCouriers(SqliteReader):
     """The reading verbs, and those of `Couriers`. Writers take turns."""
 
     def __init__(self, path: str, busy_timeout: float, monotonic: Callable[[], float]) -> None:
-        super().__init__(resolved(path), busy_timeout, monotonic)
+        prepare(resolved(path), busy_timeout)
+        super().__init__(path, busy_timeout, monotonic)
         self._turn = RLock()
         self._writing = False
-        self._locks: dict[int, Lock] = {}
-        prepare(self._path, busy_timeout)
+        self._own: dict[int, _Own] = {}
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
+            self._files.beside(self._path)
 
     @contextmanager
     def transaction(
@@ -48,16 +65,27 @@ class SqliteCouriers(SqliteReader):
                 return
             self._refuse_when_closed()
             connection = self._connection
+            self._files.check()
             connection.execute("BEGIN IMMEDIATE")
             self._writing = True
             try:
+                self._check_beats()
                 yield
                 connection.execute("COMMIT")
+                self._files.check()
             finally:
                 self._writing = False
                 # SQLite has rolled back by itself after some errors, and not after others.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def _check_beats(self) -> None:
+        """Raise ReplacedError if an older copy was restored over the database: it shows an earlier
+        beat of a courier, or does not know it yet."""
+        for courier_id, own in self._own.items():
+            beat, last = self._connection.execute(_BEAT, (courier_id,)).fetchone()
+            if (last or 0) < courier_id or (beat is not None and beat < own.beat):
+                raise ReplacedError("an older copy was restored while the courier runs")
 
     def register(self, now: datetime) -> int:
         """As in `Couriers`. The lock's file is made beside the database."""
@@ -76,18 +104,27 @@ class SqliteCouriers(SqliteReader):
             if lock is not None:
                 lock.release()
             raise
-        if lock is not None:
-            self._locks[courier_id] = lock
+        self._own[courier_id] = _Own(lock)
         return courier_id
 
     def heartbeat(self, courier_id: int, now: datetime) -> None:
+        """As in `Couriers`. A lock whose file was removed is taken anew."""
+        own = self._own.get(courier_id, _Own(None))
+        if own.lock is not None and not os.path.exists(own.lock.path):
+            own.lock.let_go()
+            own.lock = new_lock(self._path)
+        file = None if own.lock is None else os.path.basename(own.lock.path)
         with self.transaction("heartbeat not written"):
-            beat = "UPDATE couriers SET beat = beat + 1, beat_at = ? WHERE id = ?"
-            self._connection.execute(beat, (moment(now), courier_id))
+            self._connection.execute(
+                "UPDATE couriers SET beat = beat + 1, beat_at = ?, lock = COALESCE(?, lock)"
+                " WHERE id = ?",
+                (moment(now), file, courier_id),
+            )
+        own.beat += 1
 
     def unregister(self, courier_id: int) -> None:
         """As in `Couriers`. The file of a dead courier's lock is removed."""
-        own = self._locks.pop(courier_id, None)
+        own = self._own.pop(courier_id, _Own(None)).lock
         try:
             with self.transaction("the courier was not unregistered"):
                 row = self._connection.execute(
@@ -115,11 +152,13 @@ class SqliteCouriers(SqliteReader):
             if self._closed:
                 return
             super().close()
-            for lock in self._locks.values():
-                lock.let_go()
+            for own in self._own.values():
+                if own.lock is not None:
+                    own.lock.let_go()
             try:
                 # Another process that writes just now keeps the room for itself.
-                with suppress(sqlite3.OperationalError):
+                with suppress(sqlite3.OperationalError, ReplacedError):
+                    self._files.check()
                     # As a script: it gives back one page a step, and `execute` takes a single step.
                     self._connection.executescript(
                         f"PRAGMA incremental_vacuum({_PAGES_GIVEN_BACK})"

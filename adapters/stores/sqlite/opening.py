@@ -18,6 +18,7 @@ from attrs import frozen
 from sqlite_utils import Database
 
 from ....domain.errors import MisuseError, StoreError
+from .files import Identity, identity
 from .schema import APPLICATION_ID, migrations, unknown_migrations
 from .trouble import trouble
 
@@ -104,7 +105,7 @@ def database(connection: sqlite3.Connection) -> Database:
 class _Opened:
     """An open file, by device and inode, and the process that has opened it."""
 
-    file: tuple[int, int]
+    file: Identity
     pid: int
 
 
@@ -130,7 +131,10 @@ class _Connection(sqlite3.Connection):
 
 
 def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
-    opened = _Opened(_identity(path), os.getpid())
+    try:
+        opened = _Opened(identity(path), os.getpid())
+    except OSError as error:
+        raise _not_opened(path, error.strerror) from error
     for other in tuple(_opened):
         if other.file == opened.file and other.pid != opened.pid:
             raise MisuseError(
@@ -151,14 +155,6 @@ def _connect(path: str, busy_timeout: float) -> sqlite3.Connection:
     # Sorting and grouping may see personal data: never in a temporary file.
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
-
-
-def _identity(path: str) -> tuple[int, int]:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise _not_opened(path, error.strerror) from error
-    return found.st_dev, found.st_ino
 
 
 def _make_file(path: str) -> None:

@@ -19,6 +19,7 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Find, OpenUpload, Page
 from . import reads
+from .files import OpenFiles
 from .gates import ID_OF
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
@@ -36,12 +37,13 @@ class SqliteReader:
     def __init__(
         self, path: str, busy_timeout: float, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._path = path
+        self._path = resolved(path)
         self._busy_timeout = busy_timeout
         self._idle: list[Database] = []
         self._idle_lock = Lock()
         self._closed = False
-        self._watch = Watch(os.path.dirname(path), monotonic)
+        self._watch = Watch(os.path.dirname(self._path), monotonic)
+        self._files = OpenFiles(os.path.abspath(path))
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         with self._reading() as db:
@@ -160,14 +162,15 @@ class SqliteReader:
             with self._idle_lock:
                 self._refuse_when_closed()
                 db = self._idle.pop() if self._idle else None
-            db = db or reading_connection(self._path, self._busy_timeout)
             try:
+                self._files.check()
+                db = db or reading_connection(self._path, self._busy_timeout)
                 yield db
             finally:
                 with self._idle_lock:
-                    if self._closed:
+                    if db is not None and self._closed:
                         db.close()
-                    else:
+                    elif db is not None:
                         self._idle.append(db)
 
     def close(self) -> None:
@@ -187,9 +190,8 @@ class SqliteReader:
 def open_for_reading(path: str, *, busy_timeout: float = 10.0) -> Iterator[SqliteReader]:
     """The records in a courier's database, for somebody who only looks. StoreError where there
     is none, or it is not ours."""
-    found = resolved(path)
-    check(found, busy_timeout)
-    reader = SqliteReader(found, busy_timeout)
+    check(resolved(path), busy_timeout)
+    reader = SqliteReader(path, busy_timeout)
     try:
         yield reader
     finally:

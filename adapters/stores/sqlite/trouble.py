@@ -34,6 +34,10 @@ _ADVICE: dict[str | tuple[str, ...], str] = {
 }
 
 
+class ReplacedError(Exception):
+    """The database is not the one that was opened; the text says what was found out."""
+
+
 @contextmanager
 def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[None]:
     """Turn whatever the database, or a value that it cannot keep, raises inside into a StoreError.
@@ -44,6 +48,11 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
         yield
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_subject(about)}{undone}: {error}{_advice(error)}") from error
+    except ReplacedError as error:
+        raise StoreError(
+            f"{path}: {_subject(about)}{undone}: {error}: stop every courier on it, see that the "
+            "right database is there, start again, and submit again what was not recorded"
+        ) from error
     except (ValueError, TypeError, OverflowError) as error:
         # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON
         # value. Coming out: a word that this code does not know, written by other hands.

@@ -1,0 +1,224 @@
+"""The database is removed, replaced or restored under an open store: nothing is acknowledged that
+is not in the file at the path, and the error says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from store_fixtures import House, evidence
+
+from evidence_courier import StoreError
+from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
+from evidence_courier.domain.integration import Route
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
+from evidence_courier.ports.records import Added, Find
+from evidence_courier.testing.contracts.stored import AT, entry, started
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed there")
+
+
+def remove(path: Path, suffix: str = "") -> None:
+    Path(f"{path}{suffix}").unlink()
+
+
+def remove_all(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        remove(path, suffix)
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+
+
+def replace_by_a_copy(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
+def rename_the_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("renamed"))
+
+
+def replace_the_folder(path: Path) -> None:
+    rename_the_folder(path)
+    path.parent.mkdir()
+    SqliteStore(str(path)).close()
+
+
+def switch_the_link(path: Path) -> None:
+    other = path.with_name("other.db")
+    SqliteStore(str(other)).close()
+    path.unlink()
+    path.symlink_to(other)
+
+
+WAYS: dict[str, Callable[[Path], None]] = {
+    "removed": remove,
+    "removed with all beside it": remove_all,
+    "without its write-ahead log": lambda path: remove(path, "-wal"),
+    "without its shared memory": lambda path: remove(path, "-shm"),
+    "moved away": move_away,
+    "replaced by a copy": replace_by_a_copy,
+    "its folder renamed": rename_the_folder,
+    "its folder replaced": replace_the_folder,
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "courier.db"
+
+
+@on_posix
+@every_way
+def test_nothing_is_acknowledged_once_file_and_path_have_come_apart(
+    path: Path, way: Callable[[Path], None]
+) -> None:
+    first = entry("first")
+    with closing(SqliteStore(str(path))) as store:
+        store.add([first])
+        way(path)
+        with pytest.raises(StoreError, match="acme/second to sprinto not recorded: .* start again"):
+            store.add([entry("second")])
+        with pytest.raises(StoreError, match="attempt not begun"):
+            store.begin([[started(first.upload)]])
+        with pytest.raises(StoreError, match="not read: .* has the old one open"):
+            store.find(Find(), AT)
+
+
+@on_posix
+def test_a_file_that_is_removed_during_a_commit_has_not_kept_it(path: Path) -> None:
+    with closing(SqliteStore(str(path))) as store:
+
+        def lost() -> None:
+            with store.transaction("not recorded"):
+                store.add([entry()])
+                remove_all(path)
+
+        with pytest.raises(
+            StoreError, match=r"not recorded: .*courier.db cannot be found any more"
+        ):
+            lost()
+
+
+@on_posix
+def test_a_link_that_leads_elsewhere_now_is_noticed(tmp_path: Path) -> None:
+    link = tmp_path / "courier.db"
+    link.symlink_to(tmp_path / "real.db")
+    with closing(SqliteStore(str(link))) as store:
+        assert store.add([entry("first")]) == [Added()]
+        switch_the_link(link)
+        with pytest.raises(StoreError, match="is another file now"):
+            store.add([entry("second")])
+    for name in ("real.db", "other.db"):
+        with open_for_reading(str(tmp_path / name)) as reader:
+            found = [upload.evidence_id for upload in reader.find(Find(), AT).uploads]
+            assert found == (["first"] if name == "real.db" else [])
+
+
+@on_posix
+def test_what_is_put_back_is_gone_on_with(path: Path) -> None:
+    with closing(SqliteStore(str(path))) as store:
+        store.add([entry("first")])
+        move_away(path)
+        with pytest.raises(StoreError):
+            store.add([entry("second")])
+        path.with_name("moved.db").rename(path)
+        assert store.add([entry("second")]) == [Added()]
+        assert len(store.find(Find(), AT).uploads) == 2
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["before its start", "since its start"])
+def test_a_backup_that_is_restored_under_a_courier_is_noticed(path: Path, known: bool) -> None:
+    backup = str(path.with_name("backup.db"))
+
+    def copy(source: str, target: str) -> None:
+        with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+            one.backup(other)
+
+    with closing(SqliteStore(str(path))) as store:
+        if not known:
+            copy(str(path), backup)
+        courier_id = store.register(AT)
+        if known:
+            copy(str(path), backup)
+        store.heartbeat(courier_id, AT)
+        store.add([entry("first")])
+        copy(backup, str(path))
+        with pytest.raises(StoreError, match="an older copy was restored while the courier runs"):
+            store.add([entry("second")])
+        with pytest.raises(StoreError, match="heartbeat not written"):
+            store.heartbeat(courier_id, AT)
+    with closing(SqliteStore(str(path))) as store:  # a start anew takes the copy as it is
+        store.register(AT)
+        assert store.add([entry("second")]) == [Added()]
+
+
+@on_posix
+def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
+    with closing(SqliteStore(str(path))) as watcher:
+        mine = watcher.register(AT)
+        with closing(SqliteStore(str(path))) as store:
+            courier_id = store.register(AT)
+            for lock in path.parent.glob("*.lock"):
+                lock.unlink()
+            store.heartbeat(courier_id, AT)
+            assert watcher.dead(mine) == []
+        assert watcher.dead(mine) == [courier_id]
+
+
+class Line:
+    """Takes every upload, and remembers it."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        self.taken.append(dict(request.headers)["evidence"])
+        return HttpResponse(200, (), b"", AT)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@on_posix
+@every_way
+def test_a_worker_is_told_and_sends_nothing(path: Path, way: Callable[[Path], None]) -> None:
+    line = Line()
+    around = {"transport": line, "sleep": lambda seconds: None}
+    with House(path).blocking_courier(**around) as courier:
+        courier.deliver(evidence("first"))
+        way(path)
+        with pytest.raises(StoreError, match="not (read|recorded): .* has the old one open"):
+            courier.deliver(evidence("second"))
+    assert line.taken == ["first"]
+
+
+@on_posix
+@every_way
+def test_a_courier_tells_who_submits_and_sends_nothing(
+    path: Path, way: Callable[[Path], None]
+) -> None:
+    house = House(path)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence("first")).settled(timeout=30)
+            way(path)
+            with pytest.raises(StoreError, match="has the old one open: stop every courier"):
+                await courier.submit(evidence("second")).recorded()
+            with pytest.raises(StoreError, match="has the old one open"):
+                await courier.health()
+
+    asyncio.run(story())
+    assert [name for name, _ in house.server.held] == ["first"]
