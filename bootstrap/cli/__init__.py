@@ -7,6 +7,8 @@ import sys
 
 def main() -> None:
     """The entry point of the `evidence-courier` command."""
+    from .streams import run
+
     try:
         from .app import app
     except ModuleNotFoundError as error:
@@ -15,4 +17,4 @@ def main() -> None:
             'pip install "evidence-courier[cli]"\n'
         )
         sys.exit(2)
-    app()
+    run(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import click
 from ...domain.errors import ConfigError, CourierError, RecordError, StoreError
 
 UNDELIVERED, USAGE, STORE = 1, 2, 3
+SIGNALLED = 128
+"""Plus the signal's number, as shells say it."""
 EXTRAS = ("graphql", "typst")
 """Modules that an extra brings; the error of the code that misses one names the extra."""
 
@@ -24,6 +27,8 @@ def errors_as_exits() -> Iterator[None]:
         for problem in error.problems:
             click.echo(str(problem), err=True)
         sys.exit(USAGE)
+    except KeyboardInterrupt:
+        end("interrupted", SIGNALLED + signal.SIGINT)
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise

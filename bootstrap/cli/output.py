@@ -65,12 +65,15 @@ def count_of(things: Sized, noun: str) -> str:
 
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_json(value: object) -> None:
-    """Write JSON for a program."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Write JSON for a program; in ASCII if standard output has another encoding than UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    in_utf_8 = encoding.lower().replace("-", "") == "utf8"
+    text = json.dumps(value, ensure_ascii=not in_utf_8, indent=2)
+    click.echo(text.encode("utf-8", "backslashreplace") if in_utf_8 else text)
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import signal
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import click
 
@@ -20,7 +21,7 @@ from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.status import UploadStatus
 from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
-from .exits import STORE, UNDELIVERED, USAGE
+from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
 from .output import is_terminal, json_row, print_json, print_statuses
 
 
@@ -72,11 +73,14 @@ def run(
         if as_json:
             print_json([])
         return
-    statuses, errors = asyncio.run(_deliver(courier, evidences))
+    interruption = Interruption()
+    statuses, errors = asyncio.run(_deliver(courier, evidences, interruption))
     if as_json:
         print_json([json_row(status) for status in statuses])
     elif statuses:
         print_statuses(statuses)
+    if interruption.number is not None and len(statuses) + len(errors) < len(evidences):
+        sys.exit(SIGNALLED + interruption.number)
     _exit(statuses, conflicts.found, errors)
 
 
@@ -114,8 +118,9 @@ def _refuse_doubles(files: Sequence[str], evidences: Sequence[Evidence]) -> None
 
 
 async def _deliver(
-    courier: AsyncCourier, evidences: Sequence[Evidence]
+    courier: AsyncCourier, evidences: Sequence[Evidence], interruption: Interruption
 ) -> tuple[list[UploadStatus], list[CourierError]]:
+    """The statuses and errors of what is settled when all is, or when a signal ends it."""
     bar = click.progressbar(
         length=len(evidences), label="delivering", show_pos=True, show_eta=False, file=sys.stderr
     )
@@ -131,12 +136,57 @@ async def _deliver(
             if shown is not None:
                 shown.update(1)
 
+    interruption.watch(courier)
     async with courier:
         with bar if is_terminal() else nullcontext() as shown:
-            tickets = [courier.submit(evidence) for evidence in evidences]
-            results = await asyncio.gather(*map(settled, tickets))
+            ends = [asyncio.create_task(settled(courier.submit(one))) for one in evidences]
+            await interruption.until_all(ends)
+    results = [end.result() for end in ends if end.done() and not end.cancelled()]
     statuses = [result for result in results if isinstance(result, UploadStatus)]
     return statuses, [result for result in results if isinstance(result, CourierError)]
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM: the first lets what is under way finish, the second cuts it off.
+
+    Either way each upload's state is on disk when the command ends, and nothing stays in flight.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._came = asyncio.Event()
+        self._closing: asyncio.Task[None] | None = None
+
+    def watch(self, courier: AsyncCourier) -> None:
+        """Take the signals from now on. Windows has none: a Ctrl-C there ends the command."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, self._take, number, courier)
+
+    def _take(self, number: int, courier: AsyncCourier) -> None:
+        if self.number is None:
+            self.number = number
+            self._came.set()
+        else:
+            self._closing = asyncio.create_task(courier.close(0))
+
+    async def until_all(self, ends: Sequence[asyncio.Task[Any]]) -> None:
+        """Wait for all of `ends`, or for a signal, which is answered at once."""
+        came = asyncio.create_task(self._came.wait())
+        every = asyncio.gather(*ends)
+        either: Sequence[asyncio.Future[Any]] = (every, came)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not every.done():
+            settled = sum(end.done() for end in ends)
+            click.echo(
+                f"\nevidence-courier: stopping: {settled} of {len(ends)} uploads are settled; what is "
+                "under way may take 10 seconds more (once more Ctrl-C or SIGTERM cuts it off). Give "
+                "the same command again to go on: what was delivered is not sent again",
+                err=True,
+            )
+        every.cancel()
+        came.cancel()
 
 
 def _evidence(file: Path, described: Described) -> Evidence:

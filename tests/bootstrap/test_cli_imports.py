@@ -85,7 +85,10 @@ def assert_light(told: str) -> None:
     assert "click" in imported
     assert not HEAVY & imported
     own = {name for name in imported if name.startswith("evidence_courier")}
-    assert own == {*ITS_OWN, "evidence_courier.bootstrap.cli.app"}
+    assert own == {
+        *ITS_OWN,
+        *(f"evidence_courier.bootstrap.cli.{one}" for one in ("app", "streams")),
+    }
 
 
 def test_check_and_json_need_no_rich(tmp_path: Path) -> None:
