@@ -52,46 +52,76 @@ def perform(effect: Effect[T]) -> Turn[T]:
     return answer
 
 
-# --- records: what has happened must not be forgotten, so these are tried again ------------------
+# --- the store -----------------------------------------------------------------------------------
+
+
+class Stored(Effect[T]):
+    """Something to be written. For the sake of an upload (`key`) it is tried again if the store
+    refuses it: what has happened must not be forgotten. Else StoreError is raised in the turn."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> UploadKey | None:
+        """The upload for whose sake it is written."""
+        raise NotImplementedError
+
+    def on(self, store: UploadStore) -> T:
+        """Write it; StoreError if the store refuses it."""
+        raise NotImplementedError
 
 
 @frozen
-class Begin(Effect[Sequence[BeginAnswer]]):
+class Begin(Stored[Sequence[BeginAnswer]]):
     """Write the beginnings of one turn in one transaction, which asks the gate once."""
 
     starts: Sequence[Start]
 
+    @property
+    def key(self) -> UploadKey:
+        return self.starts[0].upload.key
+
+    def on(self, store: UploadStore) -> Sequence[BeginAnswer]:
+        return store.begin([self.starts])[0]
+
 
 @frozen
-class Save(Effect[Sequence[SaveAnswer]]):
+class Save(Stored[Sequence[SaveAnswer]]):
     """Write these changes in one transaction."""
 
     changes: Sequence[Change]
 
+    @property
+    def key(self) -> UploadKey:
+        return self.changes[0].upload.key
 
-@frozen
-class Record(Effect[T]):
-    """Call another verb of the store that writes, for the sake of an upload."""
-
-    key: UploadKey
-    verb: Callable[[UploadStore], T]
-
-
-# --- the store, once: StoreError is raised in the turn -------------------------------------------
+    def on(self, store: UploadStore) -> Sequence[SaveAnswer]:
+        return store.save(self.changes)
 
 
 @frozen
-class TakeSlot(Effect[AcquireAnswer]):
-    """Ask the gate for a slot. For the sake of an upload that is tried again if it is refused."""
+class TakeSlot(Stored[AcquireAnswer]):
+    """Ask the gate for a slot."""
 
     request: Acquire
 
+    @property
+    def key(self) -> UploadKey | None:
+        return self.request.key
+
+    def on(self, store: UploadStore) -> AcquireAnswer:
+        return store.acquire([self.request])[0]
+
 
 @frozen
-class Write(Effect[T]):
-    """Call a verb of the store that writes."""
+class Write(Stored[T]):
+    """Call another verb of the store that writes."""
 
     verb: Callable[[UploadStore], T]
+    key: UploadKey | None = None
+
+    def on(self, store: UploadStore) -> T:
+        return self.verb(store)
 
 
 @frozen

@@ -64,9 +64,9 @@ from .effects import (
     Notify,
     ReadDocument,
     ReadDocuments,
-    Record,
     Save,
     Turn,
+    Write,
     perform,
 )
 from .outcome import (
@@ -211,7 +211,7 @@ class AttemptTurn:
         """What is on disk as being sent by this courier; nothing if that cannot be read."""
         courier, key = self._context.courier_id, self._uploads[0].upload.key
         try:
-            found = yield from perform(Record(key, lambda store: store.in_flight(courier)))
+            found = yield from perform(Write(lambda store: store.in_flight(courier), key))
         except Interrupted:
             return {}
         return {one.upload.key: one.upload for one in found}
@@ -481,7 +481,7 @@ def _end_slots(step: _Step) -> Turn[None]:
     """Nothing is written of the upload, and its requests were made all the same."""
     gate = step.gate
     if gate is not None:
-        yield from perform(Record(step.active.upload.key, lambda store: store.settle(gate)))
+        yield from perform(Write(lambda store: store.settle(gate), step.active.upload.key))
 
 
 def fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[bool]:

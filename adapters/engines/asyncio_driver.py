@@ -4,9 +4,9 @@ and the loop never waits for a disk."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from attrs import define, frozen
@@ -15,38 +15,29 @@ from ...delivery.effects import (
     Begin,
     Effect,
     Interrupted,
-    Notify,
-    Read,
     ReadDocument,
-    ReadDocuments,
-    Record,
     Save,
     Send,
+    Stored,
     TakeSlot,
-    Token,
     Turn,
-    Wait,
-    Write,
 )
 from ...delivery.outcome import NoSourceError
-from ...domain.errors import StoreError
-from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
-from ...ports.logger import WriteDelayed
-from ...ports.records import Change, SaveAnswer
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
 from ...ports.writer import Writer
 from .connection_limit import ConnectionLimit
+from .driver import Driver
 from .interruptions import hosts_own
 from .notify import HookNotifier
 from .token_cache import TokenCache
 
-STORE_RETRY = (timedelta(seconds=1), timedelta(seconds=30))
-"""The first and the longest pause before a refused write is tried again."""
+STORE_RETRY = (1.0, 30.0)
+"""The first and the longest pause, in seconds, before a refused write is tried again."""
 
 CLOSED = "the courier was closed"
 
@@ -65,12 +56,12 @@ class Outside:
 
 
 @define
-class AsyncioDriver:
+class AsyncioDriver(Driver):
     """Drives turns for one courier. `threads` are those in which the store is read (None: the
     loop's own).
 
     A turn whose task is cancelled hears of it once, as `Interrupted`, and may then still write down
-    how far it got. While `closing`, a refused write is not tried again.
+    how far it got.
     """
 
     outside: Outside
@@ -81,73 +72,33 @@ class AsyncioDriver:
     notifier: HookNotifier
     closing: bool = False
 
+    @property
+    def tokens(self) -> TokenCache:
+        return self.outside.tokens
+
     async def run(self, turn: Turn[T]) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
-        try:
-            return await self._drive(turn)
-        except Interrupted as cut:
-            raise cut.by from None
+        return await self.finished(turn)
 
-    async def _drive(self, turn: Turn[T]) -> T:
-        resume: Callable[[Any], Effect[Any]] = turn.send
-        answer: Any = None
-        while True:
-            try:
-                effect = resume(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            try:
-                answer, resume = await self._perform(effect), turn.send
-            except BaseException as error:
-                answer, resume = interruption_of(error) or error, turn.throw
+    def raised_by(self, effect: Effect[Any], error: BaseException) -> BaseException:
+        return interruption_of(error) or error
 
-    async def read(self, verb: Callable[[], T]) -> T:
-        """Run a reading verb of the store off the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, verb)
-
-    async def _perform(self, effect: Effect[Any]) -> Any:
-        match effect:
-            case Send():
-                return await self._send(effect)
-            case Notify(event=event):
-                self.notifier.log(event)
-                return None
-            case Begin(starts=starts):
-                key = starts[0].upload.key
-                return await self._to_its_end(
-                    self._patiently(key, lambda: self.writer.begin(starts))
-                )
-            case Save(changes=changes):
-                key = changes[0].upload.key
-                return await self._patiently(key, lambda: self._save(changes))
-            case Record(key=key, verb=verb):
-                return await self._patiently(key, lambda: self._write(verb))
-            case Write(verb=verb):
-                return await self._write(verb)
-            case Read(verb=verb):
-                return await self.read(lambda: verb(self.store))
-            case TakeSlot(request=request):
-                if request.key is None:
-                    return await self.writer.acquire(request)
-                return await self._patiently(request.key, lambda: self.writer.acquire(request))
-            case Token(wish=wish, mint=mint, lease_since=lease):
-                return await self.outside.tokens.token(wish, lambda: self._drive(mint()), lease)
-            case ReadDocuments(documents=documents):
-                return await self._read_documents(documents)
-            case Wait(until=until):
-                await self.clock.sleep_until(until)
-                return True
-        raise TypeError(f"a turn yields effects, not {type(effect).__name__}")
+    def cut_by(self, error: BaseException) -> Interrupted:
+        return Interrupted(error, CLOSED, closing=True)
 
     # --- the world ---
 
     async def _send(self, effect: Send) -> HttpResponse | TransportFailure | Any:
         destination = effect.destination
         async with self.outside.connections.taken(destination.lane):
-            leaving = await self._drive(effect.leave())
+            leaving = await self.drive(effect.leave())
             if not isinstance(leaving, HttpRequest):
                 return leaving
             return await self.outside.transport.send(leaving, destination.integration.route)
+
+    async def _wait(self, until: datetime) -> bool:
+        await self.clock.sleep_until(until)
+        return True
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
         if len(documents) == 1:
@@ -172,36 +123,38 @@ class AsyncioDriver:
 
     # --- the store ---
 
-    async def _write(self, verb: Callable[[UploadStore], T]) -> T:
-        return await self.writer.run(lambda: verb(self.store))
+    async def read(self, verb: Callable[[], T]) -> T:
+        """Run a reading verb of the store off the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, verb)
 
-    async def _save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        if len(changes) == 1:
-            return [await self.writer.save(changes[0])]
-        return await self._write(lambda store: store.save(changes))
+    async def _write(self, effect: Stored[Any]) -> Any:
+        match effect:
+            case Begin(starts=starts):
+                return await _to_its_end(self.writer.begin(starts))
+            case Save(changes=[change]):
+                return [await self.writer.save(change)]
+            case TakeSlot(request=request):
+                return await self.writer.acquire(request)
+        return await self.writer.run(lambda: effect.on(self.store))
 
-    async def _to_its_end(self, work: Awaitable[T]) -> T:
-        """What was asked for is written all the same, so a cancellation waits for its end."""
-        task = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await task
-            raise
-
-    async def _patiently(self, key: UploadKey, write: Callable[[], Awaitable[T]]) -> T:
-        """Write, however often it takes: what has happened at the provider cannot be taken back,
-        so it must not be forgotten."""
+    def pauses(self) -> Iterator[float]:
         pause, longest = STORE_RETRY
         while True:
-            try:
-                return await write()
-            except StoreError as error:
-                if self.closing:
-                    raise Interrupted(error, CLOSED, closing=True) from error
-                self.notifier.log(WriteDelayed(key, str(error)))
-            await self.clock.sleep_until(self.clock.now() + pause)
+            yield pause
             pause = min(pause * 2, longest)
+
+    async def _pause(self, seconds: float) -> None:
+        await self.clock.sleep_until(self.clock.now() + timedelta(seconds=seconds))
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """What was asked for is written all the same, so a cancellation waits for its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def interruption_of(error: BaseException) -> Interrupted | None:

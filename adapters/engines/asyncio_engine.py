@@ -79,8 +79,8 @@ class AsyncEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
-        self._alarm: tuple[datetime, asyncio.Task[None]] | None = None
-        self._alarm_is_set = False
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
@@ -130,7 +130,7 @@ class AsyncEngine:
     @property
     def alarm_at(self) -> datetime | None:
         """When the dispatcher wakes by itself."""
-        return None if self._alarm is None or self._alarm[1].done() else self._alarm[0]
+        return self._alarm_at
 
     async def quiet(self) -> None:
         """Return once nothing is under way: all that is open waits for a later moment."""
@@ -180,26 +180,24 @@ class AsyncEngine:
         # Rounded up: to wake a moment too early would be to wake again and again.
         at = later(self._clock.now(), timedelta(microseconds=ceil(away * 1_000_000)))
         at = at if due is None else min(due, at)
+        if self._alarm_at is not None and self._alarm_at <= at:
+            return
         if self._alarm is not None:
-            when, task = self._alarm
-            if when <= at and not task.done():
-                return
-            task.cancel()
-        self._alarm_is_set = False
-        self._alarm = (at, asyncio.create_task(self._ring(at, at - self._clock.now())))
+            self._alarm.cancel()
+        self._alarm_at, self._alarm = None, asyncio.create_task(self._ring(at))
 
-    async def _ring(self, at: datetime, away: timedelta) -> None:
-        self._alarm_is_set = True
+    async def _ring(self, at: datetime) -> None:
+        self._alarm_at = at
         if self._at_rest():
             self._rested.set()
-        # If the clock was set back before this task began, the interval counts.
-        await self._clock.sleep_until(min(at, later(self._clock.now(), away)))
+        await self._clock.sleep_until(at)
+        self._alarm_at = None
         self._wake()
 
     def _at_rest(self) -> bool:
         if self._tasks or self._woken.is_set() or not self._recorder.idle:
             return False
-        if not self._alarm_is_set:  # time that passed now would not be noticed
+        if self._alarm_at is None:  # time that passed now would not be noticed
             return False
         due = self.next_due
         later_on = self._maintain_at > self._clock.monotonic()
@@ -299,7 +297,7 @@ class AsyncEngine:
         self.active.closing = self._driver.closing = True
 
     def _own_tasks(self) -> Sequence[asyncio.Task[None]]:
-        alarm = [] if self._alarm is None else [self._alarm[1]]
+        alarm = [] if self._alarm is None else [self._alarm]
         return alarm if self._dispatcher is None else [self._dispatcher, *alarm]
 
 

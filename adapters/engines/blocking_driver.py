@@ -8,7 +8,7 @@ of it as `Interrupted`, writes down how far it got, and then the exception goes 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -19,35 +19,26 @@ from ...delivery.effects import (
     Begin,
     Effect,
     Interrupted,
-    Notify,
-    Read,
     ReadDocument,
-    ReadDocuments,
-    Record,
-    Save,
     Send,
-    TakeSlot,
+    Stored,
     Token,
     Turn,
-    Wait,
-    Write,
 )
 from ...delivery.outcome import NoSourceError
 from ...domain.errors import StoreError
-from ...domain.pacing.gate import MIN_PATIENCE
+from ...domain.pacing.gate import MIN_PATIENCE, NotBefore
 from ...domain.upload.failure import FailureKind
-from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
-from ...ports.dialogue import HttpRequest
-from ...ports.gates import Acquire, AcquireAnswer
-from ...ports.logger import WriteDelayed
+from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
 from ...ports.transport import BlockingTransport, CutOff
+from .driver import Driver
 from .interruptions import workers_own
 from .notify import Notifier
-from .token_cache import BlockingTokenCache
+from .token_cache import BlockingTokenCache, TokenCache
 
 LONGEST_SLEEP = timedelta(seconds=60)
 """A worker that waits shows at least so often that it is alive."""
@@ -85,69 +76,49 @@ class Worker:
 
 
 @define
-class BlockingDriver:
+class BlockingDriver(Driver):
     """Drives one turn, each request of which waits for the pace for at most `patience`."""
 
     worker: Worker
     patience: timedelta = MIN_PATIENCE
     _waited: timedelta = field(factory=timedelta, init=False)
 
+    @property
+    def store(self) -> UploadStore:
+        return self.worker.store
+
+    @property
+    def notifier(self) -> Notifier:
+        return self.worker.notifier
+
+    @property
+    def tokens(self) -> TokenCache:
+        return self.worker.outside.tokens
+
     def run(self, turn: Turn[T]) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
-        try:
-            return self._drive(turn)
-        except Interrupted as cut:
-            raise cut.by from None
+        return at_once(self.finished(turn))
 
-    def _drive(self, turn: Turn[T]) -> T:
-        resume: Callable[[Any], Effect[Any]] = turn.send
-        answer: Any = None
-        while True:
-            try:
-                effect = resume(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            try:
-                answer, resume = self._perform(effect), turn.send
-            except BaseException as error:
-                answer, resume = _thrown(effect, error), turn.throw
+    def raised_by(self, effect: Effect[Any], error: BaseException) -> BaseException:
+        # It is not the dialogue's doing, but for a request that is none, and for what its mint
+        # raises.
+        if isinstance(effect, Token) or isinstance(error, Interrupted | ValueError | StoreError):
+            return error
+        return self.cut_by(error)
 
-    def _perform(self, effect: Effect[Any]) -> Any:
-        worker = self.worker
-        match effect:
-            case Send(destination=destination, leave=leave):
-                leaving = self._drive(leave())
-                if not isinstance(leaving, HttpRequest):
-                    return leaving
-                self._waited = timedelta(0)
-                return worker.outside.transport.send(leaving, destination.integration.route)
-            case Notify(event=event):
-                return worker.notifier.log(event)
-            case Begin(starts=starts):
-                key = starts[0].upload.key
-                return self.patiently(key, lambda: worker.store.begin([starts])[0])
-            case Save(changes=changes):
-                return self._surely(changes[0].upload.key, lambda: worker.store.save(changes))
-            case Record(key=key, verb=verb):
-                return self._surely(key, lambda: verb(worker.store))
-            case Write(verb=verb):
-                with worker.lock:
-                    return verb(worker.store)
-            case Read(verb=verb):
-                return verb(worker.store)
-            case TakeSlot(request=request):
-                return self._take_slot(request)
-            case Token(wish=wish, mint=mint, lease_since=lease):
-                return worker.outside.tokens.token(wish, lambda: self._drive(mint()), lease)
-            case ReadDocuments(documents=documents):
-                return [self._read_document(wanted) for wanted in documents]
-            case Wait(until=until):
-                return self._wait(until)
-        raise TypeError(f"a turn yields effects, not {type(effect).__name__}")
+    def cut_by(self, error: BaseException) -> Interrupted:
+        return _cut_by(error)
 
     # --- the world ---
 
-    def _wait(self, until: datetime) -> bool:
+    async def _send(self, effect: Send) -> HttpResponse | TransportFailure | NotBefore:
+        leaving = await self.drive(effect.leave())
+        if not isinstance(leaving, HttpRequest):
+            return leaving
+        self._waited = timedelta(0)
+        return self.worker.outside.transport.send(leaving, effect.destination.integration.route)
+
+    async def _wait(self, until: datetime) -> bool:
         wait = max(until - self.worker.clock.now(), timedelta(0))
         if self._waited + wait > self.patience:
             return False
@@ -158,6 +129,9 @@ class BlockingDriver:
             self.worker.heartbeat()
             wait -= moment
         return True
+
+    async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
+        return [self._read_document(wanted) for wanted in documents]
 
     def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:
         source = self.worker.outside.source
@@ -172,41 +146,40 @@ class BlockingDriver:
 
     # --- the store ---
 
-    def _take_slot(self, request: Acquire) -> AcquireAnswer:
-        def take() -> AcquireAnswer:
-            return self.worker.store.acquire([request])[0]
+    async def read(self, verb: Callable[[], T]) -> T:
+        return verb()
 
-        if request.key is not None:
-            return self._surely(request.key, take)
+    async def _write(self, effect: Stored[T]) -> T:
         with self.worker.lock:
-            return take()
+            return effect.on(self.worker.store)
 
-    def _surely(self, key: UploadKey, write: Callable[[], T]) -> T:
+    async def _surely(self, effect: Stored[T]) -> T:
         """Write what has happened, even if the thread is interrupted meanwhile: then once more,
         before the interruption goes on."""
         try:
-            return self.patiently(key, write)
+            return await self.patiently(effect)
         except Interrupted:
             raise
         except BaseException:
-            with suppress(Interrupted):  # then the next courier recovers it
-                self.patiently(key, write)
+            if not isinstance(effect, Begin):  # nothing has happened yet
+                with suppress(Interrupted):  # then the next courier recovers it
+                    await self.patiently(effect)
             raise
 
-    def patiently(self, key: UploadKey, write: Callable[[], T]) -> T:
-        """Write; a refused write is tried a few times."""
-        for pause in STORE_PAUSES:
-            try:
-                with self.worker.lock:
-                    return write()
-            except StoreError as error:
-                self.worker.notifier.log(WriteDelayed(key, str(error)))
-            self.worker.sleep(pause)
-        try:
-            with self.worker.lock:
-                return write()
-        except StoreError as error:
-            raise _cut_by(error) from error
+    def pauses(self) -> Sequence[float]:
+        return STORE_PAUSES
+
+    async def _pause(self, seconds: float) -> None:
+        self.worker.sleep(seconds)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("what blocks has suspended")
 
 
 def interruption_of(error: BaseException) -> Interrupted | None:
@@ -214,14 +187,6 @@ def interruption_of(error: BaseException) -> Interrupted | None:
     if isinstance(error, Interrupted):
         return error
     return _cut_by(error) if workers_own(error) else None
-
-
-def _thrown(effect: Effect[Any], error: BaseException) -> BaseException:
-    """What a failed effect raises in its turn. It is not the dialogue's doing, but for a request
-    that is none, and for what its mint raises."""
-    if isinstance(effect, Token) or isinstance(error, Interrupted | ValueError | StoreError):
-        return error
-    return _cut_by(error)
 
 
 def _cut_by(error: BaseException) -> Interrupted:

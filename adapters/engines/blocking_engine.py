@@ -22,7 +22,7 @@ from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER, Batching
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
-from ...delivery.effects import Record, Turn, perform
+from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import Maintenance, recover
 from ...delivery.redactors import Redactors
 from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
@@ -191,7 +191,7 @@ class BlockingEngine:
         found = self._store.get([key]).get(key)
         if found is None:
             entry = prepare(evidence, destination, self._renderer, self._clock.now())
-            (answer,) = self._run(perform(Record(key, lambda store: store.add([entry]))))
+            (answer,) = self._run(perform(Write(lambda store: store.add([entry]), key)))
             if isinstance(answer, Added):
                 self._log(UploadRecorded(key))
                 active = ActiveUpload(entry.upload, entry.dossier, destination)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 from attrs import define, evolve, field
@@ -18,7 +19,6 @@ MARGIN = 60.0
 where that is less."""
 
 Mint = Callable[[], Awaitable[MintedToken | Failure]]
-BlockingMint = Callable[[], MintedToken | Failure]
 
 
 @define
@@ -29,6 +29,7 @@ class _Entry:
     into it and mint.
     """
 
+    lock: AbstractAsyncContextManager[None]
     minted: int = 0
     outcome: MintedToken | Failure | None = None
     good_until: float = 0.0
@@ -72,14 +73,17 @@ class _Entry:
         return AccessToken(outcome.value, fresh=True)
 
 
-@define
-class _AsyncEntry(_Entry):
-    lock: asyncio.Lock = field(factory=asyncio.Lock)
+class ThreadLock:
+    """A lock for threads, entered like one for tasks: the wait blocks, and never suspends."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
 
-@define
-class _BlockingEntry(_Entry):
-    lock: threading.Lock = field(factory=threading.Lock)
+    async def __aenter__(self) -> None:
+        self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 @define
@@ -87,7 +91,7 @@ class TokenCache:
     """Belongs to one event loop. `monotonic` gives seconds on a clock that never goes back."""
 
     monotonic: Callable[[], float]
-    _entries: dict[str, _AsyncEntry] = field(factory=dict, init=False, repr=False)
+    _entries: dict[str, _Entry] = field(factory=dict, init=False, repr=False)
 
     async def token(
         self, wish: Access, mint: Mint, lease_since: datetime | None = None
@@ -97,7 +101,8 @@ class TokenCache:
         Who waits while another mints gets the result of that mint, a failure included. A dialogue
         that mints must not ask for its own key.
         """
-        entry = self._entries.setdefault(wish.key, _AsyncEntry())
+        # One step, so that two threads never make an entry each.
+        entry = self._entries.setdefault(wish.key, _Entry(self._lock()))
         minted = entry.minted
         async with entry.lock:
             asked_at = self.monotonic()
@@ -105,22 +110,12 @@ class TokenCache:
             kept = entry.kept(wish, minted, asked_at)
             return kept if kept is not None else entry.keep(await mint(), asked_at)
 
+    def _lock(self) -> AbstractAsyncContextManager[None]:
+        return asyncio.Lock()
 
-@define
-class BlockingTokenCache:
-    """As `TokenCache`, for threads: who asks while another mints waits in its own thread."""
 
-    monotonic: Callable[[], float]
-    _entries: dict[str, _BlockingEntry] = field(factory=dict, init=False, repr=False)
+class BlockingTokenCache(TokenCache):
+    """For threads: a caller that asks while another mints waits in its own thread."""
 
-    def token(
-        self, wish: Access, mint: BlockingMint, lease_since: datetime | None = None
-    ) -> AccessToken | Failure:
-        """The token under the wish's key, or the failure that minting it came to."""
-        entry = self._entries.setdefault(wish.key, _BlockingEntry())
-        minted = entry.minted
-        with entry.lock:
-            asked_at = self.monotonic()
-            entry.begin_lease(lease_since)
-            kept = entry.kept(wish, minted, asked_at)
-            return kept if kept is not None else entry.keep(mint(), asked_at)
+    def _lock(self) -> ThreadLock:
+        return ThreadLock()

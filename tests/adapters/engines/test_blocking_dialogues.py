@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from dialogue_runner import run, run_blocking
 from request_recorder import Recorded, recorder
 
+from evidence_courier.adapters.engines.blocking_driver import at_once
 from evidence_courier.adapters.engines.token_cache import BlockingTokenCache
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.settings import SprintoSettings
@@ -147,13 +148,13 @@ def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
     keeper = BlockingTokenCache(lambda: 0.0)
     asking, minted = threading.Barrier(8), []
 
-    def mint() -> MintedToken | Failure:
+    async def mint() -> MintedToken | Failure:
         minted.append(1)
         return MintedToken(Secret(f"token-{len(minted)}"), 3_600.0)
 
     def ask(_: int) -> AccessToken | Failure:
         asking.wait(5)
-        return keeper.token(Access("app", no_dialogue), mint)
+        return at_once(keeper.token(Access("app", no_dialogue), mint))
 
     with ThreadPoolExecutor(8) as threads:
         tokens = list(threads.map(ask, range(8)))
@@ -163,20 +164,22 @@ def test_threads_that_ask_at_the_same_time_get_the_token_of_one_mint() -> None:
     assert minted == [1]
     first = tokens[0]
     assert isinstance(first, AccessToken)
-    assert keeper.token(Access("app", no_dialogue, first), mint) == AccessToken(
-        Secret("token-2"), fresh=True
-    )
+    again = at_once(keeper.token(Access("app", no_dialogue, first), mint))
+    assert again == AccessToken(Secret("token-2"), fresh=True)
 
 
 def test_a_mint_that_raises_is_an_error_for_who_asked_and_leaves_nothing() -> None:
     keeper = BlockingTokenCache(lambda: 0.0)
 
-    def broken() -> MintedToken | Failure:
+    async def broken() -> MintedToken | Failure:
         raise RuntimeError("a bug")
 
+    async def mint() -> MintedToken | Failure:
+        return MintedToken(Secret("token-1"), 100.0)
+
     with pytest.raises(RuntimeError, match="a bug"):
-        keeper.token(Access("app", no_dialogue), broken)
-    good = keeper.token(Access("app", no_dialogue), lambda: MintedToken(Secret("token-1"), 100.0))
+        at_once(keeper.token(Access("app", no_dialogue), broken))
+    good = at_once(keeper.token(Access("app", no_dialogue), mint))
     assert good == AccessToken(Secret("token-1"), fresh=True)
 
 
