@@ -232,7 +232,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         with self._opened.used() as opened:
             found = chosen(opened.store, tenant_id, which, action, self._wiring.clock.now())
             if preview:
-                return preview_of(action, found)
+                return preview_of(opened.store, action, found)
             return opened.engine.act(found, action, person, self._tenants.rules_of)
 
     # --- seeing ----------------------------------------------------------------------------------

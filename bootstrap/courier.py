@@ -244,7 +244,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             lambda: chosen(store, tenant_id, which, action, clock.now())
         )
         if preview:
-            return preview_of(action, found)
+            return await running.engine.read(lambda: preview_of(store, action, found))
         return await running.act(found, action, person, self._tenants.rules_of)
 
     # --- seeing ----------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from typing import Protocol, TypeAlias
 from attrs import evolve, frozen
 
 from ..domain.errors import MisuseError, StoreError
-from ..domain.upload.actions import Action, Inapplicable, Person, act, not_for, unblocks
+from ..domain.upload.actions import Action, Inapplicable, Person, act, not_applicable, unblocks
 from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules
 from ..domain.upload.upload import Upload, UploadKey, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
-from ..ports.records import Change, Dossier, Find, Page, Saved
+from ..ports.records import Change, Dossier, Find, OpenUpload, Page, Saved
 from ..ports.store import UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
@@ -78,14 +78,18 @@ class AppliedAction:
 class StatusReader(Protocol):
     """The part of a store that lists uploads."""
 
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+        """See `Records`."""
+        ...
+
     def find(self, find: Find, now: datetime) -> Page:
-        """See `UploadStore`."""
+        """See `Records`."""
         ...
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        """See `UploadStore`."""
+        """See `Records`."""
         ...
 
 
@@ -120,16 +124,18 @@ def candidates(
             find = evolve(find, after=page.next_page)
 
 
-def preview_of(action: Action, found: Sequence[UploadStatus]) -> ActionResult:
+def preview_of(store: StatusReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:
     """What the action would be done to, and what not."""
-    words = {status.value for status in action.concerned}
+    keys = [UploadKey(one.tenant_id, one.evidence_id, one.provider) for one in found]
+    stored = store.get(keys)
+    reasons = [
+        not_applicable(stored[key].upload, action) if key in stored else "it is gone"
+        for key in keys
+    ]
+    looked_at = list(zip(found, reasons, strict=True))
     return ActionResult(
-        tuple(status for status in found if status.status in words),
-        tuple(
-            Skipped(status, not_for(action, status.status))
-            for status in found
-            if status.status not in words
-        ),
+        tuple(status for status, reason in looked_at if reason is None),
+        tuple(Skipped(status, reason) for status, reason in looked_at if reason is not None),
     )
 
 

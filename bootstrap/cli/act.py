@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import NoReturn
 
 import click
 
@@ -53,17 +54,17 @@ def run(
     )
     with open_for_reading(database) as reader:
         found = chosen(reader, whose, which, action, datetime.now(UTC))
+        preview = preview_of(reader, action, found)
     if not found:
         concerned = " or ".join(status.value for status in action.concerned)
         click.echo(f"tenant {tenant!r} has no {concerned} upload that fits", err=True)
         if as_json:
             print_json([])
         sys.exit(UNDELIVERED)
-    if dry_run:
-        _print(preview_of(action, found), f"would be {_DONE[action]}", as_json)
-        return
+    if dry_run or not preview.done:
+        _end(preview, f"would be {_DONE[action]}", as_json)
     if tenant is not None and not yes:
-        _ask(action, found, as_json)
+        _ask(action, preview.done, as_json)
     providers = discover_providers()
     with closing(SqliteStore(database)) as store:
         result = act_on(
@@ -74,9 +75,7 @@ def run(
             lambda key: rules_of_provider(providers.get(key.provider), key),
             lambda: datetime.now(UTC),
         )
-    _print(result, _DONE[action], as_json)
-    if result.skipped and not result.done:
-        sys.exit(UNDELIVERED)
+    _end(result, _DONE[action], as_json)
 
 
 def _which(
@@ -112,7 +111,8 @@ def _ask(action: Action, found: Sequence[UploadStatus], as_json: bool) -> None:
     click.confirm(f"{action.value} {many}?", abort=True)
 
 
-def _print(result: ActionResult, done: str, as_json: bool) -> None:
+def _end(result: ActionResult, done: str, as_json: bool) -> NoReturn:
+    """Print what came of it and exit: with code 1 if that is nothing."""
     for skipped in result.skipped:
         status = skipped.status
         click.echo(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}", err=True)
@@ -122,3 +122,4 @@ def _print(result: ActionResult, done: str, as_json: bool) -> None:
         print_statuses(result.done)
         if is_terminal():
             click.echo(f"{count_of(result.done, 'upload')} {done}", err=True)
+    sys.exit(0 if result.done else UNDELIVERED)

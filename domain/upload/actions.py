@@ -78,16 +78,24 @@ def act(
     Returns:
         The changed upload, or why the action does not apply to it.
     """
-    if upload.status not in action.concerned or isinstance(upload.state, Sending):
-        return Inapplicable(_reason(upload, action))
+    reason = not_applicable(upload, action)
+    if reason is not None:
+        return Inapplicable(reason)
     _, kind = _MEANING[action]
     return advance(upload, kind(at, person.by, person.reason), rules)
 
 
-def not_for(action: Action, status: str) -> str:
-    """The sentence that an action does not apply to this status."""
+def not_applicable(upload: Upload, action: Action) -> str | None:
+    """Why an action does not apply to an upload as it stands; None if it does."""
+    if isinstance(upload.state, Sending):
+        return (
+            "an attempt is in flight: wait until it has ended, "
+            "then see whether this is still wanted"
+        )
+    if upload.status in action.concerned:
+        return None
     fits = " or ".join(status.value for status in action.concerned)
-    return f"it is {status}, and {action.value} is for what is {fits}"
+    return f"it is {upload.status.value}, and {action.value} is for what is {fits}"
 
 
 def unblocks(upload: Upload, action: Action) -> bool:
@@ -99,12 +107,3 @@ def unblocks(upload: Upload, action: Action) -> bool:
         and cause is not None
         and cause.kind.concern is Concern.INTEGRATION
     )
-
-
-def _reason(upload: Upload, action: Action) -> str:
-    if isinstance(upload.state, Sending):
-        return (
-            "an attempt is in flight: wait until it has ended, "
-            "then see whether this is still wanted"
-        )
-    return not_for(action, upload.status.value)
