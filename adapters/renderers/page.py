@@ -47,7 +47,7 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "passed": outcome.status == "passed",
         "score": score,
         "share": outcome.score,
-        "threshold": f"{needed} needed to pass",
+        "threshold": f"{needed} needed to pass{_despite_the_score(outcome)}",
         "threshold-share": outcome.pass_threshold,
         "facts": [(label, words and _text(one_line(words))) for label, words in _facts(record)],
         "weak-areas": [_text(one_line(area)) for area in outcome.weak_areas],
@@ -145,16 +145,24 @@ def score_and_threshold(outcome: TrainingOutcome) -> tuple[str, str]:
     """Both as percentages that do not contradict the verdict.
 
     A score that passed, and equals the threshold but for the rounding, is shown as the threshold. A
-    score below it has as many decimals as make it look smaller.
+    score below it has as many decimals as make it look smaller, or all of its digits.
     """
-    score, needed, decimals = outcome.score, outcome.pass_threshold, 2
+    score, needed = outcome.score, outcome.pass_threshold
     if outcome.status == "passed" and score < needed <= round(score, 4):
         score = needed
-    while score < needed and decimals < 18:
-        if percent(score, decimals) != percent(needed, decimals):
-            break
-        decimals += 2
-    return percent(score, decimals), percent(needed, decimals)
+    for decimals in range(2, 20, 2):
+        shown = percent(score, decimals), percent(needed, decimals)
+        if score >= needed or shown[0] != shown[1]:
+            return shown
+    exact = [(Decimal(repr(share)) * 100).normalize() for share in (score, needed)]
+    return f"{exact[0]} %", f"{exact[1]} %"
+
+
+def _despite_the_score(outcome: TrainingOutcome) -> str:
+    """What is said where the host's verdict is not what score and threshold come to."""
+    score, needed, passed = outcome.score, outcome.pass_threshold, outcome.status == "passed"
+    reached = score >= needed or (passed and round(score, 4) >= needed)
+    return "" if passed is reached else f"; recorded as {outcome.status} all the same"
 
 
 def percent(share: float, decimals: int = 2) -> str:

@@ -13,9 +13,28 @@ from attrs import field, frozen
 from ..errors import MisuseError
 from .training import TrainingRecord
 
-_MEDIA_TYPE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_PARAMETER = r'[ \t]*;[ \t]*(?:[^\s;="]+=(?:"[^"\r\n]*"|[^\s;"]+))?'
+_MEDIA_TYPE = re.compile(rf"({_NAME}/{_NAME})(?:{_PARAMETER})*[ \t]*")
+# Names that stand for a registered type; browsers and older systems still say them.
+_SAME_TYPE = {
+    "application/acrobat": "application/pdf",
+    "application/csv": "text/csv",
+    "application/x-csv": "text/csv",
+    "application/x-json": "application/json",
+    "application/x-pdf": "application/pdf",
+    "application/x-zip": "application/zip",
+    "application/x-zip-compressed": "application/zip",
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "text/comma-separated-values": "text/csv",
+    "text/json": "application/json",
+    "text/pdf": "application/pdf",
+    "text/x-csv": "text/csv",
+    "text/x-markdown": "text/markdown",
+    "text/x-pdf": "application/pdf",
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _ID_LENGTH = 512
@@ -41,6 +60,13 @@ def _outcome(value: object) -> Outcome:
 def sha256_of(content: bytes) -> str:
     """The SHA-256 of some bytes, as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def media_type_of(words: str) -> str:
+    """A media type in lower case without its parameters, by its registered name: ``image/jpeg`` of
+    ``image/JPG; q=1``. What is no media type stays as it is."""
+    found = _MEDIA_TYPE.fullmatch(words) if isinstance(words, str) else None
+    return _SAME_TYPE.get(found[1].lower(), found[1].lower()) if found else words
 
 
 def _require(condition: bool, message: str) -> None:
@@ -72,7 +98,8 @@ class Document:
         source: A key for the host's own `DocumentSource`, given with `sha256` and `size`.
         sha256: The digest of what the source will read, as 64 lower-case hexadecimal digits.
         size: The number of bytes that the source will read.
-        media_type: For example ``application/pdf``.
+        media_type: For example ``application/pdf``; parameters are left out, and common aliases
+            such as ``image/jpg`` become the registered type.
         filename: Recorded and never sent: the name sent is made of the evidence id and the digest.
 
     Raises:
@@ -86,7 +113,7 @@ class Document:
     source: str | None = None
     sha256: str | None = None
     size: int | None = None
-    media_type: str
+    media_type: str = field(converter=media_type_of)
     filename: str | None = None
 
     def __attrs_post_init__(self) -> None:

@@ -10,17 +10,27 @@ PATTERN: Final = r"^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]
 _SHAPE = re.compile(PATTERN.removesuffix("$"), re.ASCII)
 _LEAP_SECOND = re.compile(r"(?<=[0-9]:59:)60")
 
+_SUCH_AS = "such as 2026-02-21T10:00:00Z"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = rf"{_DAY}[Tt][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
+_POINT = r"(\.[0-9]+)?"
 
-# What a text that is nearly a moment lacks, each looked for in the whole text.
+# What is wrong with a text that is nearly a moment; the first that fits the whole text is said.
 _FAULTS: Final = (
-    (_DAY, "needs a time of day and a time zone, such as 2026-02-21T10:00:00Z"),
-    (rf"{_DAY} .*", "needs a T between the date and the time, such as 2026-02-21T10:00:00Z"),
-    (rf"{_DAY}.\d{{2}}:\d{{2}}(Z|[+-].*)?", "needs seconds, such as 2026-02-21T10:00:00Z"),
-    (rf"{_DAY}.[\d:.]+", "needs a time zone at its end: Z for UTC, or an offset such as +05:30"),
-    (rf"{_DAY}.[\d:.]+[+-]\d{{4}}", "needs a colon in its time zone, such as +05:30"),
-    (r"(?s:.*)", "must be a date and time with a time zone, such as 2026-02-21T10:00:00Z"),
+    (_DAY, f"needs a time of day and a time zone, {_SUCH_AS}"),
+    (rf"{_DAY} [0-9].*", f"needs a T between the date and the time, {_SUCH_AS}"),
+    (rf"{_DAY}[Tt][0-9]{{2}}:[0-9]{{2}}([Zz]|[+-].*)?", f"needs seconds, {_SUCH_AS}"),
+    (rf"{_TIME},.*", "needs a point before its fractions of a second, not a comma"),
+    (
+        rf"{_TIME}{_POINT}",
+        "needs a time zone at its end: Z for UTC, or an offset such as +05:30",
+    ),
+    (rf"{_TIME}{_POINT}[+-][0-9]{{4}}", "needs a colon in its time zone, such as +05:30"),
+    (rf"{_TIME}{_POINT}[+-][0-9]{{1,2}}", "needs minutes in its time zone, such as +05:30"),
+    (rf"{_TIME}\.[0-9]{{10,}}.*", "has more than nine digits after its point"),
+    (r"(?s:.*)", "must be a date and time written as 2026-02-21T10:00:00Z is"),
 )
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")
 
 
 def parse_moment(text: str) -> datetime:
@@ -37,10 +47,13 @@ def parse_moment(text: str) -> datetime:
         date.fromisoformat(text[:10])
     except ValueError:
         raise ValueError("names a day that does not exist") from None
+    read = _LEAP_SECOND.sub("59", text.upper())
+    if not _CLOCK.match(read, 11):
+        raise ValueError("names a time of day that does not exist")
     try:
-        return datetime.fromisoformat(_LEAP_SECOND.sub("59", text.upper()))
+        return datetime.fromisoformat(read)
     except ValueError:
-        raise ValueError("names a time of day or a time zone that does not exist") from None
+        raise ValueError("names a time zone that does not exist") from None
 
 
 def write_moment(moment: datetime) -> str:

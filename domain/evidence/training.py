@@ -90,7 +90,7 @@ class TrainingOutcome:
     )
     weak_areas: tuple[str, ...] = field(
         default=(),
-        converter=rules.as_tuple,
+        converter=rules.as_optional_tuple,
         validator=rules.list_of(str),
         metadata=_about("Subjects in which the person should learn more."),
     )

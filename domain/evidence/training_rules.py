@@ -20,6 +20,7 @@ STATUSES: Final = ("passed", "exhausted")
 MAX_ID_LENGTH: Final = 512
 MAX_COUNT: Final = 1_000_000
 MAX_DEPTH: Final = 64
+_ROUNDING = 1e-9
 _MAX_BITS = 14_000  # about 4,200 decimal digits: Python refuses to read or write a number of 4,300
 
 _HALF_A_CHARACTER = re.compile(r"[\ud800-\udfff]")
@@ -171,11 +172,10 @@ def moment(instance: object, attribute: Attribute[Any], value: object) -> None:
     """A date and time with a time zone."""
     if not isinstance(value, datetime):
         raise FieldError(attribute.name, f"must be a date and time, not {kind_of(value)}")
+    if value.utcoffset() is None:
+        raise FieldError(attribute.name, "needs a time zone")
     if value.tzinfo is not UTC:
-        raise FieldError(
-            attribute.name,
-            "must be a date and time with a time zone, within the years 1 to 9999 of UTC",
-        )
+        raise FieldError(attribute.name, "lies outside the years 1 to 9999 of UTC")
 
 
 def status(instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -241,17 +241,21 @@ def _words_for(kind: type) -> str:
 def _shown(number: float) -> str:
     if isinstance(number, int):
         return str(number) if number.bit_length() < 64 else "a number of many digits"
-    return f"{number:g}"
+    return repr(number)  # with all of its digits: 1.01 and 1 are two numbers
 
 
 # The converters, which run before the validators.
 
 
 def as_number(value: float) -> float:
-    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
-        return float(value) + 0.0
-    return value
+    """1 becomes 1.0 and -0.0 becomes 0.0, so that equal records are written alike.
+
+    A number within a rounding error of a bound is the bound: a sum of weights comes to
+    1.0000000000000002.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return min(1.0, max(0.0, value)) + 0.0 if -_ROUNDING <= value <= 1 + _ROUNDING else value
 
 
 def in_utc(value: datetime) -> datetime:
@@ -268,10 +272,15 @@ def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else value  # type: ignore[return-value]
 
 
+def as_optional_tuple(value: Iterable[Any] | None) -> tuple[Any, ...]:
+    """The same, and an empty one for None."""
+    return () if value is None else as_tuple(value)
+
+
 def own_copy(value: Mapping[str, object]) -> Mapping[str, object]:
     """A copy that the host cannot change later, made of dicts and lists only."""
     try:
-        return _plain(value)  # type: ignore[no-any-return]
+        return {} if value is None else _plain(value)  # type: ignore[no-any-return]
     except RecursionError:
         return value
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import attrs
 
 from ....adapters.plugins import fault_of
+from ....domain.evidence.evidence import media_type_of
 from ....ports.provider import Bundling, CanLookUp, Checkable, Provider
 from ..assertions import must
 from ..conversation import Reply
@@ -40,8 +41,10 @@ class DeclarationRules(ProviderRules):
         must(provider.limits.media_types, "it takes no media type")
         for media_type, extension in provider.limits.media_types.items():
             must(
-                media_type == media_type.lower() and re.fullmatch(r"[^/\s]+/[^/\s]+", media_type),
-                f"{media_type!r} is no media type in lower case",
+                media_type == media_type_of(media_type)
+                and re.fullmatch(r"[^/\s]+/[^/\s]+", media_type),
+                f"{media_type!r} is no media type in lower case by its registered name: a document "
+                f"of it bears {media_type_of(media_type)!r}",
             )
             must(
                 re.fullmatch(r"[a-z0-9]{1,10}", extension),

@@ -256,13 +256,34 @@ def test_a_media_type_is_a_type_and_a_subtype(media_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("application/pdf; charset=binary", "application/pdf"),
+        ('text/csv;charset="utf-8; really" ; header=present', "text/csv"),
+        ("text/plain;", "text/plain"),
+        ("Application/PDF", "application/pdf"),
+        ("image/jpg", "image/jpeg"),
+        ("IMAGE/JPG; q=1", "image/jpeg"),
+        ("application/x-zip-compressed", "application/zip"),
+        ("text/x-csv", "text/csv"),
+    ],
+)
+def test_a_media_type_is_read_without_parameters_by_its_registered_name(
+    written: str, read: str
+) -> None:
+    assert document(content=b"x", media_type=written).media_type == read
+
+
+@pytest.mark.parametrize(
     "media_type",
     [
         "",
         "pdf",
+        "application/pdf; charset",
+        "application/pdf, text/csv",
+        "application/pdf; x=1\r\nX-Evil: 1",
         "application/",
         "/pdf",
-        "application/pdf; charset=binary",
         "application/pdf\r\nX-Evil: 1",
         "application/pdf\n",
         "a/b/c",

@@ -100,6 +100,20 @@ def test_a_count_is_bounded_and_shown_unless_it_is_endless(value: object, said: 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
+        (1.0, None),
+        (1.0000001, "it must be a number from 0 to 1, not 1.0000001"),
+        (-0.00000012345678, "it must be a number from 0 to 1, not -1.2345678e-07"),
+    ],
+)
+def test_a_share_that_is_refused_is_shown_with_all_its_digits(
+    value: object, said: str | None
+) -> None:
+    assert complaint(rules.share, value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
         ("passed", None),
         ("exhausted", None),
         (
@@ -170,7 +184,18 @@ def test_the_members_of_a_list_are_of_one_class(
 
 @pytest.mark.parametrize(
     ("value", "becomes"),
-    [(0, "0.0"), (1, "1.0"), (-0.0, "0.0"), (0.5, "0.5"), (2, "2"), (-1, "-1"), (True, "True")],
+    [
+        *(
+            (0, "0.0"),
+            (1, "1.0"),
+            (-0.0, "0.0"),
+            (0.5, "0.5"),
+            (2, "2"),
+            (-1, "-1"),
+            (True, "True"),
+        ),
+        *((1.0000000000000002, "1.0"), (-1e-17, "0.0"), (1.00001, "1.00001"), (-0.01, "-0.01")),
+    ],
 )
 def test_a_number_that_is_a_share_becomes_a_float_and_no_other(value: float, becomes: str) -> None:
     assert repr(rules.as_number(value)) == becomes
