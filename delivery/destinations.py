@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
@@ -18,6 +19,10 @@ from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import LOOK_UP_DELAYS, Rules
 from ..domain.upload.upload import UploadKey
 from ..ports.provider import Bundle, Bundling, CanLookUp, Provider
+from .fair_share import Lane
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+_ORIGIN = re.compile(r"(https?)://(\[[^\]]+\]|[^/?#:@\[]+)(?::(\d+))?(?=[/?#]|$)", re.IGNORECASE)
 
 UNPACED = Pace(1_000, timedelta(seconds=1))
 """The pace of a credential that only one courier may use, where its provider names none."""
@@ -27,7 +32,8 @@ UNPACED = Pace(1_000, timedelta(seconds=1))
 class Destination:
     """Where a tenant's evidence goes: its integration and the provider that the integration names.
 
-    `bundle` is how much goes into one request, where several uploads may travel together.
+    `origin` is the scheme, host and port that it sends to. `bundle` is how much goes into one
+    request, where several uploads may travel together.
     """
 
     integration: Integration
@@ -35,11 +41,12 @@ class Destination:
     rules: Rules
     quota: Quota
     bundle: Bundle | None = None
+    origin: str = ""
 
     @property
-    def lane(self) -> tuple[str, str]:
-        """Who takes turns: a tenant with a set of credentials."""
-        return (self.integration.tenant_id, self.quota.credential)
+    def lane(self) -> Lane:
+        """Who takes turns: at an origin, a tenant with a set of credentials."""
+        return (self.origin, (self.integration.tenant_id, self.quota.credential))
 
 
 Destinations: TypeAlias = Mapping[str, Destination]
@@ -91,7 +98,21 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         together=bundle.most if bundle is not None else 1,
         exclusive=provider.exclusive_credential,
     )
-    return Destination(integration, provider, rules, quota, bundle)
+    return Destination(integration, provider, rules, quota, bundle, origin_of(integration))
+
+
+def origin_of(integration: Integration) -> str:
+    """The scheme, host and port that an integration sends to, as far as its settings say: the
+    address is their `base`, `url` or `endpoint`. Else the name of the provider."""
+    for name in ("base", "url", "endpoint"):
+        try:
+            address: object = getattr(integration.settings, name, None)
+        except Exception:  # a plug-in's settings: what they mean is not known
+            continue
+        if isinstance(address, str) and (found := _ORIGIN.match(address)):
+            scheme, host, port = found.groups()
+            return f"{scheme}://{host}:{port or DEFAULT_PORTS[scheme.lower()]}".lower()
+    return integration.provider
 
 
 def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:

@@ -1,44 +1,62 @@
-"""How lanes share a bounded room, so that one lane's trouble leaves space for the others.
+"""How lanes share a bounded room, so that the trouble of one leaves space for the others.
 
-A lane may take up to `SHARE_OF_FREE` times what is free. One lane alone gets three quarters of the
-room; each further one takes its share of what is left; and while a few lanes are stuck, there is
-always a place for the next.
+A lane is a path, such as (origin, tenant): each part of it has its share of what the part above it
+may have. A part may hold `SHARE_OF_FREE` times what it leaves free. So one origin alone gets three
+quarters of the room, and one tenant three quarters of that; each further one gets its share of what
+is left. The last place goes to a part that has nothing in the room.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Hashable, Iterator
+from typing import TypeAlias
 
 SHARE_OF_FREE = 3
 
-L = TypeVar("L", bound=Hashable)
+Lane: TypeAlias = tuple[Hashable, ...]
 
 
-class FairShare(Generic[L]):
-    """Counts who is in the room. Not thread-safe; owned by one engine."""
+def parts_of(lane: Lane) -> Iterator[Lane]:
+    """The lane's parts, from the outermost to the lane itself."""
+    return (lane[:length] for length in range(1, len(lane) + 1))
 
-    def __init__(self, capacity: int) -> None:
+
+class FairShare:
+    """Counts what is in a room: places, or bytes. Not thread-safe; owned by one engine.
+
+    `most`: no lane holds more than that, whatever is free.
+    """
+
+    def __init__(self, capacity: int, most: int | None = None) -> None:
         self.capacity = capacity
         self.taken = 0
-        self._by_lane: Counter[L] = Counter()
+        self._most = capacity if most is None else most
+        self._held: Counter[Lane] = Counter()
 
-    @property
-    def full(self) -> bool:
-        """Whether nobody may enter, of whatever lane."""
-        return self.taken >= self.capacity
+    def held(self, part: Lane) -> int:
+        """How much a lane, or an outer part of lanes, holds."""
+        return self._held[part]
 
-    def admits(self, lane: L) -> bool:
-        """Whether one more of this lane may enter now."""
-        return self._by_lane[lane] < SHARE_OF_FREE * (self.capacity - self.taken)
+    def admits(self, lane: Lane, amount: int = 1) -> bool:
+        """Whether so much more of this lane may enter now."""
+        free = self.capacity - self.taken
+        for part in parts_of(lane):
+            held = self._held[part]
+            if held or amount > 1:
+                free = (SHARE_OF_FREE * free - held) // (SHARE_OF_FREE + 1)
+        return amount <= min(free, self._most - self._held[lane])
 
-    def enter(self, lane: L) -> None:
-        """One of this lane enters."""
-        self.taken += 1
-        self._by_lane[lane] += 1
+    def enter(self, lane: Lane, amount: int = 1) -> None:
+        """So much of this lane enters."""
+        self.taken += amount
+        for part in parts_of(lane):
+            self._held[part] += amount
 
-    def leave(self, lane: L) -> None:
-        """One of this lane leaves."""
-        self.taken -= 1
-        self._by_lane[lane] -= 1
+    def leave(self, lane: Lane, amount: int = 1) -> None:
+        """So much of this lane leaves."""
+        self.taken -= amount
+        for part in parts_of(lane):
+            self._held[part] -= amount
+            if not self._held[part]:
+                del self._held[part]

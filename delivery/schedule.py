@@ -1,9 +1,16 @@
 """Which upload's turn it is.
 
-Knows due times and sizes, no documents: what waits costs a few words of memory. Lanes (a tenant
-with a credential) take turns, so one lane's ten thousand do not delay another's single upload. The
-bytes of what is under way are bounded; what does not fit yet is passed by others a few times and
-then waited for, so a big document is neither starved nor starves the rest.
+Knows due times and sizes, no documents: what waits costs a few words of memory. Lanes (an origin,
+and a tenant with a credential) take turns, so one lane's ten thousand do not delay another's single
+upload. How many are under way and the bytes of their documents are bounded, and lanes have fair
+shares of both.
+
+A document that does not fit is never waited for. Instead one document may go beyond the bytes if
+nothing of its lane is under way, and one more if nothing of its origin is. So a big document does
+not starve, and no lane can stop another by filling the room.
+
+While an origin is silent, only `PROBES` of its uploads are under way. The others wait as long as
+they would have to wait after a failed attempt, and then go.
 """
 
 from __future__ import annotations
@@ -11,36 +18,43 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Hashable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, frozen
 
-from .fair_share import FairShare
+from ..domain.upload.backoff import later
+from .fair_share import FairShare, Lane, parts_of
 
-PATIENCE = 64
-"""How many may overtake a document that does not fit before everybody waits for it."""
+PROBES = 2
+"""So many uploads are under way to an origin that is silent, beside those that have waited."""
 
 K = TypeVar("K", bound=Hashable)
 
 
 @frozen(eq=False)
 class _Item(Generic[K]):
+    """`patience`: for so long it waits for a silent origin; `waited`: it has."""
+
     due: datetime
     number: int
     key: K
-    lane: Hashable
+    lane: Lane
     size: int
+    patience: timedelta
+    waited: bool = False
 
     def __lt__(self, other: _Item[K]) -> bool:
         return (self.due, self.number) < (other.due, other.number)
 
 
 @define
-class _Lane(Generic[K]):
-    ready: list[_Item[K]] = field(factory=list)
-    passed: int = 0
+class _UnderWay(Generic[K]):
+    """`beyond`: the part of its lane for whose sake it goes beyond the bytes."""
+
+    item: _Item[K]
+    beyond: int | None
 
 
 class Schedule(Generic[K]):
@@ -48,19 +62,21 @@ class Schedule(Generic[K]):
     time.
 
     `capacity` bounds how many are under way, `in_flight_bytes` how many bytes their documents have
-    together; a single document larger than that goes alone.
+    together, but for those that go beyond. `silent` are the origins that do not answer.
     """
 
     def __init__(self, capacity: int, in_flight_bytes: int) -> None:
-        self._share: FairShare[Hashable] = FairShare(capacity)
-        self._budget = in_flight_bytes
-        self._bytes = 0
+        self.silent: set[Hashable] = set()
+        self._places = FairShare(capacity)
+        self._bytes = FairShare(in_flight_bytes)
+        self._beyond: set[int] = set()
         self._future: list[_Item[K]] = []
-        self._lanes: dict[Hashable, _Lane[K]] = {}
+        self._lanes: dict[Lane, list[_Item[K]]] = {}
         self._turns: deque[Hashable] = deque()
+        self._lanes_of: dict[Hashable, deque[Lane]] = {}
         self._planned: dict[K, int] = {}
-        self._under_way: dict[K, _Item[K]] = {}
-        self._pauses: dict[Hashable, datetime] = {}
+        self._under_way: dict[K, _UnderWay[K]] = {}
+        self._pauses: dict[Lane, datetime] = {}
         self._numbers = count()
 
     def __len__(self) -> int:
@@ -76,20 +92,22 @@ class Schedule(Generic[K]):
         """Whether a key was handed out and is not done."""
         return key in self._under_way
 
-    def plan(self, key: K, lane: Hashable, due: datetime, size: int) -> None:
-        """Have a key handed out at `due`. A key planned before is planned anew; one under way is
-        left alone."""
+    def plan(
+        self, key: K, lane: Lane, due: datetime, size: int, patience: timedelta = timedelta(0)
+    ) -> None:
+        """Have a key handed out at `due`, or `patience` later if its origin is silent then. A key
+        planned before is planned anew; one under way is left alone."""
         if key in self._under_way:
             return
         number = next(self._numbers)
         self._planned[key] = number
-        heapq.heappush(self._future, _Item(due, number, key, lane, size))
+        heapq.heappush(self._future, _Item(due, number, key, lane, size, patience))
 
     def forget(self, key: K) -> None:
         """Take a planned key back."""
         self._planned.pop(key, None)
 
-    def pause(self, lane: Hashable, until: datetime) -> None:
+    def pause(self, lane: Lane, until: datetime) -> None:
         """Hand out nothing of this lane before a moment: its gate has said so. What it has
         planned keeps its place."""
         self._pauses[lane] = until
@@ -98,45 +116,51 @@ class Schedule(Generic[K]):
         """The next key to start now, counted as under way from here on; None where nothing may
         start."""
         self._ripen(now)
-        if self._share.full:
-            return None
-        overtaken: list[_Lane[K]] = []
         for _ in range(len(self._turns)):
-            lane_key = self._turns.popleft()
-            lane = self._lanes[lane_key]
-            self._drop_stale(lane)
-            if not lane.ready:
-                del self._lanes[lane_key]
-                continue
-            item = lane.ready[0]
-            self._turns.append(lane_key)
-            if lane_key in self._pauses or not self._share.admits(lane_key):
-                continue
-            if not self._fits(item.size):
-                if lane.passed >= PATIENCE:
-                    # Everybody waits for this one: keep its lane at the head.
-                    self._turns.rotate(1)
-                    return None
-                overtaken.append(lane)
-                continue
-            for other in overtaken:
-                other.passed += 1
-            return self._hand_out(item, lane)
+            origin = self._turns.popleft()
+            lanes = self._lanes_of[origin]
+            if self._places.admits((origin,)):
+                for _ in range(len(lanes)):
+                    if (key := self._take_of(lanes.popleft(), lanes, now)) is not None:
+                        self._turns.append(origin)
+                        return key
+            if lanes:
+                self._turns.append(origin)
+            else:
+                del self._lanes_of[origin]
         return None
+
+    def _take_of(self, lane: Lane, lanes: deque[Lane], now: datetime) -> K | None:
+        """The next key of a lane, if it may start; the lane keeps its turn among those of its
+        origin."""
+        if not (ready := self._ready_of(lane, now)):
+            del self._lanes[lane]
+            return None
+        lanes.append(lane)
+        if lane in self._pauses or not self._places.admits(lane):
+            return None
+        item = ready[0]
+        if self._bytes.admits(lane, item.size):
+            return self._hand_out(item, None)
+        beyond = self._part_beyond(lane)
+        return None if beyond is None else self._hand_out(item, beyond)
 
     def done(self, key: K) -> None:
         """A key that was handed out is finished with; it may be planned again."""
-        item = self._under_way.pop(key)
-        self._share.leave(item.lane)
-        self._bytes -= item.size
+        ended = self._under_way.pop(key)
+        self._places.leave(ended.item.lane)
+        if ended.beyond is None:
+            self._bytes.leave(ended.item.lane, ended.item.size)
+        else:
+            self._beyond.remove(ended.beyond)
 
     def put_back(self, key: K) -> None:
         """A key that was handed out could not be begun: it has its place again, as if it had
         never been taken."""
-        item = self._under_way[key]
+        item = self._under_way[key].item
         self.done(key)
         self._planned[key] = item.number
-        self._ready(item)
+        self._make_ready(item)
 
     def next_due(self) -> datetime | None:
         """When the next planned key becomes due, or a lane's pause is over; None where neither
@@ -149,7 +173,7 @@ class Schedule(Generic[K]):
         return min(moments, default=None)
 
     def unpause(self) -> None:
-        """Forget every pause; whoever must still wait is told so again."""
+        """Forget every pause; what must still wait is paused again."""
         self._pauses.clear()
 
     def _ripen(self, now: datetime) -> None:
@@ -159,26 +183,48 @@ class Schedule(Generic[K]):
             item = heapq.heappop(self._future)
             if self._planned.get(item.key) != item.number:
                 continue
-            self._ready(item)
+            self._make_ready(item)
 
-    def _ready(self, item: _Item[K]) -> None:
+    def _make_ready(self, item: _Item[K]) -> None:
         if item.lane not in self._lanes:
-            self._lanes[item.lane] = _Lane()
-            self._turns.append(item.lane)
-        heapq.heappush(self._lanes[item.lane].ready, item)
+            self._lanes[item.lane] = []
+            if item.lane[0] not in self._lanes_of:
+                self._lanes_of[item.lane[0]] = deque()
+                self._turns.append(item.lane[0])
+            self._lanes_of[item.lane[0]].append(item.lane)
+        heapq.heappush(self._lanes[item.lane], item)
 
-    def _drop_stale(self, lane: _Lane[K]) -> None:
-        while lane.ready and self._planned.get(lane.ready[0].key) != lane.ready[0].number:
-            heapq.heappop(lane.ready)
+    def _ready_of(self, lane: Lane, now: datetime) -> list[_Item[K]]:
+        """What of a lane may go, the first to go first: without what was forgotten, and what waits
+        for its silent origin."""
+        ready = self._lanes[lane]
+        probed = lane[0] in self.silent and self._places.held(lane[:1]) >= PROBES
+        while ready:
+            item = ready[0]
+            if self._planned.get(item.key) == item.number:
+                if item.waited or not probed or lane in self._pauses:
+                    break
+                then = later(now, item.patience)
+                heapq.heappush(self._future, evolve(item, due=then, waited=True))
+            heapq.heappop(ready)
+        return ready
 
-    def _fits(self, size: int) -> bool:
-        return self._bytes + size <= self._budget or not self._under_way
+    def _part_beyond(self, lane: Lane) -> int | None:
+        """For the sake of which part of the lane, the innermost first, one document may go beyond
+        the bytes now."""
+        parts = [*enumerate(parts_of(lane))]
+        for number, part in reversed(parts):
+            if number not in self._beyond and not self._places.held(part):
+                return number
+        return None
 
-    def _hand_out(self, item: _Item[K], lane: _Lane[K]) -> K:
-        heapq.heappop(lane.ready)
-        lane.passed = 0
+    def _hand_out(self, item: _Item[K], beyond: int | None) -> K:
+        heapq.heappop(self._lanes[item.lane])
         del self._planned[item.key]
-        self._under_way[item.key] = item
-        self._share.enter(item.lane)
-        self._bytes += item.size
+        self._under_way[item.key] = _UnderWay(item, beyond)
+        self._places.enter(item.lane)
+        if beyond is None:
+            self._bytes.enter(item.lane, item.size)
+        else:
+            self._beyond.add(beyond)
         return item.key

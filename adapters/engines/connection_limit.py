@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ...delivery.fair_share import FairShare
+from ...delivery.fair_share import FairShare, Lane
 
 
 class ConnectionLimit:
     """Places for requests. Waiting for one costs nothing but time."""
 
     def __init__(self, capacity: int) -> None:
-        self._share: FairShare[Hashable] = FairShare(capacity)
-        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._share = FairShare(capacity)
+        self._queues: dict[Lane, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
-    async def taken(self, lane: Hashable) -> AsyncIterator[None]:
+    async def taken(self, lane: Lane) -> AsyncIterator[None]:
         """Hold one place for a request of this lane."""
         await self._enter(lane)
         try:
@@ -31,7 +31,7 @@ class ConnectionLimit:
             self._share.leave(lane)
             self._admit()
 
-    async def _enter(self, lane: Hashable) -> None:
+    async def _enter(self, lane: Lane) -> None:
         if lane not in self._queues and self._share.admits(lane):
             self._share.enter(lane)
             return
