@@ -96,7 +96,7 @@ def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
         "tenant_id": "acme",
         "name": "Acme",
         "provider": "sprinto",
-        "target": f"workflow check {CHECK} at 127.0.0.1",
+        "target": f"workflow check {CHECK} at {sandbox.url.removeprefix('http://')}",
         "verdict": "ready",
         "kind": None,
         "message": "the check 'Security awareness' is activated",

@@ -29,7 +29,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, timedelta
 from typing import ClassVar, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from attrs import evolve
 
@@ -44,7 +44,7 @@ from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
 from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
+from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
 from .settings import DrataSettings
 
@@ -139,7 +139,7 @@ class DrataProvider:
         return _readiness(company, settings)
 
     def target(self, settings: DrataSettings) -> str:
-        host = urlsplit(settings.base).hostname
+        host = address(settings.base)
         if settings.to == "library":
             return f"the evidence library of workspace {settings.workspace} at {host}"
         return f"the person's {settings.document_type} documents at {host}"

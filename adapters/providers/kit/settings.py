@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from attrs import NOTHING, Attribute, fields
 
@@ -76,6 +77,12 @@ def _rules(name: str, kind: Any) -> Mapping[str, object]:
         return {"type": "string", "allowed": list(get_args(kind))}
     # The type itself, or what stands beside None.
     return next(_RULES[one] for one in (kind, *get_args(kind)) if one in _RULES)
+
+
+def address(url: str) -> str:
+    """The host of a URL, with its port and path if it has them, for people."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path.rstrip("/")
 
 
 def one_line(settings: Any, attribute: Attribute[str], value: str) -> None:

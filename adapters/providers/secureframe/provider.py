@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import ClassVar, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from attrs import evolve, frozen
 
@@ -42,7 +42,7 @@ from ..kit.http_errors import ErrorHints, without_doubt
 from ..kit.json_reply import text
 from ..kit.multipart import file_form
 from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
+from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from .listing import Listed, Unlisted, look_for, user_ids
 from .reply import failure_to_store, judge, read_list, read_one
 from .settings import UUID, SecureframeSettings
@@ -146,7 +146,7 @@ class SecureframeProvider:
         return verdicts.Ready(f"Secureframe knows the key and the test {title!r} ({kind}){asleep}")
 
     def target(self, settings: SecureframeSettings) -> str:
-        host = urlsplit(settings.base).hostname
+        host = address(settings.base)
         if settings.test is not None:
             return f"test {settings.test} at {host}"
         return f"the person's evidence ({settings.document_type}) at {host}"

@@ -17,14 +17,13 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
-from urllib.parse import urlsplit
 
 from ....domain.integration import Pace
 from ....domain.upload.verdict import DryRun, Unbundled, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ....ports.provider import Bundle, Limits, Parcel
 from ..kit.graphql_multipart import graphql_upload
-from ..kit.settings import media_types, schema_of
+from ..kit.settings import address, media_types, schema_of
 from .checks import look_for_check
 from .reply import ANY_STATUS, judge
 from .rest import MOST_FILES, judge_rest, judge_together, rest_request
@@ -89,7 +88,7 @@ class SprintoProvider:
         return judge_together(reply, settings.workflow_check, len(parcels))
 
     def target(self, settings: SprintoSettings) -> str:
-        return f"workflow check {settings.workflow_check} at {urlsplit(settings.url).hostname}"
+        return f"workflow check {settings.workflow_check} at {address(settings.url)}"
 
     def check(self, settings: SprintoSettings) -> Dialogue[DryRun]:
         key = _credentials(settings)

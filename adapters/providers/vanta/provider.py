@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import ClassVar, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ....domain.integration import Pace
 from ....domain.upload import verdict as verdicts
@@ -37,7 +37,7 @@ from ..kit.http_errors import without_doubt
 from ..kit.json_reply import text
 from ..kit.lists import Page, search
 from ..kit.multipart import FormField, file_form
-from ..kit.settings import LOOK_UP_DELAYS, media_types, schema_of
+from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from . import reply as replies
 from .access import Session
 from .reply import DocumentState, Json
@@ -124,7 +124,7 @@ class VantaProvider:
         return verdicts.Ready(redactor.text(seen))
 
     def target(self, settings: VantaSettings) -> str:
-        return f"document {settings.document} at {urlsplit(settings.base).hostname}"
+        return f"document {settings.document} at {address(settings.base)}"
 
     def advice(self, settings: VantaSettings) -> tuple[str, ...]:
         odd = []

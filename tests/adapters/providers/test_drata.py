@@ -362,7 +362,7 @@ def test_an_endpoint_takes_the_place_of_the_regions_address() -> None:
     settings = evolve(LIBRARY, endpoint="http://127.0.0.1:8080/public/v2/")
     [request] = upload(settings)[1].requests
     assert request.url == "http://127.0.0.1:8080/public/v2/workspaces/3/evidence-library"
-    assert DrataProvider().target(settings) == "the evidence library of workspace 3 at 127.0.0.1"
+    assert DrataProvider().target(settings) == "the evidence library of workspace 3 at 127.0.0.1:1"
 
 
 # -- the look-up

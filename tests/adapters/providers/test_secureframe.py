@@ -656,7 +656,7 @@ def test_it_is_a_provider_that_can_be_read_and_tried() -> None:
     [
         (PERSON, "the person's evidence (security_training_screenshot) at api.secureframe.com"),
         (evolve(AT_TEST, region="uk"), f"test {TEST} at api-uk.secureframe.com"),
-        (evolve(AT_TEST, endpoint="http://127.0.0.1:1/"), f"test {TEST} at 127.0.0.1"),
+        (evolve(AT_TEST, endpoint="http://127.0.0.1:1/"), f"test {TEST} at 127.0.0.1:1"),
     ],
 )
 def test_the_target_is_said_in_words(settings: SecureframeSettings, target: str) -> None:

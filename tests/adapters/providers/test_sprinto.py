@@ -170,11 +170,14 @@ def test_an_endpoint_takes_the_place_of_the_regions_address() -> None:
     url = "http://127.0.0.1:8080/dev-api/graphql"
     settings = evolve(SETTINGS, endpoint=url)
     assert upload(settings)[1].url == url
-    assert SprintoProvider().target(settings) == f"workflow check {CHECK} at 127.0.0.1"
+    assert SprintoProvider().target(settings) == f"workflow check {CHECK} at {url[7:]}"
 
 
 def test_the_target_names_check_and_host() -> None:
-    assert SprintoProvider().target(SETTINGS) == f"workflow check {CHECK} at app.sprinto.com"
+    assert (
+        SprintoProvider().target(SETTINGS)
+        == f"workflow check {CHECK} at app.sprinto.com/dev-api/graphql"
+    )
 
 
 def test_an_odd_pk_is_accepted_with_advice() -> None:
