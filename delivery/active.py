@@ -4,18 +4,25 @@ for each. No document, and no task."""
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from attrs import define, field
 
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
+from ..domain.upload.backoff import later
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.upload import Held, Queued, Upload, UploadKey, Waiting, due_at
 from ..ports.clock import Clock
-from ..ports.logger import LogEvent, RecordingFailed, UploadHeld
-from ..ports.records import Dossier, OpenUpload
+from ..ports.logger import (
+    EvidenceConflict,
+    LogEvent,
+    RecordingFailed,
+    UploadHeld,
+    UploadRecorded,
+)
+from ..ports.records import Dossier, Entry, OpenUpload
 from .actions import AppliedAction, events_of
 from .batching import Batching
 from .destinations import Destination, Destinations, home_of
@@ -147,6 +154,17 @@ class ActiveUploads:
         self.go_on(active)
         return active
 
+    def recorded(self, entry: Entry, destination: Destination, *waiters: Waiter) -> ActiveUpload:
+        """A new upload is on disk: make it active."""
+        self._listener.log(UploadRecorded(entry.upload.key))
+        active = ActiveUpload(entry.upload, entry.dossier, destination, waiters=list(waiters))
+        return self.add(active)
+
+    def compare(self, key: UploadKey, known: str, submitted: str | None) -> None:
+        """Say it if another document was submitted under a known key (None: it is not known)."""
+        if submitted is not None and submitted != known:
+            self._listener.log(EvidenceConflict(key, known, submitted))
+
     def acted(self, applied: AppliedAction, last_attempt_at: datetime | None) -> None:
         """A person has done something to an upload, and it is on disk: go on from there."""
         for event in events_of(applied):
@@ -237,12 +255,15 @@ class ActiveUploads:
         moments = (self._schedule.next_due(), self._batching.next_due())
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def take(self, now: datetime) -> Iterator[Sequence[ActiveUpload]]:
-        """The turns that begin now: of one upload each, or of several that go in one request."""
+    def take(
+        self, now: datetime, linger: timedelta = timedelta(0)
+    ) -> Iterator[Sequence[ActiveUpload]]:
+        """The turns that begin now: of one upload each, or of several that go in one request.
+        What waits for others leaves if its wait is over in `linger`."""
         while (key := self._schedule.take(now)) is not None:
             for keys in self._together(self._uploads[key], now):
                 yield [self._uploads[key] for key in keys]
-        for keys in self._batching.ripe(now):
+        for keys in self._batching.ripe(later(now, linger)):
             yield [self._uploads[key] for key in keys]
 
     def _together(self, active: ActiveUpload, now: datetime) -> Sequence[Sequence[UploadKey]]:

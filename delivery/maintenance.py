@@ -214,20 +214,28 @@ class Maintenance:
             for tenant_id, destination in self._active.destinations.items()
         }
         freed = yield from perform(Read(lambda store: store.freed(addresses, ADOPTED_AT_ONCE)))
-        released: list[ActiveUpload] = []
-        for found in freed:
-            destination = self._active.home_of(found.upload.key)
-            if destination is not None:
-                after = advance(found.upload, Unblocked(now), destination.rules)
-                released.append(ActiveUpload(after, found.dossier, destination))
-        saved = yield from _save([Change(active.upload) for active in released])
-        for active, written in zip(released, saved, strict=True):
-            key = active.upload.key
-            if written:
-                again = UploadRequeued(key, None, "its integration may work again")
-                yield from perform(Notify(again))
-                if self._active.get(key) is None and not self._active.closing:
-                    self._active.add(active)
+        held = [
+            _active(found, destination)
+            for found in freed
+            if (destination := self._active.home_of(found.upload.key)) is not None
+        ]
+        for active in (yield from release(held, now)):
+            if self._active.get(active.upload.key) is None and not self._active.closing:
+                self._active.add(active)
+
+
+def release(held: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:
+    """Queue what was held for an integration that may work again; what was queued."""
+    after = [advance(one.upload, Unblocked(now), one.destination.rules) for one in held]
+    saved = yield from _save([Change(upload) for upload in after])
+    released = []
+    for active, upload, written in zip(held, after, saved, strict=True):
+        if written:
+            active.upload = upload
+            released.append(active)
+            again = UploadRequeued(upload.key, None, "its integration may work again")
+            yield from perform(Notify(again))
+    return released
 
 
 def recover(context: TurnContext, active: ActiveUpload) -> Turn[bool]:

@@ -19,25 +19,21 @@ from attrs import frozen
 
 from ...delivery.actions import ActionResult, RulesOf, act_on
 from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
-from ...delivery.batching import LINGER, Batching
+from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
-from ...delivery.maintenance import Maintenance, recover
+from ...delivery.maintenance import Maintenance, recover, release
 from ...delivery.redactors import Redactors
-from ...delivery.turn import AttemptTurn, TurnContext, apply, look_up
+from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.pacing.gate import MIN_PATIENCE, NotBefore, patience_of
 from ...domain.upload.actions import Action, Person
-from ...domain.upload.backoff import later
-from ...domain.upload.events import Unblocked
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
     Held,
-    LookingUp,
     Sending,
-    Undecided,
     UploadKey,
     due_at,
 )
@@ -45,13 +41,7 @@ from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
 from ...ports.logger import (
     CourierLost,
-    EvidenceConflict,
-    LogEvent,
     Logger,
-    UploadHeld,
-    UploadRecorded,
-    UploadRequeued,
-    UploadSettled,
 )
 from ...ports.records import Added
 from ...ports.renderer import Renderer
@@ -65,6 +55,9 @@ from .registration import Registration
 
 ELSEWHERE = timedelta(seconds=5)
 """When to come again for an upload that another courier is sending."""
+
+NO_LIMIT = 2**62
+"""A call takes as many and as large documents as it is given."""
 
 T = TypeVar("T")
 
@@ -118,14 +111,16 @@ class BlockingEngine:
         ]
         with ExitStack() as in_hand:
             free = [in_hand.enter_context(self._taken_in_hand(key)) for key in keys]
+            soon = self._clock.now() + ELSEWHERE
+            here, elsewhere = self._uploads(), self._uploads()
             actives = [
-                self._record(evidence, key, destination)
-                for key, (evidence, destination) in zip(keys, evidences, strict=True)
+                self._record(evidence, key, destination, here if mine else elsewhere)
+                for key, mine, (evidence, destination) in zip(keys, free, evidences, strict=True)
             ]
-            elsewhere = self._clock.now() + ELSEWHERE
-            again_at: dict[UploadKey, datetime | None] = dict.fromkeys(keys, elsewhere)
-            again_at |= self._step([one for one, mine in zip(actives, free, strict=True) if mine])
-            return [self._delivery(active, again_at[active.upload.key]) for active in actives]
+            mine = [active for active, is_free in zip(actives, free, strict=True) if is_free]
+            again_at = dict.fromkeys(set(keys) - {one.upload.key for one in mine}, soon)
+            again_at |= self._step(mine, here, elsewhere)
+            return [self._delivery(active, again_at.get(active.upload.key)) for active in actives]
 
     def dry_run(self, destination: Destination) -> DryRun | None:
         """What the provider says of an integration; None if it has no dry run."""
@@ -145,7 +140,7 @@ class BlockingEngine:
             rules_of,
             self._clock.now,
             lock=self._lock,
-            log=self._log,
+            log=self._notifier.log,
         )
 
     def recover(self, destinations: Destinations, broken: Container[str]) -> list[UploadStatus]:
@@ -154,7 +149,7 @@ class BlockingEngine:
         store, now = self._store, self._clock.now()
         with self._registration.taken() as owner:
             left = [one.upload.key for dead in store.dead(owner) for one in store.in_flight(dead)]
-            uploads = ActiveUploads(self._clock, self._notifier, capacity=1, in_flight_bytes=1)
+            uploads = self._uploads()
             uploads.destinations, uploads.broken = destinations, broken
             maintenance = Maintenance(uploads, self._context(owner))
             self._run(maintenance.recover_dead_couriers(now))
@@ -185,7 +180,12 @@ class BlockingEngine:
 
     # --- from evidence to upload -----------------------------------------------------------------
 
-    def _record(self, evidence: Evidence, key: UploadKey, destination: Destination) -> ActiveUpload:
+    def _uploads(self) -> ActiveUploads:
+        return ActiveUploads(self._clock, self._notifier, NO_LIMIT, NO_LIMIT)
+
+    def _record(
+        self, evidence: Evidence, key: UploadKey, destination: Destination, uploads: ActiveUploads
+    ) -> ActiveUpload:
         """The upload of an evidence, known or new. What is known is neither read nor rendered
         again."""
         found = self._store.get([key]).get(key)
@@ -193,69 +193,45 @@ class BlockingEngine:
             entry = prepare(evidence, destination, self._renderer, self._clock.now())
             (answer,) = self._run(perform(Write(lambda store: store.add([entry]), key)))
             if isinstance(answer, Added):
-                self._log(UploadRecorded(key))
-                active = ActiveUpload(entry.upload, entry.dossier, destination)
-                if active.upload.status.at_rest:  # unfit from the start
-                    self._tell_settled(active)
-                return active
+                return uploads.recorded(entry, destination)
             found = self._store.get([key]).get(key)
             if found is None:
                 raise gone_error(key)
-        known, submitted = found.dossier.submitted_digest, _digest_of(evidence)
-        if submitted is not None and submitted != known:
-            self._log(EvidenceConflict(key, known, submitted))
+        uploads.compare(key, found.dossier.submitted_digest, _digest_of(evidence))
         return ActiveUpload(found.upload, found.dossier, destination)
 
-    def _step(self, actives: Sequence[ActiveUpload]) -> Mapping[UploadKey, datetime | None]:
+    def _step(
+        self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads
+    ) -> Mapping[UploadKey, datetime]:
         """One step for each; when to come again, if the gate refuses it."""
-        refused: dict[UploadKey, datetime | None] = {one.upload.key: None for one in actives}
-        steppable = [one for one in actives if not self._recover(one)]
-        for active in steppable:
-            self._unblock(active)
-        for group in self._groups([one for one in steppable if self._is_due(one)]):
+        self._release([one for one in actives if isinstance(one.upload.state, Held)])
+        for active in actives:
+            if isinstance(active.upload.state, Sending):
+                self._recover(active)  # that is this step
+                elsewhere.add(active)
+            elif not active.upload.status.at_rest and here.get(active.upload.key) is None:
+                here.add(active)
+        refused: dict[UploadKey, datetime] = {}
+        for group in list(here.take(self._clock.now(), LINGER)):
             not_before = self._take_turn(group)
-            if not_before is not None:
-                refused |= {one.upload.key: not_before.at for one in group}
+            here.finish(group, not_before)
             for active in group:
                 if active.gone:
                     raise gone_error(active.upload.key)
-                if active.upload.status.at_rest:
-                    self._tell_settled(active)
+                if not_before is not None:
+                    refused[active.upload.key] = not_before.at
         return refused
 
-    def _groups(self, actives: Sequence[ActiveUpload]) -> Sequence[Sequence[ActiveUpload]]:
-        """What goes in one request each."""
-        groups: list[list[ActiveUpload]] = []
-        batching: Batching[ActiveUpload] = Batching()
-        now = self._clock.now()
-        for active in actives:
-            way, bundle = active.way, active.destination.bundle
-            if way is None or bundle is None:
-                groups.append([active])
-            else:
-                groups += batching.add(active, way, active.size, bundle, now)
-        return groups + batching.ripe(later(now, LINGER))
-
-    def _is_due(self, active: ActiveUpload) -> bool:
-        """Whether it has an attempt or a look-up to be made now."""
-        now = self._clock.now()
-        due = due_at(active.upload, now)
-        return due is not None and due <= now
-
-    def _unblock(self, active: ActiveUpload) -> None:
+    def _release(self, held: Sequence[ActiveUpload]) -> None:
         """Queue what was held for an integration that may work again."""
-        key, address = active.upload.key, active.destination.quota.address
-        held = isinstance(active.upload.state, Held)
-        if not held or not self._store.freed({(key.tenant_id, key.provider): address}, 1):
-            return
-        if self._run(apply(active, Unblocked(self._clock.now()))):
-            self._log(UploadRequeued(key, None, "its integration may work again"))
+        if held:
+            addresses = {_home(one.upload.key): one.destination.quota.address for one in held}
+            freed = {_home(found.upload.key) for found in self._store.freed(addresses, 1)}
+            released = [one for one in held if _home(one.upload.key) in freed]
+            self._run(release(released, self._clock.now()))
 
-    def _recover(self, active: ActiveUpload) -> bool:
-        """If a dead courier was sending it, write down that it may have been received. True if
-        another courier was sending it, dead or not: that is this step."""
-        if not isinstance(active.upload.state, Sending):
-            return False
+    def _recover(self, active: ActiveUpload) -> None:
+        """If a dead courier was sending it, write down that it may have been received."""
         # This process's own attempt is not in hand here: its end could not be written down.
         mine = self._registration.owner
         dead = self._store.dead(mine or 0)
@@ -263,19 +239,14 @@ class BlockingEngine:
             in_flight = self._store.in_flight(courier_id)
             if any(found.upload == active.upload for found in in_flight):
                 if self._run(recover(self._context(courier_id), active)) and courier_id != mine:
-                    self._log(CourierLost(courier_id, 1))
-                if active.upload.status.at_rest:
-                    self._tell_settled(active)
+                    self._notifier.log(CourierLost(courier_id, 1))
                 break
-        return True
 
     def _take_turn(self, group: Sequence[ActiveUpload]) -> NotBefore | None:
         """One attempt of each or one look-up; NotBefore if the gate refuses it."""
         with self._registration.taken() as owner:
-            context, patience = self._context(owner), patience_of(group[0].destination.quota)
-            if isinstance(group[0].upload.state, LookingUp | Undecided):
-                return self._run(look_up(context, group[0]), patience)
-            return self._run(AttemptTurn(context, group).run(), patience)
+            turn = take_turn(self._context(owner), group)
+            return self._run(turn, patience_of(group[0].destination.quota))
 
     def _context(self, owner: int) -> TurnContext:
         return TurnContext(
@@ -299,13 +270,10 @@ class BlockingEngine:
             return Delivery(status, None)
         return Delivery(status, refused or due_at(upload, now) or now + ELSEWHERE)
 
-    def _tell_settled(self, active: ActiveUpload) -> None:
-        if isinstance(active.upload.state, Held):
-            self._log(UploadHeld(active.upload.key, active.upload.state.cause))
-        self._log(UploadSettled(active.status()))
 
-    def _log(self, event: LogEvent) -> None:
-        self._notifier.log(event)
+def _home(key: UploadKey) -> tuple[str, str]:
+    """The integration that an upload is for."""
+    return key.tenant_id, key.provider
 
 
 def _digest_of(evidence: Evidence) -> str | None:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 
 from attrs import define
 
-from ...delivery.active import ActiveUpload, ActiveUploads, unsettled_error
+from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
 from ...delivery.maintenance import adopt
 from ...domain.errors import CourierError, MisuseError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import EvidenceConflict, RecordingFailed, UploadRecorded
+from ...ports.logger import RecordingFailed
 from ...ports.records import AddAnswer, Added, Entry
 from ...ports.renderer import Renderer
 from .asyncio_driver import AsyncioDriver
@@ -188,18 +188,12 @@ class Recorder:
 
     def _recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> bool:
         """A submission is on disk, now or since earlier."""
-        key, ticket, log = entry.upload.key, submission.ticket, self._driver.notifier.log
-        ticket.mark_recorded()
+        submission.ticket.mark_recorded()
         if isinstance(answer, Added):
-            log(UploadRecorded(key))
-            destination = submission.destination
-            self._active.add(
-                ActiveUpload(entry.upload, entry.dossier, destination, waiters=[ticket])
-            )
+            self._active.recorded(entry, submission.destination, submission.ticket)
             return True
         submitted = entry.dossier.submitted_digest
-        if answer.submitted_digest != submitted:
-            log(EvidenceConflict(key, answer.submitted_digest, submitted))
+        self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
         return False
 
     def _prepare(self, batch: Sequence[Submission]) -> list[Entry | CourierError]:
