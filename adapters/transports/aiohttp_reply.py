@@ -38,7 +38,7 @@ class Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         handed_on = self.head.feed(data)
-        if handed_on:
+        if handed_on or not data:  # nothing: aiohttp goes on with what it has
             super().data_received(handed_on)
         else:
             self.start_timeout()  # what is held back is a sign of life, too
@@ -63,7 +63,7 @@ class Reply(aiohttp.ClientResponse):
 
     async def start(self, connection: Any) -> Reply:
         """Called by aiohttp to read the head."""
-        head: ReplyHead = getattr(connection.protocol, "head", ReplyHead())
+        head: ReplyHead = getattr(connection.protocol, "head", None) or ReplyHead()
         try:
             await super().start(connection)
         except Exception as error:

@@ -131,8 +131,8 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, Ending]:
     """The reply's body as far as it is read, and how it ended."""
     content = bytearray()
     try:
-        while chunk := await response.content.readany():
-            content += chunk
+        while not response.content.at_eof():
+            content += await response.content.readany()
             if len(content) > REPLY_LIMIT:
                 return bytes(content[:REPLY_LIMIT]), Ending.TOO_LONG
     except Exception:

@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Iterator
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -91,15 +91,10 @@ class Destination:
     host: str
     under_tls: bool
 
-    @classmethod
-    def of(cls, request: HttpRequest, route: Route) -> Destination:
+    @staticmethod
+    def of(request: HttpRequest, route: Route) -> Destination:
         """ValueError if the endpoint or the proxy leads nowhere."""
-        url, authorization = _parted(request.url)
-        proxy, proxy_authorization = (None, None) if route.proxy is None else _parted(route.proxy)
-        address, *others = [_checked(urlsplit(each)) for each in (url, proxy) if each is not None]
-        host = f"{address.hostname}" + ("" if address.port is None else f":{address.port}")
-        under_tls = "https" in [each.scheme for each in (address, *others)]
-        return cls(url, authorization, proxy, proxy_authorization, host, under_tls)
+        return _destination(request.url, route.proxy)
 
     def headers(self, request: HttpRequest) -> Headers:
         """The request's headers, and ours for those that it does not have: who sends it, and that
@@ -116,6 +111,16 @@ class Destination:
         given = {name.lower() for name, _ in request.headers}
         kept = [(name, text) for name, text in own.items() if name.lower() not in given]
         return (*kept, *((name, text.strip()) for name, text in request.headers))
+
+
+@lru_cache(maxsize=64)
+def _destination(to: str, through: str | None) -> Destination:
+    url, authorization = _parted(to)
+    proxy, proxy_authorization = (None, None) if through is None else _parted(through)
+    address, *others = [_checked(urlsplit(each)) for each in (url, proxy) if each is not None]
+    host = f"{address.hostname}" + ("" if address.port is None else f":{address.port}")
+    under_tls = "https" in [each.scheme for each in (address, *others)]
+    return Destination(url, authorization, proxy, proxy_authorization, host, under_tls)
 
 
 def _parted(url: str) -> tuple[str, str | None]:

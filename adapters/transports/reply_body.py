@@ -8,6 +8,7 @@ import re
 import zlib
 from contextlib import suppress
 from email.message import Message
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve
@@ -31,6 +32,8 @@ def read_as_it_says(reply: HttpResponse) -> HttpResponse:
         if coding.strip() in _WINDOWS:
             reply = _inflated(reply, _WINDOWS[coding.strip()])
     body = _as_utf8(reply.body, reply.header("content-type"))
+    if body is reply.body:
+        return reply
     if len(body) > REPLY_LIMIT:
         return evolve(reply, body=body[:REPLY_LIMIT], ending=Ending.TOO_LONG)
     return evolve(reply, body=body)
@@ -66,14 +69,21 @@ def _members(packed: bytes, window: int) -> tuple[bytes, Ending]:
 
 
 def _as_utf8(body: bytes, content_type: str | None) -> bytes:
-    said = Message()
-    said["Content-Type"] = content_type or "text/plain"
     # A byte order mark, or the zeros of UTF-16, say more than the header.
-    seen = json.detect_encoding(body)
-    named = seen if seen != "utf-8" else said.get_content_charset("utf-8")
+    seen, said = json.detect_encoding(body), _charset_of(content_type or "text/plain")
+    charset = said if seen == "utf-8" or said is None else seen
+    if charset is None or charset == "utf-8":
+        return body
     with suppress(LookupError, ValueError):
-        if _TEXT.fullmatch(said.get_content_type()) and _CHARSET.fullmatch(
-            codecs.lookup(named).name
-        ):
-            return body.decode(named).removeprefix("\ufeff").encode()
+        if _CHARSET.fullmatch(codecs.lookup(charset).name):
+            return body.decode(charset).removeprefix("\ufeff").encode()
     return body
+
+
+@lru_cache(maxsize=16)
+def _charset_of(content_type: str) -> str | None:
+    """The charset of a type; None if it is no text."""
+    said = Message()
+    said["Content-Type"] = content_type
+    is_text = _TEXT.fullmatch(said.get_content_type())
+    return said.get_content_charset("utf-8") if is_text else None

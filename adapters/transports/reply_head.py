@@ -17,6 +17,19 @@ from ...ports.dialogue import Headers
 HEAD_LIMIT: Final = 256 * 1024
 """A head of more bytes is handed on unread, and the parser refuses it."""
 
+# A head that every parser reads as it stands: its body ends at one length or with chunks.
+_OTHERS = (
+    rb"(?:(?!content-length:|transfer-encoding:)"
+    rb"[!#$%&'*+.^_`|~0-9a-z-]++:[\t -~\x80-\xff]*+\r\n)*+"
+)
+_CLEAN = re.compile(
+    rb"(?-i:HTTP)/1\.1 (?!204|304)[2-5]\d\d [ -~]*+\r\n"
+    + _OTHERS
+    + rb"(?:content-length: ?(\d{1,9})|transfer-encoding: ?chunked)\r\n"
+    + _OTHERS
+    + rb"\r\n",
+    re.IGNORECASE,
+)
 _STATUS_LINE = re.compile(rb"(HTTP)/(\d(?:\.\d)?)[ \t]+(\d{3})(?:[ \t][^\r\n]*)?\r?\n", re.I)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):(.*)", re.DOTALL)
@@ -33,13 +46,12 @@ class ReplyHead:
     `has_surplus` where more came than the reply's length, so that the connection is spoiled.
     """
 
+    is_whole = is_unreadable = is_endless = has_surplus = False
+    _searched = 0
+    _body_left: int | None = None
+
     def __init__(self) -> None:
         self._held = bytearray()
-        self._searched = 0
-        self._body_left: int | None = None
-        self.is_whole = False
-        self.is_unreadable = self.is_endless = False
-        self.has_surplus = False
 
     def feed(self, data: bytes) -> bytes:
         """Take what came from the connection and return what the parser is to read: nothing until
@@ -101,6 +113,8 @@ def _may_become_a_reply(held: bytearray) -> bool:
 def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
     """The head in the form that every parser reads, and the length of the body where it is said.
     Where something was mended, the head asks for the connection to be closed."""
+    if clean := _CLEAN.fullmatch(head + b"\n\r\n"):
+        return clean[0], int(clean[1]) if clean[1] else None
     line = _STATUS_LINE.match(head + b"\n")
     assert line is not None
     pairs, mended = _headers(head)

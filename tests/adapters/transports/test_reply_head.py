@@ -99,3 +99,31 @@ def test_a_head_that_is_too_large_is_unreadable_in_whatever_pieces(piece: int) -
     for start in range(0, len(text), piece):
         head.feed(text[start : start + piece])
     assert (head.is_unreadable, head.is_whole) == (True, False)
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 3", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("around", [b"", b"X-Odd: \xe9\t:\r\n"])
+def test_a_head_that_every_parser_reads_is_handed_on_as_it_came(
+    framing: bytes, around: bytes
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + around + framing + b"\r\n" + around + b"\r\n"
+    assert ReplyHead().feed(head) == head
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"http/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\ncontent-length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Odd: \x00\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Odd: a\r\n folded\r\n\r\n",
+        b"HTTP/1.1 200 \xe9\r\nContent-Length: 3\r\n\r\n",
+    ],
+)
+def test_any_other_head_is_written_anew(head: bytes) -> None:
+    assert ReplyHead().feed(head) != head
