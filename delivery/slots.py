@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.upload import UploadKey
@@ -55,7 +55,7 @@ class Slots:
         refused = yield from self.reserve()
         if refused is None:
             self._under_way, self._covered = self.acquired.slot, False
-            self.acquired = evolve(self.acquired, slot=None)
+            self.acquired = Acquired(None, self.acquired.turn, self.acquired.lease_since)
         return refused
 
     def returned(self) -> None:

@@ -106,12 +106,12 @@ def read_graphql(body: bytes) -> GraphQLReply:
     )
 
 
-def read_graphql_if_any(body: bytes) -> GraphQLReply:
-    """As `read_graphql`; a body that is not JSON has neither data nor errors."""
+def read_graphql_if_any(body: bytes) -> GraphQLReply | None:
+    """As `read_graphql`; None for a body that is not JSON."""
     try:
         return read_graphql(body)
     except NotJson:
-        return GraphQLReply(None, (), False)
+        return None
 
 
 def _error(entry: object) -> GraphQLError:

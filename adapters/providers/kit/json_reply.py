@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ....domain.upload.failure import Failure
@@ -106,21 +106,35 @@ def read_body(
 
 
 def _loads(document: str) -> object:
-    unreadable: list[str] = []
-
-    def passed_over(text: str) -> None:
-        unreadable.append(text)
-
-    def integer(digits: str) -> int | None:
-        if len(digits) <= _MAX_DIGITS:
-            return int(digits)
-        passed_over(digits)
-        return None
-
-    value = json.loads(document, parse_constant=passed_over, parse_int=integer)
-    if unreadable and not (any(value.values()) if isinstance(value, dict) else value):
+    try:
+        return _STRICT.decode(document)
+    except _PassedOverError:
+        value = _LENIENT.decode(document)
+    if not (any(value.values()) if isinstance(value, dict) else value):
         raise ValueError("nothing in it can be read")
     return value
+
+
+class _PassedOverError(Exception):
+    """There is a value that would be read as null."""
+
+
+def _refuse(text: str) -> None:
+    raise _PassedOverError
+
+
+def _pass_over(text: str) -> None:
+    """Read as null."""
+
+
+def _decoder(odd: Callable[[str], None]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_constant=odd,
+        parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else odd(digits),
+    )
+
+
+_STRICT, _LENIENT = _decoder(_refuse), _decoder(_pass_over)
 
 
 def _without_depths(document: str) -> str:

@@ -106,6 +106,8 @@ def _refusal(reply: Reply) -> Failure | None:
     if not isinstance(reply, HttpResponse):
         return failure_to_read(reply, HINTS)
     graphql = read_graphql_if_any(reply.body)
+    if graphql is None:
+        return failure_to_read(reply, HINTS)
     kind = gravest(graphql.errors)
     if kind is not None and (reply.status // 100 == 2 or words_decide(reply, kind)):
         do = NEW_KEY if kind is FailureKind.UNAUTHORIZED else "ask the Sprinto admin what it means"

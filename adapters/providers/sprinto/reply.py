@@ -22,9 +22,9 @@ from typing import Final
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ....ports.dialogue import HttpResponse, Reply
-from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql, read_graphql_if_any
+from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql_if_any
 from ..kit.http_errors import ErrorHints, classify, not_json, refusal, throttled, unrecognised
-from ..kit.json_reply import NotJson, mapping, text
+from ..kit.json_reply import mapping, text
 
 ANY_STATUS: Final = "any"
 NEW_KEY: Final = (
@@ -57,16 +57,13 @@ _FAILURE_WORDS: Final = re.compile("FAIL|REJECT|ERROR", re.IGNORECASE)
 def judge(reply: Reply, workflow_check: str, success_statuses: Sequence[str]) -> Verdict:
     """The verdict on an upload to `workflow_check`: any status with any body has one."""
     graphql = read_graphql_if_any(reply.body) if isinstance(reply, HttpResponse) else None
-    kind = None if graphql is None else gravest(graphql.errors)
-    if graphql is not None and words_decide(reply, kind):
+    if graphql is not None and words_decide(reply, gravest(graphql.errors)):
         return _by_errors(reply, graphql, workflow_check)
     verdict = classify(reply, HINTS, None if graphql is None else graphql.quote)
     if verdict is not None:
         return verdict
     assert isinstance(reply, HttpResponse)
-    try:
-        graphql = read_graphql(reply.body)
-    except NotJson:
+    if graphql is None:
         return not_json(reply, HINTS)
     if graphql.errors:
         return _by_errors(reply, graphql, workflow_check)
