@@ -29,14 +29,17 @@ from ..domain.upload.verdict import (
 from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
 from ..ports.records import LookUp, Start
 from .active import ActiveUpload
-from .destinations import Destination, unfit
+from .destinations import Destination, excluded, unfit
 
 
 def beginning_of(active: ActiveUpload, at: datetime) -> Upload | Unfit | Started:
     """The upload as it is while its next attempt is made; or the event that ends it, where there
     is none to make any more."""
-    document, destination = active.dossier.document, active.destination
-    failure = unfit(document.size, document.media_type, destination)
+    dossier, destination = active.dossier, active.destination
+    document = dossier.document
+    failure = excluded(dossier.outcome, destination.integration) or unfit(
+        document.size, document.media_type, destination
+    )
     if failure is not None:
         return Unfit(at, failure)
     beginning = Started(at)

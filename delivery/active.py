@@ -33,7 +33,7 @@ class Waiter(Protocol):
     """One who waits for an upload, as a ticket does."""
 
     def mark_settled(self, status: UploadStatus | None) -> None:
-        """The upload has succeeded, failed or is held."""
+        """The upload is at rest."""
         ...
 
     def mark_lost(self, error: Exception) -> None:
@@ -49,7 +49,7 @@ class Listener(Protocol):
         ...
 
     def settled(self, status: UploadStatus) -> None:
-        """An upload has succeeded, failed or is held."""
+        """An upload has come to rest."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Integration, Pace
 from ..domain.pacing.gate import Quota
 from ..domain.upload.failure import Failure, FailureKind
@@ -133,6 +134,19 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
 def _fingerprint(key: bytes, said: object) -> str:
     text = json.dumps(said, sort_keys=True, default=repr)
     return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:32]
+
+
+def excluded(outcome: Outcome, integration: Integration) -> Failure | None:
+    """Why the settings exclude evidence of this outcome; None if they include it."""
+    if outcome in integration.outcomes:
+        return None
+    included = " and ".join(one.value for one in integration.outcomes)
+    return Failure(
+        FailureKind.OUTCOME_EXCLUDED,
+        f"the outcome is {outcome.value}, and tenant {integration.tenant_id!r} sends only "
+        f"{included} to {integration.provider}: nothing was sent; to send it, add {outcome.value} "
+        "to `outcomes` in the tenant file, then submit it again or retry it",
+    )
 
 
 def unfit(size: int, media_type: str, destination: Destination) -> Failure | None:

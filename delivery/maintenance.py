@@ -21,12 +21,12 @@ from ..domain.upload.events import Blocked, Unblocked
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
-from ..domain.upload.upload import Sending, UploadKey, due_of
+from ..domain.upload.upload import Sending, Skipped, UploadKey, due_of
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
 from ..ports.records import Change, OpenUpload, Saved
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
-from .destinations import Destination
+from .destinations import Destination, excluded
 from .effects import Notify, Read, Turn, Write, perform
 from .turn import TurnContext, apply
 
@@ -271,10 +271,23 @@ def adopt(
             active.waiters.append(waiter)
         elif key not in found:
             waiter.mark_lost(gone_error(key))
-        elif key in statuses:
-            waiter.mark_settled(statuses[key])
         else:
-            uploads.add(_active(found[key], destination, waiter))
+            active = _active(found[key], destination, waiter)
+            yield from readmit(active, now)
+            if active.upload.status.at_rest:
+                waiter.mark_settled(statuses[key])
+            else:
+                uploads.add(active)
+
+
+def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
+    """Queue an upload that was skipped, if the settings no longer exclude it."""
+    is_skipped = isinstance(active.upload.state, Skipped)
+    if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
+        return
+    if (yield from apply(active, Unblocked(now))):
+        again = UploadRequeued(active.upload.key, None, "its settings no longer exclude it")
+        yield from perform(Notify(again))
 
 
 def _statuses_of(

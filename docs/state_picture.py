@@ -29,8 +29,9 @@ COLOURS = {
     Status.HELD: ("#ede9fe", "#6d28d9"),
     Status.SUCCEEDED: ("#dcfce7", "#15803d"),
     Status.FAILED: ("#fee2e2", "#b91c1c"),
+    Status.SKIPPED: ("#e0e7ff", "#4338ca"),
 }
-WIDTH, HEIGHT = 800, 1270
+WIDTH, HEIGHT = 800, 1492
 NODE_WIDTH, NODE_HEIGHT = 140, 46
 REQUEUED = (
     "Requeued goes to LookingUp if a doubt is left and look-ups are possible, else to Queued."
@@ -147,6 +148,17 @@ ARROWS_OF_DECISION = (
     Arrow(("Undecided",), ("Failed",), ((460, 1104), (620, 1104)), (532, 1121), 3),
     Arrow(("Undecided",), ("Held",), ((390, 1121), (390, 1200), (620, 1200)), (505, 1193)),
 )
+PLACES_OF_SKIPPING: dict[str, Point] = {
+    "Waiting": (104, 1284),
+    "Queued": (104, 1348),
+    "LookingUp": (104, 1412),
+    "Skipped": (410, 1348),
+    "Succeeded": (690, 1348),
+}
+ARROWS_OF_SKIPPING = (
+    Arrow(TO_SEND, ("Skipped",), ((190, 1284), (410, 1284), (410, 1325)), (300, 1276)),
+    Arrow(("Skipped",), ("Queued", "LookingUp"), ((340, 1340), (184, 1340)), (262, 1332)),
+)
 PLACES_BY_PERSON: dict[str, Point] = {
     "Waiting": (104, 722),
     "Queued": (104, 800),
@@ -183,7 +195,12 @@ ARROWS_BY_PERSON = (
         ((430, 1121), (430, 1170), (608, 1170), (608, 1126), (620, 1126)),
         (515, 1163),
     ),
+    Arrow(
+        ("Skipped",), ("Queued", "LookingUp"), ((390, 1371), (390, 1412), (184, 1412)), (290, 1404)
+    ),
+    Arrow(("Skipped",), ("Succeeded",), ((480, 1348), (620, 1348)), (550, 1340)),
 )
+ARROWS_ALONE = ARROWS_BY_ITSELF + ARROWS_OF_DECISION + ARROWS_OF_SKIPPING
 
 
 def words_on(arrow: Arrow, words: Words) -> tuple[str, ...]:
@@ -315,7 +332,7 @@ def picture(
 ) -> str:
     """The drawing, as an SVG that needs nothing but itself. Raises ValueError where it would be
     untrue."""
-    check_complete(ARROWS_BY_ITSELF + ARROWS_OF_DECISION, by_itself)
+    check_complete(ARROWS_ALONE, by_itself)
     check_complete(ARROWS_BY_PERSON, by_person)
     pending, retrying = COLOURS[Status.PENDING][0], COLOURS[Status.RETRYING][0]
     lines = [
@@ -341,12 +358,15 @@ def picture(
         text((24, 962), REQUEUED, "note", "start"),
         text((24, 1004), "While a provider decides about what it has taken", "title", "start"),
         box(18, 1028, 190, 1170, "group"),
+        text((24, 1232), "What the settings exclude", "title", "start"),
+        box(18, 1252, 190, 1380, "group"),
+        box(26, 1316, 182, 1444, "group"),
     ]
-    for arrow in ARROWS_BY_ITSELF + ARROWS_OF_DECISION:
+    for arrow in ARROWS_ALONE:
         lines += draw_arrow(arrow, by_itself, "itself")
     for arrow in ARROWS_BY_PERSON:
         lines += draw_arrow(arrow, by_person, "person")
-    for places in (PLACES_BY_ITSELF, PLACES_BY_PERSON, PLACES_OF_DECISION):
+    for places in (PLACES_BY_ITSELF, PLACES_BY_PERSON, PLACES_OF_DECISION, PLACES_OF_SKIPPING):
         for name, centre in places.items():
             lines += draw_node(name, centre, statuses[name])
-    return "\n".join([*lines, *draw_legend(1235), "</svg>"]) + "\n"
+    return "\n".join([*lines, *draw_legend(HEIGHT - 32), "</svg>"]) + "\n"

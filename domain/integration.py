@@ -8,6 +8,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from .evidence.evidence import Outcome
 from .secrets.secret import Secret
 
 
@@ -65,7 +66,7 @@ class Integration:
 
     `settings` is an instance of the provider's own settings class. `secrets` are the credentials in
     it, which redaction masks. `stored` holds the settings without secrets, as JSON values: it is
-    stored with every upload.
+    stored with every upload. Evidence of other `outcomes` is skipped.
     """
 
     tenant_id: str
@@ -74,6 +75,7 @@ class Integration:
     name: str | None = None
     retry: RetryPolicy = RetryPolicy()
     on_unclear: OnUnclear = OnUnclear.RETRY
+    outcomes: tuple[Outcome, ...] = tuple(Outcome)
     pace: Pace | None = None
     route: Route = Route()
     max_bytes: int | None = None

@@ -33,7 +33,7 @@ class ConfigurationRefused:
 
 @frozen
 class UploadRecorded:
-    """An evidence is on disk and will be uploaded."""
+    """An evidence is on disk, and will be uploaded unless `UploadSettled` follows at once."""
 
     key: UploadKey
 
@@ -177,7 +177,7 @@ class StoreTrouble:
 
 @frozen
 class UploadSettled:
-    """An upload has succeeded, failed or is held."""
+    """An upload has come to rest: it has succeeded, failed, is held or was skipped."""
 
     status: UploadStatus
 

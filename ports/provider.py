@@ -98,7 +98,7 @@ class Provider(Protocol):
     - `exclusive_credential`: whether only one courier at a time may send with a credential.
 
     What only some providers can do is in protocols of its own: `CanLookUp`, `Checkable`,
-    `Bundling`, `Advising`. A provider has such a capability by having its members.
+    `Bundling`, `Advising`, `Selecting`. A provider has such a capability by having its members.
     """
 
     name: ClassVar[str]
@@ -179,6 +179,17 @@ class Bundling(Protocol):
             refused for what one of them may have caused: each is then sent by `upload`, once, and
             not charged for it.
         """
+        ...
+
+
+@runtime_checkable
+class Selecting(Protocol):
+    """A provider that by default is sent evidence of some outcomes only, as where what is uploaded
+    attests that a person has passed."""
+
+    def default_outcomes(self, settings: Any) -> tuple[Outcome, ...]:
+        """The outcomes that are sent unless the tenant file says `outcomes`; the rest is
+        skipped."""
         ...
 
 

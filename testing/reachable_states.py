@@ -38,6 +38,7 @@ from ..domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Succeeded,
     Tally,
@@ -71,6 +72,7 @@ _BLANK: Final = new_upload(UploadKey("tenant", "evidence", "provider"), "0" * 64
 _CAUSE: Final = Failure(FailureKind.TIMEOUT, "something went wrong with this upload")
 _BROKEN: Final = Failure(FailureKind.UNAUTHORIZED, "the integration does not work")
 _UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nobody knows")
+_EXCLUDED: Final = Failure(FailureKind.OUTCOME_EXCLUDED, "the settings exclude it")
 _RECEIPT: Final = Receipt()
 _BOOKMARK: Final = "bookmark"
 _TAKEN: Final = Processing(timedelta(minutes=1))
@@ -113,7 +115,7 @@ class Shape:
                 return "Held for the integration"
             case Failed(reason=reason):
                 return f"Failed {reason.value}"
-            case Queued() | Waiting() | Undecided() | Held() | Succeeded():
+            case Queued() | Waiting() | Undecided() | Held() | Succeeded() | Skipped():
                 return type(self.state).__name__
             case _:
                 assert_never(self.state)
@@ -223,6 +225,7 @@ def _events_for(state: State) -> tuple[Event, ...]:
         *(AttemptEnded(_NOW, attempt, verdict, 0.0) for verdict in verdicts),
         *(LookedUp(at, look_up, finding) for at in moments for finding in findings),
         Unfit(_NOW, _CAUSE),
+        Unfit(_NOW, _EXCLUDED),
         Blocked(_NOW, _BROKEN),
         Unblocked(_NOW),
         Requeued(_NOW, "somebody", "a reason"),
@@ -253,5 +256,7 @@ def _without_moments(state: State) -> State:
             return Failed(reason, _CAUSE)
         case Succeeded():
             return Succeeded(_RECEIPT)
+        case Skipped():
+            return Skipped(_EXCLUDED)
         case _:
             assert_never(state)

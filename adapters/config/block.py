@@ -14,9 +14,10 @@ import attrs
 from attrs import define, evolve, field
 from cattrs import BaseValidationError, Converter
 
+from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
 from ...domain.secrets.secret import Secret
-from ...ports.provider import Provider
+from ...ports.provider import Provider, Selecting
 from ..plugins import BrokenProvider, fault_of
 from . import schema as schemas
 from .references import References, SecretText, resolved_in
@@ -102,6 +103,7 @@ class BlockReader:
             settings: object = _settings_converter().structure(own, provider.settings_class)
             references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
             stored = _json(_settings_converter().unstructure(settings), references)
+            outcomes = _outcomes(document.get("outcomes"), provider, settings)
         except Exception as error:
             self.refused(error, provider, own, report)
             return None
@@ -114,6 +116,7 @@ class BlockReader:
             settings=settings,
             retry=_retry(document.get("retry", {})),
             on_unclear=OnUnclear(document.get("on_unclear", OnUnclear.RETRY.value)),
+            outcomes=outcomes,
             pace=document.get("pace"),
             route=Route(
                 timeouts=_timeouts(document.get("timeout", {})),
@@ -150,6 +153,20 @@ def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSche
         return schemas.schema_with(provider.schema)
     except schemas.FragmentError as error:
         return f"{error}; ask its authors for a version that works here"
+
+
+def _outcomes(
+    written: list[str] | None, provider: Provider, settings: object
+) -> tuple[Outcome, ...]:
+    """What is written, else what the provider chooses for these settings, else all."""
+    if written is not None:
+        return tuple(Outcome(word) for word in dict.fromkeys(written))
+    if not isinstance(provider, Selecting):
+        return tuple(Outcome)
+    chosen: object = provider.default_outcomes(settings)
+    if not chosen or not isinstance(chosen, tuple) or not {*chosen} <= {*Outcome}:
+        raise ValueError("its default_outcomes are not a tuple of one outcome or more")
+    return chosen
 
 
 def _retry(written: Mapping[str, Any]) -> RetryPolicy:

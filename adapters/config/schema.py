@@ -27,7 +27,8 @@ from cerberus import errors
 from cerberus.errors import BaseErrorHandler
 from cerberus.schema import DefinitionSchema
 
-from ...domain.integration import Pace
+from ...domain.evidence.evidence import Outcome
+from ...domain.integration import OnUnclear, Pace
 from . import values
 from .references import Resolved, SecretText, parse_secret
 from .report import Report, Rules, rules_below
@@ -71,7 +72,12 @@ CORE: Mapping[str, Mapping[str, object]] = {
             **dict.fromkeys(("initial_delay", "max_delay", "retry_after_limit"), _DURATION),
         },
     },
-    "on_unclear": {"type": "string", "allowed": ["retry", "hold"]},
+    "on_unclear": {"type": "string", "allowed": [one.value for one in OnUnclear]},
+    "outcomes": {
+        "type": "list",
+        "minlength": 1,
+        "schema": {"type": "string", "allowed": [one.value for one in Outcome]},
+    },
     "pace": {"type": "pace"},
     "timeout": {"type": "dict", "schema": dict.fromkeys(("connect", "idle", "total"), _TIMEOUT)},
     "max_bytes": {"type": "size"},

@@ -138,7 +138,7 @@ class AsyncEngine:
             await self._next_rest()
 
     async def drained(self) -> None:
-        """Return once everything open in the store is succeeded, failed or held."""
+        """Return once everything in the store is at rest."""
         store = self._driver.store
         while True:
             idle = self._recorder.idle and not self.active

@@ -23,7 +23,7 @@ from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
-from ...delivery.maintenance import Maintenance, recover, release
+from ...delivery.maintenance import Maintenance, readmit, recover, release
 from ...delivery.redactors import Redactors
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
@@ -67,7 +67,7 @@ class Delivery:
     """How far an evidence is: its upload's `status`, and when to come again, aware and in UTC.
 
     `status` is None where the tenant has no integration; `again_at` is None where there is nothing
-    more to do: it has succeeded, failed or is held.
+    more to do: it has succeeded, failed, is held or was skipped.
     """
 
     status: UploadStatus | None
@@ -198,7 +198,9 @@ class BlockingEngine:
             if found is None:
                 raise gone_error(key)
         uploads.compare(key, found.dossier.submitted_digest, _digest_of(evidence))
-        return ActiveUpload(found.upload, found.dossier, destination)
+        active = ActiveUpload(found.upload, found.dossier, destination)
+        self._run(readmit(active, self._clock.now()))
+        return active
 
     def _step(
         self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads

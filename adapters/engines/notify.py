@@ -43,7 +43,7 @@ class Notifier:
             self._failed("the logger", error)
 
     def settled(self, status: UploadStatus) -> None:
-        """An upload has succeeded, failed or is held."""
+        """An upload has come to rest."""
         self.log(UploadSettled(status))
 
     def _failed(self, listener: str, error: BaseException) -> None:

@@ -12,7 +12,7 @@ import os
 import stat
 from datetime import datetime
 
-from ...delivery.destinations import Destination, unfit
+from ...delivery.destinations import Destination, excluded, unfit
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.training import TrainingRecord
@@ -30,7 +30,8 @@ RENDERED_TYPE = "application/pdf"
 def prepare(
     evidence: Evidence, destination: Destination, renderer: Renderer, now: datetime
 ) -> Entry:
-    """The entry to record. A document that cannot be sent is recorded as failed at once.
+    """The entry to record. A document that cannot be sent is recorded as failed at once, evidence
+    that the settings exclude as skipped.
 
     Raises MisuseError where there is nothing that could be recorded: a file that cannot be read.
     """
@@ -47,7 +48,9 @@ def prepare(
     else:
         stored, content = _read(evidence, document, destination)
         submitted = stored.sha256
-    failure = unfit(stored.size, stored.media_type, destination)
+    failure = excluded(evidence.outcome, destination.integration) or unfit(
+        stored.size, stored.media_type, destination
+    )
     return _entry(evidence, destination, stored, submitted, content, failure, now)
 
 

@@ -59,6 +59,7 @@ from ...ports.provider import (
     Limits,
     Parcel,
     Provider,
+    Selecting,
 )
 from .kit.graphql_multipart import graphql_upload
 from .kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql
@@ -82,7 +83,15 @@ __all__ += ["ErrorHints", "Failure", "FailureKind", "Finding", "FormField", "For
 __all__ += ["GraphQLError", "GraphQLReply", "Headers", "HttpRequest", "HttpResponse", "Limits"]
 __all__ += ["Mask", "MintedToken", "NotJson", "NotReady", "Now", "Outcome", "Pace", "Parcel"]
 __all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Refused", "Rejected", "Reply"]
-__all__ += ["RequestPurpose", "Secret", "TransportFailure", "Unbundled", "Unclear", "Unreadable"]
-__all__ += ["Verdict", "access", "bookmark", "broken_reading", "broken_reply", "classify"]
-__all__ += ["failure_to_read", "fetch", "form_data", "graphql_upload", "mapping", "mask"]
+__all__ += ["RequestPurpose", "Secret", "Selecting", "TransportFailure", "Unbundled", "Unclear"]
+__all__ += ["Unreadable", "Verdict", "access", "bookmark", "broken_reading", "broken_reply"]
+__all__ += [
+    "classify",
+    "failure_to_read",
+    "fetch",
+    "form_data",
+    "graphql_upload",
+    "mapping",
+    "mask",
+]
 __all__ += ["not_json", "now", "parse_json", "read_graphql", "refusal", "text", "throttled"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-STATUSES = ("pending", "retrying", "held", "succeeded", "failed")
+STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4
@@ -121,7 +121,7 @@ _SUBMIT = _command(
     "submit.run",
     """Deliver files and wait until they are settled.
 
-    Each FILE has succeeded, failed or is held in the end. One ending in .json is a training record,
+    Each FILE has succeeded, failed, is held or was skipped in the end. One ending in .json is a training record,
     which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
     --subject, --outcome and --recorded-at. What was delivered before is not sent again.
     """,
@@ -209,9 +209,10 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
 _ACTIONS = (
     _action(
         "retry",
-        "Try failed uploads again, with a fresh budget.",
-        "If the failure was one of the whole integration, that counts as mended.",
-        "failed",
+        "Try failed or skipped uploads again, with a fresh budget.",
+        "If the failure was one of the whole integration, that counts as mended. What the settings "
+        "still exclude is skipped again.",
+        "failed or skipped",
     ),
     _action(
         "release",
@@ -227,9 +228,9 @@ _ACTIONS = (
     ),
     _action(
         "attest",
-        "Record that held or failed uploads have arrived.",
+        "Record that held, failed or skipped uploads have arrived.",
         "You have seen them at the provider.",
-        "held or failed",
+        "held, failed or skipped",
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ...adapters.config import Loaded
@@ -19,12 +21,13 @@ def run(folder: str, block: str, as_json: bool) -> None:
         print_json(rows)
     else:
         print_table(
-            ("tenant", "name", "provider", "target"),
+            ("tenant", "name", "provider", "outcomes", "target"),
             [
                 (
                     str(row["tenant_id"]),
                     str(row["name"] or ""),
                     "invalid" if row["problems"] else str(row["provider"] or "none"),
+                    ", ".join(row["outcomes"]),
                     str(row["target"] or ""),
                 )
                 for row in rows
@@ -37,12 +40,13 @@ def run(folder: str, block: str, as_json: bool) -> None:
     end_with_problems(loaded)
 
 
-def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, object]:
+def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]:
     integration, others = loaded.integrations.get(tenant_id), loaded.integrations.values()
     return {
         "tenant_id": tenant_id,
         "name": loaded.names.get(tenant_id),
         "provider": integration.provider if integration else None,
+        "outcomes": [one.value for one in integration.outcomes] if integration else [],
         "target": target_of(integration, providers) if integration else None,
         "advice": advice_of(integration, providers, others) if integration else (),
         "problems": [str(problem) for problem in loaded.broken.get(tenant_id, ())],

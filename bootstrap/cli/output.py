@@ -26,6 +26,7 @@ STYLES = {
     "held": "magenta",
     "succeeded": "green",
     "failed": "red",
+    "skipped": "blue",
     "delivered": "green",
     "deferred": "yellow",
     "unclear": "yellow",

@@ -102,7 +102,7 @@ def _exit(
         sys.exit(STORE)
     if errors:
         sys.exit(USAGE)
-    if conflicts or any(status.status != "succeeded" for status in statuses):
+    if conflicts or any(status.status in ("failed", "held") for status in statuses):
         sys.exit(UNDELIVERED)
 
 

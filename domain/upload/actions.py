@@ -35,10 +35,10 @@ class Action(Enum):
 
 
 _MEANING: dict[Action, tuple[tuple[Status, ...], type[Requeued | Abandoned | Attested]]] = {
-    Action.RETRY: ((Status.FAILED,), Requeued),
+    Action.RETRY: ((Status.FAILED, Status.SKIPPED), Requeued),
     Action.RELEASE: ((Status.HELD,), Requeued),
     Action.ABANDON: ((Status.PENDING, Status.RETRYING, Status.HELD), Abandoned),
-    Action.ATTEST: ((Status.HELD, Status.FAILED), Attested),
+    Action.ATTEST: ((Status.HELD, Status.FAILED, Status.SKIPPED), Attested),
 }
 
 

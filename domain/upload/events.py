@@ -56,8 +56,8 @@ class LookedUp:
 
 @frozen
 class Unfit:
-    """The document cannot be sent: it cannot be rendered, is too large or has a type that the
-    provider does not take."""
+    """It is not to be sent: the document cannot be rendered, is too large or has a type that the
+    provider does not take, or the settings exclude its outcome."""
 
     at: datetime
     failure: Failure
@@ -73,7 +73,7 @@ class Blocked:
 
 @frozen
 class Unblocked:
-    """The integration may work again."""
+    """The integration may work again, or no longer excludes the upload."""
 
     at: datetime
 

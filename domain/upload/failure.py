@@ -53,6 +53,8 @@ class FailureKind(Enum):
     PROVIDER_BROKEN = "provider_broken"
     ABANDONED = "abandoned"
     STILL_PROCESSING = "still_processing"
+    # Excluded by the tenant's settings: nothing is sent.
+    OUTCOME_EXCLUDED = "outcome_excluded"
     # Refused, and the integration's other uploads will be refused too.
     UNAUTHORIZED = "unauthorized"
     TARGET_NOT_FOUND = "target_not_found"

@@ -13,8 +13,8 @@ from .verdict import Receipt
 
 @frozen
 class StatusError:
-    """What went wrong last: the kind of failure as a word, a sentence, and the HTTP status if there
-    was one."""
+    """What went wrong last, or why it was skipped: the kind as a word, a sentence, and the HTTP
+    status if there was one."""
 
     kind: str
     message: str
@@ -30,7 +30,7 @@ class StatusError:
 class UploadStatus:
     """How one upload stands.
 
-    `status` is pending, retrying, held, succeeded or failed. Moments are aware and in UTC;
+    `status` is pending, retrying, held, succeeded, failed or skipped. Moments are aware and in UTC;
     `last_attempt_at` is the start of the latest attempt. `digest` is the document's SHA-256.
     """
 

@@ -11,6 +11,7 @@ The rules in words:
   appear later than the last of them.
 - *Processing* was taken: it is looked up again, without an attempt and without a doubt, until the
   provider decides, at most for a day. If that time ends, or it is stopped before, a doubt is left.
+- What the settings exclude is *skipped*: nothing is sent until they include it.
 - A person may requeue, abandon or attest.
 
 An event that does not apply (a stale attempt number, for example) returns the very same object.
@@ -49,6 +50,7 @@ from .upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Succeeded,
     Tally,
@@ -119,7 +121,7 @@ def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
             return _from_looking_up(upload, state, event, rules)
         case Undecided():
             return _from_undecided(upload, state, event)
-        case Held() | Failed():
+        case Held() | Failed() | Skipped():
             return _from_stopped(upload, state, event, rules)
         case _:
             assert_never(state)
@@ -129,6 +131,8 @@ def _from_rest(upload: Upload, state: Queued | Waiting, event: Event, rules: Rul
     match event:
         case Started(at):
             return _started(upload, state, at, rules)
+        case Unfit(at, failure) if failure.kind is FailureKind.OUTCOME_EXCLUDED:
+            return _next(upload, at, Skipped(failure), upload.tally)
         case Unfit(at, failure):
             return _next(upload, at, Failed(FailedReason.REJECTED, failure), upload.tally)
         case Blocked(at, failure):
@@ -275,10 +279,13 @@ def _undecided(look_up: int, at: datetime, since: datetime, taken: Processing) -
     return Undecided(look_up, due, since, taken.failure)
 
 
-def _from_stopped(upload: Upload, state: Held | Failed, event: Event, rules: Rules) -> Upload:
+def _from_stopped(
+    upload: Upload, state: Held | Failed | Skipped, event: Event, rules: Rules
+) -> Upload:
     held, cause = isinstance(state, Held), state.cause
+    blocked = held and cause.kind.concern is Concern.INTEGRATION
     match event:
-        case Unblocked(at) if held and cause.kind.concern is Concern.INTEGRATION:
+        case Unblocked(at) if blocked or isinstance(state, Skipped):
             return _again(upload, at, cause, rules)
         case Requeued(at):
             return _again(upload, at, cause, rules)

@@ -112,7 +112,17 @@ class Failed:
     cause: Failure
 
 
-State: TypeAlias = Queued | Sending | Waiting | LookingUp | Undecided | Held | Succeeded | Failed
+@frozen
+class Skipped:
+    """The tenant's settings exclude it, so that nothing is sent; submitted again under settings
+    that include it, or retried by a person, it is queued."""
+
+    cause: Failure
+
+
+State: TypeAlias = (
+    Queued | Sending | Waiting | LookingUp | Undecided | Held | Succeeded | Failed | Skipped
+)
 
 
 class Status(Enum):
@@ -123,11 +133,12 @@ class Status(Enum):
     HELD = "held"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing more happens without a person."""
-        return self in (Status.HELD, Status.SUCCEEDED, Status.FAILED)
+        return self not in (Status.PENDING, Status.RETRYING)
 
 
 @frozen
@@ -184,6 +195,8 @@ def status_of(state: State) -> Status:
             return Status.SUCCEEDED
         case Failed():
             return Status.FAILED
+        case Skipped():
+            return Status.SKIPPED
 
 
 def due_of(state: State) -> datetime | None:

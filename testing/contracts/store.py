@@ -17,9 +17,9 @@ from attrs import evolve
 
 from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.attempt import Attempt, attempt_of
-from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp
+from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.status import ActionRow
+from ...domain.upload.status import ActionRow, StatusError
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import Status, Upload, UploadKey
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
@@ -273,6 +273,19 @@ class StoreContract(GateRules):
                 "a document is still on the disk after its success",
             )
 
+    def test_what_was_skipped_is_sent_once_it_is_no_longer_excluded(self) -> None:
+        with self._store() as store:
+            new = entry()
+            excluded = Unfit(AT, Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent"))
+            skipped = advance(new.upload, excluded, RULES)
+            store.add([evolve(new, upload=skipped)])
+            status = there(store.show("acme", "ev-1", AT))
+            same((status.status, status.error), ("skipped", StatusError.of(excluded.failure)))
+            same(store.due(AT, 10), [], "what is due")
+            queued = advance(skipped, Unblocked(AT), RULES)
+            same(store.save([Change(queued)]), [Saved()])
+            same(begin_each(store, [started(queued)]), [Begun(b"a document")])
+
     def test_a_document_stays_while_its_upload_may_be_sent_again(self) -> None:
         with self._store() as store:
             new = entry()
@@ -309,23 +322,17 @@ class StoreContract(GateRules):
 
     def test_uploads_are_counted_by_status(self) -> None:
         with self._store() as store:
-            entries = [entry(f"ev-{number}") for number in range(4)]
+            entries = [entry(f"ev-{number}") for number in range(5)]
             store.add(entries)
             tried(store, entries[0].upload, 1)
             begin = started(entries[1].upload)
             begin_each(store, [begin])
             store.save([delivered(begin.upload)])
             store.save([Change(advance(entries[2].upload, Abandoned(AT, "ann", "no"), RULES))])
-            same(
-                store.counts(),
-                {
-                    Status.PENDING: 1,
-                    Status.RETRYING: 1,
-                    Status.HELD: 0,
-                    Status.SUCCEEDED: 1,
-                    Status.FAILED: 1,
-                },
-            )
+            excluded = Unfit(AT, Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent"))
+            store.save([Change(advance(entries[3].upload, excluded, RULES))])
+            counted = {**dict.fromkeys(Status, 1), Status.HELD: 0}
+            same(store.counts(), counted)
             same(store.counts([Status.PENDING]), {Status.PENDING: 1}, "how many are pending")
 
     def test_statuses_are_of_the_tenant_that_is_asked_about(self) -> None:

@@ -44,6 +44,7 @@ from ...domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Status,
     Succeeded,
@@ -104,6 +105,7 @@ states: st.SearchStrategy[State] = st.one_of(
     st.builds(Held, failures),
     st.builds(Succeeded, receipts),
     st.builds(Failed, st.sampled_from(FailedReason), failures),
+    st.builds(Skipped, failures),
 )
 tallies = st.builds(
     Tally,

@@ -85,7 +85,7 @@ def test_done_twice_it_changes_nothing_and_sends_nothing(house: House) -> None:
             await courier.quiet()
             late = await courier.retry("acme", "ev-1", **WHY)
             assert [left.reason for left in late.skipped] == [
-                "it is succeeded, and retry is for what is failed"
+                "it is succeeded, and retry is for what is failed or skipped"
             ]
             details = await courier.show("acme", "ev-1")
             assert details is not None
@@ -107,7 +107,14 @@ def test_a_filter_reaches_what_fits_of_one_tenant_and_can_be_previewed(house: Ho
             assert sorted(status.evidence_id for status in acted.done) == ["ev-1", "ev-2"]
             await courier.quiet()
             counts = (await courier.health()).counts
-            assert counts == {"pending": 0, "retrying": 0, "held": 1, "succeeded": 3, "failed": 1}
+            assert counts == {
+                "pending": 0,
+                "retrying": 0,
+                "held": 1,
+                "succeeded": 3,
+                "failed": 1,
+                "skipped": 0,
+            }
 
     asyncio.run(story())
 
@@ -198,7 +205,7 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     assert done.exit_code == 0, done.output
     assert {row["status"] for row in json.loads(done.stdout)} == {"pending"}
     none = command("retry", "--tenant", "acme", "--kind", "timeout", "--yes", *said)
-    assert (none.exit_code, "has no failed upload that fits" in none.output) == (1, True)
+    assert (none.exit_code, "has no failed or skipped upload that fits" in none.output) == (1, True)
     again = command("retry", "acme", "ev-1", *said)
     assert (again.exit_code, "it is pending" in again.output) == (1, True)
     shown = json.loads(

@@ -84,7 +84,8 @@ def _keys(schema: object, above: str = "") -> set[str]:
     found: set[str] = set()
     assert isinstance(schema, Mapping)
     for name, rules in schema.items():
-        inner = rules.get("schema") if isinstance(rules, Mapping) else None
+        nests = isinstance(rules, Mapping) and rules.get("type") == "dict"
+        inner = rules.get("schema") if nests else None
         found |= _keys(inner, f"{above}{name}.") if inner else {f"{above}{name}"}
     return found
 

@@ -318,6 +318,14 @@ def test_settings_that_look_wrong_are_told(page: dict[str, Any]) -> None:
     assert provider.advice(page["ShelfSettings"](Secret(KEY))) == ()
 
 
+def test_evidence_of_a_failed_training_is_skipped(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    status = deliver(page["PersonalShelf"](), url, tmp_path, outcome="exhausted")
+    assert (status.status, shelf.requests) == ("skipped", [])
+    assert deliver(page["PersonalShelf"](), url, tmp_path).status == "skipped"
+
+
 def test_what_has_no_person_is_refused_before_anything_is_sent(
     page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve
 
+from ....domain.evidence.evidence import Outcome
 from ....domain.integration import Pace
 from ....domain.upload import verdict as verdicts
 from ....domain.upload.failure import Failure, FailureKind
@@ -137,6 +138,10 @@ class DrataProvider:
         if isinstance(company, Failure):
             return verdicts.NotReady(company)
         return _readiness(company, settings)
+
+    def default_outcomes(self, settings: DrataSettings) -> tuple[Outcome, ...]:
+        """A person's document says that the person has done the training."""
+        return (Outcome.PASSED,) if settings.to == "person" else tuple(Outcome)
 
     def target(self, settings: DrataSettings) -> str:
         host = address(settings.base)

@@ -197,6 +197,7 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
         try:
             # Both are properties of the file and have to stand before its first page is written.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA foreign_keys = OFF")  # a table may be built anew
             connection.execute("PRAGMA journal_mode = WAL")
             if done:
                 return True

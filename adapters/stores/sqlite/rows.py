@@ -129,6 +129,8 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
             own = {"state": "held"}
         case uploads.Succeeded():
             own = {"state": "succeeded"}
+        case uploads.Skipped():
+            own = {"state": "skipped"}
         case uploads.Failed(reason):
             own = {"state": "failed", "reason": reason.value}
         case _:
@@ -270,6 +272,8 @@ def _state_of(row: Row) -> State:
             return uploads.Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
         case "failed":
             return uploads.Failed(uploads.FailedReason(row["reason"]), _cause_of(row))
+        case "skipped":
+            return uploads.Skipped(_cause_of(row))
         case _:
             raise ValueError(f"there is no state {word!r}")
 

@@ -12,6 +12,7 @@ before what is large and does not: SQLite reads a row from its front.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 
@@ -271,6 +272,22 @@ def m005_decisions(db: Database) -> None:
         "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider)"
         " WHERE state = 'held' AND error_kind IN"
         " ('unauthorized', 'target_not_found', 'account_locked', 'integration_gone')"
+    )
+
+
+@migrations()
+def m006_skipped(db: Database) -> None:
+    """Uploads that were skipped: built anew without the lists of states and of statuses, as the
+    code knows them. What refers to an upload goes on to refer to it."""
+    indexes = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'uploads'"
+    statements = [sql for (sql,) in db.execute(f"{indexes} AND sql IS NOT NULL").fetchall()]
+    text = re.sub(r"\s*CHECK \((state|status) IN\s*\([^)]*\)\)", "", db.table("uploads").schema)
+    db.execute(text.replace("CREATE TABLE uploads", "CREATE TABLE new_uploads"))
+    db.execute("INSERT INTO new_uploads SELECT * FROM uploads")
+    _run(
+        db,
+        (),
+        ("DROP TABLE uploads", "ALTER TABLE new_uploads RENAME TO uploads", *statements),
     )
 
 

@@ -26,6 +26,7 @@ from evidence_courier.domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Status,
     Succeeded,
@@ -58,14 +59,15 @@ STATES: dict[str, State] = {
     "held": Held(CAUSE),
     "succeeded": Succeeded(Receipt()),
     "failed": Failed(FailedReason.REJECTED, CAUSE),
+    "skipped": Skipped(CAUSE),
 }
 APPLIES: dict[Action, dict[str, Status]] = {
-    Action.RETRY: {"failed": Status.PENDING},
+    Action.RETRY: {"failed": Status.PENDING, "skipped": Status.PENDING},
     Action.RELEASE: {"held": Status.PENDING},
     Action.ABANDON: dict.fromkeys(
         ("queued", "waiting", "confirming", "undecided", "held"), Status.FAILED
     ),
-    Action.ATTEST: dict.fromkeys(("held", "failed"), Status.SUCCEEDED),
+    Action.ATTEST: dict.fromkeys(("held", "failed", "skipped"), Status.SUCCEEDED),
 }
 
 
@@ -98,7 +100,9 @@ def test_an_attempt_in_flight_is_said_to_be() -> None:
 
 def test_what_does_not_apply_says_what_it_is_for() -> None:
     refused = act(upload_in(STATES["succeeded"]), Action.ATTEST, ASHA, AT, Rules())
-    assert refused == Inapplicable("it is succeeded, and attest is for what is held or failed")
+    assert refused == Inapplicable(
+        "it is succeeded, and attest is for what is held or failed or skipped"
+    )
 
 
 @pytest.mark.parametrize("state", [Held(KEY_REFUSED), Failed(FailedReason.REJECTED, KEY_REFUSED)])

@@ -34,6 +34,7 @@ unfit_type          final      -          upload
 provider_broken     final      -          upload
 abandoned           final      -          upload
 still_processing    final      -          upload
+outcome_excluded    final      -          upload
 unauthorized        final      -          integration
 target_not_found    final      -          integration
 account_locked      final      -          integration

@@ -38,6 +38,7 @@ from evidence_courier.domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Succeeded,
     Tally,
@@ -119,6 +120,7 @@ Refused, stale          | =      | =      | =       | =        | =      | =     
 Still processing        | =      | =      | =       | seen     | seen   | =      | =      | =
 Still processing, stale | =      | =      | =       | =        | =      | =      | =      | =
 Unfit                   | reject | reject | =       | =        | =      | =      | =      | =
+Unfit, excluded         | skip   | skip   | =       | =        | =      | =      | =      | =
 Blocked                 | block  | block  | =       | block    | block  | =      | =      | =
 Unblocked, no doubt     | =      | =      | =       | =        | =      | =      | again  | =
 Unblocked, doubt, none  | =      | =      | =       | =        | =      | =      | again  | =
@@ -130,68 +132,69 @@ Abandoned               | give up| give up| =       | give up  | give up| give u
 Attested                | =      | =      | =       | =        | =      | attest | attest | attest
 """
 
-# The same rows for an upload that the provider has taken and not decided: five look-ups ago, and a
-# day ago.
+# The same rows for an upload that the provider has taken and not decided, five look-ups ago and a
+# day ago, and for one that was skipped.
 UNDECIDED = """
-                        | Undecided| a day
-Started, no doubt       | =        | =
-Started, doubt          | =        | =
-Started, spent, no doubt| =        | =
-Started, spent, doubt   | =        | =
-Progressed              | =        | =
-Progressed, stale       | =        | =
-Delivered               | succeed  | succeed
-Delivered, stale        | succeed  | succeed
-Found                   | succeed  | succeed
-Rejected                | =        | =
-Rejected, unrecognised  | =        | =
-Rejected, stale         | =        | =
-Unbundled, together     | =        | =
-Unbundled, alone, left  | =        | =
-Unbundled, alone, spent | =        | =
-Unbundled, stale        | =        | =
-Deferred, left          | =        | =
-Deferred, spent         | =        | =
-Deferred, stale         | =        | =
-Withdrawn               | =        | =
-Withdrawn, stale        | =        | =
-Unclear, look-ups       | =        | =
-Unclear, hold           | =        | =
-Unclear, retry, left    | =        | =
-Unclear, retry, spent   | =        | =
-Unclear, stale          | =        | =
-Recovered, look-ups     | =        | =
-Recovered, hold         | =        | =
-Recovered, retry, left  | =        | =
-Recovered, retry, spent | =        | =
-Recovered, stale        | =        | =
-Processing, look-ups    | =        | =
-Processing, none        | =        | =
-Processing, stale       | =        | =
-Partly, left            | later    | over ?
-Partly, spent           | later    | over ?
-Partly, stale           | =        | =
-Absent, left            | later    | over ?
-Absent, spent           | later    | over ?
-Absent, stale           | =        | =
-Unreadable, hold        | later    | over ?
-Unreadable, retry, left | later    | over ?
-Unreadable, retry, spent| later    | over ?
-Unreadable, stale       | =        | =
-Refused                 | reject   | reject
-Refused, stale          | =        | =
-Still processing        | wait on  | over ?
-Still processing, stale | =        | =
-Unfit                   | =        | =
-Blocked                 | block ?  | block ?
-Unblocked, no doubt     | =        | =
-Unblocked, doubt, none  | =        | =
-Unblocked, doubt, look  | =        | =
-Requeued, no doubt      | =        | =
-Requeued, doubt, none   | =        | =
-Requeued, doubt, look   | =        | =
-Abandoned               | give up ?| give up ?
-Attested                | =        | =
+                        | Undecided| a day     | Skipped
+Started, no doubt       | =        | =         | =
+Started, doubt          | =        | =         | =
+Started, spent, no doubt| =        | =         | =
+Started, spent, doubt   | =        | =         | =
+Progressed              | =        | =         | =
+Progressed, stale       | =        | =         | =
+Delivered               | succeed  | succeed   | succeed
+Delivered, stale        | succeed  | succeed   | succeed
+Found                   | succeed  | succeed   | succeed
+Rejected                | =        | =         | =
+Rejected, unrecognised  | =        | =         | =
+Rejected, stale         | =        | =         | =
+Unbundled, together     | =        | =         | =
+Unbundled, alone, left  | =        | =         | =
+Unbundled, alone, spent | =        | =         | =
+Unbundled, stale        | =        | =         | =
+Deferred, left          | =        | =         | =
+Deferred, spent         | =        | =         | =
+Deferred, stale         | =        | =         | =
+Withdrawn               | =        | =         | =
+Withdrawn, stale        | =        | =         | =
+Unclear, look-ups       | =        | =         | =
+Unclear, hold           | =        | =         | =
+Unclear, retry, left    | =        | =         | =
+Unclear, retry, spent   | =        | =         | =
+Unclear, stale          | =        | =         | =
+Recovered, look-ups     | =        | =         | =
+Recovered, hold         | =        | =         | =
+Recovered, retry, left  | =        | =         | =
+Recovered, retry, spent | =        | =         | =
+Recovered, stale        | =        | =         | =
+Processing, look-ups    | =        | =         | =
+Processing, none        | =        | =         | =
+Processing, stale       | =        | =         | =
+Partly, left            | later    | over ?    | =
+Partly, spent           | later    | over ?    | =
+Partly, stale           | =        | =         | =
+Absent, left            | later    | over ?    | =
+Absent, spent           | later    | over ?    | =
+Absent, stale           | =        | =         | =
+Unreadable, hold        | later    | over ?    | =
+Unreadable, retry, left | later    | over ?    | =
+Unreadable, retry, spent| later    | over ?    | =
+Unreadable, stale       | =        | =         | =
+Refused                 | reject   | reject    | =
+Refused, stale          | =        | =         | =
+Still processing        | wait on  | over ?    | =
+Still processing, stale | =        | =         | =
+Unfit                   | =        | =         | =
+Unfit, excluded         | =        | =         | =
+Blocked                 | block ?  | block ?   | =
+Unblocked, no doubt     | =        | =         | again
+Unblocked, doubt, none  | =        | =         | again
+Unblocked, doubt, look  | =        | =         | again ?
+Requeued, no doubt      | =        | =         | again
+Requeued, doubt, none   | =        | =         | again
+Requeued, doubt, look   | =        | =         | again ?
+Abandoned               | give up ?| give up ? | =
+Attested                | =        | =         | attest
 """
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -207,6 +210,7 @@ OLD = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
 BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is not accepted")
 NEW = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503)
 UNRECOGNISED = Failure(FailureKind.UNRECOGNISED_REPLY, "a word that nobody knows")
+EXCLUDED = Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent")
 RECEIPT = Receipt("ref-1", "taken")
 
 # Seven attempts so far, two of them in this budget. The budget has one more to give, or none.
@@ -226,6 +230,7 @@ STATES: dict[str, State] = {
     "Failed": Failed(FailedReason.REJECTED, OLD),
     "Undecided": Undecided(5, EARLIER, EARLIER, OLD),
     "a day": Undecided(5, EARLIER, NOW - timedelta(days=1), OLD),
+    "Skipped": Skipped(EXCLUDED),
 }
 
 
@@ -381,6 +386,7 @@ ROWS: dict[str, Row] = {
     "Still processing": Row(still_processing),
     "Still processing, stale": Row(still_processing, ANOTHER),
     "Unfit": Row(lambda n: Unfit(NOW, NEW)),
+    "Unfit, excluded": Row(lambda n: Unfit(NOW, EXCLUDED)),
     "Blocked": Row(lambda n: Blocked(NOW, NEW)),
     "Unblocked, no doubt": Row(unblocked, doubt=NO),
     "Unblocked, doubt, none": Row(unblocked, doubt=YES, can_look_up=NO),
@@ -462,6 +468,7 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
         Failed(FailedReason.ABANDONED, GIVEN_UP),
         evolve(t, doubt=True),
     ),
+    "skip": lambda s, t, f: (Skipped(f), t),
     "block": lambda s, t, f: (Held(f), t),
     "again": lambda s, t, f: (Queued(NOW), evolve(t, spent=0)),
     "again ?": lambda s, t, f: (look_up(s), evolve(t, spent=0)),

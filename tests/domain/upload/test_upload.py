@@ -13,6 +13,7 @@ from evidence_courier.domain.upload.upload import (
     LookingUp,
     Queued,
     Sending,
+    Skipped,
     State,
     Status,
     Succeeded,
@@ -51,6 +52,7 @@ UPLOAD = new_upload(KEY, "0" * 64, NOW.date(), NOW)
         (Failed(FailedReason.REJECTED, CAUSE), "failed", None, CAUSE),
         (Failed(FailedReason.EXHAUSTED, CAUSE), "failed", None, CAUSE),
         (Failed(FailedReason.ABANDONED, CAUSE), "failed", None, CAUSE),
+        (Skipped(CAUSE), "skipped", None, CAUSE),
     ],
 )
 def test_a_state_says_its_word_when_it_goes_on_and_what_it_fails_for(
@@ -71,19 +73,21 @@ def test_a_state_says_its_word_when_it_goes_on_and_what_it_fails_for(
         ("held", True),
         ("succeeded", True),
         ("failed", True),
+        ("skipped", True),
     ],
 )
-def test_what_is_held_succeeded_or_failed_is_at_rest(word: str, at_rest: bool) -> None:
+def test_what_is_neither_pending_nor_retrying_is_at_rest(word: str, at_rest: bool) -> None:
     assert Status(word).at_rest is at_rest
 
 
-def test_there_are_five_words_and_three_reasons() -> None:
+def test_there_are_six_words_and_three_reasons() -> None:
     assert [status.value for status in Status] == [
         "pending",
         "retrying",
         "held",
         "succeeded",
         "failed",
+        "skipped",
     ]
     assert [reason.value for reason in FailedReason] == ["rejected", "exhausted", "abandoned"]
 

@@ -9,8 +9,11 @@ from sqlite_utils import Database
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
-from evidence_courier.domain.upload.upload import Sending
-from evidence_courier.ports.records import Begun
+from evidence_courier.domain.upload.events import Unfit
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.upload import Sending, Status
+from evidence_courier.ports.records import Begun, Entry
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
 STEPS = (
@@ -19,6 +22,7 @@ STEPS = (
     "m003_holders_and_bundles",
     "m004_turns",
     "m005_decisions",
+    "m006_skipped",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
@@ -129,6 +133,74 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         assert store.get([new.upload.key])
     finally:
         store.close()
+
+
+# What stands in the columns of each state beside those of COLUMNS.
+AT_TEXT = COLUMNS["created_at"]
+ROWS_BY_STATE: dict[str, dict[str, object]] = {
+    "queued": {"status": "pending", "due": AT_TEXT},
+    "sending": {"status": "pending", "attempt": 1, "started_at": AT_TEXT, "owner": 7, "budget": 5},
+    "waiting": {"status": "retrying", "due": AT_TEXT},
+    "confirming": {"status": "retrying", "due": AT_TEXT, "read": 2, "resend_at": AT_TEXT},
+    "held": {"status": "held", "progress": "half"},
+    "succeeded": {"status": "succeeded", "receipt_reference": "r-1"},
+    "failed": {"status": "failed", "reason": "rejected"},
+}
+SCHEMA = "SELECT name, sql FROM sqlite_master WHERE tbl_name != 'uploads' OR type = 'index'"
+
+
+def fill(db: Database) -> None:
+    """An upload in each state, each with all that may be kept of it."""
+    for number, (state, own) in enumerate(ROWS_BY_STATE.items(), 11):
+        error = {"error_kind": "unauthorized", "error_message": "no"}
+        rest = {"id": number, "evidence_id": state, "state": state, "credential": "c"}
+        has_error = state not in ("queued", "sending", "succeeded")
+        db.table("uploads").insert(COLUMNS | rest | own | (error if has_error else {}))
+        db.table("documents").insert({"upload_id": number, "content": b"%PDF"})
+        ended = {"number": 1, "verdict": "unclear", "kind": "timeout", "message": "?"}
+        times = {"started_at": AT_TEXT, "ended_at": AT_TEXT}
+        db.table("attempts").insert(ended | times | {"upload_id": number})
+        found = {"read": 1, "at": AT_TEXT, "finding": "absent"}
+        db.table("look_ups").insert(found | {"upload_id": number})
+        action = {"at": AT_TEXT, "action": "retry", "by": "asha", "reason": "again"}
+        db.table("actions").insert(action | {"upload_id": number})
+
+
+def everything_in(db: Database) -> dict[str, list[dict[str, object]]]:
+    tables = ("uploads", "documents", "attempts", "look_ups", "actions")
+    return {table: list(db.query(f"SELECT * FROM {table} ORDER BY rowid")) for table in tables}
+
+
+def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None:
+    path = tmp_path / "courier.db"
+    with Database(path) as db:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrations.apply(db, stop_before="m006_skipped")
+        fill(db)
+        db.conn.commit()
+        with pytest.raises(Exception, match="CHECK constraint failed"):
+            db.table("uploads").insert(COLUMNS | {"evidence_id": "x", "state": "skipped"})
+        before, schema = everything_in(db), dict(db.execute(SCHEMA).fetchall())
+    store = SqliteStore(str(path))
+    try:
+        found = store.statuses("acme", list(ROWS_BY_STATE), AT)
+        assert {name: one.status for name, one in found.items()} == {
+            state: row["status"] for state, row in ROWS_BY_STATE.items()
+        }
+        new = entry("new")
+        excluded = Unfit(AT, Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent"))
+        store.add([Entry(advance(new.upload, excluded, Rules()), new.dossier, new.content)])
+        assert store.counts([Status.SKIPPED]) == {Status.SKIPPED: 1}
+    finally:
+        store.close()
+    with Database(path) as db:
+        after = everything_in(db)
+        assert {table: rows[: len(before[table])] for table, rows in after.items()} == before
+        assert dict(db.execute(SCHEMA).fetchall()) == schema
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        references = {row[2] for row in db.execute("PRAGMA foreign_key_list(documents)").fetchall()}
+        assert references == {"uploads"}
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
