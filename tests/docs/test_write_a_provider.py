@@ -67,6 +67,7 @@ class Shelf:
     drops: int = 0
     reviews: dict[str, str] = field(factory=dict)
     is_reviewed: bool = False
+    keys: set[str] = field(factory=set)
     requests: list[str] = field(factory=list)
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -95,7 +96,10 @@ class Shelf:
         ):
             return 401, {}
         match request.method, path.strip("/").split("/"):
+            case "POST", ["documents"] if headers.get("idempotency-key") in self.keys:
+                return 409, {}
             case "POST", ["documents"]:
+                self.keys |= {headers[one] for one in ("idempotency-key",) if one in headers}
                 name = f"d-{len(self.documents) + 1}"
                 [self.documents[name]] = _files(body)
                 return 202 if self.is_reviewed else 201, {"id": name}
@@ -237,7 +241,7 @@ def talk(dialogue: Dialogue[Any]) -> Any:
 def test_the_first_provider_is_whole_and_about_thirty_lines_long(tmp_path: Path) -> None:
     start = FIRST.index("class ShelfProvider")
     lines = [line for line in FIRST[start:].splitlines() if line.strip()]
-    assert len(lines) <= 30
+    assert len(lines) <= 33
     names = imported(tmp_path, FIRST)
     assert fault_of(names["ShelfProvider"](), "shelf") is None
 
@@ -272,6 +276,15 @@ def test_the_look_up_saves_a_second_copy(
     status = deliver(provider, url, tmp_path)
     assert (status.status, status.attempts, shelf.copies()) == ("succeeded", 1, [status.digest])
     assert shelf.requests == ["POST /documents", "GET /documents"]
+
+
+def test_a_platform_that_refuses_copies_is_never_in_doubt(
+    page: dict[str, Any], shelf: Shelf, url: str, tmp_path: Path
+) -> None:
+    shelf.drops = 1
+    status = deliver(page["UniqueShelf"](), url, tmp_path)
+    assert (status.status, status.attempts, status.possible_duplicate) == ("succeeded", 2, False)
+    assert shelf.copies() == [status.digest]
 
 
 def test_a_platform_that_decides_later_is_asked_until_it_has_decided(
@@ -504,3 +517,8 @@ def test_every_field_of_a_parcel_is_told() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for told in attrs.fields(Parcel):
         assert f"`{told.name}`" in text, told.name
+
+
+def test_the_whole_of_it_is_a_file_whose_types_are_checked() -> None:
+    typed = PAGE.parent.parent / "tests" / "typing" / "shelf.py"
+    assert typed.read_text(encoding="utf-8") == FIRST
