@@ -18,6 +18,8 @@ from ..ports.clock import Clock
 from ..ports.logger import (
     EvidenceConflict,
     LogEvent,
+    OriginAnswers,
+    OriginSilent,
     RecordingFailed,
     UploadHeld,
     UploadRecorded,
@@ -25,6 +27,7 @@ from ..ports.logger import (
 from ..ports.records import Dossier, Entry, OpenUpload
 from .actions import AppliedAction, events_of
 from .batching import Batching
+from .breaker import Breakers, patience_of
 from .destinations import Destination, Destinations, home_of
 from .schedule import Schedule
 
@@ -57,7 +60,8 @@ class Listener(Protocol):
 class ActiveUpload:
     """An upload with where it goes and who waits for it.
 
-    `gone`: its record was deleted from the database while it was active.
+    `gone`: its record was deleted from the database while it was active. `answered`: its last
+    turn's request was answered; False: it has timed out; None: neither.
     """
 
     upload: Upload
@@ -66,6 +70,7 @@ class ActiveUpload:
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
     gone: bool = False
+    answered: bool | None = None
 
     @property
     def size(self) -> int:
@@ -118,6 +123,7 @@ class ActiveUploads:
         self._uploads: dict[UploadKey, ActiveUpload] = {}
         self._elsewhere: set[UploadKey] = set()
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
+        self._breakers = Breakers(self._schedule.silent)
         self._batching: Batching[UploadKey] = Batching()
 
     def __len__(self) -> int:
@@ -242,7 +248,8 @@ class ActiveUploads:
             self._elsewhere.add(key)
         else:
             self._elsewhere.discard(key)
-            self._schedule.plan(key, active.destination.lane, due, active.size)
+            patience = patience_of(active.upload, active.destination.rules)
+            self._schedule.plan(key, active.destination.lane, due, active.size, patience)
 
     def replan(self) -> None:
         """Plan everything anew: the clock was set."""
@@ -283,9 +290,25 @@ class ActiveUploads:
                 self._schedule.put_back(active.upload.key)
         if refused is not None:
             self._schedule.pause(turn[0].destination.lane, refused.at)
+        self._hear(turn)
         for active in turn:
             if refused is None or active.gone:
                 self.go_on(active)
+
+    def _hear(self, turn: Sequence[ActiveUpload]) -> None:
+        """Note whether a turn was answered. If its origin was silent and answers again, what was
+        held back for it goes at its own time."""
+        destination, answered = turn[0].destination, turn[0].answered
+        origin, credential = destination.origin, destination.quota.credential
+        for active in turn:
+            active.answered = None
+        if answered is None or not self._breakers.note(origin, credential, answered):
+            return
+        self._listener.log(OriginAnswers(origin) if answered else OriginSilent(origin))
+        if answered:
+            for other in self._uploads.values():
+                if other.destination.origin == origin:
+                    self._plan(other)
 
 
 def unsettled_error(tenant_id: str, evidence_id: str) -> MisuseError:

@@ -202,7 +202,7 @@ class Schedule(Generic[K]):
         while ready:
             item = ready[0]
             if self._planned.get(item.key) == item.number:
-                if item.waited or not probed or lane in self._pauses:
+                if item.waited or not (probed and item.patience) or lane in self._pauses:
                     break
                 then = later(now, item.patience)
                 heapq.heappush(self._future, evolve(item, due=then, waited=True))

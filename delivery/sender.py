@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -67,7 +67,8 @@ class Sender:
     `sent`: the provider may have received something of the attempt. `secrets` are those of this
     attempt: the tokens that the dialogue was given, what it asked to mask, and sealed headers.
     `no_room_before`: the last request was given up for the pace until then, and no request is lost
-    by that, because none had left since the last bookmark.
+    by that, because none had left since the last bookmark. `answered`: the last request was
+    answered, if it was not a token's; False: it has timed out; None: neither.
     """
 
     destination: Destination
@@ -78,6 +79,7 @@ class Sender:
     request_id: str | None = field(default=None, init=False)
     secrets: tuple[Secret, ...] = field(default=(), init=False)
     no_room_before: datetime | None = field(default=None, init=False)
+    answered: bool | None = field(default=None, init=False)
     _to_repeat: bool = field(default=False, init=False)
     _under_way: bool = field(default=False, init=False)
     _unanswered: bool = field(default=False, init=False)
@@ -159,8 +161,18 @@ class Sender:
                 )
         if self._broken_seal is not None:
             raise self._broken_seal
-        self._wire_time += self.slots.clock.monotonic() - self._left_at
+        took = self.slots.clock.monotonic() - self._left_at
+        self._wire_time += took
+        self._hear(reply, timedelta(seconds=took))
         return reply
+
+    def _hear(self, reply: HttpResponse | TransportFailure, took: timedelta) -> None:
+        timeouts = self.destination.integration.route.timeouts
+        shortest = min(timeouts.connect, timeouts.idle, timeouts.total)
+        if isinstance(reply, HttpResponse):
+            self.answered = True if reply.status < 500 and not self._minting else None
+        else:
+            self.answered = None if took < shortest else False
 
     def _wait_for_slot(self) -> Turn[None]:
         """Wait for the lease of an exclusive credential: a token from before it is dead."""

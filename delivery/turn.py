@@ -235,6 +235,7 @@ class AttemptTurn:
             if isinstance(verdict, Deferred) and sender.no_room_before is not None:
                 verdict = Withdrawn(verdict.failure, sender.no_room_before)
             one.verdict = redactor.verdict(verdict)
+            one.active.answered = sender.answered
         if sender.request_id is not None:
             self._request_id = redactor.text(sender.request_id)[:200]
 
@@ -390,7 +391,9 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None
         case GateBlocked(failure=failure):
             yield from apply(active, Blocked(context.clock.now(), failure))
             return None
-    finding = yield from _finding(context, active, Sender(destination, slots))
+    sender = Sender(destination, slots)
+    finding = yield from _finding(context, active, sender)
+    active.answered = sender.answered
     result = look_up_result_of(finding, state.look_up, destination, slots.end())
     yield from apply(active, result.event, look_up=result.look_up, gate=result.gate)
     due = due_of(active.upload.state)

@@ -154,6 +154,21 @@ class IntegrationPaused:
 
 
 @frozen
+class OriginSilent:
+    """Requests of several tenants to an origin (scheme, host, port) have timed out. Two uploads
+    probe it; each other one is held back for at most as long as it would wait after a failure."""
+
+    origin: str
+
+
+@frozen
+class OriginAnswers:
+    """An origin that was silent has answered."""
+
+    origin: str
+
+
+@frozen
 class CourierLost:
     """Another courier on this database is gone; `in_flight` of its attempts were recovered."""
 
@@ -214,6 +229,8 @@ LogEvent: TypeAlias = (
     | ActionTaken
     | IntegrationBlocked
     | IntegrationPaused
+    | OriginSilent
+    | OriginAnswers
     | CourierLost
     | ClockSetBack
     | StoreTrouble

@@ -73,6 +73,9 @@ IntegrationBlocked    ERROR    tenant {tenant_id}, {provider}: the integration d
                                settings change or a person releases one
 IntegrationPaused     WARNING  tenant {tenant_id}, {provider}: the provider asked for a pause,
                                nothing is sent before {until_second}
+OriginSilent          WARNING  {origin} does not answer: requests of several tenants have timed
+                               out; two uploads probe it, and the others wait a little longer
+OriginAnswers         INFO     {origin} answers again
 CourierLost           WARNING  courier {courier_id} on this database is gone; recovered:
                                {attempts_in_flight}
 ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the remaining waits count

@@ -109,6 +109,8 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "action_taken",
         "integration_blocked",
         "integration_paused",
+        "origin_silent",
+        "origin_answers",
         "courier_lost",
         "clock_set_back",
         "store_trouble",

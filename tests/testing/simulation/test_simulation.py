@@ -11,6 +11,7 @@ import pytest
 from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.logger import OriginAnswers, OriginSilent
 from evidence_courier.testing.sandboxes.rates import RateLimit, Window
 from evidence_courier.testing.simulation import (
     Faults,
@@ -290,3 +291,24 @@ def test_no_request_counts_as_under_way_once_all_is_settled(
         assert one.settle()
         one.pass_time(300.0)  # whoever was slower hears of it
         assert one.store.requests_under_way() == 0
+
+
+def test_a_silent_origin_is_probed_and_all_is_sent_once_it_answers() -> None:
+    faults = Faults(outages=(Outage(0, 300, "silent"),))
+    retry = RetryPolicy(max_attempts=8)
+    provider = ReadableModelProvider()
+    with Simulation(tenants=8, faults=faults, provider=provider, retry=retry) as simulation:
+        for tenant in range(1, 9):
+            simulation.submit(2, tenant=tenant)
+        simulation.pass_time(125)
+        assert OriginSilent("model") in simulation.events
+        before = simulation.server.requests
+        simulation.submit(30, tenant=1)
+        simulation.pass_time(1)
+        assert simulation.server.requests == before  # those under way probe it
+        simulation.pass_time(30)
+        assert simulation.server.requests > before  # and no longer than a back-off
+        assert simulation.settle()
+        assert OriginAnswers("model") in simulation.events
+        assert tally(simulation) == {"succeeded": 46}
+        assert simulation.breaches() == []
