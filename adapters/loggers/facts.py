@@ -24,7 +24,7 @@ import attrs
 from attrs import frozen
 
 from ...domain.evidence.moments import write_moment
-from ...domain.upload.failure import Concern, Failure
+from ...domain.upload.failure import Concern, Failure, sentence
 from ...domain.upload.status import StatusError, UploadStatus
 from ...domain.upload.upload import UploadKey
 from ...ports import logger as events
@@ -162,8 +162,8 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
     """What a sentence says in other words than the facts do."""
     parts = {"because": "", "next": ""}
     if isinstance(failure := getattr(event, "failure", None), Failure):
-        status = f" (HTTP {failure.http_status})" if failure.http_status is not None else ""
-        parts["because"] = f": {failure.kind.value}{status}: {failure.message}"
+        told = sentence(failure.kind.value, failure.message, failure.http_status)
+        parts["because"] = f": {told}"
     if isinstance(next_at := getattr(event, "next_at", None), datetime):
         parts["next"] = f"; next at {_second(next_at)}"
     match event:

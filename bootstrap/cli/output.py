@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 import attrs
 import click
 
+from ...domain.upload.failure import sentence
 from ...domain.upload.status import AttemptRow, UploadDetails, UploadStatus
 
 WIDE = 130
@@ -141,8 +142,7 @@ def what_happened(status: UploadStatus) -> str:
     """The last thing that is worth knowing of an upload, in a sentence."""
     notes: list[str | None] = []
     if status.error is not None:
-        http = f" (HTTP {status.error.http_status})" if status.error.http_status is not None else ""
-        notes.append(f"{status.error.kind}{http}: {status.error.message}")
+        notes.append(sentence(*attrs.astuple(status.error)))
     elif status.receipt is not None:
         notes.append(_joined(" ", status.receipt.reference, status.receipt.message))
     if status.possible_duplicate:
@@ -210,7 +210,6 @@ def print_details(details: UploadDetails) -> None:
 
 
 def _attempt_cells(row: AttemptRow) -> Sequence[str]:
-    http = f"HTTP {row.http_status}" if row.http_status not in (None, 200) else None
     wait = f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None
     request = f"request {row.request_id}" if row.request_id else None
     reply = f"its reply: {row.detail[:SHOWN]}" if row.detail else None
@@ -219,5 +218,5 @@ def _attempt_cells(row: AttemptRow) -> Sequence[str]:
         moment(row.started_at),
         f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
         row.verdict,
-        _joined("; ", _joined(": ", row.kind, row.message), http, wait, request, reply),
+        _joined("; ", sentence(row.kind, row.message, row.http_status), wait, request, reply),
     )

@@ -116,3 +116,12 @@ class Failure:
     http_status: int | None = field(default=None, kw_only=True)
     retry_after: float | None = field(default=None, kw_only=True)
     detail: str | None = field(default=None, kw_only=True)
+
+
+def sentence(kind: str | None, message: str | None, http_status: int | None) -> str:
+    """A failure in one line, as ``server_error (HTTP 503): Sprinto is down``. The status is left
+    out if it is 200 or the message says it."""
+    status = f"HTTP {http_status}"
+    if kind is None or http_status in (None, 200) or status in (message or ""):
+        return ": ".join(filter(None, (kind, message)))
+    return ": ".join(filter(None, (f"{kind} ({status})", message)))

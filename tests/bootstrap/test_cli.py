@@ -195,7 +195,8 @@ def test_a_failed_upload_makes_the_exit_code_1(tenants: Path, sandbox: SprintoSa
     sandbox.use_faults(["status:503=1"])
     result = submit(tenants, *SAID, a_document(tenants.parent))
     assert result.exit_code == 1
-    assert "server_error (HTTP 503)" in result.stdout
+    assert "server_error: " in result.stdout
+    assert result.stdout.count("HTTP 503") == 1
     assert "possible duplicate" in result.stdout
 
 

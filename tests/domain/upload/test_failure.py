@@ -2,7 +2,7 @@
 
 import pytest
 
-from evidence_courier.domain.upload.failure import Concern, Failure, FailureKind
+from evidence_courier.domain.upload.failure import Concern, Failure, FailureKind, sentence
 
 # kind, whether a later attempt may mend it, whether the provider asked for patience, what it speaks
 # of
@@ -68,3 +68,20 @@ def test_a_kind_is_called_by_its_value(kind: FailureKind) -> None:
 def test_a_failure_says_no_more_than_what_was_seen() -> None:
     failure = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
     assert (failure.http_status, failure.retry_after, failure.detail) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "status", "said"),
+    [
+        ("server_error", "Sprinto is down", 503, "server_error (HTTP 503): Sprinto is down"),
+        ("server_error", "it is down (HTTP 503)", 503, "server_error: it is down (HTTP 503)"),
+        ("refused", "the review said no", 200, "refused: the review said no"),
+        ("timeout", "no reply", None, "timeout: no reply"),
+        (None, "one of 3", 204, "one of 3"),
+        (None, None, None, ""),
+    ],
+)
+def test_a_failure_in_one_line_says_its_status_once(
+    kind: str | None, message: str | None, status: int | None, said: str
+) -> None:
+    assert sentence(kind, message, status) == said
