@@ -13,6 +13,8 @@ from attrs import frozen
 
 from ..adapters.engines.blocking_driver import BlockingOutside
 from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
+from ..adapters.engines.interruptions import workers_own
+from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
 from ..delivery.actions import ActionResult, Filter, chosen, preview_of
 from ..domain.errors import MisuseError
@@ -145,7 +147,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
             provider does is in the status.
 
         Raises:
-            MisuseError: The document cannot be read, or this is no Evidence.
+            MisuseError: This is no Evidence.
             StoreError: The record could not be read or written.
             BaseException: What interrupts it (a task's time limit, KeyboardInterrupt), once it is
                 recorded how far the attempt got.
@@ -167,8 +169,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
             What `deliver` returns for each, in their order.
 
         Raises:
-            MisuseError: A document cannot be read, and then nothing was sent; or two evidences have
-                the same ids, or one is no Evidence.
+            MisuseError: Two evidences have the same ids, or one is no Evidence.
             StoreError: As `deliver`; what was done for the other evidences stays done.
             BaseException: As `deliver`.
         """
@@ -308,10 +309,14 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         )
         engine = BlockingEngine(
             store=store,
-            outside=BlockingOutside(transport, BlockingTokenCache(clock.monotonic), wiring.source),
+            outside=BlockingOutside(
+                transport,
+                BlockingTokenCache(clock.monotonic),
+                wiring.source,
+                Preparer(renderer, workers_own),
+            ),
             clock=clock,
             logger=wiring.logger,
-            renderer=renderer,
             jitter=random.random,
             sleep=wiring.sleep,
         )

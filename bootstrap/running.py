@@ -12,6 +12,7 @@ from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interrupti
 from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
+from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
 from ..delivery.actions import (
@@ -85,15 +86,14 @@ class Running:
             TokenCache(wiring.clock.monotonic),
             wiring.source,
             self._host_threads,
+            Preparer(self._renderer, interrupts=lambda error: False),
         )
         notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
         self._driver = driver = AsyncioDriver(
             outside, store, self.writer, threads, wiring.clock, notifier
         )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
-        self.engine = AsyncEngine(
-            driver, self._renderer, random.random, capacity, wiring.in_flight_bytes
-        )
+        self.engine = AsyncEngine(driver, random.random, capacity, wiring.in_flight_bytes)
 
     async def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf

@@ -29,17 +29,14 @@ from ..domain.upload.verdict import (
 from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
 from ..ports.records import LookUp, Start
 from .active import ActiveUpload
-from .destinations import Destination, excluded, unfit
+from .destinations import Destination, unsendable
 
 
 def beginning_of(active: ActiveUpload, at: datetime) -> Upload | Unfit | Started:
     """The upload as it is while its next attempt is made; or the event that ends it, where there
     is none to make any more."""
     dossier, destination = active.dossier, active.destination
-    document = dossier.document
-    failure = excluded(dossier.outcome, destination.integration) or unfit(
-        document.size, document.media_type, destination
-    )
+    failure = unsendable(dossier, destination)
     if failure is not None:
         return Unfit(at, failure)
     beginning = Started(at)

@@ -85,6 +85,8 @@ class ActiveUpload:
         # Half done, it goes on from its bookmark, which only an upload that goes alone is given.
         if destination.bundle is None or not sends or tally.alone or tally.progress is not None:
             return None
+        if not self.dossier.document.is_made:
+            return None
         return destination.lane, destination.quota.address
 
     def status(self) -> UploadStatus:
@@ -167,8 +169,9 @@ class ActiveUploads:
         return self.add(active)
 
     def compare(self, key: UploadKey, known: str, submitted: str | None) -> None:
-        """Say it if another document was submitted under a known key (None: it is not known)."""
-        if submitted is not None and submitted != known:
+        """Say it if another document was submitted under a known key (None or empty: it was not
+        read)."""
+        if known and submitted and submitted != known:
             self._listener.log(EvidenceConflict(key, known, submitted))
 
     def acted(self, applied: AppliedAction, last_attempt_at: datetime | None) -> None:
@@ -195,7 +198,7 @@ class ActiveUploads:
         elif found.upload.version == active.upload.version and key not in self._elsewhere:
             return
         else:
-            active.upload = found.upload
+            active.upload, active.dossier = found.upload, found.dossier
         self.go_on(active)
 
     def go_on(self, active: ActiveUpload) -> None:

@@ -20,6 +20,7 @@ from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import LOOK_UP_DELAYS, Rules
 from ..domain.upload.upload import UploadKey
 from ..ports.provider import Bundle, Bundling, CanLookUp, Provider
+from ..ports.records import Dossier, StoredDocument
 from .fair_share import Lane
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -27,6 +28,9 @@ _ORIGIN = re.compile(r"(https?)://(\[[^\]]+\]|[^/?#:@\[]+)(?::(\d+))?(?=[/?#]|$)
 
 UNPACED = Pace(1_000, timedelta(seconds=1))
 """The pace of a credential that only one courier may use, where its provider names none."""
+
+MAX_KEPT = 100 * 1024 * 1024
+"""How many bytes are kept of a document that is handed over in memory and is too large."""
 
 
 @frozen
@@ -149,15 +153,34 @@ def excluded(outcome: Outcome, integration: Integration) -> Failure | None:
     )
 
 
-def unfit(size: int, media_type: str, destination: Destination) -> Failure | None:
+def unsendable(dossier: Dossier, destination: Destination) -> Failure | None:
+    """Why an upload must not begin; None if it may."""
+    excluding = excluded(dossier.outcome, destination.integration)
+    return excluding or unfit(dossier.document, destination)
+
+
+def unfit(document: StoredDocument, destination: Destination) -> Failure | None:
     """Why the provider cannot take such a document; None where it can."""
     integration, limits = destination.integration, destination.provider.limits
-    most = integration.max_bytes if integration.max_bytes is not None else limits.max_bytes
+    size, media_type = document.size, document.media_type
+    own, most = integration.max_bytes, limits.max_bytes
     if size == 0:
         return Failure(
             FailureKind.UNFIT_SIZE,
             "the document has 0 bytes, so it is evidence of nothing: submit the document itself "
             "under a new evidence id",
+        )
+    if own is not None and size > own and (most is None or size <= most):
+        advice = "raise `max_bytes` in the tenant's file, and retry the upload"
+        if size > MAX_KEPT and document.path is None and document.source is None:
+            advice = (
+                f"of a document in memory at most {MAX_KEPT:,} bytes are kept: raise `max_bytes` "
+                "in the tenant's file, and submit it under a new evidence id"
+            )
+        return Failure(
+            FailureKind.UNFIT_SIZE,
+            f"the document has {size:,} bytes, and tenant {integration.tenant_id!r} allows at most "
+            f"{own:,}: {advice}",
         )
     if most is not None and size > most:
         return Failure(

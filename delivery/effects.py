@@ -30,7 +30,7 @@ from ..ports.dialogue import (
 )
 from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.logger import LogEvent
-from ..ports.records import BeginAnswer, Change, SaveAnswer, Start
+from ..ports.records import BeginAnswer, Change, MadeDocument, SaveAnswer, Start, StoredDocument
 from ..ports.store import UploadStore
 from .destinations import Destination
 
@@ -175,6 +175,16 @@ class ReadDocuments(Effect[Sequence[bytes | Verdict]]):
     """Read several documents, at the same time where the driver can."""
 
     documents: Sequence[ReadDocument]
+
+
+@frozen
+class MakeDocument(Effect[MadeDocument | Failure]):
+    """Make a document of what was kept: render the staged record, or read the file."""
+
+    key: UploadKey
+    document: StoredDocument
+    staged: bytes | None = field(repr=False)
+    destination: Destination
 
 
 @frozen

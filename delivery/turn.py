@@ -69,6 +69,7 @@ from .effects import (
     Write,
     perform,
 )
+from .making import made
 from .outcome import (
     FINDINGS,
     VERDICTS,
@@ -150,6 +151,8 @@ class AttemptTurn:
         """Write the beginnings; what does not begin is brought up to date."""
         starts: list[tuple[ActiveUpload, Start]] = []
         for active in self._uploads:
+            if not (yield from made(active, self._context.clock)):
+                continue
             begins = beginning_of(active, self._context.clock.now())
             if isinstance(begins, Upload):
                 starts.append((active, self._start(active, begins)))
@@ -191,8 +194,7 @@ class AttemptTurn:
                 yield from apply(active, Blocked(self._context.clock.now(), failure))
                 return
             case Conflict(current=current):
-                # The same may be our own write, which was made after all, or another courier's of
-                # the very same moment.
+                # The same may be our own late write, or another courier's of the same moment.
                 if current != start.upload or active.upload.key not in (
                     yield from self._in_flight()
                 ):
@@ -279,9 +281,8 @@ class AttemptTurn:
         dialogue = provider.upload_together([parcel for _, parcel in parcels], settings)
         verdicts: object = yield from run_dialogue(dialogue, sender)
         if not isinstance(verdicts, Sequence) or len(verdicts) != len(parcels):
-            raise TypeError(
-                f"its dialogue did not return a verdict for each of {len(parcels)} uploads"
-            )
+            owed = f"a verdict for each of {len(parcels)} uploads"
+            raise TypeError(f"its dialogue did not return {owed}")
         checked = [sound(verdict, VERDICTS_OF_MANY) for verdict in verdicts]
         for (one, _), verdict in zip(parcels, checked, strict=True):
             one.verdict = verdict
@@ -353,8 +354,7 @@ def _begun_late(cut: Interrupted | None) -> AttemptVerdict:
     """The verdict on an attempt whose beginning is on disk, and that was not sent."""
     if cut is not None:
         return interrupted(cut, in_doubt=False)
-    message = "its beginning was written so late that nothing was sent"
-    return Deferred(Failure(FailureKind.NOT_SENT, message))
+    return Deferred(Failure(FailureKind.NOT_SENT, "it was begun so late that nothing was sent"))
 
 
 def _no_bookmark_of_many(progress: str) -> Turn[None]:

@@ -20,13 +20,19 @@ from ..domain.upload.attempt import Attempt
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
 
+RECORD_TYPE = "application/vnd.evidence-courier.training-record+json"
+"""The media type of a training record that could not be rendered yet."""
+
 
 @frozen(kw_only=True)
 class StoredDocument:
     """What is recorded of a document, and where its bytes are.
 
     The bytes are staged with the record, or read from the host's `DocumentSource` under `source`.
-    Neither is so for an upload that was unfit from the start.
+    If the document could not be made when its evidence was submitted, what it is made of is kept:
+    the staged bytes are a training record (`media_type` is RECORD_TYPE), or they are in the file
+    `path` (percent-encoded), last modified at `modified` (nanoseconds) if that is known. Of such a
+    file, `sha256` is empty.
     """
 
     sha256: str
@@ -34,15 +40,23 @@ class StoredDocument:
     media_type: str
     filename: str | None
     source: str | None = None
+    path: str | None = None
+    modified: int | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether this is the document itself, and not what it is made of."""
+        return self.path is None and self.media_type != RECORD_TYPE
 
 
 @frozen(kw_only=True)
 class Dossier:
-    """What an upload's provider needs to know besides its state: written once, never changed.
+    """What an upload's provider needs to know besides its state. Written once; only the document
+    may be made later.
 
     `submitted_digest` is the sha256 of what the host submitted (the document, or the canonical
-    training record): another digest under the same key is a conflict. `settings` is the integration
-    without its secrets, as JSON values.
+    training record): another digest under the same key is a conflict. It is empty as long as the
+    file was not read. `settings` is the integration without its secrets, as JSON values.
     """
 
     session_id: str
@@ -53,6 +67,14 @@ class Dossier:
     submitted_digest: str
     document: StoredDocument
     settings: Mapping[str, object] = field(factory=dict, repr=False)
+
+
+@frozen
+class MadeDocument:
+    """A document that was made after its upload was recorded, and its bytes."""
+
+    stored: StoredDocument
+    content: bytes = field(repr=False)
 
 
 @frozen
@@ -116,7 +138,8 @@ class Change:
     """An upload's next state. It is written only if the stored version is `upload.version - 1`.
 
     With it is written what led to it: the attempt that it ends, the look-up that was made, what a
-    person did, and what the end of an attempt or a look-up means for the gate.
+    person did, what the end of an attempt or a look-up means for the gate, and the document that
+    was made: it replaces what it was made of.
     """
 
     upload: Upload
@@ -124,6 +147,7 @@ class Change:
     look_up: LookUp | None = None
     action: ActionRow | None = None
     gate: GateChange | None = None
+    document: MadeDocument | None = None
 
 
 @frozen
@@ -219,6 +243,10 @@ class Records(Protocol):
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         """Uploads as they are recorded, settled or not. Unknown ones are absent."""
+        ...
+
+    def staged(self, key: UploadKey) -> bytes | None:
+        """The bytes that are staged with an upload, if there are any."""
         ...
 
     def due(

@@ -69,6 +69,7 @@ Verb: TypeAlias = Literal[
     "acquire",
     "save",
     "get",
+    "staged",
     "due",
     "counts",
     "statuses",
@@ -108,6 +109,25 @@ class _Record:
     @property
     def open_upload(self) -> OpenUpload:
         return OpenUpload(self.upload, self.dossier)
+
+    def take(self, change: Change) -> None:
+        """The change, without what it means for the gate."""
+        self.upload = change.upload
+        if isinstance(change.upload.state, Sending):
+            self.last_attempt_at = change.upload.state.started_at
+        if change.document is not None:
+            stored, known = change.document.stored, self.dossier.submitted_digest
+            self.dossier = evolve(
+                self.dossier, document=stored, submitted_digest=known or stored.sha256
+            )
+            self.content = change.document.content
+        if change.attempt is not None:
+            self.attempts.append(change.attempt)
+            self.credentials.append(self.credential)
+        if change.look_up is not None:
+            self.look_ups.append(change.look_up)
+        if change.action is not None:
+            self.actions.append(change.action)
 
 
 class _Inspected:
@@ -213,6 +233,11 @@ class MemoryStore(_Inspected):
         with self._lock:
             self._go_on("get")
             return {key: self._records[key].open_upload for key in keys if key in self._records}
+
+    def staged(self, key: UploadKey) -> bytes | None:
+        with self._lock:
+            self._go_on("staged")
+            return self._records[key].content if key in self._records else None
 
     def due(
         self,
@@ -451,16 +476,8 @@ class MemoryStore(_Inspected):
             return Conflict(None)
         if record.upload.version != upload.version - 1:
             return Conflict(record.upload)
-        record.upload = upload
-        if isinstance(upload.state, Sending):
-            record.last_attempt_at = upload.state.started_at
-        if change.attempt is not None:
-            record.attempts.append(change.attempt)
-            record.credentials.append(record.credential)
-        if change.look_up is not None:
-            record.look_ups.append(change.look_up)
+        record.take(change)
         if change.action is not None:
-            record.actions.append(change.action)
             self._acted.append(upload.key)
         if change.gate is not None:
             self._gates.change(change.gate, upload.key.tenant_id, upload.key.provider)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from attrs import define, frozen
 
@@ -15,6 +15,7 @@ from ...delivery.effects import (
     Begin,
     Effect,
     Interrupted,
+    MakeDocument,
     ReadDocument,
     Save,
     Send,
@@ -23,9 +24,11 @@ from ...delivery.effects import (
     Turn,
 )
 from ...delivery.outcome import NoSourceError
+from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from ...ports.records import MadeDocument
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
@@ -34,6 +37,7 @@ from .connection_limit import ConnectionLimit
 from .driver import Driver
 from .interruptions import hosts_own
 from .notify import HookNotifier
+from .preparing import Preparer
 from .token_cache import TokenCache
 
 STORE_RETRY = (1.0, 30.0)
@@ -42,17 +46,20 @@ STORE_RETRY = (1.0, 30.0)
 CLOSED = "the courier was closed"
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 @frozen
 class Outside:
-    """What a courier on an event loop sends with. `threads` are for what is the host's own."""
+    """What a courier on an event loop sends with. `threads` are for what is the host's own: its
+    files, its document source, a renderer."""
 
     transport: AsyncTransport
     connections: ConnectionLimit
     tokens: TokenCache
     source: DocumentSource | None
     threads: Executor | None
+    preparer: Preparer
 
 
 @define
@@ -96,6 +103,9 @@ class AsyncioDriver(Driver):
                 return leaving
             return await self.outside.transport.send(leaving, destination.integration.route)
 
+    async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
+        return await self._in_hosts_threads(self.outside.preparer.make, effect)
+
     async def _wait(self, until: datetime) -> bool:
         await self.clock.sleep_until(until)
         return True
@@ -106,20 +116,22 @@ class AsyncioDriver(Driver):
         return await asyncio.gather(*map(self._read_document, documents))
 
     async def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:
-        source, loop = self.outside.source, asyncio.get_running_loop()
+        source = self.outside.source
         read: object
         if source is None:
             return wanted.judge(NoSourceError())
         try:
             async with asyncio.timeout(wanted.timeout.total_seconds()):
-                read = await loop.run_in_executor(
-                    self.outside.threads, _read, source, wanted.tenant_id, wanted.key
-                )
+                read = await self._in_hosts_threads(_read, source, wanted.tenant_id, wanted.key)
         except BaseException as error:
             if interruption_of(error) is not None:
                 raise
             read = error
-        return await loop.run_in_executor(self.outside.threads, wanted.judge, read)
+        return await self._in_hosts_threads(wanted.judge, read)
+
+    async def _in_hosts_threads(self, verb: Callable[[*Ts], T], *given: *Ts) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.outside.threads, verb, *given)
 
     # --- the store ---
 

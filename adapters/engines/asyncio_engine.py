@@ -24,7 +24,6 @@ from ...domain.pacing.gate import NotBefore
 from ...domain.upload.backoff import later
 from ...domain.upload.upload import Status
 from ...ports.logger import RecordingFailed
-from ...ports.renderer import Renderer
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .interruptions import hosts_own
 from .recorder import Recorder, Submission
@@ -63,7 +62,6 @@ class AsyncEngine:
     def __init__(
         self,
         driver: AsyncioDriver,
-        renderer: Renderer,
         jitter: Callable[[], float],
         capacity: int,
         in_flight_bytes: int,
@@ -71,7 +69,7 @@ class AsyncEngine:
         self._driver = driver
         self._clock = driver.clock
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
-        self._recorder = Recorder(driver, renderer, self.active, self._wake)
+        self._recorder = Recorder(driver, self.active, self._wake)
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()

@@ -19,6 +19,7 @@ from ...delivery.effects import (
     Begin,
     Effect,
     Interrupted,
+    MakeDocument,
     ReadDocument,
     Send,
     Stored,
@@ -28,16 +29,18 @@ from ...delivery.effects import (
 from ...delivery.outcome import NoSourceError
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import MIN_PATIENCE, NotBefore
-from ...domain.upload.failure import FailureKind
+from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from ...ports.records import MadeDocument
 from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
 from ...ports.transport import BlockingTransport, CutOff
 from .driver import Driver
 from .interruptions import workers_own
 from .notify import Notifier
+from .preparing import Preparer
 from .token_cache import BlockingTokenCache, TokenCache
 
 LONGEST_SLEEP = timedelta(seconds=60)
@@ -56,6 +59,7 @@ class BlockingOutside:
     transport: BlockingTransport
     tokens: BlockingTokenCache
     source: DocumentSource | None
+    preparer: Preparer
 
 
 @frozen
@@ -117,6 +121,9 @@ class BlockingDriver(Driver):
             return leaving
         self._waited = timedelta(0)
         return self.worker.outside.transport.send(leaving, effect.destination.integration.route)
+
+    async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
+        return self.worker.outside.preparer.make(effect)
 
     async def _wait(self, until: datetime) -> bool:
         wait = max(until - self.worker.clock.now(), timedelta(0))

@@ -44,13 +44,11 @@ from ...ports.logger import (
     Logger,
 )
 from ...ports.records import Added
-from ...ports.renderer import Renderer
 from ...ports.store import UploadStore
 from ..records import record_json
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
 from .interruptions import workers_own
 from .notify import Notifier
-from .preparing import prepare
 from .registration import Registration
 
 ELSEWHERE = timedelta(seconds=5)
@@ -84,13 +82,11 @@ class BlockingEngine:
         outside: BlockingOutside,
         clock: Clock,
         logger: Logger,
-        renderer: Renderer,
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._renderer = renderer
         self._jitter = jitter
         self._lock = lock = threading.RLock()
         self._registration = Registration(store, clock, lock)
@@ -190,7 +186,8 @@ class BlockingEngine:
         again."""
         found = self._store.get([key]).get(key)
         if found is None:
-            entry = prepare(evidence, destination, self._renderer, self._clock.now())
+            prepare = self._worker.outside.preparer.prepare
+            entry = prepare(evidence, destination, self._clock.now())
             (answer,) = self._run(perform(Write(lambda store: store.add([entry]), key)))
             if isinstance(answer, Added):
                 return uploads.recorded(entry, destination)

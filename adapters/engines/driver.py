@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ...delivery.effects import (
     Effect,
     Interrupted,
+    MakeDocument,
     Notify,
     Read,
     ReadDocument,
@@ -26,9 +27,11 @@ from ...delivery.effects import (
 )
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import NotBefore
+from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.dialogue import HttpResponse, TransportFailure
 from ...ports.logger import WriteDelayed
+from ...ports.records import MadeDocument
 from ...ports.store import UploadStore
 from .notify import Notifier
 from .token_cache import TokenCache
@@ -83,6 +86,8 @@ class Driver(ABC):
                 return await self.tokens.token(wish, lambda: self.drive(mint()), lease)
             case ReadDocuments(documents=documents):
                 return await self._read_documents(documents)
+            case MakeDocument():
+                return await self._make(effect)
             case Wait(until=until):
                 return await self._wait(until)
         raise TypeError(f"a turn yields effects, not {type(effect).__name__}")
@@ -142,6 +147,9 @@ class Driver(ABC):
     async def _read_documents(
         self, documents: Sequence[ReadDocument]
     ) -> Sequence[bytes | Verdict]: ...
+
+    @abstractmethod
+    async def _make(self, effect: MakeDocument) -> MadeDocument | Failure: ...
 
     @abstractmethod
     async def _wait(self, until: datetime) -> bool: ...

@@ -1,121 +1,185 @@
 """From what a host hands over to what is recorded: read, render, hash, and see whether the provider
 can take it.
 
-Blocking; called from worker threads.
+What was handed over is recorded, whatever goes wrong: then the upload has failed, says why, and
+keeps what a retry needs. Blocking; called from worker threads.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
+from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import quote, unquote_to_bytes
 
-from ...delivery.destinations import Destination, excluded, unfit
-from ...domain.errors import MisuseError
+from attrs import evolve, frozen
+
+from ...delivery.destinations import MAX_KEPT, Destination, excluded, unfit
+from ...delivery.effects import MakeDocument
+from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.events import Unfit
-from ...domain.upload.failure import Failure
+from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UploadKey, new_upload
-from ...ports.records import Dossier, Entry, StoredDocument
+from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDocument
 from ...ports.renderer import Renderer
-from ..records import record_json
-
-RENDERED_TYPE = "application/pdf"
+from ..records import load_record, record_json
 
 
-def prepare(
-    evidence: Evidence, destination: Destination, renderer: Renderer, now: datetime
-) -> Entry:
-    """The entry to record. A document that cannot be sent is recorded as failed at once, evidence
-    that the settings exclude as skipped.
+@frozen
+class _Prepared:
+    """What is recorded of a document, and the bytes that are staged; or why it cannot be sent."""
 
-    Raises MisuseError where there is nothing that could be recorded: a file that cannot be read.
-    """
-    document = evidence.document
-    if isinstance(document, TrainingRecord):
-        submitted = sha256_of(record_json(document))
-        rendered = renderer.render(document)
-        if isinstance(rendered, Failure):
-            nothing = StoredDocument(
-                sha256=submitted, size=0, media_type=RENDERED_TYPE, filename=None
+    stored: StoredDocument
+    content: bytes | None = None
+    failure: Failure | None = None
+
+
+@frozen
+class Preparer:
+    """Prepares what hosts hand over. `interrupts` tells an exception that cut the thread off from
+    one that a renderer or a file raised, which is recorded."""
+
+    renderer: Renderer
+    interrupts: Callable[[BaseException], bool]
+
+    def prepare(self, evidence: Evidence, destination: Destination, now: datetime) -> Entry:
+        """The entry to record. A document that cannot be sent is recorded as failed at once,
+        evidence that the settings exclude as skipped."""
+        document = evidence.document
+        if isinstance(document, TrainingRecord):
+            prepared = self._rendered(document, destination)
+            submitted = sha256_of(record_json(document))
+        else:
+            prepared = self._handed_over(document, destination)
+            submitted = prepared.stored.sha256
+        provider = destination.integration.provider
+        key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
+        upload = new_upload(key, prepared.stored.sha256, evidence.evidence_date, now)
+        failure = excluded(evidence.outcome, destination.integration) or prepared.failure
+        if failure is not None:
+            upload = advance(upload, Unfit(now, failure), destination.rules)
+        dossier = Dossier(
+            session_id=evidence.session_id,
+            subject=evidence.subject,
+            subject_email=evidence.subject_email,
+            outcome=evidence.outcome,
+            recorded_at=evidence.recorded_at,
+            submitted_digest=submitted,
+            document=prepared.stored,
+            settings=destination.integration.stored,
+        )
+        return Entry(upload, dossier, prepared.content, destination.quota.credential)
+
+    def make(self, wanted: MakeDocument) -> MadeDocument | Failure:
+        """The document of what was kept of it, or why it cannot be made."""
+        if wanted.document.path is not None:
+            made = self._read(wanted.document, wanted.destination)
+        elif wanted.staged is None:
+            why = f"what the document of {wanted.key} is made of was not kept"
+            return _gone(f"{why}: submit it under a new evidence id")
+        else:
+            try:
+                record = load_record(wanted.staged)
+            except CourierError as error:  # a later release reads records in another way
+                return Failure(FailureKind.UNFIT_RENDER, str(error))
+            made = self._rendered(record, wanted.destination)
+        if made.failure is not None:
+            return made.failure
+        assert made.content is not None
+        return MadeDocument(made.stored, made.content)
+
+    def _rendered(self, record: TrainingRecord, destination: Destination) -> _Prepared:
+        def render() -> _Prepared | Failure:
+            rendered: object = self.renderer.render(record)
+            if isinstance(rendered, Failure):
+                return rendered
+            if isinstance(rendered, Document):
+                return self._handed_over(rendered, destination)
+            raise TypeError(f"the renderer gave {type(rendered).__name__}")
+
+        which = f"the record of {record.tenant_id}/{record.evidence_id} could not be rendered"
+        result = self._plugged_in(render, FailureKind.UNFIT_RENDER, which)
+        if isinstance(result, _Prepared):
+            return result
+        content = record_json(record)
+        kept = _stored(content, Document(content=content, media_type=RECORD_TYPE))
+        return _Prepared(kept, content, result)
+
+    def _handed_over(self, document: Document, destination: Destination) -> _Prepared:
+        if document.path is not None:
+            path = quote(os.fsencode(os.path.abspath(document.path)))
+            return self._read(evolve(_stored(b"", document), sha256="", path=path), destination)
+        content = document.content
+        stored = _stored(content or b"", document)
+        if content is None:
+            assert document.sha256 is not None and document.size is not None
+            stored = evolve(
+                stored, sha256=document.sha256, size=document.size, source=document.source
             )
-            return _entry(evidence, destination, nothing, submitted, None, rendered, now)
-        stored, content = _read(evidence, rendered, destination)
-    else:
-        stored, content = _read(evidence, document, destination)
-        submitted = stored.sha256
-    failure = excluded(evidence.outcome, destination.integration) or unfit(
-        stored.size, stored.media_type, destination
-    )
-    return _entry(evidence, destination, stored, submitted, content, failure, now)
+        failure = unfit(stored, destination)
+        kept = failure is None or stored.size <= MAX_KEPT
+        return _Prepared(stored, content if kept else None, failure)
 
+    def _read(self, document: StoredDocument, destination: Destination) -> _Prepared:
+        """What is in a file, if it is the one that was submitted and the provider can take it."""
+        assert document.path is not None
+        path = unquote_to_bytes(document.path)
+        shown = os.fsdecode(path).encode(errors="replace").decode()
 
-def _read(
-    evidence: Evidence, document: Document, destination: Destination
-) -> tuple[StoredDocument, bytes | None]:
-    if document.source is not None:
-        assert document.sha256 is not None and document.size is not None
-        return _stored(document, document.sha256, document.size), None
-    content = document.content
-    if document.path is not None:
-        try:
-            found = os.stat(document.path)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", document.path)
-            size = found.st_size
-            if unfit(size, document.media_type, destination) is not None:
-                # Recorded as unfit; not worth the memory of reading it whole.
-                with open(document.path, "rb") as file:
-                    return _stored(
-                        document, hashlib.file_digest(file, "sha256").hexdigest(), size
-                    ), None
-            with open(document.path, "rb") as file:
+        def read() -> _Prepared:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise OSError(errno.EINVAL, "is not a regular file")
+            with open(path, "rb") as file:
+                found = os.fstat(file.fileno())
+                seen = evolve(document, size=found.st_size, modified=found.st_mtime_ns)
+                if document.modified is not None and seen != document:
+                    advice = "submit what it holds now under a new evidence id"
+                    message = f"{shown} has changed since it was submitted: {advice}"
+                    return _Prepared(document, None, _gone(message))
+                failure = unfit(seen, destination)
+                if failure is not None:
+                    return _Prepared(seen, None, failure)
                 content = file.read()
-        except OSError as error:
-            raise MisuseError(
-                f"the document of {evidence.tenant_id}/{evidence.evidence_id} cannot be read: "
-                f"{error}; nothing was recorded: submit it again when the file is there"
-            ) from error
-    assert content is not None
-    return _stored(document, sha256_of(content), len(content)), content
+            made = evolve(seen, sha256=sha256_of(content), size=len(content))
+            made = evolve(made, path=None, modified=None)
+            return _Prepared(made, content, unfit(made, destination))
+
+        which = f"the document {shown} cannot be read"
+        result = self._plugged_in(read, FailureKind.DOCUMENT_GONE, which)
+        return result if isinstance(result, _Prepared) else _Prepared(document, None, result)
+
+    def _plugged_in(
+        self, verb: Callable[[], _Prepared | Failure], kind: FailureKind, which: str
+    ) -> _Prepared | Failure:
+        """What the host's own (a renderer, a file system) comes to, whatever it raises."""
+        try:
+            return verb()
+        except BaseException as error:
+            if self.interrupts(error):
+                raise
+            own = isinstance(error, CourierError | OSError)
+            why = str(error) if own else f"{type(error).__name__}: {error}"
+            return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
 
 
-def _stored(document: Document, sha256: str, size: int) -> StoredDocument:
+def _gone(message: str) -> Failure:
+    return Failure(FailureKind.DOCUMENT_GONE, message)
+
+
+def _stored(content: bytes, document: Document) -> StoredDocument:
     return StoredDocument(
-        sha256=sha256,
-        size=size,
+        sha256=sha256_of(content),
+        size=len(content),
         media_type=document.media_type,
-        # Only recorded, so any name will do; half a character cannot be written down as it is.
-        filename=document.filename and document.filename.encode(errors="replace").decode(),
-        source=document.source,
+        filename=_recordable(document.filename),
     )
 
 
-def _entry(
-    evidence: Evidence,
-    destination: Destination,
-    stored: StoredDocument,
-    submitted: str,
-    content: bytes | None,
-    failure: Failure | None,
-    now: datetime,
-) -> Entry:
-    key = UploadKey(evidence.tenant_id, evidence.evidence_id, destination.integration.provider)
-    upload = new_upload(key, stored.sha256, evidence.evidence_date, now)
-    if failure is not None:
-        upload = advance(upload, Unfit(now, failure), destination.rules)
-    dossier = Dossier(
-        session_id=evidence.session_id,
-        subject=evidence.subject,
-        subject_email=evidence.subject_email,
-        outcome=evidence.outcome,
-        recorded_at=evidence.recorded_at,
-        submitted_digest=submitted,
-        document=stored,
-        settings=destination.integration.stored,
-    )
-    return Entry(upload, dossier, content, destination.quota.credential)
+def _recordable(filename: str | None) -> str | None:
+    """Any name will do, and half a character cannot be written down as it is."""
+    return filename and filename.encode(errors="replace").decode()

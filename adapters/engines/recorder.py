@@ -21,9 +21,7 @@ from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import RecordingFailed
 from ...ports.records import AddAnswer, Added, Entry
-from ...ports.renderer import Renderer
 from .asyncio_driver import AsyncioDriver
-from .preparing import prepare
 from .tickets import Ticket
 
 BATCH = 64
@@ -59,12 +57,10 @@ class Recorder:
     def __init__(
         self,
         driver: AsyncioDriver,
-        renderer: Renderer,
         active: ActiveUploads,
         wake: Callable[[], None],
     ) -> None:
         self._driver = driver
-        self._renderer = renderer
         self._active = active
         self._wake = wake
         self._ready: deque[Submission] = deque()
@@ -170,11 +166,7 @@ class Recorder:
         writes = [
             (submission, entry, asyncio.ensure_future(writer.add(entry)))
             for submission, entry in zip(batch, prepared, strict=True)
-            if isinstance(entry, Entry)
         ]
-        for submission, entry in zip(batch, prepared, strict=True):
-            if isinstance(entry, CourierError):
-                self.not_recorded(submission, entry)
         known = []
         for submission, entry, write in writes:
             try:
@@ -196,22 +188,7 @@ class Recorder:
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
         return False
 
-    def _prepare(self, batch: Sequence[Submission]) -> list[Entry | CourierError]:
+    def _prepare(self, batch: Sequence[Submission]) -> list[Entry]:
         """In a worker thread."""
-        return [self._prepare_one(submission) for submission in batch]
-
-    def _prepare_one(self, submission: Submission) -> Entry | CourierError:
-        try:
-            return prepare(
-                submission.evidence,
-                submission.destination,
-                self._renderer,
-                self._driver.clock.now(),
-            )
-        except CourierError as error:
-            return error
-        except BaseException as error:  # a renderer's bug fails its own evidence and nobody else's
-            return MisuseError(
-                f"{submission.key} could not be prepared: {type(error).__name__}: {error}; "
-                "nothing was recorded"
-            )
+        prepare, now = self._driver.outside.preparer.prepare, self._driver.clock.now
+        return [prepare(one.evidence, one.destination, now()) for one in batch]

@@ -83,9 +83,8 @@ class Ticket:
         """Return once the evidence is on disk and survives a crash; at once for a tenant without an
         integration.
 
-        Raises StoreError where it could not be written, MisuseError where the document cannot be
-        read or rendered at all, or the courier is closed: nothing is uploaded then, and the
-        evidence can be submitted again.
+        Raises StoreError where it could not be written, MisuseError where the courier is closed:
+        nothing is uploaded then, and the evidence can be submitted again.
         """
         self._check_loop()
         await self._recorded.wait()
@@ -201,10 +200,9 @@ class SyncTicket:
         """Return once the evidence is on disk and survives a crash; at once for a tenant without an
         integration.
 
-        Raises StoreError where it could not be written, MisuseError where the document cannot be
-        read or rendered at all, or the courier is closed: nothing is uploaded then, and the
-        evidence can be submitted again. MisuseError too in the courier's own thread and in a forked
-        child.
+        Raises StoreError where it could not be written, MisuseError where the courier is closed:
+        nothing is uploaded then, and the evidence can be submitted again. MisuseError too in the
+        courier's own thread and in a forked child.
         """
         self._wait(self._recorded, None)
 

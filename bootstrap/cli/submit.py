@@ -180,9 +180,9 @@ class Interruption:
         if not every.done():
             settled = sum(end.done() for end in ends)
             click.echo(
-                f"\nevidence-courier: stopping: {settled} of {len(ends)} uploads are settled; what is "
-                "under way may take 10 seconds more (once more Ctrl-C or SIGTERM cuts it off). Give "
-                "the same command again to go on: what was delivered is not sent again",
+                f"\nevidence-courier: stopping: {settled} of {len(ends)} uploads are settled; what "
+                "is under way may take 10 seconds more (once more Ctrl-C or SIGTERM cuts it off). "
+                "Give the same command again to go on: what was delivered is not sent again",
                 err=True,
             )
         every.cancel()

@@ -60,6 +60,7 @@ class FailureKind(Enum):
     TARGET_NOT_FOUND = "target_not_found"
     ACCOUNT_LOCKED = "account_locked"
     INTEGRATION_GONE = "integration_gone"
+    INTEGRATION_INVALID = "integration_invalid"
 
     @property
     def retryable(self) -> bool:
@@ -99,6 +100,7 @@ _OF_THE_INTEGRATION = frozenset(
         FailureKind.TARGET_NOT_FOUND,
         FailureKind.ACCOUNT_LOCKED,
         FailureKind.INTEGRATION_GONE,
+        FailureKind.INTEGRATION_INVALID,
     }
 )
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .backoff import later
 from .failure import Failure
@@ -229,6 +229,11 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
         tally=Tally(),
         state=Queued(due=at),
     )
+
+
+def with_digest(upload: Upload, digest: str, at: datetime) -> Upload:
+    """The upload with the digest of its document, which was made after it was recorded."""
+    return evolve(upload, digest=digest, updated_at=at, version=upload.version + 1)
 
 
 def due_at(upload: Upload, now: datetime) -> datetime | None:

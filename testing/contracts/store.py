@@ -21,9 +21,21 @@ from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow, StatusError
 from ...domain.upload.transitions import advance
-from ...domain.upload.upload import Status, Upload, UploadKey
+from ...domain.upload.upload import Status, Upload, UploadKey, with_digest
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
-from ...ports.records import Added, Begun, Change, Conflict, Find, Known, LookUp, OpenUpload, Saved
+from ...ports.records import (
+    Added,
+    Begun,
+    Change,
+    Conflict,
+    Find,
+    Known,
+    LookUp,
+    MadeDocument,
+    OpenUpload,
+    Saved,
+    StoredDocument,
+)
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
 from .assertions import a, must, raises, same, there
@@ -105,6 +117,34 @@ class StoreContract(GateRules):
                 begin_each(store, [started(new.upload) for new in (with_bytes, empty, without)]),
                 [Begun(b"a document"), Begun(b""), Begun(None)],
             )
+
+    def test_a_document_that_is_made_later_replaces_what_it_was_made_of(self) -> None:
+        with self._store() as store:
+            kept = StoredDocument(
+                sha256="",
+                size=3,
+                media_type="application/pdf",
+                filename=None,
+                path="/a",
+                modified=7,
+            )
+            unread, other = entry("ev-1", content=b"a record"), entry("ev-2")
+            dossier = evolve(unread.dossier, document=kept, submitted_digest="")
+            unread = evolve(unread, upload=evolve(unread.upload, digest=""), dossier=dossier)
+            store.add([unread, other])
+            key = unread.upload.key
+            same(store.staged(key), b"a record")
+            same(store.staged(evolve(key, evidence_id="none")), None)
+            made = StoredDocument(sha256="d" * 64, size=6, media_type="image/png", filename="a")
+            after = with_digest(unread.upload, made.sha256, AT + MINUTE)
+            late = Change(evolve(after, version=7), document=MadeDocument(made, b"late"))
+            changes = [Change(after, document=MadeDocument(made, b"a page")), late]
+            same(store.save(changes), [Saved(), Conflict(after)])
+            found = store.get([key])[key]
+            same(found.upload, after)
+            same(found.dossier, evolve(dossier, document=made, submitted_digest="d" * 64))
+            same(begin_each(store, [started(after)]), [Begun(b"a page")])
+            same(store.staged(other.upload.key), b"a document")
 
     def test_a_begun_attempt_is_on_record_before_anything_else_happens(self) -> None:
         with self._store() as store:

@@ -14,6 +14,7 @@ from ...adapters.engines.asyncio_driver import AsyncioDriver, Outside
 from ...adapters.engines.asyncio_engine import AsyncEngine
 from ...adapters.engines.connection_limit import ConnectionLimit
 from ...adapters.engines.notify import HookNotifier
+from ...adapters.engines.preparing import Preparer
 from ...adapters.engines.recorder import Submission
 from ...adapters.engines.tickets import Ticket
 from ...adapters.engines.token_cache import TokenCache
@@ -147,10 +148,11 @@ class Simulation:
 
         def build() -> AsyncEngine:
             transport, tokens = Sender(self.server), TokenCache(self.clock.monotonic)
-            outside = Outside(transport, ConnectionLimit(64), tokens, None, inline)
+            preparer = Preparer(_NoRenderer(), interrupts=lambda error: False)
+            outside = Outside(transport, ConnectionLimit(64), tokens, None, inline, preparer)
             writer, notifier = InlineWriter(as_port), HookNotifier(self._log)
             driver = AsyncioDriver(outside, as_port, writer, inline, self.clock, notifier)
-            return AsyncEngine(driver, _NoRenderer(), self._dice.random, 192, 64 * 2**20)
+            return AsyncEngine(driver, self._dice.random, 192, 64 * 2**20)
 
         courier = SimulatedCourier(store, self._loop.call(build))
         courier.owner = self.store.register(self.clock.now())

@@ -396,7 +396,7 @@ def test_a_document_that_the_provider_cannot_take_fails_before_any_request(
     asyncio.run(story())
 
 
-def test_a_file_is_read_on_recording_and_the_ticket_tells_of_a_missing_one(
+def test_a_file_is_read_on_recording_and_a_missing_one_has_failed(
     house: House, tmp_path: Path
 ) -> None:
     file = tmp_path / "ev.pdf"
@@ -421,10 +421,11 @@ def test_a_file_is_read_on_recording_and_the_ticket_tells_of_a_missing_one(
             file.unlink()
             await until_settled(courier, house.clock, ticket)
             assert house.server.held == [("there", b"%PDF from a file")]
-            missing = courier.submit(of(file, "missing"))
-            with pytest.raises(MisuseError, match="cannot be read"):
-                await missing.recorded()
-            assert "missing" not in await courier.statuses("acme", ["missing"])
+            missing = await until_settled(courier, house.clock, courier.submit(of(file, "missing")))
+            assert missing == list((await courier.statuses("acme", ["missing"])).values())
+            assert missing[0] is not None and missing[0].error is not None
+            assert missing[0].error.kind == "document_gone"
+            assert "cannot be read" in missing[0].error.message
 
     asyncio.run(story())
 

@@ -714,17 +714,16 @@ def test_a_worker_whose_pace_is_used_up_is_told_when_to_come_again(tmp_path: Pat
 def test_a_worker_refuses_what_cannot_be_right_before_anything_is_sent(tmp_path: Path) -> None:
     house = house_of(tmp_path)
     server = RestServer(house.clock)
-    missing = evolve(
-        evidence("ev-9"),
-        document=Document(path=str(tmp_path / "missing.pdf"), media_type="application/pdf"),
-    )
     with worker(house, server) as courier:
         with pytest.raises(MisuseError, match="'ev-0' of tenant 'acme' is given 2 times"):
             courier.deliver_many(of(["ev-0", "ev-0"]))
         with pytest.raises(MisuseError, match="takes an Evidence, not str"):
             courier.deliver_many(["ev-0"])  # type: ignore[list-item]
-        with pytest.raises(MisuseError, match="cannot be read"):
-            courier.deliver_many([*of(["ev-0"]), missing])
         assert server.requests == []
-        assert courier.deliver_many(of(["ev-0"]))[0].status is not None
+        missing = Document(path=str(tmp_path / "missing.pdf"), media_type="application/pdf")
+        both = [*of(["ev-0"]), evolve(evidence("ev-9"), document=missing)]
+        sent, unsent = courier.deliver_many(both)
+        assert sent.status is not None and unsent.status is not None
+        assert unsent.status.error is not None
+        assert unsent.status.error.kind == "document_gone"
     assert server.requests == [["ev-0"]]

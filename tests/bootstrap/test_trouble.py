@@ -199,7 +199,7 @@ def test_a_source_that_hangs_holds_up_no_other_tenant_and_no_close(house: House)
         asyncio.run(story())
 
 
-def test_a_path_that_is_no_regular_file_is_refused(house: House, tmp_path: Path) -> None:
+def test_a_path_that_is_no_regular_file_is_recorded_as_failed(house: House, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
     async def story() -> None:
@@ -207,8 +207,10 @@ def test_a_path_that_is_no_regular_file_is_refused(house: House, tmp_path: Path)
             ticket = courier.submit(
                 with_document(Document(path=str(tmp_path / "pipe"), media_type="application/pdf"))
             )
-            with pytest.raises(MisuseError, match="not a regular file"):
-                await ticket.recorded()
+            (status,) = await until_settled(courier, house.clock, ticket)
+            assert status is not None and status.error is not None
+            assert (status.status, status.error.kind) == ("failed", "document_gone")
+            assert "not a regular file" in status.error.message
 
     asyncio.run(story())
 

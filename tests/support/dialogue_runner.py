@@ -43,7 +43,12 @@ async def run(
     """The dialogue's result. Without `bookmark`, it must make none."""
     store, clock = MemoryStore(), FakeClock()
     outside = Outside(
-        _AsyncTransport(send), ConnectionLimit(8), tokens or TokenCache(lambda: 0.0), None, None
+        _AsyncTransport(send),
+        ConnectionLimit(8),
+        tokens or TokenCache(lambda: 0.0),
+        None,
+        None,
+        cast(Any, None),
     )
     notifier = HookNotifier(RecordingLogger())
     driver = AsyncioDriver(outside, store, InlineWriter(store), None, clock, notifier)
@@ -60,7 +65,7 @@ def run_blocking(
     """The same in a thread."""
     clock = FakeClock()
     outside = BlockingOutside(
-        _BlockingTransport(send), tokens or BlockingTokenCache(lambda: 0.0), None
+        _BlockingTransport(send), tokens or BlockingTokenCache(lambda: 0.0), None, cast(Any, None)
     )
     worker = Worker(
         outside, MemoryStore(), clock, clock.advance, threading.RLock(), lambda: None,

@@ -24,6 +24,7 @@ from .gates import ID_OF
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
 from .rows import action_of, attempt_of, key_cells, key_of, look_up_of, moment, open_upload_of
+from .statements import SELECT_STAGED
 from .trouble import trouble
 
 
@@ -48,6 +49,11 @@ class SqliteReader:
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
         with self._reading() as db:
             return reads.recorded(db.conn, keys)
+
+    def staged(self, key: UploadKey) -> bytes | None:
+        with self._reading() as db:
+            row = db.execute(SELECT_STAGED, key_cells(key)).fetchone()
+            return None if row is None else bytes(row[0])
 
     def due(
         self,

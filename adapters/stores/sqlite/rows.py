@@ -28,7 +28,7 @@ KEY = ("tenant_id", "evidence_id", "provider")
 _STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
 _TALLY = tuple("attempts spent doubt possible_duplicate alone progress".split())
 _FAILURE = ("message", "http_status", "retry_after", "detail")
-_DOCUMENT = ("sha256", "size", "media_type", "filename", "source")
+_DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified")
 # What a change writes.
 CHANGING = (
     "version",
@@ -46,6 +46,8 @@ DOSSIER = (
     "settings",
 )
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
+# What a document that was made later changes.
+MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
 # What the beginning of an attempt writes besides.
 STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
@@ -101,6 +103,11 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         _JSON.encode(dict(dossier.settings)),
         entry.credential,
     )
+
+
+def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]:
+    """The digest of an upload whose document was made later, and the cells of the document."""
+    return (upload.digest, *_document_cells(document))
 
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:

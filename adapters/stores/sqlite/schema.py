@@ -291,6 +291,19 @@ def m006_skipped(db: Database) -> None:
     )
 
 
+@migrations()
+def m007_documents_made_later(db: Database) -> None:
+    """The file that a document is made of; uploads held for an invalid tenant file."""
+    db.execute("ALTER TABLE uploads ADD COLUMN document_path TEXT")
+    db.execute("ALTER TABLE uploads ADD COLUMN document_modified INTEGER")
+    db.execute("DROP INDEX uploads_held_for_integration")
+    db.execute(
+        "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider)"
+        " WHERE state = 'held' AND error_kind IN ('unauthorized', 'target_not_found',"
+        " 'account_locked', 'integration_gone', 'integration_invalid')"
+    )
+
+
 def unknown_migrations(db: Database) -> list[str]:
     """The migrations in this database that only a newer version of this package knows."""
     with Database(memory=True, execute_plugins=False) as empty:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ....domain.upload.upload import UploadKey
-from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, STARTING, UPLOAD, Cell, key_cells
+from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, MADE, STARTING, UPLOAD, Cell, key_cells
 
 Cells: TypeAlias = Sequence[Cell]
 
@@ -118,6 +118,20 @@ SELECT_UPLOADS = Statement(
     f" FROM given CROSS JOIN uploads ON {_SAME_KEY}",
 )
 """UPLOAD and DOSSIER of those that are recorded. Each row: KEY."""
+
+SELECT_STAGED = (
+    "SELECT documents.content FROM uploads JOIN documents ON documents.upload_id = uploads.id"
+    f" WHERE {_THIS_KEY}"
+)
+UPDATE_DOCUMENT = (
+    f"UPDATE uploads SET {_list(f'{name} = ?' for name in MADE)},"
+    " submitted_digest = COALESCE(NULLIF(submitted_digest, ''), ?)"
+    f" WHERE {_THIS_KEY}"
+)
+REPLACE_DOCUMENT = (
+    "INSERT OR REPLACE INTO documents (upload_id, content)"
+    f" SELECT id, ? FROM uploads WHERE {_THIS_KEY}"
+)
 
 # Documents are large, and a statement binds a copy of each; look-ups and actions are few.
 INSERT_DOCUMENT = "INSERT INTO documents (upload_id, content) VALUES (?, ?)"

@@ -18,7 +18,7 @@ from ....ports.records import Change, Conflict, Entry, OpenUpload, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
-from .rows import attempt_cells, changing_cells, entry_cells, key_cells, moment
+from .rows import attempt_cells, changing_cells, document_cells, entry_cells, key_cells, moment
 
 T = TypeVar("T")
 
@@ -171,6 +171,7 @@ class SqliteStore(SqliteCouriers):
         rows = [(*key_cells(each.upload.key), *changing_cells(each.upload)) for each in won]
         statements.UPDATE_UPLOADS.write(connection, rows)
         self._write_history(won)
+        self._write_documents(won)
         SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
             for change in won
@@ -181,6 +182,15 @@ class SqliteStore(SqliteCouriers):
             keys = [key_cells(upload.key) for upload in ended]
             statements.DELETE_DOCUMENTS.write(connection, keys)
         return lost
+
+    def _write_documents(self, changes: Sequence[Change]) -> None:
+        """The documents that were made, in the place of what they were made of."""
+        made = [(change.upload, change.document) for change in changes if change.document]
+        for upload, document in made:
+            key = key_cells(upload.key)
+            cells = document_cells(upload, document.stored)
+            self._connection.execute(statements.UPDATE_DOCUMENT, (*cells, upload.digest, *key))
+            self._connection.execute(statements.REPLACE_DOCUMENT, (document.content, *key))
 
     def _write_history(self, changes: Sequence[Change]) -> None:
         """What led to the changes."""
