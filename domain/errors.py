@@ -77,4 +77,11 @@ class RecordError(MisuseError):
 
 
 class StoreError(CourierError):
-    """The database failed; the message names it and what was not written."""
+    """The database failed; the message names it and what was not written.
+
+    `passing`: the same may succeed later, as when the disk is full or another process is writing.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        self.passing = passing
+        super().__init__(message)

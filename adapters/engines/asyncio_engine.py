@@ -193,7 +193,7 @@ class AsyncEngine:
         self._wake()
 
     def _at_rest(self) -> bool:
-        if self._tasks or self._woken.is_set() or not self._recorder.idle:
+        if self._tasks or self._woken.is_set() or not self._recorder.at_rest:
             return False
         if self._alarm_at is None:  # time that passed now would not be noticed
             return False

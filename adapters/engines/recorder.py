@@ -11,17 +11,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from attrs import define
+from attrs import define, frozen
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
 from ...delivery.maintenance import adopt
-from ...domain.errors import CourierError, MisuseError
+from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import RecordingFailed
+from ...ports.logger import RecordingFailed, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
+from .kept import Kept, kept_error
 from .tickets import Ticket
 
 BATCH = 64
@@ -48,6 +49,14 @@ class Submission:
         )
 
 
+@frozen
+class Prepared:
+    """A submission that can be recorded."""
+
+    submission: Submission
+    entry: Entry
+
+
 class Recorder:
     """Owns everything between `submit` and the first commit. Lives on the engine's loop.
 
@@ -69,16 +78,23 @@ class Recorder:
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
         self._adopting: set[Submission] = set()
+        self._kept = Kept(driver.clock, self._record_kept, wake)
 
     @property
     def idle(self) -> bool:
         """Whether everything that was submitted is recorded, or known not to be."""
-        return not (self._ready or self._slow or self._workers or self._batcher)
+        return self.at_rest and not self._kept
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is being recorded just now."""
+        busy = self._kept.task is not None and not self._kept.napping
+        return not (busy or self._ready or self._slow or self._workers or self._batcher)
 
     @property
     def waiting(self) -> int:
         """How many submissions are not recorded yet, those being written aside."""
-        return len(self._ready) + len(self._slow)
+        return len(self._ready) + len(self._slow) + len(self._kept)
 
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
@@ -98,8 +114,8 @@ class Recorder:
         """Return once `idle`; what is not recorded after `patience` seconds is given up, and
         said to be."""
         deadline = asyncio.get_running_loop().time() + max(patience, MOMENT)
-        while not self.idle:
-            under_way = {*self._workers, *([self._batcher] if self._batcher else [])}
+        self._kept.hurry()
+        while under_way := self._tasks():
             left = deadline - asyncio.get_running_loop().time()
             _, late = await asyncio.wait(under_way, timeout=max(left, 0))
             if late and left <= 0:
@@ -114,6 +130,8 @@ class Recorder:
                 "submit it to an open courier"
             )
             self.not_recorded(submission, error)
+        for one in self._kept.give_up():
+            self.not_recorded(one.submission, unkept_error(one.submission))
         for submission in self._adopting:
             key = submission.key
             submission.ticket.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
@@ -125,8 +143,12 @@ class Recorder:
 
     def abort(self) -> None:
         """Stop dead; see `AsyncEngine.abort`."""
-        for task in (*self._workers, *([self._batcher] if self._batcher else [])):
+        for task in self._tasks():
             task.cancel()
+
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        tasks = (*self._workers, self._batcher, self._kept.task)
+        return {task for task in tasks if task is not None}
 
     def _worker_gone(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -150,33 +172,52 @@ class Recorder:
 
     async def _record(self, batch: list[Submission]) -> None:
         self._in_hand.update(batch)
-        known = await self._write(batch)
-        self._in_hand.difference_update(batch)
+        threads = self._driver.outside.threads
+        run = asyncio.get_running_loop().run_in_executor
+        entries = await run(threads, self._prepare, batch)
+        prepared = list(map(Prepared, batch, entries))
+        for one, error in await self._write(prepared):
+            self._keep(one, error)
+        self._wake()
+
+    def _keep(self, one: Prepared, error: StoreError) -> None:
+        """The database could not take a submission just now: try it again later."""
+        self._in_hand.discard(one.submission)
+        if self._kept.keep(one, len(one.entry.content or b"")):
+            error = kept_error(error)
+            self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
+            one.submission.ticket.mark_delayed(error)
+        else:
+            self.not_recorded(one.submission, error)
+
+    async def _record_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
+        return [one for one, _ in await self._write(some)]
+
+    async def _write(self, prepared: Sequence[Prepared]) -> Sequence[tuple[Prepared, StoreError]]:
+        """Record some; those that the database may take later, with its words."""
+        writes = [
+            (one, asyncio.ensure_future(self._driver.writer.add(one.entry))) for one in prepared
+        ]
+        early, known = [], []
+        for one, write in writes:
+            try:
+                answer = await write
+            except CourierError as error:
+                if isinstance(error, StoreError) and error.passing:
+                    early.append((one, error))
+                    continue
+                self.not_recorded(one.submission, error)
+            else:
+                if not self._recorded(one.submission, one.entry, answer):
+                    known.append(one.submission)
+            self._in_hand.discard(one.submission)
         self._wake()
         if known:
             self._adopting.update(known)
             wanted = [(one.key, one.destination, one.ticket) for one in known]
             await self._driver.run(adopt(self._active, self._driver.clock.now(), wanted))
             self._adopting.difference_update(known)
-
-    async def _write(self, batch: list[Submission]) -> Sequence[Submission]:
-        """Record a batch; what of it was known."""
-        loop, writer = asyncio.get_running_loop(), self._driver.writer
-        prepared = await loop.run_in_executor(self._driver.outside.threads, self._prepare, batch)
-        writes = [
-            (submission, entry, asyncio.ensure_future(writer.add(entry)))
-            for submission, entry in zip(batch, prepared, strict=True)
-        ]
-        known = []
-        for submission, entry, write in writes:
-            try:
-                answer = await write
-            except CourierError as error:
-                self.not_recorded(submission, error)
-            else:
-                if not self._recorded(submission, entry, answer):
-                    known.append(submission)
-        return known
+        return early
 
     def _recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> bool:
         """A submission is on disk, now or since earlier."""
@@ -192,3 +233,11 @@ class Recorder:
         """In a worker thread."""
         prepare, now = self._driver.outside.preparer.prepare, self._driver.clock.now
         return [prepare(one.evidence, one.destination, now()) for one in batch]
+
+
+def unkept_error(submission: Submission) -> StoreError:
+    """What a ticket says of a submission that was kept in vain."""
+    return StoreError(
+        f"{submission.key} was not recorded before the courier was closed, since the database "
+        "could not be written to: submit it again"
+    )

@@ -27,10 +27,11 @@ class _Promise(Generic[T]):
 
     @property
     def kept(self) -> bool:
-        return self._answer is not None
+        return isinstance(self._answer, tuple)
 
     def keep(self, answer: tuple[T] | Exception) -> None:
-        if self._answer is not None:
+        """The first value stays; until then the latest error does."""
+        if isinstance(self._answer, tuple):
             return
         self._answer = answer
         for waiting in self._waiting:
@@ -38,8 +39,13 @@ class _Promise(Generic[T]):
                 waiting.set_result(None)
         self._waiting.clear()
 
+    def forget_error(self) -> None:
+        """There is a value to come after all."""
+        if not isinstance(self._answer, tuple):
+            self._answer = None
+
     async def wait(self) -> T:
-        if self._answer is None:
+        while (answer := self.answer()) is None:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             try:
@@ -47,14 +53,14 @@ class _Promise(Generic[T]):
             finally:
                 if waiting in self._waiting:  # given up: leave nothing behind
                     self._waiting.remove(waiting)
-        return self.answer()
+        return answer[0]
 
-    def answer(self) -> T:
-        """Once it is kept, in any thread."""
-        assert self._answer is not None
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer[0]
+    def answer(self) -> tuple[T] | None:
+        """The value, in any thread; None if there is none yet. Raises the error."""
+        answer = self._answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 class Ticket:
@@ -83,8 +89,9 @@ class Ticket:
         """Return once the evidence is on disk and survives a crash; at once for a tenant without an
         integration.
 
-        Raises StoreError where it could not be written, MisuseError where the courier is closed:
-        nothing is uploaded then, and the evidence can be submitted again.
+        Raises StoreError if it could not be written; the message says whether it is kept and still
+        tried. MisuseError if the courier is closed: nothing is uploaded then. The evidence can be
+        submitted again in any case.
         """
         self._check_loop()
         await self._recorded.wait()
@@ -125,12 +132,19 @@ class Ticket:
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))
+        self._settled.forget_error()
+
+    def mark_delayed(self, error: Exception) -> None:
+        """It is not recorded yet, and still tried."""
+        self._recorded.keep(error)
+        self._settled.keep(error)
 
     def mark_settled(self, status: UploadStatus | None) -> None:
         self._recorded.keep((None,))
         self._settled.keep((status,))
 
     def mark_lost(self, error: Exception) -> None:
+        """There will be no answer, or not yet: what comes later stands."""
         self._recorded.keep(error)
         self._settled.keep(error)
 
@@ -200,9 +214,10 @@ class SyncTicket:
         """Return once the evidence is on disk and survives a crash; at once for a tenant without an
         integration.
 
-        Raises StoreError where it could not be written, MisuseError where the courier is closed:
-        nothing is uploaded then, and the evidence can be submitted again. MisuseError too in the
-        courier's own thread and in a forked child.
+        Raises StoreError if it could not be written; the message says whether it is kept and still
+        tried. MisuseError if the courier is closed: nothing is uploaded then. The evidence can be
+        submitted again in any case. MisuseError too in the courier's own thread and in a forked
+        child.
         """
         self._wait(self._recorded, None)
 
@@ -221,4 +236,5 @@ class SyncTicket:
     def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
         self._way.check()
         # Also when the courier has been closed since, and its loop is gone.
-        return promise.answer() if promise.kept else self._way.call(promise.wait, timeout)
+        answer = promise.answer()
+        return self._way.call(promise.wait, timeout) if answer is None else answer[0]

@@ -257,7 +257,7 @@ def _refusal(error: BaseException) -> CourierError:
     # One for each who waits: an exception that is raised in several places gathers all their
     # tracebacks.
     if isinstance(error, StoreError):
-        refusal: CourierError = StoreError(*error.args)
+        refusal: CourierError = StoreError(str(error), error.passing)
         refusal.__cause__ = error
         return refusal
     return error if isinstance(error, CourierError) else _unexpected(error)

@@ -4,13 +4,14 @@ about it."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ....domain.errors import StoreError
 
-# By the name that SQLite gives an error, or by how that name begins.
-_ADVICE: dict[str | tuple[str, ...], str] = {
+# By the name that SQLite gives an error, or by how that name begins. The first may pass by
+# themselves, or are mended while the courier runs.
+_PASSING: dict[str | tuple[str, ...], str] = {
     ("SQLITE_BUSY", "SQLITE_LOCKED"): (
         "another process is writing to it and did not finish in time; look for "
         "one that hangs, or wait"
@@ -25,6 +26,8 @@ _ADVICE: dict[str | tuple[str, ...], str] = {
     ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"): (
         "it cannot be opened; look at the rights of the file and of its folder"
     ),
+}
+_LASTING: dict[str | tuple[str, ...], str] = {
     "SQLITE_CORRUPT": (
         "its content is damaged; stop the courier and restore a backup, or "
         "have `sqlite3 FILE .recover` save the rest"
@@ -47,7 +50,13 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {_subject(about)}{undone}: {error}{_advice(error)}") from error
+        # Errors of the sqlite3 module itself (a closed connection) carry no name.
+        name = getattr(error, "sqlite_errorname", "")
+        passing = _advice(name, _PASSING)
+        advice = passing or _advice(name, _LASTING)
+        raise StoreError(
+            f"{path}: {_subject(about)}{undone}: {error}{advice}", passing=passing != ""
+        ) from error
     except ReplacedError as error:
         raise StoreError(
             f"{path}: {_subject(about)}{undone}: {error}: stop every courier on it, see that the "
@@ -61,10 +70,8 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
         ) from error
 
 
-def _advice(error: sqlite3.Error) -> str:
-    # Errors of the sqlite3 module itself (a closed connection) carry no name.
-    name = getattr(error, "sqlite_errorname", "")
-    return next((f"; {advice}" for start, advice in _ADVICE.items() if name.startswith(start)), "")
+def _advice(name: str, known: Mapping[str | tuple[str, ...], str]) -> str:
+    return next((f"; {advice}" for start, advice in known.items() if name.startswith(start)), "")
 
 
 def _subject(about: Sequence[object]) -> str:
