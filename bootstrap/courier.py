@@ -319,6 +319,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             under_way=workload.under_way,
             counts={status.value: number for status, number in counts.items()},
             listener_failures=workload.listener_failures,
+            lost_readers=workload.lost_readers,
         )
 
     @property

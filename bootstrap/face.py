@@ -22,7 +22,8 @@ R = TypeVar("R")
 class Health:
     """The state of a courier. `counts` are the uploads in the database by status word; the other
     numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
-    raised, or `on_settled` could not be called; the uploads are not affected."""
+    raised, or `on_settled` could not be called; the uploads are not affected. `lost_readers`: the
+    threads that read from the host's document source and have not returned in time."""
 
     running: bool
     tenants: int
@@ -31,6 +32,7 @@ class Health:
     under_way: int
     counts: Mapping[str, int]
     listener_failures: int = 0
+    lost_readers: int = 0
 
 
 class PeoplesActions(ABC, Generic[R]):

@@ -12,7 +12,8 @@ from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interrupti
 from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
-from ..adapters.engines.preparing import Preparer
+from ..adapters.engines.preparing import PREPARED_AT_ONCE, Preparer
+from ..adapters.engines.source_readers import READERS, SourceReaders
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
 from ..delivery.actions import (
@@ -70,9 +71,13 @@ class Running:
     def __init__(self, wiring: AsyncWiring, threads: Workers, store: UploadStore) -> None:
         self._wiring = wiring
         self._threads = threads
-        # What the host brings (its files, its document source, a renderer) may hang, and must not
+        # What the host brings (its files, a renderer, its document source) may hang, and must not
         # stop anything else.
-        self._host_threads = Workers(WORKER_THREADS, "evidence-courier-host")
+        self._host_threads = (
+            Workers(2 * PREPARED_AT_ONCE, "evidence-courier-host"),  # to record, and to send
+            Workers(READERS, "evidence-courier-source"),
+        )
+        preparing, reading = self._host_threads
         self.loop = asyncio.get_running_loop()
         self.store = store
         self.writer = WriterThread(store)
@@ -84,8 +89,8 @@ class Running:
             self._transport,
             ConnectionLimit(wiring.concurrency),
             TokenCache(wiring.clock.monotonic),
-            wiring.source,
-            self._host_threads,
+            SourceReaders(wiring.source, reading),
+            preparing,
             Preparer(self._renderer, interrupts=lambda error: False),
         )
         notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
@@ -141,5 +146,6 @@ class Running:
             await run(self._threads, self._renderer.close)
         if wiring.store is None:
             await run(self._threads, self.store.close)
-        self._host_threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._host_threads:
+            threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

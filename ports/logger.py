@@ -206,6 +206,16 @@ class WriteDelayed:
 
 
 @frozen
+class ReaderLost:
+    """The host's document source has not answered for `seconds`. `lost` threads that read from it
+    have not returned."""
+
+    tenant_id: str
+    seconds: float
+    lost: int
+
+
+@frozen
 class HookFailed:
     """A function of the host's raised; the delivery is not affected."""
 
@@ -236,6 +246,7 @@ LogEvent: TypeAlias = (
     | StoreTrouble
     | UploadSettled
     | WriteDelayed
+    | ReaderLost
     | HookFailed
 )
 

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ...delivery.effects import (
     Begin,
@@ -23,13 +23,11 @@ from ...delivery.effects import (
     TakeSlot,
     Turn,
 )
-from ...delivery.outcome import NoSourceError
 from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.records import MadeDocument
-from ...ports.source import DocumentSource
 from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
 from ...ports.writer import Writer
@@ -37,7 +35,8 @@ from .connection_limit import ConnectionLimit
 from .driver import Driver
 from .interruptions import hosts_own
 from .notify import HookNotifier
-from .preparing import Preparer
+from .preparing import PREPARED_AT_ONCE, PREPARED_OF_TENANT, Preparer
+from .source_readers import SourceReaders
 from .token_cache import TokenCache
 
 STORE_RETRY = (1.0, 30.0)
@@ -46,18 +45,17 @@ STORE_RETRY = (1.0, 30.0)
 CLOSED = "the courier was closed"
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 @frozen
 class Outside:
-    """What a courier on an event loop sends with. `threads` are for what is the host's own: its
-    files, its document source, a renderer."""
+    """What a courier on an event loop sends with. `threads` are for the host's files and a
+    renderer."""
 
     transport: AsyncTransport
     connections: ConnectionLimit
     tokens: TokenCache
-    source: DocumentSource | None
+    readers: SourceReaders
     threads: Executor | None
     preparer: Preparer
 
@@ -78,6 +76,10 @@ class AsyncioDriver(Driver):
     clock: Clock
     notifier: HookNotifier
     closing: bool = False
+    _making: ConnectionLimit = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._making = ConnectionLimit(PREPARED_AT_ONCE, PREPARED_OF_TENANT)
 
     @property
     def tokens(self) -> TokenCache:
@@ -104,34 +106,19 @@ class AsyncioDriver(Driver):
             return await self.outside.transport.send(leaving, destination.integration.route)
 
     async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
-        return await self._in_hosts_threads(self.outside.preparer.make, effect)
+        outside, loop = self.outside, asyncio.get_running_loop()
+        async with self._making.taken((effect.key.tenant_id,)):
+            return await loop.run_in_executor(outside.threads, outside.preparer.make, effect)
 
     async def _wait(self, until: datetime) -> bool:
         await self.clock.sleep_until(until)
         return True
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
+        read, log = self.outside.readers.read, self.notifier.log
         if len(documents) == 1:
-            return [await self._read_document(documents[0])]
-        return await asyncio.gather(*map(self._read_document, documents))
-
-    async def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:
-        source = self.outside.source
-        read: object
-        if source is None:
-            return wanted.judge(NoSourceError())
-        try:
-            async with asyncio.timeout(wanted.timeout.total_seconds()):
-                read = await self._in_hosts_threads(_read, source, wanted.tenant_id, wanted.key)
-        except BaseException as error:
-            if interruption_of(error) is not None:
-                raise
-            read = error
-        return await self._in_hosts_threads(wanted.judge, read)
-
-    async def _in_hosts_threads(self, verb: Callable[[*Ts], T], *given: *Ts) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.outside.threads, verb, *given)
+            return [await read(documents[0], log)]
+        return await asyncio.gather(*(read(document, log) for document in documents))
 
     # --- the store ---
 
@@ -182,11 +169,3 @@ def interruption_of(error: BaseException) -> Interrupted | None:
     if hosts_own(error):
         return Interrupted(error, f"the program was interrupted ({type(error).__name__})")
     return None
-
-
-def _read(source: DocumentSource, tenant_id: str, key: str) -> object:
-    """In a worker thread."""
-    try:
-        return source.read(tenant_id, key)
-    except StopIteration as error:  # no future can carry one
-        raise RuntimeError("the document source raised StopIteration") from error

@@ -43,12 +43,13 @@ T = TypeVar("T")
 @frozen
 class Workload:
     """What an engine has in hand: submitted and not yet recorded, planned for now or later,
-    under way; and how often a listener failed."""
+    under way; how often a listener failed; and the readers that are lost."""
 
     submitted: int
     planned: int
     under_way: int
     listener_failures: int = 0
+    lost_readers: int = 0
 
 
 class AsyncEngine:
@@ -118,7 +119,8 @@ class AsyncEngine:
     def workload(self) -> Workload:
         """What is in hand."""
         active, failures = self.active, self._driver.notifier.failures
-        return Workload(self._recorder.waiting, active.planned, active.under_way, failures)
+        lost = self._driver.outside.readers.lost
+        return Workload(self._recorder.waiting, active.planned, active.under_way, failures, lost)
 
     @property
     def next_due(self) -> datetime | None:

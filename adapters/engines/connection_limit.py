@@ -17,21 +17,26 @@ from ...delivery.fair_share import FairShare, Lane
 class ConnectionLimit:
     """Places for requests. Waiting for one costs nothing but time."""
 
-    def __init__(self, capacity: int) -> None:
-        self._share = FairShare(capacity)
+    def __init__(self, capacity: int, most: int | None = None) -> None:
+        self._share = FairShare(capacity, most)
         self._queues: dict[Lane, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def taken(self, lane: Lane) -> AsyncIterator[None]:
         """Hold one place for a request of this lane."""
-        await self._enter(lane)
+        await self.enter(lane)
         try:
             yield
         finally:
-            self._share.leave(lane)
-            self._admit()
+            self.leave(lane)
 
-    async def _enter(self, lane: Lane) -> None:
+    def leave(self, lane: Lane) -> None:
+        """Give a place back."""
+        self._share.leave(lane)
+        self._admit()
+
+    async def enter(self, lane: Lane) -> None:
+        """Take a place, as soon as there is one."""
         if lane not in self._queues and self._share.admits(lane):
             self._share.enter(lane)
             return
@@ -41,8 +46,7 @@ class ConnectionLimit:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self._share.leave(lane)
-                self._admit()
+                self.leave(lane)
             raise
 
     def _admit(self) -> None:

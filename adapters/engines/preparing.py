@@ -29,6 +29,10 @@ from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDo
 from ...ports.renderer import Renderer
 from ..records import load_record, record_json
 
+PREPARED_AT_ONCE = 12
+PREPARED_OF_TENANT = 4
+"""So many records are rendered, and files read, at once to be recorded; as many to be sent."""
+
 
 @frozen
 class _Prepared:

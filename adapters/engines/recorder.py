@@ -1,20 +1,24 @@
 """From submission to record: takes what hosts hand over, prepares it off the loop, and has it
 written.
 
-Ready documents go in batches, one hop to a worker thread for many. What takes longer (a record to
-render, a file to read) goes one by one beside them, a few at a time, so that it holds nobody up.
+Tenants take turns from the first moment. Ready documents go in batches, one hop to a worker thread
+for many. What takes longer (a record to render, a file to read) goes one by one in threads of its
+own, a few at a time and fewer of one tenant, so that it holds nothing else up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 
 from attrs import define, frozen
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
+from ...delivery.fair_share import FairShare
+from ...delivery.in_turn import InTurn
 from ...delivery.maintenance import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
@@ -23,10 +27,13 @@ from ...ports.logger import RecordingFailed, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
 from .kept import Kept, kept_error
+from .preparing import PREPARED_AT_ONCE, PREPARED_OF_TENANT
 from .tickets import Ticket
 
 BATCH = 64
-SLOW_AT_ONCE = 4
+BATCH_BYTES = 4 * 2**20
+"""A batch of ready documents ends at so many of them, or with so many bytes."""
+
 MOMENT = 1.0
 """Seconds that recording is given to finish, even where a courier is closed without grace."""
 
@@ -72,8 +79,9 @@ class Recorder:
         self._driver = driver
         self._active = active
         self._wake = wake
-        self._ready: deque[Submission] = deque()
-        self._slow: deque[Submission] = deque()
+        self._ready: InTurn[str, Submission] = InTurn()
+        self._slow: InTurn[str, Submission] = InTurn()
+        self._share = FairShare(PREPARED_AT_ONCE, PREPARED_OF_TENANT)
         self._workers: set[asyncio.Task[None]] = set()
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
@@ -100,15 +108,12 @@ class Recorder:
         """Take a submission; returns at once."""
         document = submission.evidence.document
         if isinstance(document, Document) and document.path is None:
-            self._ready.append(submission)
+            self._ready.put(submission.key.tenant_id, submission)
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
         else:
-            self._slow.append(submission)
-            if len(self._workers) < SLOW_AT_ONCE:
-                worker = asyncio.create_task(self._record_slow())
-                self._workers.add(worker)
-                worker.add_done_callback(self._worker_gone)
+            self._slow.put(submission.key.tenant_id, submission)
+            self._start_slow()
 
     async def finish(self, patience: float) -> None:
         """Return once `idle`; what is not recorded after `patience` seconds is given up, and
@@ -150,8 +155,19 @@ class Recorder:
         tasks = (*self._workers, self._batcher, self._kept.task)
         return {task for task in tasks if task is not None}
 
-    def _worker_gone(self, worker: asyncio.Task[None]) -> None:
+    def _start_slow(self) -> None:
+        while (one := self._slow.take(lambda tenant: self._share.admits((tenant,)))) is not None:
+            lane = (one.key.tenant_id,)
+            self._share.enter(lane)
+            worker = asyncio.create_task(self._record([one], self._driver.outside.threads))
+            self._workers.add(worker)
+            worker.add_done_callback(partial(self._worker_gone, lane))
+
+    def _worker_gone(self, lane: tuple[str], worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
+        self._share.leave(lane)
+        if not worker.cancelled():
+            self._start_slow()
         self._wake()
 
     async def _record_ready(self) -> None:
@@ -160,19 +176,24 @@ class Recorder:
                 # Let a burst of submits gather: what arrives in one turn of the loop is written
                 # together.
                 await asyncio.sleep(0)
-                batch = [self._ready.popleft() for _ in range(min(BATCH, len(self._ready)))]
-                await self._record(batch)
+                await self._record(self._next_batch(), self._driver.threads)
         finally:
             self._batcher = None
             self._wake()
 
-    async def _record_slow(self) -> None:
-        while self._slow:
-            await self._record([self._slow.popleft()])
+    def _next_batch(self) -> list[Submission]:
+        batch: list[Submission] = []
+        size = 0
+        while len(batch) < BATCH and size < BATCH_BYTES:
+            if (one := self._ready.take()) is None:
+                break
+            batch.append(one)
+            document = one.evidence.document
+            size += len(document.content or b"") if isinstance(document, Document) else 0
+        return batch
 
-    async def _record(self, batch: list[Submission]) -> None:
+    async def _record(self, batch: list[Submission], threads: Executor | None) -> None:
         self._in_hand.update(batch)
-        threads = self._driver.outside.threads
         run = asyncio.get_running_loop().run_in_executor
         entries = await run(threads, self._prepare, batch)
         prepared = list(map(Prepared, batch, entries))

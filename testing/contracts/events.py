@@ -26,6 +26,7 @@ from ...ports.logger import (
     LookUpEnded,
     OriginAnswers,
     OriginSilent,
+    ReaderLost,
     RecordingFailed,
     StoreTrouble,
     UploadHeld,
@@ -80,6 +81,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         StoreTrouble("disk full" + odd),
         UploadSettled(status),
         WriteDelayed(key, "locked" + odd),
+        ReaderLost("acme" + odd, 120.0, 3),
         HookFailed("on_settled" + odd, key, "KeyError: 1" + odd),
     ]
 

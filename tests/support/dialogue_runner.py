@@ -16,6 +16,7 @@ from evidence_courier.adapters.engines.blocking_driver import (
 )
 from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
 from evidence_courier.adapters.engines.notify import HookNotifier, Notifier
+from evidence_courier.adapters.engines.source_readers import SourceReaders
 from evidence_courier.adapters.engines.token_cache import BlockingTokenCache, TokenCache
 from evidence_courier.adapters.stores.writer import InlineWriter
 from evidence_courier.delivery.destinations import Destination
@@ -42,11 +43,12 @@ async def run(
 ) -> T:
     """The dialogue's result. Without `bookmark`, it must make none."""
     store, clock = MemoryStore(), FakeClock()
+    readers = SourceReaders(None, None)
     outside = Outside(
         _AsyncTransport(send),
         ConnectionLimit(8),
         tokens or TokenCache(lambda: 0.0),
-        None,
+        readers,
         None,
         cast(Any, None),
     )

@@ -116,6 +116,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "store_trouble",
         "upload_settled",
         "write_delayed",
+        "reader_lost",
         "hook_failed",
     ]
 

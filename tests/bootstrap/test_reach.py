@@ -1,0 +1,130 @@
+"""One tenant's trouble reaches no other: recording, and documents that the host keeps itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from store_fixtures import House, evidence, tenant
+from training_records import record_as_json
+
+from evidence_courier import Document, Evidence, TrainingRecord, load_record
+from evidence_courier.adapters.engines.preparing import PREPARED_OF_TENANT
+from evidence_courier.adapters.engines.recorder import BATCH
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.ports.logger import ReaderLost
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
+
+
+def of(document: Document, evidence_id: str, tenant_id: str) -> Evidence:
+    one = evidence(evidence_id, tenant_id=tenant_id)
+    return Evidence(
+        tenant_id=tenant_id,
+        evidence_id=evidence_id,
+        session_id=one.session_id,
+        subject=one.subject,
+        outcome=one.outcome,
+        recorded_at=one.recorded_at,
+        document=document,
+    )
+
+
+def test_a_burst_of_one_tenant_delays_the_record_of_another_by_two_batches(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            for number in range(20 * BATCH):
+                courier.submit(evidence(f"{number}"))
+            await courier.submit(evidence("single", tenant_id="globex")).recorded()
+            assert (await courier.health()).submitted >= 17 * BATCH
+
+    asyncio.run(story())
+
+
+def test_files_that_hang_delay_the_files_of_no_other_tenant(house: House, tmp_path: Path) -> None:
+    until = threading.Event()
+    hanging: list[str] = []
+
+    class Renderer:
+        def render(self, record: TrainingRecord) -> Document | Failure:
+            hanging.append(record.session_id)
+            until.wait(30)
+            return Failure(FailureKind.UNFIT_RENDER, "late")
+
+        def close(self) -> None:
+            pass
+
+    file = tmp_path / "document.pdf"
+    file.write_bytes(b"%PDF")
+    whole = Document(path=str(file), media_type="application/pdf")
+
+    async def story() -> None:
+        async with house.courier(renderer=Renderer()) as courier:
+            for number in range(20):
+                record = load_record(record_as_json(evidence_id=f"{number}"))
+                courier.submit(Evidence.from_record(record))
+            for number in range(8):
+                ticket = courier.submit(of(whole, f"{number}", "globex"))
+                await asyncio.wait_for(ticket.recorded(), 20)
+            assert len(hanging) == PREPARED_OF_TENANT
+            until.set()
+
+    try:
+        asyncio.run(story())
+    finally:
+        until.set()
+
+
+def test_of_a_file_that_is_too_large_nothing_is_read(house: House, tmp_path: Path) -> None:
+    size = 2**40  # a sparse file: to read it to its end takes minutes
+    file = tmp_path / "document.pdf"
+    with file.open("wb") as large:
+        large.truncate(size)
+    document = Document(path=str(file), media_type="application/pdf")
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            ticket = courier.submit(of(document, "large", "acme"))
+            status = await ticket.settled(timeout=20)
+            assert status is not None
+            assert status.error is not None
+            assert status.error.kind == "unfit_size"
+            assert f"{size:,} bytes" in status.error.message
+
+    asyncio.run(story())
+
+
+def test_readers_that_a_source_loses_are_counted_and_logged(house: House) -> None:
+    until = threading.Event()
+
+    class Source:
+        def read(self, tenant_id: str, key: str) -> bytes:
+            until.wait(30)
+            return b"x"
+
+    document = Document(
+        source="key", sha256=sha256(b"x").hexdigest(), size=1, media_type="application/pdf"
+    )
+
+    house.tenants["acme"] = tenant(timeout={"total": "0.2s", "connect": "0.2s", "idle": "0.2s"})
+
+    async def story() -> None:
+        async with house.courier(source=Source()) as courier:
+            await courier.submit(of(document, "late", "acme")).recorded()
+            while (await courier.health()).lost_readers == 0:
+                await asyncio.sleep(0.01)
+            assert ReaderLost("acme", 0.2, 1) in house.logger.events
+            until.set()
+            while (await courier.health()).lost_readers == 1:
+                await asyncio.sleep(0.01)
+
+    try:
+        asyncio.run(asyncio.wait_for(story(), 30))
+    finally:
+        until.set()
