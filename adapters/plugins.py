@@ -6,13 +6,13 @@ that cannot be used becomes a `BrokenProvider`: only the tenants that name it ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from importlib import metadata
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..domain.integration import Pace
 from ..ports.provider import Limits, Provider
@@ -35,14 +35,32 @@ class BrokenProvider:
 def discover_providers(
     entry_points: Iterable[metadata.EntryPoint] | None = None,
 ) -> Mapping[str, Provider | BrokenProvider]:
-    """Every installed provider by its name, or those of `entry_points`."""
+    """Every installed provider by its name, or those of `entry_points`; each is loaded when it is
+    asked for."""
     points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     by_name: dict[str, list[metadata.EntryPoint]] = {}
     for point in points:
         alike = by_name.setdefault(point.name, [])
         if all((point.value, _home(point)) != (other.value, _home(other)) for other in alike):
             alike.append(point)
-    return {name: _provider(name, alike) for name, alike in sorted(by_name.items())}
+    return _Installed(dict(sorted(by_name.items())))
+
+
+@frozen
+class _Installed(Mapping[str, Provider | BrokenProvider]):
+    _points: Mapping[str, list[metadata.EntryPoint]]
+    _loaded: dict[str, Provider | BrokenProvider] = field(factory=dict, init=False)
+
+    def __getitem__(self, name: str) -> Provider | BrokenProvider:
+        if name not in self._loaded:
+            self._loaded[name] = _provider(name, self._points[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._points)
+
+    def __len__(self) -> int:
+        return len(self._points)
 
 
 def _provider(name: str, points: list[metadata.EntryPoint]) -> Provider | BrokenProvider:

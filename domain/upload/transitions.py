@@ -319,7 +319,8 @@ def _abandoned(upload: Upload, event: Abandoned) -> Upload:
 
 
 def _succeeded(upload: Upload, at: datetime, receipt: Receipt) -> Upload:
-    return _next(upload, at, Succeeded(receipt), evolve(upload.tally, doubt=False))
+    tally = evolve(upload.tally, doubt=False) if upload.tally.doubt else upload.tally
+    return _next(upload, at, Succeeded(receipt), tally)
 
 
 def _resend_at(

@@ -176,3 +176,17 @@ def test_a_broken_provider_fails_only_its_own_tenants_and_by_name(tmp_path: Path
         "broken",
         "b.yaml:1: integrations.compliance.pace: must be a pace such as 2/s, 10/min or 100/h",
     ]
+
+
+def test_only_what_is_asked_for_is_loaded() -> None:
+    """A courier does not pay for the providers that none of its tenants names."""
+    made: list[str] = []
+
+    class Counted(ArchiveProvider):
+        def __init__(self) -> None:
+            made.append(self.name)
+
+    vars(sys.modules[HERE])["Counted"] = Counted
+    found = discover_providers([point("archive", "Counted"), point("gone", "x", "no_such")])
+    assert (list(found), len(found), made) == (["archive", "gone"], 2, [])
+    assert found["archive"] is found.get("archive") and made == ["archive"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias, assert_never
 
@@ -69,6 +70,7 @@ _FLAGS = ("doubt", "possible_duplicate", "alone")
 # --- going in ------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1024)
 def moment(at: datetime) -> str:
     """A moment as text in UTC that sorts as it is: 27 characters, for any year."""
     if at.tzinfo is not UTC:
