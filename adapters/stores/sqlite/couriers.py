@@ -15,11 +15,13 @@ from threading import RLock
 
 from attrs import define
 
+from .files import replaced
 from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
+from .room import bound_log, give_back, is_no_room
 from .rows import moment
-from .trouble import ReplacedError, trouble
+from .trouble import RefusedError, trouble
 
 # How much of the room that documents have left is given back to the disk when the store is closed,
 # in pages (32 MiB).
@@ -48,6 +50,7 @@ class SqliteCouriers(SqliteReader):
         super().__init__(path, busy_timeout, monotonic)
         self._turn = RLock()
         self._writing = False
+        self._log_bound = 0
         self._own: dict[int, _Own] = {}
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
@@ -66,6 +69,7 @@ class SqliteCouriers(SqliteReader):
             self._refuse_when_closed()
             connection = self._connection
             self._files.check()
+            self._log_bound = bound_log(connection, self._path, self._log_bound)
             connection.execute("BEGIN IMMEDIATE")
             self._writing = True
             try:
@@ -73,19 +77,23 @@ class SqliteCouriers(SqliteReader):
                 yield
                 connection.execute("COMMIT")
                 self._files.check()
-            finally:
-                self._writing = False
+            except BaseException as error:
                 # SQLite has rolled back by itself after some errors, and not after others.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if is_no_room(error):
+                    give_back(connection)
+                raise
+            finally:
+                self._writing = False
 
     def _check_beats(self) -> None:
-        """Raise ReplacedError if an older copy was restored over the database: it shows an earlier
+        """Raise RefusedError if an older copy was restored over the database: it shows an earlier
         beat of a courier, or does not know it yet."""
         for courier_id, own in self._own.items():
             beat, last = self._connection.execute(_BEAT, (courier_id,)).fetchone()
             if (last or 0) < courier_id or (beat is not None and beat < own.beat):
-                raise ReplacedError("an older copy was restored while the courier runs")
+                raise replaced("an older copy was restored while the courier runs")
 
     def register(self, now: datetime) -> int:
         """As in `Couriers`. The lock's file is made beside the database."""
@@ -157,7 +165,7 @@ class SqliteCouriers(SqliteReader):
                     own.lock.let_go()
             try:
                 # Another process that writes just now keeps the room for itself.
-                with suppress(sqlite3.OperationalError, ReplacedError):
+                with suppress(sqlite3.OperationalError, RefusedError):
                     self._files.check()
                     # As a script: it gives back one page a step, and `execute` takes a single step.
                     self._connection.executescript(

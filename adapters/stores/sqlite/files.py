@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from .trouble import ReplacedError
+from .trouble import RefusedError
 
 Identity = tuple[int, int]
 
@@ -40,7 +40,7 @@ class OpenFiles:
         self._open += _found([path + suffix for suffix in _BESIDE])
 
     def check(self) -> None:
-        """Raise ReplacedError if a path does not lead to its open file any more."""
+        """Raise RefusedError if a path does not lead to its open file any more."""
         for path, opened in self._open:
             try:
                 if identity(path) == opened:
@@ -48,7 +48,15 @@ class OpenFiles:
                 what = "is another file now"
             except OSError as error:
                 what = f"cannot be found any more ({error.strerror})"
-            raise ReplacedError(f"{path} {what}, while the courier has the old one open")
+            raise replaced(f"{path} {what}, while the courier has the old one open")
+
+
+def replaced(what: str) -> RefusedError:
+    """The database is not the one that was opened."""
+    return RefusedError(
+        f"{what}: stop every courier on it, see that the right database is there, start again, and "
+        "submit again what was not recorded"
+    )
 
 
 def _found(paths: Sequence[str]) -> list[tuple[str, Identity]]:

@@ -19,15 +19,15 @@ from sqlite_utils import Database
 
 from ....domain.errors import MisuseError, StoreError
 from .files import Identity, identity
+from .room import bound_log, is_no_room
 from .schema import APPLICATION_ID, migrations, unknown_migrations
 from .trouble import trouble
 
 # UPDATE ... FROM came with 3.33.
 _OLDEST = (3, 33, 0)
-_CHECKPOINT_BYTES = 32 * 2**20
-_JOURNAL_LIMIT_BYTES = 2 * _CHECKPOINT_BYTES
 _CACHE_KIB = 16 * 2**10
 _RETRY_SECONDS = 0.02
+_FIRST_LOOK = "SELECT 1 FROM sqlite_master"
 
 
 def resolved(path: str) -> str:
@@ -61,28 +61,24 @@ def check(path: str, busy_timeout: float) -> None:
         raise StoreError(
             f"{path}: there is no such database; look at the path, or start a courier with it first"
         )
-    with (
-        trouble(path, "the database was not opened"),
-        closing(_connect(path, busy_timeout)) as connection,
-    ):
-        db = database(connection)
-        _refuse_what_is_not_ours(path, db)
-        if migrations.pending(db):
-            older = "an older evidence-courier has written it; start a courier with it once"
-            raise _not_opened(path, f"{older} to bring it up to date")
+    with trouble(path, "the database was not opened"):
+        db = reading_connection(path, busy_timeout)
+        with closing(db.conn):
+            _refuse_what_is_not_ours(path, db)
+            if migrations.pending(db):
+                older = "an older evidence-courier has written it; start a courier with it once"
+                raise _not_opened(path, f"{older} to bring it up to date")
 
 
 def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
     """The connection that writes."""
     connection = _connect(path, busy_timeout)
     try:
-        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_size}")
-        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT_BYTES}")
+        bound_log(connection, path)
     except sqlite3.Error:
         connection.close()
         raise
@@ -92,6 +88,21 @@ def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
 def reading_connection(path: str, busy_timeout: float) -> Database:
     """A connection that reads, and cannot write."""
     connection = _connect(path, busy_timeout)
+    try:
+        connection.execute(_FIRST_LOOK).fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if not is_no_room(error):
+            raise
+        # The first to look makes a file of shared memory beside the database, and its disk is full.
+        # One who has the database alone needs none.
+        connection = _connect(path, busy_timeout)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            connection.execute(_FIRST_LOOK).fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+            raise error from None
     connection.execute("PRAGMA query_only = ON")
     return database(connection)
 

@@ -18,6 +18,7 @@ from ....ports.records import Change, Conflict, Entry, OpenUpload, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
+from .room import require_room
 from .rows import attempt_cells, changing_cells, document_cells, entry_cells, key_cells, moment
 
 T = TypeVar("T")
@@ -60,6 +61,8 @@ class SqliteStore(SqliteCouriers):
                 else:
                     answers.append(records.Known(there.upload, there.dossier.submitted_digest))
             if fresh:
+                size = sum(len(entry.content or b"") for entry in fresh)
+                require_room(self._connection, self._path, size)
                 self._insert(fresh)
         return answers
 

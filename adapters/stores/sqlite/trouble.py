@@ -37,8 +37,12 @@ _LASTING: dict[str | tuple[str, ...], str] = {
 }
 
 
-class ReplacedError(Exception):
-    """The database is not the one that was opened; the text says what was found out."""
+class RefusedError(Exception):
+    """The store refuses by itself; the text says why and what to do. `passing` as in StoreError."""
+
+    def __init__(self, why: str, passing: bool = False) -> None:
+        self.passing = passing
+        super().__init__(why)
 
 
 @contextmanager
@@ -57,11 +61,9 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
         raise StoreError(
             f"{path}: {_subject(about)}{undone}: {error}{advice}", passing=passing != ""
         ) from error
-    except ReplacedError as error:
-        raise StoreError(
-            f"{path}: {_subject(about)}{undone}: {error}: stop every courier on it, see that the "
-            "right database is there, start again, and submit again what was not recorded"
-        ) from error
+    except RefusedError as error:
+        text = f"{path}: {_subject(about)}{undone}: {error}"
+        raise StoreError(text, passing=error.passing) from error
     except (ValueError, TypeError, OverflowError) as error:
         # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON
         # value. Coming out: a word that this code does not know, written by other hands.
