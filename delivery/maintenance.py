@@ -28,7 +28,7 @@ from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
 from .destinations import Destination, excluded
 from .effects import Notify, Read, Turn, Write, perform
-from .turn import TurnContext, apply
+from .turn import Step, TurnContext, apply
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -245,7 +245,7 @@ def recover(context: TurnContext, active: ActiveUpload) -> Turn[bool]:
         return False
     event = recovery_of(sending, context.clock.now(), context.jitter())
     attempt = attempt_of(sending.started_at, event, active.destination.rules.retry)
-    if not (yield from apply(active, event, attempt=attempt)):
+    if not (yield from apply(Step(active, event, attempt))):
         return False
     due = due_of(active.upload.state)
     yield from perform(Notify(AttemptRecovered(active.upload.key, sending.attempt, due)))
@@ -285,7 +285,7 @@ def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
     is_skipped = isinstance(active.upload.state, Skipped)
     if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
         return
-    if (yield from apply(active, Unblocked(now))):
+    if (yield from apply(Step(active, Unblocked(now)))):
         again = UploadRequeued(active.upload.key, None, "its settings no longer exclude it")
         yield from perform(Notify(again))
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
+from ..domain.errors import StoreError
 from ..domain.pacing.gate import Acquired, GateChange, NotBefore, patience_of
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import Attempt, attempt_of
@@ -157,7 +158,7 @@ class AttemptTurn:
             if isinstance(begins, Upload):
                 starts.append((active, self._start(active, begins)))
             else:
-                yield from apply(active, begins)
+                yield from apply(Step(active, begins))
         answers = (yield from self._write([start for _, start in starts])) if starts else ()
         for answer in answers:
             if isinstance(answer, NotBefore):
@@ -191,7 +192,7 @@ class AttemptTurn:
                     self._slots.begun(acquired)
                 begun = _Try(active, start, content)
             case GateBlocked(failure=failure):
-                yield from apply(active, Blocked(self._context.clock.now(), failure))
+                yield from apply(Step(active, Blocked(self._context.clock.now(), failure)))
                 return
             case Conflict(current=current):
                 # The same may be our own late write, or another courier's of the same moment.
@@ -291,7 +292,7 @@ class AttemptTurn:
         if not isinstance(progress, str):
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         now = self._context.clock.now()
-        yield from apply(one.active, Progressed(now, one.sending.attempt, progress))
+        yield from apply(Step(one.active, Progressed(now, one.sending.attempt, progress)))
 
     def _verdict_on(self, error: BaseException, sender: Sender) -> AttemptVerdict:
         self._cut = self._context.interruption_of(error)
@@ -307,11 +308,11 @@ class AttemptTurn:
         """Write the verdicts in one transaction, then tell the host."""
         results = self._results()
         try:
-            yield from _apply_all(
-                [
-                    _Step(one.active, result.event, result.attempt, gate=result.gate)
+            yield from apply(
+                *(
+                    Step(one.active, result.event, result.attempt, gate=result.gate)
                     for one, result in results
-                ]
+                )
             )
         except Interrupted:
             # The next courier finds it in flight without a courier that sends it, and recovers it.
@@ -365,13 +366,20 @@ def _no_bookmark_of_many(progress: str) -> Turn[None]:
 def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
     """The turn of one upload, or of several that go in one request; NotBefore if the gate refuses
     it."""
-    match [active.upload.state for active in uploads]:
-        case [LookingUp() | Undecided()]:
-            return (yield from look_up(context, uploads[0]))
-        case [Queued() | Waiting(), *_]:
-            return (yield from AttemptTurn(context, uploads).run())
-        case _:
-            return None
+    try:
+        match [active.upload.state for active in uploads]:
+            case [LookingUp() | Undecided()]:
+                return (yield from look_up(context, uploads[0]))
+            case [Queued() | Waiting(), *_]:
+                return (yield from AttemptTurn(context, uploads).run())
+    except (GeneratorExit, Interrupted, StoreError):
+        raise
+    except BaseException as error:
+        if context.interruption_of(error) is not None:
+            raise
+        for active in uploads:
+            yield from _fail(context, active, error)
+    return None
 
 
 # --- a look-up -----------------------------------------------------------------------------------
@@ -389,13 +397,13 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None
         case NotBefore() as refused:
             return refused
         case GateBlocked(failure=failure):
-            yield from apply(active, Blocked(context.clock.now(), failure))
+            yield from apply(Step(active, Blocked(context.clock.now(), failure)))
             return None
     sender = Sender(destination, slots)
     finding = yield from _finding(context, active, sender)
     active.answered = sender.answered
     result = look_up_result_of(finding, state.look_up, destination, slots.end())
-    yield from apply(active, result.event, look_up=result.look_up, gate=result.gate)
+    yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
     for event in (ended, *news_of_gate(key, result.gate)):
@@ -429,7 +437,7 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
 
 
 @frozen
-class _Step:
+class Step:
     """An event of an upload, with what is written beside it."""
 
     active: ActiveUpload
@@ -439,28 +447,15 @@ class _Step:
     gate: GateChange | None = None
 
 
-def apply(
-    active: ActiveUpload,
-    event: Event,
-    *,
-    attempt: Attempt | None = None,
-    look_up: LookUp | None = None,
-    gate: GateChange | None = None,
-) -> Turn[bool]:
-    """Write what an event makes of an upload; whether it made anything of it."""
-    step = _Step(active, event, attempt, look_up, gate)
-    return bool((yield from _apply_all([step])))
-
-
-def _apply_all(steps: Sequence[_Step]) -> Turn[int]:
+def apply(*steps: Step) -> Turn[int]:
     """Write what events make of different uploads, in one transaction; how many were written.
 
     If another courier was faster, what it wrote is what is true, and the event is applied to that.
     """
-    written = 0
-    while steps:
-        moving: list[tuple[_Step, Change]] = []
-        for step in steps:
+    written, left = 0, list(steps)
+    while left:
+        moving: list[tuple[Step, Change]] = []
+        for step in left:
             before = step.active.upload
             after = advance(before, step.event, step.active.destination.rules)
             if after is before or step.active.gone:
@@ -469,25 +464,25 @@ def _apply_all(steps: Sequence[_Step]) -> Turn[int]:
                 change = Change(after, step.attempt, step.look_up, gate=step.gate)
                 moving.append((step, change))
         answers = (yield from perform(Save([change for _, change in moving]))) if moving else ()
-        steps = []
+        left = []
         for (step, change), answer in zip(moving, answers, strict=True):
             if isinstance(answer, Saved) or answer.current == change.upload:
                 step.active.upload = change.upload
                 written += 1
             else:
                 step.active.adopt(answer.current)
-                steps.append(step)
+                left.append(step)
     return written
 
 
-def _end_slots(step: _Step) -> Turn[None]:
+def _end_slots(step: Step) -> Turn[None]:
     """Nothing is written of the upload, and its requests were made all the same."""
     gate = step.gate
     if gate is not None:
         yield from perform(Write(lambda store: store.settle(gate), step.active.upload.key))
 
 
-def fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[bool]:
+def _fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[None]:
     """The turn itself has a bug: end it in words, so that the upload never stands still."""
     state, now = active.upload.state, context.clock.now()
     rejected = broken(active.destination, error, isinstance(state, Sending))
@@ -495,9 +490,9 @@ def fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Tu
         case Sending(attempt=number, started_at=started_at):
             event = AttemptEndedEvent(now, number, rejected, 0.0)
             attempt = attempt_of(started_at, event, active.destination.rules.retry)
-            return (yield from apply(active, event, attempt=attempt))
+            yield from apply(Step(active, event, attempt))
         case LookingUp(look_up=number) | Undecided(look_up=number):
             finding = Unreadable(rejected.failure)
-            return (yield from apply(active, LookedUp(now, number, finding)))
+            yield from apply(Step(active, LookedUp(now, number, finding)))
         case _:
-            return (yield from apply(active, Unfit(now, rejected.failure)))
+            yield from apply(Step(active, Unfit(now, rejected.failure)))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar, runtime_checkable
 
+from ..domain.errors import CourierError
 from .gates import Acquire, AcquireAnswer
 from .records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
 
@@ -29,6 +30,19 @@ class Writer(Protocol):
 
     def save(self, change: Change) -> Awaitable[SaveAnswer]:
         """Record a change."""
+        ...
+
+    def begin_many(
+        self, turns: Sequence[Sequence[Start]]
+    ) -> Awaitable[Sequence[Sequence[BeginAnswer] | CourierError]]:
+        """Record the attempts of many turns: one request, with one answer. A turn that is refused
+        alone has its error among the answers."""
+        ...
+
+    def save_many(
+        self, changes: Sequence[Change]
+    ) -> Awaitable[Sequence[SaveAnswer | CourierError]]:
+        """Record many changes in the same way."""
         ...
 
     def acquire(self, request: Acquire) -> Awaitable[AcquireAnswer]:

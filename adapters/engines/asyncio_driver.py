@@ -23,6 +23,7 @@ from ...delivery.effects import (
     TakeSlot,
     Turn,
 )
+from ...domain.pacing.gate import NotBefore
 from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
@@ -97,13 +98,16 @@ class AsyncioDriver(Driver):
 
     # --- the world ---
 
-    async def _send(self, effect: Send) -> HttpResponse | TransportFailure | Any:
-        destination = effect.destination
-        async with self.outside.connections.taken(destination.lane):
-            leaving = await self.drive(effect.leave())
-            if not isinstance(leaving, HttpRequest):
-                return leaving
-            return await self.outside.transport.send(leaving, destination.integration.route)
+    async def _send(self, effect: Send) -> HttpResponse | TransportFailure | NotBefore:
+        async with self.outside.connections.taken(effect.destination.lane):
+            return await self.send(effect)
+
+    async def send(self, effect: Send) -> HttpResponse | TransportFailure | NotBefore:
+        """Send a request for which there is a connection."""
+        leaving = await self.drive(effect.leave())
+        if not isinstance(leaving, HttpRequest):
+            return leaving
+        return await self.outside.transport.send(leaving, effect.destination.integration.route)
 
     async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
         outside, loop = self.outside, asyncio.get_running_loop()

@@ -7,27 +7,26 @@ A waiting upload costs a few words of memory: no task, no document.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil, inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.maintenance import Maintenance
-from ...delivery.turn import TurnContext, fail, take_turn
-from ...domain.errors import MisuseError, StoreError
+from ...delivery.turn import TurnContext, take_turn
+from ...domain.errors import MisuseError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.backoff import later
 from ...domain.upload.upload import Status
-from ...ports.logger import RecordingFailed
 from .asyncio_driver import AsyncioDriver, interruption_of
-from .interruptions import hosts_own
 from .recorder import Recorder, Submission
 from .tickets import Ticket
+from .turns import Turns, report_bug
 
 MAINTAIN_EVERY = 5.0
 """How often the courier maintains its uploads, in seconds."""
@@ -71,11 +70,11 @@ class AsyncEngine:
         self._clock = driver.clock
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
         self._recorder = Recorder(driver, self.active, self._wake)
+        self._turns = Turns(driver, self._turn_ended)
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()
-        self._maintaining = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._maintaining: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
@@ -92,7 +91,7 @@ class AsyncEngine:
         self._context = evolve(self._context, courier_id=courier_id)
         self._maintenance = Maintenance(self.active, self._context)
         self._dispatcher = asyncio.create_task(self._dispatch())
-        self._dispatcher.add_done_callback(self._report_bug)
+        self._dispatcher.add_done_callback(report_bug)
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
@@ -158,18 +157,30 @@ class AsyncEngine:
         self._woken.set()
 
     async def _dispatch(self) -> None:
-        while True:
-            self._woken.clear()
-            if self._clock.monotonic() >= self._maintain_at and not self._maintaining:
-                self._maintain_at = self._clock.monotonic() + MAINTAIN_EVERY
-                self._maintaining = True
-                self._spawn(self._maintain())
-            for turn in self.active.take(self._clock.now()):
-                self._spawn(self._deliver(turn))
-            self._set_alarm()
-            if self._at_rest():
-                self._rested.set()
-            await self._woken.wait()
+        try:
+            while True:
+                self._woken.clear()
+                self._begin_what_is_due()
+                self._set_alarm()
+                if self._at_rest():
+                    self._rested.set()
+                await self._woken.wait()
+        except asyncio.CancelledError:
+            if not self.active.closing:  # the host ends its loop without closing
+                self._turns.interrupt()
+                await self._turns.none()
+            raise
+
+    def _begin_what_is_due(self) -> None:
+        if self._clock.monotonic() >= self._maintain_at and self._maintaining is None:
+            self._maintain_at = self._clock.monotonic() + MAINTAIN_EVERY
+            self._maintaining = self._turns.spawn(self._maintain())
+        for uploads in list(self.active.take(self._clock.now())):
+            self._turns.start(uploads, take_turn(self._context, uploads))
+
+    def _turn_ended(self, uploads: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
+        self.active.finish(uploads, refused)
+        self._wake()
 
     def _set_alarm(self) -> None:
         due = self.next_due
@@ -195,7 +206,9 @@ class AsyncEngine:
         self._wake()
 
     def _at_rest(self) -> bool:
-        if self._tasks or self._woken.is_set() or not self._recorder.at_rest:
+        if self._turns.any or self._maintaining or self._woken.is_set():
+            return False
+        if not self._recorder.at_rest:
             return False
         if self._alarm_at is None:  # time that passed now would not be noticed
             return False
@@ -207,49 +220,8 @@ class AsyncEngine:
         try:
             await self._driver.run(self._maintenance.run_once())
         finally:
-            self._maintaining = False
-
-    async def _deliver(self, turn: Sequence[ActiveUpload]) -> None:
-        """One turn: of one upload, or of several that go in one request."""
-        refused: NotBefore | None = None
-        try:
-            refused = await self._driver.run(take_turn(self._context, turn))
-        except asyncio.CancelledError:
-            if not self.active.closing:
-                raise
-        except StoreError as error:
-            # Only while closing: the records stay as they were written last, and the next courier
-            # goes on from there.
-            reason = f"what became of it could not be written: {error}"
-            for active in turn:
-                self._driver.notifier.log(RecordingFailed(active.upload.key, reason))
-        except BaseException as error:
-            if hosts_own(error) or isinstance(error, GeneratorExit):
-                raise
-            for active in turn:
-                await self._driver.run(fail(self._context, active, error))
-        finally:
-            self.active.finish(turn, refused)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._wake()
-        self._report_bug(task)
-
-    def _report_bug(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {
-                    "message": "evidence-courier: a task failed, which is a bug",
-                    "exception": error,
-                    "task": task,
-                }
-            )
+            self._maintaining = None
+            self._wake()
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -264,17 +236,22 @@ class AsyncEngine:
             await asyncio.wait([task])
         with suppress(TimeoutError):
             async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
-                if self._tasks:
-                    await asyncio.wait(self._tasks)
+                await self._idle()
         self._grace = None
         # Once: what is under way hears of it, writes down how far it got, and ends.
         for _ in range(2):
-            for task in self._tasks:
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=LAST_WORDS)
+            self._turns.interrupt()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await self._idle()
+        await self._turns.close()
         await self._driver.notifier.end_hooks(min(grace, self._least_grace))
         self.active.close()
+
+    async def _idle(self) -> None:
+        await self._turns.none()
+        if self._maintaining is not None:
+            await asyncio.wait([self._maintaining])
 
     def hurry(self, grace: float) -> None:
         """Give what is under way no more than `grace` seconds from now to finish, in a close
@@ -290,7 +267,8 @@ class AsyncEngine:
         self._begin_to_close()
         self._recorder.abort()
         self._driver.notifier.abort()
-        for task in (*self._tasks, *self._own_tasks()):
+        self._turns.abort()
+        for task in self._own_tasks():
             task.cancel()
 
     def _begin_to_close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ...delivery.fair_share import FairShare, Lane
@@ -18,8 +18,49 @@ class ConnectionLimit:
     """Places for requests. Waiting for one costs nothing but time."""
 
     def __init__(self, capacity: int, most: int | None = None) -> None:
+        self.capacity = capacity
         self._share = FairShare(capacity, most)
-        self._queues: dict[Lane, deque[asyncio.Future[None]]] = {}
+        self._queues: dict[Lane, deque[Callable[[], bool]]] = {}
+
+    def ask(self, lane: Lane, admit: Callable[[], bool]) -> None:
+        """Call `admit` as soon as there is a place for a request of this lane. It says False if
+        the place is not wanted any more."""
+        if lane not in self._queues and self._share.admits(lane):
+            self._share.enter(lane)
+            admit()
+        else:
+            self._queues.setdefault(lane, deque()).append(admit)
+
+    def leave(self, lane: Lane) -> None:
+        """Give a place back. Others may enter now, lane by lane."""
+        self._share.leave(lane)
+        for other in list(self._queues):
+            queue = self._queues[other]
+            while queue and self._share.admits(other):
+                if queue.popleft()():
+                    self._share.enter(other)
+                    # To the end of the line of lanes, so that they take turns.
+                    self._queues[other] = self._queues.pop(other)
+                    break
+            if not queue:
+                del self._queues[other]
+
+    async def enter(self, lane: Lane) -> None:
+        """Take a place, as soon as there is one."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def admit() -> bool:
+            if not place.done():
+                place.set_result(None)
+            return not place.cancelled()
+
+        self.ask(lane, admit)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self.leave(lane)
+            raise
 
     @asynccontextmanager
     async def taken(self, lane: Lane) -> AsyncIterator[None]:
@@ -29,36 +70,3 @@ class ConnectionLimit:
             yield
         finally:
             self.leave(lane)
-
-    def leave(self, lane: Lane) -> None:
-        """Give a place back."""
-        self._share.leave(lane)
-        self._admit()
-
-    async def enter(self, lane: Lane) -> None:
-        """Take a place, as soon as there is one."""
-        if lane not in self._queues and self._share.admits(lane):
-            self._share.enter(lane)
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(lane, deque()).append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.leave(lane)
-            raise
-
-    def _admit(self) -> None:
-        """Let in whoever may enter now, lane by lane."""
-        for lane in list(self._queues):
-            queue = self._queues[lane]
-            while queue and queue[0].cancelled():
-                queue.popleft()
-            if queue and self._share.admits(lane):
-                self._share.enter(lane)
-                queue.popleft().set_result(None)
-                # To the end of the line of lanes, so that they take turns.
-                self._queues[lane] = self._queues.pop(lane)
-            if not queue:
-                del self._queues[lane]

@@ -92,18 +92,22 @@ class Driver(ABC):
                 return await self._wait(until)
         raise TypeError(f"a turn yields effects, not {type(effect).__name__}")
 
-    async def patiently(self, effect: Stored[T]) -> T:
-        """Write; a refused write is tried again. Interrupted if it is given up."""
+    async def patiently(self, effect: Stored[T], refused: StoreError | None = None) -> T:
+        """Write, or go on after it was refused; a refused write is tried again. Interrupted if it
+        is given up."""
         pauses = iter(self.pauses())
         while True:
-            try:
-                return await self._write(effect)
-            except StoreError as error:
-                pause = None if self.closing else next(pauses, None)
-                if pause is None:
-                    raise self.cut_by(error) from error
-                assert effect.key is not None
-                self.notifier.log(WriteDelayed(effect.key, str(error)))
+            if refused is None:
+                try:
+                    return await self._write(effect)
+                except StoreError as error:
+                    refused = error
+            pause = None if self.closing else next(pauses, None)
+            if pause is None:
+                raise self.cut_by(refused) from refused
+            assert effect.key is not None
+            self.notifier.log(WriteDelayed(effect.key, str(refused)))
+            refused = None
             await self._pause(pause)
 
     async def _surely(self, effect: Stored[T]) -> T:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
@@ -54,6 +54,14 @@ class InlineWriter:
     async def save(self, change: Change) -> SaveAnswer:
         return await self.run(lambda: self._store.save([change])[0])
 
+    async def begin_many(
+        self, turns: Sequence[Sequence[Start]]
+    ) -> Sequence[Sequence[BeginAnswer] | CourierError]:
+        return [await _or_refusal(self.begin(turn)) for turn in turns]
+
+    async def save_many(self, changes: Sequence[Change]) -> Sequence[SaveAnswer | CourierError]:
+        return [await _or_refusal(self.save(change)) for change in changes]
+
     async def acquire(self, request: Acquire) -> AcquireAnswer:
         return await self.run(lambda: self._store.acquire([request])[0])
 
@@ -71,15 +79,56 @@ class InlineWriter:
         self._closed = True
 
 
+async def _or_refusal(work: Awaitable[T]) -> T | CourierError:
+    try:
+        return await work
+    except CourierError as error:
+        return error
+
+
+@define(eq=False)
+class _Request:
+    """What was asked for at once: the future that waits for all the answers, and those that have
+    come."""
+
+    answer: asyncio.Future[Any]
+    given: list[object]
+    left: int
+
+    def give(self, place: int, answer: object) -> None:
+        """On the loop: note an answer; the last one ends the wait."""
+        self.given[place] = answer
+        self.left -= 1
+        if self.left == 0 and not self.answer.done():  # not cancelled meanwhile
+            self.end()
+
+    def end(self) -> None:
+        self.answer.set_result(
+            [given.error if isinstance(given, _Refused) else given for given in self.given]
+        )
+
+
+class _RequestOfOne(_Request):
+    """Its answer stands alone."""
+
+    def end(self) -> None:
+        (given,) = self.given
+        if isinstance(given, _Refused):
+            self.answer.set_exception(given.error)
+        else:
+            self.answer.set_result(given)
+
+
 @define
 class _Wish:
-    """What somebody wants written, how many bytes of documents that is, and the future that
-    waits for the answer."""
+    """One change that is to be written, how many bytes of documents that is, and its place in the
+    request that it came with."""
 
     verb: str
     what: Any
     size: int
-    answer: asyncio.Future[Any]
+    request: _Request
+    place: int = 0
 
 
 @frozen
@@ -98,7 +147,7 @@ class WriterThread:
     def __init__(self, store: UploadStore) -> None:
         self._store = store
         self._transaction = store.transaction if isinstance(store, Transactional) else None
-        self._inbox: SimpleQueue[_Wish | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[_Wish] | None] = SimpleQueue()
         self._waiting: dict[str, deque[_Wish]] = {verb: deque() for verb in (*_WRITTEN, "run")}
         self._gate = threading.Lock()
         self._closed = False
@@ -121,6 +170,16 @@ class WriterThread:
     def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
         return self._ask("save", change)
 
+    def begin_many(
+        self, turns: Sequence[Sequence[Start]]
+    ) -> asyncio.Future[Sequence[Sequence[BeginAnswer] | CourierError]]:
+        return self._ask_many("begin", turns)
+
+    def save_many(
+        self, changes: Sequence[Change]
+    ) -> asyncio.Future[Sequence[SaveAnswer | CourierError]]:
+        return self._ask_many("save", changes)
+
     def acquire(self, request: Acquire) -> asyncio.Future[AcquireAnswer]:
         return self._ask("acquire", request)
 
@@ -134,11 +193,20 @@ class WriterThread:
 
     def _ask(self, verb: str, what: object, size: int = 0) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return self._put([_Wish(verb, what, size, _RequestOfOne(answer, [None], 1))])
+
+    def _ask_many(self, verb: str, items: Sequence[object]) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        request = _Request(answer, [None] * len(items), len(items))
+        return self._put([_Wish(verb, what, 0, request, n) for n, what in enumerate(items)])
+
+    def _put(self, wishes: list[_Wish]) -> asyncio.Future[Any]:
+        answer = wishes[0].request.answer
         with self._gate:
             if self._closed:
                 answer.set_exception(_closed())
             else:
-                self._inbox.put(_Wish(verb, what, size, answer))
+                self._inbox.put(wishes)
         return answer
 
     def _close_inbox(self) -> None:
@@ -177,11 +245,11 @@ class WriterThread:
             return False
         return self._user.daemon or not self._user.is_alive()
 
-    def _sort(self, wish: _Wish | None) -> None:
-        if wish is None:
+    def _sort(self, wishes: list[_Wish] | None) -> None:
+        if wishes is None:
             self._stopping = True
         else:
-            self._waiting[wish.verb].append(wish)
+            self._waiting[wishes[0].verb].extend(wishes)
 
     def _take(self) -> list[_Wish]:
         """The next commit. What has begun goes first, and attempts and their outcomes
@@ -280,7 +348,7 @@ def _closed() -> StoreError:
 def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:
     for start in range(0, len(answers), _ANSWERS_AT_ONCE):
         some = answers[start : start + _ANSWERS_AT_ONCE]
-        for loop, group in groupby(some, key=lambda told: told[0].answer.get_loop()):
+        for loop, group in groupby(some, key=lambda told: told[0].request.answer.get_loop()):
             # A loop that has been closed has nobody left who could be told.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle, list(group))
@@ -289,9 +357,4 @@ def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:
 def _settle(answers: Iterable[tuple[_Wish, object]]) -> None:
     """On the loop."""
     for wish, answer in answers:
-        if wish.answer.done():  # cancelled meanwhile
-            continue
-        if isinstance(answer, _Refused):
-            wish.answer.set_exception(answer.error)
-        else:
-            wish.answer.set_result(answer)
+        wish.request.give(wish.place, answer)

@@ -1,0 +1,253 @@
+"""Runs turns on an event loop, many at a time.
+
+A turn waits for its effects in three places:
+
+- What begins or is settled in one turn of the loop goes to the writer as one request, which has
+  one answer.
+- Requests are sent by senders: long-lived tasks, as many as there are connections.
+- What is rarer (a token, a document, a wait for the pace) is awaited in a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from attrs import define
+
+from ...delivery.active import ActiveUpload
+from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn
+from ...domain.errors import StoreError
+from ...domain.pacing.gate import NotBefore
+from ...ports.logger import RecordingFailed
+from .asyncio_driver import CLOSED, AsyncioDriver, interruption_of
+
+
+@define(eq=False)
+class UnderWay:
+    """A turn of one upload, or of several that go in one request, and the effect that it waits
+    for."""
+
+    uploads: Sequence[ActiveUpload]
+    turn: Turn[NotBefore | None]
+    effect: Effect[Any] | None = None
+
+
+class Turns:
+    """The turns that are under way. `ended` is told of each one's end, and whether the gate has
+    refused it."""
+
+    def __init__(
+        self,
+        driver: AsyncioDriver,
+        ended: Callable[[Sequence[ActiveUpload], NotBefore | None], None],
+    ) -> None:
+        self._driver = driver
+        self._connections = driver.outside.connections
+        self._ended = ended
+        self._under_way: set[UnderWay] = set()
+        self._begins: list[UnderWay] = []
+        self._saves: list[UnderWay] = []
+        self._admitted: deque[tuple[UnderWay, Send]] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._none = asyncio.Event()
+        self._interrupted = self._aborted = False
+
+    @property
+    def any(self) -> bool:
+        """Whether a turn is under way."""
+        return bool(self._under_way)
+
+    async def none(self) -> None:
+        """Return once no turn is under way."""
+        while self._under_way:
+            self._none.clear()
+            await self._none.wait()
+
+    def start(self, uploads: Sequence[ActiveUpload], turn: Turn[NotBefore | None]) -> None:
+        """Begin a turn."""
+        one = UnderWay(uploads, turn)
+        self._under_way.add(one)
+        self._resume(one, turn.send, None)
+
+    def interrupt(self) -> None:
+        """Cut every turn off: it writes down how far it got, and ends."""
+        self._interrupted = True
+        for task in self._tasks | self._senders:
+            task.cancel()
+        while self._admitted:
+            one, effect = self._admitted.popleft()
+            self._admit(one, effect)
+            self._connections.leave(effect.destination.lane)
+
+    def abort(self) -> None:
+        """Stop dead: nothing goes on."""
+        self._aborted = True
+        self.interrupt()
+
+    async def close(self) -> None:
+        """End the senders."""
+        self.abort()
+        if self._tasks or self._senders:
+            await asyncio.wait(self._tasks | self._senders)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside; what it raises is reported."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(report_bug)
+        return task
+
+    # --- a turn ----------------------------------------------------------------------------------
+
+    def _resume(self, one: UnderWay, resume: Callable[[Any], Effect[Any]], answer: Any) -> None:
+        """Go on with a turn up to the next effect that takes time."""
+        while not self._aborted:
+            try:
+                effect = resume(answer)
+            except StopIteration as end:
+                return self._end(one, end.value, None)
+            except BaseException as error:
+                return self._end(one, None, error)
+            if isinstance(effect, Notify):
+                answer, resume = None, one.turn.send
+                try:
+                    self._driver.notifier.log(effect.event)
+                except BaseException as error:
+                    answer, resume = interruption_of(error) or error, one.turn.throw
+            elif self._interrupted and not isinstance(effect, Stored):
+                answer, resume = _closed(), one.turn.throw
+            else:
+                one.effect = effect
+                return self._wait_for(one, effect)
+
+    def _wait_for(self, one: UnderWay, effect: Effect[Any]) -> None:
+        match effect:
+            case Begin():
+                self._hand_over_soon()
+                self._begins.append(one)
+            case Save(changes=[_]):
+                self._hand_over_soon()
+                self._saves.append(one)
+            case Send(destination=destination):
+                self._connections.ask(destination.lane, partial(self._admit, one, effect))
+            case _:
+                self.spawn(self._perform(one, self._driver.perform(effect)))
+
+    async def _perform(self, one: UnderWay, work: Awaitable[Any]) -> None:
+        try:
+            answer, resume = await work, one.turn.send
+        except BaseException as error:
+            answer, resume = interruption_of(error) or error, one.turn.throw
+        self._resume(one, resume, answer)
+
+    def _end(self, one: UnderWay, refused: NotBefore | None, error: BaseException | None) -> None:
+        self._under_way.discard(one)
+        cut = error.by if isinstance(error, Interrupted) else error
+        if isinstance(cut, StoreError):
+            # Only while closing: the records stay as they were written last, and the next courier
+            # goes on from there.
+            reason = f"what became of it could not be written: {cut}"
+            for active in one.uploads:
+                self._driver.notifier.log(RecordingFailed(active.upload.key, reason))
+        elif cut is not None and not isinstance(cut, asyncio.CancelledError):
+            self.spawn(_raise(cut))
+        self._ended(one.uploads, refused)
+        if not self._under_way:
+            self._none.set()
+
+    # --- begin many, settle many -----------------------------------------------------------------
+
+    def _hand_over_soon(self) -> None:
+        """What comes in this turn of the loop goes together."""
+        if not self._begins and not self._saves:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        writer = self._driver.writer
+        begins, self._begins = self._begins, []
+        saves, self._saves = self._saves, []
+        if begins:
+            turns = [one.effect.starts for one in begins if isinstance(one.effect, Begin)]
+            self._write(begins, writer.begin_many(turns))
+        if saves:
+            changes = [one.effect.changes[0] for one in saves if isinstance(one.effect, Save)]
+            self._write(saves, writer.save_many(changes))
+
+    def _write(self, waiting: Sequence[UnderWay], answers: Awaitable[Sequence[Any]]) -> None:
+        # No task: nothing but the writer can end it.
+        written = asyncio.ensure_future(answers)
+        written.add_done_callback(partial(self._written, waiting))
+
+    def _written(self, waiting: Sequence[UnderWay], written: asyncio.Future[Sequence[Any]]) -> None:
+        try:
+            answers = written.result()
+        except BaseException as error:
+            answers = [error] * len(waiting)
+        for one, answer in zip(waiting, answers, strict=True):
+            effect = one.effect
+            if isinstance(answer, StoreError) and isinstance(effect, Stored):
+                self.spawn(self._perform(one, self._driver.patiently(effect, answer)))
+            elif isinstance(answer, BaseException):
+                self._resume(one, one.turn.throw, answer)
+            else:
+                self._resume(one, one.turn.send, answer if isinstance(effect, Begin) else [answer])
+
+    # --- talk ------------------------------------------------------------------------------------
+
+    def _admit(self, one: UnderWay, effect: Send) -> bool:
+        """There is a connection for its request: give it to a sender."""
+        if self._interrupted:
+            self._resume(one, one.turn.throw, _closed())
+            return False
+        self._admitted.append((one, effect))
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                return True
+        if len(self._senders) < self._connections.capacity:
+            sender = asyncio.create_task(self._send())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+            sender.add_done_callback(report_bug)
+        return True
+
+    async def _send(self) -> None:
+        """A sender."""
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():
+            while not self._admitted:
+                idle = asyncio.get_running_loop().create_future()
+                self._idle.append(idle)
+                await idle
+            one, effect = self._admitted.popleft()
+            await self._perform(one, self._driver.send(effect))
+            self._connections.leave(effect.destination.lane)
+
+
+def report_bug(task: asyncio.Task[None]) -> None:
+    """Tell the loop's exception handler what a task has raised."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": "evidence-courier: a task failed, which is a bug",
+                "exception": error,
+                "task": task,
+            }
+        )
+
+
+def _closed() -> Interrupted:
+    return Interrupted(asyncio.CancelledError(), CLOSED, closing=True)
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
