@@ -8,8 +8,8 @@ is left. The last place goes to a part that has nothing in the room.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 SHARE_OF_FREE = 3
@@ -17,9 +17,10 @@ SHARE_OF_FREE = 3
 Lane: TypeAlias = tuple[Hashable, ...]
 
 
-def parts_of(lane: Lane) -> Iterator[Lane]:
+@lru_cache(maxsize=4096)
+def parts_of(lane: Lane) -> Sequence[Lane]:
     """The lane's parts, from the outermost to the lane itself."""
-    return (lane[:length] for length in range(1, len(lane) + 1))
+    return tuple(lane[:length] for length in range(1, len(lane) + 1))
 
 
 class FairShare:
@@ -32,26 +33,26 @@ class FairShare:
         self.capacity = capacity
         self.taken = 0
         self._most = capacity if most is None else most
-        self._held: Counter[Lane] = Counter()
+        self._held: dict[Lane, int] = {}
 
     def held(self, part: Lane) -> int:
         """How much a lane, or an outer part of lanes, holds."""
-        return self._held[part]
+        return self._held.get(part, 0)
 
     def admits(self, lane: Lane, amount: int = 1) -> bool:
         """Whether so much more of this lane may enter now."""
         free = self.capacity - self.taken
         for part in parts_of(lane):
-            held = self._held[part]
+            held = self._held.get(part, 0)
             if held or amount > 1:
                 free = (SHARE_OF_FREE * free - held) // (SHARE_OF_FREE + 1)
-        return amount <= min(free, self._most - self._held[lane])
+        return amount <= min(free, self._most - self.held(lane))
 
     def enter(self, lane: Lane, amount: int = 1) -> None:
         """So much of this lane enters."""
         self.taken += amount
         for part in parts_of(lane):
-            self._held[part] += amount
+            self._held[part] = self._held.get(part, 0) + amount
 
     def leave(self, lane: Lane, amount: int = 1) -> None:
         """So much of this lane leaves."""

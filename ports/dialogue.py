@@ -133,7 +133,10 @@ class HttpResponse:
     def header(self, name: str) -> str | None:
         """The first header of that name, in any case; None if there is no such header."""
         wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        for key, value in self.headers:
+            if key.lower() == wanted:
+                return value
+        return None
 
 
 @frozen

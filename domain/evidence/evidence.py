@@ -69,23 +69,16 @@ def media_type_of(words: str) -> str:
     return _SAME_TYPE.get(found[1].lower(), found[1].lower()) if found else words
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise MisuseError(message)
-
-
 def _check_id(name: str, value: object) -> None:
-    _require(isinstance(value, str), f"{name} must be text, not {type(value).__name__}")
-    assert isinstance(value, str)
-    _require(bool(value.strip()), f"{name} must not be empty")
-    _require(
-        len(value) <= _ID_LENGTH,
-        f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}",
-    )
-    _require(
-        not _UNPRINTABLE.search(value),
-        f"{name} {value!r} holds a control character, a line break or half a character",
-    )
+    if not isinstance(value, str):
+        raise MisuseError(f"{name} must be text, not {type(value).__name__}")
+    if not value.strip():
+        raise MisuseError(f"{name} must not be empty")
+    if len(value) > _ID_LENGTH:
+        raise MisuseError(f"{name} must have at most {_ID_LENGTH} characters, not {len(value)}")
+    if _UNPRINTABLE.search(value):
+        what = "a control character, a line break or half a character"
+        raise MisuseError(f"{name} {value!r} holds {what}")
 
 
 @frozen(kw_only=True)
@@ -117,50 +110,43 @@ class Document:
     filename: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        given = [name for name in ("content", "path", "source") if getattr(self, name) is not None]
-        _require(
-            len(given) == 1,
-            "a Document takes exactly one of content, path and source, "
-            f"not {' and '.join(given) or 'none of them'}",
-        )
-        _require(
-            isinstance(self.media_type, str) and _MEDIA_TYPE.fullmatch(self.media_type) is not None,
-            f"media_type {self.media_type!r} is not a media type such as application/pdf",
-        )
-        for name, kind, word in (
-            ("content", bytes, "bytes"),
-            ("path", str, "text"),
-            ("filename", str, "text"),
+        places = (self.content, self.path, self.source)
+        if places.count(None) != 2:
+            names = zip(("content", "path", "source"), places, strict=True)
+            given = " and ".join(name for name, place in names if place is not None)
+            raise MisuseError(
+                "a Document takes exactly one of content, path and source, "
+                f"not {given or 'none of them'}"
+            )
+        if not isinstance(self.media_type, str) or not _MEDIA_TYPE.fullmatch(self.media_type):
+            what = "is not a media type such as application/pdf"
+            raise MisuseError(f"media_type {self.media_type!r} {what}")
+        for name, value, kind, word in (
+            ("content", self.content, bytes, "bytes"),
+            ("path", self.path, str, "text"),
+            ("filename", self.filename, str, "text"),
         ):
-            value = getattr(self, name)
-            _require(
-                value is None or isinstance(value, kind),
-                f"a Document's {name} must be {word}, not {type(value).__name__}",
-            )
-        if self.path is not None:
-            _require(
-                bool(self.path) and "\0" not in self.path,
-                f"{self.path!r} is not the path of a file",
-            )
+            if value is not None and not isinstance(value, kind):
+                kind_of = type(value).__name__
+                raise MisuseError(f"a Document's {name} must be {word}, not {kind_of}")
+        if self.path is not None and (not self.path or "\0" in self.path):
+            raise MisuseError(f"{self.path!r} is not the path of a file")
         if self.source is not None:
             self._check_source()
-        else:
-            _require(
-                self.sha256 is None and self.size is None,
-                "sha256 and size are given with a source only; "
-                "those of content and path are computed",
+        elif self.sha256 is not None or self.size is not None:
+            raise MisuseError(
+                "sha256 and size are given with a source only; those of content and path are "
+                "computed"
             )
 
     def _check_source(self) -> None:
         _check_id("a Document's source", self.source)
-        _require(
-            isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256) is not None,
-            "a Document with a source needs its sha256, as 64 lower-case hexadecimal digits",
-        )
-        _require(
-            type(self.size) is int and self.size >= 0,
-            "a Document with a source needs its size, as a number of bytes",
-        )
+        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
+            raise MisuseError(
+                "a Document with a source needs its sha256, as 64 lower-case hexadecimal digits"
+            )
+        if type(self.size) is not int or self.size < 0:
+            raise MisuseError("a Document with a source needs its size, as a number of bytes")
 
 
 @frozen(kw_only=True)
@@ -195,21 +181,17 @@ class Evidence:
             _check_id(name, getattr(self, name))
         if self.subject_email is not None:
             _check_id("subject_email", self.subject_email)
-        recorded = f"recorded_at of evidence {self.evidence_id!r}"
-        _require(
-            isinstance(self.recorded_at, datetime) and self.recorded_at.utcoffset() is not None,
-            f"{recorded} must be a datetime with a time zone, not {self.recorded_at!r}",
-        )
+        at, whose = self.recorded_at, f"recorded_at of evidence {self.evidence_id!r}"
+        if not isinstance(at, datetime) or at.utcoffset() is None:
+            raise MisuseError(f"{whose} must be a datetime with a time zone, not {at!r}")
         try:
-            self.recorded_at.astimezone(UTC)
+            at.astimezone(UTC)
         except OverflowError:
-            raise MisuseError(
-                f"{recorded} has no date in UTC: {self.recorded_at.isoformat()}"
-            ) from None
-        _require(
-            isinstance(self.document, (Document, TrainingRecord)),
-            f"document must be a Document or a TrainingRecord, not {type(self.document).__name__}",
-        )
+            raise MisuseError(f"{whose} has no date in UTC: {at.isoformat()}") from None
+        document: object = self.document
+        if not isinstance(document, Document | TrainingRecord):
+            kind = type(document).__name__
+            raise MisuseError(f"document must be a Document or a TrainingRecord, not {kind}")
 
     @property
     def evidence_date(self) -> date:
