@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Writer(Protocol):
-    """The writing verbs of `Records` and `Gates`, one change at a time, for a coroutine.
+    """The writing verbs of `Records` and `Gates`, for a coroutine.
 
     Each raises StoreError if nothing was written. A caller that stops waiting for an answer does
     not undo what it asked for.
@@ -24,24 +24,14 @@ class Writer(Protocol):
         """Record a new upload."""
         ...
 
-    def begin(self, turn: Sequence[Start]) -> Awaitable[Sequence[BeginAnswer]]:
-        """Record the attempts of one turn."""
-        ...
-
-    def save(self, change: Change) -> Awaitable[SaveAnswer]:
-        """Record a change."""
-        ...
-
-    def begin_many(
+    def begin(
         self, turns: Sequence[Sequence[Start]]
     ) -> Awaitable[Sequence[Sequence[BeginAnswer] | CourierError]]:
-        """Record the attempts of many turns: one request, with one answer. A turn that is refused
-        alone has its error among the answers."""
+        """Record the attempts of many turns: one request, with one answer. The error of a turn that
+        was refused stands among the answers."""
         ...
 
-    def save_many(
-        self, changes: Sequence[Change]
-    ) -> Awaitable[Sequence[SaveAnswer | CourierError]]:
+    def save(self, changes: Sequence[Change]) -> Awaitable[Sequence[SaveAnswer | CourierError]]:
         """Record many changes in the same way."""
         ...
 

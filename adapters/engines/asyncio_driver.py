@@ -4,7 +4,7 @@ and the loop never waits for a disk."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from ...delivery.effects import (
     TakeSlot,
     Turn,
 )
+from ...domain.errors import CourierError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
@@ -133,9 +134,9 @@ class AsyncioDriver(Driver):
     async def _write(self, effect: Stored[Any]) -> Any:
         match effect:
             case Begin(starts=starts):
-                return await _to_its_end(self.writer.begin(starts))
-            case Save(changes=[change]):
-                return [await self.writer.save(change)]
+                return _unless_refused(await self.writer.begin([starts]))[0]
+            case Save(changes=changes):
+                return _unless_refused(await self.writer.save(changes))
             case TakeSlot(request=request):
                 return await self.writer.acquire(request)
         return await self.writer.run(lambda: effect.on(self.store))
@@ -150,14 +151,13 @@ class AsyncioDriver(Driver):
         await self.clock.sleep_until(self.clock.now() + timedelta(seconds=seconds))
 
 
-async def _to_its_end(work: Awaitable[T]) -> T:
-    """What was asked for is written all the same, so a cancellation waits for its end."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+def _unless_refused(answers: Sequence[T | CourierError]) -> Sequence[T]:
+    given: list[T] = []
+    for answer in answers:
+        if isinstance(answer, CourierError):
+            raise answer
+        given.append(answer)
+    return given
 
 
 def interruption_of(error: BaseException) -> Interrupted | None:

@@ -14,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from attrs import define
@@ -132,7 +133,7 @@ class Turns:
             case Begin():
                 self._hand_over_soon()
                 self._begins.append(one)
-            case Save(changes=[_]):
+            case Save():
                 self._hand_over_soon()
                 self._saves.append(one)
             case Send(destination=destination):
@@ -175,10 +176,11 @@ class Turns:
         saves, self._saves = self._saves, []
         if begins:
             turns = [one.effect.starts for one in begins if isinstance(one.effect, Begin)]
-            self._write(begins, writer.begin_many(turns))
+            self._write(begins, writer.begin(turns))
         if saves:
-            changes = [one.effect.changes[0] for one in saves if isinstance(one.effect, Save)]
-            self._write(saves, writer.save_many(changes))
+            effects = [one.effect for one in saves if isinstance(one.effect, Save)]
+            changes = [change for effect in effects for change in effect.changes]
+            self._write(saves, writer.save(changes))
 
     def _write(self, waiting: Sequence[UnderWay], answers: Awaitable[Sequence[Any]]) -> None:
         # No task: nothing but the writer can end it.
@@ -186,18 +188,19 @@ class Turns:
         written.add_done_callback(partial(self._written, waiting))
 
     def _written(self, waiting: Sequence[UnderWay], written: asyncio.Future[Sequence[Any]]) -> None:
-        try:
-            answers = written.result()
-        except BaseException as error:
-            answers = [error] * len(waiting)
-        for one, answer in zip(waiting, answers, strict=True):
+        error = asyncio.CancelledError() if written.cancelled() else written.exception()
+        answers = iter(written.result() if error is None else ())
+        for one in waiting:
             effect = one.effect
-            if isinstance(answer, StoreError) and isinstance(effect, Stored):
-                self.spawn(self._perform(one, self._driver.patiently(effect, answer)))
-            elif isinstance(answer, BaseException):
-                self._resume(one, one.turn.throw, answer)
+            number = len(effect.changes) if isinstance(effect, Save) else 1
+            given = list(islice(answers, number)) if error is None else [error]
+            refused = next((it for it in given if isinstance(it, BaseException)), None)
+            if isinstance(refused, StoreError) and isinstance(effect, Stored):
+                self.spawn(self._perform(one, self._driver.patiently(effect, refused)))
+            elif refused is not None:
+                self._resume(one, one.turn.throw, refused)
             else:
-                self._resume(one, one.turn.send, answer if isinstance(effect, Begin) else [answer])
+                self._resume(one, one.turn.send, given if isinstance(effect, Save) else given[0])
 
     # --- talk ------------------------------------------------------------------------------------
 

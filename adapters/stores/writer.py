@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from ...ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, 
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # A commit takes no more once it holds as many changes, or as many bytes of documents.
@@ -48,22 +50,29 @@ class InlineWriter:
     async def add(self, entry: Entry) -> AddAnswer:
         return await self.run(lambda: self._store.add([entry])[0])
 
-    async def begin(self, turn: Sequence[Start]) -> Sequence[BeginAnswer]:
-        return await self.run(lambda: self._store.begin([turn])[0])
-
-    async def save(self, change: Change) -> SaveAnswer:
-        return await self.run(lambda: self._store.save([change])[0])
-
-    async def begin_many(
+    async def begin(
         self, turns: Sequence[Sequence[Start]]
     ) -> Sequence[Sequence[BeginAnswer] | CourierError]:
-        return [await _or_refusal(self.begin(turn)) for turn in turns]
+        return await self._each(self._store.begin, turns)
 
-    async def save_many(self, changes: Sequence[Change]) -> Sequence[SaveAnswer | CourierError]:
-        return [await _or_refusal(self.save(change)) for change in changes]
+    async def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer | CourierError]:
+        return await self._each(self._store.save, changes)
 
     async def acquire(self, request: Acquire) -> AcquireAnswer:
         return await self.run(lambda: self._store.acquire([request])[0])
+
+    async def _each(
+        self, verb: Callable[[list[S]], Sequence[T]], items: Sequence[S]
+    ) -> list[T | CourierError]:
+        answers: list[T | CourierError] = []
+        for item in items:
+            try:
+                answers += await self.run(partial(verb, [item]))
+            except CourierError as error:
+                if self._closed:
+                    raise
+                answers.append(error)
+        return answers
 
     async def run(self, verb: Callable[[], T]) -> T:
         if self._closed:
@@ -79,44 +88,28 @@ class InlineWriter:
         self._closed = True
 
 
-async def _or_refusal(work: Awaitable[T]) -> T | CourierError:
-    try:
-        return await work
-    except CourierError as error:
-        return error
-
-
 @define(eq=False)
 class _Request:
-    """What was asked for at once: the future that waits for all the answers, and those that have
-    come."""
+    """What was asked for at once: the future that waits for the answers, those that have come, and
+    how many are to come. `alone`: it is one thing, and its answer stands alone."""
 
     answer: asyncio.Future[Any]
     given: list[object]
     left: int
+    alone: bool
 
     def give(self, place: int, answer: object) -> None:
         """On the loop: note an answer; the last one ends the wait."""
-        self.given[place] = answer
+        self.given[place] = answer.error if isinstance(answer, _Refused) else answer
         self.left -= 1
-        if self.left == 0 and not self.answer.done():  # not cancelled meanwhile
-            self.end()
-
-    def end(self) -> None:
-        self.answer.set_result(
-            [given.error if isinstance(given, _Refused) else given for given in self.given]
-        )
-
-
-class _RequestOfOne(_Request):
-    """Its answer stands alone."""
-
-    def end(self) -> None:
-        (given,) = self.given
-        if isinstance(given, _Refused):
-            self.answer.set_exception(given.error)
+        if self.left or self.answer.done():  # cancelled meanwhile
+            return
+        if not self.alone:
+            self.answer.set_result(self.given)
+        elif isinstance(answer, _Refused):
+            self.answer.set_exception(answer.error)
         else:
-            self.answer.set_result(given)
+            self.answer.set_result(answer)
 
 
 @define
@@ -128,7 +121,7 @@ class _Wish:
     what: Any
     size: int
     request: _Request
-    place: int = 0
+    place: int
 
 
 @frozen
@@ -162,51 +155,39 @@ class WriterThread:
     # --- on the loop -----------------------------------------------------------------------------
 
     def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
-        return self._ask("add", entry, len(entry.content or b""))
+        return self._ask("add", [entry], len(entry.content or b""), alone=True)
 
-    def begin(self, turn: Sequence[Start]) -> asyncio.Future[Sequence[BeginAnswer]]:
-        return self._ask("begin", turn)
-
-    def save(self, change: Change) -> asyncio.Future[SaveAnswer]:
-        return self._ask("save", change)
-
-    def begin_many(
+    def begin(
         self, turns: Sequence[Sequence[Start]]
     ) -> asyncio.Future[Sequence[Sequence[BeginAnswer] | CourierError]]:
-        return self._ask_many("begin", turns)
+        return self._ask("begin", turns)
 
-    def save_many(
+    def save(
         self, changes: Sequence[Change]
     ) -> asyncio.Future[Sequence[SaveAnswer | CourierError]]:
-        return self._ask_many("save", changes)
+        return self._ask("save", changes)
 
     def acquire(self, request: Acquire) -> asyncio.Future[AcquireAnswer]:
-        return self._ask("acquire", request)
+        return self._ask("acquire", [request], alone=True)
 
     def run(self, verb: Callable[[], T]) -> asyncio.Future[T]:
-        return self._ask("run", verb)
+        return self._ask("run", [verb], alone=True)
 
     def close(self) -> None:
         """As in `Writer`. Not to be called on the loop: it waits for the disk."""
         self._close_inbox()
         self._thread.join()
 
-    def _ask(self, verb: str, what: object, size: int = 0) -> asyncio.Future[Any]:
+    def _ask(
+        self, verb: str, items: Sequence[object], size: int = 0, *, alone: bool = False
+    ) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        return self._put([_Wish(verb, what, size, _RequestOfOne(answer, [None], 1))])
-
-    def _ask_many(self, verb: str, items: Sequence[object]) -> asyncio.Future[Any]:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request(answer, [None] * len(items), len(items))
-        return self._put([_Wish(verb, what, 0, request, n) for n, what in enumerate(items)])
-
-    def _put(self, wishes: list[_Wish]) -> asyncio.Future[Any]:
-        answer = wishes[0].request.answer
+        request = _Request(answer, [None] * len(items), len(items), alone)
         with self._gate:
             if self._closed:
                 answer.set_exception(_closed())
             else:
-                self._inbox.put(wishes)
+                self._inbox.put([_Wish(verb, it, size, request, n) for n, it in enumerate(items)])
         return answer
 
     def _close_inbox(self) -> None:

@@ -141,14 +141,14 @@ def test_a_writer_gives_the_answers_of_its_store(
         end = delivered(begin.upload)
         assert await writer.add(new) == Added()
         assert await writer.add(new) == Known(new.upload, new.dossier.submitted_digest)
-        assert await writer.begin([begin]) == [Begun(new.content)]
-        assert await writer.begin([begin]) == [Conflict(begin.upload)]
-        assert await writer.save(end) == Saved()
+        assert await writer.begin([[begin]]) == [[Begun(new.content)]]
+        assert await writer.begin([[begin]]) == [[Conflict(begin.upload)]]
+        assert await writer.save([end]) == [Saved()]
         assert await writer.run(lambda: 7) == 7
         writer.close()
         writer.close()
         with pytest.raises(StoreError, match="closed"):
-            await writer.save(end)
+            await writer.save([end])
 
     asyncio.run(story())
 
@@ -216,14 +216,19 @@ def test_attempts_and_outcomes_go_before_new_uploads_in_a_transaction() -> None:
             writer,
             lambda: [
                 writer.add(entry("three")),
-                writer.save(delivered(begin.upload)),
-                writer.begin([started(two.upload)]),
+                writer.save([delivered(begin.upload)]),
+                writer.begin([[started(two.upload)]]),
                 writer.add(entry("four")),
             ],
         )
 
     store.calls.clear()
-    assert with_writer(store, story) == [Added(), Saved(), [Begun(two.content)], Added()]
+    assert with_writer(store, story) == [
+        Added(),
+        [Saved()],
+        [[Begun(two.content)]],
+        Added(),
+    ]
     assert store.calls == [("add", 1), ("begin", 1), ("save", 1), ("add", 2)]
     assert store.transactions == 2
 
@@ -282,8 +287,8 @@ def test_the_others_are_not_written_twice_though_they_are_tried_again(sqlite: Sq
     assert ends[2].attempt is not None
     ends[2] = evolve(ends[2], attempt=evolve(ends[2].attempt, request_id="\ud800"))
 
-    async def story(writer: WriterThread) -> list[SaveAnswer | BaseException]:
-        return await answers_of([writer.save(end) for end in ends])
+    async def story(writer: WriterThread) -> Sequence[SaveAnswer | BaseException]:
+        return await writer.save(ends)
 
     answers = with_writer(sqlite, story)
     assert [type(answer) for answer in answers] == [Saved, Saved, StoreError, Saved, Saved]
