@@ -17,8 +17,9 @@ from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
 from ..delivery.actions import ActionResult, Filter, chosen, preview_of
-from ..domain.errors import MisuseError
+from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
+from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
@@ -62,6 +63,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         self._reloading = threading.Lock()
         self._opened = PerProcess(self._open, self._close)
         self._tenants.log()
+        wiring.log_what_is_missing()
 
     @classmethod
     def from_config(
@@ -131,7 +133,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
     def enabled(self, tenant_id: str) -> bool:
         """Whether the tenant has an integration, so that a host need not make a document for
         nothing."""
-        return tenant_id in self._tenants.destinations
+        return self._tenants.destination(tenant_id) is not None
 
     def deliver(self, evidence: Evidence) -> Delivery:
         """Take an evidence one step further: record it, attempt it, look it up, if that is due.
@@ -147,7 +149,8 @@ class BlockingCourier(PeoplesActions[ActionResult]):
             provider does is in the status.
 
         Raises:
-            MisuseError: This is no Evidence.
+            MisuseError: This is no Evidence, or the tenant is unknown and
+                ``on_unknown_tenant="raise"``.
             StoreError: The record could not be read or written.
             BaseException: What interrupts it (a task's time limit, KeyboardInterrupt), once it is
                 recorded how far the attempt got.
@@ -186,22 +189,15 @@ class BlockingCourier(PeoplesActions[ActionResult]):
     def _deliver(self, evidences: Sequence[Evidence]) -> Sequence[Delivery]:
         if self._opened.closed:
             raise refusals.closed()
-        if not any(self.enabled(evidence.tenant_id) for evidence in evidences):
+        if all(self._tenants.submitted(one.tenant_id) is None for one in evidences):
             return [Delivery(None, None)] * len(evidences)  # and open nothing
         with self._opened.used() as opened:
-            destinations = self._tenants.destinations
-            deliveries = iter(
-                opened.engine.deliver(
-                    [
-                        (evidence, destinations[evidence.tenant_id])
-                        for evidence in evidences
-                        if evidence.tenant_id in destinations
-                    ]
-                )
-            )
+            found = [(one, self._tenants.submitted(one.tenant_id)) for one in evidences]
+            sent = [(one, destination) for one, destination in found if destination is not None]
+            deliveries = iter(opened.engine.deliver(sent))
         return [
-            next(deliveries) if evidence.tenant_id in destinations else Delivery(None, None)
-            for evidence in evidences
+            Delivery(None, None) if destination is None else next(deliveries)
+            for _, destination in found
         ]
 
     def recover(self) -> Sequence[UploadStatus]:
@@ -280,8 +276,13 @@ class BlockingCourier(PeoplesActions[ActionResult]):
             run.
         """
         with self._opened.used() as opened:
-            destination = self._tenants.destinations.get(tenant_id)
+            destination = self._tenants.destinations.get(tenant_key(tenant_id))
             return None if destination is None else opened.engine.dry_run(destination)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is not in force of the configuration: invalid tenants, and what was passed over."""
+        return self._tenants.problems
 
     def health(self) -> Health:
         """The state of the courier, for a host's health page. It plans nothing, and `under_way` are

@@ -20,7 +20,9 @@ from ..delivery.actions import (
     chosen,
     preview_of,
 )
+from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
+from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.verdict import DryRun
@@ -119,6 +121,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         self._put_in_force(running)
         self._running, self._pid = running, os.getpid()
         self._tenants.log()
+        self._wiring.log_what_is_missing()
         running.engine.start(running.courier_id)
 
     async def close(self, grace: float = 10.0) -> None:
@@ -131,7 +134,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         Args:
             grace: How many seconds what is under way may take; then it is interrupted.
         """
-        if self._is_forked:
+        if self._pid not in (None, os.getpid()):
             return
         with self._lock:
             running, self._running = self._running, None
@@ -177,7 +180,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         """Whether the tenant has an integration, so that a host need not make a document for
         nothing. May be called from any thread."""
         self._refuse_in_a_child()
-        return tenant_id in self._tenants.destinations
+        return self._tenants.destination(tenant_id) is not None
 
     def submit(self, evidence: Evidence) -> Ticket:
         """Have an evidence delivered; returns at once. May be called from any thread.
@@ -191,8 +194,8 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             goes wrong with the delivery is in its status, and not raised here.
 
         Raises:
-            MisuseError: The courier was never started, its event loop is closed, or this is no
-                Evidence.
+            MisuseError: The courier was never started, its event loop is closed, this is no
+                Evidence, or the tenant is unknown and ``on_unknown_tenant="raise"``.
         """
         self._refuse_in_a_child()  # before the lock, which the parent may have held at the fork
         require_evidence(evidence, "submit")
@@ -201,7 +204,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             running = self._running
             if running is None:
                 return self._too_late(evidence)
-            destination = self._tenants.destinations.get(evidence.tenant_id)
+            destination = self._tenants.submitted(evidence.tenant_id)
             if destination is None:
                 return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
             ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
@@ -222,7 +225,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             raise refusals.not_started(_START)
         if loop is None:
             raise refusals.closed()
-        destination = self._tenants.destinations.get(evidence.tenant_id)
+        destination = self._tenants.submitted(evidence.tenant_id)
         if destination is None:
             return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
@@ -252,8 +255,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
     async def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str]
     ) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id, in one query; those without an
-        upload are absent."""
+        """The statuses of a tenant's evidences by evidence id; unknown ones are absent."""
         running, wanted, now = self._now(), list(evidence_ids), self._wiring.clock.now()
         return await running.engine.read(lambda: running.store.statuses(tenant_id, wanted, now))
 
@@ -303,8 +305,13 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             run.
         """
         running = self._now()
-        destination = self._tenants.destinations.get(tenant_id)
+        destination = self._tenants.destinations.get(tenant_key(tenant_id))
         return None if destination is None else await running.dry_run(destination)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is not in force of the configuration: invalid tenants, and what was passed over."""
+        return self._tenants.problems
 
     async def health(self) -> Health:
         """The state of the courier, for a host's health page."""
@@ -321,10 +328,6 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
             listener_failures=workload.listener_failures,
             lost_readers=workload.lost_readers,
         )
-
-    @property
-    def _is_forked(self) -> bool:
-        return self._pid is not None and self._pid != os.getpid()
 
     def _refuse_in_a_child(self) -> None:
         if self._pid is not None and self._pid != os.getpid():

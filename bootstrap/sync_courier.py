@@ -9,11 +9,12 @@ It is an `AsyncCourier` on an event loop in a thread of its own, and the same me
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 from ..adapters.engines.tickets import SyncTicket
+from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
 from . import refusals
 from .courier import AsyncCourier
@@ -150,7 +151,8 @@ class Courier:
             What goes wrong with the delivery is in its status, and not raised here.
 
         Raises:
-            MisuseError: The courier was never started, is closed, or this is no Evidence.
+            MisuseError: The courier was never started, is closed, this is no Evidence, or the
+                tenant is unknown and ``on_unknown_tenant="raise"``.
         """
         portal = self._now()
         return self._courier.submit(evidence).for_threads(portal)
@@ -167,6 +169,11 @@ class Courier:
     show = _without_await(AsyncCourier.show)
     doctor = _without_await(AsyncCourier.doctor)
     health = _without_await(AsyncCourier.health)
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is not in force of the configuration: invalid tenants, and what was passed over."""
+        return self._courier.problems
 
     # ---------------------------------------------------------------------------------------------
 

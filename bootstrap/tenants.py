@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container, Mapping
+from difflib import get_close_matches
 from secrets import token_bytes
+from threading import Lock
 from typing import Literal, TypeAlias, TypedDict
 
 from attrs import frozen
@@ -13,16 +15,23 @@ from ..adapters.config import Loaded, load_folder, load_mapping
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
-from ..delivery.destinations import Destination, destination_of, home_of
-from ..domain.errors import ConfigError, MisuseError
-from ..domain.integration import Integration
+from ..delivery.destinations import Destination, destination_of, home_of, placeholder
+from ..domain.errors import ConfigError, MisuseError, Problem
+from ..domain.integration import Integration, tenant_key
 from ..domain.upload.transitions import Rules
 from ..domain.upload.upload import UploadKey
-from ..ports.logger import ConfigurationLoaded, ConfigurationRefused, Logger
+from ..ports.logger import (
+    ConfigurationDoubtful,
+    ConfigurationLoaded,
+    ConfigurationRefused,
+    Logger,
+    TenantUnknown,
+)
 from ..ports.provider import CanLookUp, Provider
 from ..ports.secrets import Secrets
 
 OnInvalid = Literal["raise", "skip"]
+OnUnknownTenant = Literal["log", "raise", "ignore"]
 PathText: TypeAlias = "str | os.PathLike[str]"
 Providers: TypeAlias = Mapping[str, Provider | BrokenProvider]
 TenantMapping: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -35,11 +44,15 @@ class TenantOptions(TypedDict, total=False):
       ``integrations.compliance``.
     - `on_invalid`: ``"raise"`` (the default) a ConfigError that lists every problem, or ``"skip"``
       the invalid tenants and log them.
+    - `on_unknown_tenant`: what is done about evidence of a tenant that the configuration does not
+      name: ``"log"`` (the default) it, once for each id, ``"raise"`` a MisuseError, or
+      ``"ignore"`` it.
     - `providers`, `secrets`: ports.
     """
 
     block: str
     on_invalid: OnInvalid
+    on_unknown_tenant: OnUnknownTenant
     providers: Providers | None
     secrets: Secrets | None
 
@@ -50,6 +63,11 @@ class Source:
 
     origin: str
     load: Callable[[Providers, Secrets, str], Loaded]
+
+
+_MAX_PROBLEMS = 500  # characters
+MAX_TOLD = 10_000
+"""How many unknown tenants are remembered as told; of more, the first may be told again."""
 
 
 class Tenants:
@@ -73,6 +91,14 @@ class Tenants:
         self._on_invalid = options.get("on_invalid", "raise")
         if self._on_invalid not in ("raise", "skip"):
             raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {self._on_invalid!r}")
+        self._on_unknown = options.get("on_unknown_tenant", "log")
+        if self._on_unknown not in ("log", "raise", "ignore"):
+            words = "'log', 'raise' or 'ignore'"
+            raise MisuseError(f"on_unknown_tenant must be {words}, not {self._on_unknown!r}")
+        self._told: dict[str, None] = {}
+        self._telling = Lock()
+        self._refused: tuple[Problem, ...] = ()
+        self._first = True
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
         self._loaded = self._load()
@@ -80,8 +106,51 @@ class Tenants:
 
     @property
     def broken(self) -> Container[str]:
-        """The tenants whose settings are invalid."""
+        """The tenants whose settings are invalid, by `tenant_key`."""
         return self._loaded.broken
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is not in force: of the configuration that was read last, what is invalid and what
+        was passed over."""
+        return (*(self._refused or self._loaded.problems), *self._loaded.warnings)
+
+    def destination(self, tenant_id: str) -> Destination | None:
+        """Where a tenant's evidence goes. If the tenant's file is invalid and seems to hold an
+        integration, the evidence is held."""
+        key = tenant_key(tenant_id)
+        found = self.destinations.get(key)
+        if found is None and key in self._loaded.held:
+            problems = "; ".join(map(str, self._loaded.broken[key]))
+            return placeholder(tenant_id, problems[:_MAX_PROBLEMS])
+        return found
+
+    def submitted(self, tenant_id: str) -> Destination | None:
+        """`destination`, for evidence that is submitted. MisuseError for an unknown tenant, if it
+        is to be raised."""
+        found, key = self.destination(tenant_id), tenant_key(tenant_id)
+        loaded = self._loaded
+        if found is not None or key in loaded.without or key in loaded.broken:
+            return found
+        if self._on_unknown == "raise":
+            near = get_close_matches(key, [*loaded.integrations, *loaded.without], 1)
+            suggestion = f" (did you mean {near[0]!r}?)" if near else ""
+            raise MisuseError(
+                f"tenant {tenant_id!r} is not in the configuration ({self._source.origin})"
+                f"{suggestion}: its evidence would go nowhere"
+            )
+        if self._on_unknown == "log" and self._is_news(key):
+            notify(self._logger, TenantUnknown(tenant_id, self._source.origin))
+        return None
+
+    def _is_news(self, key: str) -> bool:
+        with self._telling:
+            if key in self._told:
+                return False
+            if len(self._told) >= MAX_TOLD:
+                del self._told[next(iter(self._told))]
+            self._told[key] = None
+            return True
 
     def use_key(self, key: bytes) -> None:
         """Make fingerprints with the store's key."""
@@ -94,12 +163,13 @@ class Tenants:
         try:
             return self._load()
         except ConfigError as error:
+            self._refused = error.problems
             notify(self._logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
 
     def put_in_force(self, loaded: Loaded) -> None:
         """Use what was read. A tenant that is invalid now keeps what it had."""
-        self._loaded = loaded
+        self._loaded, self._refused = loaded, ()
         self.destinations = self._destinations(self.destinations)
         self.log()
 
@@ -107,7 +177,11 @@ class Tenants:
         """Log which tenants there are, and what is wrong with the others."""
         loaded = self._loaded
         if loaded.problems:
-            notify(self._logger, ConfigurationRefused(tuple(map(str, loaded.problems))))
+            problems = tuple(map(str, loaded.problems))
+            notify(self._logger, ConfigurationRefused(problems, self._first))
+        if loaded.warnings:
+            notify(self._logger, ConfigurationDoubtful(tuple(map(str, loaded.warnings))))
+        self._first = False
         with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
         notify(self._logger, ConfigurationLoaded(self._source.origin, with_one, without))
 

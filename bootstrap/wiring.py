@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from ..adapters.clocks.system import SystemClock
 from ..adapters.engines.notify import OnSettled
+from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.sqlite import SqliteStore
 from ..domain.errors import MisuseError
@@ -18,7 +19,7 @@ from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
 from ..domain.upload.failure import Failure
 from ..ports.clock import Clock
-from ..ports.logger import Logger
+from ..ports.logger import Logger, RenderingUnavailable
 from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
 from ..ports.store import UploadStore
@@ -108,6 +109,11 @@ class Wiring:
             self._database, keep_documents=self._keep_documents, monotonic=self.clock.monotonic
         )
 
+    def log_what_is_missing(self) -> None:
+        """Log if no training record can be rendered here."""
+        if self.renderer is None and (fault := rendering_fault()):
+            notify(self.logger, RenderingUnavailable(fault))
+
     def open_renderer(self) -> Renderer:
         """The host's renderer, or one that is made when the first record comes."""
         return self.renderer or RendererOnDemand(self._fonts)
@@ -170,6 +176,13 @@ def _at_least_1(name: str, value: int | None, default: int) -> int:
     if value is not None and value < 1:
         raise MisuseError(f"{name} must be at least 1, not {value}")
     return default if value is None else value
+
+
+def rendering_fault() -> str | None:
+    """Why the package's own renderer cannot work here; None if it can."""
+    if find_spec("typst") is None:
+        return 'Typst is not installed: pip install "evidence-courier[pdf]"'
+    return None
 
 
 class RendererOnDemand:

@@ -9,18 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from attrs import frozen
 
 from ..domain.evidence.evidence import Outcome
-from ..domain.integration import Integration, Pace
+from ..domain.integration import Integration, Pace, tenant_key
 from ..domain.pacing.gate import Quota
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.transitions import LOOK_UP_DELAYS, Rules
-from ..domain.upload.upload import UploadKey
-from ..ports.provider import Bundle, Bundling, CanLookUp, Provider
-from ..ports.records import Dossier, StoredDocument
+from ..domain.upload.upload import UNKNOWN_PROVIDER, UploadKey
+from ..ports.provider import Bundle, Bundling, CanLookUp, Limits, Provider
+from ..ports.records import Dossier, NamedProvider, StoredDocument
 from .fair_share import Lane
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -38,7 +38,8 @@ class Destination:
     """Where a tenant's evidence goes: its integration and the provider that the integration names.
 
     `origin` is the scheme, host and port that it sends to. `bundle` is how much goes into one
-    request, where several uploads may travel together.
+    request, where several uploads may travel together. `invalid`: the tenant's configuration is, so
+    that evidence is recorded under UNKNOWN_PROVIDER and held with this failure.
     """
 
     integration: Integration
@@ -47,6 +48,7 @@ class Destination:
     quota: Quota
     bundle: Bundle | None = None
     origin: str = ""
+    invalid: Failure | None = None
 
     @property
     def lane(self) -> Lane:
@@ -55,12 +57,13 @@ class Destination:
 
 
 Destinations: TypeAlias = Mapping[str, Destination]
+"""Where tenants' evidence goes, by `tenant_key`."""
 
 
 def home_of(destinations: Destinations, key: UploadKey) -> Destination | None:
     """Where an upload goes: its tenant's destination, if that is still with the upload's
     provider."""
-    destination = destinations.get(key.tenant_id)
+    destination = destinations.get(tenant_key(key.tenant_id))
     fits = destination is not None and destination.integration.provider == key.provider
     return destination if fits else None
 
@@ -104,6 +107,38 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         exclusive=provider.exclusive_credential,
     )
     return Destination(integration, provider, rules, quota, bundle, origin_of(integration))
+
+
+class _UnknownProvider:
+    """In the place of a provider that is not known yet. Nothing is sent to it."""
+
+    name, limits, pace, cost, exclusive_credential = (
+        UNKNOWN_PROVIDER,
+        Limits(None, {}),
+        None,
+        1,
+        False,
+    )
+
+
+def placeholder(tenant_id: str, problems: str) -> Destination:
+    """Where the evidence of a tenant goes whose configuration is invalid: to be held."""
+    failure = Failure(
+        FailureKind.INTEGRATION_INVALID,
+        f"the configuration of tenant {tenant_id!r} is invalid ({problems}): mend it and reload, "
+        "then this goes on by itself",
+    )
+    integration = Integration(tenant_id, UNKNOWN_PROVIDER, None)
+    quota = Quota(UNKNOWN_PROVIDER, UNKNOWN_PROVIDER)
+    provider = cast(Provider, _UnknownProvider())
+    return Destination(integration, provider, Rules(), quota, invalid=failure)
+
+
+def named_provider(tenant_id: str, destination: Destination) -> NamedProvider:
+    """What becomes of a tenant's uploads whose provider was not known."""
+    integration = destination.integration
+    credential = destination.quota.credential
+    return NamedProvider(tenant_id, integration.provider, credential, integration.stored)
 
 
 def origin_of(integration: Integration) -> str:

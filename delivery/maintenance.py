@@ -15,20 +15,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..domain.errors import StoreError
-from ..domain.integration import OnUnclear
+from ..domain.integration import OnUnclear, spellings, tenant_key
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import Blocked, Unblocked
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
-from ..domain.upload.upload import Sending, Skipped, UploadKey, due_of
+from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, UploadKey, due_of
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
 from ..ports.records import Change, OpenUpload, Saved
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
-from .destinations import Destination, excluded
+from .applying import Step, apply
+from .destinations import Destination, excluded, named_provider
 from .effects import Notify, Read, Turn, Write, perform
-from .turn import Step, TurnContext, apply
+from .turn import TurnContext
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -137,7 +138,7 @@ class Maintenance:
         destination = self._active.home_of(key)
         if destination is None:
             orphaned_at = upload.state.started_at + ORPHAN_AFTER
-            if key.tenant_id in self._active.broken or now < orphaned_at:
+            if tenant_key(key.tenant_id) in self._active.broken or now < orphaned_at:
                 return False
             yield from self._recover_orphan(found, upload.state)
             return True
@@ -181,7 +182,11 @@ class Maintenance:
         """Its time has long come, and its tenant has no such integration any more: a person must
         decide."""
         key, due = found.upload.key, due_of(found.upload.state)
-        if key.tenant_id in self._active.broken or due is None or now < due + ORPHAN_AFTER:
+        if (
+            tenant_key(key.tenant_id) in self._active.broken
+            or due is None
+            or now < due + ORPHAN_AFTER
+        ):
             return
         failure = Failure(
             FailureKind.INTEGRATION_GONE,
@@ -210,10 +215,15 @@ class Maintenance:
     def release_unblocked(self, now: datetime) -> Turn[None]:
         """Queue what was held for an integration that may work again."""
         addresses = {
-            (tenant_id, destination.integration.provider): destination.quota.address
-            for tenant_id, destination in self._active.destinations.items()
+            (tenant_id, provider): destination.quota.address
+            for destination in self._active.destinations.values()
+            for tenant_id in spellings(destination.integration.tenant_id)
+            for provider in (destination.integration.provider, UNKNOWN_PROVIDER)
         }
-        freed = yield from perform(Read(lambda store: store.freed(addresses, ADOPTED_AT_ONCE)))
+        look = Read(lambda store: store.freed(addresses, ADOPTED_AT_ONCE))
+        freed = yield from perform(look)
+        if (yield from self._name_providers(freed)):
+            freed = yield from perform(look)
         held = [
             _active(found, destination)
             for found in freed
@@ -222,6 +232,21 @@ class Maintenance:
         for active in (yield from release(held, now)):
             if self._active.get(active.upload.key) is None and not self._active.closing:
                 self._active.add(active)
+
+    def _name_providers(self, freed: Sequence[OpenUpload]) -> Turn[bool]:
+        """Give what was recorded for an invalid configuration its provider; whether any was."""
+        tenants = {
+            one.upload.key.tenant_id for one in freed if one.upload.key.provider == UNKNOWN_PROVIDER
+        }
+        named = [
+            named_provider(tenant_id, self._active.destinations[tenant_key(tenant_id)])
+            for tenant_id in tenants
+        ]
+        if named:
+            conflicts = yield from perform(Write(lambda store: store.name_provider(named)))
+            for conflict in conflicts:
+                yield from perform(Notify(conflict))
+        return bool(named)
 
 
 def release(held: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:

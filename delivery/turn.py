@@ -20,11 +20,10 @@ from attrs import define, field, frozen
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Acquired, GateChange, NotBefore, patience_of
 from ..domain.pacing.gate import Blocked as GateBlocked
-from ..domain.upload.attempt import Attempt, attempt_of
+from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
-from ..domain.upload.events import Blocked, Event, LookedUp, Progressed, Unfit
+from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.transitions import advance
 from ..domain.upload.upload import (
     LookingUp,
     Queued,
@@ -47,7 +46,7 @@ from ..domain.upload.verdict import (
 from ..ports.clock import Clock
 from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
 from ..ports.provider import Bundling, CanLookUp, Parcel
-from ..ports.records import BeginAnswer, Begun, Change, Conflict, LookUp, Saved, Start
+from ..ports.records import BeginAnswer, Begun, Conflict, Start
 from .accounting import (
     AttemptResult,
     attempt_result_of,
@@ -58,6 +57,7 @@ from .accounting import (
     shared_id,
 )
 from .active import ActiveUpload
+from .applying import Step, apply
 from .destinations import Destination
 from .effects import (
     Begin,
@@ -65,7 +65,6 @@ from .effects import (
     Notify,
     ReadDocument,
     ReadDocuments,
-    Save,
     Turn,
     Write,
     perform,
@@ -431,55 +430,6 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
             raise cut from None
         finding = Unreadable(broken(destination, error, sender.sent).failure)
     return context.redactors.of(destination, sender.secrets).finding(finding)
-
-
-# --- writing -------------------------------------------------------------------------------------
-
-
-@frozen
-class Step:
-    """An event of an upload, with what is written beside it."""
-
-    active: ActiveUpload
-    event: Event
-    attempt: Attempt | None = None
-    look_up: LookUp | None = None
-    gate: GateChange | None = None
-
-
-def apply(*steps: Step) -> Turn[int]:
-    """Write what events make of different uploads, in one transaction; how many were written.
-
-    If another courier was faster, what it wrote is what is true, and the event is applied to that.
-    """
-    written, left = 0, list(steps)
-    while left:
-        moving: list[tuple[Step, Change]] = []
-        for step in left:
-            before = step.active.upload
-            after = advance(before, step.event, step.active.destination.rules)
-            if after is before or step.active.gone:
-                yield from _end_slots(step)
-            else:
-                change = Change(after, step.attempt, step.look_up, gate=step.gate)
-                moving.append((step, change))
-        answers = (yield from perform(Save([change for _, change in moving]))) if moving else ()
-        left = []
-        for (step, change), answer in zip(moving, answers, strict=True):
-            if isinstance(answer, Saved) or answer.current == change.upload:
-                step.active.upload = change.upload
-                written += 1
-            else:
-                step.active.adopt(answer.current)
-                left.append(step)
-    return written
-
-
-def _end_slots(step: Step) -> Turn[None]:
-    """Nothing is written of the upload, and its requests were made all the same."""
-    gate = step.gate
-    if gate is not None:
-        yield from perform(Write(lambda store: store.settle(gate), step.active.upload.key))
 
 
 def _fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[None]:

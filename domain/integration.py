@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -58,6 +60,21 @@ class Route:
     timeouts: Timeouts = Timeouts()
     proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
+
+
+def tenant_key(tenant_id: str) -> str:
+    """The form in which ids of tenants are compared: two spellings in Unicode look alike."""
+    return tenant_id if tenant_id.isascii() else unicodedata.normalize("NFC", tenant_id)
+
+
+def spellings(tenant_id: str) -> frozenset[str]:
+    """The forms in which records may have the id of a tenant."""
+    if tenant_id.isascii():
+        return frozenset({tenant_id})
+    return frozenset({tenant_id, *(unicodedata.normalize(form, tenant_id) for form in _FORMS)})
+
+
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
 @frozen

@@ -26,9 +26,36 @@ class ConfigurationLoaded:
 
 @frozen
 class ConfigurationRefused:
-    """A configuration was not taken, and the one before stays in force. One text a problem."""
+    """A configuration is not in force, or its invalid tenants are not. One text a problem.
+
+    `first`: it is the first one, so none from before stays in force.
+    """
 
     problems: tuple[str, ...]
+    first: bool = False
+
+
+@frozen
+class ConfigurationDoubtful:
+    """What was passed over when the configuration was read, and probably not meant so."""
+
+    warnings: tuple[str, ...]
+
+
+@frozen
+class TenantUnknown:
+    """Evidence of a tenant was submitted that `path` does not name: it is not recorded. Said once
+    for each id."""
+
+    tenant_id: str
+    path: str
+
+
+@frozen
+class RenderingUnavailable:
+    """Training records cannot be rendered here; documents can be sent."""
+
+    reason: str
 
 
 @frozen
@@ -227,6 +254,9 @@ class HookFailed:
 LogEvent: TypeAlias = (
     ConfigurationLoaded
     | ConfigurationRefused
+    | ConfigurationDoubtful
+    | TenantUnknown
+    | RenderingUnavailable
     | UploadRecorded
     | RecordingFailed
     | EvidenceConflict

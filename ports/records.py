@@ -19,6 +19,7 @@ from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
+from .logger import EvidenceConflict
 
 RECORD_TYPE = "application/vnd.evidence-courier.training-record+json"
 """The media type of a training record that could not be rendered yet."""
@@ -148,6 +149,17 @@ class Change:
     action: ActionRow | None = None
     gate: GateChange | None = None
     document: MadeDocument | None = None
+
+
+@frozen
+class NamedProvider:
+    """Where the uploads of a tenant go whose provider was not known, with its settings as in
+    `Dossier` and its credential as in `Entry`."""
+
+    tenant_id: str
+    provider: str
+    credential: str
+    settings: Mapping[str, object] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -302,6 +314,16 @@ class Records(Protocol):
             addresses: The integrations to look at: tenant and provider, with the address (see
                 `Quota`). One whose address is blocked is passed over.
             limit: At most so many of each integration, in the order of arrival.
+        """
+        ...
+
+    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
+        """Give the uploads of these tenants whose provider is UNKNOWN_PROVIDER their provider.
+
+        One whose evidence is recorded for that provider already is removed.
+
+        Returns:
+            Those that were removed although they were submitted with another document.
         """
         ...
 

@@ -11,19 +11,18 @@ from collections import Counter
 from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import count
 from threading import RLock
 from typing import Literal, TypeAlias
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
-from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Concern
 from ..domain.upload.history import details_of
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
-    ActionRow,
     LookUpRow,
     UploadDetails,
     UploadStatus,
@@ -41,7 +40,8 @@ from ..domain.upload.upload import (
     due_of,
 )
 from ..ports.gates import Acquire, AcquireAnswer
-from ..ports.paging import Place, place_after, token_of
+from ..ports.logger import EvidenceConflict
+from ..ports.paging import place_after, token_of
 from ..ports.records import (
     ActedOn,
     AddAnswer,
@@ -50,11 +50,10 @@ from ..ports.records import (
     Begun,
     Change,
     Conflict,
-    Dossier,
     Entry,
     Find,
     Known,
-    LookUp,
+    NamedProvider,
     OpenUpload,
     Page,
     SaveAnswer,
@@ -62,6 +61,7 @@ from ..ports.records import (
     Start,
 )
 from .memory_gates import MemoryGates
+from .memory_record import MemoryRecord, name_all
 
 Verb: TypeAlias = Literal[
     "add",
@@ -70,6 +70,7 @@ Verb: TypeAlias = Literal[
     "save",
     "get",
     "staged",
+    "name_provider",
     "due",
     "counts",
     "statuses",
@@ -87,53 +88,10 @@ Verb: TypeAlias = Literal[
 ]
 
 
-@define
-class _Record:
-    arrival: int
-    upload: Upload
-    dossier: Dossier
-    content: bytes | None
-    credential: str | None
-    last_attempt_at: datetime | None = field(default=None, init=False)
-    courier_id: int | None = field(default=None, init=False)
-    budget: int | None = field(default=None, init=False)
-    attempts: list[Attempt] = field(factory=list, init=False)
-    credentials: list[str | None] = field(factory=list, init=False)
-    look_ups: list[LookUp] = field(factory=list, init=False)
-    actions: list[ActionRow] = field(factory=list, init=False)
-
-    @property
-    def place(self) -> Place:
-        return Place(self.upload.created_at, self.arrival)
-
-    @property
-    def open_upload(self) -> OpenUpload:
-        return OpenUpload(self.upload, self.dossier)
-
-    def take(self, change: Change) -> None:
-        """The change, without what it means for the gate."""
-        self.upload = change.upload
-        if isinstance(change.upload.state, Sending):
-            self.last_attempt_at = change.upload.state.started_at
-        if change.document is not None:
-            stored, known = change.document.stored, self.dossier.submitted_digest
-            self.dossier = evolve(
-                self.dossier, document=stored, submitted_digest=known or stored.sha256
-            )
-            self.content = change.document.content
-        if change.attempt is not None:
-            self.attempts.append(change.attempt)
-            self.credentials.append(self.credential)
-        if change.look_up is not None:
-            self.look_ups.append(change.look_up)
-        if change.action is not None:
-            self.actions.append(change.action)
-
-
 class _Inspected:
     """What a test may do and see beside the port."""
 
-    _records: dict[UploadKey, _Record]
+    _records: dict[UploadKey, MemoryRecord]
     _faults: Counter[Verb]
     _gates: MemoryGates
     _couriers: set[int]
@@ -196,7 +154,8 @@ class MemoryStore(_Inspected):
 
     def __init__(self, *, keep_documents: bool = False) -> None:
         self._keep_documents = keep_documents
-        self._records: dict[UploadKey, _Record] = {}
+        self._records: dict[UploadKey, MemoryRecord] = {}
+        self._arrivals = count(1)
         self._faults: Counter[Verb] = Counter()
         self._gates = MemoryGates(self._before, self._head)
         self._acted: list[UploadKey] = []
@@ -369,6 +328,11 @@ class MemoryStore(_Inspected):
             self._go_on("unblock")
             self._gates.unblock(tenant_id, provider)
 
+    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
+        with self._lock:
+            self._go_on("name_provider")
+            return [conflict for one in named for conflict in name_all(self._records, one)]
+
     def acted_on(self, after: int | None) -> ActedOn:
         with self._lock:
             self._go_on("acted_on")
@@ -391,8 +355,8 @@ class MemoryStore(_Inspected):
         there = self._records.get(key)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
-        self._records[key] = _Record(
-            len(self._records) + 1, entry.upload, entry.dossier, entry.content, entry.credential
+        self._records[key] = MemoryRecord(
+            next(self._arrivals), entry.upload, entry.dossier, entry.content, entry.credential
         )
         return Added()
 
@@ -440,7 +404,7 @@ class MemoryStore(_Inspected):
         ]
         return min(line)[2] if line else None
 
-    def _place(self, record: _Record, credential: str | None) -> int:
+    def _place(self, record: MemoryRecord, credential: str | None) -> int:
         """How many of a credential's line are due before this one."""
         due = due_of(record.upload.state)
         if due is None:
@@ -453,20 +417,16 @@ class MemoryStore(_Inspected):
             for other in self._records.values()
         )
 
-    def _status(self, record: _Record, now: datetime) -> UploadStatus:
+    def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
         expected = None
         if isinstance(record.upload.state, Queued | Waiting):
             place = self._place(record, record.credential)
             expected = self._gates.expected(record.credential, record.upload.state.due, place, now)
         return status_of_upload(record.upload, record.last_attempt_at, expected)
 
-    def _newest(self, tenant_id: str, evidence_id: str) -> _Record | None:
-        found = [
-            record
-            for record in self._oldest_first()
-            if (record.upload.key.tenant_id, record.upload.key.evidence_id)
-            == (tenant_id, evidence_id)
-        ]
+    def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
+        ids = (tenant_id, evidence_id)
+        found = [record for record in self._oldest_first() if record.ids == ids]
         return found[-1] if found else None
 
     def _write(self, change: Change) -> Conflict | None:
@@ -485,10 +445,10 @@ class MemoryStore(_Inspected):
             record.content = None
         return None
 
-    def _oldest_first(self) -> list[_Record]:
+    def _oldest_first(self) -> list[MemoryRecord]:
         return sorted(self._records.values(), key=lambda record: record.place)
 
 
-def _held_for_integration(record: _Record) -> bool:
+def _held_for_integration(record: MemoryRecord) -> bool:
     state = record.upload.state
     return isinstance(state, Held) and state.cause.kind.concern is Concern.INTEGRATION

@@ -9,14 +9,21 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ...domain.errors import ConfigError, Problem
-from ...domain.integration import Integration
+from ...domain.integration import Integration, tenant_key
 from ...ports.secrets import Secrets
 from .block import BlockReader, Providers
+from .passed_over import (
+    block_is_seen,
+    is_folder,
+    is_tenant_file,
+    note_what_is_passed_over,
+    why_not_read,
+)
 from .references import References
 from .report import Report
 from .sources import Unreadable, read_json, read_mapping, read_yaml
@@ -24,7 +31,6 @@ from .sources import Unreadable, read_json, read_mapping, read_yaml
 DEFAULT_BLOCK = "integrations.compliance"
 MAX_FILE_SIZE = 1024 * 1024
 
-_ENDINGS = (".yaml", ".yml", ".json")
 _NO_FOLDER: Mapping[type[Exception], str] = {
     FileNotFoundError: "there is no such folder: give the folder that holds the tenant files",
     NotADirectoryError: "is a file: give the folder that holds the tenant files",
@@ -47,6 +53,10 @@ class Loaded:
       looks like an id in it, or the file's name.
     - `problems`: all problems, in the order of the files and lines.
     - `names`: by tenant, the display name, or None.
+    - `held`: the invalid tenants that seem to have a block: their evidence is recorded and held.
+    - `warnings`: what was passed over, and probably not meant so.
+
+    Tenants are named by their `tenant_key`.
     """
 
     integrations: Mapping[str, Integration] = field(factory=dict)
@@ -54,6 +64,8 @@ class Loaded:
     broken: Mapping[str, tuple[Problem, ...]] = field(factory=dict)
     problems: tuple[Problem, ...] = ()
     names: Mapping[str, str | None] = field(factory=dict)
+    held: Collection[str] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 def load_folder(
@@ -79,7 +91,9 @@ def load_folder(
     """
     folder, keys = os.fspath(path), _block_path(block)
     reader = BlockReader(providers, References(secrets))
-    return _sorted_out([_from_file(folder, name, keys, reader) for name in _files(folder)])
+    names, passed_over = _files(folder)
+    reports = [_from_file(folder, name, keys, reader) for name in names]
+    return _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
 
 
 def load_mapping(
@@ -113,30 +127,37 @@ def load_mapping(
             report = Report("", keys)
             report.note((), "a tenant id among the keys is not text")
         found.append(report)
-    return _sorted_out(found)
+    given_path = block != DEFAULT_BLOCK and bool(found)
+    return _sorted_out(found, _warnings_of_all("", keys, found) if given_path else ())
 
 
 def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockReader) -> Report:
-    file, stem, text = os.path.join(folder, name), os.path.splitext(name)[0], ""
+    file, stem = os.path.join(folder, name), os.path.splitext(name)[0]
     report = Report(stem, block, file=_printable(file), folder=folder)
+    content = b""
     try:
-        text = _text(file)
+        content = _content(file)
+        text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
-        guess = _TENANT_LINE.search(text)
+        seen = content.decode("utf-8", "replace")
+        guess = _TENANT_LINE.search(seen)
         report.fallback = guess[1] if guess else stem
+        # What cannot be opened may hold anything.
+        report.has_block = not content or block_is_seen(seen, block)
     else:
         reader.read(root, report)
+        note_what_is_passed_over(root, report)
     return report
 
 
-def _sorted_out(tenants: list[Report]) -> Loaded:
+def _sorted_out(tenants: list[Report], warnings: Sequence[Problem]) -> Loaded:
     """The result, now that it is known which ids were given twice."""
     by_id: dict[str, list[Report]] = {}
     for tenant in tenants:
         if tenant.tenant_id is not None:
-            by_id.setdefault(tenant.tenant_id, []).append(tenant)
+            by_id.setdefault(tenant_key(tenant.tenant_id), []).append(tenant)
     for id_, same in by_id.items():
         for tenant in same if len(same) > 1 else ():
             others = (one.file or one.top or "another tenant" for one in same if one is not tenant)
@@ -146,10 +167,12 @@ def _sorted_out(tenants: list[Report]) -> Loaded:
     without: list[str] = []
     broken: dict[str, tuple[Problem, ...]] = {}
     problems: list[Problem] = []
+    held: set[str] = set()
     for tenant in tenants:
         found = tenant.problems()
         problems.extend(found)
-        key = tenant.fallback if tenant.tenant_id is None else tenant.tenant_id
+        key = tenant_key(tenant.fallback if tenant.tenant_id is None else tenant.tenant_id)
+        held |= {key} if found and tenant.has_block else set()
         if found:
             if tenant.tenant_id is not None or key not in by_id:
                 broken[key] = (*broken.get(key, ()), *found)
@@ -158,7 +181,9 @@ def _sorted_out(tenants: list[Report]) -> Loaded:
         else:
             without.append(key)
     names = {id_: next((one.name for one in same if one.name), None) for id_, same in by_id.items()}
-    return Loaded(integrations, tuple(without), broken, tuple(problems), names)
+    noted = [*warnings, *(warning for tenant in tenants for warning in tenant.warnings)]
+    loaded = Loaded(integrations, tuple(without), broken, tuple(problems), names)
+    return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted))
 
 
 def _block_path(block: str) -> tuple[str, ...]:
@@ -169,35 +194,48 @@ def _block_path(block: str) -> tuple[str, ...]:
     return keys
 
 
-def _files(folder: str) -> list[str]:
+def _files(folder: str) -> tuple[list[str], list[Problem]]:
+    """The files to read in their order, and what looks like one and is not read."""
+    names, passed_over = [], []
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if _is_tenant_file(entry))
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_tenant_file(entry.name) and not is_folder(entry):
+                    names.append(entry.name)
+                elif why := why_not_read(entry):
+                    passed_over.append(Problem(why, file=_printable(entry.path)))
+        return names, passed_over
     except (OSError, ValueError) as error:
         unknown = f"cannot be read as a folder ({type(error).__name__})"
         message = _NO_FOLDER.get(type(error), unknown)
     raise ConfigError((Problem(message, file=_printable(folder)),))
 
 
-def _is_tenant_file(entry: os.DirEntry[str]) -> bool:
-    if not entry.name.endswith(_ENDINGS) or entry.name.startswith("."):
-        return False
-    try:
-        return not entry.is_dir()
-    except OSError:  # a link that leads to itself: it is reported as a file that cannot be read
-        return True
+def _warnings_of_all(
+    folder: str, block: tuple[str, ...], reports: Sequence[Report]
+) -> Sequence[Problem]:
+    """What is odd about all tenants together."""
+    if not reports:
+        return [Problem("holds no tenant file", file=_printable(folder))]
+    if any(report.block_is_there or report.notes for report in reports):
+        return ()
+    message = f"no tenant has the block `{'.'.join(block)}`, so nothing will be sent for any"
+    return [Problem(message, file=_printable(folder) or None)]
 
 
-def _text(file: str) -> str:
+def _content(file: str) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):
             raise Unreadable("is not a regular file")
         with open(file, "rb") as stream:
-            content = stream.read(MAX_FILE_SIZE + 1)
+            return stream.read(MAX_FILE_SIZE + 1)
     except FileNotFoundError:
         raise Unreadable("is a link to a file that does not exist") from None
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def _text(content: bytes) -> str:
     if len(content) > MAX_FILE_SIZE:
         raise Unreadable("is larger than 1 MiB, which no tenant file should be")
     try:

@@ -48,6 +48,11 @@ class Report:
     notes: dict[Path, Problem] = field(factory=dict, init=False)
     around: set[Path] = field(factory=set, init=False)
     """Every path with a problem at it or within it."""
+    block_is_there: bool = field(default=False, init=False)
+    """Whether the data has the key of the block."""
+    has_block: bool = field(default=False, init=False)
+    """Whether something stands where the block is looked for, and is not switched off."""
+    warnings: list[Problem] = field(factory=list, init=False)
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None
@@ -57,6 +62,10 @@ class Report:
             line = self.line_of(path) if line is None else line
             self.notes[path] = Problem(message, "", self.file, line, suggestion)
             self.around.update(path[:end] for end in range(len(path) + 1))
+
+    def warn(self, message: str, line: int | None = None) -> None:
+        """Note what is not wrong, and probably not meant."""
+        self.warnings.append(Problem(message, self.top or "", self.file, line))
 
     def noted(self, path: Path) -> bool:
         """Whether there is a problem at `path` or within it."""

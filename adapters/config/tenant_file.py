@@ -110,11 +110,14 @@ class _TenantReader:
             if pair is None:
                 return None
             node = pair.value
+        self.report.block_is_there = True
         if isinstance(node, Pairs):
             switches = self.pairs_of(node, "enabled")
             is_off = switches and all(switch.value is False for switch in switches)
+            self.report.has_block = not is_off
             return None if is_off else self.mapping(node, block, ())
         if node is not None:
+            self.report.has_block = True
             wanted = "a mapping with a `provider` and its settings, or null for no integration"
             self.report.note(block, f"must be {wanted}")
         return None

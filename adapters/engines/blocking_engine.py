@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ...delivery.actions import ActionResult, RulesOf, act_on
 from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
-from ...delivery.destinations import Destination, Destinations
+from ...delivery.destinations import Destination, Destinations, named_provider
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import Maintenance, readmit, recover, release
@@ -32,6 +32,7 @@ from ...domain.pacing.gate import MIN_PATIENCE, NotBefore, patience_of
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
+    UNKNOWN_PROVIDER,
     Held,
     Sending,
     UploadKey,
@@ -184,7 +185,12 @@ class BlockingEngine:
     ) -> ActiveUpload:
         """The upload of an evidence, known or new. What is known is neither read nor rendered
         again."""
-        found = self._store.get([key]).get(key)
+        unnamed = evolve(key, provider=UNKNOWN_PROVIDER)
+        recorded = self._store.get([key, unnamed])
+        if unnamed in recorded and destination.invalid is None:
+            self._name_provider(key.tenant_id, destination)
+            recorded = self._store.get([key])
+        found = recorded.get(key)
         if found is None:
             prepare = self._worker.outside.preparer.prepare
             entry = prepare(evidence, destination, self._clock.now())
@@ -198,6 +204,12 @@ class BlockingEngine:
         active = ActiveUpload(found.upload, found.dossier, destination)
         self._run(readmit(active, self._clock.now()))
         return active
+
+    def _name_provider(self, tenant_id: str, destination: Destination) -> None:
+        """Give what was recorded for an invalid configuration its provider."""
+        named = [named_provider(tenant_id, destination)]
+        for conflict in self._run(perform(Write(lambda store: store.name_provider(named)))):
+            self._notifier.log(conflict)
 
     def _step(
         self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads
@@ -223,6 +235,7 @@ class BlockingEngine:
 
     def _release(self, held: Sequence[ActiveUpload]) -> None:
         """Queue what was held for an integration that may work again."""
+        held = [active for active in held if active.destination.invalid is None]
         if held:
             addresses = {_home(one.upload.key): one.destination.quota.address for one in held}
             freed = {_home(found.upload.key) for found in self._store.freed(addresses, 1)}

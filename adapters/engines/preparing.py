@@ -21,7 +21,7 @@ from ...delivery.effects import MakeDocument
 from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.training import TrainingRecord
-from ...domain.upload.events import Unfit
+from ...domain.upload.events import Blocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UploadKey, new_upload
@@ -65,7 +65,9 @@ class Preparer:
         key = UploadKey(evidence.tenant_id, evidence.evidence_id, provider)
         upload = new_upload(key, prepared.stored.sha256, evidence.evidence_date, now)
         failure = excluded(evidence.outcome, destination.integration) or prepared.failure
-        if failure is not None:
+        if destination.invalid is not None:
+            upload = advance(upload, Blocked(now, destination.invalid), destination.rules)
+        elif failure is not None:
             upload = advance(upload, Unfit(now, failure), destination.rules)
         dossier = Dossier(
             session_id=evidence.session_id,

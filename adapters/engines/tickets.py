@@ -29,6 +29,10 @@ class _Promise(Generic[T]):
     def kept(self) -> bool:
         return isinstance(self._answer, tuple)
 
+    @property
+    def is_none(self) -> bool:
+        return self._answer == (None,)
+
     def keep(self, answer: tuple[T] | Exception) -> None:
         """The first value stays; until then the latest error does."""
         if isinstance(self._answer, tuple):
@@ -80,9 +84,11 @@ class Ticket:
         self._settled: _Promise[UploadStatus | None] = _Promise()
 
     def __repr__(self) -> str:
-        state = (
-            "settled" if self._settled.kept else "recorded" if self._recorded.kept else "submitted"
-        )
+        if self._settled.is_none:
+            state = "no integration"
+        else:
+            kept = self._settled.kept
+            state = "settled" if kept else "recorded" if self._recorded.kept else "submitted"
         return f"<Ticket {self.tenant_id}/{self.evidence_id} {state}>"
 
     async def recorded(self) -> None:

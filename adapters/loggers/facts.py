@@ -54,7 +54,11 @@ class Account:
 _TABLE = """
 ConfigurationLoaded   INFO     configuration loaded from {path}: {tenants} with an integration;
                                without: {without}
-ConfigurationRefused  ERROR    configuration not taken, the old one stays in force: {all_problems}
+ConfigurationRefused  ERROR    {refused}: {all_problems}
+ConfigurationDoubtful WARNING  passed over in the configuration: {all_warnings}
+TenantUnknown         ERROR    tenant {tenant_id} is not in the configuration ({path}): its evidence
+                               is not recorded, and nothing is sent
+RenderingUnavailable  WARNING  training records cannot be rendered, and will fail: {reason}
 UploadRecorded        INFO     recorded
 RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
 EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored
@@ -174,6 +178,10 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["without"] = ", ".join(event.without_integration) or "none"
         case events.ConfigurationRefused():
             parts["all_problems"] = "; ".join(event.problems)
+            before = "configuration not taken, the old one stays in force"
+            parts["refused"] = "not in force, as it is invalid" if event.first else before
+        case events.ConfigurationDoubtful():
+            parts["all_warnings"] = "; ".join(event.warnings)
         case events.UploadHeld():
             settings = event.failure.kind.concern is Concern.INTEGRATION
             until = "until the integration's settings change, or a person releases, abandons or"

@@ -12,6 +12,7 @@ from ...adapters.config import Loaded
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
+from ..wiring import rendering_fault
 from .exits import UNDELIVERED
 from .output import count_of, moment, print_json, print_table
 from .tenant_files import end_with_problems, load, tenants_in
@@ -41,6 +42,8 @@ def run(folder: str, database: str | None, block: str, as_json: bool) -> None:
             ],
             last_wraps=True,
         )
+    if fault := rendering_fault():
+        click.echo(f"note: training records cannot be rendered here: {fault}", err=True)
     end_with_problems(loaded)
     if any(row["verdict"] in _BAD for row in rows):
         sys.exit(UNDELIVERED)

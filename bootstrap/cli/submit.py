@@ -1,5 +1,7 @@
 """`evidence-courier submit`: deliver files now, and wait until each is settled."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -21,6 +23,7 @@ from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.status import UploadStatus
 from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
+from ..wiring import CourierOptions
 from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
 from .output import is_terminal, json_row, print_json, print_statuses
 
@@ -65,8 +68,14 @@ def run(
     evidences = [_evidence(Path(file), described) for file in files]
     _refuse_doubles(files, evidences)
     conflicts = Conflicts()
-    courier = AsyncCourier.from_config(folder, database, fonts=fonts, block=block, logger=conflicts)
-    if not courier.enabled(described["tenant_id"]):
+    options: CourierOptions = {
+        "fonts": fonts,
+        "block": block,
+        "logger": conflicts,
+        "on_unknown_tenant": "raise",
+    }
+    courier = AsyncCourier.from_config(folder, database, **options)
+    if courier._tenants.submitted(described["tenant_id"]) is None:
         click.echo(
             f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True
         )

@@ -27,10 +27,13 @@ def tenants_in(loaded: Loaded) -> list[str]:
 
 
 def end_with_problems(loaded: Loaded) -> None:
-    """If a file is invalid, print every problem and exit with the code for that."""
-    if loaded.problems:
-        if is_terminal():
-            click.echo(err=True)
-        for problem in loaded.problems:
-            click.echo(str(problem), err=True)
+    """Print what was passed over. If a file is invalid or there is none, print every problem and
+    exit with the code for that."""
+    if is_terminal() and (loaded.warnings or loaded.problems):
+        click.echo(err=True)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for problem in loaded.problems:
+        click.echo(str(problem), err=True)
+    if loaded.problems or not tenants_in(loaded):
         sys.exit(USAGE)

@@ -30,6 +30,11 @@ class UploadKey:
         return f"{self.tenant_id}/{self.evidence_id} to {self.provider}"
 
 
+UNKNOWN_PROVIDER = "?"
+"""The provider in the key of an upload whose tenant's configuration was invalid when its evidence
+was submitted. The key gets its provider when the configuration is mended."""
+
+
 @frozen
 class Queued:
     """Nothing has been tried yet in this budget; the first attempt is due at `due`."""

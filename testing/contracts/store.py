@@ -21,8 +21,9 @@ from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow, StatusError
 from ...domain.upload.transitions import advance
-from ...domain.upload.upload import Status, Upload, UploadKey, with_digest
+from ...domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload, UploadKey, with_digest
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
+from ...ports.logger import EvidenceConflict
 from ...ports.records import (
     Added,
     Begun,
@@ -32,6 +33,7 @@ from ...ports.records import (
     Known,
     LookUp,
     MadeDocument,
+    NamedProvider,
     OpenUpload,
     Saved,
     StoredDocument,
@@ -145,6 +147,30 @@ class StoreContract(GateRules):
             same(found.dossier, evolve(dossier, document=made, submitted_digest="d" * 64))
             same(begin_each(store, [started(after)]), [Begun(b"a page")])
             same(store.staged(other.upload.key), b"a document")
+
+    def test_uploads_of_an_unknown_provider_get_their_provider(self) -> None:
+        """Others of the tenant, and of other tenants, stay as they are."""
+        with self._store() as store:
+            unnamed = [entry(f"ev-{n}", provider=UNKNOWN_PROVIDER) for n in (1, 2, 3, 4)]
+            other = entry("ev-1", tenant_id="globex", provider=UNKNOWN_PROVIDER)
+            doubles = [entry("ev-2"), entry("ev-3", submitted_digest="another")]
+            store.add([*unnamed[:3], other, *doubles, unnamed[3]])
+            named = NamedProvider("acme", "sprinto", "a credential", {"region": "eu"})
+            key = doubles[1].upload.key
+            conflicts = store.name_provider([named])
+            digest = unnamed[2].dossier.submitted_digest
+            same(list(conflicts), [EvidenceConflict(key, "another", digest)])
+            same(list(store.name_provider([named])), [])
+            first = unnamed[0]
+            key = evolve(first.upload.key, provider="sprinto")
+            found = store.get([key])[key]
+            same(found.upload, evolve(first.upload, key=key))
+            same(found.dossier, evolve(first.dossier, settings={"region": "eu"}))
+            same(store.staged(key), b"a document")
+            same(set(store.get([one.upload.key for one in unnamed])), set())
+            same(store.get([other.upload.key])[other.upload.key].upload, other.upload)
+            page = store.find(Find(tenant_id="acme"), AT)
+            same([one.provider for one in page.uploads], ["sprinto"] * 4)
 
     def test_a_begun_attempt_is_on_record_before_anything_else_happens(self) -> None:
         with self._store() as store:

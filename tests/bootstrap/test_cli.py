@@ -353,3 +353,32 @@ def test_the_demo_removes_nothing_that_is_not_its_own(tmp_path: Path) -> None:
 
 def test_a_port_that_cannot_be_is_a_usage_error() -> None:
     assert run("sandbox", "sprinto", "--port", "99999").exit_code == 2
+
+
+def test_check_ends_with_2_for_an_empty_folder_and_names_other_files(
+    tmp_path: Path,
+) -> None:
+    empty = run("check", str(tmp_path))
+    assert (empty.exit_code, "holds no tenant file" in empty.stderr) == (2, True)
+    (tmp_path / "ACME.YAML").write_text("")
+    named = run("check", str(tmp_path))
+    assert (named.exit_code, "ACME.YAML: is not read" in named.stderr) == (2, True)
+    (tmp_path / "acme.yaml").write_text("")
+    other = run("check", "--block", "integrations.grc", str(tmp_path))
+    assert other.exit_code == 0
+    assert "warning: " in other.stderr
+    assert "no tenant has the block `integrations.grc`" in other.stderr
+
+
+def test_submit_ends_with_2_for_an_unknown_tenant_and_touches_no_database(
+    tenants: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "ev.pdf"
+    file.write_bytes(b"%PDF")
+    unknown = submit(tenants, *SAID, file, tenant="initch")
+    assert unknown.exit_code == 2
+    assert "'initch' is not in the configuration" in unknown.stderr
+    assert "did you mean 'initech'" in unknown.stderr
+    without = submit(tenants, *SAID, file, tenant="initech")
+    assert (without.exit_code, "has no integration" in without.stderr) == (0, True)
+    assert not (tmp_path / "courier.db").exists()

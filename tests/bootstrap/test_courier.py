@@ -358,7 +358,8 @@ def test_an_invalid_tenant_is_refused_or_skipped_as_the_host_wishes(house: House
 
     async def story() -> None:
         async with house.courier(on_invalid="skip") as courier:
-            assert not courier.enabled("acme")
+            assert [problem.suggestion for problem in courier.problems] == ["shelf"]
+            assert courier.enabled("acme")  # its evidence is recorded, and held
             assert courier.enabled("globex")
 
     asyncio.run(story())

@@ -102,9 +102,14 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
         moment(dossier.recorded_at),
         dossier.submitted_digest,
         *_document_cells(dossier.document),
-        _JSON.encode(dict(dossier.settings)),
+        settings_cell(dossier.settings),
         entry.credential,
     )
+
+
+def settings_cell(settings: Mapping[str, object]) -> str:
+    """The settings of an integration, as they are stored."""
+    return _JSON.encode(dict(settings))
 
 
 def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]:

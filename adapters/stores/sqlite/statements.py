@@ -21,6 +21,7 @@ Cells: TypeAlias = Sequence[Cell]
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
 _THIS_KEY = " AND ".join(f"{name} = ?" for name in KEY)
 _SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
+OF_UPLOADS = ("documents", "attempts", "look_ups", "actions")
 IN_LINE_BEFORE = (
     "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE credential = ? AND due IS NOT NULL"
     " AND (due, id) < (?, ?) LIMIT ?)"
@@ -131,6 +132,21 @@ UPDATE_DOCUMENT = (
 REPLACE_DOCUMENT = (
     "INSERT OR REPLACE INTO documents (upload_id, content)"
     f" SELECT id, ? FROM uploads WHERE {_THIS_KEY}"
+)
+
+DOUBLES = (
+    "SELECT held.id, held.evidence_id, known.submitted_digest, held.submitted_digest"
+    " FROM uploads AS held JOIN uploads AS known ON known.tenant_id = held.tenant_id"
+    " AND known.evidence_id = held.evidence_id AND known.provider = ?"
+    " WHERE held.tenant_id = ? AND held.provider = ?"
+)
+DELETE_ALL_OF = (
+    *(f"DELETE FROM {table} WHERE upload_id = ?" for table in OF_UPLOADS),
+    "DELETE FROM uploads WHERE id = ?",
+)
+NAME_PROVIDER = (
+    "UPDATE uploads SET provider = ?, credential = ?, settings = ?"
+    " WHERE tenant_id = ? AND provider = ?"
 )
 
 # Documents are large, and a statement binds a copy of each; look-ups and actions are few.

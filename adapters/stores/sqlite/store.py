@@ -11,15 +11,24 @@ from typing import TypeVar
 from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
-from ....domain.upload.upload import Succeeded, UploadKey
+from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
+from ....ports.logger import EvidenceConflict
 from ....ports.records import Change, Conflict, Entry, OpenUpload, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
 from .room import require_room
-from .rows import attempt_cells, changing_cells, document_cells, entry_cells, key_cells, moment
+from .rows import (
+    attempt_cells,
+    changing_cells,
+    document_cells,
+    entry_cells,
+    key_cells,
+    moment,
+    settings_cell,
+)
 
 T = TypeVar("T")
 
@@ -141,6 +150,26 @@ class SqliteStore(SqliteCouriers):
             self._connection.execute(
                 "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
             )
+
+    def name_provider(self, named: Sequence[records.NamedProvider]) -> Sequence[EvidenceConflict]:
+        conflicts: list[EvidenceConflict] = []
+        with self.transaction("the provider of uploads not written"):
+            execute = self._connection.execute
+            for one in named:
+                where = (one.provider, one.tenant_id, UNKNOWN_PROVIDER)
+                for identity, evidence_id, *digests in execute(
+                    statements.DOUBLES, where
+                ).fetchall():
+                    for statement in statements.DELETE_ALL_OF:
+                        execute(statement, (identity,))
+                    key = UploadKey(one.tenant_id, evidence_id, one.provider)
+                    conflict = EvidenceConflict(key, *digests)
+                    if all(digests) and conflict.known_digest != conflict.submitted_digest:
+                        conflicts.append(conflict)
+                settings = settings_cell(one.settings)
+                cells = (one.provider, one.credential, settings, *where[1:])
+                execute(statements.NAME_PROVIDER, cells)
+        return conflicts
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         connection = self._connection

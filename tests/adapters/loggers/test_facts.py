@@ -97,6 +97,9 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
     assert [account_of(event).event for event in every_event] == [
         "configuration_loaded",
         "configuration_refused",
+        "configuration_doubtful",
+        "tenant_unknown",
+        "rendering_unavailable",
         "upload_recorded",
         "recording_failed",
         "evidence_conflict",

@@ -1,0 +1,102 @@
+"""What looks as if it were for a tenant, and is not read as such.
+
+Evidence of such a tenant would vanish without a word, so each of these is named.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from ...domain.integration import tenant_key
+from .report import Report
+from .sources import Items, Node, Pairs
+
+ENDINGS = (".yaml", ".yml", ".json")
+_ENDED = "/".join(ENDINGS)
+_LIKE_ONE = re.compile(r"\.(?:ya?ml|json)(?:\.txt)?", re.IGNORECASE)
+_OTHER_KEYS = ("tenant_id", "tenantId", "tenant-id")
+_DEPTH = 3
+
+
+def is_tenant_file(name: str) -> bool:
+    """Whether a file of this name is read."""
+    return name.endswith(ENDINGS) and not name.startswith((".", "_"))
+
+
+def why_not_read(entry: os.DirEntry[str]) -> str | None:
+    """Why an entry of the folder is not read, if it looks like a tenant's file."""
+    name = entry.name
+    if name.startswith("."):
+        return None
+    if is_folder(entry):
+        below = _tenant_files_in(entry.path)
+        return f"is a folder, and {below} in it is not read" if below else None
+    if name.startswith("_") and name.endswith(ENDINGS):
+        return "is not read, as its name begins with _: rename it if it is a tenant's file"
+    stem, ending = os.path.splitext(name)
+    if ending.lower() == ".txt":
+        ending = os.path.splitext(stem)[1] + ending
+    if not name.endswith(ENDINGS) and _LIKE_ONE.fullmatch(ending):
+        return f"is not read, as its name does not end in {_ENDED}: rename it"
+    return None
+
+
+def note_what_is_passed_over(root: Node, report: Report) -> None:
+    """Warn of what stands in a tenant's file and says something else than what is read."""
+    if not isinstance(root, Pairs):
+        return
+    for pair in root.members:
+        value = pair.value
+        named = pair.key in _OTHER_KEYS and isinstance(value, str)
+        if named and tenant_key(str(value)) != tenant_key(report.tenant_id or ""):
+            report.warn(
+                f"`{pair.key}` is another id than that of the tenant, {report.tenant_id}: the id "
+                "is the key `tenant`, or else the file's name",
+                pair.line,
+            )
+    if not report.has_block and (elsewhere := next(_blocks(root, report.block, 0), None)):
+        report.warn(
+            f"`{'.'.join(report.block)}` stands within `{elsewhere}`, where it is not read: a "
+            "file is for one tenant",
+            report.lines.get((elsewhere,)),
+        )
+
+
+def block_is_seen(text: str, block: tuple[str, ...]) -> bool:
+    """Whether the keys of the block stand in a text that cannot be read as it should."""
+    return all(re.search(rf"(?<![\w.-])[\"']?{re.escape(key)}[\"']?\s*:", text) for key in block)
+
+
+def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:
+    """The keys below which a block of a tenant stands, at the top or a little deeper."""
+    members = node.members if isinstance(node, Pairs | Items) and depth < _DEPTH else ()
+    for member in members:
+        if _leads_to_a_block(member.value, block) or any(_blocks(member.value, block, depth + 1)):
+            yield str(member.key)
+
+
+def _leads_to_a_block(node: Node, block: tuple[str, ...]) -> bool:
+    for key in block:
+        members = node.members if isinstance(node, Pairs) else ()
+        node = next((member.value for member in members if member.key == key), None)
+    return isinstance(node, Pairs)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of the folder is a folder itself."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: it is reported as a file that cannot be read
+        return False
+
+
+def _tenant_files_in(folder: str) -> str | None:
+    try:
+        with os.scandir(folder) as entries:
+            return min(
+                (entry.name for entry in entries if is_tenant_file(entry.name)), default=None
+            )
+    except OSError:
+        return None

@@ -1,0 +1,59 @@
+"""Writes what events make of uploads, also if another courier was faster."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ..domain.pacing.gate import GateChange
+from ..domain.upload.attempt import Attempt
+from ..domain.upload.events import Event
+from ..domain.upload.transitions import advance
+from ..ports.records import Change, LookUp, Saved
+from .active import ActiveUpload
+from .effects import Save, Turn, Write, perform
+
+
+@frozen
+class Step:
+    """An event of an upload, with what is written beside it."""
+
+    active: ActiveUpload
+    event: Event
+    attempt: Attempt | None = None
+    look_up: LookUp | None = None
+    gate: GateChange | None = None
+
+
+def apply(*steps: Step) -> Turn[int]:
+    """Write what events make of different uploads, in one transaction; how many were written.
+
+    If another courier was faster, what it wrote is what is true, and the event is applied to that.
+    """
+    written, left = 0, list(steps)
+    while left:
+        moving: list[tuple[Step, Change]] = []
+        for step in left:
+            before = step.active.upload
+            after = advance(before, step.event, step.active.destination.rules)
+            if after is before or step.active.gone:
+                yield from _end_slots(step)
+            else:
+                change = Change(after, step.attempt, step.look_up, gate=step.gate)
+                moving.append((step, change))
+        answers = (yield from perform(Save([change for _, change in moving]))) if moving else ()
+        left = []
+        for (step, change), answer in zip(moving, answers, strict=True):
+            if isinstance(answer, Saved) or answer.current == change.upload:
+                step.active.upload = change.upload
+                written += 1
+            else:
+                step.active.adopt(answer.current)
+                left.append(step)
+    return written
+
+
+def _end_slots(step: Step) -> Turn[None]:
+    """Nothing is written of the upload, and its requests were made all the same."""
+    gate = step.gate
+    if gate is not None:
+        yield from perform(Write(lambda store: store.settle(gate), step.active.upload.key))

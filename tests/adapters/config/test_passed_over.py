@@ -1,0 +1,121 @@
+"""What looks as if it were for a tenant and is not read is named; of a broken file it is known
+whether a block can be seen in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tenant_files import block, load
+
+VALID = block()
+ALL_IN_ONE = "acme:\n  name: A\n" + "".join(f"  {line}\n" for line in VALID.splitlines())
+
+
+def warnings(folder: Path, files: dict[str, str]) -> list[str]:
+    """The warnings of a load, without the folder's path."""
+    found = load(folder, files).warnings
+    return [
+        str(one).replace(f"{folder}{os.sep}", "").replace(str(folder), "FOLDER") for one in found
+    ]
+
+
+@pytest.mark.parametrize("name", ["ACME.YAML", "b.Yml", "b.JSON", "b.yaml.txt", "B.YML.TXT"])
+def test_a_file_with_another_ending_is_named(tmp_path: Path, name: str) -> None:
+    (told,) = warnings(tmp_path, {"a.yaml": VALID, name: VALID})
+    assert told.startswith(f"{name}: is not read, as its name does not end in .yaml/.yml/.json")
+
+
+def test_a_template_is_not_read_and_is_named(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {"a.yaml": VALID, "_template.yaml": "integrations: [", "_notes": ""})
+    assert (list(loaded.integrations), loaded.problems) == (["a"], ())
+    (told,) = loaded.warnings
+    assert str(told).endswith(
+        "_template.yaml: is not read, as its name begins with _: rename it if it is a tenant's file"
+    )
+
+
+def test_what_is_no_tenants_file_is_not_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "a.yaml").write_text(VALID)
+    files = {"a.yaml": VALID, "README.md": "", "d.txt": "", ".b.YAML": "", "e.yaml.bak": ""}
+    assert warnings(tmp_path, files) == []
+
+
+def test_a_folder_with_tenant_files_in_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "eu").mkdir()
+    (tmp_path / "eu" / "beta.yaml").write_text(VALID)
+    told = warnings(tmp_path, {"a.yaml": VALID})
+    assert told == ["eu: is a folder, and beta.yaml in it is not read"]
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (ALL_IN_ONE, "acme"),
+        ("tenants:\n" + "".join(f"  {line}\n" for line in ALL_IN_ONE.splitlines()), "tenants"),
+        ("tenants:\n- id: a\n" + "".join(f"  {line}\n" for line in VALID.splitlines()), "tenants"),
+        ('{"acme": {"integrations": {"compliance": {"provider": "archive"}}}}', "acme"),
+    ],
+)
+def test_one_file_with_all_tenants_is_named(tmp_path: Path, content: str, place: str) -> None:
+    (told,) = warnings(tmp_path, {"a.yaml": VALID, "all.yaml": content})
+    assert told.startswith("all.yaml:")
+    assert f"`integrations.compliance` stands within `{place}`, where it is not read" in told
+
+
+def test_a_tenant_id_that_disagrees_with_the_files_name_is_named(tmp_path: Path) -> None:
+    files = {
+        "acme.yaml": "tenant_id: globex\n" + VALID,
+        "beta.yaml": "tenant_id: beta\n" + VALID,
+        "gamma.yaml": "tenant: delta\ntenant_id: delta\n" + VALID,
+        "mine.yaml": "tenant_id: 7\n" + VALID,
+    }
+    (told,) = warnings(tmp_path, files)
+    assert told.startswith("acme.yaml:1: `tenant_id` is another id than that of the tenant, acme")
+
+
+def test_a_list_in_the_way_to_the_block_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = load(tmp_path, {"a.yaml": "integrations: []\n"}).problems
+    assert "must be a mapping, as `compliance` is looked for in it" in str(problem)
+
+
+def test_a_folder_without_a_tenant_file_is_named(tmp_path: Path) -> None:
+    assert warnings(tmp_path, {}) == ["FOLDER: holds no tenant file"]
+
+
+def test_a_block_that_no_file_has_is_named(tmp_path: Path) -> None:
+    (told,) = warnings(tmp_path, {"a.yaml": "x: 1\n", "b.yaml": ""})
+    assert "no tenant has the block `integrations.compliance`" in told
+    assert warnings(tmp_path, {"b.yaml": "integrations: {compliance: null}\n"}) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        ("integrations:\n  compliance: {provider: none}\n", True),
+        ("integrations:\n  compliance: archive\n", True),
+        ("integrations:\n\tcompliance:\n", True),
+        ('{"integrations": {"compliance": {]', True),
+        ("\xff integrations: {compliance: }".encode("latin-1"), True),
+        ("integrations: {other: [}\n", False),
+        ("compliance: [\n", False),
+        ("integrations: []\n", False),
+        ("tenant: 7\nintegrations:\n  compliance: {enabled: false}\n", False),
+        ("tenant: 7\n", False),
+    ],
+)
+def test_of_a_broken_file_it_is_known_whether_it_seems_to_hold_a_block(
+    tmp_path: Path, content: str | bytes, held: bool
+) -> None:
+    (tmp_path / "a.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+    loaded = load(tmp_path, {})
+    assert loaded.broken
+    assert set(loaded.held) == ({"a"} if held else set())
+
+
+def test_a_file_that_cannot_be_opened_may_hold_a_block(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "nowhere")
+    assert set(load(tmp_path, {}).held) == {"a"}

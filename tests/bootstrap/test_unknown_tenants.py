@@ -1,0 +1,261 @@
+"""Evidence of a tenant that the configuration does not name, or whose part of it is invalid, does
+not vanish without a word. On all three faces."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+from store_fixtures import House, evidence, tenant
+
+from evidence_courier import Evidence, MisuseError, UploadStatus
+from evidence_courier.bootstrap import tenants as bootstrap_tenants
+from evidence_courier.domain.integration import Route
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
+from evidence_courier.ports.logger import (
+    ConfigurationDoubtful,
+    ConfigurationRefused,
+    EvidenceConflict,
+    LogEvent,
+    TenantUnknown,
+)
+
+E_ACUTE, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@define
+class Desk:
+    """The house's server for code that blocks."""
+
+    house: House
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        self.house.server.held.append((dict(request.headers)["evidence"], b"".join(request.body)))
+        return HttpResponse(200, (), b"", self.house.clock.now())
+
+    def close(self) -> None:
+        pass
+
+
+@define
+class Face(ABC):
+    """One way to use a courier: each call opens one, has the evidences delivered and closes it."""
+
+    house: House
+
+    @abstractmethod
+    def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]: ...
+
+    @abstractmethod
+    def seen(self, look: Callable[[Any], Any], **options: Any) -> Any: ...
+
+    def told(self, kind: type[LogEvent]) -> list[Any]:
+        return [event for event in self.house.logger.events if isinstance(event, kind)]
+
+
+class Asynchronous(Face):
+    def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]:
+        async def story() -> list[UploadStatus | None]:
+            async with self.house.courier(**options) as courier:
+                tickets = [courier.submit(one) for one in evidences]
+                await courier.drain()
+                return [await ticket.settled(timeout=5) for ticket in tickets]
+
+        return asyncio.run(story())
+
+    def seen(self, look: Callable[[Any], Any], **options: Any) -> Any:
+        return look(self.house.courier(**options))
+
+
+class Synchronous(Face):
+    def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]:
+        with self.house.sync_courier(**options) as courier:
+            tickets = [courier.submit(one) for one in evidences]
+            courier.drain()
+            return [ticket.settled(timeout=5) for ticket in tickets]
+
+    def seen(self, look: Callable[[Any], Any], **options: Any) -> Any:
+        with self.house.sync_courier(**options) as courier:
+            return look(courier)
+
+
+class Blocking(Face):
+    def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]:
+        with self.house.blocking_courier(transport=Desk(self.house), **options) as courier:
+            return [courier.deliver(one).status for one in evidences]
+
+    def seen(self, look: Callable[[Any], Any], **options: Any) -> Any:
+        with self.house.blocking_courier(**options) as courier:
+            return look(courier)
+
+
+@pytest.fixture(params=[Asynchronous, Synchronous, Blocking])
+def face(request: pytest.FixtureRequest, tmp_path: Path) -> Face:
+    made: Face = request.param(House(tmp_path / "courier.db"))
+    return made
+
+
+def test_an_unknown_tenant_is_told_once_for_each_id(face: Face) -> None:
+    given = [evidence(f"ev-{n}", tenant_id=one) for n, one in enumerate(["x", "y", "x", "initech"])]
+    assert face.deliver(*given) == [None] * 4
+    unknown = face.told(TenantUnknown)
+    assert [(one.tenant_id, one.path) for one in unknown] == [
+        ("x", "a mapping"),
+        ("y", "a mapping"),
+    ]
+
+
+def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -> None:
+    face.deliver(evidence(tenant_id="x"), on_unknown_tenant="ignore")
+    assert face.told(TenantUnknown) == []
+    with pytest.raises(MisuseError, match=r"'globx' is not in .*did you mean 'globex'"):
+        face.deliver(evidence(tenant_id="globx"), on_unknown_tenant="raise")
+    house = face.house
+    house.tenants["acme"] = tenant(shelves="b")
+    house.tenants["umbrella"] = {"tenant": 7}
+    options: Any = {"on_unknown_tenant": "raise", "on_invalid": "skip"}
+    known = [evidence("ev-1", tenant_id=one) for one in ("acme", "initech", "umbrella", "globex")]
+    words = [status and status.status for status in face.deliver(*known, **options)]
+    assert words == ["held", None, None, "succeeded"]
+    with pytest.raises(MisuseError, match="on_unknown_tenant must be"):
+        face.seen(lambda courier: courier, on_unknown_tenant="shout")
+
+
+def test_what_was_told_is_a_bounded_set(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap_tenants, "MAX_TOLD", 2)
+    given = [evidence(tenant_id=one) for one in ("a", "b", "c", "c", "b", "a")]
+    face.deliver(*given)
+    assert [one.tenant_id for one in face.told(TenantUnknown)] == ["a", "b", "c", "a"]
+
+
+def test_a_ticket_says_that_there_is_no_integration(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            with_one, without = courier.submit(evidence()), courier.submit(evidence(tenant_id="x"))
+            await with_one.settled(timeout=5)
+            assert repr(with_one) == "<Ticket acme/ev-1 settled>"
+            assert repr(without) == "<Ticket x/ev-1 no integration>"
+
+    asyncio.run(story())
+    with house.sync_courier() as courier:
+        assert repr(courier.submit(evidence(tenant_id="x"))) == "<SyncTicket x/ev-1 no integration>"
+
+
+def test_evidence_of_an_invalid_tenant_is_held_until_the_file_is_mended(face: Face) -> None:
+    house = face.house
+    house.tenants["acme"] = tenant(shelves="b")
+    enabled = face.seen(lambda courier: courier.enabled("acme"), on_invalid="skip")
+    assert enabled
+    (held,) = face.deliver(evidence(), on_invalid="skip")
+    assert held is not None and held.error is not None
+    assert (held.status, held.provider, held.attempts) == ("held", "?", 0)
+    assert held.error.kind == "integration_invalid"
+    assert "shelves" in held.error.message
+    (again,) = face.deliver(evidence(), on_invalid="skip")
+    assert again == held
+    house.tenants["acme"] = tenant(shelf="b")
+    (status,) = face.deliver(evidence())
+    assert status is not None
+    assert (status.status, status.provider, status.attempts) == ("succeeded", "paper", 1)
+    assert house.server.held == [("ev-1", b"%PDF-1.7 evidence")]
+    assert face.told(EvidenceConflict) == []
+
+
+def test_a_mended_tenant_is_gone_on_with_by_a_reload(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    house.tenants[E_ACUTE] = tenant(shelves="b")
+
+    async def story() -> None:
+        async with house.courier(on_invalid="skip") as courier:
+            given = [evidence(f"ev-{n}", tenant_id=DECOMPOSED) for n in range(3)]
+            for ticket in [courier.submit(one) for one in given]:
+                held = await ticket.settled(timeout=5)
+                assert held is not None
+                assert (held.status, held.tenant_id) == ("held", DECOMPOSED)
+            house.tenants[E_ACUTE] = tenant()
+            await courier.reload()
+            await courier.quiet()
+            await courier.drain()
+            ids = [one.evidence_id for one in given]
+            found = (await courier.statuses(DECOMPOSED, ids)).values()
+            assert {(one.status, one.provider) for one in found} == {("succeeded", "paper")}
+
+    asyncio.run(story())
+
+
+def test_a_block_that_is_no_mapping_is_one_and_an_invalid_id_alone_is_none(face: Face) -> None:
+    face.house.tenants["acme"] = {"integrations": {"compliance": "paper"}}
+    face.house.tenants["globex"] = {"integrations": [], "tenant": "globex"}
+    given = [evidence(tenant_id="acme"), evidence(tenant_id="globex")]
+    held, nothing = face.deliver(*given, on_invalid="skip")
+    assert held is not None
+    assert (held.status, nothing) == ("held", None)
+
+
+@pytest.mark.parametrize(("written", "asked"), [(E_ACUTE, DECOMPOSED), (DECOMPOSED, E_ACUTE)])
+def test_ids_are_looked_up_in_one_form_and_recorded_as_they_are_given(
+    face: Face, written: str, asked: str
+) -> None:
+    house = face.house
+    house.tenants[written] = tenant()
+    assert face.seen(lambda courier: courier.enabled(asked))
+    (status,) = face.deliver(evidence(tenant_id=asked))
+    assert status is not None
+    assert (status.status, status.tenant_id) == ("succeeded", asked)
+    assert face.told(TenantUnknown) == []
+    house.tenants[unicodedata.normalize("NFD", written)] = tenant()
+    house.tenants[unicodedata.normalize("NFC", written)] = tenant()
+    problems = face.seen(lambda courier: courier.problems, on_invalid="skip")
+    assert any("is also in" in str(problem) for problem in problems)
+
+
+def test_problems_list_what_is_not_in_force(face: Face) -> None:
+    house = face.house
+    assert face.seen(lambda courier: tuple(courier.problems)) == ()
+    house.tenants["acme"] = tenant(shelves="b")
+    (problem,) = face.seen(lambda courier: courier.problems, on_invalid="skip")
+    assert problem.path == "acme.integrations.compliance.shelves"
+    (other,) = face.seen(lambda courier: courier.problems, block="integrations.grc")
+    assert str(other) == (
+        "no tenant has the block `integrations.grc`, so nothing will be sent for any"
+    )
+
+
+def test_what_was_refused_at_a_reload_is_among_the_problems(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    with house.sync_courier() as courier:
+        house.tenants["acme"] = tenant(shelves="b")
+        with pytest.raises(Exception, match="shelves"):
+            courier.reload()
+        assert "shelves" in str(courier.problems[0])
+        house.tenants["acme"] = tenant()
+        courier.reload()
+        assert courier.problems == ()
+
+
+def test_the_first_load_does_not_speak_of_an_old_configuration(face: Face) -> None:
+    face.house.tenants["acme"] = tenant(shelves="b")
+    face.deliver(on_invalid="skip")
+    (refused,) = face.told(ConfigurationRefused)
+    assert refused.first
+    assert face.told(ConfigurationDoubtful) == []
+
+
+def test_a_host_without_typst_is_told_at_the_start(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evidence_courier.bootstrap.wiring.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "evidence_courier.bootstrap.blocking_courier.BlockingWiring.open_transport",
+        lambda self: Desk(face.house),
+    )
+    face.deliver()
+    assert "RenderingUnavailable" in {type(event).__name__ for event in face.house.logger.events}
