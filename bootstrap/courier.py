@@ -153,8 +153,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         await self._now().engine.drained()
 
     async def quiet(self) -> None:
-        """Return once nothing is under way: what is open waits for a later moment. For tests on a
-        clock of their own."""
+        """Return once nothing is under way. For tests on a clock of their own."""
         await self._now().engine.quiet()
 
     async def reload(self) -> None:
