@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from ..domain.errors import CourierError
-from ..domain.pacing.gate import change_of
+from ..domain.pacing.gate import NotBefore, change_of
 from ..domain.secrets.redaction import MESSAGE_LIMIT
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.verdict import DryRun, NotReady, Ready
@@ -23,7 +23,7 @@ from ..ports.provider import Checkable
 from .destinations import Destination
 from .effects import Interrupted, Turn, Write, perform
 from .outcome import sound
-from .sender import Sender, run_dialogue, wait_until
+from .sender import Sender, run_dialogue, wait_out
 from .slots import Slots
 from .turn import TurnContext
 
@@ -72,11 +72,11 @@ def dry_run(
 def _sender(context: TurnContext, destination: Destination, on_wait: OnWait) -> Sender:
     latest = context.clock.now() + MAX_PACE_WAIT
 
-    def wait(until: datetime) -> Turn[bool]:
-        if until > latest:
-            raise _NoTurnError(until)
-        on_wait(until)
-        return (yield from wait_until(until))
+    def wait(refused: NotBefore) -> Turn[bool]:
+        if refused.at > latest:
+            raise _NoTurnError(refused.at)
+        on_wait(refused.at)
+        return (yield from wait_out(refused))
 
     quota = evolve(destination.quota, address="")  # no block speaks of that
     return Sender(destination, Slots(quota, context.courier_id, context.clock), wait=wait)

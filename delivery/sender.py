@@ -50,9 +50,9 @@ class OvertimeError(Exception):
     """An attempt's requests together take longer than they may."""
 
 
-def wait_until(moment: datetime) -> Turn[bool]:
+def wait_out(refused: NotBefore) -> Turn[bool]:
     """Wait as long as the driver may."""
-    return (yield from perform(Wait(moment)))
+    return (yield from perform(Wait(refused.at)))
 
 
 def forget(progress: str) -> Turn[None]:
@@ -74,7 +74,7 @@ class Sender:
     destination: Destination
     slots: Slots
     commit: Callable[[str], Turn[None]] = forget
-    wait: Callable[[datetime], Turn[bool]] = wait_until
+    wait: Callable[[NotBefore], Turn[bool]] = wait_out
     sent: bool = field(default=False, init=False)
     request_id: str | None = field(default=None, init=False)
     secrets: tuple[Secret, ...] = field(default=(), init=False)
@@ -153,7 +153,7 @@ class Sender:
     ) -> Turn[HttpResponse | TransportFailure]:
         send = Send(self.destination, lambda: self._leave(request))
         while isinstance(reply := (yield from perform(send)), NotBefore):
-            if not (yield from self.wait(reply.at)):
+            if not (yield from self.wait(reply)):
                 self.no_room_before = None if self._to_repeat else reply.at
                 return TransportFailure(
                     FailureKind.NOT_SENT,
@@ -177,7 +177,7 @@ class Sender:
     def _wait_for_slot(self) -> Turn[None]:
         """Wait for the lease of an exclusive credential: a token from before it is dead."""
         while isinstance(refused := (yield from self.slots.reserve()), NotBefore):
-            if not (yield from self.wait(refused.at)):
+            if not (yield from self.wait(refused)):
                 return
 
     def _leave(self, request: HttpRequest) -> Turn[HttpRequest | NotBefore | TransportFailure]:

@@ -2,8 +2,7 @@
 
 An attempt has three phases, so that an engine can begin and settle many uploads at once:
 
-1. *begin*: write `Sending` for one upload, or for several that go in one request, in one
-   transaction that asks the gate;
+1. *begin*: write `Sending` for the uploads of one request, in a transaction that asks the gate;
 2. *talk*: read the documents and run the provider's dialogue, which ends in a verdict for each;
 3. *settle*: write what the verdicts mean, in one transaction, and tell the host.
 
@@ -84,15 +83,15 @@ from .outcome import (
 from .redactors import Redactors
 from .sender import OvertimeError, Sender, run_dialogue
 from .slots import Slots
+from .waits import WaitLog
 
 
 @frozen
 class TurnContext:
     """What all turns of one courier have in common.
 
-    `courier_id` is its number in the store. `interruption_of` tells an exception that cut the
-    driver off from one that a plug-in raised by itself, which is None. `waits`: its turns wait for
-    the pace as long as that takes.
+    `courier_id` is its number in the store. `interruption_of` tells what cut the driver off from
+    what a plug-in raised by itself, which is None. `waits`: for the pace, as long as that takes.
     """
 
     courier_id: int
@@ -101,6 +100,7 @@ class TurnContext:
     interruption_of: Callable[[BaseException], Interrupted | None]
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
+    told: WaitLog = field(factory=WaitLog)
 
 
 # --- an attempt ----------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class AttemptTurn:
 
     def talk(self) -> Turn[None]:
         """Send what has begun; each attempt has a verdict after that."""
-        sender = Sender(self._destination, self._slots)
+        sender = self._context.told.sender(self._destination, self._slots)
         rest: AttemptVerdict | None = None
         try:
             if self._cut is None:
@@ -335,9 +335,8 @@ class AttemptTurn:
         verdicts = one_speaks_for_all([one.verdict for one in self._tries if one.verdict])
         results: list[tuple[_Try, AttemptResult]] = []
         for one, verdict in zip(self._tries, verdicts, strict=True):
-            jitter = self._context.jitter()
             result = attempt_result_of(
-                verdict, one.sending, self._destination, end, jitter, request_id
+                verdict, one.sending, self._destination, end, self._context.jitter(), request_id
             )
             results.append((one, result))
             end = GateChange(end.quota, end.at)  # the requests are the first one's
@@ -363,14 +362,14 @@ def _no_bookmark_of_many(progress: str) -> Turn[None]:
 
 
 def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
-    """The turn of one upload, or of several that go in one request; NotBefore if the gate refuses
-    it."""
+    """The turn of the uploads of one request; NotBefore if the gate refuses it."""
+    refused = None
     try:
         match [active.upload.state for active in uploads]:
             case [LookingUp() | Undecided()]:
-                return (yield from look_up(context, uploads[0]))
+                refused = yield from look_up(context, uploads[0])
             case [Queued() | Waiting(), *_]:
-                return (yield from AttemptTurn(context, uploads).run())
+                refused = yield from AttemptTurn(context, uploads).run()
     except (GeneratorExit, Interrupted, StoreError):
         raise
     except BaseException as error:
@@ -378,7 +377,7 @@ def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Not
             raise
         for active in uploads:
             yield from _fail(context, active, error)
-    return None
+    return (yield from context.told.tell(uploads[0].destination, refused, context.clock.now()))
 
 
 # --- a look-up -----------------------------------------------------------------------------------
@@ -398,7 +397,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None
         case GateBlocked(failure=failure):
             yield from apply(Step(active, Blocked(context.clock.now(), failure)))
             return None
-    sender = Sender(destination, slots)
+    sender = context.told.sender(destination, slots)
     finding = yield from _finding(context, active, sender)
     active.answered = sender.answered
     result = look_up_result_of(finding, state.look_up, destination, slots.end())
@@ -417,11 +416,10 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
         message = f"{destination.integration.provider} cannot be asked for an upload any more"
         return Unreadable(Failure(FailureKind.PROVIDER_BROKEN, message))
     parcel = parcel_of(active.upload, active.dossier, destination, b"")
-    finding: Finding
     try:
         progress = active.upload.tally.progress
         dialogue = provider.look_up(parcel, destination.integration.settings, progress)
-        finding = sound((yield from run_dialogue(dialogue, sender)), FINDINGS)
+        finding: Finding = sound((yield from run_dialogue(dialogue, sender)), FINDINGS)
     except GeneratorExit:
         raise
     except BaseException as error:

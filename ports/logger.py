@@ -196,6 +196,19 @@ class OriginAnswers:
 
 
 @frozen
+class UploadsWait:
+    """Uploads of a tenant's integration wait for the pace, a pause or another courier's lease.
+
+    Logged once while that lasts, and not for each of them. `until` is when it is asked again.
+    """
+
+    tenant_id: str
+    provider: str
+    waits_for: str
+    until: datetime
+
+
+@frozen
 class CourierLost:
     """Another courier on this database is gone; `in_flight` of its attempts were recovered."""
 
@@ -271,6 +284,7 @@ LogEvent: TypeAlias = (
     | IntegrationPaused
     | OriginSilent
     | OriginAnswers
+    | UploadsWait
     | CourierLost
     | ClockSetBack
     | StoreTrouble

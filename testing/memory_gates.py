@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
-from ..domain.pacing.estimate import Line, expected_at
+from ..domain.pacing.estimate import Line
 from ..domain.pacing.gate import Acquired, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
 from ..domain.upload.backoff import earlier, later
@@ -48,6 +48,7 @@ class _Kept:
     head: tuple[UploadKey | None, datetime] | None = None
     slots: dict[int, _Slot] = field(factory=dict)
     turns: dict[int, Turn] = field(factory=dict)
+    keys: dict[int, UploadKey | None] = field(factory=dict)
 
 
 @define
@@ -106,21 +107,24 @@ class MemoryGates:
             slot.at == _UNDER_WAY for kept in self.kept.values() for slot in kept.slots.values()
         )
 
-    def expected(
-        self, credential: str | None, due: datetime, place: int, now: datetime
-    ) -> datetime | None:
-        """When an upload in a credential's line is likely to begin."""
-        if credential is None:
-            return None
-        kept = self.kept.get(credential)
+    def line_of(self, credential: str | None, now: datetime) -> Line:
+        """What an estimate needs to know of a credential's line."""
+        kept = self.kept.get(credential or "")
         if kept is None:
-            return expected_at(Line(), due, place, now)
-        quota, pace = kept.quota, kept.quota.pace
+            return Line()
+        quota, pace, lease = kept.quota, kept.quota.pace, kept.lease
         if pace is None:
-            return expected_at(Line(pause=kept.pause), due, place, now)
+            return Line(pause=kept.pause)
         used = _used(kept, pace, now)[: pace.limit]
-        line = Line(pace, quota.cost, quota.together, used, kept.pause)
-        return expected_at(line, due, place, now)
+        contended = lease is not None and lease.is_wanted(now)
+        return Line(pace, quota.cost, quota.together, used, kept.pause, contended)
+
+    def asks(self, credential: str | None, key: UploadKey) -> bool:
+        """Whether an upload's turn waits for a slot."""
+        kept = self.kept.get(credential or "")
+        return kept is not None and any(
+            turn.waits and kept.keys.get(number) == key for number, turn in kept.turns.items()
+        )
 
     def _of(self, quota: Quota) -> _Kept:
         return self.kept.setdefault(quota.credential, _Kept(evolve(quota, pace=None)))
@@ -225,6 +229,7 @@ class MemoryGate:
         number = next(self.gates.numbers)
         until = later(self.now, self.quota.timeout)
         self.kept.turns[number] = Turn(number, courier_id, owed, False, until)
+        self.kept.keys[number] = self.key
         return number
 
     def put(self, turn: Turn) -> None:

@@ -18,25 +18,25 @@ from typing import Literal, TypeAlias
 from attrs import evolve
 
 from ..domain.errors import StoreError
+from ..domain.pacing.estimate import outlook_of
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.failure import Concern
 from ..domain.upload.history import details_of
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
     LookUpRow,
+    Outlook,
     UploadDetails,
     UploadStatus,
     status_of_upload,
 )
 from ..domain.upload.upload import (
     Held,
-    Queued,
     Sending,
     Status,
     Succeeded,
     Upload,
     UploadKey,
-    Waiting,
     due_of,
 )
 from ..ports.gates import Acquire, AcquireAnswer
@@ -418,11 +418,12 @@ class MemoryStore(_Inspected):
         )
 
     def _status(self, record: MemoryRecord, now: datetime) -> UploadStatus:
-        expected = None
-        if isinstance(record.upload.state, Queued | Waiting):
-            place = self._place(record, record.credential)
-            expected = self._gates.expected(record.credential, record.upload.state.due, place, now)
-        return status_of_upload(record.upload, record.last_attempt_at, expected)
+        upload, credential, outlook = record.upload, record.credential, Outlook()
+        if credential is not None and not upload.status.at_rest:
+            line, place = self._gates.line_of(credential, now), self._place(record, credential)
+            asks = self._gates.asks(credential, upload.key)
+            outlook = outlook_of(upload, line, place, now, asks=asks, alone=not self._couriers)
+        return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
         ids = (tenant_id, evidence_id)

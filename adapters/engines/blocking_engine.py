@@ -24,7 +24,6 @@ from ...delivery.destinations import Destination, Destinations, named_provider
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import Maintenance, readmit, recover, release
-from ...delivery.redactors import Redactors
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
@@ -88,14 +87,13 @@ class BlockingEngine:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._jitter = jitter
         self._lock = lock = threading.RLock()
         self._registration = Registration(store, clock, lock)
         self._notifier = Notifier(logger, workers_own)
         self._worker = Worker(
             outside, store, clock, sleep, lock, self._registration.heartbeat, self._notifier
         )
-        self._redactors = Redactors()
+        self._no_one = TurnContext(0, clock, jitter, interruption_of, waits=False)
         self._in_hand: set[UploadKey] = set()
         self._in_hand_lock = threading.Lock()
 
@@ -261,9 +259,7 @@ class BlockingEngine:
             return self._run(turn, patience_of(group[0].destination.quota))
 
     def _context(self, owner: int) -> TurnContext:
-        return TurnContext(
-            owner, self._clock, self._jitter, interruption_of, self._redactors, waits=False
-        )
+        return evolve(self._no_one, courier_id=owner)
 
     def _run(self, turn: Turn[T], patience: timedelta = MIN_PATIENCE) -> T:
         return BlockingDriver(self._worker, patience).run(turn)

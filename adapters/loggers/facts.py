@@ -80,6 +80,7 @@ IntegrationPaused     WARNING  tenant {tenant_id}, {provider}: the provider aske
 OriginSilent          WARNING  {origin} does not answer: requests of several tenants have timed
                                out; two uploads probe it, and the others wait a little longer
 OriginAnswers         INFO     {origin} answers again
+UploadsWait           INFO     tenant {tenant_id}, {provider}: its uploads wait: {waits_for}
 CourierLost           WARNING  courier {courier_id} on this database is gone; recovered:
                                {attempts_in_flight}
 ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the remaining waits count

@@ -147,6 +147,8 @@ def what_happened(status: UploadStatus) -> str:
         notes.append(_joined(" ", status.receipt.reference, status.receipt.message))
     if status.possible_duplicate:
         notes.append("possible duplicate")
+    if status.waits_for is not None:
+        notes.append(f"waits for: {status.waits_for}")
     return _joined("; ", *notes)
 
 

@@ -9,19 +9,59 @@ from attrs import frozen
 
 from ..integration import Pace
 from ..upload.backoff import later
-from .gate import Pause, paused_until, uploads_a_period
+from ..upload.status import Outlook
+from ..upload.upload import Queued, Upload, Waiting
+from .gate import Pause, free_at, paused_until, uploads_a_period
+from .waits import WaitReason, wait_in_words
 
 
 @frozen
 class Line:
     """What an estimate needs to know of a credential's line: its pace and what an upload costs, the
-    slots that are used (as in `free_at`), and its pause."""
+    slots that are used (as in `free_at`), its pause, and whether a courier waits for its lease."""
 
     pace: Pace | None = None
     cost: int = 1
     together: int = 1
     used: Sequence[datetime] = ()
     pause: Pause | None = None
+    contended: bool = False
+
+
+def outlook_of(
+    upload: Upload, line: Line, place: int, now: datetime, *, asks: bool, alone: bool
+) -> Outlook:
+    """When an upload is likely to go on, and what it waits for.
+
+    Args:
+        line: The line of its credential.
+        place: How many stand before it in that.
+        now: The present moment.
+        asks: Whether its turn waits for a slot.
+        alone: Whether no courier is registered.
+    """
+    state, provider, pace = upload.state, upload.key.provider, line.pace
+    if not isinstance(state, Queued | Waiting):
+        if pace is None or not asks:
+            return Outlook()
+        at = free_at(line.used, pace, 1, now)
+        return Outlook(None, wait_in_words(WaitReason.PACE, provider, pace, at, now))
+    at = expected_at(line, state.due, place, now)
+    if at <= now:
+        return Outlook(at, _turn_of(provider, line, now, alone=alone))
+    paused = at == paused_until(line.pause, now)
+    if at == state.due and not paused:
+        return Outlook(at)
+    reason = WaitReason.PAUSE if paused else WaitReason.PACE
+    return Outlook(at, wait_in_words(reason, provider, pace, at, now))
+
+
+def _turn_of(provider: str, line: Line, now: datetime, *, alone: bool) -> str:
+    """What is left to wait for, if nothing of the credential's is in the way."""
+    if line.contended:
+        return wait_in_words(WaitReason.LEASE, provider, line.pace, now, now)
+    place = "a place at a courier, and room for its document"
+    return f"{place}; no courier is registered now" if alone else place
 
 
 def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetime:

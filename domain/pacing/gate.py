@@ -23,13 +23,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..integration import Pace
 from ..upload.backoff import earlier, floor_of, later
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
 from .lease import Lease, LeaseStore, acquire
+from .waits import WaitReason
 
 FAIR_UP_TO = 1_000
 """The order of a credential's line is kept at paces of up to so many requests a period."""
@@ -125,9 +126,10 @@ class Acquired:
 
 @frozen
 class NotBefore:
-    """Not now, because of pace, pause or lease; ask again at `at`."""
+    """Not now, because of pace, pause or lease (`reason`); ask again at `at`."""
 
     at: datetime
+    reason: WaitReason = field(default=WaitReason.PACE, eq=False)
 
 
 @frozen
@@ -296,12 +298,12 @@ def _lease(
         return Blocked(block)
     until = paused_until(gate.pause(), now)
     if until is not None:
-        return NotBefore(until)
+        return NotBefore(until, WaitReason.PAUSE)
     if not quota.exclusive or quota.pace is None:
         return None
     in_use_by = {turn.courier_id for turn in gate.turns()}
     held = acquire(gate, quota.pace.period, courier_id, now, in_use_by, begins=begins)
-    return held or NotBefore(later(now, YIELD))
+    return held or NotBefore(later(now, YIELD), WaitReason.LEASE)
 
 
 def _is_stalled(gate: GateStore, pace: Pace, now: datetime) -> bool:

@@ -6,8 +6,9 @@ from datetime import date, datetime
 
 from attrs import frozen
 
-from .failure import Failure
-from .upload import Succeeded, Upload, cause_of, due_of
+from ..pacing.waits import time_of_day
+from .failure import Concern, Failure
+from .upload import Held, LookingUp, Succeeded, Undecided, Upload, Waiting, cause_of, due_of
 from .verdict import Receipt
 
 
@@ -31,7 +32,9 @@ class UploadStatus:
     """How one upload stands.
 
     `status` is pending, retrying, held, succeeded, failed or skipped. Moments are aware and in UTC;
-    `last_attempt_at` is the start of the latest attempt. `digest` is the document's SHA-256.
+    `last_attempt_at` is the start of the latest attempt. `waits_for` says what must come before
+    something is done next; None if a request is under way, or nothing is done any more. `digest` is
+    the document's SHA-256.
     """
 
     tenant_id: str
@@ -40,6 +43,7 @@ class UploadStatus:
     status: str
     attempts: int
     possible_duplicate: bool
+    waits_for: str | None = None
     error: StatusError | None
     last_attempt_at: datetime | None
     next_attempt_at: datetime | None
@@ -99,16 +103,21 @@ class UploadDetails(UploadStatus):
     look_ups: tuple[LookUpRow, ...]
 
 
-def status_of_upload(
-    upload: Upload, last_attempt_at: datetime | None, next_attempt_at: datetime | None = None
-) -> UploadStatus:
-    """How an upload stands.
+@frozen
+class Outlook:
+    """An estimate of an upload's next attempt, and what it waits for, as far as these do not follow
+    from its state."""
 
-    Args:
-        last_attempt_at: When its latest attempt started.
-        next_attempt_at: An estimate of the next attempt; without one, the upload's due time.
-    """
-    state = upload.state
+    next_attempt_at: datetime | None = None
+    waits_for: str | None = None
+
+
+def status_of_upload(
+    upload: Upload, last_attempt_at: datetime | None, outlook: Outlook | None = None
+) -> UploadStatus:
+    """How an upload stands; `last_attempt_at` is when its latest attempt started."""
+    outlook = outlook or Outlook()
+    state, next_attempt_at = upload.state, outlook.next_attempt_at
     cause = cause_of(state)
     return UploadStatus(
         tenant_id=upload.key.tenant_id,
@@ -117,6 +126,7 @@ def status_of_upload(
         status=upload.status.value,
         attempts=upload.tally.attempts,
         possible_duplicate=upload.tally.possible_duplicate,
+        waits_for=outlook.waits_for or _wait_of(upload),
         error=StatusError.of(cause) if cause is not None else None,
         last_attempt_at=last_attempt_at,
         next_attempt_at=next_attempt_at if next_attempt_at is not None else due_of(state),
@@ -126,3 +136,21 @@ def status_of_upload(
         created_at=upload.created_at,
         updated_at=upload.updated_at,
     )
+
+
+def _wait_of(upload: Upload) -> str | None:
+    """What follows from the state alone."""
+    provider, since = upload.key.provider, upload.updated_at
+    match upload.state:
+        case Waiting(due, cause):
+            return f"back-off after {cause.kind.value}, until {time_of_day(due, since)}"
+        case LookingUp(number, due):
+            return f"look-up {number} at {provider}, at {time_of_day(due, since)}"
+        case Undecided(_, due):
+            return f"decision of {provider}; looked up next at {time_of_day(due, since)}"
+        case Held(cause) if cause.kind.concern is Concern.INTEGRATION:
+            return f"other settings or a release: {provider} is blocked by {cause.kind.value}"
+        case Held():
+            return "a person, who releases, abandons or attests it"
+        case _:
+            return None

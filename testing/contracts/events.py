@@ -36,6 +36,7 @@ from ...ports.logger import (
     UploadRecorded,
     UploadRequeued,
     UploadSettled,
+    UploadsWait,
     WriteDelayed,
 )
 
@@ -82,6 +83,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         IntegrationPaused("acme" + odd, "sprinto" + odd, NOW),
         OriginSilent("https://api.example.com:443" + odd),
         OriginAnswers("https://api.example.com:443" + odd),
+        UploadsWait("acme" + odd, "sprinto" + odd, "pace of sprinto, 9/min" + odd, NOW),
         CourierLost(3, 2),
         ClockSetBack(3600.5),
         StoreTrouble("disk full" + odd),

@@ -127,6 +127,39 @@ class GateRules(ABC):
                 "it was written as being sent",
             )
 
+    def test_a_status_says_what_is_waited_for(self) -> None:
+        with self._store() as store:
+            quota = evolve(PACED, cost=2, pace=Pace(3, MINUTE))
+            first, second = starts(store, "ab", quota)
+            waits = "a place at a courier, and room for its document"
+            same(_waits(store, "b"), f"{waits}; no courier is registered now")
+            store.register(AT)
+            same(_waits(store, "b"), waits)
+            begun = a(Begun, begin_each(store, [first])[0]).acquired
+            same(_waits(store, "a"), None, "what waits while its request is under way")
+            a(Acquired, acquire(store, quota, turn=begun.turn))
+            a(Acquired, acquire(store, quota, turn=begun.turn))
+            a(NotBefore, begin_each(store, [second])[0])
+            pace = "pace of sprinto, 3/min; next request about 10:01:00Z"
+            same(_waits(store, "b"), pace, "what waits to begin")
+            a(NotBefore, acquire(store, quota, turn=begun.turn))
+            same(_waits(store, "a"), pace, "what waits for its next request")
+            paused = GateChange(quota, AT, pause_until=AT + 5 * MINUTE)
+            store.settle(paused)
+            pause = "pause that sprinto asked for, until 10:05:00Z"
+            same(_waits(store, "b"), pause, "what waits in a pause")
+            store.save([deferred(first.upload)])
+            same(_waits(store, "a"), pause, "what waits for a pause beyond its back-off")
+
+    def test_a_status_says_that_another_courier_has_the_lease(self) -> None:
+        with self._store() as store:
+            ours, theirs = store.register(AT), store.register(AT)
+            begin_each(store, starts(store, "a", ALONE, courier_id=ours))
+            (mine,) = starts(store, "b", ALONE, courier_id=theirs)
+            a(NotBefore, begin_each(store, [mine])[0])
+            lease = "lease of another courier: one at a time may send to sprinto with this key"
+            same(_waits(store, "b"), lease)
+
     def test_a_lost_race_costs_no_slot(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", PACED)
@@ -614,3 +647,7 @@ def _at(start: Start, moment: datetime) -> Start:
 def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _waits(store: UploadStore, evidence_id: str) -> str | None:
+    return store.statuses("acme", [evidence_id], AT)[evidence_id].waits_for

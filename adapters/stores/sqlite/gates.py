@@ -131,8 +131,7 @@ class _Gate:
         ).fetchone()
         if row is not None:
             self._pause = _pause_of(*row[4:6])
-            if row[6] is not None:
-                self._lease = Lease(row[6], datetime.fromisoformat(row[7]), moment_of(row[8]))
+            self._lease = _lease_of(*row[6:9])
             self._head = row[9:]
         if self.quota.pace is None:
             return
@@ -300,18 +299,19 @@ def turns_of(connection: sqlite3.Connection, credential: str) -> list[Turn]:
 def line_of(connection: sqlite3.Connection, credential: str, now: datetime) -> Line:
     """What an estimate needs to know of a credential's line."""
     row = connection.execute(
-        "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until"
-        " FROM gates WHERE credential = ?",
+        "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until,"
+        " holder, held_since, wanted_at FROM gates WHERE credential = ?",
         (credential,),
     ).fetchone()
     if row is None:
         return Line()
-    limit, seconds, together, cost, *paused = row
-    pause = _pause_of(*paused)
+    limit, seconds, together, cost, *paused = row[:6]
+    pause, lease = _pause_of(*paused), _lease_of(*row[6:])
     if limit is None:
         return Line(pause=pause)
     pace = Pace(limit, timedelta(seconds=seconds))
-    return Line(pace, cost, together, used_slots(connection, credential, pace, now), pause)
+    used = used_slots(connection, credential, pace, now)
+    return Line(pace, cost, together, used, pause, lease is not None and lease.is_wanted(now))
 
 
 def used_slots(
@@ -323,6 +323,12 @@ def used_slots(
         (credential, moment(earlier(now, pace.period)), pace.limit),
     )
     return [datetime.fromisoformat(at) for (at,) in found]
+
+
+def _lease_of(holder: int | None, since: str, wanted_at: str | None) -> Lease | None:
+    if holder is None:
+        return None
+    return Lease(holder, datetime.fromisoformat(since), moment_of(wanted_at))
 
 
 def _pause_of(since: str | None, until: str | None) -> Pause | None:

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from sqlite_utils import Database
 
-from ....domain.pacing.estimate import expected_at
+from ....domain.pacing.estimate import outlook_of
 from ....domain.upload.failure import Concern, FailureKind
-from ....domain.upload.status import UploadStatus, status_of_upload
-from ....domain.upload.upload import UploadKey
+from ....domain.upload.status import Outlook, UploadStatus, status_of_upload
+from ....domain.upload.upload import Upload, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Find, OpenUpload
 from .gates import line_of
@@ -61,6 +61,7 @@ IN_LINE_BEFORE = """
 SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line
 WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
 """
+ASKING = "SELECT upload_id FROM turns WHERE credential = ? AND waits"
 ACTED_ON = f"""
 SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id
 WHERE actions.id > :after AND actions.id <= :mark
@@ -116,29 +117,35 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
 
 def statuses_of(db: Database, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
     """How the uploads of these rows stand."""
-    expected = _expected(db, rows, now)
+    uploads = [upload_of(row) for row in rows]
+    outlooks = _outlooks(db, rows, uploads, now)
     return [
-        status_of_upload(upload_of(row), moment_of(row["last_attempt_at"]), expected.get(row["id"]))
-        for row in rows
+        status_of_upload(upload, moment_of(row["last_attempt_at"]), outlooks.get(row["id"]))
+        for row, upload in zip(rows, uploads, strict=True)
     ]
 
 
-def _expected(db: Database, rows: Sequence[Row], now: datetime) -> dict[int, datetime]:
-    """When those that wait in a paced line are likely to be sent, by id. Each line is counted
-    through once, however many rows ask."""
-    lines: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["state"] in ("queued", "waiting") and row["credential"] is not None:
-            lines.setdefault(row["credential"], []).append(row)
-    found: dict[int, datetime] = {}
-    for credential, waiting in lines.items():
+def _outlooks(
+    db: Database, rows: Sequence[Row], uploads: Sequence[Upload], now: datetime
+) -> dict[int, Outlook]:
+    """What those that are open wait for, by id. Each credential's line is counted through once,
+    however many rows ask."""
+    lines: dict[str, list[tuple[str, int, Upload]]] = {}
+    for row, upload in zip(rows, uploads, strict=True):
+        if row["credential"] is not None and not upload.status.at_rest:
+            here = (row["due"] or "", row["id"], upload)
+            lines.setdefault(row["credential"], []).append(here)
+    found: dict[int, Outlook] = {}
+    alone = bool(lines) and db.execute(COURIERS, (-1,)).fetchone() is None
+    for credential, in_line in lines.items():
         line = line_of(db.conn, credential, now)
+        asking = {identity for (identity,) in db.execute(ASKING, (credential,)).fetchall()}
         place, reached = 0, ("", 0)
-        for row in sorted(waiting, key=lambda row: (row["due"], row["id"])):
-            here = (row["due"], row["id"])
-            (between,) = db.execute(IN_LINE_BEFORE, (credential, *reached, *here)).fetchone()
-            place, reached = place + between, here
-            found[row["id"]] = expected_at(line, datetime.fromisoformat(row["due"]), place, now)
+        for due, identity, upload in sorted(in_line, key=lambda one: one[:2]):
+            between = (credential, *reached, due, identity)
+            place += db.execute(IN_LINE_BEFORE, between).fetchone()[0]
+            reached, asks = (due, identity), identity in asking
+            found[identity] = outlook_of(upload, line, place, now, asks=asks, alone=alone)
     return found
 
 

@@ -114,6 +114,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "integration_paused",
         "origin_silent",
         "origin_answers",
+        "uploads_wait",
         "courier_lost",
         "clock_set_back",
         "store_trouble",

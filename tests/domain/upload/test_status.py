@@ -30,22 +30,52 @@ DUE = datetime(2026, 2, 21, 10, 3, tzinfo=UTC)
 CAUSE = Failure(
     FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=9.0, detail="<html>"
 )
+BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
 ERROR = StatusError(kind="server_error", message="HTTP 503", http_status=503)
 RECEIPT = Receipt("ref-1", "taken")
 
 
 @pytest.mark.parametrize(
-    ("state", "word", "error", "due", "receipt"),
+    ("state", "word", "error", "due", "receipt", "waits_for"),
     [
-        (Queued(DUE), "pending", None, DUE, None),
-        (Sending(3, STARTED), "pending", None, None, None),
-        (Sending(3, STARTED, CAUSE), "retrying", ERROR, None, None),
-        (Waiting(DUE, CAUSE), "retrying", ERROR, DUE, None),
-        (LookingUp(1, DUE, DUE, CAUSE), "retrying", ERROR, DUE, None),
-        (Undecided(1, DUE, DUE, CAUSE), "retrying", ERROR, DUE, None),
-        (Held(CAUSE), "held", ERROR, None, None),
-        (Failed(FailedReason.EXHAUSTED, CAUSE), "failed", ERROR, None, None),
-        (Succeeded(RECEIPT), "succeeded", None, None, RECEIPT),
+        (Queued(DUE), "pending", None, DUE, None, None),
+        (Sending(3, STARTED), "pending", None, None, None, None),
+        (Sending(3, STARTED, CAUSE), "retrying", ERROR, None, None, None),
+        (
+            Waiting(DUE, CAUSE),
+            "retrying",
+            ERROR,
+            DUE,
+            None,
+            "back-off after server_error, until 10:03:00Z",
+        ),
+        (
+            LookingUp(1, DUE, DUE, CAUSE),
+            "retrying",
+            ERROR,
+            DUE,
+            None,
+            "look-up 1 at sprinto, at 10:03:00Z",
+        ),
+        (
+            Undecided(1, DUE, DUE, CAUSE),
+            "retrying",
+            ERROR,
+            DUE,
+            None,
+            "decision of sprinto; looked up next at 10:03:00Z",
+        ),
+        (Held(CAUSE), "held", ERROR, None, None, "a person, who releases, abandons or attests it"),
+        (Failed(FailedReason.EXHAUSTED, CAUSE), "failed", ERROR, None, None, None),
+        (Succeeded(RECEIPT), "succeeded", None, None, RECEIPT, None),
+        (
+            Held(BLOCK),
+            "held",
+            StatusError.of(BLOCK),
+            None,
+            None,
+            "other settings or a release: sprinto is blocked by unauthorized",
+        ),
     ],
 )
 @pytest.mark.parametrize("duplicate", [False, True])
@@ -55,6 +85,7 @@ def test_a_status_tells_how_an_upload_stands(
     error: StatusError | None,
     due: datetime | None,
     receipt: Receipt | None,
+    waits_for: str | None,
     duplicate: bool,
 ) -> None:
     upload = Upload(
@@ -74,6 +105,7 @@ def test_a_status_tells_how_an_upload_stands(
         status=word,
         attempts=3,
         possible_duplicate=duplicate,
+        waits_for=waits_for,
         error=error,
         last_attempt_at=STARTED,
         next_attempt_at=due,

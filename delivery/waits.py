@@ -1,0 +1,51 @@
+"""Telling the log what a lane waits for: once, and not for each of its uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from datetime import datetime, timedelta
+
+from attrs import define, field
+
+from ..domain.pacing.gate import NotBefore
+from ..domain.pacing.waits import WaitReason, wait_in_words
+from ..domain.upload.backoff import later
+from ..ports.logger import UploadsWait
+from .destinations import Destination
+from .effects import Notify, Turn, perform
+from .sender import Sender, wait_out
+from .slots import Slots
+
+SAID_ANEW = timedelta(minutes=10)
+"""A lane that has not waited for so long since is said to wait again."""
+
+
+@define
+class WaitLog:
+    """What the log was told of the lanes of one courier, and until when each waited last."""
+
+    _told: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
+
+    def sender(self, destination: Destination, slots: Slots) -> Sender:
+        """A sender for one turn, whose waiting is told."""
+
+        def wait(refused: NotBefore) -> Turn[bool]:
+            yield from self.tell(destination, refused, slots.clock.now())
+            return (yield from wait_out(refused))
+
+        return Sender(destination, slots, wait=wait)
+
+    def tell(
+        self, destination: Destination, refused: NotBefore | None, now: datetime
+    ) -> Turn[NotBefore | None]:
+        """Log that a request of a lane may not leave now, unless that is told; the refusal."""
+        if refused is None:
+            return None
+        lane = (destination.lane, refused.reason)
+        before, self._told[lane] = self._told.get(lane), max(now, refused.at)
+        if before is None or now > later(before, SAID_ANEW):
+            integration, pace = destination.integration, destination.quota.pace
+            words = wait_in_words(refused.reason, integration.provider, pace, refused.at, now)
+            said = UploadsWait(integration.tenant_id, integration.provider, words, refused.at)
+            yield from perform(Notify(said))
+        return refused

@@ -1,0 +1,36 @@
+"""What is waited for before a request may leave, in words for a reader."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from ..evidence.moments import write_moment
+from ..integration import Pace
+
+
+class WaitReason(Enum):
+    """Why a request may not leave now."""
+
+    PACE = "pace"
+    PAUSE = "pause"
+    LEASE = "lease"
+
+
+def wait_in_words(
+    reason: WaitReason, provider: str, pace: Pace | None, at: datetime, now: datetime
+) -> str:
+    """What is waited for: ``pace of vanta, 50/min; next request about 10:00:12Z``."""
+    match reason:
+        case WaitReason.PACE:
+            return f"pace of {provider}, {pace}; next request about {time_of_day(at, now)}"
+        case WaitReason.PAUSE:
+            return f"pause that {provider} asked for, until {time_of_day(at, now)}"
+        case WaitReason.LEASE:
+            return f"lease of another courier: one at a time may send to {provider} with this key"
+
+
+def time_of_day(at: datetime, now: datetime) -> str:
+    """A moment in UTC, with its date only if that is another day's."""
+    written = write_moment(at.replace(microsecond=0))
+    return written[11:] if written[:10] == write_moment(now)[:10] else written
