@@ -99,6 +99,7 @@ class Running:
         )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(driver, random.random, capacity, wiring.in_flight_bytes)
+        self.writer.on_idle = self.engine.watch
 
     async def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf

@@ -256,6 +256,15 @@ class ReaderLost:
 
 
 @frozen
+class LoopBlocked:
+    """The provider's plug-in has kept the event loop's thread for `seconds`, in a turn of this
+    upload: nothing else goes on meanwhile."""
+
+    key: UploadKey
+    seconds: float
+
+
+@frozen
 class HookFailed:
     """A function of the host's raised; the delivery is not affected."""
 
@@ -291,6 +300,7 @@ LogEvent: TypeAlias = (
     | UploadSettled
     | WriteDelayed
     | ReaderLost
+    | LoopBlocked
     | HookFailed
 )
 
@@ -298,7 +308,8 @@ LogEvent: TypeAlias = (
 class Logger(Protocol):
     """Where events go.
 
-    Called from the courier's loop, so it must not block for long. What it raises changes nothing;
+    Called from the courier's loop, so it must not block for long; and from another thread with
+    `LoopBlocked`. What it raises changes nothing;
     the courier's health counts it.
     """
 

@@ -114,6 +114,11 @@ class AsyncEngine:
         """Run a reading verb of the store off the loop."""
         return await self._driver.read(verb)
 
+    def watch(self) -> None:
+        """Name a plug-in that keeps the loop's thread. To be called in another thread every second
+        in which the loop asks for nothing."""
+        self._turns.watch()
+
     @property
     def workload(self) -> Workload:
         """What is in hand."""

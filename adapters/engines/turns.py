@@ -23,8 +23,12 @@ from ...delivery.active import ActiveUpload
 from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import NotBefore
-from ...ports.logger import RecordingFailed
+from ...domain.upload.upload import UploadKey
+from ...ports.logger import LoopBlocked, RecordingFailed
 from .asyncio_driver import CLOSED, AsyncioDriver, interruption_of
+
+BLOCKED_AFTER = 1.0
+"""A plug-in that keeps the loop's thread for so many seconds is named."""
 
 
 @define(eq=False)
@@ -57,6 +61,8 @@ class Turns:
         self._senders: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._none = asyncio.Event()
+        self._speaking: tuple[UploadKey, float] | None = None
+        self._named: object = None
         self._interrupted = self._aborted = False
 
     @property
@@ -75,6 +81,17 @@ class Turns:
         one = UnderWay(uploads, turn)
         self._under_way.add(one)
         self._resume(one, turn.send, None)
+
+    def watch(self) -> None:
+        """Name a plug-in that keeps the loop's thread. Called in another thread, now and then."""
+        speaking = self._speaking
+        if speaking is None or speaking is self._named:
+            return
+        key, since = speaking
+        seconds = self._driver.clock.monotonic() - since
+        if seconds >= BLOCKED_AFTER:
+            self._named = speaking
+            self._driver.notifier.log(LoopBlocked(key, seconds))
 
     def interrupt(self) -> None:
         """Cut every turn off: it writes down how far it got, and ends."""
@@ -110,12 +127,15 @@ class Turns:
     def _resume(self, one: UnderWay, resume: Callable[[Any], Effect[Any]], answer: Any) -> None:
         """Go on with a turn up to the next effect that takes time."""
         while not self._aborted:
+            self._speaking = (one.uploads[0].upload.key, self._driver.clock.monotonic())
             try:
                 effect = resume(answer)
             except StopIteration as end:
                 return self._end(one, end.value, None)
             except BaseException as error:
                 return self._end(one, None, error)
+            finally:
+                self._speaking = None
             if isinstance(effect, Notify):
                 answer, resume = None, one.turn.send
                 try:

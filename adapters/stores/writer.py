@@ -134,10 +134,11 @@ class WriterThread:
 
     One commit takes all that has gathered since the last, within bounds. What fails in company is
     rolled back and written again in halves, down to the one that cannot be written, which alone is
-    refused.
+    refused. `on_idle` is called every second in which nothing was asked for.
     """
 
     def __init__(self, store: UploadStore) -> None:
+        self.on_idle: Callable[[], None] = lambda: None
         self._store = store
         self._transaction = store.transaction if isinstance(store, Transactional) else None
         self._inbox: SimpleQueue[list[_Wish] | None] = SimpleQueue()
@@ -212,6 +213,7 @@ class WriterThread:
             try:
                 self._sort(self._inbox.get(timeout=_IDLE))
             except Empty:
+                self.on_idle()
                 if self._is_forgotten():
                     self._close_inbox()
         with suppress(Empty):

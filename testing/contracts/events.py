@@ -25,6 +25,7 @@ from ...ports.logger import (
     IntegrationPaused,
     LogEvent,
     LookUpEnded,
+    LoopBlocked,
     OriginAnswers,
     OriginSilent,
     ReaderLost,
@@ -90,6 +91,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         UploadSettled(status),
         WriteDelayed(key, "locked" + odd),
         ReaderLost("acme" + odd, 120.0, 3),
+        LoopBlocked(key, 1.5),
         HookFailed("on_settled" + odd, key, "KeyError: 1" + odd),
     ]
 

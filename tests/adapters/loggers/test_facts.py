@@ -31,6 +31,7 @@ from evidence_courier.ports.logger import (
     IntegrationPaused,
     LogEvent,
     LookUpEnded,
+    LoopBlocked,
     RecordingFailed,
     StoreTrouble,
     UploadHeld,
@@ -121,6 +122,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "upload_settled",
         "write_delayed",
         "reader_lost",
+        "loop_blocked",
         "hook_failed",
     ]
 
@@ -194,6 +196,7 @@ def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None
         (settled("succeeded"), Severity.INFO),
         (settled("failed", DOWN), Severity.ERROR),
         (WriteDelayed(KEY, ""), Severity.WARNING),
+        (LoopBlocked(KEY, 1.0), Severity.ERROR),
         (HookFailed("on_settled", KEY, ""), Severity.ERROR),
     ],
 )
