@@ -33,6 +33,7 @@ _SHAPES: dict[object, dict[str, object]] = {
     rules.title: {"type": "string", "pattern": _NOT_BLANK},
     rules.identifier: _line(_NOT_BLANK),
     rules.digest: _line("^sha256:"),
+    rules.language: {"type": "string", "pattern": rules.LANGUAGE},
     rules.share: {"type": "number", "minimum": 0, "maximum": 1},
     rules.count: {"type": "integer", "minimum": 1, "maximum": rules.MAX_COUNT},
     rules.moment: {"type": "string", "format": "date-time", "pattern": moments.PATTERN},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ...domain.evidence.training_rules import path_to
 
@@ -29,6 +29,17 @@ _UNSHOWABLE = re.compile(
 def is_showable(letter: str) -> bool:
     """Whether a font may be asked for this character."""
     return not _UNSHOWABLE.match(letter)
+
+
+def marked(words: str, lacking: Collection[str]) -> str:
+    """The words with ``[U+1F44D THUMBS UP SIGN]`` for each character that cannot be shown, or that
+    is one of those `lacking`."""
+    if not _UNSHOWABLE.search(words) and not any(letter in lacking for letter in set(words)):
+        return words
+    return "".join(
+        f"[{_code(letter)}]" if letter in lacking or not is_showable(letter) else letter
+        for letter in words
+    )
 
 
 def unshowable(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
@@ -52,7 +63,11 @@ def texts_of(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 def named(letter: str) -> str:
     """The character with its code point and name, itself shown if it has a shape."""
-    unnamed = "a control character" if unicodedata.category(letter) == "Cc" else "no name"
-    code = f"U+{ord(letter):04X} {unicodedata.name(letter, unnamed)}"
+    code = _code(letter)
     has_shape = letter.isprintable() and not unicodedata.combining(letter)
     return f"“{letter}” ({code})" if has_shape else code
+
+
+def _code(letter: str) -> str:
+    unnamed = "a control character" if unicodedata.category(letter) == "Cc" else "no name"
+    return f"U+{ord(letter):04X} {unicodedata.name(letter, unnamed)}"

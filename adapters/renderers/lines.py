@@ -15,6 +15,11 @@ from typing import Final
 
 # The template makes a place to break of this control character, which no text here can hold.
 GAP: Final = "\x1f"
+# It makes a space of this one, on both sides of a letter in a circle, a square or a key.
+SPACE: Final = "\x1e"
+_ENCLOSED = re.compile(
+    r"\S[\u0300-\u036f\ufe0e\ufe0f]*[\u0488\u0489\u1abe\u20dd-\u20e0\u20e2-\u20e4\ua670-\ua672]+"
+)
 # Much cheaper, but a letter of the page: good enough in a text that is too long to copy by hand.
 _ZERO_WIDTH_SPACE = "\u200b"
 _TOO_LONG_TO_COPY = 2_000
@@ -31,8 +36,10 @@ _ENDLESS = re.compile(
 
 
 def breakable(words: str) -> str:
-    """The words with places to break in those that are longer than a column."""
+    """The words with places to break in those that are longer than a column, and room for the
+    marks that enclose a letter, which are wider than it."""
     laid = _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
+    laid = _ENCLOSED.sub(rf"{SPACE}\g<0>{SPACE}", laid)
     return laid if len(words) <= _TOO_LONG_TO_COPY else laid.replace(GAP, _ZERO_WIDTH_SPACE)
 
 

@@ -8,39 +8,53 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from ...domain.evidence.training import Module, Question, TrainingOutcome, TrainingRecord
-from .legibility import is_showable
+from .legibility import marked
 from .lines import breakable, runs_to_the_left
 
 _MONTHS: Final = (
     "January February March April May June July August September October November December".split()
 )
+_DATE: Final = ("year", "month", "day", "hour", "minute", "second")
+_HOW_TO_CHECK: Final = (
+    "The complete record is attached to this file as record.json. To check it, save the "
+    "attachment and compute its SHA-256, such as with “sha256sum record.json”: it must be the one "
+    "below.",
+    "The content hash is the training system's own and is shown as it was recorded.",
+)
 _MAX_EXTRA_LENGTH = 600
 _MAX_EXTRAS = 60
 _MAX_FOOTER_LENGTH = 70
+_MAX_IN_METADATA = 300
 _WIDTH_OF_A_HASH = 72
 
 Text = str | dict[str, str]
 """A text for the template: plain, or in an object of one member if it runs from right to left."""
 
 
-def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
-    """The data for the template; `canonical` is the record's JSON, to attach and to hash."""
+def page_of(
+    record: TrainingRecord, canonical: bytes, lacking: Collection[str] = ()
+) -> dict[str, object]:
+    """The data for the template.
+
+    Args:
+        record: what the pages show.
+        canonical: its JSON, to hash.
+        lacking: letters that no font has; a free text shows their code points and names.
+    """
     training, outcome = record.training, record.outcome
-    date = record.generated_at
     title = one_line(training.title)
     score, needed = score_and_threshold(outcome)
     attempt = f"attempt {training.attempt} of {training.max_attempts}"
     return {
-        "document-title": title,
-        "date": {"year": date.year, "month": date.month, "day": date.day},
+        **_metadata(record),
         "keywords": [record.tenant_id, record.evidence_id, record.session_id],
-        "footer": _text(f"Evidence {_shortened(record.evidence_id)}"),
+        "footer": _text(f"Evidence {_shortened(record.evidence_id, _MAX_FOOTER_LENGTH)}"),
         "title": _text(title),
         "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
         "subtitle": _text(f"{one_line(training.type)} · {attempt}"),
@@ -52,10 +66,27 @@ def page_of(record: TrainingRecord, canonical: bytes) -> dict[str, object]:
         "facts": [(label, words and _text(one_line(words))) for label, words in _facts(record)],
         "weak-areas": [_text(one_line(area)) for area in outcome.weak_areas],
         "weak-columns": _columns_for(outcome.weak_areas),
-        "modules": [_module(module) for module in record.modules],
-        "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra)],
+        "modules": [_module(module, lacking) for module in record.modules],
+        "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra, lacking)],
+        "integrity": " ".join(_HOW_TO_CHECK[: 1 if record.content_hash is None else 2]),
         "hashes": _hashes(record, canonical),
-        "record": canonical.decode("utf-8"),
+    }
+
+
+def _metadata(record: TrainingRecord) -> dict[str, object]:
+    person, at = record.employee.name or record.employee.id, record.generated_at
+    outcome, language = record.outcome.status, record.language or "en"
+    lang, _, region = language.replace("_", "-").partition("-")
+    region = region.rpartition("-")[2]
+    return {
+        "document-title": f"{_shortened(record.training.title)}: {_shortened(person)}, "
+        f"{outcome}, {at.date()}",
+        "author": _shortened(record.issuer or record.organisation or record.tenant_id),
+        "date": {part: getattr(at, part) for part in _DATE},
+        "language": {
+            "lang": lang.lower(),
+            **({"region": region.upper()} if len(region) == 2 else {}),
+        },
     }
 
 
@@ -70,7 +101,12 @@ def _facts(record: TrainingRecord) -> list[tuple[str, str | None]]:
         ("Tenant", record.tenant_id),
         ("Session", record.session_id),
         ("Evidence", record.evidence_id),
+        *((name, words) for name, words in _parties(record) if words is not None),
     ]
+
+
+def _parties(record: TrainingRecord) -> list[tuple[str, str | None]]:
+    return [("Organisation", record.organisation), ("Issued by", record.issuer)]
 
 
 def _columns_for(areas: Sequence[str]) -> int:
@@ -80,18 +116,19 @@ def _columns_for(areas: Sequence[str]) -> int:
     return 3 if usual <= 28 else 2 if usual <= 48 else 1
 
 
-def _module(module: Module) -> dict[str, object]:
+def _module(module: Module, lacking: Collection[str]) -> dict[str, object]:
     title = one_line(module.title)
     return {
         "title": _text(title),
         "repeats": len(title) <= 300,
         "score": percent(module.score),
-        "questions": [_question(asked) for asked in module.questions],
+        "questions": [_question(asked, lacking) for asked in module.questions],
     }
 
 
-def _question(asked: Question) -> dict[str, object]:
-    texts = [paragraphs(asked.text), paragraphs(asked.answer), paragraphs(asked.rationale or "")]
+def _question(asked: Question, lacking: Collection[str]) -> dict[str, object]:
+    given = (asked.text, asked.answer, asked.rationale or "")
+    texts = [paragraphs(marked(words, lacking)) for words in given]
     lines = sum(len(text) / 80 + text.count("\n") for text in texts)
     return {
         "text": _text(texts[0]),
@@ -103,19 +140,21 @@ def _question(asked: Question) -> dict[str, object]:
     }
 
 
-def _extras(extra: Mapping[str, object]) -> list[tuple[str, str]]:
+def _extras(extra: Mapping[str, object], lacking: Collection[str]) -> list[tuple[str, str]]:
     """Each member on a line of its own, in key order; long ones say that they are cut short."""
-    shown = sorted(extra)[:_MAX_EXTRAS]
-    rows = [(_cut(_as_text(key)), _cut(_as_text(extra[key]))) for key in shown]
+    rows = [
+        (_cut(_as_text(key, lacking)), _cut(_as_text(extra[key], lacking)))
+        for key in sorted(extra)[:_MAX_EXTRAS]
+    ]
     hidden = len(extra) - len(rows)
     return [*rows, ("", f"and {hidden} more in record.json")] if hidden else rows
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, str) and all(map(is_showable, value)):
-        return paragraphs(value)
+def _as_text(value: object, lacking: Collection[str]) -> str:
+    if isinstance(value, str):
+        return paragraphs(marked(value, lacking))
     written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return "".join(one if is_showable(one) else json.dumps(one)[1:-1] for one in written)
+    return marked(written, lacking)
 
 
 def _cut(words: str) -> str:
@@ -137,8 +176,9 @@ def _text(words: str) -> Text:
     return {"rtl": laid} if runs_to_the_left(words) else laid
 
 
-def _shortened(words: str) -> str:
-    return words if len(words) <= _MAX_FOOTER_LENGTH else f"{words[:_MAX_FOOTER_LENGTH]}…"
+def _shortened(words: str, most: int = _MAX_IN_METADATA) -> str:
+    line = one_line(words)
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def score_and_threshold(outcome: TrainingOutcome) -> tuple[str, str]:

@@ -1,39 +1,45 @@
 """The PDF of a training record, set by Typst.
 
-It is PDF/A-3b with the record's canonical JSON attached. The same record gives the same bytes in
-any process, on any day and on any machine with the same release of Typst: the document's date is
-the evidence date, and the only fonts are Typst's own and those in the given folders. A character
-that none of them has makes a Failure that names it.
+It is PDF/A-3a and PDF/UA-1 with the record's canonical JSON attached. The same record gives the
+same bytes in any process, on any day and on any machine with the same release of Typst and the same
+fonts: the document's date is that of the record, and the only fonts are Typst's own, those in the
+given folders and those of the extra `fonts`. A character that none of them has is shown by its code
+point in a free text (questions, answers, rationales, `extra`), and makes a Failure that names it
+anywhere else.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Any, Final
 
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Document
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
 from ..records import dump_record, record_json
-from .compiler import MISSING, PDF, Compiler
+from .compiler import CannotBeSet, Compiler
 from .legibility import named, texts_of, unshowable
 from .page import page_of
-from .pool import CompilerPool, Worker, WorkerDied
 
 _MAX_NAMED = 8
-_MAX_TEXT = 2_000_000  # about a thousand pages, set in some seconds
+# A document takes at most 256 MB while it is made: some 400 bytes a character, and for each text,
+# line and module as much as for so many characters.
+_MAX_SIZE, _PER_TEXT, _PER_LINE, _PER_MODULE = 600_000, 70, 12, 330
+_FONT_PACKAGES: Final = ("fontpkg_hind_siliguri", "noto_cjk_sans_otc")
 
 
 class TypstRenderer:
     """Implements the `Renderer` port; many threads can call it at once.
 
     Args:
-        fonts: folders with fonts for scripts that Typst's own fonts do not cover.
-        workers: how many processes can help while several threads render; by default two, or one
-            on a machine with a single core.
+        fonts: folders with fonts for scripts that Typst's own fonts do not cover; the first that
+            has a letter is taken. The fonts of the extra `fonts` follow, if it is installed.
+        workers: how many documents are set at the same time, each in its caller's thread; by
+            default two, or one on a machine with a single core. At least one is.
 
     Raises:
         MisuseError: Typst is not installed, or a folder holds no font.
@@ -42,19 +48,21 @@ class TypstRenderer:
     def __init__(
         self, fonts: Sequence[str | os.PathLike[str]] = (), workers: int | None = None
     ) -> None:
-        folders = tuple(os.path.abspath(folder) for folder in fonts)
+        folders = [os.path.abspath(folder) for folder in fonts]
         for folder in folders:
             if not os.path.isdir(folder):
                 raise MisuseError(f"fonts: {folder} is not a folder")
         try:
-            compiler = Compiler(folders)
+            most = min(2, os.cpu_count() or 1) if workers is None else max(1, workers)
+            self._compiler = Compiler([*folders, *installed_fonts()], most)
         except ImportError:
             raise MisuseError(
                 'rendering a training record needs Typst: pip install "evidence-courier[pdf]"'
             ) from None
-        if folders and not compiler.families:
+        if folders and not self._compiler.families:
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
-        self._pool = CompilerPool(compiler, lambda: Worker(folders), _possible(workers))
+        self._lacking: set[str] = set()
+        self._closed = False
 
     def render(self, record: TrainingRecord) -> Document | Failure:
         """The document, or why there is none.
@@ -62,40 +70,77 @@ class TypstRenderer:
         Raises:
             MisuseError: the renderer is closed.
         """
+        if self._closed:
+            message = "a courier renders from its start to its close"
+            raise MisuseError(f"the renderer is closed; {message}")
         texts = dump_record(record)
-        shown = {key: value for key, value in texts.items() if key != "extra"}  # which is escaped
-        if odd := dict(unshowable(shown)):
+        if odd := dict(unshowable(_names_and_titles(texts))):
             places = f"{_places(odd.items())}; take that out of the record"
             return _unfit(record, f"it holds what no page can show: {places}")
-        length = sum(len(words) for _, words in texts_of(shown))
-        if length > _MAX_TEXT:
-            message = f"it holds {length:,} characters of text; {_MAX_TEXT:,} can be set"
-            return _unfit(record, message)
-        page = json.dumps(page_of(record, record_json(record)), ensure_ascii=False)
+        if too_much := _too_much(texts):
+            return _unfit(record, too_much)
         try:
-            reply = self._pool.compile(page.encode("utf-8"))
-        except WorkerDied:
-            return _unfit(record, "the process that rendered it died, twice")
-        kind, content = reply[:1], reply[1:]
-        if kind == PDF:
-            name = f"{record.evidence_id}.pdf"
-            return Document(content=content, media_type="application/pdf", filename=name)
-        if kind == MISSING:
-            letters = dict.fromkeys(json.loads(content))
-            places = _places((letter, _place_of(letter, texts)) for letter in letters)
-            advice = "name a folder with a font that does, with fonts=[...] or --fonts"
+            pdf = self._set(record)
+        except CannotBeSet as error:
+            if not error.lacking:
+                return _unfit(record, f"Typst says: {error}")
+            places = _places((letter, _place_of(letter, texts)) for letter in error.lacking)
+            advice = (
+                'install the fonts of "evidence-courier[fonts]", or name a folder with a font that '
+                "does, with fonts=[...] or --fonts"
+            )
             return _unfit(record, f"no font has {places}; {advice}")
-        return _unfit(record, f"Typst says: {content.decode('utf-8')}")
+        name = f"{record.evidence_id}.pdf"
+        return Document(content=pdf, media_type="application/pdf", filename=name)
 
     def close(self) -> None:
-        """End the worker processes. Safe to call twice."""
-        self._pool.close()
+        """Render nothing more. Safe to call twice."""
+        self._closed = True
+
+    def _set(self, record: TrainingRecord) -> bytes:
+        """The PDF. Letters that no font has are known from then on, and set by their names at once
+        where that is possible."""
+        canonical = record_json(record)
+        strict = set(
+            "".join(words for _, words in texts_of(_names_and_titles(dump_record(record))))
+        )
+        while True:
+            lacking = frozenset(self._lacking)
+            try:
+                return self._compiler.compile(page_of(record, canonical, lacking), canonical)
+            except CannotBeSet as error:
+                found = set(error.lacking)
+                if not found - lacking or found & strict:
+                    raise
+                self._lacking |= found
 
 
-def _possible(workers: int | None) -> int:
-    if not sys.executable or getattr(sys, "frozen", False):
-        return 0  # there is no Python here that could run a file
-    return min(2, os.cpu_count() or 1) if workers is None else workers
+def _names_and_titles(texts: Mapping[str, Any]) -> dict[str, object]:
+    """The texts of a record that must be shown as they are: all but questions and `extra`."""
+    titles = [{"title": module["title"]} for module in texts["modules"]]
+    return {**texts, "modules": titles, "extra": {}}
+
+
+def _too_much(texts: Mapping[str, Any]) -> str:
+    """Why the record is too large for a page, if it is; what of `extra` is shown is bounded."""
+    shown = [words for _, words in texts_of({**texts, "extra": {}})]
+    size = sum(len(words) + _PER_TEXT + _PER_LINE * words.count("\n") for words in shown)
+    size += _PER_MODULE * len(texts["modules"])
+    if size <= _MAX_SIZE:
+        return ""
+    return (
+        f"it is too large for the memory that a document may take: its {len(shown):,} texts count "
+        f"as {size:,} characters, and {_MAX_SIZE:,} can be set; submit a document of your own"
+    )
+
+
+def installed_fonts() -> list[str]:
+    """The folders of the fonts that the extra `fonts` installs, and of any other Noto font that is
+    packaged as they are."""
+    packaged = {point.value for point in entry_points(group="fontpkg.family")}
+    noto = sorted(name for name in packaged if name.startswith("fontpkg_noto_"))
+    specs = [find_spec(name) for name in (*noto, *_FONT_PACKAGES)]
+    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
 
 
 def _unfit(record: TrainingRecord, reason: str) -> Failure:

@@ -175,6 +175,21 @@ class TrainingRecord:
         validator=rules.list_of(Module),
         metadata=_about("The parts of the training, in order."),
     )
+    issuer: str | None = field(
+        default=None,
+        validator=optional(rules.title),
+        metadata=_about("Who states this; the author of the document."),
+    )
+    organisation: str | None = field(
+        default=None,
+        validator=optional(rules.title),
+        metadata=_about("The organisation for which the person was trained."),
+    )
+    language: str | None = field(
+        default=None,
+        validator=optional(rules.language),
+        metadata=_about("The language of the texts, such as de or pt-BR."),
+    )
     content_hash: str | None = field(
         default=None,
         validator=optional(rules.digest),

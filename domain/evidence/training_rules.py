@@ -16,6 +16,7 @@ from typing import Any, Final
 from attrs import Attribute
 
 SCHEMA_VERSION: Final = 1
+LANGUAGE: Final = r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?$"
 STATUSES: Final = ("passed", "exhausted")
 MAX_ID_LENGTH: Final = 512
 MAX_COUNT: Final = 1_000_000
@@ -133,6 +134,13 @@ def digest(instance: object, attribute: Attribute[Any], value: object) -> None:
     if not str(value).startswith("sha256:"):
         raise FieldError(attribute.name, "must begin with sha256:")
     _one_line(attribute.name, str(value))
+
+
+def language(instance: object, attribute: Attribute[Any], value: object) -> None:
+    """A language, with a script and a region if need be: ``de``, ``pt-BR``, ``sr-Latn-RS``."""
+    text(instance, attribute, value)
+    if not re.fullmatch(LANGUAGE, str(value)):
+        raise FieldError(attribute.name, "must be a language such as de, pt-BR or sr-Latn-RS")
 
 
 def _one_line(name: str, value: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evidence_courier.adapters.renderers.legibility import is_showable, named, unshowable
+from evidence_courier.adapters.renderers.legibility import is_showable, marked, named, unshowable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_each_is_found_with_its_place_once() -> None:
 )
 def test_a_character_is_named_so_that_it_can_be_found(letter: str, name: str) -> None:
     assert named(letter) == name
+
+
+def test_what_cannot_be_shown_is_spelt_in_a_text() -> None:
+    assert marked("plain é", set()) == "plain é"
+    assert marked("a\x07b \u202e", set()) == (
+        "a[U+0007 a control character]b [U+202E RIGHT-TO-LEFT OVERRIDE]"
+    )
+    assert marked("yes 👍", {"👍"}) == "yes [U+1F44D THUMBS UP SIGN]"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.renderers.lines import GAP, breakable, runs_to_the_left
+from evidence_courier.adapters.renderers.lines import GAP, SPACE, breakable, runs_to_the_left
 
 ZERO_WIDTH_SPACE = "\u200b"
 
@@ -76,3 +76,16 @@ def test_a_text_that_begins_in_hebrew_or_arabic_runs_to_the_left(words: str) -> 
 @pytest.mark.parametrize("words", ["hello שלום", "", "123", "Привет", "漢字", "हिन्दी"])
 def test_another_text_runs_to_the_right(words: str) -> None:
     assert not runs_to_the_left(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "laid"),
+    [
+        ("xA\u20ddy", f"x{SPACE}A\u20dd{SPACE}y"),
+        ("1\ufe0f\u20e3", f"{SPACE}1\ufe0f\u20e3{SPACE}"),
+        ("e\u0301\u20de", f"{SPACE}e\u0301\u20de{SPACE}"),
+        ("e\u0301", "e\u0301"),
+    ],
+)
+def test_a_mark_that_encloses_a_letter_has_room(words: str, laid: str) -> None:
+    assert breakable(words) == laid

@@ -115,17 +115,32 @@ def test_white_space_is_one_space_in_a_line_and_lines_stay_in_a_text() -> None:
     assert paragraphs("\n \n") == ""
 
 
-def test_the_document_bears_the_date_of_the_evidence() -> None:
-    assert page(generated_at="2026-02-22T00:30:00+05:30")["date"] == {
-        "year": 2026,
-        "month": 2,
-        "day": 21,
-    }
+def test_the_document_bears_the_moment_of_the_evidence_in_utc() -> None:
+    shown = page(generated_at="2026-02-22T00:30:07+05:30")
+    assert list(shown["date"].values()) == [2026, 2, 21, 19, 0, 7]
+    assert shown["document-title"].endswith(", passed, 2026-02-21")
 
 
-def test_the_record_is_attached_and_its_digest_shown() -> None:
+@pytest.mark.parametrize(
+    ("language", "set_as"),
+    [
+        (None, {"lang": "en"}),
+        ("DE", {"lang": "de"}),
+        ("pt-br", {"lang": "pt", "region": "BR"}),
+        ("sr-Latn-RS", {"lang": "sr", "region": "RS"}),
+        ("zh-Hant", {"lang": "zh"}),
+        ("es-419", {"lang": "es"}),
+    ],
+)
+def test_the_language_of_the_record_is_the_documents(
+    language: str | None, set_as: dict[str, str]
+) -> None:
+    assert page(language=language)["language"] == set_as
+
+
+def test_the_digest_of_the_record_is_shown() -> None:
     shown = page()
-    digest = hashlib.sha256(shown["record"].encode()).hexdigest()
+    digest = hashlib.sha256(record_json(load_record(record_as_json()))).hexdigest()
     assert shown["hashes"] == [
         ("SHA-256 of record.json", digest),
         ("Content hash", "sha256:" + "ab" * 32),
@@ -169,8 +184,8 @@ def test_each_member_of_extra_has_a_line_in_key_order() -> None:
         ("a", '{"x": "é", "y": [1, null]}'),
         ("b", "plain\ntext"),
         ("c", "true"),
-        ("d", r'"bell\u0007"'),
-        ("e", r'{"o": "\u202e"}'),
+        ("d", "bell[U+0007 a control character]"),
+        ("e", '{"o": "[U+202E RIGHT-TO-LEFT OVERRIDE]"}'),
     ]
 
 

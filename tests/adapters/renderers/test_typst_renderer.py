@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
 import sys
+import threading
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,9 +23,8 @@ from pypdf import PdfReader
 from training_records import record_as_json
 
 from evidence_courier.adapters.records import load_record, record_json
-from evidence_courier.adapters.renderers import compiler
+from evidence_courier.adapters.renderers import compiler, typst_renderer
 from evidence_courier.adapters.renderers.page import page_of
-from evidence_courier.adapters.renderers.pool import Worker
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.evidence.evidence import Document, sha256_of
@@ -44,6 +44,14 @@ def renderer() -> Iterator[Renderer]:
 
 
 @pytest.fixture(scope="module")
+def bare() -> Iterator[Renderer]:
+    """With Typst's own fonts alone, whatever is installed."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typst_renderer, "installed_fonts", list)
+        yield TypstRenderer()
+
+
+@pytest.fixture(scope="module")
 def with_devanagari() -> Iterator[Renderer]:
     renderer = TypstRenderer(fonts=[DEVANAGARI])
     yield renderer
@@ -58,8 +66,12 @@ def question(**changes: Any) -> dict[str, Any]:
     return {"text": "What do you do?", "answer": "Report it", "score": 1.0, **changes}
 
 
+def asking_tree(*questions: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"title": "Phishing", "score": 0.9, "questions": list(questions)}]
+
+
 def asking(*questions: dict[str, Any]) -> TrainingRecord:
-    return record(modules=[{"title": "Phishing", "score": 0.9, "questions": list(questions)}])
+    return record(modules=asking_tree(*questions))
 
 
 def pdf_of(renderer: Renderer, record: TrainingRecord) -> bytes:
@@ -96,18 +108,55 @@ def test_the_document_is_a_pdf_named_for_its_evidence(renderer: Renderer) -> Non
     assert document.content.startswith(b"%PDF-1.7")
 
 
-def test_the_document_claims_pdf_a_3b_and_bears_only_the_evidence_date(
+def test_it_is_pdf_a_3a_and_pdf_ua_1_and_bears_only_the_records_date(
     renderer: Renderer,
 ) -> None:
     reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, record())))
     metadata = reader.xmp_metadata
     assert metadata is not None
     stream = reader.trailer["/Root"]["/Metadata"].get_object().get_data().decode()
-    assert "<pdfaid:part>3</pdfaid:part><pdfaid:conformance>B</pdfaid:conformance>" in stream
-    assert set(re.findall(r"\d{4}-\d\d-\d\dT[\d:]+\w*", stream)) == {"2026-02-21T00:00:00Z"}
+    assert "<pdfaid:part>3</pdfaid:part><pdfaid:conformance>A</pdfaid:conformance>" in stream
+    assert "<pdfuaid:part>1</pdfuaid:part>" in stream
+    assert set(re.findall(r"\d{4}-\d\d-\d\dT[\d:]+\w*", stream)) == {"2026-02-21T10:00:03Z"}
     info = dict(reader.metadata or {})
-    assert {info["/CreationDate"], info["/ModDate"]} == {"D:20260221000000Z"}
-    assert info["/Title"] == "Security attestation"
+    assert {info["/CreationDate"], info["/ModDate"]} == {"D:20260221100003Z"}
+    assert info["/Title"] == "Security attestation: Asha Patel, passed, 2026-02-21"
+    assert info["/Author"] == "acme"
+    root = reader.trailer["/Root"]
+    assert (root["/Lang"], root["/MarkInfo"]["/Marked"]) == ("en", True)
+    assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+
+
+def test_the_issuer_is_the_author_and_the_records_language_the_documents(
+    renderer: Renderer,
+) -> None:
+    made_of = record(issuer="Learnwell", organisation="Acme Ltd", language="pt-BR")
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, made_of)))
+    assert (reader.metadata or {})["/Author"] == "Learnwell"
+    assert reader.trailer["/Root"]["/Lang"] == "pt-BR"
+    text = " ".join(reader.pages[0].extract_text().split())
+    assert "Organisation Acme Ltd" in text
+    assert "Issued by Learnwell" in text
+    only: Any = PdfReader(io.BytesIO(pdf_of(renderer, record(organisation="Acme Ltd"))))
+    assert only.metadata["/Author"] == "Acme Ltd"
+
+
+def test_how_to_check_the_hashes_stands_above_them(renderer: Renderer) -> None:
+    (text,) = pages_of(renderer, record())
+    assert "compute its SHA-256, such as with “sha256sum record.json”" in text
+    assert "The content hash is the training system's own" in text
+    (text,) = pages_of(renderer, record(content_hash=None))
+    assert "The content hash" not in text
+
+
+def test_a_title_longer_than_a_pdf_can_say_is_shortened_in_what_it_says(
+    renderer: Renderer,
+) -> None:
+    made_of = record(training__title="word " * 8_000, issuer="long " * 8_000)
+    reader: Any = PdfReader(io.BytesIO(pdf_of(renderer, made_of)))
+    info = reader.metadata
+    assert info["/Title"].endswith("…: Asha Patel, passed, 2026-02-21")
+    assert max(map(len, (info["/Title"], info["/Author"]))) < 350
 
 
 def test_the_records_own_json_is_attached_as_its_source(renderer: Renderer) -> None:
@@ -164,18 +213,6 @@ def test_the_same_record_has_the_same_bytes_in_any_process(
         env=environment,
     )
     assert sha256_of(done.stdout) == sha256_of(pdf_of(renderer, record()))
-
-
-def test_a_worker_gives_the_bytes_that_this_process_gives() -> None:
-    made_of = record()
-    job = json.dumps(page_of(made_of, record_json(made_of))).encode()
-    worker = Worker([])
-    try:
-        assert worker.compile(job) == compiler.Compiler().compile(job)
-        assert worker.compile(b"{}")[:1] == compiler.FAILED
-        assert worker.compile(job)[:1] == compiler.PDF
-    finally:
-        worker.close()
 
 
 def test_many_threads_at_once_get_what_one_gets() -> None:
@@ -361,7 +398,7 @@ def test_markup_in_the_record_is_text_on_the_page(renderer: Renderer, words: str
     text = " ".join(reader.pages[0].extract_text().split())
     assert len(reader.pages) == 1
     assert text.count(" ".join(words.split())) == 10
-    assert (reader.metadata or {})["/Title"] == words
+    assert (reader.metadata or {})["/Title"] == f"{words}: {words}, passed, 2026-02-21"
 
 
 @settings(max_examples=40)
@@ -384,14 +421,15 @@ def one_renderer() -> Renderer:
 
 @pytest.mark.parametrize("name", ["आशा पटेल", "प्रार्थना"])
 def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(
-    renderer: Renderer, name: str
+    bare: Renderer, name: str
 ) -> None:
     # One of Typst's own fonts has these letters, but not the rules by which they join.
-    why = refusal(renderer, record(employee__name=name))
+    why = refusal(bare, record(employee__name=name))
     assert why.startswith(f"no font has “{name[0]}” (U+{ord(name[0]):04X} DEVANAGARI LETTER ")
     assert all(f"U+{ord(letter):04X}" in why for letter in set(name) - {" "})
     assert (
-        "in employee.name; name a folder with a font that does, with fonts=[...] or --fonts" in why
+        'in employee.name; install the fonts of "evidence-courier[fonts]", or name a folder with a '
+        "font that does, with fonts=[...] or --fonts" in why
     )
 
 
@@ -438,28 +476,29 @@ def test_what_typsts_own_fonts_set_correctly_needs_no_other(renderer: Renderer, 
     ("name", "code"),
     [("李雷", "U+674E"), ("สมชาย", "U+0E2A"), ("Sam 🎓", "U+1F393"), ("김", "U+AE40")],
 )
-def test_a_character_that_no_font_has_is_named(renderer: Renderer, name: str, code: str) -> None:
-    assert code in refusal(renderer, record(employee__name=name))
+def test_a_character_that_no_font_has_is_named(bare: Renderer, name: str, code: str) -> None:
+    assert code in refusal(bare, record(employee__name=name))
 
 
-def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(renderer: Renderer) -> None:
+def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(bare: Renderer) -> None:
     made_of = record(
         employee__name="李",
         training__title="雷",
         extra={"a": {"b": ["字"]}},
         outcome__weak_areas=["一二三四五六七八九"],
     )
-    why = refusal(renderer, made_of)
+    why = refusal(bare, made_of)
     assert "“李” (U+674E CJK UNIFIED IDEOGRAPH-674E) in employee.name" in why
     assert "in training.title" in why
     assert why.count("U+") == 8
-    assert "; and 4 characters more; name a folder" in why
+    assert "; and 4 characters more; install the fonts" in why
 
 
 @pytest.mark.parametrize(
     ("letter", "name"),
     [
         ("\x00", "U+0000 a control character"),
+        ("\x1e", "U+001E a control character"),
         ("\x1f", "U+001F a control character"),
         ("\x7f", "U+007F a control character"),
         ("\u202e", "U+202E RIGHT-TO-LEFT OVERRIDE"),
@@ -467,25 +506,127 @@ def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(renderer:
         ("\uffff", "U+FFFF no name"),
     ],
 )
-def test_a_character_that_no_page_can_show_is_refused_with_its_place(
+def test_what_no_page_can_show_is_named_in_a_text_and_refused_in_a_title(
     renderer: Renderer, letter: str, name: str
 ) -> None:
-    why = refusal(renderer, asking(question(), question(answer=f"a{letter}b")))
-    assert why == (
-        f"it holds what no page can show: {name} in modules[0].questions[1].answer; take that out "
-        "of the record"
+    words = f"a{letter}b"
+    (text,) = pages_of(renderer, asking(question(text=words, answer=words, rationale=words)))
+    assert text.count(f"a[{name}]b") == 3
+    modules = [{"title": "Phishing", "score": 1, "questions": []}] * 2
+    modules[1] = {**modules[1], "title": words}
+    assert refusal(renderer, record(modules=modules)) == (
+        f"it holds what no page can show: {name} in modules[1].title; take that out of the record"
     )
 
 
-def test_extra_shows_such_characters_as_json_writes_them(renderer: Renderer) -> None:
-    (text,) = pages_of(renderer, record(extra={"bell": "a\x07b", "turned": ["\u202e"]}))
-    assert r'"a\u0007b"' in text
-    assert r'["\u202e"]' in text
+def test_a_free_text_names_the_characters_that_no_font_has(bare: Renderer) -> None:
+    for _ in range(2):  # the second time they are known
+        made_of = record(
+            modules=asking_tree(question(text="Ok? 👍", answer="👍🏽 李", rationale="a 👍")),
+            extra={"mood": "👍", "of": ["李"], "bell": "a\x07b", "turned": ["\u202e"]},
+        )
+        (text,) = pages_of(bare, made_of)
+        assert text.count("[U+1F44D THUMBS UP SIGN]") == 4
+        assert "[U+1F3FD EMOJI MODIFIER FITZPATRICK TYPE-4] [U+674E CJK UNIFIED IDEOGRAPH" in text
+        assert "a[U+0007 a control character]b" in text
+        assert "[U+202E RIGHT-TO-LEFT OVERRIDE]" in text
 
 
-def test_a_record_of_too_much_text_is_refused(renderer: Renderer) -> None:
-    why = refusal(renderer, asking(question(answer="word " * 400_001)))
-    assert "characters of text; 2,000,000 can be set" in why
+NAMES = {
+    "Latin": "Žofie Łukaszewicz-Đặng",
+    "Vietnamese": "Nguyễn Thị Ánh",
+    "Greek": "Ἀχιλλεύς Παπαδοπούλου",
+    "Cyrillic": "Ольга Ђорђевић Қазыбек",
+    "Armenian": "Հայկ Պետրոսյան",
+    "Georgian": "ქეთევან მეფარიშვილი",
+    "Hebrew": "שָׂרָה כהן־לוי",
+    "Arabic": "محمد عبد الله",
+    "Persian": "گلناز پژمان",
+    "Urdu": "ٹیپو ڈاکٹر",
+    "Kurdish": "ئۆزدەمیر ڕێبوار",
+    "Pashto": "ښکلا ځدراڼ",
+    "Uyghur": "ئۇيغۇر",
+    "Devanagari": "प्रार्थना पटेल",
+    "Bengali": "ঈশ্বরচন্দ্র বন্দ্যোপাধ্যায়",
+    "Gurmukhi": "ਗੁਰਪ੍ਰੀਤ ਸਿੰਘ",
+    "Gujarati": "ગુજરાતી પટેલ",
+    "Oriya": "ଓଡ଼ିଆ",
+    "Tamil": "தமிழ்ச்செல்வன்",
+    "Telugu": "తెలుగు శ్రీనివాస్",
+    "Kannada": "ಕನ್ನಡ ಶ್ರೀನಿವಾಸ",
+    "Malayalam": "മലയാളം ശ്രീനിവാസൻ",
+    "Sinhala": "සිංහල ශ්‍රී",
+    "Thai": "สมชาย ใจดี น้ำ",
+    "Lao": "ສົມຊາຍ",
+    "Khmer": "សុខ ភ្នំពេញ",
+    "Myanmar": "မောင်မောင်",
+    "Tibetan": "བསྟན་འཛིན",
+    "Ethiopic": "ሃይለ ሥላሴ",
+    "Han": "李雷 陳寶蓮",
+    "Japanese": "山田花子 やまだ ハナコ",
+    "Korean": "김철수",
+    "Cherokee": "ᏣᎳᎩ",
+    "Thaana": "ދިވެހި",
+    "Emoji": "Sam 🎓",
+    "Mathematics": "𝒜 𝔅",
+    "Marks": "x̌q̇ ẹ́ A⃝B 1️⃣",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+@pytest.mark.parametrize("fonts", ["renderer", "bare"])
+def test_a_name_can_be_read_back_or_is_refused_with_a_letter(
+    request: pytest.FixtureRequest, fonts: str, name: str
+) -> None:
+    renderer = request.getfixturevalue(fonts)
+    for field in ("employee__name", "training__title", "content_hash"):
+        words = f"sha256:{name}" if field == "content_hash" else name
+        made_of = record(**{field: words})
+        came = renderer.render(made_of)
+        if isinstance(came, Failure):
+            assert any(f"U+{ord(letter):04X}" in came.message for letter in name)
+            assert f" in {field.replace('__', '.')}" in came.message
+            continue
+        assert came.content is not None
+        assert letters_of(words) <= letters_of(read_back(came.content))
+
+
+@pytest.mark.parametrize("between", [" ", "-", ", ", ""])
+@pytest.mark.parametrize("lacking", ["\u06c6", "\u0904", "\U0001f44d", "\u4e00", "\u20f1"])
+def test_a_letter_that_no_font_has_does_not_vanish_beside_others(
+    bare: Renderer, lacking: str, between: str
+) -> None:
+    for there in ("ا", "a", "ש", "1"):
+        for words in (f"{lacking}{between}{there}", f"{there}{lacking}{between}{there}"):
+            for field in ("employee__name", "training__title", "content_hash"):
+                given = f"sha256:{words}" if field == "content_hash" else words
+                assert f"U+{ord(lacking):04X}" in refusal(bare, record(**{field: given}))
+
+
+def read_back(pdf: bytes) -> str:
+    """The text of the first page, and what the page says of glyphs that stand for several letters,
+    which pypdf does not read."""
+    page: Any = PdfReader(io.BytesIO(pdf)).pages[0]
+    spelt = re.findall(rb"/ActualText<FEFF([0-9A-F]+)>", page.get_contents().get_data())
+    return str(page.extract_text()) + "".join(
+        bytes.fromhex(one.decode()).decode("utf-16-be") for one in spelt
+    )
+
+
+def letters_of(words: str) -> set[str]:
+    """The letters as a reader of PDFs may give them back: in parts, without joiners."""
+    parts = unicodedata.normalize("NFKD", words)
+    return {one for one in parts if unicodedata.category(one)[0] not in "ZC"} - {"\ufe0f"}
+
+
+def test_a_record_that_would_take_too_much_memory_is_refused(renderer: Renderer) -> None:
+    for large in (
+        asking(question(answer="word " * 120_000)),
+        asking(*[question()] * 4_000),
+        record(outcome__weak_areas=["area"] * 9_000),
+        record(modules=[{"title": "M", "score": 1, "questions": []}] * 2_000),
+    ):
+        assert "600,000 can be set; submit a document of your own" in refusal(renderer, large)
 
 
 # How it is made
@@ -512,24 +653,22 @@ def test_after_the_close_nothing_is_rendered() -> None:
         renderer.render(record())
 
 
-def test_a_compiler_survives_a_job_that_is_no_page() -> None:
+def test_a_compiler_survives_a_page_that_is_none() -> None:
     here = compiler.Compiler()
-    assert here.compile(b"no page")[:1] == compiler.FAILED
-    assert here.compile(b"\xff")[:1] == compiler.FAILED
+    for page in ({}, {"facts": object()}, page_of(record(), b"{}") | {"title": 7}):
+        with pytest.raises((compiler.CannotBeSet, TypeError)):
+            here.compile(page, b"{}")
+    assert here.compile(page_of(record(), b"{}"), b"{}").startswith(b"%PDF")
 
 
-def test_a_worker_imports_typst_and_nothing_of_ours() -> None:
-    done = subprocess.run(
-        [sys.executable, "-P", "-X", "importtime", compiler.__file__],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
-    assert done.stdout == len(compiler.READY).to_bytes(4, "big") + compiler.READY
-    imported = {
-        line.rsplit(b"|", 1)[1].strip().split(b".")[0]
-        for line in done.stderr.splitlines()
-        if b"|" in line
-    }
-    assert b"typst" in imported
-    assert not {b"evidence_courier", b"attrs", b"cattrs", b"aiohttp", b"asyncio"} & imported
+def test_a_thread_that_renders_does_not_hold_up_the_loop() -> None:
+    """Typst releases the interpreter's lock: while it compiles, this thread goes on."""
+    renderer = TypstRenderer(workers=1)
+    large = asking(*(question(text=f"Question {number}?") for number in range(400)))
+    pdf_of(renderer, record())
+    with ThreadPoolExecutor(1) as threads:
+        rendering, steps = threads.submit(renderer.render, large), 0
+        while not rendering.done():
+            steps += 1
+            threading.Event().wait(0.001)
+    assert steps > 20

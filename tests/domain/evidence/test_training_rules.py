@@ -98,6 +98,19 @@ def test_a_count_is_bounded_and_shown_unless_it_is_endless(value: object, said: 
 
 
 @pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        *(("de", True), ("pt-BR", True), ("sr-Latn-RS", True), ("zh-Hant", True), ("es-419", True)),
+        *(("", False), ("German", False), ("d", False), ("de_AT", False), ("de\n", False)),
+    ],
+)
+def test_a_language_is_a_tag_with_a_script_and_a_region(value: str, fits: bool) -> None:
+    said = None if fits else "it must be a language such as de, pt-BR or sr-Latn-RS"
+    assert complaint(rules.language, value) == said
+    assert complaint(rules.language, 7) == "it must be text, not a number"
+
+
+@pytest.mark.parametrize(
     ("value", "said"),
     [
         (1.0, None),
