@@ -114,12 +114,12 @@ class BlockReader:
             name=report.name,
             provider=provider.name,
             settings=settings,
-            retry=_retry(document.get("retry", {})),
+            retry=_section("retry", document.get("retry", {})),
             on_unclear=OnUnclear(document.get("on_unclear", OnUnclear.RETRY.value)),
             outcomes=outcomes,
             pace=document.get("pace"),
             route=Route(
-                timeouts=_timeouts(document.get("timeout", {})),
+                timeouts=_section("timeout", document.get("timeout", {})),
                 proxy=str.__str__(proxy) if proxy is not None else None,
                 ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
             ),
@@ -169,35 +169,32 @@ def _outcomes(
     return chosen
 
 
-def _retry(written: Mapping[str, Any]) -> RetryPolicy:
+_BOUNDS: Mapping[str, tuple[Any, str, tuple[str, ...]]] = {
+    "retry": (RetryPolicy(), "max_delay", ("initial_delay",)),
+    "timeout": (Timeouts(), "total", ("connect", "idle")),
+}
+"""Of each section the defaults, and the key whose duration no other one of these may exceed."""
+
+
+def _section(name: str, written: Mapping[str, Any]) -> Any:
     """A default yields to what is written: a short `max_delay` makes the first delay short too."""
-    policy = evolve(RetryPolicy(), **written)
-    return evolve(policy, initial_delay=min(policy.initial_delay, policy.max_delay))
-
-
-def _timeouts(written: Mapping[str, Any]) -> Timeouts:
-    times = evolve(Timeouts(), **written)
-    total = times.total
-    return evolve(times, connect=min(times.connect, total), idle=min(times.idle, total))
+    defaults, bound, keys = _BOUNDS[name]
+    values = evolve(defaults, **written)
+    most = getattr(values, bound)
+    return evolve(values, **{key: min(getattr(values, key), most) for key in keys})
 
 
 def _faults_of_the_whole(
     document: Mapping[str, Any], provider: Provider | None, report: Report
 ) -> Iterator[tuple[Path, str]]:
     """The values that hold by themselves, but not beside the others, the provider or the disk."""
-    retry, default = _durations(document, "retry"), RetryPolicy()
-    first, most = retry.get("initial_delay"), retry.get("max_delay", default.max_delay)
-    if first is not None and most < first:
-        own = "max_delay" in retry
-        shown = shown_duration(most) + ("" if own else ", its default")
-        message = f"must not be shorter than initial_delay ({shown_duration(first)})"
-        yield ("retry", "max_delay" if own else "initial_delay"), f"max_delay ({shown}) {message}"
-    timeout = _durations(document, "timeout")
-    total = timeout.get("total", Timeouts().total)
-    shown = shown_duration(total) + ("" if "total" in timeout else ", its default")
-    for key in ("connect", "idle"):
-        if timeout.get(key, total) > total:
-            yield ("timeout", key), f"must not be longer than the timeout in total ({shown})"
+    for name, (defaults, bound, keys) in _BOUNDS.items():
+        written = _durations(document, name)
+        most = written.get(bound, getattr(defaults, bound))
+        shown = shown_duration(most) + ("" if bound in written else ", its default")
+        for key in keys:
+            if written.get(key, most) > most:
+                yield (name, key), f"must not be longer than {name}.{bound} ({shown})"
     limit, size = provider.limits.max_bytes if provider else None, document.get("max_bytes")
     if provider and limit is not None and isinstance(size, Size) and size > limit:
         message = f"must be at most {shown_size(limit)}, which is all that {provider.name} takes"

@@ -55,6 +55,7 @@ class Loaded:
     - `names`: by tenant, the display name, or None.
     - `held`: the invalid tenants that seem to have a block: their evidence is recorded and held.
     - `warnings`: what was passed over, and probably not meant so.
+    - `lines`: by tenant, the line of each key in its block, as ``retry.max_attempts``.
 
     Tenants are named by their `tenant_key`.
     """
@@ -66,6 +67,7 @@ class Loaded:
     names: Mapping[str, str | None] = field(factory=dict)
     held: Collection[str] = ()
     warnings: tuple[Problem, ...] = ()
+    lines: Mapping[str, Mapping[str, int | None]] = field(factory=dict)
 
 
 def load_folder(
@@ -183,7 +185,8 @@ def _sorted_out(tenants: list[Report], warnings: Sequence[Problem]) -> Loaded:
     names = {id_: next((one.name for one in same if one.name), None) for id_, same in by_id.items()}
     noted = [*warnings, *(warning for tenant in tenants for warning in tenant.warnings)]
     loaded = Loaded(integrations, tuple(without), broken, tuple(problems), names)
-    return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted))
+    lines = {id_: same[0].lines_in_block() for id_, same in by_id.items()}
+    return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted), lines=lines)
 
 
 def _block_path(block: str) -> tuple[str, ...]:

@@ -76,6 +76,11 @@ class Report:
         if line is not None:
             self.lines.setdefault(path, line)
 
+    def lines_in_block(self) -> dict[str, int | None]:
+        """The line of each key in the block, by its path below that."""
+        depth, lines = len(self.block), self.lines
+        return {".".join(map(str, path[depth:])): lines[path] for path in lines if path[depth:]}
+
     def line_of(self, path: Path) -> int | None:
         """The line of the key at `path`, or of the nearest key around it."""
         around = (path[:end] for end in range(len(path), -1, -1))

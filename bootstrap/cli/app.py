@@ -86,10 +86,12 @@ _CHECK = _command(
 
     Sends nothing. Prints a line for each tenant in DIR: its id, its name, its provider or `none`,
     and where its evidence goes. Every problem is a line FILE:LINE: PATH: message on standard error,
-    and the exit code is then 2.
+    and the exit code is then 2. With --effective every key of each block is printed as well: its
+    value with secrets masked, and whether that is from the file, a default, or the provider's.
     """,
     _DIR,
     _BLOCK,
+    _option("--effective", "Print each tenant's whole configuration.", is_flag=True),
     _JSON,
 )
 

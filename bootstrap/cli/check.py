@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import click
 
 from ...adapters.config import Loaded
 from ..advice import advice_of, target_of
+from ..effective import Setting, settings_of
 from ..tenants import Providers
-from .output import print_json, print_table
+from .output import is_terminal, print_json, print_table
 from .tenant_files import end_with_problems, load, tenants_in
 
 
-def run(folder: str, block: str, as_json: bool) -> None:
+def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
     """Read the files and print a line for each tenant."""
     loaded, providers = load(folder, block)
     rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
     if as_json:
+        for row in rows if effective else ():
+            settings = settings_of(row["tenant_id"], loaded, providers)
+            row["settings"] = [attrs.asdict(one) for one in settings]
         print_json(rows)
     else:
         print_table(
@@ -37,7 +43,23 @@ def run(folder: str, block: str, as_json: bool) -> None:
         for tenant_id, integration in loaded.integrations.items():
             for sentence in advice_of(integration, providers, loaded.integrations.values()):
                 click.echo(f"note: tenant {tenant_id}: {sentence}", err=True)
+        for tenant_id in loaded.integrations if effective else ():
+            _print_settings(tenant_id, settings_of(tenant_id, loaded, providers))
     end_with_problems(loaded)
+
+
+def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:
+    """A table of its own on a terminal; in a pipe each row begins with the tenant."""
+    cells = [
+        (one.key, f"line {one.line}" if one.line else one.source, one.value or "none")
+        for one in settings
+    ]
+    click.echo()
+    if is_terminal():
+        click.echo(tenant_id)
+        print_table(("key", "from", "value"), cells, last_wraps=True)
+    else:
+        print_table(("tenant", "key", "from", "value"), [(tenant_id, *row) for row in cells])
 
 
 def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]:
