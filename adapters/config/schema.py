@@ -243,6 +243,9 @@ _TYPES: Mapping[str, str] = {
 }
 
 
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false", re.IGNORECASE | re.ASCII)
+
+
 def _of_type(wanted: object, value: object) -> str:
     if isinstance(wanted, str) and wanted in FORMATS:
         try:
@@ -257,7 +260,8 @@ def _of_type(wanted: object, value: object) -> str:
     if "string" in names and not isinstance(value, (dict, list)):
         return f"{message}: put it in quotes"
     if isinstance(value, str) and {"integer", "number", "float", "boolean"} & set(names):
-        return f"{message}: write it without quotes"
+        plain = _PLAIN.fullmatch(value)
+        return f"{message}: write it {'without quotes' if plain else 'as 10 or true is written'}"
     return message
 
 

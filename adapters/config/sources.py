@@ -122,15 +122,19 @@ _TAG = "tag:yaml.org,2002:"
 _TAGGED = Opaque("a value with a tag of its own (such as !name), which means nothing here")
 _ODD = Opaque("written like a number or a date, but is none")
 _OCTAL = Opaque(
-    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero", True
+    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero, or "
+    "put it in quotes if it is text",
+    True,
 )
 _BASE_60 = Opaque(
-    "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such as "
-    "90s",
+    "a number with a colon, which YAML 1.1 reads in base 60: write a duration such as 90s, or put "
+    "it in quotes if it is text",
     True,
 )
 _OLD_DIGITS = Opaque(
-    "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone", True
+    "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone, or put "
+    "it in quotes if it is text",
+    True,
 )
 _UNPRINTABLE = re.compile(
     r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"

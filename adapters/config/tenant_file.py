@@ -89,12 +89,13 @@ class _TenantReader:
         return None
 
     def name(self, top: Pairs, required: bool) -> str | None:
-        """The display name. Without an integration a `name` of another kind is the host's own."""
+        """The display name. A mapping there is the host's own, and so is any other kind of value
+        without an integration."""
         pair = self.find(top, "name", ())
         value = pair.value if pair else None
         if isinstance(value, str) and not _NOT_ONE_LINE.search(value):
             return value or None
-        if value is not None and required:
+        if required and not isinstance(value, Pairs | None):
             is_text = isinstance(value, str)
             self.report.note(("name",), "must be one line of text" if is_text else _not_text(value))
         return None

@@ -20,12 +20,17 @@ from evidence_courier.domain.integration import (
 from evidence_courier.domain.secrets.secret import Secret
 
 IN = "integrations.compliance"
-OCTAL = "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero"
-BASE_60 = (
-    "a number with a colon, which YAML 1.1 reads in base 60: write a number or a duration such "
-    "as 90s"
+TEXT = "or put it in quotes if it is text"
+OCTAL = (
+    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero, "
+    f"{TEXT}"
 )
-OLD_DIGITS = "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone"
+BASE_60 = (
+    f"a number with a colon, which YAML 1.1 reads in base 60: write a duration such as 90s, {TEXT}"
+)
+OLD_DIGITS = (
+    f"a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone, {TEXT}"
+)
 SECONDS = timedelta(seconds=1)
 
 
@@ -169,6 +174,16 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
             "retry: {max_attempts: '3'}",
             "retry.max_attempts: must be a whole number, and this is text: write it without quotes",
         ),
+        *(
+            (
+                f"retry: {{max_attempts: {written}}}",
+                "retry.max_attempts: must be a whole number, and this is text: write it as 10 or "
+                "true is written",
+            )
+            for written in ("08", "0o10", "1e1", "0:30", "ten", "'010'")
+        ),
+        ("on_unclear: 0123", f"on_unclear: is {OCTAL}"),
+        ("on_unclear: 1:30", f"on_unclear: is {BASE_60}"),
         ("retry: {max_attempts: 2.5}",
         "retry.max_attempts: must be a whole number, and this is a number"),
         ("retry: {max_attempts: yes}",

@@ -172,6 +172,12 @@ def test_a_mapping_under_tenant_is_the_hosts_own_and_null_is_absent(
     assert (list(loaded.integrations), loaded.without, loaded.problems) == (["a"], ("b",), ())
 
 
+def test_a_mapping_under_name_is_the_hosts_own(tmp_path: Path) -> None:
+    loaded = load(tmp_path, {"a.yaml": "name: {en: Acme, hi: एक्मे}\n" + VALID})
+    assert (list(loaded.integrations), loaded.problems) == (["a"], ())
+    assert loaded.names == {"a": None}
+
+
 def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
     loaded = load(tmp_path, {" a.yaml": ""})
     [message] = told(loaded, tmp_path)
