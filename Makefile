@@ -55,8 +55,8 @@ test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own server
 	@$(HOSTS)/bin/pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
 .PHONY: bench
-bench: $(VENV)/.installed  ## measure uploads per second beside a bare client's
-	@$(VENV)/bin/python benchmarks/throughput.py
+bench: $(VENV)/.installed  ## measure what an upload costs beside a bare client's (beside another version too: ARGS="--against /its/venv/bin/python")
+	@$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
 
 .PHONY: size
 size:  ## print how large each room of the house is, and what is larger than it may be

@@ -1,29 +1,43 @@
-"""Uploads per second of a courier beside a bare client's, in one run.
+"""What an upload costs a courier, beside a bare client, in one run.
 
 A bare server in a process of its own reads each request whole and answers it. First the limit:
 aiohttp's client posting ready bytes, recording nothing, over as many connections as the courier
-has. Then the courier: 5,000 ready documents of 30 kB for one tenant each of eight, with the whole
-record kept in SQLite. Both run twice, in turn; the best of each counts.
+has. Then the courier: ready documents of 30 kB for eight tenants, with the whole record kept in
+SQLite. Each measurement is a fresh process, they take turns, and the medians count: a machine that
+does other things too disturbs the rate, and the processor's time less.
+
+    python benchmarks/throughput.py [--against PYTHON] [--rounds 3] [--json]
+
+`PYTHON` is the interpreter of an environment that holds another version of the package, which is
+then measured in turn with this one.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
+from typing import TypeAlias
 
 import aiohttp
 
 from evidence_courier import AsyncCourier, Document, Evidence
-from evidence_courier.domain.secrets.secret import Secret
+
+Cost: TypeAlias = dict[str, float]
 
 UPLOADS = int(os.environ.get("UPLOADS", "5000"))
+BARE = max(UPLOADS, 5000)
 SIZE = 30_000
 CONNECTIONS = 64
 TENANTS = 8
@@ -76,46 +90,40 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-async def bare(url: str, body: bytes) -> float:
-    """The limit: uploads per second of the bare client."""
-    left = iter(range(UPLOADS))
+async def bare(url: str, body: bytes) -> Cost:
+    """The limit: a client that records nothing."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
 
-        async def post() -> None:
+        async def post(left: Iterable[int]) -> None:
             for _ in left:
                 async with session.post(url, data=body) as reply:
                     await reply.read()
 
-        began = time.perf_counter()
-        await asyncio.gather(*(post() for _ in range(CONNECTIONS)))
-        return UPLOADS / (time.perf_counter() - began)
+        await post(range(10))
+        with measured(BARE) as cost:
+            left = iter(range(BARE))
+            await asyncio.gather(*(post(left) for _ in range(CONNECTIONS)))
+    return cost
 
 
-class Keys:
-    def resolve(self, name: str) -> Secret | None:
-        return Secret("benchmark-key")
-
-
-async def courier(url: str, body: bytes, folder: Path) -> float:
-    """Uploads per second of a courier, from the first submit until every one is settled."""
+async def courier(url: str, body: bytes) -> Cost:
+    """A courier, from the first submit until every upload is settled."""
     block = {
         "provider": "sprinto",
-        "api_key": "${KEY}",
+        "api_key": "${BENCHMARK_KEY}",
         "workflow_check": "c",
-        "endpoint": url,
+        "endpoint": f"{url}dev-api/graphql",
         "pace": "1000000/s",
     }
     tenants = {f"t{number}": {"integrations": {"compliance": block}} for number in range(TENANTS)}
+    os.environ["BENCHMARK_KEY"] = "benchmark-key"
     moment = datetime(2026, 2, 21, tzinfo=UTC)
-    async with AsyncCourier.from_mapping(
-        tenants, folder / f"{time.monotonic_ns()}.db", secrets=Keys()
-    ) as one:
-        began = time.perf_counter()
-        tickets = []
-        for number in range(UPLOADS):
-            tickets.append(
-                one.submit(
-                    Evidence(
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncCourier.from_mapping(tenants, Path(folder) / "courier.db") as one:
+            with measured(UPLOADS) as cost:
+                tickets = []
+                for number in range(UPLOADS):
+                    evidence = Evidence(
                         tenant_id=f"t{number % TENANTS}",
                         evidence_id=f"ev-{number}",
                         session_id="s",
@@ -124,51 +132,97 @@ async def courier(url: str, body: bytes, folder: Path) -> float:
                         recorded_at=moment,
                         document=Document(content=body, media_type="application/pdf"),
                     )
-                )
-            )
-            if number % 500 == 499:
-                await tickets[-1].recorded()
-        settled = [await ticket.settled() for ticket in tickets]
-        took = time.perf_counter() - began
-        bad = [status for status in settled if status is None or status.status != "succeeded"]
-        assert not bad, bad[0]
-        return UPLOADS / took
+                    tickets.append(one.submit(evidence))
+                    if number % 500 == 499:
+                        await tickets[-1].recorded()
+                settled = [await ticket.settled() for ticket in tickets]
+            bad = [status for status in settled if status is None or status.status != "succeeded"]
+            assert not bad, bad[0]
+    return cost
 
 
-async def measure(port: int) -> None:
-    body = os.urandom(SIZE)
-    bare_url = f"http://127.0.0.1:{port}/"
-    with tempfile.TemporaryDirectory() as folder:
-        bares, couriers = [], []
-        for _ in range(2):
-            bares.append(await bare(bare_url, body))
-            couriers.append(await courier(f"{bare_url}dev-api/graphql", body, Path(folder)))
-    limit, reached = max(bares), max(couriers)
-    print(
-        f"{UPLOADS} documents of {SIZE // 1000} kB, {CONNECTIONS} connections, loopback, Python "
-        f"{sys.version.split()[0]}"
-    )
-    print(f"bare aiohttp client, nothing recorded   {limit:8.0f} uploads/s")
-    print(
-        f"courier, staged, recorded and removed   {reached:8.0f} uploads/s   "
-        f"{reached / limit:.2f} of the limit"
-    )
+MEASURED = {"bare": bare, "courier": courier}
 
 
-def main() -> None:
-    server = subprocess.Popen(
+@contextmanager
+def measured(times: int) -> Iterator[Cost]:
+    """What is done inside costs, one of so many times: processor time in all and on this
+    thread."""
+    cost: Cost = {}
+    began, cpu, loop = time.perf_counter(), time.process_time(), time.thread_time()
+    yield cost
+    cost["uploads/s"] = times / (time.perf_counter() - began)
+    cost["CPU us"] = (time.process_time() - cpu) / times * 1e6
+    cost["of these on the loop"] = (time.thread_time() - loop) / times * 1e6
+    cost["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(what: str, port: int, python: str = sys.executable) -> Cost:
+    """One measurement, in a process of its own."""
+    command = [python, __file__, what, "--port", str(port)]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    cost: Cost = json.loads(run.stdout)
+    return cost
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """The server's port, while it runs."""
+    process = subprocess.Popen(
         [sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True
     )
     try:
-        assert server.stdout is not None
-        asyncio.run(measure(int(server.stdout.readline())))
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
     finally:
-        server.kill()
-        server.wait()
+        process.kill()
+        process.communicate()
+
+
+def compare(rounds: int, against: str | None) -> dict[str, list[Cost]]:
+    """Measure in turn; `other` is the courier of the other version."""
+    costs: dict[str, list[Cost]] = {"bare": [], "courier": []}
+    if against is not None:
+        costs["other"] = []
+    with server() as port:
+        for _ in range(rounds):
+            costs["bare"].append(measure("bare", port))
+            costs["courier"].append(measure("courier", port))
+            if against is not None:
+                costs["other"].append(measure("courier", port, against))
+    return costs
+
+
+def show(costs: dict[str, list[Cost]]) -> None:
+    """The medians."""
+    print(
+        f"{UPLOADS} documents of {SIZE // 1000} kB, staged, {CONNECTIONS} connections, loopback, "
+        f"Python {sys.version.split()[0]}, medians of {len(costs['bare'])}"
+    )
+    limit = median(cost["CPU us"] for cost in costs["bare"])
+    for name, each in costs.items():
+        medians = {key: median(cost[key] for cost in each) for key in each[0]}
+        facts = ", ".join(f"{number:6,.0f} {key}" for key, number in medians.items())
+        print(f"{name:8} {facts}; CPU {medians['CPU us'] / limit:.1f} x bare")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["serve", *MEASURED], help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--against", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print each measurement")
+    asked = parser.parse_args()
+    if asked.what == "serve":
+        asyncio.run(serve())
+    elif asked.what is not None:
+        url, body = f"http://127.0.0.1:{asked.port}/", os.urandom(SIZE)
+        print(json.dumps(asyncio.run(MEASURED[asked.what](url, body))))
+    else:
+        costs = compare(asked.rounds, asked.against)
+        print(json.dumps(costs)) if asked.json else show(costs)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        asyncio.run(serve())
-    else:
-        main()
+    main()

@@ -1,0 +1,28 @@
+"""What an upload costs the processor, as a multiple of a bare client's cost in the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
+
+MOST = 9.5
+"""It is about 7: more than this is a loss of a third, or a machine that does too much else."""
+
+
+def test_an_upload_costs_what_it_did() -> None:
+    run = subprocess.run(
+        [sys.executable, BENCHMARK, "--rounds", "3", "--json"],
+        env={**os.environ, "UPLOADS": "1000"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    costs = json.loads(run.stdout)
+    # The least of each: what else the machine does only adds to it.
+    bare, courier = (min(each["CPU us"] for each in costs[name]) for name in ("bare", "courier"))
+    assert courier / bare < MOST, costs
