@@ -26,6 +26,7 @@ from ..ports.logger import (
 )
 from ..ports.records import Dossier, Entry, OpenUpload
 from .actions import AppliedAction, events_of
+from .backlog import Backlog
 from .batching import Batching
 from .breaker import Breakers, patience_of
 from .destinations import Destination, Destinations, home_of
@@ -61,7 +62,8 @@ class ActiveUpload:
     """An upload with where it goes and who waits for it.
 
     `gone`: its record was deleted from the database while it was active. `answered`: its last
-    turn's request was answered; False: it has timed out; None: neither.
+    turn's request was answered; False: it has timed out; None: neither. `line`: the credential
+    in whose line it was found in the store.
     """
 
     upload: Upload
@@ -71,6 +73,10 @@ class ActiveUpload:
     waiters: list[Waiter] = field(factory=list)
     gone: bool = False
     answered: bool | None = None
+    line: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.line = self.line or self.destination.quota.credential
 
     @property
     def size(self) -> int:
@@ -127,6 +133,7 @@ class ActiveUploads:
         self._schedule: Schedule[UploadKey] = Schedule(capacity, in_flight_bytes)
         self._breakers = Breakers(self._schedule.silent)
         self._batching: Batching[UploadKey] = Batching()
+        self.backlog = Backlog()
 
     def __len__(self) -> int:
         return len(self._uploads)
@@ -158,7 +165,11 @@ class ActiveUploads:
 
     def add(self, active: ActiveUpload) -> ActiveUpload:
         """Make an upload active, and settle or plan it."""
-        self._uploads[active.upload.key] = active
+        key = active.upload.key
+        if key in self._uploads:
+            self.backlog.went(self._uploads[key].line)
+        self._uploads[key] = active
+        self.backlog.came(active.line)
         self.go_on(active)
         return active
 
@@ -239,7 +250,7 @@ class ActiveUploads:
             waiter.mark_lost(error)
 
     def _drop(self, key: UploadKey) -> None:
-        self._uploads.pop(key, None)
+        self.backlog.went(self._uploads.pop(key).line)
         self._elsewhere.discard(key)
         self._schedule.forget(key)
 

@@ -5,13 +5,13 @@
 - It recovers what dead couriers were sending: the provider may have received it.
 - It picks up what people and other couriers have changed.
 - It releases what was held for an integration that works again or has changed.
-- It adopts what is overdue and in the hands of no courier, a fair share of each tenant's.
+- It adopts what is overdue and in the hands of no courier, a fair share of each credential's.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..domain.errors import StoreError
@@ -42,7 +42,9 @@ ORPHAN_AFTER = timedelta(minutes=10)
 another courier may know the tenant."""
 
 LOOKED_THROUGH = 10_000
-ADOPTED_AT_ONCE = 1_000
+RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
+"""So many uploads of an integration are released in one transaction, and so many transactions are
+made, before the rest of the work goes on."""
 
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
@@ -59,22 +61,29 @@ class Maintenance:
         self._context = context
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
-        self._page: UploadKey | None = None
+        self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
         self._offset = self._offset_now()
         self._first = True
 
     def run_once(self) -> Turn[None]:
         """All of it, once. What the database refuses is logged, and tried again the next time."""
-        now = self._clock.now()
-        for task in (
+        yield from self._run(
             self.notice_clock_change,
             self.heartbeat,
             self.recover_dead_couriers,
             self.pick_up_changes,
             self.release_unblocked,
             self.adopt_overdue,
-        ):
+        )
+
+    def adopt_more(self) -> Turn[None]:
+        """Adopt more of the lines of which half a share was sent."""
+        yield from self._run(self._adopt_some)
+
+    def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
+        now = self._clock.now()
+        for task in tasks:
             if self._active.closing:
                 return
             try:
@@ -158,25 +167,41 @@ class Maintenance:
             self._active.tell_end(held, status_of_upload(held, None))
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
-        """Adopt what is past its time and in the hands of no courier."""
-        page = self._page
-        overdue = Read(lambda store: store.due(now - OVERDUE, LOOKED_THROUGH, page))
-        keys = yield from perform(overdue)
-        self._page = keys[-1] if len(keys) == LOOKED_THROUGH else None
-        free = [key for key in keys if self._active.get(key) is None]
-        wanted = _fairly(free, ADOPTED_AT_ONCE)
-        found = yield from _get(wanted)
-        for key in wanted:
-            if key in found and not self._active.closing and not self._take(found[key]):
-                yield from self._hold_orphan(found[key], now)
+        """Adopt what is past its time and in the hands of no courier, some of each line."""
+        lines = yield from perform(Read(lambda store: store.lines(now - OVERDUE)))
+        self._active.backlog.found(lines)
+        self._strangers.clear()
+        yield from self._adopt_some(now)
 
-    def _take(self, found: OpenUpload) -> bool:
+    def _adopt_some(self, now: datetime) -> Turn[None]:
+        """Adopt what the next lines have, up to their shares."""
+        backlog, before = self._active.backlog, now - OVERDUE
+        lines, share = backlog.next_lines(), backlog.share
+        passed = {line: frozenset(self._strangers[line]) for line in lines}
+        # Up to one share is in hand already.
+        pages = yield from perform(
+            Read(lambda store: [store.line(one, before, 2 * share, passed[one]) for one in lines])
+        )
+        for line, page in zip(lines, pages, strict=True):
+            free = [key for key in page if self._active.get(key) is None]
+            room, full = backlog.room(line), len(page) == 2 * share
+            found = yield from _get(free[:room])
+            strangers = [one for one in found.values() if not self._take(one, line)]
+            for one in strangers:
+                yield from self._hold_orphan(one, now)
+            self._strangers[line] |= {one.upload.key.tenant_id for one in strangers}
+            more = full or len(free) > room
+            backlog.looked(line, more=more, again=more and bool(strangers))
+
+    def _take(self, found: OpenUpload, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""
         key = found.upload.key
         destination = self._active.home_of(key)
-        if destination is not None and self._active.get(key) is None:
-            self._active.add(_active(found, destination))
-        return destination is not None
+        if destination is None or self._active.closing:
+            return self._active.closing
+        if self._active.get(key) is None:
+            self._active.add(ActiveUpload(found.upload, found.dossier, destination, line=line))
+        return True
 
     def _hold_orphan(self, found: OpenUpload, now: datetime) -> Turn[None]:
         """Its time has long come, and its tenant has no such integration any more: a person must
@@ -220,18 +245,23 @@ class Maintenance:
             for tenant_id in spellings(destination.integration.tenant_id)
             for provider in (destination.integration.provider, UNKNOWN_PROVIDER)
         }
-        look = Read(lambda store: store.freed(addresses, ADOPTED_AT_ONCE))
-        freed = yield from perform(look)
-        if (yield from self._name_providers(freed)):
+        look = Read(lambda store: store.freed(addresses, RELEASED_AT_ONCE))
+        for _ in range(RELEASES_AT_ONCE):
             freed = yield from perform(look)
-        held = [
-            _active(found, destination)
-            for found in freed
-            if (destination := self._active.home_of(found.upload.key)) is not None
-        ]
-        for active in (yield from release(held, now)):
-            if self._active.get(active.upload.key) is None and not self._active.closing:
-                self._active.add(active)
+            if (yield from self._name_providers(freed)):
+                freed = yield from perform(look)
+            held = [
+                _active(found, destination)
+                for found in freed
+                if (destination := self._active.home_of(found.upload.key)) is not None
+            ]
+            for active in (yield from release(held, now)):
+                room = self._active.backlog.room(active.line)  # without it, it is backlog
+                known = self._active.get(active.upload.key) is not None
+                if room and not known and not self._active.closing:
+                    self._active.add(active)
+            if len(freed) < RELEASED_AT_ONCE:
+                return
 
     def _name_providers(self, freed: Sequence[OpenUpload]) -> Turn[bool]:
         """Give what was recorded for an invalid configuration its provider; whether any was."""
@@ -348,18 +378,3 @@ def _save(changes: Sequence[Change]) -> Turn[list[bool]]:
         return []
     answers = yield from perform(Write(lambda store: store.save(changes)))
     return [isinstance(answer, Saved) for answer in answers]
-
-
-def _fairly(keys: Sequence[UploadKey], limit: int) -> list[UploadKey]:
-    """Up to so many of the keys, in turn from each tenant, each tenant's in their order."""
-    lanes: Mapping[tuple[str, str], deque[UploadKey]] = defaultdict(deque)
-    for key in keys:
-        lanes[key.tenant_id, key.provider].append(key)
-    turns = deque(lanes.values())
-    chosen: list[UploadKey] = []
-    while turns and len(chosen) < limit:
-        lane = turns.popleft()
-        chosen.append(lane.popleft())
-        if lane:
-            turns.append(lane)
-    return chosen

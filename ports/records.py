@@ -279,6 +279,24 @@ class Records(Protocol):
         """
         ...
 
+    def lines(self, before: datetime) -> Sequence[str | None]:
+        """The credentials (see `Quota`) of what is due at this moment or earlier. None stands for
+        uploads that were recorded without one."""
+        ...
+
+    def line(
+        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
+    ) -> Sequence[UploadKey]:
+        """What is due of one credential, the longest due first.
+
+        Args:
+            credential: One of `lines`.
+            before: Only what is due at this moment or earlier.
+            limit: At most so many.
+            without: Tenants whose uploads are left out.
+        """
+        ...
+
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         """How many uploads have each of these statuses; 0 included."""
         ...

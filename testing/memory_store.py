@@ -72,6 +72,8 @@ Verb: TypeAlias = Literal[
     "staged",
     "name_provider",
     "due",
+    "lines",
+    "line",
     "counts",
     "statuses",
     "find",
@@ -216,6 +218,29 @@ class MemoryStore(_Inspected):
                 and due <= before
                 and (written_after is None or record.upload.updated_at > written_after)
             ][:limit]
+
+    def lines(self, before: datetime) -> Sequence[str | None]:
+        with self._lock:
+            self._go_on("lines")
+            return list({record.credential for _, record in self._overdue(before)})
+
+    def line(
+        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
+    ) -> Sequence[UploadKey]:
+        with self._lock:
+            self._go_on("line")
+            return [
+                record.upload.key
+                for _, record in sorted(self._overdue(before), key=lambda one: one[0])
+                if record.credential == credential and record.upload.key.tenant_id not in without
+            ][:limit]
+
+    def _overdue(self, before: datetime) -> list[tuple[datetime, MemoryRecord]]:
+        return [
+            (due, record)
+            for record in self._records.values()
+            if (due := due_of(record.upload.state)) is not None and due <= before
+        ]
 
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         with self._lock:

@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
+from ...delivery.effects import Turn
 from ...delivery.maintenance import Maintenance
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import MisuseError
@@ -179,7 +180,9 @@ class AsyncEngine:
     def _begin_what_is_due(self) -> None:
         if self._clock.monotonic() >= self._maintain_at and self._maintaining is None:
             self._maintain_at = self._clock.monotonic() + MAINTAIN_EVERY
-            self._maintaining = self._turns.spawn(self._maintain())
+            self._start_maintenance(self._maintenance.run_once())
+        elif self.active.backlog.wanting and self._maintaining is None:
+            self._start_maintenance(self._maintenance.adopt_more())
         for uploads in list(self.active.take(self._clock.now())):
             self._turns.start(uploads, take_turn(self._context, uploads))
 
@@ -221,9 +224,12 @@ class AsyncEngine:
         later_on = self._maintain_at > self._clock.monotonic()
         return later_on and (due is None or due > self._clock.now())
 
-    async def _maintain(self) -> None:
+    def _start_maintenance(self, work: Turn[None]) -> None:
+        self._maintaining = self._turns.spawn(self._maintain(work))
+
+    async def _maintain(self, work: Turn[None]) -> None:
         try:
-            await self._driver.run(self._maintenance.run_once())
+            await self._driver.run(work)
         finally:
             self._maintaining = None
             self._wake()

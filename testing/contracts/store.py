@@ -377,6 +377,25 @@ class StoreContract(GateRules):
             same(list(store.due(AT, 1)), [late.upload.key])
             same(list(store.due(AT, 10, after=late.upload.key)), [early.upload.key])
 
+    def test_what_is_due_stands_in_the_line_of_its_credential(self) -> None:
+        with self._store() as store:
+            late, early, other = (
+                evolve(entry("late", at=AT), credential="a"),
+                evolve(entry("early", at=AT - MINUTE), credential="a"),
+                evolve(entry("other", at=AT - MINUTE), credential="b"),
+            )
+            future = evolve(entry("future", at=AT + MINUTE), credential="c")
+            none = evolve(entry("none", at=AT), credential=None)
+            store.add([late, early, other, future, none])
+            same(set(store.lines(AT)), {"a", "b", None}, "the lines")
+            same(set(store.lines(AT - MINUTE)), {"a", "b"}, "the lines of what is due earlier")
+            same(list(store.line("a", AT, 10, [])), [early.upload.key, late.upload.key])
+            same(list(store.line("a", AT, 1, [])), [early.upload.key])
+            same(list(store.line("a", AT - MINUTE, 10, [])), [early.upload.key])
+            same(list(store.line("c", AT, 10, [])), [])
+            same(list(store.line(None, AT, 10, [])), [none.upload.key])
+            same(list(store.line("b", AT, 10, [other.upload.key.tenant_id])), [])
+
     def test_a_retry_is_due_when_its_wait_is_over(self) -> None:
         with self._store() as store:
             new = entry()

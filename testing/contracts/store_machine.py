@@ -436,6 +436,10 @@ class StoreMachine(RuleBasedStateMachine):
     def show(self, key: UploadKey) -> None:
         self.both(lambda store: store.show(key.tenant_id, key.evidence_id, AT))
 
+    @rule(before=moments | few_moments)
+    def lines(self, before: datetime) -> None:
+        self.both(lambda store: set(store.lines(before)))
+
     @rule(
         before=moments | few_moments,
         limit=st.integers(0, 5),

@@ -75,6 +75,22 @@ class SqliteReader:
             }
             return [key_of(row) for row in db.query(reads.DUE, given)]
 
+    def lines(self, before: datetime) -> Sequence[str | None]:
+        with self._reading() as db:
+            return [row["credential"] for row in db.query(reads.LINES, {"before": moment(before)})]
+
+    def line(
+        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
+    ) -> Sequence[UploadKey]:
+        given = {
+            "credential": credential,
+            "before": moment(before),
+            "limit": limit,
+            "without": json.dumps(sorted(without)),
+        }
+        with self._reading() as db:
+            return [key_of(row) for row in db.query(reads.LINE, given)]
+
     def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
         with self._reading() as db:
             wanted = json.dumps([status.value for status in statuses])

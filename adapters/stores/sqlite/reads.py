@@ -37,6 +37,28 @@ DUE = f"""
 SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due
 WHERE due <= :before AND id > :after AND updated_at > :written_after ORDER BY id LIMIT :limit
 """
+# The first credential after each credential, so that a line is not read to its end.
+_NEXT = (
+    "SELECT min(credential) FROM uploads INDEXED BY uploads_in_line WHERE due IS NOT NULL"
+    " AND credential"
+)
+LINES = f"""
+WITH RECURSIVE line (credential) AS (
+    {_NEXT} IS NOT NULL
+    UNION ALL SELECT ({_NEXT} > line.credential) FROM line WHERE credential IS NOT NULL
+)
+SELECT credential FROM (SELECT credential FROM line WHERE credential IS NOT NULL
+    UNION ALL SELECT NULL) AS one
+WHERE EXISTS (
+    SELECT 1 FROM uploads INDEXED BY uploads_in_line
+    WHERE uploads.credential IS one.credential AND due <= :before
+)
+"""
+LINE = f"""
+SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_in_line
+WHERE credential IS :credential AND due <= :before
+AND tenant_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY due, id LIMIT :limit
+"""
 COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"
 SENDERS = (
     "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight WHERE owner >= 0 "

@@ -321,6 +321,14 @@ class TheLastIsFirst(MemoryStore):
         return list(reversed(super().due(before, 1_000, after, written_after)))[:limit]
 
 
+@breaks("what_is_due_stands_in_the_line_of_its_credential")
+class TheLatestIsFirst(MemoryStore):
+    def line(
+        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
+    ) -> Sequence[UploadKey]:
+        return list(reversed(super().line(credential, before, 1_000, without)))[:limit]
+
+
 @breaks("a_retry_is_due_when_its_wait_is_over")
 class NeverRetries(MemoryStore):
     def due(
@@ -582,7 +590,10 @@ class NeverHearsOfTheEnd(MemoryStore):
         pass
 
 
-@breaks("whoever_shares_a_credential_shares_its_pace_and_nobody_else_does")
+@breaks(
+    "whoever_shares_a_credential_shares_its_pace_and_nobody_else_does",
+    "what_is_due_stands_in_the_line_of_its_credential",
+)
 class PacesEachAddress(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         return super().add(

@@ -8,10 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from evidence_courier.delivery import backlog
 from evidence_courier.domain.integration import OnUnclear, Pace, RetryPolicy
 from evidence_courier.domain.upload.actions import Action
-from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.domain.upload.upload import UploadKey, new_upload
 from evidence_courier.ports.logger import OriginAnswers, OriginSilent
+from evidence_courier.ports.records import Entry
 from evidence_courier.testing.sandboxes.rates import RateLimit, Window
 from evidence_courier.testing.simulation import (
     Faults,
@@ -312,3 +314,63 @@ def test_a_silent_origin_is_probed_and_all_is_sent_once_it_answers() -> None:
         assert OriginAnswers("model") in simulation.events
         assert tally(simulation) == {"succeeded": 46}
         assert simulation.breaches() == []
+
+
+def leave_backlog(simulation: Simulation, known: UploadKey, number: int) -> list[UploadKey]:
+    """Uploads like a known one that are due and in the hands of no courier, as a stopped courier
+    leaves them."""
+    found = simulation.store.get([known])[known]
+    (courier,) = simulation.couriers
+    credential = courier.engine.active.destinations[known.tenant_id].quota.credential
+    day, now = found.upload.evidence_date, simulation.clock.now()
+    keys = []
+    for each in range(number):
+        keys.append(UploadKey(known.tenant_id, f"left-{each}", known.provider))
+        upload = new_upload(keys[-1], found.upload.digest, day, now)
+        simulation.store.add([Entry(upload, found.dossier, b"a document", credential)])
+        simulation.handed_over[keys[-1]] = now
+    return keys
+
+
+@pytest.fixture
+def short_lines(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(backlog, "MOST_OF_LINE", 100)
+    return 100
+
+
+def test_a_backlog_is_taken_up_as_fast_as_it_is_sent_and_keeps_none_waiting(
+    short_lines: int,
+) -> None:
+    with Simulation(tenants=2, faults=Faults(latency=0.02)) as simulation:
+        many, few = simulation.submit(1, tenant=1) + simulation.submit(1, tenant=2)
+        simulation.settle()
+        leave_backlog(simulation, many, 800)
+        (single,) = leave_backlog(simulation, few, 1)
+        simulation.crash()
+        simulation.clock.advance(10)
+        courier = simulation.start_courier()
+        most = 0
+        for _ in range(40):
+            simulation.pass_time(0.1)
+            most = max(most, len(courier.engine.active))
+            assert simulation.copies(single) == 1
+        assert tally(simulation) == {"succeeded": 803}
+        assert most <= short_lines
+
+
+def test_what_no_tenant_here_has_does_not_hide_the_backlog_behind_it(short_lines: int) -> None:
+    with Simulation(tenants=2) as simulation:
+        many, few = simulation.submit(1, tenant=1) + simulation.submit(1, tenant=2)
+        simulation.settle()
+        strangers = leave_backlog(simulation, many, 3 * short_lines)
+        simulation.clock.advance(1)
+        (single,) = leave_backlog(simulation, few, 1)
+        for key in strangers:  # the two tenants share a credential
+            record, other = (simulation.store._records[one] for one in (key, single))
+            record.credential = other.credential
+        simulation.crash()
+        simulation.clock.advance(10)
+        simulation._keys.pop("tenant-1")
+        simulation.start_courier()
+        simulation.pass_time(2)
+        assert simulation.copies(single) == 1
