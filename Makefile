@@ -144,7 +144,7 @@ define new-environment
 	rm -rf $(1) && $(PYTHON) -m venv --without-pip $(1) && $(PYTHON) -m pip -qq --python $(1)/bin/python install pip; }
 endef
 
-$(VENV)/.created: setup.cfg
+$(VENV)/.created: setup.cfg requirements/test.txt
 	$(call new-environment,$(VENV))
 	@touch $@
 
@@ -157,32 +157,34 @@ build/wheel/.built: setup.cfg pyproject.toml $(wildcard README.md LICENSE) build
 
 $(VENV)/.requirements: $(VENV)/.created | build/wheel/.built
 	@echo "installing what the tests need into $(VENV)"
-	@$(VENV)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[test]"
+	@$(VENV)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[all,fonts,testing]" -r requirements/test.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements build/wheel/.built
 	@$(VENV)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
-$(HOSTS)/.created: setup.cfg
+$(HOSTS)/.created: setup.cfg requirements/hosts.txt
 	$(call new-environment,$(HOSTS))
 	@touch $@
 
 $(HOSTS)/.requirements: $(HOSTS)/.created | build/wheel/.built
 	@echo "installing the frameworks of the example hosts into $(HOSTS)"
-	@$(HOSTS)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[hosts]"
+	@$(HOSTS)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[cli,sandbox,sync]" \
+		-r requirements/hosts.txt
 	@touch $@
 
 $(HOSTS)/.installed: $(HOSTS)/.requirements build/wheel/.built
 	@$(HOSTS)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
-$(DEV)/.created: setup.cfg
+$(DEV)/.created: setup.cfg $(wildcard requirements/*.txt)
 	$(call new-environment,$(DEV))
 	@touch $@
 
 # Strict mode lays out a tree of links that static tools can follow; the links are why an added file wants a new one.
 $(DEV)/.linked: $(DEV)/.created build/sources
 	@echo "linking this checkout into $(DEV), with the developer's tools"
-	@$(DEV)/bin/python -m pip -qq install --config-settings editable_mode=strict -e '.[dev]'
+	@$(DEV)/bin/python -m pip -qq install --config-settings editable_mode=strict -e '.[all,fonts,testing]' \
+		-r requirements/dev.txt
 	@touch $@

@@ -7,17 +7,19 @@ from math import ceil
 
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration
+from ..domain.secrets.redaction import Redactor
 from ..ports.provider import Advising, Provider
 from .tenants import Providers
 
 
 def target_of(integration: Integration, providers: Providers) -> str:
-    """Where the tenant's evidence goes, in words."""
+    """Where the tenant's evidence goes, in words without a secret."""
     provider = providers[integration.provider]
     if isinstance(provider, BrokenProvider):
         return ""
     try:
-        return str(provider.target(integration.settings))
+        target = str(provider.target(integration.settings))
+        return Redactor(integration.secrets).text(target)
     except Exception as error:  # a plug-in's bug is its own tenants' only
         return f"its provider cannot say ({type(error).__name__})"
 
@@ -35,7 +37,8 @@ def advice_of(
         own = provider.advice(integration.settings) if isinstance(provider, Advising) else ()
     except Exception as error:
         own = (f"its provider cannot say what is odd about it ({type(error).__name__})",)
-    return (*own, *found)
+    redactor = Redactor(integration.secrets)
+    return tuple(redactor.text(str(sentence)) for sentence in (*own, *found))
 
 
 def _slow_pace(integration: Integration, provider: Provider) -> Iterator[str]:

@@ -22,6 +22,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.upload import StatusWord
 from ..domain.upload.verdict import DryRun
 from ..ports.records import Find, Page
 from ..ports.renderer import Renderer
@@ -244,7 +245,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         self,
         *,
         tenant_id: str | None = None,
-        status: str | None = None,
+        status: StatusWord | None = None,
         since: datetime | None = None,
         after: str | None = None,
         limit: int = 100,

@@ -25,6 +25,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.upload import StatusWord
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
 from ..ports.records import Find, Page
@@ -262,7 +263,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         self,
         *,
         tenant_id: str | None = None,
-        status: str | None = None,
+        status: StatusWord | None = None,
         since: datetime | None = None,
         after: str | None = None,
         limit: int = 100,

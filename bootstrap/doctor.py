@@ -18,7 +18,6 @@ from attrs import frozen
 from ..adapters.config import Loaded
 from ..adapters.stores.sqlite import open_for_reading
 from ..delivery.destinations import Destination
-from ..domain.secrets.redaction import Redactor
 from ..domain.upload.verdict import DryRun
 from .advice import target_of
 from .running import Running
@@ -54,9 +53,7 @@ async def examine(
         async def one(tenant_id: str, destination: Destination) -> Examined:
             async with turns[destination.quota.credential]:
                 result = await running.dry_run(destination, partial(on_wait, tenant_id))
-            redactor = Redactor(destination.integration.secrets)
-            target = redactor.text(target_of(destination.integration, providers))
-            return Examined(tenant_id, target, result)
+            return Examined(tenant_id, target_of(destination.integration, providers), result)
 
         try:
             destinations = destinations_of(loaded.integrations, providers, running.key)

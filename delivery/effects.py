@@ -212,4 +212,7 @@ class Interrupted(BaseException):
         self, by: BaseException, what: str, *, closing: bool = False, not_sent: bool = False
     ) -> None:
         self.by, self.what, self.closing, self.not_sent = by, what, closing, not_sent
-        super().__init__(what)
+        super().__init__(by, what)
+
+    def __str__(self) -> str:
+        return self.what

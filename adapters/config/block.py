@@ -36,6 +36,8 @@ class BlockReader:
     providers: Providers
     references: References
     known: dict[str, schemas.BlockSchema | str] = field(factory=dict)
+    secret: set[str] = field(factory=set, init=False)
+    """The references that fill a secret of any tenant."""
 
     def read(self, root: Node, report: Report) -> None:
         """Read one tenant's data; the report gets its integration if nothing is wrong with it."""
@@ -53,8 +55,32 @@ class BlockReader:
         document = self.checked(resolved, schema, report)
         for path, fault in _faults_of_the_whole(document, provider, report):
             report.note((*report.block, *path), fault)
+        self.remember_references(resolved, document, report)
         if provider is not None and report.tenant_id is not None and not report.notes:
             report.integration = self.built(report.tenant_id, document, provider, report)
+
+    def remember_references(
+        self, resolved: Mapping[str, object], document: Mapping[str, Any], report: Report
+    ) -> None:
+        """Take down which references fill secrets, and which stand in fields that are shown."""
+        secret: set[Path] = {
+            path for path, text in resolved_in(document) if isinstance(text, SecretText)
+        }
+        if passwords_in(str(document.get("proxy", ""))):
+            secret.add(("proxy",))
+        for path, text in resolved_in(resolved):
+            if path in secret:
+                self.secret.add(text.reference)
+            else:
+                report.shown.append(((*report.block, *path), text.reference))
+
+    def refuse_shown_secrets(self, reports: Sequence[Report]) -> None:
+        """Once all are read: refuse a reference that is shown and fills a secret of any tenant."""
+        for report in reports:
+            for path, reference in report.shown:
+                if reference in self.secret:
+                    why = "which fills a secret elsewhere, and this field is not secret"
+                    report.note(path, f"is {reference}, {why}")
 
     def provider(
         self, settings: Mapping[str, object], report: Report

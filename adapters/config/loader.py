@@ -67,7 +67,7 @@ class Loaded:
     names: Mapping[str, str | None] = field(factory=dict)
     held: Collection[str] = ()
     warnings: tuple[Problem, ...] = ()
-    lines: Mapping[str, Mapping[str, int | None]] = field(factory=dict)
+    lines: Mapping[str, Mapping[str, int | None]] = field(factory=dict, repr=False)
 
 
 def load_folder(
@@ -95,6 +95,7 @@ def load_folder(
     reader = BlockReader(providers, References(secrets))
     names, passed_over = _files(folder)
     reports = [_from_file(folder, name, keys, reader) for name in names]
+    reader.refuse_shown_secrets(reports)
     return _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
 
 
@@ -129,6 +130,7 @@ def load_mapping(
             report = Report("", keys)
             report.note((), "a tenant id among the keys is not text")
         found.append(report)
+    reader.refuse_shown_secrets(found)
     given_path = block != DEFAULT_BLOCK and bool(found)
     return _sorted_out(found, _warnings_of_all("", keys, found) if given_path else ())
 

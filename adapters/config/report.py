@@ -53,6 +53,8 @@ class Report:
     has_block: bool = field(default=False, init=False)
     """Whether something stands where the block is looked for, and is not switched off."""
     warnings: list[Problem] = field(factory=list, init=False)
+    shown: list[tuple[Path, str]] = field(factory=list, init=False)
+    """Where references stand in fields that are not secret."""
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None

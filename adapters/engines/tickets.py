@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from ...delivery.active import ActiveUpload
 from ...domain.errors import MisuseError
@@ -90,6 +90,11 @@ class Ticket:
             kept = self._settled.kept
             state = "settled" if kept else "recorded" if self._recorded.kept else "submitted"
         return f"<Ticket {self.tenant_id}/{self.evidence_id} {state}>"
+
+    def __await__(self) -> NoReturn:
+        raise MisuseError(
+            "a ticket is not awaited itself: `await ticket.recorded()`, or `await ticket.settled()`"
+        )
 
     async def recorded(self) -> None:
         """Return once the evidence is on disk and survives a crash; at once for a tenant without an
@@ -205,6 +210,12 @@ class SyncTicket:
 
     def __repr__(self) -> str:
         return f"<Sync{repr(self._ticket)[1:]}"
+
+    def __await__(self) -> NoReturn:
+        raise MisuseError(
+            "the ticket of a Courier is not awaited: call ticket.recorded() or ticket.settled() "
+            "in a thread without `await`, or use an AsyncCourier, whose tickets are awaited"
+        )
 
     @property
     def tenant_id(self) -> str:

@@ -5,10 +5,11 @@ a log line, or marks that change the direction of writing. So every text from ou
 a `Redactor` before it is stored. The redactor makes the text one plain line, masks each piece of a
 secret, and cuts the text to a length that a person reads.
 
-How it finds a piece of a secret: it cuts the secret, its hexadecimal form and its base64 form (in
-all three alignments) into overlapping windows, once. It searches a text as it is, and again with
-its escapes (``%2F``, ``\\u002f``, ``\\/``, ``&#47;``) undone up to three times: all kinds together
-and each kind alone. White space and case do not hide a window.
+How it finds a piece of a secret: it cuts the secret, its hexadecimal form, its base32 and base64
+forms (in all alignments) and the base64 form of the latter into overlapping windows, once. It
+searches a text as it is, and again with its escapes (``%2F``, ``=2F``, ``\\u002f``, ``\\057``,
+``\\/``, ``&#47;``, the colons of ``3a:2f``) undone up to three times: all kinds together and each
+kind alone. White space and case do not hide a window.
 """
 
 from __future__ import annotations
@@ -60,11 +61,14 @@ _BY_PERCENT = rb"%[0-9A-Fa-f]{2}"
 _BY_BACKSLASH = (
     # JSON's two halves of one character, then its other escapes
     rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|"
-    rb"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\."
+    rb"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2}|\\."
 )
 _BY_AMPERSAND = rb"&#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});|&[A-Za-z]{2,8};"
-_KINDS = tuple(re.compile(kind, re.DOTALL) for kind in (_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND))
-_ESCAPE = re.compile(b"|".join((_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND)), re.DOTALL)
+_BY_EQUALS = rb"=[0-9A-Fa-f]{2}"
+_BY_COLON = rb"(?<=[0-9A-Fa-f]{2})[:-](?=[0-9A-Fa-f]{2})"
+_ALL = (_BY_PERCENT, _BY_BACKSLASH, _BY_AMPERSAND, _BY_EQUALS, _BY_COLON)
+_KINDS = tuple(re.compile(kind, re.DOTALL) for kind in _ALL)
+_ESCAPE = re.compile(b"|".join(_ALL), re.DOTALL)
 _WHITE_ESCAPES = (b"\\n", b"\\r", b"\\t", b"\\b", b"\\f")
 _FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 
@@ -163,14 +167,14 @@ class Redactor:
         run = min(SHORTEST_RUN, len(value))
         _add_windows(self._folded, b"".join(value.lower().split()), run)
         _add_windows(self._folded, value.hex().encode(), 2 * run)
-        for before in range(3):
-            # The characters that the secret alone decides: a window of eight bytes decides at least
-            # ten.
-            whole = base64.b64encode(bytes(before) + value)
-            decided = whole[-(-8 * before // 6) : 8 * (before + len(value)) // 6]
-            # Three characters or fewer would be found in any text.
+        for once in _in_base64(value):
+            _add_windows(self._base64, once, min(10, len(once)))
+            for twice in _in_base64(once):
+                _add_windows(self._base64, twice, min(12, len(twice)))
+        for before in range(5):
+            decided = _decided(base64.b32encode(bytes(before) + value), before, len(value), 5)
             if len(decided) > 3:
-                _add_windows(self._base64, decided, min(10, len(decided)))
+                _add_windows(self._folded, decided.lower(), min(12, len(decided)))
 
     def _find(self, line: str) -> Iterator[_Span]:
         """Where windows of a secret lie in the line."""
@@ -204,6 +208,19 @@ class Redactor:
 
 def _bytes(line: str) -> bytes:
     return line.replace(" ", "").encode()
+
+
+def _in_base64(value: bytes) -> Iterator[bytes]:
+    """The characters that the value alone decides, in each alignment: eight bytes decide at least
+    ten. Three characters or fewer would be found in any text."""
+    for before in range(3):
+        decided = _decided(base64.b64encode(bytes(before) + value), before, len(value), 6)
+        if len(decided) > 3:
+            yield decided
+
+
+def _decided(encoded: bytes, before: int, length: int, bits: int) -> bytes:
+    return encoded[-(-8 * before // bits) : 8 * (before + length) // bits]
 
 
 def _add_windows(windows: _Windows, value: bytes, size: int) -> None:
@@ -242,11 +259,15 @@ def _unescaped(
 
 def _meaning(escape: bytes) -> bytes:
     """What an escape stands for; nothing for white space, which is never searched."""
-    if escape.startswith(b"%") or (escape.startswith(b"\\x") and len(escape) == 4):
+    if escape in (b":", b"-"):
+        return b""
+    if escape.startswith((b"%", b"=")) or (escape.startswith(b"\\x") and len(escape) == 4):
         meant = bytes.fromhex(escape[-2:].decode())
     elif escape.startswith(b"\\u") and len(escape) > 2:
         halves = bytes.fromhex(escape.replace(b"\\u", b"").decode())
         meant = halves.decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
+    elif escape.startswith(b"\\") and len(escape) == 4:
+        meant = bytes([int(escape[1:], 8)])
     elif escape.startswith(b"&"):
         meant = html.unescape(escape.decode()).encode("utf-8", "surrogatepass")
     else:

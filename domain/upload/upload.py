@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import Enum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import evolve, frozen
 
@@ -128,6 +128,10 @@ class Skipped:
 State: TypeAlias = (
     Queued | Sending | Waiting | LookingUp | Undecided | Held | Succeeded | Failed | Skipped
 )
+
+
+StatusWord = Literal["pending", "retrying", "held", "succeeded", "failed", "skipped"]
+"""The words of `Status`."""
 
 
 class Status(Enum):

@@ -538,7 +538,7 @@ def test_a_list_is_filtered_and_paged(house: House) -> None:
             }
             assert rest.next_page is None
             with pytest.raises(MisuseError, match="no status"):
-                await courier.find(status="lost")
+                await courier.find(status="lost")  # type: ignore[arg-type]
             health = await courier.health()
             assert health.counts["succeeded"] == 5
             assert (health.submitted, health.planned, health.under_way) == (0, 0, 0)

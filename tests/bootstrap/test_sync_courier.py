@@ -94,10 +94,12 @@ def test_both_couriers_have_the_same_names() -> None:
     assert {"recorded", "settled", "tenant_id", "evidence_id"} == set(public(SyncTicket))
 
 
-def shape(function: Callable[..., object]) -> tuple[object, object]:
+def shape(function: Callable[..., object] | property) -> tuple[object, object]:
     """Parameters and what comes back, annotations as they are written; mypy sees to it that the
     words mean the same."""
-    signature = inspect.signature(function)
+    getter = function.fget if isinstance(function, property) else function
+    assert getter is not None
+    signature = inspect.signature(getter)
     back = signature.return_annotation
     assert isinstance(back, str)
     return list(signature.parameters.values()), {"Ticket": "SyncTicket"}.get(back, back)
@@ -842,3 +844,19 @@ def test_in_a_forked_child_the_asyncio_courier_is_refused_too(house: House) -> N
     assert f"started in process {os.getpid()}" in said
     assert "|" not in said
     assert status_in(house.database, "ev-2") == "succeeded"
+
+
+def test_a_ticket_that_is_awaited_on_the_wrong_face_says_which_is_right(house: House) -> None:
+    async def awaited(ticket: Any) -> None:
+        await ticket
+
+    words = "without `await`, or use an AsyncCourier"
+    with house.sync_courier() as courier, pytest.raises(MisuseError, match=words):
+        asyncio.run(awaited(courier.submit(evidence())))
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            with pytest.raises(MisuseError, match=r"await ticket.settled\(\)"):
+                await awaited(courier.submit(evidence()))
+
+    asyncio.run(story())

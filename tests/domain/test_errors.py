@@ -1,11 +1,19 @@
 """The errors a host can meet, and how a problem in what a person wrote is told."""
 
 import copy
+import importlib
+import inspect
 import pickle
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
+import evidence_courier
+from evidence_courier import load_record
+from evidence_courier.delivery.effects import Interrupted
 from evidence_courier.domain.errors import (
     ConfigError,
     CourierError,
@@ -14,6 +22,7 @@ from evidence_courier.domain.errors import (
     RecordError,
     StoreError,
 )
+from evidence_courier.domain.evidence.training import Employee
 from evidence_courier.domain.evidence.training_rules import FieldError
 
 PATH = "integrations.compliance.provider"
@@ -92,3 +101,52 @@ def test_an_error_survives_the_way_to_another_process(
 ) -> None:
     arrived = travel(error)
     assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
+
+
+def _raised(kind: type[BaseException]) -> BaseException:
+    """An exception of that class, made of what its constructor takes."""
+    made = {
+        "problems": (Problem("is missing", path=PATH),),
+        "path": PATH,
+        "complaint": "is odd",
+        "by": KeyboardInterrupt("by hand"),
+    }
+    ours = [one for one in kind.__mro__ if one.__module__.startswith("evidence_courier")]
+    own = any("__init__" in vars(one) for one in ours)
+    takes = list(inspect.signature(kind.__init__).parameters.values())[1:] if own else []
+    needed = [one.name for one in takes if one.default is one.empty and one.name in made]
+    return kind(*[made[name] for name in needed] or ["words"])
+
+
+def _exceptions() -> list[type[BaseException]]:
+    """Every exception that may leave the package."""
+    for found in pkgutil.walk_packages(evidence_courier.__path__, "evidence_courier."):
+        if found.name.split(".")[1] in ("domain", "delivery", "adapters", "bootstrap"):
+            importlib.import_module(found.name)
+    kinds = {CourierError, *_below(CourierError), *_below(ValueError), *_below(Interrupted)}
+    return sorted((kind for kind in kinds if "evidence_courier" in kind.__module__), key=str)
+
+
+def _below(kind: type[BaseException]) -> Iterator[type[BaseException]]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _below(below)
+
+
+@pytest.mark.parametrize("kind", _exceptions(), ids=lambda kind: kind.__name__)
+def test_every_error_survives_a_pickle_and_a_copy(kind: type[BaseException]) -> None:
+    error = _raised(kind)
+    for other in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error), copy.copy(error)):
+        assert type(other) is kind
+        assert str(other) == str(error)
+        assert getattr(other, "problems", None) == getattr(error, "problems", None)
+
+
+def test_errors_arrive_from_another_process() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        of_record = pool.submit(load_record, "{}").exception(timeout=60)
+        of_field = pool.submit(Employee, id="").exception(timeout=60)
+    assert isinstance(of_record, RecordError)
+    assert [problem.path for problem in of_record.problems][:1] == ["schema_version"]
+    assert isinstance(of_field, FieldError)
+    assert of_field.path == "id"

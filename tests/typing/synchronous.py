@@ -57,6 +57,7 @@ def mistakes(courier: Courier, worker: BlockingCourier, evidence: Evidence) -> N
     worker.deliver()  # type: ignore[call-arg]
     courier.retry("acme", "ev-1")  # type: ignore[call-arg]
     courier.find(state="held")  # type: ignore[call-arg]
+    courier.find(status="waiting")  # type: ignore[arg-type]
     worker.retry("acme", None, by="asha", reason="mended")  # type: ignore[arg-type]
     courier.submit(evidence).settled(timeout="soon")  # type: ignore[arg-type]
     BlockingCourier.from_config("tenants/", on_settled=print)  # type: ignore[call-arg]

@@ -198,3 +198,26 @@ def test_the_password_of_a_proxy_is_among_the_secrets_in_both_spellings(tmp_path
     integration = loaded.integrations["a"]
     assert integration.route.proxy == "http://u:a%21b@proxy:1"
     assert set(integration.secrets) == {Secret(KEY), Secret("a%21b"), Secret("a!b")}
+
+
+def test_a_secret_of_another_tenant_is_refused_in_a_field_that_is_none(tmp_path: Path) -> None:
+    """Also the variable of a proxy with a password; one without a password is no secret."""
+    proxies = {"WITH": "http://u:pass-word-12@proxy.example:80", "WITHOUT": "http://proxy.example"}
+    environ = ENVIRON | proxies | {"BETA_KEY": "the-key-of-beta", "OTHER": "some-shelf"}
+    beta = block().replace("ACME_KEY", "BETA_KEY")
+    files = {
+        "a.yaml": block("proxy: ${WITH}", "labels: [x, '${BETA_KEY}']"),
+        "b.yaml": beta.replace("s-1", "${ACME_KEY}"),
+        "c.yaml": beta.replace("s-1", "${WITH}"),
+        "d.yaml": beta.replace("s-1", "${OTHER}") + "    proxy: ${WITHOUT}\n",
+        "e.yaml": beta.replace("s-1", "${WITHOUT}"),
+    }
+    loaded = load(tmp_path, files, environ=environ)
+    assert list(loaded.integrations) == ["d", "e"]
+    why = "which fills a secret elsewhere, and this field is not secret"
+    words = [str(problem).split(": ", 1)[1] for problem in loaded.problems]
+    assert words == [
+        f"{IN}.labels[1]: is ${{BETA_KEY}}, {why}",
+        f"{IN}.shelf: is ${{ACME_KEY}}, {why}",
+        f"{IN}.shelf: is ${{WITH}}, {why}",
+    ]

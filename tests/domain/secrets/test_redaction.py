@@ -70,6 +70,17 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "base64, percent-encoded": lambda text: urllib.parse.quote(
         base64.b64encode(text.encode()), safe=""
     ),
+    "base64 of base64": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base64 of base64, other alignments": lambda text: base64.b64encode(
+        b"k" + base64.b64encode(b"a" + text.encode())
+    ).decode()[2:],
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "base32, third alignment": lambda text: base64.b32encode(b"k:" + text.encode()).decode(),
+    "base32, fifth alignment": lambda text: base64.b32encode(b"key:" + text.encode()).decode(),
+    "hexadecimal with colons": lambda text: text.encode().hex(":"),
+    "HEXADECIMAL with dashes": lambda text: text.encode().hex("-").upper(),
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
+    "octal escapes": lambda text: "".join(f"\\{byte:03o}" for byte in text.encode()),
     "base64 in lines of 20": lambda text: (
         base64.encodebytes(text.encode()).decode().replace("H", "H\n")
     ),
