@@ -123,7 +123,12 @@ def _exceptions() -> list[type[BaseException]]:
     for found in pkgutil.walk_packages(evidence_courier.__path__, "evidence_courier."):
         if found.name.split(".")[1] in ("domain", "delivery", "adapters", "bootstrap"):
             importlib.import_module(found.name)
-    kinds = {CourierError, *_below(CourierError), *_below(ValueError), *_below(Interrupted)}
+    kinds: set[type[BaseException]] = {
+        CourierError,
+        *_below(CourierError),
+        *_below(ValueError),
+        *_below(Interrupted),
+    }
     return sorted((kind for kind in kinds if "evidence_courier" in kind.__module__), key=str)
 
 
