@@ -1,0 +1,126 @@
+"""Turns on an event loop: many begin and are settled at once, and a few tasks send."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_fixtures import House, evidence
+
+from evidence_courier.adapters.stores.writer import WriterThread
+from evidence_courier.domain.errors import StoreError
+from evidence_courier.ports.logger import WriteDelayed
+from evidence_courier.ports.records import BeginAnswer, Start
+from evidence_courier.testing import until_settled
+from evidence_courier.testing.memory_store import MemoryStore
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
+
+
+def test_what_begins_and_ends_together_is_one_request_to_the_writer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, list[int]] = {"begin": [], "save": []}
+
+    def counted(verb: str) -> None:
+        ask = getattr(WriterThread, verb)
+
+        def count(writer: WriterThread, items: Sequence[Any]) -> object:
+            asked[verb].append(len(items))
+            return ask(writer, items)
+
+        monkeypatch.setattr(WriterThread, verb, count)
+
+    counted("begin")
+    counted("save")
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(30)]
+            await until_settled(courier, house.clock, *tickets)
+
+    asyncio.run(story())
+    assert {verb: sum(sizes) for verb, sizes in asked.items()} == {"begin": 30, "save": 30}
+    assert all(len(sizes) <= 10 for sizes in asked.values()), asked
+
+
+def test_as_many_tasks_send_as_there_are_connections(house: House) -> None:
+    house.server.answer = lambda _evidence, _nth: None
+
+    async def story() -> None:
+        async with house.courier(concurrency=8) as courier:
+            before = len(asyncio.all_tasks())
+            for tenant_id in ("acme", "globex"):
+                for n in range(20):
+                    courier.submit(evidence(f"{tenant_id}-{n}", tenant_id))
+            while (await courier.health()).under_way < 12 or house.server.now_open < 4:
+                await asyncio.sleep(0)
+            assert len(asyncio.all_tasks()) - before <= 8
+            await courier.close(grace=0)
+
+    asyncio.run(story())
+    assert 4 <= house.server.most_open <= 8
+
+
+class Refusing(MemoryStore):
+    """Refuses to begin one upload, three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 3
+
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        keys = [start.upload.key.evidence_id for turn in turns for start in turn]
+        if "ev-3" in keys and self.left:
+            self.left -= len(keys) == 1
+            raise StoreError("not this one")
+        return super().begin(turns)
+
+
+def test_a_turn_that_is_refused_alone_is_tried_again_alone(house: House) -> None:
+    async def story() -> None:
+        async with house.courier_on(Refusing()) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(8)]
+            others = [ticket for n, ticket in enumerate(tickets) if n != 3]
+            for status in await asyncio.gather(*(ticket.settled(10) for ticket in others)):
+                assert status is not None and status.status == "succeeded"
+            last = asyncio.ensure_future(tickets[3].settled())
+            while not last.done():
+                house.clock.advance(1)
+                await asyncio.sleep(0)
+            status = last.result()
+            assert status is not None
+            assert (status.status, status.attempts) == ("succeeded", 1)
+
+    asyncio.run(story())
+    delayed = [event.key.evidence_id for event in house.logger.of(WriteDelayed)]
+    assert delayed == ["ev-3"] * 3
+
+
+def test_a_loop_that_ends_without_a_close_leaves_no_turn_in_flight(house: House) -> None:
+    house.server.answer = lambda _evidence, _nth: None
+
+    async def story() -> None:
+        courier = house.courier(concurrency=2)
+        await courier.start()
+        tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(6)]
+        for ticket in tickets:
+            await ticket.recorded()
+        while house.server.now_open < 1:
+            await asyncio.sleep(0)
+
+    asyncio.run(story())
+    with sqlite3.connect(house.database) as connection:
+        states = [row[0] for row in connection.execute("SELECT state FROM uploads")]
+        verdicts = [row[0] for row in connection.execute("SELECT verdict FROM attempts")]
+    connection.close()
+    assert "sending" not in states
+    assert verdicts.count("unclear") == house.server.most_open
+    assert set(verdicts) == {"unclear", "deferred"}
