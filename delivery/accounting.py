@@ -27,7 +27,7 @@ from ..domain.upload.verdict import (
     word_of,
 )
 from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
-from ..ports.records import LookUp, Start
+from ..ports.records import LookUp
 from .active import ActiveUpload
 from .destinations import Destination, unsendable
 
@@ -124,9 +124,9 @@ def one_speaks_for_all(verdicts: Sequence[AttemptVerdict]) -> list[AttemptVerdic
     return told
 
 
-def shared_id(starts: Sequence[Start]) -> str:
+def shared_id(uploads: Sequence[Upload]) -> str:
     """An id for a request that several attempts share, where the provider gave none."""
-    said = "\n".join(f"{start.upload.key} {start.upload.version}" for start in starts)
+    said = "\n".join(f"{upload.key} {upload.version}" for upload in uploads)
     return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
 
 

@@ -13,7 +13,16 @@ from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
 from ..domain.upload.backoff import later
 from ..domain.upload.status import UploadStatus, status_of_upload
-from ..domain.upload.upload import Held, Queued, Upload, UploadKey, Waiting, due_at
+from ..domain.upload.upload import (
+    Held,
+    Queued,
+    Sending,
+    Upload,
+    UploadKey,
+    Waiting,
+    due_at,
+)
+from ..domain.upload.verdict import AttemptVerdict
 from ..ports.clock import Clock
 from ..ports.logger import (
     EvidenceConflict,
@@ -63,7 +72,8 @@ class ActiveUpload:
 
     `gone`: its record was deleted from the database while it was active. `answered`: its last
     turn's request was answered; False: it has timed out; None: neither. `line`: the credential
-    in whose line it was found in the store.
+    in whose line it was found in the store. An attempt that has begun has `sending`, its `content`
+    until that is sent, if it was staged, and then a `verdict`.
     """
 
     upload: Upload
@@ -74,6 +84,9 @@ class ActiveUpload:
     gone: bool = False
     answered: bool | None = None
     line: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+    verdict: AttemptVerdict | None = None
+    _sending: Sending | None = None
 
     def __attrs_post_init__(self) -> None:
         self.line = self.line or self.destination.quota.credential
@@ -94,6 +107,21 @@ class ActiveUpload:
         if not self.dossier.document.is_made:
             return None
         return destination.lane, destination.quota.address
+
+    @property
+    def sending(self) -> Sending:
+        """The beginning of its attempt, whatever has become of the upload since."""
+        assert self._sending is not None
+        return self._sending
+
+    def begin(
+        self, upload: Upload, content: bytes | None, verdict: AttemptVerdict | None
+    ) -> Sending:
+        """An attempt has begun. It has a verdict already if nothing is to be sent."""
+        assert isinstance(upload.state, Sending)
+        self.upload, self.content, self.verdict = upload, content, verdict
+        self._sending, self.last_attempt_at = upload.state, upload.state.started_at
+        return upload.state
 
     def status(self) -> UploadStatus:
         """Its status, as the host is told."""

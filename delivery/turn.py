@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Acquired, GateChange, NotBefore, patience_of
@@ -106,22 +106,6 @@ class TurnContext:
 # --- an attempt ----------------------------------------------------------------------------------
 
 
-@define(eq=False)
-class _Try:
-    """An attempt of one upload that has begun; `content` is its document, if that was staged."""
-
-    active: ActiveUpload
-    start: Start
-    content: bytes | None = field(default=None, repr=False)
-    verdict: AttemptVerdict | None = None
-
-    @property
-    def sending(self) -> Sending:
-        state = self.start.upload.state
-        assert isinstance(state, Sending)
-        return state
-
-
 class AttemptTurn:
     """One attempt of an upload, or of each of several that go in one request to one destination."""
 
@@ -131,14 +115,14 @@ class AttemptTurn:
         self._destination: Destination = uploads[0].destination
         key = uploads[0].upload.key
         self._slots = Slots(self._destination.quota, context.courier_id, context.clock, key)
-        self._tries: list[_Try] = []
+        self._begun: list[ActiveUpload] = []
         self._request_id: str | None = None
         self._cut: Interrupted | None = None
 
     def run(self) -> Turn[NotBefore | None]:
         """The three phases; NotBefore if none of the uploads may begin yet."""
         refused = yield from self.begin()
-        if self._tries:
+        if self._begun:
             yield from self.talk()
             yield from self.settle()
         if self._cut is not None:
@@ -187,9 +171,9 @@ class AttemptTurn:
         """Go on with what is true on disk after a beginning was to be written."""
         match answer:
             case Begun(content=content, acquired=acquired):
-                if acquired != Acquired() or not self._tries:
+                if acquired != Acquired() or not self._begun:
                     self._slots.begun(acquired)
-                begun = _Try(active, start, content)
+                verdict = None
             case GateBlocked(failure=failure):
                 yield from apply(Step(active, Blocked(self._context.clock.now(), failure)))
                 return
@@ -201,13 +185,12 @@ class AttemptTurn:
                     if self._cut is None:
                         active.adopt(current)
                     return
-                begun = _Try(active, start, verdict=_begun_late(self._cut))
+                content, verdict = None, _begun_late(self._cut)
             case NotBefore():
                 return
-        active.upload, active.last_attempt_at = start.upload, begun.sending.started_at
-        self._tries.append(begun)
-        number = begun.sending.attempt
-        yield from self._tell(AttemptStarted(start.upload.key, number, start.budget))
+        sending = active.begin(start.upload, content, verdict)
+        self._begun.append(active)
+        yield from self._tell(AttemptStarted(active.upload.key, sending.attempt, start.budget))
 
     def _in_flight(self) -> Turn[dict[UploadKey, Upload]]:
         """What is on disk as being sent by this courier; nothing if that cannot be read."""
@@ -226,27 +209,27 @@ class AttemptTurn:
         rest: AttemptVerdict | None = None
         try:
             if self._cut is None:
-                yield from self._send([one for one in self._tries if one.verdict is None], sender)
+                yield from self._send([one for one in self._begun if one.verdict is None], sender)
         except GeneratorExit:
             raise
         except BaseException as error:
             rest = self._verdict_on(error, sender)
         redactor = self._context.redactors.of(self._destination, sender.secrets)
-        for one in self._tries:
+        for one in self._begun:
             verdict = one.verdict or rest or _begun_late(self._cut)
             if isinstance(verdict, Deferred) and sender.no_room_before is not None:
                 verdict = Withdrawn(verdict.failure, sender.no_room_before)
             one.verdict = redactor.verdict(verdict)
-            one.active.answered = sender.answered
+            one.answered = sender.answered
         if sender.request_id is not None:
             self._request_id = redactor.text(sender.request_id)[:200]
 
-    def _send(self, tries: Sequence[_Try], sender: Sender) -> Turn[None]:
-        parcels: list[tuple[_Try, Parcel]] = []
-        for one, document in zip(tries, (yield from self._documents(tries)), strict=True):
+    def _send(self, begun: Sequence[ActiveUpload], sender: Sender) -> Turn[None]:
+        parcels: list[tuple[ActiveUpload, Parcel]] = []
+        for one, document in zip(begun, (yield from self._documents(begun)), strict=True):
             if isinstance(document, bytes):
-                upload, dossier = one.start.upload, one.active.dossier
-                parcels.append((one, parcel_of(upload, dossier, self._destination, document)))
+                parcel = parcel_of(one.upload, one.dossier, self._destination, document)
+                parcels.append((one, parcel))
             else:
                 one.verdict = document
             one.content = None
@@ -255,26 +238,26 @@ class AttemptTurn:
         elif parcels:
             yield from self._send_together(parcels, sender)
 
-    def _documents(self, tries: Sequence[_Try]) -> Turn[Sequence[bytes | Verdict]]:
+    def _documents(self, begun: Sequence[ActiveUpload]) -> Turn[Sequence[bytes | Verdict]]:
         """What is to be sent of each, or why it cannot be had."""
         timeout = self._destination.integration.route.timeouts.total
-        documents = [
-            document_of(one.start.upload, one.active.dossier, one.content, timeout) for one in tries
-        ]
+        documents = [document_of(one.upload, one.dossier, one.content, timeout) for one in begun]
         to_read = [document for document in documents if isinstance(document, ReadDocument)]
         read = iter((yield from perform(ReadDocuments(to_read))) if to_read else ())
         return [
             next(read) if isinstance(document, ReadDocument) else document for document in documents
         ]
 
-    def _send_alone(self, one: _Try, parcel: Parcel, sender: Sender) -> Turn[None]:
+    def _send_alone(self, one: ActiveUpload, parcel: Parcel, sender: Sender) -> Turn[None]:
         sender.commit = lambda progress: self._bookmark(one, progress)
-        progress = one.active.upload.tally.progress
+        progress = one.upload.tally.progress
         settings = self._destination.integration.settings
         dialogue = self._destination.provider.upload(parcel, settings, progress)
         one.verdict = sound((yield from run_dialogue(dialogue, sender)), VERDICTS)
 
-    def _send_together(self, parcels: Sequence[tuple[_Try, Parcel]], sender: Sender) -> Turn[None]:
+    def _send_together(
+        self, parcels: Sequence[tuple[ActiveUpload, Parcel]], sender: Sender
+    ) -> Turn[None]:
         provider, settings = self._destination.provider, self._destination.integration.settings
         assert isinstance(provider, Bundling)
         sender.commit = _no_bookmark_of_many
@@ -287,11 +270,11 @@ class AttemptTurn:
         for (one, _), verdict in zip(parcels, checked, strict=True):
             one.verdict = verdict
 
-    def _bookmark(self, one: _Try, progress: str) -> Turn[None]:
+    def _bookmark(self, one: ActiveUpload, progress: str) -> Turn[None]:
         if not isinstance(progress, str):
             raise TypeError(f"its bookmark is {type(progress).__name__}, not text")
         now = self._context.clock.now()
-        yield from apply(Step(one.active, Progressed(now, one.sending.attempt, progress)))
+        yield from apply(Step(one, Progressed(now, one.sending.attempt, progress)))
 
     def _verdict_on(self, error: BaseException, sender: Sender) -> AttemptVerdict:
         self._cut = self._context.interruption_of(error)
@@ -309,7 +292,7 @@ class AttemptTurn:
         try:
             yield from apply(
                 *(
-                    Step(one.active, result.event, result.attempt, gate=result.gate)
+                    Step(one, result.event, result.attempt, gate=result.gate)
                     for one, result in results
                 )
             )
@@ -319,22 +302,22 @@ class AttemptTurn:
                 raise
             return
         for one, result in results:
-            if one.active.gone:
+            if one.gone:
                 continue
-            key, due = one.start.upload.key, due_of(one.active.upload.state)
+            key, due = one.upload.key, due_of(one.upload.state)
             number, word = result.attempt.number, word_of(result.attempt.verdict)
             yield from self._tell(AttemptEnded(key, number, word, result.failure, due))
             for news in news_of_gate(key, result.gate):
                 yield from self._tell(news)
 
-    def _results(self) -> list[tuple[_Try, AttemptResult]]:
+    def _results(self) -> list[tuple[ActiveUpload, AttemptResult]]:
         request_id = self._request_id
         if request_id is None and len(self._uploads) > 1:
-            request_id = shared_id([one.start for one in self._tries])
+            request_id = shared_id([one.upload for one in self._begun])
         end = self._slots.end()
-        verdicts = one_speaks_for_all([one.verdict for one in self._tries if one.verdict])
-        results: list[tuple[_Try, AttemptResult]] = []
-        for one, verdict in zip(self._tries, verdicts, strict=True):
+        verdicts = one_speaks_for_all([one.verdict for one in self._begun if one.verdict])
+        results: list[tuple[ActiveUpload, AttemptResult]] = []
+        for one, verdict in zip(self._begun, verdicts, strict=True):
             result = attempt_result_of(
                 verdict, one.sending, self._destination, end, self._context.jitter(), request_id
             )
