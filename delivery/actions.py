@@ -19,7 +19,7 @@ from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules
 from ..domain.upload.upload import Upload, UploadKey, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
-from ..ports.records import Change, Dossier, Find, OpenUpload, Page, Saved
+from ..ports.records import Change, Dossier, Entry, Find, Page, Saved
 from ..ports.store import UploadStore
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
@@ -78,7 +78,7 @@ class AppliedAction:
 class StatusReader(Protocol):
     """The part of a store that lists uploads."""
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         """See `Records`."""
         ...
 

@@ -33,7 +33,7 @@ from ..ports.logger import (
     UploadHeld,
     UploadRecorded,
 )
-from ..ports.records import Dossier, Entry, OpenUpload
+from ..ports.records import Dossier, Entry
 from .actions import AppliedAction, events_of
 from .backlog import Backlog
 from .batching import Batching
@@ -220,13 +220,13 @@ class ActiveUploads:
         upload, dossier = applied.after, applied.dossier
         destination = self.home_of(upload.key)
         if upload.key in self._uploads:
-            self.update(upload.key, OpenUpload(upload, dossier))
+            self.update(upload.key, Entry(upload, dossier))
         elif upload.status.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
         elif destination is not None:
             self.add(ActiveUpload(upload, dossier, destination))
 
-    def update(self, key: UploadKey, found: OpenUpload | None) -> None:
+    def update(self, key: UploadKey, found: Entry | None) -> None:
         """Another courier or a person may have written an active upload; None: its record is gone.
         Of one that is under way, its own turn finds out."""
         active = self._uploads.get(key)

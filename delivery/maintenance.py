@@ -23,7 +23,7 @@ from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, UploadKey, due_of
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
-from ..ports.records import Change, OpenUpload, Saved
+from ..ports.records import Change, Entry, Saved
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
 from .applying import Step, apply
@@ -140,7 +140,7 @@ class Maintenance:
         if all(recovered):
             yield from perform(Write(lambda store: store.unregister(courier_id)))
 
-    def _recover(self, found: OpenUpload, now: datetime) -> Turn[bool]:
+    def _recover(self, found: Entry, now: datetime) -> Turn[bool]:
         """Whether the upload is no longer the dead courier's."""
         upload, key = found.upload, found.upload.key
         assert isinstance(upload.state, Sending)
@@ -157,7 +157,7 @@ class Maintenance:
             self._active.go_on(active)
         return True
 
-    def _recover_orphan(self, found: OpenUpload, sending: Sending) -> Turn[None]:
+    def _recover_orphan(self, found: Entry, sending: Sending) -> Turn[None]:
         event = recovery_of(sending, self._clock.now(), self._context.jitter())
         held = advance(found.upload, event, _ORPHAN_RULES)
         attempt = attempt_of(sending.started_at, event, _ORPHAN_RULES.retry)
@@ -193,7 +193,7 @@ class Maintenance:
             more = full or len(free) > room
             backlog.looked(line, more=more, again=more and bool(strangers))
 
-    def _take(self, found: OpenUpload, line: str | None = None) -> bool:
+    def _take(self, found: Entry, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""
         key = found.upload.key
         destination = self._active.home_of(key)
@@ -203,7 +203,7 @@ class Maintenance:
             self._active.add(ActiveUpload(found.upload, found.dossier, destination, line=line))
         return True
 
-    def _hold_orphan(self, found: OpenUpload, now: datetime) -> Turn[None]:
+    def _hold_orphan(self, found: Entry, now: datetime) -> Turn[None]:
         """Its time has long come, and its tenant has no such integration any more: a person must
         decide."""
         key, due = found.upload.key, due_of(found.upload.state)
@@ -263,7 +263,7 @@ class Maintenance:
             if len(freed) < RELEASED_AT_ONCE:
                 return
 
-    def _name_providers(self, freed: Sequence[OpenUpload]) -> Turn[bool]:
+    def _name_providers(self, freed: Sequence[Entry]) -> Turn[bool]:
         """Give what was recorded for an invalid configuration its provider; whether any was."""
         tenants = {
             one.upload.key.tenant_id for one in freed if one.upload.key.provider == UNKNOWN_PROVIDER
@@ -362,11 +362,11 @@ def _read_statuses(
     return (yield from perform(Read(lambda store: store.statuses(tenant_id, ids, now))))
 
 
-def _active(found: OpenUpload, destination: Destination, *waiters: Waiter) -> ActiveUpload:
+def _active(found: Entry, destination: Destination, *waiters: Waiter) -> ActiveUpload:
     return ActiveUpload(found.upload, found.dossier, destination, waiters=list(waiters))
 
 
-def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, OpenUpload]]:
+def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, Entry]]:
     if not keys:
         return {}
     return (yield from perform(Read(lambda store: store.get(keys))))

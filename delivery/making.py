@@ -13,7 +13,7 @@ from ..domain.upload.failure import Failure
 from ..domain.upload.transitions import advance
 from ..domain.upload.upload import Queued, Waiting, with_digest
 from ..ports.clock import Clock
-from ..ports.records import Change, MadeDocument, OpenUpload, Saved
+from ..ports.records import Change, Entry, MadeDocument, Saved
 from ..ports.store import UploadStore
 from .active import ActiveUpload
 from .destinations import excluded, unfit
@@ -33,7 +33,7 @@ def made(active: ActiveUpload, clock: Clock) -> Turn[bool]:
         return True  # it does not begin anyhow
     key = active.upload.key
 
-    def read(store: UploadStore) -> tuple[OpenUpload | None, bytes | None]:
+    def read(store: UploadStore) -> tuple[Entry | None, bytes | None]:
         return store.get([key]).get(key), store.staged(key)
 
     found, staged = yield from perform(Read(read))

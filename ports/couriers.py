@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from .records import OpenUpload
+from .records import Entry
 
 
 class Couriers(Protocol):
@@ -31,6 +31,6 @@ class Couriers(Protocol):
         """Couriers believed dead, except `caller`."""
         ...
 
-    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
+    def in_flight(self, courier_id: int) -> Sequence[Entry]:
         """What a courier is sending."""
         ...

@@ -80,9 +80,10 @@ class MadeDocument:
 
 @frozen
 class Entry:
-    """A new upload with its dossier, and the bytes to stage with it, if there are any.
+    """An upload with its dossier.
 
-    `credential` is the one whose pace it waits for (see `Quota`).
+    A new one has the bytes to stage with it, if there are any, and the `credential` whose pace it
+    waits for (see `Quota`). One that is read from a store has neither.
     """
 
     upload: Upload
@@ -183,14 +184,6 @@ class Conflict:
     current: Upload | None
 
 
-@frozen
-class OpenUpload:
-    """An upload with its dossier, as a courier needs it to go on."""
-
-    upload: Upload
-    dossier: Dossier
-
-
 @frozen(kw_only=True)
 class Find:
     """Which uploads to list: every filter that is given must hold; newest first.
@@ -253,7 +246,7 @@ class Records(Protocol):
         are kept."""
         ...
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         """Uploads as they are recorded, settled or not. Unknown ones are absent."""
         ...
 
@@ -325,7 +318,7 @@ class Records(Protocol):
         is no such upload."""
         ...
 
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         """What is held because its integration did not work, and may go on.
 
         Args:

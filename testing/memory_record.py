@@ -12,7 +12,7 @@ from ..domain.upload.status import ActionRow
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Upload, UploadKey
 from ..ports.logger import EvidenceConflict
 from ..ports.paging import Place
-from ..ports.records import Change, Dossier, LookUp, NamedProvider, OpenUpload
+from ..ports.records import Change, Dossier, Entry, LookUp, NamedProvider
 
 
 @define
@@ -43,9 +43,9 @@ class MemoryRecord:
         return self.upload.key.tenant_id, self.upload.key.evidence_id
 
     @property
-    def open_upload(self) -> OpenUpload:
+    def open_upload(self) -> Entry:
         """As a courier needs it to go on."""
-        return OpenUpload(self.upload, self.dossier)
+        return Entry(self.upload, self.dossier)
 
     def name(self, key: UploadKey, named: NamedProvider) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

@@ -54,7 +54,6 @@ from ..ports.records import (
     Find,
     Known,
     NamedProvider,
-    OpenUpload,
     Page,
     SaveAnswer,
     Saved,
@@ -190,7 +189,7 @@ class MemoryStore(_Inspected):
             self._go_on("save")
             return [self._write(change) or Saved() for change in changes]
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         with self._lock:
             self._go_on("get")
             return {key: self._records[key].open_upload for key in keys if key in self._records}
@@ -327,7 +326,7 @@ class MemoryStore(_Inspected):
             }
             return sorted(senders - self._couriers - {caller})
 
-    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
+    def in_flight(self, courier_id: int) -> Sequence[Entry]:
         with self._lock:
             self._go_on("in_flight")
             return [
@@ -338,10 +337,10 @@ class MemoryStore(_Inspected):
 
     # --- blocks, and what people do ---
 
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._lock:
             self._go_on("freed")
-            found: dict[tuple[str, str], list[OpenUpload]] = {}
+            found: dict[tuple[str, str], list[Entry]] = {}
             for key, record in self._records.items():
                 address = addresses.get((key.tenant_id, key.provider))
                 if _held_for_integration(record) and address not in {None, *self._gates.blocks}:

@@ -29,12 +29,12 @@ from ...ports.records import (
     Begun,
     Change,
     Conflict,
+    Entry,
     Find,
     Known,
     LookUp,
     MadeDocument,
     NamedProvider,
-    OpenUpload,
     Saved,
     StoredDocument,
 )
@@ -56,7 +56,7 @@ class StoreContract(GateRules):
         with self._store() as store:
             new = entry()
             same(store.add([new]), [Added()])
-            same(store.get([new.upload.key]), {new.upload.key: OpenUpload(new.upload, new.dossier)})
+            same(store.get([new.upload.key]), {new.upload.key: Entry(new.upload, new.dossier)})
 
     def test_what_is_not_recorded_is_absent(self) -> None:
         with self._store() as store:
@@ -86,7 +86,7 @@ class StoreContract(GateRules):
             )
             same(
                 store.get([first.upload.key])[first.upload.key],
-                OpenUpload(begin.upload, first.dossier),
+                Entry(begin.upload, first.dossier),
             )
 
     def test_of_two_with_the_same_key_in_one_call_the_first_wins(self) -> None:
@@ -565,7 +565,7 @@ class StoreContract(GateRules):
                 key = new.upload.key
                 same(
                     store.get([key]),
-                    {key: OpenUpload(new.upload, new.dossier)},
+                    {key: Entry(new.upload, new.dossier)},
                     "what is read back",
                 )
                 begin = started(new.upload)

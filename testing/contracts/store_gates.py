@@ -18,7 +18,7 @@ from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange,
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Held, Sending
-from ...ports.records import Begun, Change, Conflict, OpenUpload, Start
+from ...ports.records import Begun, Change, Conflict, Entry, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
 from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started
@@ -606,7 +606,7 @@ class GateRules(ABC):
                 key = new.upload.key
                 same(
                     store.get([key]).get(key),
-                    OpenUpload(deferred(begin.upload).upload, new.dossier),
+                    Entry(deferred(begin.upload).upload, new.dossier),
                 )
                 same(
                     len(there(store.show("acme", "ev-1", AT)).history),

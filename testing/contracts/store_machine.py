@@ -65,7 +65,6 @@ from ...ports.records import (
     Dossier,
     Entry,
     Find,
-    OpenUpload,
     SaveAnswer,
     Saved,
     Start,
@@ -193,9 +192,9 @@ def round_trips(store: UploadStore, examples: int = 60) -> None:
         details = []
         for one in (store, MemoryStore()):
             same(one.add([Entry(upload, dossier)]), [Added()])
-            same(one.get([key]), {key: OpenUpload(upload, dossier)})
+            same(one.get([key]), {key: Entry(upload, dossier)})
             same(one.save([Change(after, attempt)]), [Saved()])
-            same(one.get([key]), {key: OpenUpload(after, dossier)})
+            same(one.get([key]), {key: Entry(after, dossier)})
             details.append(one.show(key.tenant_id, key.evidence_id, AT))
         same(details[0], details[1], "how it is shown")
 

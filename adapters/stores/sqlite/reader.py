@@ -17,7 +17,7 @@ from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import Place, token_of
-from ....ports.records import ActedOn, Find, OpenUpload, Page
+from ....ports.records import ActedOn, Entry, Find, Page
 from . import reads
 from .files import OpenFiles
 from .gates import ID_OF
@@ -46,7 +46,7 @@ class SqliteReader:
         self._watch = Watch(os.path.dirname(self._path), monotonic)
         self._files = OpenFiles(os.path.abspath(path))
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         with self._reading() as db:
             return reads.recorded(db.conn, keys)
 
@@ -150,11 +150,11 @@ class SqliteReader:
         gone = [row[0] for row in rows if self._watch.dead(row)]
         return [*gone, *sorted(senders - registered - {caller})]
 
-    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
+    def in_flight(self, courier_id: int) -> Sequence[Entry]:
         with self._reading() as db:
             return [open_upload_of(row) for row in db.query(reads.IN_FLIGHT, {"owner": courier_id})]
 
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._reading() as db, db.atomic():  # one moment for all
             stuck = [(tenant, provider) for tenant, provider in db.execute(reads.STUCK).fetchall()]
             addresses_of_blocks = db.execute("SELECT address FROM blocks").fetchall()

@@ -14,7 +14,7 @@ from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus, status_of_upload
 from ....domain.upload.upload import Upload, UploadKey
 from ....ports.paging import place_after
-from ....ports.records import Find, OpenUpload
+from ....ports.records import Entry, Find
 from .gates import line_of
 from .rows import DOSSIER, KEY, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
 from .statements import SELECT_UPLOADS
@@ -102,9 +102,7 @@ HISTORY = "SELECT * FROM attempts WHERE upload_id = :id ORDER BY id"
 ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
 
 
-def recorded(
-    connection: sqlite3.Connection, keys: Iterable[UploadKey]
-) -> dict[UploadKey, OpenUpload]:
+def recorded(connection: sqlite3.Connection, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
     """The uploads with these keys, as far as they are recorded."""
     rows = SELECT_UPLOADS.run(connection, list(map(key_cells, keys)))
     found = [open_upload_of(dict(zip((*UPLOAD, *DOSSIER), row, strict=True))) for row in rows]

@@ -20,7 +20,7 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.status import ActionRow, LookUpRow
 from ....domain.upload.upload import State, Tally, Upload, UploadKey
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
-from ....ports.records import Dossier, Entry, OpenUpload, StoredDocument
+from ....ports.records import Dossier, Entry, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]
@@ -212,7 +212,7 @@ def moment_of(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def open_upload_of(row: Row) -> OpenUpload:
+def open_upload_of(row: Row) -> Entry:
     """The upload with its dossier in the columns of UPLOAD and DOSSIER."""
     document = StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
     dossier = Dossier(
@@ -225,7 +225,7 @@ def open_upload_of(row: Row) -> OpenUpload:
         document=document,
         settings=json.loads(row["settings"]),
     )
-    return OpenUpload(upload_of(row), dossier)
+    return Entry(upload_of(row), dossier)
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -15,7 +15,7 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.logger import EvidenceConflict
-from ....ports.records import Change, Conflict, Entry, OpenUpload, Start
+from ....ports.records import Change, Conflict, Entry, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
@@ -64,7 +64,7 @@ class SqliteStore(SqliteCouriers):
                 key = entry.upload.key
                 there = known.get(key)
                 if there is None:
-                    known[key] = OpenUpload(entry.upload, entry.dossier)
+                    known[key] = Entry(entry.upload, entry.dossier)
                     fresh.append(entry)
                     answers.append(records.Added())
                 else:

@@ -42,7 +42,6 @@ from evidence_courier.ports.records import (
     Conflict,
     Entry,
     Find,
-    OpenUpload,
     Page,
     SaveAnswer,
     Saved,
@@ -112,11 +111,11 @@ def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
     "any_text_that_unicode_has_is_read_back_as_it_was_written",
 )
 class ForgetsFileNames(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         return {key: _without_name(found) for key, found in super().get(keys).items()}
 
 
-def _without_name(found: OpenUpload) -> OpenUpload:
+def _without_name(found: Entry) -> Entry:
     document = evolve(found.dossier.document, filename=None)
     return evolve(found, dossier=evolve(found.dossier, document=document))
 
@@ -154,7 +153,7 @@ class TheLastOneWins(MemoryStore):
 
 @breaks("another_tenant_or_another_provider_makes_another_upload")
 class OneForEachEvidenceId(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         by_id = {key.evidence_id: (key, found) for key, found in super().get(keys).items()}
         return dict(by_id.values())
 
@@ -467,11 +466,11 @@ class TellsItAgain(MemoryStore):
 
 @breaks("what_a_provider_decides_later_is_due_until_it_has_decided")
 class TakesADecisionForADoubt(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, OpenUpload]:
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         return {key: _in_doubt(found) for key, found in super().get(keys).items()}
 
 
-def _in_doubt(found: OpenUpload) -> OpenUpload:
+def _in_doubt(found: Entry) -> Entry:
     state = found.upload.state
     if not isinstance(state, Undecided):
         return found
@@ -891,8 +890,8 @@ class RunsOutOfNumbers(MemoryStore):
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class MixesCouriers(MemoryStore):
-    def in_flight(self, courier_id: int) -> Sequence[OpenUpload]:
-        found: list[OpenUpload] = []
+    def in_flight(self, courier_id: int) -> Sequence[Entry]:
+        found: list[Entry] = []
         for one in range(1, self._registered + 1):
             found += super().in_flight(one)
         return found
@@ -912,14 +911,14 @@ class EverybodyDies(MemoryStore):
 
 @breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")
 class HeldAnywhere(MemoryStore):
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         anywhere = {(tenant_id, "sprinto"): found for (tenant_id, _), found in addresses.items()}
         return super().freed(anywhere, limit)
 
 
 @breaks("what_is_held_stays_held_while_its_integration_is_blocked")
 class FreesWhatIsBlocked(MemoryStore):
-    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[OpenUpload]:
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         return super().freed(dict.fromkeys(addresses, "an address that nothing blocks"), limit)
 
 
