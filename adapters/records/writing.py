@@ -18,13 +18,15 @@ def dump_record(record: TrainingRecord) -> dict[str, object]:
     return _members(record)
 
 
-def record_json(record: TrainingRecord) -> bytes:
-    """The record as canonical JSON in UTF-8: equal records give equal bytes.
+def record_json(record: TrainingRecord | Mapping[str, object]) -> bytes:
+    """The record, or what `dump_record` made of it, as canonical JSON in UTF-8: equal records give
+    equal bytes.
 
     The keys are sorted, and there are no spaces and no needless escapes.
     """
     form: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
-    return json.dumps(dump_record(record), separators=(",", ":"), **form).encode("utf-8")
+    texts = dump_record(record) if isinstance(record, TrainingRecord) else record
+    return json.dumps(texts, separators=(",", ":"), **form).encode("utf-8")
 
 
 def _members(value: attrs.AttrsInstance) -> dict[str, object]:

@@ -80,7 +80,7 @@ class TypstRenderer:
         if too_much := _too_much(texts):
             return _unfit(record, too_much)
         try:
-            pdf = self._set(record)
+            pdf = self._set(record, texts)
         except CannotBeSet as error:
             if not error.lacking:
                 return _unfit(record, f"Typst says: {error}")
@@ -97,20 +97,18 @@ class TypstRenderer:
         """Render nothing more. Safe to call twice."""
         self._closed = True
 
-    def _set(self, record: TrainingRecord) -> bytes:
+    def _set(self, record: TrainingRecord, texts: Mapping[str, Any]) -> bytes:
         """The PDF. Letters that no font has are known from then on, and set by their names at once
         where that is possible."""
-        canonical = record_json(record)
-        strict = set(
-            "".join(words for _, words in texts_of(_names_and_titles(dump_record(record))))
-        )
+        canonical = record_json(texts)
         while True:
             lacking = frozenset(self._lacking)
             try:
                 return self._compiler.compile(page_of(record, canonical, lacking), canonical)
             except CannotBeSet as error:
                 found = set(error.lacking)
-                if not found - lacking or found & strict:
+                strict = texts_of(_names_and_titles(texts))
+                if not found - lacking or any(found.intersection(words) for _, words in strict):
                     raise
                 self._lacking |= found
 
