@@ -55,7 +55,8 @@ class BlockReader:
         document = self.checked(resolved, schema, report)
         for path, fault in _faults_of_the_whole(document, provider, report):
             report.note((*report.block, *path), fault)
-        self.remember_references(resolved, document, report)
+        if provider is not None:  # else no field is known to be secret
+            self.remember_references(resolved, document, report)
         if provider is not None and report.tenant_id is not None and not report.notes:
             report.integration = self.built(report.tenant_id, document, provider, report)
 

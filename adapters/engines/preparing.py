@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from ...delivery.destinations import MAX_KEPT, Destination, excluded, unfit
 from ...delivery.effects import MakeDocument
+from ...delivery.outcome import broken
 from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.training import TrainingRecord
@@ -127,7 +128,7 @@ class Preparer:
             stored = evolve(
                 stored, sha256=document.sha256, size=document.size, source=document.source
             )
-        failure = unfit(stored, destination)
+        failure = _unfit(stored, destination)
         kept = failure is None or stored.size <= MAX_KEPT
         return _Prepared(stored, content if kept else None, failure)
 
@@ -147,13 +148,13 @@ class Preparer:
                     advice = "submit what it holds now under a new evidence id"
                     message = f"{shown} has changed since it was submitted: {advice}"
                     return _Prepared(document, None, _gone(message))
-                failure = unfit(seen, destination)
+                failure = _unfit(seen, destination)
                 if failure is not None:
                     return _Prepared(seen, None, failure)
                 content = file.read()
             made = evolve(seen, sha256=sha256_of(content), size=len(content))
             made = evolve(made, path=None, modified=None)
-            return _Prepared(made, content, unfit(made, destination))
+            return _Prepared(made, content, _unfit(made, destination))
 
         which = f"the document {shown} cannot be read"
         result = self._plugged_in(read, FailureKind.DOCUMENT_GONE, which)
@@ -171,6 +172,13 @@ class Preparer:
             own = isinstance(error, CourierError | OSError)
             why = str(error) if own else f"{type(error).__name__}: {error}"
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
+
+
+def _unfit(stored: StoredDocument, destination: Destination) -> Failure | None:
+    try:
+        return unfit(stored, destination)
+    except Exception as error:  # a plug-in's limits
+        return broken(destination, error, sent=False).failure
 
 
 def _gone(message: str) -> Failure:

@@ -195,3 +195,13 @@ def test_a_database_that_is_not_there_is_not_made(
     result = doctor(tenants, "--db", tmp_path / "courier.db")
     assert result.exit_code == 3 and "courier.db" in result.stderr
     assert not (tmp_path / "courier.db").exists()
+
+
+def test_it_says_that_records_cannot_be_rendered_here(
+    tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tenants / "initech.yaml").write_text("")
+    known = "evidence_courier.bootstrap.wiring.find_spec"
+    monkeypatch.setattr(known, lambda name: None)
+    result = CliRunner().invoke(app, ["doctor", str(tenants)])
+    assert "note: training records cannot be rendered here: Typst is not installed" in result.stderr

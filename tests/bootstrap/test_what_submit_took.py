@@ -230,3 +230,14 @@ def test_what_settings_exclude_is_skipped_whatever_its_document_is(
     (tmp_path / "late.pdf").write_bytes(b"%PDF late")
     house.tenants["acme"] = tenant()
     assert deliver(house, from_file(tmp_path / "late.pdf")).status == "succeeded"
+
+
+def test_a_plug_in_whose_limits_cannot_be_read_fails_its_own_uploads(
+    house: House, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(*given: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(preparing, "unfit", odd)
+    status = deliver(house, evidence())
+    assert (status.status, status.attempts, kind_of(status)) == ("failed", 0, "provider_broken")

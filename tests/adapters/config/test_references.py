@@ -221,3 +221,9 @@ def test_a_secret_of_another_tenant_is_refused_in_a_field_that_is_none(tmp_path:
         f"{IN}.shelf: is ${{ACME_KEY}}, {why}",
         f"{IN}.shelf: is ${{WITH}}, {why}",
     ]
+
+
+def test_of_an_unknown_provider_no_field_is_known_to_be_secret(tmp_path: Path) -> None:
+    files = {"a.yaml": block(), "b.yaml": block().replace("archive", "archiv")}
+    (problem,) = load(tmp_path, files).problems
+    assert "is no provider that is installed" in str(problem)
