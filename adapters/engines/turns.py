@@ -38,7 +38,7 @@ class UnderWay:
 
     uploads: Sequence[ActiveUpload]
     turn: Turn[NotBefore | None]
-    effect: Effect[Any] | None = None
+    effect: Any = None
 
 
 class Turns:
@@ -159,11 +159,21 @@ class Turns:
             case Send(destination=destination):
                 self._connections.ask(destination.lane, partial(self._admit, one, effect))
             case _:
-                self.spawn(self._perform(one, self._driver.perform(effect)))
+                self._aside(one, self._driver.perform, effect)
 
-    async def _perform(self, one: UnderWay, work: Awaitable[Any]) -> None:
+    def _aside(self, one: UnderWay, verb: Callable[..., Awaitable[Any]], *given: object) -> None:
+        task = self.spawn(self._perform(one, verb, *given))
+        task.add_done_callback(partial(self._never_began, one))
+
+    def _never_began(self, one: UnderWay, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._resume(one, one.turn.throw, _closed())
+
+    async def _perform(
+        self, one: UnderWay, verb: Callable[..., Awaitable[Any]], *given: object
+    ) -> None:
         try:
-            answer, resume = await work, one.turn.send
+            answer, resume = await verb(*given), one.turn.send
         except BaseException as error:
             answer, resume = interruption_of(error) or error, one.turn.throw
         self._resume(one, resume, answer)
@@ -195,12 +205,9 @@ class Turns:
         begins, self._begins = self._begins, []
         saves, self._saves = self._saves, []
         if begins:
-            turns = [one.effect.starts for one in begins if isinstance(one.effect, Begin)]
-            self._write(begins, writer.begin(turns))
+            self._write(begins, writer.begin([one.effect.starts for one in begins]))
         if saves:
-            effects = [one.effect for one in saves if isinstance(one.effect, Save)]
-            changes = [change for effect in effects for change in effect.changes]
-            self._write(saves, writer.save(changes))
+            self._write(saves, writer.save([it for one in saves for it in one.effect.changes]))
 
     def _write(self, waiting: Sequence[UnderWay], answers: Awaitable[Sequence[Any]]) -> None:
         # No task: nothing but the writer can end it.
@@ -211,16 +218,16 @@ class Turns:
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
         answers = iter(written.result() if error is None else ())
         for one in waiting:
-            effect = one.effect
-            number = len(effect.changes) if isinstance(effect, Save) else 1
+            saves = isinstance(one.effect, Save)
+            number = len(one.effect.changes) if saves else 1
             given = list(islice(answers, number)) if error is None else [error]
             refused = next((it for it in given if isinstance(it, BaseException)), None)
-            if isinstance(refused, StoreError) and isinstance(effect, Stored):
-                self.spawn(self._perform(one, self._driver.patiently(effect, refused)))
+            if isinstance(refused, StoreError):
+                self._aside(one, self._driver.patiently, one.effect, refused)
             elif refused is not None:
                 self._resume(one, one.turn.throw, refused)
             else:
-                self._resume(one, one.turn.send, given if isinstance(effect, Save) else given[0])
+                self._resume(one, one.turn.send, given if saves else given[0])
 
     # --- talk ------------------------------------------------------------------------------------
 
@@ -252,7 +259,7 @@ class Turns:
                 self._idle.append(idle)
                 await idle
             one, effect = self._admitted.popleft()
-            await self._perform(one, self._driver.send(effect))
+            await self._perform(one, self._driver.send, effect)
             self._connections.leave(effect.destination.lane)
 
 

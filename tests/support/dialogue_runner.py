@@ -27,6 +27,7 @@ from evidence_courier.domain.integration import Integration, Route
 from evidence_courier.domain.pacing.gate import Quota
 from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.transport import AsyncTransport
 from evidence_courier.testing import FakeClock, RecordingLogger
 from evidence_courier.testing.memory_store import MemoryStore
 
@@ -42,19 +43,20 @@ async def run(
     tokens: TokenCache | None = None,
 ) -> T:
     """The dialogue's result. Without `bookmark`, it must make none."""
-    store, clock = MemoryStore(), FakeClock()
-    readers = SourceReaders(None, None)
-    outside = Outside(
-        _AsyncTransport(send),
-        ConnectionLimit(8),
-        tokens or TokenCache(lambda: 0.0),
-        readers,
-        None,
-        cast(Any, None),
-    )
-    notifier = HookNotifier(RecordingLogger())
-    driver = AsyncioDriver(outside, store, InlineWriter(store), None, clock, notifier)
+    clock = FakeClock()
+    driver = driver_of(_AsyncTransport(send), clock, tokens)
     return await driver.run(run_dialogue(dialogue, _sender(bookmark, clock)))
+
+
+def driver_of(
+    transport: AsyncTransport, clock: FakeClock, tokens: TokenCache | None = None
+) -> AsyncioDriver:
+    """A driver on a store in memory."""
+    store, readers = MemoryStore(), SourceReaders(None, None)
+    tokens = tokens or TokenCache(lambda: 0.0)
+    outside = Outside(transport, ConnectionLimit(8), tokens, readers, None, cast(Any, None))
+    notifier = HookNotifier(RecordingLogger())
+    return AsyncioDriver(outside, store, InlineWriter(store), None, clock, notifier)
 
 
 def run_blocking(

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from dialogue_runner import driver_of
 from store_fixtures import House, evidence
 
+from evidence_courier.adapters.engines.turns import Turns
 from evidence_courier.adapters.stores.writer import WriterThread
+from evidence_courier.delivery.effects import Interrupted, Turn, Wait, perform
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.ports.logger import WriteDelayed
 from evidence_courier.ports.records import BeginAnswer, Start
-from evidence_courier.testing import until_settled
+from evidence_courier.testing import FakeClock, until_settled
+from evidence_courier.testing.contracts.stored import entry
 from evidence_courier.testing.memory_store import MemoryStore
 
 
@@ -124,3 +130,26 @@ def test_a_loop_that_ends_without_a_close_leaves_no_turn_in_flight(house: House)
     assert "sending" not in states
     assert verdicts.count("unclear") == house.server.most_open
     assert set(verdicts) == {"unclear", "deferred"}
+
+
+def test_a_turn_that_is_cut_off_before_its_task_has_begun_hears_of_it() -> None:
+    heard: list[Interrupted] = []
+
+    def turn() -> Turn[None]:
+        try:
+            yield from perform(Wait(datetime.max.replace(tzinfo=UTC)))
+        except Interrupted as cut:
+            heard.append(cut)
+
+    async def story() -> None:
+        ended: list[object] = []
+        driver = driver_of(cast(Any, None), FakeClock())
+        turns = Turns(driver, lambda uploads, refused: ended.append(uploads))
+        turns.start([cast(Any, SimpleNamespace(upload=entry().upload))], turn())
+        turns.interrupt()
+        async with asyncio.timeout(10):
+            await turns.none()
+        assert len(ended) == 1
+
+    asyncio.run(story())
+    assert [cut.closing for cut in heard] == [True]
