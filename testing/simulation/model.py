@@ -86,7 +86,8 @@ class Faults:
 
 @define
 class ModelServer:
-    """An `AsyncTransport`, and the server at its other end."""
+    """An `AsyncTransport`, and the server at its other end. `trouble`: what happens to all requests
+    with a key, a kind of `Outage`."""
 
     clock: Clock
     dice: Random
@@ -95,6 +96,7 @@ class ModelServer:
     refused_keys: set[str] = field(init=False, factory=set)
     requests: int = field(init=False, default=0)
     throttled: int = field(init=False, default=0)
+    trouble: dict[str, str] = field(init=False, factory=dict)
     disturbed: set[str] = field(init=False, factory=set)
     began: datetime = field(init=False)
     meter: RateMeter | None = field(init=False)
@@ -127,7 +129,7 @@ class ModelServer:
         headers = dict(request.headers)
         names = headers["names"].split(" ")
         await self._pass(self.dice.random() * self.faults.latency)
-        what = self._happening()
+        what = self.trouble.get(headers["key"]) or self._happening()
         if request.method == "GET" and self.faults.look_ups_answer:
             what = "fine"
         if what != "fine":
@@ -235,9 +237,10 @@ _VERDICTS: Mapping[int, tuple[type[Deferred | Unclear | Rejected], FailureKind, 
 
 @frozen
 class ModelSettings:
-    """A key, and nothing else."""
+    """A key, and where the server is."""
 
     key: Secret
+    endpoint: str = "https://model.test/"
 
 
 class ModelProvider:
@@ -321,4 +324,4 @@ def _request(
     assert isinstance(settings, ModelSettings)
     names = " ".join(f"{parcel.tenant_id}/{parcel.evidence_id}" for parcel in parcels)
     headers = (("names", names), ("key", settings.key.reveal()))
-    return HttpRequest(method, "https://model.test/", headers, body)
+    return HttpRequest(method, settings.endpoint, headers, body)

@@ -47,6 +47,7 @@ from .model import Faults, ModelProvider, ModelServer, Sender
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _LONG = timedelta(days=30)
 _STANDSTILL = 1_000
+_DOCUMENT = Document(content=b"a document", media_type="application/pdf")
 
 
 class _NoRenderer:
@@ -117,6 +118,7 @@ class Simulation:
         self._keys = {
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
+        self._endpoints: dict[str, str] = {}
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
         for _ in range(couriers):
@@ -193,7 +195,7 @@ class Simulation:
                 Integration(
                     tenant_id=tenant_id,
                     provider=self._provider.name,
-                    settings=self._provider.settings_class(Secret(key)),
+                    settings=self._settings(tenant_id, key),
                     secrets=(Secret(key),),
                     **self._options,
                 ),
@@ -203,9 +205,17 @@ class Simulation:
             for tenant_id, key in self._keys.items()
         }
 
+    def _settings(self, tenant_id: str, key: str) -> object:
+        endpoint = self._endpoints.get(tenant_id)
+        if endpoint is None:
+            return self._provider.settings_class(Secret(key))
+        return self._provider.settings_class(Secret(key), endpoint)
+
     # --- what happens ----------------------------------------------------------------------------
 
-    def submit(self, number: int = 1, tenant: int = 1) -> list[UploadKey]:
+    def submit(
+        self, number: int = 1, tenant: int = 1, document: Document | None = None
+    ) -> list[UploadKey]:
         """Submit evidences of a tenant to a courier by chance, if there is a courier."""
         courier = self._any()
         if courier is None:
@@ -221,7 +231,7 @@ class Simulation:
                 subject="a person",
                 outcome="passed",
                 recorded_at=self.clock.now(),
-                document=Document(content=b"a document", media_type="application/pdf"),
+                document=document or _DOCUMENT,
             )
             keys.append(UploadKey(tenant_id, evidence.evidence_id, self._provider.name))
             self.handed_over[keys[-1]] = self.clock.now()
@@ -259,6 +269,16 @@ class Simulation:
     def revoke_key(self, tenant: int = 1) -> None:
         """Have the provider refuse a tenant's key."""
         self.server.refused_keys.add(self._keys[f"tenant-{tenant}"])
+
+    def move(self, tenant: int, endpoint: str) -> None:
+        """Have a tenant's server at another address."""
+        self._endpoints[f"tenant-{tenant}"] = endpoint
+        for courier in self.couriers:
+            courier.engine.active.destinations = self._destinations()
+
+    def trouble(self, tenant: int, kind: str) -> None:
+        """Have the same happen to all requests of a tenant: a kind of `Outage`."""
+        self.server.trouble[self._keys[f"tenant-{tenant}"]] = kind
 
     def change_key(self, tenant: int = 1) -> None:
         """Give a tenant a new key, which every courier loads."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from store_fixtures import House, evidence, tenant
+from store_fixtures import House, Keys, evidence, tenant
 from training_records import record_as_json
 
-from evidence_courier import Document, Evidence, TrainingRecord, load_record
+from evidence_courier import AsyncCourier, Document, Evidence, TrainingRecord, load_record
 from evidence_courier.adapters.engines.preparing import PREPARED_OF_TENANT
 from evidence_courier.adapters.engines.recorder import BATCH
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -126,5 +128,98 @@ def test_readers_that_a_source_loses_are_counted_and_logged(house: House) -> Non
 
     try:
         asyncio.run(asyncio.wait_for(story(), 30))
+    finally:
+        until.set()
+
+
+UPLOADED = json.dumps(
+    {
+        "data": {
+            "uploadWorkflowCheckEvidence": {
+                "message": "Evidence uploaded for this check",
+                "workflowCheck": {"evidenceStatus": "UPLOAD_COMPLETE"},
+            }
+        }
+    }
+).encode()
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(UPLOADED)
+
+
+async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+    writer.write(REPLY + UPLOADED)
+    await writer.drain()
+    writer.close()
+
+
+async def is_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while await reader.read(65_536):
+            pass
+    writer.close()
+
+
+def sprinto(server: asyncio.Server, key: str) -> dict[str, object]:
+    port = server.sockets[0].getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}/graphql"
+    block = {"provider": "sprinto", "api_key": f"${{{key}}}", "workflow_check": "check"}
+    return {"integrations": {"compliance": {**block, "endpoint": endpoint}}}
+
+
+def test_beside_every_kind_of_trouble_an_upload_arrives_within_five_seconds(
+    tmp_path: Path,
+) -> None:
+    """A real run: a silent platform of many tenants, big documents, a source that hangs, a listener
+    that raises, and a burst."""
+    until = threading.Event()
+
+    class Source:
+        def read(self, tenant_id: str, key: str) -> bytes:
+            until.wait(60)
+            return b"x"
+
+    def raises(status: object) -> None:
+        raise RuntimeError("a listener's bug")
+
+    kept = Document(
+        source="key", sha256=sha256(b"x").hexdigest(), size=1, media_type="application/pdf"
+    )
+
+    async def story() -> None:
+        silent = await asyncio.start_server(is_silent, "127.0.0.1", 0)
+        good = await asyncio.start_server(answers, "127.0.0.1", 0)
+        tenants = {f"silent-{number}": sprinto(silent, f"K{number}") for number in range(40)}
+        tenants |= {name: sprinto(good, name.upper()) for name in ("kept", "burst", "single")}
+        names = [*(f"K{number}" for number in range(40)), "KEPT", "BURST", "SINGLE"]
+        courier = AsyncCourier.from_mapping(
+            tenants,
+            tmp_path / "courier.db",
+            secrets=Keys({name: f"the key of {name}" for name in names}),
+            source=Source(),
+            on_settled=raises,
+        )
+        await courier.start()
+        for tenant_id in tenants:
+            if tenant_id.startswith("silent"):
+                courier.submit(evidence("big", tenant_id, bytes(2_000_000)))
+                for number in range(5):
+                    courier.submit(evidence(f"{number}", tenant_id))
+        for number in range(50):
+            courier.submit(of(kept, f"{number}", "kept"))
+            courier.submit(evidence(f"{number}", "burst"))
+        for number in range(3):
+            ticket = courier.submit(evidence(f"{number}", "single"))
+            status = await ticket.settled(timeout=5)
+            assert status is not None
+            assert status.status == "succeeded"
+            await asyncio.sleep(0.5)
+        until.set()
+        await courier.close(grace=0)
+        silent.close()
+        good.close()
+
+    try:
+        asyncio.run(story())
     finally:
         until.set()

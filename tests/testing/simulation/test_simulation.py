@@ -303,7 +303,7 @@ def test_a_silent_origin_is_probed_and_all_is_sent_once_it_answers() -> None:
         for tenant in range(1, 9):
             simulation.submit(2, tenant=tenant)
         simulation.pass_time(125)
-        assert OriginSilent("model") in simulation.events
+        assert OriginSilent("https://model.test:443") in simulation.events
         before = simulation.server.requests
         simulation.submit(30, tenant=1)
         simulation.pass_time(1)
@@ -311,7 +311,7 @@ def test_a_silent_origin_is_probed_and_all_is_sent_once_it_answers() -> None:
         simulation.pass_time(30)
         assert simulation.server.requests > before  # and no longer than a back-off
         assert simulation.settle()
-        assert OriginAnswers("model") in simulation.events
+        assert OriginAnswers("https://model.test:443") in simulation.events
         assert tally(simulation) == {"succeeded": 46}
         assert simulation.breaches() == []
 
