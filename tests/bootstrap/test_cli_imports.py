@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def assert_light(told: str) -> None:
 def test_check_and_json_need_no_rich(tmp_path: Path) -> None:
     (tmp_path / "acme.yaml").write_text("name: ACME Corp\n")
     in_a_pipe = run("check", str(tmp_path), absent=("rich",))
-    assert in_a_pipe.stdout.splitlines()[1].split("\t") == ["acme", "ACME Corp", "none", ""]
+    assert in_a_pipe.stdout.splitlines()[1].split("\t") == ["acme", "ACME Corp", "none", "", ""]
     as_json = run("check", "--json", str(tmp_path), absent=("rich",))
     assert (as_json.returncode, '"tenant_id": "acme"' in as_json.stdout) == (0, True)
 
@@ -111,7 +112,7 @@ def test_a_terminal_without_rich_shows_a_plain_table(tmp_path: Path) -> None:
     shown = os.read(parent, 10_000).decode().splitlines()
     os.close(parent)
     assert done.returncode == 0
-    assert shown == ["tenant  name       provider  target", "acme    ACME Corp  none"]
+    assert shown == ["tenant  name       provider  outcomes  target", "acme    ACME Corp  none"]
 
 
 def test_without_click_the_command_names_the_extra() -> None:
@@ -147,6 +148,6 @@ def test_a_command_has_the_parameters_of_its_function(command: click.Command) ->
 def test_the_declared_words_are_those_of_the_domain() -> None:
     assert declared.STATUSES == tuple(status.value for status in Status)
     for action in Action:
-        concerned = " or ".join(status.value for status in action.concerned)
         shown = " ".join((declared.app.commands[action.value].help or "").split())
-        assert f"for all of a tenant's that are {concerned}," in shown
+        [concerned] = re.findall(r"all of a tenant's that are ([a-z, ]+), which", shown)
+        assert re.split(r", | or ", concerned) == [status.value for status in action.concerned]

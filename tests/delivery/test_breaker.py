@@ -33,7 +33,7 @@ def breakers() -> Breakers:
     return Breakers(set())
 
 
-def test_three_credentials_that_time_out_without_an_answer_between_make_an_origin_silent() -> None:
+def test_three_credentials_that_time_out_make_an_origin_silent() -> None:
     one = breakers()
     changes = [one.note("origin", credential, False) for credential in ("a", "a", "b", "b", "c")]
     assert changes == [False, False, False, False, True]
@@ -64,7 +64,7 @@ def test_the_first_answer_ends_the_silence() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.booleans()), max_size=40))
-def test_an_origin_is_silent_exactly_while_enough_credentials_have_timed_out(
+def test_an_origin_is_silent_while_enough_credentials_have_timed_out(
     notes: list[tuple[int, int, bool]],
 ) -> None:
     one = breakers()
@@ -82,7 +82,7 @@ def test_an_origin_is_silent_exactly_while_enough_credentials_have_timed_out(
 # --- for how long an upload is held back ---------------------------------------------------------
 
 
-def test_an_upload_is_held_back_no_longer_than_it_would_wait_after_a_failure() -> None:
+def test_an_upload_is_held_back_no_longer_than_after_a_failure() -> None:
     rules = Rules()
     upload = new_upload(UploadKey("acme", "1", "sprinto"), "0" * 64, date(2026, 2, 21), NOW)
     assert patience_of(upload, rules) == rules.retry.initial_delay
@@ -123,7 +123,7 @@ def silent_schedule(uploads: int, *origins: Hashable) -> Schedule[int]:
     return one
 
 
-def test_two_uploads_probe_a_silent_origin_and_one_follows_when_one_is_done() -> None:
+def test_two_uploads_probe_a_silent_origin_and_a_third_follows_one() -> None:
     one = silent_schedule(10, "origin")
     probes = taken(one, NOW)
     assert len(probes) == PROBES

@@ -262,7 +262,8 @@ def test_an_id_that_could_end_a_line_or_hide_is_refused_at_once(name: str, value
     "media_type",
     [
         "application/pdf\r\nX-Evil: 1",
-        "a/b; charset=x",
+        "a/b; charset=x\r\nX-Evil: 1",
+        'a/b; charset="',
         'a/b"',
         "a/b\x00",
         "pdf",

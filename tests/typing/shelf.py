@@ -82,6 +82,6 @@ class ShelfProvider:
         except NotJson:
             return broken_reply(reply, HINTS, "is not JSON")
         if not reference:
-            look = "Shelf answered without an id: look at the shelf, then attest that it is there or retry"
+            look = "Shelf answered without an id: look there, then attest that it is there or retry"
             return refusal(reply, FailureKind.UNRECOGNISED_REPLY, look)
         return Delivered(Receipt(reference))

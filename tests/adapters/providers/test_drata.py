@@ -355,14 +355,17 @@ def test_each_region_has_its_address(region: Region, host: str) -> None:
     settings = evolve(PERSON, region=region)
     [request] = upload(settings)[1].requests
     assert request.url.startswith(f"https://{host}/public/v2/users/")
-    assert DrataProvider().target(settings) == f"the person's SEC_TRAINING documents at {host}"
+    place = f"{host}/public/v2"
+    assert DrataProvider().target(settings) == f"the person's SEC_TRAINING documents at {place}"
 
 
 def test_an_endpoint_takes_the_place_of_the_regions_address() -> None:
     settings = evolve(LIBRARY, endpoint="http://127.0.0.1:8080/public/v2/")
     [request] = upload(settings)[1].requests
     assert request.url == "http://127.0.0.1:8080/public/v2/workspaces/3/evidence-library"
-    assert DrataProvider().target(settings) == "the evidence library of workspace 3 at 127.0.0.1:1"
+    assert DrataProvider().target(settings) == (
+        "the evidence library of workspace 3 at 127.0.0.1:8080/public/v2"
+    )
 
 
 # -- the look-up

@@ -39,6 +39,7 @@ unauthorized        final      -          integration
 target_not_found    final      -          integration
 account_locked      final      -          integration
 integration_gone    final      -          integration
+integration_invalid final      -          integration
 """
 
 

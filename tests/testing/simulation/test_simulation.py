@@ -338,7 +338,7 @@ def short_lines(monkeypatch: pytest.MonkeyPatch) -> int:
     return 100
 
 
-def test_a_backlog_is_taken_up_as_fast_as_it_is_sent_and_keeps_none_waiting(
+def test_a_backlog_is_taken_up_as_fast_as_it_is_sent(
     short_lines: int,
 ) -> None:
     with Simulation(tenants=2, faults=Faults(latency=0.02)) as simulation:
