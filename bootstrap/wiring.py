@@ -138,7 +138,7 @@ class AsyncWiring(Wiring):
         # A host of task queues, which builds no such courier, need not load it.
         from ..adapters.transports.aiohttp_transport import AiohttpTransport
 
-        return AiohttpTransport(limit=self.concurrency, now=self.clock.now)
+        return AiohttpTransport(now=self.clock.now)
 
 
 class BlockingWiring(Wiring):

@@ -1,10 +1,10 @@
 """Sends requests with aiohttp, on the event loop where it is first used.
 
-What it takes care of, beyond aiohttp's own work: a bound on the requests at once that does not
-count against their timeouts; no redirects, no cookies, nothing taken from the environment; at most
-1 MiB of a reply; connections given back or closed in every case; and the difference between "surely
-not sent whole" and "sent". Idle connections are closed after two seconds, since a POST on a line
-that the server has just closed looks as if it might have been taken.
+What it takes care of, beyond aiohttp's own work: no redirects, no cookies, nothing taken from the
+environment; at most 1 MiB of a reply; connections given back or closed in every case; and the
+difference between "surely not sent whole" and "sent". Idle connections are closed after two
+seconds, since a POST on a line that the server has just closed looks as if it might have been
+taken.
 """
 
 from __future__ import annotations
@@ -36,14 +36,11 @@ _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 class AiohttpTransport:
     """An `AsyncTransport` for one event loop.
 
-    At most `limit` requests are under way at once; `now` stamps the replies; an idle connection is
-    kept for `keepalive` seconds.
+    `now` stamps the replies; an idle connection is kept for `keepalive` seconds. How many requests
+    are under way at once is the caller's to bound.
     """
 
-    def __init__(
-        self, *, limit: int = 64, now: Callable[[], datetime], keepalive: float = KEEPALIVE
-    ) -> None:
-        self._places = asyncio.Semaphore(limit)
+    def __init__(self, *, now: Callable[[], datetime], keepalive: float = KEEPALIVE) -> None:
         self._now = now
         self._keepalive = keepalive
         self._contexts = TlsContexts()
@@ -54,18 +51,8 @@ class AiohttpTransport:
         """The reply, or how far the request got. ValueError for a request that would break out of
         its own headers."""
         check(request)
-        async with self._places:
-            return await self._send(request, route)
-
-    async def close(self) -> None:
-        """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
-        self._closed = True
-        if self._session is not None:
-            await self._session.close()
-
-    async def _send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         try:
-            to = Destination.of(request, route)
+            to = Destination.of(request.url, route.proxy)
             # As it was written: an address that a storage has signed is not to be spelled anew.
             url = URL(to.url, encoded=to.url.isascii())
             tls = await self._contexts.get_on_loop(route.ca_bundle) if to.under_tls else True
@@ -107,6 +94,12 @@ class AiohttpTransport:
             # What is not at its end by now (a long reply, a document that the server did not want)
             # ends here.
             response.close()
+
+    async def close(self) -> None:
+        """Close all connections; requests under way end as lost. Nothing can be sent afterwards."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:

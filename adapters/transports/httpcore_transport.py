@@ -47,7 +47,7 @@ class HttpcoreTransport:
         its own headers; CutOff where the thread is interrupted."""
         check(request)
         try:
-            destination = Destination.of(request, route)
+            destination = Destination.of(request.url, route.proxy)
             url = _url(destination.url)
             pool = self._pool(destination, route)
         except ValueError:

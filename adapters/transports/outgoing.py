@@ -13,7 +13,6 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from attrs import frozen
 
-from ...domain.integration import Route
 from ...ports.dialogue import Headers, HttpRequest
 
 KEEPALIVE: Final = 2.0
@@ -92,9 +91,15 @@ class Destination:
     under_tls: bool
 
     @staticmethod
-    def of(request: HttpRequest, route: Route) -> Destination:
-        """ValueError if the endpoint or the proxy leads nowhere."""
-        return _destination(request.url, route.proxy)
+    @lru_cache(maxsize=64)
+    def of(to: str, through: str | None) -> Destination:
+        """Where a URL leads, through a proxy. ValueError if either leads nowhere."""
+        url, authorization = _parted(to)
+        proxy, proxy_authorization = (None, None) if through is None else _parted(through)
+        address, *others = [_checked(urlsplit(each)) for each in (url, proxy) if each is not None]
+        host = f"{address.hostname}" + ("" if address.port is None else f":{address.port}")
+        under_tls = "https" in [each.scheme for each in (address, *others)]
+        return Destination(url, authorization, proxy, proxy_authorization, host, under_tls)
 
     def headers(self, request: HttpRequest) -> Headers:
         """The request's headers, and ours for those that it does not have: who sends it, and that
@@ -111,16 +116,6 @@ class Destination:
         given = {name.lower() for name, _ in request.headers}
         kept = [(name, text) for name, text in own.items() if name.lower() not in given]
         return (*kept, *((name, text.strip()) for name, text in request.headers))
-
-
-@lru_cache(maxsize=64)
-def _destination(to: str, through: str | None) -> Destination:
-    url, authorization = _parted(to)
-    proxy, proxy_authorization = (None, None) if through is None else _parted(through)
-    address, *others = [_checked(urlsplit(each)) for each in (url, proxy) if each is not None]
-    host = f"{address.hostname}" + ("" if address.port is None else f":{address.port}")
-    under_tls = "https" in [each.scheme for each in (address, *others)]
-    return Destination(url, authorization, proxy, proxy_authorization, host, under_tls)
 
 
 def _parted(url: str) -> tuple[str, str | None]:

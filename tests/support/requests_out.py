@@ -46,8 +46,8 @@ def post(url: str, body: tuple[bytes, ...] = SMALL, *headers: tuple[str, str]) -
 
 
 @asynccontextmanager
-async def aiohttp_transport(limit: int = 64) -> AsyncIterator[AiohttpTransport]:
-    courier = AiohttpTransport(limit=limit, now=lambda: AT)
+async def aiohttp_transport() -> AsyncIterator[AiohttpTransport]:
+    courier = AiohttpTransport(now=lambda: AT)
     try:
         yield courier
     finally:

@@ -10,11 +10,10 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from evidence_courier.adapters.transports.aiohttp_transport import failure_of
 from evidence_courier.adapters.transports.outgoing import Destination, Sent
-from evidence_courier.domain.integration import Route, Timeouts
+from evidence_courier.domain.integration import Timeouts
 from evidence_courier.domain.upload.failure import FailureKind
-from evidence_courier.ports.dialogue import HttpRequest
 
-HOST = Destination.of(HttpRequest("POST", "https://app.sprinto.com/"), Route())
+HOST = Destination.of("https://app.sprinto.com/", None)
 KEY = ConnectionKey("app.sprinto.com", 443, True, True, None, None, None)
 UNRESOLVED = aiohttp.ClientConnectorDNSError(KEY, OSError(socket.EAI_NONAME, "sk-secret"))
 

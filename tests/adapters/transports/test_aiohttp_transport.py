@@ -1,18 +1,40 @@
-"""What the aiohttp transport does beyond what every transport does: it bounds the requests at
-once, and can be cancelled."""
+"""What the aiohttp transport does beyond what every transport does: it can be cancelled. And how
+the requests at once are bounded before it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, TypeAlias
 
 import pytest
 from requests_out import AT, OK, post, route, run
 from requests_out import aiohttp_transport as transport
 
+from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE
-from evidence_courier.ports.dialogue import HttpResponse
+from evidence_courier.domain.integration import Route
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+
+Send: TypeAlias = Callable[
+    [HttpRequest, Route], Coroutine[Any, Any, HttpResponse | TransportFailure]
+]
+
+
+@asynccontextmanager
+async def bounded(places: int) -> AsyncIterator[Send]:
+    """Sends as a courier does: each request, here of a lane of its own, waits for a place."""
+    limit, lanes = ConnectionLimit(places), count()
+
+    async def send(request: HttpRequest, way: Route) -> HttpResponse | TransportFailure:
+        async with limit.taken((next(lanes),)):
+            return await courier.send(request, way)
+
+    async with transport() as courier:
+        yield send
 
 
 def test_an_idle_connection_is_not_kept_for_long(serving: Any) -> None:
@@ -52,10 +74,8 @@ def test_no_more_requests_are_under_way_than_there_are_places(serving: Any) -> N
                 under_way -= 1
                 await line.say(OK)
 
-        async with serving(talk) as server, transport(limit=3) as courier:
-            replies = await asyncio.gather(
-                *(courier.send(post(server.url), route()) for _ in range(12))
-            )
+        async with serving(talk) as server, bounded(3) as send:
+            replies = await asyncio.gather(*(send(post(server.url), route()) for _ in range(12)))
             assert all(isinstance(reply, HttpResponse) for reply in replies)
             assert most == 3
             assert len(server.lines) <= 3
@@ -72,10 +92,10 @@ def test_waiting_for_a_place_does_not_count_as_time_of_the_request(serving: Any)
             await let_go.wait()
             await line.say(OK)
 
-        async with serving(talk) as server, transport(limit=1) as courier:
-            first = asyncio.create_task(courier.send(post(server.url), route()))
+        async with serving(talk) as server, bounded(1) as send:
+            first = asyncio.create_task(send(post(server.url), route()))
             second = asyncio.create_task(
-                courier.send(post(server.url), route(connect=0.1, idle=0.1, total=0.1))
+                send(post(server.url), route(connect=0.1, idle=0.1, total=0.1))
             )
             done, _ = await asyncio.wait({first, second}, timeout=0.25)
             assert not done
@@ -97,12 +117,12 @@ def test_a_cancelled_request_gives_its_place_back_and_hangs_up(serving: Any) -> 
                 await line.gone()
             await line.say(OK)
 
-        async with serving(talk) as server, transport(limit=1) as courier:
-            task = asyncio.create_task(courier.send(post(server.url), route()))
+        async with serving(talk) as server, bounded(1) as send:
+            task = asyncio.create_task(send(post(server.url), route()))
             await arrived.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert isinstance(await courier.send(post(server.url), route()), HttpResponse)
+            assert isinstance(await send(post(server.url), route()), HttpResponse)
 
     run(story())
