@@ -150,7 +150,64 @@ class _Inspected:
             self._couriers.discard(courier_id)
 
 
-class MemoryStore(_Inspected):
+class _Couriers(_Inspected):
+    """Who sends."""
+
+    _closed: bool
+    _registered: int
+
+    def fingerprint_key(self) -> bytes:
+        """As in `Gates`. Always the same: nothing that is kept here outlives the process."""
+        with self._lock:
+            self._go_on("fingerprint_key")
+            return b"the key of a store in memory"
+
+    def register(self, now: datetime) -> int:
+        with self._lock:
+            self._go_on("register")
+            self._registered += 1
+            self._couriers.add(self._registered)
+            return self._registered
+
+    def heartbeat(self, courier_id: int, now: datetime) -> None:
+        with self._lock:
+            self._go_on("heartbeat")
+
+    def unregister(self, courier_id: int) -> None:
+        with self._lock:
+            self._go_on("unregister")
+            self._couriers.discard(courier_id)
+            self._gates.let_go(courier_id)
+
+    def dead(self, caller: int) -> Sequence[int]:
+        """As in `Couriers`: who has something in flight and is not registered."""
+        with self._lock:
+            self._go_on("dead")
+            senders = {
+                record.courier_id
+                for record in self._records.values()
+                if isinstance(record.upload.state, Sending) and record.courier_id is not None
+            }
+            return sorted(senders - self._couriers - {caller})
+
+    def in_flight(self, courier_id: int) -> Sequence[Entry]:
+        with self._lock:
+            self._go_on("in_flight")
+            return [
+                record.open_upload
+                for record in self._records.values()
+                if isinstance(record.upload.state, Sending) and record.courier_id == courier_id
+            ]
+
+    def _go_on(self, verb: Verb) -> None:
+        if self._closed:
+            raise StoreError(f"memory: {verb} was not done: the store is closed")
+        if self._faults[verb] > 0:
+            self._faults[verb] -= 1
+            raise StoreError(f"memory: {verb} was not done: a fault was asked for")
+
+
+class MemoryStore(_Couriers):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:
@@ -290,51 +347,6 @@ class MemoryStore(_Inspected):
             )
             return details_of(self._status(newest, now), newest.attempts, newest.actions, look_ups)
 
-    # --- who sends ---
-
-    def fingerprint_key(self) -> bytes:
-        """As in `Gates`. Always the same: nothing that is kept here outlives the process."""
-        with self._lock:
-            self._go_on("fingerprint_key")
-            return b"the key of a store in memory"
-
-    def register(self, now: datetime) -> int:
-        with self._lock:
-            self._go_on("register")
-            self._registered += 1
-            self._couriers.add(self._registered)
-            return self._registered
-
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
-        with self._lock:
-            self._go_on("heartbeat")
-
-    def unregister(self, courier_id: int) -> None:
-        with self._lock:
-            self._go_on("unregister")
-            self._couriers.discard(courier_id)
-            self._gates.let_go(courier_id)
-
-    def dead(self, caller: int) -> Sequence[int]:
-        """As in `Couriers`: who has something in flight and is not registered."""
-        with self._lock:
-            self._go_on("dead")
-            senders = {
-                record.courier_id
-                for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.courier_id is not None
-            }
-            return sorted(senders - self._couriers - {caller})
-
-    def in_flight(self, courier_id: int) -> Sequence[Entry]:
-        with self._lock:
-            self._go_on("in_flight")
-            return [
-                record.open_upload
-                for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.courier_id == courier_id
-            ]
-
     # --- blocks, and what people do ---
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
@@ -366,13 +378,6 @@ class MemoryStore(_Inspected):
     def close(self) -> None:
         with self._lock:
             self._closed = True
-
-    def _go_on(self, verb: Verb) -> None:
-        if self._closed:
-            raise StoreError(f"memory: {verb} was not done: the store is closed")
-        if self._faults[verb] > 0:
-            self._faults[verb] -= 1
-            raise StoreError(f"memory: {verb} was not done: a fault was asked for")
 
     def _add(self, entry: Entry) -> AddAnswer:
         key = entry.upload.key

@@ -25,7 +25,7 @@ from .passed_over import (
     why_not_read,
 )
 from .references import References
-from .report import Report
+from .report import Report, printable
 from .sources import Unreadable, read_json, read_mapping, read_yaml
 
 DEFAULT_BLOCK = "integrations.compliance"
@@ -124,7 +124,7 @@ def load_mapping(
     found = []
     for key, tenant in given.items():
         if isinstance(key, str):
-            report = Report(key, keys, top=_printable(key))
+            report = Report(key, keys, top=printable(key))
             reader.read(read_mapping(tenant, keys), report)
         else:
             report = Report("", keys)
@@ -137,7 +137,7 @@ def load_mapping(
 
 def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockReader) -> Report:
     file, stem = os.path.join(folder, name), os.path.splitext(name)[0]
-    report = Report(stem, block, file=_printable(file), folder=folder)
+    report = Report(stem, block, file=printable(file), folder=folder)
     content = b""
     try:
         content = _content(file)
@@ -208,12 +208,12 @@ def _files(folder: str) -> tuple[list[str], list[Problem]]:
                 if is_tenant_file(entry.name) and not is_folder(entry):
                     names.append(entry.name)
                 elif why := why_not_read(entry):
-                    passed_over.append(Problem(why, file=_printable(entry.path)))
+                    passed_over.append(Problem(why, file=printable(entry.path)))
         return names, passed_over
     except (OSError, ValueError) as error:
         unknown = f"cannot be read as a folder ({type(error).__name__})"
         message = _NO_FOLDER.get(type(error), unknown)
-    raise ConfigError((Problem(message, file=_printable(folder)),))
+    raise ConfigError((Problem(message, file=printable(folder)),))
 
 
 def _warnings_of_all(
@@ -221,11 +221,11 @@ def _warnings_of_all(
 ) -> Sequence[Problem]:
     """What is odd about all tenants together."""
     if not reports:
-        return [Problem("holds no tenant file", file=_printable(folder))]
+        return [Problem("holds no tenant file", file=printable(folder))]
     if any(report.block_is_there or report.notes for report in reports):
         return ()
     message = f"no tenant has the block `{'.'.join(block)}`, so nothing will be sent for any"
-    return [Problem(message, file=_printable(folder) or None)]
+    return [Problem(message, file=printable(folder) or None)]
 
 
 def _content(file: str) -> bytes:
@@ -248,8 +248,3 @@ def _text(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise Unreadable("is not UTF-8 text: save it in that encoding", line) from None
-
-
-def _printable(path: str) -> str:
-    """The path with everything unprintable in its bytes written out."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)

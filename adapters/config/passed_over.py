@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ...domain.integration import tenant_key
-from .report import Report
+from .report import Report, printable
 from .sources import Items, Node, Pairs
 
 ENDINGS = (".yaml", ".yml", ".json")
@@ -32,7 +32,7 @@ def why_not_read(entry: os.DirEntry[str]) -> str | None:
         return None
     if is_folder(entry):
         below = _tenant_files_in(entry.path)
-        return f"is a folder, and {below} in it is not read" if below else None
+        return f"is a folder, and {printable(below)} in it is not read" if below else None
     if name.startswith("_") and name.endswith(ENDINGS):
         return "is not read, as its name begins with _: rename it if it is a tenant's file"
     stem, ending = os.path.splitext(name)
@@ -49,8 +49,8 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
         return
     for pair in root.members:
         value = pair.value
-        named = pair.key in _OTHER_KEYS and isinstance(value, str)
-        if named and tenant_key(str(value)) != tenant_key(report.tenant_id or ""):
+        named = pair.key in _OTHER_KEYS and isinstance(value, str) and report.tenant_id
+        if named and tenant_key(str(value)) != tenant_key(named):
             report.warn(
                 f"`{pair.key}` is another id than that of the tenant, {report.tenant_id}: the id "
                 "is the key `tenant`, or else the file's name",
@@ -74,7 +74,7 @@ def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:
     members = node.members if isinstance(node, Pairs | Items) and depth < _DEPTH else ()
     for member in members:
         if _leads_to_a_block(member.value, block) or any(_blocks(member.value, block, depth + 1)):
-            yield str(member.key)
+            yield printable(str(member.key))
 
 
 def _leads_to_a_block(node: Node, block: tuple[str, ...]) -> bool:

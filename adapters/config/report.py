@@ -126,3 +126,8 @@ def rules_below(rules: Rules, key: str | int) -> Rules | None:
     if below is None and isinstance(key, str):
         below = rules.get("valuesrules")
     return below if isinstance(below, Mapping) else None
+
+
+def printable(path: str) -> str:
+    """The path with everything unprintable in its bytes written out."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)

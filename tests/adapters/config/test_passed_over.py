@@ -119,3 +119,14 @@ def test_of_a_broken_file_it_is_known_whether_it_seems_to_hold_a_block(
 def test_a_file_that_cannot_be_opened_may_hold_a_block(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").symlink_to(tmp_path / "nowhere")
     assert set(load(tmp_path, {}).held) == {"a"}
+
+
+def test_what_a_warning_quotes_is_printable(tmp_path: Path) -> None:
+    (tmp_path / "eu").mkdir()
+    (tmp_path / "eu" / "b\x1b[2J.yaml").write_text(VALID)
+    odd = '"a\\e[2J":\n' + "".join(f"  {line}\n" for line in VALID.splitlines())
+    told = warnings(
+        tmp_path, {"a.yaml": VALID, "all.yaml": odd, "b.yaml": "tenant_id: x\ntenant: 7"}
+    )
+    assert len(told) == 2
+    assert all(one.isprintable() for one in told)
