@@ -41,9 +41,3 @@ class ReadyBody(Payload):
                 await connection.write(chunk, drain=False)
                 self.sent = Sent.ALL
                 await connection.drain()
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        """As `write`: the Content-Length is this body's own size."""
-        await self.write(writer)
