@@ -26,7 +26,7 @@ from ..domain.upload.verdict import (
     Unreadable,
     word_of,
 )
-from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent
+from ..ports.logger import IntegrationBlocked, IntegrationPaused, LogEvent, TargetParked
 from ..ports.records import LookUp
 from .active import ActiveUpload
 from .destinations import Destination, unsendable
@@ -108,7 +108,7 @@ def recovery_of(sending: Sending, at: datetime, jitter: float) -> AttemptEnded:
 
 def one_speaks_for_all(verdicts: Sequence[AttemptVerdict]) -> list[AttemptVerdict]:
     """Where all were refused for what is wrong with the whole integration, one upload says so;
-    the others are held at their turn."""
+    the others are held."""
     told: list[AttemptVerdict] = []
     said = False
     for verdict in verdicts:
@@ -130,10 +130,12 @@ def shared_id(uploads: Sequence[Upload]) -> str:
     return f"together-{sha256_of(said.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
-def news_of_gate(key: UploadKey, gate: GateChange) -> Iterator[LogEvent]:
-    """What the host is told of a gate after an attempt or a look-up of that upload: a block, or
-    else a pause, or nothing."""
-    if gate.block is not None:
+def news_of_gate(key: UploadKey, gate: GateChange, due: datetime | None) -> Iterator[LogEvent]:
+    """What the host is told of a gate after an attempt or a look-up of that upload, which is due
+    again at `due`: a block, or else a pause, or nothing."""
+    if gate.block is not None and gate.block.kind.concern is Concern.TARGET:
+        yield TargetParked(key.tenant_id, key.provider, gate.block, due)
+    elif gate.block is not None:
         yield IntegrationBlocked(key.tenant_id, key.provider, gate.block)
     elif gate.pause_until is not None:
         yield IntegrationPaused(key.tenant_id, key.provider, gate.pause_until)

@@ -14,15 +14,30 @@ from typing import Protocol, TypeAlias
 from attrs import evolve, frozen
 
 from ..domain.errors import MisuseError, StoreError
-from ..domain.upload.actions import Action, Inapplicable, Person, act, not_applicable, unblocks
+from ..domain.upload.actions import (
+    Action,
+    Inapplicable,
+    Person,
+    act,
+    fits,
+    not_applicable,
+    unblocks,
+)
+from ..domain.upload.events import Attested, Unblocked
+from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import ActionRow, UploadStatus, status_of_upload
-from ..domain.upload.transitions import Rules
-from ..domain.upload.upload import Upload, UploadKey, due_of
+from ..domain.upload.transitions import Rules, advance
+from ..domain.upload.upload import Failed, Upload, UploadKey, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
+from ..ports.provider import Recognising
 from ..ports.records import Change, Dossier, Entry, Find, Page, Saved
 from ..ports.store import UploadStore
+from .destinations import Destination
 
 RulesOf: TypeAlias = Callable[[UploadKey], Rules]
+
+COURIER = "evidence-courier"
+"""Who does what follows from a person's decision about a whole integration."""
 
 _TRIES = 5
 
@@ -114,11 +129,13 @@ def candidates(
     store: StatusReader, tenant_id: str, action: Action, where: Filter, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
-    for status in action.concerned:
+    for status in action.may_concern:
         find = Find(tenant_id=tenant_id, status=status, since=where.since, limit=500)
         while True:
             page = store.find(find, now)
-            yield from filter(where.holds, page.uploads)
+            for one in page.uploads:
+                if where.holds(one) and fits(action, one):
+                    yield one
             if page.next_page is None:
                 break
             find = evolve(find, after=page.next_page)
@@ -170,6 +187,43 @@ def take_action(
     raise StoreError(
         f"evidence {evidence_id!r} of tenant {tenant_id!r} changes all the time: try again"
     )
+
+
+def unblocked(upload: Upload, destination: Destination, now: datetime) -> Change | None:
+    """What becomes of a stopped upload once its integration or its target may work again; None: it
+    stays as it is.
+
+    What was held or parked is queued, and so is what failed because the integration did not work;
+    the latter is recorded as an action. What may have been taken, because the provider used a
+    status word that was unknown, is not sent again: it is attested if the word is known by now.
+    """
+    state, word, reason = upload.state, "requeue", "its integration may work again"
+    event: Attested | Unblocked = Unblocked(now)
+    if isinstance(state, Failed) and _is_known(state.cause, destination):
+        word, reason = Action.ATTEST.value, f"{state.cause.detail} is a status of success by now"
+        event = Attested(now, COURIER, reason)
+    after = advance(upload, event, destination.rules)
+    row = ActionRow(at=now, action=word, by=COURIER, reason=reason)
+    recorded = row if isinstance(state, Failed) else None
+    return None if after is upload else Change(after, action=recorded)
+
+
+def _is_known(cause: Failure, destination: Destination) -> bool:
+    provider, settings = destination.provider, destination.integration.settings
+    return (
+        cause.kind is FailureKind.UNKNOWN_STATUS
+        and isinstance(provider, Recognising)
+        and cause.detail is not None
+        and provider.is_success(cause.detail, settings)
+    )
+
+
+def news_of(change: Change) -> LogEvent:
+    """What the log says of an upload that goes on by itself."""
+    key, row = change.upload.key, change.action
+    if row is not None and change.upload.status.at_rest:
+        return ActionTaken(key, row.action, row.by, row.reason)
+    return UploadRequeued(key, None, "its integration may work again")
 
 
 def act_on(

@@ -221,7 +221,7 @@ class ActiveUploads:
         destination = self.home_of(upload.key)
         if upload.key in self._uploads:
             self.update(upload.key, Entry(upload, dossier))
-        elif upload.status.at_rest:
+        elif upload.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
         elif destination is not None:
             self.add(ActiveUpload(upload, dossier, destination))
@@ -247,7 +247,7 @@ class ActiveUploads:
             return
         if active.gone:
             self._lose(active)
-        elif active.upload.status.at_rest:
+        elif active.upload.at_rest and not self._is_due(active.upload):
             self._drop(key)
             status = active.status()
             for waiter in active.waiters:
@@ -256,11 +256,18 @@ class ActiveUploads:
         else:
             self._plan(active)
 
+    def _is_due(self, upload: Upload) -> bool:
+        now = self._clock.now()
+        due = due_at(upload, now)
+        return due is not None and due <= now
+
     def tell_end(self, upload: Upload, status: UploadStatus) -> None:
-        """Tell the host that an upload, active or not, has come to its end."""
+        """Tell the host that an upload, active or not, has come to its end, unless it is
+        parked."""
         if isinstance(upload.state, Held):
             self._listener.log(UploadHeld(upload.key, upload.state.cause))
-        self._listener.settled(status)
+        if upload.status.at_rest:
+            self._listener.settled(status)
 
     def close(self) -> None:
         """Nothing is active any more: the records stay as they are."""
@@ -321,6 +328,17 @@ class ActiveUploads:
         if way is None or bundle is None:
             return [[key]]
         return self._batching.add(key, way, active.size, bundle, now)
+
+    def waiting_at(self, destination: Destination) -> Sequence[ActiveUpload]:
+        """What waits for its time or its turn under these settings. Their lane waits no longer: its
+        gate is to be asked again."""
+        self._schedule.unpause(destination.lane)
+        return [
+            active
+            for key, active in self._uploads.items()
+            if active.destination.quota.address == destination.quota.address
+            and not (self._schedule.is_under_way(key) or key in self._elsewhere)
+        ]
 
     def finish(self, turn: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
         """A turn has ended. If the gate refused it, its uploads keep their places and their whole

@@ -88,6 +88,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         if isinstance(provider, CanLookUp)
         else LOOK_UP_DELAYS,
         throttle_floor=pace.period if pace is not None else timedelta(0),
+        park_limit=integration.park_limit,
     )
     credential = _fingerprint(
         key,

@@ -4,7 +4,7 @@
 - It shows that it is alive.
 - It recovers what dead couriers were sending: the provider may have received it.
 - It picks up what people and other couriers have changed.
-- It releases what was held for an integration that works again or has changed.
+- It goes on with what an integration or a target has stopped that works again or has changed.
 - It adopts what is overdue and in the hands of no courier, a fair share of each credential's.
 """
 
@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 
 from ..domain.errors import StoreError
 from ..domain.integration import OnUnclear, spellings, tenant_key
+from ..domain.pacing.gate import Blocked
+from ..domain.upload import events
 from ..domain.upload.attempt import attempt_of
-from ..domain.upload.events import Blocked, Unblocked
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
@@ -25,11 +26,12 @@ from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, UploadKey
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
 from ..ports.records import Change, Entry, Saved
 from .accounting import recovery_of
+from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
 from .applying import Step, apply
 from .destinations import Destination, excluded, named_provider
 from .effects import Notify, Read, Turn, Write, perform
-from .turn import TurnContext
+from .turn import TurnContext, hold
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -45,6 +47,9 @@ LOOKED_THROUGH = 10_000
 RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
 """So many uploads of an integration are released in one transaction, and so many transactions are
 made, before the rest of the work goes on."""
+
+HELD_AT_ONCE = 1_000
+"""How many uploads of a blocked integration are held in one transaction."""
 
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
@@ -218,7 +223,7 @@ class Maintenance:
             f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it "
             "one and it goes on by itself, or abandon it",
         )
-        held = advance(found.upload, Blocked(now, failure), Rules())
+        held = advance(found.upload, events.Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
             self._active.tell_end(held, status_of_upload(held, None))
 
@@ -238,7 +243,7 @@ class Maintenance:
                 self._take(found[key])
 
     def release_unblocked(self, now: datetime) -> Turn[None]:
-        """Queue what was held for an integration that may work again."""
+        """Go on with what was stopped by an integration or a target that may work again."""
         addresses = {
             (tenant_id, provider): destination.quota.address
             for destination in self._active.destinations.values()
@@ -279,18 +284,32 @@ class Maintenance:
         return bool(named)
 
 
-def release(held: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:
-    """Queue what was held for an integration that may work again; what was queued."""
-    after = [advance(one.upload, Unblocked(now), one.destination.rules) for one in held]
-    saved = yield from _save([Change(upload) for upload in after])
+def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:
+    """Go on with what an integration or a target has stopped that may work again; what goes on."""
+    changes = [unblocked(one.upload, one.destination, now) for one in stopped]
+    going_on = [
+        (one, change) for one, change in zip(stopped, changes, strict=True) if change is not None
+    ]
+    saved = yield from _save([change for _, change in going_on])
     released = []
-    for active, upload, written in zip(held, after, saved, strict=True):
+    for (active, change), written in zip(going_on, saved, strict=True):
         if written:
-            active.upload = upload
+            active.upload = change.upload
             released.append(active)
-            again = UploadRequeued(upload.key, None, "its integration may work again")
-            yield from perform(Notify(again))
+            yield from perform(Notify(news_of(change)))
     return released
+
+
+def hold_rest(
+    context: TurnContext, uploads: ActiveUploads, destination: Destination, blocked: Blocked
+) -> Turn[None]:
+    """Hold, or park, what waits under the settings of a blocked integration."""
+    waiting = uploads.waiting_at(destination)
+    for start in range(0, len(waiting), HELD_AT_ONCE):
+        page = waiting[start : start + HELD_AT_ONCE]
+        yield from hold(context, page, blocked)
+        for active in page:
+            uploads.go_on(active)
 
 
 def recover(context: TurnContext, active: ActiveUpload) -> Turn[bool]:
@@ -314,7 +333,7 @@ def adopt(
     they ended."""
     try:
         found = yield from _get([key for key, _, _ in wanted if uploads.get(key) is None])
-        ended = [key for key, one in found.items() if one.upload.status.at_rest]
+        ended = [key for key, one in found.items() if one.upload.at_rest]
         statuses = yield from _statuses_of(ended, now)
     except StoreError as error:
         for _, _, waiter in wanted:
@@ -340,7 +359,7 @@ def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
     is_skipped = isinstance(active.upload.state, Skipped)
     if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
         return
-    if (yield from apply(Step(active, Unblocked(now)))):
+    if (yield from apply(Step(active, events.Unblocked(now)))):
         again = UploadRequeued(active.upload.key, None, "its settings no longer exclude it")
         yield from perform(Notify(again))
 

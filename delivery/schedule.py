@@ -172,9 +172,11 @@ class Schedule(Generic[K]):
             moments.append(self._future[0].due)
         return min(moments, default=None)
 
-    def unpause(self) -> None:
-        """Forget every pause; what must still wait is paused again."""
-        self._pauses.clear()
+    def unpause(self, *lanes: Lane) -> None:
+        """Forget the pauses of these lanes, or every pause; a lane that must still wait is told so
+        again."""
+        for lane in lanes or tuple(self._pauses):
+            self._pauses.pop(lane, None)
 
     def _ripen(self, now: datetime) -> None:
         for lane in [lane for lane, until in self._pauses.items() if until <= now]:

@@ -68,7 +68,8 @@ class Sender:
     attempt: the tokens that the dialogue was given, what it asked to mask, and sealed headers.
     `no_room_before`: the last request was given up for the pace until then, and no request is lost
     by that, because none had left since the last bookmark. `answered`: the last request was
-    answered, if it was not a token's; False: it has timed out; None: neither.
+    answered, if it was not a token's; False: it has timed out; None: neither. `blocked`: a request
+    was not sent because the integration is blocked.
     """
 
     destination: Destination
@@ -80,6 +81,7 @@ class Sender:
     secrets: tuple[Secret, ...] = field(default=(), init=False)
     no_room_before: datetime | None = field(default=None, init=False)
     answered: bool | None = field(default=None, init=False)
+    blocked: Blocked | None = field(default=None, init=False)
     _to_repeat: bool = field(default=False, init=False)
     _under_way: bool = field(default=False, init=False)
     _unanswered: bool = field(default=False, init=False)
@@ -185,6 +187,7 @@ class Sender:
         self._left_at = self.slots.clock.monotonic()
         refused = yield from self.slots.leave()
         if isinstance(refused, Blocked):
+            self.blocked = refused
             return TransportFailure(
                 FailureKind.NOT_SENT, f"the integration does not work: {refused.failure.message}"
             )

@@ -12,17 +12,17 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 from attrs import field, frozen
 
 from ..domain.errors import StoreError
-from ..domain.pacing.gate import Acquired, GateChange, NotBefore, patience_of
+from ..domain.pacing.gate import Acquired, GateChange, NotBefore, Refusal, patience_of
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
-from ..domain.upload.failure import Failure, FailureKind
+from ..domain.upload.failure import Concern, Failure, FailureKind
 from ..domain.upload.upload import (
     LookingUp,
     Queued,
@@ -92,6 +92,7 @@ class TurnContext:
 
     `courier_id` is its number in the store. `interruption_of` tells what cut the driver off from
     what a plug-in raised by itself, which is None. `waits`: for the pace, as long as that takes.
+    `blocks`: the integrations that are blocked, by address, as far as this courier knows.
     """
 
     courier_id: int
@@ -101,6 +102,7 @@ class TurnContext:
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
     told: WaitLog = field(factory=WaitLog)
+    blocks: MutableMapping[str, GateBlocked] = field(factory=dict)
 
 
 # --- an attempt ----------------------------------------------------------------------------------
@@ -114,20 +116,24 @@ class AttemptTurn:
         self._uploads = uploads
         self._destination: Destination = uploads[0].destination
         key = uploads[0].upload.key
-        self._slots = Slots(self._destination.quota, context.courier_id, context.clock, key)
+        self._slots = _slots(context, self._destination, key)
         self._begun: list[ActiveUpload] = []
         self._request_id: str | None = None
         self._cut: Interrupted | None = None
+        self._blocked: GateBlocked | None = None
 
-    def run(self) -> Turn[NotBefore | None]:
-        """The three phases; NotBefore if none of the uploads may begin yet."""
+    def run(self) -> Turn[Refusal | None]:
+        """The three phases. NotBefore: none of the uploads may begin yet. Blocked: the integration
+        is blocked, as the gate says or an upload has shown."""
         refused = yield from self.begin()
         if self._begun:
             yield from self.talk()
             yield from self.settle()
         if self._cut is not None:
             raise self._cut
-        return refused
+        if self._blocked is not None:
+            yield from hold(self._context, self._uploads, self._blocked)
+        return refused or self._blocked
 
     # --- begin ---
 
@@ -174,8 +180,10 @@ class AttemptTurn:
                 if acquired != Acquired() or not self._begun:
                     self._slots.begun(acquired)
                 verdict = None
-            case GateBlocked(failure=failure):
-                yield from apply(Step(active, Blocked(self._context.clock.now(), failure)))
+            case GateBlocked(failure=failure, until=until):
+                self._blocked = answer
+                event = Blocked(self._context.clock.now(), failure, until)
+                yield from apply(Step(active, event))
                 return
             case Conflict(current=current):
                 # The same may be our own late write, or another courier's of the same moment.
@@ -217,10 +225,11 @@ class AttemptTurn:
         redactor = self._context.redactors.of(self._destination, sender.secrets)
         for one in self._begun:
             verdict = one.verdict or rest or _begun_late(self._cut)
-            if isinstance(verdict, Deferred) and sender.no_room_before is not None:
+            if isinstance(verdict, Deferred) and (sender.blocked or sender.no_room_before):
                 verdict = Withdrawn(verdict.failure, sender.no_room_before)
             one.verdict = redactor.verdict(verdict)
             one.answered = sender.answered
+        self._blocked = sender.blocked
         if sender.request_id is not None:
             self._request_id = redactor.text(sender.request_id)[:200]
 
@@ -307,8 +316,10 @@ class AttemptTurn:
             key, due = one.upload.key, due_of(one.upload.state)
             number, word = result.attempt.number, word_of(result.attempt.verdict)
             yield from self._tell(AttemptEnded(key, number, word, result.failure, due))
-            for news in news_of_gate(key, result.gate):
+            for news in news_of_gate(key, result.gate, due):
                 yield from self._tell(news)
+            if result.gate.block is not None:
+                self._blocked = GateBlocked(result.gate.block, due)
 
     def _results(self) -> list[tuple[ActiveUpload, AttemptResult]]:
         request_id = self._request_id
@@ -344,9 +355,10 @@ def _no_bookmark_of_many(progress: str) -> Turn[None]:
     raise TypeError("it made a bookmark while several uploads went together")
 
 
-def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
-    """The turn of the uploads of one request; NotBefore if the gate refuses it."""
-    refused = None
+def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Refusal | None]:
+    """The turn of the uploads of one request; NotBefore: the gate refuses it. Blocked:
+    the integration is blocked."""
+    refused: Refusal | None = None
     try:
         match [active.upload.state for active in uploads]:
             case [LookingUp() | Undecided()]:
@@ -360,36 +372,41 @@ def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Not
             raise
         for active in uploads:
             yield from _fail(context, active, error)
+    if isinstance(refused, GateBlocked):
+        return refused
     return (yield from context.told.tell(uploads[0].destination, refused, context.clock.now()))
 
 
 # --- a look-up -----------------------------------------------------------------------------------
 
 
-def look_up(context: TurnContext, active: ActiveUpload) -> Turn[NotBefore | None]:
-    """One look-up, to its end; NotBefore if it may not begin yet.
+def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
+    """One look-up, to its end. NotBefore: it may not begin yet. Blocked: the integration is.
 
     An interruption goes on its way: a look-up changes nothing, and is made again.
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
-    slots = Slots(destination.quota, context.courier_id, context.clock, key)
-    match (yield from slots.reserve()):
-        case NotBefore() as refused:
-            return refused
-        case GateBlocked(failure=failure):
-            yield from apply(Step(active, Blocked(context.clock.now(), failure)))
-            return None
+    slots = _slots(context, destination, key)
+    refused = yield from slots.reserve()
+    if isinstance(refused, NotBefore):
+        return refused
     sender = context.told.sender(destination, slots)
-    finding = yield from _finding(context, active, sender)
-    active.answered = sender.answered
+    if refused is None:
+        finding = yield from _finding(context, active, sender)
+        active.answered = sender.answered
+    if (blocked := refused or sender.blocked) is not None:
+        held = Blocked(context.clock.now(), blocked.failure)
+        yield from apply(Step(active, held, gate=slots.end()))
+        return blocked
     result = look_up_result_of(finding, state.look_up, destination, slots.end())
     yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
-    for event in (ended, *news_of_gate(key, result.gate)):
+    for event in (ended, *news_of_gate(key, result.gate, due)):
         yield from perform(Notify(event))
-    return None
+    block = result.gate.block
+    return None if block is None else GateBlocked(block)
 
 
 def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn[Finding]:
@@ -411,6 +428,19 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
             raise cut from None
         finding = Unreadable(broken(destination, error, sender.sent).failure)
     return context.redactors.of(destination, sender.secrets).finding(finding)
+
+
+def _slots(context: TurnContext, destination: Destination, key: UploadKey) -> Slots:
+    return Slots(destination.quota, context.courier_id, context.clock, key, context.blocks)
+
+
+def hold(context: TurnContext, uploads: Sequence[ActiveUpload], blocked: GateBlocked) -> Turn[None]:
+    """Hold what waits of a blocked integration, or park it; all of it has the same address."""
+    if blocked.failure.kind.concern is Concern.INTEGRATION:
+        context.blocks[uploads[0].destination.quota.address] = blocked
+    event = Blocked(context.clock.now(), blocked.failure, blocked.until)
+    waiting = [one for one in uploads if due_of(one.upload.state) not in (None, blocked.until)]
+    yield from apply(*(Step(one, event) for one in waiting))
 
 
 def _fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[None]:

@@ -13,6 +13,9 @@ from attrs import field, frozen
 from .evidence.evidence import Outcome
 from .secrets.secret import Secret
 
+PARK_LIMIT = timedelta(days=30)
+"""How long uploads wait for a target that takes nothing now."""
+
 
 class OnUnclear(Enum):
     """What to do if an upload may have been received and the provider allows no look-up."""
@@ -93,6 +96,7 @@ class Integration:
     retry: RetryPolicy = RetryPolicy()
     on_unclear: OnUnclear = OnUnclear.RETRY
     outcomes: tuple[Outcome, ...] = tuple(Outcome)
+    park_limit: timedelta = PARK_LIMIT
     pace: Pace | None = None
     route: Route = Route()
     max_bytes: int | None = None

@@ -144,7 +144,7 @@ class UploadHeld:
 @frozen
 class UploadRequeued:
     """An upload is tried again with a fresh budget, by a person or, if `by` is None, because its
-    integration may work again."""
+    integration or its target may work again."""
 
     key: UploadKey
     by: str | None
@@ -153,7 +153,8 @@ class UploadRequeued:
 
 @frozen
 class ActionTaken:
-    """A person did something to an upload: `action` is retry, release, abandon or attest."""
+    """A person did something to an upload: `action` is retry, release, abandon or attest. The
+    courier itself attests what a person's decision about a status word says."""
 
     key: UploadKey
     action: str
@@ -163,12 +164,23 @@ class ActionTaken:
 
 @frozen
 class IntegrationBlocked:
-    """A tenant's integration does not work. Its other uploads are held at their turn, until its
-    settings change or a person releases one."""
+    """A tenant's integration does not work. Its other uploads are held, until its settings change
+    or a person releases one."""
 
     tenant_id: str
     provider: str
     failure: Failure
+
+
+@frozen
+class TargetParked:
+    """The target of a tenant's uploads takes nothing now: they wait. One of them asks again at
+    `until`; None: the upload that was refused has waited for as long as it may."""
+
+    tenant_id: str
+    provider: str
+    failure: Failure
+    until: datetime | None
 
 
 @frozen
@@ -290,6 +302,7 @@ LogEvent: TypeAlias = (
     | UploadRequeued
     | ActionTaken
     | IntegrationBlocked
+    | TargetParked
     | IntegrationPaused
     | OriginSilent
     | OriginAnswers

@@ -194,6 +194,19 @@ class Selecting(Protocol):
 
 
 @runtime_checkable
+class Recognising(Protocol):
+    """A provider whose replies hold a status word, and whose settings say which mean success.
+
+    Under an unknown word the verdict is Rejected with the kind UNKNOWN_STATUS, and the word is the
+    failure's `detail`. The integration is blocked, and the upload may have been taken.
+    """
+
+    def is_success(self, word: str, settings: Any) -> bool:
+        """Whether a status word means success under these settings."""
+        ...
+
+
+@runtime_checkable
 class Advising(Protocol):
     """A provider that can tell settings that look wrong, and are accepted all the same."""
 

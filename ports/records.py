@@ -294,6 +294,10 @@ class Records(Protocol):
         """How many uploads have each of these statuses; 0 included."""
         ...
 
+    def parked(self) -> int:
+        """How many uploads are parked: they count as retrying, and are at rest."""
+        ...
+
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
@@ -319,7 +323,8 @@ class Records(Protocol):
         ...
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
-        """What is held because its integration did not work, and may go on.
+        """What is held or has failed because its integration did not work, or is parked because
+        its target took nothing, and may go on.
 
         Args:
             addresses: The integrations to look at: tenant and provider, with the address (see

@@ -11,10 +11,9 @@ from attrs import define, evolve, field, frozen
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
 from ..domain.pacing.estimate import Line
-from ..domain.pacing.gate import Acquired, GateChange, Pause, Quota, Refusal, Turn
+from ..domain.pacing.gate import Acquired, Block, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
 from ..domain.upload.backoff import earlier, later
-from ..domain.upload.failure import Failure
 from ..domain.upload.upload import UploadKey
 from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.records import Start
@@ -35,7 +34,7 @@ class _Slot:
 class _Block:
     tenant_id: str
     provider: str
-    failure: Failure
+    block: Block
 
 
 @define
@@ -84,8 +83,18 @@ class MemoryGates:
         until = change.pause_until
         if until is not None and (kept.pause is None or kept.pause.until < until):
             kept.pause = Pause(change.at, until)
+        address = change.quota.address
+        before = self.block_of(address)
         if change.block is not None:
-            self.blocks[change.quota.address] = _Block(tenant_id, provider, change.block)
+            after = rules.block_after(before, change.block, change.at)
+            self.blocks[address] = _Block(tenant_id, provider, after)
+        if change.opens and before is not None and before.until is not None:
+            del self.blocks[address]
+
+    def block_of(self, address: str) -> Block | None:
+        """The block of an integration."""
+        kept = self.blocks.get(address)
+        return None if kept is None else kept.block
 
     def unblock(self, tenant_id: str, provider: str) -> None:
         """Forget the blocks of an integration."""
@@ -180,9 +189,12 @@ class MemoryGate:
             if turn.until > earlier(now, period)
         }
 
-    def block(self) -> Failure | None:
-        block = self.gates.blocks.get(self.quota.address)
-        return None if block is None else block.failure
+    def block(self) -> Block | None:
+        return self.gates.block_of(self.quota.address)
+
+    def put_block(self, block: Block) -> None:
+        blocks, address = self.gates.blocks, self.quota.address
+        blocks[address] = evolve(blocks[address], block=block)
 
     def pause(self) -> Pause | None:
         if self.kept.pause is not None:

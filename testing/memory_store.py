@@ -31,6 +31,7 @@ from ..domain.upload.status import (
     status_of_upload,
 )
 from ..domain.upload.upload import (
+    Failed,
     Held,
     Sending,
     Status,
@@ -38,6 +39,7 @@ from ..domain.upload.upload import (
     Upload,
     UploadKey,
     due_of,
+    is_parked,
 )
 from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.logger import EvidenceConflict
@@ -120,10 +122,16 @@ class _Inspected:
                 for record in self._records.values()
             ]
 
-    def has_held_for_integration(self) -> bool:
-        """Whether something is held because its integration did not work."""
+    def parked(self) -> int:
+        """As in `Records`."""
         with self._lock:
-            return any(map(_held_for_integration, self._records.values()))
+            return sum(is_parked(record.upload.state) for record in self._records.values())
+
+    def next_parked(self) -> datetime | None:
+        """When the next parked upload is due."""
+        with self._lock:
+            states = (record.upload.state for record in self._records.values())
+            return min((state.due for state in states if is_parked(state)), default=None)
 
     def unsettled(self) -> list[tuple[Upload, int | None]]:
         """What is not at rest, with the courier that had it in flight last."""
@@ -131,7 +139,7 @@ class _Inspected:
             return [
                 (record.upload, record.courier_id)
                 for record in self._records.values()
-                if not record.upload.status.at_rest
+                if not record.upload.at_rest
             ]
 
     def requests_under_way(self) -> int:
@@ -355,7 +363,7 @@ class MemoryStore(_Couriers):
             found: dict[tuple[str, str], list[Entry]] = {}
             for key, record in self._records.items():
                 address = addresses.get((key.tenant_id, key.provider))
-                if _held_for_integration(record) and address not in {None, *self._gates.blocks}:
+                if _is_stuck(record) and address not in {None, *self._gates.blocks}:
                     found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
             return [held for group in found.values() for held in group[:limit]]
 
@@ -479,6 +487,8 @@ class MemoryStore(_Couriers):
         return sorted(self._records.values(), key=lambda record: record.place)
 
 
-def _held_for_integration(record: MemoryRecord) -> bool:
+def _is_stuck(record: MemoryRecord) -> bool:
     state = record.upload.state
-    return isinstance(state, Held) and state.cause.kind.concern is Concern.INTEGRATION
+    if isinstance(state, Held | Failed):
+        return state.cause.kind.concern is Concern.INTEGRATION
+    return is_parked(state)

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final, TypeAlias, assert_never
 
 from attrs import evolve, frozen
 
+from ..domain.integration import PARK_LIMIT
 from ..domain.upload.events import (
     Abandoned,
     AttemptEnded,
@@ -46,6 +48,7 @@ from ..domain.upload.upload import (
     Upload,
     UploadKey,
     Waiting,
+    is_parked,
     new_upload,
 )
 from ..domain.upload.verdict import (
@@ -71,6 +74,8 @@ _NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _BLANK: Final = new_upload(UploadKey("tenant", "evidence", "provider"), "0" * 64, _NOW.date(), _NOW)
 _CAUSE: Final = Failure(FailureKind.TIMEOUT, "something went wrong with this upload")
 _BROKEN: Final = Failure(FailureKind.UNAUTHORIZED, "the integration does not work")
+_CLOSED: Final = Failure(FailureKind.CHECK_IN_REVIEW, "the target takes nothing now")
+_UNKNOWN: Final = Failure(FailureKind.UNKNOWN_STATUS, "a status word that nobody knows")
 _UNRECOGNISED: Final = Failure(FailureKind.UNRECOGNISED_REPLY, "a reply that nobody knows")
 _EXCLUDED: Final = Failure(FailureKind.OUTCOME_EXCLUDED, "the settings exclude it")
 _RECEIPT: Final = Receipt()
@@ -103,7 +108,7 @@ class Shape:
     @property
     def name(self) -> str:
         """The state's name, with what tells it from others of its class: ``LookingUp 2``, ``Held
-        for the integration``."""
+        for the integration``, ``Waiting for the target``."""
         match self.state:
             case Sending(cause=None):
                 return "Sending first"
@@ -113,6 +118,12 @@ class Shape:
                 return f"LookingUp {number}"
             case Held(cause=cause) if cause.kind.concern is Concern.INTEGRATION:
                 return "Held for the integration"
+            case Waiting() as state if is_parked(state):
+                return "Waiting for the target"
+            case Failed(cause=cause) if cause.kind.doubtful:
+                return "Failed in doubt"
+            case Failed(cause=cause) if cause.kind.concern is Concern.INTEGRATION:
+                return "Failed for the integration"
             case Failed(reason=reason):
                 return f"Failed {reason.value}"
             case Queued() | Waiting() | Undecided() | Held() | Succeeded() | Skipped():
@@ -123,13 +134,14 @@ class Shape:
     @property
     def marks(self) -> str:
         """The tally's marks, a letter or a dash each: doubt, possible duplicate (2), bookmark,
-        alone."""
+        alone, parked before."""
         tally = self.tally
         marks = (
             ("d", tally.doubt),
             ("2", tally.possible_duplicate),
             ("b", tally.progress),
             ("a", tally.alone),
+            ("p", tally.parked_at),
         )
         return "".join(letter if there else "-" for letter, there in marks)
 
@@ -198,10 +210,18 @@ def _events_for(state: State) -> tuple[Event, ...]:
     state."""
     attempt = state.attempt if isinstance(state, Sending) else 1
     look_up = state.look_up if isinstance(state, LookingUp | Undecided) else 1
+    return _events(attempt, look_up, isinstance(state, Undecided))
+
+
+@cache
+def _events(attempt: int, look_up: int, undecided: bool) -> tuple[Event, ...]:
     verdicts = (
         Delivered(_RECEIPT),
         Rejected(_CAUSE),
         Rejected(_UNRECOGNISED),
+        Rejected(_BROKEN),
+        Rejected(_UNKNOWN),
+        Rejected(_CLOSED),
         Unbundled(_CAUSE),
         Deferred(_CAUSE),
         Unclear(_CAUSE),
@@ -217,8 +237,10 @@ def _events_for(state: State) -> tuple[Event, ...]:
         Refused(_CAUSE),
         _TAKEN,
     )
-    # After a day of waiting for a decision, the same finding has another meaning.
-    moments = (_NOW, _NOW + MAX_PROCESSING) if isinstance(state, Undecided) else (_NOW,)
+    # After a day of waiting for a decision, the same finding has another meaning, and so has the
+    # refusal of a target that has taken nothing for a month.
+    moments = (_NOW, _NOW + MAX_PROCESSING) if undecided else (_NOW,)
+    in_a_month = _NOW + PARK_LIMIT
     return (
         Started(_NOW),
         Progressed(_NOW, attempt, _BOOKMARK),
@@ -226,7 +248,9 @@ def _events_for(state: State) -> tuple[Event, ...]:
         *(LookedUp(at, look_up, finding) for at in moments for finding in findings),
         Unfit(_NOW, _CAUSE),
         Unfit(_NOW, _EXCLUDED),
+        AttemptEnded(in_a_month, attempt, Rejected(_CLOSED), 0.0),
         Blocked(_NOW, _BROKEN),
+        *(Blocked(at, _CLOSED, at) for at in (_NOW, in_a_month)),
         Unblocked(_NOW),
         Requeued(_NOW, "somebody", "a reason"),
         Abandoned(_NOW, "somebody", "a reason"),
@@ -235,7 +259,16 @@ def _events_for(state: State) -> tuple[Event, ...]:
 
 
 def _shape_of(upload: Upload) -> Shape:
-    return Shape(_without_moments(upload.state), evolve(upload.tally, attempts=0))
+    parked_at = upload.tally.parked_at and _NOW
+    tally = evolve(upload.tally, attempts=0, parked_at=parked_at)
+    return Shape(_without_moments(upload.state), tally)
+
+
+def _alike(cause: Failure) -> Failure:
+    """One failure for all that have the same consequences."""
+    if cause.kind.concern is not Concern.INTEGRATION:
+        return _CAUSE
+    return _UNKNOWN if cause.kind.doubtful else _BROKEN
 
 
 def _without_moments(state: State) -> State:
@@ -245,15 +278,15 @@ def _without_moments(state: State) -> State:
         case Sending(cause=cause):
             return Sending(0, _NOW, cause and _CAUSE)
         case Waiting():
-            return Waiting(_NOW, _CAUSE)
+            return Waiting(_NOW, _CLOSED if is_parked(state) else _CAUSE)
         case LookingUp(look_up=number):
             return LookingUp(number, _NOW, _NOW, _CAUSE)
         case Undecided():
             return Undecided(0, _NOW, _NOW, _CAUSE)
         case Held(cause=cause):
             return Held(_BROKEN if cause.kind.concern is Concern.INTEGRATION else _CAUSE)
-        case Failed(reason=reason):
-            return Failed(reason, _CAUSE)
+        case Failed(reason=reason, cause=cause):
+            return Failed(reason, _alike(cause))
         case Succeeded():
             return Succeeded(_RECEIPT)
         case Skipped():

@@ -15,7 +15,15 @@ from attrs import define, evolve, field
 from cattrs import BaseValidationError, Converter
 
 from ...domain.evidence.evidence import Outcome
-from ...domain.integration import Integration, OnUnclear, Pace, RetryPolicy, Route, Timeouts
+from ...domain.integration import (
+    PARK_LIMIT,
+    Integration,
+    OnUnclear,
+    Pace,
+    RetryPolicy,
+    Route,
+    Timeouts,
+)
 from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider, Selecting
 from ..plugins import BrokenProvider, fault_of
@@ -144,6 +152,7 @@ class BlockReader:
             retry=_section("retry", document.get("retry", {})),
             on_unclear=OnUnclear(document.get("on_unclear", OnUnclear.RETRY.value)),
             outcomes=outcomes,
+            park_limit=document.get("park_limit", PARK_LIMIT),
             pace=document.get("pace"),
             route=Route(
                 timeouts=_section("timeout", document.get("timeout", {})),

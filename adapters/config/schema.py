@@ -78,6 +78,7 @@ CORE: Mapping[str, Mapping[str, object]] = {
         "minlength": 1,
         "schema": {"type": "string", "allowed": [one.value for one in Outcome]},
     },
+    "park_limit": {"type": "duration"},
     "pace": {"type": "pace"},
     "timeout": {"type": "dict", "schema": dict.fromkeys(("connect", "idle", "total"), _TIMEOUT)},
     "max_bytes": {"type": "size"},

@@ -18,10 +18,10 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.effects import Turn
-from ...delivery.maintenance import Maintenance
+from ...delivery.maintenance import Maintenance, hold_rest
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import MisuseError
-from ...domain.pacing.gate import NotBefore
+from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
 from ...domain.upload.upload import Status
 from .asyncio_driver import AsyncioDriver, interruption_of
@@ -147,8 +147,10 @@ class AsyncEngine:
         store = self._driver.store
         while True:
             idle = self._recorder.idle and not self.active
-            if idle and not any((await self.read(lambda: store.counts(_OPEN))).values()):
-                return
+            if idle:
+                still_open = sum((await self.read(lambda: store.counts(_OPEN))).values())
+                if still_open == await self.read(store.parked):
+                    return
             await self._next_rest()
 
     async def _next_rest(self) -> None:
@@ -184,7 +186,15 @@ class AsyncEngine:
         elif self.active.backlog.wanting and self._maintaining is None:
             self._start_maintenance(self._maintenance.adopt_more())
         for uploads in list(self.active.take(self._clock.now())):
-            self._turns.start(uploads, take_turn(self._context, uploads))
+            self._turns.start(uploads, self._turn(uploads))
+
+    def _turn(self, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
+        refused = yield from take_turn(self._context, uploads)
+        if not isinstance(refused, Blocked):
+            return refused
+        yield from hold_rest(self._context, self.active, uploads[0].destination, refused)
+        self.maintain_now()  # what was blocked under old settings goes on at once
+        return None
 
     def _turn_ended(self, uploads: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
         self.active.finish(uploads, refused)

@@ -23,19 +23,22 @@ from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations, named_provider
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
-from ...delivery.maintenance import Maintenance, readmit, recover, release
+from ...delivery.maintenance import Maintenance, hold_rest, readmit, recover, release
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
-from ...domain.pacing.gate import MIN_PATIENCE, NotBefore, patience_of
+from ...domain.pacing.gate import MIN_PATIENCE, Blocked, NotBefore, Refusal, patience_of
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
     UNKNOWN_PROVIDER,
+    Failed,
     Held,
     Sending,
+    State,
     UploadKey,
     due_at,
+    is_parked,
 )
 from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
@@ -213,7 +216,7 @@ class BlockingEngine:
         self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads
     ) -> Mapping[UploadKey, datetime]:
         """One step for each; when to come again, if the gate refuses it."""
-        self._release([one for one in actives if isinstance(one.upload.state, Held)])
+        self._release([one for one in actives if _is_stopped(one.upload.state)])
         for active in actives:
             if isinstance(active.upload.state, Sending):
                 self._recover(active)  # that is this step
@@ -223,6 +226,11 @@ class BlockingEngine:
         refused: dict[UploadKey, datetime] = {}
         for group in list(here.take(self._clock.now(), LINGER)):
             not_before = self._take_turn(group)
+            turn_refused = self._take_turn(group)
+            not_before = turn_refused if isinstance(turn_refused, NotBefore) else None
+            if isinstance(turn_refused, Blocked):
+                rest = hold_rest(self._no_one, here, group[0].destination, turn_refused)
+                self._run(rest)
             here.finish(group, not_before)
             for active in group:
                 if active.gone:
@@ -232,7 +240,7 @@ class BlockingEngine:
         return refused
 
     def _release(self, held: Sequence[ActiveUpload]) -> None:
-        """Queue what was held for an integration that may work again."""
+        """Go on with what was stopped by an integration or a target that may work again."""
         held = [active for active in held if active.destination.invalid is None]
         if held:
             addresses = {_home(one.upload.key): one.destination.quota.address for one in held}
@@ -252,8 +260,8 @@ class BlockingEngine:
                     self._notifier.log(CourierLost(courier_id, 1))
                 break
 
-    def _take_turn(self, group: Sequence[ActiveUpload]) -> NotBefore | None:
-        """One attempt of each or one look-up; NotBefore if the gate refuses it."""
+    def _take_turn(self, group: Sequence[ActiveUpload]) -> Refusal | None:
+        """One attempt of each or one look-up; or why the gate refuses it."""
         with self._registration.taken() as owner:
             turn = take_turn(self._context(owner), group)
             return self._run(turn, patience_of(group[0].destination.quota))
@@ -282,6 +290,10 @@ class BlockingEngine:
 def _home(key: UploadKey) -> tuple[str, str]:
     """The integration that an upload is for."""
     return key.tenant_id, key.provider
+
+
+def _is_stopped(state: State) -> bool:
+    return isinstance(state, Held | Failed) or is_parked(state)
 
 
 def _digest_of(evidence: Evidence) -> str | None:

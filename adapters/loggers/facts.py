@@ -73,8 +73,10 @@ UploadHeld            ERROR    held{because}; it waits {way_out}
 UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
 ActionTaken           INFO     {action} by {by}: {reason}
 IntegrationBlocked    ERROR    tenant {tenant_id}, {provider}: the integration does not
-                               work{because}; its other uploads are held at their turn, until its
-                               settings change or a person releases one
+                               work{because}; its other uploads are held, until its settings
+                               change or a person releases one
+TargetParked          WARNING  tenant {tenant_id}, {provider}: the target takes nothing
+                               now{because}{next}; its uploads wait until it does
 IntegrationPaused     WARNING  tenant {tenant_id}, {provider}: the provider asked for a pause,
                                nothing is sent before {until_second}
 OriginSilent          WARNING  {origin} does not answer: requests of several tenants have timed
@@ -190,6 +192,8 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             until = "until the integration's settings change, or a person releases, abandons or"
             alone = "for a person to release, abandon or attest it"
             parts["way_out"] = f"{until} attests it" if settings else alone
+        case events.TargetParked(until=datetime() as until):
+            parts["next"] = f"; one upload asks again at {_second(until)}"
         case events.UploadRequeued():
             parts["person"] = "" if event.by is None else f" by {event.by}"
         case events.IntegrationPaused():

@@ -9,7 +9,8 @@
   are more than the open turns are owed.
 - *Pause*: after a provider asked for patience, nothing leaves before the moment that it named.
 - *Block*: after a failure of the whole integration, nothing leaves before its settings change or a
-  person says so.
+  person says so. If only its target takes nothing now, what has begun goes on, and nothing begins
+  but one upload from time to time, which probes the target.
 - *Lease*: a credential that only one courier may use is used by one at a time (see `lease`).
 
 All of it is kept in the store, shared by every courier on it. A clock that was set back is not
@@ -26,7 +27,7 @@ from typing import Protocol, TypeAlias
 from attrs import evolve, field, frozen
 
 from ..integration import Pace
-from ..upload.backoff import earlier, floor_of, later
+from ..upload.backoff import LONGEST_PARK, PARK, earlier, floor_of, later, parked_until
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
 from .lease import Lease, LeaseStore, acquire
@@ -116,12 +117,14 @@ class Acquired:
 
     `slot` is the request's slot, if something paces it and it leaves at once. Further requests
     belong to the open `turn`; None: nothing is owed to it. `lease_since` is when the courier's
-    lease of an exclusive credential began: a token from before it is dead.
+    lease of an exclusive credential began: a token from before it is dead. `probes`: the target
+    takes nothing, as far as is known, and this upload finds out.
     """
 
     slot: int | None = None
     turn: int | None = None
     lease_since: datetime | None = None
+    probes: bool = False
 
 
 @frozen
@@ -134,9 +137,43 @@ class NotBefore:
 
 @frozen
 class Blocked:
-    """The integration does not work, because of `failure`; a person must change something."""
+    """The integration does not work, because of `failure`; a person must change something. Or its
+    target takes nothing `until` a moment, at which one upload probes it."""
 
     failure: Failure
+    until: datetime | None = None
+
+
+@frozen
+class Block:
+    """What is kept of a block: its reason, since when it has been there, and for a target until
+    when it is parked."""
+
+    failure: Failure
+    since: datetime
+    until: datetime | None = None
+
+    def parked(self, now: datetime) -> Block:
+        """The same from now on, while one upload probes its target."""
+        return evolve(self, until=later(now, PARK))
+
+    def answer(self, now: datetime, *, begins: bool) -> Blocked | None:
+        """What it means for an upload that begins, or for a request of one that has begun; None: it
+        may go on."""
+        if self.until is None:
+            return Blocked(self.failure)
+        until = min(self.until, later(now, LONGEST_PARK))  # the clock may have been set back
+        return Blocked(self.failure, until) if begins and now < until else None
+
+
+def block_after(block: Block | None, failure: Failure, at: datetime) -> Block:
+    """The block after a failure at `at` that concerns a target or the whole integration."""
+    if block is not None and block.until is None:
+        return block
+    if failure.kind.concern is Concern.INTEGRATION:
+        return Block(failure, at)
+    since = at if block is None else block.since
+    return Block(failure, since, parked_until(since, at))
 
 
 Refusal: TypeAlias = NotBefore | Blocked
@@ -145,7 +182,8 @@ Refusal: TypeAlias = NotBefore | Blocked
 @frozen
 class GateChange:
     """What the end of requests at `at` means for their gate: their `slots` count from now on, the
-    `turn` is over if one is named, and there may be a pause or a block."""
+    `turn` is over if one is named, and there may be a pause or a block. `opens`: the target takes
+    uploads again."""
 
     quota: Quota
     at: datetime
@@ -153,6 +191,7 @@ class GateChange:
     pause_until: datetime | None = None
     block: Failure | None = None
     turn: int | None = None
+    opens: bool = False
 
 
 def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateChange:
@@ -161,15 +200,21 @@ def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateCha
         return end
     wait = floor_of(rules.retry, failure, rules.throttle_floor)
     until = later(end.at, wait) if wait > timedelta(0) else None
-    block = failure if failure.kind.concern is Concern.INTEGRATION else None
-    return evolve(end, pause_until=until, block=block)
+    concern = failure.kind.concern
+    parks = concern is Concern.TARGET and rules.park_limit > timedelta(0)
+    block = failure if parks or concern is Concern.INTEGRATION else None
+    return evolve(end, pause_until=until, block=block, opens=False)
 
 
 class GateStore(LeaseStore, Protocol):
     """One credential's gate as a store keeps it, within one transaction and as of one moment."""
 
-    def block(self) -> Failure | None:
-        """Why the integration is blocked."""
+    def block(self) -> Block | None:
+        """The integration's block."""
+        ...
+
+    def put_block(self, block: Block) -> None:
+        """Record what has become of it."""
         ...
 
     def pause(self) -> Pause | None:
@@ -235,8 +280,9 @@ def begin(
     pace = quota.pace
     if isinstance(held, Refusal):
         return held
+    block = gate.block()  # of a target that is to be probed
     if pace is None:
-        return Acquired()
+        return Acquired(probes=_probe(gate, block, now))
     moment = min(YIELD, pace.period / 4)
     turns = gate.turns()
     owed = sum(turn.claim(pace) for turn in turns)
@@ -256,7 +302,15 @@ def begin(
     since = _hold(gate, held)
     slot = gate.take() if leaves else None
     own = quota.cost - (slot is not None)
-    return Acquired(slot, gate.open(courier_id, own) if own or held else None, since)
+    turn = gate.open(courier_id, own) if own or held else None
+    return Acquired(slot, turn, since, _probe(gate, block, now))
+
+
+def _probe(gate: GateStore, block: Block | None, now: datetime) -> bool:
+    """Whether the upload that begins probes its target; the others wait for it."""
+    if block is not None:
+        gate.put_block(block.parked(now))
+    return block is not None
 
 
 def go_on(
@@ -294,8 +348,9 @@ def _lease(
 ) -> Lease | Refusal | None:
     """Block, pause and lease: the lease of an exclusive credential, or why nothing may leave."""
     block = gate.block()
-    if block is not None:
-        return Blocked(block)
+    blocked = None if block is None else block.answer(now, begins=begins)
+    if blocked is not None:
+        return blocked
     until = paused_until(gate.pause(), now)
     if until is not None:
         return NotBefore(until, WaitReason.PAUSE)

@@ -13,8 +13,9 @@ from attrs import frozen
 from ..errors import MisuseError
 from .events import Abandoned, Attested, Requeued
 from .failure import Concern
+from .status import UploadStatus
 from .transitions import Rules, advance
-from .upload import Failed, Held, Sending, Status, Upload, cause_of
+from .upload import Failed, Held, Sending, Status, Upload, is_parked
 
 MAX_REASON_LENGTH = 2_000
 """The greatest length of `by` and of `reason`, in characters."""
@@ -32,6 +33,12 @@ class Action(Enum):
     def concerned(self) -> tuple[Status, ...]:
         """The statuses that the action applies to."""
         return _MEANING[self][0]
+
+    @property
+    def may_concern(self) -> tuple[Status, ...]:
+        """The same, and that of parked uploads if the action applies to what is held."""
+        parked = (Status.RETRYING,) if Status.HELD in self.concerned else ()
+        return tuple(dict.fromkeys((*self.concerned, *parked)))
 
 
 _MEANING: dict[Action, tuple[tuple[Status, ...], type[Requeued | Abandoned | Attested]]] = {
@@ -85,6 +92,13 @@ def act(
     return advance(upload, kind(at, person.by, person.reason), rules)
 
 
+def fits(action: Action, status: UploadStatus) -> bool:
+    """Whether the action applies to an upload by its status. What is for held uploads is for parked
+    ones too."""
+    words = {word.value for word in action.concerned}
+    return status.status in words or (status.parked and Status.HELD in action.concerned)
+
+
 def not_applicable(upload: Upload, action: Action) -> str | None:
     """Why an action does not apply to an upload as it stands; None if it does."""
     if isinstance(upload.state, Sending):
@@ -92,18 +106,17 @@ def not_applicable(upload: Upload, action: Action) -> str | None:
             "an attempt is in flight: wait until it has ended, "
             "then see whether this is still wanted"
         )
-    if upload.status in action.concerned:
+    parked = is_parked(upload.state) and Status.HELD in action.concerned
+    if upload.status in action.concerned or parked:
         return None
     fits = " or ".join(status.value for status in action.concerned)
     return f"it is {upload.status.value}, and {action.value} is for what is {fits}"
 
 
 def unblocks(upload: Upload, action: Action) -> bool:
-    """Whether the action says that the whole integration of this upload may work again."""
-    cause = cause_of(upload.state)
-    return (
-        action in (Action.RETRY, Action.RELEASE)
-        and isinstance(upload.state, Held | Failed)
-        and cause is not None
-        and cause.kind.concern is Concern.INTEGRATION
+    """Whether the action says that this upload's integration, or its target, may work again."""
+    state = upload.state
+    return action in (Action.RETRY, Action.RELEASE) and (
+        is_parked(state)
+        or (isinstance(state, Held | Failed) and state.cause.kind.concern is not Concern.UPLOAD)
     )

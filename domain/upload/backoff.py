@@ -4,6 +4,8 @@ Before attempt n+1 of a budget the wait is b(n)·(1+u), with u uniform in [0, 1)
 b(n) = min(initial · 2^(n-1), max/2): it doubles, never exceeds `max_delay`, and stays spread at the
 cap. The provider's Retry-After is a floor under that, without jitter, bounded by
 `retry_after_limit` and not by `max_delay`.
+
+A target that takes nothing now is asked again after an hour; the wait doubles up to a day.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ from attrs import evolve
 
 from ..integration import RetryPolicy
 from .failure import Failure
+
+PARK = timedelta(hours=1)
+"""How long a target is parked at first."""
+LONGEST_PARK = timedelta(days=1)
 
 _FIRST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # A timedelta holds fewer than 2^67 microseconds: 66 doublings exceed every cap.
@@ -36,6 +42,12 @@ def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -
     if failure.retry_after is not None:
         return min(wait_of(failure.retry_after), policy.retry_after_limit)
     return throttle_floor if failure.kind.throttling else timedelta(0)
+
+
+def parked_until(since: datetime, at: datetime) -> datetime:
+    """When a target is asked again that has been parked `since` and refused an upload at `at`. Each
+    wait is an hour longer than all those before it together, which doubles it."""
+    return later(at, min(max(at - since, timedelta(0)) + PARK, LONGEST_PARK))
 
 
 def bounded(policy: RetryPolicy, failure: Failure) -> Failure:

@@ -65,15 +65,18 @@ class Unfit:
 
 @frozen
 class Blocked:
-    """The integration does not work: at their turn, its other uploads wait for a person."""
+    """The integration does not work, and its uploads wait for a person; or its target takes nothing
+    now, and they wait `until` it is asked again."""
 
     at: datetime
     failure: Failure
+    until: datetime | None = None
 
 
 @frozen
 class Unblocked:
-    """The integration may work again, or no longer excludes the upload."""
+    """The integration may work again, no longer excludes the upload, or its target takes uploads
+    again."""
 
     at: datetime
 

@@ -1,8 +1,8 @@
 """What went wrong, as a value.
 
-A `FailureKind` knows whether a later attempt may succeed, and whether it concerns one upload or the
-tenant's whole integration. A `Failure` adds what was seen; its texts are redacted before they are
-stored.
+A `FailureKind` knows whether a later attempt may succeed, and whether it concerns one upload,
+the target of the tenant's uploads or its whole integration. A `Failure` adds what was seen; its
+texts are redacted before they are stored.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class Concern(Enum):
     """What a failure concerns."""
 
     UPLOAD = "upload"
+    TARGET = "target"
     INTEGRATION = "integration"
 
 
@@ -43,7 +44,6 @@ class FailureKind(Enum):
     NOT_FOUND = "not_found"
     TOO_LARGE = "too_large"
     UNSUPPORTED_TYPE = "unsupported_type"
-    CHECK_IN_REVIEW = "check_in_review"
     REFUSED = "refused"
     REDIRECTED = "redirected"
     DOCUMENT_GONE = "document_gone"
@@ -55,12 +55,16 @@ class FailureKind(Enum):
     STILL_PROCESSING = "still_processing"
     # Excluded by the tenant's settings: nothing is sent.
     OUTCOME_EXCLUDED = "outcome_excluded"
+    # Refused for now: the target takes no upload at all, and will again by itself.
+    CHECK_IN_REVIEW = "check_in_review"
     # Refused, and the integration's other uploads will be refused too.
     UNAUTHORIZED = "unauthorized"
     TARGET_NOT_FOUND = "target_not_found"
     ACCOUNT_LOCKED = "account_locked"
     INTEGRATION_GONE = "integration_gone"
     INTEGRATION_INVALID = "integration_invalid"
+    # Possibly taken, and no other upload's reply will be understood either.
+    UNKNOWN_STATUS = "unknown_status"
 
     @property
     def retryable(self) -> bool:
@@ -75,8 +79,15 @@ class FailureKind(Enum):
 
     @property
     def concern(self) -> Concern:
-        """Whether this concerns one upload or the whole integration."""
+        """Whether this concerns one upload, its target or the whole integration."""
+        if self is FailureKind.CHECK_IN_REVIEW:
+            return Concern.TARGET
         return Concern.INTEGRATION if self in _OF_THE_INTEGRATION else Concern.UPLOAD
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether what was rejected for this may have been taken all the same."""
+        return self in (FailureKind.UNRECOGNISED_REPLY, FailureKind.UNKNOWN_STATUS)
 
 
 _RETRYABLE = frozenset(
@@ -101,6 +112,7 @@ _OF_THE_INTEGRATION = frozenset(
         FailureKind.ACCOUNT_LOCKED,
         FailureKind.INTEGRATION_GONE,
         FailureKind.INTEGRATION_INVALID,
+        FailureKind.UNKNOWN_STATUS,
     }
 )
 

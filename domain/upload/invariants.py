@@ -16,7 +16,6 @@ from datetime import datetime
 from attrs import frozen
 
 from .attempt import Attempt
-from .failure import FailureKind
 from .upload import Sending, Succeeded, Upload
 from .verdict import Processing, Recovered, Unclear
 
@@ -115,4 +114,4 @@ def _doubtful(attempt: Attempt) -> bool:
     if isinstance(attempt.verdict, Unclear | Recovered | Processing):
         return True
     failure = attempt.failure
-    return failure is not None and failure.kind is FailureKind.UNRECOGNISED_REPLY
+    return failure is not None and failure.kind.doubtful

@@ -7,8 +7,19 @@ from datetime import date, datetime
 from attrs import frozen
 
 from ..pacing.waits import time_of_day
-from .failure import Concern, Failure
-from .upload import Held, LookingUp, Succeeded, Undecided, Upload, Waiting, cause_of, due_of
+from .failure import Concern, Failure, FailureKind
+from .upload import (
+    Held,
+    LookingUp,
+    Status,
+    Succeeded,
+    Undecided,
+    Upload,
+    Waiting,
+    cause_of,
+    due_of,
+    is_parked,
+)
 from .verdict import Receipt
 
 
@@ -53,6 +64,13 @@ class UploadStatus:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def parked(self) -> bool:
+        """Whether it waits for a target that takes nothing now."""
+        kind = None if self.error is None else FailureKind(self.error.kind)
+        waits = self.status == Status.RETRYING.value and self.next_attempt_at is not None
+        return waits and kind is not None and kind.concern is Concern.TARGET
+
 
 @frozen(kw_only=True)
 class AttemptRow:
@@ -76,7 +94,8 @@ class AttemptRow:
 
 @frozen(kw_only=True)
 class ActionRow:
-    """What a person did to an upload: `action` is retry, release, abandon or attest."""
+    """What a person did to an upload: `action` is retry, release, abandon or attest. Or what the
+    courier did after a person had mended the integration: requeue or attest."""
 
     at: datetime
     action: str
@@ -142,6 +161,9 @@ def _wait_of(upload: Upload) -> str | None:
     """What follows from the state alone."""
     provider, since = upload.key.provider, upload.updated_at
     match upload.state:
+        case Waiting(due, cause) if is_parked(upload.state):
+            at = time_of_day(due, since)
+            return f"target of {provider}, closed by {cause.kind.value}; asked again about {at}"
         case Waiting(due, cause):
             return f"back-off after {cause.kind.value}, until {time_of_day(due, since)}"
         case LookingUp(number, due):

@@ -12,6 +12,10 @@ The rules in words:
 - *Processing* was taken: it is looked up again, without an attempt and without a doubt, until the
   provider decides, at most for a day. If that time ends, or it is stopped before, a doubt is left.
 - What the settings exclude is *skipped*: nothing is sent until they include it.
+- A *target* that takes nothing now parks its uploads. That spends nothing, and is bounded by a
+  limit.
+- An integration that does not work holds its uploads. If it may work again, they are queued, and so
+  are those that failed because of it; but not one that may have been taken.
 - A person may requeue, abandon or attest.
 
 An event that does not apply (a stale attempt number, for example) returns the very same object.
@@ -27,8 +31,8 @@ from typing import assert_never
 from attrs import evolve, field, frozen
 from attrs.validators import min_len
 
-from ..integration import OnUnclear, RetryPolicy
-from .backoff import backoff, bounded, floor_of, later
+from ..integration import PARK_LIMIT, OnUnclear, RetryPolicy
+from .backoff import backoff, bounded, floor_of, later, parked_until
 from .events import (
     Abandoned,
     AttemptEnded,
@@ -57,6 +61,7 @@ from .upload import (
     Undecided,
     Upload,
     Waiting,
+    is_parked,
 )
 from .verdict import (
     Absent,
@@ -90,6 +95,7 @@ class Rules:
     `look_up_delays`: how long after the one before each look-up is made; there is at least one.
     `throttle_floor`: the least wait after the provider throttled without a Retry-After; one period
     of the pace.
+    `park_limit`: how long an upload may be parked; 0: it fails at once.
     """
 
     retry: RetryPolicy = RetryPolicy()
@@ -97,6 +103,7 @@ class Rules:
     can_look_up: bool = False
     look_up_delays: tuple[timedelta, ...] = field(default=LOOK_UP_DELAYS, validator=min_len(1))
     throttle_floor: timedelta = timedelta(0)
+    park_limit: timedelta = PARK_LIMIT
 
 
 def advance(upload: Upload, event: Event, rules: Rules) -> Upload:
@@ -135,8 +142,14 @@ def _from_rest(upload: Upload, state: Queued | Waiting, event: Event, rules: Rul
             return _next(upload, at, Skipped(failure), upload.tally)
         case Unfit(at, failure):
             return _next(upload, at, Failed(FailedReason.REJECTED, failure), upload.tally)
+        case Blocked(at, failure, until) if failure.kind.concern is Concern.TARGET:
+            return _parked(upload, at, failure, until, rules)
         case Blocked(at, failure):
             return _next(upload, at, Held(failure), upload.tally)
+        case Unblocked(at) | Requeued(at) if is_parked(state):
+            return _again(upload, at, state.cause, rules)
+        case Attested() if is_parked(state):
+            return _attested(upload, event)
         case Abandoned():
             return _abandoned(upload, event)
         case _:
@@ -155,6 +168,7 @@ def _started(upload: Upload, state: Queued | Waiting, at: datetime, rules: Rules
         possible_duplicate=tally.possible_duplicate or tally.doubt,
         progress=tally.progress,
         alone=tally.alone,
+        parked_at=tally.parked_at,
     )
     cause = state.cause if isinstance(state, Waiting) else None
     return _next(upload, at, Sending(started.attempts, started_at=at, cause=cause), started)
@@ -164,8 +178,12 @@ def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) ->
     match event:
         case Progressed(at, state.attempt, progress):
             return _next(upload, at, state, evolve(upload.tally, progress=progress))
+        case AttemptEnded(at, state.attempt, Rejected(failure) | Deferred(failure)) if (
+            failure.kind.concern is Concern.TARGET
+        ):
+            return _parked(upload, at, failure, None, rules)
         case AttemptEnded(at, state.attempt, Rejected(failure)):
-            doubt = upload.tally.doubt or failure.kind is FailureKind.UNRECOGNISED_REPLY
+            doubt = upload.tally.doubt or failure.kind.doubtful
             tally = evolve(upload.tally, doubt=doubt)
             return _next(upload, at, Failed(FailedReason.REJECTED, failure), tally)
         case AttemptEnded(at, state.attempt, Unbundled(failure)):
@@ -187,6 +205,18 @@ def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) ->
             return _next(upload, at, Held(taken.failure), evolve(upload.tally, doubt=True))
         case _:
             return upload
+
+
+def _parked(
+    upload: Upload, at: datetime, cause: Failure, until: datetime | None, rules: Rules
+) -> Upload:
+    """Wait for a target that takes nothing now, within the limit; nothing of the budget is
+    spent."""
+    since = upload.tally.parked_at or at
+    if at >= later(since, rules.park_limit):
+        return _next(upload, at, Failed(FailedReason.REJECTED, cause), upload.tally)
+    tally = evolve(upload.tally, spent=0, parked_at=since)
+    return _next(upload, at, Waiting(until or parked_until(since, at), cause), tally)
 
 
 def _unbundled(upload: Upload, at: datetime, failure: Failure, rules: Rules) -> Upload:
@@ -226,7 +256,7 @@ def _from_looking_up(upload: Upload, state: LookingUp, event: Event, rules: Rule
         case LookedUp(at, state.look_up, Refused(failure)):
             tally = evolve(upload.tally, doubt=False)
             return _next(upload, at, Failed(FailedReason.REJECTED, failure), tally)
-        case Blocked(at, failure):
+        case Blocked(at, failure) if failure.kind.concern is not Concern.TARGET:
             return _next(upload, at, Held(failure), upload.tally)
         case Requeued(at):
             return _again(upload, at, state.cause, rules)
@@ -265,7 +295,7 @@ def _from_undecided(upload: Upload, state: Undecided, event: Event) -> Upload:
             taken = finding if isinstance(finding, Processing) else so_far
             undecided = _undecided(state.look_up + 1, at, state.since, taken)
             return _next(upload, at, undecided, upload.tally)
-        case Blocked(at, failure):
+        case Blocked(at, failure) if failure.kind.concern is not Concern.TARGET:
             return _next(upload, at, Held(failure), doubtful)
         case Abandoned():
             return _abandoned(evolve(upload, tally=doubtful), event)
@@ -283,7 +313,8 @@ def _from_stopped(
     upload: Upload, state: Held | Failed | Skipped, event: Event, rules: Rules
 ) -> Upload:
     held, cause = isinstance(state, Held), state.cause
-    blocked = held and cause.kind.concern is Concern.INTEGRATION
+    of_integration = cause.kind.concern is Concern.INTEGRATION
+    blocked = of_integration and (held or not cause.kind.doubtful)
     match event:
         case Unblocked(at) if blocked or isinstance(state, Skipped):
             return _again(upload, at, cause, rules)
@@ -291,8 +322,8 @@ def _from_stopped(
             return _again(upload, at, cause, rules)
         case Abandoned() if held:
             return _abandoned(upload, event)
-        case Attested(at, by, reason):
-            return _succeeded(upload, at, Receipt(message=f"attested by {by}: {reason}"))
+        case Attested():
+            return _attested(upload, event)
         case _:
             return upload
 
@@ -307,7 +338,7 @@ def _wait_or_give_up(
 
 def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload:
     """A fresh budget with the history kept; a doubt is looked up first if possible."""
-    tally = evolve(upload.tally, spent=0)
+    tally = evolve(upload.tally, spent=0, parked_at=None)
     if tally.doubt and rules.can_look_up:
         return _next(upload, at, LookingUp(1, due=at, resend_at=at, cause=cause), tally)
     return _next(upload, at, Queued(due=at), tally)
@@ -316,6 +347,11 @@ def _again(upload: Upload, at: datetime, cause: Failure, rules: Rules) -> Upload
 def _abandoned(upload: Upload, event: Abandoned) -> Upload:
     cause = Failure(FailureKind.ABANDONED, f"abandoned by {event.by}: {event.reason}")
     return _next(upload, event.at, Failed(FailedReason.ABANDONED, cause), upload.tally)
+
+
+def _attested(upload: Upload, event: Attested) -> Upload:
+    receipt = Receipt(message=f"attested by {event.by}: {event.reason}")
+    return _succeeded(upload, event.at, receipt)
 
 
 def _succeeded(upload: Upload, at: datetime, receipt: Receipt) -> Upload:

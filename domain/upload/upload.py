@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import Enum
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeGuard
 
 from attrs import evolve, frozen
 
 from .backoff import later
-from .failure import Failure
+from .failure import Concern, Failure
 from .verdict import Receipt
 
 
@@ -56,7 +56,10 @@ class Sending:
 
 @frozen
 class Waiting:
-    """An attempt failed with `cause`; the next is due at `due`."""
+    """An attempt failed with `cause`; the next is due at `due`.
+
+    If the cause concerns the target, the upload is *parked*: it is at rest until then.
+    """
 
     due: datetime
     cause: Failure
@@ -160,6 +163,7 @@ class Tally:
     - `possible_duplicate`: it was sent again out of a doubt; never taken back.
     - `progress`: the provider's bookmark for a half-done upload.
     - `alone`: it must not be sent together with others.
+    - `parked_at`: since when its target has taken nothing, in this budget.
     """
 
     attempts: int = 0
@@ -168,6 +172,7 @@ class Tally:
     possible_duplicate: bool = False
     progress: str | None = None
     alone: bool = False
+    parked_at: datetime | None = None
 
 
 @frozen
@@ -188,6 +193,11 @@ class Upload:
     def status(self) -> Status:
         """The status word of this upload's state."""
         return status_of(self.state)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing more happens without a person, or before its target is asked again."""
+        return self.status.at_rest or is_parked(self.state)
 
 
 def status_of(state: State) -> Status:
@@ -215,6 +225,11 @@ def due_of(state: State) -> datetime | None:
             return due
         case _:
             return None
+
+
+def is_parked(state: State) -> TypeGuard[Waiting]:
+    """Whether it waits for a target that takes nothing now."""
+    return isinstance(state, Waiting) and state.cause.kind.concern is Concern.TARGET
 
 
 def cause_of(state: State) -> Failure | None:

@@ -94,6 +94,8 @@ class ModelServer:
     faults: Faults
     copies: dict[str, list[datetime]] = field(init=False, factory=dict)
     refused_keys: set[str] = field(init=False, factory=set)
+    closed: bool = field(init=False, default=False)
+    in_review: int = field(init=False, default=0)
     requests: int = field(init=False, default=0)
     throttled: int = field(init=False, default=0)
     trouble: dict[str, str] = field(init=False, factory=dict)
@@ -141,6 +143,9 @@ class ModelServer:
             return self._reply(429, retry_after=wait)
         if headers["key"] in self.refused_keys:
             return self._reply(401)
+        if self.closed and request.method != "GET":
+            self.in_review += 1
+            return self._reply(409)
         if request.method == "GET":
             return await self._looked_up(names[0], what, route)
         return await self._uploaded(names, what, route)
@@ -228,6 +233,7 @@ class Sender:
 
 _VERDICTS: Mapping[int, tuple[type[Deferred | Unclear | Rejected], FailureKind, str]] = {
     299: (Rejected, FailureKind.UNRECOGNISED_REPLY, "what does it mean?"),
+    409: (Rejected, FailureKind.CHECK_IN_REVIEW, "the target takes nothing now"),
     401: (Rejected, FailureKind.UNAUTHORIZED, "the key is refused"),
     429: (Deferred, FailureKind.RATE_LIMITED, "too many"),
     500: (Unclear, FailureKind.SERVER_ERROR, "an error"),

@@ -79,6 +79,7 @@ class TenantOptions(TypedDict, total=False):
     on_unclear: OnUnclear
     retry: RetryPolicy
     pace: Pace | None
+    park_limit: timedelta
 
 
 class Simulation:
@@ -93,7 +94,7 @@ class Simulation:
         tenants: How many tenants there are: ``tenant-1``, ``tenant-2`` ...
         faults: What goes wrong at the server.
         provider: `ModelProvider` by default; `ReadableModelProvider` can look uploads up.
-        options: `on_unclear`, `retry` and `pace` of every tenant.
+        options: `on_unclear`, `retry`, `pace` and `park_limit` of every tenant.
     """
 
     def __init__(
@@ -289,6 +290,14 @@ class Simulation:
             self._loop.call(courier.engine.maintain_now)
         self._go_on()
 
+    def close_target(self) -> None:
+        """Have the provider's target take nothing."""
+        self.server.closed = True
+
+    def open_target(self) -> None:
+        """Have it take uploads again."""
+        self.server.closed = False
+
     def jump_clock(self, seconds: float) -> None:
         """Set the clock forward or back. No time passes."""
         self.clock.jump(seconds)
@@ -340,6 +349,7 @@ class Simulation:
         wakes.subtract(alarm for one in self.couriers if (alarm := one.engine.alarm_at) is not None)
         moments = [moment for moment, number in wakes.items() if number > 0]
         moments += [due for one in self.couriers if (due := one.engine.next_due) is not None]
+        moments += [due for due in (self.store.next_parked(),) if due is not None]
         return min(moments, default=None)
 
     def _needs_looking_round(self) -> bool:
@@ -351,7 +361,13 @@ class Simulation:
                     return True
             elif not any(_comes_to(courier, upload.key) for courier in self.couriers):
                 return True
-        return self.store.has_held_for_integration()
+        addresses = {
+            (tenant_id, self._provider.name): destination.quota.address
+            for tenant_id, destination in self._destinations().items()
+        }
+        parked = self.store.next_parked()
+        is_due = parked is not None and parked <= self.clock.now()
+        return is_due or bool(self.store.freed(addresses, 1))
 
     # --- what came of it -------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from ....ports.provider import Bundle, Limits, Parcel
 from ..kit.graphql_multipart import graphql_upload
 from ..kit.settings import address, media_types, schema_of
 from .checks import look_for_check
-from .reply import ANY_STATUS, judge
+from .reply import ANY_STATUS, is_success, judge
 from .rest import MOST_FILES, judge_rest, judge_together, rest_request
 from .settings import SprintoSettings
 
@@ -75,6 +75,9 @@ class SprintoProvider:
             return judge_rest(reply, settings.workflow_check)
         reply = yield from fetch(_request(parcel, settings))
         return judge(reply, settings.workflow_check, settings.success_statuses)
+
+    def is_success(self, word: str, settings: SprintoSettings) -> bool:
+        return is_success(word, settings.success_statuses)
 
     def bundle(self, settings: SprintoSettings) -> Bundle | None:
         if settings.api != "rest":

@@ -1,6 +1,7 @@
 """The verdict on a reply of Sprinto's GraphQL API: success is recognised, never assumed.
 
-Delivered is a complete, parsed 2xx reply without errors whose `evidenceStatus` means success. HTTP
+Delivered is a complete, parsed 2xx reply without errors whose `evidenceStatus` means success. An
+unknown status blocks the integration: a person says once what it means. HTTP
 itself is judged by the shared table. GraphQL errors come with HTTP 200 or a 4xx, and each is looked
 at: its codes first, then its words, which are second-hand and so are looked for anywhere and in any
 case. Where there are several errors, the gravest decides:
@@ -19,11 +20,19 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ....domain.upload.failure import FailureKind
+from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ....ports.dialogue import HttpResponse, Reply
 from ..kit.graphql_reply import GraphQLError, GraphQLReply, read_graphql_if_any
-from ..kit.http_errors import ErrorHints, classify, not_json, refusal, throttled, unrecognised
+from ..kit.http_errors import (
+    DETAIL_BYTES,
+    ErrorHints,
+    classify,
+    not_json,
+    refusal,
+    throttled,
+    unrecognised,
+)
 from ..kit.json_reply import mapping, text
 
 ANY_STATUS: Final = "any"
@@ -33,6 +42,11 @@ NEW_KEY: Final = (
 )
 LOOK: Final = (
     "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+)
+DECIDE: Final = (
+    "look at the check in Sprinto; if the evidence is there, add the status there, which attests "
+    "this upload and lets the others go on; else ask the Sprinto admin what it means, then retry "
+    "this upload"
 )
 
 HINTS: Final = ErrorHints(
@@ -75,15 +89,25 @@ def _by_result(
 ) -> Verdict:
     result = mapping(_result(graphql))
     status = text(mapping(result.get("workflowCheck")).get("evidenceStatus"))
-    if status and not graphql.malformed and _is_success(status, success_statuses):
+    if status and not graphql.malformed and is_success(status, success_statuses):
         return Delivered(Receipt(reference=None, message=text(result.get("message"))))
+    if status and not graphql.malformed and not _FAILURE_WORDS.search(status):
+        return Rejected(
+            Failure(
+                FailureKind.UNKNOWN_STATUS,
+                f"Sprinto answered, but its evidenceStatus is {status[:100]!r}, which the tenant "
+                f"file does not name among success_statuses: {DECIDE}",
+                http_status=reply.status,
+                detail=status[:DETAIL_BYTES],
+            )
+        )
     seen = f"evidenceStatus is {status[:100]!r}" if status else "its reply has no evidenceStatus"
     seen = "its errors are of no known form" if graphql.malformed else seen
-    add = "if this status does mean success, add it to success_statuses"
-    return unrecognised(reply, HINTS, seen, f"{LOOK} ({add})")
+    return unrecognised(reply, HINTS, seen, LOOK)
 
 
-def _is_success(status: str, success_statuses: Sequence[str]) -> bool:
+def is_success(status: str, success_statuses: Sequence[str]) -> bool:
+    """Whether an `evidenceStatus` means success."""
     if ANY_STATUS in success_statuses:
         return not _FAILURE_WORDS.search(status)
     return status in success_statuses

@@ -17,7 +17,7 @@ from attrs import define, field
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
 from ....domain.pacing.estimate import Line
-from ....domain.pacing.gate import Acquired, GateChange, Pause, Quota, Refusal, Turn
+from ....domain.pacing.gate import Acquired, Block, GateChange, Pause, Quota, Refusal, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import earlier, later
 from ....domain.upload.failure import Failure, FailureKind
@@ -70,15 +70,24 @@ class SqliteGates:
                     " OR gates.paused_until < excluded.paused_until",
                     (change.quota.credential, moment(change.at), moment(change.pause_until)),
                 )
-            if (block := change.block) is not None:
-                reason = (block.kind.value, block.message, block.http_status)
-                self.connection.execute(
-                    "INSERT OR REPLACE INTO blocks"
-                    " (address, tenant_id, provider, at, kind, message, http_status)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (change.quota.address, tenant_id, provider, moment(change.at), *reason),
-                )
+            if change.block is not None:
+                self._block(change, change.block, tenant_id, provider)
+            if change.opens:
+                opened = "DELETE FROM blocks WHERE address = ? AND until IS NOT NULL"
+                self.connection.execute(opened, (change.quota.address,))
         self._end(ended)
+
+    def _block(self, change: GateChange, failure: Failure, tenant_id: str, provider: str) -> None:
+        address = change.quota.address
+        block = rules.block_after(block_of(self.connection, address), failure, change.at)
+        reason = (block.failure.kind.value, block.failure.message, block.failure.http_status)
+        until = None if block.until is None else moment(block.until)
+        self.connection.execute(
+            "INSERT OR REPLACE INTO blocks"
+            " (address, tenant_id, provider, at, kind, message, http_status, until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (address, tenant_id, provider, moment(block.since), *reason, until),
+        )
 
     def _end(self, slots: Sequence[tuple[int, datetime]]) -> None:
         if slots:
@@ -112,7 +121,7 @@ class _Gate:
     _lease: Lease | None = field(default=None, init=False)
     _head: tuple[int | None, str | None] = field(default=(None, None), init=False)
     _turns: dict[int, Turn] = field(factory=dict, init=False)
-    _blocks: dict[str, Failure | None] = field(factory=dict, init=False)
+    _blocks: dict[str, Block | None] = field(factory=dict, init=False)
     _admitted: list[tuple[str, int]] = field(factory=list, init=False)
     _used: int = field(default=0, init=False)
 
@@ -163,16 +172,17 @@ class _Gate:
 
     # --- what the rules ask ---
 
-    def block(self) -> Failure | None:
+    def block(self) -> Block | None:
         address = self.quota.address
         if address not in self._blocks:
-            row = self.connection.execute(
-                "SELECT kind, message, http_status FROM blocks WHERE address = ?", (address,)
-            ).fetchone()
-            self._blocks[address] = (
-                None if row is None else Failure(FailureKind(row[0]), row[1], http_status=row[2])
-            )
+            self._blocks[address] = block_of(self.connection, address)
         return self._blocks[address]
+
+    def put_block(self, block: Block) -> None:
+        self._blocks[self.quota.address] = block
+        until = None if block.until is None else moment(block.until)
+        update = "UPDATE blocks SET until = ? WHERE address = ?"
+        self.connection.execute(update, (until, self.quota.address))
 
     def pause(self) -> Pause | None:
         """If the clock was set back, that is recorded, so that the pause does not move with it."""
@@ -285,6 +295,16 @@ _TIDY = (
     "DELETE FROM turns WHERE credential = :credential AND until <= :over",
     "UPDATE turns SET until = :latest WHERE credential = :credential AND until > :latest",
 )
+
+
+def block_of(connection: sqlite3.Connection, address: str) -> Block | None:
+    """The block of an integration."""
+    query = "SELECT kind, message, http_status, at, until FROM blocks WHERE address = ?"
+    row = connection.execute(query, (address,)).fetchone()
+    if row is None:
+        return None
+    failure = Failure(FailureKind(row[0]), row[1], http_status=row[2])
+    return Block(failure, datetime.fromisoformat(row[3]), moment_of(row[4]))
 
 
 def turns_of(connection: sqlite3.Connection, credential: str) -> list[Turn]:

@@ -98,6 +98,11 @@ class SqliteReader:
             found = {row["status"]: int(row["uploads"]) for row in rows}
             return {status: found.get(status.value, 0) for status in statuses}
 
+    def parked(self) -> int:
+        with self._reading() as db:
+            (found,) = db.execute(reads.PARKED).fetchone()
+            return int(found)
+
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
@@ -164,7 +169,7 @@ class SqliteReader:
                 for tenant_id, provider in stuck
                 if addresses.get((tenant_id, provider)) not in blocked
                 for row in db.query(
-                    reads.HELD_FOR_INTEGRATION,
+                    reads.STUCK_OF,
                     {"tenant_id": tenant_id, "provider": provider, "limit": limit},
                 )
             ]

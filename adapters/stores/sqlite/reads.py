@@ -68,17 +68,25 @@ IN_FLIGHT = f"""
 SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = :owner AND state = 'sending'
 """
-_KINDS = ", ".join(f"'{kind.value}'" for kind in FailureKind if kind.concern is Concern.INTEGRATION)
-_FOR_INTEGRATION = f"state = 'held' AND error_kind IN ({_KINDS})"
+
+
+def _kinds(concern: Concern) -> str:
+    return ", ".join(f"'{kind.value}'" for kind in FailureKind if kind.concern is concern)
+
+
+_PARKED = f"state = 'waiting' AND error_kind IN ({_kinds(Concern.TARGET)})"
+_STUCK = (
+    f"(state IN ('held', 'failed') AND error_kind IN ({_kinds(Concern.INTEGRATION)}) OR {_PARKED})"
+)
 STUCK = f"""
-SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_held_for_integration
-WHERE {_FOR_INTEGRATION}
+SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK}
 """
-HELD_FOR_INTEGRATION = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_held_for_integration
-WHERE tenant_id = :tenant_id AND provider = :provider AND {_FOR_INTEGRATION}
+STUCK_OF = f"""
+SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_stuck
+WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}
 ORDER BY id LIMIT :limit
 """
+PARKED = f"SELECT COUNT(*) FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK} AND {_PARKED}"
 IN_LINE_BEFORE = """
 SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line
 WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)

@@ -27,7 +27,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 KEY = ("tenant_id", "evidence_id", "provider")
 _STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
-_TALLY = tuple("attempts spent doubt possible_duplicate alone progress".split())
+_TALLY = tuple("attempts spent doubt possible_duplicate alone progress parked_at".split())
 _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified")
 # What a change writes.
@@ -119,8 +119,9 @@ def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     """The cells of CHANGING."""
-    state, tally = _state_cells(upload.state), _tally_cells(upload.tally)
-    return (upload.version, *state, *tally, moment(upload.updated_at))
+    state, (*tally, parked_at) = _state_cells(upload.state), _tally_cells(upload.tally)
+    parked = None if parked_at is None else moment(parked_at)
+    return (upload.version, *state, *tally, parked, moment(upload.updated_at))
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
@@ -261,6 +262,7 @@ def action_of(row: Row) -> ActionRow:
 def _tally_of(row: Row) -> Tally:
     cells: dict[str, Any] = {name: row[name] for name in _TALLY}
     cells |= {name: bool(row[name]) for name in _FLAGS}
+    cells["parked_at"] = moment_of(row["parked_at"])
     return Tally(**cells)
 
 

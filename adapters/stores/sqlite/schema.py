@@ -304,6 +304,39 @@ def m007_documents_made_later(db: Database) -> None:
     )
 
 
+# Built anew without its list of words, as those above. `by` is the courier for what it does itself.
+_ACTIONS_ANEW = """
+CREATE TABLE actions (
+    id INTEGER PRIMARY KEY,
+    upload_id INTEGER NOT NULL REFERENCES uploads (id),
+    at TEXT NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL, reason TEXT NOT NULL,
+    tenant_id TEXT
+)
+"""
+
+# `parked_at` is since when an upload's target has taken nothing, `until` when the next one asks.
+_PARKING = (
+    "INSERT INTO actions SELECT * FROM old_actions",
+    "DROP TABLE old_actions",
+    "CREATE INDEX actions_of_upload ON actions (upload_id)",
+    "ALTER TABLE uploads ADD COLUMN parked_at TEXT",
+    "ALTER TABLE blocks ADD COLUMN until TEXT",
+    "DROP INDEX uploads_held_for_integration",
+    "CREATE INDEX uploads_stuck ON uploads (tenant_id, provider)"
+    " WHERE state IN ('held', 'failed') AND error_kind IN"
+    " ('unauthorized', 'target_not_found', 'account_locked', 'integration_gone',"
+    " 'integration_invalid', 'unknown_status')"
+    " OR state = 'waiting' AND error_kind IN ('check_in_review')",
+)
+
+
+@migrations()
+def m008_parked_targets(db: Database) -> None:
+    """Targets that take nothing now; what goes on by itself once an integration works again."""
+    db.execute("ALTER TABLE actions RENAME TO old_actions")
+    _run(db, (_ACTIONS_ANEW,), _PARKING)
+
+
 def unknown_migrations(db: Database) -> list[str]:
     """The migrations in this database that only a newer version of this package knows."""
     with Database(memory=True, execute_plugins=False) as empty:

@@ -112,6 +112,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "upload_requeued",
         "action_taken",
         "integration_blocked",
+        "target_parked",
         "integration_paused",
         "origin_silent",
         "origin_answers",
@@ -279,7 +280,7 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
             IntegrationBlocked("acme", "sprinto", BAD_KEY),
             "tenant acme, sprinto: the integration does not work: unauthorized (HTTP 401): the "
             "API key is refused; its other "
-            "uploads are held at their turn, until its settings change or a person releases one",
+            "uploads are held, until its settings change or a person releases one",
         ),
         (
             IntegrationPaused("acme", "sprinto", NOW),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.providers.sprinto.reply import judge
+from evidence_courier.adapters.providers.sprinto.reply import is_success, judge
 from evidence_courier.domain.secrets.redaction import MESSAGE_LIMIT
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import (
@@ -107,8 +107,6 @@ def test_the_words_of_success_are_a_setting() -> None:
         {"data": {"uploadWorkflowCheckEvidence": {"message": "Evidence uploaded for this check"}}},
         {"data": {"uploadWorkflowCheckEvidence": {"workflowCheck": None}}},
         with_status("UPLOAD_FAILED"),
-        with_status("upload_complete"),
-        with_status("UPLOAD_COMPLETE "),
         with_status(["UPLOAD_COMPLETE"]),
         with_status(None),
         {"success": False},
@@ -130,6 +128,17 @@ def test_an_unknown_status_word_is_named() -> None:
     verdict = verdict_on(with_status("UPLOAD_QUEUED"))
     assert isinstance(verdict, Rejected)
     assert "evidenceStatus is 'UPLOAD_QUEUED'" in verdict.failure.message
+    assert verdict.failure.kind is K.UNKNOWN_STATUS
+    assert verdict.failure.detail == "UPLOAD_QUEUED"
+
+
+@pytest.mark.parametrize("status", ["upload_complete", "UPLOAD_COMPLETE ", "ACCEPTED"])
+def test_a_status_that_is_no_known_success_blocks_for_a_person(status: str) -> None:
+    verdict = verdict_on(with_status(status))
+    assert isinstance(verdict, Rejected)
+    assert verdict.failure.kind is K.UNKNOWN_STATUS
+    assert is_success(status, (status,))
+    assert not is_success(status, ("UPLOAD_COMPLETE",))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +396,7 @@ def test_a_refusal_says_who_must_do_what(body: object, status: int, who_does_wha
             "put it where api_key in the tenant file points",
         ),
         (errors("Check in review", *["x" * 10_000] * 9), "then retry this upload"),
-        (with_status("x" * 10_000), "add it to success_statuses)"),
+        (with_status("x" * 10_000), "then retry this upload"),
     ],
 )
 def test_however_much_is_said_the_advice_is_not_cut_off(body: object, end: str) -> None:

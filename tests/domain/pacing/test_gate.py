@@ -15,6 +15,7 @@ from evidence_courier.domain.pacing.gate import (
     FAIR_UP_TO,
     YIELD,
     Acquired,
+    Block,
     Blocked,
     GateChange,
     NotBefore,
@@ -158,7 +159,7 @@ def test_what_an_end_means_for_the_gate(
 class PaperGate:
     """A gate whose answers are data; `taken`, `opened`, `put` and `held` are what was written."""
 
-    stop: Failure | None = None
+    stop: Failure | Block | None = None
     paused: Pause | None = None
     slots: int = 3
     soon: datetime = NOW + MINUTE
@@ -171,8 +172,11 @@ class PaperGate:
     changed: list[Turn] = field(factory=list)
     held: list[Lease] = field(factory=list)
 
-    def block(self) -> Failure | None:
-        return self.stop
+    def block(self) -> Block | None:
+        return Block(self.stop, NOW) if isinstance(self.stop, Failure) else self.stop
+
+    def put_block(self, block: Block) -> None:
+        self.stop = block
 
     def pause(self) -> Pause | None:
         return self.paused

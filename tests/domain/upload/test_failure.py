@@ -24,7 +24,6 @@ forbidden           final      -          upload
 not_found           final      -          upload
 too_large           final      -          upload
 unsupported_type    final      -          upload
-check_in_review     final      -          upload
 refused             final      -          upload
 redirected          final      -          upload
 document_gone       final      -          upload
@@ -35,11 +34,13 @@ provider_broken     final      -          upload
 abandoned           final      -          upload
 still_processing    final      -          upload
 outcome_excluded    final      -          upload
+check_in_review     final      -          target
 unauthorized        final      -          integration
 target_not_found    final      -          integration
 account_locked      final      -          integration
 integration_gone    final      -          integration
 integration_invalid final      -          integration
+unknown_status      final      -          integration
 """
 
 

@@ -14,7 +14,14 @@ import pytest
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
 from evidence_courier.domain.upload.events import Blocked, Started, Unblocked
 from evidence_courier.domain.upload.transitions import Rules
-from evidence_courier.domain.upload.upload import Failed, Held, Sending, Skipped, Succeeded
+from evidence_courier.domain.upload.upload import (
+    Failed,
+    Held,
+    Sending,
+    Skipped,
+    Succeeded,
+    is_parked,
+)
 from evidence_courier.domain.upload.verdict import Absent, Delivered, Found, Unreadable, Withdrawn
 from evidence_courier.testing.reachable_states import Move, Shape, Walk, kind_of, walk
 
@@ -46,14 +53,15 @@ def machine_moves(found: Walk) -> list[Move]:
 
 
 def forward_moves(found: Walk) -> list[Move]:
-    """The machine's moves, but for those of the integration, for a courier that closes before it
-    has sent, and for those that only replace a bookmark or a moment: an upload is undecided for a
-    day at most."""
+    """The machine's moves, but for those of the integration and of its target, for a courier that
+    closes before it has sent, and for those that only replace a bookmark or a moment: an upload is
+    undecided for a day, and parked for a month at most."""
     return [
         move
         for move in machine_moves(found)
         if not isinstance(move.event, Blocked | Unblocked)
         and kind_of(move.event) is not Withdrawn
+        and not is_parked(move.target.state)
         and move.source != move.target
     ]
 
@@ -88,7 +96,7 @@ def written_down() -> str:
         "",
         f"At most {policy.max_attempts} attempts and {len(Rules().look_up_delays)} look-ups.",
         "A line of the first kind: state, attempts spent of the budget, marks that occur there:",
-        "d in doubt, 2 possible duplicate, b bookmark kept, a sent alone.",
+        "d in doubt, 2 possible duplicate, b bookmark kept, a sent alone, p parked before.",
         "A line of the second kind: state, the next, events that lead from one to the other.",
         f"Written by: {REGENERATE}",
     ]

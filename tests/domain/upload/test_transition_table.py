@@ -70,131 +70,137 @@ from evidence_courier.domain.upload.verdict import (
 from evidence_courier.testing.reachable_states import kind_of
 
 TABLE = """
-                        | Queued | Waiting| Sending | LookingUp| last   | Held   | blocked| Failed
-Started, no doubt       | start  | start  | =       | =        | =      | =      | =      | =
-Started, doubt          | start 2| start 2| =       | =        | =      | =      | =      | =
-Started, spent, no doubt| start  | used up| =       | =        | =      | =      | =      | =
-Started, spent, doubt   | start 2| used up| =       | =        | =      | =      | =      | =
-Progressed              | =      | =      | mark    | =        | =      | =      | =      | =
-Progressed, stale       | =      | =      | =       | =        | =      | =      | =      | =
-Delivered               | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
-Delivered, stale        | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
-Found                   | succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
-Rejected                | =      | =      | reject  | =        | =      | =      | =      | =
-Rejected, unrecognised  | =      | =      | reject ?| =        | =      | =      | =      | =
-Rejected, stale         | =      | =      | =       | =        | =      | =      | =      | =
-Unbundled, together     | =      | =      | alone   | =        | =      | =      | =      | =
-Unbundled, alone, left  | =      | =      | now     | =        | =      | =      | =      | =
-Unbundled, alone, spent | =      | =      | stop    | =        | =      | =      | =      | =
-Unbundled, stale        | =      | =      | =       | =        | =      | =      | =      | =
-Deferred, left          | =      | =      | wait    | =        | =      | =      | =      | =
-Deferred, spent         | =      | =      | stop    | =        | =      | =      | =      | =
-Deferred, stale         | =      | =      | =       | =        | =      | =      | =      | =
-Withdrawn               | =      | =      | back    | =        | =      | =      | =      | =
-Withdrawn, stale        | =      | =      | =       | =        | =      | =      | =      | =
-Unclear, look-ups       | =      | =      | look ?  | =        | =      | =      | =      | =
-Unclear, hold           | =      | =      | hold ?  | =        | =      | =      | =      | =
-Unclear, retry, left    | =      | =      | wait ?  | =        | =      | =      | =      | =
-Unclear, retry, spent   | =      | =      | stop ?  | =        | =      | =      | =      | =
-Unclear, stale          | =      | =      | =       | =        | =      | =      | =      | =
-Recovered, look-ups     | =      | =      | look ?  | =        | =      | =      | =      | =
-Recovered, hold         | =      | =      | hold ?  | =        | =      | =      | =      | =
-Recovered, retry, left  | =      | =      | wait ?  | =        | =      | =      | =      | =
-Recovered, retry, spent | =      | =      | stop ?  | =        | =      | =      | =      | =
-Recovered, stale        | =      | =      | =       | =        | =      | =      | =      | =
-Processing, look-ups    | =      | =      | taken   | =        | =      | =      | =      | =
-Processing, none        | =      | =      | ask ?   | =        | =      | =      | =      | =
-Processing, stale       | =      | =      | =       | =        | =      | =      | =      | =
-Partly, left            | =      | =      | =       | go on    | go on  | =      | =      | =
-Partly, spent           | =      | =      | =       | half     | half   | =      | =      | =
-Partly, stale           | =      | =      | =       | =        | =      | =      | =      | =
-Absent, left            | =      | =      | =       | next     | send   | =      | =      | =
-Absent, spent           | =      | =      | =       | next     | end    | =      | =      | =
-Absent, stale           | =      | =      | =       | =        | =      | =      | =      | =
-Unreadable, hold        | =      | =      | =       | next     | hold   | =      | =      | =
-Unreadable, retry, left | =      | =      | =       | next     | send   | =      | =      | =
-Unreadable, retry, spent| =      | =      | =       | next     | end    | =      | =      | =
-Unreadable, stale       | =      | =      | =       | =        | =      | =      | =      | =
-Refused                 | =      | =      | =       | refuse   | refuse | =      | =      | =
-Refused, stale          | =      | =      | =       | =        | =      | =      | =      | =
-Still processing        | =      | =      | =       | seen     | seen   | =      | =      | =
-Still processing, stale | =      | =      | =       | =        | =      | =      | =      | =
-Unfit                   | reject | reject | =       | =        | =      | =      | =      | =
-Unfit, excluded         | skip   | skip   | =       | =        | =      | =      | =      | =
-Blocked                 | block  | block  | =       | block    | block  | =      | =      | =
-Unblocked, no doubt     | =      | =      | =       | =        | =      | =      | again  | =
-Unblocked, doubt, none  | =      | =      | =       | =        | =      | =      | again  | =
-Unblocked, doubt, look  | =      | =      | =       | =        | =      | =      | again ?| =
-Requeued, no doubt      | =      | =      | =       | again    | again  | again  | again  | again
-Requeued, doubt, none   | =      | =      | =       | again    | again  | again  | again  | again
-Requeued, doubt, look   | =      | =      | =       | again ?  | again ?| again ?| again ?| again ?
-Abandoned               | give up| give up| =       | give up  | give up| give up| give up| =
-Attested                | =      | =      | =       | =        | =      | attest | attest | attest
+                        | Queued | Waiting| parked | Sending | LookingUp| last   | Held   | blocked| Failed
+Started, no doubt       | start  | start  | start  | =       | =        | =      | =      | =      | =
+Started, doubt          | start 2| start 2| start 2| =       | =        | =      | =      | =      | =
+Started, spent, no doubt| start  | used up| used up| =       | =        | =      | =      | =      | =
+Started, spent, doubt   | start 2| used up| used up| =       | =        | =      | =      | =      | =
+Progressed              | =      | =      | =      | mark    | =        | =      | =      | =      | =
+Progressed, stale       | =      | =      | =      | =       | =        | =      | =      | =      | =
+Delivered               | succeed| succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Delivered, stale        | succeed| succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Found                   | succeed| succeed| succeed| succeed | succeed  | succeed| succeed| succeed| succeed
+Rejected                | =      | =      | =      | reject  | =        | =      | =      | =      | =
+Rejected, unrecognised  | =      | =      | =      | reject ?| =        | =      | =      | =      | =
+Rejected, target        | =      | =      | =      | park    | =        | =      | =      | =      | =
+Rejected, stale         | =      | =      | =      | =       | =        | =      | =      | =      | =
+Unbundled, together     | =      | =      | =      | alone   | =        | =      | =      | =      | =
+Unbundled, alone, left  | =      | =      | =      | now     | =        | =      | =      | =      | =
+Unbundled, alone, spent | =      | =      | =      | stop    | =        | =      | =      | =      | =
+Unbundled, stale        | =      | =      | =      | =       | =        | =      | =      | =      | =
+Deferred, left          | =      | =      | =      | wait    | =        | =      | =      | =      | =
+Deferred, spent         | =      | =      | =      | stop    | =        | =      | =      | =      | =
+Deferred, target        | =      | =      | =      | park    | =        | =      | =      | =      | =
+Deferred, stale         | =      | =      | =      | =       | =        | =      | =      | =      | =
+Withdrawn               | =      | =      | =      | back    | =        | =      | =      | =      | =
+Withdrawn, stale        | =      | =      | =      | =       | =        | =      | =      | =      | =
+Unclear, look-ups       | =      | =      | =      | look ?  | =        | =      | =      | =      | =
+Unclear, hold           | =      | =      | =      | hold ?  | =        | =      | =      | =      | =
+Unclear, retry, left    | =      | =      | =      | wait ?  | =        | =      | =      | =      | =
+Unclear, retry, spent   | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
+Unclear, stale          | =      | =      | =      | =       | =        | =      | =      | =      | =
+Recovered, look-ups     | =      | =      | =      | look ?  | =        | =      | =      | =      | =
+Recovered, hold         | =      | =      | =      | hold ?  | =        | =      | =      | =      | =
+Recovered, retry, left  | =      | =      | =      | wait ?  | =        | =      | =      | =      | =
+Recovered, retry, spent | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
+Recovered, stale        | =      | =      | =      | =       | =        | =      | =      | =      | =
+Processing, look-ups    | =      | =      | =      | taken   | =        | =      | =      | =      | =
+Processing, none        | =      | =      | =      | ask ?   | =        | =      | =      | =      | =
+Processing, stale       | =      | =      | =      | =       | =        | =      | =      | =      | =
+Partly, left            | =      | =      | =      | =       | go on    | go on  | =      | =      | =
+Partly, spent           | =      | =      | =      | =       | half     | half   | =      | =      | =
+Partly, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
+Absent, left            | =      | =      | =      | =       | next     | send   | =      | =      | =
+Absent, spent           | =      | =      | =      | =       | next     | end    | =      | =      | =
+Absent, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
+Unreadable, hold        | =      | =      | =      | =       | next     | hold   | =      | =      | =
+Unreadable, retry, left | =      | =      | =      | =       | next     | send   | =      | =      | =
+Unreadable, retry, spent| =      | =      | =      | =       | next     | end    | =      | =      | =
+Unreadable, stale       | =      | =      | =      | =       | =        | =      | =      | =      | =
+Refused                 | =      | =      | =      | =       | refuse   | refuse | =      | =      | =
+Refused, stale          | =      | =      | =      | =       | =        | =      | =      | =      | =
+Still processing        | =      | =      | =      | =       | seen     | seen   | =      | =      | =
+Still processing, stale | =      | =      | =      | =       | =        | =      | =      | =      | =
+Unfit                   | reject | reject | reject | =       | =        | =      | =      | =      | =
+Unfit, excluded         | skip   | skip   | skip   | =       | =        | =      | =      | =      | =
+Blocked                 | block  | block  | block  | =       | block    | block  | =      | =      | =
+Blocked, target         | park   | park   | park   | =       | =        | =      | =      | =      | =
+Unblocked, no doubt     | =      | =      | again  | =       | =        | =      | =      | again  | =
+Unblocked, doubt, none  | =      | =      | again  | =       | =        | =      | =      | again  | =
+Unblocked, doubt, look  | =      | =      | again ?| =       | =        | =      | =      | again ?| =
+Requeued, no doubt      | =      | =      | again  | =       | again    | again  | again  | again  | again
+Requeued, doubt, none   | =      | =      | again  | =       | again    | again  | again  | again  | again
+Requeued, doubt, look   | =      | =      | again ?| =       | again ?  | again ?| again ?| again ?| again ?
+Abandoned               | give up| give up| give up| =       | give up  | give up| give up| give up| =
+Attested                | =      | =      | attest | =       | =        | =      | attest | attest | attest
 """
 
 # The same rows for an upload that the provider has taken and not decided, five look-ups ago and a
 # day ago, and for one that was skipped.
 UNDECIDED = """
-                        | Undecided| a day     | Skipped
-Started, no doubt       | =        | =         | =
-Started, doubt          | =        | =         | =
-Started, spent, no doubt| =        | =         | =
-Started, spent, doubt   | =        | =         | =
-Progressed              | =        | =         | =
-Progressed, stale       | =        | =         | =
-Delivered               | succeed  | succeed   | succeed
-Delivered, stale        | succeed  | succeed   | succeed
-Found                   | succeed  | succeed   | succeed
-Rejected                | =        | =         | =
-Rejected, unrecognised  | =        | =         | =
-Rejected, stale         | =        | =         | =
-Unbundled, together     | =        | =         | =
-Unbundled, alone, left  | =        | =         | =
-Unbundled, alone, spent | =        | =         | =
-Unbundled, stale        | =        | =         | =
-Deferred, left          | =        | =         | =
-Deferred, spent         | =        | =         | =
-Deferred, stale         | =        | =         | =
-Withdrawn               | =        | =         | =
-Withdrawn, stale        | =        | =         | =
-Unclear, look-ups       | =        | =         | =
-Unclear, hold           | =        | =         | =
-Unclear, retry, left    | =        | =         | =
-Unclear, retry, spent   | =        | =         | =
-Unclear, stale          | =        | =         | =
-Recovered, look-ups     | =        | =         | =
-Recovered, hold         | =        | =         | =
-Recovered, retry, left  | =        | =         | =
-Recovered, retry, spent | =        | =         | =
-Recovered, stale        | =        | =         | =
-Processing, look-ups    | =        | =         | =
-Processing, none        | =        | =         | =
-Processing, stale       | =        | =         | =
-Partly, left            | later    | over ?    | =
-Partly, spent           | later    | over ?    | =
-Partly, stale           | =        | =         | =
-Absent, left            | later    | over ?    | =
-Absent, spent           | later    | over ?    | =
-Absent, stale           | =        | =         | =
-Unreadable, hold        | later    | over ?    | =
-Unreadable, retry, left | later    | over ?    | =
-Unreadable, retry, spent| later    | over ?    | =
-Unreadable, stale       | =        | =         | =
-Refused                 | reject   | reject    | =
-Refused, stale          | =        | =         | =
-Still processing        | wait on  | over ?    | =
-Still processing, stale | =        | =         | =
-Unfit                   | =        | =         | =
-Unfit, excluded         | =        | =         | =
-Blocked                 | block ?  | block ?   | =
-Unblocked, no doubt     | =        | =         | again
-Unblocked, doubt, none  | =        | =         | again
-Unblocked, doubt, look  | =        | =         | again ?
-Requeued, no doubt      | =        | =         | again
-Requeued, doubt, none   | =        | =         | again
-Requeued, doubt, look   | =        | =         | again ?
-Abandoned               | give up ?| give up ? | =
-Attested                | =        | =         | attest
+                        | Undecided| a day    | Skipped
+Started, no doubt       | =        | =        | =
+Started, doubt          | =        | =        | =
+Started, spent, no doubt| =        | =        | =
+Started, spent, doubt   | =        | =        | =
+Progressed              | =        | =        | =
+Progressed, stale       | =        | =        | =
+Delivered               | succeed  | succeed  | succeed
+Delivered, stale        | succeed  | succeed  | succeed
+Found                   | succeed  | succeed  | succeed
+Rejected                | =        | =        | =
+Rejected, unrecognised  | =        | =        | =
+Rejected, target        | =        | =        | =
+Rejected, stale         | =        | =        | =
+Unbundled, together     | =        | =        | =
+Unbundled, alone, left  | =        | =        | =
+Unbundled, alone, spent | =        | =        | =
+Unbundled, stale        | =        | =        | =
+Deferred, left          | =        | =        | =
+Deferred, spent         | =        | =        | =
+Deferred, target        | =        | =        | =
+Deferred, stale         | =        | =        | =
+Withdrawn               | =        | =        | =
+Withdrawn, stale        | =        | =        | =
+Unclear, look-ups       | =        | =        | =
+Unclear, hold           | =        | =        | =
+Unclear, retry, left    | =        | =        | =
+Unclear, retry, spent   | =        | =        | =
+Unclear, stale          | =        | =        | =
+Recovered, look-ups     | =        | =        | =
+Recovered, hold         | =        | =        | =
+Recovered, retry, left  | =        | =        | =
+Recovered, retry, spent | =        | =        | =
+Recovered, stale        | =        | =        | =
+Processing, look-ups    | =        | =        | =
+Processing, none        | =        | =        | =
+Processing, stale       | =        | =        | =
+Partly, left            | later    | over ?   | =
+Partly, spent           | later    | over ?   | =
+Partly, stale           | =        | =        | =
+Absent, left            | later    | over ?   | =
+Absent, spent           | later    | over ?   | =
+Absent, stale           | =        | =        | =
+Unreadable, hold        | later    | over ?   | =
+Unreadable, retry, left | later    | over ?   | =
+Unreadable, retry, spent| later    | over ?   | =
+Unreadable, stale       | =        | =        | =
+Refused                 | reject   | reject   | =
+Refused, stale          | =        | =        | =
+Still processing        | wait on  | over ?   | =
+Still processing, stale | =        | =        | =
+Unfit                   | =        | =        | =
+Unfit, excluded         | =        | =        | =
+Blocked                 | block ?  | block ?  | =
+Blocked, target         | =        | =        | =
+Unblocked, no doubt     | =        | =        | again
+Unblocked, doubt, none  | =        | =        | again
+Unblocked, doubt, look  | =        | =        | again ?
+Requeued, no doubt      | =        | =        | again
+Requeued, doubt, none   | =        | =        | again
+Requeued, doubt, look   | =        | =        | again ?
+Abandoned               | give up ?| give up ?| =
+Attested                | =        | =        | attest
 """
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -206,9 +212,11 @@ def seconds(later: int) -> datetime:
 
 EARLIER = NOW - timedelta(minutes=3)
 LATER = NOW + timedelta(minutes=3)
+IN_AN_HOUR = NOW + timedelta(hours=1)
 OLD = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
 BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is not accepted")
 NEW = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503)
+REVIEW = Failure(FailureKind.CHECK_IN_REVIEW, "the check is in review")
 UNRECOGNISED = Failure(FailureKind.UNRECOGNISED_REPLY, "a word that nobody knows")
 EXCLUDED = Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent")
 RECEIPT = Receipt("ref-1", "taken")
@@ -222,6 +230,7 @@ JITTER, RESEND_AT = 0.5, seconds(15)
 STATES: dict[str, State] = {
     "Queued": Queued(EARLIER),
     "Waiting": Waiting(EARLIER, OLD),
+    "parked": Waiting(EARLIER, REVIEW),
     "Sending": Sending(ATTEMPTS, EARLIER, OLD),
     "LookingUp": LookingUp(2, EARLIER, LATER, OLD),
     "last": LookingUp(3, EARLIER, LATER, OLD),
@@ -348,6 +357,7 @@ ROWS: dict[str, Row] = {
     "Found": Row(found),
     "Rejected": Row(rejected),
     "Rejected, unrecognised": Row(lambda n: AttemptEnded(NOW, n, Rejected(UNRECOGNISED), JITTER)),
+    "Rejected, target": Row(lambda n: AttemptEnded(NOW, n, Rejected(REVIEW), JITTER)),
     "Rejected, stale": Row(rejected, ANOTHER),
     "Unbundled, together": Row(unbundled, alone=NO),
     "Unbundled, alone, left": Row(unbundled, alone=YES, budget=LEFT),
@@ -355,6 +365,7 @@ ROWS: dict[str, Row] = {
     "Unbundled, stale": Row(unbundled, ANOTHER),
     "Deferred, left": Row(deferred, budget=LEFT),
     "Deferred, spent": Row(deferred, budget=USED_UP),
+    "Deferred, target": Row(lambda n: AttemptEnded(NOW, n, Deferred(REVIEW), JITTER)),
     "Deferred, stale": Row(deferred, ANOTHER),
     "Withdrawn": Row(withdrawn),
     "Withdrawn, stale": Row(withdrawn, ANOTHER),
@@ -388,6 +399,7 @@ ROWS: dict[str, Row] = {
     "Unfit": Row(lambda n: Unfit(NOW, NEW)),
     "Unfit, excluded": Row(lambda n: Unfit(NOW, EXCLUDED)),
     "Blocked": Row(lambda n: Blocked(NOW, NEW)),
+    "Blocked, target": Row(lambda n: Blocked(NOW, REVIEW, IN_AN_HOUR)),
     "Unblocked, no doubt": Row(unblocked, doubt=NO),
     "Unblocked, doubt, none": Row(unblocked, doubt=YES, can_look_up=NO),
     "Unblocked, doubt, look": Row(unblocked, doubt=YES, can_look_up=YES),
@@ -401,7 +413,7 @@ ROWS: dict[str, Row] = {
 
 def start(state: State) -> Sending:
     """Attempt number eight, which remembers what the one before it came to."""
-    return Sending(ATTEMPTS + 1, NOW, OLD if isinstance(state, Waiting) else None)
+    return Sending(ATTEMPTS + 1, NOW, cause_of(state))
 
 
 def seen(state: State) -> Undecided:
@@ -435,7 +447,7 @@ SEEN = Receipt(None, "attested by asha: seen in the check")
 # `t` are the state and the tally before the event, `f` is the failure that it speaks of.
 OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "start": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3)),
-    "used up": lambda s, t, f: (Failed(FailedReason.EXHAUSTED, OLD), t),
+    "used up": lambda s, t, f: (exhausted(cause_of(s) or OLD), t),
     "start 2": lambda s, t, f: (start(s), evolve(t, attempts=8, spent=3, possible_duplicate=True)),
     "mark": lambda s, t, f: (s, evolve(t, progress="page-2")),
     "succeed": lambda s, t, f: (Succeeded(RECEIPT), evolve(t, doubt=False)),
@@ -446,6 +458,7 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "now": lambda s, t, f: (Waiting(NOW, f), t),
     "wait": lambda s, t, f: (Waiting(RESEND_AT, f), t),
     "wait ?": lambda s, t, f: (Waiting(RESEND_AT, f), evolve(t, doubt=True)),
+    "park": lambda s, t, f: (Waiting(IN_AN_HOUR, f), evolve(t, spent=0, parked_at=NOW)),
     "stop": lambda s, t, f: (exhausted(f), t),
     "stop ?": lambda s, t, f: (exhausted(f), evolve(t, doubt=True)),
     "look ?": lambda s, t, f: (LookingUp(1, seconds(2), RESEND_AT, f), evolve(t, doubt=True)),

@@ -24,6 +24,7 @@ STEPS = (
     "m005_decisions",
     "m006_skipped",
     "m007_documents_made_later",
+    "m008_parked_targets",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
@@ -201,6 +202,7 @@ def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None
         after = everything_in(db)
         for row in after["uploads"]:
             assert (row.pop("document_path"), row.pop("document_modified")) == (None, None)
+            assert row.pop("parked_at") is None
         assert {table: rows[: len(before[table])] for table, rows in after.items()} == before
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -95,9 +95,9 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
         ),
         (reads.IN_FLIGHT, {"owner": 1}, "uploads_in_flight (owner=?)"),
         (
-            reads.HELD_FOR_INTEGRATION,
+            reads.STUCK_OF,
             {"tenant_id": "t", "provider": "p", "limit": 5},
-            "uploads_held_for_integration",
+            "uploads_stuck",
         ),
         (reads.LOOK_UPS, {"id": 1}, "look_ups_of_upload (upload_id=?)"),
         (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
@@ -121,7 +121,8 @@ def test_every_question_has_its_index(
             "uploads_due (due<?)",
         ),
         (reads.SENDERS, {}, "INDEX uploads_in_flight"),
-        (reads.STUCK, {}, "INDEX uploads_held_for_integration"),
+        (reads.STUCK, {}, "INDEX uploads_stuck"),
+        (reads.PARKED, {}, "INDEX uploads_stuck"),
     ],
 )
 def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
