@@ -33,6 +33,7 @@ from evidence_courier.domain.upload.upload import (
     Waiting,
 )
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
+from evidence_courier.ports.logger import EvidenceConflict
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -42,6 +43,7 @@ from evidence_courier.ports.records import (
     Conflict,
     Entry,
     Find,
+    NamedProvider,
     Page,
     SaveAnswer,
     Saved,
@@ -109,6 +111,8 @@ def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
     "an_upload_is_read_as_it_was_added",
     "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
     "any_text_that_unicode_has_is_read_back_as_it_was_written",
+    "a_document_that_is_made_later_replaces_what_it_was_made_of",
+    "uploads_of_an_unknown_provider_get_their_provider",
 )
 class ForgetsFileNames(MemoryStore):
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
@@ -583,6 +587,7 @@ class NumbersWhatIsFree(MemoryStore):
     "a_courier_that_ends_lets_go_of_it",
     "between_two_requests_of_a_turn_the_holder_does_not_change",
     "the_oldest_turn_that_waits_goes_first",
+    "a_status_says_what_is_waited_for",
 )
 class NeverHearsOfTheEnd(MemoryStore):
     def settle(self, change: GateChange) -> None:
@@ -754,6 +759,7 @@ class ForgetsWhatARefusalBrings(MemoryStore):
     "a_claim_that_nobody_renews_is_over_after_a_while",
     "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
     "the_oldest_turn_that_waits_goes_first",
+    "a_status_says_what_is_waited_for",
 )
 class OwesNothing(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -807,7 +813,7 @@ class CountsClaimsAtAnyPeriod(MemoryStore):
         return super().begin(turns)
 
 
-@breaks("the_oldest_turn_that_waits_goes_first")
+@breaks("the_oldest_turn_that_waits_goes_first", "a_status_says_what_is_waited_for")
 class ForgetsWhoWaits(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         answers = super().acquire(requests)
@@ -966,6 +972,52 @@ class ForgetsItsGates(Lasting):
     def go_on_from(self, before: Any) -> None:
         super().go_on_from(before)
         self._gates = MemoryGates(self._before, self._head)
+
+
+# --- what came later: documents that are made later, unknown providers, what is waited for
+
+
+@breaks("a_document_that_is_made_later_replaces_what_it_was_made_of")
+class KeepsTheFirstDocument(MemoryStore):
+    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+        return super().save([evolve(change, document=None) for change in changes])
+
+
+@breaks("uploads_of_an_unknown_provider_get_their_provider")
+class NamesNoProvider(MemoryStore):
+    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
+        return []
+
+
+@breaks("what_was_skipped_is_sent_once_it_is_no_longer_excluded")
+class StagesNothingForTheSkipped(MemoryStore):
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        return super().add(
+            [
+                evolve(one, content=None) if one.upload.status is Status.SKIPPED else one
+                for one in entries
+            ]
+        )
+
+
+@breaks("a_status_says_that_another_courier_has_the_lease")
+class HidesTheLease(MemoryStore):
+    hidden = "lease"
+
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        found = super().statuses(tenant_id, evidence_ids, now)
+        return {key: self._without(status) for key, status in found.items()}
+
+    def _without(self, status: UploadStatus) -> UploadStatus:
+        hides = self.hidden in (status.waits_for or "")
+        return evolve(status, waits_for=None) if hides else status
+
+
+@breaks("a_status_says_what_is_waited_for")
+class HidesThePause(HidesTheLease):
+    hidden = "pause"
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=str)
