@@ -36,7 +36,7 @@ from .wiring import AsyncWiring
 from .workers import Workers
 
 WORKER_THREADS = 8
-UPLOADS_PER_CONNECTION = 3
+UPLOADS_PER_CONNECTION = 4
 """So many uploads for each request at once may be between their commits, or the commits would
 set the speed."""
 

@@ -81,15 +81,16 @@ class ActiveUpload:
     destination: Destination
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
-    gone: bool = False
-    answered: bool | None = None
-    line: str | None = None
-    content: bytes | None = field(default=None, repr=False)
-    verdict: AttemptVerdict | None = None
-    _sending: Sending | None = None
+    line: str = field(init=False)
+    gone: bool = field(default=False, init=False)
+    answered: bool | None = field(default=None, init=False)
+    content: bytes | None = field(default=None, init=False, repr=False)
+    verdict: AttemptVerdict | None = field(default=None, init=False)
+    _sending: Sending | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.line = self.line or self.destination.quota.credential
+    @line.default
+    def _line_of_destination(self) -> str:
+        return self.destination.quota.credential
 
     @property
     def size(self) -> int:

@@ -205,7 +205,7 @@ class Maintenance:
         if destination is None or self._active.closing:
             return self._active.closing
         if self._active.get(key) is None:
-            self._active.add(ActiveUpload(found.upload, found.dossier, destination, line=line))
+            self._active.add(_active(found, destination, line=line))
         return True
 
     def _hold_orphan(self, found: Entry, now: datetime) -> Turn[None]:
@@ -381,8 +381,12 @@ def _read_statuses(
     return (yield from perform(Read(lambda store: store.statuses(tenant_id, ids, now))))
 
 
-def _active(found: Entry, destination: Destination, *waiters: Waiter) -> ActiveUpload:
-    return ActiveUpload(found.upload, found.dossier, destination, waiters=list(waiters))
+def _active(
+    found: Entry, destination: Destination, *waiters: Waiter, line: str | None = None
+) -> ActiveUpload:
+    active = ActiveUpload(found.upload, found.dossier, destination, waiters=list(waiters))
+    active.line = line or active.line
+    return active
 
 
 def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, Entry]]:

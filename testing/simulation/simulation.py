@@ -119,7 +119,7 @@ class Simulation:
         self._keys = {
             f"tenant-{number}": f"the-key-of-tenant-{number}" for number in range(1, tenants + 1)
         }
-        self._endpoints: dict[str, str] = {}
+        self._endpoints: dict[str, tuple[str]] = {}
         self.handed_over: dict[UploadKey, datetime] = {}
         self.couriers: list[SimulatedCourier] = []
         for _ in range(couriers):
@@ -191,12 +191,13 @@ class Simulation:
         self._loop.run_until_idle()
 
     def _destinations(self) -> dict[str, Destination]:
+        settings = self._provider.settings_class
         return {
             tenant_id: destination_of(
                 Integration(
                     tenant_id=tenant_id,
                     provider=self._provider.name,
-                    settings=self._settings(tenant_id, key),
+                    settings=settings(Secret(key), *self._endpoints.get(tenant_id, ())),
                     secrets=(Secret(key),),
                     **self._options,
                 ),
@@ -205,12 +206,6 @@ class Simulation:
             )
             for tenant_id, key in self._keys.items()
         }
-
-    def _settings(self, tenant_id: str, key: str) -> object:
-        endpoint = self._endpoints.get(tenant_id)
-        if endpoint is None:
-            return self._provider.settings_class(Secret(key))
-        return self._provider.settings_class(Secret(key), endpoint)
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -273,7 +268,7 @@ class Simulation:
 
     def move(self, tenant: int, endpoint: str) -> None:
         """Have a tenant's server at another address."""
-        self._endpoints[f"tenant-{tenant}"] = endpoint
+        self._endpoints[f"tenant-{tenant}"] = (endpoint,)
         for courier in self.couriers:
             courier.engine.active.destinations = self._destinations()
 
