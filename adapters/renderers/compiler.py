@@ -45,7 +45,7 @@ class Compiler:
 
         self._error = typst.TypstError
         loaded = typst.Fonts(include_system_fonts=False, font_paths=list(fonts))
-        self.families = _in_order(fonts, [(font.family, font.path) for font in loaded.fonts()])
+        self.families = families_in(fonts)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(most):
             one = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
@@ -107,16 +107,13 @@ class Compiler:
         return "".join(letter for letter in letters if letter in found)
 
 
-def _in_order(folders: Sequence[str], found: Sequence[tuple[str, str | None]]) -> list[str]:
-    """The families in the order of their folders, and by name in each.
+def families_in(folders: Sequence[str]) -> list[str]:
+    """The families of fonts in the order of their folders, and by name in each: Typst's own order
+    is that of the disk."""
+    import typst
 
-    The order decides which of two fonts is taken, and Typst's own order is that of the disk.
-    """
-    ordered: dict[str, None] = {}
-    for folder in folders:
-        inside = {family for family, path in found if path and Path(path).is_relative_to(folder)}
-        ordered |= dict.fromkeys(sorted(inside))
-    return list(ordered)
+    each = [typst.Fonts(False, False, [folder]).families() for folder in folders]
+    return list(dict.fromkeys(family for some in each for family in sorted(some)))
 
 
 def _letters_named_in(diagnostic: str) -> set[str]:

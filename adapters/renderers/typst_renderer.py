@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from ...domain.evidence.evidence import Document
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
 from ..records import dump_record, record_json
-from .compiler import CannotBeSet, Compiler
+from .compiler import CannotBeSet, Compiler, families_in
 from .legibility import named, texts_of, unshowable
 from .page import page_of
 
@@ -29,7 +28,12 @@ _MAX_NAMED = 8
 # A document takes at most 256 MB while it is made: some 400 bytes a character, and for each text,
 # line and module as much as for so many characters.
 _MAX_SIZE, _PER_TEXT, _PER_LINE, _PER_MODULE = 600_000, 70, 12, 330
-_FONT_PACKAGES: Final = ("fontpkg_hind_siliguri", "noto_cjk_sans_otc")
+# fontpkg has no Noto font for Bengali.
+_FONT_PACKAGES: Final = (
+    *(f"fontpkg_noto_sans_{script}" for script in ("arabic", "devanagari", "khmer", "tamil")),
+    *("fontpkg_noto_sans_telugu", "fontpkg_noto_sans_thai", "fontpkg_hind_siliguri"),
+    "noto_cjk_sans_otc",
+)
 
 
 class TypstRenderer:
@@ -59,7 +63,7 @@ class TypstRenderer:
             raise MisuseError(
                 'rendering a training record needs Typst: pip install "evidence-courier[pdf]"'
             ) from None
-        if folders and not self._compiler.families:
+        if folders and not families_in(folders):
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
         self._lacking: set[str] = set()
         self._closed = False
@@ -133,12 +137,11 @@ def _too_much(texts: Mapping[str, Any]) -> str:
 
 
 def installed_fonts() -> list[str]:
-    """The folders of the fonts that the extra `fonts` installs, and of any other Noto font that is
-    packaged as they are."""
-    packaged = {point.value for point in entry_points(group="fontpkg.family")}
-    noto = sorted(name for name in packaged if name.startswith("fontpkg_noto_"))
-    specs = [find_spec(name) for name in (*noto, *_FONT_PACKAGES)]
-    return [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    """The folders of the fonts of the extra `fonts`, if it is installed as a whole: with a part of
+    them, two machines would make different documents of the same record."""
+    specs = [find_spec(name) for name in _FONT_PACKAGES]
+    folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
+    return folders if all(specs) else []
 
 
 def _unfit(record: TrainingRecord, reason: str) -> Failure:

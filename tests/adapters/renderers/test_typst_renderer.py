@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import re
@@ -48,7 +49,8 @@ def bare() -> Iterator[Renderer]:
     """With Typst's own fonts alone, whatever is installed."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(typst_renderer, "installed_fonts", list)
-        yield TypstRenderer()
+        renderer = TypstRenderer()
+    yield renderer
 
 
 @pytest.fixture(scope="module")
@@ -630,6 +632,43 @@ def test_a_record_that_would_take_too_much_memory_is_refused(renderer: Renderer)
 
 
 # How it is made
+
+
+def test_the_fonts_of_the_extra_are_found_by_themselves_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = ("one_font_package", "another_font_package")
+    monkeypatch.setattr(typst_renderer, "_FONT_PACKAGES", packages)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for folder in ((tmp_path / name) for name in packages):
+        assert typst_renderer.installed_fonts() == []
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+        importlib.invalidate_caches()
+    assert typst_renderer.installed_fonts() == [str(tmp_path / name) for name in packages]
+
+
+def test_the_extra_names_the_packages_that_are_looked_for() -> None:
+    wanted = re.search(r"\nfonts =\n((?:    \S.*\n)+)", (ROOT / "setup.cfg").read_text())
+    assert wanted is not None
+    names = {line.split()[0].replace("-", "_") for line in wanted[1].splitlines()}
+    assert names == set(typst_renderer._FONT_PACKAGES)
+
+
+def test_of_two_folders_the_first_given_decides(tmp_path: Path) -> None:
+    """Also if their names, or the families', are in another order, and a font is a link."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a").mkdir()
+    (linked,) = Path(DEVANAGARI).glob("*.ttf")
+    (tmp_path / "b" / "z.ttf").symlink_to(linked)
+    renamed = linked.read_bytes().replace(
+        "Noto Sans Devanagari".encode("utf-16-be"), "Aoto Sans Devanagari".encode("utf-16-be")
+    )
+    (tmp_path / "a" / "a.ttf").write_bytes(renamed)
+    for folders, first in (("ba", "Noto"), ("ab", "Aoto")):
+        made = compiler.Compiler([str(tmp_path / one) for one in folders])
+        assert made.families[0] == f"{first} Sans Devanagari"
+        assert len(made.families) == 2
 
 
 def test_fonts_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
