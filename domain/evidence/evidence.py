@@ -18,10 +18,8 @@ _PARAMETER = r'[ \t]*;[ \t]*(?:[^\s;="]+=(?:"[^"\r\n]*"|[^\s;"]+))?'
 _MEDIA_TYPE = re.compile(rf"({_NAME}/{_NAME})(?:{_PARAMETER})*[ \t]*")
 # Names that stand for a registered type; browsers and older systems still say them.
 _SAME_TYPE = {
-    "application/acrobat": "application/pdf",
     "application/csv": "text/csv",
     "application/x-csv": "text/csv",
-    "application/x-json": "application/json",
     "application/x-pdf": "application/pdf",
     "application/x-zip": "application/zip",
     "application/x-zip-compressed": "application/zip",
@@ -29,11 +27,8 @@ _SAME_TYPE = {
     "image/pjpeg": "image/jpeg",
     "image/x-png": "image/png",
     "text/comma-separated-values": "text/csv",
-    "text/json": "application/json",
-    "text/pdf": "application/pdf",
     "text/x-csv": "text/csv",
     "text/x-markdown": "text/markdown",
-    "text/x-pdf": "application/pdf",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")

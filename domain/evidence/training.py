@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import optional
@@ -35,17 +35,17 @@ def _about(words: str) -> dict[str, str]:
     return {"about": words}
 
 
+def _optional(rule: rules.Rule, about: str) -> Any:
+    return field(default=None, validator=optional(rule), metadata=_about(about))
+
+
 @frozen(kw_only=True)
 class Employee:
     """Who took the training. `id` is the host's own, and the evidence's subject."""
 
     id: str = field(validator=rules.identifier, metadata=_about("The host's id of the person."))
-    name: str | None = field(
-        default=None, validator=optional(rules.title), metadata=_about("The person's name.")
-    )
-    email: str | None = field(
-        default=None, validator=optional(rules.identifier), metadata=_about("The person's address.")
-    )
+    name: str | None = _optional(rules.title, "The person's name.")
+    email: str | None = _optional(rules.identifier, "The person's address.")
 
 
 @frozen(kw_only=True)
@@ -107,9 +107,7 @@ class Question:
         validator=rules.share,
         metadata=_about("What the answer was worth, from 0 to 1."),
     )
-    rationale: str | None = field(
-        default=None, validator=optional(rules.text), metadata=_about("Why it was worth that.")
-    )
+    rationale: str | None = _optional(rules.text, "Why it was worth that.")
 
 
 @frozen(kw_only=True)
@@ -175,26 +173,14 @@ class TrainingRecord:
         validator=rules.list_of(Module),
         metadata=_about("The parts of the training, in order."),
     )
-    issuer: str | None = field(
-        default=None,
-        validator=optional(rules.title),
-        metadata=_about("Who states this; the author of the document."),
+    issuer: str | None = _optional(rules.title, "Who states this; the author of the document.")
+    organisation: str | None = _optional(
+        rules.title, "The organisation for which the person was trained."
     )
-    organisation: str | None = field(
-        default=None,
-        validator=optional(rules.title),
-        metadata=_about("The organisation for which the person was trained."),
+    language: str | None = _optional(
+        rules.language, "The language of the texts, such as de or pt-BR."
     )
-    language: str | None = field(
-        default=None,
-        validator=optional(rules.language),
-        metadata=_about("The language of the texts, such as de or pt-BR."),
-    )
-    content_hash: str | None = field(
-        default=None,
-        validator=optional(rules.digest),
-        metadata=_about("The host's own hash of the content."),
-    )
+    content_hash: str | None = _optional(rules.digest, "The host's own hash of the content.")
     extra: Mapping[str, object] = field(
         factory=dict,
         converter=rules.own_copy,

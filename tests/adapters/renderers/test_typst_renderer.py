@@ -45,12 +45,11 @@ def renderer() -> Iterator[Renderer]:
 
 
 @pytest.fixture(scope="module")
-def bare() -> Iterator[Renderer]:
+def bare() -> Renderer:
     """With Typst's own fonts alone, whatever is installed."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(typst_renderer, "installed_fonts", list)
-        renderer = TypstRenderer()
-    yield renderer
+        return TypstRenderer()
 
 
 @pytest.fixture(scope="module")
