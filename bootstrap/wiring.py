@@ -52,8 +52,8 @@ class CourierOptions(CommonOptions, total=False):
 
     - `concurrency`: how many requests may be under way at once (64); `in_flight_bytes`: how many
       bytes of documents (64 MiB).
-    - `on_settled`: called on the loop with each `UploadStatus` that has succeeded, failed or is
-      held; may return an awaitable.
+    - `on_settled`: called on the loop with each `UploadStatus` that has succeeded, failed, is held
+      or was skipped; may return an awaitable.
     - `transport`: a port.
     """
 

@@ -26,7 +26,8 @@ def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
             }
             for breach in found.breaches
         ]
-        print_json({"uploads": found.uploads, "attempts": found.attempts, "breaches": breaches})
+        counted = {"uploads": found.uploads, "attempts": found.attempts, "waiting": found.waiting}
+        print_json({**counted, "breaches": breaches})
     else:
         for breach in found.breaches:
             click.echo(str(breach))
@@ -37,6 +38,8 @@ def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
             f"{verdict if number else 'everything holds'}",
             err=True,
         )
+        for wait, count in found.waiting.items():
+            click.echo(f"{count:,} waiting for: {wait}", err=True)
     if found.breaches:
         sys.exit(UNDELIVERED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,22 @@ def test_the_command_line_says_it_too(house: House) -> None:
     assert "no courier is registered now" in shown
     as_json = runner.invoke(app, ["show", *database, "acme", "ev-2", "--json"]).stdout
     assert '"waits_for": "a place at a courier' in as_json
+
+
+def test_invariants_counts_what_is_waited_for(house: House) -> None:
+    house.server.answer = lambda name, nth: 503 if name in ("ev-0", "ev-1") else 200
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for name in NAMES:
+                courier.submit(evidence(name))
+            courier.submit(evidence("doubt", "initech"))
+            house.server.answer = lambda name, nth: 503
+            await courier.quiet()
+
+    asyncio.run(story())
+    runner, database = CliRunner(), ["--db", str(house.database)]
+    waiting = json.loads(runner.invoke(app, ["invariants", *database, "--json"]).stdout)["waiting"]
+    assert waiting["a person, who releases, abandons or attests it"] == 1
+    assert sum(waiting.values()) == len(NAMES) + 1
+    assert "1 waiting for: a person" in runner.invoke(app, ["invariants", *database]).output

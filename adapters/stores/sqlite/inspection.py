@@ -7,11 +7,12 @@ Each upload is read with all that is kept of it at one moment, a thousand at a t
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from attrs import frozen
@@ -22,14 +23,17 @@ from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
 from .liveness import lives
 from .opening import check, reading_connection, resolved
-from .reads import COURIERS
+from .reads import COURIERS, statuses_of
 from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
 from .trouble import trouble
 
 _AT_ONCE = 1_000
 _UPLOADS = (
-    f"SELECT id, {', '.join(UPLOAD)}, owner, budget FROM uploads WHERE id > ? ORDER BY id LIMIT ?"
+    f"SELECT id, {', '.join(UPLOAD)}, owner, budget, last_attempt_at, credential FROM uploads"
+    " WHERE id > ? ORDER BY id LIMIT ?"
 )
+_MOMENT = re.compile(r"; |, (?:until|at) ")
+"""Where in the words for a wait its moment begins."""
 _TEXTS = {
     "uploads": "error_message error_detail receipt_reference receipt_message progress settings",
     "attempts": "message detail receipt_reference receipt_message request_id",
@@ -51,11 +55,13 @@ class Breach:
 
 @frozen
 class Inspection:
-    """What an inspection has looked at, and what it found."""
+    """What an inspection has looked at, and what it found. `waiting`: how many uploads wait for
+    what, in words without moments."""
 
     uploads: int
     attempts: int
     breaches: tuple[Breach, ...]
+    waiting: Mapping[str, int]
 
 
 def inspect(
@@ -74,12 +80,15 @@ def inspect(
             seen = [Breach(None, what) for what in _damage(db.conn)]
             living = _living(db, found)
             uploads = attempts = after = 0
+            waiting: Counter[str] = Counter()
             while True:
                 with db.atomic():  # one moment for all that is kept of an upload
                     rows = list(db.query(_UPLOADS, (after, _AT_ONCE)))
                     if not rows:
                         break
                     after = rows[-1]["id"]
+                    waits = [one.waits_for for one in statuses_of(db, rows, datetime.now(UTC))]
+                    waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
                     for record in _records(db, rows, living, seen):
                         uploads += 1
                         attempts += len(record.attempts)
@@ -87,7 +96,7 @@ def inspect(
             seen += [Breach(None, what) for what in _overfull(db)]
             if shows_secret is not None:
                 seen += [Breach(None, what) for what in _secrets(db, shows_secret)]
-    return Inspection(uploads, attempts, tuple(seen))
+    return Inspection(uploads, attempts, tuple(seen), waiting)
 
 
 def _damage(connection: sqlite3.Connection) -> Iterator[str]:
