@@ -180,8 +180,9 @@ def test_an_unusable_plug_in_is_told_by_name_and_the_others_deliver(
     problems = site.problems()
     assert problems[0].startswith(says), problems
     assert all(problem.startswith("odd.yaml:") for problem in problems)
-    [acme] = site.deliver("acme", "odd")
+    [acme, odd] = site.deliver("acme", "odd")
     assert (acme.tenant_id, acme.status) == ("acme", "succeeded")
+    assert (odd.tenant_id, odd.status) == ("odd", "held")
 
 
 def test_two_packages_that_offer_the_same_name_are_both_out(site: Site) -> None:
@@ -193,8 +194,7 @@ def test_two_packages_that_offer_the_same_name_are_both_out(site: Site) -> None:
         "installed packages offer one of that name, "
         "first-plug (first_plug:Plugin) and second-plug (second_plug:Plugin); uninstall all but one"
     )
-    [acme] = site.deliver("acme", "odd")
-    assert acme.status == "succeeded"
+    assert [one.status for one in site.deliver("acme", "odd")] == ["succeeded", "held"]
 
 
 def test_a_plug_in_that_fails_fails_its_upload_and_the_others_deliver(

@@ -247,9 +247,10 @@ def test_check_and_doctor_know_it(
 ) -> None:
     checked = environment.run("evidence-courier", "check", str(tenants))
     assert checked.stdout.splitlines() == [
-        "tenant\tname\tprovider\ttarget",
-        f"acme\tACME Corp\tledgerly\tthe ledger security-training at {ledgerly.url}",
-        "initech\tInitech\tnone\t",
+        "tenant\tname\tprovider\toutcomes\ttarget",
+        "acme\tACME Corp\tledgerly\tpassed, exhausted\t"
+        f"the ledger security-training at {ledgerly.url}",
+        "initech\tInitech\tnone\t\t",
     ]
     asked = environment.run("evidence-courier", "doctor", str(tenants))
     assert asked.stdout.splitlines()[1:] == [
