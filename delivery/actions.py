@@ -178,10 +178,8 @@ def take_action(
         after = act(before, action, person, now, rules_of(before.key) if again else Rules())
         if isinstance(after, Inapplicable):
             return Skipped(status_of_upload(before, None), after.reason)
-        if unblocks(before, action):
-            store.unblock(tenant_id, before.key.provider)
         row = ActionRow(at=now, action=action.value, by=person.by, reason=person.reason)
-        (answer,) = store.save([Change(after, action=row)])
+        (answer,) = store.save([Change(after, action=row, unblocks=unblocks(before, action))])
         if isinstance(answer, Saved):
             return AppliedAction(after, found.dossier, row)
     raise StoreError(

@@ -56,4 +56,4 @@ def _end_slots(step: Step) -> Turn[None]:
     """Nothing is written of the upload, and its requests were made all the same."""
     gate = step.gate
     if gate is not None:
-        yield from perform(Write(lambda store: store.settle(gate), step.active.upload.key))
+        yield from perform(Write(lambda store: store.save([gate]), step.active.upload.key))

@@ -88,7 +88,7 @@ def _settle(context: TurnContext, sender: Sender, result: DryRun) -> Turn[None]:
     if end.slots or end.turn is not None:
         failure = result.failure if isinstance(result, NotReady) else None
         change = change_of(end, failure, sender.destination.rules)
-        yield from perform(Write(lambda store: store.settle(change)))
+        yield from perform(Write(lambda store: store.save([change])))
 
 
 def _sound(result: object) -> DryRun:

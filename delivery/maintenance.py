@@ -132,12 +132,12 @@ class Maintenance:
     def recover_dead_couriers(self, now: datetime) -> Turn[None]:
         """Write down that what dead couriers were sending may have been received."""
         mine = self._context.courier_id
-        for courier_id in (yield from perform(Read(lambda store: store.dead(mine)))):
-            yield from self._recover_all_of(courier_id, now)
+        dead = yield from perform(Read(lambda store: store.dead(mine)))
+        for courier_id, left in dead.items():
+            yield from self._recover_all_of(courier_id, left, now)
 
-    def _recover_all_of(self, courier_id: int, now: datetime) -> Turn[None]:
+    def _recover_all_of(self, courier_id: int, left: Sequence[Entry], now: datetime) -> Turn[None]:
         recovered = []
-        left = yield from perform(Read(lambda store: store.in_flight(courier_id)))
         for found in left:
             recovered.append((yield from self._recover(found, now)))
         if any(recovered) or not left:

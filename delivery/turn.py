@@ -202,12 +202,16 @@ class AttemptTurn:
 
     def _in_flight(self) -> Turn[dict[UploadKey, Upload]]:
         """What is on disk as being sent by this courier; nothing if that cannot be read."""
-        courier, key = self._context.courier_id, self._uploads[0].upload.key
+        courier, keys = self._context.courier_id, [one.upload.key for one in self._uploads]
         try:
-            found = yield from perform(Write(lambda store: store.in_flight(courier), key))
+            found = yield from perform(Write(lambda store: store.get(keys), keys[0]))
         except Interrupted:
             return {}
-        return {one.upload.key: one.upload for one in found}
+        return {
+            key: one.upload
+            for key, one in found.items()
+            if one.courier_id == courier and isinstance(one.upload.state, Sending)
+        }
 
     # --- talk ---
 

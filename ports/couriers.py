@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -27,10 +27,6 @@ class Couriers(Protocol):
         """
         ...
 
-    def dead(self, caller: int) -> Sequence[int]:
-        """Couriers believed dead, except `caller`."""
-        ...
-
-    def in_flight(self, courier_id: int) -> Sequence[Entry]:
-        """What a courier is sending."""
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+        """The couriers that are believed dead, except `caller`, each with what it was sending."""
         ...

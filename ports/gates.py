@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
-from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from ..domain.pacing.gate import Acquired, Blocked, NotBefore, Quota
 from ..domain.upload.upload import UploadKey
 
 
@@ -40,14 +40,6 @@ class Gates(Protocol):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         """Ask for slots for requests that are ready to leave, apart from those that a turn begins
         with. NotBefore: the turn waits for a slot from now on."""
-        ...
-
-    def settle(self, change: GateChange) -> None:
-        """Record the end of requests that belong to no upload. Its block is not written."""
-        ...
-
-    def unblock(self, tenant_id: str, provider: str) -> None:
-        """Forget the blocks of a tenant's integration: a person says that it may work again."""
         ...
 
     def fingerprint_key(self) -> bytes:

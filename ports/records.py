@@ -83,13 +83,15 @@ class Entry:
     """An upload with its dossier.
 
     A new one has the bytes to stage with it, if there are any, and the `credential` whose pace it
-    waits for (see `Quota`). One that is read from a store has neither.
+    waits for (see `Quota`). One that is read from a store has neither; `courier_id` is then the
+    courier that began its last attempt.
     """
 
     upload: Upload
     dossier: Dossier
     content: bytes | None = field(default=None, repr=False)
     credential: str | None = None
+    courier_id: int | None = field(default=None, eq=False)
 
 
 @frozen
@@ -141,7 +143,8 @@ class Change:
 
     With it is written what led to it: the attempt that it ends, the look-up that was made, what a
     person did, what the end of an attempt or a look-up means for the gate, and the document that
-    was made: it replaces what it was made of.
+    was made: it replaces what it was made of. With `unblocks`, the blocks of its integration are
+    forgotten: a person says that it may work again.
     """
 
     upload: Upload
@@ -150,6 +153,7 @@ class Change:
     action: ActionRow | None = None
     gate: GateChange | None = None
     document: MadeDocument | None = None
+    unblocks: bool = False
 
 
 @frozen
@@ -241,9 +245,13 @@ class Records(Protocol):
         """
         ...
 
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         """Record changes. A staged document is removed when its upload succeeds, unless documents
-        are kept."""
+        are kept.
+
+        A GateChange by itself is the end of requests that belong to no upload. Its block is not
+        written, and it is always Saved.
+        """
         ...
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:

@@ -45,7 +45,7 @@ class MemoryRecord:
     @property
     def open_upload(self) -> Entry:
         """As a courier needs it to go on."""
-        return Entry(self.upload, self.dossier)
+        return Entry(self.upload, self.dossier, courier_id=self.courier_id)
 
     def name(self, key: UploadKey, named: NamedProvider) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

@@ -84,9 +84,7 @@ Verb: TypeAlias = Literal[
     "heartbeat",
     "unregister",
     "dead",
-    "in_flight",
     "freed",
-    "unblock",
     "acted_on",
 ]
 
@@ -187,25 +185,17 @@ class _Couriers(_Inspected):
             self._couriers.discard(courier_id)
             self._gates.let_go(courier_id)
 
-    def dead(self, caller: int) -> Sequence[int]:
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
         """As in `Couriers`: who has something in flight and is not registered."""
         with self._lock:
             self._go_on("dead")
-            senders = {
-                record.courier_id
-                for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.courier_id is not None
-            }
-            return sorted(senders - self._couriers - {caller})
-
-    def in_flight(self, courier_id: int) -> Sequence[Entry]:
-        with self._lock:
-            self._go_on("in_flight")
-            return [
-                record.open_upload
-                for record in self._records.values()
-                if isinstance(record.upload.state, Sending) and record.courier_id == courier_id
-            ]
+            found: dict[int, list[Entry]] = {}
+            for record in self._records.values():
+                sender = record.courier_id
+                known = sender is None or sender == caller or sender in self._couriers
+                if isinstance(record.upload.state, Sending) and not known:
+                    found.setdefault(sender or 0, []).append(record.open_upload)
+            return dict(sorted(found.items()))
 
     def _go_on(self, verb: Verb) -> None:
         if self._closed:
@@ -245,14 +235,10 @@ class MemoryStore(_Couriers):
             self._go_on("acquire")
             return [self._gates.acquire(request) for request in requests]
 
-    def settle(self, change: GateChange) -> None:
-        with self._lock:
-            self._gates.change(evolve(change, block=None), "", "")
-
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         with self._lock:
             self._go_on("save")
-            return [self._write(change) or Saved() for change in changes]
+            return [self._save(change) or Saved() for change in changes]
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
         with self._lock:
@@ -355,7 +341,7 @@ class MemoryStore(_Couriers):
             )
             return details_of(self._status(newest, now), newest.attempts, newest.actions, look_ups)
 
-    # --- blocks, and what people do ---
+    # --- what is held, and what people do ---
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._lock:
@@ -366,11 +352,6 @@ class MemoryStore(_Couriers):
                 if _is_stuck(record) and address not in {None, *self._gates.blocks}:
                     found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
             return [held for group in found.values() for held in group[:limit]]
-
-    def unblock(self, tenant_id: str, provider: str) -> None:
-        with self._lock:
-            self._go_on("unblock")
-            self._gates.unblock(tenant_id, provider)
 
     def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
         with self._lock:
@@ -467,6 +448,12 @@ class MemoryStore(_Couriers):
         found = [record for record in self._oldest_first() if record.ids == ids]
         return found[-1] if found else None
 
+    def _save(self, change: Change | GateChange) -> Conflict | None:
+        if isinstance(change, Change):
+            return self._write(change)
+        self._gates.change(evolve(change, block=None), "", "")
+        return None
+
     def _write(self, change: Change) -> Conflict | None:
         upload = change.upload
         record = self._records.get(upload.key)
@@ -477,6 +464,8 @@ class MemoryStore(_Couriers):
         record.take(change)
         if change.action is not None:
             self._acted.append(upload.key)
+        if change.unblocks:
+            self._gates.unblock(upload.key.tenant_id, upload.key.provider)
         if change.gate is not None:
             self._gates.change(change.gate, upload.key.tenant_id, upload.key.provider)
         if isinstance(upload.state, Succeeded) and not self._keep_documents:

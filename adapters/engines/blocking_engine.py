@@ -146,7 +146,7 @@ class BlockingEngine:
         uploads are now."""
         store, now = self._store, self._clock.now()
         with self._registration.taken() as owner:
-            left = [one.upload.key for dead in store.dead(owner) for one in store.in_flight(dead)]
+            left = [one.upload.key for found in store.dead(owner).values() for one in found]
             uploads = self._uploads()
             uploads.destinations, uploads.broken = destinations, broken
             maintenance = Maintenance(uploads, self._context(owner))
@@ -250,15 +250,14 @@ class BlockingEngine:
 
     def _recover(self, active: ActiveUpload) -> None:
         """If a dead courier was sending it, write down that it may have been received."""
+        key, mine = active.upload.key, self._registration.owner
+        found = self._store.get([key]).get(key)
+        sender = None if found is None or found.upload != active.upload else found.courier_id
         # This process's own attempt is not in hand here: its end could not be written down.
-        mine = self._registration.owner
-        dead = self._store.dead(mine or 0)
-        for courier_id in dead if mine is None else (mine, *dead):
-            in_flight = self._store.in_flight(courier_id)
-            if any(found.upload == active.upload for found in in_flight):
-                if self._run(recover(self._context(courier_id), active)) and courier_id != mine:
-                    self._notifier.log(CourierLost(courier_id, 1))
-                break
+        if sender is None or not (sender == mine or sender in self._store.dead(mine or 0)):
+            return
+        if self._run(recover(self._context(sender), active)) and sender != mine:
+            self._notifier.log(CourierLost(sender, 1))
 
     def _take_turn(self, group: Sequence[ActiveUpload]) -> Refusal | None:
         """One attempt of each or one look-up; or why the gate refuses it."""

@@ -80,6 +80,6 @@ class Registration:
         """Forget dead couriers that have left nothing behind: workers often end so."""
         assert self._owner is not None
         with suppress(StoreError):
-            for owner in self._store.dead(self._owner):
-                if not self._store.in_flight(owner):
+            for owner, left in self._store.dead(self._owner).items():
+                if not left:
                     self._store.unregister(owner)

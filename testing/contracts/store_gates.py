@@ -21,7 +21,7 @@ from ...domain.upload.upload import Held, Sending
 from ...ports.records import Begun, Change, Conflict, Entry, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
-from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started
+from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started, unblock
 
 MINUTE = timedelta(minutes=1)
 PACED = Quota("credential", "address", Pace(2, MINUTE))
@@ -145,7 +145,7 @@ class GateRules(ABC):
             a(NotBefore, acquire(store, quota, turn=begun.turn))
             same(_waits(store, "a"), pace, "what waits for its next request")
             paused = GateChange(quota, AT, pause_until=AT + 5 * MINUTE)
-            store.settle(paused)
+            store.save([paused])
             pause = "pause that sprinto asked for, until 10:05:00Z"
             same(_waits(store, "b"), pause, "what waits in a pause")
             store.save([deferred(first.upload)])
@@ -224,14 +224,14 @@ class GateRules(ABC):
             same(begin_each(store, [second]), [Blocked(REFUSED)])
             same(acquire(store, second.quota, AT, 1), Blocked(REFUSED))
             a(Acquired, acquire(store, evolve(second.quota, address="with another key"), AT, 1))
-            store.unblock("globex", "sprinto")
-            store.unblock("acme", "vanta")
+            unblock(store, "globex", "sprinto")
+            unblock(store, "acme", "vanta")
             same(
                 begin_each(store, [second]),
                 [Blocked(REFUSED)],
                 "what is told after another integration was unblocked",
             )
-            store.unblock("acme", "sprinto")
+            unblock(store, "acme", "sprinto")
             a(Begun, begin_each(store, [second])[0])
 
     # --- what has begun, and what it is owed ------------------------------------------------------
@@ -303,7 +303,7 @@ class GateRules(ABC):
             old, new = (a(Begun, one) for one in begin_each(store, starts(store, "ab", fast)))
             for one in (old, new):
                 a(NotBefore, acquire(store, fast, turn=one.acquired.turn))
-            store.settle(GateChange(fast, AT, (there(old.acquired.slot),)))
+            store.save([GateChange(fast, AT, (there(old.acquired.slot),))])
             a(NotBefore, acquire(store, fast, AT + second_long, turn=new.acquired.turn))
             a(Acquired, acquire(store, fast, AT + second_long, turn=old.acquired.turn))
 
@@ -442,9 +442,9 @@ class GateRules(ABC):
             mine = a(
                 Acquired, acquire(store, two, over, ours, turn=begun.acquired.turn, ended=ended)
             )
-            store.settle(GateChange(two, over, (there(mine.slot),)))
+            store.save([GateChange(two, over, (there(mine.slot),))])
             a(NotBefore, acquire(store, two, over, theirs))
-            store.settle(GateChange(two, over, turn=begun.acquired.turn))
+            store.save([GateChange(two, over, turn=begun.acquired.turn)])
             taken = a(Acquired, acquire(store, two, over, theirs))
             same(taken.lease_since, over, "when the lease of the next one began")
 
@@ -479,7 +479,7 @@ class GateRules(ABC):
             store.unregister(ours)
             taken = a(Acquired, acquire(store, ALONE, AT, theirs))
             # What the first one left unfinished keeps nobody waiting.
-            store.settle(GateChange(ALONE, AT, (there(taken.slot),), turn=taken.turn))
+            store.save([GateChange(ALONE, AT, (there(taken.slot),), turn=taken.turn)])
             a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.register(AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
@@ -487,10 +487,10 @@ class GateRules(ABC):
             one_a_minute = Quota("credential", "address", Pace(1, MINUTE), timeout=5 * MINUTE)
             charged = a(Acquired, acquire(store, one_a_minute, AT, 1))
             end = AT + timedelta(seconds=10)
-            store.settle(GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED))
+            store.save([GateChange(one_a_minute, end, (there(charged.slot),), block=REFUSED)])
             # No block of what was not an upload.
             same(acquire(store, one_a_minute, end, 1), NotBefore(end + MINUTE))
-            store.settle(GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE))
+            store.save([GateChange(one_a_minute, end, pause_until=AT + 2 * MINUTE)])
             same(acquire(store, one_a_minute, end + MINUTE, 1), NotBefore(AT + 2 * MINUTE))
 
     # --- the couriers on it ----------------------------------------------------------------------
@@ -509,13 +509,20 @@ class GateRules(ABC):
                 starts(store, "b", unpaced, courier_id=theirs),
             )
             begin_each(store, [mine, other])
-            same(
-                [found.upload for found in store.in_flight(ours)],
-                [mine.upload],
-                "what is in flight",
-            )
+            senders = {
+                found.upload: found.courier_id
+                for found in store.get([mine.upload.key, other.upload.key]).values()
+            }
+            same(senders, {mine.upload: ours, other.upload: theirs}, "who is sending what")
+            store.unregister(ours)
+            store.unregister(theirs)
+            left = {
+                courier: [found.upload for found in items]
+                for courier, items in store.dead(0).items()
+            }
+            same(left, {ours: [mine.upload], theirs: [other.upload]}, "who left what")
             store.save([deferred(mine.upload)])
-            same(list(store.in_flight(ours)), [], "what is in flight after its end")
+            same(list(store.dead(0)), [theirs], "who has left anything after an end was written")
 
     def test_a_courier_is_dead_once_it_has_ended_with_uploads_in_flight(
         self,
@@ -530,7 +537,7 @@ class GateRules(ABC):
             same(list(store.dead(ours)), [theirs], "who is dead after one has ended in mid-send")
             same(list(store.dead(theirs)), [], "who is dead besides who asks")
             same(
-                [found.upload for found in store.in_flight(theirs)],
+                [found.upload for found in store.dead(ours)[theirs]],
                 [theirs_start.upload],
                 "what it left",
             )
@@ -572,7 +579,7 @@ class GateRules(ABC):
             same(list(store.freed(there_now, 10)), [], "what may go on while it is blocked")
             changed = {("acme", "sprinto"): "new settings"}
             same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
-            store.unblock("acme", "sprinto")
+            unblock(store, "acme", "sprinto")
             same(len(store.freed(there_now, 10)), 1, "how much may go on once it is unblocked")
 
     # --- what outlives the store -----------------------------------------------------------------

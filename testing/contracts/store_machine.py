@@ -73,6 +73,7 @@ from ...ports.records import (
 from ...ports.store import UploadStore
 from ..memory_store import MemoryStore
 from .assertions import must, same
+from .stored import unblock
 
 T = TypeVar("T")
 
@@ -387,7 +388,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(at=few_moments, pause=st.none() | st.none() | few_moments)
     def settle(self, at: datetime, pause: datetime | None) -> None:
-        self.both(lambda store: store.settle(evolve(self.end(store), at=at, pause_until=pause)))
+        self.both(lambda store: store.save([evolve(self.end(store), at=at, pause_until=pause)]))
 
     @rule(
         plans=st.lists(plans, max_size=5),
@@ -408,7 +409,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.both(save)
         if block is not None:
-            self.both(lambda store: store.unblock("acme", "sprinto"))
+            self.both(lambda store: unblock(store, "acme", "sprinto"))
 
     @rule(find=finds)
     def find(self, find: Find) -> None:
@@ -458,13 +459,10 @@ class StoreMachine(RuleBasedStateMachine):
             lambda store: sorted(held.upload.key for held in store.freed(integrations, limit))
         )
 
-    @rule(courier_id=st.integers(0, 1))
-    def in_flight(self, courier_id: int) -> None:
-        self.both(lambda store: sorted(item.upload.key for item in store.in_flight(courier_id)))
-
     @rule(keys=st.lists(few_keys))
     def get(self, keys: list[UploadKey]) -> None:
         self.both(lambda store: store.get(keys))
+        self.both(lambda store: {k: one.courier_id for k, one in store.get(keys).items()})
 
     @invariant()
     def both_count_the_same(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
 from ...domain.evidence.evidence import Outcome, sha256_of
 from ...domain.pacing.gate import Quota
 from ...domain.upload.attempt import attempt_of
@@ -58,6 +60,15 @@ def started(
 ) -> Start:
     """Its next attempt begins."""
     return Start(advance(upload, Started(at), RULES), quota, courier_id, RULES.retry.max_attempts)
+
+
+def unblock(store: Records, tenant_id: str, provider: str) -> None:
+    """A person says that a tenant's integration may work again."""
+    new = entry("released", tenant_id=tenant_id, provider=provider)
+    store.add([new])
+    (found,) = store.get([new.upload.key]).values()
+    after = evolve(found.upload, version=found.upload.version + 1)
+    store.save([Change(after, unblocks=True)])
 
 
 def begin_each(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]:

@@ -17,7 +17,6 @@ WRITES = frozenset(
         "register",
         "heartbeat",
         "unregister",
-        "unblock",
     }
 )
 

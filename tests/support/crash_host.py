@@ -39,6 +39,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.delivery import maintenance
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import (
@@ -193,7 +194,7 @@ class KillableStore(SqliteStore):
         self._verbs.add("begin")
         return super().begin(turns)
 
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         self._verbs.add("save")
         return super().save(changes)
 

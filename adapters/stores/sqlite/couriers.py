@@ -117,16 +117,16 @@ class SqliteCouriers(SqliteReader):
 
     def heartbeat(self, courier_id: int, now: datetime) -> None:
         """As in `Couriers`. A lock whose file was removed is taken anew."""
-        own = self._own.get(courier_id, _Own(None))
+        own, anew = self._own.get(courier_id, _Own(None)), None
         if own.lock is not None and not os.path.exists(own.lock.path):
             own.lock.let_go()
             own.lock = new_lock(self._path)
-        file = None if own.lock is None else os.path.basename(own.lock.path)
+            anew = None if own.lock is None else os.path.basename(own.lock.path)
         with self.transaction("heartbeat not written"):
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ?, lock = COALESCE(?, lock)"
                 " WHERE id = ?",
-                (moment(now), file, courier_id),
+                (moment(now), anew, courier_id),
             )
         own.beat += 1
 

@@ -147,17 +147,16 @@ class SqliteReader:
             (value,) = db.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
             return bytes(value)
 
-    def dead(self, caller: int) -> Sequence[int]:
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
         with self._reading() as db:
             rows = db.execute(reads.COURIERS, (caller,)).fetchall()
             senders = {sender for (sender,) in db.execute(reads.SENDERS).fetchall()}
-        registered = {row[0] for row in rows}
-        gone = [row[0] for row in rows if self._watch.dead(row)]
-        return [*gone, *sorted(senders - registered - {caller})]
-
-    def in_flight(self, courier_id: int) -> Sequence[Entry]:
-        with self._reading() as db:
-            return [open_upload_of(row) for row in db.query(reads.IN_FLIGHT, {"owner": courier_id})]
+            gone = [row[0] for row in rows if self._watch.dead(row)]
+            unknown = senders - {row[0] for row in rows} - {caller}
+            return {
+                courier: [open_upload_of(row) for row in db.query(reads.IN_FLIGHT, (courier,))]
+                for courier in (*gone, *sorted(unknown))
+            }
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._reading() as db, db.atomic():  # one moment for all

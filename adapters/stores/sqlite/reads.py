@@ -16,7 +16,7 @@ from ....domain.upload.upload import Upload, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
 from .gates import line_of
-from .rows import DOSSIER, KEY, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
+from .rows import KEY, OPEN, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
 from .statements import SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
@@ -65,8 +65,8 @@ SENDERS = (
     "AND state = 'sending'"
 )
 IN_FLIGHT = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_in_flight
-WHERE owner = :owner AND state = 'sending'
+SELECT {", ".join(OPEN)} FROM uploads INDEXED BY uploads_in_flight
+WHERE owner = ? AND state = 'sending'
 """
 
 
@@ -82,7 +82,7 @@ STUCK = f"""
 SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK}
 """
 STUCK_OF = f"""
-SELECT {", ".join((*UPLOAD, *DOSSIER))} FROM uploads INDEXED BY uploads_stuck
+SELECT {", ".join(OPEN)} FROM uploads INDEXED BY uploads_stuck
 WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}
 ORDER BY id LIMIT :limit
 """
@@ -113,7 +113,7 @@ ACTIONS = "SELECT * FROM actions WHERE upload_id = :id ORDER BY id"
 def recorded(connection: sqlite3.Connection, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
     """The uploads with these keys, as far as they are recorded."""
     rows = SELECT_UPLOADS.run(connection, list(map(key_cells, keys)))
-    found = [open_upload_of(dict(zip((*UPLOAD, *DOSSIER), row, strict=True))) for row in rows]
+    found = [open_upload_of(dict(zip(OPEN, row, strict=True))) for row in rows]
     return {item.upload.key: item for item in found}
 
 

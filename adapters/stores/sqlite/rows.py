@@ -52,6 +52,7 @@ MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
 # What the beginning of an attempt writes besides.
 STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
+OPEN = (*UPLOAD, *DOSSIER, "owner")
 ATTEMPT = (
     *("number", "started_at", "ended_at", "verdict", "kind", *_FAILURE),
     *("receipt_reference", "receipt_message", "request_id", "not_before"),
@@ -214,7 +215,7 @@ def moment_of(text: str | None) -> datetime | None:
 
 
 def open_upload_of(row: Row) -> Entry:
-    """The upload with its dossier in the columns of UPLOAD and DOSSIER."""
+    """The upload with its dossier in the columns of OPEN."""
     document = StoredDocument(**{name: row[f"document_{name}"] for name in _DOCUMENT})
     dossier = Dossier(
         session_id=row["session_id"],
@@ -226,7 +227,7 @@ def open_upload_of(row: Row) -> Entry:
         document=document,
         settings=json.loads(row["settings"]),
     )
-    return Entry(upload_of(row), dossier)
+    return Entry(upload_of(row), dossier, courier_id=row["owner"])
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ....domain.upload.upload import UploadKey
-from .rows import ATTEMPT, CHANGING, DOSSIER, ENTRY, KEY, MADE, STARTING, UPLOAD, Cell, key_cells
+from .rows import ATTEMPT, CHANGING, ENTRY, KEY, MADE, OPEN, STARTING, Cell, key_cells
 
 Cells: TypeAlias = Sequence[Cell]
 
@@ -115,10 +115,10 @@ DELETE_DOCUMENTS = Statement(
 
 SELECT_UPLOADS = Statement(
     KEY,
-    f"SELECT {_list(f'uploads.{name}' for name in (*UPLOAD, *DOSSIER))}"
+    f"SELECT {_list(f'uploads.{name}' for name in OPEN)}"
     f" FROM given CROSS JOIN uploads ON {_SAME_KEY}",
 )
-"""UPLOAD and DOSSIER of those that are recorded. Each row: KEY."""
+"""OPEN of those that are recorded. Each row: KEY."""
 
 SELECT_STAGED = (
     "SELECT documents.content FROM uploads JOIN documents ON documents.upload_id = uploads.id"
@@ -151,6 +151,7 @@ NAME_PROVIDER = (
 
 # Documents are large, and a statement binds a copy of each; look-ups and actions are few.
 INSERT_DOCUMENT = "INSERT INTO documents (upload_id, content) VALUES (?, ?)"
+DELETE_BLOCKS = "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?"
 INSERT_LOOK_UP = (
     "INSERT INTO look_ups (upload_id, read, at, finding, message)"
     f" SELECT id, ?, ?, ?, ? FROM uploads WHERE {_THIS_KEY}"

@@ -130,26 +130,21 @@ class SqliteStore(SqliteCouriers):
             gates = SqliteGates(self._connection)
             return [gates.acquire(request) for request in requests]
 
-    def settle(self, change: GateChange) -> None:
-        with self.transaction("the end of a request not written"):
-            SqliteGates(self._connection).change([(evolve(change, block=None), "", "")])
-
-    def save(self, changes: Sequence[Change]) -> Sequence[records.SaveAnswer]:
-        keys = [change.upload.key for change in changes]
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[records.SaveAnswer]:
+        ends = [change for change in changes if isinstance(change, GateChange)]
+        moves = [change for change in changes if isinstance(change, Change)]
         answers: list[records.SaveAnswer] = []
-        with self.transaction("change not written", keys):
-            for stretch in _stretches(changes, lambda change: [change.upload.key]):
+        with self.transaction("change not written", [change.upload.key for change in moves]):
+            SqliteGates(self._connection).change((evolve(end, block=None), "", "") for end in ends)
+            for stretch in _stretches(moves, lambda change: [change.upload.key]):
                 lost = self._write(stretch)
                 answers += [
                     lost.get(position) or records.Saved() for position in range(len(stretch))
                 ]
-        return answers
-
-    def unblock(self, tenant_id: str, provider: str) -> None:
-        with self.transaction("the integration was not unblocked"):
-            self._connection.execute(
-                "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?", (tenant_id, provider)
-            )
+        saved = iter(answers)
+        return [
+            records.Saved() if isinstance(change, GateChange) else next(saved) for change in changes
+        ]
 
     def name_provider(self, named: Sequence[records.NamedProvider]) -> Sequence[EvidenceConflict]:
         conflicts: list[EvidenceConflict] = []
@@ -204,6 +199,10 @@ class SqliteStore(SqliteCouriers):
         statements.UPDATE_UPLOADS.write(connection, rows)
         self._write_history(won)
         self._write_documents(won)
+        unblocked = {
+            (each.upload.key.tenant_id, each.upload.key.provider) for each in won if each.unblocks
+        }
+        connection.executemany(statements.DELETE_BLOCKS, unblocked)
         SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
             for change in won

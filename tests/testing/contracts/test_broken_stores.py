@@ -226,7 +226,7 @@ class ConflictsWithNobody(MemoryStore):
 
 @breaks("a_change_of_what_was_never_added_finds_nothing")
 class SavesAnything(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         return [Saved() if answer == Conflict(None) else answer for answer in super().save(changes)]
 
 
@@ -240,10 +240,13 @@ class AllOrNothing(MemoryStore):
 
 @breaks("changes_of_one_upload_in_one_call_build_on_one_another")
 class LooksBeforeTheCall(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         first: dict[UploadKey, Upload] = {}
         answers: list[SaveAnswer] = []
         for change in changes:
+            if isinstance(change, GateChange):
+                answers += super().save([change])
+                continue
             again = first.get(change.upload.key)
             answers += [Conflict(again)] if again is not None else super().save([change])
             first[change.upload.key] = change.upload
@@ -271,11 +274,12 @@ class OneRowForEachNumber(MemoryStore):
 
 @breaks("an_attempt_is_not_kept_of_a_change_that_was_refused")
 class KeepsRefusedAttempts(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         for change, answer in zip(changes, answers, strict=True):
             if (
                 isinstance(answer, Conflict)
+                and isinstance(change, Change)
                 and change.attempt
                 and change.upload.key in self._records
             ):
@@ -301,10 +305,10 @@ class LeavesItOnTheDisk(MemoryStore):
 
 @breaks("a_document_stays_while_its_upload_may_be_sent_again")
 class CleansUpAfterFailure(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         for change in changes:
-            if isinstance(change.upload.state, Failed):
+            if isinstance(change, Change) and isinstance(change.upload.state, Failed):
                 self._records[change.upload.key].content = None
         return answers
 
@@ -539,13 +543,8 @@ def _wider(quota: Quota) -> Quota:
 
 @breaks("a_slot_counts_from_the_end_of_its_request")
 class CountsFromTheBeginning(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        return super().save(
-            [
-                change if change.gate is None else evolve(change, gate=evolve(change.gate, at=AT))
-                for change in changes
-            ]
-        )
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        return super().save(_with_gate(changes, lambda gate: evolve(gate, at=AT)))
 
 
 @breaks(
@@ -590,8 +589,9 @@ class NumbersWhatIsFree(MemoryStore):
     "a_status_says_what_is_waited_for",
 )
 class NeverHearsOfTheEnd(MemoryStore):
-    def settle(self, change: GateChange) -> None:
-        pass
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        save = super().save
+        return [Saved() if isinstance(one, GateChange) else save([one])[0] for one in changes]
 
 
 @breaks(
@@ -612,18 +612,21 @@ class PacesEachAddress(MemoryStore):
             [evolve(request, quota=_by_address(request.quota)) for request in requests]
         )
 
-    def settle(self, change: GateChange) -> None:
-        super().settle(evolve(change, quota=_by_address(change.quota)))
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        def by_address(gate: GateChange) -> GateChange:
+            return evolve(gate, quota=_by_address(gate.quota))
 
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        return super().save(
-            [
-                change
-                if change.gate is None
-                else evolve(change, gate=evolve(change.gate, quota=_by_address(change.gate.quota)))
-                for change in changes
-            ]
-        )
+        given = [by_address(one) if isinstance(one, GateChange) else one for one in changes]
+        return super().save(_with_gate(given, by_address))
+
+
+def _with_gate(
+    changes: Sequence[Change | GateChange], how: Callable[[GateChange], GateChange]
+) -> list[Change | GateChange]:
+    return [
+        one if isinstance(one, GateChange) or one.gate is None else evolve(one, gate=how(one.gate))
+        for one in changes
+    ]
 
 
 def _by_address(quota: Quota) -> Quota:
@@ -635,15 +638,8 @@ def _by_address(quota: Quota) -> Quota:
     "a_clock_that_is_set_back_prolongs_no_pause",
 )
 class NeverPauses(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        return super().save(
-            [
-                change
-                if change.gate is None
-                else evolve(change, gate=evolve(change.gate, pause_until=None))
-                for change in changes
-            ]
-        )
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        return super().save(_with_gate(changes, lambda gate: evolve(gate, pause_until=None)))
 
 
 @breaks("a_clock_that_is_set_back_prolongs_no_pause")
@@ -654,8 +650,10 @@ class WaitsForYesterday(MemoryStore):
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
 class UnblocksEverybody(MemoryStore):
-    def unblock(self, tenant_id: str, provider: str) -> None:
-        super().unblock("acme", "sprinto")
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        if any(isinstance(one, Change) and one.unblocks for one in changes):
+            self._gates.unblock("acme", "sprinto")
+        return super().save(changes)
 
 
 # --- what goes together, and what only one may use
@@ -775,14 +773,11 @@ def _cheap(quota: Quota) -> Quota:
     "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
 )
 class NeverEndsATurn(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         return super().save(
-            [
-                change
-                if change.gate is None or change.gate.quota.exclusive
-                else evolve(change, gate=evolve(change.gate, turn=None))
-                for change in changes
-            ]
+            _with_gate(
+                changes, lambda gate: gate if gate.quota.exclusive else evolve(gate, turn=None)
+            )
         )
 
 
@@ -896,23 +891,31 @@ class RunsOutOfNumbers(MemoryStore):
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class MixesCouriers(MemoryStore):
-    def in_flight(self, courier_id: int) -> Sequence[Entry]:
-        found: list[Entry] = []
-        for one in range(1, self._registered + 1):
-            found += super().in_flight(one)
-        return found
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+        dead = super().dead(caller)
+        return {one: [found for left in dead.values() for found in left] for one in dead}
 
 
-@breaks("a_courier_is_dead_once_it_has_ended_with_uploads_in_flight")
+@breaks("what_a_courier_sends_is_known_as_its_own")
+class ForgetsWhoSends(MemoryStore):
+    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
+        return {key: evolve(one, courier_id=None) for key, one in super().get(keys).items()}
+
+
+@breaks(
+    "a_courier_is_dead_once_it_has_ended_with_uploads_in_flight",
+    "what_a_courier_sends_is_known_as_its_own",
+)
 class NobodyDies(MemoryStore):
-    def dead(self, caller: int) -> Sequence[int]:
-        return []
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+        return {}
 
 
-@breaks("who_ended_in_order_is_not_dead")
+@breaks("who_ended_in_order_is_not_dead", "what_a_courier_sends_is_known_as_its_own")
 class EverybodyDies(MemoryStore):
-    def dead(self, caller: int) -> Sequence[int]:
-        return sorted({*range(1, self._registered + 1)} - self._couriers - {caller})
+    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+        ended = {*range(1, self._registered + 1)} - self._couriers - {caller}
+        return {**{one: [] for one in ended}, **super().dead(caller)}
 
 
 @breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")
@@ -979,8 +982,10 @@ class ForgetsItsGates(Lasting):
 
 @breaks("a_document_that_is_made_later_replaces_what_it_was_made_of")
 class KeepsTheFirstDocument(MemoryStore):
-    def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer]:
-        return super().save([evolve(change, document=None) for change in changes])
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [one if isinstance(one, GateChange) else evolve(one, document=None) for one in changes]
+        )
 
 
 @breaks("uploads_of_an_unknown_provider_get_their_provider")

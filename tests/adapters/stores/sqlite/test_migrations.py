@@ -124,8 +124,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         assert [(row.by, row.reason) for row in details.actions] == [("asha", "again")]
         ours = store.register(AT)
         # Whoever had it in flight is gone, and is found out.
-        (dead,) = store.dead(ours)
-        (found,) = store.in_flight(dead)
+        ((found,),) = store.dead(ours).values()
         assert isinstance(found.upload.state, Sending)
         (key,) = store.due(AT, 10)
         ((begun,),) = store.begin([[started(store.get([key])[key].upload)]])

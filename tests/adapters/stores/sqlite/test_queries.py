@@ -93,7 +93,7 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             {"tenant_id": "tenant-1", "evidence_id": "ev-1"},
             "(tenant_id=? AND evidence_id=?)",
         ),
-        (reads.IN_FLIGHT, {"owner": 1}, "uploads_in_flight (owner=?)"),
+        (reads.IN_FLIGHT, (1,), "uploads_in_flight (owner=?)"),
         (
             reads.STUCK_OF,
             {"tenant_id": "t", "provider": "p", "limit": 5},
@@ -105,7 +105,7 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
     ],
 )
 def test_every_question_has_its_index(
-    connection: sqlite3.Connection, sql: str, given: dict[str, object], index: str
+    connection: sqlite3.Connection, sql: str, given: dict[str, object] | tuple[int], index: str
 ) -> None:
     seen = plan(connection, sql, given)
     assert index in seen
@@ -126,7 +126,7 @@ def test_every_question_has_its_index(
     ],
 )
 def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
-    connection: sqlite3.Connection, sql: str, given: dict[str, object], index: str
+    connection: sqlite3.Connection, sql: str, given: dict[str, object] | tuple[int], index: str
 ) -> None:
     assert index in plan(connection, sql, given)
 

@@ -173,8 +173,8 @@ def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
             for lock in path.parent.glob("*.lock"):
                 lock.unlink()
             store.heartbeat(courier_id, AT)
-            assert watcher.dead(mine) == []
-        assert watcher.dead(mine) == [courier_id]
+            assert watcher.dead(mine) == {}
+        assert watcher.dead(mine) == {courier_id: []}
 
 
 class Line:
