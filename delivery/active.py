@@ -224,8 +224,13 @@ class ActiveUploads:
             self.update(upload.key, Entry(upload, dossier))
         elif upload.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
-        elif destination is not None:
+        elif destination is not None and self.has_room_for(upload.key):
             self.add(ActiveUpload(upload, dossier, destination))
+
+    def has_room_for(self, key: UploadKey) -> bool:
+        """Whether one more upload may be in hand. If not it is backlog, and taken up in turn."""
+        destination = self.home_of(key)
+        return destination is None or self.backlog.room(destination.quota.credential) > 0
 
     def update(self, key: UploadKey, found: Entry | None) -> None:
         """Another courier or a person may have written an active upload; None: its record is gone.

@@ -22,7 +22,7 @@ from ..domain.upload.attempt import attempt_of
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
-from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, UploadKey, due_of
+from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, Upload, UploadKey, due_of
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
 from ..ports.records import Change, Entry, Saved
 from .accounting import recovery_of
@@ -44,6 +44,8 @@ ORPHAN_AFTER = timedelta(minutes=10)
 another courier may know the tenant."""
 
 LOOKED_THROUGH = 10_000
+READ_AT_ONCE = 1_000
+
 RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
 """So many uploads of an integration are released in one transaction, and so many transactions are
 made, before the rest of the work goes on."""
@@ -235,12 +237,16 @@ class Maintenance:
         acted = yield from perform(Read(lambda store: store.acted_on(mark)))
         self._mark = acted.mark
         keys = list(dict.fromkeys([*acted.keys, *self._active.elsewhere]))
-        found = yield from _get(keys)
-        for key in keys:
-            if self._active.get(key) is not None:
-                self._active.update(key, found.get(key))
-            elif key in found and due_of(found[key].upload.state) is not None:
-                self._take(found[key])
+        for some in (keys[at : at + READ_AT_ONCE] for at in range(0, len(keys), READ_AT_ONCE)):
+            found = yield from _get(some)
+            for key in some:
+                if self._active.get(key) is not None:
+                    self._active.update(key, found.get(key))
+                elif key in found and self._goes_on(found[key].upload):
+                    self._take(found[key])
+
+    def _goes_on(self, upload: Upload) -> bool:
+        return due_of(upload.state) is not None and self._active.has_room_for(upload.key)
 
     def release_unblocked(self, now: datetime) -> Turn[None]:
         """Go on with what was stopped by an integration or a target that may work again."""

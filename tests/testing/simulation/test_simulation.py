@@ -373,3 +373,21 @@ def test_what_no_tenant_here_has_does_not_hide_the_backlog_behind_it(short_lines
         simulation.start_courier()
         simulation.pass_time(2)
         assert simulation.copies(single) == 1
+
+
+def test_what_people_requeue_is_taken_up_in_shares_as_well(short_lines: int) -> None:
+    with Simulation(faults=Faults(latency=0.02)) as simulation:
+        simulation.trouble(1, "400")
+        keys = simulation.submit(4 * short_lines)
+        assert simulation.settle()
+        assert tally(simulation) == {"failed": len(keys)}
+        simulation.server.trouble.clear()
+        for key in keys:
+            simulation.act(key, Action.RETRY)
+        (courier,) = simulation.couriers
+        most = 0
+        for _ in range(120):
+            simulation.pass_time(0.1)
+            most = max(most, len(courier.engine.active))
+        assert tally(simulation) == {"succeeded": len(keys)}
+        assert most <= short_lines
