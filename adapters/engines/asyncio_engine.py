@@ -57,7 +57,8 @@ class AsyncEngine:
     worker threads do.
 
     `active` is what it has in hand. Its `destinations` and `broken` tenants are set by the caller,
-    who calls `maintain_now` after a change.
+    who calls `maintain_now` after a change. `watch` is to be called in another thread every second
+    in which the loop asks for nothing.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class AsyncEngine:
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
         self._recorder = Recorder(driver, self.active, self._wake)
         self._turns = Turns(driver, self._turn_ended)
+        self.watch = self._turns.watch
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()
@@ -114,11 +116,6 @@ class AsyncEngine:
     async def read(self, verb: Callable[[], T]) -> T:
         """Run a reading verb of the store off the loop."""
         return await self._driver.read(verb)
-
-    def watch(self) -> None:
-        """Name a plug-in that keeps the loop's thread. To be called in another thread every second
-        in which the loop asks for nothing."""
-        self._turns.watch()
 
     @property
     def workload(self) -> Workload:

@@ -181,15 +181,18 @@ class Turns:
     def _end(self, one: UnderWay, refused: NotBefore | None, error: BaseException | None) -> None:
         self._under_way.discard(one)
         cut = error.by if isinstance(error, Interrupted) else error
-        if isinstance(cut, StoreError):
-            # Only while closing: the records stay as they were written last, and the next courier
-            # goes on from there.
-            reason = f"what became of it could not be written: {cut}"
-            for active in one.uploads:
-                self._driver.notifier.log(RecordingFailed(active.upload.key, reason))
-        elif cut is not None and not isinstance(cut, asyncio.CancelledError):
+        if cut is not None and not isinstance(cut, StoreError | asyncio.CancelledError):
             self.spawn(_raise(cut))
-        self._ended(one.uploads, refused)
+        try:
+            if isinstance(cut, StoreError):
+                # Only while closing: the records stay as they were written last, and the next
+                # courier goes on from there.
+                reason = f"what became of it could not be written: {cut}"
+                for active in one.uploads:
+                    self._driver.notifier.log(RecordingFailed(active.upload.key, reason))
+            self._ended(one.uploads, refused)
+        except BaseException as own:  # what a listener lets through must not stop other turns
+            self.spawn(_raise(own))
         if not self._under_way:
             self._none.set()
 

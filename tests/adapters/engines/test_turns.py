@@ -14,11 +14,12 @@ import pytest
 from dialogue_runner import driver_of
 from store_fixtures import House, evidence
 
+from evidence_courier import UploadStatus
 from evidence_courier.adapters.engines.turns import Turns
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.delivery.effects import Interrupted, Turn, Wait, perform
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.ports.logger import WriteDelayed
+from evidence_courier.ports.logger import UploadSettled, WriteDelayed
 from evidence_courier.ports.records import BeginAnswer, Start
 from evidence_courier.testing import FakeClock, until_settled
 from evidence_courier.testing.contracts.stored import entry
@@ -153,3 +154,19 @@ def test_a_turn_that_is_cut_off_before_its_task_has_begun_hears_of_it() -> None:
 
     asyncio.run(story())
     assert [cut.closing for cut in heard] == [True]
+
+
+def test_what_a_hook_lets_through_to_the_host_stops_no_other_turn(house: House) -> None:
+    def hook(status: UploadStatus) -> None:
+        if status.evidence_id == "ev-0":
+            raise KeyboardInterrupt
+
+    async def story() -> None:
+        async with house.courier(on_settled=hook) as courier:
+            for ticket in [courier.submit(evidence(f"ev-{n}")) for n in range(8)]:
+                await ticket.settled()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(story())
+    settled = {event.status.evidence_id for event in house.logger.of(UploadSettled)}
+    assert settled == {f"ev-{n}" for n in range(8)}
