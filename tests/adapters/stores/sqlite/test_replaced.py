@@ -168,10 +168,14 @@ def test_a_backup_that_is_restored_under_a_courier_is_noticed(path: Path, known:
 def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
     with closing(SqliteStore(str(path))) as watcher:
         mine = watcher.register(AT)
-        with closing(SqliteStore(str(path))) as store:
+        with closing(SqliteStore(str(path), busy_timeout=0.05)) as store:
             courier_id = store.register(AT)
             for lock in path.parent.glob("*.lock"):
                 lock.unlink()
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(StoreError, match="heartbeat not written"):
+                    store.heartbeat(courier_id, AT)
             store.heartbeat(courier_id, AT)
             assert watcher.dead(mine) == {}
         assert watcher.dead(mine) == {courier_id: []}
