@@ -208,12 +208,12 @@ def unblocked(upload: Upload, destination: Destination, now: datetime) -> Change
 
 def _is_known(cause: Failure, destination: Destination) -> bool:
     provider, settings = destination.provider, destination.integration.settings
-    return (
-        cause.kind is FailureKind.UNKNOWN_STATUS
-        and isinstance(provider, Recognising)
-        and cause.detail is not None
-        and provider.is_success(cause.detail, settings)
-    )
+    if cause.kind is not FailureKind.UNKNOWN_STATUS or not isinstance(provider, Recognising):
+        return False
+    try:
+        return cause.detail is not None and provider.is_success(cause.detail, settings) is True
+    except Exception:  # a plug-in's bug: a person decides
+        return False
 
 
 def news_of(change: Change) -> LogEvent:

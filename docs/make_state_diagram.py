@@ -27,19 +27,22 @@ from evidence_courier.domain.upload.upload import (
     State,
     Status,
     Undecided,
+    is_parked,
     status_of,
 )
 from evidence_courier.domain.upload.verdict import AttemptVerdict, Delivered, Finding, Found
 from evidence_courier.testing.reachable_states import Move, Shape, walk
 
 HERE = Path(__file__).parent
-NAMES = [state.__name__ for state in get_args(State)]
+PARKED = "Parked"
+NAMES = [*(state.__name__ for state in get_args(State)), PARKED]
 LATE_NEWS = "are believed in every state, however late they are heard."
 PICTURE = "The states of an upload, and the events that lead from one to another"
 
 
 def state_name(shape: Shape) -> str:
-    return type(shape.state).__name__
+    """The state's class; a parked upload is told from one that waits for another reason."""
+    return PARKED if is_parked(shape.state) else type(shape.state).__name__
 
 
 def all_moves() -> tuple[Move, ...]:
@@ -157,6 +160,8 @@ def files() -> dict[str, str]:
             f"| {s.__name__} | {called(status_words[s.__name__])} | {told(s)} |"
             for s in get_args(State)
         ),
+        f"| {PARKED} | {called(status_words[PARKED])} | Waiting for a target that takes nothing "
+        "now; at rest until `due`. |",
         "",
         "## The events",
         "",

@@ -31,7 +31,7 @@ COLOURS = {
     Status.FAILED: ("#fee2e2", "#b91c1c"),
     Status.SKIPPED: ("#e0e7ff", "#4338ca"),
 }
-WIDTH, HEIGHT = 800, 1492
+WIDTH, HEIGHT = 800, 1832
 NODE_WIDTH, NODE_HEIGHT = 140, 46
 REQUEUED = (
     "Requeued goes to LookingUp if a doubt is left and look-ups are possible, else to Queued."
@@ -159,6 +159,40 @@ ARROWS_OF_SKIPPING = (
     Arrow(TO_SEND, ("Skipped",), ((190, 1284), (410, 1284), (410, 1325)), (300, 1276)),
     Arrow(("Skipped",), ("Queued", "LookingUp"), ((340, 1340), (184, 1340)), (262, 1332)),
 )
+PLACES_OF_PARKING: dict[str, Point] = {
+    "Waiting": (104, 1536),
+    "Queued": (104, 1600),
+    "LookingUp": (104, 1664),
+    "Sending": (104, 1728),
+    "Parked": (410, 1600),
+    "Succeeded": (690, 1536),
+    "Failed": (690, 1600),
+    "Held": (690, 1664),
+    "Skipped": (690, 1728),
+}
+ARROWS_OF_PARKING = (
+    Arrow(TO_SEND, ("Parked",), ((190, 1528), (390, 1528), (390, 1577)), (290, 1520)),
+    Arrow(("Parked",), ("Queued", "LookingUp"), ((340, 1592), (184, 1592)), (262, 1584)),
+    Arrow(("Sending",), ("Parked",), ((174, 1720), (380, 1720), (380, 1623)), (277, 1712)),
+    Arrow(("Parked",), ("Sending",), ((400, 1623), (400, 1738), (174, 1738)), (287, 1753)),
+    Arrow(
+        ("Parked",),
+        ("Parked",),
+        ((420, 1577), (420, 1552), (448, 1552), (448, 1577)),
+        (434, 1545),
+    ),
+    Arrow(
+        ("Parked",), ("Held",), ((480, 1612), (540, 1612), (540, 1664), (620, 1664)), (578, 1681)
+    ),
+    Arrow(("Parked",), ("Failed",), ((480, 1600), (620, 1600)), (552, 1592)),
+    Arrow(("Parked",), ("Skipped",), ((430, 1623), (430, 1728), (620, 1728)), (525, 1721)),
+    Arrow(
+        ("Failed",),
+        ("Queued", "LookingUp"),
+        ((760, 1600), (784, 1600), (784, 1776), (10, 1776), (10, 1640), (24, 1640)),
+        (400, 1769),
+    ),
+)
 PLACES_BY_PERSON: dict[str, Point] = {
     "Waiting": (104, 722),
     "Queued": (104, 800),
@@ -199,8 +233,28 @@ ARROWS_BY_PERSON = (
         ("Skipped",), ("Queued", "LookingUp"), ((390, 1371), (390, 1412), (184, 1412)), (290, 1404)
     ),
     Arrow(("Skipped",), ("Succeeded",), ((480, 1348), (620, 1348)), (550, 1340)),
+    Arrow(
+        ("Parked",),
+        ("Queued", "LookingUp"),
+        ((340, 1608), (300, 1608), (300, 1656), (184, 1656)),
+        (242, 1649),
+    ),
+    Arrow(("Parked",), ("Succeeded",), ((468, 1577), (468, 1536), (620, 1536)), (544, 1529)),
+    Arrow(
+        ("Parked",),
+        ("Failed",),
+        ((460, 1623), (460, 1640), (660, 1640), (660, 1623)),
+        (596, 1635),
+    ),
 )
-ARROWS_ALONE = ARROWS_BY_ITSELF + ARROWS_OF_DECISION + ARROWS_OF_SKIPPING
+ARROWS_ALONE = ARROWS_BY_ITSELF + ARROWS_OF_DECISION + ARROWS_OF_SKIPPING + ARROWS_OF_PARKING
+PLACES = (
+    PLACES_BY_ITSELF,
+    PLACES_BY_PERSON,
+    PLACES_OF_DECISION,
+    PLACES_OF_SKIPPING,
+    PLACES_OF_PARKING,
+)
 
 
 def words_on(arrow: Arrow, words: Words) -> tuple[str, ...]:
@@ -361,12 +415,15 @@ def picture(
         text((24, 1232), "What the settings exclude", "title", "start"),
         box(18, 1252, 190, 1380, "group"),
         box(26, 1316, 182, 1444, "group"),
+        text((24, 1484), "While a target takes nothing; once it does again", "title", "start"),
+        box(18, 1504, 190, 1632, "group"),
+        box(26, 1568, 182, 1696, "group"),
     ]
     for arrow in ARROWS_ALONE:
         lines += draw_arrow(arrow, by_itself, "itself")
     for arrow in ARROWS_BY_PERSON:
         lines += draw_arrow(arrow, by_person, "person")
-    for places in (PLACES_BY_ITSELF, PLACES_BY_PERSON, PLACES_OF_DECISION, PLACES_OF_SKIPPING):
+    for places in PLACES:
         for name, centre in places.items():
             lines += draw_node(name, centre, statuses[name])
     return "\n".join([*lines, *draw_legend(HEIGHT - 32), "</svg>"]) + "\n"

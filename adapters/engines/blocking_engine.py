@@ -225,11 +225,10 @@ class BlockingEngine:
                 here.add(active)
         refused: dict[UploadKey, datetime] = {}
         for group in list(here.take(self._clock.now(), LINGER)):
-            not_before = self._take_turn(group)
-            turn_refused = self._take_turn(group)
-            not_before = turn_refused if isinstance(turn_refused, NotBefore) else None
-            if isinstance(turn_refused, Blocked):
-                rest = hold_rest(self._no_one, here, group[0].destination, turn_refused)
+            answer = self._take_turn(group)
+            not_before = answer if isinstance(answer, NotBefore) else None
+            if isinstance(answer, Blocked):
+                rest = hold_rest(self._no_one, here, group[0].destination, answer)
                 self._run(rest)
             here.finish(group, not_before)
             for active in group:

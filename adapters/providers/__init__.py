@@ -59,6 +59,7 @@ from ...ports.provider import (
     Limits,
     Parcel,
     Provider,
+    Recognising,
     Selecting,
 )
 from .kit.graphql_multipart import graphql_upload
@@ -83,7 +84,15 @@ __all__ += ["ErrorHints", "Failure", "FailureKind", "Finding", "FormField", "For
 __all__ += ["GraphQLError", "GraphQLReply", "Headers", "HttpRequest", "HttpResponse", "Limits"]
 __all__ += ["Mask", "MintedToken", "NotJson", "NotReady", "Now", "Outcome", "Pace", "Parcel"]
 __all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Refused", "Rejected", "Reply"]
-__all__ += ["RequestPurpose", "Secret", "Selecting", "TransportFailure", "Unbundled", "Unclear"]
+__all__ += [
+    "Recognising",
+    "RequestPurpose",
+    "Secret",
+    "Selecting",
+    "TransportFailure",
+    "Unbundled",
+    "Unclear",
+]
 __all__ += ["Unreadable", "Verdict", "access", "bookmark", "broken_reading", "broken_reply"]
 __all__ += [
     "classify",

@@ -12,7 +12,7 @@ import attrs
 
 from ....adapters.plugins import fault_of
 from ....domain.evidence.evidence import media_type_of
-from ....ports.provider import Bundling, CanLookUp, Checkable, Provider, Selecting
+from ....ports.provider import Bundling, CanLookUp, Checkable, Provider, Recognising, Selecting
 from ..assertions import must
 from ..conversation import Reply
 from .harness import answered
@@ -59,6 +59,7 @@ class DeclarationRules(ProviderRules):
             (CanLookUp, ("look_up", "look_up_delays")),
             (Checkable, ("check",)),
             (Bundling, ("bundle", "upload_together")),
+            (Recognising, ("is_success",)),
             (Selecting, ("default_outcomes",)),
         ):
             there = [name for name in members if hasattr(provider, name)]

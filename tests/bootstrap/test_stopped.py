@@ -1,0 +1,214 @@
+"""What an answer about the target or the integration stops, with Sprinto, on a database: a check in
+review, an unknown status word, a wrong key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from attrs import define, field
+from store_fixtures import House, evidence
+
+from evidence_courier import AsyncCourier, BlockingCourier, UploadStatus
+from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.domain.integration import Route
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
+from evidence_courier.testing import FakeClock, until_settled
+
+REVIEW = {"errors": [{"message": "Check in review"}], "data": None}
+
+
+def said(status: str) -> dict[str, object]:
+    return {"data": {"uploadWorkflowCheckEvidence": {"workflowCheck": {"evidenceStatus": status}}}}
+
+
+@define
+class Sprinto:
+    """Sprinto's GraphQL API as a transport."""
+
+    clock: FakeClock
+    answer: Callable[[], object]
+    requests: int = field(default=0, init=False)
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        await asyncio.sleep(0)
+        return self.reply()
+
+    def reply(self) -> HttpResponse:
+        self.requests += 1
+        return HttpResponse(200, (), json.dumps(self.answer()).encode(), self.clock.now())
+
+    async def close(self) -> None:
+        pass
+
+
+@define
+class BlockingSprinto:
+    """The same for callers that block."""
+
+    server: Sprinto
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        return self.server.reply()
+
+    def close(self) -> None:
+        pass
+
+
+def house_of(folder: Path, **block: object) -> House:
+    settings = {"provider": "sprinto", "api_key": "${KEY}", "workflow_check": "wc"}
+    tenant: dict[str, object] = {"integrations": {"compliance": settings | block}}
+    return House(folder / "courier.db", tenants={"acme": tenant})
+
+
+def set_in_block(house: House, **block: object) -> None:
+    house.tenants["acme"]["integrations"]["compliance"].update(block)  # type: ignore[index]
+
+
+def courier_of(house: House, server: Sprinto) -> AsyncCourier:
+    return house.courier(transport=server, providers={"sprinto": SprintoProvider()})
+
+
+async def statuses_of(courier: AsyncCourier, number: int) -> list[UploadStatus]:
+    found = await courier.statuses("acme", [f"ev-{n}" for n in range(number)])
+    return [found[f"ev-{n}"] for n in range(number)]
+
+
+async def actions_of(courier: AsyncCourier, evidence_id: str) -> list[tuple[str, str]]:
+    details = await courier.show("acme", evidence_id)
+    assert details is not None
+    return [(row.action, row.by) for row in details.actions]
+
+
+async def live(house: House, span: timedelta) -> None:
+    """Let time pass in steps of the maintenance."""
+    for _ in range(int(span.total_seconds() // 5)):
+        house.clock.advance(5)
+        for _ in range(3):
+            await asyncio.sleep(0.002)
+
+
+def test_a_check_in_review_parks_all_and_one_asks_again_for_them(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = Sprinto(house.clock, lambda: REVIEW)
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(4)]
+            for status in await until_settled(courier, house.clock, *tickets):
+                assert status is not None
+                assert (status.status, status.error and status.error.kind) == (
+                    "retrying",
+                    "check_in_review",
+                )
+            await courier.drain()
+            asked = server.requests
+            found = await statuses_of(courier, 4)
+            assert all(status.next_attempt_at is not None for status in found)
+            assert found[0].waits_for is not None and "closed by" in found[0].waits_for
+            server.answer = lambda: said("UPLOAD_COMPLETE")
+            await live(house, timedelta(hours=1, seconds=30))
+            await courier.drain()
+            assert server.requests == asked + 4
+            assert {status.status for status in await statuses_of(courier, 4)} == {"succeeded"}
+
+    asyncio.run(story())
+
+
+def test_a_worker_is_told_when_to_come_again_for_what_is_parked(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = Sprinto(house.clock, lambda: REVIEW)
+    courier = BlockingCourier.from_mapping(
+        lambda: house.tenants,
+        house.database,
+        transport=BlockingSprinto(server),
+        providers={"sprinto": SprintoProvider()},
+        clock=house.clock,
+        logger=house.logger,
+        secrets=house.keys,
+    )
+    with courier:
+        first = courier.deliver(evidence("ev-0"))
+        second = courier.deliver(evidence("ev-1"))
+        in_an_hour = house.clock.now() + timedelta(hours=1)
+        for delivery in (first, second):
+            assert delivery.status is not None and delivery.status.status == "retrying"
+            assert delivery.again_at is not None
+            assert abs(delivery.again_at - in_an_hour) < timedelta(minutes=2)
+        assert server.requests == 1
+        server.answer = lambda: said("UPLOAD_COMPLETE")
+        house.clock.advance(3_700)
+        for name in ("ev-0", "ev-1"):
+            status = courier.deliver(evidence(name)).status
+            assert status is not None and status.status == "succeeded"
+
+
+def test_an_unknown_status_blocks_and_one_decision_is_for_all(tmp_path: Path) -> None:
+    house = house_of(tmp_path, pace="1/min")
+    server = Sprinto(house.clock, lambda: said("ACCEPTED"))
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(4)]
+            await until_settled(courier, house.clock, *tickets)
+            first, *rest = await statuses_of(courier, 4)
+            assert (first.status, {status.status for status in rest}) == ("failed", {"held"})
+            assert server.requests == 1
+            set_in_block(house, success_statuses=["UPLOAD_COMPLETE", "ACCEPTED"])
+            await courier.reload()
+            await live(house, timedelta(minutes=5))
+            found = await statuses_of(courier, 4)
+            assert {status.status for status in found} == {"succeeded"}
+            assert server.requests == 4, "the first may be there, and is not sent again"
+            assert await actions_of(courier, "ev-0") == [("attest", "evidence-courier")]
+            assert not any(status.possible_duplicate for status in found)
+
+    asyncio.run(story())
+
+
+def test_other_settings_do_not_send_again_what_may_be_there(tmp_path: Path) -> None:
+    house = house_of(tmp_path, pace="1/min")
+    server = Sprinto(house.clock, lambda: said("ACCEPTED"))
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(2)]
+            await until_settled(courier, house.clock, *tickets)
+            server.answer = lambda: said("UPLOAD_COMPLETE")
+            set_in_block(house, workflow_check="another")
+            await courier.reload()
+            await live(house, timedelta(minutes=3))
+            first, second = await statuses_of(courier, 2)
+            assert (first.status, second.status) == ("failed", "succeeded")
+
+    asyncio.run(story())
+
+
+def test_what_failed_under_a_wrong_key_goes_again_by_itself_once_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    house = house_of(tmp_path, pace="600/min")
+    server = Sprinto(house.clock, lambda: {"errors": [{"message": "unauthenticated"}]})
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(80)]
+            await until_settled(courier, house.clock, *tickets)
+            found = await statuses_of(courier, 80)
+            assert {status.status for status in found} <= {"failed", "held"}
+            failed = [status.evidence_id for status in found if status.status == "failed"]
+            assert failed
+            server.answer = lambda: said("UPLOAD_COMPLETE")
+            house.keys.values["KEY"] = "a-new-key-that-works"
+            asked = server.requests
+            await courier.reload()
+            await live(house, timedelta(seconds=30))
+            found = await statuses_of(courier, 80)
+            assert {status.status for status in found} == {"succeeded"}
+            assert server.requests == asked + 80
+            assert await actions_of(courier, failed[0]) == [("requeue", "evidence-courier")]
+
+    asyncio.run(story())
