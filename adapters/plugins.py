@@ -14,8 +14,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Pace
-from ..ports.provider import Limits, Provider
+from ..ports.provider import Limits, Provider, Selecting
 
 GROUP = "evidence_courier.providers"
 _PARTS = "name settings_class schema limits pace cost exclusive_credential upload target".split()
@@ -92,6 +93,17 @@ def fault_of(provider: object, name: str) -> str | None:
         return f"is not a provider: its {wrong}"
     called = getattr(provider, "name", None)
     return None if called == name else f"calls itself {called!r}, not {name!r}"
+
+
+def default_outcomes(provider: Provider, settings: object) -> tuple[Outcome, ...]:
+    """The outcomes that a provider chooses for these settings, else all. ValueError if they are
+    none."""
+    if not isinstance(provider, Selecting):
+        return tuple(Outcome)
+    chosen: object = provider.default_outcomes(settings)
+    if not chosen or not isinstance(chosen, tuple) or not {*chosen} <= {*Outcome}:
+        raise ValueError("its default_outcomes are not a tuple of one outcome or more")
+    return chosen
 
 
 def _wrong_value(provider: object) -> str | None:

@@ -25,8 +25,8 @@ from ...domain.integration import (
     Timeouts,
 )
 from ...domain.secrets.secret import Secret
-from ...ports.provider import Provider, Selecting
-from ..plugins import BrokenProvider, fault_of
+from ...ports.provider import Provider
+from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
 from .references import References, SecretText, resolved_in
 from .report import Path, Report
@@ -138,7 +138,8 @@ class BlockReader:
             settings: object = _settings_converter().structure(own, provider.settings_class)
             references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
             stored = _json(_settings_converter().unstructure(settings), references)
-            outcomes = _outcomes(document.get("outcomes"), provider, settings)
+            outcomes = tuple(map(Outcome, dict.fromkeys(document.get("outcomes", ()))))
+            outcomes = outcomes or default_outcomes(provider, settings)
         except Exception as error:
             self.refused(error, provider, own, report)
             return None
@@ -191,20 +192,6 @@ def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSche
         return f"{error}; ask its authors for a version that works here"
 
 
-def _outcomes(
-    written: list[str] | None, provider: Provider, settings: object
-) -> tuple[Outcome, ...]:
-    """What is written, else what the provider chooses for these settings, else all."""
-    if written is not None:
-        return tuple(Outcome(word) for word in dict.fromkeys(written))
-    if not isinstance(provider, Selecting):
-        return tuple(Outcome)
-    chosen: object = provider.default_outcomes(settings)
-    if not chosen or not isinstance(chosen, tuple) or not {*chosen} <= {*Outcome}:
-        raise ValueError("its default_outcomes are not a tuple of one outcome or more")
-    return chosen
-
-
 _BOUNDS: Mapping[str, tuple[Any, str, tuple[str, ...]]] = {
     "retry": (RetryPolicy(), "max_delay", ("initial_delay",)),
     "timeout": (Timeouts(), "total", ("connect", "idle")),
@@ -225,7 +212,9 @@ def _faults_of_the_whole(
 ) -> Iterator[tuple[Path, str]]:
     """The values that hold by themselves, but not beside the others, the provider or the disk."""
     for name, (defaults, bound, keys) in _BOUNDS.items():
-        written = _durations(document, name)
+        section = document.get(name)
+        members = section.items() if isinstance(section, dict) else ()
+        written = {key: value for key, value in members if isinstance(value, timedelta)}
         most = written.get(bound, getattr(defaults, bound))
         shown = shown_duration(most) + ("" if bound in written else ", its default")
         for key in keys:
@@ -247,12 +236,6 @@ def _faults_of_the_whole(
 
 def _secrets_in(document: Mapping[str, Any]) -> list[SecretText]:
     return [text for _, text in resolved_in(document) if isinstance(text, SecretText)]
-
-
-def _durations(document: Mapping[str, Any], key: str) -> dict[str, timedelta]:
-    written = document.get(key)
-    members = written.items() if isinstance(written, dict) else ()
-    return {name: value for name, value in members if isinstance(value, timedelta)}
 
 
 def _without_nulls(settings: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,8 +281,7 @@ def _settings_converter() -> Converter:
     """Structures a provider's settings class from values that its schema has accepted."""
     converter = Converter(forbid_extra_keys=True)
     converter.register_structure_hook(Secret, _secret)
-    converter.register_structure_hook(str, _text)
-    for kind in (timedelta, date, Pace):
+    for kind in (str, timedelta, date, Pace):
         converter.register_structure_hook(kind, _as_it_is)
     for left in (Secret, Pace):  # for `_json`
         converter.register_unstructure_hook(left, lambda value: value)
@@ -313,16 +295,10 @@ def _secret(value: object, _: object) -> Secret:
     return Secret(str.__str__(value))
 
 
-def _text(value: object, _: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return str.__str__(value)
-
-
 def _as_it_is(value: object, kind: type) -> object:
     if not isinstance(value, kind):
-        raise ValueError(f"must be a {kind.__name__}")
-    return value
+        raise ValueError("must be text" if kind is str else f"must be a {kind.__name__}")
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _faults_of_settings(
@@ -379,8 +355,6 @@ def _json(value: object, references: Mapping[Secret, str]) -> object:
     match value:
         case None | bool() | int() | float():
             return value
-        case SecretText():
-            return value.reference
         case str():
             # A key that also stands in a field that is no secret is still one.
             text = str.__str__(value)

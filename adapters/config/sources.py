@@ -121,19 +121,18 @@ LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TAGGED = Opaque("a value with a tag of its own (such as !name), which means nothing here")
 _ODD = Opaque("written like a number or a date, but is none")
+_TEXT = ", or put it in quotes if it is text"
 _OCTAL = Opaque(
-    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero, or "
-    "put it in quotes if it is text",
+    "a number with a leading zero, which YAML 1.1 reads as octal: write it without the zero"
+    f"{_TEXT}",
     True,
 )
 _BASE_60 = Opaque(
-    "a number with a colon, which YAML 1.1 reads in base 60: write a duration such as 90s, or put "
-    "it in quotes if it is text",
+    f"a number with a colon, which YAML 1.1 reads in base 60: write a duration such as 90s{_TEXT}",
     True,
 )
 _OLD_DIGITS = Opaque(
-    "a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone, or put "
-    "it in quotes if it is text",
+    f"a number that only YAML 1.1 knows (0b or _ in it): write it in decimal digits alone{_TEXT}",
     True,
 )
 _UNPRINTABLE = re.compile(
