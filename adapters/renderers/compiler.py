@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -61,7 +61,7 @@ class Compiler:
         try:
             return self._pdf(page, record)
         except self._error as error:
-            lacking = self._lacking(error.diagnostic, page)
+            lacking = "".join(sorted(_letters_named_in(error.diagnostic)))
             raise CannotBeSet(error.message, lacking) from None
         except BaseException as error:
             # Typst's panic is not an Exception, but no reason to end the host's thread either.
@@ -86,25 +86,24 @@ class Compiler:
         assert isinstance(pdf, bytes)
         return pdf
 
-    def _lacking(self, diagnostic: str, page: dict[str, object]) -> str:
-        """All letters of the page that no font has; none if it failed for another reason.
+    def lacking(self, letters: Iterable[str], page: dict[str, object]) -> set[str]:
+        """Which of the letters no font has; `page` is any page.
 
-        Typst names only some of those in a line, and the letters beside them, so each is set alone
-        once more.
+        Each is set alone. In a text Typst names only some of those in a line, and if a mark stands
+        on the letter, it sets the mark and says nothing.
         """
-        found = _letters_named_in(diagnostic)
-        if not found:
-            return ""
-        words = json.dumps(page, ensure_ascii=False)
-        letters = [letter for letter in dict.fromkeys(words) if ord(letter) > 0x7E]
         alone = page | {"title": "", "subtitle": "", "footer": ""}
         alone |= {"modules": [], "weak-areas": [], "extra": [], "hashes": []}
-        alone["facts"] = [("", f"x{letter}x") for letter in letters[:_MAX_TRIED]]
-        try:
-            self._pdf(alone, b"")
-        except self._error as error:
-            found = _letters_named_in(error.diagnostic)
-        return "".join(letter for letter in letters if letter in found)
+        found: set[str] = set()
+        waiting = list(letters)
+        while waiting:
+            some, waiting = waiting[:_MAX_TRIED], waiting[_MAX_TRIED:]
+            alone["facts"] = [("", f"x{letter}x") for letter in some]
+            try:
+                self._pdf(alone, b"")
+            except self._error as error:
+                found |= _letters_named_in(error.diagnostic)
+        return found
 
 
 def families_in(folders: Sequence[str]) -> list[str]:

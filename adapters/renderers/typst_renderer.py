@@ -21,7 +21,7 @@ from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
 from ..records import dump_record, record_json
 from .compiler import CannotBeSet, Compiler, families_in
-from .legibility import named, texts_of, unshowable
+from .legibility import is_showable, named, texts_of, unshowable
 from .page import page_of
 
 _MAX_NAMED = 8
@@ -65,6 +65,7 @@ class TypstRenderer:
             ) from None
         if folders and not families_in(folders):
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
+        self._tried: set[str] = set()
         self._lacking: set[str] = set()
         self._closed = False
 
@@ -102,19 +103,19 @@ class TypstRenderer:
         self._closed = True
 
     def _set(self, record: TrainingRecord, texts: Mapping[str, Any]) -> bytes:
-        """The PDF. Letters that no font has are known from then on, and set by their names at once
-        where that is possible."""
+        """The PDF. Each letter beyond ASCII is tried the first time that a record has it."""
         canonical = record_json(texts)
-        while True:
-            lacking = frozenset(self._lacking)
-            try:
-                return self._compiler.compile(page_of(record, canonical, lacking), canonical)
-            except CannotBeSet as error:
-                found = set(error.lacking)
-                strict = texts_of(_names_and_titles(texts))
-                if not found - lacking or any(found.intersection(words) for _, words in strict):
-                    raise
-                self._lacking |= found
+        page = page_of(record, canonical, self._lacking)
+        beyond = {letter for letter in canonical.decode() if ord(letter) > 0x7E}
+        if new := [letter for letter in sorted(beyond - self._tried) if is_showable(letter)]:
+            self._lacking |= self._compiler.lacking(new, page)
+            self._tried |= beyond
+            page = page_of(record, canonical, self._lacking)
+        strict = "".join(words for _, words in texts_of(_names_and_titles(texts)))
+        if refused := self._lacking & beyond & set(strict):
+            in_order = sorted(refused, key=strict.index)
+            raise CannotBeSet("letters are missing", "".join(in_order))
+        return self._compiler.compile(page, canonical)
 
 
 def _names_and_titles(texts: Mapping[str, Any]) -> dict[str, object]:
