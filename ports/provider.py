@@ -89,7 +89,8 @@ class Provider(Protocol):
 
     - `name`: the word in tenant files and in the records.
     - `settings_class`: an attrs class for the provider's own settings; a field of type `Secret` is
-      a credential.
+      a credential. If it has `base`, `url` or `endpoint`, the origin (scheme, host, port) of that
+      address has its share of connections and uploads under way; else the provider has it.
     - `schema`: the Cerberus rules of those settings. Beside Cerberus' own types it may use
       ``secret`` (a ``${VAR}`` reference) and ``endpoint`` (https, or http on loopback).
     - `limits`: which documents it takes.
