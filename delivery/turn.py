@@ -102,7 +102,7 @@ class TurnContext:
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
     told: WaitLog = field(factory=WaitLog)
-    blocks: MutableMapping[str, GateBlocked] = field(factory=dict)
+    blocks: MutableMapping[str, GateBlocked] = field(factory=dict, init=False)
 
 
 # --- an attempt ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ...domain.integration import Pace
 from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.upload import Held, Sending
+from ...domain.upload.upload import Failed, FailedReason, Held, Sending, Waiting
 from ...ports.records import Begun, Change, Conflict, Entry, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
@@ -582,6 +582,45 @@ class GateRules(ABC):
             unblock(store, "acme", "sprinto")
             same(len(store.freed(there_now, 10)), 1, "how much may go on once it is unblocked")
 
+    def test_what_has_failed_for_its_integration_goes_on_like_what_is_held(self) -> None:
+        with self._store() as store:
+            (start,) = starts(store, "a", PACED)
+            begin_each(store, [start])
+            failed = Failed(FailedReason.REJECTED, REFUSED)
+            stopped = evolve(start.upload, state=failed, version=start.upload.version + 1)
+            store.save([Change(stopped, gate=GateChange(PACED, AT, block=REFUSED))])
+            there_now = {("acme", "sprinto"): PACED.address}
+            same(list(store.freed(there_now, 10)), [], "what may go on while it is blocked")
+            changed = {("acme", "sprinto"): "new settings"}
+            same(len(store.freed(changed, 10)), 1, "how much may go on with other settings")
+
+    # --- targets that take nothing now -----------------------------------------------------------
+
+    def test_a_parked_target_lets_one_upload_probe_it_and_opens_with_its_success(self) -> None:
+        with self._store() as store:
+            unpaced, later = evolve(PACED, pace=None), AT + timedelta(hours=1)
+            first, second, third = starts(store, "abc", unpaced)
+            begin_each(store, [first])
+            waits = evolve(first.upload.tally, parked_at=AT)
+            parked = evolve(
+                first.upload,
+                state=Waiting(later, CLOSED),
+                tally=waits,
+                version=first.upload.version + 1,
+            )
+            store.save([Change(parked, gate=GateChange(unpaced, AT, block=CLOSED))])
+            same(store.parked(), 1, "how many are parked")
+            same(begin_each(store, [_at(second, AT)]), [Blocked(CLOSED, later)])
+            (probe,) = begin_each(store, [_at(second, later)])
+            must(a(Begun, probe).acquired.probes, "the first that begins after that does not probe")
+            until = later + timedelta(hours=1)
+            same(begin_each(store, [_at(third, later)]), [Blocked(CLOSED, until)])
+            here = {("acme", "sprinto"): unpaced.address}
+            same(list(store.freed(here, 10)), [], "what may go on while the target is parked")
+            store.save([GateChange(unpaced, later, opens=True)])
+            same(len(store.freed(here, 10)), 1, "how much may go on once it takes uploads again")
+            a(Begun, begin_each(store, [_at(third, later)])[0])
+
     # --- what outlives the store -----------------------------------------------------------------
 
     def test_a_fingerprint_key_is_secret_and_stays_the_same(self) -> None:
@@ -645,6 +684,7 @@ class GateRules(ABC):
 
 
 DOUBT = Failure(FailureKind.TIMEOUT, "no reply")
+CLOSED = Failure(FailureKind.CHECK_IN_REVIEW, "in review", http_status=200)
 
 
 def _at(start: Start, moment: datetime) -> Start:

@@ -285,14 +285,6 @@ class Simulation:
             self._loop.call(courier.engine.maintain_now)
         self._go_on()
 
-    def close_target(self) -> None:
-        """Have the provider's target take nothing."""
-        self.server.closed = True
-
-    def open_target(self) -> None:
-        """Have it take uploads again."""
-        self.server.closed = False
-
     def jump_clock(self, seconds: float) -> None:
         """Set the clock forward or back. No time passes."""
         self.clock.jump(seconds)
@@ -343,26 +335,21 @@ class Simulation:
             return min(wakes, default=None)
         wakes.subtract(alarm for one in self.couriers if (alarm := one.engine.alarm_at) is not None)
         moments = [moment for moment, number in wakes.items() if number > 0]
-        moments += [due for one in self.couriers if (due := one.engine.next_due) is not None]
-        moments += [due for due in (self.store.next_parked(),) if due is not None]
+        planned = (self.store.next_parked(), *(one.engine.next_due for one in self.couriers))
+        moments += [due for due in planned if due is not None]
         return min(moments, default=None)
 
     def _needs_looking_round(self) -> bool:
         """Whether something is open that no courier will come to by itself."""
         living = {courier.owner for courier in self.couriers}
         for upload, owner in self.store.unsettled():
-            if isinstance(upload.state, Sending):
-                if owner not in living:
-                    return True
-            elif not any(_comes_to(courier, upload.key) for courier in self.couriers):
+            planned = any(_comes_to(courier, upload.key) for courier in self.couriers)
+            if not (owner in living if isinstance(upload.state, Sending) else planned):
                 return True
-        addresses = {
-            (tenant_id, self._provider.name): destination.quota.address
-            for tenant_id, destination in self._destinations().items()
-        }
-        parked = self.store.next_parked()
-        is_due = parked is not None and parked <= self.clock.now()
-        return is_due or bool(self.store.freed(addresses, 1))
+        homes = self._destinations().items()
+        here = {(name, self._provider.name): home.quota.address for name, home in homes}
+        parked = self.store.next_parked() or datetime.max.replace(tzinfo=UTC)
+        return parked <= self.clock.now() or bool(self.store.freed(here, 1))
 
     # --- what came of it -------------------------------------------------------------------------
 

@@ -931,6 +931,21 @@ class FreesWhatIsBlocked(MemoryStore):
         return super().freed(dict.fromkeys(addresses, "an address that nothing blocks"), limit)
 
 
+@breaks("what_has_failed_for_its_integration_goes_on_like_what_is_held")
+class FreesOnlyWhatIsHeld(MemoryStore):
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
+        found = super().freed(addresses, limit)
+        return [one for one in found if one.upload.status is not Status.FAILED]
+
+
+@breaks("a_parked_target_lets_one_upload_probe_it_and_opens_with_its_success")
+class NeverOpens(MemoryStore):
+    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+        return super().save(
+            [evolve(one, opens=False) if isinstance(one, GateChange) else one for one in changes]
+        )
+
+
 # --- what outlives the store
 
 

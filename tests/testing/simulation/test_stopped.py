@@ -135,7 +135,7 @@ def test_what_a_person_attested_meanwhile_is_left_alone() -> None:
 
 def test_a_closed_target_is_probed_by_one_upload_after_1_2_4_8_16_and_24_hours() -> None:
     with Simulation(faults=Faults(latency=0)) as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         simulation.submit(30)
         assert simulation.settle()
         first = simulation.server.requests
@@ -164,10 +164,10 @@ def test_once_a_target_opens_all_that_it_parked_is_delivered_once_uncharged(
 ) -> None:
     pace = None if a_minute is None else Pace(a_minute, timedelta(minutes=1))
     with Simulation(couriers=couriers, pace=pace) as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         keys = simulation.submit(number)
         simulation.pass_time(hours * HOUR)
-        simulation.open_target()
+        simulation.server.closed = False
         simulation.pass_time(25 * HOUR)
         assert all_delivered_once(simulation, keys)
         assert simulation.breaches() == []
@@ -175,7 +175,7 @@ def test_once_a_target_opens_all_that_it_parked_is_delivered_once_uncharged(
 
 def test_what_is_parked_counts_as_at_rest() -> None:
     with Simulation() as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         simulation.submit(3)
         assert simulation.settle(timedelta(minutes=1))
         assert simulation.store.parked() == 3
@@ -183,7 +183,7 @@ def test_what_is_parked_counts_as_at_rest() -> None:
 
 def test_after_the_limit_an_upload_fails() -> None:
     with Simulation(park_limit=timedelta(days=2)) as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         simulation.submit(3)
         simulation.pass_time(4 * 24 * HOUR)
         assert tally(simulation) == {"failed": 3}
@@ -191,11 +191,11 @@ def test_after_the_limit_an_upload_fails() -> None:
 
 def test_with_a_limit_of_0_each_upload_fails_at_once() -> None:
     with Simulation(park_limit=timedelta(0)) as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         simulation.submit(3)
         assert simulation.settle()
         assert tally(simulation) == {"failed": 3}
-        simulation.open_target()
+        simulation.server.closed = False
         simulation.submit(2)
         assert simulation.settle()
         assert tally(simulation) == {"failed": 3, "succeeded": 2}
@@ -204,10 +204,10 @@ def test_with_a_limit_of_0_each_upload_fails_at_once() -> None:
 @pytest.mark.parametrize("action", [Action.RELEASE, Action.RETRY])
 def test_a_person_who_releases_a_parked_upload_opens_the_target(action: Action) -> None:
     with Simulation() as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         keys = simulation.submit(3)
         assert simulation.settle()
-        simulation.open_target()
+        simulation.server.closed = False
         simulation.act(keys[0], action)
         simulation.pass_time(10)
         released = action is Action.RELEASE
@@ -216,10 +216,10 @@ def test_a_person_who_releases_a_parked_upload_opens_the_target(action: Action) 
 
 def test_a_probe_whose_courier_dies_is_followed_by_another() -> None:
     with Simulation() as simulation:
-        simulation.close_target()
+        simulation.server.closed = True
         simulation.submit(3)
         assert simulation.settle()
-        simulation.open_target()
+        simulation.server.closed = False
         simulation.crash_at(3, before=False)
         simulation.pass_time(1.5 * HOUR)
         simulation.start_courier()
