@@ -127,19 +127,19 @@ class Tenants:
 
     def submitted(self, tenant_id: str) -> Destination | None:
         """`destination`, for evidence that is submitted. MisuseError for an unknown tenant, if it
-        is to be raised."""
+        is to be raised; one whose file is invalid is not unknown, and is logged."""
         found, key = self.destination(tenant_id), tenant_key(tenant_id)
         loaded = self._loaded
-        if found is not None or key in loaded.without or key in loaded.broken:
+        if found is not None or key in loaded.without:
             return found
-        if self._on_unknown == "raise":
+        if self._on_unknown == "raise" and key not in loaded.broken:
             near = get_close_matches(key, [*loaded.integrations, *loaded.without], 1)
             suggestion = f" (did you mean {near[0]!r}?)" if near else ""
             raise MisuseError(
                 f"tenant {tenant_id!r} is not in the configuration ({self._source.origin})"
                 f"{suggestion}: its evidence would go nowhere"
             )
-        if self._on_unknown == "log" and self._is_news(key):
+        if self._on_unknown != "ignore" and self._is_news(key):
             notify(self._logger, TenantUnknown(tenant_id, self._source.origin))
         return None
 

@@ -44,8 +44,8 @@ class ConfigurationDoubtful:
 
 @frozen
 class TenantUnknown:
-    """Evidence of a tenant was submitted that `path` does not name: it is not recorded. Said once
-    for each id."""
+    """Evidence of a tenant was submitted that `path` does not name, or whose entry is invalid and
+    shows no integration: it is not recorded. Said once for each id."""
 
     tenant_id: str
     path: str

@@ -56,8 +56,8 @@ ConfigurationLoaded   INFO     configuration loaded from {path}: {tenants} with 
                                without: {without}
 ConfigurationRefused  ERROR    {refused}: {all_problems}
 ConfigurationDoubtful WARNING  passed over in the configuration: {all_warnings}
-TenantUnknown         ERROR    tenant {tenant_id} is not in the configuration ({path}): its evidence
-                               is not recorded, and nothing is sent
+TenantUnknown         ERROR    tenant {tenant_id} has no valid entry in the configuration ({path}):
+                               its evidence is not recorded, and nothing is sent
 RenderingUnavailable  WARNING  training records cannot be rendered, and will fail: {reason}
 UploadRecorded        INFO     recorded
 RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
