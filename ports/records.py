@@ -263,18 +263,13 @@ class Records(Protocol):
         ...
 
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
         """What is queued, waiting or to be looked up, and due, in the order of arrival.
 
         Args:
             before: Only what is due at this moment or earlier.
             limit: At most so many.
-            after: Where the page before ended; nothing is passed over, whatever has changed since.
             written_after: Only what was last written after this moment. What was written in the
                 future waits for a clock that has been set back.
         """

@@ -251,20 +251,14 @@ class MemoryStore(_Couriers):
             return self._records[key].content if key in self._records else None
 
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
         with self._lock:
             self._go_on("due")
-            start = self._records[after].arrival if after in self._records else 0
             return [
                 key
                 for key, record in self._records.items()
-                if record.arrival > start
-                and (due := due_of(record.upload.state)) is not None
+                if (due := due_of(record.upload.state)) is not None
                 and due <= before
                 and (written_after is None or record.upload.updated_at > written_after)
             ][:limit]

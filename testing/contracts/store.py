@@ -363,7 +363,7 @@ class StoreContract(GateRules):
             again = evolve(start, upload=evolve(start.upload, version=failed.version + 1))
             same(begin_each(store, [again]), [Begun(b"a document")])
 
-    def test_what_is_due_comes_in_the_order_of_arrival_page_by_page(self) -> None:
+    def test_what_is_due_comes_in_the_order_of_arrival(self) -> None:
         with self._store() as store:
             late, early, future = (
                 entry("late", at=AT),
@@ -375,7 +375,6 @@ class StoreContract(GateRules):
             begin_each(store, [started(sending.upload)])
             same(list(store.due(AT, 10)), [late.upload.key, early.upload.key])
             same(list(store.due(AT, 1)), [late.upload.key])
-            same(list(store.due(AT, 10, after=late.upload.key)), [early.upload.key])
 
     def test_what_is_due_stands_in_the_line_of_its_credential(self) -> None:
         with self._store() as store:

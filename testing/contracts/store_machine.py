@@ -446,7 +446,7 @@ class StoreMachine(RuleBasedStateMachine):
         written_after=st.none() | few_moments,
     )
     def due(self, before: datetime, limit: int, written_after: datetime | None) -> None:
-        self.both(lambda store: list(store.due(before, limit, None, written_after)))
+        self.both(lambda store: list(store.due(before, limit, written_after)))
 
     @rule(limit=st.integers(1, 5))
     def freed(self, limit: int) -> None:

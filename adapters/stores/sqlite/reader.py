@@ -20,7 +20,6 @@ from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from . import reads
 from .files import OpenFiles
-from .gates import ID_OF
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
 from .rows import action_of, attempt_of, key_cells, key_of, look_up_of, moment, open_upload_of
@@ -56,20 +55,11 @@ class SqliteReader:
             return None if row is None else bytes(row[0])
 
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
         with self._reading() as db:
-            arrival = 0
-            if after is not None:
-                row = db.execute(ID_OF, key_cells(after)).fetchone()
-                arrival = 0 if row is None else row[0]
             given = {
                 "before": moment(before),
-                "after": arrival,
                 "limit": limit,
                 "written_after": "" if written_after is None else moment(written_after),
             }

@@ -31,11 +31,9 @@ _INDEX_FOR = {
     (True, True): "uploads_of_tenant_by_status",
 }
 
-# In the order of the rows' ids, so that a page begins where the one before it ended, whatever has
-# changed meanwhile.
 DUE = f"""
 SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due
-WHERE due <= :before AND id > :after AND updated_at > :written_after ORDER BY id LIMIT :limit
+WHERE due <= :before AND updated_at > :written_after ORDER BY id LIMIT :limit
 """
 # The first credential after each credential, so that a line is not read to its end.
 _NEXT = (

@@ -316,16 +316,12 @@ class CleansUpAfterFailure(MemoryStore):
 # --- finding
 
 
-@breaks("what_is_due_comes_in_the_order_of_arrival_page_by_page")
+@breaks("what_is_due_comes_in_the_order_of_arrival")
 class TheLastIsFirst(MemoryStore):
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
-        return list(reversed(super().due(before, 1_000, after, written_after)))[:limit]
+        return list(reversed(super().due(before, 1_000, written_after)))[:limit]
 
 
 @breaks("what_is_due_stands_in_the_line_of_its_credential")
@@ -339,13 +335,9 @@ class TheLatestIsFirst(MemoryStore):
 @breaks("a_retry_is_due_when_its_wait_is_over")
 class NeverRetries(MemoryStore):
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
-        found = super().due(before, limit, after, written_after)
+        found = super().due(before, limit, written_after)
         return [key for key in found if not isinstance(self._records[key].upload.state, Waiting)]
 
 
@@ -496,13 +488,9 @@ class ForgetsLookUps(MemoryStore):
 @breaks("what_waits_beyond_a_clock_that_was_set_back_is_found")
 class TrustsTheClock(MemoryStore):
     def due(
-        self,
-        before: datetime,
-        limit: int,
-        after: UploadKey | None = None,
-        written_after: datetime | None = None,
+        self, before: datetime, limit: int, written_after: datetime | None = None
     ) -> Sequence[UploadKey]:
-        return super().due(before, limit, after) if written_after is None else []
+        return super().due(before, limit) if written_after is None else []
 
 
 @breaks("a_transaction_is_written_whole_or_not_at_all")
