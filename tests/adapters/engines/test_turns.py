@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,11 @@ def test_a_turn_that_is_refused_alone_is_tried_again_alone(house: House) -> None
     assert delayed == ["ev-3"] * 3
 
 
+def states_of(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [row[0] for row in connection.execute("SELECT state FROM uploads")]
+
+
 def test_a_loop_that_ends_without_a_close_leaves_no_turn_in_flight(house: House) -> None:
     house.server.answer = lambda _evidence, _nth: None
 
@@ -122,13 +128,18 @@ def test_a_loop_that_ends_without_a_close_leaves_no_turn_in_flight(house: House)
             await ticket.recorded()
         while house.server.now_open < 1:
             await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # as `asyncio.run` does it
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        states.update(states_of(house.database))
+        await courier.close()
 
+    states: set[str] = set()
     asyncio.run(story())
-    with sqlite3.connect(house.database) as connection:
-        states = [row[0] for row in connection.execute("SELECT state FROM uploads")]
-        verdicts = [row[0] for row in connection.execute("SELECT verdict FROM attempts")]
-    connection.close()
     assert "sending" not in states
+    with closing(sqlite3.connect(house.database)) as connection:
+        verdicts = [row[0] for row in connection.execute("SELECT verdict FROM attempts")]
     assert verdicts.count("unclear") == house.server.most_open
     assert set(verdicts) == {"unclear", "deferred"}
 
