@@ -42,23 +42,20 @@ class TypstRenderer:
     Args:
         fonts: folders with fonts for scripts that Typst's own fonts do not cover; the first that
             has a letter is taken. The fonts of the extra `fonts` follow, if it is installed.
-        workers: how many documents are set at the same time, each in its caller's thread; by
-            default two, or one on a machine with a single core. At least one is.
+        workers: how many documents are set at the same time, each in its caller's thread; at
+            least one is. More would compete with the host's event loop for the cores.
 
     Raises:
         MisuseError: Typst is not installed, or a folder holds no font.
     """
 
-    def __init__(
-        self, fonts: Sequence[str | os.PathLike[str]] = (), workers: int | None = None
-    ) -> None:
+    def __init__(self, fonts: Sequence[str | os.PathLike[str]] = (), workers: int = 1) -> None:
         folders = [os.path.abspath(folder) for folder in fonts]
         for folder in folders:
             if not os.path.isdir(folder):
                 raise MisuseError(f"fonts: {folder} is not a folder")
         try:
-            most = min(2, os.cpu_count() or 1) if workers is None else max(1, workers)
-            self._compiler = Compiler([*folders, *installed_fonts()], most)
+            self._compiler = Compiler([*folders, *installed_fonts()], max(1, workers))
         except ImportError:
             raise MisuseError(
                 'rendering a training record needs Typst: pip install "evidence-courier[pdf]"'
