@@ -97,7 +97,7 @@ def kind_of(event: Event) -> EventKind:
             return type(event)
 
 
-@frozen
+@frozen(cache_hash=True)
 class Shape:
     """A state and a tally in which every number that only grows, every moment and every text is
     the same."""
@@ -259,8 +259,9 @@ def _events(attempt: int, look_up: int, undecided: bool) -> tuple[Event, ...]:
 
 
 def _shape_of(upload: Upload) -> Shape:
-    parked_at = upload.tally.parked_at and _NOW
-    tally = evolve(upload.tally, attempts=0, parked_at=parked_at)
+    seen = upload.tally
+    marks = (seen.doubt, seen.possible_duplicate, seen.progress, seen.alone)
+    tally = Tally(0, seen.spent, *marks, seen.parked_at and _NOW)
     return Shape(_without_moments(upload.state), tally)
 
 

@@ -83,16 +83,9 @@ __all__ += ["CanLookUp", "Checkable", "Deferred", "Delivered", "Dialogue", "DryR
 __all__ += ["ErrorHints", "Failure", "FailureKind", "Finding", "FormField", "FormFile", "Found"]
 __all__ += ["GraphQLError", "GraphQLReply", "Headers", "HttpRequest", "HttpResponse", "Limits"]
 __all__ += ["Mask", "MintedToken", "NotJson", "NotReady", "Now", "Outcome", "Pace", "Parcel"]
-__all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Refused", "Rejected", "Reply"]
-__all__ += [
-    "Recognising",
-    "RequestPurpose",
-    "Secret",
-    "Selecting",
-    "TransportFailure",
-    "Unbundled",
-    "Unclear",
-]
+__all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Recognising", "Refused"]
+__all__ += ["Rejected", "Reply", "RequestPurpose", "Secret", "Selecting", "TransportFailure"]
+__all__ += ["Unbundled", "Unclear"]
 __all__ += ["Unreadable", "Verdict", "access", "bookmark", "broken_reading", "broken_reply"]
 __all__ += [
     "classify",

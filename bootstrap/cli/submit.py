@@ -111,7 +111,8 @@ def _exit(
         sys.exit(STORE)
     if errors:
         sys.exit(USAGE)
-    if conflicts or any(status.status in ("failed", "held") for status in statuses):
+    undelivered = (status for status in statuses if status.status in ("failed", "held"))
+    if conflicts or any(undelivered) or any(status.parked for status in statuses):
         sys.exit(UNDELIVERED)
 
 

@@ -277,7 +277,10 @@ def _not_found(
         return _next(
             upload, at, LookingUp(state.look_up + 1, due, state.resend_at, cause), upload.tally
         )
-    if isinstance(finding, Unreadable) and rules.on_unclear is OnUnclear.HOLD:
+    if isinstance(finding, Absent):
+        times = f"{state.look_up} times" if state.look_up > 1 else "once"
+        cause = evolve(cause, message=f"{cause.message}; looked up {times}, not there")
+    elif rules.on_unclear is OnUnclear.HOLD:
         return _next(upload, at, Held(cause), upload.tally)
     return _wait_or_give_up(upload, at, max(at, state.resend_at), cause, upload.tally, rules)
 

@@ -46,6 +46,7 @@ from .model import Faults, ModelProvider, ModelServer, Sender
 
 START = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 _LONG = timedelta(days=30)
+_FAR = datetime.max.replace(tzinfo=UTC)
 _STANDSTILL = 1_000
 _DOCUMENT = Document(content=b"a document", media_type="application/pdf")
 
@@ -341,15 +342,14 @@ class Simulation:
 
     def _needs_looking_round(self) -> bool:
         """Whether something is open that no courier will come to by itself."""
-        living = {courier.owner for courier in self.couriers}
+        living, now = {courier.owner for courier in self.couriers}, self.clock.now()
         for upload, owner in self.store.unsettled():
             planned = any(_comes_to(courier, upload.key) for courier in self.couriers)
             if not (owner in living if isinstance(upload.state, Sending) else planned):
                 return True
         homes = self._destinations().items()
         here = {(name, self._provider.name): home.quota.address for name, home in homes}
-        parked = self.store.next_parked() or datetime.max.replace(tzinfo=UTC)
-        return parked <= self.clock.now() or bool(self.store.freed(here, 1))
+        return (self.store.next_parked() or _FAR) <= now or bool(self.store.freed(here, 1))
 
     # --- what came of it -------------------------------------------------------------------------
 

@@ -110,8 +110,8 @@ Processing, stale       | =      | =      | =      | =       | =        | =     
 Partly, left            | =      | =      | =      | =       | go on    | go on  | =      | =      | =
 Partly, spent           | =      | =      | =      | =       | half     | half   | =      | =      | =
 Partly, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
-Absent, left            | =      | =      | =      | =       | next     | send   | =      | =      | =
-Absent, spent           | =      | =      | =      | =       | next     | end    | =      | =      | =
+Absent, left            | =      | =      | =      | =       | next     | miss   | =      | =      | =
+Absent, spent           | =      | =      | =      | =       | next     | missed | =      | =      | =
 Absent, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
 Unreadable, hold        | =      | =      | =      | =       | next     | hold   | =      | =      | =
 Unreadable, retry, left | =      | =      | =      | =       | next     | send   | =      | =      | =
@@ -216,6 +216,7 @@ IN_AN_HOUR = NOW + timedelta(hours=1)
 OLD = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
 BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is not accepted")
 NEW = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503)
+NOT_THERE = evolve(OLD, message="no reply within 30 s; looked up 3 times, not there")
 REVIEW = Failure(FailureKind.CHECK_IN_REVIEW, "the check is in review")
 UNRECOGNISED = Failure(FailureKind.UNRECOGNISED_REPLY, "a word that nobody knows")
 EXCLUDED = Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent")
@@ -475,6 +476,8 @@ OUTCOMES: dict[str, Callable[[State, Tally, Failure], tuple[State, Tally]]] = {
     "half": lambda s, t, f: (exhausted(OLD), evolve(t, doubt=False, progress="page-2")),
     "send": lambda s, t, f: (Waiting(LATER, OLD), t),
     "end": lambda s, t, f: (exhausted(OLD), t),
+    "miss": lambda s, t, f: (Waiting(LATER, NOT_THERE), t),
+    "missed": lambda s, t, f: (exhausted(NOT_THERE), t),
     "hold": lambda s, t, f: (Held(OLD), t),
     "block ?": lambda s, t, f: (Held(f), evolve(t, doubt=True)),
     "give up ?": lambda s, t, f: (
@@ -627,10 +630,16 @@ def test_a_retry_after_beyond_the_limit_is_bounded_for_a_deferred_one() -> None:
     assert advance(SENDING, event, last).state == Failed(FailedReason.EXHAUSTED, noted)
 
 
-@pytest.mark.parametrize("event", [LookedUp(NOW, 3, Absent()), LookedUp(NOW, 3, Unreadable(NEW))])
-def test_after_the_last_look_up_a_resend_whose_time_is_past_is_due_now(event: Event) -> None:
+@pytest.mark.parametrize(
+    ("finding", "cause"),
+    [(Absent(), NOT_THERE), (Unreadable(NEW), OLD)],
+    ids=["absent", "unreadable"],
+)
+def test_after_the_last_look_up_a_resend_whose_time_is_past_is_due_now(
+    finding: Finding, cause: Failure
+) -> None:
     upload = upload_with(LookingUp(3, EARLIER, EARLIER, OLD), TALLY)
-    assert advance(upload, event, READABLE).state == Waiting(NOW, OLD)
+    assert advance(upload, LookedUp(NOW, 3, finding), READABLE).state == Waiting(NOW, cause)
 
 
 @pytest.mark.parametrize("event", [LookedUp(NOW, 1, Absent()), LookedUp(NOW, 1, Unreadable(NEW))])
@@ -644,7 +653,7 @@ def test_the_second_look_up_comes_10_s_after_the_first(event: Event) -> None:
 def test_a_look_up_beyond_those_that_the_provider_wants_now_is_the_last() -> None:
     upload = upload_with(LookingUp(3, EARLIER, LATER, OLD), TALLY)
     fewer = Rules(can_look_up=True, look_up_delays=(timedelta(seconds=1),))
-    assert advance(upload, LookedUp(NOW, 3, Absent()), fewer).state == Waiting(LATER, OLD)
+    assert advance(upload, LookedUp(NOW, 3, Absent()), fewer).state == Waiting(LATER, NOT_THERE)
 
 
 def test_a_budget_that_was_cut_below_what_is_spent_is_spent() -> None:
