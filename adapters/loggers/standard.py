@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import TypeAlias
 
+from ...delivery.log_facts import account_of, severity_of
 from ...ports.logger import LogEvent
-from .facts import account_of, severity_of
 
 NAME = "evidence_courier"
 

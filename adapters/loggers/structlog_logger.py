@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ...delivery.log_facts import account_of, severity_of
 from ...domain.errors import MisuseError
 from ...ports.logger import LogEvent
-from .facts import account_of, severity_of
 from .standard import NAME
 
 

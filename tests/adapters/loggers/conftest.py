@@ -1,24 +1,5 @@
-"""One event of every type there is. A type that is added to `LogEvent` and not to the kit's list
-fails the tests of the list."""
+"""`any_event` runs a test once for each type of event."""
 
-from __future__ import annotations
+from any_event import pytest_generate_tests
 
-import pytest
-
-from evidence_courier.ports.logger import LogEvent
-from evidence_courier.testing.contracts.events import HOSTILE, one_of_each
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`any_event`: the test is run once for each type; `hostile_event`: the same with hostile
-    texts."""
-    for name, odd in (("any_event", ""), ("hostile_event", HOSTILE)):
-        if name in metafunc.fixturenames:
-            events = one_of_each(odd)
-            metafunc.parametrize(name, events, ids=[type(event).__name__ for event in events])
-
-
-@pytest.fixture
-def every_event() -> list[LogEvent]:
-    """One event of every type, in the order of the port."""
-    return one_of_each()
+__all__ = ["pytest_generate_tests"]

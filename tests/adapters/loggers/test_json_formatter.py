@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.adapters.loggers.facts import account_of
 from evidence_courier.adapters.loggers.standard import JsonFormatter, StandardLogger
+from evidence_courier.delivery.log_facts import account_of
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.logger import LogEvent, RecordingFailed
 

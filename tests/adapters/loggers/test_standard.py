@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from evidence_courier.adapters.loggers.facts import account_of
 from evidence_courier.adapters.loggers.standard import StandardLogger
+from evidence_courier.delivery.log_facts import account_of
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
 from evidence_courier.domain.upload.upload import UploadKey

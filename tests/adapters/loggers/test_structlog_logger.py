@@ -13,8 +13,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture, capture_logs
 
-from evidence_courier.adapters.loggers.facts import account_of, severity_of
 from evidence_courier.adapters.loggers.structlog_logger import StructlogLogger
+from evidence_courier.delivery.log_facts import account_of, severity_of
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.upload import UploadKey

@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
-from evidence_courier.adapters.loggers.facts import account_of
+from evidence_courier.delivery.log_facts import account_of
 from evidence_courier.domain.evidence.evidence import Document
 from evidence_courier.domain.evidence.training import TrainingRecord
 from evidence_courier.domain.secrets.secret import Secret

@@ -23,11 +23,11 @@ from typing import TypeAlias
 import attrs
 from attrs import frozen
 
-from ...domain.evidence.moments import write_moment
-from ...domain.upload.failure import Concern, Failure, sentence
-from ...domain.upload.status import StatusError, UploadStatus
-from ...domain.upload.upload import UploadKey
-from ...ports import logger as events
+from ..domain.evidence.moments import write_moment
+from ..domain.upload.failure import Concern, Failure, sentence
+from ..domain.upload.status import StatusError, UploadStatus
+from ..domain.upload.upload import UploadKey
+from ..ports import logger as events
 
 Fact: TypeAlias = str | int | float | bool | list[str]
 

@@ -11,7 +11,7 @@ from typing import get_args
 import attrs
 import pytest
 
-from evidence_courier.adapters.loggers.facts import Severity, account_of, severity_of
+from evidence_courier.delivery.log_facts import Severity, account_of, severity_of
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
 from evidence_courier.domain.upload.upload import UploadKey
@@ -40,6 +40,7 @@ from evidence_courier.ports.logger import (
     UploadSettled,
     WriteDelayed,
 )
+from evidence_courier.testing.contracts.events import one_of_each
 
 KEY = UploadKey("acme", "ev-1", "sprinto")
 NOW = datetime(2026, 2, 21, 10, 0, 0, 250_000, tzinfo=UTC)
@@ -88,6 +89,12 @@ def settled(
             updated_at=NOW,
         )
     )
+
+
+@pytest.fixture
+def every_event() -> list[LogEvent]:
+    """One event of every type, in the order of the port."""
+    return one_of_each()
 
 
 def test_the_examples_hold_every_event_of_the_port(every_event: list[LogEvent]) -> None:
