@@ -167,7 +167,7 @@ def sprinto(server: asyncio.Server, key: str) -> dict[str, object]:
     return {"integrations": {"compliance": {**block, "endpoint": endpoint}}}
 
 
-def test_beside_every_kind_of_trouble_an_upload_arrives_within_five_seconds(
+def test_beside_each_trouble_an_upload_arrives_within_five_seconds(
     tmp_path: Path,
 ) -> None:
     """A real run: a silent platform of many tenants, big documents, a source that hangs, a listener

@@ -187,7 +187,7 @@ def test_other_settings_do_not_send_again_what_may_be_there(tmp_path: Path) -> N
     asyncio.run(story())
 
 
-def test_what_failed_under_a_wrong_key_goes_again_by_itself_once_it_is_mended(
+def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(
     tmp_path: Path,
 ) -> None:
     house = house_of(tmp_path, pace="600/min")

@@ -133,7 +133,7 @@ def test_what_a_person_attested_meanwhile_is_left_alone() -> None:
 # --- a target that takes nothing now -------------------------------------------------------------
 
 
-def test_a_closed_target_is_probed_by_one_upload_after_1_2_4_8_16_and_24_hours() -> None:
+def test_a_closed_target_is_probed_by_one_upload_each_time() -> None:
     with Simulation(faults=Faults(latency=0)) as simulation:
         simulation.server.closed = True
         simulation.submit(30)
@@ -159,7 +159,7 @@ def test_a_closed_target_is_probed_by_one_upload_after_1_2_4_8_16_and_24_hours()
     couriers=st.integers(1, 2),
     hours=st.sampled_from([0.2, 1.5, 30.0]),
 )
-def test_once_a_target_opens_all_that_it_parked_is_delivered_once_uncharged(
+def test_what_a_target_parked_is_delivered_once_it_opens_uncharged(
     a_minute: int | None, number: int, couriers: int, hours: float
 ) -> None:
     pace = None if a_minute is None else Pace(a_minute, timedelta(minutes=1))
