@@ -50,7 +50,7 @@ class Account:
 
 
 # The severity of each event, and its sentence, which names facts and what `_parts` makes of them.
-# The sentence of an event of one upload begins with the upload.
+# The sentence of an event of an upload or an integration begins with what it is about.
 _TABLE = """
 ConfigurationLoaded   INFO     configuration loaded from {path}: {tenants} with an integration;
                                without: {without}
@@ -72,17 +72,15 @@ LookUpEnded           INFO     look-up {look_up} {finding}{because}{next}
 UploadHeld            ERROR    held{because}; it waits {way_out}
 UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
 ActionTaken           INFO     {action} by {by}: {reason}
-IntegrationBlocked    ERROR    tenant {tenant_id}, {provider}: the integration does not
-                               work{because}; its other uploads are held, until its settings
-                               change or a person releases one
-TargetParked          WARNING  tenant {tenant_id}, {provider}: the target takes nothing
-                               now{because}{next}; its uploads wait until it does
-IntegrationPaused     WARNING  tenant {tenant_id}, {provider}: the provider asked for a pause,
-                               nothing is sent before {until_second}
+IntegrationBlocked    ERROR    the integration does not work{because}; its other uploads are held,
+                               until its settings change or a person releases one
+TargetParked          WARNING  the target takes nothing now{because}{next}; its uploads wait until
+                               it does
+IntegrationPaused     WARNING  the provider asked for a pause, nothing is sent before {until_second}
 OriginSilent          WARNING  {origin} does not answer: requests of several tenants have timed
                                out; two uploads probe it, and the others wait a little longer
 OriginAnswers         INFO     {origin} answers again
-UploadsWait           INFO     tenant {tenant_id}, {provider}: its uploads wait: {waits_for}
+UploadsWait           INFO     its uploads wait: {waits_for}
 CourierLost           WARNING  courier {courier_id} on this database is gone; recovered:
                                {attempts_in_flight}
 ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the remaining waits count
@@ -119,8 +117,10 @@ def severity_of(event: events.LogEvent) -> Severity:
 def account_of(event: events.LogEvent) -> Account:
     """The event's name, sentence and facts."""
     facts = _facts(_members(event))
-    upload = "tenant {tenant_id}, evidence {evidence_id}, {provider}: "
-    template = (upload if "evidence_id" in facts else "") + _EVENTS[type(event).__name__][1]
+    about = "tenant {tenant_id}, evidence {evidence_id}, {provider}: "
+    if "evidence_id" not in facts:
+        about = "tenant {tenant_id}, {provider}: " if "provider" in facts else ""
+    template = about + _EVENTS[type(event).__name__][1]
     sentence = template.format_map({**facts, **_parts(event)})
     return Account(_name(type(event).__name__), _one_line(sentence), facts)
 

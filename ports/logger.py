@@ -6,7 +6,7 @@ A record is written first, then its event is logged, so no event reports what a 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from attrs import frozen
 
@@ -16,7 +16,27 @@ from ..domain.upload.upload import UploadKey
 
 
 @frozen
-class ConfigurationLoaded:
+class LogEvent:
+    """What has happened."""
+
+
+@frozen
+class UploadEvent(LogEvent):
+    """An event of one upload."""
+
+    key: UploadKey
+
+
+@frozen
+class IntegrationEvent(LogEvent):
+    """An event of a tenant's integration."""
+
+    tenant_id: str
+    provider: str
+
+
+@frozen
+class ConfigurationLoaded(LogEvent):
     """The configuration was read; the evidence of tenants in `without_integration` is not sent."""
 
     path: str
@@ -25,7 +45,7 @@ class ConfigurationLoaded:
 
 
 @frozen
-class ConfigurationRefused:
+class ConfigurationRefused(LogEvent):
     """A configuration is not in force, or its invalid tenants are not. One text a problem.
 
     `first`: it is the first one, so none from before stays in force.
@@ -36,14 +56,14 @@ class ConfigurationRefused:
 
 
 @frozen
-class ConfigurationDoubtful:
+class ConfigurationDoubtful(LogEvent):
     """What was passed over when the configuration was read, and probably not meant so."""
 
     warnings: tuple[str, ...]
 
 
 @frozen
-class TenantUnknown:
+class TenantUnknown(LogEvent):
     """Evidence of a tenant was submitted that `path` does not name, or whose entry is invalid and
     shows no integration: it is not recorded. Said once for each id."""
 
@@ -52,54 +72,48 @@ class TenantUnknown:
 
 
 @frozen
-class RenderingUnavailable:
+class RenderingUnavailable(LogEvent):
     """Training records cannot be rendered here; documents can be sent."""
 
     reason: str
 
 
 @frozen
-class UploadRecorded:
+class UploadRecorded(UploadEvent):
     """An evidence is on disk, and will be uploaded unless `UploadSettled` follows at once."""
-
-    key: UploadKey
 
 
 @frozen
-class RecordingFailed:
+class RecordingFailed(UploadEvent):
     """An evidence could not be recorded and will not be uploaded, as its ticket says. The host
     should submit it again."""
 
-    key: UploadKey
     reason: str
 
 
 @frozen
-class EvidenceConflict:
+class EvidenceConflict(UploadEvent):
     """Another document was submitted under a known key: it is ignored, the upload unchanged."""
 
-    key: UploadKey
     known_digest: str
     submitted_digest: str
 
 
 @frozen
-class AttemptStarted:
+class AttemptStarted(UploadEvent):
     """A request is about to leave."""
 
-    key: UploadKey
     attempt: int
     max_attempts: int
 
 
 @frozen
-class AttemptEnded:
+class AttemptEnded(UploadEvent):
     """An attempt has ended and its record is on disk.
 
     `failure` is None if it was delivered; `next_at` is when something is done next.
     """
 
-    key: UploadKey
     attempt: int
     verdict: str
     failure: Failure | None
@@ -107,26 +121,24 @@ class AttemptEnded:
 
 
 @frozen
-class AttemptRecovered:
+class AttemptRecovered(UploadEvent):
     """The courier of this attempt is gone; the record now says that it may have been received.
 
     `next_at` is when something is done next.
     """
 
-    key: UploadKey
     attempt: int
     next_at: datetime | None
 
 
 @frozen
-class LookUpEnded:
+class LookUpEnded(UploadEvent):
     """The provider was asked whether it has an upload.
 
     `look_up` is the number of the look-up, from 1. `finding` is found, partly, absent,
     unreadable, processing or refused; `failure` says why it was unreadable or refused.
     """
 
-    key: UploadKey
     look_up: int
     finding: str
     failure: Failure | None
@@ -134,66 +146,57 @@ class LookUpEnded:
 
 
 @frozen
-class UploadHeld:
+class UploadHeld(UploadEvent):
     """An upload waits for a person's decision."""
 
-    key: UploadKey
     failure: Failure
 
 
 @frozen
-class UploadRequeued:
+class UploadRequeued(UploadEvent):
     """An upload is tried again with a fresh budget, by a person or, if `by` is None, because its
     integration or its target may work again."""
 
-    key: UploadKey
     by: str | None
     reason: str
 
 
 @frozen
-class ActionTaken:
+class ActionTaken(UploadEvent):
     """A person did something to an upload: `action` is retry, release, abandon or attest. The
     courier itself attests what a person's decision about a status word says."""
 
-    key: UploadKey
     action: str
     by: str
     reason: str
 
 
 @frozen
-class IntegrationBlocked:
+class IntegrationBlocked(IntegrationEvent):
     """A tenant's integration does not work. Its other uploads are held, until its settings change
     or a person releases one."""
 
-    tenant_id: str
-    provider: str
     failure: Failure
 
 
 @frozen
-class TargetParked:
+class TargetParked(IntegrationEvent):
     """The target of a tenant's uploads takes nothing now: they wait. One of them asks again at
     `until`; None: the upload that was refused has waited for as long as it may."""
 
-    tenant_id: str
-    provider: str
     failure: Failure
     until: datetime | None
 
 
 @frozen
-class IntegrationPaused:
+class IntegrationPaused(IntegrationEvent):
     """The provider asked for a pause: with this credential nothing is sent before `until`."""
 
-    tenant_id: str
-    provider: str
     until: datetime
 
 
 @frozen
-class OriginSilent:
+class OriginSilent(LogEvent):
     """Requests of several tenants to an origin (scheme, host, port) have timed out. Two uploads
     probe it; each other one is held back for at most as long as it would wait after a failure."""
 
@@ -201,27 +204,25 @@ class OriginSilent:
 
 
 @frozen
-class OriginAnswers:
+class OriginAnswers(LogEvent):
     """An origin that was silent has answered."""
 
     origin: str
 
 
 @frozen
-class UploadsWait:
+class UploadsWait(IntegrationEvent):
     """Uploads of a tenant's integration wait for the pace, a pause or another courier's lease.
 
     Logged once while that lasts, and not for each of them. `until` is when it is asked again.
     """
 
-    tenant_id: str
-    provider: str
     waits_for: str
     until: datetime
 
 
 @frozen
-class CourierLost:
+class CourierLost(LogEvent):
     """Another courier on this database is gone; `in_flight` of its attempts were recovered."""
 
     courier_id: int
@@ -229,36 +230,35 @@ class CourierLost:
 
 
 @frozen
-class ClockSetBack:
+class ClockSetBack(LogEvent):
     """The machine's clock was set back by `seconds`; the remaining waits count from now."""
 
     seconds: float
 
 
 @frozen
-class StoreTrouble:
+class StoreTrouble(LogEvent):
     """The database could not be read or written in the background; it is tried again."""
 
     reason: str
 
 
 @frozen
-class UploadSettled:
+class UploadSettled(LogEvent):
     """An upload has come to rest: it has succeeded, failed, is held or was skipped."""
 
     status: UploadStatus
 
 
 @frozen
-class WriteDelayed:
+class WriteDelayed(UploadEvent):
     """A record could not be written; it is tried again, and nothing is sent before it is there."""
 
-    key: UploadKey
     reason: str
 
 
 @frozen
-class ReaderLost:
+class ReaderLost(LogEvent):
     """The host's document source has not answered for `seconds`. `lost` threads that read from it
     have not returned."""
 
@@ -268,54 +268,19 @@ class ReaderLost:
 
 
 @frozen
-class LoopBlocked:
+class LoopBlocked(UploadEvent):
     """The provider's plug-in has kept the event loop's thread for `seconds`, in a turn of this
     upload: nothing else goes on meanwhile."""
 
-    key: UploadKey
     seconds: float
 
 
 @frozen
-class HookFailed:
+class HookFailed(UploadEvent):
     """A function of the host's raised; the delivery is not affected."""
 
     hook: str
-    key: UploadKey
     reason: str
-
-
-LogEvent: TypeAlias = (
-    ConfigurationLoaded
-    | ConfigurationRefused
-    | ConfigurationDoubtful
-    | TenantUnknown
-    | RenderingUnavailable
-    | UploadRecorded
-    | RecordingFailed
-    | EvidenceConflict
-    | AttemptStarted
-    | AttemptEnded
-    | AttemptRecovered
-    | LookUpEnded
-    | UploadHeld
-    | UploadRequeued
-    | ActionTaken
-    | IntegrationBlocked
-    | TargetParked
-    | IntegrationPaused
-    | OriginSilent
-    | OriginAnswers
-    | UploadsWait
-    | CourierLost
-    | ClockSetBack
-    | StoreTrouble
-    | UploadSettled
-    | WriteDelayed
-    | ReaderLost
-    | LoopBlocked
-    | HookFailed
-)
 
 
 class Logger(Protocol):

@@ -101,7 +101,7 @@ class HookNotifier(Notifier):
 
     def _hook_failed(self, key: UploadKey, reason: str) -> None:
         self.failures += 1
-        self.log(HookFailed("on_settled", key, reason))
+        self.log(HookFailed(key, "on_settled", reason))
 
     async def end_hooks(self, seconds: float) -> None:
         """Give what `on_settled` has returned so many seconds more, then cancel it."""

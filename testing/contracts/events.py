@@ -94,7 +94,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         WriteDelayed(key, "locked" + odd),
         ReaderLost("acme" + odd, 120.0, 3),
         LoopBlocked(key, 1.5),
-        HookFailed("on_settled" + odd, key, "KeyError: 1" + odd),
+        HookFailed(key, "on_settled" + odd, "KeyError: 1" + odd),
     ]
 
 

@@ -84,7 +84,7 @@ def logged(event: LogEvent, caplog: pytest.LogCaptureFixture) -> logging.LogReco
         (UploadHeld(KEY, FAILURE), logging.ERROR, "held"),
         (UploadSettled(status("held")), logging.INFO, "held"),
         (WriteDelayed(KEY, "locked"), logging.WARNING, "locked"),
-        (HookFailed("on_settled", KEY, "KeyError: 1"), logging.ERROR, "on_settled"),
+        (HookFailed(KEY, "on_settled", "KeyError: 1"), logging.ERROR, "on_settled"),
     ],
 )
 def test_each_event_has_its_level_and_its_sentence(
