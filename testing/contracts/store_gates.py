@@ -596,7 +596,7 @@ class GateRules(ABC):
 
     # --- targets that take nothing now -----------------------------------------------------------
 
-    def test_a_parked_target_lets_one_upload_probe_it_and_opens_with_its_success(self) -> None:
+    def test_a_parked_target_lets_one_upload_probe_it_and_opens_by_success(self) -> None:
         with self._store() as store:
             unpaced, later = evolve(PACED, pace=None), AT + timedelta(hours=1)
             first, second, third = starts(store, "abc", unpaced)

@@ -926,7 +926,7 @@ class FreesOnlyWhatIsHeld(MemoryStore):
         return [one for one in found if one.upload.status is not Status.FAILED]
 
 
-@breaks("a_parked_target_lets_one_upload_probe_it_and_opens_with_its_success")
+@breaks("a_parked_target_lets_one_upload_probe_it_and_opens_by_success")
 class NeverOpens(MemoryStore):
     def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
         return super().save(

@@ -1,0 +1,34 @@
+"""A slot that was taken before its integration was blocked lets nothing leave."""
+
+from datetime import timedelta
+
+from evidence_courier.delivery.slots import Slots
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.pacing.gate import Acquired, Blocked, Quota
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.testing import FakeClock
+
+BLOCKED = Blocked(Failure(FailureKind.UNAUTHORIZED, "no"))
+
+
+def left(slots: Slots) -> object:
+    """What `leave` answers, without asking the gate."""
+    turn = slots.leave()
+    try:
+        return next(turn)
+    except StopIteration as end:
+        return end.value
+
+
+def test_what_has_begun_does_not_leave_once_its_integration_is_blocked() -> None:
+    blocks: dict[str, Blocked] = {}
+    quota = Quota("credential", "address", Pace(10, timedelta(minutes=1)))
+    first, second = (Slots(quota, 1, FakeClock(), blocks=blocks) for _ in range(2))
+    first.begun(Acquired(slot=1))
+    second.begun(Acquired(slot=2))
+    assert left(first) is None
+    blocks["address"] = BLOCKED  # the first was refused
+    assert left(second) == BLOCKED
+    assert second.end().slots == (2,)
+    second.begun(Acquired(slot=3))  # the gate lets it begin again: the block is over
+    assert left(second) is None
