@@ -61,7 +61,7 @@ class Running:
         try:
             running.key = await loop.run_in_executor(threads, store.fingerprint_key)
             running.courier_id = await running.writer.run(
-                lambda: store.register(wiring.clock.now())
+                lambda: store.heartbeat(None, wiring.clock.now())
             )
         except BaseException:
             await running.release()

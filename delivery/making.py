@@ -13,8 +13,7 @@ from ..domain.upload.failure import Failure
 from ..domain.upload.transitions import advance
 from ..domain.upload.upload import Queued, Waiting, with_digest
 from ..ports.clock import Clock
-from ..ports.records import Change, Entry, MadeDocument, Saved
-from ..ports.store import UploadStore
+from ..ports.records import Change, MadeDocument, Saved
 from .active import ActiveUpload
 from .destinations import excluded, unfit
 from .effects import MakeDocument, Read, Save, Turn, perform
@@ -33,16 +32,13 @@ def made(active: ActiveUpload, clock: Clock) -> Turn[bool]:
         return True  # it does not begin anyhow
     key = active.upload.key
 
-    def read(store: UploadStore) -> tuple[Entry | None, bytes | None]:
-        return store.get([key]).get(key), store.staged(key)
-
-    found, staged = yield from perform(Read(read))
+    found = yield from perform(Read(lambda store: store.get([key], staged=True).get(key)))
     if found is None or found.upload != active.upload or found.dossier.document != document:
         # Another courier has written it meanwhile.
         active.adopt(None if found is None else found.upload)
         active.dossier = active.dossier if found is None else found.dossier
         return False
-    result = yield from perform(MakeDocument(key, document, staged, active.destination))
+    result = yield from perform(MakeDocument(key, document, found.content, active.destination))
     yield from _write(active, result, clock)
     return active.dossier.document.is_made
 

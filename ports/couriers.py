@@ -12,12 +12,8 @@ from .records import Entry
 class Couriers(Protocol):
     """The registration of couriers. Transactions and errors are those of `Records`."""
 
-    def register(self, now: datetime) -> int:
-        """Register a courier that begins to work. Returns its courier id."""
-        ...
-
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
-        """The courier is alive."""
+    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
+        """The courier is alive; None registers one that begins to work. Returns its courier id."""
         ...
 
     def unregister(self, courier_id: int) -> None:

@@ -83,8 +83,8 @@ class Entry:
     """An upload with its dossier.
 
     A new one has the bytes to stage with it, if there are any, and the `credential` whose pace it
-    waits for (see `Quota`). One that is read from a store has neither; `courier_id` is then the
-    courier that began its last attempt.
+    waits for (see `Quota`). One that is read from a store has no credential, and the staged bytes
+    only if they were asked for; `courier_id` is then the courier that began its last attempt.
     """
 
     upload: Upload
@@ -254,12 +254,9 @@ class Records(Protocol):
         """
         ...
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        """Uploads as they are recorded, settled or not. Unknown ones are absent."""
-        ...
-
-    def staged(self, key: UploadKey) -> bytes | None:
-        """The bytes that are staged with an upload, if there are any."""
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        """Uploads as they are recorded, settled or not, with the bytes that are `staged` if they
+        are asked for. Unknown ones are absent."""
         ...
 
     def due(
@@ -293,12 +290,11 @@ class Records(Protocol):
         """
         ...
 
-    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
-        """How many uploads have each of these statuses; 0 included."""
-        ...
-
-    def parked(self) -> int:
-        """How many uploads are parked: they count as retrying, and are at rest."""
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
+        """How many uploads have each of these statuses; 0 included. Those that are parked count as
+        retrying, or not at all `without_parked`: they are at rest."""
         ...
 
     def statuses(

@@ -70,7 +70,6 @@ Verb: TypeAlias = Literal[
     "acquire",
     "save",
     "get",
-    "staged",
     "name_provider",
     "due",
     "lines",
@@ -80,7 +79,6 @@ Verb: TypeAlias = Literal[
     "find",
     "show",
     "fingerprint_key",
-    "register",
     "heartbeat",
     "unregister",
     "dead",
@@ -121,7 +119,7 @@ class _Inspected:
             ]
 
     def parked(self) -> int:
-        """As in `Records`."""
+        """How many uploads are parked."""
         with self._lock:
             return sum(is_parked(record.upload.state) for record in self._records.values())
 
@@ -168,16 +166,13 @@ class _Couriers(_Inspected):
             self._go_on("fingerprint_key")
             return b"the key of a store in memory"
 
-    def register(self, now: datetime) -> int:
-        with self._lock:
-            self._go_on("register")
-            self._registered += 1
-            self._couriers.add(self._registered)
-            return self._registered
-
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
+    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
         with self._lock:
             self._go_on("heartbeat")
+            if courier_id is None:
+                courier_id = self._registered = self._registered + 1
+                self._couriers.add(courier_id)
+            return courier_id
 
     def unregister(self, courier_id: int) -> None:
         with self._lock:
@@ -240,15 +235,14 @@ class MemoryStore(_Couriers):
             self._go_on("save")
             return [self._save(change) or Saved() for change in changes]
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._lock:
             self._go_on("get")
-            return {key: self._records[key].open_upload for key in keys if key in self._records}
-
-    def staged(self, key: UploadKey) -> bytes | None:
-        with self._lock:
-            self._go_on("staged")
-            return self._records[key].content if key in self._records else None
+            found = {key: self._records[key] for key in keys if key in self._records}
+            return {
+                key: evolve(record.open_upload, content=record.content if staged else None)
+                for key, record in found.items()
+            }
 
     def due(
         self, before: datetime, limit: int, written_after: datetime | None = None
@@ -286,10 +280,17 @@ class MemoryStore(_Couriers):
             if (due := due_of(record.upload.state)) is not None and due <= before
         ]
 
-    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
         with self._lock:
             self._go_on("counts")
-            found = Counter(record.upload.status for record in self._records.values())
+            uploads = [record.upload for record in self._records.values()]
+            found = Counter(
+                upload.status
+                for upload in uploads
+                if not (without_parked and is_parked(upload.state))
+            )
             return {status: found[status] for status in statuses}
 
     def statuses(

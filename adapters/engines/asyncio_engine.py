@@ -145,8 +145,8 @@ class AsyncEngine:
         while True:
             idle = self._recorder.idle and not self.active
             if idle:
-                still_open = sum((await self.read(lambda: store.counts(_OPEN))).values())
-                if still_open == await self.read(store.parked):
+                still_open = await self.read(lambda: store.counts(_OPEN, without_parked=True))
+                if not any(still_open.values()):
                     return
             await self._next_rest()
 

@@ -69,7 +69,7 @@ class Registration:
         if self._users == 0 and self._clock.monotonic() - self._shown_at >= PAUSE:
             self.unregister()
         if self._owner is None:
-            self._owner = self._store.register(self._clock.now())
+            self._owner = self._store.heartbeat(None, self._clock.now())
             self._shown_at = self._clock.monotonic()
             self._forget_the_dead()
         else:

@@ -17,7 +17,7 @@ from ...domain.integration import Pace
 from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.upload import Failed, FailedReason, Held, Sending, Waiting
+from ...domain.upload.upload import Failed, FailedReason, Held, Sending, Status, Waiting
 from ...ports.records import Begun, Change, Conflict, Entry, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
@@ -133,7 +133,7 @@ class GateRules(ABC):
             first, second = starts(store, "ab", quota)
             waits = "a place at a courier, and room for its document"
             same(_waits(store, "b"), f"{waits}; no courier is registered now")
-            store.register(AT)
+            store.heartbeat(None, AT)
             same(_waits(store, "b"), waits)
             begun = a(Begun, begin_each(store, [first])[0]).acquired
             same(_waits(store, "a"), None, "what waits while its request is under way")
@@ -153,7 +153,7 @@ class GateRules(ABC):
 
     def test_a_status_says_that_another_courier_has_the_lease(self) -> None:
         with self._store() as store:
-            ours, theirs = store.register(AT), store.register(AT)
+            ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             begin_each(store, starts(store, "a", ALONE, courier_id=ours))
             (mine,) = starts(store, "b", ALONE, courier_id=theirs)
             a(NotBefore, begin_each(store, [mine])[0])
@@ -266,7 +266,7 @@ class GateRules(ABC):
 
     def test_a_claim_is_over_when_its_courier_is(self) -> None:
         with self._store() as store:
-            ours, theirs = store.register(AT), store.register(AT)
+            ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             two = evolve(PACED, cost=2)
             (first,), (second,) = (
                 starts(store, "a", two, courier_id=theirs),
@@ -423,7 +423,7 @@ class GateRules(ABC):
 
     def test_only_one_courier_at_a_time_uses_an_exclusive_credential(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.register(AT), store.register(AT))
+            ours, theirs = (store.heartbeat(None, AT), store.heartbeat(None, AT))
             (begun,) = begin_each(store, starts(store, "a", ALONE, courier_id=ours))
             begun = a(Begun, begun)
             (mine,) = starts(store, "b", ALONE, courier_id=theirs)
@@ -433,7 +433,7 @@ class GateRules(ABC):
 
     def test_between_two_requests_of_a_turn_the_holder_does_not_change(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.register(AT), store.register(AT))
+            ours, theirs = (store.heartbeat(None, AT), store.heartbeat(None, AT))
             two = evolve(ALONE, cost=2)
             (begun,) = begin_each(store, starts(store, "a", two, courier_id=ours))
             begun, over = a(Begun, begun), AT + MINUTE
@@ -450,7 +450,7 @@ class GateRules(ABC):
 
     def test_it_is_handed_over_when_no_turn_is_open_and_its_time_is_over(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.register(AT), store.register(AT))
+            ours, theirs = (store.heartbeat(None, AT), store.heartbeat(None, AT))
             (start,) = starts(store, "a", ALONE, courier_id=ours)
             (begun,) = begin_each(store, [start])
             begun = a(Begun, begun)
@@ -474,13 +474,13 @@ class GateRules(ABC):
 
     def test_a_courier_that_ends_lets_go_of_it(self) -> None:
         with self._store() as store:
-            ours, theirs = (store.register(AT), store.register(AT))
+            ours, theirs = (store.heartbeat(None, AT), store.heartbeat(None, AT))
             a(Acquired, acquire(store, ALONE, AT, ours))
             store.unregister(ours)
             taken = a(Acquired, acquire(store, ALONE, AT, theirs))
             # What the first one left unfinished keeps nobody waiting.
             store.save([GateChange(ALONE, AT, (there(taken.slot),), turn=taken.turn)])
-            a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.register(AT)))
+            a(Acquired, acquire(store, ALONE, AT + MIN_LEASE, store.heartbeat(None, AT)))
 
     def test_a_request_of_no_upload_counts_from_its_end_and_may_set_a_pause(self) -> None:
         with self._store() as store:
@@ -497,12 +497,12 @@ class GateRules(ABC):
 
     def test_each_courier_has_a_number_of_its_own(self) -> None:
         with self._store() as store:
-            numbers = [store.register(AT) for _ in range(3)]
+            numbers = [store.heartbeat(None, AT) for _ in range(3)]
             same(len(set(numbers)), 3, "how many of three numbers are different")
 
     def test_what_a_courier_sends_is_known_as_its_own(self) -> None:
         with self._store() as store:
-            ours, theirs = store.register(AT), store.register(AT)
+            ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             unpaced = evolve(PACED, pace=None)
             (mine,), (other,) = (
                 starts(store, "a", unpaced, courier_id=ours),
@@ -528,7 +528,7 @@ class GateRules(ABC):
         self,
     ) -> None:
         with self._store() as store:
-            ours, theirs = store.register(AT), store.register(AT)
+            ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), courier_id=theirs)
             begin_each(store, [theirs_start])
             store.heartbeat(theirs, AT)
@@ -544,7 +544,7 @@ class GateRules(ABC):
 
     def test_who_ended_in_order_is_not_dead(self) -> None:
         with self._store() as store:
-            ours, theirs = store.register(AT), store.register(AT)
+            ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             store.unregister(theirs)
             same(list(store.dead(ours)), [], "who is dead")
 
@@ -609,7 +609,13 @@ class GateRules(ABC):
                 version=first.upload.version + 1,
             )
             store.save([Change(parked, gate=GateChange(unpaced, AT, block=CLOSED))])
-            same(store.parked(), 1, "how many are parked")
+            both = [Status.PENDING, Status.RETRYING]
+            same(store.counts(both), {Status.PENDING: 2, Status.RETRYING: 1}, "with parked ones")
+            same(
+                store.counts(both, without_parked=True),
+                {Status.PENDING: 2, Status.RETRYING: 0},
+                "without parked ones",
+            )
             same(begin_each(store, [_at(second, AT)]), [Blocked(CLOSED, later)])
             (probe,) = begin_each(store, [_at(second, later)])
             must(a(Begun, probe).acquired.probes, "the first that begins after that does not probe")

@@ -14,7 +14,6 @@ WRITES = frozenset(
         "begin",
         "acquire",
         "save",
-        "register",
         "heartbeat",
         "unregister",
     }

@@ -161,7 +161,7 @@ class Simulation:
             return AsyncEngine(driver, self._dice.random, 192, 64 * 2**20)
 
         courier = SimulatedCourier(store, self._loop.call(build))
-        courier.owner = self.store.register(self.clock.now())
+        courier.owner = self.store.heartbeat(None, self.clock.now())
         courier.engine.active.destinations = self._destinations()
         self.couriers.append(courier)
         self._loop.call(lambda: courier.engine.start(courier.owner))

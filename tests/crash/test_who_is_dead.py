@@ -69,7 +69,7 @@ ELSEWHERE = {"host": "elsewhere/1", "boot": "of another machine"}
 def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
 ) -> None:
-    me, other = here.register(AT), there.register(AT)
+    me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     for where in ({}, {"boot": "the run before"}, ELSEWHERE):
         change(database, other, **where)
         assert list(here.dead(me)) == []
@@ -81,7 +81,7 @@ def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
 def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
     database: Path, here: SqliteStore, there: SqliteStore, boot: str
 ) -> None:
-    me, other = here.register(AT), there.register(AT)
+    me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, boot=boot)
     there.close()
     assert list(here.dead(me)) == [other]
@@ -90,7 +90,7 @@ def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
 def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
     database: Path, here: SqliteStore, there: SqliteStore
 ) -> None:
-    me, other = here.register(AT), there.register(AT)
+    me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, host="another-container/1")
     there.close()
     assert list(here.dead(me)) == [other]
@@ -101,7 +101,7 @@ def test_a_courier_on_another_machine_is_dead_after_a_long_silence(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher, lock: str | None
 ) -> None:
     """The silence is measured on the watcher's own clock."""
-    me, other = here.register(AT), there.register(AT)
+    me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, **ELSEWHERE)
     if lock != "the file":
         change(database, other, lock=lock)
@@ -118,7 +118,7 @@ def test_a_courier_on_another_machine_lives_as_long_as_it_says_so(
     database: Path, here: SqliteStore, there: SqliteStore, watcher: Watcher
 ) -> None:
     """The time of day there does not matter."""
-    me, other = here.register(AT), there.register(AT)
+    me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, **ELSEWHERE, lock=None)
     for its_clock in (AT - A_YEAR, AT - A_YEAR, AT + A_YEAR, AT, AT, AT):
         assert list(here.dead(me)) == []
@@ -131,7 +131,7 @@ def test_a_courier_on_another_machine_lives_as_long_as_it_says_so(
 
 
 def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: SqliteStore) -> None:
-    me, other = here.register(AT), here.register(AT)
+    me, other = here.heartbeat(None, AT), here.heartbeat(None, AT)
     new, newer = entry("ev-1"), entry("ev-2")
     here.add([new, newer])
     here.begin([[started(new.upload, courier_id=other)], [started(newer.upload, courier_id=0)]])
@@ -147,7 +147,7 @@ def test_uploads_of_another_machine_are_recovered_only_after_its_silence(
     async def story() -> None:
         async with house.courier() as courier:
             with closing(SqliteStore(str(database))) as there:
-                other = there.register(house.clock.now())
+                other = there.heartbeat(None, house.clock.now())
                 change(database, other, **ELSEWHERE, lock=None)
                 new = entry("ev-1", provider="paper", at=house.clock.now(), content=b"%PDF-1.7")
                 there.add([new])

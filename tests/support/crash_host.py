@@ -198,13 +198,9 @@ class KillableStore(SqliteStore):
         self._verbs.add("save")
         return super().save(changes)
 
-    def register(self, now: datetime) -> int:
-        self._verbs.add("register")
-        return super().register(now)
-
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
-        self._verbs.add("heartbeat")
-        super().heartbeat(courier_id, now)
+    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
+        self._verbs.add("register" if courier_id is None else "heartbeat")
+        return super().heartbeat(courier_id, now)
 
     def unregister(self, courier_id: int) -> None:
         self._verbs.add("unregister")

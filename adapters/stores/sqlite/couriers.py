@@ -97,8 +97,14 @@ class SqliteCouriers(SqliteReader):
             if (last or 0) < courier_id or (beat is not None and beat < own.beat):
                 raise replaced("an older copy was restored while the courier runs")
 
-    def register(self, now: datetime) -> int:
-        """As in `Couriers`. The lock's file is made beside the database."""
+    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
+        if courier_id is None:
+            return self._register(now)
+        self._beat(courier_id, now)
+        return courier_id
+
+    def _register(self, now: datetime) -> int:
+        """Register a new courier. The lock's file is made beside the database."""
         lock = new_lock(self._path)
         file = None if lock is None else os.path.basename(lock.path)
         try:
@@ -117,8 +123,8 @@ class SqliteCouriers(SqliteReader):
         self._own[courier_id] = _Own(lock)
         return courier_id
 
-    def heartbeat(self, courier_id: int, now: datetime) -> None:
-        """As in `Couriers`. A lock whose file was removed is taken anew."""
+    def _beat(self, courier_id: int, now: datetime) -> None:
+        """Show that a courier is alive. A lock whose file was removed is taken anew."""
         own = self._own.get(courier_id, _Own(None))
         if own.lock is not None and not os.path.exists(own.lock.path):
             own.lock.let_go()

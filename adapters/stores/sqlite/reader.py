@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
 
+from attrs import evolve
 from sqlite_utils import Database
 
 from ....domain.errors import StoreError
@@ -22,8 +24,7 @@ from . import reads
 from .files import OpenFiles
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
-from .rows import action_of, attempt_of, key_cells, key_of, look_up_of, moment, open_upload_of
-from .statements import SELECT_STAGED
+from .rows import action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from .trouble import trouble
 
 
@@ -45,14 +46,13 @@ class SqliteReader:
         self._watch = Watch(os.path.dirname(self._path), monotonic)
         self._files = OpenFiles(os.path.abspath(path))
 
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        with self._reading() as db:
-            return reads.recorded(db.conn, keys)
-
-    def staged(self, key: UploadKey) -> bytes | None:
-        with self._reading() as db:
-            row = db.execute(SELECT_STAGED, key_cells(key)).fetchone()
-            return None if row is None else bytes(row[0])
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        with self._reading() as db, db.atomic():  # one moment for all
+            found = reads.recorded(db.conn, keys)
+            if staged:
+                for key, content in reads.staged(db.conn, [*found]).items():
+                    found[key] = evolve(found[key], content=content)
+            return found
 
     def due(
         self, before: datetime, limit: int, written_after: datetime | None = None
@@ -81,17 +81,16 @@ class SqliteReader:
         with self._reading() as db:
             return [key_of(row) for row in db.query(reads.LINE, given)]
 
-    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
-        with self._reading() as db:
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
+        with self._reading() as db, db.atomic():  # one moment for all
             wanted = json.dumps([status.value for status in statuses])
-            rows = db.query(reads.COUNTS, {"statuses": wanted})
-            found = {row["status"]: int(row["uploads"]) for row in rows}
-            return {status: found.get(status.value, 0) for status in statuses}
-
-    def parked(self) -> int:
-        with self._reading() as db:
-            (found,) = db.execute(reads.PARKED).fetchone()
-            return int(found)
+            counted = db.execute(reads.COUNTS, {"statuses": wanted}).fetchall()
+            found = Counter(dict(counted))
+            if without_parked:
+                found[Status.RETRYING.value] -= db.execute(reads.PARKED).fetchone()[0]
+            return {status: found[status.value] for status in statuses}
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime

@@ -17,7 +17,7 @@ from ....ports.paging import place_after
 from ....ports.records import Entry, Find
 from .gates import line_of
 from .rows import KEY, OPEN, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
-from .statements import SELECT_UPLOADS
+from .statements import SELECT_CONTENTS, SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
@@ -96,7 +96,7 @@ WHERE actions.id > :after AND actions.id <= :mark
 """
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
 COUNTS = """
-SELECT status, COUNT(*) AS uploads FROM uploads
+SELECT status, COUNT(*) FROM uploads
 WHERE status IN (SELECT value FROM json_each(:statuses)) GROUP BY status
 """
 STATUSES = f"""
@@ -113,6 +113,14 @@ def recorded(connection: sqlite3.Connection, keys: Iterable[UploadKey]) -> dict[
     rows = SELECT_UPLOADS.run(connection, list(map(key_cells, keys)))
     found = [open_upload_of(dict(zip(OPEN, row, strict=True))) for row in rows]
     return {item.upload.key: item for item in found}
+
+
+def staged(connection: sqlite3.Connection, keys: Sequence[UploadKey]) -> dict[UploadKey, bytes]:
+    """The bytes that are staged with these uploads."""
+    wanted = [(position, *key_cells(key)) for position, key in enumerate(keys)]
+    return {
+        keys[position]: content for position, content in SELECT_CONTENTS.run(connection, wanted)
+    }
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:

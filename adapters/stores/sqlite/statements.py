@@ -120,10 +120,6 @@ SELECT_UPLOADS = Statement(
 )
 """OPEN of those that are recorded. Each row: KEY."""
 
-SELECT_STAGED = (
-    "SELECT documents.content FROM uploads JOIN documents ON documents.upload_id = uploads.id"
-    f" WHERE {_THIS_KEY}"
-)
 UPDATE_DOCUMENT = (
     f"UPDATE uploads SET {_list(f'{name} = ?' for name in MADE)},"
     " submitted_digest = COALESCE(NULLIF(submitted_digest, ''), ?)"

@@ -118,10 +118,9 @@ class SqliteStore(SqliteCouriers):
             attempt = (start.courier_id, start.quota.credential, start.budget)
             rows.append((*key_cells(start.upload.key), *changing_cells(start.upload), *attempt))
         statements.BEGIN_UPLOADS.write(connection, rows)
-        wanted = [(position, *key_cells(starts[position].upload.key)) for position in begun]
-        staged = dict(statements.SELECT_CONTENTS.run(connection, wanted))
+        staged = reads.staged(connection, [starts[position].upload.key for position in begun])
         return {
-            position: records.Begun(staged.get(position), acquired)
+            position: records.Begun(staged.get(starts[position].upload.key), acquired)
             for position, acquired in begun.items()
         }
 

@@ -115,8 +115,9 @@ def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
     "uploads_of_an_unknown_provider_get_their_provider",
 )
 class ForgetsFileNames(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        return {key: _without_name(found) for key, found in super().get(keys).items()}
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        found = super().get(keys, staged=staged)
+        return {key: _without_name(one) for key, one in found.items()}
 
 
 def _without_name(found: Entry) -> Entry:
@@ -126,8 +127,11 @@ def _without_name(found: Entry) -> Entry:
 
 @breaks("what_is_not_recorded_is_absent")
 class CountsNothing(MemoryStore):
-    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
-        return super().counts(statuses) if self._records else {}
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
+        found = super().counts(statuses, without_parked=without_parked)
+        return found if self._records else {}
 
 
 @breaks("nothing_may_be_asked_for_nothing")
@@ -157,8 +161,9 @@ class TheLastOneWins(MemoryStore):
 
 @breaks("another_tenant_or_another_provider_makes_another_upload")
 class OneForEachEvidenceId(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        by_id = {key.evidence_id: (key, found) for key, found in super().get(keys).items()}
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        found = super().get(keys, staged=staged)
+        by_id = {key.evidence_id: (key, one) for key, one in found.items()}
         return dict(by_id.values())
 
 
@@ -343,8 +348,11 @@ class NeverRetries(MemoryStore):
 
 @breaks("uploads_are_counted_by_status")
 class CountsThePendingOnly(MemoryStore):
-    def counts(self, statuses: Collection[Status] = tuple(Status)) -> Mapping[Status, int]:
-        return {**super().counts(statuses), Status.RETRYING: 0}
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
+        found = super().counts(statuses, without_parked=without_parked)
+        return {**found, Status.RETRYING: 0}
 
 
 @breaks("statuses_are_of_the_tenant_that_is_asked_about")
@@ -466,8 +474,8 @@ class TellsItAgain(MemoryStore):
 
 @breaks("what_a_provider_decides_later_is_due_until_it_has_decided")
 class TakesADecisionForADoubt(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        return {key: _in_doubt(found) for key, found in super().get(keys).items()}
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        return {key: _in_doubt(found) for key, found in super().get(keys, staged=staged).items()}
 
 
 def _in_doubt(found: Entry) -> Entry:
@@ -873,8 +881,8 @@ class HoldsOn(MemoryStore):
 
 @breaks("each_courier_has_a_number_of_its_own")
 class RunsOutOfNumbers(MemoryStore):
-    def register(self, now: datetime) -> int:
-        return min(super().register(now), 2)
+    def heartbeat(self, courier_id: int | None, now: datetime) -> int:
+        return min(super().heartbeat(courier_id, now), 2)
 
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
@@ -886,8 +894,9 @@ class MixesCouriers(MemoryStore):
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class ForgetsWhoSends(MemoryStore):
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        return {key: evolve(one, courier_id=None) for key, one in super().get(keys).items()}
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        found = super().get(keys, staged=staged)
+        return {key: evolve(one, courier_id=None) for key, one in found.items()}
 
 
 @breaks(

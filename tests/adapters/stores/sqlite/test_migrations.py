@@ -122,7 +122,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         details = store.show("acme", "queued", AT)
         assert details is not None
         assert [(row.by, row.reason) for row in details.actions] == [("asha", "again")]
-        ours = store.register(AT)
+        ours = store.heartbeat(None, AT)
         # Whoever had it in flight is gone, and is found out.
         ((found,),) = store.dead(ours).values()
         assert isinstance(found.upload.state, Sending)

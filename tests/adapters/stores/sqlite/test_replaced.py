@@ -149,7 +149,7 @@ def test_a_backup_that_is_restored_under_a_courier_is_noticed(path: Path, known:
     with closing(SqliteStore(str(path))) as store:
         if not known:
             copy(str(path), backup)
-        courier_id = store.register(AT)
+        courier_id = store.heartbeat(None, AT)
         if known:
             copy(str(path), backup)
         store.heartbeat(courier_id, AT)
@@ -160,16 +160,16 @@ def test_a_backup_that_is_restored_under_a_courier_is_noticed(path: Path, known:
         with pytest.raises(StoreError, match="heartbeat not written"):
             store.heartbeat(courier_id, AT)
     with closing(SqliteStore(str(path))) as store:  # a start anew takes the copy as it is
-        store.register(AT)
+        store.heartbeat(None, AT)
         assert store.add([entry("second")]) == [Added()]
 
 
 @on_posix
 def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
     with closing(SqliteStore(str(path))) as watcher:
-        mine = watcher.register(AT)
+        mine = watcher.heartbeat(None, AT)
         with closing(SqliteStore(str(path), busy_timeout=0.05)) as store:
-            courier_id = store.register(AT)
+            courier_id = store.heartbeat(None, AT)
             for lock in path.parent.glob("*.lock"):
                 lock.unlink()
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
