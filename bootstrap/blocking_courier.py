@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Self, Unpack
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
 
 from attrs import frozen
 
@@ -16,23 +15,23 @@ from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
-from ..delivery.actions import ActionResult, Filter, chosen, preview_of
-from ..domain.errors import MisuseError, Problem
+from ..delivery.actions import ActionResult
+from ..delivery.destinations import Destination
+from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
-from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
-from ..domain.upload.status import UploadDetails, UploadStatus
-from ..domain.upload.upload import StatusWord
+from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
-from ..ports.records import Find, Page
 from ..ports.renderer import Renderer
 from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
-from .face import Health, PeoplesActions, require_evidence, status_of_word
+from .face import Basis, BlockingFace, require_evidence
 from .per_process import PerProcess
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
 from .wiring import BlockingOptions, BlockingWiring
+
+T = TypeVar("T")
 
 
 @frozen(eq=False)
@@ -45,7 +44,7 @@ class _Opened:
     engine: BlockingEngine
 
 
-class BlockingCourier(PeoplesActions[ActionResult]):
+class BlockingCourier(BlockingFace, Basis):
     """Delivers compliance evidence for workers of a task queue, one step a call, in the caller's
     thread.
 
@@ -59,7 +58,7 @@ class BlockingCourier(PeoplesActions[ActionResult]):
     """
 
     def __init__(self, source: Source, wiring: BlockingWiring, options: BlockingOptions) -> None:
-        self._wiring = wiring
+        self._wiring: BlockingWiring = wiring
         self._tenants = Tenants(source, options, wiring.logger)
         self._reloading = threading.Lock()
         self._opened = PerProcess(self._open, self._close)
@@ -217,88 +216,35 @@ class BlockingCourier(PeoplesActions[ActionResult]):
         with self._opened.used() as opened:
             return opened.engine.recover(self._tenants.destinations, self._tenants.broken)
 
-    def _act(
-        self,
-        action: Action,
-        tenant_id: str,
-        which: str | Filter,
-        by: str,
-        reason: str,
-        preview: bool,
-    ) -> ActionResult:
-        person = Person(by, reason)
+    # --- the basis of what all couriers share ----------------------------------------------------
+
+    def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        # Nothing that it awaits is waited for, so it ends at the first step.
+        try:
+            method(self).send(None)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+        raise AssertionError("a method of a BlockingCourier has waited")
+
+    async def _read(self, read: Callable[[UploadStore], T]) -> T:
         with self._opened.used() as opened:
-            found = chosen(opened.store, tenant_id, which, action, self._wiring.clock.now())
-            if preview:
-                return preview_of(opened.store, action, found)
+            return read(opened.store)
+
+    async def _act_on(
+        self, found: Sequence[UploadStatus], action: Action, person: Person
+    ) -> ActionResult:
+        with self._opened.used() as opened:
             return opened.engine.act(found, action, person, self._tenants.rules_of)
 
-    # --- seeing ----------------------------------------------------------------------------------
-
-    def statuses(self, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id, in one query; those without an
-        upload are absent."""
+    async def _dry_run(self, destination: Destination) -> DryRun | None:
         with self._opened.used() as opened:
-            return opened.store.statuses(tenant_id, list(evidence_ids), self._wiring.clock.now())
+            return opened.engine.dry_run(destination)
 
-    def find(
-        self,
-        *,
-        tenant_id: str | None = None,
-        status: StatusWord | None = None,
-        since: datetime | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> Page:
-        """A page of uploads, newest first, for which every filter that is given holds. See
-        `AsyncCourier.find` for the arguments."""
-        find = Find(
-            tenant_id=tenant_id,
-            status=status_of_word(status),
-            since=since,
-            after=after,
-            limit=limit,
-        )
+    async def _workload(self) -> Mapping[str, int]:
         with self._opened.used() as opened:
-            return opened.store.find(find, self._wiring.clock.now())
-
-    def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
-        """One upload with every attempt; None if it does not exist."""
-        with self._opened.used() as opened:
-            return opened.store.show(tenant_id, evidence_id, self._wiring.clock.now())
-
-    def doctor(self, tenant_id: str) -> DryRun | None:
-        """Ask the provider whether the tenant's uploads would work. Uploads nothing.
-
-        Waits up to three minutes for its turn: the pace is shared with the uploads.
-
-        Returns:
-            Ready or NotReady; None if the tenant has no integration, or its provider has no dry
-            run.
-        """
-        with self._opened.used() as opened:
-            destination = self._tenants.destinations.get(tenant_key(tenant_id))
-            return None if destination is None else opened.engine.dry_run(destination)
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What is not in force of the configuration: invalid tenants, and what was passed over."""
-        return self._tenants.problems
-
-    def health(self) -> Health:
-        """The state of the courier, for a host's health page. It plans nothing, and `under_way` are
-        the calls of this process."""
-        with self._opened.used() as opened:
-            counts = opened.store.counts()
-            return Health(
-                running=True,
-                tenants=len(self._tenants.destinations),
-                submitted=0,
-                planned=0,
-                under_way=self._opened.users - 1,
-                counts={status.value: number for status, number in counts.items()},
-                listener_failures=opened.engine.listener_failures,
-            )
+            none = dict.fromkeys(("submitted", "planned"), 0)
+            own = {"listener_failures": opened.engine.listener_failures}
+            return {**none, **own, "under_way": self._opened.users - 1}
 
     # --- what each process opens -----------------------------------------------------------------
 

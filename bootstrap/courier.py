@@ -5,40 +5,36 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Self, TypeVar, Unpack
+
+from attrs import asdict
 
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import Ticket, settled_ticket
-from ..delivery.actions import (
-    ActionResult,
-    Filter,
-    chosen,
-    preview_of,
-)
-from ..domain.errors import Problem
+from ..delivery.actions import ActionResult
+from ..delivery.destinations import Destination
 from ..domain.evidence.evidence import Evidence
-from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
-from ..domain.upload.status import UploadDetails, UploadStatus
-from ..domain.upload.upload import StatusWord
+from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
-from ..ports.records import Find, Page
+from ..ports.store import UploadStore
 from . import refusals
-from .face import Health, PeoplesActions, require_evidence, status_of_word
+from .face import Face, require_evidence
 from .running import Running
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
 from .wiring import AsyncWiring, CourierOptions
 
+T = TypeVar("T")
+
 _START = "async with AsyncCourier..."
 
 
-class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
+class AsyncCourier(Face):
     """Delivers compliance evidence for a host that runs on asyncio.
 
     Build it with `from_config` or `from_mapping`, and use it as an async context manager: it starts
@@ -50,7 +46,7 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
     """
 
     def __init__(self, source: Source, wiring: AsyncWiring, options: CourierOptions) -> None:
-        self._wiring = wiring
+        self._wiring: AsyncWiring = wiring
         self._tenants = Tenants(source, options, wiring.logger)
         self._running: Running | None = None
         self._pid: int | None = None
@@ -231,103 +227,22 @@ class AsyncCourier(PeoplesActions[Coroutine[Any, Any, ActionResult]]):
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
         return _lost(Submission(evidence, destination, ticket), self._wiring.logger)
 
-    async def _act(
-        self,
-        action: Action,
-        tenant_id: str,
-        which: str | Filter,
-        by: str,
-        reason: str,
-        preview: bool,
+    # --- the basis of what all couriers share ----------------------------------------------------
+
+    async def _read(self, read: Callable[[UploadStore], T]) -> T:
+        running = self._now()
+        return await running.engine.read(partial(read, running.store))
+
+    async def _act_on(
+        self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult:
-        person, clock = Person(by, reason), self._wiring.clock
-        running = self._now()
-        store = running.store
-        found = await running.engine.read(
-            lambda: chosen(store, tenant_id, which, action, clock.now())
-        )
-        if preview:
-            return await running.engine.read(lambda: preview_of(store, action, found))
-        return await running.act(found, action, person, self._tenants.rules_of)
+        return await self._now().act(found, action, person, self._tenants.rules_of)
 
-    # --- seeing ----------------------------------------------------------------------------------
+    async def _dry_run(self, destination: Destination) -> DryRun | None:
+        return await self._now().dry_run(destination)
 
-    async def statuses(
-        self, tenant_id: str, evidence_ids: Sequence[str]
-    ) -> Mapping[str, UploadStatus]:
-        """The statuses of a tenant's evidences by evidence id; unknown ones are absent."""
-        running, wanted, now = self._now(), list(evidence_ids), self._wiring.clock.now()
-        return await running.engine.read(lambda: running.store.statuses(tenant_id, wanted, now))
-
-    async def find(
-        self,
-        *,
-        tenant_id: str | None = None,
-        status: StatusWord | None = None,
-        since: datetime | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> Page:
-        """A page of uploads, newest first, for which every filter that is given holds.
-
-        Args:
-            tenant_id: Only this tenant's.
-            status: Only those in this status, a word of `UploadStatus`.
-            since: Only those recorded since.
-            after: The `next_page` of the page before.
-            limit: At most so many.
-
-        Raises:
-            MisuseError: `status` is no such word.
-        """
-        running, now = self._now(), self._wiring.clock.now()
-        find = Find(
-            tenant_id=tenant_id,
-            status=status_of_word(status),
-            since=since,
-            after=after,
-            limit=limit,
-        )
-        return await running.engine.read(lambda: running.store.find(find, now))
-
-    async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
-        """One upload with every attempt; None if it does not exist."""
-        running, now = self._now(), self._wiring.clock.now()
-        return await running.engine.read(lambda: running.store.show(tenant_id, evidence_id, now))
-
-    async def doctor(self, tenant_id: str) -> DryRun | None:
-        """Ask the provider whether the tenant's uploads would work. Uploads nothing.
-
-        Waits up to three minutes for its turn: the pace is shared with the uploads.
-
-        Returns:
-            Ready or NotReady; None if the tenant has no integration, or its provider has no dry
-            run.
-        """
-        running = self._now()
-        destination = self._tenants.destinations.get(tenant_key(tenant_id))
-        return None if destination is None else await running.dry_run(destination)
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What is not in force of the configuration: invalid tenants, and what was passed over."""
-        return self._tenants.problems
-
-    async def health(self) -> Health:
-        """The state of the courier, for a host's health page."""
-        running = self._now()
-        counts = await running.engine.read(running.store.counts)
-        workload = running.engine.workload
-        return Health(
-            running=True,
-            tenants=len(self._tenants.destinations),
-            submitted=workload.submitted,
-            planned=workload.planned,
-            under_way=workload.under_way,
-            counts={status.value: number for status, number in counts.items()},
-            listener_failures=workload.listener_failures,
-            lost_readers=workload.lost_readers,
-        )
+    async def _workload(self) -> Mapping[str, int]:
+        return asdict(self._now().engine.workload)
 
     def _refuse_in_a_child(self) -> None:
         if self._pid is not None and self._pid != os.getpid():

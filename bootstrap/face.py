@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import frozen
 
-from ..delivery.actions import Filter
-from ..domain.errors import MisuseError
+from ..delivery.actions import ActionResult, Filter, chosen, preview_of
+from ..delivery.destinations import Destination
+from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
-from ..domain.upload.actions import Action
-from ..domain.upload.upload import Status
+from ..domain.integration import tenant_key
+from ..domain.upload.actions import Action, Person
+from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.upload import Status, StatusWord
+from ..domain.upload.verdict import DryRun
+from ..ports.records import Find, Page
+from ..ports.store import UploadStore
+from .tenants import Tenants
+from .wiring import Wiring
 
-R = TypeVar("R")
-"""What an action returns: an `ActionResult`, or an awaitable one."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -35,10 +45,52 @@ class Health:
     lost_readers: int = 0
 
 
-class PeoplesActions(ABC, Generic[R]):
-    """What people do to uploads. Each action changes nothing when it is done twice.
+class Basis(ABC):
+    """What the shared methods are made of; each courier has its own way to each."""
 
-    All four take the same arguments, return the same and raise the same.
+    _wiring: Wiring
+    _tenants: Tenants
+
+    @abstractmethod
+    async def _read(self, read: Callable[[UploadStore], T]) -> T: ...
+
+    @abstractmethod
+    async def _act_on(
+        self, found: Sequence[UploadStatus], action: Action, person: Person
+    ) -> ActionResult: ...
+
+    @abstractmethod
+    async def _dry_run(self, destination: Destination) -> DryRun | None: ...
+
+    @abstractmethod
+    async def _workload(self) -> Mapping[str, int]: ...
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is not in force of the configuration: invalid tenants, and what was passed over."""
+        return self._tenants.problems
+
+    async def _act(
+        self,
+        action: Action,
+        tenant_id: str,
+        which: str | Filter,
+        by: str,
+        reason: str,
+        preview: bool,
+    ) -> ActionResult:
+        person, now = Person(by, reason), self._wiring.clock.now()
+        found = await self._read(lambda store: chosen(store, tenant_id, which, action, now))
+        if preview:
+            return await self._read(lambda store: preview_of(store, action, found))
+        return await self._act_on(found, action, person)
+
+
+class Face(Basis):
+    """What people do to uploads and what they see, the same on every courier.
+
+    The actions `retry`, `release`, `abandon` and `attest` take the same arguments, return the same
+    and raise the same. Each changes nothing when it is done twice.
 
     Args:
         tenant_id: The tenant whose uploads are meant.
@@ -57,57 +109,137 @@ class PeoplesActions(ABC, Generic[R]):
         StoreError: The database could not be read or written.
     """
 
-    def retry(
+    async def retry(
         self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
-    ) -> R:
+    ) -> ActionResult:
         """Try failed uploads again, with a fresh budget and their history kept.
 
         If the failure was one of the whole integration, the integration counts as mended. See
-        `PeoplesActions` for the arguments.
+        `Face` for the arguments.
         """
-        return self._act(Action.RETRY, tenant_id, which, by, reason, preview)
+        return await self._act(Action.RETRY, tenant_id, which, by, reason, preview)
 
-    def release(
+    async def release(
         self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
-    ) -> R:
+    ) -> ActionResult:
         """Try held uploads again.
 
-        If they are held because of the integration, the integration counts as mended. See
-        `PeoplesActions` for the arguments.
+        If they are held because of the integration, the integration counts as mended. See `Face`
+        for the arguments.
         """
-        return self._act(Action.RELEASE, tenant_id, which, by, reason, preview)
+        return await self._act(Action.RELEASE, tenant_id, which, by, reason, preview)
 
-    def abandon(
+    async def abandon(
         self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
-    ) -> R:
+    ) -> ActionResult:
         """Give up uploads that are not settled: nothing more is sent.
 
-        An attempt in flight is not interrupted. See `PeoplesActions` for the arguments.
+        An attempt in flight is not interrupted. See `Face` for the arguments.
         """
-        return self._act(Action.ABANDON, tenant_id, which, by, reason, preview)
+        return await self._act(Action.ABANDON, tenant_id, which, by, reason, preview)
 
-    def attest(
+    async def attest(
         self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
-    ) -> R:
+    ) -> ActionResult:
         """Record that held or failed uploads have arrived: a person has seen them at the provider.
 
-        See `PeoplesActions` for the arguments.
+        See `Face` for the arguments.
         """
-        return self._act(Action.ATTEST, tenant_id, which, by, reason, preview)
+        return await self._act(Action.ATTEST, tenant_id, which, by, reason, preview)
+
+    async def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str]
+    ) -> Mapping[str, UploadStatus]:
+        """The statuses of a tenant's evidences by evidence id, in one query; unknown ones are
+        absent."""
+        wanted, now = list(evidence_ids), self._wiring.clock.now()
+        return await self._read(lambda store: store.statuses(tenant_id, wanted, now))
+
+    async def find(
+        self,
+        *,
+        tenant_id: str | None = None,
+        status: StatusWord | None = None,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page:
+        """A page of uploads, newest first, for which every filter that is given holds.
+
+        Args:
+            tenant_id: Only this tenant's.
+            status: Only those in this status, a word of `UploadStatus`.
+            since: Only those recorded since.
+            after: The `next_page` of the page before.
+            limit: At most so many.
+
+        Raises:
+            MisuseError: `status` is no such word.
+        """
+        wanted, now = _status_of_word(status), self._wiring.clock.now()
+        find = Find(tenant_id=tenant_id, status=wanted, since=since, after=after, limit=limit)
+        return await self._read(lambda store: store.find(find, now))
+
+    async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
+        """One upload with every attempt; None if it does not exist."""
+        now = self._wiring.clock.now()
+        return await self._read(lambda store: store.show(tenant_id, evidence_id, now))
+
+    async def doctor(self, tenant_id: str) -> DryRun | None:
+        """Ask the provider whether the tenant's uploads would work. Uploads nothing.
+
+        Waits up to three minutes for its turn: the pace is shared with the uploads.
+
+        Returns:
+            Ready or NotReady; None if the tenant has no integration, or its provider has no dry
+            run.
+        """
+        destination = self._tenants.destinations.get(tenant_key(tenant_id))
+        return None if destination is None else await self._dry_run(destination)
+
+    async def health(self) -> Health:
+        """The state of the courier, for a host's health page. A `BlockingCourier` plans nothing,
+        and its `under_way` are the calls of this process."""
+        counts = await self._read(lambda store: store.counts())
+        return Health(
+            running=True,
+            tenants=len(self._tenants.destinations),
+            counts={status.value: number for status, number in counts.items()},
+            **await self._workload(),
+        )
+
+
+def without_await(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[BlockingFace, P], T]:
+    """The same method for a caller that blocks."""
+
+    @wraps(method)
+    def call(self: BlockingFace, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._call(lambda face: method(face, *args, **kwargs))
+
+    return call
+
+
+class BlockingFace(ABC):
+    """The methods of `Face` for a caller that blocks."""
 
     @abstractmethod
-    def _act(
-        self,
-        action: Action,
-        tenant_id: str,
-        which: str | Filter,
-        by: str,
-        reason: str,
-        preview: bool,
-    ) -> R: ...
+    def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Call a method of a `Face`, and wait for its result."""
+
+    retry = without_await(Face.retry)
+    release = without_await(Face.release)
+    abandon = without_await(Face.abandon)
+    attest = without_await(Face.attest)
+    statuses = without_await(Face.statuses)
+    find = without_await(Face.find)
+    show = without_await(Face.show)
+    doctor = without_await(Face.doctor)
+    health = without_await(Face.health)
 
 
-def status_of_word(word: str | None) -> Status | None:
+def _status_of_word(word: str | None) -> Status | None:
     """The status that a word names; MisuseError if it names none."""
     if word is None:
         return None

@@ -10,38 +10,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from functools import partial
+from typing import Any, Self, TypeVar, Unpack
 
 from ..adapters.engines.tickets import SyncTicket
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
 from . import refusals
 from .courier import AsyncCourier
+from .face import BlockingFace, without_await
 from .portal import Portal
 from .tenants import PathText, TenantMapping
 from .wiring import CourierOptions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREAD = "evidence-courier-loop"
 
 
-def _without_await(
-    method: Callable[Concatenate[AsyncCourier, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Courier, P], T]:
-    """The same method for a caller that blocks; MisuseError in the courier's own thread."""
-
-    @wraps(method)
-    def call(self: Courier, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        awaited: Callable[P, Coroutine[Any, Any, T]] = getattr(self._courier, method.__name__)
-        return self._now().call(partial(awaited, *args, **kwargs))
-
-    return call
-
-
-class Courier:
+class Courier(BlockingFace):
     """Delivers compliance evidence for a host that does not run on asyncio.
 
     Build it with `from_config` or `from_mapping`, and use it as a context manager: it starts on
@@ -128,9 +115,9 @@ class Courier:
             portal.tell_to_leave(partial(self._courier.close, 0.0))
             raise
 
-    drain = _without_await(AsyncCourier.drain)
-    quiet = _without_await(AsyncCourier.quiet)
-    reload = _without_await(AsyncCourier.reload)
+    drain = without_await(AsyncCourier.drain)
+    quiet = without_await(AsyncCourier.quiet)
+    reload = without_await(AsyncCourier.reload)
 
     # --- delivering ------------------------------------------------------------------------------
 
@@ -157,25 +144,15 @@ class Courier:
         portal = self._now()
         return self._courier.submit(evidence).for_threads(portal)
 
-    retry = _without_await(AsyncCourier.retry)
-    release = _without_await(AsyncCourier.release)
-    abandon = _without_await(AsyncCourier.abandon)
-    attest = _without_await(AsyncCourier.attest)
-
-    # --- seeing ----------------------------------------------------------------------------------
-
-    statuses = _without_await(AsyncCourier.statuses)
-    find = _without_await(AsyncCourier.find)
-    show = _without_await(AsyncCourier.show)
-    doctor = _without_await(AsyncCourier.doctor)
-    health = _without_await(AsyncCourier.health)
-
     @property
     def problems(self) -> Sequence[Problem]:
         """What is not in force of the configuration: invalid tenants, and what was passed over."""
         return self._courier.problems
 
     # ---------------------------------------------------------------------------------------------
+
+    def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        return self._now().call(partial(method, self._courier))
 
     def _now(self) -> Portal:
         self._refuse_in_a_child()
