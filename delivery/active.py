@@ -7,7 +7,7 @@ from collections.abc import Container, Hashable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
@@ -66,6 +66,10 @@ class Listener(Protocol):
         ...
 
 
+def _line_of(active: ActiveUpload) -> str:
+    return active.destination.quota.credential
+
+
 @define(eq=False)
 class ActiveUpload:
     """An upload with where it goes and who waits for it.
@@ -81,16 +85,12 @@ class ActiveUpload:
     destination: Destination
     last_attempt_at: datetime | None = None
     waiters: list[Waiter] = field(factory=list)
-    line: str = field(init=False)
+    line: str = field(init=False, default=Factory(_line_of, takes_self=True))
     gone: bool = field(default=False, init=False)
     answered: bool | None = field(default=None, init=False)
     content: bytes | None = field(default=None, init=False, repr=False)
     verdict: AttemptVerdict | None = field(default=None, init=False)
     _sending: Sending | None = field(default=None, init=False)
-
-    @line.default
-    def _line_of_destination(self) -> str:
-        return self.destination.quota.credential
 
     @property
     def size(self) -> int:

@@ -118,7 +118,7 @@ class Write(Stored[T]):
     """Call another verb of the store that writes."""
 
     verb: Callable[[UploadStore], T]
-    key: UploadKey | None = None
+    key: UploadKey | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def on(self, store: UploadStore) -> T:
         return self.verb(store)

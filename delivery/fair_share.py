@@ -58,6 +58,7 @@ class FairShare:
         """So much of this lane leaves."""
         self.taken -= amount
         for part in parts_of(lane):
-            self._held[part] -= amount
-            if not self._held[part]:
-                del self._held[part]
+            if left := self._held.get(part, 0) - amount:
+                self._held[part] = left
+            else:
+                self._held.pop(part, None)

@@ -396,6 +396,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     if isinstance(refused, NotBefore):
         return refused
     sender = context.told.sender(destination, slots)
+    finding = None
     if refused is None:
         finding = yield from _finding(context, active, sender)
         active.answered = sender.answered
@@ -403,6 +404,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
         held = Blocked(context.clock.now(), blocked.failure)
         yield from apply(Step(active, held, gate=slots.end()))
         return blocked
+    assert finding is not None
     result = look_up_result_of(finding, state.look_up, destination, slots.end())
     yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
     due = due_of(active.upload.state)

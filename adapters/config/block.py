@@ -215,7 +215,7 @@ def _faults_of_the_whole(
         section = document.get(name)
         members = section.items() if isinstance(section, dict) else ()
         written = {key: value for key, value in members if isinstance(value, timedelta)}
-        most = written.get(bound, getattr(defaults, bound))
+        most: timedelta = written[bound] if bound in written else getattr(defaults, bound)
         shown = shown_duration(most) + ("" if bound in written else ", its default")
         for key in keys:
             if written.get(key, most) > most:

@@ -72,11 +72,11 @@ class AsyncioDriver(Driver):
     """
 
     outside: Outside
-    store: UploadStore
+    store: UploadStore  # pyright: ignore[reportIncompatibleMethodOverride]
     writer: Writer
     threads: Executor | None
     clock: Clock
-    notifier: HookNotifier
+    notifier: HookNotifier  # pyright: ignore[reportIncompatibleMethodOverride]
     closing: bool = False
     _making: ConnectionLimit = field(init=False)
 

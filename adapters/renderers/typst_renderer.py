@@ -29,7 +29,7 @@ _MAX_NAMED = 8
 # line and module as much as for so many characters.
 _MAX_SIZE, _PER_TEXT, _PER_LINE, _PER_MODULE = 600_000, 70, 12, 330
 # fontpkg has no Noto font for Bengali.
-_FONT_PACKAGES: Final = (
+FONT_PACKAGES: Final = (
     *(f"fontpkg_noto_sans_{script}" for script in ("arabic", "devanagari", "khmer", "tamil")),
     *("fontpkg_noto_sans_telugu", "fontpkg_noto_sans_thai", "fontpkg_hind_siliguri"),
     "noto_cjk_sans_otc",
@@ -137,7 +137,7 @@ def _too_much(texts: Mapping[str, Any]) -> str:
 def installed_fonts() -> list[str]:
     """The folders of the fonts of the extra `fonts`, if it is installed as a whole: with a part of
     them, two machines would make different documents of the same record."""
-    specs = [find_spec(name) for name in _FONT_PACKAGES]
+    specs = [find_spec(name) for name in FONT_PACKAGES]
     folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
     return folders if all(specs) else []
 

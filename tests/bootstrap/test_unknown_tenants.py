@@ -26,7 +26,7 @@ from evidence_courier.ports.logger import (
     TenantUnknown,
 )
 
-E_ACUTE, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+E_ACUTE, DECOMPOSED = "r\u00e9sum", "re\u0301sum"
 
 
 @define

@@ -266,6 +266,16 @@ def test_what_a_lane_gives_back_it_may_take_again_and_no_more() -> None:
     assert share.admits(("a",))
 
 
+def test_what_takes_no_room_comes_and_goes() -> None:
+    """Documents whose size is not known count as nothing."""
+    share = FairShare(4)
+    for _ in range(2):
+        share.enter(("origin", "tenant"), 0)
+    for _ in range(2):
+        share.leave(("origin", "tenant"), 0)
+    assert (share.taken, share.held(("origin", "tenant"))) == (0, 0)
+
+
 def test_one_place_can_be_taken() -> None:
     share = FairShare(1)
     assert share.admits(("a",))

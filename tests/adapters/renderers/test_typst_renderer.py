@@ -648,7 +648,7 @@ def test_the_fonts_of_the_extra_are_found_by_themselves_all_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = ("one_font_package", "another_font_package")
-    monkeypatch.setattr(typst_renderer, "_FONT_PACKAGES", packages)
+    monkeypatch.setattr(typst_renderer, "FONT_PACKAGES", packages)
     monkeypatch.syspath_prepend(str(tmp_path))
     for folder in ((tmp_path / name) for name in packages):
         assert typst_renderer.installed_fonts() == []
@@ -662,7 +662,7 @@ def test_the_extra_names_the_packages_that_are_looked_for() -> None:
     wanted = re.search(r"\nfonts =\n((?:    \S.*\n)+)", (ROOT / "setup.cfg").read_text())
     assert wanted is not None
     names = {line.split()[0].replace("-", "_") for line in wanted[1].splitlines()}
-    assert names == set(typst_renderer._FONT_PACKAGES)
+    assert names == set(typst_renderer.FONT_PACKAGES)
 
 
 def test_of_two_folders_the_first_given_decides(tmp_path: Path) -> None:
@@ -672,10 +672,10 @@ def test_of_two_folders_the_first_given_decides(tmp_path: Path) -> None:
     (linked,) = Path(DEVANAGARI).glob("*.ttf")
     (tmp_path / "b" / "z.ttf").symlink_to(linked)
     renamed = linked.read_bytes().replace(
-        "Noto Sans Devanagari".encode("utf-16-be"), "Aoto Sans Devanagari".encode("utf-16-be")
+        "Noto Sans Devanagari".encode("utf-16-be"), "Zoto Sans Devanagari".encode("utf-16-be")
     )
     (tmp_path / "a" / "a.ttf").write_bytes(renamed)
-    for folders, first in (("ba", "Noto"), ("ab", "Aoto")):
+    for folders, first in (("ba", "Noto"), ("ab", "Zoto")):
         made = compiler.Compiler([str(tmp_path / one) for one in folders])
         assert made.families[0] == f"{first} Sans Devanagari"
         assert len(made.families) == 2

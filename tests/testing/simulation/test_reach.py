@@ -128,7 +128,7 @@ def assert_that_others_go_on(*troubles: Trouble) -> None:
         for tenant in (OTHER, ELSEWHERE):
             simulation.move(tenant, f"https://platform-{tenant}.test/")
         for each in troubles:
-            each(simulation, courier.engine._driver)
+            each(simulation, courier.engine._driver)  # pyright: ignore[reportPrivateUsage]
         for second in range(12):
             since = simulation.clock.now()
             keys = simulation.submit(1, OTHER, BIG if second % 4 == 0 else None)

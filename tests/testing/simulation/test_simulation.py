@@ -365,11 +365,12 @@ def test_what_no_tenant_here_has_does_not_hide_the_backlog_behind_it(short_lines
         simulation.clock.advance(1)
         (single,) = leave_backlog(simulation, few, 1)
         for key in strangers:  # the two tenants share a credential
-            record, other = (simulation.store._records[one] for one in (key, single))
+            records = simulation.store._records  # pyright: ignore[reportPrivateUsage]
+            record, other = records[key], records[single]
             record.credential = other.credential
         simulation.crash()
         simulation.clock.advance(10)
-        simulation._keys.pop("tenant-1")
+        simulation._keys.pop("tenant-1")  # pyright: ignore[reportPrivateUsage]
         simulation.start_courier()
         simulation.pass_time(2)
         assert simulation.copies(single) == 1

@@ -122,11 +122,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def test_a_disk_that_was_full_takes_outcomes_and_then_more(disk: Disk) -> None:
     with closing(SqliteStore(disk.database)) as store:
         taken: list[Entry] = []
+        new = entry("ev-0", content=LARGE)
         with suppress(StoreError):
             while True:
-                new = entry(f"ev-{len(taken)}", content=LARGE)
                 store.add([new])
                 taken.append(new)
+                new = entry(f"ev-{len(taken)}", content=LARGE)
         assert len(taken) > 70  # of the 12 MiB, the documents have 7 at least
         with pytest.raises(StoreError, match="its disk has only .* free some space") as caught:
             store.add([new])
@@ -157,6 +158,7 @@ def test_on_a_full_disk_without_a_courier_the_records_are_read(disk: Disk, crash
         subprocess.run([sys.executable, "-c", CRASH, disk.database], check=True)
         os.unlink(f"{disk.database}-shm")
     disk.fill()
+    found: set[str] = set()
     for _ in range(2):
         with open_for_reading(disk.database) as reader:
             found = {upload.evidence_id for upload in reader.find(Find(), AT).uploads}
