@@ -74,6 +74,7 @@ from .kit.http_errors import (
     not_json,
     refusal,
     throttled,
+    unrecognised,
 )
 from .kit.json_reply import NotJson, mapping, parse_json, text
 from .kit.multipart import FormField, FormFile, form_data
@@ -85,15 +86,7 @@ __all__ += ["GraphQLError", "GraphQLReply", "Headers", "HttpRequest", "HttpRespo
 __all__ += ["Mask", "MintedToken", "NotJson", "NotReady", "Now", "Outcome", "Pace", "Parcel"]
 __all__ += ["Partly", "Processing", "Provider", "Ready", "Receipt", "Recognising", "Refused"]
 __all__ += ["Rejected", "Reply", "RequestPurpose", "Secret", "Selecting", "TransportFailure"]
-__all__ += ["Unbundled", "Unclear"]
-__all__ += ["Unreadable", "Verdict", "access", "bookmark", "broken_reading", "broken_reply"]
-__all__ += [
-    "classify",
-    "failure_to_read",
-    "fetch",
-    "form_data",
-    "graphql_upload",
-    "mapping",
-    "mask",
-]
-__all__ += ["not_json", "now", "parse_json", "read_graphql", "refusal", "text", "throttled"]
+__all__ += ["Unbundled", "Unclear", "Unreadable", "Verdict", "access", "bookmark", "broken_reading"]
+__all__ += ["broken_reply", "classify", "failure_to_read", "fetch", "form_data", "graphql_upload"]
+__all__ += ["mapping", "mask", "not_json", "now", "parse_json", "read_graphql", "refusal", "text"]
+__all__ += ["throttled", "unrecognised"]

@@ -43,7 +43,7 @@ from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import ErrorHints, without_doubt
 from ..kit.json_reply import text
 from ..kit.lists import Page, search
-from ..kit.multipart import FormField, file_form
+from ..kit.multipart import FormField, file_request
 from ..kit.person import person_of
 from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
@@ -92,10 +92,7 @@ class DrataProvider:
                 return without_doubt(reply)
         else:
             reply = yield from fetch(_form_request(url, parcel, settings))
-        library = f"the evidence library of workspace {settings.workspace}"
-        where = library if settings.to == "library" else "the person's documents"
-        look = f"look at {where} in Drata, then attest that it is there or retry this upload"
-        return judge(reply, _hints(settings), look)
+        return judge(reply, _hints(settings))
 
     def look_up(
         self, parcel: Parcel, settings: DrataSettings, progress: str | None
@@ -230,9 +227,7 @@ def _form_request(url: str, parcel: Parcel, settings: DrataSettings) -> HttpRequ
             FormField("type", settings.document_type),
             FormField("completionDate", f"{moment.isoformat(timespec='milliseconds')}Z"),
         ]
-    content_type, body = file_form(parcel, *fields)
-    headers = (*_headers(settings), ("Content-Type", content_type))
-    return HttpRequest("POST", url, headers, body)
+    return file_request(url, _headers(settings), parcel, *fields)
 
 
 def _control_fields(settings: DrataSettings) -> list[FormField]:
@@ -252,10 +247,9 @@ def _make_evidence(
     """
     older = file_key is not None
     if file_key is None:
-        content_type, body = file_form(parcel)
-        headers = (*_headers(settings), ("Content-Type", content_type))
         files = f"{settings.workspace_url}/evidence-files"
-        reply = yield from fetch(HttpRequest("POST", files, headers, body, repeatable=True))
+        storing = file_request(files, _headers(settings), parcel, repeatable=True)
+        reply = yield from fetch(storing)
         stored = read_object(reply, _hints(settings))
         if isinstance(stored, Failure):
             return stored
@@ -310,12 +304,14 @@ def _hints(settings: DrataSettings, *, permission: str | None = None) -> ErrorHi
     """`permission` is what the key needs, if that is not for the evidence itself."""
     library = settings.to == "library"
     if library:
+        where = f"the evidence library of workspace {settings.workspace}"
         needed = "Evidence Library: Create Evidence, and List Evidence to look it up"
         missing = (
             "Drata does not know one of them: correct workspace, owner, controls, region or "
             "endpoint in the tenant file"
         )
     else:
+        where = "the person's documents"
         needed = "Users: Create User Document, and List User Documents to look it up"
         missing = (
             "Drata does not know the person: ask the Drata admin to add them, or correct person, "
@@ -334,5 +330,6 @@ def _hints(settings: DrataSettings, *, permission: str | None = None) -> ErrorHi
         ),
         not_found=missing,
         too_large="make the document smaller than 25 MB, then submit it under a new evidence id",
+        look=f"look at {where} in Drata, then attest that it is there or retry this upload",
         target_gone=library,
     )

@@ -38,9 +38,8 @@ _DO: Final = {
 """Who must do what, if only a person of the tenant's can help."""
 
 
-def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
-    """The verdict on an upload: any status with any body has one. `look` says who must look where
-    after a reply that is not recognised."""
+def judge(reply: Reply, hints: ErrorHints) -> Verdict:
+    """The verdict on an upload: any status with any body has one."""
     body = _body(reply, hints, UPLOAD)
     if not isinstance(body, Mapping):
         return body
@@ -54,7 +53,7 @@ def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
         seen = f"evidence {reference} was made without its file (artifactsCreated: {stored!r})"
     else:
         return Delivered(Receipt(reference, text(body.get("name"))))
-    return unrecognised(reply, hints, seen, look)
+    return unrecognised(reply, hints, seen)
 
 
 def read_object(reply: Reply, hints: ErrorHints) -> Json | Failure:

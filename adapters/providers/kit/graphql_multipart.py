@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from ....ports.dialogue import Headers, HttpRequest
-from .multipart import FormField, FormFile, form_data
+from .multipart import FormField, FormFile, form_request
 
 FILE_PART: Final = "0"
 GRAPHQL_ACCEPT: Final = ("Accept", "application/json, application/graphql-response+json;q=0.9")
@@ -61,8 +61,7 @@ def graphql_upload(
         FormField("map", f'{{"{FILE_PART}": [{_text(f"variables.{file_variable}")}]}}'),
         FormFile(FILE_PART, file_name, media_type, content),
     )
-    content_type, body = form_data(parts, seed)
-    return HttpRequest("POST", url, (*credentials, *HEADERS, ("Content-Type", content_type)), body)
+    return form_request(url, (*credentials, *HEADERS), parts, seed)
 
 
 _text = lru_cache(maxsize=64)(json.dumps)

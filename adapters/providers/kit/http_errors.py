@@ -48,6 +48,7 @@ class ErrorHints:
         not_found: the same after a 404.
         too_large: the same after a 413.
         unsupported_type: the same after a 415.
+        look: who must look where after a success that is not recognised.
         target_gone: whether a 404 concerns the whole integration: its target is gone.
     """
 
@@ -57,6 +58,7 @@ class ErrorHints:
     not_found: str
     too_large: str = "make the document smaller, then submit it under a new evidence id"
     unsupported_type: str = "send a PDF"
+    look: str = "look for the document there, then attest that it is there or retry this upload"
     target_gone: bool = False
 
 
@@ -157,11 +159,10 @@ def refusal(reply: HttpResponse, kind: FailureKind, message: str) -> Rejected:
     return Rejected(_failure(reply, kind, message))
 
 
-def unrecognised(reply: HttpResponse, hints: ErrorHints, seen: str, look: str) -> Rejected:
-    """Rejected, for a complete reply that does not say what success says: `seen` instead; `look`
-    says who must look where."""
+def unrecognised(reply: HttpResponse, hints: ErrorHints, seen: str) -> Rejected:
+    """Rejected, for a complete reply that does not say what success says: `seen` instead."""
     what = f"{hints.provider} answered, but not with what is known as success"
-    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, f"{what}: {seen}; {look}")
+    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, f"{what}: {seen}; {hints.look}")
 
 
 def without_doubt(failure: Failure) -> Deferred | Rejected:

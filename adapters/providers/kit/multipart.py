@@ -13,6 +13,7 @@ from itertools import count
 
 from attrs import field, frozen
 
+from ....ports.dialogue import Headers, HttpRequest
 from ....ports.provider import Parcel
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -64,10 +65,26 @@ def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tu
     return f"multipart/form-data; boundary={boundary}", tuple(body)
 
 
-def file_form(parcel: Parcel, *fields: FormField) -> tuple[str, tuple[bytes, ...]]:
-    """As `form_data`: a form with these fields, and then the parcel's document as ``file``."""
+def form_request(
+    url: str,
+    headers: Headers,
+    parts: Sequence[FormField | FormFile],
+    seed: str,
+    *,
+    repeatable: bool = False,
+) -> HttpRequest:
+    """The request that posts a form; `parts` and `seed` as for `form_data`."""
+    content_type, body = form_data(parts, seed)
+    headers = (*headers, ("Content-Type", content_type))
+    return HttpRequest("POST", url, headers, body, repeatable=repeatable)
+
+
+def file_request(
+    url: str, headers: Headers, parcel: Parcel, *fields: FormField, repeatable: bool = False
+) -> HttpRequest:
+    """The request that posts a form with these fields, and then the document as ``file``."""
     file = FormFile("file", parcel.file_name, parcel.media_type, parcel.content)
-    return form_data((*fields, file), parcel.sha256)
+    return form_request(url, headers, (*fields, file), parcel.sha256, repeatable=repeatable)
 
 
 def boundary_for(seed: str, contents: Sequence[bytes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -11,6 +12,7 @@ from attrs import NOTHING, Attribute, fields
 
 from ....domain.secrets.secret import Secret
 
+UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 LOOK_UP_DELAYS: Final = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 30))
 
 _OPEN_XML: Final = "application/vnd.openxmlformats-officedocument."

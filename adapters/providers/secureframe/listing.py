@@ -92,13 +92,14 @@ def user_ids(
 
 
 @frozen
-class Listed:
-    """What the list shows: one that bears our name, or those that are like ours. `at`: our time of
-    day then."""
+class Seen:
+    """What the list shows: one that bears our name, or those that are like ours, or why it could
+    not be read. `at`: our time of day then, if a reply came."""
 
-    named: Resource | None
-    like: tuple[Resource, ...]
-    at: datetime
+    at: datetime | None
+    named: Resource | None = None
+    like: tuple[Resource, ...] = ()
+    failure: Failure | None = None
 
     @property
     def receipt(self) -> Receipt:
@@ -107,21 +108,13 @@ class Listed:
         return Receipt(reference, "attached by an attempt before, whose answer was lost")
 
 
-@frozen
-class Unlisted:
-    """The list could not be read. `at`: our time of day, if a reply came."""
-
-    failure: Failure
-    at: datetime | None
-
-
 def look_for(
     parcel: Parcel,
     user: str | None,
     settings: SecureframeSettings,
     hints: ErrorHints,
     since: datetime,
-) -> Dialogue[Listed | Unlisted]:
+) -> Dialogue[Seen]:
     """Read the list of evidence, the newest first, until what is older than the upload. `user` is
     whose evidence it is; None for a test's, since the list does not name the test."""
     evidence = _List(settings, hints, "/evidences", {"sort": "-created_at"}, newest_first=True)
@@ -140,11 +133,10 @@ def look_for(
 
     found = yield from search(evidence.page, look, most_pages=MOST_PAGES, endless=_unreadable)
     if isinstance(found, Failure):
-        return Unlisted(found, evidence.at)
-    assert evidence.at is not None
+        return Seen(evidence.at, failure=found)
     if isinstance(found, Resource):
-        return Listed(found, (), evidence.at)
-    return Listed(None, tuple(like), evidence.at)
+        return Seen(evidence.at, named=found)
+    return Seen(evidence.at, like=tuple(like))
 
 
 def _fits(item: Resource, parcel: Parcel, user: str | None, document_type: str) -> bool:

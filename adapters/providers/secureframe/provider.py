@@ -41,12 +41,12 @@ from ....ports.dialogue import Dialogue, HttpRequest, HttpResponse, bookmark, fe
 from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import ErrorHints, without_doubt
 from ..kit.json_reply import text
-from ..kit.multipart import file_form
+from ..kit.multipart import file_request
 from ..kit.person import person_of
-from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
-from .listing import Listed, Unlisted, look_for, user_ids
+from ..kit.settings import LOOK_UP_DELAYS, UUID, address, media_types, schema_of
+from .listing import look_for, user_ids
 from .reply import failure_to_store, judge, read_list, read_one
-from .settings import UUID, SecureframeSettings
+from .settings import SecureframeSettings
 from .staging import Staged, staging, storing
 
 _SPENT: Final = (400, 404, 409, 410, 422)
@@ -85,21 +85,20 @@ class SecureframeProvider:
         target = yield from _target(parcel, settings)
         if isinstance(target, Failure):
             return without_doubt(target)
-        if settings.send == "direct" or progress == _DIRECT:
-            return (yield from _attach_directly(target, parcel, settings))
-        before = Staged.from_progress(progress)
-        if before is not None and before.upload_id is not None:
-            verdict = yield from _attach_again(target, parcel, settings, before)
-            if verdict is not None:
-                return verdict
-        staged = yield from _stage(parcel, settings)
-        if isinstance(staged, Failure):
-            return without_doubt(staged)
-        yield from bookmark(_DIRECT if staged is None else staged.progress)
-        if staged is None:
-            return (yield from _attach_directly(target, parcel, settings))
+        staged: Staged | None = None
+        if settings.send == "staged" and progress != _DIRECT:
+            before = Staged.from_progress(progress)
+            if before is not None and before.upload_id is not None:
+                verdict = yield from _attach_again(target, parcel, settings, before)
+                if verdict is not None:
+                    return verdict
+            made = yield from _stage(parcel, settings)
+            if isinstance(made, Failure):
+                return without_doubt(made)
+            staged = made
+            yield from bookmark(_DIRECT if staged is None else staged.progress)
         reply = yield from fetch(_attach(target, parcel, settings, staged))
-        return judge(reply, _hints(settings), _look(settings))
+        return judge(reply, _hints(settings))
 
     def look_up(
         self, parcel: Parcel, settings: SecureframeSettings, progress: str | None
@@ -112,11 +111,11 @@ class SecureframeProvider:
         staged = Staged.from_progress(progress)
         since = parcel.created_at if staged is None else staged.staged_at
         seen = yield from look_for(parcel, target.user, settings, _reading(settings), since)
-        if isinstance(seen, Listed) and seen.named is not None:
+        if seen.named is not None:
             return verdicts.Found(Receipt(seen.named.id, None))
         if staged is not None and seen.at is not None and staged.guards(seen.at):
             return verdicts.Partly(staged.progress)
-        if isinstance(seen, Unlisted):
+        if seen.failure is not None:
             return verdicts.Unreadable(seen.failure)
         if not seen.like:
             return verdicts.Absent()
@@ -124,7 +123,7 @@ class SecureframeProvider:
             return verdicts.Found(seen.receipt)
         message = (
             f"Secureframe lists {len(seen.like)} evidence like this one, but does not say of which "
-            f"file: {_look(settings)}"
+            f"file: {_hints(settings).look}"
         )
         return verdicts.Unreadable(Failure(FailureKind.UNRECOGNISED_REPLY, message))
 
@@ -164,21 +163,20 @@ def _attach_again(
     taken and the document must be staged anew."""
     reply = yield from fetch(_attach(target, parcel, settings, staged))
     if not isinstance(reply, HttpResponse) or reply.status not in _SPENT:
-        return judge(reply, _hints(settings), _look(settings))
-    hints = _reading(settings)
-    seen = yield from look_for(parcel, target.user, settings, hints, staged.staged_at)
+        return judge(reply, _hints(settings))
+    since = staged.staged_at
+    seen = yield from look_for(parcel, target.user, settings, _reading(settings), since)
     refused = staged.refused(reply.received_at)
-    if isinstance(seen, Listed):
-        if seen.named is not None:
-            return verdicts.Delivered(Receipt(seen.named.id, None))
-        if seen.like and refused.spent:
-            return verdicts.Delivered(seen.receipt)
-        if not seen.like and not refused.spent:
-            return None
+    if seen.named is not None:
+        return verdicts.Delivered(Receipt(seen.named.id, None))
+    if seen.like and refused.spent:
+        return verdicts.Delivered(seen.receipt)
+    if not (seen.failure or seen.like or refused.spent):
+        return None
     yield from bookmark(refused.progress)
     message = (
         f"Secureframe does not take the staged document any more (HTTP {reply.status}); "
-        f"whether an attempt before was taken is not known: {_look(settings)}"
+        f"whether an attempt before was taken is not known: {_hints(settings).look}"
     )
     failure = Failure(FailureKind.BROKEN_REPLY, message, http_status=reply.status)
     return verdicts.Unclear(failure)
@@ -239,38 +237,20 @@ def _user(address: str, parcel: Parcel, settings: SecureframeSettings) -> Dialog
     return user
 
 
-def _attach_directly(
-    target: _Target, parcel: Parcel, settings: SecureframeSettings
-) -> Dialogue[Verdict]:
-    content_type, body = file_form(parcel)
-    url = _attach_url(target, parcel, settings, None)
-    headers = (*settings.headers, ("Content-Type", content_type))
-    reply = yield from fetch(HttpRequest("POST", url, headers, body))
-    return judge(reply, _hints(settings), _look(settings))
-
-
 def _attach(
-    target: _Target, parcel: Parcel, settings: SecureframeSettings, staged: Staged
+    target: _Target, parcel: Parcel, settings: SecureframeSettings, staged: Staged | None
 ) -> HttpRequest:
-    url = _attach_url(target, parcel, settings, staged.upload_id)
-    return HttpRequest("POST", url, settings.headers)
-
-
-def _attach_url(
-    target: _Target, parcel: Parcel, settings: SecureframeSettings, upload_id: str | None
-) -> str:
-    """Everything but a file stands in the query, as documented."""
+    """Attach what is staged, or the document itself; all but a file stands in the query, as
+    documented."""
     query = {"activity_completion": parcel.evidence_date.isoformat()}
     if target.user is not None:
         query["document_type"] = settings.document_type
-    if upload_id is not None:
-        query["upload_id"] = upload_id
-    return f"{settings.base}{target.path}?{urlencode(query)}"
-
-
-def _look(settings: SecureframeSettings) -> str:
-    where = "the person's evidence" if settings.test is None else f"test {settings.test}"
-    return f"look at {where} in Secureframe, then attest that it is there or retry this upload"
+    if staged is not None and staged.upload_id is not None:
+        query["upload_id"] = staged.upload_id
+    url = f"{settings.base}{target.path}?{urlencode(query)}"
+    if staged is None:
+        return file_request(url, settings.headers, parcel)
+    return HttpRequest("POST", url, settings.headers)
 
 
 def _hints(settings: SecureframeSettings) -> ErrorHints:
@@ -280,6 +260,7 @@ def _hints(settings: SecureframeSettings) -> ErrorHints:
         if settings.test is None
         else f"correct test {settings.test}, region or endpoint in the tenant file"
     )
+    where = "the person's evidence" if settings.test is None else f"test {settings.test}"
     return ErrorHints(
         provider="Secureframe",
         unauthorized=(
@@ -292,6 +273,7 @@ def _hints(settings: SecureframeSettings) -> ErrorHints:
         ),
         not_found=missing,
         too_large="make the document smaller than 32 MB, then submit it under a new evidence id",
+        look=f"look at {where} in Secureframe, then attest that it is there or retry this upload",
         target_gone=settings.test is not None,
     )
 

@@ -43,9 +43,8 @@ class Resource:
     whole: Json
 
 
-def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
-    """The verdict on an attach, by which an upload becomes evidence: any reply has one. `look` says
-    who must look where after a reply that is not recognised."""
+def judge(reply: Reply, hints: ErrorHints) -> Verdict:
+    """The verdict on an attach, by which an upload becomes evidence: any reply has one."""
     body = success_body(reply, hints)
     if not isinstance(body, Mapping):
         return body
@@ -53,7 +52,7 @@ def judge(reply: Reply, hints: ErrorHints, look: str) -> Verdict:
     made = _resource(body.get("data"))
     if made is not None:
         return Delivered(Receipt(made.id, None))
-    return unrecognised(reply, hints, "its reply has no data.id", look)
+    return unrecognised(reply, hints, "its reply has no data.id")
 
 
 def read_one(reply: Reply, hints: ErrorHints) -> Resource | Failure:

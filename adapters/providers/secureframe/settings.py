@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
@@ -10,6 +9,7 @@ from attrs import Attribute, field, frozen
 from ....domain.secrets.secret import Secret
 from ....ports.dialogue import Headers
 from ..kit.person import Person
+from ..kit.settings import UUID
 
 Region: TypeAlias = Literal["us", "uk"]
 Send: TypeAlias = Literal["staged", "direct"]
@@ -27,9 +27,6 @@ DocumentType: TypeAlias = Literal[
     "security_training_new_hire_screenshot",
 ]
 """What a person's evidence may be, as documented."""
-
-UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-
 
 _ENDPOINTS: Final = {"us": "https://api.secureframe.com", "uk": "https://api-uk.secureframe.com"}
 

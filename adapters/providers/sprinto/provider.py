@@ -13,7 +13,6 @@ stays unclear. `rest` has what is known of the REST API, which takes several upl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
@@ -23,11 +22,11 @@ from ....domain.upload.verdict import DryRun, Unbundled, Verdict
 from ....ports.dialogue import Dialogue, Headers, HttpRequest, fetch
 from ....ports.provider import Bundle, Limits, Parcel
 from ..kit.graphql_multipart import graphql_upload
-from ..kit.settings import address, media_types, schema_of
+from ..kit.settings import UUID, address, media_types, schema_of
 from .checks import look_for_check
 from .reply import ANY_STATUS, is_success, judge
-from .rest import MOST_FILES, judge_rest, judge_together, rest_request
-from .settings import SprintoSettings
+from .rest import judge_rest, judge_together, rest_request
+from .settings import MOST_FILES, SprintoSettings
 
 MUTATION: Final = """\
 mutation UploadEvidence(
@@ -42,8 +41,6 @@ mutation UploadEvidence(
     workflowCheck { evidenceStatus }
   }
 }"""
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class SprintoProvider:
@@ -71,7 +68,7 @@ class SprintoProvider:
         self, parcel: Parcel, settings: SprintoSettings, progress: str | None
     ) -> Dialogue[Verdict]:
         if settings.api == "rest":
-            reply = yield from fetch(_rest_request([parcel], settings))
+            reply = yield from fetch(rest_request([parcel], settings))
             return judge_rest(reply, settings.workflow_check)
         reply = yield from fetch(_request(parcel, settings))
         return judge(reply, settings.workflow_check, settings.success_statuses)
@@ -87,7 +84,7 @@ class SprintoProvider:
     def upload_together(
         self, parcels: Sequence[Parcel], settings: SprintoSettings
     ) -> Dialogue[Sequence[Verdict | Unbundled]]:
-        reply = yield from fetch(_rest_request(parcels, settings))
+        reply = yield from fetch(rest_request(parcels, settings))
         return judge_together(reply, settings.workflow_check, len(parcels))
 
     def target(self, settings: SprintoSettings) -> str:
@@ -99,7 +96,7 @@ class SprintoProvider:
 
     def advice(self, settings: SprintoSettings) -> tuple[str, ...]:
         odd = []
-        if not _UUID.fullmatch(settings.workflow_check):
+        if not UUID.fullmatch(settings.workflow_check):
             odd.append(
                 f"workflow_check {settings.workflow_check!r} is not shaped like a UUID, as the pk "
                 "of a check should be: make sure that it is the pk and not the title or another "
@@ -111,10 +108,6 @@ class SprintoProvider:
                 "Sprinto goes by the day of the upload"
             )
         return tuple(odd)
-
-
-def _rest_request(parcels: Sequence[Parcel], settings: SprintoSettings) -> HttpRequest:
-    return rest_request(settings.url, settings.api_key, settings.workflow_check, parcels)
 
 
 def _request(parcel: Parcel, settings: SprintoSettings) -> HttpRequest:

@@ -40,9 +40,6 @@ NEW_KEY: Final = (
     "ask the Sprinto admin for a new key under Settings > Developer API "
     "and put it where api_key in the tenant file points"
 )
-LOOK: Final = (
-    "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
-)
 DECIDE: Final = (
     "look at the check in Sprinto; if the evidence is there, add the status there, which attests "
     "this upload and lets the others go on; else ask the Sprinto admin what it means, then retry "
@@ -54,16 +51,37 @@ HINTS: Final = ErrorHints(
     unauthorized=NEW_KEY,
     forbidden="ask the Sprinto admin to let the owner of the API key upload evidence to this check",
     not_found="correct region or endpoint in the tenant file",
+    look=(
+        "look at the check in Sprinto, then attest that the evidence is there or retry this upload"
+    ),
 )
 
-# In order of gravity.
+# What words mean, in order of gravity, and who must do what then.
 _MEANINGS: Final = (
-    (re.compile(r"unauthenticated"), FailureKind.UNAUTHORIZED),
-    (re.compile(r"incorrect check id|(check|monitor) not found"), FailureKind.TARGET_NOT_FOUND),
-    (re.compile(r"check in review"), FailureKind.CHECK_IN_REVIEW),
-    (re.compile(r"unsupported file format|invalid (file )?type"), FailureKind.UNSUPPORTED_TYPE),
+    (r"unauthenticated", FailureKind.UNAUTHORIZED, NEW_KEY),
+    (
+        r"incorrect check id|(check|monitor) not found",
+        FailureKind.TARGET_NOT_FOUND,
+        "correct workflow_check {check} or the region in the tenant file, or ask the Sprinto admin "
+        "to activate that check",
+    ),
+    (
+        r"check in review",
+        FailureKind.CHECK_IN_REVIEW,
+        "wait until its review is done or ask the Sprinto admin to end it, then retry this upload",
+    ),
+    (
+        r"unsupported file format|invalid (file )?type",
+        FailureKind.UNSUPPORTED_TYPE,
+        HINTS.unsupported_type,
+    ),
 )
-_GRAVITY: Final = (*(kind for _, kind in _MEANINGS), FailureKind.REFUSED, FailureKind.RATE_LIMITED)
+_REMEDIES: Final = {kind: remedy for _, kind, remedy in _MEANINGS}
+_GRAVITY: Final = (
+    *(kind for _, kind, _ in _MEANINGS),
+    FailureKind.REFUSED,
+    FailureKind.RATE_LIMITED,
+)
 _BY_STATUS_ALONE: Final = (401, 408, 425, 429)
 _FAILURE_WORDS: Final = re.compile("FAIL|REJECT|ERROR", re.IGNORECASE)
 
@@ -103,7 +121,7 @@ def _by_result(
         )
     seen = f"evidenceStatus is {status[:100]!r}" if status else "its reply has no evidenceStatus"
     seen = "its errors are of no known form" if graphql.malformed else seen
-    return unrecognised(reply, HINTS, seen, LOOK)
+    return unrecognised(reply, HINTS, seen)
 
 
 def is_success(status: str, success_statuses: Sequence[str]) -> bool:
@@ -117,7 +135,7 @@ def _by_errors(reply: Reply, graphql: GraphQLReply, workflow_check: str) -> Verd
     assert isinstance(reply, HttpResponse)
     kind = gravest(graphql.errors) or FailureKind.REFUSED
     if kind is FailureKind.RATE_LIMITED and _result(graphql) is not None:
-        yet = f'saying "{graphql.quote}": yet a result stands beside it; {LOOK}'
+        yet = f'saying "{graphql.quote}": yet a result stands beside it; {HINTS.look}'
         message = f"Sprinto refused the upload, {yet}"
         return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
     return refused(reply, kind, graphql.quote, remedy_of(kind, workflow_check))
@@ -141,22 +159,8 @@ def refused(
 
 def remedy_of(kind: FailureKind, workflow_check: str) -> str:
     """Who must do what about a refusal."""
-    match kind:
-        case FailureKind.UNAUTHORIZED:
-            return NEW_KEY
-        case FailureKind.TARGET_NOT_FOUND:
-            return (
-                f"correct workflow_check {workflow_check} or the region in the tenant file, "
-                "or ask the Sprinto admin to activate that check"
-            )
-        case FailureKind.CHECK_IN_REVIEW:
-            return (
-                "wait until its review is done or ask the Sprinto admin to end it, then retry this "
-                "upload"
-            )
-        case FailureKind.UNSUPPORTED_TYPE:
-            return HINTS.unsupported_type
-    return "ask the Sprinto admin what it means, mend it, then retry this upload"
+    unknown = "ask the Sprinto admin what it means, mend it, then retry this upload"
+    return _REMEDIES.get(kind, unknown).format(check=workflow_check)
 
 
 def _result(graphql: GraphQLReply) -> object:
@@ -172,5 +176,5 @@ def meaning_of(error: GraphQLError) -> FailureKind:
     """What one error means; REFUSED if that is not known."""
     if error.has_code("UNAUTHENTICATED"):
         return FailureKind.UNAUTHORIZED
-    known = (kind for words, kind in _MEANINGS if words.search(error.words))
+    known = (kind for words, kind, _ in _MEANINGS if re.search(words, error.words))
     return next(known, FailureKind.RATE_LIMITED if error.throttling else FailureKind.REFUSED)

@@ -16,7 +16,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.verdict import Delivered, Receipt, Rejected, Unbundled, Verdict
 from ....ports.dialogue import HttpRequest, HttpResponse, Reply
@@ -24,10 +23,9 @@ from ....ports.provider import Parcel
 from ..kit.graphql_reply import GraphQLError
 from ..kit.http_errors import unrecognised
 from ..kit.json_reply import quote_of, success_body, text
-from ..kit.multipart import FormField, FormFile, form_data
-from .reply import HINTS, LOOK, meaning_of, refused, remedy_of, words_decide
-
-MOST_FILES: Final = 10
+from ..kit.multipart import FormField, FormFile, form_request
+from .reply import HINTS, meaning_of, refused, remedy_of, words_decide
+from .settings import SprintoSettings
 
 _OF_ONE_FILE: Final = (
     FailureKind.BAD_REQUEST,
@@ -38,17 +36,13 @@ _OF_ONE_FILE: Final = (
 """Refusals that the type, the size or the content of one file may have caused."""
 
 
-def rest_request(
-    url: str, api_key: Secret, workflow_check: str, parcels: Sequence[Parcel]
-) -> HttpRequest:
+def rest_request(parcels: Sequence[Parcel], settings: SprintoSettings) -> HttpRequest:
     """The request that uploads the parcels. The same ones give the same bytes."""
-    files = [
-        FormFile("files", parcel.file_name, parcel.media_type, parcel.content) for parcel in parcels
-    ]
-    seed = hashlib.sha256("".join(parcel.sha256 for parcel in parcels).encode()).hexdigest()
-    content_type, body = form_data((FormField("monitor_pk", workflow_check), *files), seed)
-    headers = (("api-token", api_key.reveal()), ("Accept", "application/json"))
-    return HttpRequest("POST", url, (*headers, ("Content-Type", content_type)), body)
+    parts: list[FormField | FormFile] = [FormField("monitor_pk", settings.workflow_check)]
+    parts += (FormFile("files", one.file_name, one.media_type, one.content) for one in parcels)
+    seed = hashlib.sha256("".join(one.sha256 for one in parcels).encode()).hexdigest()
+    headers = (("api-token", settings.api_key.reveal()), ("Accept", "application/json"))
+    return form_request(settings.url, headers, parts, seed)
 
 
 def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
@@ -69,7 +63,7 @@ def judge_rest(reply: Reply, workflow_check: str) -> Verdict:
         kind = meaning_of(GraphQLError(quote))
         return refused(reply, kind, quote[:200], remedy_of(kind, workflow_check))
     seen = f"success is {success!r}"[:100] + (" and an error stands beside it" if error else "")
-    return unrecognised(reply, HINTS, seen, LOOK)
+    return unrecognised(reply, HINTS, seen)
 
 
 def judge_together(reply: Reply, workflow_check: str, count: int) -> Sequence[Verdict | Unbundled]:

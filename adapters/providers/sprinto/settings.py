@@ -9,7 +9,9 @@ from attrs import field, frozen
 
 from ....domain.secrets.secret import Secret
 from ..kit.settings import one_line
-from .rest import MOST_FILES
+
+MOST_FILES: Final = 10
+"""How many files Sprinto takes in one request, as documented."""
 
 Region: TypeAlias = Literal["us", "eu", "india"]
 """Where the account lives. Third parties claim the addresses for GraphQL: us in several clients, eu

@@ -36,7 +36,7 @@ from ....ports.provider import Limits, Parcel
 from ..kit.http_errors import without_doubt
 from ..kit.json_reply import text
 from ..kit.lists import Page, search
-from ..kit.multipart import FormField, file_form
+from ..kit.multipart import FormField, file_request
 from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from . import reply as replies
 from .access import Session
@@ -156,7 +156,7 @@ def _deliver(
     # The id goes into the record, so it must not be a token that a server repeats.
     if session.redactor(settings.client_secret).text(made) != made:
         assert isinstance(reply, HttpResponse)
-        return replies.unrecognised(reply)
+        return replies.not_made(reply)
     yield from bookmark(made)
     return (yield from _submit(session, settings, made))
 
@@ -235,13 +235,9 @@ def _document(session: Session, settings: VantaSettings) -> Dialogue[DocumentSta
 def _upload_request(parcel: Parcel, settings: VantaSettings, token: Headers) -> HttpRequest:
     day = parcel.evidence_date.isoformat()
     time = "T00:00:00.000Z" if settings.effective_date == "date_time" else ""
-    content_type, body = file_form(
-        parcel,
-        *([FormField("effectiveAtDate", day + time)] if settings.effective_date != "none" else []),
-        FormField("description", _marker(parcel)),
-    )
-    headers = (*token, ("Content-Type", content_type))
-    return HttpRequest("POST", f"{settings.url}/uploads", headers, body)
+    dated = [FormField("effectiveAtDate", day + time)] if settings.effective_date != "none" else []
+    fields = (*dated, FormField("description", _marker(parcel)))
+    return file_request(f"{settings.url}/uploads", token, parcel, *fields)
 
 
 def _marker(parcel: Parcel) -> str:

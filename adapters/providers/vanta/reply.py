@@ -20,7 +20,14 @@ from ....domain.secrets.secret import Secret
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.verdict import Deferred, Delivered, Receipt, Rejected, Verdict
 from ....ports.dialogue import Ending, HttpResponse, MintedToken, Reply
-from ..kit.http_errors import ErrorHints, broken_reading, failure_to_read, refusal, without_doubt
+from ..kit.http_errors import (
+    ErrorHints,
+    broken_reading,
+    failure_to_read,
+    refusal,
+    unrecognised,
+    without_doubt,
+)
 from ..kit.json_reply import json_object, mapping, quote_of, read_body, success_body, text
 from ..kit.lists import Page
 
@@ -46,16 +53,9 @@ _SAYS_NOTHING: Final = re.compile(
     r"(?:bad request|conflict|unprocessable (?:entity|content)|error)?\.?"
 )
 
-_DOCUMENT: Final = (
-    "correct document in the tenant file (it is what stands behind documents/ in the document's "
-    "address), or region or endpoint"
-)
 _CREDENTIALS: Final = (
     "ask the Vanta admin for a new client secret (Settings > Developer Console) "
     "and put it where client_secret in the tenant file points"
-)
-_LOOK: Final = (
-    "look at the document in Vanta, then attest that the evidence is there or retry this upload"
 )
 
 HINTS: Final = ErrorHints(
@@ -64,9 +64,21 @@ HINTS: Final = ErrorHints(
     forbidden=(
         "ask the Vanta admin for an application of the type Manage Vanta, with all that scope names"
     ),
-    not_found=_DOCUMENT,
+    not_found="correct region or endpoint in the tenant file",
+    look=(
+        "look at the document in Vanta, then attest that the evidence is there or retry this upload"
+    ),
 )
 _TOKEN_HINTS: Final = evolve(HINTS, provider="Vanta's token endpoint")
+
+
+def _hints(document: str) -> ErrorHints:
+    """For requests to the document."""
+    missing = (
+        f"correct document {document} in the tenant file (it is what stands behind documents/ in "
+        "the document's address), or region or endpoint"
+    )
+    return evolve(HINTS, not_found=missing, target_gone=True)
 
 
 def read_token(reply: Reply) -> MintedToken | Failure:
@@ -112,32 +124,27 @@ def _token_refused(reply: HttpResponse) -> Failure:
 
 def judge_upload(reply: Reply, document: str) -> Verdict | str:
     """The id of the new upload, or the verdict: any status with any body has one."""
-    if (failure := _no_document(reply, document)) is not None:
-        return Rejected(failure)
-    body = success_body(reply, HINTS)
+    body = success_body(reply, _hints(document))
     if not isinstance(body, Mapping):
         return body
     assert isinstance(reply, HttpResponse)
     upload_id = text(body.get("id"))
     if reply.status in _UPLOADED and upload_id is not None and _ID.fullmatch(upload_id):
         return upload_id
-    return unrecognised(reply)
+    return not_made(reply)
 
 
-def unrecognised(reply: HttpResponse) -> Rejected:
+def not_made(reply: HttpResponse) -> Rejected:
     """For a complete reply that does not say what success says."""
-    message = (
-        f"Vanta answered the upload (HTTP {reply.status}), but not with the id of an upload that "
-        f"it made: {_LOOK}"
-    )
-    return refusal(reply, FailureKind.UNRECOGNISED_REPLY, message)
+    seen = f"its reply (HTTP {reply.status}) has no id of an upload that it made"
+    return unrecognised(reply, HINTS, seen)
 
 
 def judge_submission(
     reply: Reply, document: str, upload_id: str
 ) -> Delivered | Deferred | Rejected:
     """The verdict on a submission, by the reply alone. A submission may be repeated."""
-    failure = _no_document(reply, document) or failure_to_read(reply, HINTS, quote_of(reply))
+    failure = failure_to_read(reply, _hints(document), quote_of(reply))
     if failure is None:
         assert isinstance(reply, HttpResponse)
         if reply.status == _SUBMITTED:
@@ -171,7 +178,7 @@ def may_be_submitted(reply: Reply, *, drafts_listed: bool) -> bool:
 def read_page(reply: Reply, document: str) -> Page[Json] | Failure:
     """A page of the document's uploads, without deleted entries and entries without an id. It does
     not say what is submitted."""
-    body = _read(reply, document)
+    body = read_body(reply, _hints(document))
     if isinstance(body, Failure):
         return body
     assert isinstance(reply, HttpResponse)
@@ -209,7 +216,7 @@ def read_document(reply: Reply, document: str) -> DocumentState | Failure:
     Its status is `uploadStatus` in the OpenAPI document of February 2026 and `overallStatus` in a
     guide of 2026: either is taken.
     """
-    body = _read(reply, document)
+    body = read_body(reply, _hints(document))
     if isinstance(body, Failure):
         return body
     assert isinstance(reply, HttpResponse)
@@ -223,14 +230,3 @@ def read_document(reply: Reply, document: str) -> DocumentState | Failure:
         deactivated=deactivated.get("isDeactivated") is True,
         reason=text(deactivated.get("reason")),
     )
-
-
-def _read(reply: Reply, document: str) -> Json | Failure:
-    return _no_document(reply, document) or read_body(reply, HINTS)
-
-
-def _no_document(reply: Reply, document: str) -> Failure | None:
-    if not isinstance(reply, HttpResponse) or reply.status != 404:
-        return None
-    message = f"Vanta knows no document {document} (HTTP 404): {_DOCUMENT}"
-    return refusal(reply, FailureKind.TARGET_NOT_FOUND, message).failure

@@ -288,7 +288,7 @@ def test_an_unknown_document_speaks_of_the_integration() -> None:
     verdict = deliver(Talk(told(404, {"message": "Document not found"})))
     assert isinstance(verdict, Rejected)
     assert verdict.failure.kind is K.TARGET_NOT_FOUND
-    assert "no document access-requests" in verdict.failure.message
+    assert "document access-requests" in verdict.failure.message
 
 
 @pytest.mark.parametrize(
