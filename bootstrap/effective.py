@@ -52,6 +52,7 @@ def settings_of(tenant_id: str, loaded: Loaded, providers: Providers) -> list[Se
 def _values(integration: Integration, provider: Provider) -> Iterator[tuple[str, object, str]]:
     """Each key with its value, and where that comes from if the file does not have it."""
     yield "provider", integration.provider, "file"
+    yield "enabled", True, "default"
     for key, stored in integration.stored.items():
         yield key, stored, "default"
     sections: Mapping[str, Any] = {
@@ -64,6 +65,7 @@ def _values(integration: Integration, provider: Provider) -> Iterator[tuple[str,
     yield "on_unclear", integration.on_unclear.value, "default"
     chooses = "provider" if isinstance(provider, Selecting) else "default"
     yield "outcomes", [one.value for one in integration.outcomes], chooses
+    yield "park_limit", integration.park_limit, "default"
     yield "pace", integration.pace or provider.pace, "provider"
     most = integration.max_bytes or provider.limits.max_bytes
     yield "max_bytes", None if most is None else shown_size(most), "provider"

@@ -17,9 +17,8 @@ class Acquire:
     """One request of a courier is ready to leave, at `at`.
 
     `turn` is the open turn that it belongs to; None opens one, as a look-up of the upload `key`
-    does. The slots
-    `ended` are those of earlier requests that have ended: they count from `at`, whatever the answer
-    is.
+    does. The slots `ended` are those of earlier requests that have ended: they count from `at`,
+    whatever the answer is.
     """
 
     quota: Quota
