@@ -21,7 +21,7 @@ from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus
 from ..tenants import rules_of_provider
 from .exits import UNDELIVERED, USAGE, end
-from .output import count_of, is_terminal, json_row, print_json, print_statuses
+from .output import count_of, is_terminal, print_statuses, print_uploads
 
 _DONE = {
     Action.RETRY: "retried",
@@ -58,8 +58,7 @@ def run(
     if not found:
         concerned = " or ".join(status.value for status in action.concerned)
         click.echo(f"tenant {tenant!r} has no {concerned} upload that fits", err=True)
-        if as_json:
-            print_json([])
+        print_uploads([], as_json)
         sys.exit(UNDELIVERED)
     if dry_run or not preview.done:
         _end(preview, f"would be {_DONE[action]}", as_json)
@@ -116,10 +115,7 @@ def _end(result: ActionResult, done: str, as_json: bool) -> NoReturn:
     for skipped in result.skipped:
         status = skipped.status
         click.echo(f"{status.tenant_id}/{status.evidence_id}: {skipped.reason}", err=True)
-    if as_json:
-        print_json([json_row(status) for status in result.done])
-    elif result.done:
-        print_statuses(result.done)
-        if is_terminal():
-            click.echo(f"{count_of(result.done, 'upload')} {done}", err=True)
+    print_uploads(result.done, as_json)
+    if result.done and is_terminal() and not as_json:
+        click.echo(f"{count_of(result.done, 'upload')} {done}", err=True)
     sys.exit(0 if result.done else UNDELIVERED)

@@ -12,8 +12,16 @@ from ...adapters.config import Loaded
 from ..advice import advice_of, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
-from .output import is_terminal, print_json, print_table
+from .output import Columns, is_terminal, print_columns, print_json, print_table
 from .tenant_files import end_with_problems, load, tenants_in
+
+_COLUMNS: Columns = {
+    "tenant": lambda row: row["tenant_id"],
+    "name": lambda row: row["name"],
+    "provider": lambda row: "invalid" if row["problems"] else row["provider"] or "none",
+    "outcomes": lambda row: ", ".join(row["outcomes"]),
+    "target": lambda row: row["target"],
+}
 
 
 def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
@@ -26,20 +34,7 @@ def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
             row["settings"] = [attrs.asdict(one) for one in settings]
         print_json(rows)
     else:
-        print_table(
-            ("tenant", "name", "provider", "outcomes", "target"),
-            [
-                (
-                    str(row["tenant_id"]),
-                    str(row["name"] or ""),
-                    "invalid" if row["problems"] else str(row["provider"] or "none"),
-                    ", ".join(row["outcomes"]),
-                    str(row["target"] or ""),
-                )
-                for row in rows
-            ],
-            last_wraps=True,
-        )
+        print_columns(_COLUMNS, rows)
         for tenant_id, integration in loaded.integrations.items():
             for sentence in advice_of(integration, providers, loaded.integrations.values()):
                 click.echo(f"note: tenant {tenant_id}: {sentence}", err=True)
@@ -57,7 +52,7 @@ def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:
     click.echo()
     if is_terminal():
         click.echo(tenant_id)
-        print_table(("key", "from", "value"), cells, last_wraps=True)
+        print_table(("key", "from", "value"), cells)
     else:
         print_table(("tenant", "key", "from", "value"), [(tenant_id, *row) for row in cells])
 

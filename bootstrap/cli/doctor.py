@@ -14,11 +14,17 @@ from ...domain.upload.verdict import NotReady, Ready
 from ..doctor import Examined, examine
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED
-from .output import count_of, moment, print_json, print_table
+from .output import Columns, count_of, moment, print_columns, print_json
 from .tenant_files import end_with_problems, load, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
 _BAD = ("not_ready", "broken")
+_COLUMNS: Columns = {
+    "tenant": lambda row: row["tenant_id"],
+    "provider": lambda row: row["provider"],
+    "verdict": lambda row: row["verdict"].replace("_", " "),
+    "what was seen": lambda row: row["message"],
+}
 
 
 def run(folder: str, database: str | None, block: str, as_json: bool) -> None:
@@ -29,19 +35,7 @@ def run(folder: str, database: str | None, block: str, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(
-            ("tenant", "provider", "verdict", "what was seen"),
-            [
-                (
-                    str(row["tenant_id"]),
-                    str(row["provider"] or ""),
-                    str(row["verdict"]).replace("_", " "),
-                    str(row["message"] or ""),
-                )
-                for row in rows
-            ],
-            last_wraps=True,
-        )
+        print_columns(_COLUMNS, rows)
     if fault := rendering_fault():
         click.echo(f"note: training records cannot be rendered here: {fault}", err=True)
     end_with_problems(loaded)

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import UTC, date, datetime
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 import attrs
 import click
@@ -81,9 +83,16 @@ def print_json(value: object) -> None:
 # --- tables --------------------------------------------------------------------------------------
 
 
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, last_wraps: bool = False
-) -> None:
+Columns: TypeAlias = Mapping[str, Callable[[Any], str | None]]
+"""The columns of a table: what a row has in each; nothing for None."""
+
+
+def print_columns(columns: Columns, rows: Iterable[object]) -> None:
+    """Print a table with a row for each thing."""
+    print_table(tuple(columns), [[cell(row) or "" for cell in columns.values()] for row in rows])
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on a terminal, and in a pipe the same columns separated by tabs.
 
     Without names of `columns` the first cell of each row is its name.
@@ -93,14 +102,12 @@ def print_table(
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
     try:
-        _print_with_rich(columns, rows, last_wraps)
+        _print_with_rich(columns, rows)
     except ModuleNotFoundError:
         _print_aligned(columns, rows)
 
 
-def _print_with_rich(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], last_wraps: bool
-) -> None:
+def _print_with_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -114,7 +121,7 @@ def _print_with_rich(
     )
     width = len(columns or rows[0])
     for number in range(width):
-        wraps = last_wraps and number == width - 1
+        wraps = number == width - 1
         table.add_column(
             columns[number] if columns else "",
             style="" if columns or number else "bold",
@@ -156,11 +163,11 @@ def _joined(separator: str, *parts: str | None) -> str:
     return separator.join(filter(None, parts))
 
 
-_COLUMNS: Mapping[str, Callable[[UploadStatus], str]] = {
-    "tenant": lambda status: status.tenant_id,
-    "evidence": lambda status: status.evidence_id,
-    "provider": lambda status: status.provider,
-    "status": lambda status: status.status,
+_COLUMNS: Columns = {
+    "tenant": attrgetter("tenant_id"),
+    "evidence": attrgetter("evidence_id"),
+    "provider": attrgetter("provider"),
+    "status": attrgetter("status"),
     "attempts": lambda status: str(status.attempts),
     "last attempt": lambda status: moment(status.last_attempt_at),
     "next attempt": lambda status: moment(status.next_attempt_at),
@@ -169,56 +176,66 @@ _COLUMNS: Mapping[str, Callable[[UploadStatus], str]] = {
 _WIDE_ONLY = ("provider", "last attempt", "next attempt")
 
 
+def print_uploads(statuses: Sequence[UploadStatus], as_json: bool) -> None:
+    """Print a list of uploads for a program, or for a person if there are any."""
+    if as_json:
+        print_json([json_row(status) for status in statuses])
+    elif statuses:
+        print_statuses(statuses)
+
+
 def print_statuses(statuses: Sequence[UploadStatus]) -> None:
     """Print a list of uploads. A narrow terminal leaves out the moments and the provider, which
     `show` has."""
     narrow = is_terminal() and shutil.get_terminal_size().columns < WIDE
-    columns = {
-        name: cell for name, cell in _COLUMNS.items() if not narrow or name not in _WIDE_ONLY
-    }
-    rows = [[cell(status) for cell in columns.values()] for status in statuses]
-    print_table(tuple(columns), rows, last_wraps=True)
+    left_out = _WIDE_ONLY if narrow else ()
+    columns = {name: cell for name, cell in _COLUMNS.items() if name not in left_out}
+    print_columns(columns, statuses)
 
 
 def print_details(details: UploadDetails) -> None:
     """Print one upload with its attempts, look-ups and actions."""
-    facts = {
-        "tenant": details.tenant_id,
-        "evidence": details.evidence_id,
-        "provider": details.provider,
-        "status": details.status,
-        "what happened": what_happened(details),
-        "attempts": str(details.attempts),
-        "last attempt": moment(details.last_attempt_at),
-        "next attempt": moment(details.next_attempt_at),
-        "evidence date": details.evidence_date.isoformat(),
-        "digest": details.digest,
-        "created": moment(details.created_at),
-        "updated": moment(details.updated_at),
-    }
-    shown = [fact for fact in facts.items() if fact[1] or not is_terminal()]
-    print_table((), shown, last_wraps=True)
-    attempts = [_attempt_cells(row) for row in details.history]
-    look_ups = [(moment(row.at), row.finding, row.message or "") for row in details.look_ups]
-    actions = [(moment(row.at), row.action, row.by, row.reason) for row in details.actions]
+    facts = [(name, cell(details) or "") for name, cell in _FACTS.items()]
+    print_table((), [fact for fact in facts if fact[1] or not is_terminal()])
     for columns, rows in (
-        (("attempt", "started", "took", "verdict", "what happened"), attempts),
-        (("looked up", "finding", "why"), look_ups),
-        (("at", "action", "by", "reason"), actions),
+        (_ATTEMPTS, details.history),
+        (_LOOK_UPS, details.look_ups),
+        (_ACTIONS, details.actions),
     ):
         if rows:
             click.echo()
-            print_table(columns, rows, last_wraps=True)
+            print_columns(columns, rows)
 
 
-def _attempt_cells(row: AttemptRow) -> Sequence[str]:
+def _end_of(row: AttemptRow) -> str:
     wait = f"asked to wait {row.retry_after:g} s" if row.retry_after is not None else None
     request = f"request {row.request_id}" if row.request_id else None
     reply = f"its reply: {row.detail[:SHOWN]}" if row.detail else None
-    return (
-        str(row.number),
-        moment(row.started_at),
-        f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
-        row.verdict,
-        _joined("; ", sentence(row.kind, row.message, row.http_status), wait, request, reply),
-    )
+    return _joined("; ", sentence(row.kind, row.message, row.http_status), wait, request, reply)
+
+
+_FIRST = ("tenant", "evidence", "provider", "status", "what happened")
+_FACTS: Columns = {
+    **{name: _COLUMNS[name] for name in _FIRST},
+    **_COLUMNS,
+    "evidence date": lambda details: details.evidence_date.isoformat(),
+    "digest": lambda details: details.digest,
+    "created": lambda details: moment(details.created_at),
+    "updated": lambda details: moment(details.updated_at),
+}
+_ATTEMPTS: Columns = {
+    "attempt": lambda row: str(row.number),
+    "started": lambda row: moment(row.started_at),
+    "took": lambda row: f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
+    "verdict": lambda row: row.verdict,
+    "what happened": _end_of,
+}
+_LOOK_UPS: Columns = {
+    "looked up": lambda row: moment(row.at),
+    "finding": lambda row: row.finding,
+    "why": lambda row: row.message,
+}
+_ACTIONS: Columns = {
+    "at": lambda row: moment(row.at),
+    **{name: attrgetter(name) for name in ("action", "by", "reason")},
+}

@@ -11,7 +11,7 @@ from ...adapters.stores.sqlite import open_for_reading
 from ...domain.upload.upload import Status
 from ...ports.records import Find
 from .exits import USAGE, end
-from .output import json_row, print_details, print_json, print_statuses
+from .output import json_row, print_details, print_json, print_uploads
 
 _PAGE = 1000
 
@@ -39,14 +39,11 @@ def list_uploads(
             page = reader.find(evolve(find, after=page.next_page), now)
             found += page.uploads
     found = found[:limit] if limit else found
-    if as_json:
-        print_json([json_row(upload) for upload in found])
-    elif found:
-        print_statuses(found)
-        if limit and page.next_page is not None:
-            click.echo(f"the newest {limit}; --limit shows more", err=True)
-    else:
+    print_uploads(found, as_json)
+    if not found and not as_json:
         click.echo("no uploads match", err=True)
+    elif limit and page.next_page is not None and not as_json:
+        click.echo(f"the newest {limit}; --limit shows more", err=True)
 
 
 def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None:

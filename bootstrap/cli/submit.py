@@ -25,7 +25,7 @@ from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
 from ..wiring import CourierOptions
 from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
-from .output import is_terminal, json_row, print_json, print_statuses
+from .output import is_terminal, print_uploads
 
 
 class Described(TypedDict):
@@ -79,15 +79,11 @@ def run(
         click.echo(
             f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True
         )
-        if as_json:
-            print_json([])
+        print_uploads([], as_json)
         return
     interruption = Interruption()
     statuses, errors = asyncio.run(_deliver(courier, evidences, interruption))
-    if as_json:
-        print_json([json_row(status) for status in statuses])
-    elif statuses:
-        print_statuses(statuses)
+    print_uploads(statuses, as_json)
     if interruption.number is not None and len(statuses) + len(errors) < len(evidences):
         sys.exit(SIGNALLED + interruption.number)
     _exit(statuses, conflicts.found, errors)
