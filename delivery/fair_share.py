@@ -8,7 +8,8 @@ is left. The last place goes to a part that has nothing in the room.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -62,3 +63,35 @@ class FairShare:
                 self._held[part] = left
             else:
                 self._held.pop(part, None)
+
+
+class FairQueue:
+    """Places in a room, and those who wait for one, lane by lane. Not thread-safe."""
+
+    def __init__(self, capacity: int, most: int | None = None) -> None:
+        self.capacity = capacity
+        self._share = FairShare(capacity, most)
+        self._queues: dict[Lane, deque[Callable[[], bool]]] = {}
+
+    def ask(self, lane: Lane, admit: Callable[[], bool]) -> None:
+        """Call `admit` as soon as there is a place for a request of this lane. It says False if
+        the place is not wanted any more."""
+        if lane not in self._queues and self._share.admits(lane):
+            self._share.enter(lane)
+            admit()
+        else:
+            self._queues.setdefault(lane, deque()).append(admit)
+
+    def leave(self, lane: Lane) -> None:
+        """Give a place back. Others may enter now, lane by lane."""
+        self._share.leave(lane)
+        for other in list(self._queues):
+            queue = self._queues[other]
+            while queue and self._share.admits(other):
+                if queue.popleft()():
+                    self._share.enter(other)
+                    # To the end of the line of lanes, so that they take turns.
+                    self._queues[other] = self._queues.pop(other)
+                    break
+            if not queue:
+                del self._queues[other]

@@ -27,6 +27,7 @@ from ...delivery.maintenance import Maintenance, hold_rest, readmit, recover, re
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
+from ...domain.evidence.record_json import record_json
 from ...domain.pacing.gate import MIN_PATIENCE, Blocked, NotBefore, Refusal, patience_of
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus, status_of_upload
@@ -48,7 +49,6 @@ from ...ports.logger import (
 )
 from ...ports.records import Added
 from ...ports.store import UploadStore
-from ..records import record_json
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
 from .interruptions import workers_own
 from .notify import Notifier

@@ -21,6 +21,7 @@ from ...delivery.effects import MakeDocument
 from ...delivery.outcome import broken
 from ...domain.errors import CourierError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
+from ...domain.evidence.record_json import record_json
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.events import Blocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
@@ -28,7 +29,7 @@ from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UploadKey, new_upload
 from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDocument
 from ...ports.renderer import Renderer
-from ..records import load_record, record_json
+from ..records import load_record
 
 PREPARED_AT_ONCE = 12
 PREPARED_OF_TENANT = 4

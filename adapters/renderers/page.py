@@ -13,8 +13,8 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
+from ...domain.evidence.legibility import marked
 from ...domain.evidence.training import Module, Question, TrainingOutcome, TrainingRecord
-from .legibility import marked
 from .lines import breakable, runs_to_the_left
 
 _MONTHS: Final = (

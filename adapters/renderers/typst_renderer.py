@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Document
+from ...domain.evidence.legibility import is_showable, named, texts_of, unshowable
+from ...domain.evidence.record_json import dump_record, record_json
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
-from ..records import dump_record, record_json
 from .compiler import CannotBeSet, Compiler, families_in
-from .legibility import is_showable, named, texts_of, unshowable
 from .page import page_of
 
 _MAX_NAMED = 8

@@ -16,9 +16,9 @@ from training_records import record_as_json
 
 from evidence_courier import Document, Evidence, MisuseError, UploadStatus, load_record
 from evidence_courier.adapters.engines import preparing
-from evidence_courier.adapters.records import record_json
 from evidence_courier.delivery import destinations
 from evidence_courier.domain.evidence.evidence import sha256_of
+from evidence_courier.domain.evidence.record_json import record_json
 from evidence_courier.domain.evidence.training import TrainingRecord
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind

@@ -30,9 +30,9 @@ from evidence_courier.adapters.config import Loaded, load_folder, load_mapping
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.adapters.providers.sprinto.reply import judge
 from evidence_courier.adapters.records import load_record
-from evidence_courier.adapters.records.writing import record_json
 from evidence_courier.adapters.secrets import EnvironSecrets
 from evidence_courier.domain.errors import RecordError
+from evidence_courier.domain.evidence.record_json import record_json
 from evidence_courier.domain.secrets.redaction import Redactor
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.failure import FailureKind

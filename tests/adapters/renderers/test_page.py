@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_records import record_as_json
 
-from evidence_courier.adapters.records import load_record, record_json
+from evidence_courier.adapters.records import load_record
 from evidence_courier.adapters.renderers.lines import GAP
 from evidence_courier.adapters.renderers.page import (
     in_words,
@@ -21,6 +21,7 @@ from evidence_courier.adapters.renderers.page import (
     percent,
     score_and_threshold,
 )
+from evidence_courier.domain.evidence.record_json import record_json
 from evidence_courier.domain.evidence.training import TrainingOutcome
 
 

@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 from training_records import record_as_json
 
-from evidence_courier.adapters.records import load_record, record_json
+from evidence_courier.adapters.records import load_record
 from evidence_courier.adapters.renderers import compiler, typst_renderer
 from evidence_courier.adapters.renderers.page import page_of
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.evidence.evidence import Document, sha256_of
+from evidence_courier.domain.evidence.record_json import record_json
 from evidence_courier.domain.evidence.training import TrainingRecord
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.renderer import Renderer

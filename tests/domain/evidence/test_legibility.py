@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evidence_courier.adapters.renderers.legibility import is_showable, marked, named, unshowable
+from evidence_courier.domain.evidence.legibility import is_showable, marked, named, unshowable
 
 
 @pytest.mark.parametrize(

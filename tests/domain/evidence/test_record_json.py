@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_records import record_as_json
 
-from evidence_courier.adapters.records import dump_record, load_record, record_json
+from evidence_courier.adapters.records import load_record
+from evidence_courier.domain.evidence.record_json import dump_record, record_json
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
 values: st.SearchStrategy[Any] = st.recursive(

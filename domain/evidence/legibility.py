@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 
-from ...domain.evidence.training_rules import path_to
+from .training_rules import path_to
 
 _UNSHOWABLE = re.compile(
     "["

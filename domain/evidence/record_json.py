@@ -1,4 +1,4 @@
-"""From a `TrainingRecord` back to JSON, in one canonical form."""
+"""A `TrainingRecord` as JSON in one canonical form: what is kept of it, hashed, and compared."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from ...domain.evidence.moments import write_moment
-from ...domain.evidence.training import TrainingRecord
+from .moments import write_moment
+from .training import TrainingRecord
 
 
 def dump_record(record: TrainingRecord) -> dict[str, object]:
