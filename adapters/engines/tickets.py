@@ -108,8 +108,8 @@ class Ticket:
         await self._recorded.wait()
 
     async def settled(self, timeout: float | None = None) -> UploadStatus | None:
-        """The upload's status once it has succeeded, failed, is held, is parked (which is `retrying`)
-        or was skipped; None if the tenant has no integration.
+        """The upload's status once it has succeeded, failed, is held, is parked (which is
+        `retrying`) or was skipped; None if the tenant has no integration.
 
         `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
         like `recorded`.
@@ -239,8 +239,8 @@ class SyncTicket:
         self._wait(self._recorded, None)
 
     def settled(self, timeout: float | None = None) -> UploadStatus | None:
-        """The upload's status once it has succeeded, failed, is held, is parked (which is `retrying`)
-        or was skipped; None if the tenant has no integration.
+        """The upload's status once it has succeeded, failed, is held, is parked (which is
+        `retrying`) or was skipped; None if the tenant has no integration.
 
         `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
         like `recorded`.
