@@ -24,7 +24,7 @@ from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, Upload, UploadKey, due_of
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
-from ..ports.records import Change, Entry, Saved
+from ..ports.records import Change, Entry, NamedProvider, Saved
 from .accounting import recovery_of
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
@@ -116,7 +116,8 @@ class Maintenance:
             return
         self._first = False
         ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
-        keys = yield from perform(ahead)
+        lines = yield from perform(ahead)
+        keys = [key for line in lines.values() for key in line][:LOOKED_THROUGH]
         found = yield from _get(keys)
         for key in keys:
             if key in found:
@@ -175,7 +176,7 @@ class Maintenance:
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
         """Adopt what is past its time and in the hands of no courier, some of each line."""
-        lines = yield from perform(Read(lambda store: store.lines(now - OVERDUE)))
+        lines = yield from perform(Read(lambda store: store.due(now - OVERDUE, 0)))
         self._active.backlog.found(lines)
         self._strangers.clear()
         yield from self._adopt_some(now)
@@ -183,13 +184,11 @@ class Maintenance:
     def _adopt_some(self, now: datetime) -> Turn[None]:
         """Adopt what the next lines have, up to their shares."""
         backlog, before = self._active.backlog, now - OVERDUE
-        lines, share = backlog.next_lines(), backlog.share
-        passed = {line: frozenset(self._strangers[line]) for line in lines}
+        share = backlog.share
+        lines = {line: frozenset(self._strangers[line]) for line in backlog.next_lines()}
         # Up to one share is in hand already.
-        pages = yield from perform(
-            Read(lambda store: [store.line(one, before, 2 * share, passed[one]) for one in lines])
-        )
-        for line, page in zip(lines, pages, strict=True):
+        pages = yield from perform(Read(lambda store: store.due(before, 2 * share, lines=lines)))
+        for line, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
             room, full = backlog.room(line), len(page) == 2 * share
             found = yield from _get(free[:room])
@@ -284,10 +283,15 @@ class Maintenance:
             for tenant_id in tenants
         ]
         if named:
-            conflicts = yield from perform(Write(lambda store: store.name_provider(named)))
-            for conflict in conflicts:
-                yield from perform(Notify(conflict))
+            yield from name_providers(named)
         return bool(named)
+
+
+def name_providers(named: Sequence[NamedProvider]) -> Turn[None]:
+    """Give what was recorded for an invalid configuration its provider."""
+    for answer in (yield from perform(Write(lambda store: store.save(named)))):
+        for conflict in answer.conflicts if isinstance(answer, Saved) else ():
+            yield from perform(Notify(conflict))
 
 
 def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:

@@ -158,8 +158,11 @@ class Change:
 
 @frozen
 class NamedProvider:
-    """Where the uploads of a tenant go whose provider was not known, with its settings as in
-    `Dossier` and its credential as in `Entry`."""
+    """Where the uploads of a tenant go whose provider is UNKNOWN_PROVIDER, with its settings as in
+    `Dossier` and its credential as in `Entry`.
+
+    An upload whose evidence is recorded for that provider already is removed.
+    """
 
     tenant_id: str
     provider: str
@@ -177,7 +180,10 @@ class Begun:
 
 @frozen
 class Saved:
-    """The change is recorded."""
+    """The change is recorded. `conflicts` are the uploads that a `NamedProvider` removed although
+    they were submitted with another document."""
+
+    conflicts: tuple[EvidenceConflict, ...] = ()
 
 
 @frozen
@@ -221,6 +227,7 @@ class ActedOn:
 AddAnswer: TypeAlias = Added | Known
 BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Blocked
 SaveAnswer: TypeAlias = Saved | Conflict
+AnyChange: TypeAlias = Change | GateChange | NamedProvider
 
 
 class Records(Protocol):
@@ -245,12 +252,13 @@ class Records(Protocol):
         """
         ...
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         """Record changes. A staged document is removed when its upload succeeds, unless documents
         are kept.
 
         A GateChange by itself is the end of requests that belong to no upload. Its block is not
-        written, and it is always Saved.
+        written. It is always Saved, and so is a NamedProvider, which stands in no call with changes
+        of its uploads.
         """
         ...
 
@@ -260,33 +268,26 @@ class Records(Protocol):
         ...
 
     def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
-        """What is queued, waiting or to be looked up, and due, in the order of arrival.
+        self,
+        before: datetime,
+        limit: int,
+        *,
+        lines: Mapping[str | None, Collection[str]] | None = None,
+        written_after: datetime | None = None,
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        """What is queued, waiting or to be looked up, and due, the longest due first.
 
         Args:
             before: Only what is due at this moment or earlier.
-            limit: At most so many.
+            limit: At most so many of each line; 0: only the lines.
+            lines: Only these lines, each without the uploads of some tenants. None: each line in
+                which something is due.
             written_after: Only what was last written after this moment. What was written in the
                 future waits for a clock that has been set back.
-        """
-        ...
 
-    def lines(self, before: datetime) -> Sequence[str | None]:
-        """The credentials (see `Quota`) of what is due at this moment or earlier. None stands for
-        uploads that were recorded without one."""
-        ...
-
-    def line(
-        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
-    ) -> Sequence[UploadKey]:
-        """What is due of one credential, the longest due first.
-
-        Args:
-            credential: One of `lines`.
-            before: Only what is due at this moment or earlier.
-            limit: At most so many.
-            without: Tenants whose uploads are left out.
+        Returns:
+            For each line its uploads. A line is a credential (see `Quota`); None stands for uploads
+            that were recorded without one.
         """
         ...
 
@@ -329,16 +330,6 @@ class Records(Protocol):
             addresses: The integrations to look at: tenant and provider, with the address (see
                 `Quota`). One whose address is blocked is passed over.
             limit: At most so many of each integration, in the order of arrival.
-        """
-        ...
-
-    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
-        """Give the uploads of these tenants whose provider is UNKNOWN_PROVIDER their provider.
-
-        One whose evidence is recorded for that provider already is removed.
-
-        Returns:
-            Those that were removed although they were submitted with another document.
         """
         ...
 

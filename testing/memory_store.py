@@ -42,12 +42,12 @@ from ..domain.upload.upload import (
     is_parked,
 )
 from ..ports.gates import Acquire, AcquireAnswer
-from ..ports.logger import EvidenceConflict
 from ..ports.paging import place_after, token_of
 from ..ports.records import (
     ActedOn,
     AddAnswer,
     Added,
+    AnyChange,
     BeginAnswer,
     Begun,
     Change,
@@ -70,10 +70,7 @@ Verb: TypeAlias = Literal[
     "acquire",
     "save",
     "get",
-    "name_provider",
     "due",
-    "lines",
-    "line",
     "counts",
     "statuses",
     "find",
@@ -230,10 +227,10 @@ class MemoryStore(_Couriers):
             self._go_on("acquire")
             return [self._gates.acquire(request) for request in requests]
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         with self._lock:
             self._go_on("save")
-            return [self._save(change) or Saved() for change in changes]
+            return [self._save(change) for change in changes]
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._lock:
@@ -245,40 +242,33 @@ class MemoryStore(_Couriers):
             }
 
     def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
+        self,
+        before: datetime,
+        limit: int,
+        *,
+        lines: Mapping[str | None, Collection[str]] | None = None,
+        written_after: datetime | None = None,
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
         with self._lock:
             self._go_on("due")
-            return [
-                key
-                for key, record in self._records.items()
-                if (due := due_of(record.upload.state)) is not None
-                and due <= before
-                and (written_after is None or record.upload.updated_at > written_after)
-            ][:limit]
-
-    def lines(self, before: datetime) -> Sequence[str | None]:
-        with self._lock:
-            self._go_on("lines")
-            return list({record.credential for _, record in self._overdue(before)})
-
-    def line(
-        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
-    ) -> Sequence[UploadKey]:
-        with self._lock:
-            self._go_on("line")
-            return [
-                record.upload.key
-                for _, record in sorted(self._overdue(before), key=lambda one: one[0])
-                if record.credential == credential and record.upload.key.tenant_id not in without
-            ][:limit]
-
-    def _overdue(self, before: datetime) -> list[tuple[datetime, MemoryRecord]]:
-        return [
-            (due, record)
-            for record in self._records.values()
-            if (due := due_of(record.upload.state)) is not None and due <= before
-        ]
+            overdue = [
+                (due, record)
+                for record in self._records.values()
+                if (due := due_of(record.upload.state)) is not None and due <= before
+            ]
+            if lines is None:
+                lines = {record.credential: () for _, record in overdue}
+            found: dict[str | None, list[UploadKey]] = {line: [] for line in lines}
+            for _, record in sorted(overdue, key=lambda one: one[0]):
+                upload, line = record.upload, record.credential
+                if (
+                    line in lines
+                    and len(found[line]) < limit
+                    and upload.key.tenant_id not in lines[line]
+                    and (written_after is None or upload.updated_at > written_after)
+                ):
+                    found[line].append(upload.key)
+            return found
 
     def counts(
         self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
@@ -347,11 +337,6 @@ class MemoryStore(_Couriers):
                 if _is_stuck(record) and address not in {None, *self._gates.blocks}:
                     found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
             return [held for group in found.values() for held in group[:limit]]
-
-    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
-        with self._lock:
-            self._go_on("name_provider")
-            return [conflict for one in named for conflict in name_all(self._records, one)]
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._lock:
@@ -443,11 +428,15 @@ class MemoryStore(_Couriers):
         found = [record for record in self._oldest_first() if record.ids == ids]
         return found[-1] if found else None
 
-    def _save(self, change: Change | GateChange) -> Conflict | None:
-        if isinstance(change, Change):
-            return self._write(change)
-        self._gates.change(evolve(change, block=None), "", "")
-        return None
+    def _save(self, change: AnyChange) -> SaveAnswer:
+        match change:
+            case Change():
+                return self._write(change) or Saved()
+            case NamedProvider():
+                return Saved(tuple(name_all(self._records, change)))
+            case GateChange():
+                self._gates.change(evolve(change, block=None), "", "")
+                return Saved()
 
     def _write(self, change: Change) -> Conflict | None:
         upload = change.upload

@@ -23,7 +23,14 @@ from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations, named_provider
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
-from ...delivery.maintenance import Maintenance, hold_rest, readmit, recover, release
+from ...delivery.maintenance import (
+    Maintenance,
+    hold_rest,
+    name_providers,
+    readmit,
+    recover,
+    release,
+)
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
@@ -189,7 +196,7 @@ class BlockingEngine:
         unnamed = evolve(key, provider=UNKNOWN_PROVIDER)
         recorded = self._store.get([key, unnamed])
         if unnamed in recorded and destination.invalid is None:
-            self._name_provider(key.tenant_id, destination)
+            self._run(name_providers([named_provider(key.tenant_id, destination)]))
             recorded = self._store.get([key])
         found = recorded.get(key)
         if found is None:
@@ -205,12 +212,6 @@ class BlockingEngine:
         active = ActiveUpload(found.upload, found.dossier, destination)
         self._run(readmit(active, self._clock.now()))
         return active
-
-    def _name_provider(self, tenant_id: str, destination: Destination) -> None:
-        """Give what was recorded for an invalid configuration its provider."""
-        named = [named_provider(tenant_id, destination)]
-        for conflict in self._run(perform(Write(lambda store: store.name_provider(named)))):
-            self._notifier.log(conflict)
 
     def _step(
         self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads

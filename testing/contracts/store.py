@@ -11,7 +11,8 @@ compares.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
@@ -64,7 +65,7 @@ class StoreContract(GateRules):
             same(store.statuses("acme", ["ev-1"], AT), {})
             same(store.show("acme", "ev-1", AT), None)
             same(store.find(Find(), AT).uploads, ())
-            same(store.due(AT, 10), [])
+            same(store.due(AT, 10), {})
             same(set(store.counts().values()), {0})
 
     def test_nothing_may_be_asked_for_nothing(self) -> None:
@@ -158,10 +159,10 @@ class StoreContract(GateRules):
             store.add([*unnamed[:3], other, *doubles, unnamed[3]])
             named = NamedProvider("acme", "sprinto", "a credential", {"region": "eu"})
             key = doubles[1].upload.key
-            conflicts = store.name_provider([named])
+            (answer,) = store.save([named])
             digest = unnamed[2].dossier.submitted_digest
-            same(list(conflicts), [EvidenceConflict(key, "another", digest)])
-            same(list(store.name_provider([named])), [])
+            same(list(a(Saved, answer).conflicts), [EvidenceConflict(key, "another", digest)])
+            same(store.save([named]), [Saved()])
             first = unnamed[0]
             key = evolve(first.upload.key, provider="sprinto")
             found = store.get([key])[key]
@@ -287,8 +288,8 @@ class StoreContract(GateRules):
             store.save([Change(undecided, attempt)])
             key = new.upload.key
             same(store.get([key])[key].upload, undecided, "an upload that is undecided")
-            same(store.due(AT + 4 * MINUTE, 10), [], "what is due before its look-up")
-            same(store.due(AT + 5 * MINUTE, 10), [key], "what is due at its look-up")
+            same(due(store, AT + 4 * MINUTE), [], "what is due before its look-up")
+            same(due(store, AT + 5 * MINUTE), [key], "what is due at its look-up")
             seen = LookedUp(AT + 5 * MINUTE, 1, Refused(BUSY_PROVIDER))
             look = LookUp(1, seen.at, word_of(seen.finding), BUSY_PROVIDER.message)
             store.save([Change(advance(undecided, seen, rules), look_up=look)])
@@ -348,7 +349,7 @@ class StoreContract(GateRules):
             store.add([evolve(new, upload=skipped)])
             status = there(store.show("acme", "ev-1", AT))
             same((status.status, status.error), ("skipped", StatusError.of(excluded.failure)))
-            same(store.due(AT, 10), [], "what is due")
+            same(due(store, AT), [], "what is due")
             queued = advance(skipped, Unblocked(AT), RULES)
             same(store.save([Change(queued)]), [Saved()])
             same(begin_each(store, [started(queued)]), [Begun(b"a document")])
@@ -364,19 +365,6 @@ class StoreContract(GateRules):
             again = evolve(start, upload=evolve(start.upload, version=failed.version + 1))
             same(begin_each(store, [again]), [Begun(b"a document")])
 
-    def test_what_is_due_comes_in_the_order_of_arrival(self) -> None:
-        with self._store() as store:
-            late, early, future = (
-                entry("late", at=AT),
-                entry("early", at=AT - MINUTE),
-                entry("future", at=AT + MINUTE),
-            )
-            sending = entry("sending", at=AT - MINUTE)
-            store.add([late, early, future, sending])
-            begin_each(store, [started(sending.upload)])
-            same(list(store.due(AT, 10)), [late.upload.key, early.upload.key])
-            same(list(store.due(AT, 1)), [late.upload.key])
-
     def test_what_is_due_stands_in_the_line_of_its_credential(self) -> None:
         with self._store() as store:
             late, early, other = (
@@ -386,24 +374,29 @@ class StoreContract(GateRules):
             )
             future = evolve(entry("future", at=AT + MINUTE), credential="c")
             none = evolve(entry("none", at=AT), credential=None)
-            store.add([late, early, other, future, none])
-            same(set(store.lines(AT)), {"a", "b", None}, "the lines")
-            same(set(store.lines(AT - MINUTE)), {"a", "b"}, "the lines of what is due earlier")
-            same(list(store.line("a", AT, 10, [])), [early.upload.key, late.upload.key])
-            same(list(store.line("a", AT, 1, [])), [early.upload.key])
-            same(list(store.line("a", AT - MINUTE, 10, [])), [early.upload.key])
-            same(list(store.line("c", AT, 10, [])), [])
-            same(list(store.line(None, AT, 10, [])), [none.upload.key])
-            same(list(store.line("b", AT, 10, [other.upload.key.tenant_id])), [])
+            sending = evolve(entry("sending", at=AT - MINUTE), credential="a")
+            store.add([late, early, other, future, none, sending])
+            begin_each(store, [started(sending.upload)])
+            same(set(store.due(AT, 0)), {"a", "b", None}, "the lines")
+            same(set(store.due(AT - MINUTE, 0)), {"a", "b"}, "the lines of what is due earlier")
+            line_of_a = [early.upload.key, late.upload.key]
+            all_lines = {"a": line_of_a, "b": [other.upload.key], None: [none.upload.key]}
+            same(lists(store.due(AT, 10)), all_lines, "what is due")
+            same(lists(store.due(AT, 1)), {**all_lines, "a": line_of_a[:1]}, "the longest due")
+            asked: dict[str | None, list[str]] = {"a": [], "b": [other.upload.key.tenant_id]}
+            same(lists(store.due(AT, 10, lines=asked)), {"a": line_of_a, "b": []})
+            same(lists(store.due(AT - MINUTE, 10, lines={"a": []})), {"a": line_of_a[:1]})
+            same(lists(store.due(AT, 10, lines={"c": []})), {"c": []})
+            same(lists(store.due(AT, 10, lines={})), {}, "what is due of no line")
 
     def test_a_retry_is_due_when_its_wait_is_over(self) -> None:
         with self._store() as store:
             new = entry()
             store.add([new])
             waiting = tried(store, new.upload, 1)
-            due = AT + timedelta(seconds=7)
-            same(store.due(due - timedelta(microseconds=1), 10), [])
-            same(list(store.due(due, 10)), [waiting.key])
+            over = AT + timedelta(seconds=7)
+            same(due(store, over - timedelta(microseconds=1)), [])
+            same(due(store, over), [waiting.key])
 
     def test_uploads_are_counted_by_status(self) -> None:
         with self._store() as store:
@@ -641,9 +634,9 @@ class StoreContract(GateRules):
         with self._store() as store:
             ahead, fine = entry("ahead", at=AT + MINUTE), entry("fine")
             store.add([ahead, fine])
-            found = list(store.due(AT + MINUTE, 10, written_after=AT))
+            found = due(store, AT + MINUTE, written_after=AT)
             same(found, [ahead.upload.key], "what waits since a moment that is still to come")
-            found = list(store.due(AT + MINUTE, 10, written_after=AT + MINUTE))
+            found = due(store, AT + MINUTE, written_after=AT + MINUTE)
             same(found, [], "what does when that moment has come")
 
     def test_details_are_of_the_tenant_and_the_evidence_that_are_asked_about(self) -> None:
@@ -683,6 +676,19 @@ class StoreContract(GateRules):
 
 class _Stop(Exception):
     """Leaves a transaction half way."""
+
+
+def due(
+    store: UploadStore, before: datetime, *, written_after: datetime | None = None
+) -> list[UploadKey]:
+    """What is due of all lines."""
+    lines = store.due(before, 10, written_after=written_after)
+    return [key for keys in lines.values() for key in keys]
+
+
+def lists(lines: Mapping[str | None, Sequence[UploadKey]]) -> dict[str | None, list[UploadKey]]:
+    """Some lines, to be compared."""
+    return {line: list(keys) for line, keys in lines.items()}
 
 
 def staged(store: UploadStore, key: UploadKey) -> bytes | None:

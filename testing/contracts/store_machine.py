@@ -436,17 +436,17 @@ class StoreMachine(RuleBasedStateMachine):
     def show(self, key: UploadKey) -> None:
         self.both(lambda store: store.show(key.tenant_id, key.evidence_id, AT))
 
-    @rule(before=moments | few_moments)
-    def lines(self, before: datetime) -> None:
-        self.both(lambda store: set(store.lines(before)))
-
     @rule(
         before=moments | few_moments,
         limit=st.integers(0, 5),
         written_after=st.none() | few_moments,
     )
     def due(self, before: datetime, limit: int, written_after: datetime | None) -> None:
-        self.both(lambda store: list(store.due(before, limit, written_after)))
+        def lists(store: UploadStore) -> dict[str | None, list[UploadKey]]:
+            lines = store.due(before, limit, written_after=written_after)
+            return {line: list(keys) for line, keys in lines.items()}
+
+        self.both(lists)
 
     @rule(limit=st.integers(1, 5))
     def freed(self, limit: int) -> None:

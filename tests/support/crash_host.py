@@ -39,7 +39,6 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.delivery import maintenance
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.logger import (
@@ -50,7 +49,14 @@ from evidence_courier.ports.logger import (
     StoreTrouble,
     WriteDelayed,
 )
-from evidence_courier.ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, Start
+from evidence_courier.ports.records import (
+    AddAnswer,
+    AnyChange,
+    BeginAnswer,
+    Entry,
+    SaveAnswer,
+    Start,
+)
 
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
 VERBS = ("add", "begin", "save", "register", "heartbeat", "unregister")
@@ -194,7 +200,7 @@ class KillableStore(SqliteStore):
         self._verbs.add("begin")
         return super().begin(turns)
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         self._verbs.add("save")
         return super().save(changes)
 

@@ -55,31 +55,24 @@ class SqliteReader:
             return found
 
     def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
-        with self._reading() as db:
-            given = {
-                "before": moment(before),
-                "limit": limit,
-                "written_after": "" if written_after is None else moment(written_after),
-            }
-            return [key_of(row) for row in db.query(reads.DUE, given)]
-
-    def lines(self, before: datetime) -> Sequence[str | None]:
-        with self._reading() as db:
-            return [row["credential"] for row in db.query(reads.LINES, {"before": moment(before)})]
-
-    def line(
-        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
-    ) -> Sequence[UploadKey]:
-        given = {
-            "credential": credential,
-            "before": moment(before),
-            "limit": limit,
-            "without": json.dumps(sorted(without)),
-        }
-        with self._reading() as db:
-            return [key_of(row) for row in db.query(reads.LINE, given)]
+        self,
+        before: datetime,
+        limit: int,
+        *,
+        lines: Mapping[str | None, Collection[str]] | None = None,
+        written_after: datetime | None = None,
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        since = "" if written_after is None else moment(written_after)
+        given = {"before": moment(before), "limit": limit, "written_after": since}
+        found: dict[str | None, list[UploadKey]] = {}
+        with self._reading() as db, db.atomic():  # one moment for all
+            if lines is None:
+                lines = {row["credential"]: () for row in db.query(reads.LINES, given)}
+            for credential, without in lines.items():
+                given |= {"credential": credential, "without": json.dumps(sorted(without))}
+                rows = db.query(reads.LINE, given) if limit else ()
+                found[credential] = [key_of(row) for row in rows]
+        return found
 
     def counts(
         self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False

@@ -31,10 +31,6 @@ _INDEX_FOR = {
     (True, True): "uploads_of_tenant_by_status",
 }
 
-DUE = f"""
-SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_due
-WHERE due <= :before AND updated_at > :written_after ORDER BY id LIMIT :limit
-"""
 # The first credential after each credential, so that a line is not read to its end.
 _NEXT = (
     "SELECT min(credential) FROM uploads INDEXED BY uploads_in_line WHERE due IS NOT NULL"
@@ -54,7 +50,7 @@ WHERE EXISTS (
 """
 LINE = f"""
 SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_in_line
-WHERE credential IS :credential AND due <= :before
+WHERE credential IS :credential AND due <= :before AND updated_at > :written_after
 AND tenant_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY due, id LIMIT :limit
 """
 COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != ?"

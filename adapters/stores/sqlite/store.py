@@ -15,7 +15,7 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.logger import EvidenceConflict
-from ....ports.records import Change, Conflict, Entry, Start
+from ....ports.records import Change, Conflict, Entry, NamedProvider, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
@@ -129,41 +129,33 @@ class SqliteStore(SqliteCouriers):
             gates = SqliteGates(self._connection)
             return [gates.acquire(request) for request in requests]
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[records.SaveAnswer]:
-        ends = [change for change in changes if isinstance(change, GateChange)]
-        moves = [change for change in changes if isinstance(change, Change)]
-        answers: list[records.SaveAnswer] = []
-        with self.transaction("change not written", [change.upload.key for change in moves]):
+    def save(self, changes: Sequence[records.AnyChange]) -> Sequence[records.SaveAnswer]:
+        ends = [one for one in changes if isinstance(one, GateChange)]
+        named = [(n, one) for n, one in enumerate(changes) if isinstance(one, NamedProvider)]
+        moves = [(n, one) for n, one in enumerate(changes) if isinstance(one, Change)]
+        answers: list[records.SaveAnswer] = [records.Saved()] * len(changes)
+        with self.transaction("change not written", [move.upload.key for _, move in moves]):
             SqliteGates(self._connection).change((evolve(end, block=None), "", "") for end in ends)
-            for stretch in _stretches(moves, lambda change: [change.upload.key]):
-                lost = self._write(stretch)
-                answers += [
-                    lost.get(position) or records.Saved() for position in range(len(stretch))
-                ]
-        saved = iter(answers)
-        return [
-            records.Saved() if isinstance(change, GateChange) else next(saved) for change in changes
-        ]
+            for place, one in named:
+                answers[place] = records.Saved(tuple(self._name_provider(one)))
+            for stretch in _stretches(moves, lambda move: [move[1].upload.key]):
+                lost = self._write([change for _, change in stretch])
+                for position, conflict in lost.items():
+                    answers[stretch[position][0]] = conflict
+        return answers
 
-    def name_provider(self, named: Sequence[records.NamedProvider]) -> Sequence[EvidenceConflict]:
-        conflicts: list[EvidenceConflict] = []
-        with self.transaction("the provider of uploads not written"):
-            execute = self._connection.execute
-            for one in named:
-                where = (one.provider, one.tenant_id, UNKNOWN_PROVIDER)
-                for identity, evidence_id, *digests in execute(
-                    statements.DOUBLES, where
-                ).fetchall():
-                    for statement in statements.DELETE_ALL_OF:
-                        execute(statement, (identity,))
-                    key = UploadKey(one.tenant_id, evidence_id, one.provider)
-                    conflict = EvidenceConflict(key, *digests)
-                    if all(digests) and conflict.known_digest != conflict.submitted_digest:
-                        conflicts.append(conflict)
-                settings = settings_cell(one.settings)
-                cells = (one.provider, one.credential, settings, *where[1:])
-                execute(statements.NAME_PROVIDER, cells)
-        return conflicts
+    def _name_provider(self, named: NamedProvider) -> Iterator[EvidenceConflict]:
+        execute = self._connection.execute
+        where = (named.provider, named.tenant_id, UNKNOWN_PROVIDER)
+        for identity, evidence_id, *digests in execute(statements.DOUBLES, where).fetchall():
+            for statement in statements.DELETE_ALL_OF:
+                execute(statement, (identity,))
+            key = UploadKey(named.tenant_id, evidence_id, named.provider)
+            conflict = EvidenceConflict(key, *digests)
+            if all(digests) and conflict.known_digest != conflict.submitted_digest:
+                yield conflict
+        settings = settings_cell(named.settings)
+        execute(statements.NAME_PROVIDER, (named.provider, named.credential, settings, *where[1:]))
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         connection = self._connection
@@ -247,11 +239,8 @@ class SqliteStore(SqliteCouriers):
         there = reads.recorded(
             self._connection, [changes[position].upload.key for position in outdated]
         )
-        conflicts = {}
-        for position in outdated:
-            item = there.get(changes[position].upload.key)
-            conflicts[position] = Conflict(None if item is None else item.upload)
-        return conflicts
+        items = {position: there.get(changes[position].upload.key) for position in outdated}
+        return {n: Conflict(None if item is None else item.upload) for n, item in items.items()}
 
 
 def _stretches(

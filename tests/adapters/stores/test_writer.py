@@ -18,10 +18,10 @@ from attrs import evolve
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.writer import InlineWriter, WriterThread
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.ports.records import (
     AddAnswer,
     Added,
+    AnyChange,
     BeginAnswer,
     Begun,
     Change,
@@ -61,7 +61,7 @@ class WatchedStore(MemoryStore):
         self._called("begin", [start.upload.key.evidence_id for turn in turns for start in turn])
         return super().begin(turns)
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         names = [one.upload.key.evidence_id for one in changes if isinstance(one, Change)]
         self._called("save", names)
         return super().save(changes)

@@ -33,10 +33,10 @@ from evidence_courier.domain.upload.upload import (
     Waiting,
 )
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
-from evidence_courier.ports.logger import EvidenceConflict
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
+    AnyChange,
     BeginAnswer,
     Begun,
     Change,
@@ -231,7 +231,7 @@ class ConflictsWithNobody(MemoryStore):
 
 @breaks("a_change_of_what_was_never_added_finds_nothing")
 class SavesAnything(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return [Saved() if answer == Conflict(None) else answer for answer in super().save(changes)]
 
 
@@ -245,11 +245,11 @@ class AllOrNothing(MemoryStore):
 
 @breaks("changes_of_one_upload_in_one_call_build_on_one_another")
 class LooksBeforeTheCall(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         first: dict[UploadKey, Upload] = {}
         answers: list[SaveAnswer] = []
         for change in changes:
-            if isinstance(change, GateChange):
+            if not isinstance(change, Change):
                 answers += super().save([change])
                 continue
             again = first.get(change.upload.key)
@@ -279,7 +279,7 @@ class OneRowForEachNumber(MemoryStore):
 
 @breaks("an_attempt_is_not_kept_of_a_change_that_was_refused")
 class KeepsRefusedAttempts(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         for change, answer in zip(changes, answers, strict=True):
             if (
@@ -310,7 +310,7 @@ class LeavesItOnTheDisk(MemoryStore):
 
 @breaks("a_document_stays_while_its_upload_may_be_sent_again")
 class CleansUpAfterFailure(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         for change in changes:
             if isinstance(change, Change) and isinstance(change.upload.state, Failed):
@@ -321,32 +321,31 @@ class CleansUpAfterFailure(MemoryStore):
 # --- finding
 
 
-@breaks("what_is_due_comes_in_the_order_of_arrival")
-class TheLastIsFirst(MemoryStore):
-    def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
-        return list(reversed(super().due(before, 1_000, written_after)))[:limit]
-
-
 @breaks("what_is_due_stands_in_the_line_of_its_credential")
 class TheLatestIsFirst(MemoryStore):
-    def line(
-        self, credential: str | None, before: datetime, limit: int, without: Collection[str]
-    ) -> Sequence[UploadKey]:
-        return list(reversed(super().line(credential, before, 1_000, without)))[:limit]
+    def due(
+        self, before: datetime, limit: int, **which: Any
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        found = super().due(before, 1_000, **which)
+        return {line: keys[::-1][:limit] for line, keys in found.items()}
 
 
 @breaks("a_retry_is_due_when_its_wait_is_over")
 class NeverRetries(MemoryStore):
     def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
-        found = super().due(before, limit, written_after)
-        return [key for key in found if not isinstance(self._records[key].upload.state, Waiting)]
+        self, before: datetime, limit: int, **which: Any
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        found = super().due(before, limit, **which)
+        return {line: [*filter(self._was_not_tried, keys)] for line, keys in found.items()}
+
+    def _was_not_tried(self, key: UploadKey) -> bool:
+        return not isinstance(self._records[key].upload.state, Waiting)
 
 
-@breaks("uploads_are_counted_by_status")
+@breaks(
+    "uploads_are_counted_by_status",
+    "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
+)
 class CountsThePendingOnly(MemoryStore):
     def counts(
         self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
@@ -496,9 +495,9 @@ class ForgetsLookUps(MemoryStore):
 @breaks("what_waits_beyond_a_clock_that_was_set_back_is_found")
 class TrustsTheClock(MemoryStore):
     def due(
-        self, before: datetime, limit: int, written_after: datetime | None = None
-    ) -> Sequence[UploadKey]:
-        return super().due(before, limit) if written_after is None else []
+        self, before: datetime, limit: int, **which: Any
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        return super().due(before, limit, **which) if which.get("written_after") is None else {}
 
 
 @breaks("a_transaction_is_written_whole_or_not_at_all")
@@ -539,7 +538,7 @@ def _wider(quota: Quota) -> Quota:
 
 @breaks("a_slot_counts_from_the_end_of_its_request")
 class CountsFromTheBeginning(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return super().save(_with_gate(changes, lambda gate: evolve(gate, at=AT)))
 
 
@@ -583,9 +582,10 @@ class NumbersWhatIsFree(MemoryStore):
     "between_two_requests_of_a_turn_the_holder_does_not_change",
     "the_oldest_turn_that_waits_goes_first",
     "a_status_says_what_is_waited_for",
+    "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
 )
 class NeverHearsOfTheEnd(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         save = super().save
         return [Saved() if isinstance(one, GateChange) else save([one])[0] for one in changes]
 
@@ -608,19 +608,21 @@ class PacesEachAddress(MemoryStore):
             [evolve(request, quota=_by_address(request.quota)) for request in requests]
         )
 
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         def by_address(gate: GateChange) -> GateChange:
             return evolve(gate, quota=_by_address(gate.quota))
 
-        given = [by_address(one) if isinstance(one, GateChange) else one for one in changes]
+        given: list[AnyChange] = [
+            by_address(one) if isinstance(one, GateChange) else one for one in changes
+        ]
         return super().save(_with_gate(given, by_address))
 
 
 def _with_gate(
-    changes: Sequence[Change | GateChange], how: Callable[[GateChange], GateChange]
-) -> list[Change | GateChange]:
+    changes: Sequence[AnyChange], how: Callable[[GateChange], GateChange]
+) -> list[AnyChange]:
     return [
-        one if isinstance(one, GateChange) or one.gate is None else evolve(one, gate=how(one.gate))
+        evolve(one, gate=how(one.gate)) if isinstance(one, Change) and one.gate else one
         for one in changes
     ]
 
@@ -634,7 +636,7 @@ def _by_address(quota: Quota) -> Quota:
     "a_clock_that_is_set_back_prolongs_no_pause",
 )
 class NeverPauses(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return super().save(_with_gate(changes, lambda gate: evolve(gate, pause_until=None)))
 
 
@@ -646,7 +648,7 @@ class WaitsForYesterday(MemoryStore):
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
 class UnblocksEverybody(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         if any(isinstance(one, Change) and one.unblocks for one in changes):
             self._gates.unblock("acme", "sprinto")
         return super().save(changes)
@@ -769,7 +771,7 @@ def _cheap(quota: Quota) -> Quota:
     "who_cannot_wait_begins_when_all_its_requests_can_leave_in_time",
 )
 class NeverEndsATurn(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return super().save(
             _with_gate(
                 changes, lambda gate: gate if gate.quota.exclusive else evolve(gate, turn=None)
@@ -922,7 +924,11 @@ class HeldAnywhere(MemoryStore):
         return super().freed(anywhere, limit)
 
 
-@breaks("what_is_held_stays_held_while_its_integration_is_blocked")
+@breaks(
+    "what_is_held_stays_held_while_its_integration_is_blocked",
+    "what_has_failed_for_its_integration_goes_on_like_what_is_held",
+    "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
+)
 class FreesWhatIsBlocked(MemoryStore):
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         return super().freed(dict.fromkeys(addresses, "an address that nothing blocks"), limit)
@@ -937,7 +943,7 @@ class FreesOnlyWhatIsHeld(MemoryStore):
 
 @breaks("a_parked_target_lets_one_upload_probe_it_and_opens_by_success")
 class NeverOpens(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return super().save(
             [evolve(one, opens=False) if isinstance(one, GateChange) else one for one in changes]
         )
@@ -994,16 +1000,17 @@ class ForgetsItsGates(Lasting):
 
 @breaks("a_document_that_is_made_later_replaces_what_it_was_made_of")
 class KeepsTheFirstDocument(MemoryStore):
-    def save(self, changes: Sequence[Change | GateChange]) -> Sequence[SaveAnswer]:
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         return super().save(
-            [one if isinstance(one, GateChange) else evolve(one, document=None) for one in changes]
+            [evolve(one, document=None) if isinstance(one, Change) else one for one in changes]
         )
 
 
 @breaks("uploads_of_an_unknown_provider_get_their_provider")
 class NamesNoProvider(MemoryStore):
-    def name_provider(self, named: Sequence[NamedProvider]) -> Sequence[EvidenceConflict]:
-        return []
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        save = super().save
+        return [Saved() if isinstance(one, NamedProvider) else save([one])[0] for one in changes]
 
 
 @breaks("what_was_skipped_is_sent_once_it_is_no_longer_excluded")

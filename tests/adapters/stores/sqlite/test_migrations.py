@@ -126,7 +126,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         # Whoever had it in flight is gone, and is found out.
         ((found,),) = store.dead(ours).values()
         assert isinstance(found.upload.state, Sending)
-        (key,) = store.due(AT, 10)
+        ((key,),) = store.due(AT, 10).values()
         ((begun,),) = store.begin([[started(store.get([key])[key].upload)]])
         assert isinstance(begun, Begun)
         new = entry("new")

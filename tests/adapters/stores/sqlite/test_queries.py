@@ -115,11 +115,6 @@ def test_every_question_has_its_index(
 @pytest.mark.parametrize(
     ("sql", "given", "index"),
     [
-        (
-            reads.DUE,
-            {"before": "2026", "limit": 5, "after": 0, "written_after": ""},
-            "uploads_due (due<?)",
-        ),
         (reads.SENDERS, {}, "INDEX uploads_in_flight"),
         (reads.STUCK, {}, "INDEX uploads_stuck"),
         (reads.PARKED, {}, "INDEX uploads_stuck"),
