@@ -337,6 +337,12 @@ def m008_parked_targets(db: Database) -> None:
     _run(db, (_ACTIONS_ANEW,), _PARKING)
 
 
+@migrations()
+def m009_lines_only(db: Database) -> None:
+    """What is due is asked for by its line: nothing reads the index of all that is due."""
+    db.execute("DROP INDEX uploads_due")
+
+
 def unknown_migrations(db: Database) -> list[str]:
     """The migrations in this database that only a newer version of this package knows."""
     with Database(memory=True, execute_plugins=False) as empty:

@@ -25,6 +25,7 @@ STEPS = (
     "m006_skipped",
     "m007_documents_made_later",
     "m008_parked_targets",
+    "m009_lines_only",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 

@@ -115,6 +115,12 @@ def test_every_question_has_its_index(
 @pytest.mark.parametrize(
     ("sql", "given", "index"),
     [
+        (reads.LINES, {"before": "2026"}, "INDEX uploads_in_line"),
+        (
+            reads.LINE,
+            {"credential": "a", "before": "2026", "limit": 5, "written_after": "", "without": "[]"},
+            "INDEX uploads_in_line (credential=? AND due<?)",
+        ),
         (reads.SENDERS, {}, "INDEX uploads_in_flight"),
         (reads.STUCK, {}, "INDEX uploads_stuck"),
         (reads.PARKED, {}, "INDEX uploads_stuck"),
