@@ -1,9 +1,8 @@
-"""The writers: commits are shared, and the loop waits for no disk.
+"""The writer: commits are shared, and the loop waits for no disk.
 
 A commit costs a few milliseconds of the disk's time, whether it holds one change or five hundred.
 So `WriterThread` writes whatever has gathered since its last commit with one transaction, while the
-loop goes on. `InlineWriter` has the same verbs without a thread, for tests and simulations that
-must run the same way every time.
+loop goes on.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -26,7 +24,6 @@ from ...ports.records import AddAnswer, BeginAnswer, Change, Entry, SaveAnswer, 
 from ...ports.store import UploadStore
 from ...ports.writer import Transactional
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 # A commit takes no more once it holds as many changes, or as many bytes of documents.
@@ -38,54 +35,6 @@ _WRITTEN = ("acquire", "begin", "save", "add")
 _ANSWERS_AT_ONCE = 64
 # How often an idle thread looks whether the program has ended without closing it, in seconds.
 _IDLE = 1.0
-
-
-class InlineWriter:
-    """A `Writer` that calls the store at once, where it stands."""
-
-    def __init__(self, store: UploadStore) -> None:
-        self._store = store
-        self._closed = False
-
-    async def add(self, entry: Entry) -> AddAnswer:
-        return await self.run(lambda: self._store.add([entry])[0])
-
-    async def begin(
-        self, turns: Sequence[Sequence[Start]]
-    ) -> Sequence[Sequence[BeginAnswer] | CourierError]:
-        return await self._each(self._store.begin, turns)
-
-    async def save(self, changes: Sequence[Change]) -> Sequence[SaveAnswer | CourierError]:
-        return await self._each(self._store.save, changes)
-
-    async def acquire(self, request: Acquire) -> AcquireAnswer:
-        return await self.run(lambda: self._store.acquire([request])[0])
-
-    async def _each(
-        self, verb: Callable[[list[S]], Sequence[T]], items: Sequence[S]
-    ) -> list[T | CourierError]:
-        answers: list[T | CourierError] = []
-        for item in items:
-            try:
-                answers += await self.run(partial(verb, [item]))
-            except CourierError as error:
-                if self._closed:
-                    raise
-                answers.append(error)
-        return answers
-
-    async def run(self, verb: Callable[[], T]) -> T:
-        if self._closed:
-            raise _closed()
-        try:
-            return verb()
-        except CourierError:
-            raise
-        except Exception as error:
-            raise _unexpected(error) from error
-
-    def close(self) -> None:
-        self._closed = True
 
 
 @define(eq=False)
@@ -186,7 +135,7 @@ class WriterThread:
         request = _Request(answer, [None] * len(items), len(items), alone)
         with self._gate:
             if self._closed:
-                answer.set_exception(_closed())
+                answer.set_exception(closed())
             else:
                 self._inbox.put([_Wish(verb, it, size, request, n) for n, it in enumerate(items)])
         return answer
@@ -311,10 +260,11 @@ def _refusal(error: BaseException) -> CourierError:
         refusal: CourierError = StoreError(str(error), error.passing)
         refusal.__cause__ = error
         return refusal
-    return error if isinstance(error, CourierError) else _unexpected(error)
+    return error if isinstance(error, CourierError) else unexpected(error)
 
 
-def _unexpected(error: BaseException) -> StoreError:
+def unexpected(error: BaseException) -> StoreError:
+    """What a store raised that is no error of ours."""
     unexpected = StoreError(
         f"not written: the store failed in an unexpected way: {type(error).__name__}: {error}"
     )
@@ -322,7 +272,8 @@ def _unexpected(error: BaseException) -> StoreError:
     return unexpected
 
 
-def _closed() -> StoreError:
+def closed() -> StoreError:
+    """What a writer that is closed answers."""
     return StoreError(
         "not written: the courier is closed; what it had recorded is gone on with by the next one"
     )

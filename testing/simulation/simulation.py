@@ -19,7 +19,6 @@ from ...adapters.engines.recorder import Submission
 from ...adapters.engines.source_readers import SourceReaders
 from ...adapters.engines.tickets import Ticket
 from ...adapters.engines.token_cache import TokenCache
-from ...adapters.stores.writer import InlineWriter
 from ...delivery.actions import AppliedAction, Skipped, take_action
 from ...delivery.destinations import Destination, destination_of
 from ...domain.errors import CourierError
@@ -38,6 +37,7 @@ from ...ports.provider import Provider
 from ...ports.records import Find
 from ...ports.store import UploadStore
 from ..clock import FakeClock
+from ..inline_writer import InlineWriter
 from ..logger import RecordingLogger
 from ..memory_store import MemoryStore
 from .killable_store import KillableStore

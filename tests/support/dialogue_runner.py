@@ -18,7 +18,6 @@ from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
 from evidence_courier.adapters.engines.notify import HookNotifier, Notifier
 from evidence_courier.adapters.engines.source_readers import SourceReaders
 from evidence_courier.adapters.engines.token_cache import BlockingTokenCache, TokenCache
-from evidence_courier.adapters.stores.writer import InlineWriter
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.effects import Turn
 from evidence_courier.delivery.sender import Sender, run_dialogue
@@ -29,6 +28,7 @@ from evidence_courier.domain.upload.transitions import Rules
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.transport import AsyncTransport
 from evidence_courier.testing import FakeClock, RecordingLogger
+from evidence_courier.testing.inline_writer import InlineWriter
 from evidence_courier.testing.memory_store import MemoryStore
 
 T = TypeVar("T")

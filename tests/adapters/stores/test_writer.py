@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
-from evidence_courier.adapters.stores.writer import InlineWriter, WriterThread
+from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.ports.records import (
     AddAnswer,
@@ -36,6 +36,7 @@ from evidence_courier.ports.records import (
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.ports.writer import Writer
 from evidence_courier.testing.contracts.stored import AT, delivered, entry, started
+from evidence_courier.testing.inline_writer import InlineWriter
 from evidence_courier.testing.memory_store import MemoryStore
 
 T = TypeVar("T")
