@@ -10,11 +10,11 @@ differently would send them to two different hosts.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from datetime import timedelta
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ...domain.hosts import ip_address, is_loopback
 from ...domain.integration import Pace
 from .references import Resolved
 
@@ -154,14 +154,6 @@ def passwords_in(proxy: str) -> tuple[str, ...]:
     return tuple({password, unquote(password)}) if password else ()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether the host of a URL is this machine whatever a name server says."""
-    address = _address(host)
-    if isinstance(address, ipaddress.IPv4Address):
-        return address in ipaddress.ip_network("127.0.0.0/8")
-    return host == "localhost" or address == ipaddress.IPv6Address("::1")
-
-
 def _split(value: object, advice: str) -> SplitResult:
     if not isinstance(value, str) or not _PLAIN.fullmatch(value) or len(value) > _MAX_LENGTH:
         raise ValueError(f"{advice}, in plain characters without spaces")
@@ -173,17 +165,10 @@ def _split(value: object, advice: str) -> SplitResult:
     host = parts.hostname or ""
     if not parts.scheme or not _AUTHORITY.fullmatch(parts.netloc):
         raise ValueError(advice)
-    if not (_HOST.fullmatch(host) or _address(host)) or "%" in host:
+    if not (_HOST.fullmatch(host) or ip_address(host)) or "%" in host:
         raise ValueError(advice)
     if port == 0:
         raise ValueError("must not name the port 0")
     if "#" in value:
         raise ValueError("must not hold a fragment (#)")
     return parts
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from ....domain.upload.failure import Failure
@@ -52,6 +53,15 @@ def mapping(value: object) -> dict[str, object]:
 def text(value: object) -> str | None:
     """The value if it is text, otherwise None."""
     return value if isinstance(value, str) else None
+
+
+def moment(value: object) -> datetime | None:
+    """The moment if the value is a text that names one with its time zone, otherwise None."""
+    try:
+        read = datetime.fromisoformat(text(value) or "")
+    except ValueError:
+        return None
+    return read if read.utcoffset() is not None else None
 
 
 def json_object(body: bytes) -> dict[str, object]:

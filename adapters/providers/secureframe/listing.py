@@ -27,7 +27,7 @@ from ....domain.upload.verdict import Receipt
 from ....ports.dialogue import Dialogue, HttpRequest, HttpResponse, fetch
 from ....ports.provider import Parcel
 from ..kit.http_errors import ErrorHints
-from ..kit.json_reply import text
+from ..kit.json_reply import moment, text
 from ..kit.lists import Page, search
 from .reply import Resource, read_list
 from .settings import SecureframeSettings
@@ -154,11 +154,7 @@ def _fits(item: Resource, parcel: Parcel, user: str | None, document_type: str) 
 
 
 def _made_at(item: Resource) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text(item.attributes.get("created_at")) or "")
-    except ValueError:
-        return None
-    return moment if moment.utcoffset() is not None else None
+    return moment(item.attributes.get("created_at"))
 
 
 def _in_order(items: Iterable[Resource]) -> bool:

@@ -11,7 +11,6 @@ within that hour: that this holds after a lost reply too is inferred from "redee
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import re
 from base64 import b64encode
@@ -21,9 +20,10 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
+from ....domain.hosts import is_loopback
 from ....ports.dialogue import Headers, HttpRequest
 from ....ports.provider import Parcel
-from ..kit.json_reply import json_object, text
+from ..kit.json_reply import json_object, moment, text
 from .reply import Resource
 
 REDEEMABLE: Final = timedelta(minutes=50)
@@ -59,11 +59,8 @@ class Staged:
     def from_progress(cls, progress: str | None) -> Staged | None:
         """The bookmark read back; None if there is none, or it cannot be read."""
         value = json_object((progress or "").encode())
-        try:
-            staged_at = datetime.fromisoformat(text(value.get("staged_at")) or "")
-        except ValueError:
-            return None
-        if staged_at.utcoffset() is None:
+        staged_at = moment(value.get("staged_at"))
+        if staged_at is None:
             return None
         return cls(text(value.get("upload_id")) or None, staged_at, value.get("spent") is True)
 
@@ -123,15 +120,6 @@ def _is_safe(url: str, base: str) -> bool:
         return False
     return parts.scheme == "https" or (
         parts.scheme == "http" == home.scheme
-        and _is_loopback(parts.hostname)
-        and _is_loopback(home.hostname)
+        and is_loopback(parts.hostname)
+        and is_loopback(home.hostname or "")
     )
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
