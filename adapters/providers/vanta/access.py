@@ -32,7 +32,7 @@ Build = Callable[[Headers], HttpRequest]
 
 @define
 class Session:
-    """The requests of one dialogue. It remembers their tokens, so that its result repeats none."""
+    """The requests of one dialogue. It remembers their tokens, so that no id repeats one."""
 
     settings: VantaSettings
     _tokens: list[Secret] = field(factory=list, init=False, repr=False)
@@ -56,9 +56,9 @@ class Session:
                 return _revoked()
             refused = token
 
-    def redactor(self, *more: Secret) -> Redactor:
-        """Masks the tokens that were sent, and `more`."""
-        return Redactor(dict.fromkeys([*self._tokens, *more]))
+    def is_secret_in(self, text: str) -> bool:
+        """Whether a text repeats the client secret or a token that was sent."""
+        return Redactor([*self._tokens, self.settings.client_secret]).text(text) != text
 
     @property
     def _key(self) -> str:

@@ -77,8 +77,23 @@ class VantaProvider:
         self, parcel: Parcel, settings: VantaSettings, progress: str | None
     ) -> Dialogue[Verdict]:
         session = Session(settings)
-        verdict = yield from _deliver(session, parcel, settings, progress)
-        return session.redactor().verdict(verdict)
+        if progress is not None:
+            upload_id = progress.removesuffix(_SUBMITTED)
+            if upload_id != progress:
+                return verdicts.Delivered(_submitted(upload_id))
+            return (yield from _submit(session, settings, upload_id))
+        reply = yield from session.call(lambda token: _upload_request(parcel, settings, token))
+        if isinstance(reply, Failure):
+            return without_doubt(reply)
+        made = replies.judge_upload(reply, settings.document)
+        if not isinstance(made, str):
+            return made
+        # The id goes into the record, so it must not be a token that a server repeats.
+        if session.is_secret_in(made):
+            assert isinstance(reply, HttpResponse)
+            return replies.not_made(reply)
+        yield from bookmark(made)
+        return (yield from _submit(session, settings, made))
 
     def look_up(
         self, parcel: Parcel, settings: VantaSettings, progress: str | None
@@ -97,7 +112,7 @@ class VantaProvider:
         session = Session(settings)
         found = yield from _find(session, settings, lambda upload: _is_of(parcel, upload))
         if isinstance(found, Failure):
-            return verdicts.Unreadable(session.redactor().failure(found))
+            return verdicts.Unreadable(found)
         if found is None:
             if settings.drafts_listed:
                 return verdicts.Absent()
@@ -108,20 +123,18 @@ class VantaProvider:
 
     def check(self, settings: VantaSettings) -> Dialogue[DryRun]:
         """Ask for a token with all its scopes, and for the document."""
-        session = Session(settings)
-        document = yield from _document(session, settings)
-        redactor = session.redactor()
+        document = yield from _document(Session(settings), settings)
         if isinstance(document, Failure):
-            return verdicts.NotReady(redactor.failure(document))
+            return verdicts.NotReady(document)
         if document.deactivated:
             because = f" ({document.reason})" if document.reason else ""
             message = (
                 f"Vanta: the document {document.title!r} is deactivated{because}: ask the Vanta "
                 "admin to activate it, or correct document in the tenant file"
             )
-            return verdicts.NotReady(redactor.failure(Failure(FailureKind.REFUSED, message)))
+            return verdicts.NotReady(Failure(FailureKind.REFUSED, message))
         seen = f"the document {document.title!r} is there, with the status {document.status!r}"
-        return verdicts.Ready(redactor.text(seen))
+        return verdicts.Ready(seen)
 
     def target(self, settings: VantaSettings) -> str:
         return f"document {settings.document} at {address(settings.base)}"
@@ -137,28 +150,6 @@ class VantaProvider:
         if missing:
             odd.append(f"scope lacks {' and '.join(missing)}, without which an upload is refused")
         return tuple(odd)
-
-
-def _deliver(
-    session: Session, parcel: Parcel, settings: VantaSettings, progress: str | None
-) -> Dialogue[Verdict]:
-    if progress is not None:
-        upload_id = progress.removesuffix(_SUBMITTED)
-        if upload_id != progress:
-            return verdicts.Delivered(_submitted(upload_id))
-        return (yield from _submit(session, settings, upload_id))
-    reply = yield from session.call(lambda token: _upload_request(parcel, settings, token))
-    if isinstance(reply, Failure):
-        return without_doubt(reply)
-    made = replies.judge_upload(reply, settings.document)
-    if not isinstance(made, str):
-        return made
-    # The id goes into the record, so it must not be a token that a server repeats.
-    if session.redactor(settings.client_secret).text(made) != made:
-        assert isinstance(reply, HttpResponse)
-        return replies.not_made(reply)
-    yield from bookmark(made)
-    return (yield from _submit(session, settings, made))
 
 
 def _submit(session: Session, settings: VantaSettings, upload_id: str) -> Dialogue[Verdict]:
