@@ -80,14 +80,11 @@ class HttpcoreTransport:
     def _exchange(
         self, pool: httpcore.ConnectionPool, url: httpcore.URL, to: Destination, course: Course
     ) -> HttpResponse:
-        request, method = course.request, course.request.method.upper()
-        headers = to.headers(request)
-        if request.body_size or method in ("POST", "PUT", "PATCH"):
-            headers = (("Content-Length", str(request.body_size)), *headers)
+        request = course.request
         with pool.stream(
-            method,
+            request.method.upper(),
             url,
-            headers=[(name.encode(), text.encode()) for name, text in headers],
+            headers=[(name.encode(), text.encode()) for name, text in to.headers(request)],
             content=course.chunks() if request.body_size else None,
             extensions={
                 "timeout": dict.fromkeys(("connect", "read", "write"), course),

@@ -35,13 +35,11 @@ class Names:
 
     def _run(self, host: str, addresses: Future[list[Address]]) -> None:
         try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            outcome: list[Address] | Exception = [(each[0], str(each[4][0])) for each in found]
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            finally:
+                with self._lock:
+                    del self._under_way[host]
+            addresses.set_result([(each[0], str(each[4][0])) for each in found])
         except Exception as error:
-            outcome = error
-        with self._lock:
-            del self._under_way[host]
-        if isinstance(outcome, Exception):
-            addresses.set_exception(outcome)
-        else:
-            addresses.set_result(outcome)
+            addresses.set_exception(error)

@@ -102,15 +102,15 @@ class Destination:
         return Destination(url, authorization, proxy, proxy_authorization, host, under_tls)
 
     def headers(self, request: HttpRequest) -> Headers:
-        """The request's headers, and ours for those that it does not have: who sends it, and that
-        the reply is wanted uncompressed."""
+        """The request's headers, and ours for those that it does not have: who sends it, that the
+        reply is wanted uncompressed, and how long the body is."""
         own = {
             "User-Agent": f"evidence-courier/{_version()}",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
         }
         if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
-            own["Content-Type"] = BODY_TYPE
+            own |= {"Content-Type": BODY_TYPE, "Content-Length": str(request.body_size)}
         if self.authorization is not None:
             own["Authorization"] = self.authorization
         given = {name.lower() for name, _ in request.headers}
