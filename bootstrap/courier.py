@@ -14,7 +14,7 @@ from attrs import asdict
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
-from ..adapters.engines.tickets import Ticket, settled_ticket
+from ..adapters.engines.tickets import Ticket
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..domain.evidence.evidence import Evidence
@@ -198,13 +198,15 @@ class AsyncCourier(Face):
         # Closing takes in what was submitted before it, and nothing after.
         with self._lock:
             running = self._running
-            if running is None:
-                return self._too_late(evidence)
+            loop = self._loop_when_closed() if running is None else running.loop
+            ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
             destination = self._tenants.submitted(evidence.tenant_id)
             if destination is None:
-                return settled_ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
-            ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+                ticket.mark_settled(None)
+                return ticket
             submission = Submission(evidence, destination, ticket)
+            if running is None:
+                return _lost(submission, self._wiring.logger)
             ticket.find = partial(running.engine.active.get, submission.key)
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
@@ -215,17 +217,13 @@ class AsyncCourier(Face):
                     raise refusals.loop_is_closed(evidence) from error
             return ticket
 
-    def _too_late(self, evidence: Evidence) -> Ticket:
-        loop = _running_loop()
+    def _loop_when_closed(self) -> asyncio.AbstractEventLoop:
         if not self._closed:
             raise refusals.not_started(_START)
+        loop = _running_loop()
         if loop is None:
             raise refusals.closed()
-        destination = self._tenants.submitted(evidence.tenant_id)
-        if destination is None:
-            return settled_ticket(evidence.tenant_id, evidence.evidence_id, loop)
-        ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
-        return _lost(Submission(evidence, destination, ticket), self._wiring.logger)
+        return loop
 
     # --- the basis of what all couriers share ----------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Mapping
 from difflib import get_close_matches
+from functools import partial
 from secrets import token_bytes
 from threading import Lock
 from typing import Literal, TypeAlias, TypedDict
@@ -62,7 +63,7 @@ class Source:
     """Where tenants come from: `origin` in words, and how they are read."""
 
     origin: str
-    load: Callable[[Providers, Secrets, str], Loaded]
+    load: Callable[..., Loaded]
 
 
 _MAX_PROBLEMS = 500  # characters
@@ -194,7 +195,7 @@ class Tenants:
 
     def _load(self) -> Loaded:
         block = self._options.get("block", "integrations.compliance")
-        loaded = self._source.load(self._providers, self._secrets, block)
+        loaded = self._source.load(providers=self._providers, secrets=self._secrets, block=block)
         if loaded.problems and self._on_invalid == "raise":
             raise ConfigError(loaded.problems)
         return loaded
@@ -234,18 +235,11 @@ def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey
 def folder(path: PathText) -> Source:
     """Tenants in a folder of YAML and JSON files."""
     name = os.fspath(path)
-
-    def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-        return load_folder(name, providers=providers, secrets=secrets, block=block)
-
-    return Source(name, load)
+    return Source(name, partial(load_folder, name))
 
 
 def mapping(tenants: TenantMapping | Callable[[], TenantMapping]) -> Source:
     """Tenants that the host keeps itself; a function is called at each reading."""
-
-    def load(providers: Providers, secrets: Secrets, block: str) -> Loaded:
-        now = tenants() if callable(tenants) else tenants
-        return load_mapping(now, providers=providers, secrets=secrets, block=block)
-
-    return Source("a mapping", load)
+    return Source(
+        "a mapping", lambda **how: load_mapping(tenants() if callable(tenants) else tenants, **how)
+    )

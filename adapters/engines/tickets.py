@@ -168,13 +168,6 @@ class Ticket:
             )
 
 
-def settled_ticket(tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> Ticket:
-    """The ticket of a tenant without an integration: there is nothing to wait for."""
-    ticket = Ticket(tenant_id, evidence_id, loop)
-    ticket.mark_settled(None)
-    return ticket
-
-
 class WayIn(Protocol):
     """How code that blocks gets to the courier's loop."""
 
