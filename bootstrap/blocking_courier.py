@@ -69,17 +69,9 @@ class BlockingCourier(BlockingFace, Basis):
     def from_config(
         cls, path: PathText, database: PathText | None = None, **options: Unpack[BlockingOptions]
     ) -> Self:
-        """A courier for the tenants in a folder of YAML and JSON files.
-
-        Args:
-            path: The folder.
-            database: The path of the SQLite database, created if it does not exist.
-            options: See `BlockingOptions`, `CommonOptions` and `TenantOptions`.
-
-        Raises:
-            ConfigError: With every problem of every file.
-            MisuseError: An argument cannot be right, or the extra ``sync`` is missing.
-        """
+        """A courier for the tenants in a folder of YAML and JSON files. As
+        `AsyncCourier.from_config`, with `BlockingOptions`; MisuseError also if the extra ``sync``
+        is missing."""
         return cls(folder(path), BlockingWiring(database, options), options)
 
     @classmethod
@@ -89,18 +81,8 @@ class BlockingCourier(BlockingFace, Basis):
         database: PathText | None = None,
         **options: Unpack[BlockingOptions],
     ) -> Self:
-        """A courier for tenants that the host keeps itself.
-
-        Args:
-            tenants: What each tenant's file would hold, by tenant id; or a function that returns
-                it, which is called again at each `reload`.
-            database: As in `from_config`.
-            options: As in `from_config`.
-
-        Raises:
-            ConfigError: With every problem of every tenant.
-            MisuseError: An argument cannot be right, or the extra ``sync`` is missing.
-        """
+        """A courier for tenants that the host keeps itself. As `AsyncCourier.from_mapping`, with
+        `BlockingOptions`; MisuseError also if the extra ``sync`` is missing."""
         return cls(mapping(tenants), BlockingWiring(database, options), options)
 
     # --- lifecycle -------------------------------------------------------------------------------

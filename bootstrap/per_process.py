@@ -31,7 +31,11 @@ class PerProcess(Generic[T]):
         self._closed = False
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):
-            _watch_forks(self)
+            os.register_at_fork(
+                before=_weakly(self._before_fork),
+                after_in_parent=_weakly(self._after_fork_in_parent),
+                after_in_child=_weakly(self._after_fork_in_child),
+            )
 
     @property
     def users(self) -> int:
@@ -77,36 +81,27 @@ class PerProcess(Generic[T]):
         if opened is not None:
             self._close(opened[1])
 
-    def before_fork(self) -> None:
+    def _before_fork(self) -> None:
         """Close what is open, unless another thread is using it."""
         self._lock.acquire()
         if self._users == 0:
             with suppress(Exception):  # a fork must not fail for it
                 self._close_own()
 
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
+    def _after_fork_in_parent(self) -> None:
         self._lock.release()
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """The lock may be held by a thread that the child has not."""
         self._lock = threading.RLock()
 
 
-def _watch_forks(watched: PerProcess[T]) -> None:
-    """Register hooks. They can never be removed, so they must not keep `watched` alive."""
-    reference = weakref.ref(watched)
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """A hook for forks. It can never be removed, so it must not keep its object alive."""
+    reference = weakref.WeakMethod(method)
 
-    def hook(method: Callable[[PerProcess[T]], None]) -> Callable[[], None]:
-        def call() -> None:
-            alive = reference()
-            if alive is not None:
-                method(alive)
+    def hook() -> None:
+        if (alive := reference()) is not None:
+            alive()
 
-        return call
-
-    os.register_at_fork(
-        before=hook(PerProcess.before_fork),
-        after_in_parent=hook(PerProcess.after_fork_in_parent),
-        after_in_child=hook(PerProcess.after_fork_in_child),
-    )
+    return hook

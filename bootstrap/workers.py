@@ -32,11 +32,9 @@ class _Job:
         if not self.result.set_running_or_notify_cancel():
             return
         try:
-            result = self.work()
+            self.result.set_result(self.work())
         except BaseException as error:  # whatever it is, it is the result
             self.result.set_exception(error)
-        else:
-            self.result.set_result(result)
 
 
 class Workers(ThreadPoolExecutor):

@@ -16,12 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from attrs import frozen
 
 from ...adapters.records import load_record
+from ...adapters.secrets.environ import EnvironSecrets
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Evidence
-from ...domain.secrets.secret import Secret
 from ...domain.upload.status import UploadStatus
 from ...testing.sandboxes import FaultPlan, SprintoSandbox
 from ..courier import AsyncCourier
@@ -42,19 +41,6 @@ ACME_FAULTS = (
     "reset-before",
 )
 GLOBEX_FAULTS = (None, "html", "rate-limited-graphql")
-
-
-@frozen
-class DemoSecrets:
-    """The secrets of the example tenants, as a `Secrets` port: the demo reads no environment
-    variable."""
-
-    values: Mapping[str, str]
-
-    def resolve(self, name: str) -> Secret | None:
-        """The secret of that name, or None."""
-        value = self.values.get(name)
-        return Secret(value) if value is not None else None
 
 
 def run(examples: str, out: str) -> None:
@@ -96,7 +82,7 @@ async def _demo(tenants: Path, target: Path, evidences: Sequence[Evidence]) -> b
     us = SprintoSandbox(key=ACME_KEY, faults=FaultPlan.script(ACME_FAULTS), keep_content=True)
     eu = SprintoSandbox(key=GLOBEX_KEY, faults=FaultPlan.script(GLOBEX_FAULTS), keep_content=True)
     async with us, eu:
-        secrets = DemoSecrets(
+        secrets = EnvironSecrets(
             {
                 "ACME_SPRINTO_API_KEY": ACME_KEY,
                 "ACME_SPRINTO_ENDPOINT": us.url,
