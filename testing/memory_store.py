@@ -375,9 +375,9 @@ class MemoryStore(_Couriers):
                 answers.append(begun)
         return answers
 
-    def _outdated(self, start: Start) -> Conflict | None:
-        record = self._records.get(start.upload.key)
-        if record is None or record.upload.version != start.upload.version - 1:
+    def _outdated(self, change: Start | Change) -> Conflict | None:
+        record = self._records.get(change.upload.key)
+        if record is None or record.upload.version != change.upload.version - 1:
             return Conflict(None if record is None else record.upload)
         return None
 
@@ -439,12 +439,11 @@ class MemoryStore(_Couriers):
                 return Saved()
 
     def _write(self, change: Change) -> Conflict | None:
+        lost = self._outdated(change)
+        if lost is not None:
+            return lost
         upload = change.upload
-        record = self._records.get(upload.key)
-        if record is None:
-            return Conflict(None)
-        if record.upload.version != upload.version - 1:
-            return Conflict(record.upload)
+        record = self._records[upload.key]
         record.take(change)
         if change.action is not None:
             self._acted.append(upload.key)

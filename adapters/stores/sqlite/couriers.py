@@ -36,11 +36,9 @@ SELECT (SELECT beat FROM couriers WHERE id = ?),
 
 @define
 class _Own:
-    """A courier that was registered here: its lock, whether its row does not name that yet, and
-    its last beat."""
+    """A courier that was registered here: its lock, and its last beat."""
 
     lock: Lock | None
-    unnamed: bool = False
     beat: int = 1
 
 
@@ -106,7 +104,7 @@ class SqliteCouriers(SqliteReader):
     def _register(self, now: datetime) -> int:
         """Register a new courier. The lock's file is made beside the database."""
         lock = new_lock(self._path)
-        file = None if lock is None else os.path.basename(lock.path)
+        file = None if lock is None else lock.name
         try:
             with self.transaction("the courier was not registered"):
                 cursor = self._connection.execute(
@@ -129,15 +127,13 @@ class SqliteCouriers(SqliteReader):
         if own.lock is not None and not os.path.exists(own.lock.path):
             own.lock.let_go()
             own.lock = new_lock(self._path)
-            own.unnamed = own.lock is not None
-        anew = os.path.basename(own.lock.path) if own.lock is not None and own.unnamed else None
+        file = None if own.lock is None else own.lock.name
         with self.transaction("heartbeat not written"):
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ?, lock = COALESCE(?, lock)"
                 " WHERE id = ?",
-                (moment(now), anew, courier_id),
+                (moment(now), file, courier_id),
             )
-        own.unnamed = False
         own.beat += 1
 
     def unregister(self, courier_id: int) -> None:

@@ -35,6 +35,7 @@ class Lock:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.name = os.path.basename(path)
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = weakref.WeakMethod(self.let_go)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
 
 from sqlite_utils import Database, Migrations
 
@@ -25,11 +24,11 @@ APPLICATION_ID = 0x4576436F
 migrations = Migrations("evidence-courier")
 
 
-def _run(db: Database, tables: Iterable[str], statements: Iterable[str] = ()) -> None:
-    """Make the tables, strict ones if this SQLite has them, and then execute the statements."""
-    strict = "STRICT" if db.supports_strict else ""
-    for statement in (*(f"{table} {strict}" for table in tables), *statements):
-        db.execute(statement)
+def _run(db: Database, *statements: str) -> None:
+    """Execute the statements; tables are made strict if this SQLite can do that."""
+    for statement in statements:
+        is_strict = statement.lstrip().startswith("CREATE TABLE") and db.supports_strict
+        db.execute(f"{statement} STRICT" if is_strict else statement)
 
 
 _UPLOADS = """
@@ -108,7 +107,7 @@ _INDEXES = (
 @migrations()
 def m001_records(db: Database) -> None:
     """Uploads, their attempts, their staged documents, and what people did to them."""
-    _run(db, (_UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS), _INDEXES)
+    _run(db, _UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS, *_INDEXES)
 
 
 _COURIERS = """
@@ -183,7 +182,7 @@ _MORE_INDEXES = (
 def m002_gates_and_owners(db: Database) -> None:
     """Pace, pauses and blocks for each credential; who has what in flight; look-ups."""
     tables = (_COURIERS, _GATES, _SLOTS, _BLOCKS, _LOOK_UPS, _KEYS)
-    _run(db, tables, (*_COLUMNS, *_MORE_INDEXES))
+    _run(db, *tables, *_COLUMNS, *_MORE_INDEXES)
     db.execute(
         "INSERT INTO keys (name, value) VALUES ('fingerprint', ?)", [secrets.token_bytes(32)]
     )
@@ -202,7 +201,7 @@ _OF_GATES = (
 @migrations()
 def m003_holders_and_bundles(db: Database) -> None:
     """Who holds a credential that only one courier may use; how many uploads travel together."""
-    _run(db, (), _OF_GATES)
+    _run(db, *_OF_GATES)
 
 
 # An attempt or a look-up under way, as long as a slot may be owed to it. `waits`: for a slot.
@@ -230,7 +229,7 @@ _SLOTS_BY_REQUEST = (
 @migrations()
 def m004_turns(db: Database) -> None:
     """What has begun, and what it is owed; people's actions in the words of today."""
-    _run(db, (_TURNS,), _SLOTS_BY_REQUEST)
+    _run(db, _TURNS, *_SLOTS_BY_REQUEST)
 
 
 # Built anew without the lists of words that were allowed for a verdict and for a finding: the code
@@ -261,17 +260,26 @@ CREATE TABLE look_ups (
 def m005_decisions(db: Database) -> None:
     """Verdicts and findings of providers that decide later; uploads held for a locked account."""
     for table, statement in _BUILT_ANEW.items():
-        db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        _run(db, (statement,))
-        db.execute(f"INSERT INTO {table} SELECT * FROM old_{table}")
-        db.execute(f"DROP TABLE old_{table}")
-        db.execute(f"CREATE INDEX {table}_of_upload ON {table} (upload_id)")
-    db.execute("ALTER TABLE uploads ADD COLUMN taken_at TEXT")
-    db.execute("DROP INDEX uploads_held_for_integration")
-    db.execute(
+        _build_anew(db, table, statement)
+    _run(
+        db,
+        "ALTER TABLE uploads ADD COLUMN taken_at TEXT",
+        "DROP INDEX uploads_held_for_integration",
         "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider)"
         " WHERE state = 'held' AND error_kind IN"
-        " ('unauthorized', 'target_not_found', 'account_locked', 'integration_gone')"
+        " ('unauthorized', 'target_not_found', 'account_locked', 'integration_gone')",
+    )
+
+
+def _build_anew(db: Database, table: str, statement: str) -> None:
+    """Make a table of an upload's history as the statement says, with the rows of the old one."""
+    _run(
+        db,
+        f"ALTER TABLE {table} RENAME TO old_{table}",
+        statement,
+        f"INSERT INTO {table} SELECT * FROM old_{table}",
+        f"DROP TABLE old_{table}",
+        f"CREATE INDEX {table}_of_upload ON {table} (upload_id)",
     )
 
 
@@ -283,24 +291,26 @@ def m006_skipped(db: Database) -> None:
     statements = [sql for (sql,) in db.execute(f"{indexes} AND sql IS NOT NULL").fetchall()]
     text = re.sub(r"\s*CHECK \((state|status) IN\s*\([^)]*\)\)", "", db.table("uploads").schema)
     db.execute(text.replace("CREATE TABLE uploads", "CREATE TABLE new_uploads"))
-    db.execute("INSERT INTO new_uploads SELECT * FROM uploads")
     _run(
         db,
-        (),
-        ("DROP TABLE uploads", "ALTER TABLE new_uploads RENAME TO uploads", *statements),
+        "INSERT INTO new_uploads SELECT * FROM uploads",
+        "DROP TABLE uploads",
+        "ALTER TABLE new_uploads RENAME TO uploads",
+        *statements,
     )
 
 
 @migrations()
 def m007_documents_made_later(db: Database) -> None:
     """The file that a document is made of; uploads held for an invalid tenant file."""
-    db.execute("ALTER TABLE uploads ADD COLUMN document_path TEXT")
-    db.execute("ALTER TABLE uploads ADD COLUMN document_modified INTEGER")
-    db.execute("DROP INDEX uploads_held_for_integration")
-    db.execute(
+    _run(
+        db,
+        "ALTER TABLE uploads ADD COLUMN document_path TEXT",
+        "ALTER TABLE uploads ADD COLUMN document_modified INTEGER",
+        "DROP INDEX uploads_held_for_integration",
         "CREATE INDEX uploads_held_for_integration ON uploads (tenant_id, provider)"
         " WHERE state = 'held' AND error_kind IN ('unauthorized', 'target_not_found',"
-        " 'account_locked', 'integration_gone', 'integration_invalid')"
+        " 'account_locked', 'integration_gone', 'integration_invalid')",
     )
 
 
@@ -316,9 +326,6 @@ CREATE TABLE actions (
 
 # `parked_at` is since when an upload's target has taken nothing, `until` when the next one asks.
 _PARKING = (
-    "INSERT INTO actions SELECT * FROM old_actions",
-    "DROP TABLE old_actions",
-    "CREATE INDEX actions_of_upload ON actions (upload_id)",
     "ALTER TABLE uploads ADD COLUMN parked_at TEXT",
     "ALTER TABLE blocks ADD COLUMN until TEXT",
     "DROP INDEX uploads_held_for_integration",
@@ -333,8 +340,8 @@ _PARKING = (
 @migrations()
 def m008_parked_targets(db: Database) -> None:
     """Targets that take nothing now; what goes on by itself once an integration works again."""
-    db.execute("ALTER TABLE actions RENAME TO old_actions")
-    _run(db, (_ACTIONS_ANEW,), _PARKING)
+    _build_anew(db, "actions", _ACTIONS_ANEW)
+    _run(db, *_PARKING)
 
 
 @migrations()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from attrs import evolve
@@ -88,12 +89,12 @@ class SqliteStore(SqliteCouriers):
         self, turns: Sequence[Sequence[Start]], gates: SqliteGates
     ) -> Iterator[Sequence[records.BeginAnswer]]:
         starts = [start for turn in turns for start in turn]
+        positions = iter(range(len(starts)))
+        places = [list(islice(positions, len(turn))) for turn in turns]
         answers: dict[int, records.BeginAnswer] = {**self._outdated(starts)}
         begun: dict[int, Acquired] = {}
-        reached = 0
-        for turn in turns:
-            left = [n for n in range(reached, reached + len(turn)) if n not in answers]
-            reached += len(turn)
+        for place in places:
+            left = [n for n in place if n not in answers]
             if not left:
                 continue
             answer = gates.begin(starts[left[0]])
@@ -103,10 +104,7 @@ class SqliteStore(SqliteCouriers):
             else:
                 answers |= dict.fromkeys(left, answer)
         answers |= self._send(starts, begun)
-        reached = 0
-        for turn in turns:
-            yield [answers[n] for n in range(reached, reached + len(turn))]
-            reached += len(turn)
+        yield from ([answers[n] for n in place] for place in places)
 
     def _send(
         self, starts: Sequence[Start], begun: Mapping[int, Acquired]
@@ -178,8 +176,12 @@ class SqliteStore(SqliteCouriers):
             for position, change in enumerate(changes)
         ]
         late = statements.SELECT_OUTDATED.run(self._connection, expected)
-        outdated = [position for (position,) in late]
-        return self._conflicts(changes, outdated) if outdated else {}
+        keys = {position: changes[position].upload.key for (position,) in late}
+        there = reads.recorded(self._connection, keys.values())
+        return {
+            position: Conflict(there[key].upload if key in there else None)
+            for position, key in keys.items()
+        }
 
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
         """Write those changes that nobody was faster than; the others' answers, by position."""
@@ -232,15 +234,6 @@ class SqliteStore(SqliteCouriers):
         statements.INSERT_ATTEMPTS.write(self._connection, attempts)
         self._connection.executemany(statements.INSERT_LOOK_UP, look_ups)
         self._connection.executemany(statements.INSERT_ACTION, actions)
-
-    def _conflicts(
-        self, changes: Sequence[Change | Start], outdated: Sequence[int]
-    ) -> dict[int, Conflict]:
-        there = reads.recorded(
-            self._connection, [changes[position].upload.key for position in outdated]
-        )
-        items = {position: there.get(changes[position].upload.key) for position in outdated}
-        return {n: Conflict(None if item is None else item.upload) for n, item in items.items()}
 
 
 def _stretches(
