@@ -36,9 +36,11 @@ SELECT (SELECT beat FROM couriers WHERE id = ?),
 
 @define
 class _Own:
-    """A courier that was registered here: its lock, and its last beat."""
+    """A courier that was registered here: its lock, whether its row does not name that yet, and
+    its last beat."""
 
     lock: Lock | None
+    unnamed: bool = False
     beat: int = 1
 
 
@@ -127,13 +129,15 @@ class SqliteCouriers(SqliteReader):
         if own.lock is not None and not os.path.exists(own.lock.path):
             own.lock.let_go()
             own.lock = new_lock(self._path)
-        file = None if own.lock is None else own.lock.name
+            own.unnamed = own.lock is not None
+        anew = own.lock.name if own.lock is not None and own.unnamed else None
         with self.transaction("heartbeat not written"):
             self._connection.execute(
                 "UPDATE couriers SET beat = beat + 1, beat_at = ?, lock = COALESCE(?, lock)"
                 " WHERE id = ?",
-                (moment(now), file, courier_id),
+                (moment(now), anew, courier_id),
             )
+        own.unnamed = False
         own.beat += 1
 
     def unregister(self, courier_id: int) -> None:
