@@ -19,6 +19,7 @@ from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Evidence
+from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
@@ -220,7 +221,9 @@ class BlockingCourier(BlockingFace, Basis):
 
     async def _dry_run(self, destination: Destination) -> DryRun | None:
         with self._opened.used() as opened:
-            return opened.engine.dry_run(destination)
+            # Opening the database gives each destination the quota that its gate knows.
+            tenant_id = tenant_key(destination.integration.tenant_id)
+            return opened.engine.dry_run(self._tenants.destinations.get(tenant_id, destination))
 
     async def _workload(self) -> Mapping[str, int]:
         with self._opened.used() as opened:
