@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from ..domain.pacing.gate import Acquired, Blocked, GateChange, Quota, Refusal
+from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota, Refusal
 from ..domain.upload.upload import UploadKey
 from ..ports.clock import Clock
 from ..ports.gates import Acquire
@@ -53,6 +53,8 @@ class Slots:
         answer = yield from perform(TakeSlot(request))
         del self._ended[: len(ended)]
         if not isinstance(answer, Acquired):
+            if isinstance(answer, NotBefore):
+                self.acquired = evolve(self.acquired, turn=answer.turn)
             return answer
         self.begun(answer)
         return None

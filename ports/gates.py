@@ -16,9 +16,9 @@ from ..domain.upload.upload import UploadKey
 class Acquire:
     """One request of a courier is ready to leave, at `at`.
 
-    `turn` is the open turn that it belongs to; None opens one, as a look-up of the upload `key`
-    does. The slots `ended` are those of earlier requests that have ended: they count from `at`,
-    whatever the answer is.
+    `turn` is the turn that it belongs to, as the last answer says; None begins one, as a look-up of
+    the upload `key` does. The slots `ended` are those of earlier requests that have ended: they
+    count from `at`, whatever the answer is.
     """
 
     quota: Quota

@@ -6,7 +6,7 @@
   however long a request takes to arrive.
 - *Turn*: an attempt or a look-up under way. What has begun goes first: a turn's next request leaves
   as soon as a slot is free, oldest turn first. A new upload begins only if the slots that are free
-  are more than the open turns are owed.
+  are more than the open turns are owed. A turn that is owed nothing is not recorded until it waits.
 - *Pause*: after a provider asked for patience, nothing leaves before the moment that it named.
 - *Block*: after a failure of the whole integration, nothing leaves before its settings change or a
   person says so. If only its target takes nothing now, what has begun goes on, and nothing begins
@@ -41,6 +41,9 @@ YIELD = timedelta(seconds=1)
 
 CLAIMS_FROM = timedelta(seconds=10)
 """At a shorter period than this, a turn is owed a slot only while it waits for one."""
+
+UNRECORDED = 0
+"""The number of a turn that has begun and has not had to be recorded."""
 
 MIN_PATIENCE = timedelta(seconds=60)
 """A caller that cannot wait for long waits at least so long for an upload's slots."""
@@ -120,7 +123,7 @@ class Acquired:
     """A request may leave, or an upload begin.
 
     `slot` is the request's slot, if something paces it and it leaves at once. Further requests
-    belong to the open `turn`; None: nothing is owed to it. `lease_since` is when the courier's
+    belong to the `turn`; None: no further request is expected. `lease_since` is when the courier's
     lease of an exclusive credential began: a token from before it is dead. `probes`: the target
     takes nothing, as far as is known, and this upload finds out.
     """
@@ -133,10 +136,12 @@ class Acquired:
 
 @frozen
 class NotBefore:
-    """Not now, because of pace, pause or lease (`reason`); ask again at `at`."""
+    """Not now, because of pace, pause or lease (`reason`); ask again at `at`, as `turn` if one waits
+    for a slot from now on."""
 
     at: datetime
     reason: WaitReason = field(default=WaitReason.PACE, eq=False)
+    turn: int | None = field(default=None, eq=False)
 
 
 @frozen
@@ -306,7 +311,9 @@ def begin(
     since = _hold(gate, held)
     slot = gate.take() if leaves else None
     own = quota.cost - (slot is not None)
-    turn = gate.open(courier_id, own) if own or held else None
+    turn = UNRECORDED if own else None
+    if held or (own and pace.period >= CLAIMS_FROM):
+        turn = gate.open(courier_id, own)
     return Acquired(slot, turn, since, _probe(gate, block, now))
 
 
@@ -320,31 +327,37 @@ def _probe(gate: GateStore, block: Block | None, now: datetime) -> bool:
 def go_on(
     gate: GateStore, quota: Quota, now: datetime, courier_id: int, turn: int | None
 ) -> Acquired | Refusal:
-    """Let the next request of a turn leave, or say why not now; None opens a turn.
+    """Let the next request of a turn leave, or say why not now; None begins a turn.
 
     It leaves if a slot is free that no older turn waits for.
     """
     turns = gate.turns()
-    new = Turn(turn or 0, courier_id, 0, False, now)
-    own = next((one for one in turns if one.id == turn), new)
     held = _lease(gate, quota, now, courier_id, begins=False)
     if quota.pace is None:
         return held if isinstance(held, Refusal) else Acquired()
     if not isinstance(held, Refusal):
-        older = sum(one.waits and (turn is None or one.id < turn) for one in turns)
+        older = sum([one.waits and (not turn or one.id < turn) for one in turns])
         if gate.free() < older + 1:
             soon = later(now, quota.pace.period / 100)
             held = NotBefore(max(gate.free_at(older + 1), soon))
     if isinstance(held, Refusal):
-        if turn is not None and isinstance(held, NotBefore):
-            gate.put(own.waiting(now, quota.timeout))
-        return held
+        if turn is None or isinstance(held, Blocked):
+            return held
+        turn = turn or gate.open(courier_id, 0)
+        gate.put(_own(gate, turn, courier_id, now).waiting(now, quota.timeout))
+        return evolve(held, turn=turn)
     since = _hold(gate, held)
-    if turn is None:
-        turn = gate.open(courier_id, 0)
+    if turn:
+        gate.put(_own(gate, turn, courier_id, now).sending(now, quota.timeout))
     else:
-        gate.put(own.sending(now, quota.timeout))
+        turn = gate.open(courier_id, 0) if held else UNRECORDED
     return Acquired(gate.take(), turn, since)
+
+
+def _own(gate: GateStore, turn: int, courier_id: int, now: datetime) -> Turn:
+    """The turn as it is recorded, or anew if it is no more."""
+    new = Turn(turn, courier_id, 0, False, now)
+    return next((one for one in gate.turns() if one.id == turn), new)
 
 
 def _lease(

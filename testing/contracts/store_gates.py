@@ -291,21 +291,23 @@ class GateRules(ABC):
             first, second, third = starts(store, "abc", fast)
             begun = [a(Begun, answer).acquired for answer in begin_each(store, [first, second])]
             ended = [there(one.slot) for one in begun]
-            a(NotBefore, acquire(store, fast, turn=begun[0].turn, ended=ended))
+            waits = a(NotBefore, acquire(store, fast, turn=begun[0].turn, ended=ended)).turn
             soon = AT + timedelta(seconds=1)
             a(Begun, begin_each(store, [_at(third, soon)])[0])
-            a(Acquired, acquire(store, fast, soon, turn=begun[0].turn))
+            a(Acquired, acquire(store, fast, soon, turn=waits))
 
     def test_the_oldest_turn_that_waits_goes_first(self) -> None:
         with self._store() as store:
             second_long = timedelta(seconds=1)
             fast = evolve(PACED, pace=Pace(2, second_long), cost=2)
             old, new = (a(Begun, one) for one in begin_each(store, starts(store, "ab", fast)))
-            for one in (old, new):
-                a(NotBefore, acquire(store, fast, turn=one.acquired.turn))
+            older, younger = (
+                a(NotBefore, acquire(store, fast, turn=one.acquired.turn)).turn
+                for one in (old, new)
+            )
             store.save([GateChange(fast, AT, (there(old.acquired.slot),))])
-            a(NotBefore, acquire(store, fast, AT + second_long, turn=new.acquired.turn))
-            a(Acquired, acquire(store, fast, AT + second_long, turn=old.acquired.turn))
+            a(NotBefore, acquire(store, fast, AT + second_long, turn=younger))
+            a(Acquired, acquire(store, fast, AT + second_long, turn=older))
 
     def test_after_a_block_no_request_of_a_begun_upload_leaves(self) -> None:
         with self._store() as store:

@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
 
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
-from ...domain.pacing.gate import Acquired, GateChange, Quota
+from ...domain.pacing.gate import Acquired, GateChange, NotBefore, Quota
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import (
@@ -375,6 +375,9 @@ class StoreMachine(RuleBasedStateMachine):
                 slots += [] if answer.slot is None else [answer.slot]
                 # The numbers are each store's own.
                 return Acquired(lease_since=answer.lease_since)
+            if isinstance(answer, NotBefore) and answer.turn != turn:
+                mine = self._open[store].index((quota, turn, slots))
+                self._open[store][mine] = (quota, answer.turn, slots)
             return answer
 
         self.both(acquire)

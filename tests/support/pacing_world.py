@@ -231,6 +231,7 @@ class World:
                     acquired = answer
                     turn = answer.turn
                 elif isinstance(answer, NotBefore):
+                    turn = answer.turn
                     if give_up_at is not None and self._real(answer.at) > give_up_at:
                         self.gave_up += 1
                         self.gates.change(GateChange(self.quota, self.clock, turn=turn), "", "")
@@ -258,7 +259,7 @@ class World:
         ended: tuple[int | None, ...] = ()
         for _ in range(pages):
             while isinstance(answer := self._acquire(courier, turn, ended), NotBefore):
-                ended = ()
+                ended, turn = (), answer.turn
                 yield self._real(answer.at)
             assert isinstance(answer, Acquired) and answer.slot is not None
             turn = answer.turn

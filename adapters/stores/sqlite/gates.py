@@ -59,7 +59,7 @@ class SqliteGates:
         ended: list[tuple[int, datetime]] = []
         for change, tenant_id, provider in changes:
             ended += [(slot, change.at) for slot in change.slots]
-            if change.turn is not None:
+            if change.turn:
                 self.connection.execute("DELETE FROM turns WHERE id = ?", (change.turn,))
             if change.pause_until is not None:
                 self.connection.execute(

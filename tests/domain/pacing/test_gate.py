@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from evidence_courier.domain.integration import Pace, RetryPolicy
 from evidence_courier.domain.pacing.gate import (
     FAIR_UP_TO,
+    UNRECORDED,
     YIELD,
     Acquired,
     Block,
@@ -302,7 +303,7 @@ def test_who_cannot_wait_comes_back_when_all_that_is_owed_has_left() -> None:
 def test_at_a_short_period_a_turn_is_owed_a_slot_only_while_it_waits() -> None:
     second = Pace(3, timedelta(seconds=1))
     fast = Quota("c", "a", second, cost=6)
-    assert begin(PaperGate(others=[turn(1, 5)]), fast, NOW, 7) == Acquired(41, 9)
+    assert begin(PaperGate(others=[turn(1, 5)]), fast, NOW, 7) == Acquired(41, UNRECORDED)
     assert isinstance(
         begin(PaperGate(slots=1, others=[turn(1, 5, waits=True)]), fast, NOW, 7), NotBefore
     )
@@ -327,7 +328,8 @@ def test_who_cannot_wait_begins_if_all_requests_can_leave_in_half_the_time(
     ("gate", "number", "answer"),
     [
         (PaperGate(slots=1), 5, Acquired(41, 5)),
-        (PaperGate(slots=1), None, Acquired(41, 9)),
+        (PaperGate(slots=1), None, Acquired(41, UNRECORDED)),
+        (PaperGate(slots=1), UNRECORDED, Acquired(41, UNRECORDED)),
         (PaperGate(slots=0), 5, NotBefore(LATER)),
         (PaperGate(slots=1, others=[turn(4, 3)]), 5, Acquired(41, 5)),
         (PaperGate(slots=1, others=[turn(4, waits=True)]), 5, NotBefore(LATER)),
@@ -345,6 +347,16 @@ def test_what_has_begun_goes_on_unless_an_older_turn_waits(
     assert go_on(gate, PASSAGE, NOW, 7, number) == answer
     waits = number is not None and isinstance(answer, NotBefore)
     assert [one.id for one in gate.changed if one.waits] == ([number] if waits else [])
+
+
+def test_a_turn_that_has_begun_is_recorded_when_it_waits() -> None:
+    gate = PaperGate(slots=0)
+    refused = go_on(gate, PASSAGE, NOW, 7, UNRECORDED)
+    assert isinstance(refused, NotBefore) and refused.turn == 9
+    assert gate.changed == [Turn(9, 7, 0, True, NOW + PASSAGE.timeout)]
+    refused = go_on(gate, PASSAGE, NOW, 7, None)
+    assert isinstance(refused, NotBefore) and refused.turn is None
+    assert len(gate.opened) == 1
 
 
 def test_a_turn_is_owed_one_request_less_with_each_that_leaves() -> None:

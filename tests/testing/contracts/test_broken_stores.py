@@ -15,12 +15,14 @@ from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.pacing.gate import (
+    CLAIMS_FROM,
     YIELD,
     Acquired,
     Blocked,
     GateChange,
     NotBefore,
     Quota,
+    Turn,
 )
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
@@ -801,9 +803,11 @@ class RemembersTurnsForEver(MemoryStore):
 @breaks("at_a_short_period_only_what_waits_holds_others_back")
 class CountsClaimsAtAnyPeriod(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        answers = super().begin(turns)
         for gate in self._gates.kept.values():
-            gate.turns = {n: evolve(turn, waits=True) for n, turn in gate.turns.items()}
-        return super().begin(turns)
+            if gate.quota.pace is not None and gate.quota.pace.period < CLAIMS_FROM:
+                gate.turns[1_000] = Turn(1_000, 1, 1, waits=True, until=AT + YIELD)
+        return answers
 
 
 @breaks("the_oldest_turn_that_waits_goes_first", "a_status_says_what_is_waited_for")
