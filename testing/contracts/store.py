@@ -223,8 +223,7 @@ class StoreContract(GateRules):
                 store.save([Change(begin.upload), end, Change(begin.upload)]),
                 [Saved(), Saved(), Conflict(end.upload)],
             )
-            details = store.show("acme", "ev-1", AT)
-            details = there(details)
+            details = there(store.show("acme", "ev-1", AT))
             same((details.status, len(details.history)), ("retrying", 1))
 
     def test_the_history_holds_every_attempt_in_the_order_in_which_they_ended(self) -> None:
@@ -235,8 +234,7 @@ class StoreContract(GateRules):
             begin = started(waiting, AT + 5 * MINUTE)
             begin_each(store, [begin])
             store.save([delivered(begin.upload, AT + 6 * MINUTE)])
-            details = store.show("acme", "ev-1", AT)
-            details = there(details)
+            details = there(store.show("acme", "ev-1", AT))
             same(
                 [
                     (a.number, a.verdict, a.kind, a.message, a.http_status, a.retry_after)
@@ -267,8 +265,7 @@ class StoreContract(GateRules):
             store.save([Change(recovered, Attempt(1, AT, AT, Recovered(silence)))])
             found = advance(recovered, AttemptEnded(AT, 1, Delivered(Receipt()), 0.0), RULES)
             store.save([Change(found, Attempt(1, AT, AT, Delivered(Receipt()), "req-9"))])
-            details = store.show("acme", "ev-1", AT)
-            details = there(details)
+            details = there(store.show("acme", "ev-1", AT))
             same(
                 [(a.number, a.verdict, a.request_id) for a in details.history],
                 [(1, "recovered", None), (1, "delivered", "req-9")],
@@ -307,8 +304,7 @@ class StoreContract(GateRules):
             store.add([new])
             stale = delivered(started(new.upload).upload)
             same(store.save([stale]), [Conflict(new.upload)])
-            details = store.show("acme", "ev-1", AT)
-            details = there(details)
+            details = there(store.show("acme", "ev-1", AT))
             same(details.history, ())
 
     def test_success_removes_the_document_unless_documents_are_kept(self) -> None:

@@ -22,6 +22,7 @@ from .statements import SELECT_CONTENTS, SELECT_UPLOADS
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
 _KEYS = ", ".join(f"uploads.{name}" for name in KEY)
+_OPEN = ", ".join(OPEN)
 
 # By whether a tenant, and whether a status, is asked for.
 _INDEX_FOR = {
@@ -49,7 +50,7 @@ WHERE EXISTS (
 )
 """
 LINE = f"""
-SELECT {", ".join(KEY)} FROM uploads INDEXED BY uploads_in_line
+SELECT {_KEYS} FROM uploads INDEXED BY uploads_in_line
 WHERE credential IS :credential AND due <= :before AND updated_at > :written_after
 AND tenant_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY due, id LIMIT :limit
 """
@@ -59,7 +60,7 @@ SENDERS = (
     "AND state = 'sending'"
 )
 IN_FLIGHT = f"""
-SELECT {", ".join(OPEN)} FROM uploads INDEXED BY uploads_in_flight
+SELECT {_OPEN} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = ? AND state = 'sending'
 """
 
@@ -76,7 +77,7 @@ STUCK = f"""
 SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK}
 """
 STUCK_OF = f"""
-SELECT {", ".join(OPEN)} FROM uploads INDEXED BY uploads_stuck
+SELECT {_OPEN} FROM uploads INDEXED BY uploads_stuck
 WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}
 ORDER BY id LIMIT :limit
 """
