@@ -129,28 +129,22 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
     """The cells of _STATE, of the state's failure and of its receipt."""
     own: dict[str, Cell]
     match state:
-        case uploads.Queued(due):
-            own = {"state": "queued", "due": moment(due)}
+        case uploads.Queued(due) | uploads.Waiting(due):
+            own = {"due": moment(due)}
         case uploads.Sending(attempt, started_at):
-            own = {"state": "sending", "attempt": attempt, "started_at": moment(started_at)}
-        case uploads.Waiting(due):
-            own = {"state": "waiting", "due": moment(due)}
+            own = {"attempt": attempt, "started_at": moment(started_at)}
         case uploads.LookingUp(number, due, resend_at):
-            times = {"due": moment(due), "resend_at": moment(resend_at)}
-            own = {"state": "confirming", "read": number, **times}
+            own = {"read": number, "due": moment(due), "resend_at": moment(resend_at)}
         case uploads.Undecided(number, due, since):
-            times = {"due": moment(due), "taken_at": moment(since)}
-            own = {"state": "confirming", "read": number, **times}
-        case uploads.Held():
-            own = {"state": "held"}
-        case uploads.Succeeded():
-            own = {"state": "succeeded"}
-        case uploads.Skipped():
-            own = {"state": "skipped"}
+            own = {"read": number, "due": moment(due), "taken_at": moment(since)}
         case uploads.Failed(reason):
-            own = {"state": "failed", "reason": reason.value}
+            own = {"reason": reason.value}
+        case uploads.Held() | uploads.Succeeded() | uploads.Skipped():
+            own = {}
         case _:
             assert_never(state)
+    looked_up = isinstance(state, uploads.LookingUp | uploads.Undecided)
+    own["state"] = "confirming" if looked_up else type(state).__name__.lower()
     own["status"] = uploads.status_of(state).value
     cause = uploads.cause_of(state)
     return (
