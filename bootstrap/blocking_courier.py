@@ -59,7 +59,8 @@ class BlockingCourier(BlockingFace, Basis):
     """
 
     def __init__(self, source: Source, wiring: BlockingWiring, options: BlockingOptions) -> None:
-        self._wiring: BlockingWiring = wiring
+        self._wiring = wiring
+        self._clock = wiring.clock
         self._tenants = Tenants(source, options, wiring.logger)
         self._reloading = threading.Lock()
         self._opened = PerProcess(self._open, self._close)
@@ -234,12 +235,9 @@ class BlockingCourier(BlockingFace, Basis):
     # --- what each process opens -----------------------------------------------------------------
 
     def _open(self) -> _Opened:
-        wiring, clock = self._wiring, self._wiring.clock
-        transport, store, renderer = (
-            wiring.open_transport(),
-            wiring.open_store(),
-            wiring.open_renderer(),
-        )
+        wiring, clock = self._wiring, self._clock
+        transport, store = wiring.open_transport(), wiring.open_store()
+        renderer = wiring.open_renderer()
         engine = BlockingEngine(
             store=store,
             outside=BlockingOutside(

@@ -46,7 +46,8 @@ class AsyncCourier(Face):
     """
 
     def __init__(self, source: Source, wiring: AsyncWiring, options: CourierOptions) -> None:
-        self._wiring: AsyncWiring = wiring
+        self._wiring = wiring
+        self._clock = wiring.clock
         self._tenants = Tenants(source, options, wiring.logger)
         self._running: Running | None = None
         self._pid: int | None = None

@@ -1,5 +1,7 @@
 """What the three faces of the courier have in common."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -19,10 +21,10 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, StatusWord
 from ..domain.upload.verdict import DryRun
+from ..ports.clock import Clock
 from ..ports.records import Find, Page
 from ..ports.store import UploadStore
 from .tenants import Tenants
-from .wiring import Wiring
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class Health:
 class Basis(ABC):
     """What the shared methods are made of; each courier has its own way to each."""
 
-    _wiring: Wiring
+    _clock: Clock
     _tenants: Tenants
 
     @abstractmethod
@@ -79,7 +81,7 @@ class Basis(ABC):
         reason: str,
         preview: bool,
     ) -> ActionResult:
-        person, now = Person(by, reason), self._wiring.clock.now()
+        person, now = Person(by, reason), self._clock.now()
         found = await self._read(lambda store: chosen(store, tenant_id, which, action, now))
         if preview:
             return await self._read(lambda store: preview_of(store, action, found))
@@ -152,7 +154,7 @@ class Face(Basis):
     ) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences by evidence id, in one query; unknown ones are
         absent."""
-        wanted, now = list(evidence_ids), self._wiring.clock.now()
+        wanted, now = list(evidence_ids), self._clock.now()
         return await self._read(lambda store: store.statuses(tenant_id, wanted, now))
 
     async def find(
@@ -176,13 +178,13 @@ class Face(Basis):
         Raises:
             MisuseError: `status` is no such word.
         """
-        wanted, now = _status_of_word(status), self._wiring.clock.now()
+        wanted, now = _status_of_word(status), self._clock.now()
         find = Find(tenant_id=tenant_id, status=wanted, since=since, after=after, limit=limit)
         return await self._read(lambda store: store.find(find, now))
 
     async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None if it does not exist."""
-        now = self._wiring.clock.now()
+        now = self._clock.now()
         return await self._read(lambda store: store.show(tenant_id, evidence_id, now))
 
     async def doctor(self, tenant_id: str) -> DryRun | None:

@@ -4,8 +4,6 @@ It is an `AsyncCourier` on an event loop in a thread of its own, and the same me
 ``await``; see `portal` for the rules.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import threading

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 from attrs import frozen
 
-from ..adapters.config import Loaded, load_folder, load_mapping
+from ..adapters.config import DEFAULT_BLOCK, Loaded, load_folder, load_mapping
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
@@ -194,7 +194,7 @@ class Tenants:
         return rules_of_provider(self._providers.get(key.provider), key)
 
     def _load(self) -> Loaded:
-        block = self._options.get("block", "integrations.compliance")
+        block = self._options.get("block", DEFAULT_BLOCK)
         loaded = self._source.load(providers=self._providers, secrets=self._secrets, block=block)
         if loaded.problems and self._on_invalid == "raise":
             raise ConfigError(loaded.problems)
