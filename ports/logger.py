@@ -287,8 +287,7 @@ class Logger(Protocol):
     """Where events go.
 
     Called from the courier's loop, so it must not block for long; and from another thread with
-    `LoopBlocked`. What it raises changes nothing;
-    the courier's health counts it.
+    `LoopBlocked`. What it raises changes nothing; the courier's health counts it.
     """
 
     def log(self, event: LogEvent) -> None:

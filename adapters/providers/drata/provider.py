@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from attrs import evolve
@@ -48,6 +48,8 @@ from ..kit.person import person_of
 from ..kit.settings import LOOK_UP_DELAYS, address, media_types, schema_of
 from .reply import Json, identity, judge, read_object, read_page, unreadable, user_number
 from .settings import DrataSettings
+
+R = TypeVar("R")
 
 PAGE_SIZE: Final = 50
 """The newest edition of the documentation allows 500, an older one 50."""
@@ -116,12 +118,7 @@ class DrataProvider:
         wanted = {"name": parcel.file_name[:_LONGEST_NAME]}
         if settings.to == "person":
             wanted = {"type": settings.document_type}
-        found = yield from search(
-            lambda cursor: _page(url, wanted, cursor, settings),
-            finding,
-            most_pages=MOST_PAGES,
-            endless=lambda what: unreadable(f"the list {what}"),
-        )
+        found = yield from _find(url, wanted, finding, settings)
         if isinstance(found, Failure):
             return verdicts.Unreadable(found)
         return verdicts.Absent() if found is None else found
@@ -180,12 +177,7 @@ def _check_workspace(settings: DrataSettings) -> Dialogue[DryRun]:
         name = text(workspace.get("name")) or "without a name"
         return verdicts.Ready(f"Drata knows the key and workspace {settings.workspace} ({name})")
 
-    found = yield from search(
-        lambda cursor: _page(f"{settings.base}/workspaces", {}, cursor, settings),
-        readiness,
-        most_pages=MOST_PAGES,
-        endless=lambda what: unreadable(f"the list of workspaces {what}"),
-    )
+    found = yield from _find(f"{settings.base}/workspaces", {}, readiness, settings)
     if isinstance(found, verdicts.Ready):
         return found
     absent = Failure(
@@ -281,14 +273,21 @@ def _evidence_request(
     return HttpRequest("POST", url, headers, (json.dumps(evidence).encode(),))
 
 
-def _page(
-    url: str, wanted: Mapping[str, str], cursor: str | None, settings: DrataSettings
-) -> Dialogue[Page[Json] | Failure]:
-    """A page of a list, the newest first: what is looked for was sent a moment ago."""
-    query = {**wanted, "size": str(PAGE_SIZE), "sort": "createdAt", "sortDir": "DESC"}
-    query |= {} if cursor is None else {"cursor": cursor}
-    reply = yield from fetch(_get(f"{url}?{urlencode(query, quote_via=quote)}", settings))
-    return read_page(reply, _hints(settings))
+def _find(
+    url: str, wanted: Mapping[str, str], look: Callable[[Json], R], settings: DrataSettings
+) -> Dialogue[R | Failure | None]:
+    """Search a list, the newest first: what is looked for was sent a moment ago."""
+
+    def read(cursor: str | None) -> Dialogue[Page[Json] | Failure]:
+        query = {**wanted, "size": str(PAGE_SIZE), "sort": "createdAt", "sortDir": "DESC"}
+        query |= {} if cursor is None else {"cursor": cursor}
+        reply = yield from fetch(_get(f"{url}?{urlencode(query, quote_via=quote)}", settings))
+        return read_page(reply, _hints(settings))
+
+    def endless(what: str) -> Failure:
+        return unreadable(f"the list {what}")
+
+    return (yield from search(read, look, most_pages=MOST_PAGES, endless=endless))
 
 
 def _get(url: str, settings: DrataSettings) -> HttpRequest:

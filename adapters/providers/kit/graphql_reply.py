@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from ....ports.dialogue import HttpResponse, Reply
 from .json_reply import NotJson, mapping, parse_json, text
 
 _LISTED: Final = 3
@@ -106,10 +107,11 @@ def read_graphql(body: bytes) -> GraphQLReply:
     )
 
 
-def read_graphql_if_any(body: bytes) -> GraphQLReply | None:
-    """As `read_graphql`; None for a body that is not JSON."""
+def read_graphql_if_any(reply: Reply) -> GraphQLReply | None:
+    """What `read_graphql` makes of a reply's body; None if no reply came, or its body is not
+    JSON."""
     try:
-        return read_graphql(body)
+        return read_graphql(reply.body) if isinstance(reply, HttpResponse) else None
     except NotJson:
         return None
 

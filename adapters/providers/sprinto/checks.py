@@ -103,11 +103,10 @@ def _read(reply: Reply, after: str | None, listed: int) -> Page[tuple[str, str]]
 
 def _refusal(reply: Reply) -> Failure | None:
     """The failure that HTTP or the GraphQL errors of a reply mean; None for neither."""
-    if not isinstance(reply, HttpResponse):
-        return failure_to_read(reply, HINTS)
-    graphql = read_graphql_if_any(reply.body)
+    graphql = read_graphql_if_any(reply)
     if graphql is None:
         return failure_to_read(reply, HINTS)
+    assert isinstance(reply, HttpResponse)
     kind = gravest(graphql.errors)
     if kind is not None and (reply.status // 100 == 2 or words_decide(reply, kind)):
         do = NEW_KEY if kind is FailureKind.UNAUTHORIZED else "ask the Sprinto admin what it means"

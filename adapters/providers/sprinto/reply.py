@@ -88,7 +88,7 @@ _FAILURE_WORDS: Final = re.compile("FAIL|REJECT|ERROR", re.IGNORECASE)
 
 def judge(reply: Reply, workflow_check: str, success_statuses: Sequence[str]) -> Verdict:
     """The verdict on an upload to `workflow_check`: any status with any body has one."""
-    graphql = read_graphql_if_any(reply.body) if isinstance(reply, HttpResponse) else None
+    graphql = read_graphql_if_any(reply)
     if graphql is not None and words_decide(reply, gravest(graphql.errors)):
         return _by_errors(reply, graphql, workflow_check)
     verdict = classify(reply, HINTS, None if graphql is None else graphql.quote)
