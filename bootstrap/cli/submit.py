@@ -180,19 +180,20 @@ class Interruption:
     async def until_all(self, ends: Sequence[asyncio.Task[Any]]) -> None:
         """Wait for all of `ends`, or for a signal, which is answered at once."""
         came = asyncio.create_task(self._came.wait())
-        every = asyncio.gather(*ends)
-        either: Sequence[asyncio.Future[Any]] = (every, came)
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not every.done():
-            settled = sum(end.done() for end in ends)
+        waiting: set[asyncio.Task[Any]] = {*ends}
+        while waiting and not came.done():
+            _, waiting = await asyncio.wait({came, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.discard(came)
+        if waiting:
             click.echo(
-                f"\nevidence-courier: stopping: {settled} of {len(ends)} uploads are settled; what "
-                "is under way may take 10 seconds more (once more Ctrl-C or SIGTERM cuts it off). "
-                "Give the same command again to go on: what was delivered is not sent again",
+                f"\nevidence-courier: stopping: {len(ends) - len(waiting)} of {len(ends)} uploads "
+                "are settled; what is under way may take 10 seconds more (once more Ctrl-C or "
+                "SIGTERM cuts it off). Give the same command again to go on: what was delivered is "
+                "not sent again",
                 err=True,
             )
-        every.cancel()
-        came.cancel()
+        for task in (came, *waiting):
+            task.cancel()
 
 
 def _evidence(file: Path, described: Described) -> Evidence:
