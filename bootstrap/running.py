@@ -130,8 +130,10 @@ class Running:
         """Give what is under way `grace` seconds, unregister and close everything."""
         # What other threads submitted just before is on its way to the engine.
         await asyncio.sleep(0)
-        await self.engine.close(grace)
-        await self.release()
+        try:
+            await self.engine.close(grace)
+        finally:
+            await self.release()
 
     async def release(self) -> None:
         """Unregister, and close everything that is not the host's."""

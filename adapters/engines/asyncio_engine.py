@@ -172,8 +172,7 @@ class AsyncEngine:
                 await self._woken.wait()
         except asyncio.CancelledError:
             if not self.active.closing:  # the host ends its loop without closing
-                self._turns.interrupt()
-                await self._turns.none()
+                await self._cut_off()
             raise
 
     def _begin_what_is_due(self) -> None:
@@ -252,9 +251,13 @@ class AsyncEngine:
         for task in self._own_tasks():
             task.cancel()
             await asyncio.wait([task])
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
-                await self._idle()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(grace, self._least_grace)) as self._grace:
+                    await self._idle()
+        except asyncio.CancelledError:  # the host ends its loop meanwhile
+            await self._cut_off()
+            raise
         self._grace = None
         # Once: what is under way hears of it, writes down how far it got, and ends.
         for _ in range(2):
@@ -265,6 +268,10 @@ class AsyncEngine:
         await self._turns.close()
         await self._driver.notifier.end_hooks(min(grace, self._least_grace))
         self.active.close()
+
+    async def _cut_off(self) -> None:
+        self._turns.interrupt()
+        await self._turns.none()
 
     async def _idle(self) -> None:
         await self._turns.none()

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -366,6 +367,28 @@ def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> 
         ]
 
     asyncio.run(story())
+
+
+def test_a_loop_that_ends_during_a_close_leaves_nothing_in_flight(house: House) -> None:
+    house.server.answer = lambda _id, _nth: None
+    asked: set[str] = set()
+
+    async def story() -> None:
+        courier = house.courier(concurrency=4)
+        await courier.start()
+        tickets = [courier.submit(evidence(f"ev-{number}")) for number in range(20)]
+        await asyncio.gather(*(ticket.recorded() for ticket in tickets))
+        while not house.server.now_open:
+            await asyncio.sleep(MILLISECOND)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(courier.close(), 50 * MILLISECOND)
+        asked.update(house.server.asked)
+
+    asyncio.run(story())
+    with closing(sqlite3.connect(house.database)) as database:
+        assert database.execute("SELECT 1 FROM uploads WHERE state = 'sending'").fetchall() == []
+    assert set(house.server.asked) == asked  # nothing was sent any more
+    assert not [thread for thread in threading.enumerate() if "courier-writer" in thread.name]
 
 
 def test_a_hook_that_never_ends_holds_up_no_drain(house: House) -> None:
