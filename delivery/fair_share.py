@@ -86,12 +86,20 @@ class FairQueue:
         """Give a place back. Others may enter now, lane by lane."""
         self._share.leave(lane)
         for other in list(self._queues):
-            queue = self._queues[other]
-            while queue and self._share.admits(other):
-                if queue.popleft()():
-                    self._share.enter(other)
-                    # To the end of the line of lanes, so that they take turns.
-                    self._queues[other] = self._queues.pop(other)
-                    break
-            if not queue:
-                del self._queues[other]
+            if self._admit(other) and other[:-1] == lane[:-1]:
+                # As much is taken as before, when no lane could enter: one holds less now.
+                if other != lane and lane in self._queues:
+                    self._admit(lane)
+                return
+
+    def _admit(self, lane: Lane) -> bool:
+        queue, entered = self._queues[lane], False
+        while queue and not entered and self._share.admits(lane):
+            entered = queue.popleft()()
+        if entered:
+            self._share.enter(lane)
+            # To the end of the line of lanes, so that they take turns.
+            self._queues[lane] = self._queues.pop(lane)
+        if not queue:
+            del self._queues[lane]
+        return entered
