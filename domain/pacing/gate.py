@@ -136,8 +136,8 @@ class Acquired:
 
 @frozen
 class NotBefore:
-    """Not now, because of pace, pause or lease (`reason`); ask again at `at`, as `turn` if one waits
-    for a slot from now on."""
+    """Not now, because of pace, pause or lease (`reason`); ask again at `at`, as `turn` if one
+    waits for a slot from now on."""
 
     at: datetime
     reason: WaitReason = field(default=WaitReason.PACE, eq=False)
