@@ -22,9 +22,19 @@ from ..domain.upload.attempt import attempt_of
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import UploadStatus, status_of_upload
 from ..domain.upload.transitions import Rules, advance
-from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Skipped, Upload, UploadKey, due_of
+from ..domain.upload.upload import (
+    UNKNOWN_PROVIDER,
+    Failed,
+    Held,
+    Sending,
+    Skipped,
+    Upload,
+    UploadKey,
+    due_of,
+    is_parked,
+)
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
-from ..ports.records import Change, Entry, NamedProvider, Saved
+from ..ports.records import Change, Conflict, Entry, NamedProvider, SaveAnswer, Saved
 from .accounting import recovery_of
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
@@ -300,10 +310,12 @@ def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[Act
     going_on = [
         (one, change) for one, change in zip(stopped, changes, strict=True) if change is not None
     ]
-    saved = yield from _save([change for _, change in going_on])
+    answers = yield from _answers([change for _, change in going_on])
     released = []
-    for (active, change), written in zip(going_on, saved, strict=True):
-        if written:
+    for (active, change), answer in zip(going_on, answers, strict=True):
+        if isinstance(answer, Conflict):
+            active.adopt(answer.current)
+        else:
             active.upload = change.upload
             released.append(active)
             yield from perform(Notify(news_of(change)))
@@ -343,25 +355,51 @@ def adopt(
     they ended."""
     try:
         found = yield from _get([key for key, _, _ in wanted if uploads.get(key) is None])
-        ended = [key for key, one in found.items() if one.upload.at_rest]
+        known = {
+            key: _active(found[key], destination) for key, destination, _ in wanted if key in found
+        }
+        yield from resume(tuple(known.values()), now)
+        ended = [key for key, one in known.items() if one.upload.at_rest]
         statuses = yield from _statuses_of(ended, now)
     except StoreError as error:
         for _, _, waiter in wanted:
             waiter.mark_lost(error)
         return
-    for key, destination, waiter in wanted:
+    for key, _, waiter in wanted:
+        one = known.get(key)
+        if one is not None:
+            yield from readmit(one, now)
         active = uploads.get(key)
         if active is not None:
             active.waiters.append(waiter)
-        elif key not in found:
+        elif one is None or one.gone:
             waiter.mark_lost(gone_error(key))
+        elif one.upload.status.at_rest:
+            waiter.mark_settled(statuses.get(key))
         else:
-            active = _active(found[key], destination, waiter)
-            yield from readmit(active, now)
-            if active.upload.status.at_rest:
-                waiter.mark_settled(statuses[key])
-            else:
-                uploads.add(active)
+            one.waiters.append(waiter)
+            uploads.add(one)
+
+
+def resume(found: Sequence[ActiveUpload], now: datetime) -> Turn[None]:
+    """Go on with those that an integration or a target has stopped that may work again."""
+    stopped = [
+        one
+        for one in found
+        if one.destination.invalid is None
+        and (isinstance(one.upload.state, Held | Failed) or is_parked(one.upload.state))
+    ]
+    if not stopped:
+        return
+    addresses = {_home(one): one.destination.quota.address for one in stopped}
+    freed = yield from perform(Read(lambda store: store.freed(addresses, 1)))
+    free = {(one.upload.key.tenant_id, one.upload.key.provider) for one in freed}
+    yield from release([one for one in stopped if _home(one) in free], now)
+
+
+def _home(active: ActiveUpload) -> tuple[str, str]:
+    """The integration that an upload is for."""
+    return active.upload.key.tenant_id, active.upload.key.provider
 
 
 def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
@@ -407,7 +445,10 @@ def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, Entry]]:
 
 def _save(changes: Sequence[Change]) -> Turn[list[bool]]:
     """Write changes of uploads that are not active; whether each was written."""
+    return [isinstance(answer, Saved) for answer in (yield from _answers(changes))]
+
+
+def _answers(changes: Sequence[Change]) -> Turn[Sequence[SaveAnswer]]:
     if not changes:
         return []
-    answers = yield from perform(Write(lambda store: store.save(changes)))
-    return [isinstance(answer, Saved) for answer in answers]
+    return (yield from perform(Write(lambda store: store.save(changes))))

@@ -51,7 +51,6 @@ from .accounting import (
     attempt_result_of,
     beginning_of,
     look_up_result_of,
-    news_of_gate,
     one_speaks_for_all,
     shared_id,
 )
@@ -320,8 +319,11 @@ class AttemptTurn:
             key, due = one.upload.key, due_of(one.upload.state)
             number, word = result.attempt.number, word_of(result.attempt.verdict)
             yield from self._tell(AttemptEnded(key, number, word, result.failure, due))
-            for news in news_of_gate(key, result.gate, due):
-                yield from self._tell(news)
+            began = one.sending.started_at
+            try:
+                yield from self._context.told.tell_of_gate(key, result.gate, due, began)
+            except Interrupted as cut:
+                self._cut = self._cut or cut
             if result.gate.block is not None:
                 self._blocked = GateBlocked(result.gate.block, due)
 
@@ -391,7 +393,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
-    slots = _slots(context, destination, key)
+    slots, began = _slots(context, destination, key), context.clock.now()
     refused = yield from slots.reserve()
     if isinstance(refused, NotBefore):
         return refused
@@ -409,8 +411,8 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
-    for event in (ended, *news_of_gate(key, result.gate, due)):
-        yield from perform(Notify(event))
+    yield from perform(Notify(ended))
+    yield from context.told.tell_of_gate(key, result.gate, due, began)
     block = result.gate.block
     return None if block is None else GateBlocked(block)
 

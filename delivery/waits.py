@@ -1,4 +1,5 @@
-"""Telling the log what a lane waits for: once, and not for each of its uploads."""
+"""Telling the log what a lane waits for, and what blocks or parks it: once, and not for each of its
+uploads."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
-from ..domain.pacing.gate import NotBefore
+from ..domain.pacing.gate import GateChange, NotBefore
 from ..domain.pacing.waits import WaitReason, wait_in_words
 from ..domain.upload.backoff import later
+from ..domain.upload.upload import UploadKey
 from ..ports.logger import UploadsWait
+from .accounting import news_of_gate
 from .destinations import Destination
 from .effects import Notify, Turn, perform
 from .sender import Sender, wait_out
@@ -22,9 +25,11 @@ SAID_ANEW = timedelta(minutes=10)
 
 @define
 class WaitLog:
-    """What the log was told of the lanes of one courier, and until when each waited last."""
+    """What the log was told of the lanes of one courier, and until when each waited last; and when
+    it was told that an address (see `Quota`) is blocked or parked."""
 
     _told: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
+    _blocks: dict[str, datetime] = field(factory=dict, init=False)
 
     def sender(self, destination: Destination, slots: Slots) -> Sender:
         """A sender for one turn, whose waiting is told."""
@@ -49,3 +54,16 @@ class WaitLog:
             said = UploadsWait(integration.tenant_id, integration.provider, words, refused.at)
             yield from perform(Notify(said))
         return refused
+
+    def tell_of_gate(
+        self, key: UploadKey, gate: GateChange, due: datetime | None, began: datetime
+    ) -> Turn[None]:
+        """Log what an attempt or a look-up that began at `began` means for its gate. What began
+        before a block or a park was told says nothing new of it."""
+        told = self._blocks.get(gate.quota.address)
+        if gate.block is not None:
+            if told is not None and began <= told <= gate.at:
+                return
+            self._blocks[gate.quota.address] = gate.at
+        for news in news_of_gate(key, gate, due):
+            yield from perform(Notify(news))

@@ -29,7 +29,7 @@ from ...delivery.maintenance import (
     name_providers,
     readmit,
     recover,
-    release,
+    resume,
 )
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
@@ -40,13 +40,9 @@ from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
     UNKNOWN_PROVIDER,
-    Failed,
-    Held,
     Sending,
-    State,
     UploadKey,
     due_at,
-    is_parked,
 )
 from ...domain.upload.verdict import DryRun
 from ...ports.clock import Clock
@@ -217,7 +213,7 @@ class BlockingEngine:
         self, actives: Sequence[ActiveUpload], here: ActiveUploads, elsewhere: ActiveUploads
     ) -> Mapping[UploadKey, datetime]:
         """One step for each; when to come again, if the gate refuses it."""
-        self._release([one for one in actives if _is_stopped(one.upload.state)])
+        self._run(resume(actives, self._clock.now()))
         for active in actives:
             if isinstance(active.upload.state, Sending):
                 self._recover(active)  # that is this step
@@ -238,15 +234,6 @@ class BlockingEngine:
                 if not_before is not None:
                     refused[active.upload.key] = not_before.at
         return refused
-
-    def _release(self, held: Sequence[ActiveUpload]) -> None:
-        """Go on with what was stopped by an integration or a target that may work again."""
-        held = [active for active in held if active.destination.invalid is None]
-        if held:
-            addresses = {_home(one.upload.key): one.destination.quota.address for one in held}
-            freed = {_home(found.upload.key) for found in self._store.freed(addresses, 1)}
-            released = [one for one in held if _home(one.upload.key) in freed]
-            self._run(release(released, self._clock.now()))
 
     def _recover(self, active: ActiveUpload) -> None:
         """If a dead courier was sending it, write down that it may have been received."""
@@ -284,15 +271,6 @@ class BlockingEngine:
         if upload.status.at_rest:
             return Delivery(status, None)
         return Delivery(status, refused or due_at(upload, now) or now + ELSEWHERE)
-
-
-def _home(key: UploadKey) -> tuple[str, str]:
-    """The integration that an upload is for."""
-    return key.tenant_id, key.provider
-
-
-def _is_stopped(state: State) -> bool:
-    return isinstance(state, Held | Failed) or is_parked(state)
 
 
 def _digest_of(evidence: Evidence) -> str | None:

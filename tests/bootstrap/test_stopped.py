@@ -9,13 +9,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from attrs import define, field
 from store_fixtures import House, evidence
 
-from evidence_courier import AsyncCourier, BlockingCourier, UploadStatus
+from evidence_courier import AsyncCourier, BlockingCourier, Filter, UploadStatus
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
+from evidence_courier.ports.logger import IntegrationBlocked, LogEvent, TargetParked
 from evidence_courier.testing import FakeClock, until_settled
 
 REVIEW = {"errors": [{"message": "Check in review"}], "data": None}
@@ -208,5 +210,84 @@ def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(tmp_path: Pat
                     await live(house, timedelta(seconds=5))
             assert server.requests == asked + 80
             assert await actions_of(courier, failed[0]) == [("requeue", "evidence-courier")]
+
+    asyncio.run(story())
+
+
+WRONG_KEY = {"errors": [{"message": "unauthenticated"}]}
+
+
+async def fail_and_hold(courier: AsyncCourier, house: House, number: int) -> list[UploadStatus]:
+    """Submit so many under a wrong key; all are failed or held after that."""
+    tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(number)]
+    await until_settled(courier, house.clock, *tickets)
+    return await statuses_of(courier, number)
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_submitted_again_under_a_mended_key_its_ticket_waits_for_the_new_end(
+    tmp_path: Path, restarted: bool
+) -> None:
+    house = house_of(tmp_path, pace="600/min")
+    server = Sprinto(house.clock, lambda: WRONG_KEY)
+
+    async def again(courier: AsyncCourier) -> None:
+        tickets = [courier.submit(evidence(f"ev-{n}")) for n in (*range(80), 2)]
+        found = await until_settled(courier, house.clock, *tickets)
+        words = [status and status.status for status in found]
+        assert words == [*["succeeded"] * 79, "failed", "succeeded"]
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            found = await fail_and_hold(courier, house, 80)
+            assert found[79].status == "held"
+            await courier.abandon("acme", "ev-79", by="ada", reason="not wanted")
+            server.answer = lambda: said("UPLOAD_COMPLETE")
+            house.keys.values["KEY"] = "a-new-key-that-works"
+            if not restarted:
+                await courier.reload()
+                await again(courier)
+        if restarted:
+            async with courier_of(house, server) as courier:
+                await again(courier)
+
+    asyncio.run(story())
+
+
+def test_submitted_again_under_the_same_wrong_key_it_stays_as_it_is(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = Sprinto(house.clock, lambda: WRONG_KEY)
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            before = await fail_and_hold(courier, house, 3)
+            asked = server.requests
+            assert await fail_and_hold(courier, house, 3) == before
+            assert server.requests == asked
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("answer", "event"), [(WRONG_KEY, IntegrationBlocked), (REVIEW, TargetParked)]
+)
+def test_the_log_is_told_once_of_a_block_or_a_park(
+    tmp_path: Path, answer: object, event: type[LogEvent]
+) -> None:
+    house = house_of(tmp_path, pace="6000/min")
+    server = Sprinto(house.clock, lambda: answer)
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            await fail_and_hold(courier, house, 80)
+            assert server.requests > 1
+            assert len(house.logger.of(event)) == 1
+            if event is TargetParked:  # one upload asks again, and prolongs it
+                await live(house, timedelta(hours=1, seconds=30))
+            else:
+                house.clock.advance(1)
+                await courier.release("acme", Filter(), by="ada", reason="try it again")
+                await live(house, timedelta(seconds=30))
+            assert len(house.logger.of(event)) == 2
 
     asyncio.run(story())
