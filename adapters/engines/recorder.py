@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import Any
 
 from attrs import define, frozen
 
@@ -82,7 +83,7 @@ class Recorder:
         self._ready: InTurn[str, Submission] = InTurn()
         self._slow: InTurn[str, Submission] = InTurn()
         self._share = FairShare(PREPARED_AT_ONCE, PREPARED_OF_TENANT)
-        self._workers: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[Any]] = set()
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
         self._adopting: set[Submission] = set()
@@ -151,7 +152,7 @@ class Recorder:
         for task in self._tasks():
             task.cancel()
 
-    def _tasks(self) -> set[asyncio.Task[None]]:
+    def _tasks(self) -> set[asyncio.Task[Any]]:
         tasks = (*self._workers, self._batcher, self._kept.task)
         return {task for task in tasks if task is not None}
 
@@ -163,7 +164,7 @@ class Recorder:
             self._workers.add(worker)
             worker.add_done_callback(partial(self._worker_gone, lane))
 
-    def _worker_gone(self, lane: tuple[str], worker: asyncio.Task[None]) -> None:
+    def _worker_gone(self, lane: tuple[str], worker: asyncio.Task[Any]) -> None:
         self._workers.discard(worker)
         self._share.leave(lane)
         if not worker.cancelled():
@@ -176,7 +177,13 @@ class Recorder:
                 # Let a burst of submits gather: what arrives in one turn of the loop is written
                 # together.
                 await asyncio.sleep(0)
-                await self._record(self._next_batch(), self._driver.threads)
+                refusal = await self._record(self._next_batch(), self._driver.threads)
+                # What came meanwhile would wait as long, and keep others waiting.
+                late = len(self._ready) if refusal is not None else 0
+                while late > 0:
+                    batch = self._next_batch()
+                    late -= len(batch)
+                    await self._record(batch, self._driver.threads, refusal)
         finally:
             self._batcher = None
             self._wake()
@@ -192,24 +199,33 @@ class Recorder:
             size += len(document.content or b"") if isinstance(document, Document) else 0
         return batch
 
-    async def _record(self, batch: list[Submission], threads: Executor | None) -> None:
+    async def _record(
+        self, batch: list[Submission], threads: Executor | None, refused: StoreError | None = None
+    ) -> StoreError | None:
+        """Record a batch, or keep it if the database has just refused another. Returns why it
+        was refused, if it was."""
         self._in_hand.update(batch)
         run = asyncio.get_running_loop().run_in_executor
-        entries = await run(threads, self._prepare, batch)
-        prepared = list(map(Prepared, batch, entries))
+        prepared = list(map(Prepared, batch, await run(threads, self._prepare, batch)))
+        if refused is not None:
+            prepared = [one for one in prepared if not self._keep(one, refused)]
+        error: StoreError | None = None
         for one, error in await self._write(prepared):
-            self._keep(one, error)
+            if not self._keep(one, error):
+                self._in_hand.discard(one.submission)
+                self.not_recorded(one.submission, error)
         self._wake()
+        return error
 
-    def _keep(self, one: Prepared, error: StoreError) -> None:
-        """The database could not take a submission just now: try it again later."""
+    def _keep(self, one: Prepared, error: StoreError) -> bool:
+        """Keep a submission that the database cannot take just now, if there is room for it."""
+        if not self._kept.keep(one, len(one.entry.content or b"")):
+            return False
         self._in_hand.discard(one.submission)
-        if self._kept.keep(one, len(one.entry.content or b"")):
-            error = kept_error(error)
-            self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
-            one.submission.ticket.mark_delayed(error)
-        else:
-            self.not_recorded(one.submission, error)
+        error = kept_error(error)
+        self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
+        one.submission.ticket.mark_delayed(error)
+        return True
 
     async def _record_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
         return [one for one, _ in await self._write(some)]

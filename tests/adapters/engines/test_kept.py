@@ -11,6 +11,7 @@ from store_fixtures import House, evidence
 
 from evidence_courier.adapters.engines import kept
 from evidence_courier.adapters.engines.kept import Kept
+from evidence_courier.adapters.engines.recorder import BATCH
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.ports.logger import RecordingFailed
 from evidence_courier.ports.records import AddAnswer, Entry
@@ -135,5 +136,28 @@ def test_only_what_the_database_may_take_later_is_kept(passing: bool) -> None:
                 await ticket.recorded()
             assert (await courier.health()).submitted == (1 if passing else 0)
             assert len(house.logger.of(RecordingFailed)) == (0 if passing else 1)
+
+    asyncio.run(story())
+
+
+def test_what_follows_a_refusal_is_kept_without_a_wait_of_its_own() -> None:
+    """A locked database is waited for once, not once for each batch."""
+    asked: set[str] = set()
+
+    class Refusing(MemoryStore):
+        def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+            asked.update(entry.upload.key.evidence_id for entry in entries)
+            raise StoreError("locked", passing=True)
+
+    house = House(database=None)  # type: ignore[arg-type]
+
+    async def story() -> None:
+        async with house.courier_on(Refusing()) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(300)]
+            for ticket in tickets:
+                with pytest.raises(StoreError, match="^locked; kept"):
+                    await ticket.recorded()
+            assert (await courier.health()).submitted == 300
+            assert len(asked) <= BATCH
 
     asyncio.run(story())
