@@ -124,10 +124,10 @@ class Face(Basis):
     async def release(
         self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
     ) -> ActionResult:
-        """Try held uploads again.
+        """Try again what is held or parked, or has failed because the integration did not work.
 
-        If they are held because of the integration, the integration counts as mended. See `Face`
-        for the arguments.
+        If the integration or its target has stopped them, that counts as mended. See `Face` for
+        the arguments.
         """
         return await self._act(Action.RELEASE, tenant_id, which, by, reason, preview)
 

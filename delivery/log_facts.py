@@ -72,8 +72,9 @@ LookUpEnded           INFO     look-up {look_up} {finding}{because}{next}
 UploadHeld            ERROR    held{because}; it waits {way_out}
 UploadRequeued        INFO     tried again{person}, with a fresh budget: {reason}
 ActionTaken           INFO     {action} by {by}: {reason}
-IntegrationBlocked    ERROR    the integration does not work{because}; its other uploads are held,
-                               until its settings change or a person releases one
+IntegrationBlocked    ERROR    the integration does not work{because}; its other uploads are held:
+                               they{failed} go again by themselves once its settings change or a
+                               person releases one
 TargetParked          WARNING  the target takes nothing now{because}{next}; its uploads wait until
                                it does
 IntegrationPaused     WARNING  the provider asked for a pause, nothing is sent before {until_second}
@@ -187,6 +188,9 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["refused"] = "not in force, as it is invalid" if event.first else before
         case events.ConfigurationDoubtful():
             parts["all_warnings"] = "; ".join(event.warnings)
+        case events.IntegrationBlocked():
+            resumes = event.failure.kind.resumes
+            parts["failed"] = ", and what failed because of it," if resumes else ""
         case events.UploadHeld():
             settings = event.failure.kind.concern is Concern.INTEGRATION
             until = "until the integration's settings change, or a person releases, abandons or"

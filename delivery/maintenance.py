@@ -354,11 +354,11 @@ def adopt(
     """Have those who submitted known uploads again wait for them with this courier, or hear how
     they ended."""
     try:
-        found = yield from _get([key for key, _, _ in wanted if uploads.get(key) is None])
+        found = yield from _get([key for key, _, _ in wanted])
         known = {
             key: _active(found[key], destination) for key, destination, _ in wanted if key in found
         }
-        yield from resume(tuple(known.values()), now)
+        yield from resume([one for key, one in known.items() if uploads.get(key) is None], now)
         ended = [key for key, one in known.items() if one.upload.at_rest]
         statuses = yield from _statuses_of(ended, now)
     except StoreError as error:
@@ -375,7 +375,7 @@ def adopt(
         elif one is None or one.gone:
             waiter.mark_lost(gone_error(key))
         elif one.upload.status.at_rest:
-            waiter.mark_settled(statuses.get(key))
+            waiter.mark_settled(statuses.get(key) or one.status())
         else:
             one.waiters.append(waiter)
             uploads.add(one)

@@ -55,9 +55,12 @@ def run(
     with open_for_reading(database) as reader:
         found = chosen(reader, whose, which, action, datetime.now(UTC))
         preview = preview_of(reader, action, found)
+        failed = not found and action is Action.RELEASE
+        to_retry = chosen(reader, whose, which, Action.RETRY, datetime.now(UTC)) if failed else ()
     if not found:
         concerned = " or ".join(status.value for status in action.concerned)
-        click.echo(f"tenant {tenant!r} has no {concerned} upload that fits", err=True)
+        other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
+        click.echo(f"tenant {tenant!r} has no {concerned} upload that fits{other}", err=True)
         print_uploads([], as_json)
         sys.exit(UNDELIVERED)
     if dry_run or not preview.done:

@@ -218,8 +218,8 @@ _ACTIONS = (
     ),
     _action(
         "release",
-        "Try held uploads again.",
-        "If they are held because of the integration, that counts as mended.",
+        "Try again what is held or parked, or has failed because the integration did not work.",
+        "The integration, or its target, counts as mended then.",
         "held",
     ),
     _action(

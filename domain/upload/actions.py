@@ -15,7 +15,7 @@ from .events import Abandoned, Attested, Requeued
 from .failure import Concern
 from .status import UploadStatus
 from .transitions import Rules, advance
-from .upload import Failed, Held, Sending, Status, Upload, is_parked
+from .upload import Failed, Held, Sending, Status, Upload, is_parked, is_stopped
 
 MAX_REASON_LENGTH = 2_000
 """The greatest length of `by` and of `reason`, in characters."""
@@ -36,9 +36,11 @@ class Action(Enum):
 
     @property
     def may_concern(self) -> tuple[Status, ...]:
-        """The same, and that of parked uploads if the action applies to what is held."""
+        """The same, and those of what else it may apply to: parked uploads if it applies to what is
+        held, and what failed because the integration did not work if it is a release."""
         parked = (Status.RETRYING,) if Status.HELD in self.concerned else ()
-        return tuple(dict.fromkeys((*self.concerned, *parked)))
+        failed = (Status.FAILED,) if self is Action.RELEASE else ()
+        return tuple(dict.fromkeys((*self.concerned, *parked, *failed)))
 
 
 _MEANING: dict[Action, tuple[tuple[Status, ...], type[Requeued | Abandoned | Attested]]] = {
@@ -94,7 +96,9 @@ def act(
 
 def fits(action: Action, status: UploadStatus) -> bool:
     """Whether the action applies to an upload by its status. What is for held uploads is for parked
-    ones too."""
+    ones too, and a release is for what failed because the integration did not work."""
+    if action is Action.RELEASE:
+        return status.stopped
     words = {word.value for word in action.concerned}
     return status.status in words or (status.parked and Status.HELD in action.concerned)
 
@@ -106,11 +110,19 @@ def not_applicable(upload: Upload, action: Action) -> str | None:
             "an attempt is in flight: wait until it has ended, "
             "then see whether this is still wanted"
         )
-    parked = is_parked(upload.state) and Status.HELD in action.concerned
-    if upload.status in action.concerned or parked:
+    if _concerns(action, upload):
         return None
     fits = " or ".join(status.value for status in action.concerned)
-    return f"it is {upload.status.value}, and {action.value} is for what is {fits}"
+    reason = f"it is {upload.status.value}, and {action.value} is for what is {fits}"
+    other = {Action.RETRY: Action.RELEASE, Action.RELEASE: Action.RETRY}.get(action)
+    return f"{reason}: {other.value} it" if other and _concerns(other, upload) else reason
+
+
+def _concerns(action: Action, upload: Upload) -> bool:
+    if action is Action.RELEASE:
+        return is_stopped(upload.state)
+    parked = is_parked(upload.state) and Status.HELD in action.concerned
+    return upload.status in action.concerned or parked
 
 
 def unblocks(upload: Upload, action: Action) -> bool:

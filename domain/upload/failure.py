@@ -85,6 +85,11 @@ class FailureKind(Enum):
         return Concern.INTEGRATION if self in _OF_THE_INTEGRATION else Concern.UPLOAD
 
     @property
+    def resumes(self) -> bool:
+        """Whether what failed for this goes again by itself once the integration may work again."""
+        return self.concern is Concern.INTEGRATION and not self.doubtful
+
+    @property
     def doubtful(self) -> bool:
         """Whether what was rejected for this may have been taken all the same."""
         return self in (FailureKind.UNRECOGNISED_REPLY, FailureKind.UNKNOWN_STATUS)

@@ -71,6 +71,14 @@ class UploadStatus:
         waits = self.status == Status.RETRYING.value and self.next_attempt_at is not None
         return waits and kind is not None and kind.concern is Concern.TARGET
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a release is for it: it is held or parked, or has failed because its integration
+        did not work."""
+        resumes = self.error is not None and FailureKind(self.error.kind).resumes
+        failed_so = self.status == Status.FAILED.value and resumes
+        return failed_so or self.status == Status.HELD.value or self.parked
+
 
 @frozen(kw_only=True)
 class AttemptRow:
@@ -170,6 +178,9 @@ def _wait_of(upload: Upload) -> str | None:
             return f"look-up {number} at {provider}, at {time_of_day(due, since)}"
         case Undecided(_, due):
             return f"decision of {provider}; looked up next at {time_of_day(due, since)}"
+        case Held(cause) if cause.kind is FailureKind.INTEGRATION_INVALID:
+            tenant_id = upload.key.tenant_id
+            return f"a valid tenant file: what it says of {tenant_id} is invalid, mend it"
         case Held(cause) if cause.kind.concern is Concern.INTEGRATION:
             return f"other settings or a release: {provider} is blocked by {cause.kind.value}"
         case Held():

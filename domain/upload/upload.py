@@ -232,6 +232,13 @@ def is_parked(state: State) -> TypeGuard[Waiting]:
     return isinstance(state, Waiting) and state.cause.kind.concern is Concern.TARGET
 
 
+def is_stopped(state: State) -> bool:
+    """Whether a release is for it: it is held or parked, or has failed because its integration did
+    not work."""
+    failed_so = isinstance(state, Failed) and state.cause.kind.resumes
+    return failed_so or isinstance(state, Held) or is_parked(state)
+
+
 def cause_of(state: State) -> Failure | None:
     """The failure that a state holds, if any."""
     match state:

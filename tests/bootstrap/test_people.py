@@ -216,6 +216,48 @@ def test_the_command_line_lists_asks_and_does_what_it_is_told(house: House) -> N
     ]
 
 
+def test_a_release_names_retry_for_what_failed_by_itself(house: House) -> None:
+    said = ("--db", str(house.database), "--by", "asha", "--reason", "seen to", "--yes")
+    none = command("release", "--tenant", "acme", *said)
+    assert none.exit_code == 1
+    assert "no held upload that fits; `retry` is for 2 other uploads" in none.output
+    one = command("release", "acme", "ev-1", *said)
+    assert (one.exit_code, "is for what is held: retry it" in one.output) == (1, True)
+
+
+@pytest.mark.parametrize("which", [("--tenant", "acme"), ("acme", "ev-1")])
+def test_a_release_takes_what_failed_because_of_the_key(
+    tmp_path: Path, which: tuple[str, ...]
+) -> None:
+    house = House(tmp_path / "courier.db", tenants={"acme": tenant()})
+    house.server.answer = lambda name, nth: 401
+    names = ("ev-1", "ev-2")
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for name in names:
+                await until_settled(courier, house.clock, courier.submit(evidence(name)))
+                if name == "ev-1":
+                    await courier.release("acme", name, by="asha", reason="try it")
+                    await until_settled(courier, house.clock, courier.submit(evidence(name)))
+            found = await courier.statuses("acme", names)
+            assert {one.status for one in found.values()} <= {"failed", "held"}
+            assert found["ev-1"].status == "failed"
+
+    asyncio.run(story())
+    house.server.answer = lambda name, nth: 200
+    said = ("--db", str(house.database), "--by", "asha", "--reason", "mended", "--yes")
+    assert command("release", *which, *said).exit_code == 0
+
+    async def after() -> None:
+        async with house.courier() as courier:
+            tickets = [courier.submit(evidence(name)) for name in names]
+            found = await until_settled(courier, house.clock, *tickets)
+            assert [one and one.status for one in found] == ["succeeded"] * 2
+
+    asyncio.run(after())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

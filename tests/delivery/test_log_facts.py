@@ -291,8 +291,8 @@ def test_a_sentence_says_tenant_evidence_attempt_why_and_when_next(
         (
             IntegrationBlocked("acme", "sprinto", BAD_KEY),
             "tenant acme, sprinto: the integration does not work: unauthorized (HTTP 401): the "
-            "API key is refused; its other "
-            "uploads are held, until its settings change or a person releases one",
+            "API key is refused; its other uploads are held: they, and what failed because of it, "
+            "go again by themselves once its settings change or a person releases one",
         ),
         (
             IntegrationPaused("acme", "sprinto", NOW),

@@ -68,7 +68,8 @@ _MEANINGS: Final = (
     (
         r"check in review",
         FailureKind.CHECK_IN_REVIEW,
-        "wait until its review is done or ask the Sprinto admin to end it, then retry this upload",
+        "wait until its review is done or ask the Sprinto admin to end it: this upload goes again "
+        "by itself then, at once if a person releases it; if it has failed meanwhile, retry it",
     ),
     (
         r"unsupported file format|invalid (file )?type",

@@ -44,6 +44,9 @@ LATER = AT + timedelta(minutes=1)
 ASHA = Person("asha", "the key is renewed")
 CAUSE = Failure(FailureKind.TIMEOUT, "no reply")
 KEY_REFUSED = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
+UNKNOWN = Failure(FailureKind.UNKNOWN_STATUS, "DONE is not known")
+REVIEW = Failure(FailureKind.CHECK_IN_REVIEW, "in review")
+FAILED = ("failed", "failed under a block", "failed in doubt")
 
 
 def upload_in(state: State) -> Upload:
@@ -59,15 +62,18 @@ STATES: dict[str, State] = {
     "held": Held(CAUSE),
     "succeeded": Succeeded(Receipt()),
     "failed": Failed(FailedReason.REJECTED, CAUSE),
+    "failed under a block": Failed(FailedReason.REJECTED, KEY_REFUSED),
+    "failed in doubt": Failed(FailedReason.REJECTED, UNKNOWN),
+    "parked": Waiting(AT, REVIEW),
     "skipped": Skipped(CAUSE),
 }
 APPLIES: dict[Action, dict[str, Status]] = {
-    Action.RETRY: {"failed": Status.PENDING, "skipped": Status.PENDING},
-    Action.RELEASE: {"held": Status.PENDING},
+    Action.RETRY: dict.fromkeys((*FAILED, "skipped"), Status.PENDING),
+    Action.RELEASE: dict.fromkeys(("held", "parked", "failed under a block"), Status.PENDING),
     Action.ABANDON: dict.fromkeys(
-        ("queued", "waiting", "confirming", "undecided", "held"), Status.FAILED
+        ("queued", "waiting", "confirming", "undecided", "held", "parked"), Status.FAILED
     ),
-    Action.ATTEST: dict.fromkeys(("held", "failed", "skipped"), Status.SUCCEEDED),
+    Action.ATTEST: dict.fromkeys(("held", "parked", *FAILED, "skipped"), Status.SUCCEEDED),
 }
 
 
@@ -103,6 +109,30 @@ def test_what_does_not_apply_says_what_it_is_for() -> None:
     assert refused == Inapplicable(
         "it is succeeded, and attest is for what is held or failed or skipped"
     )
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "said"),
+    [
+        (
+            Action.RETRY,
+            "held",
+            "it is held, and retry is for what is failed or skipped: release it",
+        ),
+        (
+            Action.RETRY,
+            "parked",
+            "retrying, and retry is for what is failed or skipped: release it",
+        ),
+        (Action.RELEASE, "failed", "it is failed, and release is for what is held: retry it"),
+    ],
+)
+def test_what_does_not_apply_names_the_action_that_does(
+    action: Action, name: str, said: str
+) -> None:
+    refused = act(upload_in(STATES[name]), action, ASHA, AT, Rules())
+    assert isinstance(refused, Inapplicable)
+    assert refused.reason.endswith(said)
 
 
 @pytest.mark.parametrize("state", [Held(KEY_REFUSED), Failed(FailedReason.REJECTED, KEY_REFUSED)])

@@ -30,6 +30,7 @@ DUE = datetime(2026, 2, 21, 10, 3, tzinfo=UTC)
 CAUSE = Failure(
     FailureKind.SERVER_ERROR, "HTTP 503", http_status=503, retry_after=9.0, detail="<html>"
 )
+INVALID = Failure(FailureKind.INTEGRATION_INVALID, "no such provider")
 BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is refused")
 ERROR = StatusError(kind="server_error", message="HTTP 503", http_status=503)
 RECEIPT = Receipt("ref-1", "taken")
@@ -75,6 +76,14 @@ RECEIPT = Receipt("ref-1", "taken")
             None,
             None,
             "other settings or a release: sprinto is blocked by unauthorized",
+        ),
+        (
+            Held(INVALID),
+            "held",
+            StatusError.of(INVALID),
+            None,
+            None,
+            "a valid tenant file: what it says of acme is invalid, mend it",
         ),
     ],
 )
