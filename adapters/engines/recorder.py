@@ -207,25 +207,24 @@ class Recorder:
         self._in_hand.update(batch)
         run = asyncio.get_running_loop().run_in_executor
         prepared = list(map(Prepared, batch, await run(threads, self._prepare, batch)))
-        if refused is not None:
-            prepared = [one for one in prepared if not self._keep(one, refused)]
-        error: StoreError | None = None
-        for one, error in await self._write(prepared):
-            if not self._keep(one, error):
-                self._in_hand.discard(one.submission)
-                self.not_recorded(one.submission, error)
+        if refused is None:
+            early = await self._write(prepared)
+        else:
+            early = [(one, refused) for one in prepared]
+        for one, error in early:
+            self._keep(one, error)
         self._wake()
-        return error
+        return early[0][1] if early else None
 
-    def _keep(self, one: Prepared, error: StoreError) -> bool:
-        """Keep a submission that the database cannot take just now, if there is room for it."""
-        if not self._kept.keep(one, len(one.entry.content or b"")):
-            return False
+    def _keep(self, one: Prepared, error: StoreError) -> None:
+        """The database cannot take a submission just now: try it again later."""
         self._in_hand.discard(one.submission)
-        error = kept_error(error)
-        self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
-        one.submission.ticket.mark_delayed(error)
-        return True
+        if self._kept.keep(one, len(one.entry.content or b"")):
+            error = kept_error(error)
+            self._driver.notifier.log(WriteDelayed(one.submission.key, str(error)))
+            one.submission.ticket.mark_delayed(error)
+        else:
+            self.not_recorded(one.submission, error)
 
     async def _record_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
         return [one for one, _ in await self._write(some)]
