@@ -287,7 +287,7 @@ def test_the_log_is_told_once_of_a_block_or_a_park(
             else:
                 house.clock.advance(1)
                 await courier.release("acme", Filter(), by="ada", reason="try it again")
-                await live(house, timedelta(seconds=30))
+                await fail_and_hold(courier, house, 80)
             assert len(house.logger.of(event)) == 2
 
     asyncio.run(story())
