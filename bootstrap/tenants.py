@@ -66,7 +66,6 @@ class Source:
     load: Callable[..., Loaded]
 
 
-_MAX_PROBLEMS = 500  # characters
 MAX_TOLD = 10_000
 """How many unknown tenants are remembered as told; of more, the first may be told again."""
 
@@ -122,8 +121,7 @@ class Tenants:
         key = tenant_key(tenant_id)
         found = self.destinations.get(key)
         if found is None and key in self._loaded.held:
-            problems = "; ".join(map(str, self._loaded.broken[key]))
-            return placeholder(tenant_id, problems[:_MAX_PROBLEMS])
+            return placeholder(tenant_id, self._loaded.broken[key])
         return found
 
     def submitted(self, tenant_id: str) -> Destination | None:

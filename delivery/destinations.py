@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TypeAlias, cast
 
@@ -31,6 +31,8 @@ UNPACED = Pace(1_000, timedelta(seconds=1))
 
 MAX_KEPT = 100 * 1024 * 1024
 """How many bytes are kept of a document that is handed over in memory and is too large."""
+
+_MAX_PROBLEMS = 500  # characters
 
 
 @frozen
@@ -122,17 +124,24 @@ class _UnknownProvider:
     )
 
 
-def placeholder(tenant_id: str, problems: str) -> Destination:
-    """Where the evidence of a tenant goes whose configuration is invalid: to be held."""
-    failure = Failure(
+def invalid_failure(tenant_id: str, problems: Iterable[object]) -> Failure:
+    """Why the uploads of a tenant are held whose configuration is invalid."""
+    told = "; ".join(map(str, problems))[:_MAX_PROBLEMS]
+    return Failure(
         FailureKind.INTEGRATION_INVALID,
-        f"the configuration of tenant {tenant_id!r} is invalid ({problems}): mend it and reload, "
+        f"the configuration of tenant {tenant_id!r} is invalid ({told}): mend it and reload, "
         "then this goes on by itself",
     )
+
+
+def placeholder(tenant_id: str, problems: Iterable[object]) -> Destination:
+    """Where the evidence of a tenant goes whose configuration is invalid: to be held."""
     integration = Integration(tenant_id, UNKNOWN_PROVIDER, None)
     quota = Quota(UNKNOWN_PROVIDER, UNKNOWN_PROVIDER)
     provider = cast(Provider, _UnknownProvider())
-    return Destination(integration, provider, Rules(), quota, invalid=failure)
+    return Destination(
+        integration, provider, Rules(), quota, invalid=invalid_failure(tenant_id, problems)
+    )
 
 
 def named_provider(tenant_id: str, destination: Destination) -> NamedProvider:

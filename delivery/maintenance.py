@@ -223,11 +223,8 @@ class Maintenance:
         """Its time has long come, and its tenant has no such integration any more: a person must
         decide."""
         key, due = found.upload.key, due_of(found.upload.state)
-        if (
-            tenant_key(key.tenant_id) in self._active.broken
-            or due is None
-            or now < due + ORPHAN_AFTER
-        ):
+        is_broken = tenant_key(key.tenant_id) in self._active.broken
+        if is_broken or due is None or now < due + ORPHAN_AFTER:
             return
         failure = Failure(
             FailureKind.INTEGRATION_GONE,
@@ -358,7 +355,10 @@ def adopt(
         known = {
             key: _active(found[key], destination) for key, destination, _ in wanted if key in found
         }
-        yield from resume([one for key, one in known.items() if uploads.get(key) is None], now)
+        idle = [one for key, one in known.items() if uploads.get(key) is None]
+        yield from resume(idle, now)
+        for each in idle:
+            yield from hold_invalid(each, now)
         ended = [key for key, one in known.items() if one.upload.at_rest]
         statuses = yield from _statuses_of(ended, now)
     except StoreError as error:
@@ -402,9 +402,16 @@ def _home(active: ActiveUpload) -> tuple[str, str]:
     return active.upload.key.tenant_id, active.upload.key.provider
 
 
+def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[None]:
+    """Hold an upload that waits if its tenant's configuration is invalid now."""
+    invalid, state = active.destination.invalid, active.upload.state
+    if invalid is not None and not active.upload.at_rest and not isinstance(state, Sending):
+        yield from apply(Step(active, events.Blocked(now, invalid)))
+
+
 def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
     """Queue an upload that was skipped, if the settings no longer exclude it."""
-    is_skipped = isinstance(active.upload.state, Skipped)
+    is_skipped = isinstance(active.upload.state, Skipped) and active.destination.invalid is None
     if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
         return
     if (yield from apply(Step(active, events.Unblocked(now)))):

@@ -234,7 +234,10 @@ class Records(Protocol):
     """The uploads, their attempts, and their staged documents."""
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        """Record new uploads. The key decides a race: exactly one caller is answered `Added`."""
+        """Record new uploads. The key decides a race: exactly one caller is answered `Added`.
+
+        One under UNKNOWN_PROVIDER is known if its evidence is recorded under any provider.
+        """
         ...
 
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:

@@ -31,6 +31,7 @@ from ..domain.upload.status import (
     status_of_upload,
 )
 from ..domain.upload.upload import (
+    UNKNOWN_PROVIDER,
     Failed,
     Held,
     Sending,
@@ -351,6 +352,8 @@ class MemoryStore(_Couriers):
     def _add(self, entry: Entry) -> AddAnswer:
         key = entry.upload.key
         there = self._records.get(key)
+        if there is None and key.provider == UNKNOWN_PROVIDER:
+            there = self._newest(key.tenant_id, key.evidence_id)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
         self._records[key] = MemoryRecord(

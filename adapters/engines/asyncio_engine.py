@@ -72,7 +72,7 @@ class AsyncEngine:
         self._clock = driver.clock
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
         self._recorder = Recorder(driver, self.active, self._wake)
-        self._turns = Turns(driver, self._turn_ended)
+        self._turns = Turns(driver, self._turn_ended, self._wake)
         self.watch = self._turns.watch
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
@@ -220,7 +220,7 @@ class AsyncEngine:
         self._wake()
 
     def _at_rest(self) -> bool:
-        if self._turns.any or self._maintaining or self._woken.is_set():
+        if self._turns.busy(self._clock.now()) or self._maintaining or self._woken.is_set():
             return False
         if not self._recorder.at_rest:
             return False

@@ -25,6 +25,7 @@ from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import (
     Maintenance,
+    hold_invalid,
     hold_rest,
     name_providers,
     readmit,
@@ -201,11 +202,13 @@ class BlockingEngine:
             (answer,) = self._run(perform(Write(lambda store: store.add([entry]), key)))
             if isinstance(answer, Added):
                 return uploads.recorded(entry, destination)
+            key = answer.upload.key
             found = self._store.get([key]).get(key)
             if found is None:
                 raise gone_error(key)
         uploads.compare(key, found.dossier.submitted_digest, _digest_of(evidence))
         active = ActiveUpload(found.upload, found.dossier, destination)
+        self._run(hold_invalid(active, self._clock.now()))
         self._run(readmit(active, self._clock.now()))
         return active
 

@@ -244,26 +244,30 @@ class Recorder:
                     continue
                 self.not_recorded(one.submission, error)
             else:
-                if not self._recorded(one.submission, one.entry, answer):
-                    known.append(one.submission)
+                there = self._recorded(one.submission, one.entry, answer)
+                if there is not None:
+                    known.append((one.submission, there))
             self._in_hand.discard(one.submission)
         self._wake()
         if known:
-            self._adopting.update(known)
-            wanted = [(one.key, one.destination, one.ticket) for one in known]
+            adopting = [one for one, _ in known]
+            self._adopting.update(adopting)
+            wanted = [(key, one.destination, one.ticket) for one, key in known]
             await self._driver.run(adopt(self._active, self._driver.clock.now(), wanted))
-            self._adopting.difference_update(known)
+            self._adopting.difference_update(adopting)
         return early
 
-    def _recorded(self, submission: Submission, entry: Entry, answer: AddAnswer) -> bool:
-        """A submission is on disk, now or since earlier."""
+    def _recorded(
+        self, submission: Submission, entry: Entry, answer: AddAnswer
+    ) -> UploadKey | None:
+        """A submission is on disk; the key under which it was known before, if it was."""
         submission.ticket.mark_recorded()
         if isinstance(answer, Added):
             self._active.recorded(entry, submission.destination, submission.ticket)
-            return True
+            return None
         submitted = entry.dossier.submitted_digest
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
-        return False
+        return answer.upload.key
 
     def _prepare(self, batch: Sequence[Submission]) -> list[Entry]:
         """In a worker thread."""

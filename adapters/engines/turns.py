@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from attrs import define
 
 from ...delivery.active import ActiveUpload
-from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn
+from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn, Wait
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.upload import UploadKey
@@ -43,16 +44,19 @@ class UnderWay:
 
 class Turns:
     """The turns that are under way. `ended` is told of each one's end, and whether the gate has
-    refused it."""
+    refused it; `asleep` is called when one has begun to wait for a moment."""
 
     def __init__(
         self,
         driver: AsyncioDriver,
         ended: Callable[[Sequence[ActiveUpload], NotBefore | None], None],
+        asleep: Callable[[], None],
     ) -> None:
         self._driver = driver
         self._connections = driver.outside.connections
         self._ended = ended
+        self._asleep = asleep
+        self._waiting: dict[UnderWay, datetime] = {}
         self._under_way: set[UnderWay] = set()
         self._begins: list[UnderWay] = []
         self._saves: list[UnderWay] = []
@@ -65,10 +69,10 @@ class Turns:
         self._named: object = None
         self._interrupted = self._aborted = False
 
-    @property
-    def any(self) -> bool:
-        """Whether a turn is under way."""
-        return bool(self._under_way)
+    def busy(self, now: datetime) -> bool:
+        """Whether a turn is under way that does not wait for a later moment."""
+        waiting = self._waiting
+        return any(one not in waiting or waiting[one] <= now for one in self._under_way)
 
     async def none(self) -> None:
         """Return once no turn is under way."""
@@ -158,8 +162,21 @@ class Turns:
                 self._saves.append(one)
             case Send(destination=destination):
                 self._connections.ask(destination.lane, partial(self._admit, one, effect))
+            case Wait():
+                self._aside(one, self._wait, one, effect)
             case _:
                 self._aside(one, self._driver.perform, effect)
+
+    async def _wait(self, one: UnderWay, effect: Wait) -> Any:
+        waiting = asyncio.ensure_future(self._driver.perform(effect))
+        try:
+            await asyncio.sleep(0)  # from here on the clock knows of it
+            self._waiting[one] = effect.until
+            self._asleep()
+            return await waiting
+        finally:
+            waiting.cancel()
+            self._waiting.pop(one, None)
 
     def _aside(self, one: UnderWay, verb: Callable[..., Awaitable[Any]], *given: object) -> None:
         task = self.spawn(self._perform(one, verb, *given))

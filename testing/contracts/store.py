@@ -150,6 +150,15 @@ class StoreContract(GateRules):
             same(begin_each(store, [started(after)]), [Begun(b"a page")])
             same(staged(store, other.upload.key), b"a document")
 
+    def test_evidence_of_an_unknown_provider_is_known_under_any_provider(self) -> None:
+        with self._store() as store:
+            named, other = entry("ev-1"), entry("ev-1", tenant_id="globex")
+            store.add([named, other])
+            unnamed = entry("ev-1", provider=UNKNOWN_PROVIDER)
+            digest = named.dossier.submitted_digest
+            same(store.add([unnamed]), [Known(named.upload, digest)])
+            same(set(store.get([unnamed.upload.key])), set())
+
     def test_uploads_of_an_unknown_provider_get_their_provider(self) -> None:
         """Others of the tenant, and of other tenants, stay as they are."""
         with self._store() as store:

@@ -7,6 +7,7 @@ import asyncio
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from attrs import define
 from store_fixtures import House, evidence, tenant
 
 from evidence_courier import Evidence, MisuseError, UploadStatus
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
@@ -25,6 +27,8 @@ from evidence_courier.ports.logger import (
     LogEvent,
     TenantUnknown,
 )
+from evidence_courier.ports.records import Find
+from evidence_courier.testing.contracts.stored import entry
 
 E_ACUTE, DECOMPOSED = "r\u00e9sum", "re\u0301sum"
 
@@ -168,6 +172,26 @@ def test_evidence_of_an_invalid_tenant_is_held_until_the_file_is_mended(face: Fa
     assert (status.status, status.provider, status.attempts) == ("succeeded", "paper", 1)
     assert house.server.held == [("ev-1", b"%PDF-1.7 evidence")]
     assert face.told(EvidenceConflict) == []
+
+
+def test_evidence_stays_one_upload_when_its_tenants_file_breaks(face: Face) -> None:
+    """What was delivered is not held; what waits is, under its own provider, until it is mended."""
+    house = face.house
+    (delivered,) = face.deliver(evidence())
+    with closing(SqliteStore(str(house.database))) as store:
+        store.add([entry("ev-2", provider="paper")])
+        house.tenants["acme"] = tenant(shelves="b")
+        again, waiting = face.deliver(evidence(), evidence("ev-2"), on_invalid="skip")
+        assert again == delivered
+        assert waiting is not None and waiting.error is not None
+        assert (waiting.status, waiting.provider) == ("held", "paper")
+        assert waiting.error.kind == "integration_invalid"
+        page = store.find(Find(tenant_id="acme"), house.clock.now())
+        assert sorted(one.evidence_id for one in page.uploads) == ["ev-1", "ev-2"]
+        house.tenants["acme"] = tenant(shelf="b")
+        (status,) = face.deliver(evidence("ev-2"))
+        assert status is not None and status.status == "succeeded"
+    assert len(house.server.held) == 2
 
 
 def test_a_mended_tenant_is_gone_on_with_by_a_reload(tmp_path: Path) -> None:

@@ -130,6 +130,9 @@ REPLACE_DOCUMENT = (
     f" SELECT id, ? FROM uploads WHERE {_THIS_KEY}"
 )
 
+NAMED = (
+    "SELECT provider FROM uploads WHERE tenant_id = ? AND evidence_id = ? ORDER BY id DESC LIMIT 1"
+)
 DOUBLES = (
     "SELECT held.id, held.evidence_id, known.submitted_digest, held.submitted_digest"
     " FROM uploads AS held JOIN uploads AS known ON known.tenant_id = held.tenant_id"

@@ -63,7 +63,7 @@ class SqliteStore(SqliteCouriers):
             fresh: list[Entry] = []
             for entry in entries:
                 key = entry.upload.key
-                there = known.get(key)
+                there = known.get(key) or self._under_its_provider(key)
                 if there is None:
                     known[key] = Entry(entry.upload, entry.dossier)
                     fresh.append(entry)
@@ -141,6 +141,15 @@ class SqliteStore(SqliteCouriers):
                 for position, conflict in lost.items():
                     answers[stretch[position][0]] = conflict
         return answers
+
+    def _under_its_provider(self, key: UploadKey) -> Entry | None:
+        """The upload of an evidence whose provider is not known now, if one was recorded when it
+        was."""
+        if key.provider != UNKNOWN_PROVIDER:
+            return None
+        named = self._connection.execute(statements.NAMED, (key.tenant_id, key.evidence_id))
+        keys = [evolve(key, provider=provider) for (provider,) in named.fetchall()]
+        return next(iter(reads.recorded(self._connection, keys).values()), None)
 
     def _name_provider(self, named: NamedProvider) -> Iterator[EvidenceConflict]:
         execute = self._connection.execute

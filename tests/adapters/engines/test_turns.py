@@ -156,7 +156,7 @@ def test_a_turn_that_is_cut_off_before_its_task_has_begun_hears_of_it() -> None:
     async def story() -> None:
         ended: list[object] = []
         driver = driver_of(cast(Any, None), FakeClock())
-        turns = Turns(driver, lambda uploads, refused: ended.append(uploads))
+        turns = Turns(driver, lambda uploads, refused: ended.append(uploads), lambda: None)
         turns.start([cast(Any, SimpleNamespace(upload=entry().upload))], turn())
         turns.interrupt()
         async with asyncio.timeout(10):
