@@ -225,7 +225,7 @@ async def fail_and_hold(courier: AsyncCourier, house: House, number: int) -> lis
 
 
 @pytest.mark.parametrize("restarted", [True, False])
-def test_submitted_again_under_a_mended_key_its_ticket_waits_for_the_new_end(
+def test_submitted_again_under_a_mended_key_a_ticket_waits_anew(
     tmp_path: Path, restarted: bool
 ) -> None:
     house = house_of(tmp_path, pace="600/min")

@@ -348,6 +348,7 @@ def test_whoever_waits_hears_of_the_close(house: House) -> None:
 
 
 def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> None:
+    before = {*threading.enumerate()}
     house.server.answer = lambda _id, _nth: None
 
     async def story() -> None:
@@ -362,7 +363,7 @@ def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> 
             await ticket.settled()
         assert not [
             thread
-            for thread in threading.enumerate()
+            for thread in {*threading.enumerate()} - before
             if thread.name.startswith("evidence-courier_")
         ]
 
@@ -372,6 +373,7 @@ def test_a_close_that_nobody_waits_for_is_finished_by_the_next(house: House) -> 
 def test_a_loop_that_ends_during_a_close_leaves_nothing_in_flight(house: House) -> None:
     house.server.answer = lambda _id, _nth: None
     asked: set[str] = set()
+    before = {*threading.enumerate()}
 
     async def story() -> None:
         courier = house.courier(concurrency=4)
@@ -388,7 +390,8 @@ def test_a_loop_that_ends_during_a_close_leaves_nothing_in_flight(house: House) 
     with closing(sqlite3.connect(house.database)) as database:
         assert database.execute("SELECT 1 FROM uploads WHERE state = 'sending'").fetchall() == []
     assert set(house.server.asked) == asked  # nothing was sent any more
-    assert not [thread for thread in threading.enumerate() if "courier-writer" in thread.name]
+    left = {*threading.enumerate()} - before
+    assert not [thread for thread in left if "courier-writer" in thread.name]
 
 
 def test_a_hook_that_never_ends_holds_up_no_drain(house: House) -> None:

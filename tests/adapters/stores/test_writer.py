@@ -380,7 +380,7 @@ def test_who_stops_waiting_does_not_undo_the_write_nor_stop_the_others() -> None
 
 
 def test_closing_writes_what_was_asked_for() -> None:
-    store = WatchedStore()
+    store, before = WatchedStore(), {*threading.enumerate()}
 
     async def story() -> list[AddAnswer]:
         writer = WriterThread(store)
@@ -393,7 +393,9 @@ def test_closing_writes_what_was_asked_for() -> None:
 
     assert asyncio.run(story()) == [Added()] * 20
     assert not [
-        thread for thread in threading.enumerate() if thread.name == "evidence-courier-writer"
+        thread
+        for thread in {*threading.enumerate()} - before
+        if thread.name == "evidence-courier-writer"
     ]
 
 
