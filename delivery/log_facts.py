@@ -58,7 +58,7 @@ ConfigurationRefused  ERROR    {refused}: {all_problems}
 ConfigurationDoubtful WARNING  passed over in the configuration: {all_warnings}
 TenantUnknown         ERROR    tenant {tenant_id} has no valid entry in the configuration ({path}):
                                its evidence is not recorded, and nothing is sent
-RenderingUnavailable  WARNING  training records cannot be rendered, and will fail: {reason}
+RenderingUnavailable  INFO     training records cannot be rendered, and will fail: {reason}
 UploadRecorded        INFO     recorded
 RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
 EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored

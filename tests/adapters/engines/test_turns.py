@@ -172,12 +172,16 @@ def test_what_a_hook_lets_through_to_the_host_stops_no_other_turn(house: House) 
         if status.evidence_id == "ev-0":
             raise KeyboardInterrupt
 
+    opened: list[Any] = []
+
     async def story() -> None:
         async with house.courier(on_settled=hook) as courier:
+            opened.append(courier._running)  # pyright: ignore[reportPrivateUsage]
             for ticket in [courier.submit(evidence(f"ev-{n}")) for n in range(8)]:
                 await ticket.settled()
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(story())
+    opened[0].writer.close()  # the loop ended before the courier was closed
     settled = {event.status.evidence_id for event in house.logger.of(UploadSettled)}
     assert settled == {f"ev-{n}" for n in range(8)}
