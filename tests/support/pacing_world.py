@@ -168,8 +168,9 @@ class World:
 
     @property
     def bound(self) -> float:
-        """Property 6, with what a hand-over costs."""
-        plan, most = self.plan, max(upload.made for upload in self.uploads)
+        """Property 6, with what a hand-over costs. The requests of an upload are those of its
+        look-up, too: they follow one another."""
+        plan, most = self.plan, max(upload.made + upload.pages for upload in self.uploads)
         drain = (most * plan.latency + 1) * self.hand_overs
         rounds = ceil(self.sent / plan.limit)
         return rounds * (plan.period + plan.latency) + 2 * plan.period + most * plan.latency + drain

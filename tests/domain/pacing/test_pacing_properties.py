@@ -40,6 +40,9 @@ def holds(world: World) -> None:
 
 @given(plans())
 @example(Plan(limit=10, uploads=60, requests=(1, 4), cost=4, latency=0.0))
+@example(
+    Plan(limit=100, period=1.0, uploads=60, requests=(1, 1), cost=1, look_ups=0.3, latency=5.0)
+)
 @settings(max_examples=60, deadline=None)
 def test_nothing_is_refused_all_is_delivered_and_nothing_takes_too_long(plan: Plan) -> None:
     world = World(plan).run()
