@@ -321,14 +321,14 @@ def _sentence(error: Any, secrets: Iterable[str]) -> str:
 def _suggestion(error: Any, rules: Rules) -> str | None:
     if error.code == errors.UNALLOWED_VALUE.code:
         return closest(error.value, (word for word in error.constraint if isinstance(word, str)))
-    if error.code != errors.UNKNOWN_FIELD.code:
+    if error.code != errors.UNKNOWN_FIELD.code or _renamed(error):
         return None
     *path, key = error.document_path
     around: Rules | None = rules
     for step in path:
         around = rules_below(around or {}, step)
     known = (around or {}).get("schema")
-    return _renamed(error) or (closest(key, known) if isinstance(known, Mapping) else None)
+    return closest(key, known) if isinstance(known, Mapping) else None
 
 
 def _renamed(error: Any) -> str | None:
