@@ -11,6 +11,7 @@ anywhere else.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
@@ -33,6 +34,10 @@ FONT_PACKAGES: Final = (
     *(f"fontpkg_noto_sans_{script}" for script in ("arabic", "devanagari", "khmer", "tamil")),
     *("fontpkg_noto_sans_telugu", "fontpkg_noto_sans_thai", "fontpkg_hind_siliguri"),
     "noto_cjk_sans_otc",
+)
+# The first words of their letters' Unicode names.
+_SCRIPTS_OF_THE_EXTRA = frozenset(
+    "ARABIC BENGALI CJK DEVANAGARI HANGUL HIRAGANA KATAKANA KHMER TAMIL TELUGU THAI".split()
 )
 
 
@@ -87,11 +92,7 @@ class TypstRenderer:
             if not error.lacking:
                 return _unfit(record, f"Typst says: {error}")
             places = _places((letter, _place_of(letter, texts)) for letter in error.lacking)
-            advice = (
-                'install the fonts of "evidence-courier[fonts]", or name a folder with a font that '
-                "does, with fonts=[...] or --fonts"
-            )
-            return _unfit(record, f"no font has {places}; {advice}")
+            return _unfit(record, f"no font has {places}; {_advice(error.lacking)}")
         name = f"{record.evidence_id}.pdf"
         return Document(content=pdf, media_type="application/pdf", filename=name)
 
@@ -140,6 +141,17 @@ def installed_fonts() -> list[str]:
     specs = [find_spec(name) for name in FONT_PACKAGES]
     folders = [folder for spec in specs if spec for folder in spec.submodule_search_locations or ()]
     return folders if all(specs) else []
+
+
+def _advice(lacking: Iterable[str]) -> str:
+    """What helps: the extra `fonts` only if it is not there and has all these letters' scripts."""
+    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in lacking}
+    extra = 'install the fonts of "evidence-courier[fonts]", or '
+    helps = scripts <= _SCRIPTS_OF_THE_EXTRA and not installed_fonts()
+    return (
+        f"{extra if helps else ''}name a folder with a font that does, with fonts=[...] or "
+        "--fonts, or write the text without it"
+    )
 
 
 def _unfit(record: TrainingRecord, reason: str) -> Failure:

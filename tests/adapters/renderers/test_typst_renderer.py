@@ -431,7 +431,7 @@ def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(
     assert all(f"U+{ord(letter):04X}" in why for letter in set(name) - {" "})
     assert (
         'in employee.name; install the fonts of "evidence-courier[fonts]", or name a folder with a '
-        "font that does, with fonts=[...] or --fonts" in why
+        "font that does, with fonts=[...] or --fonts, or write the text without it" in why
     )
 
 
@@ -480,6 +480,20 @@ def test_what_typsts_own_fonts_set_correctly_needs_no_other(renderer: Renderer, 
 )
 def test_a_character_that_no_font_has_is_named(bare: Renderer, name: str, code: str) -> None:
     assert code in refusal(bare, record(employee__name=name))
+
+
+@pytest.mark.parametrize("name", ["Sam 🎓", "李 🎓", "ሰላም"])
+def test_the_extra_is_not_advised_where_its_fonts_do_not_help(bare: Renderer, name: str) -> None:
+    why = refusal(bare, record(employee__name=name))
+    assert "; name a folder with a font that does, with fonts=[...] or --fonts, or write" in why
+    assert "evidence-courier[fonts]" not in why
+
+
+def test_the_extra_is_not_advised_where_it_is_installed(
+    bare: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typst_renderer, "installed_fonts", lambda: ["fonts"])
+    assert "evidence-courier[fonts]" not in refusal(bare, record(employee__name="李"))
 
 
 def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(bare: Renderer) -> None:
