@@ -44,7 +44,7 @@ def _end_unwritten(error: OSError) -> None:
     """Exit with the code for that. Python writes once more at its end, and must not fail again."""
     words = (
         f"evidence-courier: the output cannot be written: {os.strerror(error.errno or 0)}; "
-        "what the command does is not undone: `status` shows the uploads\n"
+        "what the command has changed, if anything, is not undone\n"
     )
     with suppress(OSError):  # it may be standard error that cannot be written
         os.write(2, b"" if error.errno == errno.EPIPE else words.encode())

@@ -104,6 +104,7 @@ def test_an_output_that_is_full_is_told_with_exit_code_4(seen: Path) -> None:
             continue  # writes to standard error only, if all holds
         assert ended.returncode == 4, (command, ended.stderr)
         assert b"cannot be written" in ended.stderr
+        assert b"what the command has changed, if anything, is not undone" in ended.stderr
         assert b"Traceback" not in ended.stderr and b"Exception ignored" not in ended.stderr
 
 
