@@ -295,14 +295,21 @@ def _known(option: str, what: str) -> click.Option:
     return _option(f"{option} known", f"{what}; may be repeated.", multiple=True)
 
 
-_CHECKS = _known("--check", "The pk of a workflow check that exists")
+_CHECKS = (
+    _known("--check", "The pk of a workflow check that exists"),
+    _option(
+        "--in-review",
+        "The pk of a workflow check that is in review and takes nothing; may be repeated.",
+        multiple=True,
+    ),
+)
 
 _SANDBOXES = click.Group(
     "sandbox",
     help="Run a stand-in for a provider's API on this machine.",
     commands=[
-        _sandbox("sprinto", "Sprinto's GraphQL API", "", _CHECKS),
-        _sandbox("sprinto-rest", "Sprinto's REST API", ", beside `api: rest`", _CHECKS),
+        _sandbox("sprinto", "Sprinto's GraphQL API", "", *_CHECKS),
+        _sandbox("sprinto-rest", "Sprinto's REST API", ", beside `api: rest`", *_CHECKS),
         _sandbox(
             "vanta",
             "Vanta's API",

@@ -18,13 +18,14 @@ def run(
     provider: str,
     *,
     known: tuple[str, ...],
+    in_review: tuple[str, ...] = (),
     client_id: str = "",
     secret: str = "",
     **options: Unpack[SandboxOptions],
 ) -> None:
     """Build the provider's sandbox and serve it until a signal comes."""
     try:
-        box = _build(provider, known, client_id, secret, options)
+        box = _build(provider, known, in_review, client_id, secret, options)
     except ValueError as error:
         raise MisuseError(str(error)) from error
     try:
@@ -36,14 +37,22 @@ def run(
 
 
 def _build(
-    provider: str, known: tuple[str, ...], client_id: str, secret: str, options: SandboxOptions
+    provider: str,
+    known: tuple[str, ...],
+    in_review: tuple[str, ...],
+    client_id: str,
+    secret: str,
+    options: SandboxOptions,
 ) -> Sandbox:
     match provider:
         case "sprinto" | "sprinto-rest":
-            checks = {pk: f"Check {pk}" for pk in known} or sprinto.DEFAULT_CHECKS
-            if provider == "sprinto":
-                return sandboxes.SprintoSandbox(checks=checks, **options)
-            return sandboxes.SprintoRestSandbox(checks=checks, **options)
+            checks = {pk: f"Check {pk}" for pk in known} or dict(sprinto.DEFAULT_CHECKS)
+            for pk in in_review:
+                checks.setdefault(pk, f"Check {pk}")
+            box = (
+                sandboxes.SprintoSandbox if provider == "sprinto" else sandboxes.SprintoRestSandbox
+            )
+            return box(checks=checks, in_review=in_review, **options)
         case "vanta":
             documents = {one: f"Document {one}" for one in known} or vanta.DEFAULT_DOCUMENTS
             return sandboxes.VantaSandbox(documents=documents, client_id=client_id, **options)

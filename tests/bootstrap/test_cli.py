@@ -8,13 +8,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from evidence_courier.bootstrap.cli import sandbox as sandbox_command
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+from evidence_courier.testing.sandboxes.bodies import UploadedFile
+from evidence_courier.testing.sandboxes.sprinto_checks import CheckRefusedError
 
 RECORD = {
     "schema_version": 1,
@@ -271,6 +276,25 @@ def test_a_sandboxs_first_line_is_the_url_for_endpoint(provider: str, ending: st
         process.terminate()
         assert process.wait(timeout=20) == 0
     assert re.fullmatch(rf"http://127\.0\.0\.1:[0-9]+{ending}", first)
+
+
+@pytest.mark.parametrize("provider", ["sprinto", "sprinto-rest"])
+def test_a_check_is_in_review_by_an_option(
+    provider: str, tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+
+    async def serve(box: Any) -> None:
+        built.append(box)
+
+    monkeypatch.setattr(sandbox_command, "_serve", serve)
+    assert run("sandbox", provider, "--check", "a", "--in-review", "b").exit_code == 0
+    checks = built[0]._checks
+    today = date(2026, 2, 21)
+    file = UploadedFile("ev.pdf", "application/pdf", b"%PDF")
+    checks.admit("a", today, file, today=today)
+    with pytest.raises(CheckRefusedError, match="Check in review"):
+        checks.admit("b", today, file, today=today)
 
 
 @pytest.mark.parametrize("provider", ["sprinto", "vanta", "drata", "secureframe"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
 import aiohttp
 import pytest
+from attrs import fields
 
 from evidence_courier.testing.sandboxes import FaultPlan, SprintoSandbox
 from evidence_courier.testing.sandboxes.faults import KINDS
@@ -238,6 +241,22 @@ def test_a_sandbox_that_stops_lets_go_of_every_line(upload: Upload, fault: str) 
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(scene())
+
+
+def test_the_page_on_the_command_line_lists_each_kind_and_how_it_is_written() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z-]+)(:[A-Z]+)?` \| (?:yes|no) \|", page, re.MULTILINE)
+    assert [kind for kind, _ in listed] == list(KINDS)
+    for kind, value in listed:
+        assert bool(value) == bool(fields(KINDS[kind])), kind  # type: ignore[arg-type]
+        for option in fields(KINDS[kind])[1:]:  # type: ignore[arg-type]
+            assert f"`{option.name.replace('_', '-')}=" in page, (kind, option.name)
+
+
+def test_the_page_says_which_faults_take_the_upload() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    for kind, taken in re.findall(r"^\| `([a-z-]+)[:`A-Z]*` ?\| (yes|no) \|", page, re.MULTILINE):
+        assert (taken == "yes") == (KINDS[kind].__doc__ or "").startswith("Taken"), kind
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
