@@ -41,6 +41,17 @@ def test_a_script_may_never_end() -> None:
     asyncio.run(story())
 
 
+def test_a_function_answers_each_request_by_itself() -> None:
+    async def story() -> None:
+        script = ScriptedTransport(lambda request: reply(200, request.method.encode()))
+        other = HttpRequest("POST", "https://api.example/")
+        for request in (other, REQUEST, other):
+            assert await script.send(request, Route()) == reply(200, request.method.encode())
+        assert script.requests == [other, REQUEST, other]
+
+    asyncio.run(story())
+
+
 def test_beyond_its_end_it_names_the_request_without_its_key() -> None:
     with pytest.raises(AssertionError, match="no answer number 1, for HttpRequest") as raised:
         asyncio.run(ScriptedTransport([]).send(REQUEST, Route()))
