@@ -72,7 +72,12 @@ class Platform:
 
 
 @pytest.mark.parametrize(
-    ("steps", "pace", "uploads"), [(6, 10, 2), (2, 3, 2), (3, 2, 3), (6, 12, 10), (1, 4, 9)]
+    ("steps", "pace", "uploads"),
+    [
+        *((steps, pace, 5) for steps in range(1, 7) for pace in (4, 5, 12)),
+        *[(6, 10, 2), (2, 3, 2), (3, 2, 3)],
+        *[(6, 10, 30), (6, 12, 30), (5, 7, 30), (4, 6, 30), (1, 4, 30)],
+    ],
 )
 def test_a_wait_between_two_requests_is_passed_over(
     steps: int, pace: int, uploads: int, tmp_path: Path
