@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import pytest
 import yaml
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from dialogue_runner import run
 from loopback import on_loopback
 from store_fixtures import evidence
@@ -47,6 +47,7 @@ from evidence_courier.domain.upload.verdict import (
 )
 from evidence_courier.ports.dialogue import Dialogue, HttpRequest, HttpResponse, TransportFailure
 from evidence_courier.ports.provider import Advising, Bundling, CanLookUp, Checkable, Parcel
+from evidence_courier.testing.contracts import ProviderContract, ProviderHarness, broken_rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "write-a-provider.md"
 CODE = re.findall(
@@ -304,6 +305,32 @@ def test_a_platform_that_decides_later_is_asked_until_it_has_decided(
     assert len(shelf.copies()) == 1
 
 
+def test_the_kit_takes_an_empty_body_for_a_status_that_is_the_success(
+    page: dict[str, Any],
+) -> None:
+    class Kit(ProviderContract):
+        said = b""
+
+        def harness(self) -> ProviderHarness:
+            shelf = Shelf(is_reviewed=True)
+
+            def answer(request: HttpRequest) -> HttpResponse:
+                keyed = evolve(request, headers=(("Api-Key", KEY), *request.headers[1:]))
+                came = shelf.answer(keyed)
+                return evolve(came, body=self.said) if came.status == 202 else came
+
+            return ProviderHarness(
+                provider=page["ReviewedShelf"](),
+                settings={"api_key": "${SHELF_KEY}", "endpoint": "http://127.0.0.1:9"},
+                answer=answer,
+                copies=lambda digest: shelf.copies().count(digest),
+            )
+
+    assert broken_rules(Kit) == {}
+    Kit.said = b"{}"
+    assert list(broken_rules(Kit)) == ["test_what_does_not_say_success_is_not_taken_for_it"]
+
+
 def test_a_slash_behind_the_endpoint_is_taken_off(page: dict[str, Any]) -> None:
     settings = page["ShelfSettings"](Secret(KEY), "https://shelf.example/v1/")
     asked = next(page["ShelfProvider"]().upload(a_parcel(b"one"), settings, None))
@@ -475,7 +502,7 @@ def test_the_tests_that_are_shown_can_fail(page: dict[str, Any], tmp_path: Path)
     replies = [HttpResponse(200, (), b"{}", RECEIVED_AT)]
     status, _ = page["deliver"](broken(), KEYED, replies, tmp_path)
     assert status.status == "succeeded"
-    assert len(SHOWN_TESTS) == 2
+    assert len(SHOWN_TESTS) == 3
 
 
 def test_the_package_that_is_shown_is_one(page: dict[str, Any]) -> None:

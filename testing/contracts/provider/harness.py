@@ -34,7 +34,7 @@ class ProviderHarness:
         settings: Its block in a tenant file, without ``provider``. Each credential is a
             ``${NAME}`` reference.
         answer: The platform's reply to a request if all goes well. The kit recognises no other
-            success.
+            success. An empty body says that the status alone is the success.
         secrets: What the references stand for, by name, if a credential must have a form of its
             own.
         repeatable: Which requests may be repeated without making a copy. Reading requests always
