@@ -7,7 +7,7 @@ from collections.abc import Container, Hashable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
@@ -33,7 +33,7 @@ from ..ports.logger import (
     UploadHeld,
     UploadRecorded,
 )
-from ..ports.records import Dossier, Entry
+from ..ports.records import Added, Dossier, Entry
 from .actions import AppliedAction, events_of
 from .backlog import Backlog
 from .batching import Batching
@@ -202,10 +202,13 @@ class ActiveUploads:
         self.go_on(active)
         return active
 
-    def recorded(self, entry: Entry, destination: Destination, *waiters: Waiter) -> ActiveUpload:
+    def recorded(
+        self, entry: Entry, added: Added, destination: Destination, *waiters: Waiter
+    ) -> ActiveUpload:
         """A new upload is on disk: make it active."""
         self._listener.log(UploadRecorded(entry.upload.key))
-        active = ActiveUpload(entry.upload, entry.dossier, destination, waiters=list(waiters))
+        upload = evolve(entry.upload, id=added.id)
+        active = ActiveUpload(upload, entry.dossier, destination, waiters=list(waiters))
         return self.add(active)
 
     def compare(self, key: UploadKey, known: str, submitted: str | None) -> None:

@@ -96,7 +96,10 @@ class Entry:
 
 @frozen
 class Added:
-    """The upload was not known and is recorded now."""
+    """The upload was not known and is recorded now. `id` is the number of its record: by that it is
+    found faster than by its key. None from a store that gives no numbers."""
+
+    id: int | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

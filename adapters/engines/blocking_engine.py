@@ -201,7 +201,7 @@ class BlockingEngine:
             entry = prepare(evidence, destination, self._clock.now())
             (answer,) = self._run(perform(Write(lambda store: store.add([entry]), key)))
             if isinstance(answer, Added):
-                return uploads.recorded(entry, destination)
+                return uploads.recorded(entry, answer, destination)
             key = answer.upload.key
             found = self._store.get([key]).get(key)
             if found is None:

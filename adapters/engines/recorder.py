@@ -263,7 +263,7 @@ class Recorder:
         """A submission is on disk; the key under which it was known before, if it was."""
         submission.ticket.mark_recorded()
         if isinstance(answer, Added):
-            self._active.recorded(entry, submission.destination, submission.ticket)
+            self._active.recorded(entry, answer, submission.destination, submission.ticket)
             return None
         submitted = entry.dossier.submitted_digest
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)

@@ -12,11 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from ...domain.errors import CourierError, StoreError
 from ...ports.gates import Acquire, AcquireAnswer
@@ -42,40 +42,62 @@ class _Request:
     """What was asked for at once: the future that waits for the answers, those that have come, and
     how many are to come. `alone`: it is one thing, and its answer stands alone."""
 
+    verb: str
+    items: Sequence[Any]
+    size: int
     answer: asyncio.Future[Any]
-    given: list[object]
-    left: int
     alone: bool
+    given: list[object] = Factory(list)
+    left: int = Factory(lambda self: len(self.items), takes_self=True)
 
-    def give(self, place: int, answer: object) -> None:
-        """On the loop: note an answer; the last one ends the wait."""
-        self.given[place] = answer.error if isinstance(answer, _Refused) else answer
-        self.left -= 1
+    def give(self, start: int, answers: Sequence[object]) -> None:
+        """On the loop: note answers; the last ones end the wait."""
+        if not self.given:
+            self.given = [None] * len(self.items)
+        self.given[start : start + len(answers)] = answers
+        self.left -= len(answers)
         if self.left or self.answer.done():  # cancelled meanwhile
             return
+        given = [one.error if isinstance(one, _Refused) else one for one in self.given]
         if not self.alone:
-            self.answer.set_result(self.given)
-        elif isinstance(answer, _Refused):
-            self.answer.set_exception(answer.error)
+            self.answer.set_result(given)
+        elif isinstance(self.given[0], _Refused):
+            self.answer.set_exception(self.given[0].error)
         else:
-            self.answer.set_result(answer)
+            self.answer.set_result(given[0])
 
 
-@define
-class _Wish:
-    """One change that is to be written, how many bytes of documents that is, and its place in the
-    request that it came with."""
+@frozen
+class _Part:
+    """Some of a request's items, from `start` on, that are written together."""
 
-    verb: str
-    what: Any
-    size: int
     request: _Request
-    place: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def verb(self) -> str:
+        return self.request.verb
+
+    @property
+    def items(self) -> Sequence[Any]:
+        return self.request.items[self.start : self.stop]
+
+    def cut(self, length: int) -> tuple[_Part, _Part]:
+        """The first so many, and the others."""
+        middle = self.start + length
+        return _Part(self.request, self.start, middle), _Part(self.request, middle, self.stop)
 
 
 @frozen
 class _Refused:
     error: BaseException
+
+
+_Answered: TypeAlias = tuple[_Part, list[object]]
 
 
 class WriterThread:
@@ -90,8 +112,8 @@ class WriterThread:
         self.on_idle: Callable[[], None] = lambda: None
         self._store = store
         self._transaction = store.transaction if isinstance(store, Transactional) else None
-        self._inbox: SimpleQueue[list[_Wish] | None] = SimpleQueue()
-        self._waiting: dict[str, deque[_Wish]] = {verb: deque() for verb in (*_WRITTEN, "run")}
+        self._inbox: SimpleQueue[_Request | None] = SimpleQueue()
+        self._waiting: dict[str, deque[_Part]] = {verb: deque() for verb in (*_WRITTEN, "run")}
         self._gate = threading.Lock()
         self._closed = False
         self._stopping = False
@@ -132,12 +154,11 @@ class WriterThread:
         self, verb: str, items: Sequence[object], size: int = 0, *, alone: bool = False
     ) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request(answer, [None] * len(items), len(items), alone)
         with self._gate:
             if self._closed:
                 answer.set_exception(closed())
             else:
-                self._inbox.put([_Wish(verb, it, size, request, n) for n, it in enumerate(items)])
+                self._inbox.put(_Request(verb, items, size, answer, alone))
         return answer
 
     def _close_inbox(self) -> None:
@@ -177,34 +198,38 @@ class WriterThread:
             return False
         return self._user.daemon or not self._user.is_alive()
 
-    def _sort(self, wishes: list[_Wish] | None) -> None:
-        if wishes is None:
+    def _sort(self, request: _Request | None) -> None:
+        if request is None:
             self._stopping = True
         else:
-            self._waiting[wishes[0].verb].extend(wishes)
+            self._waiting[request.verb].append(_Part(request, 0, len(request.items)))
 
-    def _take(self) -> list[_Wish]:
+    def _take(self) -> list[_Part]:
         """The next commit. What has begun goes first, and attempts and their outcomes
         before new uploads: however many of these arrive, the others wait for one commit."""
-        taken: list[_Wish] = []
-        size = 0
+        taken: list[_Part] = []
+        room, size = MAX_CHANGES, 0
         for verb in _WRITTEN:
             waiting = self._waiting[verb]
-            while waiting and len(taken) < MAX_CHANGES and size < MAX_BYTES:
-                wish = waiting.popleft()
-                size += wish.size
-                taken.append(wish)
+            while waiting and room and size < MAX_BYTES:
+                part = waiting.popleft()
+                if len(part) > room:
+                    part, rest = part.cut(room)
+                    waiting.appendleft(rest)
+                room -= len(part)
+                size += part.request.size
+                taken.append(part)
         return taken
 
-    def _write(self, wishes: list[_Wish]) -> None:
+    def _write(self, parts: list[_Part]) -> None:
         if self._transaction is not None:
-            self._write_pieces([wishes] if wishes else [], self._transaction)
+            self._write_pieces([parts] if parts else [], self._transaction)
         else:
-            for _, group in _by_verb(wishes):
+            for _, group in _by_verb(parts):
                 self._write_pieces([group], nullcontext)
 
     def _write_pieces(
-        self, pieces: list[list[_Wish]], transaction: Callable[[], AbstractContextManager[None]]
+        self, pieces: list[list[_Part]], transaction: Callable[[], AbstractContextManager[None]]
     ) -> None:
         while pieces:
             piece = pieces.pop()
@@ -218,39 +243,54 @@ class WriterThread:
                     # The database cannot be had at all just now: no use asking again for each.
                     _refuse(chain(piece, *pieces), error)
                     return
-                if len(piece) == 1:
+                if sum(map(len, piece)) == 1:
                     _refuse(piece, error)
                 else:
-                    middle = len(piece) // 2
-                    pieces += [piece[middle:], piece[:middle]]
+                    pieces += reversed(_halves(piece))
             else:
                 _tell(answers)
 
-    def _call(self, wishes: list[_Wish]) -> list[tuple[_Wish, object]]:
-        answers: list[tuple[_Wish, object]] = []
-        for verb, group in _by_verb(wishes):
-            given = getattr(self._store, verb)([wish.what for wish in group])
-            answers += zip(group, given, strict=True)
+    def _call(self, parts: list[_Part]) -> list[_Answered]:
+        answers: list[_Answered] = []
+        for verb, group in _by_verb(parts):
+            items = [item for part in group for item in part.items]
+            given = getattr(self._store, verb)(items)
+            if len(given) != len(items):
+                raise ValueError(f"{len(given)} answers to {len(items)}")
+            answered = iter(given)
+            answers += [(part, list(islice(answered, len(part)))) for part in group]
         return answers
 
     def _run_others(self) -> None:
         others = self._waiting["run"]
         while others:
-            wish = others.popleft()
+            part = others.popleft()
             try:
-                answer = wish.what()
+                answer = part.items[0]()
             except BaseException as error:  # as above
-                _refuse([wish], error)
+                _refuse([part], error)
             else:
-                _tell([(wish, answer)])
+                _tell([(part, [answer])])
 
 
-def _by_verb(wishes: list[_Wish]) -> Iterable[tuple[str, list[_Wish]]]:
-    return [(verb, list(group)) for verb, group in groupby(wishes, key=lambda wish: wish.verb)]
+def _by_verb(parts: list[_Part]) -> Iterable[tuple[str, list[_Part]]]:
+    return [(verb, list(group)) for verb, group in groupby(parts, key=lambda part: part.verb)]
 
 
-def _refuse(wishes: Iterable[_Wish], error: BaseException) -> None:
-    _tell([(wish, _Refused(_refusal(error))) for wish in wishes])
+def _halves(parts: Sequence[_Part]) -> list[list[_Part]]:
+    left = sum(map(len, parts)) // 2
+    halves: list[list[_Part]] = [[], []]
+    for part in parts:
+        first, second = part.cut(min(left, len(part)))
+        left -= len(first)
+        for half, some in zip(halves, (first, second), strict=True):
+            if len(some):
+                half.append(some)
+    return halves
+
+
+def _refuse(parts: Iterable[_Part], error: BaseException) -> None:
+    _tell([(part, [_Refused(_refusal(error)) for _ in part.items]) for part in parts])
 
 
 def _refusal(error: BaseException) -> CourierError:
@@ -279,7 +319,7 @@ def closed() -> StoreError:
     )
 
 
-def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:
+def _tell(answers: Sequence[_Answered]) -> None:
     for start in range(0, len(answers), _ANSWERS_AT_ONCE):
         some = answers[start : start + _ANSWERS_AT_ONCE]
         for loop, group in groupby(some, key=lambda told: told[0].request.answer.get_loop()):
@@ -288,7 +328,7 @@ def _tell(answers: Sequence[tuple[_Wish, object]]) -> None:
                 loop.call_soon_threadsafe(_settle, list(group))
 
 
-def _settle(answers: Iterable[tuple[_Wish, object]]) -> None:
+def _settle(answers: Iterable[_Answered]) -> None:
     """On the loop."""
-    for wish, answer in answers:
-        wish.request.give(wish.place, answer)
+    for part, given in answers:
+        part.request.give(part.start, given)

@@ -380,4 +380,5 @@ def _next(upload: Upload, at: datetime, state: State, tally: Tally) -> Upload:
         version=upload.version + 1,
         tally=tally,
         state=state,
+        id=upload.id,
     )

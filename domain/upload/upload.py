@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Literal, TypeAlias, TypeGuard
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .backoff import later
 from .failure import Concern, Failure
@@ -178,7 +178,7 @@ class Tally:
 @frozen
 class Upload:
     """One upload as it stands. `version` grows by one with every change and keeps stale writers
-    out."""
+    out. `id` is the number of its record, if the store has given it one."""
 
     key: UploadKey
     digest: str
@@ -188,6 +188,7 @@ class Upload:
     version: int
     tally: Tally
     state: State
+    id: int | None = field(default=None, eq=False)
 
     @property
     def status(self) -> Status:

@@ -50,7 +50,10 @@ class SqliteReader:
         with self._reading() as db, db.atomic():  # one moment for all
             found = reads.recorded(db.conn, keys)
             if staged:
-                for key, content in reads.staged(db.conn, [*found]).items():
+                keys_of = {entry.upload.id: key for key, entry in found.items()}
+                contents = reads.staged(db.conn, [identity for identity in keys_of if identity])
+                for identity, content in contents.items():
+                    key = keys_of[identity]
                     found[key] = evolve(found[key], content=content)
             return found
 

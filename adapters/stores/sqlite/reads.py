@@ -112,12 +112,9 @@ def recorded(connection: sqlite3.Connection, keys: Iterable[UploadKey]) -> dict[
     return {item.upload.key: item for item in found}
 
 
-def staged(connection: sqlite3.Connection, keys: Sequence[UploadKey]) -> dict[UploadKey, bytes]:
-    """The bytes that are staged with these uploads."""
-    wanted = [(position, *key_cells(key)) for position, key in enumerate(keys)]
-    return {
-        keys[position]: content for position, content in SELECT_CONTENTS.run(connection, wanted)
-    }
+def staged(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, bytes]:
+    """The bytes that are staged with these uploads, by id."""
+    return dict(SELECT_CONTENTS.run(connection, [(identity,) for identity in ids]))
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:

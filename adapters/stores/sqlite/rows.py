@@ -52,7 +52,7 @@ MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
 # What the beginning of an attempt writes besides.
 STARTING = ("owner", "credential", "budget")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
-OPEN = (*UPLOAD, *DOSSIER, "owner")
+OPEN = ("id", *UPLOAD, *DOSSIER, "owner")
 ATTEMPT = (
     *("number", "started_at", "ended_at", "verdict", "kind", *_FAILURE),
     *("receipt_reference", "receipt_message", "request_id", "not_before"),
@@ -195,6 +195,7 @@ def upload_of(row: Row) -> Upload:
         version=row["version"],
         tally=_tally_of(row),
         state=_state_of(row),
+        id=row["id"],
     )
 
 

@@ -67,51 +67,54 @@ def _list(names: Iterable[str]) -> str:
 def _update(names: Sequence[str]) -> Statement:
     sets = _list(f"{name} = given.{name}" for name in names)
     return Statement(
-        (*KEY, *names),
+        ("id", *names),
         f"UPDATE uploads SET {sets},"
         " last_attempt_at = COALESCE(given.started_at, uploads.last_attempt_at)"
-        f" FROM given WHERE {_SAME_KEY} AND uploads.version = given.version - 1",
+        " FROM given WHERE uploads.id = given.id",
+    )
+
+
+def _select_current(same: str) -> Statement:
+    return Statement(
+        ("position", "id", *KEY, "version"),
+        f"SELECT given.position, uploads.id FROM given CROSS JOIN uploads ON {same}"
+        " AND uploads.version = given.version",
     )
 
 
 INSERT_UPLOADS = Statement(ENTRY, f"INSERT INTO uploads ({_list(ENTRY)}) SELECT * FROM given")
 """Each row: ENTRY."""
 
-SELECT_OUTDATED = Statement(
-    ("position", *KEY, "version"),
-    f"SELECT given.position FROM given LEFT JOIN uploads ON {_SAME_KEY}"
-    " WHERE uploads.version IS NOT given.version",
-)
-"""The positions of the changes that were too late. Each row: a position, KEY, the version to
-find."""
+CURRENT_BY_ID = _select_current(f"uploads.id = given.id AND {_SAME_KEY}")
+CURRENT_BY_KEY = _select_current(_SAME_KEY)
+"""The positions of the changes that are in time, and the ids of their uploads. Each row: a
+position, an id, KEY, the version to find."""
 
 UPDATE_UPLOADS = _update(CHANGING)
-"""Each row: KEY, CHANGING."""
+"""Each row: an id, CHANGING."""
 
 BEGIN_UPLOADS = _update((*CHANGING, *STARTING))
-"""Each row: KEY, CHANGING, STARTING."""
+"""Each row: an id, CHANGING, STARTING."""
 
 INSERT_ATTEMPTS = Statement(
-    (*KEY, *ATTEMPT),
+    ("id", *ATTEMPT),
     f"INSERT INTO attempts (upload_id, credential, {_list(ATTEMPT)})"
     f" SELECT uploads.id, uploads.credential, {_list(f'given.{name}' for name in ATTEMPT)}"
-    f" FROM given CROSS JOIN uploads ON {_SAME_KEY}",
+    " FROM given CROSS JOIN uploads ON uploads.id = given.id",
 )
-"""Each row: KEY, ATTEMPT."""
+"""Each row: an id, ATTEMPT."""
 
 SELECT_CONTENTS = Statement(
-    ("position", *KEY),
-    f"SELECT given.position, documents.content FROM given CROSS JOIN uploads ON {_SAME_KEY}"
-    " CROSS JOIN documents ON documents.upload_id = uploads.id",
+    ("id",),
+    "SELECT documents.upload_id, documents.content"
+    " FROM given CROSS JOIN documents ON documents.upload_id = given.id",
 )
-"""What is staged, by position. Each row: a position, KEY."""
+"""The bytes that are staged, with the id of their upload. Each row: an id."""
 
 DELETE_DOCUMENTS = Statement(
-    KEY,
-    "DELETE FROM documents"
-    f" WHERE upload_id IN (SELECT uploads.id FROM given CROSS JOIN uploads ON {_SAME_KEY})",
+    ("id",), "DELETE FROM documents WHERE upload_id IN (SELECT id FROM given)"
 )
-"""Each row: KEY."""
+"""Each row: an id."""
 
 SELECT_UPLOADS = Statement(
     KEY,
@@ -123,13 +126,11 @@ SELECT_UPLOADS = Statement(
 UPDATE_DOCUMENT = (
     f"UPDATE uploads SET {_list(f'{name} = ?' for name in MADE)},"
     " submitted_digest = COALESCE(NULLIF(submitted_digest, ''), ?)"
-    f" WHERE {_THIS_KEY}"
+    " WHERE id = ?"
 )
-REPLACE_DOCUMENT = (
-    "INSERT OR REPLACE INTO documents (upload_id, content)"
-    f" SELECT id, ? FROM uploads WHERE {_THIS_KEY}"
-)
+REPLACE_DOCUMENT = "INSERT OR REPLACE INTO documents (upload_id, content) VALUES (?, ?)"
 
+NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
 NAMED = (
     "SELECT provider FROM uploads WHERE tenant_id = ? AND evidence_id = ? ORDER BY id DESC LIMIT 1"
 )
@@ -152,12 +153,10 @@ NAME_PROVIDER = (
 INSERT_DOCUMENT = "INSERT INTO documents (upload_id, content) VALUES (?, ?)"
 DELETE_BLOCKS = "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?"
 INSERT_LOOK_UP = (
-    "INSERT INTO look_ups (upload_id, read, at, finding, message)"
-    f" SELECT id, ?, ?, ?, ? FROM uploads WHERE {_THIS_KEY}"
+    "INSERT INTO look_ups (upload_id, read, at, finding, message) VALUES (?, ?, ?, ?, ?)"
 )
 INSERT_ACTION = (
-    'INSERT INTO actions (upload_id, at, action, "by", reason, tenant_id)'
-    f" SELECT id, ?, ?, ?, ?, ? FROM uploads WHERE {_THIS_KEY}"
+    'INSERT INTO actions (upload_id, at, action, "by", reason, tenant_id) VALUES (?, ?, ?, ?, ?, ?)'
 )
 
 

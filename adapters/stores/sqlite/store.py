@@ -12,7 +12,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
-from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey
+from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.logger import EvidenceConflict
@@ -60,20 +60,22 @@ class SqliteStore(SqliteCouriers):
         answers: list[records.AddAnswer] = []
         with self.transaction("not recorded", keys):
             known = reads.recorded(self._connection, keys)
+            # Nobody else can insert before this transaction ends, so the ids can be given here.
+            (first,) = self._connection.execute(statements.NEXT_ID).fetchone()
             fresh: list[Entry] = []
             for entry in entries:
                 key = entry.upload.key
                 there = known.get(key) or self._under_its_provider(key)
                 if there is None:
                     known[key] = Entry(entry.upload, entry.dossier)
+                    answers.append(records.Added(first + len(fresh)))
                     fresh.append(entry)
-                    answers.append(records.Added())
                 else:
                     answers.append(records.Known(there.upload, there.dossier.submitted_digest))
             if fresh:
                 size = sum(len(entry.content or b"") for entry in fresh)
                 require_room(self._connection, self._path, size)
-                self._insert(fresh)
+                self._insert(first, fresh)
         return answers
 
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[records.BeginAnswer]]:
@@ -91,7 +93,8 @@ class SqliteStore(SqliteCouriers):
         starts = [start for turn in turns for start in turn]
         positions = iter(range(len(starts)))
         places = [list(islice(positions, len(turn))) for turn in turns]
-        answers: dict[int, records.BeginAnswer] = {**self._outdated(starts)}
+        ids, outdated = self._compared([start.upload for start in starts])
+        answers: dict[int, records.BeginAnswer] = {**outdated}
         begun: dict[int, Acquired] = {}
         for place in places:
             left = [n for n in place if n not in answers]
@@ -103,22 +106,23 @@ class SqliteStore(SqliteCouriers):
                 begun |= dict.fromkeys(left[1:], Acquired())  # they travel with the first
             else:
                 answers |= dict.fromkeys(left, answer)
-        answers |= self._send(starts, begun)
+        answers |= self._send(starts, ids, begun)
         yield from ([answers[n] for n in place] for place in places)
 
     def _send(
-        self, starts: Sequence[Start], begun: Mapping[int, Acquired]
+        self, starts: Sequence[Start], ids: Mapping[int, int], begun: Mapping[int, Acquired]
     ) -> dict[int, records.Begun]:
         """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
         rows = []
-        for start in (starts[position] for position in begun):
+        for position in begun:
+            start = starts[position]
             attempt = (start.courier_id, start.quota.credential, start.budget)
-            rows.append((*key_cells(start.upload.key), *changing_cells(start.upload), *attempt))
+            rows.append((ids[position], *changing_cells(start.upload), *attempt))
         statements.BEGIN_UPLOADS.write(connection, rows)
-        staged = reads.staged(connection, [starts[position].upload.key for position in begun])
+        staged = reads.staged(connection, [ids[position] for position in begun])
         return {
-            position: records.Begun(staged.get(starts[position].upload.key), acquired)
+            position: records.Begun(staged.get(ids[position]), acquired)
             for position, acquired in begun.items()
         }
 
@@ -164,80 +168,83 @@ class SqliteStore(SqliteCouriers):
         settings = settings_cell(named.settings)
         execute(statements.NAME_PROVIDER, (named.provider, named.credential, settings, *where[1:]))
 
-    def _insert(self, entries: Sequence[Entry]) -> None:
-        connection = self._connection
-        # Nobody else can insert before this transaction ends, so the ids can be given here.
-        first = connection.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM uploads").fetchone()[0]
-        rows = [entry_cells(identity, entry) for identity, entry in enumerate(entries, first)]
-        statements.INSERT_UPLOADS.write(connection, rows)
+    def _insert(self, first: int, entries: Sequence[Entry]) -> None:
+        numbered = list(enumerate(entries, first))
+        rows = [entry_cells(identity, entry) for identity, entry in numbered]
+        statements.INSERT_UPLOADS.write(self._connection, rows)
         documents = [
-            (identity, entry.content)
-            for identity, entry in enumerate(entries, first)
-            if entry.content is not None
+            (identity, entry.content) for identity, entry in numbered if entry.content is not None
         ]
-        connection.executemany(statements.INSERT_DOCUMENT, documents)
+        self._connection.executemany(statements.INSERT_DOCUMENT, documents)
 
-    def _outdated(self, changes: Sequence[Change | Start]) -> dict[int, Conflict]:
-        """The answers to those changes that somebody was faster than, by position. No upload
-        comes twice."""
+    def _compared(self, uploads: Sequence[Upload]) -> tuple[dict[int, int], dict[int, Conflict]]:
+        """The ids of those uploads that may be written, and the answers to those that somebody
+        was faster than, by position. No upload comes twice."""
         expected = [
-            (position, *key_cells(change.upload.key), change.upload.version - 1)
-            for position, change in enumerate(changes)
+            (position, upload.id, *key_cells(upload.key), upload.version - 1)
+            for position, upload in enumerate(uploads)
         ]
-        late = statements.SELECT_OUTDATED.run(self._connection, expected)
-        keys = {position: changes[position].upload.key for (position,) in late}
-        there = reads.recorded(self._connection, keys.values())
-        return {
+        ids: dict[int, int] = dict(statements.CURRENT_BY_ID.run(self._connection, expected))
+        unnumbered = [row for row in expected if row[1] is None]
+        ids.update(statements.CURRENT_BY_KEY.run(self._connection, unnumbered))
+        if len(ids) == len(uploads):
+            return ids, {}
+        late = {n: upload.key for n, upload in enumerate(uploads) if n not in ids}
+        there = reads.recorded(self._connection, late.values())
+        return ids, {
             position: Conflict(there[key].upload if key in there else None)
-            for position, key in keys.items()
+            for position, key in late.items()
         }
 
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
         """Write those changes that nobody was faster than; the others' answers, by position."""
         connection = self._connection
-        lost = self._outdated(changes)
-        won = [change for position, change in enumerate(changes) if position not in lost]
-        rows = [(*key_cells(each.upload.key), *changing_cells(each.upload)) for each in won]
+        ids, lost = self._compared([change.upload for change in changes])
+        won = [(ids[n], change) for n, change in enumerate(changes) if n in ids]
+        rows = [(identity, *changing_cells(each.upload)) for identity, each in won]
         statements.UPDATE_UPLOADS.write(connection, rows)
         self._write_history(won)
         self._write_documents(won)
         unblocked = {
-            (each.upload.key.tenant_id, each.upload.key.provider) for each in won if each.unblocks
+            (each.upload.key.tenant_id, each.upload.key.provider)
+            for _, each in won
+            if each.unblocks
         }
         connection.executemany(statements.DELETE_BLOCKS, unblocked)
         SqliteGates(connection).change(
             (change.gate, change.upload.key.tenant_id, change.upload.key.provider)
-            for change in won
+            for _, change in won
             if change.gate is not None
         )
         if not self._keep_documents:
-            ended = [each.upload for each in won if isinstance(each.upload.state, Succeeded)]
-            keys = [key_cells(upload.key) for upload in ended]
-            statements.DELETE_DOCUMENTS.write(connection, keys)
+            ended = [(n,) for n, each in won if isinstance(each.upload.state, Succeeded)]
+            statements.DELETE_DOCUMENTS.write(connection, ended)
         return lost
 
-    def _write_documents(self, changes: Sequence[Change]) -> None:
+    def _write_documents(self, changes: Sequence[tuple[int, Change]]) -> None:
         """The documents that were made, in the place of what they were made of."""
-        made = [(change.upload, change.document) for change in changes if change.document]
-        for upload, document in made:
-            key = key_cells(upload.key)
-            cells = document_cells(upload, document.stored)
-            self._connection.execute(statements.UPDATE_DOCUMENT, (*cells, upload.digest, *key))
-            self._connection.execute(statements.REPLACE_DOCUMENT, (document.content, *key))
+        for identity, change in changes:
+            if (made := change.document) is not None:
+                cells = document_cells(change.upload, made.stored)
+                update = (*cells, change.upload.digest, identity)
+                self._connection.execute(statements.UPDATE_DOCUMENT, update)
+                self._connection.execute(statements.REPLACE_DOCUMENT, (identity, made.content))
 
-    def _write_history(self, changes: Sequence[Change]) -> None:
+    def _write_history(self, changes: Sequence[tuple[int, Change]]) -> None:
         """What led to the changes."""
-        keyed = [(change, key_cells(change.upload.key)) for change in changes]
-        made = [(key, change.attempt) for change, key in keyed if change.attempt is not None]
-        attempts = [(*key, *attempt_cells(attempt)) for key, attempt in made]
+        attempts = [
+            (identity, *attempt_cells(change.attempt))
+            for identity, change in changes
+            if change.attempt is not None
+        ]
         look_ups = [
-            (look_up.number, moment(look_up.at), look_up.finding, look_up.message, *key)
-            for change, key in keyed
+            (identity, look_up.number, moment(look_up.at), look_up.finding, look_up.message)
+            for identity, change in changes
             if (look_up := change.look_up) is not None
         ]
         actions = [
-            (moment(act.at), act.action, act.by, act.reason, key[0], *key)
-            for change, key in keyed
+            (identity, moment(act.at), act.action, act.by, act.reason, change.upload.key.tenant_id)
+            for identity, change in changes
             if (act := change.action) is not None
         ]
         statements.INSERT_ATTEMPTS.write(self._connection, attempts)

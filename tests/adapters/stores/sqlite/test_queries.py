@@ -148,23 +148,28 @@ def test_the_statuses_are_counted_without_a_look_at_the_records(
     assert not any(slow in seen for slow in SLOW), seen
 
 
+ID = "INTEGER PRIMARY KEY (rowid=?)"
+KEY = "(tenant_id=? AND evidence_id=? AND provider=?)"
+
+
 @pytest.mark.parametrize("rows", PIECES)
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "by"),
     [
-        statements.SELECT_OUTDATED.text,
-        statements.UPDATE_UPLOADS.text,
-        statements.BEGIN_UPLOADS.text,
-        statements.INSERT_ATTEMPTS.text,
-        statements.SELECT_CONTENTS.text,
-        statements.DELETE_DOCUMENTS.text,
-        statements.SELECT_UPLOADS.text,
+        (statements.CURRENT_BY_ID.text, ID),
+        (statements.CURRENT_BY_KEY.text, KEY),
+        (statements.UPDATE_UPLOADS.text, ID),
+        (statements.BEGIN_UPLOADS.text, ID),
+        (statements.INSERT_ATTEMPTS.text, ID),
+        (statements.SELECT_CONTENTS.text, ID),
+        (statements.DELETE_DOCUMENTS.text, ID),
+        (statements.SELECT_UPLOADS.text, KEY),
     ],
 )
-def test_every_write_finds_its_rows_by_their_key(
-    connection: sqlite3.Connection, statement: Callable[[int], str], rows: int
+def test_every_write_finds_its_rows_by_their_id_or_key(
+    connection: sqlite3.Connection, statement: Callable[[int], str], by: str, rows: int
 ) -> None:
     sql = statement(rows)
     seen = plan(connection, sql, [None] * sql.count("?"))
-    assert "(tenant_id=? AND evidence_id=? AND provider=?)" in seen
+    assert by in seen
     assert not any(slow in seen for slow in SLOW), seen

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from threading import Barrier
 
+from attrs import evolve
+
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.ports.records import Added, Begun, Conflict, Find, Known
@@ -65,6 +67,17 @@ def test_of_two_couriers_that_begin_the_same_attempt_one_is_refused(database: st
         begin = started(new.upload)
         assert one.begin([[begin]]) == [[Begun(new.content)]]
         assert other.begin([[begin]]) == [[Conflict(begin.upload)]]
+
+
+def test_a_number_that_is_another_uploads_now_writes_nothing_to_it(sqlite: SqliteStore) -> None:
+    """A record may be removed, and its number is given out again."""
+    mine, another = entry(), entry("another")
+    (added,) = sqlite.add([another])
+    assert isinstance(added, Added) and added.id is not None
+    stale = evolve(started(mine.upload), upload=evolve(started(mine.upload).upload, id=added.id))
+    assert sqlite.begin([[stale]]) == [[Conflict(None)]]
+    (found,) = sqlite.get([another.upload.key]).values()
+    assert (found.upload, found.upload.id) == (another.upload, added.id)
 
 
 RACER = """
