@@ -1,9 +1,14 @@
 """How lanes share a bounded room, so that the trouble of one leaves space for the others.
 
 A lane is a path, such as (origin, tenant): each part of it has its share of what the part above it
-may have. A part may hold `SHARE_OF_FREE` times what it leaves free. So one origin alone gets three
-quarters of the room, and one tenant three quarters of that; each further one gets its share of what
-is left. The last place goes to a part that has nothing in the room.
+may have. A part may hold `SHARE_OF_FREE` times what it leaves free, so one tenant gets three
+quarters of what its origin may have, and each further one gets its share of what is left; the last
+place goes to a tenant that has nothing in the room.
+
+Origins share three quarters of the room in that way. The last quarter is entered only by origins
+that have nothing in the room: each of them gets one place as long as there is any. If they fill
+that quarter as well, whatever leaves makes room for the next origin that has nothing, and those
+that have something wait until a quarter is free again.
 """
 
 from __future__ import annotations
@@ -14,6 +19,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 SHARE_OF_FREE = 3
+RESERVED = 4
+"""One of so many equal parts of a room is for origins that have nothing in it."""
 
 Lane: TypeAlias = tuple[Hashable, ...]
 
@@ -40,14 +47,22 @@ class FairShare:
         """How much a lane, or an outer part of lanes, holds."""
         return self._held.get(part, 0)
 
-    def admits(self, lane: Lane, amount: int = 1) -> bool:
-        """Whether so much more of this lane may enter now."""
-        free = self.capacity - self.taken
-        for part in parts_of(lane):
-            held = self._held.get(part, 0)
+    def admits(self, lane: Lane, amount: int = 1, new: bool | None = None) -> bool:
+        """Whether so much more of this lane may enter now. `new`: its origin has nothing under
+        way; None: that is so if it has nothing in this room."""
+        return amount <= min(self.open_to(lane, amount, new), self._most - self.held(lane))
+
+    def open_to(self, part: Lane, amount: int = 1, new: bool | None = None) -> int:
+        """How much more of the lanes with this part may enter now, if `most` allows it."""
+        free, parts = self.capacity - self.taken, parts_of(part)
+        if not (parts[0] not in self._held if new is None else new):
+            # All but one of the reserved quarter: a share never takes the last of what is free.
+            free -= (self.capacity - 1) // RESERVED
+        for each in parts:
+            held = self._held.get(each, 0)
             if held or amount > 1:
                 free = (SHARE_OF_FREE * free - held) // (SHARE_OF_FREE + 1)
-        return amount <= min(free, self._most - self.held(lane))
+        return free
 
     def enter(self, lane: Lane, amount: int = 1) -> None:
         """So much of this lane enters."""
@@ -71,35 +86,43 @@ class FairQueue:
     def __init__(self, capacity: int, most: int | None = None) -> None:
         self.capacity = capacity
         self._share = FairShare(capacity, most)
-        self._queues: dict[Lane, deque[Callable[[], bool]]] = {}
+        self._queues: dict[Lane, dict[Lane, deque[Callable[[], bool]]]] = {}
 
     def ask(self, lane: Lane, admit: Callable[[], bool]) -> None:
         """Call `admit` as soon as there is a place for a request of this lane. It says False if
         the place is not wanted any more."""
-        if lane not in self._queues and self._share.admits(lane):
+        lanes = self._queues.get(lane[:1], {})
+        if lane not in lanes and self._share.admits(lane):
             self._share.enter(lane)
             admit()
         else:
-            self._queues.setdefault(lane, deque()).append(admit)
+            self._queues.setdefault(lane[:1], lanes).setdefault(lane, deque()).append(admit)
 
     def leave(self, lane: Lane) -> None:
-        """Give a place back. Others may enter now, lane by lane."""
+        """Give a place back. Others may enter now, origin by origin and lane by lane."""
         self._share.leave(lane)
-        for other in list(self._queues):
-            if self._admit(other) and other[:-1] == lane[:-1]:
-                # As much is taken as before, when no lane could enter: one holds less now.
-                if other != lane and lane in self._queues:
-                    self._admit(lane)
-                return
+        while any(self._admit_of(origin) for origin in list(self._queues)):
+            pass
 
-    def _admit(self, lane: Lane) -> bool:
-        queue, entered = self._queues[lane], False
+    def _admit_of(self, origin: Lane) -> bool:
+        lanes = self._queues[origin]
+        entered = self._share.open_to(origin) > 0 and any(
+            self._admit(lane, lanes) for lane in list(lanes)
+        )
+        if entered:
+            # To the end of the line of origins, so that they take turns; so do lanes.
+            self._queues[origin] = self._queues.pop(origin)
+        if not lanes:
+            del self._queues[origin]
+        return entered
+
+    def _admit(self, lane: Lane, lanes: dict[Lane, deque[Callable[[], bool]]]) -> bool:
+        queue, entered = lanes[lane], False
         while queue and not entered and self._share.admits(lane):
             entered = queue.popleft()()
         if entered:
             self._share.enter(lane)
-            # To the end of the line of lanes, so that they take turns.
-            self._queues[lane] = self._queues.pop(lane)
+            lanes[lane] = lanes.pop(lane)
         if not queue:
-            del self._queues[lane]
+            del lanes[lane]
         return entered

@@ -140,7 +140,7 @@ class Schedule(Generic[K]):
         if lane in self._pauses or not self._places.admits(lane):
             return None
         item = ready[0]
-        if self._bytes.admits(lane, item.size):
+        if self._bytes.admits(lane, item.size, new=not self._places.held(lane[:1])):
             return self._hand_out(item, None)
         beyond = self._part_beyond(lane)
         return None if beyond is None else self._hand_out(item, beyond)
