@@ -35,7 +35,8 @@ class Health:
     """The state of a courier. `counts` are the uploads in the database by status word; the other
     numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
     raised, or `on_settled` could not be called; the uploads are not affected. `lost_readers`: the
-    threads that read from the host's document source and have not returned in time."""
+    threads that wait for the host's document source, a file or a renderer and have not returned in
+    time."""
 
     running: bool
     tenants: int

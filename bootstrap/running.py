@@ -12,8 +12,8 @@ from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interrupti
 from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
-from ..adapters.engines.preparing import PREPARED_AT_ONCE, Preparer
-from ..adapters.engines.source_readers import READERS, SourceReaders
+from ..adapters.engines.preparing import Preparer
+from ..adapters.engines.readers import READERS, Readers
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.stores.writer import WriterThread
 from ..delivery.actions import (
@@ -73,11 +73,7 @@ class Running:
         self._threads = threads
         # What the host brings (its files, a renderer, its document source) may hang, and must not
         # stop anything else.
-        self._host_threads = (
-            Workers(2 * PREPARED_AT_ONCE, "evidence-courier-host"),  # to record, and to send
-            Workers(READERS, "evidence-courier-source"),
-        )
-        preparing, reading = self._host_threads
+        self._host_threads = Workers(READERS, "evidence-courier-host")
         self.loop = asyncio.get_running_loop()
         self.store = store
         self.writer = WriterThread(store)
@@ -85,15 +81,14 @@ class Running:
         self.courier_id = 0
         self._transport = wiring.open_transport()
         self._renderer = wiring.open_renderer()
+        notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
             TokenCache(wiring.clock.monotonic),
-            SourceReaders(wiring.source, reading),
-            preparing,
+            Readers(self._host_threads, notifier.log, wiring.source),
             Preparer(self._renderer, interrupts=lambda error: False),
         )
-        notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
         self._driver = driver = AsyncioDriver(
             outside, store, self.writer, threads, wiring.clock, notifier
         )
@@ -149,6 +144,5 @@ class Running:
             await run(self._threads, self._renderer.close)
         if wiring.store is None:
             await run(self._threads, self.store.close)
-        for threads in self._host_threads:
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

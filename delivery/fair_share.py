@@ -88,6 +88,10 @@ class FairQueue:
         self._share = FairShare(capacity, most)
         self._queues: dict[Lane, dict[Lane, deque[Callable[[], bool]]]] = {}
 
+    def held(self, lane: Lane) -> int:
+        """How many places a lane has."""
+        return self._share.held(lane)
+
     def ask(self, lane: Lane, admit: Callable[[], bool]) -> None:
         """Call `admit` as soon as there is a place for a request of this lane. It says False if
         the place is not wanted any more."""

@@ -90,8 +90,8 @@ StoreTrouble          WARNING  the database could not be read or written and is 
                                {reason}
 UploadSettled         INFO     {status} after {all_attempts}{settled}
 WriteDelayed          WARNING  the record could not be written and is tried again: {reason}
-ReaderLost            WARNING  tenant {tenant_id}: the document source did not answer within
-                               {seconds:g} s; threads that read from it and have not returned: {lost}
+ReaderLost            WARNING  tenant {tenant_id}: {what} did not answer within {seconds:g} s;
+                               threads that wait for such and have not returned: {lost}
 LoopBlocked           ERROR    the plug-in {provider} has kept the event loop for {seconds:.1f} s, and
                                all deliveries wait: report it to its authors
 HookFailed            ERROR    the host's {hook} raised {reason}

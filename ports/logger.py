@@ -259,10 +259,11 @@ class WriteDelayed(UploadEvent):
 
 @frozen
 class ReaderLost(LogEvent):
-    """The host's document source has not answered for `seconds`. `lost` threads that read from it
-    have not returned."""
+    """`what` the host brings (its document source, a file, a renderer) has not answered for
+    `seconds`. `lost` threads that wait for such have not returned."""
 
     tenant_id: str
+    what: str
     seconds: float
     lost: int
 

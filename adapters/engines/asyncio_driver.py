@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, frozen
 
 from ...delivery.effects import (
     Begin,
@@ -37,8 +37,8 @@ from .connection_limit import ConnectionLimit
 from .driver import Driver
 from .interruptions import hosts_own
 from .notify import HookNotifier
-from .preparing import PREPARED_AT_ONCE, PREPARED_OF_TENANT, Preparer
-from .source_readers import SourceReaders
+from .preparing import Preparer
+from .readers import Readers, reading_of
 from .token_cache import TokenCache
 
 STORE_RETRY = (1.0, 30.0)
@@ -51,14 +51,12 @@ T = TypeVar("T")
 
 @frozen
 class Outside:
-    """What a courier on an event loop sends with. `threads` are for the host's files and a
-    renderer."""
+    """What a courier on an event loop sends with."""
 
     transport: AsyncTransport
     connections: ConnectionLimit
     tokens: TokenCache
-    readers: SourceReaders
-    threads: Executor | None
+    readers: Readers
     preparer: Preparer
 
 
@@ -78,10 +76,6 @@ class AsyncioDriver(Driver):
     clock: Clock
     notifier: HookNotifier  # pyright: ignore[reportIncompatibleMethodOverride]
     closing: bool = False
-    _making: ConnectionLimit = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._making = ConnectionLimit(PREPARED_AT_ONCE, PREPARED_OF_TENANT)
 
     @property
     def tokens(self) -> TokenCache:
@@ -111,19 +105,23 @@ class AsyncioDriver(Driver):
         return await self.outside.transport.send(leaving, effect.destination.integration.route)
 
     async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
-        outside, loop = self.outside, asyncio.get_running_loop()
-        async with self._making.taken((effect.key.tenant_id,)):
-            return await loop.run_in_executor(outside.threads, outside.preparer.make, effect)
+        outside, is_file = self.outside, effect.document.path is not None
+        reading = reading_of(effect.destination, is_file=is_file)
+        try:
+            return await outside.readers.run(reading, lambda: outside.preparer.make(effect))
+        except TimeoutError as late:
+            preparer = evolve(outside.preparer, late=late)
+            return await self.read(lambda: preparer.make(effect))
 
     async def _wait(self, until: datetime) -> bool:
         await self.clock.sleep_until(until)
         return True
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
-        read, log = self.outside.readers.read, self.notifier.log
+        read = self.outside.readers.read
         if len(documents) == 1:
-            return [await read(documents[0], log)]
-        return await asyncio.gather(*(read(document, log) for document in documents))
+            return [await read(documents[0])]
+        return await asyncio.gather(*map(read, documents))
 
     # --- the store ---
 

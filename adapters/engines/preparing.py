@@ -31,10 +31,6 @@ from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDo
 from ...ports.renderer import Renderer
 from ..records import load_record
 
-PREPARED_AT_ONCE = 12
-PREPARED_OF_TENANT = 4
-"""So many records are rendered, and files read, at once to be recorded; as many to be sent."""
-
 
 @frozen
 class _Prepared:
@@ -48,10 +44,12 @@ class _Prepared:
 @frozen
 class Preparer:
     """Prepares what hosts hand over. `interrupts` tells an exception that cut the thread off from
-    one that a renderer or a file raised, which is recorded."""
+    one that a renderer or a file raised, which is recorded. `late`: neither is asked, since it has
+    not answered."""
 
     renderer: Renderer
     interrupts: Callable[[BaseException], bool]
+    late: TimeoutError | None = None
 
     def prepare(self, evidence: Evidence, destination: Destination, now: datetime) -> Entry:
         """The entry to record. A document that cannot be sent is recorded as failed at once,
@@ -166,6 +164,8 @@ class Preparer:
     ) -> _Prepared | Failure:
         """What the host's own (a renderer, a file system) comes to, whatever it raises."""
         try:
+            if self.late is not None:
+                raise self.late
             return verb()
         except BaseException as error:
             if self.interrupts(error):

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
@@ -28,8 +27,13 @@ from ...ports.logger import RecordingFailed, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
 from .kept import Kept, kept_error
-from .preparing import PREPARED_AT_ONCE, PREPARED_OF_TENANT
+from .preparing import Preparer
+from .readers import reading_of
 from .tickets import Ticket
+
+PREPARED_AT_ONCE = 12
+PREPARED_OF_TENANT = 4
+"""So many records are rendered, files read, and both written, at once."""
 
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
@@ -160,7 +164,7 @@ class Recorder:
         while (one := self._slow.take(lambda tenant: self._share.admits((tenant,)))) is not None:
             lane = (one.key.tenant_id,)
             self._share.enter(lane)
-            worker = asyncio.create_task(self._record([one], self._driver.outside.threads))
+            worker = asyncio.create_task(self._record_slow(one))
             self._workers.add(worker)
             worker.add_done_callback(partial(self._worker_gone, lane))
 
@@ -177,13 +181,13 @@ class Recorder:
                 # Let a burst of submits gather: what arrives in one turn of the loop is written
                 # together.
                 await asyncio.sleep(0)
-                refusal = await self._record(self._next_batch(), self._driver.threads)
+                refusal = await self._record_batch(self._next_batch())
                 # What came meanwhile would wait as long, and keep others waiting.
                 late = len(self._ready) if refusal is not None else 0
                 while late > 0:
                     batch = self._next_batch()
                     late -= len(batch)
-                    await self._record(batch, self._driver.threads, refusal)
+                    await self._record_batch(batch, refusal)
         finally:
             self._batcher = None
             self._wake()
@@ -199,14 +203,33 @@ class Recorder:
             size += len(document.content or b"") if isinstance(document, Document) else 0
         return batch
 
+    async def _record_slow(self, one: Submission) -> None:
+        """Record what may hang; if it does, say so in its record."""
+        outside, document = self._driver.outside, one.evidence.document
+        reading = reading_of(one.destination, is_file=isinstance(document, Document))
+        self._in_hand.add(one)
+        prepare = partial(self._prepare, [one])
+        try:
+            work = partial(prepare, outside.preparer)
+            entries = await outside.readers.run(reading, work, at_once=True)
+        except TimeoutError as late:
+            preparer = evolve(outside.preparer, late=late)
+            entries = await self._driver.read(partial(prepare, preparer))
+        await self._record([one], entries)
+
+    async def _record_batch(
+        self, batch: list[Submission], refused: StoreError | None = None
+    ) -> StoreError | None:
+        self._in_hand.update(batch)
+        prepare = partial(self._prepare, batch, self._driver.outside.preparer)
+        return await self._record(batch, await self._driver.read(prepare), refused)
+
     async def _record(
-        self, batch: list[Submission], threads: Executor | None, refused: StoreError | None = None
+        self, batch: list[Submission], entries: list[Entry], refused: StoreError | None = None
     ) -> StoreError | None:
         """Record a batch, or keep it if the database has just refused another. Returns why it
         was refused, if it was."""
-        self._in_hand.update(batch)
-        run = asyncio.get_running_loop().run_in_executor
-        prepared = list(map(Prepared, batch, await run(threads, self._prepare, batch)))
+        prepared = list(map(Prepared, batch, entries))
         if refused is None:
             early = await self._write(prepared)
         else:
@@ -269,9 +292,9 @@ class Recorder:
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
         return answer.upload.key
 
-    def _prepare(self, batch: Sequence[Submission]) -> list[Entry]:
+    def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Entry]:
         """In a worker thread."""
-        prepare, now = self._driver.outside.preparer.prepare, self._driver.clock.now
+        prepare, now = preparer.prepare, self._driver.clock.now
         return [prepare(one.evidence, one.destination, now()) for one in batch]
 
 

@@ -92,7 +92,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         StoreTrouble("disk full" + odd),
         UploadSettled(status),
         WriteDelayed(key, "locked" + odd),
-        ReaderLost("acme" + odd, 120.0, 3),
+        ReaderLost("acme" + odd, "the document source" + odd, 120.0, 3),
         LoopBlocked(key, 1.5),
         HookFailed(key, "on_settled" + odd, "KeyError: 1" + odd),
     ]

@@ -15,8 +15,8 @@ from ...adapters.engines.asyncio_engine import AsyncEngine
 from ...adapters.engines.connection_limit import ConnectionLimit
 from ...adapters.engines.notify import HookNotifier
 from ...adapters.engines.preparing import Preparer
+from ...adapters.engines.readers import Readers
 from ...adapters.engines.recorder import Submission
-from ...adapters.engines.source_readers import SourceReaders
 from ...adapters.engines.tickets import Ticket
 from ...adapters.engines.token_cache import TokenCache
 from ...delivery.actions import AppliedAction, Skipped, take_action
@@ -153,10 +153,10 @@ class Simulation:
 
         def build() -> AsyncEngine:
             transport, tokens = Sender(self.server), TokenCache(self.clock.monotonic)
-            readers = SourceReaders(None, inline)
-            preparer = Preparer(_NoRenderer(), interrupts=lambda error: False)
-            outside = Outside(transport, ConnectionLimit(64), tokens, readers, inline, preparer)
             writer, notifier = InlineWriter(as_port), HookNotifier(self._log)
+            readers = Readers(inline, notifier.log)
+            preparer = Preparer(_NoRenderer(), interrupts=lambda error: False)
+            outside = Outside(transport, ConnectionLimit(64), tokens, readers, preparer)
             driver = AsyncioDriver(outside, as_port, writer, inline, self.clock, notifier)
             return AsyncEngine(driver, self._dice.random, 192, 64 * 2**20)
 

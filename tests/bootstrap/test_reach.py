@@ -14,10 +14,11 @@ from store_fixtures import House, Keys, evidence, tenant
 from training_records import record_as_json
 
 from evidence_courier import AsyncCourier, Document, Evidence, TrainingRecord, load_record
-from evidence_courier.adapters.engines.preparing import PREPARED_OF_TENANT
+from evidence_courier.adapters.engines.readers import READERS, READERS_OF_TENANT
 from evidence_courier.adapters.engines.recorder import BATCH
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.logger import ReaderLost
+from evidence_courier.testing import until_settled
 
 
 @pytest.fixture
@@ -74,11 +75,59 @@ def test_files_that_hang_delay_the_files_of_no_other_tenant(house: House, tmp_pa
             for number in range(8):
                 ticket = courier.submit(of(whole, f"{number}", "globex"))
                 await asyncio.wait_for(ticket.recorded(), 20)
-            assert len(hanging) == PREPARED_OF_TENANT
+            assert len(hanging) == READERS_OF_TENANT
             until.set()
 
     try:
         asyncio.run(story())
+    finally:
+        until.set()
+
+
+def test_what_hangs_is_recorded_in_time_and_its_threads_are_counted(house: House) -> None:
+    """More tenants than fill the threads; the last of them are recorded without one."""
+    until = threading.Event()
+
+    class Renderer:
+        def render(self, record: TrainingRecord) -> Document | Failure:
+            until.wait(60)
+            return Document(content=b"%PDF", media_type="application/pdf")
+
+        def close(self) -> None:
+            pass
+
+    tenants = [f"hangs-{number}" for number in range(READERS)]
+    short = tenant(timeout={"total": "0.2s", "connect": "0.2s", "idle": "0.2s"})
+    house.tenants |= dict.fromkeys(tenants, short)
+
+    async def story() -> None:
+        async with house.courier(renderer=Renderer()) as courier:
+            for tenant_id in tenants:
+                for number in range(2):
+                    record = load_record(
+                        record_as_json(tenant_id=tenant_id, evidence_id=f"{number}")
+                    )
+                    last = Evidence.from_record(record)
+                    ticket = courier.submit(last)
+            single = courier.submit(evidence("single", tenant_id="globex"))
+            await asyncio.wait_for(single.recorded(), 5)
+            status = await ticket.settled(timeout=30)
+            assert status is not None
+            assert status.error is not None
+            assert status.error.kind == "unfit_render"
+            assert "the renderer did not answer within 0.2 s" in status.error.message
+            lost = (await courier.health()).lost_readers
+            assert lost == len(house.logger.of(ReaderLost)) == READERS
+            until.set()
+            while (await courier.health()).lost_readers:
+                await asyncio.sleep(0.01)
+            await courier.retry(tenants[-1], "1", by="ops", reason="mended")
+            (status,) = await until_settled(courier, house.clock, courier.submit(last))
+            assert status is not None
+            assert status.status == "succeeded"
+
+    try:
+        asyncio.run(asyncio.wait_for(story(), 60))
     finally:
         until.set()
 
@@ -121,7 +170,7 @@ def test_readers_that_a_source_loses_are_counted_and_logged(house: House) -> Non
             await courier.submit(of(document, "late", "acme")).recorded()
             while (await courier.health()).lost_readers == 0:
                 await asyncio.sleep(0.01)
-            assert ReaderLost("acme", 0.2, 1) in house.logger.events
+            assert ReaderLost("acme", "the document source", 0.2, 1) in house.logger.events
             until.set()
             while (await courier.health()).lost_readers == 1:
                 await asyncio.sleep(0.01)

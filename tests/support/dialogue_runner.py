@@ -16,7 +16,7 @@ from evidence_courier.adapters.engines.blocking_driver import (
 )
 from evidence_courier.adapters.engines.connection_limit import ConnectionLimit
 from evidence_courier.adapters.engines.notify import HookNotifier, Notifier
-from evidence_courier.adapters.engines.source_readers import SourceReaders
+from evidence_courier.adapters.engines.readers import Readers
 from evidence_courier.adapters.engines.token_cache import BlockingTokenCache, TokenCache
 from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.effects import Turn
@@ -52,10 +52,10 @@ def driver_of(
     transport: AsyncTransport, clock: FakeClock, tokens: TokenCache | None = None
 ) -> AsyncioDriver:
     """A driver on a store in memory."""
-    store, readers = MemoryStore(), SourceReaders(None, None)
+    store, notifier = MemoryStore(), HookNotifier(RecordingLogger())
+    readers = Readers(None, notifier.log)
     tokens = tokens or TokenCache(lambda: 0.0)
-    outside = Outside(transport, ConnectionLimit(8), tokens, readers, None, cast(Any, None))
-    notifier = HookNotifier(RecordingLogger())
+    outside = Outside(transport, ConnectionLimit(8), tokens, readers, cast(Any, None))
     return AsyncioDriver(outside, store, InlineWriter(store), None, clock, notifier)
 
 

@@ -1,0 +1,128 @@
+"""What a host brings that hangs: what it keeps waiting, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from attrs import define, field
+
+from evidence_courier.adapters.engines.readers import (
+    READERS,
+    READERS_OF_TENANT,
+    Readers,
+    Reading,
+)
+from evidence_courier.delivery.effects import ReadDocument
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.verdict import Deferred, Verdict
+from evidence_courier.ports.logger import LogEvent, ReaderLost
+
+LATE = Deferred(Failure(FailureKind.SOURCE_UNAVAILABLE, "late"))
+
+
+def judge(read: object) -> bytes | Verdict:
+    return read if isinstance(read, bytes) else LATE
+
+
+def wanted(tenant_id: str, seconds: float = 60.0) -> ReadDocument:
+    return ReadDocument(tenant_id, "key", timedelta(seconds=seconds), judge)
+
+
+@define
+class Source:
+    """Hangs for tenants whose name begins with h, until it is mended."""
+
+    mended: threading.Event = field(factory=threading.Event)
+    hung: int = 0
+
+    def read(self, tenant_id: str, key: str) -> bytes:
+        if tenant_id.startswith("h"):
+            self.hung += 1
+            self.mended.wait(60)
+        return tenant_id.encode()
+
+
+async def all_back(readers: Readers) -> None:
+    """The last of them may still be on their way."""
+    async with asyncio.timeout(10):
+        while readers.lost:
+            await asyncio.sleep(0)
+
+
+def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:
+    source, events = Source(), list[LogEvent]()
+
+    async def scenario(readers: Readers) -> None:
+        late = [readers.read(wanted("h", 0.05)) for _ in range(20)]
+        hung = asyncio.gather(*late)
+        assert await readers.read(wanted("good")) == b"good"
+        assert await hung == [LATE] * 20
+        assert source.hung == READERS_OF_TENANT
+        assert readers.lost == READERS_OF_TENANT
+        assert events == [
+            ReaderLost("h", "the document source", 0.05, number)
+            for number in range(1, READERS_OF_TENANT + 1)
+        ]
+        assert await readers.read(wanted("h", 0.05)) == LATE
+        assert source.hung == READERS_OF_TENANT
+        source.mended.set()
+        assert await readers.read(wanted("h")) == b"h"
+        await all_back(readers)
+
+    with ThreadPoolExecutor(READERS) as threads:
+        asyncio.run(scenario(Readers(threads, events.append, source)))
+
+
+def test_there_are_never_more_readers_than_the_bound_and_all_come_back() -> None:
+    source, events = Source(), list[LogEvent]()
+
+    async def scenario(readers: Readers) -> None:
+        tenants = [f"h{number}" for number in range(40) for _ in range(2)]
+        reads = [readers.read(wanted(tenant, 0.05)) for tenant in tenants]
+        assert await asyncio.gather(*reads) == [LATE] * 80
+        assert source.hung == readers.lost == READERS
+        source.mended.set()
+        reads = [readers.read(wanted(tenant)) for tenant in tenants]
+        assert await asyncio.gather(*reads) == [tenant.encode() for tenant in tenants]
+        await all_back(readers)
+
+    with ThreadPoolExecutor(READERS) as threads:
+        asyncio.run(scenario(Readers(threads, events.append, source)))
+
+
+def test_a_thread_is_waited_for_while_the_others_of_the_tenant_work() -> None:
+    done, events = threading.Event(), list[LogEvent]()
+
+    async def scenario(readers: Readers) -> None:
+        slow = Reading("slow", "the renderer", 60)
+        runs = [asyncio.create_task(readers.run(slow, done.wait)) for _ in range(4)]
+        await asyncio.sleep(0)
+        next_one = asyncio.create_task(readers.run(Reading("slow", "the file", 0.2), done.wait))
+        await asyncio.wait([next_one], timeout=0.5)
+        assert not next_one.done()
+        done.set()
+        assert await asyncio.gather(*runs, next_one) == [True] * 5
+
+    with ThreadPoolExecutor(READERS) as threads:
+        asyncio.run(scenario(Readers(threads, events.append)))
+    assert events == []
+
+
+def test_who_wants_no_wait_hears_at_once_that_all_threads_are_lost() -> None:
+    source, events = Source(), list[LogEvent]()
+
+    async def scenario(readers: Readers) -> None:
+        hung = [readers.read(wanted("h", 0.05)) for _ in range(READERS_OF_TENANT)]
+        assert await asyncio.gather(*hung) == [LATE] * READERS_OF_TENANT
+        with pytest.raises(TimeoutError, match="the file did not answer"):
+            await readers.run(Reading("h", "the file", 3_600), source.mended.wait, at_once=True)
+        source.mended.set()
+        await all_back(readers)
+        assert await readers.read(wanted("h")) == b"h"
+
+    with ThreadPoolExecutor(READERS) as threads:
+        asyncio.run(scenario(Readers(threads, events.append, source)))
