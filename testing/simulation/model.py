@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from ...domain.integration import Pace, Route
 from ...domain.secrets.secret import Secret
+from ...domain.upload.backoff import later
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.verdict import (
     Absent,
@@ -128,6 +129,7 @@ class ModelServer:
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         self.requests += 1
+        times_out = later(self.clock.now(), route.timeouts.total)
         headers = dict(request.headers)
         names = headers["names"].split(" ")
         await self._pass(self.dice.random() * self.faults.latency)
@@ -147,14 +149,14 @@ class ModelServer:
             self.in_review += 1
             return self._reply(409)
         if request.method == "GET":
-            return await self._looked_up(names[0], what, route)
-        return await self._uploaded(names, what, route)
+            return await self._looked_up(names[0], what, times_out)
+        return await self._uploaded(names, what, times_out)
 
     async def _looked_up(
-        self, name: str, what: str, route: Route
+        self, name: str, what: str, times_out: datetime
     ) -> HttpResponse | TransportFailure:
         if what in ("silent", "takes"):
-            await self._pass(route.timeouts.total.total_seconds())
+            await self.clock.sleep_until(times_out)
             return TransportFailure(FailureKind.TIMEOUT, "no reply")
         if what == "503" or self.dice.random() < self.faults.unreadable:
             return self._reply(503)
@@ -162,7 +164,7 @@ class ModelServer:
         return self._reply(200 if any(at <= self.clock.now() for at in commits) else 404)
 
     async def _uploaded(
-        self, names: Sequence[str], what: str, route: Route
+        self, names: Sequence[str], what: str, times_out: datetime
     ) -> HttpResponse | TransportFailure:
         if what == "503":
             return self._reply(503)
@@ -175,7 +177,7 @@ class ModelServer:
         await self._pass(self.dice.random() * self.faults.latency)
         match what:
             case "silent" | "takes":
-                await self._pass(route.timeouts.total.total_seconds())
+                await self.clock.sleep_until(times_out)
                 return TransportFailure(FailureKind.TIMEOUT, "no reply")
             case "500":
                 return self._reply(500)
