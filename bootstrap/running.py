@@ -15,6 +15,7 @@ from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.readers import READERS, Readers
 from ..adapters.engines.token_cache import TokenCache
+from ..adapters.engines.watchdog import Watchdog, about
 from ..adapters.stores.writer import WriterThread
 from ..delivery.actions import (
     ActionResult,
@@ -81,7 +82,8 @@ class Running:
         self.courier_id = 0
         self._transport = wiring.open_transport()
         self._renderer = wiring.open_renderer()
-        notifier = HookNotifier(wiring.logger, on_settled=wiring.on_settled)
+        watchdog = Watchdog(wiring.clock.monotonic)
+        notifier = HookNotifier(wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled)
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
@@ -94,7 +96,7 @@ class Running:
         )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(driver, random.random, capacity, wiring.in_flight_bytes)
-        self.writer.on_idle = self.engine.watch
+        self.writer.on_idle = lambda: watchdog.watch(notifier.log)
 
     async def act(
         self, found: Sequence[UploadStatus], action: Action, person: Person, rules_of: RulesOf
@@ -119,7 +121,8 @@ class Running:
         """Ask a provider whether uploads would work, beside the uploads and under their limits."""
         clock = self._wiring.clock
         context = TurnContext(self.courier_id, clock, random.random, interruption_of)
-        return await self._driver.run(dry_run(context, destination, on_wait))
+        watched = about(destination.integration, "a dialogue for a dry run")
+        return await self._driver.run(dry_run(context, destination, on_wait), watched)
 
     async def close(self, grace: float) -> None:
         """Give what is under way `grace` seconds, unregister and close everything."""

@@ -151,6 +151,7 @@ class Token(Effect[AccessToken | Failure]):
     """A token from the cache, which has `mint` driven when it holds none that was minted under the
     present lease, if the credential is exclusive."""
 
+    destination: Destination
     wish: Access
     mint: Callable[[], Turn[MintedToken | Failure]] = field(repr=False)
     lease_since: datetime | None = None

@@ -92,8 +92,8 @@ UploadSettled         INFO     {status} after {all_attempts}{settled}
 WriteDelayed          WARNING  the record could not be written and is tried again: {reason}
 ReaderLost            WARNING  tenant {tenant_id}: {what} did not answer within {seconds:g} s;
                                threads that wait for such and have not returned: {lost}
-LoopBlocked           ERROR    the plug-in {provider} has kept the event loop for {seconds:.1f} s, and
-                               all deliveries wait: report it to its authors
+LoopBlocked           ERROR    {what} has kept the event loop for {seconds:.1f} s, and all
+                               deliveries wait: report it to its authors
 HookFailed            ERROR    the host's {hook} raised {reason}
 """
 

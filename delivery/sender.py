@@ -217,7 +217,7 @@ class Sender:
         slots = self.slots
         if slots.quota.exclusive and slots.acquired.lease_since is None:
             yield from self._wait_for_slot()
-        token = Token(wish, lambda: self._mint(wish), slots.acquired.lease_since)
+        token = Token(self.destination, wish, lambda: self._mint(wish), slots.acquired.lease_since)
         answer = yield from perform(token)
         if isinstance(answer, AccessToken):
             self._hide(answer.value)

@@ -269,10 +269,13 @@ class ReaderLost(LogEvent):
 
 
 @frozen
-class LoopBlocked(UploadEvent):
-    """The provider's plug-in has kept the event loop's thread for `seconds`, in a turn of this
-    upload: nothing else goes on meanwhile."""
+class LoopBlocked(LogEvent):
+    """`what` has kept the event loop's thread for `seconds`: nothing else goes on meanwhile. It is
+    code of the provider's plug-in (a dialogue, a seal) or the host's `on_settled`."""
 
+    tenant_id: str
+    provider: str
+    what: str
     seconds: float
 
 

@@ -34,12 +34,13 @@ from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
 from ...ports.writer import Writer
 from .connection_limit import ConnectionLimit
-from .driver import Driver
+from .driver import Driver, sealing
 from .interruptions import hosts_own
 from .notify import HookNotifier
 from .preparing import Preparer
 from .readers import Readers, reading_of
 from .token_cache import TokenCache
+from .watchdog import About
 
 STORE_RETRY = (1.0, 30.0)
 """The first and the longest pause, in seconds, before a refused write is tried again."""
@@ -81,9 +82,13 @@ class AsyncioDriver(Driver):
     def tokens(self) -> TokenCache:
         return self.outside.tokens
 
-    async def run(self, turn: Turn[T]) -> T:
-        """What the turn comes to; what interrupted it is raised when the turn has ended."""
-        return await self.finished(turn)
+    async def run(self, turn: Turn[T], about: About | None = None) -> T:
+        """What the turn comes to; what interrupted it is raised when the turn has ended. `about`:
+        what the watchdog is told of it."""
+        return await self.finished(turn, about)
+
+    def step(self, about: About | None, resume: Callable[[Any], Effect[Any]], answer: Any) -> Any:
+        return self.notifier.watchdog.run(about, resume, answer)
 
     def raised_by(self, effect: Effect[Any], error: BaseException) -> BaseException:
         return interruption_of(error) or error
@@ -99,7 +104,7 @@ class AsyncioDriver(Driver):
 
     async def send(self, effect: Send) -> HttpResponse | TransportFailure | NotBefore:
         """Send a request for which there is a connection."""
-        leaving = await self.drive(effect.leave())
+        leaving = await self.drive(effect.leave(), sealing(effect))
         if not isinstance(leaving, HttpRequest):
             return leaving
         return await self.outside.transport.send(leaving, effect.destination.integration.route)

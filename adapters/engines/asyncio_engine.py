@@ -57,8 +57,7 @@ class AsyncEngine:
     worker threads do.
 
     `active` is what it has in hand. Its `destinations` and `broken` tenants are set by the caller,
-    who calls `maintain_now` after a change. `watch` is to be called in another thread every second
-    in which the loop asks for nothing.
+    who calls `maintain_now` after a change.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class AsyncEngine:
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
         self._recorder = Recorder(driver, self.active, self._wake)
         self._turns = Turns(driver, self._turn_ended, self._wake)
-        self.watch = self._turns.watch
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()

@@ -35,6 +35,7 @@ from ...ports.records import MadeDocument
 from ...ports.store import UploadStore
 from .notify import Notifier
 from .token_cache import TokenCache
+from .watchdog import About, about
 
 T = TypeVar("T")
 
@@ -48,26 +49,30 @@ class Driver(ABC):
 
     closing: bool = False
 
-    async def finished(self, turn: Turn[T]) -> T:
+    async def finished(self, turn: Turn[T], about: About | None = None) -> T:
         """What the turn comes to; what interrupted it is raised when the turn has ended."""
         try:
-            return await self.drive(turn)
+            return await self.drive(turn, about)
         except Interrupted as cut:
             raise cut.by from None
 
-    async def drive(self, turn: Turn[T]) -> T:
+    async def drive(self, turn: Turn[T], about: About | None = None) -> T:
         """What the turn comes to; an interruption is raised as it is."""
         resume: Callable[[Any], Effect[Any]] = turn.send
         answer: Any = None
         while True:
             try:
-                effect = resume(answer)
+                effect = self.step(about, resume, answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
                 answer, resume = await self.perform(effect), turn.send
             except BaseException as error:
                 answer, resume = self.raised_by(effect, error), turn.throw
+
+    def step(self, about: About | None, resume: Callable[[Any], Effect[Any]], answer: Any) -> Any:
+        """The next effect. `about`: what a driver that watches is told of it."""
+        return resume(answer)
 
     async def perform(self, effect: Effect[Any]) -> Any:
         """The effect's answer."""
@@ -83,7 +88,8 @@ class Driver(ABC):
             case Read(verb=verb):
                 return await self.read(lambda: verb(self.store))
             case Token(wish=wish, mint=mint, lease_since=lease):
-                return await self.tokens.token(wish, lambda: self.drive(mint()), lease)
+                minting = about(effect.destination.integration, "a dialogue for a token")
+                return await self.tokens.token(wish, lambda: self.drive(mint(), minting), lease)
             case ReadDocuments(documents=documents):
                 return await self._read_documents(documents)
             case MakeDocument():
@@ -160,3 +166,8 @@ class Driver(ABC):
 
     @abstractmethod
     async def _pause(self, seconds: float) -> None: ...
+
+
+def sealing(effect: Send) -> About:
+    """What the watchdog is told of a request that is sealed."""
+    return about(effect.destination.integration, "the seal of a request")

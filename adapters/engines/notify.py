@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
@@ -13,6 +14,7 @@ from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import HookFailed, LogEvent, Logger, UploadSettled
 from .interruptions import hosts_own
+from .watchdog import Watchdog
 
 HOOK_TIMEOUT = 30.0
 """So many seconds are given to what `on_settled` returns."""
@@ -62,6 +64,7 @@ class Notifier:
 class HookNotifier(Notifier):
     """Tells `on_settled` as well, on one event loop."""
 
+    watchdog: Watchdog = field(factory=lambda: Watchdog(time.monotonic))
     on_settled: OnSettled | None = None
     _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
 
@@ -75,7 +78,8 @@ class HookNotifier(Notifier):
             self._hook_failed(key, f"not called: {HOOKS_AT_ONCE} calls before it have not ended")
             return
         try:
-            answer = self.on_settled(status)
+            about = status.tenant_id, status.provider, "the host's on_settled"
+            answer = self.watchdog.run(about, self.on_settled, status)
         except BaseException as error:
             self._hook_raised(key, error)
         else:

@@ -24,20 +24,18 @@ from ...delivery.active import ActiveUpload
 from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn, Wait
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import NotBefore
-from ...domain.upload.upload import UploadKey
-from ...ports.logger import LoopBlocked, RecordingFailed
+from ...ports.logger import RecordingFailed
 from .asyncio_driver import CLOSED, AsyncioDriver, interruption_of
-
-BLOCKED_AFTER = 1.0
-"""A plug-in that keeps the loop's thread for so many seconds is named."""
+from .watchdog import About
 
 
 @define(eq=False)
 class UnderWay:
-    """A turn of one upload, or of several that go in one request, and the effect that it waits
-    for."""
+    """A turn of one upload, or of several that go in one request; what the watchdog is told of it;
+    and the effect that it waits for."""
 
     uploads: Sequence[ActiveUpload]
+    about: About
     turn: Turn[NotBefore | None]
     effect: Any = None
 
@@ -65,8 +63,6 @@ class Turns:
         self._senders: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._none = asyncio.Event()
-        self._speaking: tuple[UploadKey, float] | None = None
-        self._named: object = None
         self._interrupted = self._aborted = False
 
     def busy(self, now: datetime) -> bool:
@@ -82,20 +78,11 @@ class Turns:
 
     def start(self, uploads: Sequence[ActiveUpload], turn: Turn[NotBefore | None]) -> None:
         """Begin a turn."""
-        one = UnderWay(uploads, turn)
+        key = uploads[0].upload.key
+        what = key.tenant_id, key.provider, f"a dialogue for {key.evidence_id}"
+        one = UnderWay(uploads, what, turn)
         self._under_way.add(one)
         self._resume(one, turn.send, None)
-
-    def watch(self) -> None:
-        """Name a plug-in that keeps the loop's thread. Called in another thread, now and then."""
-        speaking = self._speaking
-        if speaking is None or speaking is self._named:
-            return
-        key, since = speaking
-        seconds = self._driver.clock.monotonic() - since
-        if seconds >= BLOCKED_AFTER:
-            self._named = speaking
-            self._driver.notifier.log(LoopBlocked(key, seconds))
 
     def interrupt(self) -> None:
         """Cut every turn off: it writes down how far it got, and ends."""
@@ -130,16 +117,14 @@ class Turns:
 
     def _resume(self, one: UnderWay, resume: Callable[[Any], Effect[Any]], answer: Any) -> None:
         """Go on with a turn up to the next effect that takes time."""
+        run = self._driver.notifier.watchdog.run
         while not self._aborted:
-            self._speaking = (one.uploads[0].upload.key, self._driver.clock.monotonic())
             try:
-                effect = resume(answer)
+                effect = run(one.about, resume, answer)
             except StopIteration as end:
                 return self._end(one, end.value, None)
             except BaseException as error:
                 return self._end(one, None, error)
-            finally:
-                self._speaking = None
             if isinstance(effect, Notify):
                 answer, resume = None, one.turn.send
                 try:

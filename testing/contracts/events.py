@@ -93,7 +93,7 @@ def one_of_each(odd: str = "") -> list[LogEvent]:
         UploadSettled(status),
         WriteDelayed(key, "locked" + odd),
         ReaderLost("acme" + odd, "the document source" + odd, 120.0, 3),
-        LoopBlocked(key, 1.5),
+        LoopBlocked("acme" + odd, "vanta", "a dialogue for ev-1" + odd, 1.5),
         HookFailed(key, "on_settled" + odd, "KeyError: 1" + odd),
     ]
 

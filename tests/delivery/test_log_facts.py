@@ -209,7 +209,7 @@ def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None
         (settled("succeeded"), Severity.INFO),
         (settled("failed", DOWN), Severity.ERROR),
         (WriteDelayed(KEY, ""), Severity.WARNING),
-        (LoopBlocked(KEY, 1.0), Severity.ERROR),
+        (LoopBlocked("acme", "vanta", "a seal", 1.0), Severity.ERROR),
         (HookFailed(KEY, "on_settled", ""), Severity.ERROR),
     ],
 )

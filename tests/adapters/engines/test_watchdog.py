@@ -4,36 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import UploadStatus
-from evidence_courier.adapters.engines.turns import Turns
+from evidence_courier.adapters.engines.watchdog import Watchdog
 from evidence_courier.adapters.stores import writer
-from evidence_courier.domain.upload.upload import UploadKey
-from evidence_courier.domain.upload.verdict import Verdict
-from evidence_courier.ports.dialogue import Dialogue
+from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.domain.upload.failure import Failure
+from evidence_courier.domain.upload.verdict import DryRun, Ready, Verdict
+from evidence_courier.ports.dialogue import (
+    Access,
+    Dialogue,
+    Headers,
+    HttpRequest,
+    MintedToken,
+    access,
+    fetch,
+)
 from evidence_courier.ports.logger import LogEvent, LoopBlocked
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
 
+ASKED = (("evidence", "asked"), ("key", "any"), ("date", "any"))
+
 
 class Blocking(PaperProvider):
-    """Its dialogue keeps the thread for `seconds`, and until it was told so often to let go."""
+    """Its code of one kind keeps the thread for `seconds`, and until it was told so often to let
+    go."""
 
     def __init__(
-        self, clock: FakeClock, seconds: float, let_go: threading.Event, times: int = 1
+        self,
+        clock: FakeClock,
+        seconds: float,
+        let_go: threading.Event,
+        times: int = 1,
+        where: str = "a dialogue for ev-1",
     ) -> None:
         self.clock, self.seconds, self.let_go, self.times = clock, seconds, let_go, times
+        self.where = where
 
-    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+    def block(self, where: str) -> None:
+        if where != self.where:
+            return
         self.clock.advance(self.seconds)
         for _ in range(self.times):
             self.let_go.clear()
             assert self.let_go.wait(10)
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        self.block("a dialogue for ev-1")
+        yield from access(Access("key", self.mint))
+        yield from fetch(HttpRequest("GET", "https://paper.test/", ASKED, seal=self.seal))
         return (yield from super().upload(parcel, settings, progress))
+
+    def check(self, settings: object) -> Dialogue[DryRun]:
+        self.block("a dialogue for a dry run")
+        yield from fetch(HttpRequest("GET", "https://paper.test/", ASKED))
+        return Ready("fine")
+
+    def mint(self) -> Dialogue[MintedToken | Failure]:
+        self.block("a dialogue for a token")
+        yield from fetch(HttpRequest("GET", "https://paper.test/", ASKED))
+        return MintedToken(Secret("a token of paper"), 3600)
+
+    def seal(self, now: datetime) -> Headers:
+        self.block("the seal of a request")
+        return ()
 
 
 class Watchful(RecordingLogger):
@@ -54,31 +95,48 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 
 
 def delivered(house: House, logger: Watchful, provider: Blocking) -> UploadStatus | None:
+    def on_settled(status: UploadStatus) -> None:
+        provider.block("the host's on_settled")
+
     async def story() -> UploadStatus | None:
-        async with house.courier(logger=logger, providers={"paper": provider}) as courier:
+        async with house.courier(
+            logger=logger, providers={"paper": provider}, on_settled=on_settled
+        ) as courier:
             (status,) = await until_settled(courier, house.clock, courier.submit(evidence()))
+            await courier.doctor("acme")
             return status
 
     return asyncio.run(story())
 
 
-def test_a_plug_in_that_keeps_the_thread_is_named_while_it_does(house: House) -> None:
+@pytest.mark.parametrize(
+    "where",
+    [
+        "a dialogue for ev-1",
+        "a dialogue for a token",
+        "a dialogue for a dry run",
+        "the seal of a request",
+        "the host's on_settled",
+    ],
+)
+def test_what_keeps_the_thread_is_named_while_it_does(house: House, where: str) -> None:
     logger = Watchful()
-    status = delivered(house, logger, Blocking(house.clock, 1.5, logger.named))
-    assert status is not None and status.status == "succeeded"
-    assert logger.of(LoopBlocked) == [LoopBlocked(UploadKey("acme", "ev-1", "paper"), 1.5)]
+    status = delivered(house, logger, Blocking(house.clock, 1.5, logger.named, where=where))
+    assert status is not None
+    assert status.status == "succeeded"
+    assert logger.of(LoopBlocked) == [LoopBlocked("acme", "paper", where, 1.5)]
 
 
 def test_one_that_keeps_it_for_less_than_a_second_is_not_named(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched, watch = threading.Event(), Turns.watch
+    watched, watch = threading.Event(), Watchdog.watch
 
-    def watch_and_say_so(turns: Turns) -> None:
-        watch(turns)
+    def watch_and_say_so(watchdog: Watchdog, log: Callable[[LogEvent], None]) -> None:
+        watch(watchdog, log)
         watched.set()
 
-    monkeypatch.setattr(Turns, "watch", watch_and_say_so)
+    monkeypatch.setattr(Watchdog, "watch", watch_and_say_so)
     logger = Watchful()
     delivered(house, logger, Blocking(house.clock, 0.9, watched, times=2))
     assert logger.of(LoopBlocked) == []

@@ -1,0 +1,61 @@
+"""Names what keeps the event loop's thread, while it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
+from attrs import define, field, frozen
+
+from ...domain.integration import Integration
+from ...ports.logger import LogEvent, LoopBlocked
+
+BLOCKED_AFTER = 1.0
+"""What keeps the loop's thread for so many seconds is named."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+About: TypeAlias = tuple[str, str, str]
+"""The tenant, the provider, and what runs for them."""
+
+
+def about(integration: Integration, what: str) -> About:
+    """What runs for an integration."""
+    return integration.tenant_id, integration.provider, what
+
+
+@frozen
+class _Run:
+    about: About
+    since: float
+
+
+@define(eq=False)
+class Watchdog:
+    """Notes what code that is not the package's own runs on the loop. `monotonic` gives seconds on
+    a clock that never goes back."""
+
+    monotonic: Callable[[], float]
+    _run: _Run | None = field(default=None, init=False)
+    _named: _Run | None = field(default=None, init=False)
+
+    def run(self, about: About | None, code: Callable[[T], R], given: T) -> R:
+        """Run the code, on the loop; None: it is the package's own."""
+        if about is None:
+            return code(given)
+        self._run = _Run(about, self.monotonic())
+        try:
+            return code(given)
+        finally:
+            self._run = None
+
+    def watch(self, log: Callable[[LogEvent], None]) -> None:
+        """Name what keeps the thread. Called in another thread, now and then."""
+        run = self._run
+        if run is None or run is self._named:
+            return
+        seconds = self.monotonic() - run.since
+        if seconds >= BLOCKED_AFTER:
+            self._named = run
+            log(LoopBlocked(*run.about, seconds))
