@@ -20,7 +20,7 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.status import ActionRow, LookUpRow
 from ....domain.upload.upload import State, Tally, Upload, UploadKey
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
-from ....ports.records import Dossier, Entry, StoredDocument
+from ....ports.records import Dossier, Entry, Start, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]
@@ -30,11 +30,12 @@ _STATE = tuple("state status due attempt started_at read resend_at taken_at reas
 _TALLY = tuple("attempts spent doubt possible_duplicate alone progress parked_at".split())
 _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified")
+CAUSE = ("error_kind", *(f"error_{name}" for name in _FAILURE))
 # What a change writes.
 CHANGING = (
     "version",
     *_STATE,
-    *("error_kind", *(f"error_{name}" for name in _FAILURE)),
+    *CAUSE,
     *("receipt_reference", "receipt_message"),
     *_TALLY,
     "updated_at",
@@ -49,8 +50,13 @@ DOSSIER = (
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 # What a document that was made later changes.
 MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
-# What the beginning of an attempt writes besides.
-STARTING = ("owner", "credential", "budget")
+# What the beginning of an attempt writes, and its success, where the rest of the row is as it was
+# or nothing: an index is written anew for each of its columns that a statement names.
+BEGINNING = (
+    *("version", "attempt", "started_at", "attempts", "spent", "possible_duplicate", "updated_at"),
+    *("owner", "credential", "budget"),
+)
+DELIVERED = ("version", "doubt", "updated_at", "receipt_reference", "receipt_message")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 OPEN = ("id", *UPLOAD, *DOSSIER, "owner")
 ATTEMPT = (
@@ -123,6 +129,25 @@ def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     state, (*tally, parked_at) = _state_cells(upload.state), _tally_cells(upload.tally)
     parked = None if parked_at is None else moment(parked_at)
     return (upload.version, *state, *tally, parked, moment(upload.updated_at))
+
+
+def beginning_cells(start: Start) -> tuple[Cell, ...]:
+    """The cells of BEGINNING."""
+    upload, state = start.upload, start.upload.state
+    assert isinstance(state, uploads.Sending)
+    tally, started_at = upload.tally, moment(state.started_at)
+    return (
+        *(upload.version, state.attempt, started_at, tally.attempts, tally.spent),
+        *(tally.possible_duplicate, moment(upload.updated_at)),
+        *(start.courier_id, start.quota.credential, start.budget),
+    )
+
+
+def delivered_cells(upload: Upload) -> tuple[Cell, ...]:
+    """The cells of DELIVERED."""
+    assert isinstance(upload.state, uploads.Succeeded)
+    receipt = _receipt_cells(upload.state.receipt)
+    return (upload.version, upload.tally.doubt, moment(upload.updated_at), *receipt)
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:

@@ -14,7 +14,19 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ....domain.upload.upload import UploadKey
-from .rows import ATTEMPT, CHANGING, ENTRY, KEY, MADE, OPEN, STARTING, Cell, key_cells
+from .rows import (
+    ATTEMPT,
+    BEGINNING,
+    CAUSE,
+    CHANGING,
+    DELIVERED,
+    ENTRY,
+    KEY,
+    MADE,
+    OPEN,
+    Cell,
+    key_cells,
+)
 
 Cells: TypeAlias = Sequence[Cell]
 
@@ -64,13 +76,10 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _update(names: Sequence[str]) -> Statement:
-    sets = _list(f"{name} = given.{name}" for name in names)
+def _update(names: Sequence[str], *others: str) -> Statement:
+    sets = _list((*(f"{name} = given.{name}" for name in names), *others))
     return Statement(
-        ("id", *names),
-        f"UPDATE uploads SET {sets},"
-        " last_attempt_at = COALESCE(given.started_at, uploads.last_attempt_at)"
-        " FROM given WHERE uploads.id = given.id",
+        ("id", *names), f"UPDATE uploads SET {sets} FROM given WHERE uploads.id = given.id"
     )
 
 
@@ -93,8 +102,17 @@ position, an id, KEY, the version to find."""
 UPDATE_UPLOADS = _update(CHANGING)
 """Each row: an id, CHANGING."""
 
-BEGIN_UPLOADS = _update((*CHANGING, *STARTING))
-"""Each row: an id, CHANGING, STARTING."""
+BEGIN_UPLOADS = _update(
+    BEGINNING, "state = 'sending'", "due = NULL", "last_attempt_at = given.started_at"
+)
+"""Each row: an id, BEGINNING."""
+
+UPDATE_DELIVERED = _update(
+    DELIVERED,
+    *("state = 'succeeded'", "status = 'succeeded'"),
+    *(f"{name} = NULL" for name in ("attempt", "started_at", *CAUSE)),
+)
+"""Each row: an id, DELIVERED."""
 
 INSERT_ATTEMPTS = Statement(
     ("id", *ATTEMPT),

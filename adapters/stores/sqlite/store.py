@@ -23,7 +23,9 @@ from .gates import SqliteGates
 from .room import require_room
 from .rows import (
     attempt_cells,
+    beginning_cells,
     changing_cells,
+    delivered_cells,
     document_cells,
     entry_cells,
     key_cells,
@@ -114,11 +116,7 @@ class SqliteStore(SqliteCouriers):
     ) -> dict[int, records.Begun]:
         """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
-        rows = []
-        for position in begun:
-            start = starts[position]
-            attempt = (start.courier_id, start.quota.credential, start.budget)
-            rows.append((ids[position], *changing_cells(start.upload), *attempt))
+        rows = [(ids[position], *beginning_cells(starts[position])) for position in begun]
         statements.BEGIN_UPLOADS.write(connection, rows)
         staged = reads.staged(connection, [ids[position] for position in begun])
         return {
@@ -201,8 +199,14 @@ class SqliteStore(SqliteCouriers):
         connection = self._connection
         ids, lost = self._compared([change.upload for change in changes])
         won = [(ids[n], change) for n, change in enumerate(changes) if n in ids]
-        rows = [(identity, *changing_cells(each.upload)) for identity, each in won]
-        statements.UPDATE_UPLOADS.write(connection, rows)
+        delivered, others = [], []
+        for identity, each in won:
+            if each.attempt is not None and isinstance(each.upload.state, Succeeded):
+                delivered.append((identity, *delivered_cells(each.upload)))
+            else:
+                others.append((identity, *changing_cells(each.upload)))
+        statements.UPDATE_DELIVERED.write(connection, delivered)
+        statements.UPDATE_UPLOADS.write(connection, others)
         self._write_history(won)
         self._write_documents(won)
         unblocked = {
