@@ -72,17 +72,17 @@ class Stored(Effect[T]):
 
 
 @frozen
-class Begin(Stored[Sequence[BeginAnswer]]):
-    """Write the beginnings of one turn in one transaction, which asks the gate once."""
+class Begin(Stored[Sequence[Sequence[BeginAnswer]]]):
+    """Write the beginnings of turns in one transaction, which asks the gate once for each turn."""
 
-    starts: Sequence[Start]
+    turns: Sequence[Sequence[Start]]
 
     @property
     def key(self) -> UploadKey:
-        return self.starts[0].upload.key
+        return self.turns[0][0].upload.key
 
-    def on(self, store: UploadStore) -> Sequence[BeginAnswer]:
-        return store.begin([self.starts])[0]
+    def on(self, store: UploadStore) -> Sequence[Sequence[BeginAnswer]]:
+        return store.begin(self.turns)
 
 
 @frozen

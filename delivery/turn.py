@@ -17,7 +17,14 @@ from collections.abc import Callable, MutableMapping, Sequence
 from attrs import field, frozen
 
 from ..domain.errors import StoreError
-from ..domain.pacing.gate import Acquired, GateChange, NotBefore, Refusal, patience_of
+from ..domain.pacing.gate import (
+    Acquired,
+    GateChange,
+    NotBefore,
+    Refusal,
+    may_overtake,
+    patience_of,
+)
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
@@ -158,14 +165,17 @@ class AttemptTurn:
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
         quota, context = active.destination.quota, self._context
         budget = active.destination.rules.retry.max_attempts
-        # A document that is read first, or a token, would be waited for with a slot in hand.
-        leaves = active.dossier.document.source is None and not quota.exclusive
+        # A document that is read first, or a token, would be waited for with a slot in hand. That
+        # is no loss at a pace with more slots than uploads can be under way.
+        waits = active.dossier.document.source is not None and may_overtake(quota) is not None
+        leaves = not waits and not quota.exclusive
         patience = None if context.waits else patience_of(quota)
         return Start(begins, quota, context.courier_id, budget, leaves, patience)
 
     def _write(self, starts: Sequence[Start]) -> Turn[Sequence[BeginAnswer]]:
         try:
-            return (yield from perform(Begin(starts)))
+            (answers,) = yield from perform(Begin([starts]))
+            return answers
         except Interrupted as cut:
             self._cut = cut
         # They may have been written all the same: then say that nothing was sent.
@@ -254,6 +264,9 @@ class AttemptTurn:
         """What is to be sent of each, or why it cannot be had."""
         timeout = self._destination.integration.route.timeouts.total
         documents = [document_of(one.upload, one.dossier, one.content, timeout) for one in begun]
+        match documents:
+            case [ReadDocument() as document]:
+                return [(yield from perform(document))]
         to_read = [document for document in documents if isinstance(document, ReadDocument)]
         read = iter((yield from perform(ReadDocuments(to_read))) if to_read else ())
         return [

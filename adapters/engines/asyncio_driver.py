@@ -4,12 +4,14 @@ and the loop never waits for a disk."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ...delivery.effects import (
     Begin,
@@ -29,7 +31,7 @@ from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
-from ...ports.records import MadeDocument
+from ...ports.records import BeginAnswer, Change, MadeDocument, SaveAnswer, Start
 from ...ports.store import UploadStore
 from ...ports.transport import AsyncTransport
 from ...ports.writer import Writer
@@ -48,6 +50,60 @@ STORE_RETRY = (1.0, 30.0)
 CLOSED = "the courier was closed"
 
 T = TypeVar("T")
+
+
+W = TypeVar("W")
+A = TypeVar("A")
+
+
+class Together(Generic[W, A]):
+    """What is asked of the writer in one turn of the loop: it goes as one request, which has one
+    answer."""
+
+    def __init__(
+        self, request: Callable[[Sequence[W]], Awaitable[Sequence[A | CourierError]]]
+    ) -> None:
+        self._request = request
+        self._asked: list[tuple[int, asyncio.Future[Sequence[A]]]] = []
+        self._wishes: list[W] = []
+
+    def ask(self, wishes: Sequence[W]) -> asyncio.Future[Sequence[A]]:
+        """The answers to come to some wishes; an error if one of them was refused."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[A]] = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._hand_over)
+        self._asked.append((len(wishes), answer))
+        self._wishes += wishes
+        return answer
+
+    def _hand_over(self) -> None:
+        asked, wishes = self._asked, self._wishes
+        self._asked, self._wishes = [], []
+        # No task: nothing but the writer can end it.
+        written = asyncio.ensure_future(self._request(wishes))
+        written.add_done_callback(partial(self._share_out, asked))
+
+    def _share_out(
+        self,
+        asked: Sequence[tuple[int, asyncio.Future[Sequence[A]]]],
+        written: asyncio.Future[Sequence[A | CourierError]],
+    ) -> None:
+        error = asyncio.CancelledError() if written.cancelled() else written.exception()
+        answers = iter(written.result() if error is None else ())
+        for number, answer in asked:
+            given, refused = list[A](), error
+            for one in islice(answers, number):
+                if isinstance(one, CourierError):
+                    refused = refused or one
+                else:
+                    given.append(one)
+            if answer.done():  # not waited for any more
+                continue
+            if refused is None:
+                answer.set_result(given)
+            else:
+                answer.set_exception(refused)
 
 
 @frozen
@@ -77,6 +133,11 @@ class AsyncioDriver(Driver):
     clock: Clock
     notifier: HookNotifier  # pyright: ignore[reportIncompatibleMethodOverride]
     closing: bool = False
+    _begins: Together[Sequence[Start], Sequence[BeginAnswer]] = field(init=False)
+    _saves: Together[Change, SaveAnswer] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._begins, self._saves = Together(self.writer.begin), Together(self.writer.save)
 
     @property
     def tokens(self) -> TokenCache:
@@ -95,6 +156,18 @@ class AsyncioDriver(Driver):
 
     def cut_by(self, error: BaseException) -> Interrupted:
         return Interrupted(error, CLOSED, closing=True)
+
+    def asked(self, effect: Effect[Any]) -> asyncio.Future[Any] | None:
+        """The answer to come of an effect that needs no task to be performed: what is written for
+        many at once, and a document that is read. None for any other."""
+        match effect:
+            case Begin(turns=turns):
+                return self._begins.ask(turns)
+            case Save(changes=changes):
+                return self._saves.ask(changes)
+            case ReadDocument():
+                return self.outside.readers.read(effect)
+        return None
 
     # --- the world ---
 
@@ -123,10 +196,7 @@ class AsyncioDriver(Driver):
         return True
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
-        read = self.outside.readers.read
-        if len(documents) == 1:
-            return [await read(documents[0])]
-        return await asyncio.gather(*map(read, documents))
+        return await asyncio.gather(*map(self.outside.readers.read, documents))
 
     # --- the store ---
 
@@ -135,13 +205,10 @@ class AsyncioDriver(Driver):
         return await asyncio.get_running_loop().run_in_executor(self.threads, verb)
 
     async def _write(self, effect: Stored[Any]) -> Any:
-        match effect:
-            case Begin(starts=starts):
-                return _unless_refused(await self.writer.begin([starts]))[0]
-            case Save(changes=changes):
-                return _unless_refused(await self.writer.save(changes))
-            case TakeSlot(request=request):
-                return await self.writer.acquire(request)
+        if (asked := self.asked(effect)) is not None:
+            return await asked
+        if isinstance(effect, TakeSlot):
+            return await self.writer.acquire(effect.request)
         return await self.writer.run(lambda: effect.on(self.store))
 
     def pauses(self) -> Iterator[float]:
@@ -152,15 +219,6 @@ class AsyncioDriver(Driver):
 
     async def _pause(self, seconds: float) -> None:
         await self.clock.sleep_until(self.clock.now() + timedelta(seconds=seconds))
-
-
-def _unless_refused(answers: Sequence[T | CourierError]) -> Sequence[T]:
-    given: list[T] = []
-    for answer in answers:
-        if isinstance(answer, CourierError):
-            raise answer
-        given.append(answer)
-    return given
 
 
 def interruption_of(error: BaseException) -> Interrupted | None:

@@ -90,6 +90,9 @@ class Driver(ABC):
             case Token(wish=wish, mint=mint, lease_since=lease):
                 minting = about(effect.destination.integration, "a dialogue for a token")
                 return await self.tokens.token(wish, lambda: self.drive(mint(), minting), lease)
+            case ReadDocument():
+                (read,) = await self._read_documents([effect])
+                return read
             case ReadDocuments(documents=documents):
                 return await self._read_documents(documents)
             case MakeDocument():

@@ -4,9 +4,11 @@ what hangs for one tenant keeps none of another's waiting, and stops nothing els
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field, frozen
@@ -46,6 +48,40 @@ def reading_of(destination: Destination, *, is_file: bool) -> Reading:
 
 
 @define(eq=False)
+class _Run:
+    """One thing that is run. `under_way`: a thread has it, which is `lost` once its result is
+    waited for no more. `result` is what it comes to in the thread, or `error` what it raises."""
+
+    lane: Lane
+    reading: Reading
+    work: Callable[[], Any]
+    answer: asyncio.Future[Any]
+    late: Callable[[TimeoutError], Any] | None
+    alarm: asyncio.TimerHandle | None = None
+    under_way: bool = False
+    lost: bool = False
+    result: Any = None
+    error: BaseException | None = None
+
+    @property
+    def timeout(self) -> TimeoutError:
+        """What is said if it takes too long."""
+        reading = self.reading
+        return TimeoutError(f"{reading.what} did not answer within {reading.seconds:g} s")
+
+    def give(self) -> None:
+        """End the wait for it, if it is still waited for."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
+
+@define(eq=False)
 class Readers:
     """The threads that run what a host brings. Used on one event loop.
 
@@ -63,6 +99,8 @@ class Readers:
     source: DocumentSource | None = None
     _places: ConnectionLimit = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
+    _back: deque[_Run] = field(factory=deque, init=False)
+    _told: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._places = ConnectionLimit(READERS, READERS_OF_TENANT)
@@ -79,46 +117,97 @@ class Readers:
             TimeoutError: It took too long; or for so long all threads of the tenant were lost, or
                 all of all tenants were taken. `at_once`: all of the tenant are lost now.
         """
-        lane, seconds = (reading.tenant_id,), reading.seconds
-        late = TimeoutError(f"{reading.what} did not answer within {seconds:g} s")
-        if at_once and self._lost[lane] >= READERS_OF_TENANT:
-            raise late
-        while not await self._entered(lane, seconds):
-            if self._lost[lane] >= self._places.held(lane):
-                raise late
-        running = asyncio.get_running_loop().run_in_executor(self.threads, work)
-        running.add_done_callback(lambda _: self._places.leave(lane))
-        done, _ = await asyncio.wait([running], timeout=seconds)
-        if done:
-            return running.result()
-        self._lost[lane] += 1
-        running.add_done_callback(lambda returned: self._returned(lane, returned))
-        self.log(ReaderLost(reading.tenant_id, reading.what, seconds, self.lost))
-        raise late
+        result: T = await self._ask(reading, work, at_once=at_once)
+        return result
 
-    async def _entered(self, lane: Lane, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._places.enter(lane)
-        except TimeoutError:
-            return False
-        return True
-
-    def _returned(self, lane: Lane, running: asyncio.Future[Any]) -> None:
-        self._lost[lane] -= 1
-        if not running.cancelled():
-            running.exception()  # it was not waited for
-
-    async def read(self, wanted: ReadDocument) -> bytes | Verdict:
+    def read(self, wanted: ReadDocument) -> asyncio.Future[bytes | Verdict]:
         """A document of the source."""
         source, seconds = self.source, wanted.timeout.total_seconds()
         if source is None:
-            return wanted.judge(NoSourceError())
+            answer: asyncio.Future[bytes | Verdict] = asyncio.get_running_loop().create_future()
+            answer.set_result(wanted.judge(NoSourceError()))
+            return answer
         reading = Reading(wanted.tenant_id, "the document source", seconds)
+        return self._ask(reading, partial(_read, source, wanted), late=wanted.judge)
+
+    def _ask(
+        self,
+        reading: Reading,
+        work: Callable[[], Any],
+        *,
+        late: Callable[[TimeoutError], Any] | None = None,
+        at_once: bool = False,
+    ) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        one = _Run((reading.tenant_id,), reading, work, loop.create_future(), late)
+        if at_once and self._lost[one.lane] >= READERS_OF_TENANT:
+            self._too_late(one)
+            return one.answer
+        self._places.ask(one.lane, partial(self._start, one, loop))
+        if not one.under_way:
+            one.alarm = loop.call_later(reading.seconds, self._has_no_place, one, loop)
+        return one.answer
+
+    def _has_no_place(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
+        if self._lost[one.lane] >= self._places.held(one.lane):
+            self._too_late(one)
+        elif not one.answer.done():
+            one.alarm = loop.call_later(one.reading.seconds, self._has_no_place, one, loop)
+
+    def _start(self, one: _Run, loop: asyncio.AbstractEventLoop) -> bool:
+        if one.answer.done():
+            return False
+        if one.alarm is not None:
+            one.alarm.cancel()
+        one.under_way = True
+        one.alarm = loop.call_later(one.reading.seconds, self._is_lost, one)
+        if self.threads is None:
+            loop.run_in_executor(None, self._run, one, loop)
+            return True
         try:
-            return await self.run(reading, lambda: _read(source, wanted))
-        except TimeoutError as late:
-            return wanted.judge(late)
+            self.threads.submit(self._run, one, loop)
+        except RuntimeError as error:  # they have been told to stop
+            one.error = error
+            self._give_back(one, loop)
+        return True
+
+    def _is_lost(self, one: _Run) -> None:
+        one.lost = True
+        self._lost[one.lane] += 1
+        reading = one.reading
+        self.log(ReaderLost(reading.tenant_id, reading.what, reading.seconds, self.lost))
+        self._too_late(one)
+
+    def _too_late(self, one: _Run) -> None:
+        if not one.answer.done():
+            if one.late is None:
+                one.answer.set_exception(one.timeout)
+            else:
+                one.answer.set_result(one.late(one.timeout))
+
+    def _run(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
+        """In a worker thread."""
+        try:
+            one.result = one.work()
+        except BaseException as error:  # whatever it is, it is the result
+            one.error = error
+        self._give_back(one, loop)
+
+    def _give_back(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
+        self._back.append(one)
+        if not self._told:  # one word for all that are back before the loop has heard it
+            self._told = True
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        """On the loop: take what is back."""
+        self._told = False
+        while self._back:
+            one = self._back.popleft()
+            self._lost[one.lane] -= one.lost
+            one.give()
+            self._places.leave(one.lane)
 
 
 def _read(source: DocumentSource, wanted: ReadDocument) -> bytes | Verdict:

@@ -2,10 +2,10 @@
 
 A turn waits for its effects in three places:
 
-- What begins or is settled in one turn of the loop goes to the writer as one request, which has
-  one answer.
+- What the driver can give an answer to come for (what begins or is settled, a document that is
+  read) needs no task.
 - Requests are sent by senders: long-lived tasks, as many as there are connections.
-- What is rarer (a token, a document, a wait for the pace) is awaited in a task of its own.
+- What is rarer (a token, a wait for the pace) is performed in a task of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from attrs import define
 
 from ...delivery.active import ActiveUpload
-from ...delivery.effects import Begin, Effect, Interrupted, Notify, Save, Send, Stored, Turn, Wait
+from ...delivery.effects import Effect, Interrupted, Notify, Send, Stored, Turn, Wait
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import NotBefore
 from ...ports.logger import RecordingFailed
@@ -38,6 +37,7 @@ class UnderWay:
     about: About
     turn: Turn[NotBefore | None]
     effect: Any = None
+    asked: asyncio.Future[Any] | None = None
 
 
 class Turns:
@@ -56,8 +56,6 @@ class Turns:
         self._asleep = asleep
         self._waiting: dict[UnderWay, datetime] = {}
         self._under_way: set[UnderWay] = set()
-        self._begins: list[UnderWay] = []
-        self._saves: list[UnderWay] = []
         self._admitted: deque[tuple[UnderWay, Send]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
@@ -89,6 +87,9 @@ class Turns:
         self._interrupted = True
         for task in self._tasks | self._senders:
             task.cancel()
+        for one in self._under_way:
+            if one.asked is not None and not isinstance(one.effect, Stored):
+                one.asked.cancel()  # what is written is waited for
         while self._admitted:
             one, effect = self._admitted.popleft()
             self._admit(one, effect)
@@ -138,19 +139,27 @@ class Turns:
                 return self._wait_for(one, effect)
 
     def _wait_for(self, one: UnderWay, effect: Effect[Any]) -> None:
+        one.asked = self._driver.asked(effect)
+        if one.asked is not None:
+            one.asked.add_done_callback(partial(self._answered, one))
+            return
         match effect:
-            case Begin():
-                self._hand_over_soon()
-                self._begins.append(one)
-            case Save():
-                self._hand_over_soon()
-                self._saves.append(one)
             case Send(destination=destination):
                 self._connections.ask(destination.lane, partial(self._admit, one, effect))
             case Wait():
                 self._aside(one, self._wait, one, effect)
             case _:
                 self._aside(one, self._driver.perform, effect)
+
+    def _answered(self, one: UnderWay, asked: asyncio.Future[Any]) -> None:
+        one.asked = None
+        error = _closed() if asked.cancelled() else asked.exception()
+        if isinstance(error, StoreError) and isinstance(one.effect, Stored):
+            self._aside(one, self._driver.patiently, one.effect, error)
+        elif error is not None:
+            self._resume(one, one.turn.throw, interruption_of(error) or error)
+        else:
+            self._resume(one, one.turn.send, asked.result())
 
     async def _wait(self, one: UnderWay, effect: Wait) -> Any:
         waiting = asyncio.ensure_future(self._driver.perform(effect))
@@ -197,42 +206,6 @@ class Turns:
             self.spawn(_raise(own))
         if not self._under_way:
             self._none.set()
-
-    # --- begin many, settle many -----------------------------------------------------------------
-
-    def _hand_over_soon(self) -> None:
-        """What comes in this turn of the loop goes together."""
-        if not self._begins and not self._saves:
-            asyncio.get_running_loop().call_soon(self._hand_over)
-
-    def _hand_over(self) -> None:
-        writer = self._driver.writer
-        begins, self._begins = self._begins, []
-        saves, self._saves = self._saves, []
-        if begins:
-            self._write(begins, writer.begin([one.effect.starts for one in begins]))
-        if saves:
-            self._write(saves, writer.save([it for one in saves for it in one.effect.changes]))
-
-    def _write(self, waiting: Sequence[UnderWay], answers: Awaitable[Sequence[Any]]) -> None:
-        # No task: nothing but the writer can end it.
-        written = asyncio.ensure_future(answers)
-        written.add_done_callback(partial(self._written, waiting))
-
-    def _written(self, waiting: Sequence[UnderWay], written: asyncio.Future[Sequence[Any]]) -> None:
-        error = asyncio.CancelledError() if written.cancelled() else written.exception()
-        answers = iter(written.result() if error is None else ())
-        for one in waiting:
-            saves = isinstance(one.effect, Save)
-            number = len(one.effect.changes) if saves else 1
-            given = list(islice(answers, number)) if error is None else [error]
-            refused = next((it for it in given if isinstance(it, BaseException)), None)
-            if isinstance(refused, StoreError):
-                self._aside(one, self._driver.patiently, one.effect, refused)
-            elif refused is not None:
-                self._resume(one, one.turn.throw, refused)
-            else:
-                self._resume(one, one.turn.send, given if saves else given[0])
 
     # --- talk ------------------------------------------------------------------------------------
 
