@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
@@ -105,8 +105,8 @@ class Tenants:
         self.destinations: Mapping[str, Destination] = self._destinations({})
 
     @property
-    def broken(self) -> Container[str]:
-        """The tenants whose settings are invalid, by `tenant_key`."""
+    def broken(self) -> Mapping[str, tuple[Problem, ...]]:
+        """What is wrong with the tenants whose settings are invalid, by `tenant_key`."""
         return self._loaded.broken
 
     @property

@@ -3,7 +3,7 @@ for each. No document, and no task."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -153,7 +153,7 @@ class ActiveUploads:
         self, clock: Clock, listener: Listener, capacity: int, in_flight_bytes: int
     ) -> None:
         self.destinations: Destinations = {}
-        self.broken: Container[str] = frozenset()
+        self.broken: Mapping[str, Sequence[object]] = {}
         self.closing = False
         self._clock = clock
         self._listener = listener

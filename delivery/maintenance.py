@@ -34,12 +34,12 @@ from ..domain.upload.upload import (
     is_parked,
 )
 from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
-from ..ports.records import Change, Conflict, Entry, NamedProvider, SaveAnswer, Saved
+from ..ports.records import Change, Conflict, Entry, SaveAnswer, Saved
 from .accounting import recovery_of
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
 from .applying import Step, apply
-from .destinations import Destination, excluded, named_provider
+from .destinations import Destination, excluded, invalid_failure, named_provider
 from .effects import Notify, Read, Turn, Write, perform
 from .turn import TurnContext, hold
 
@@ -203,8 +203,9 @@ class Maintenance:
             room, full = backlog.room(line), len(page) == 2 * share
             found = yield from _get(free[:room])
             strangers = [one for one in found.values() if not self._take(one, line)]
-            for one in strangers:
-                yield from self._hold_orphan(one, now)
+            if not (yield from self._name_providers(strangers)):
+                for one in strangers:
+                    yield from self._hold_orphan(one, now)
             self._strangers[line] |= {one.upload.key.tenant_id for one in strangers}
             more = full or len(free) > room
             backlog.looked(line, more=more, again=more and bool(strangers))
@@ -223,14 +224,17 @@ class Maintenance:
         """Its time has long come, and its tenant has no such integration any more: a person must
         decide."""
         key, due = found.upload.key, due_of(found.upload.state)
-        is_broken = tenant_key(key.tenant_id) in self._active.broken
-        if is_broken or due is None or now < due + ORPHAN_AFTER:
+        problems = self._active.broken.get(tenant_key(key.tenant_id))
+        if problems is not None and key.provider == UNKNOWN_PROVIDER:
+            failure = invalid_failure(key.tenant_id, problems)  # it was released too early
+        elif problems is not None or due is None or now < due + ORPHAN_AFTER:
             return
-        failure = Failure(
-            FailureKind.INTEGRATION_GONE,
-            f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give it "
-            "one and it goes on by itself, or abandon it",
-        )
+        else:
+            failure = Failure(
+                FailureKind.INTEGRATION_GONE,
+                f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give "
+                "it one and it goes on by itself, or abandon it",
+            )
         held = advance(found.upload, events.Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
             self._active.tell_end(held, status_of_upload(held, None))
@@ -280,25 +284,19 @@ class Maintenance:
             if len(freed) < RELEASED_AT_ONCE:
                 return
 
-    def _name_providers(self, freed: Sequence[Entry]) -> Turn[bool]:
-        """Give what was recorded for an invalid configuration its provider; whether any was."""
-        tenants = {
-            one.upload.key.tenant_id for one in freed if one.upload.key.provider == UNKNOWN_PROVIDER
-        }
+    def _name_providers(self, some: Sequence[Entry]) -> Turn[bool]:
+        """Give what was recorded for an invalid configuration that is mended its provider; whether
+        any was."""
+        keys = [one.upload.key for one in some]
+        tenants = {key.tenant_id for key in keys if key.provider == UNKNOWN_PROVIDER}
         named = [
-            named_provider(tenant_id, self._active.destinations[tenant_key(tenant_id)])
+            named_provider(tenant_id, destination)
             for tenant_id in tenants
+            if (destination := self._active.destinations.get(tenant_key(tenant_id))) is not None
         ]
         if named:
-            yield from name_providers(named)
+            yield from perform(Write(lambda store: store.save(named)))
         return bool(named)
-
-
-def name_providers(named: Sequence[NamedProvider]) -> Turn[None]:
-    """Give what was recorded for an invalid configuration its provider."""
-    for answer in (yield from perform(Write(lambda store: store.save(named)))):
-        for conflict in answer.conflicts if isinstance(answer, Saved) else ():
-            yield from perform(Notify(conflict))
 
 
 def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:

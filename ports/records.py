@@ -19,7 +19,6 @@ from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
-from .logger import EvidenceConflict
 
 RECORD_TYPE = "application/vnd.evidence-courier.training-record+json"
 """The media type of a training record that could not be rendered yet."""
@@ -162,10 +161,7 @@ class Change:
 @frozen
 class NamedProvider:
     """Where the uploads of a tenant go whose provider is UNKNOWN_PROVIDER, with its settings as in
-    `Dossier` and its credential as in `Entry`.
-
-    An upload whose evidence is recorded for that provider already is removed.
-    """
+    `Dossier` and its credential as in `Entry`."""
 
     tenant_id: str
     provider: str
@@ -183,10 +179,7 @@ class Begun:
 
 @frozen
 class Saved:
-    """The change is recorded. `conflicts` are the uploads that a `NamedProvider` removed although
-    they were submitted with another document."""
-
-    conflicts: tuple[EvidenceConflict, ...] = ()
+    """The change is recorded."""
 
 
 @frozen
@@ -239,7 +232,9 @@ class Records(Protocol):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         """Record new uploads. The key decides a race: exactly one caller is answered `Added`.
 
-        One under UNKNOWN_PROVIDER is known if its evidence is recorded under any provider.
+        One under UNKNOWN_PROVIDER is known if its evidence is recorded under any provider. One
+        under a provider whose evidence is recorded under UNKNOWN_PROVIDER is known, too: what is
+        recorded gets the entry's provider, settings and credential first.
         """
         ...
 

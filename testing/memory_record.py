@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import define, evolve, field
 
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.status import ActionRow
-from ..domain.upload.upload import UNKNOWN_PROVIDER, Sending, Upload, UploadKey
-from ..ports.logger import EvidenceConflict
+from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..ports.paging import Place
-from ..ports.records import Change, Dossier, Entry, LookUp, NamedProvider
+from ..ports.records import Change, Dossier, Entry, LookUp
 
 
 @define
@@ -38,19 +37,14 @@ class MemoryRecord:
         return Place(self.upload.created_at, self.arrival)
 
     @property
-    def ids(self) -> tuple[str, str]:
-        """Whose it is, and which."""
-        return self.upload.key.tenant_id, self.upload.key.evidence_id
-
-    @property
     def open_upload(self) -> Entry:
         """As a courier needs it to go on."""
         return Entry(self.upload, self.dossier, courier_id=self.courier_id)
 
-    def name(self, key: UploadKey, named: NamedProvider) -> None:
+    def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""
-        self.upload, self.credential = evolve(self.upload, key=key), named.credential
-        self.dossier = evolve(self.dossier, settings=named.settings)
+        self.upload, self.credential = evolve(self.upload, key=key), credential
+        self.dossier = evolve(self.dossier, settings=settings)
 
     def take(self, change: Change) -> None:
         """The change, without what it means for the gate."""
@@ -70,24 +64,3 @@ class MemoryRecord:
             self.look_ups.append(change.look_up)
         if change.action is not None:
             self.actions.append(change.action)
-
-
-def name_all(
-    records: dict[UploadKey, MemoryRecord], named: NamedProvider
-) -> Iterator[EvidenceConflict]:
-    """Give the records of a tenant whose provider is not known their provider."""
-    for old in [*records]:
-        if (old.tenant_id, old.provider) != (named.tenant_id, UNKNOWN_PROVIDER):
-            continue
-        record, key = records.pop(old), evolve(old, provider=named.provider)
-        submitted = record.dossier.submitted_digest
-        if key not in records:
-            record.name(key, named)
-            records[key] = record
-            continue
-        known = records[key].dossier.submitted_digest
-        if known and submitted and known != submitted:
-            yield EvidenceConflict(key, known, submitted)
-    in_order = sorted(records.items(), key=lambda item: item[1].arrival)
-    records.clear()
-    records.update(in_order)

@@ -63,7 +63,7 @@ from ..ports.records import (
     Start,
 )
 from .memory_gates import MemoryGates
-from .memory_record import MemoryRecord, name_all
+from .memory_record import MemoryRecord
 
 Verb: TypeAlias = Literal[
     "add",
@@ -351,9 +351,11 @@ class MemoryStore(_Couriers):
 
     def _add(self, entry: Entry) -> AddAnswer:
         key = entry.upload.key
-        there = self._records.get(key)
-        if there is None and key.provider == UNKNOWN_PROVIDER:
+        if key.provider == UNKNOWN_PROVIDER:
             there = self._newest(key.tenant_id, key.evidence_id)
+        else:
+            self._name(key, entry.credential, entry.dossier.settings)
+            there = self._records.get(key)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
         self._records[key] = MemoryRecord(
@@ -427,16 +429,27 @@ class MemoryStore(_Couriers):
         return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
-        ids = (tenant_id, evidence_id)
-        found = [record for record in self._oldest_first() if record.ids == ids]
-        return found[-1] if found else None
+        keys = (key for key in self._records if key.evidence == (tenant_id, evidence_id))
+        return max(map(self._records.__getitem__, keys), key=lambda one: one.place, default=None)
+
+    def _name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
+        """Give an evidence's upload whose provider was not known its key."""
+        unnamed = evolve(key, provider=UNKNOWN_PROVIDER)
+        if unnamed in self._records and key not in self._records:
+            self._records[unnamed].name(key, credential, settings)
+            # In the place that it had: the order is that of arrival.
+            self._records = {one.upload.key: one for one in self._records.values()}
 
     def _save(self, change: AnyChange) -> SaveAnswer:
         match change:
             case Change():
                 return self._write(change) or Saved()
             case NamedProvider():
-                return Saved(tuple(name_all(self._records, change)))
+                for old in [*self._records]:
+                    if old.tenant_id == change.tenant_id:
+                        key = evolve(old, provider=change.provider)
+                        self._name(key, change.credential, change.settings)
+                return Saved()
             case GateChange():
                 self._gates.change(evolve(change, block=None), "", "")
                 return Saved()

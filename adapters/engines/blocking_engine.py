@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -20,14 +20,13 @@ from attrs import evolve, frozen
 from ...delivery.actions import ActionResult, RulesOf, act_on
 from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
-from ...delivery.destinations import Destination, Destinations, named_provider
+from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import (
     Maintenance,
     hold_invalid,
     hold_rest,
-    name_providers,
     readmit,
     recover,
     resume,
@@ -40,7 +39,6 @@ from ...domain.pacing.gate import MIN_PATIENCE, Blocked, NotBefore, Refusal, pat
 from ...domain.upload.actions import Action, Person
 from ...domain.upload.status import UploadStatus, status_of_upload
 from ...domain.upload.upload import (
-    UNKNOWN_PROVIDER,
     Sending,
     UploadKey,
     due_at,
@@ -145,7 +143,9 @@ class BlockingEngine:
             log=self._notifier.log,
         )
 
-    def recover(self, destinations: Destinations, broken: Container[str]) -> list[UploadStatus]:
+    def recover(
+        self, destinations: Destinations, broken: Mapping[str, Sequence[object]]
+    ) -> list[UploadStatus]:
         """Write down that what dead couriers were sending may have been received; how those
         uploads are now."""
         store, now = self._store, self._clock.now()
@@ -190,12 +190,7 @@ class BlockingEngine:
     ) -> ActiveUpload:
         """The upload of an evidence, known or new. What is known is neither read nor rendered
         again."""
-        unnamed = evolve(key, provider=UNKNOWN_PROVIDER)
-        recorded = self._store.get([key, unnamed])
-        if unnamed in recorded and destination.invalid is None:
-            self._run(name_providers([named_provider(key.tenant_id, destination)]))
-            recorded = self._store.get([key])
-        found = recorded.get(key)
+        found = self._store.get([key]).get(key)
         if found is None:
             prepare = self._worker.outside.preparer.prepare
             entry = prepare(evidence, destination, self._clock.now())

@@ -26,6 +26,11 @@ class UploadKey:
     evidence_id: str
     provider: str
 
+    @property
+    def evidence(self) -> tuple[str, str]:
+        """Whose evidence it is, and which."""
+        return self.tenant_id, self.evidence_id
+
     def __str__(self) -> str:
         return f"{self.tenant_id}/{self.evidence_id} to {self.provider}"
 

@@ -20,11 +20,10 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.status import ActionRow, StatusError
+from ...domain.upload.status import ActionRow, StatusError, UploadDetails
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload, UploadKey, with_digest
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
-from ...ports.logger import EvidenceConflict
 from ...ports.records import (
     Added,
     Begun,
@@ -158,20 +157,41 @@ class StoreContract(GateRules):
             digest = named.dossier.submitted_digest
             same(store.add([unnamed]), [Known(named.upload, digest)])
             same(set(store.get([unnamed.upload.key])), set())
+            first, second = entry("ev-2", provider=UNKNOWN_PROVIDER), entry("ev-2")
+            same(store.add([second, first]), [Added(), Known(second.upload, digest)])
+
+    def test_evidence_of_an_unknown_provider_is_known_once_it_is_named(self) -> None:
+        """What a person decided about it counts, and its history stays."""
+        with self._store() as store:
+            unnamed, named = entry(provider=UNKNOWN_PROVIDER), entry()
+            dossier = evolve(named.dossier, settings={"region": "eu"})
+            named = evolve(named, dossier=dossier, credential="a credential")
+            other = entry(tenant_id="globex", provider=UNKNOWN_PROVIDER)
+            store.add([unnamed, other])
+            given_up = advance(unnamed.upload, Abandoned(AT, "ann", "late"), RULES)
+            row = ActionRow(at=AT, action="abandon", by="ann", reason="late")
+            store.save([Change(given_up, action=row)])
+            after = evolve(given_up, key=named.upload.key)
+            digest = unnamed.dossier.submitted_digest
+            same(store.add([named, named]), [Known(after, digest)] * 2)
+            found = store.get([unnamed.upload.key, after.key, other.upload.key])
+            same(set(found), {after.key, other.upload.key})
+            same(found[after.key].upload, after)
+            same(found[after.key].dossier.settings, {"region": "eu"})
+            same(a(UploadDetails, store.show("acme", "ev-1", AT)).actions, (row,))
+            first, second = entry("ev-2", provider=UNKNOWN_PROVIDER), entry("ev-2")
+            after = evolve(first.upload, key=second.upload.key)
+            same(store.add([first, second]), [Added(), Known(after, digest)])
+            same(len(store.find(Find(tenant_id="acme"), AT).uploads), 2)
 
     def test_uploads_of_an_unknown_provider_get_their_provider(self) -> None:
         """Others of the tenant, and of other tenants, stay as they are."""
         with self._store() as store:
             unnamed = [entry(f"ev-{n}", provider=UNKNOWN_PROVIDER) for n in (1, 2, 3, 4)]
             other = entry("ev-1", tenant_id="globex", provider=UNKNOWN_PROVIDER)
-            doubles = [entry("ev-2"), entry("ev-3", submitted_digest="another")]
-            store.add([*unnamed[:3], other, *doubles, unnamed[3]])
+            store.add([*unnamed[:3], other, unnamed[3]])
             named = NamedProvider("acme", "sprinto", "a credential", {"region": "eu"})
-            key = doubles[1].upload.key
-            (answer,) = store.save([named])
-            digest = unnamed[2].dossier.submitted_digest
-            same(list(a(Saved, answer).conflicts), [EvidenceConflict(key, "another", digest)])
-            same(store.save([named]), [Saved()])
+            same(store.save([named, named]), [Saved()] * 2)
             first = unnamed[0]
             key = evolve(first.upload.key, provider="sprinto")
             found = store.get([key])[key]

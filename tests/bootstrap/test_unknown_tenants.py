@@ -174,6 +174,52 @@ def test_evidence_of_an_invalid_tenant_is_held_until_the_file_is_mended(face: Fa
     assert face.told(EvidenceConflict) == []
 
 
+@pytest.mark.parametrize("action", ["abandon", "attest"])
+def test_what_a_person_decided_before_the_file_is_mended_counts(face: Face, action: str) -> None:
+    house = face.house
+    house.tenants["acme"] = tenant(shelves="b")
+    face.deliver(evidence(), on_invalid="skip")
+    with house.sync_courier(on_invalid="skip") as courier:
+        (done,) = getattr(courier, action)("acme", "ev-1", by="ann", reason="seen").done
+    house.tenants["acme"] = tenant(shelf="b")
+    (again,) = face.deliver(evidence())
+    assert again is not None
+    assert (again.status, again.error) == (done.status, done.error)
+    assert (again.provider, again.attempts) == ("paper", 0)
+    assert house.server.held == []
+    with closing(SqliteStore(str(house.database))) as store:
+        page = store.find(Find(tenant_id="acme"), house.clock.now())
+        details = store.show("acme", "ev-1", house.clock.now())
+    assert [one.provider for one in page.uploads] == ["paper"]
+    assert details is not None
+    assert [(one.action, one.by) for one in details.actions] == [(action, "ann")]
+
+
+def test_what_is_released_too_early_is_held_until_the_file_is_mended(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    house.tenants["acme"] = tenant(shelves="b")
+
+    async def story() -> None:
+        async with house.courier(on_invalid="skip") as courier:
+            await courier.submit(evidence()).settled(timeout=5)
+            await courier.release("acme", "ev-1", by="ann", reason="go")
+            house.clock.advance(10)
+            await courier.quiet()
+            held = (await courier.statuses("acme", ["ev-1"]))["ev-1"]
+            assert held.status == "held" and held.error is not None
+            assert held.error.kind == "integration_invalid"
+            await courier.release("acme", "ev-1", by="ann", reason="go")
+            house.tenants["acme"] = tenant(shelf="b")
+            await courier.reload()
+            for _ in range(3):
+                house.clock.advance(10)
+                await courier.quiet()
+            status = (await courier.statuses("acme", ["ev-1"]))["ev-1"]
+            assert (status.status, status.provider) == ("succeeded", "paper")
+
+    asyncio.run(story())
+
+
 def test_evidence_stays_one_upload_when_its_tenants_file_breaks(face: Face) -> None:
     """What was delivered is not held; what waits is, under its own provider, until it is mended."""
     house = face.house

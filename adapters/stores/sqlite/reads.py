@@ -17,7 +17,7 @@ from ....ports.paging import place_after
 from ....ports.records import Entry, Find
 from .gates import line_of
 from .rows import KEY, OPEN, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
-from .statements import SELECT_CONTENTS, SELECT_UPLOADS
+from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
 
@@ -110,6 +110,17 @@ def recorded(connection: sqlite3.Connection, keys: Iterable[UploadKey]) -> dict[
     rows = SELECT_UPLOADS.run(connection, list(map(key_cells, keys)))
     found = [open_upload_of(dict(zip(OPEN, row, strict=True))) for row in rows]
     return {item.upload.key: item for item in found}
+
+
+def of_evidences(
+    connection: sqlite3.Connection, keys: Sequence[UploadKey]
+) -> dict[tuple[str, str], dict[str, Entry]]:
+    """The uploads of these keys' evidences, by evidence and then by provider, the oldest first."""
+    found: dict[tuple[str, str], dict[str, Entry]] = {}
+    for row in SELECT_OF_EVIDENCE.run(connection, [key.evidence for key in keys]):
+        one = open_upload_of(dict(zip(OPEN, row, strict=True)))
+        found.setdefault(one.upload.key.evidence, {})[one.upload.key.provider] = one
+    return found
 
 
 def staged(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, bytes]:

@@ -33,7 +33,6 @@ Cells: TypeAlias = Sequence[Cell]
 _SIZES = (64, 32, 16, 8, 4, 2, 1)
 _THIS_KEY = " AND ".join(f"{name} = ?" for name in KEY)
 _SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
-OF_UPLOADS = ("documents", "attempts", "look_ups", "actions")
 IN_LINE_BEFORE = (
     "SELECT COUNT(*) FROM (SELECT 1 FROM uploads WHERE credential = ? AND due IS NOT NULL"
     " AND (due, id) < (?, ?) LIMIT ?)"
@@ -114,6 +113,14 @@ UPDATE_DELIVERED = _update(
 )
 """Each row: an id, DELIVERED."""
 
+SELECT_OF_EVIDENCE = Statement(
+    ("tenant_id", "evidence_id"),
+    f"SELECT {_list(f'uploads.{name}' for name in OPEN)} FROM given CROSS JOIN uploads"
+    " ON uploads.tenant_id = given.tenant_id AND uploads.evidence_id = given.evidence_id"
+    " ORDER BY uploads.id",
+)
+"""OPEN of an evidence's uploads, to whatever provider. Each row: a tenant id, an evidence id."""
+
 INSERT_ATTEMPTS = Statement(
     ("id", *ATTEMPT),
     f"INSERT INTO attempts (upload_id, credential, {_list(ATTEMPT)})"
@@ -149,23 +156,12 @@ UPDATE_DOCUMENT = (
 REPLACE_DOCUMENT = "INSERT OR REPLACE INTO documents (upload_id, content) VALUES (?, ?)"
 
 NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
-NAMED = (
-    "SELECT provider FROM uploads WHERE tenant_id = ? AND evidence_id = ? ORDER BY id DESC LIMIT 1"
-)
-DOUBLES = (
-    "SELECT held.id, held.evidence_id, known.submitted_digest, held.submitted_digest"
-    " FROM uploads AS held JOIN uploads AS known ON known.tenant_id = held.tenant_id"
-    " AND known.evidence_id = held.evidence_id AND known.provider = ?"
-    " WHERE held.tenant_id = ? AND held.provider = ?"
-)
-DELETE_ALL_OF = (
-    *(f"DELETE FROM {table} WHERE upload_id = ?" for table in OF_UPLOADS),
-    "DELETE FROM uploads WHERE id = ?",
-)
+# One that is recorded under its provider as well, by an older version, is left as it is.
 NAME_PROVIDER = (
-    "UPDATE uploads SET provider = ?, credential = ?, settings = ?"
+    "UPDATE OR IGNORE uploads SET provider = ?, credential = ?, settings = ?"
     " WHERE tenant_id = ? AND provider = ?"
 )
+NAME_PROVIDER_OF_ONE = f"{NAME_PROVIDER} AND evidence_id = ?"
 
 # Documents are large, and a statement binds a copy of each; look-ups and actions are few.
 INSERT_DOCUMENT = "INSERT INTO documents (upload_id, content) VALUES (?, ?)"

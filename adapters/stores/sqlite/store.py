@@ -5,17 +5,16 @@ and processes."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import TypeVar
 
 from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
-from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload, UploadKey
+from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
-from ....ports.logger import EvidenceConflict
 from ....ports.records import Change, Conflict, Entry, NamedProvider, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
@@ -58,27 +57,44 @@ class SqliteStore(SqliteCouriers):
         self._keep_documents = keep_documents
 
     def add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
-        keys = [entry.upload.key for entry in entries]
         answers: list[records.AddAnswer] = []
-        with self.transaction("not recorded", keys):
-            known = reads.recorded(self._connection, keys)
-            # Nobody else can insert before this transaction ends, so the ids can be given here.
-            (first,) = self._connection.execute(statements.NEXT_ID).fetchone()
-            fresh: list[Entry] = []
-            for entry in entries:
-                key = entry.upload.key
-                there = known.get(key) or self._under_its_provider(key)
-                if there is None:
-                    known[key] = Entry(entry.upload, entry.dossier)
-                    answers.append(records.Added(first + len(fresh)))
-                    fresh.append(entry)
-                else:
-                    answers.append(records.Known(there.upload, there.dossier.submitted_digest))
-            if fresh:
-                size = sum(len(entry.content or b"") for entry in fresh)
-                require_room(self._connection, self._path, size)
-                self._insert(first, fresh)
+        with self.transaction("not recorded", [entry.upload.key for entry in entries]):
+            for stretch in _stretches(entries, lambda entry: [entry.upload.key.evidence]):
+                answers += self._add(stretch)
         return answers
+
+    def _add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
+        """Add entries of different evidences."""
+        recorded = reads.of_evidences(self._connection, [each.upload.key for each in entries])
+        known = [self._known(one, recorded.get(one.upload.key.evidence, {})) for one in entries]
+        fresh = [one for one, there in zip(entries, known, strict=True) if there is None]
+        # Nobody else can insert before this transaction ends, so the ids can be given here.
+        (first,) = self._connection.execute(statements.NEXT_ID).fetchone()
+        if fresh:
+            size = sum(len(entry.content or b"") for entry in fresh)
+            require_room(self._connection, self._path, size)
+            self._insert(first, fresh)
+        numbers = count(first)
+        return [
+            records.Added(next(numbers))
+            if there is None
+            else records.Known(there.upload, there.dossier.submitted_digest)
+            for there in known
+        ]
+
+    def _known(self, entry: Entry, recorded: dict[str, Entry]) -> Entry | None:
+        """The upload that an entry is known as. `recorded` are its evidence's uploads by provider,
+        the oldest first; one whose provider was not known gets the entry's."""
+        key = entry.upload.key
+        if key.provider == UNKNOWN_PROVIDER:
+            return recorded[next(reversed(recorded))] if recorded else None
+        unnamed = recorded.get(UNKNOWN_PROVIDER)
+        if unnamed is None or key.provider in recorded:
+            return recorded.get(key.provider)
+        cells = (key.provider, entry.credential, settings_cell(entry.dossier.settings))
+        where = (key.tenant_id, UNKNOWN_PROVIDER, key.evidence_id)
+        self._connection.execute(statements.NAME_PROVIDER_OF_ONE, (*cells, *where))
+        return evolve(unnamed, upload=evolve(unnamed.upload, key=key))
 
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[records.BeginAnswer]]:
         keys = [start.upload.key for turn in turns for start in turn]
@@ -131,40 +147,19 @@ class SqliteStore(SqliteCouriers):
 
     def save(self, changes: Sequence[records.AnyChange]) -> Sequence[records.SaveAnswer]:
         ends = [one for one in changes if isinstance(one, GateChange)]
-        named = [(n, one) for n, one in enumerate(changes) if isinstance(one, NamedProvider)]
         moves = [(n, one) for n, one in enumerate(changes) if isinstance(one, Change)]
         answers: list[records.SaveAnswer] = [records.Saved()] * len(changes)
         with self.transaction("change not written", [move.upload.key for _, move in moves]):
             SqliteGates(self._connection).change((evolve(end, block=None), "", "") for end in ends)
-            for place, one in named:
-                answers[place] = records.Saved(tuple(self._name_provider(one)))
+            for named in (one for one in changes if isinstance(one, NamedProvider)):
+                cells = (named.provider, named.credential, settings_cell(named.settings))
+                where = (named.tenant_id, UNKNOWN_PROVIDER)
+                self._connection.execute(statements.NAME_PROVIDER, (*cells, *where))
             for stretch in _stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for position, conflict in lost.items():
                     answers[stretch[position][0]] = conflict
         return answers
-
-    def _under_its_provider(self, key: UploadKey) -> Entry | None:
-        """The upload of an evidence whose provider is not known now, if one was recorded when it
-        was."""
-        if key.provider != UNKNOWN_PROVIDER:
-            return None
-        named = self._connection.execute(statements.NAMED, (key.tenant_id, key.evidence_id))
-        keys = [evolve(key, provider=provider) for (provider,) in named.fetchall()]
-        return next(iter(reads.recorded(self._connection, keys).values()), None)
-
-    def _name_provider(self, named: NamedProvider) -> Iterator[EvidenceConflict]:
-        execute = self._connection.execute
-        where = (named.provider, named.tenant_id, UNKNOWN_PROVIDER)
-        for identity, evidence_id, *digests in execute(statements.DOUBLES, where).fetchall():
-            for statement in statements.DELETE_ALL_OF:
-                execute(statement, (identity,))
-            key = UploadKey(named.tenant_id, evidence_id, named.provider)
-            conflict = EvidenceConflict(key, *digests)
-            if all(digests) and conflict.known_digest != conflict.submitted_digest:
-                yield conflict
-        settings = settings_cell(named.settings)
-        execute(statements.NAME_PROVIDER, (named.provider, named.credential, settings, *where[1:]))
 
     def _insert(self, first: int, entries: Sequence[Entry]) -> None:
         numbered = list(enumerate(entries, first))
@@ -257,11 +252,11 @@ class SqliteStore(SqliteCouriers):
 
 
 def _stretches(
-    items: Sequence[T], keys_of: Callable[[T], Iterable[UploadKey]]
+    items: Sequence[T], keys_of: Callable[[T], Iterable[Hashable]]
 ) -> Iterator[Sequence[T]]:
-    """The items in order, in stretches that change no upload twice."""
+    """The items in order, in stretches in which no key comes twice."""
     start = 0
-    seen: set[UploadKey] = set()
+    seen: set[Hashable] = set()
     for position, item in enumerate(items):
         keys = set(keys_of(item))
         if seen & keys:

@@ -146,6 +146,7 @@ class WantsAFirstOne(MemoryStore):
 @breaks(
     "a_known_upload_is_told_as_it_stands_and_stays_as_it_was",
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
+    "evidence_of_an_unknown_provider_is_known_once_it_is_named",
 )
 class TakesTheNewerDossier(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -158,6 +159,7 @@ class TakesTheNewerDossier(MemoryStore):
 @breaks(
     "of_two_with_the_same_key_in_one_call_the_first_wins",
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
+    "evidence_of_an_unknown_provider_is_known_once_it_is_named",
 )
 class TheLastOneWins(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -167,7 +169,10 @@ class TheLastOneWins(MemoryStore):
         return answers
 
 
-@breaks("another_tenant_or_another_provider_makes_another_upload")
+@breaks(
+    "another_tenant_or_another_provider_makes_another_upload",
+    "evidence_of_an_unknown_provider_is_known_once_it_is_named",
+)
 class OneForEachEvidenceId(MemoryStore):
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         found = super().get(keys, staged=staged)
@@ -1029,6 +1034,15 @@ class AsksForTheKeyAlone(MemoryStore):
 
     def _newest(self, tenant_id: str, evidence_id: str) -> Any:
         return None if self._adding else super()._newest(tenant_id, evidence_id)
+
+
+@breaks(
+    "evidence_of_an_unknown_provider_is_known_once_it_is_named",
+    "uploads_of_an_unknown_provider_get_their_provider",
+)
+class NamesNone(MemoryStore):
+    def _name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
+        pass
 
 
 @breaks("uploads_of_an_unknown_provider_get_their_provider")
