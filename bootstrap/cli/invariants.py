@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import click
 
 from ...adapters.stores.sqlite.inspection import inspect
-from ...domain.secrets.redaction import Redactor
+from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED
 from .output import print_json
 from .tenant_files import load
@@ -16,7 +15,7 @@ from .tenant_files import load
 
 def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
     """Inspect the database and print what does not hold."""
-    found = inspect(database, shows_secret=None if folder is None else _oracle(folder, block))
+    found = inspect(database, secrets=() if folder is None else _secrets(folder, block))
     if as_json:
         breaches = [
             {
@@ -44,9 +43,7 @@ def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
         sys.exit(UNDELIVERED)
 
 
-def _oracle(folder: str, block: str) -> Callable[[str], bool]:
-    """Whether a text shows a secret of one of the tenants in a folder."""
+def _secrets(folder: str, block: str) -> frozenset[Secret]:
+    """The secrets of the tenants in a folder."""
     loaded, _ = load(folder, block)
-    secrets = {secret for one in loaded.integrations.values() for secret in one.secrets}
-    redactor = Redactor(tuple(secrets))
-    return lambda text: redactor.text(text) != text
+    return frozenset(secret for one in loaded.integrations.values() for secret in one.secrets)

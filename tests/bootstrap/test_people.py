@@ -336,6 +336,41 @@ def test_the_invariants_find_a_secret_in_the_records(
     assert "the-key-that-has-leaked" not in found.output
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "exit_code"),
+    [
+        ("sandbox-key", "sandbox-client", 0),  # as a sandbox has them
+        ("sandbox-key", "sandbox-key", 1),
+        ("sandbox-key", "https://api.example/sandbox-key/v1", 1),
+        ('a-"key\\-in-quotes', 'a-"key\\-in-quotes', 1),
+    ],
+)
+def test_a_setting_that_begins_as_the_secret_does_shows_none(
+    house: House,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: str,
+    exit_code: int,
+) -> None:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "acme.yaml").write_text(
+        "integrations: {compliance: {provider: vanta, client_id: one, client_secret: '${KEY}', "
+        "document: d-1}}\n"
+    )
+    monkeypatch.setenv("KEY", key)
+    with closing(sqlite3.connect(house.database)) as connection:
+        settings = json.dumps({"client_id": value}, ensure_ascii=False)
+        connection.execute("UPDATE uploads SET settings = ?", (settings,))
+        connection.commit()
+    found = command("invariants", "--db", str(house.database), "--config", str(folder))
+    assert (found.exit_code, "shows a secret in settings" in found.output) == (
+        exit_code,
+        exit_code == 1,
+    )
+
+
 def test_a_worker_of_a_task_queue_acts_and_sees_as_the_others_do(house: House) -> None:
     with house.blocking_courier() as courier:
         seen = courier.retry("acme", Filter(kind="bad_request"), preview=True, **WHY)

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,12 +19,14 @@ from attrs import frozen
 from sqlite_utils import Database
 
 from ....domain.integration import Pace
+from ....domain.secrets.redaction import Redactor
+from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
 from .liveness import lives
 from .opening import check, reading_connection, resolved
 from .reads import COURIERS, statuses_of
-from .rows import UPLOAD, Row, attempt_of, key_of, upload_of
+from .rows import UPLOAD, Row, attempt_of, key_of, settings_cell, upload_of
 from .trouble import trouble
 
 _AT_ONCE = 1_000
@@ -35,7 +37,7 @@ _UPLOADS = (
 _MOMENT = re.compile(r"; |, (?:until|at) ")
 """Where in the words for a wait its moment begins."""
 _TEXTS = {
-    "uploads": "error_message error_detail receipt_reference receipt_message progress settings",
+    "uploads": "error_message error_detail receipt_reference receipt_message progress",
     "attempts": "message detail receipt_reference receipt_message request_id",
     "look_ups": "message",
     "blocks": "message",
@@ -65,12 +67,12 @@ class Inspection:
 
 
 def inspect(
-    path: str, *, busy_timeout: float = 10.0, shows_secret: Callable[[str], bool] | None = None
+    path: str, *, busy_timeout: float = 10.0, secrets: Collection[Secret] = ()
 ) -> Inspection:
     """Look through the database. StoreError where it cannot be read.
 
-    `shows_secret`, where given, says whether a text holds a secret; then every text that came from
-    a provider is shown to it.
+    With `secrets`, no text that came from a provider may show a piece of one, and no setting a
+    whole one: a client id may begin as the secret does.
     """
     found = resolved(path)
     check(found, busy_timeout)
@@ -94,8 +96,8 @@ def inspect(
                         attempts += len(record.attempts)
                         seen += [Breach(record.upload.key, what) for what in breaches(record)]
             seen += [Breach(None, what) for what in _overfull(db)]
-            if shows_secret is not None:
-                seen += [Breach(None, what) for what in _secrets(db, shows_secret)]
+            if secrets:
+                seen += [Breach(None, what) for what in _secrets(db, secrets)]
     return Inspection(uploads, attempts, tuple(seen), waiting)
 
 
@@ -172,11 +174,19 @@ def _overfull(db: Database) -> Iterator[str]:
                 break
 
 
-def _secrets(db: Database, shows_secret: Callable[[str], bool]) -> Iterator[str]:
+def _secrets(db: Database, secrets: Collection[Secret]) -> Iterator[str]:
+    redactor = Redactor(secrets)
+    whole = [settings_cell({"": one.reveal()})[len('{"": "') : -len('"}')] for one in secrets]
     for table, names in _TEXTS.items():
-        columns = names.split()
-        for row in db.query(f"SELECT rowid AS place, {', '.join(columns)} FROM {table}"):
-            for column in columns:
-                if row[column] is not None and shows_secret(row[column]):
-                    where = f"row {row['place']} of {table} shows a secret in {column}"
-                    yield f"{where}: delete it and change the secret"
+        yield from _shown(db, table, names.split(), lambda text: redactor.text(text) != text)
+    yield from _shown(db, "uploads", ["settings"], lambda text: any(one in text for one in whole))
+
+
+def _shown(
+    db: Database, table: str, columns: Sequence[str], shows_secret: Callable[[str], bool]
+) -> Iterator[str]:
+    for row in db.query(f"SELECT rowid AS place, {', '.join(columns)} FROM {table}"):
+        for column in columns:
+            if row[column] is not None and shows_secret(row[column]):
+                where = f"row {row['place']} of {table} shows a secret in {column}"
+                yield f"{where}: delete it and change the secret"
