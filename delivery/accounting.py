@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..domain.evidence.evidence import sha256_of
 from ..domain.pacing.gate import GateChange, change_of
@@ -18,6 +18,7 @@ from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..domain.upload.verdict import (
     AttemptVerdict,
     Finding,
+    Found,
     Processing,
     Recovered,
     Refused,
@@ -67,10 +68,11 @@ def attempt_result_of(
     jitter: float,
     request_id: str | None,
 ) -> AttemptResult:
-    """What a verdict means for an attempt; `end` is the end of its requests."""
+    """What a verdict means for an attempt; `end` is the end of its requests. What the target has
+    taken opens it: a later answer counts more than an earlier refusal of another upload."""
     event = AttemptEnded(end.at, sending.attempt, verdict, jitter)
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
-    gate = change_of(end, attempt.failure, destination.rules)
+    gate = change_of(evolve(end, opens=True), attempt.failure, destination.rules)
     return AttemptResult(event, attempt, gate)
 
 
@@ -87,12 +89,14 @@ class LookUpResult:
 def look_up_result_of(
     finding: Finding, number: int, destination: Destination, end: GateChange
 ) -> LookUpResult:
-    """What a finding means for a look-up; `end` is the end of its requests."""
+    """What a finding means for a look-up; `end` is the end of its requests, which `opens` the
+    target if the upload was sent to a parked one."""
     failure = finding.failure if isinstance(finding, Unreadable | Refused) else None
     said = finding if isinstance(finding, Processing) else failure
     message = None if said is None else said.message
     look_up = LookUp(number, end.at, word_of(finding), message)
-    gate = change_of(end, failure, destination.rules)
+    opens = end.opens and isinstance(finding, Found)
+    gate = change_of(evolve(end, opens=opens), failure, destination.rules)
     return LookUpResult(LookedUp(end.at, number, finding), look_up, gate, failure)
 
 

@@ -29,7 +29,6 @@ class Slots:
     key: UploadKey | None = None
     blocks: MutableMapping[str, Blocked] = field(factory=dict)
     acquired: Acquired = field(factory=Acquired, init=False)
-    _probes: bool = field(default=False, init=False)
     _covered: bool = field(default=False, init=False)
     _under_way: int | None = field(default=None, init=False)
     _ended: list[int] = field(factory=list, init=False)
@@ -39,7 +38,6 @@ class Slots:
         if nothing paces it."""
         self.blocks.pop(self.quota.address, None)
         self.acquired = acquired
-        self._probes = self._probes or acquired.probes
         self._covered = acquired.slot is not None or self.quota.pace is None
 
     def reserve(self) -> Turn[Refusal | None]:
@@ -79,4 +77,4 @@ class Slots:
         self.returned()
         slots = (*self._ended, *([] if self.acquired.slot is None else [self.acquired.slot]))
         now, turn = self.clock.now(), self.acquired.turn
-        return GateChange(self.quota, now, slots, turn=turn, opens=self._probes)
+        return GateChange(self.quota, now, slots, turn=turn)

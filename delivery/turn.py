@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import (
@@ -420,7 +420,8 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
         yield from apply(Step(active, held, gate=slots.end()))
         return blocked
     assert finding is not None
-    result = look_up_result_of(finding, state.look_up, destination, slots.end())
+    end = evolve(slots.end(), opens=active.upload.tally.parked_at is not None)
+    result = look_up_result_of(finding, state.look_up, destination, end)
     yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)

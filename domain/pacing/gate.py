@@ -124,14 +124,12 @@ class Acquired:
 
     `slot` is the request's slot, if something paces it and it leaves at once. Further requests
     belong to the `turn`; None: no further request is expected. `lease_since` is when the courier's
-    lease of an exclusive credential began: a token from before it is dead. `probes`: the target
-    takes nothing, as far as is known, and this upload finds out.
+    lease of an exclusive credential began: a token from before it is dead.
     """
 
     slot: int | None = None
     turn: int | None = None
     lease_since: datetime | None = None
-    probes: bool = False
 
 
 @frozen
@@ -291,7 +289,8 @@ def begin(
         return held
     block = gate.block()  # of a target that is to be probed
     if pace is None:
-        return Acquired(probes=_probe(gate, block, now))
+        _probe(gate, block, now)
+        return Acquired()
     moment = min(YIELD, pace.period / 4)
     turns = gate.turns()
     owed = claims_of(turns, pace)
@@ -314,14 +313,14 @@ def begin(
     turn = UNRECORDED if own else None
     if held or (own and pace.period >= CLAIMS_FROM):
         turn = gate.open(courier_id, own)
-    return Acquired(slot, turn, since, _probe(gate, block, now))
+    _probe(gate, block, now)
+    return Acquired(slot, turn, since)
 
 
-def _probe(gate: GateStore, block: Block | None, now: datetime) -> bool:
-    """Whether the upload that begins probes its target; the others wait for it."""
+def _probe(gate: GateStore, block: Block | None, now: datetime) -> None:
+    """The upload that begins probes its target, if that is parked; the others wait for it."""
     if block is not None:
         gate.put_block(block.parked(now))
-    return block is not None
 
 
 def go_on(

@@ -7,13 +7,19 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import UploadKey
-from evidence_courier.testing.simulation import Faults, ModelProvider, Simulation
+from evidence_courier.testing.simulation import (
+    Faults,
+    ModelProvider,
+    Outage,
+    ReadableModelProvider,
+    Simulation,
+)
 
 HOUR = 3600.0
 
@@ -171,6 +177,47 @@ def test_what_a_target_parked_is_delivered_once_it_opens_uncharged(
         simulation.pass_time(25 * HOUR)
         assert all_delivered_once(simulation, keys)
         assert simulation.breaches() == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    a_minute=st.sampled_from([None, 10, 600]),
+    opens=st.sampled_from([0.4, 2.0, 10.0, HOUR, HOUR + 10, 2 * HOUR + 3]),
+    latency=st.sampled_from([0.0, 3.0, 20.0]),
+    couriers=st.integers(1, 2),
+    seed=st.integers(0, 3),
+)
+@example(a_minute=10, opens=2.0, latency=3.0, couriers=1, seed=0)
+def test_all_that_is_parked_goes_once_the_target_has_taken_one(
+    a_minute: int | None, opens: float, latency: float, couriers: int, seed: int
+) -> None:
+    """Also one that was under way when others were refused, and is taken after them."""
+    pace = None if a_minute is None else Pace(a_minute, timedelta(minutes=1))
+    faults = Faults(latency=latency)
+    with Simulation(seed, couriers=couriers, pace=pace, faults=faults) as simulation:
+        simulation.server.closed = True
+        keys = simulation.submit(8)
+        simulation.pass_time(opens)
+        simulation.server.closed = False
+        for _ in range(9_000):
+            if tally(simulation)["succeeded"]:
+                break
+            simulation.pass_time(10)
+        simulation.pass_time(150)
+        assert all_delivered_once(simulation, keys)
+
+
+def test_a_probe_that_only_a_look_up_finds_opens_the_target() -> None:
+    lost = Outage(HOUR - 10, HOUR + 30, "takes")
+    faults = Faults(latency=0, look_ups_answer=True, outages=(lost,))
+    with Simulation(provider=ReadableModelProvider(), faults=faults) as simulation:
+        simulation.server.closed = True
+        keys = simulation.submit(8)
+        simulation.pass_time(60)
+        simulation.server.closed = False
+        simulation.pass_time(HOUR + 120)
+        assert len(simulation.server.disturbed) == 1
+        assert all_delivered_once(simulation, keys)
 
 
 def test_what_is_parked_counts_as_at_rest() -> None:
