@@ -306,7 +306,7 @@ class Records(Protocol):
 
         An evidence that was uploaded to more than one provider shows its newest upload.
         `next_attempt_at` is estimated as of `now`, from the upload's place in its credential's line
-        and from the pace.
+        and from the pace. A place far back in a long line may be estimated, too.
         """
         ...
 

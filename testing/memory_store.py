@@ -425,7 +425,8 @@ class MemoryStore(_Couriers):
         if credential is not None and not upload.status.at_rest:
             line, place = self._gates.line_of(credential, now), self._place(record, credential)
             asks = self._gates.asks(credential, upload.key)
-            outlook = outlook_of(upload, line, place, now, asks=asks, alone=not self._couriers)
+            state, provider, alone = upload.state, upload.key.provider, not self._couriers
+            outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:

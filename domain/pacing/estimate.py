@@ -10,7 +10,7 @@ from attrs import frozen
 from ..integration import Pace
 from ..upload.backoff import later
 from ..upload.status import Outlook
-from ..upload.upload import Queued, Upload, Waiting
+from ..upload.upload import Queued, State, Waiting
 from .gate import Pause, free_at, paused_until, uploads_a_period
 from .waits import WaitReason, wait_in_words
 
@@ -29,7 +29,7 @@ class Line:
 
 
 def outlook_of(
-    upload: Upload, line: Line, place: int, now: datetime, *, asks: bool, alone: bool
+    state: State, provider: str, line: Line, place: int, now: datetime, *, asks: bool, alone: bool
 ) -> Outlook:
     """When an upload is likely to go on, and what it waits for.
 
@@ -40,7 +40,7 @@ def outlook_of(
         asks: Whether its turn waits for a slot.
         alone: Whether no courier is registered.
     """
-    state, provider, pace = upload.state, upload.key.provider, line.pace
+    pace = line.pace
     if not isinstance(state, Queued | Waiting):
         if pace is None or not asks:
             return Outlook()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import TypedDict, Unpack
 
 from attrs import frozen
 
@@ -11,6 +12,7 @@ from .failure import Concern, Failure, FailureKind
 from .upload import (
     Held,
     LookingUp,
+    State,
     Status,
     Succeeded,
     Undecided,
@@ -19,6 +21,7 @@ from .upload import (
     cause_of,
     due_of,
     is_parked,
+    status_of,
 )
 from .verdict import Receipt
 
@@ -139,25 +142,37 @@ class Outlook:
     waits_for: str | None = None
 
 
+_NO_OUTLOOK = Outlook()
+
+
+class Facts(TypedDict):
+    """What an `UploadStatus` shows as it is recorded."""
+
+    tenant_id: str
+    evidence_id: str
+    provider: str
+    attempts: int
+    possible_duplicate: bool
+    last_attempt_at: datetime | None
+    digest: str
+    evidence_date: date
+    created_at: datetime
+    updated_at: datetime
+
+
 def status_of_upload(
     upload: Upload, last_attempt_at: datetime | None, outlook: Outlook | None = None
 ) -> UploadStatus:
     """How an upload stands; `last_attempt_at` is when its latest attempt started."""
-    outlook = outlook or Outlook()
-    state, next_attempt_at = upload.state, outlook.next_attempt_at
-    cause = cause_of(state)
-    return UploadStatus(
+    return status_of_state(
+        upload.state,
+        outlook,
         tenant_id=upload.key.tenant_id,
         evidence_id=upload.key.evidence_id,
         provider=upload.key.provider,
-        status=upload.status.value,
         attempts=upload.tally.attempts,
         possible_duplicate=upload.tally.possible_duplicate,
-        waits_for=outlook.waits_for or _wait_of(upload),
-        error=StatusError.of(cause) if cause is not None else None,
         last_attempt_at=last_attempt_at,
-        next_attempt_at=next_attempt_at if next_attempt_at is not None else due_of(state),
-        receipt=state.receipt if isinstance(state, Succeeded) else None,
         digest=upload.digest,
         evidence_date=upload.evidence_date,
         created_at=upload.created_at,
@@ -165,11 +180,27 @@ def status_of_upload(
     )
 
 
-def _wait_of(upload: Upload) -> str | None:
+def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts]) -> UploadStatus:
+    """How an upload stands that is in this state."""
+    outlook, cause = outlook or _NO_OUTLOOK, cause_of(state)
+    next_attempt_at = outlook.next_attempt_at
+    return UploadStatus(
+        status=status_of(state).value,
+        waits_for=outlook.waits_for or _wait_of(state, facts),
+        error=StatusError.of(cause) if cause is not None else None,
+        next_attempt_at=next_attempt_at if next_attempt_at is not None else due_of(state),
+        receipt=state.receipt if isinstance(state, Succeeded) else None,
+        **facts,
+    )
+
+
+def _wait_of(state: State, facts: Facts) -> str | None:
     """What follows from the state alone."""
-    provider, since = upload.key.provider, upload.updated_at
-    match upload.state:
-        case Waiting(due, cause) if is_parked(upload.state):
+    provider, since = facts["provider"], facts["updated_at"]
+    match state:
+        case Succeeded():
+            return None
+        case Waiting(due, cause) if is_parked(state):
             at = time_of_day(due, since)
             return f"target of {provider}, closed by {cause.kind.value}; asked again about {at}"
         case Waiting(due, cause):
@@ -179,7 +210,7 @@ def _wait_of(upload: Upload) -> str | None:
         case Undecided(_, due):
             return f"decision of {provider}; looked up next at {time_of_day(due, since)}"
         case Held(cause) if cause.kind is FailureKind.INTEGRATION_INVALID:
-            tenant_id = upload.key.tenant_id
+            tenant_id = facts["tenant_id"]
             return f"a valid tenant file: what it says of {tenant_id} is invalid, mend it"
         case Held(cause) if cause.kind.concern is Concern.INTEGRATION:
             return f"other settings or a release: {provider} is blocked by {cause.kind.value}"

@@ -210,14 +210,14 @@ def status_of(state: State) -> Status:
     """The status word of a state: `pending` becomes `retrying` with the first wait or look-up of a
     budget."""
     match state:
+        case Succeeded():
+            return Status.SUCCEEDED
         case Queued() | Sending(cause=None):
             return Status.PENDING
         case Sending() | Waiting() | LookingUp() | Undecided():
             return Status.RETRYING
         case Held():
             return Status.HELD
-        case Succeeded():
-            return Status.SUCCEEDED
         case Failed():
             return Status.FAILED
         case Skipped():
@@ -248,7 +248,7 @@ def is_stopped(state: State) -> bool:
 def cause_of(state: State) -> Failure | None:
     """The failure that a state holds, if any."""
     match state:
-        case Queued() | Succeeded():
+        case Succeeded() | Queued():
             return None
         case _:
             return state.cause

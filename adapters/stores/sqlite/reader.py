@@ -24,7 +24,7 @@ from . import reads
 from .files import OpenFiles
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
-from .rows import action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
+from .rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from .trouble import trouble
 
 
@@ -80,18 +80,16 @@ class SqliteReader:
     def counts(
         self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
     ) -> Mapping[Status, int]:
-        with self._reading() as db, db.atomic():  # one moment for all
-            wanted = json.dumps([status.value for status in statuses])
-            counted = db.execute(reads.COUNTS, {"statuses": wanted}).fetchall()
-            found = Counter(dict(counted))
-            if without_parked:
-                found[Status.RETRYING.value] -= db.execute(reads.PARKED).fetchone()[0]
-            return {status: found[status.value] for status in statuses}
+        with self._reading() as db:
+            found = Counter(dict(db.execute(reads.COUNTS).fetchall()))
+        if not without_parked:
+            found[Status.RETRYING.value] += found[reads.PARKED]
+        return {status: found[status.value] for status in statuses}
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        with self._reading() as db:
+        with self._reading() as db, db.atomic():  # one moment for all
             wanted = set(evidence_ids)
             rows = db.query(
                 reads.STATUSES, {"tenant_id": tenant_id, "evidence_ids": json.dumps(sorted(wanted))}
@@ -102,14 +100,14 @@ class SqliteReader:
             return {status.evidence_id: status for status in told}
 
     def find(self, find: Find, now: datetime) -> Page:
-        with self._reading() as db:
+        with self._reading() as db, db.atomic():  # one moment for all
             # One more than asked for shows whether there is a next page.
             rows = list(db.query(*reads.find_query(find)))
             page = rows[: find.limit]
             more = len(rows) > find.limit
             return Page(
                 uploads=tuple(reads.statuses_of(db, page, now)),
-                next_page=token_of(Place(*reads.age(page[-1]))) if more else None,
+                next_page=token_of(_place_of(page[-1])) if more else None,
             )
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
@@ -195,6 +193,10 @@ class SqliteReader:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise StoreError(f"{self._path}: the database is closed; make a new courier to go on")
+
+
+def _place_of(row: Row) -> Place:
+    return Place(datetime.fromisoformat(row["created_at"]), row["id"])
 
 
 @contextmanager

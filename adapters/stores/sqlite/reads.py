@@ -4,25 +4,34 @@ as at ten."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from math import inf
+from typing import TypeAlias
 
 from sqlite_utils import Database
 
 from ....domain.pacing.estimate import outlook_of
 from ....domain.upload.failure import Concern, FailureKind
-from ....domain.upload.status import Outlook, UploadStatus, status_of_upload
-from ....domain.upload.upload import Upload, UploadKey
+from ....domain.upload.status import Outlook, UploadStatus
+from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
 from .gates import line_of
-from .rows import KEY, OPEN, UPLOAD, Row, key_cells, moment, moment_of, open_upload_of, upload_of
+from .rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
 from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
-_STATUS = ", ".join(f"uploads.{name}" for name in ("id", *UPLOAD, "last_attempt_at", "credential"))
+_STATUS = ", ".join(f"uploads.{name}" for name in STATUS)
+
+_InLine: TypeAlias = tuple[str, int]
+"""Where an upload stands in its line: when it is due, and its id."""
 
 _KEYS = ", ".join(f"uploads.{name}" for name in KEY)
 _OPEN = ", ".join(OPEN)
+
+MOST_COUNTED = 1_000
+"""So many uploads are counted at most to answer one question about places in lines."""
 
 # By whether a tenant, and whether a status, is asked for.
 _INDEX_FOR = {
@@ -81,10 +90,16 @@ SELECT {_OPEN} FROM uploads INDEXED BY uploads_stuck
 WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}
 ORDER BY id LIMIT :limit
 """
-PARKED = f"SELECT COUNT(*) FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK} AND {_PARKED}"
 IN_LINE_BEFORE = """
-SELECT COUNT(*) FROM uploads INDEXED BY uploads_in_line
-WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
+SELECT COUNT(*) FROM (
+    SELECT 1 FROM uploads INDEXED BY uploads_in_line
+    WHERE credential = ? AND due IS NOT NULL AND (due, id) >= (?, ?) AND (due, id) < (?, ?)
+    LIMIT ?
+)
+"""
+STANDS_AT = """
+SELECT due, id FROM uploads INDEXED BY uploads_in_line
+WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1 OFFSET ?
 """
 ASKING = "SELECT upload_id FROM turns WHERE credential = ? AND waits"
 ACTED_ON = f"""
@@ -92,10 +107,19 @@ SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload
 WHERE actions.id > :after AND actions.id <= :mark
 """
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
-COUNTS = """
-SELECT status, COUNT(*) FROM uploads
-WHERE status IN (SELECT value FROM json_each(:statuses)) GROUP BY status
+PARKED = "parked"
+"""The word by which those are counted that are parked, and so not as retrying."""
+COUNTS = "SELECT word, number FROM counts"
+_COUNT_PARKED = f"COUNT(*) FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK} AND {_PARKED}"
+COUNTED = f"""
+SELECT word, SUM(number) FROM (
+    SELECT status AS word, COUNT(*) AS number FROM uploads INDEXED BY uploads_by_status
+    GROUP BY status
+    UNION ALL SELECT 'parked', {_COUNT_PARKED}
+    UNION ALL SELECT 'retrying', -{_COUNT_PARKED}
+) GROUP BY word
 """
+"""What COUNTS must say, but for what is 0."""
 STATUSES = f"""
 SELECT {_STATUS} FROM json_each(:evidence_ids) AS wanted
 CROSS JOIN uploads ON uploads.tenant_id = :tenant_id AND uploads.evidence_id = wanted.value
@@ -155,39 +179,72 @@ def find_query(find: Find) -> tuple[str, dict[str, object]]:
 
 
 def statuses_of(db: Database, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
-    """How the uploads of these rows stand."""
-    uploads = [upload_of(row) for row in rows]
-    outlooks = _outlooks(db, rows, uploads, now)
+    """How the uploads of these rows stand. Columns: STATUS."""
+    states = [state_of(row) for row in rows]
+    outlooks = _outlooks(db, rows, states, now)
     return [
-        status_of_upload(upload, moment_of(row["last_attempt_at"]), outlooks.get(row["id"]))
-        for row, upload in zip(rows, uploads, strict=True)
+        status_of(row, state, outlooks.get(row["id"]))
+        for row, state in zip(rows, states, strict=True)
     ]
 
 
 def _outlooks(
-    db: Database, rows: Sequence[Row], uploads: Sequence[Upload], now: datetime
+    db: Database, rows: Sequence[Row], states: Sequence[State], now: datetime
 ) -> dict[int, Outlook]:
     """What those that are open wait for, by id. Each credential's line is counted through once,
     however many rows ask."""
-    lines: dict[str, list[tuple[str, int, Upload]]] = {}
-    for row, upload in zip(rows, uploads, strict=True):
-        if row["credential"] is not None and not upload.status.at_rest:
-            here = (row["due"] or "", row["id"], upload)
-            lines.setdefault(row["credential"], []).append(here)
+    lines: dict[str, dict[tuple[str, int], tuple[State, str]]] = defaultdict(dict)
+    for row, state in zip(rows, states, strict=True):
+        if row["credential"] is not None and not Status(row["status"]).at_rest:
+            lines[row["credential"]][row["due"] or "", row["id"]] = (state, row["provider"])
     found: dict[int, Outlook] = {}
     alone = bool(lines) and db.execute(COURIERS, (-1,)).fetchone() is None
     for credential, in_line in lines.items():
         line = line_of(db.conn, credential, now)
         asking = {identity for (identity,) in db.execute(ASKING, (credential,)).fetchall()}
-        place, reached = 0, ("", 0)
-        for due, identity, upload in sorted(in_line, key=lambda one: one[:2]):
-            between = (credential, *reached, due, identity)
-            place += db.execute(IN_LINE_BEFORE, between).fetchone()[0]
-            reached, asks = (due, identity), identity in asking
-            found[identity] = outlook_of(upload, line, place, now, asks=asks, alone=alone)
+        most = max(MOST_COUNTED // len(lines), 1)
+        for here, place in _places(db, credential, sorted(in_line), most):
+            state, provider = in_line[here]
+            asks = here[1] in asking
+            outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
+            found[here[1]] = outlook
     return found
 
 
-def age(row: Row) -> tuple[datetime, int]:
+def _places(
+    db: Database, credential: str, in_line: Sequence[_InLine], most: int
+) -> Iterator[tuple[_InLine, int]]:
+    """How many stand in a line before each of these, in order. No more than `most` are counted: the
+    places of others are estimated, as if the rest of the line were as dense as its beginning."""
+    place, reached = 0, ("", 0)
+    for here in in_line:
+        if place < most:
+            between = (credential, *reached, *here, most - place)
+            place += db.execute(IN_LINE_BEFORE, between).fetchone()[0]
+            reached = here
+        if place < most:
+            yield here, place
+    beyond = [here for here in in_line if here >= reached] if place >= most else []
+    if beyond:
+        first, last = (db.execute(STANDS_AT, (credential, place)).fetchone() for place in (0, most))
+        counted = dict(db.execute(COUNTS).fetchall())
+        open_ones = sum(
+            counted.get(word, 0) for word in (Status.PENDING.value, Status.RETRYING.value, PARKED)
+        )
+        for here in beyond:
+            estimate = min(most * _share(first, last, here), open_ones - 1)
+            yield here, max(most, round(estimate))
+
+
+def _share(first: _InLine, last: _InLine, here: _InLine) -> float:
+    """How far `here` is from the first, if the last is as far as 1: in time, or by arrival if these
+    are due at one moment."""
+    start, end, own = (datetime.fromisoformat(due).timestamp() for due, _ in (first, last, here))
+    if end > start:
+        return (own - start) / (end - start)
+    return inf if own > end else (here[1] - first[1]) / (last[1] - first[1])
+
+
+def age(row: Row) -> tuple[str, int]:
     """Where a row stands in the order of the lists."""
-    return datetime.fromisoformat(row["created_at"]), row["id"]
+    return row["created_at"], row["id"]

@@ -17,7 +17,13 @@ from ....domain.evidence.evidence import Outcome
 from ....domain.upload import upload as uploads
 from ....domain.upload.attempt import Attempt
 from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.status import ActionRow, LookUpRow
+from ....domain.upload.status import (
+    ActionRow,
+    LookUpRow,
+    Outlook,
+    UploadStatus,
+    status_of_state,
+)
 from ....domain.upload.upload import State, Tally, Upload, UploadKey
 from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
 from ....ports.records import Dossier, Entry, Start, StoredDocument
@@ -39,6 +45,12 @@ CHANGING = (
     *("receipt_reference", "receipt_message"),
     *_TALLY,
     "updated_at",
+)
+# What a status shows.
+STATUS = (
+    *("id", *KEY, *_STATE, *CAUSE),
+    *("receipt_reference", "receipt_message", "attempts", "possible_duplicate", "digest"),
+    *("evidence_date", "created_at", "updated_at", "last_attempt_at", "credential"),
 )
 # What is written once.
 BIRTH = ("digest", "evidence_date", "created_at")
@@ -219,7 +231,7 @@ def upload_of(row: Row) -> Upload:
         updated_at=datetime.fromisoformat(row["updated_at"]),
         version=row["version"],
         tally=_tally_of(row),
-        state=_state_of(row),
+        state=state_of(row),
         id=row["id"],
     )
 
@@ -232,6 +244,24 @@ def key_of(row: Row) -> UploadKey:
 def moment_of(text: str | None) -> datetime | None:
     """A moment that may be missing."""
     return None if text is None else datetime.fromisoformat(text)
+
+
+def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:
+    """The status in the columns of STATUS, with the state in them."""
+    return status_of_state(
+        state,
+        outlook,
+        tenant_id=row["tenant_id"],
+        evidence_id=row["evidence_id"],
+        provider=row["provider"],
+        attempts=row["attempts"],
+        possible_duplicate=bool(row["possible_duplicate"]),
+        last_attempt_at=moment_of(row["last_attempt_at"]),
+        digest=row["digest"],
+        evidence_date=date.fromisoformat(row["evidence_date"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+    )
 
 
 def open_upload_of(row: Row) -> Entry:
@@ -287,9 +317,12 @@ def _tally_of(row: Row) -> Tally:
     return Tally(**cells)
 
 
-def _state_of(row: Row) -> State:
+def state_of(row: Row) -> State:
+    """The state in the columns of a state, its failure and its receipt."""
     word = row["state"]
     match word:
+        case "succeeded":
+            return uploads.Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
         case "queued":
             return uploads.Queued(datetime.fromisoformat(row["due"]))
         case "sending":
@@ -305,8 +338,6 @@ def _state_of(row: Row) -> State:
             return uploads.LookingUp(row["read"], due, resend_at, _cause_of(row))
         case "held":
             return uploads.Held(_cause_of(row))
-        case "succeeded":
-            return uploads.Succeeded(Receipt(row["receipt_reference"], row["receipt_message"]))
         case "failed":
             return uploads.Failed(uploads.FailedReason(row["reason"]), _cause_of(row))
         case "skipped":

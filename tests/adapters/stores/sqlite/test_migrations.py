@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.adapters.stores.sqlite import SqliteStore, reads
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
 from evidence_courier.domain.upload.events import Unfit
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -26,6 +26,7 @@ STEPS = (
     "m007_documents_made_later",
     "m008_parked_targets",
     "m009_lines_only",
+    "m010_counts",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
@@ -123,6 +124,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         details = store.show("acme", "queued", AT)
         assert details is not None
         assert [(row.by, row.reason) for row in details.actions] == [("asha", "again")]
+        assert store.counts([Status.PENDING]) == {Status.PENDING: 2}
         ours = store.heartbeat(None, AT)
         # Whoever had it in flight is gone, and is found out.
         ((found,),) = store.dead(ours).values()
@@ -208,6 +210,36 @@ def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         references = {row[2] for row in db.execute("PRAGMA foreign_key_list(documents)").fetchall()}
         assert references == {"uploads"}
+
+
+def test_what_an_older_courier_writes_meanwhile_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "courier.db"
+    old_database(path, "m009_lines_only")
+    with Database(path) as older:
+        older.execute("SELECT * FROM uploads").fetchall()
+        store = SqliteStore(str(path))
+        try:
+            other = COLUMNS | {"status": "retrying", "state": "waiting", "due": AT_TEXT}
+            target = {"error_kind": "check_in_review", "error_message": "closed"}
+            older.table("uploads").insert(other | {"evidence_id": "waits"})
+            older.table("uploads").insert(other | target | {"evidence_id": "parked"})
+            older.conn.commit()
+            few = (Status.PENDING, Status.RETRYING, Status.SUCCEEDED)
+            assert list(store.counts(few).values()) == [2, 2, 0]
+            assert list(store.counts(few, without_parked=True).values()) == [2, 1, 0]
+            for statement in (
+                "UPDATE uploads SET status = 'succeeded', state = 'succeeded', due = NULL"
+                " WHERE evidence_id = 'queued'",
+                "UPDATE uploads SET error_kind = 'server_error' WHERE evidence_id = 'parked'",
+                "DELETE FROM uploads WHERE evidence_id = 'waits'",
+            ):
+                older.execute(statement)
+            older.conn.commit()
+            assert list(store.counts(few, without_parked=True).values()) == [1, 1, 1]
+        finally:
+            store.close()
+        counted = {word: number for word, number in older.execute(reads.COUNTED) if number}
+        assert counted == {word: number for word, number in older.execute(reads.COUNTS) if number}
 
 
 def test_a_database_of_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:

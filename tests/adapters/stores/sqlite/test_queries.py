@@ -123,7 +123,6 @@ def test_every_question_has_its_index(
         ),
         (reads.SENDERS, {}, "INDEX uploads_in_flight"),
         (reads.STUCK, {}, "INDEX uploads_stuck"),
-        (reads.PARKED, {}, "INDEX uploads_stuck"),
     ],
 )
 def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
@@ -140,12 +139,19 @@ def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(
         assert "COVERING INDEX uploads_in_line (credential=? AND due" in seen, seen
 
 
-def test_the_statuses_are_counted_without_a_look_at_the_records(
-    connection: sqlite3.Connection,
-) -> None:
-    seen = plan(connection, reads.COUNTS, {"statuses": '["pending"]'})
-    assert "SEARCH uploads USING COVERING INDEX uploads_by_status (status=?)" in seen
-    assert not any(slow in seen for slow in SLOW), seen
+def test_the_counts_are_read_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
+    assert plan(connection, reads.COUNTS, ()) == "SCAN counts"
+    assert "SCAN uploads USING COVERING INDEX uploads_by_status" in plan(
+        connection, reads.COUNTED, ()
+    )
+    counted = connection.execute(reads.COUNTED).fetchall()
+    assert {word: number for word, number in counted if number} == {"pending": 100}
+    assert connection.execute(reads.COUNTS).fetchall() == [("pending", 100)]
+
+
+def test_a_place_is_looked_for_in_the_line_alone(connection: sqlite3.Connection) -> None:
+    seen = plan(connection, reads.STANDS_AT, (None, 5))
+    assert seen == "SEARCH uploads USING COVERING INDEX uploads_in_line (credential=? AND due>?)"
 
 
 ID = "INTEGER PRIMARY KEY (rowid=?)"

@@ -1,0 +1,161 @@
+"""What a million uploads with four million attempts cost those who read them and work on them.
+
+    python benchmarks/million.py reads DATABASE [--json]
+    python benchmarks/million.py inspect DATABASE [--json]
+
+Databases are made by `grow.py`. Cold: the file is not in the system's cache and the connection is
+new, as for the first question after a restart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from typing import TypeAlias
+
+from evidence_courier.adapters.stores.sqlite.inspection import inspect
+from evidence_courier.adapters.stores.sqlite.reader import SqliteReader
+from evidence_courier.domain.upload.upload import Status
+from evidence_courier.ports.records import Find
+
+Question: TypeAlias = Callable[[SqliteReader, random.Random], object]
+
+WARM, COLD = 300, 15
+NOW = datetime.now(UTC)
+
+
+def ids(chosen: random.Random, low: int, high: int) -> list[str]:
+    """A hundred evidences of t0."""
+    return [f"ev-{4 * chosen.randint(low // 4 + 1, high // 4 - 1):08d}" for _ in range(100)]
+
+
+def find(**given: object) -> Question:
+    """A page, by these filters."""
+    return lambda reader, chosen: reader.find(Find(**given), NOW)  # type: ignore[arg-type]
+
+
+def next_page(reader: SqliteReader, chosen: random.Random) -> object:
+    """The page after a page that begins anywhere."""
+    since = NOW - timedelta(days=chosen.randint(2, 99))
+    status = chosen.choice([None, Status.SUCCEEDED, Status.FAILED])
+    page = reader.find(Find(status=status, since=since, limit=1), NOW)
+    return reader.find(Find(status=status, after=page.next_page), NOW)
+
+
+def questions(last_settled: int, last: int) -> Iterator[tuple[str, Question]]:
+    """What is asked, by name."""
+    yield "statuses", lambda r, c: r.statuses("t0", ids(c, 0, last_settled), NOW)
+    yield "statuses, in a line", lambda r, c: r.statuses("t0", ids(c, last_settled, last), NOW)
+    yield "show", lambda r, c: r.show("t0", ids(c, 0, last_settled)[0], NOW)
+    yield "show, in a line", lambda r, c: r.show("t0", ids(c, last_settled, last)[0], NOW)
+    yield "counts", lambda r, _: r.counts()
+    yield (
+        "counts of what is open",
+        lambda r, _: r.counts((Status.PENDING, Status.RETRYING), without_parked=True),
+    )
+    yield "find", find()
+    yield "find tenant", find(tenant_id="t7")
+    yield "find tenant in a line", find(tenant_id="t0")
+    for status in (Status.PENDING, Status.SUCCEEDED, Status.FAILED, Status.HELD, Status.SKIPPED):
+        yield f"find {status.value}", find(status=status)
+        yield f"find tenant {status.value}", find(tenant_id="t0", status=status)
+    yield "find since", find(since=NOW - timedelta(days=50))
+    yield (
+        "find tenant failed since",
+        find(tenant_id="t7", status=Status.FAILED, since=NOW - timedelta(days=50)),
+    )
+    yield "find after", next_page
+
+
+def forget(path: Path) -> None:
+    """Have the system forget what it has read of the file."""
+    for name in (path, Path(f"{path}-wal")):
+        if name.exists():
+            descriptor = os.open(name, os.O_RDONLY)
+            os.fdatasync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def remember(path: Path) -> None:
+    """Have the system read the whole file."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(2**24):
+            pass
+
+
+def timed(question: Question, reader: SqliteReader, chosen: random.Random) -> tuple[float, float]:
+    """Milliseconds, and those of the processor."""
+    began, cpu = time.perf_counter(), time.thread_time()
+    question(reader, chosen)
+    return (time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3
+
+
+def reads(path: Path) -> dict[str, dict[str, float]]:
+    """The milliseconds of each question."""
+    with closing(SqliteReader(str(path), 10.0)) as reader:
+        counted = reader.counts()
+        last = sum(counted.values())
+        last_settled = last - counted[Status.PENDING] - counted[Status.RETRYING]
+    told: dict[str, dict[str, float]] = {}
+    for name, question in questions(last_settled, last):
+        chosen, cold = random.Random(1), []
+        for _ in range(COLD):
+            forget(path)
+            with closing(SqliteReader(str(path), 10.0)) as reader:
+                cold.append(timed(question, reader, chosen)[0])
+        told[name] = {"cold p50": middle(cold), "cold p99": late(cold)}
+    remember(path)
+    for name, question in questions(last_settled, last):
+        chosen = random.Random(1)
+        with closing(SqliteReader(str(path), 10.0)) as reader:
+            timed(question, reader, chosen)
+            warm, cpu = zip(*(timed(question, reader, chosen) for _ in range(WARM)), strict=True)
+        told[name] |= {"p50": middle(warm), "p99": late(warm)}
+        told[name] |= {"CPU p50": middle(cpu), "CPU p99": late(cpu)}
+    return told
+
+
+def middle(times: Sequence[float]) -> float:
+    """The median."""
+    return quantiles(times, n=2)[0]
+
+
+def late(times: Sequence[float]) -> float:
+    """What one in a hundred exceeds."""
+    return quantiles(times, n=100, method="inclusive")[98]
+
+
+def inspection(path: Path) -> dict[str, dict[str, float]]:
+    """The seconds of `invariants`."""
+    began, cpu = time.perf_counter(), time.process_time()
+    found = inspect(str(path))
+    assert not found.breaches, found.breaches[:5]
+    seconds = {"s": time.perf_counter() - began, "CPU s": time.process_time() - cpu}
+    return {"invariants": seconds | {"uploads": found.uploads, "attempts": found.attempts}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["reads", "inspect"])
+    parser.add_argument("database", type=Path)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    told = {"reads": reads, "inspect": inspection}[asked.what](asked.database)
+    if asked.json:
+        print(json.dumps(told))
+        return
+    for name, costs in told.items():
+        print(f"{name:28}", *(f"{word} {number:9,.2f}" for word, number in costs.items()))
+
+
+if __name__ == "__main__":
+    main()
