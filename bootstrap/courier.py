@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Self, TypeVar, Unpack
 
@@ -20,6 +20,7 @@ from ..delivery.destinations import Destination
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
+from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
 from ..ports.store import UploadStore
@@ -239,6 +240,9 @@ class AsyncCourier(Face):
 
     async def _dry_run(self, destination: Destination) -> DryRun | None:
         return await self._now().dry_run(destination)
+
+    def _waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
+        return {} if self._running is None else self._running.engine.active.waits(keys)
 
     async def _workload(self) -> Mapping[str, int]:
         return asdict(self._now().engine.workload)

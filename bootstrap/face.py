@@ -5,21 +5,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..delivery.actions import ActionResult, Filter, chosen, preview_of
 from ..delivery.destinations import Destination
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
+from ..domain.pacing.estimate import A_PLACE
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus
-from ..domain.upload.upload import Status, StatusWord
+from ..domain.upload.upload import Status, StatusWord, UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.clock import Clock
 from ..ports.records import Find, Page
@@ -27,6 +28,7 @@ from ..ports.store import UploadStore
 from .tenants import Tenants
 
 P = ParamSpec("P")
+S = TypeVar("S", bound=UploadStatus)
 T = TypeVar("T")
 
 
@@ -67,6 +69,16 @@ class Basis(ABC):
 
     @abstractmethod
     async def _workload(self) -> Mapping[str, int]: ...
+
+    def _waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
+        """What uploads wait for that wait for a place, as far as this courier knows."""
+        return {}
+
+    def _closer(self, found: Iterable[S]) -> Sequence[S]:
+        """The statuses, with what this courier knows of those that wait for a place."""
+        keyed = [(UploadKey(one.tenant_id, one.evidence_id, one.provider), one) for one in found]
+        waits = self._waits(key for key, one in keyed if one.waits_for == A_PLACE)
+        return [evolve(one, waits_for=waits[key]) if key in waits else one for key, one in keyed]
 
     @property
     def problems(self) -> Sequence[Problem]:
@@ -156,7 +168,8 @@ class Face(Basis):
         """The statuses of a tenant's evidences by evidence id, in one query; unknown ones are
         absent."""
         wanted, now = list(evidence_ids), self._clock.now()
-        return await self._read(lambda store: store.statuses(tenant_id, wanted, now))
+        found = await self._read(lambda store: store.statuses(tenant_id, wanted, now))
+        return dict(zip(found, self._closer(found.values()), strict=True))
 
     async def find(
         self,
@@ -181,12 +194,14 @@ class Face(Basis):
         """
         wanted, now = _status_of_word(status), self._clock.now()
         find = Find(tenant_id=tenant_id, status=wanted, since=since, after=after, limit=limit)
-        return await self._read(lambda store: store.find(find, now))
+        page = await self._read(lambda store: store.find(find, now))
+        return evolve(page, uploads=tuple(self._closer(page.uploads)))
 
     async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None if it does not exist."""
         now = self._clock.now()
-        return await self._read(lambda store: store.show(tenant_id, evidence_id, now))
+        found = await self._read(lambda store: store.show(tenant_id, evidence_id, now))
+        return None if found is None else self._closer([found])[0]
 
     async def doctor(self, tenant_id: str) -> DryRun | None:
         """Ask the provider whether the tenant's uploads would work. Uploads nothing.

@@ -3,7 +3,7 @@ for each. No document, and no task."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from .backlog import Backlog
 from .batching import Batching
 from .breaker import Breakers, patience_of
 from .destinations import Destination, Destinations, home_of
+from .fair_share import Lane
 from .schedule import Schedule
 
 
@@ -337,6 +338,21 @@ class ActiveUploads:
         if way is None or bundle is None:
             return [[key]]
         return self._batching.add(key, way, active.size, bundle, now)
+
+    def waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
+        """What those of the uploads wait for whose time has come here."""
+        lines: dict[Lane, Mapping[UploadKey, int]] = {}
+        waits: dict[UploadKey, str] = {}
+        for key in keys:
+            if (active := self._uploads.get(key)) is None:
+                continue
+            lane = active.destination.lane
+            if lane not in lines:
+                lines[lane] = self._schedule.line(lane)
+            if (before := lines[lane].get(key)) is not None:
+                wait = self._schedule.waits_for(lane, active.size)
+                waits[key] = f"{wait}; {before} of its tenant are before it" if before else wait
+        return waits
 
     def waiting_at(self, destination: Destination) -> Sequence[ActiveUpload]:
         """What waits for its time or its turn under these settings. Their lane waits no longer: its

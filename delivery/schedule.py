@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Generic, TypeVar
@@ -144,6 +144,29 @@ class Schedule(Generic[K]):
             return self._hand_out(item, None)
         beyond = self._part_beyond(lane)
         return None if beyond is None else self._hand_out(item, beyond)
+
+    def line(self, lane: Lane) -> Mapping[K, int]:
+        """What of a lane waits for its turn, with its number in the line; the first has 0."""
+        ready = sorted(self._lanes.get(lane, ()))
+        waiting = [item.key for item in ready if self._planned.get(item.key) == item.number]
+        return {key: number for number, key in enumerate(waiting)}
+
+    def waits_for(self, lane: Lane, size: int) -> str:
+        """What the next document of a lane, of so many bytes, waits for."""
+        origin, held = lane[0], self._places.held(lane[:1])
+        if origin in self.silent and held >= PROBES:
+            return f"an answer of {origin}: it is silent, and uploads probe it"
+        if not self._places.admits(lane):
+            return (
+                f"a place at a courier: {self.under_way} of {self._places.capacity} are taken, "
+                f"{held} by {origin}, {self._places.held(lane)} by its tenant"
+            )
+        if not self._bytes.admits(lane, size, new=not held):
+            return (
+                f"room for its document of {size:,} bytes at a courier: "
+                f"{self._bytes.taken:,} of {self._bytes.capacity:,} are under way"
+            )
+        return "its turn at a courier"
 
     def done(self, key: K) -> None:
         """A key that was handed out is finished with; it may be planned again."""

@@ -14,6 +14,9 @@ from ..upload.upload import Queued, State, Waiting
 from .gate import Pause, free_at, paused_until, uploads_a_period
 from .waits import WaitReason, wait_in_words
 
+A_PLACE = "a place at a courier, and room for its document"
+"""What is waited for if nothing in the database is in the way. The courier itself may know more."""
+
 
 @frozen
 class Line:
@@ -60,8 +63,7 @@ def _turn_of(provider: str, line: Line, now: datetime, *, alone: bool) -> str:
     """What is left to wait for, if nothing of the credential's is in the way."""
     if line.contended:
         return wait_in_words(WaitReason.LEASE, provider, line.pace, now, now)
-    place = "a place at a courier, and room for its document"
-    return f"{place}; no courier is registered now" if alone else place
+    return f"{A_PLACE}; no courier is registered now" if alone else A_PLACE
 
 
 def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetime:

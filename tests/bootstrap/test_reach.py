@@ -132,6 +132,44 @@ def test_what_hangs_is_recorded_in_time_and_its_threads_are_counted(house: House
         until.set()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"concurrency": 1},
+            "a place at a courier: 2 of 4 are taken, 2 by paper, 2 by its tenant; "
+            "17 of its tenant are before it",
+        ),
+        (
+            {"in_flight_bytes": 100},
+            "room for its document of 17 bytes at a courier: 34 of 100 are under way; "
+            "17 of its tenant are before it",
+        ),
+    ],
+)
+def test_a_status_says_which_limit_of_the_courier_is_waited_for(
+    house: House, options: dict[str, int], words: str
+) -> None:
+    house.server.answer = lambda evidence_id, number: None
+
+    async def story() -> None:
+        async with house.courier(**options) as courier:
+            tickets = [courier.submit(evidence(f"{number}")) for number in range(20)]
+            await asyncio.gather(*(ticket.recorded() for ticket in tickets))
+            while (await courier.health()).under_way == 0:
+                await asyncio.sleep(0)
+            found = (await courier.find()).uploads
+            last = next(one for one in found if one.evidence_id == "19")
+            assert last.waits_for == words
+            assert (await courier.statuses("acme", ["19"]))["19"].waits_for == words
+            details = await courier.show("acme", "19")
+            assert details is not None
+            assert details.waits_for == words
+            await courier.close(grace=0)
+
+    asyncio.run(story())
+
+
 def test_of_a_file_that_is_too_large_nothing_is_read(house: House, tmp_path: Path) -> None:
     size = 2**40  # a sparse file: to read it to its end takes minutes
     file = tmp_path / "document.pdf"
