@@ -143,6 +143,9 @@ def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockRead
         content = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
+        if root is None:  # cut off while it was written, perhaps
+            instead = "what it should hold (`integrations: {}` if the tenant has no integration)"
+            raise Unreadable(f"holds nothing: write {instead}, or remove it")
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         seen = content.decode("utf-8", "replace")

@@ -388,6 +388,9 @@ def test_check_ends_with_2_for_an_empty_folder_and_names_other_files(
     named = run("check", str(tmp_path))
     assert (named.exit_code, "ACME.YAML: is not read" in named.stderr) == (2, True)
     (tmp_path / "acme.yaml").write_text("")
+    nothing = run("check", str(tmp_path))
+    assert (nothing.exit_code, "acme.yaml: holds nothing" in nothing.stderr) == (2, True)
+    (tmp_path / "acme.yaml").write_text("integrations: {}")
     other = run("check", "--block", "integrations.grc", str(tmp_path))
     assert other.exit_code == 0
     assert "warning: " in other.stderr

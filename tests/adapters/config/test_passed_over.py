@@ -87,7 +87,7 @@ def test_a_folder_without_a_tenant_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_block_that_no_file_has_is_named(tmp_path: Path) -> None:
-    (told,) = warnings(tmp_path, {"a.yaml": "x: 1\n", "b.yaml": ""})
+    (told,) = warnings(tmp_path, {"a.yaml": "x: 1\n", "b.yaml": "y: 1\n"})
     assert "no tenant has the block `integrations.compliance`" in told
     assert warnings(tmp_path, {"b.yaml": "integrations: {compliance: null}\n"}) == []
 

@@ -52,13 +52,36 @@ def test_the_tenant_is_the_key_tenant_or_else_the_stem_of_the_file(tmp_path: Pat
         "integrations:\n  compliance: null\n",
         "integrations:\n  compliance:\n",
         "integrations: ~\n",
+        "integrations: {}\n",
         "x: 1\n",
-        "",
     ],
 )
 def test_a_tenant_without_a_block_has_no_integration(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": written})
     assert (loaded.without, loaded.integrations, loaded.problems) == (("a",), {}, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "is_held"),
+    [
+        ("a.yaml", "", True),
+        ("a.json", "", True),
+        ("a.yaml", "# integrations:\n#   compliance:\n#     provider: archive\n", True),
+        ("a.yaml", "\n---\n", False),
+        ("a.json", "null\n", False),
+    ],
+)
+def test_a_file_that_holds_nothing_is_a_problem(
+    tmp_path: Path, name: str, written: str, is_held: bool
+) -> None:
+    """It may have been cut off, so what was in force stays, and evidence is held."""
+    loaded = load(tmp_path, {name: written})
+    assert told(loaded, tmp_path) == [
+        f"{name}: holds nothing: write what it should hold (`integrations: {{}}` if the tenant has "
+        "no integration), or remove it"
+    ]
+    assert (list(loaded.broken), loaded.without) == (["a"], ())
+    assert set(loaded.held) == ({"a"} if is_held else set())
 
 
 def test_null_switches_off_what_a_merged_default_brings(tmp_path: Path) -> None:
@@ -179,7 +202,7 @@ def test_a_mapping_under_name_is_the_hosts_own(tmp_path: Path) -> None:
 
 
 def test_a_file_name_that_cannot_be_a_tenant_says_so(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {" a.yaml": ""})
+    loaded = load(tmp_path, {" a.yaml": "x: 1"})
     [message] = told(loaded, tmp_path)
     assert message.startswith(
         " a.yaml: tenant: the file's name, which stands for the tenant where no key `tenant` "
