@@ -107,7 +107,7 @@ class BlockingCourier(BlockingFace, Basis):
 
         Raises:
             ConfigError: A tenant is invalid, and nothing changes. With ``on_invalid="skip"`` it
-                keeps what it had.
+                keeps what it had, and the others change.
         """
         with self._opened.used(), self._reloading:
             self._tenants.put_in_force(self._tenants.read())

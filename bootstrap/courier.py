@@ -160,7 +160,7 @@ class AsyncCourier(Face):
 
         Raises:
             ConfigError: A tenant is invalid, and nothing changes. With ``on_invalid="skip"`` it
-                keeps what it had.
+                keeps what it had, and the others change.
         """
         async with self._reloading:
             running = self._now()

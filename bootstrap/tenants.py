@@ -177,7 +177,7 @@ class Tenants:
         loaded = self._loaded
         if loaded.problems:
             problems = tuple(map(str, loaded.problems))
-            notify(self._logger, ConfigurationRefused(problems, self._first))
+            notify(self._logger, ConfigurationRefused(problems, self._first, partly=True))
         if loaded.warnings:
             notify(self._logger, ConfigurationDoubtful(tuple(map(str, loaded.warnings))))
         self._first = False

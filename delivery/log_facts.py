@@ -184,8 +184,10 @@ def _parts(event: events.LogEvent) -> dict[str, str]:
             parts["without"] = ", ".join(event.without_integration) or "none"
         case events.ConfigurationRefused():
             parts["all_problems"] = "; ".join(event.problems)
-            before = "configuration not taken, the old one stays in force"
-            parts["refused"] = "not in force, as it is invalid" if event.first else before
+            kept = "; of these tenants what they had before stays in force, the others are taken"
+            parts["refused"] = "configuration not taken, the old one stays in force"
+            if event.partly:
+                parts["refused"] = f"not in force, as it is invalid{'' if event.first else kept}"
         case events.ConfigurationDoubtful():
             parts["all_warnings"] = "; ".join(event.warnings)
         case events.IntegrationBlocked():

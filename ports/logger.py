@@ -48,11 +48,13 @@ class ConfigurationLoaded(LogEvent):
 class ConfigurationRefused(LogEvent):
     """A configuration is not in force, or its invalid tenants are not. One text a problem.
 
-    `first`: it is the first one, so none from before stays in force.
+    `first`: it is the first one, so none from before stays in force. `partly`: its valid tenants
+    are in force, and an invalid one keeps what it had.
     """
 
     problems: tuple[str, ...]
     first: bool = False
+    partly: bool = False
 
 
 @frozen

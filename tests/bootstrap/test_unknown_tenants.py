@@ -7,7 +7,7 @@ import asyncio
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import pytest
 from attrs import define
 from store_fixtures import House, evidence, tenant
 
-from evidence_courier import Evidence, MisuseError, UploadStatus
+from evidence_courier import ConfigError, Evidence, MisuseError, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
+from evidence_courier.delivery import log_facts
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import (
@@ -310,6 +311,36 @@ def test_what_was_refused_at_a_reload_is_among_the_problems(tmp_path: Path) -> N
         house.tenants["acme"] = tenant()
         courier.reload()
         assert courier.problems == ()
+
+
+@pytest.mark.parametrize("on_invalid", ["raise", "skip"])
+@pytest.mark.parametrize("opened", [House.sync_courier, House.blocking_courier])
+def test_a_reload_says_what_is_in_force_now(
+    tmp_path: Path, opened: Callable[..., Any], on_invalid: str
+) -> None:
+    """What is skipped keeps what it had; what is refused is refused whole."""
+    house, skips = House(tmp_path / "courier.db"), on_invalid == "skip"
+    del house.tenants["globex"]
+    with opened(house, on_invalid=on_invalid) as courier:
+        house.tenants |= {"acme": tenant(shelves="b"), "globex": tenant()}
+        with nullcontext() if skips else pytest.raises(ConfigError, match="shelves"):
+            courier.reload()
+        assert (courier.enabled("acme"), courier.enabled("globex")) == (True, skips)
+    (refused,) = [one for one in house.logger.events if isinstance(one, ConfigurationRefused)]
+    said = log_facts.account_of(refused).sentence
+    assert said.startswith(
+        "not in force, as it is invalid; of these tenants what they had before stays in force, the "
+        "others are taken: acme.integrations.compliance.shelves: "
+        if skips
+        else "configuration not taken, the old one stays in force: acme."
+    )
+
+
+@pytest.mark.parametrize("page", ["api", "configuration", "embedding", "errors", "logging"])
+def test_every_page_says_what_a_reload_keeps(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text()
+    told = [line for line in text.splitlines() if "keeps what it had" in line]
+    assert told and all('`on_invalid="skip"`' in line for line in told)
 
 
 def test_the_first_load_does_not_speak_of_an_old_configuration(face: Face) -> None:
