@@ -13,7 +13,7 @@ from ..domain.pacing import gate as rules
 from ..domain.pacing.estimate import Line
 from ..domain.pacing.gate import Acquired, Block, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
-from ..domain.upload.backoff import earlier, later
+from ..domain.upload.backoff import earlier, is_set_back, later
 from ..domain.upload.upload import UploadKey
 from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.records import Start
@@ -170,7 +170,7 @@ class MemoryGate:
         return self.quota.pace
 
     def tidy(self) -> None:
-        """What is over by now ends, and what lies in the future is now."""
+        """What is over by now ends, and what lies far in the future is now."""
         if self.quota.pace is None:
             return
         kept, now, period = self.kept, self.now, self._pace.period
@@ -178,13 +178,14 @@ class MemoryGate:
         for number, slot in list(kept.slots.items()):
             if slot.at == _UNDER_WAY and slot.until <= now:
                 slot.at = slot.until
-            slot.until = min(slot.until, latest) if slot.at == _UNDER_WAY else slot.until
-            if now < slot.at < _UNDER_WAY:  # the clock was set back
+            if slot.at == _UNDER_WAY:
+                slot.until = latest if is_set_back(latest, slot.until) else slot.until
+            elif is_set_back(now, slot.at):
                 slot.at = now
             if slot.at <= earlier(now, 2 * period):
                 del kept.slots[number]
         kept.turns = {
-            number: evolve(turn, until=min(turn.until, latest))
+            number: evolve(turn, until=latest) if is_set_back(latest, turn.until) else turn
             for number, turn in kept.turns.items()
             if turn.until > earlier(now, period)
         }
@@ -217,7 +218,11 @@ class MemoryGate:
 
     def head_since(self) -> datetime:
         head = self.gates.head(self.quota.credential)
-        if self.kept.head is None or self.kept.head[0] != head or self.kept.head[1] > self.now:
+        if (
+            self.kept.head is None
+            or self.kept.head[0] != head
+            or is_set_back(self.now, self.kept.head[1])
+        ):
             self.kept.head = (head, self.now)
         return self.kept.head[1]
 

@@ -14,8 +14,8 @@
 - *Lease*: a credential that only one courier may use is used by one at a time (see `lease`).
 
 All of it is kept in the store, shared by every courier on it. A clock that was set back is not
-waited for: what lies in the future counts as now, and a pause lasts no longer from now than it was
-meant to.
+waited for, but for at most `LATE`: what lies further in the future counts as now, and a pause lasts
+no longer from now than it was meant to.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from typing import Protocol, TypeAlias
 from attrs import evolve, field, frozen
 
 from ..integration import Pace
-from ..upload.backoff import LONGEST_PARK, PARK, earlier, floor_of, later, parked_until
+from ..upload.backoff import (
+    LONGEST_PARK,
+    PARK,
+    earlier,
+    floor_of,
+    is_set_back,
+    later,
+    parked_until,
+)
 from ..upload.failure import Concern, Failure
 from ..upload.transitions import Rules
 from .lease import Lease, LeaseStore, acquire
@@ -115,7 +123,9 @@ class Pause:
 
     def as_of(self, now: datetime) -> Pause:
         """The same; or as long a pause from now on, if the clock has been set back since."""
-        return self if self.since <= now else Pause(now, later(now, self.until - self.since))
+        if not is_set_back(now, self.since):
+            return self
+        return Pause(now, later(now, self.until - self.since))
 
 
 @frozen

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from ..upload.backoff import later
+from ..upload.backoff import is_set_back, later
 
 MIN_LEASE = timedelta(seconds=15)
 """A lease lasts at least so long: four hand-overs a minute, where a provider mints five tokens."""
@@ -38,7 +38,7 @@ class Lease:
 
     def is_over(self, now: datetime) -> bool:
         """Whether it may be handed over. A clock that was set back ends it too."""
-        return not self.since <= now < later(self.since, MIN_LEASE)
+        return now >= later(self.since, MIN_LEASE) or is_set_back(now, self.since)
 
     def is_wanted(self, now: datetime) -> bool:
         """Whether another courier waits for it."""

@@ -21,6 +21,10 @@ PARK = timedelta(hours=1)
 """How long a target is parked at first."""
 LONGEST_PARK = timedelta(days=1)
 
+LATE = timedelta(seconds=30)
+"""What a courier asks of the gate may be written so much after its moment, because it waited for
+the database: until then, what others wrote meanwhile lies in its future."""
+
 _FIRST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 # A timedelta holds fewer than 2^67 microseconds: 66 doublings exceed every cap.
 _MOST_DOUBLINGS = 66
@@ -73,6 +77,12 @@ def earlier(at: datetime, span: timedelta) -> datetime:
         return at - span
     except OverflowError:
         return _FIRST
+
+
+def is_set_back(now: datetime, since: datetime) -> bool:
+    """Whether the clock was set back since a moment. By less than `LATE` is not told from a caller
+    that is late, and costs that much more waiting."""
+    return since > later(now, LATE)
 
 
 def wait_of(seconds: float) -> timedelta:

@@ -214,6 +214,27 @@ class GateRules(ABC):
             yesterday = AT - timedelta(days=1)
             same(acquire(store, first.quota, yesterday, 1), NotBefore(yesterday + MINUTE))
 
+    def test_a_clock_that_is_set_back_costs_one_period_at_most(self) -> None:
+        with self._store() as store:
+            one = evolve(PACED, pace=Pace(1, MINUTE))
+            store.save([GateChange(one, AT, (there(a(Acquired, acquire(store, one)).slot),))])
+            yesterday = AT - timedelta(days=1)
+            same(acquire(store, one, yesterday), NotBefore(yesterday + MINUTE))
+            a(Acquired, acquire(store, one, yesterday + MINUTE))
+
+    def test_a_caller_that_is_late_frees_no_slot_and_ends_no_pause(self) -> None:
+        """What it asks is written when others have written what they did after its moment."""
+        with self._store() as store:
+            one = evolve(PACED, pace=Pace(1, MINUTE))
+            end = AT + timedelta(seconds=25)
+            slots = (there(a(Acquired, acquire(store, one)).slot),)
+            store.save([GateChange(one, end, slots, pause_until=end + MINUTE / 2)])
+            same(acquire(store, one), NotBefore(end + MINUTE / 2), "how long the pause lasts")
+            a(NotBefore, acquire(store, one, end + MINUTE / 2 - timedelta(seconds=1)))
+            for late in (MINUTE / 2, MINUTE - timedelta(seconds=1)):
+                a(NotBefore, acquire(store, one, end + late))
+            a(Acquired, acquire(store, one, end + MINUTE))
+
     def test_a_blocked_integration_is_shut_until_it_is_unblocked(self) -> None:
         with self._store() as store:
             first, second = starts(store, "ab", evolve(PACED, pace=None))

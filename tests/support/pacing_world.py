@@ -66,6 +66,7 @@ class Plan:
     exclusive: bool = False
     fixed_window: bool = False
     patient: bool = True
+    late: float = 0.0
 
     @property
     def quota(self) -> Quota:
@@ -134,6 +135,13 @@ class World:
         """What the couriers take for the time."""
         return self.now + self.off
 
+    def _late(self) -> Generator[datetime, None, datetime]:
+        """The moment at which something is asked, which then waits for the database."""
+        asked = self.clock
+        if self.plan.late:
+            yield self.now + timedelta(seconds=self.dice.random() * self.plan.late)
+        return asked
+
     def _real(self, at: datetime) -> datetime:
         return at - self.off
 
@@ -189,8 +197,9 @@ class World:
         while courier.line and not courier.dead:
             upload = courier.line[0]
             patience = None if self.plan.patient else self.patience
-            gate = self.gates.gate(self.quota, self.clock, upload.key)
-            answer = rules.begin(gate, self.quota, self.clock, courier.id, patience=patience)
+            asked = yield from self._late()
+            gate = self.gates.gate(self.quota, asked, upload.key)
+            answer = rules.begin(gate, self.quota, asked, courier.id, patience=patience)
             if isinstance(answer, NotBefore):
                 yield self._real(answer.at)
                 continue
@@ -226,7 +235,8 @@ class World:
             while acquired.slot is None:
                 if courier.dead:
                     return
-                answer = self._acquire(courier, turn, ended)
+                asked = yield from self._late()
+                answer = self._acquire(courier, turn, ended, asked)
                 ended = ()
                 if isinstance(answer, Acquired):
                     acquired = answer
@@ -259,7 +269,11 @@ class World:
         turn: int | None = None
         ended: tuple[int | None, ...] = ()
         for _ in range(pages):
-            while isinstance(answer := self._acquire(courier, turn, ended), NotBefore):
+            while True:
+                asked = yield from self._late()
+                answer = self._acquire(courier, turn, ended, asked)
+                if not isinstance(answer, NotBefore):
+                    break
                 ended, turn = (), answer.turn
                 yield self._real(answer.at)
             assert isinstance(answer, Acquired) and answer.slot is not None
@@ -269,9 +283,9 @@ class World:
         self.gates.change(GateChange(self.quota, self.clock, _known(ended), turn=turn), "", "")
 
     def _acquire(
-        self, courier: Courier, turn: int | None, ended: Sequence[int | None]
+        self, courier: Courier, turn: int | None, ended: Sequence[int | None], asked: datetime
     ) -> Acquired | NotBefore | Blocked:
-        return self.gates.acquire(Acquire(self.quota, self.clock, courier.id, turn, _known(ended)))
+        return self.gates.acquire(Acquire(self.quota, asked, courier.id, turn, _known(ended)))
 
     # --- the provider ---
 

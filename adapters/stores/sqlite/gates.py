@@ -19,7 +19,7 @@ from ....domain.pacing import gate as rules
 from ....domain.pacing.estimate import Line
 from ....domain.pacing.gate import Acquired, Block, GateChange, Pause, Quota, Refusal, Turn
 from ....domain.pacing.lease import Lease
-from ....domain.upload.backoff import earlier, later
+from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.upload import UploadKey
 from ....ports.gates import Acquire, AcquireAnswer
@@ -131,7 +131,8 @@ class _Gate:
         return self.quota.pace
 
     def enter(self) -> None:
-        """Read what is recorded; what is over by now ends, and what lies in the future is now."""
+        """Read what is recorded; what is over by now ends, and what lies far in the future is
+        now."""
         credential = self.quota.credential
         row = self.connection.execute(
             "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until,"
@@ -159,10 +160,13 @@ class _Gate:
         ).fetchone()
 
     def _tidy(self) -> None:
+        latest = later(self.now, self.quota.timeout)
         given = {
             "credential": self.quota.credential,
             "now": moment(self.now),
-            "latest": moment(later(self.now, self.quota.timeout)),
+            "future": moment(later(self.now, LATE)),
+            "latest": moment(latest),
+            "too_late": moment(later(latest, LATE)),
             "old": moment(earlier(self.now, 2 * self._pace.period)),
             "over": moment(earlier(self.now, self._pace.period)),
             "under_way": UNDER_WAY,
@@ -215,7 +219,7 @@ class _Gate:
     def head_since(self) -> datetime:
         (head,) = self.connection.execute(HEAD, (self.quota.credential,)).fetchone() or (None,)
         since = moment_of(self._head[1])
-        if self._head[0] == head and since is not None and since <= self.now:
+        if self._head[0] == head and since is not None and not is_set_back(self.now, since):
             return since
         self._note_head(head)
         return self.now
@@ -287,13 +291,13 @@ ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND prov
 HEAD = "SELECT id FROM uploads WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1"
 _TIDY = (
     "DELETE FROM slots WHERE credential = :credential AND at <= :old",
-    "UPDATE slots SET at = :now WHERE credential = :credential AND at > :now AND at < :under_way",
+    "UPDATE slots SET at = :now WHERE credential = :credential AND at > :future AND at < :under_way",
     "UPDATE slots SET at = until"
     " WHERE credential = :credential AND at = :under_way AND until <= :now",
     "UPDATE slots SET until = :latest"
-    " WHERE credential = :credential AND at = :under_way AND until > :latest",
+    " WHERE credential = :credential AND at = :under_way AND until > :too_late",
     "DELETE FROM turns WHERE credential = :credential AND until <= :over",
-    "UPDATE turns SET until = :latest WHERE credential = :credential AND until > :latest",
+    "UPDATE turns SET until = :latest WHERE credential = :credential AND until > :too_late",
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from attrs import define, field
 
 from evidence_courier.domain.pacing.lease import MIN_LEASE, REQUEST_TTL, YIELD_FOR, Lease, acquire
+from evidence_courier.domain.upload.backoff import LATE
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -103,5 +104,6 @@ def test_a_holder_whose_requests_do_not_end_goes_on_after_yielding(
     assert lease == (Lease(US, NOW) if goes_on else None)
 
 
-def test_a_lease_from_the_future_is_over() -> None:
-    assert asked(PaperHolding(theirs(-MOMENT)), begins=True) == Lease(US, NOW)
+def test_a_lease_from_the_future_is_over_but_not_for_one_that_is_late() -> None:
+    assert asked(PaperHolding(theirs(-LATE - MOMENT)), begins=True) == Lease(US, NOW)
+    assert asked(PaperHolding(theirs(-LATE)), begins=True) is None

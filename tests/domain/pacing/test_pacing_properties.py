@@ -10,6 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pacing_world import Plan, World
 
+from evidence_courier.domain.upload.backoff import LATE
+
 PACES = [(1, 60.0), (2, 60.0), (10, 60.0), (50, 60.0), (1, 1.0), (3, 1.0), (10, 1.0), (100, 1.0)]
 
 
@@ -93,7 +95,16 @@ def test_what_a_dead_courier_has_sent_counts_until_it_must_have_ended(
     assert world.refused == 0
 
 
-@given(plans(), st.floats(0, 90), st.sampled_from([-3600.0, -20.0, 20.0, 3600.0]))
+@given(plans(), st.sampled_from([0.5, 5.0, 25.0]))
+@settings(max_examples=40, deadline=None)
+def test_who_waits_for_the_database_makes_no_room_for_others(plan: Plan, late: float) -> None:
+    """What is written late has an older moment than what others wrote meanwhile."""
+    world = World(evolve(plan, late=late)).run()
+    assert all(upload.delivered for upload in world.uploads)
+    assert world.refused == 0
+
+
+@given(plans(), st.floats(0, 90), st.sampled_from([-3600.0, -31.0, -29.0, -5.0, 20.0, 3600.0]))
 @settings(max_examples=25, deadline=None)
 def test_a_clock_that_is_set_costs_a_period_or_a_periods_requests_once(
     plan: Plan, after: float, by: float
@@ -104,7 +115,8 @@ def test_a_clock_that_is_set_costs_a_period_or_a_periods_requests_once(
     assert all(upload.delivered for upload in world.uploads)
     # Set back, nothing is refused; set forward, a period's requests may leave too early, once.
     assert world.refused <= (plan.limit if by > 0 else 0)
-    assert world.took <= world.bound + plan.period + plan.latency + 3
+    seconds = LATE.total_seconds() if by < 0 else 0.0
+    assert world.took <= world.bound + plan.period + plan.latency + seconds + 3
 
 
 @pytest.mark.parametrize(

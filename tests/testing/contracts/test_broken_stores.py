@@ -596,6 +596,8 @@ class NumbersWhatIsFree(MemoryStore):
     "the_oldest_turn_that_waits_goes_first",
     "a_status_says_what_is_waited_for",
     "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
+    "a_clock_that_is_set_back_costs_one_period_at_most",
+    "a_caller_that_is_late_frees_no_slot_and_ends_no_pause",
 )
 class NeverHearsOfTheEnd(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
@@ -653,10 +655,35 @@ class NeverPauses(MemoryStore):
         return super().save(_with_gate(changes, lambda gate: evolve(gate, pause_until=None)))
 
 
-@breaks("a_clock_that_is_set_back_prolongs_no_pause")
+@breaks(
+    "a_clock_that_is_set_back_prolongs_no_pause",
+    "a_clock_that_is_set_back_costs_one_period_at_most",
+)
 class WaitsForYesterday(MemoryStore):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         return super().acquire([evolve(one, at=max(one.at, AT)) for one in requests])
+
+
+@breaks("a_clock_that_is_set_back_costs_one_period_at_most")
+class WaitsForYesterdaysSlots(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        paced = [one for one in requests if one.quota.pace is not None]
+        return super().acquire(
+            [evolve(one, at=max(one.at, AT)) if one in paced else one for one in requests]
+        )
+
+
+@breaks("a_caller_that_is_late_frees_no_slot_and_ends_no_pause")
+class TakesTheLateForTheClock(MemoryStore):
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        for one in requests:
+            for slot in (
+                self._gates.kept[one.quota.credential].slots.values()
+                if one.quota.credential in self._gates.kept
+                else ()
+            ):
+                slot.at = min(slot.at, one.at) if slot.at.year < 9999 else slot.at
+        return super().acquire(requests)
 
 
 @breaks("a_blocked_integration_is_shut_until_it_is_unblocked")
