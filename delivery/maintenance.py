@@ -20,7 +20,7 @@ from ..domain.pacing.gate import Blocked
 from ..domain.upload import events
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.status import UploadStatus, status_of_upload
+from ..domain.upload.status import UploadStatus, status_of_upload, wait_for_valid
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
@@ -33,8 +33,15 @@ from ..domain.upload.upload import (
     due_of,
     is_parked,
 )
-from ..ports.logger import AttemptRecovered, ClockSetBack, CourierLost, StoreTrouble, UploadRequeued
-from ..ports.records import Change, Conflict, Entry, SaveAnswer, Saved
+from ..ports.logger import (
+    AttemptRecovered,
+    ClockSetBack,
+    CourierLost,
+    StoreTrouble,
+    UploadRequeued,
+    UploadsWait,
+)
+from ..ports.records import Change, Conflict, Entry, InvalidTenants, SaveAnswer, Saved
 from .accounting import recovery_of
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
@@ -78,6 +85,8 @@ class Maintenance:
         self._context = context
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
+        self._told: set[tuple[str, str]] = set()
+        self._invalid, self._valid = frozenset[str](), frozenset[str]()
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
         self._offset = self._offset_now()
@@ -88,6 +97,7 @@ class Maintenance:
         yield from self._run(
             self.notice_clock_change,
             self.heartbeat,
+            self.tell_invalid,
             self.recover_dead_couriers,
             self.pick_up_changes,
             self.release_unblocked,
@@ -139,6 +149,16 @@ class Maintenance:
             self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
             courier_id = self._context.courier_id
             yield from perform(Write(lambda store: store.heartbeat(courier_id, now)))
+
+    def tell_invalid(self, now: datetime) -> Turn[None]:
+        """Have the records say of which tenants the configuration is not in force."""
+        valid = frozenset(self._active.destinations)
+        invalid = frozenset(self._active.broken) - valid
+        if (invalid, valid) != (self._invalid, self._valid):
+            told = InvalidTenants(invalid, valid | self._invalid - invalid, now)
+            yield from perform(Write(lambda store: store.save([told])))
+            self._invalid, self._valid = invalid, valid
+            self._told = {one for one in self._told if tenant_key(one[0]) in invalid}
 
     # --- what others left ------------------------------------------------------------------------
 
@@ -227,7 +247,10 @@ class Maintenance:
         problems = self._active.broken.get(tenant_key(key.tenant_id))
         if problems is not None and key.provider == UNKNOWN_PROVIDER:
             failure = invalid_failure(key.tenant_id, problems)  # it was released too early
-        elif problems is not None or due is None or now < due + ORPHAN_AFTER:
+        elif problems is not None:
+            yield from self._tell_of_waiting(key)
+            return
+        elif due is None or now < due + ORPHAN_AFTER:
             return
         else:
             failure = Failure(
@@ -238,6 +261,13 @@ class Maintenance:
         held = advance(found.upload, events.Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
             self._active.tell_end(held, status_of_upload(held, None))
+
+    def _tell_of_waiting(self, key: UploadKey) -> Turn[None]:
+        """Log once that uploads wait for a valid tenant file."""
+        told = (key.tenant_id, key.provider)
+        if told not in self._told:
+            self._told.add(told)
+            yield from perform(Notify(UploadsWait(*told, wait_for_valid(key.tenant_id), None)))
 
     # --- what has changed ------------------------------------------------------------------------
 

@@ -214,13 +214,15 @@ class OriginAnswers(LogEvent):
 
 @frozen
 class UploadsWait(IntegrationEvent):
-    """Uploads of a tenant's integration wait for the pace, a pause or another courier's lease.
+    """Uploads of a tenant's integration wait for the pace, a pause, another courier's lease, or a
+    valid tenant file.
 
-    Logged once while that lasts, and not for each of them. `until` is when it is asked again.
+    Logged once while that lasts, and not for each of them. `until` is when it is asked again; None:
+    once the file is mended.
     """
 
     waits_for: str
-    until: datetime
+    until: datetime | None
 
 
 @frozen

@@ -170,6 +170,16 @@ class NamedProvider:
 
 
 @frozen
+class InvalidTenants:
+    """What open uploads wait for: of the tenants in `invalid` (see `tenant_key`) the configuration
+    is invalid and not in force. Those in `valid` are so no more."""
+
+    invalid: Collection[str]
+    valid: Collection[str]
+    at: datetime
+
+
+@frozen
 class Begun:
     """The attempt is recorded. `content` is the staged document (None: ask the source)."""
 
@@ -223,7 +233,7 @@ class ActedOn:
 AddAnswer: TypeAlias = Added | Known
 BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Blocked
 SaveAnswer: TypeAlias = Saved | Conflict
-AnyChange: TypeAlias = Change | GateChange | NamedProvider
+AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants
 
 
 class Records(Protocol):
@@ -259,7 +269,7 @@ class Records(Protocol):
 
         A GateChange by itself is the end of requests that belong to no upload. Its block is not
         written. It is always Saved, and so is a NamedProvider, which stands in no call with changes
-        of its uploads.
+        of its uploads. InvalidTenants are Saved, too: `waits_for` says it of their open uploads.
         """
         ...
 

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 from attrs import evolve
 
 from ..domain.errors import StoreError
+from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.failure import Concern
@@ -29,6 +30,7 @@ from ..domain.upload.status import (
     UploadDetails,
     UploadStatus,
     status_of_upload,
+    wait_for_valid,
 )
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
@@ -55,6 +57,7 @@ from ..ports.records import (
     Conflict,
     Entry,
     Find,
+    InvalidTenants,
     Known,
     NamedProvider,
     Page,
@@ -204,6 +207,7 @@ class MemoryStore(_Couriers):
     def __init__(self, *, keep_documents: bool = False) -> None:
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, MemoryRecord] = {}
+        self._invalid: set[str] = set()
         self._arrivals = count(1)
         self._faults: Counter[Verb] = Counter()
         self._gates = MemoryGates(self._before, self._head)
@@ -427,6 +431,9 @@ class MemoryStore(_Couriers):
             asks = self._gates.asks(credential, upload.key)
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
+        tenant_id = upload.key.tenant_id
+        if tenant_key(tenant_id) in self._invalid and due_of(upload.state) is not None:
+            outlook = Outlook(None, wait_for_valid(tenant_id))
         return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
@@ -450,6 +457,9 @@ class MemoryStore(_Couriers):
                     if old.tenant_id == change.tenant_id:
                         key = evolve(old, provider=change.provider)
                         self._name(key, change.credential, change.settings)
+                return Saved()
+            case InvalidTenants(invalid, valid):
+                self._invalid = (self._invalid - {*valid}) | {*invalid}
                 return Saved()
             case GateChange():
                 self._gates.change(evolve(change, block=None), "", "")

@@ -194,6 +194,11 @@ def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts
     )
 
 
+def wait_for_valid(tenant_id: str) -> str:
+    """What the uploads of a tenant wait for whose configuration is invalid and not in force."""
+    return f"a valid tenant file: what it says of {tenant_id} is invalid, mend it"
+
+
 def _wait_of(state: State, facts: Facts) -> str | None:
     """What follows from the state alone."""
     provider, since = facts["provider"], facts["updated_at"]
@@ -210,8 +215,7 @@ def _wait_of(state: State, facts: Facts) -> str | None:
         case Undecided(_, due):
             return f"decision of {provider}; looked up next at {time_of_day(due, since)}"
         case Held(cause) if cause.kind is FailureKind.INTEGRATION_INVALID:
-            tenant_id = facts["tenant_id"]
-            return f"a valid tenant file: what it says of {tenant_id} is invalid, mend it"
+            return wait_for_valid(facts["tenant_id"])
         case Held(cause) if cause.kind.concern is Concern.INTEGRATION:
             return f"other settings or a release: {provider} is blocked by {cause.kind.value}"
         case Held():

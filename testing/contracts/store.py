@@ -20,7 +20,7 @@ from ...domain.errors import MisuseError, StoreError
 from ...domain.upload.attempt import Attempt, attempt_of
 from ...domain.upload.events import Abandoned, AttemptEnded, LookedUp, Unblocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
-from ...domain.upload.status import ActionRow, StatusError, UploadDetails
+from ...domain.upload.status import ActionRow, StatusError, UploadDetails, wait_for_valid
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UNKNOWN_PROVIDER, Status, Upload, UploadKey, with_digest
 from ...domain.upload.verdict import Delivered, Processing, Receipt, Recovered, Refused, word_of
@@ -31,6 +31,7 @@ from ...ports.records import (
     Conflict,
     Entry,
     Find,
+    InvalidTenants,
     Known,
     LookUp,
     MadeDocument,
@@ -43,7 +44,18 @@ from ...ports.writer import Transactional
 from .assertions import a, must, raises, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_gates import GateRules
-from .stored import AT, BUSY_PROVIDER, RULES, begin_each, deferred, delivered, entry, started, tried
+from .stored import (
+    AT,
+    BUSY_PROVIDER,
+    RULES,
+    begin_each,
+    deferred,
+    delivered,
+    entry,
+    started,
+    tried,
+    unblock,
+)
 
 MINUTE = timedelta(minutes=1)
 
@@ -183,6 +195,27 @@ class StoreContract(GateRules):
             after = evolve(first.upload, key=second.upload.key)
             same(store.add([first, second]), [Added(), Known(after, digest)])
             same(len(store.find(Find(tenant_id="acme"), AT).uploads), 2)
+
+    def test_open_uploads_of_an_invalid_tenant_wait_for_its_file(self) -> None:
+        """Until it is valid, and in whatever form of Unicode their tenant is written."""
+        with self._store() as store:
+            ids = ("acme", "globex", "r\u00e9sum\u00e9", "re\u0301sume\u0301")
+            opened = [entry(tenant_id=one) for one in ids]
+            ended = entry("ev-2")
+            store.add([*opened, ended])
+            store.save([Change(advance(ended.upload, Abandoned(AT, "ann", "late"), RULES))])
+            invalid = [ids[0], ids[2]]
+            same(store.save([InvalidTenants(invalid, [ids[1]], AT)]), [Saved()])
+            wait = wait_for_valid("acme")
+            same([_waits(store, one) for one in ids], [wait, None, *map(wait_for_valid, ids[2:])])
+            same(_waits(store, "acme", "ev-2"), None)
+            same(a(UploadDetails, store.show("acme", "ev-1", AT)).waits_for, wait)
+            page = store.find(Find(tenant_id="acme"), AT)
+            same([one.waits_for for one in page.uploads], [None, wait])
+            unblock(store, "acme", "sprinto")
+            same(_waits(store, "acme"), wait)
+            store.save([InvalidTenants([], invalid, AT)])
+            same([_waits(store, one) for one in ids], [None] * 4)
 
     def test_uploads_of_an_unknown_provider_get_their_provider(self) -> None:
         """Others of the tenant, and of other tenants, stay as they are."""
@@ -725,3 +758,7 @@ def held_document(store: UploadStore, upload: Upload) -> bytes | None:
     """What is staged, as the next attempt would see it. `upload` has to be one that can begin."""
     (answer,) = begin_each(store, [started(upload)])
     return a(Begun, answer).content
+
+
+def _waits(store: UploadStore, tenant_id: str, evidence_id: str = "ev-1") -> str | None:
+    return store.statuses(tenant_id, [evidence_id], AT)[evidence_id].waits_for

@@ -4,6 +4,7 @@ not vanish without a word. On all three faces."""
 from __future__ import annotations
 
 import asyncio
+import json
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from typing import Any
 
 import pytest
 from attrs import define
+from click.testing import CliRunner
 from store_fixtures import House, evidence, tenant
 
 from evidence_courier import ConfigError, Evidence, MisuseError, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
+from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.delivery import log_facts
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
@@ -27,6 +30,7 @@ from evidence_courier.ports.logger import (
     EvidenceConflict,
     LogEvent,
     TenantUnknown,
+    UploadsWait,
 )
 from evidence_courier.ports.records import Find
 from evidence_courier.testing.contracts.stored import entry
@@ -311,6 +315,48 @@ def test_what_was_refused_at_a_reload_is_among_the_problems(tmp_path: Path) -> N
         house.tenants["acme"] = tenant()
         courier.reload()
         assert courier.problems == ()
+
+
+def test_what_was_open_before_the_file_broke_says_what_it_waits_for(tmp_path: Path) -> None:
+    """In the status, on the command line beside the courier, and once in the log."""
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda _id, _nth: 503
+    told = "a valid tenant file: what it says of acme is invalid, mend it"
+
+    def waits() -> Any:
+        words = ["status", "--tenant", "acme", "--db", str(house.database), "--json"]
+        found = CliRunner().invoke(app, words)
+        return [one["waits_for"] for one in json.loads(found.stdout)]
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for name in ("ev-1", "ev-2"):
+                await courier.submit(evidence(name)).recorded()
+            await courier.quiet()
+        house.tenants["acme"] = tenant(shelves="b")
+        house.clock.advance(3600)
+        async with house.courier(on_invalid="skip") as courier:
+            for _ in range(3):
+                house.clock.advance(10)
+                await courier.quiet()
+            page = await courier.find(tenant_id="acme")
+            assert [(one.status, one.waits_for) for one in page.uploads] == [("retrying", told)] * 2
+            assert waits() == [told] * 2
+            said = [event for event in house.logger.events if isinstance(event, UploadsWait)]
+            assert said == [UploadsWait("acme", "paper", told, None)]
+            house.tenants["acme"] = tenant()
+            house.server.answer = lambda _id, _nth: 200
+            await courier.reload()
+            await courier.quiet()
+            assert told not in waits()
+            for _ in range(3):
+                house.clock.advance(10)
+                await courier.quiet()
+            assert waits() == [None] * 2
+            statuses = await courier.statuses("acme", ["ev-1", "ev-2"])
+            assert {one.status for one in statuses.values()} == {"succeeded"}
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("on_invalid", ["raise", "skip"])

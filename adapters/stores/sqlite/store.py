@@ -4,6 +4,7 @@ and processes."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
@@ -12,10 +13,11 @@ from typing import TypeVar
 from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
+from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
-from ....ports.records import Change, Conflict, Entry, NamedProvider, Start
+from ....ports.records import Change, Conflict, Entry, InvalidTenants, NamedProvider, Start
 from . import reads, statements
 from .couriers import SqliteCouriers
 from .gates import SqliteGates
@@ -155,6 +157,12 @@ class SqliteStore(SqliteCouriers):
                 cells = (named.provider, named.credential, settings_cell(named.settings))
                 where = (named.tenant_id, UNKNOWN_PROVIDER)
                 self._connection.execute(statements.NAME_PROVIDER, (*cells, *where))
+            for told in (one for one in changes if isinstance(one, InvalidTenants)):
+                self._connection.execute(statements.DELETE_VALID, (json.dumps([*told.valid]),))
+                kind, invalid = FailureKind.INTEGRATION_INVALID.value, json.dumps([*told.invalid])
+                self._connection.execute(
+                    statements.INSERT_INVALID, (moment(told.at), kind, invalid)
+                )
             for stretch in _stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for position, conflict in lost.items():

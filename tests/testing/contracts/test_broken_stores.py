@@ -1072,6 +1072,14 @@ class NamesNone(MemoryStore):
         pass
 
 
+@breaks("open_uploads_of_an_invalid_tenant_wait_for_its_file")
+class ForgetsWhoIsInvalid(MemoryStore):
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        answers = super().save(changes)
+        self._invalid.clear()
+        return answers
+
+
 @breaks("uploads_of_an_unknown_provider_get_their_provider")
 class NamesNoProvider(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
