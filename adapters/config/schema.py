@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -30,6 +31,7 @@ from cerberus.schema import DefinitionSchema
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import OnUnclear, Pace
 from . import values
+from .quick import Accept, accepting
 from .references import Resolved, SecretText, parse_secret
 from .report import Report, Rules, rules_below
 from .tenant_file import kind_of
@@ -129,6 +131,7 @@ class BlockSchema:
     rules: dict[str, dict[str, object]]
     strict: bool
     validator: Any = field(init=False, repr=False)
+    quick: Accept | None = field(init=False, repr=False)
 
     @validator.default
     def _with_rules(self) -> Any:
@@ -136,8 +139,19 @@ class BlockSchema:
         validator.schema = _ValidSchema(validator, self.rules)
         return validator
 
+    @quick.default
+    def _for_valid_ones(self) -> Accept | None:
+        return accepting(self.rules, _BlockValidator.types_mapping) if self.strict else None
+
     def check(self, settings: Mapping[str, object]) -> tuple[dict[str, Any], list[Any]]:
         """The settings with defaults filled in and values read, and Cerberus' errors."""
+        if self.quick is not None:
+            with suppress(Exception):  # what is not accepted, Cerberus judges
+                return self.quick(settings), []
+        return self.judged(settings)
+
+    def judged(self, settings: Mapping[str, object]) -> tuple[dict[str, Any], list[Any]]:
+        """`check` by Cerberus."""
         self.validator.validate(settings)
         return self.validator.document, self.validator.errors
 
