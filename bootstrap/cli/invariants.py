@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
@@ -15,7 +16,8 @@ from .tenant_files import load
 
 def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
     """Inspect the database and print what does not hold."""
-    found = inspect(database, secrets=() if folder is None else _secrets(folder, block))
+    secrets = () if folder is None else _secrets(folder, block)
+    found = inspect(database, secrets=secrets, progress=_Progress())
     if as_json:
         breaches = [
             {
@@ -41,6 +43,19 @@ def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
             click.echo(f"{count:,} waiting for: {wait}", err=True)
     if found.breaches:
         sys.exit(UNDELIVERED)
+
+
+class _Progress:
+    """Says on a terminal how far the inspection is, once a second."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + 1
+
+    def __call__(self, done: int, of: int) -> None:
+        """As `inspect` calls it."""
+        if sys.stderr.isatty() and time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1
+            click.echo(f"looked at {done:,} of {of:,} uploads", err=True)
 
 
 def _secrets(folder: str, block: str) -> frozenset[Secret]:
