@@ -209,7 +209,7 @@ class AsyncCourier(Face):
             submission = Submission(evidence, destination, ticket)
             if running is None:
                 return _lost(submission, self._wiring.logger)
-            ticket.find = partial(running.engine.active.get, submission.key)
+            ticket.is_among(running.engine.active, destination.integration.provider)
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:

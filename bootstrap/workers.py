@@ -48,7 +48,7 @@ class Workers(ThreadPoolExecutor):
         self._limit = limit
         self._name = name
         self._lock = threading.Lock()
-        self._idle = threading.Semaphore(1)
+        self._idle = 1  # threads that have nothing to do, and no work on its way to them
         self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
         self._started: list[threading.Thread] = []
         self._stopped = False
@@ -61,7 +61,9 @@ class Workers(ThreadPoolExecutor):
         with self._lock:
             if self._stopped:
                 raise RuntimeError(f"the {self._name} threads have been told to stop")
-            if not self._idle.acquire(blocking=False) and len(self._started) < self._limit:
+            if self._idle > 0:
+                self._idle -= 1
+            elif len(self._started) < self._limit:
                 with suppress(RuntimeError):  # no more threads: those that run will do
                     self._start_one()
             self._inbox.put(_Job(partial(fn, *args, **kwargs), result))
@@ -90,7 +92,8 @@ class Workers(ThreadPoolExecutor):
         while (job := self._inbox.get()) is not None:
             job.run()
             del job  # an idle thread keeps no document
-            self._idle.release()
+            with self._lock:
+                self._idle += 1
 
     def _cancel_waiting(self) -> None:
         with suppress(Empty):

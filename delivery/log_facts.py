@@ -6,8 +6,8 @@ printable characters whatever an id or an error's text holds. Facts are flat and
 them; they are exactly what was recorded, so plain text has to escape them. An unknown fact is
 absent.
 
-Severity: what runs as it should, and what people do, is INFO; what is tried again by itself is
-WARNING; what waits for a person is ERROR. An upload that is held is logged twice, as `upload_held`
+Severity: what begins is DEBUG; what has ended as it should, and what people do, is INFO; what is
+tried again by itself is WARNING; what waits for a person is ERROR. An upload that is held is logged twice, as `upload_held`
 and as `upload_settled`: only the first is an ERROR.
 """
 
@@ -35,6 +35,7 @@ Fact: TypeAlias = str | int | float | bool | list[str]
 class Severity(Enum):
     """How much an event matters to the operator."""
 
+    DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
@@ -59,12 +60,12 @@ ConfigurationDoubtful WARNING  passed over in the configuration: {all_warnings}
 TenantUnknown         ERROR    tenant {tenant_id} has no valid entry in the configuration ({path}):
                                its evidence is not recorded, and nothing is sent
 RenderingUnavailable  INFO     training records cannot be rendered, and will fail: {reason}
-UploadRecorded        INFO     recorded
+UploadRecorded        DEBUG    recorded
 RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}
 EvidenceConflict      ERROR    another document was submitted under this evidence id and is ignored
                                (known sha256 {known_digest}, submitted {submitted_digest}): give it
                                an evidence id of its own
-AttemptStarted        INFO     attempt {attempt} starts
+AttemptStarted        DEBUG    attempt {attempt} starts
 AttemptEnded          INFO     attempt {attempt} {verdict}{because}{next}
 AttemptRecovered      WARNING  attempt {attempt} recovered: its courier is gone, and the provider
                                may have received it{next}
@@ -104,9 +105,19 @@ _EVENTS = {
     for event, severity, sentence in re.findall(r"(\w+) +(\w+) +(.+)", _ROWS)
 }
 
+# Of those that have one severity.
+_SEVERITIES = {
+    getattr(events, name): severity
+    for name, (severity, _) in _EVENTS.items()
+    if name not in ("AttemptEnded", "LookUpEnded", "UploadSettled")
+}
+
 
 def severity_of(event: events.LogEvent) -> Severity:
     """How much an event matters; cheap, for a logger to ask before it makes a sentence."""
+    severity = _SEVERITIES.get(type(event))
+    if severity is not None:
+        return severity
     match event:
         case events.AttemptEnded() | events.LookUpEnded() if event.failure and event.next_at:
             return Severity.WARNING  # if nothing comes next, `upload_settled` says how bad that is

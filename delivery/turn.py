@@ -147,7 +147,8 @@ class AttemptTurn:
         """Write the beginnings; what does not begin is brought up to date."""
         starts: list[tuple[ActiveUpload, Start]] = []
         for active in self._uploads:
-            if not (yield from made(active, self._context.clock)):
+            is_made = active.dossier.document.is_made
+            if not is_made and not (yield from made(active, self._context.clock)):
                 continue
             begins = beginning_of(active, self._context.clock.now())
             if isinstance(begins, Upload):

@@ -20,15 +20,15 @@ class Writer(Protocol):
     not undo what it asked for.
     """
 
-    def add(self, entry: Entry) -> Awaitable[AddAnswer]:
-        """Record a new upload."""
+    def add(self, entries: Sequence[Entry]) -> Awaitable[Sequence[AddAnswer | CourierError]]:
+        """Record new uploads: one request, with one answer. The error of one that was refused
+        stands among the answers."""
         ...
 
     def begin(
         self, turns: Sequence[Sequence[Start]]
     ) -> Awaitable[Sequence[Sequence[BeginAnswer] | CourierError]]:
-        """Record the attempts of many turns: one request, with one answer. The error of a turn that
-        was refused stands among the answers."""
+        """Record the attempts of many turns in the same way."""
         ...
 
     def save(self, changes: Sequence[Change]) -> Awaitable[Sequence[SaveAnswer | CourierError]]:

@@ -23,8 +23,8 @@ class InlineWriter:
         self._store = store
         self._closed = False
 
-    async def add(self, entry: Entry) -> AddAnswer:
-        return await self.run(lambda: self._store.add([entry])[0])
+    async def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer | CourierError]:
+        return await self._each(self._store.add, entries)
 
     async def begin(
         self, turns: Sequence[Sequence[Start]]

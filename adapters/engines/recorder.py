@@ -113,7 +113,7 @@ class Recorder:
         """Take a submission; returns at once."""
         document = submission.evidence.document
         if isinstance(document, Document) and document.path is None:
-            self._ready.put(submission.key.tenant_id, submission)
+            self._ready.put(submission.evidence.tenant_id, submission)
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
         else:
@@ -254,18 +254,18 @@ class Recorder:
 
     async def _write(self, prepared: Sequence[Prepared]) -> Sequence[tuple[Prepared, StoreError]]:
         """Record some; those that the database may take later, with its words."""
-        writes = [
-            (one, asyncio.ensure_future(self._driver.writer.add(one.entry))) for one in prepared
-        ]
+        answers: Sequence[AddAnswer | CourierError]
+        try:
+            answers = await self._driver.writer.add([one.entry for one in prepared])
+        except CourierError as error:
+            answers = [error] * len(prepared)
         early, known = [], []
-        for one, write in writes:
-            try:
-                answer = await write
-            except CourierError as error:
-                if isinstance(error, StoreError) and error.passing:
-                    early.append((one, error))
-                    continue
-                self.not_recorded(one.submission, error)
+        for one, answer in zip(prepared, answers, strict=True):
+            if isinstance(answer, StoreError) and answer.passing:
+                early.append((one, answer))
+                continue
+            if isinstance(answer, CourierError):
+                self.not_recorded(one.submission, answer)
             else:
                 there = self._recorded(one.submission, one.entry, answer)
                 if there is not None:

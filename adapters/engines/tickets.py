@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from ...delivery.active import ActiveUpload
+from ...delivery.active import ActiveUploads
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
-from ...domain.upload.upload import due_of
+from ...domain.upload.upload import UploadKey, due_of
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class _Promise(Generic[T]):
 
     def __init__(self) -> None:
         self._answer: tuple[T] | Exception | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[None]] | None = None
 
     @property
     def kept(self) -> bool:
@@ -38,10 +38,10 @@ class _Promise(Generic[T]):
         if isinstance(self._answer, tuple):
             return
         self._answer = answer
-        for waiting in self._waiting:
+        waiters, self._waiting = self._waiting or (), None
+        for waiting in waiters:
             if not waiting.done():
                 waiting.set_result(None)
-        self._waiting.clear()
 
     def forget_error(self) -> None:
         """There is a value to come after all."""
@@ -51,11 +51,13 @@ class _Promise(Generic[T]):
     async def wait(self) -> T:
         while (answer := self.answer()) is None:
             waiting = asyncio.get_running_loop().create_future()
+            if self._waiting is None:
+                self._waiting = []
             self._waiting.append(waiting)
             try:
                 await waiting
             finally:
-                if waiting in self._waiting:  # given up: leave nothing behind
+                if self._waiting and waiting in self._waiting:  # given up: leave nothing behind
                     self._waiting.remove(waiting)
         return answer[0]
 
@@ -73,13 +75,13 @@ class Ticket:
     Awaiting it is optional. Its methods are awaited on the loop on which the courier runs.
     """
 
-    __slots__ = ("_loop", "_recorded", "_settled", "evidence_id", "find", "tenant_id")
+    __slots__ = ("_loop", "_recorded", "_settled", "_uploads", "evidence_id", "tenant_id")
 
     def __init__(self, tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> None:
         self.tenant_id = tenant_id
         self.evidence_id = evidence_id
         self._loop = loop
-        self.find: Callable[[], ActiveUpload | None] = lambda: None
+        self._uploads: tuple[ActiveUploads, str] | None = None
         self._recorded: _Promise[None] = _Promise()
         self._settled: _Promise[UploadStatus | None] = _Promise()
 
@@ -127,7 +129,10 @@ class Ticket:
 
     def not_settled(self, timeout: float | None) -> TimeoutError:
         """What a caller hears who has waited in vain: the state, and when it goes on."""
-        active = self.find()
+        active = None
+        if self._uploads is not None:
+            uploads, provider = self._uploads
+            active = uploads.get(UploadKey(self.tenant_id, self.evidence_id, provider))
         if active is None:
             state = "recorded" if self._recorded.kept else "not recorded yet"
         else:
@@ -140,6 +145,10 @@ class Ticket:
         )
 
     # --- for the engine, on its loop ---
+
+    def is_among(self, uploads: ActiveUploads, provider: str) -> None:
+        """Where its upload is found while it is active."""
+        self._uploads = uploads, provider
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ...domain.integration import Integration
 from ...ports.logger import LogEvent, LoopBlocked
@@ -25,26 +25,20 @@ def about(integration: Integration, what: str) -> About:
     return integration.tenant_id, integration.provider, what
 
 
-@frozen
-class _Run:
-    about: About
-    since: float
-
-
 @define(eq=False)
 class Watchdog:
     """Notes what code that is not the package's own runs on the loop. `monotonic` gives seconds on
     a clock that never goes back."""
 
     monotonic: Callable[[], float]
-    _run: _Run | None = field(default=None, init=False)
-    _named: _Run | None = field(default=None, init=False)
+    _run: tuple[About, float] | None = field(default=None, init=False)
+    _named: tuple[About, float] | None = field(default=None, init=False)
 
     def run(self, about: About | None, code: Callable[[T], R], given: T) -> R:
         """Run the code, on the loop; None: it is the package's own."""
         if about is None:
             return code(given)
-        self._run = _Run(about, self.monotonic())
+        self._run = (about, self.monotonic())
         try:
             return code(given)
         finally:
@@ -55,7 +49,8 @@ class Watchdog:
         run = self._run
         if run is None or run is self._named:
             return
-        seconds = self.monotonic() - run.since
+        about, since = run
+        seconds = self.monotonic() - since
         if seconds >= BLOCKED_AFTER:
             self._named = run
-            log(LoopBlocked(*run.about, seconds))
+            log(LoopBlocked(*about, seconds))

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import TypeAlias
 
-from ...delivery.log_facts import account_of, severity_of
+from ...delivery.log_facts import Severity, account_of, severity_of
 from ...ports.logger import LogEvent
 
 NAME = "evidence_courier"
+_LEVELS = {severity: int(getattr(logging, severity.name)) for severity in Severity}
 
 
 class StandardLogger:
@@ -31,7 +32,7 @@ class StandardLogger:
 
     def log(self, event: LogEvent) -> None:
         """Write one event down."""
-        logger, level = self._logger, getattr(logging, severity_of(event).name)
+        logger, level = self._logger, _LEVELS[severity_of(event)]
         if not logger.isEnabledFor(level):
             return
         account = account_of(event)

@@ -17,8 +17,12 @@ from .standard import NAME
 class BoundLogger(Protocol):
     """What is needed of a structlog logger; any that `structlog.get_logger` returns has it."""
 
+    def debug(self, event: str, **facts: Any) -> Any:
+        """For what begins."""
+        ...
+
     def info(self, event: str, **facts: Any) -> Any:
-        """For what runs as it should."""
+        """For what has ended as it should."""
         ...
 
     def warning(self, event: str, **facts: Any) -> Any:

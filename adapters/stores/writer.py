@@ -44,7 +44,6 @@ class _Request:
 
     verb: str
     items: Sequence[Any]
-    size: int
     answer: asyncio.Future[Any]
     alone: bool
     given: list[object] = Factory(list)
@@ -86,6 +85,11 @@ class _Part:
     def items(self) -> Sequence[Any]:
         return self.request.items[self.start : self.stop]
 
+    @property
+    def size(self) -> int:
+        """How many bytes of documents are written with it."""
+        return sum(len(one.content or b"") for one in self.items) if self.verb == "add" else 0
+
     def cut(self, length: int) -> tuple[_Part, _Part]:
         """The first so many, and the others."""
         middle = self.start + length
@@ -126,8 +130,8 @@ class WriterThread:
 
     # --- on the loop -----------------------------------------------------------------------------
 
-    def add(self, entry: Entry) -> asyncio.Future[AddAnswer]:
-        return self._ask("add", [entry], len(entry.content or b""), alone=True)
+    def add(self, entries: Sequence[Entry]) -> asyncio.Future[Sequence[AddAnswer | CourierError]]:
+        return self._ask("add", entries)
 
     def begin(
         self, turns: Sequence[Sequence[Start]]
@@ -151,14 +155,14 @@ class WriterThread:
         self._thread.join()
 
     def _ask(
-        self, verb: str, items: Sequence[object], size: int = 0, *, alone: bool = False
+        self, verb: str, items: Sequence[object], *, alone: bool = False
     ) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         with self._gate:
             if self._closed:
                 answer.set_exception(closed())
             else:
-                self._inbox.put(_Request(verb, items, size, answer, alone))
+                self._inbox.put(_Request(verb, items, answer, alone))
         return answer
 
     def _close_inbox(self) -> None:
@@ -217,7 +221,7 @@ class WriterThread:
                     part, rest = part.cut(room)
                     waiting.appendleft(rest)
                 room -= len(part)
-                size += part.request.size
+                size += part.size
                 taken.append(part)
         return taken
 

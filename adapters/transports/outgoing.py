@@ -57,10 +57,15 @@ def check(request: HttpRequest) -> None:
     if _FORBIDDEN.search(request.url) or not _TOKEN.fullmatch(request.method):
         raise ValueError("a request's method or URL holds a character that does not belong there")
     for name, value in request.headers:
-        if not _TOKEN.fullmatch(name):
+        if not _is_token(name):
             raise ValueError("a request's header has a name that is none")
         if _FORBIDDEN.search(value):
             raise ValueError(f"the request's header {name} holds a control character")
+
+
+@lru_cache(maxsize=256)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
 
 
 def chunks_of(parts: tuple[bytes, ...], length: int) -> Iterator[bytes | memoryview]:
@@ -104,18 +109,35 @@ class Destination:
     def headers(self, request: HttpRequest) -> Headers:
         """The request's headers, and ours for those that it does not have: who sends it, that the
         reply is wanted uncompressed, and how long the body is."""
-        own = {
-            "User-Agent": f"evidence-courier/{_version()}",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-        }
-        if request.body_size or request.method.upper() in ("POST", "PUT", "PATCH"):
-            own |= {"Content-Type": BODY_TYPE, "Content-Length": str(request.body_size)}
-        if self.authorization is not None:
-            own["Authorization"] = self.authorization
-        given = {name.lower() for name, _ in request.headers}
-        kept = [(name, text) for name, text in own.items() if name.lower() not in given]
-        return (*kept, *((name, text.strip()) for name, text in request.headers))
+        size = request.body_size
+        has_body = bool(size) or request.method.upper() in ("POST", "PUT", "PATCH")
+        missing = _missing(tuple([name for name, _ in request.headers]))
+        own = [(name, text) for name, text in _own() if name in missing]
+        if has_body and "Content-Type" in missing:
+            own.append(("Content-Type", BODY_TYPE))
+        if has_body and "Content-Length" in missing:
+            own.append(("Content-Length", str(size)))
+        if self.authorization is not None and "Authorization" in missing:
+            own.append(("Authorization", self.authorization))
+        return (*own, *[(name, text.strip()) for name, text in request.headers])
+
+
+@lru_cache(maxsize=256)
+def _missing(given: tuple[str, ...]) -> frozenset[str]:
+    """Which of our headers a request with these names does not have."""
+    names = {name.lower() for name in given}
+    ours = (*[name for name, _ in _own()], "Content-Type", "Content-Length", "Authorization")
+    return frozenset(name for name in ours if name.lower() not in names)
+
+
+@cache
+def _own() -> Headers:
+    # Once: to read the version parses a file, and each request names it.
+    return (
+        ("User-Agent", f"evidence-courier/{_version()}"),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "identity"),
+    )
 
 
 def _parted(url: str) -> tuple[str, str | None]:
@@ -134,9 +156,7 @@ def _checked(address: SplitResult) -> SplitResult:
     return address
 
 
-@cache
 def _version() -> str:
-    # Once: to read it parses a file, and each request names it.
     try:
         return version("evidence-courier")
     except PackageNotFoundError:  # imported from a checkout that is not installed

@@ -184,10 +184,10 @@ def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None
     [
         (ConfigurationLoaded("tenants/", (), ()), Severity.INFO),
         (ConfigurationRefused(()), Severity.ERROR),
-        (UploadRecorded(KEY), Severity.INFO),
+        (UploadRecorded(KEY), Severity.DEBUG),
         (RecordingFailed(KEY, ""), Severity.ERROR),
         (EvidenceConflict(KEY, "", ""), Severity.ERROR),
-        (AttemptStarted(KEY, 2, 5), Severity.INFO),
+        (AttemptStarted(KEY, 2, 5), Severity.DEBUG),
         (AttemptEnded(KEY, 1, "delivered", None, None), Severity.INFO),
         (AttemptEnded(KEY, 1, "deferred", DOWN, NOW), Severity.WARNING),
         (AttemptEnded(KEY, 1, "unclear", DOWN, NOW), Severity.WARNING),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
 
 from attrs import field, frozen
@@ -91,7 +92,8 @@ def boundary_for(seed: str, contents: Sequence[bytes]) -> str:
     """The first boundary derived from `seed` that none of the contents holds."""
     for number in count():
         boundary = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:32]
-        if not any(boundary.encode() in content for content in contents):
+        sought = boundary.encode()
+        if not any(sought in content for content in contents):
             return boundary
     raise AssertionError("there is always another number")
 
@@ -109,6 +111,7 @@ def _head(part: FormField | FormFile) -> str:
     return f'{disposition}; filename="{_quoted(part.file_name)}"\r\nContent-Type: {part.media_type}'
 
 
+@lru_cache(maxsize=64)
 def _quoted(name: str) -> str:
     """Quoted as browsers do it, so that nothing can end the quotation."""
     return _CONTROL.sub(lambda control: f"%{ord(control[0]):02X}", name.replace('"', "%22"))

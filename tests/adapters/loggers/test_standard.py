@@ -65,10 +65,10 @@ def logged(event: LogEvent, caplog: pytest.LogCaptureFixture) -> logging.LogReco
     [
         (ConfigurationLoaded("tenants/", ("acme",), ("initech",)), logging.INFO, "initech"),
         (ConfigurationRefused(("acme.yaml:3: provider: unknown",)), logging.ERROR, "acme.yaml:3"),
-        (UploadRecorded(KEY), logging.INFO, "recorded"),
+        (UploadRecorded(KEY), logging.DEBUG, "recorded"),
         (RecordingFailed(KEY, "disk full"), logging.ERROR, "disk full"),
         (EvidenceConflict(KEY, "aaa", "bbb"), logging.ERROR, "bbb"),
-        (AttemptStarted(KEY, 1, 5), logging.INFO, "attempt 1 starts"),
+        (AttemptStarted(KEY, 1, 5), logging.DEBUG, "attempt 1 starts"),
         (AttemptEnded(KEY, 1, "delivered", None, None), logging.INFO, "attempt 1 delivered"),
         (
             AttemptEnded(KEY, 2, "unclear", FAILURE, NOW),

@@ -54,7 +54,7 @@ def test_every_event_has_its_name_its_level_its_facts_and_its_sentence(
     ]
 
 
-def test_the_three_levels_are_structlogs_own() -> None:
+def test_the_levels_are_structlogs_own() -> None:
     failure = Failure(FailureKind.SERVER_ERROR, "down")
     with capture_logs() as said:
         logger = StructlogLogger()
@@ -64,7 +64,7 @@ def test_the_three_levels_are_structlogs_own() -> None:
             RecordingFailed(KEY, "why"),
         ):
             logger.log(event)
-    assert [entry["log_level"] for entry in said] == ["info", "info", "error"]
+    assert [entry["log_level"] for entry in said] == ["debug", "info", "error"]
 
 
 def test_a_logger_of_the_hosts_is_used_with_what_is_bound_to_it() -> None:
@@ -108,7 +108,7 @@ def test_an_event_reaches_the_standard_library_with_its_facts(
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    with caplog.at_level(logging.INFO, logger="evidence_courier"):
+    with caplog.at_level(logging.DEBUG, logger="evidence_courier"):
         StructlogLogger().log(any_event)
     [record] = caplog.records
     account = account_of(any_event)
@@ -153,10 +153,10 @@ def test_a_logger_that_is_given_needs_no_structlog(monkeypatch: pytest.MonkeyPat
         def __init__(self) -> None:
             self.names: list[str] = []
 
-        def info(self, event: str, **facts: object) -> None:
+        def debug(self, event: str, **facts: object) -> None:
             self.names.append(event)
 
-        warning = error = info
+        info = warning = error = debug
 
     heard = Heard()
     monkeypatch.setitem(sys.modules, "structlog", None)

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
 from evidence_courier.adapters.stores.writer import WriterThread
-from evidence_courier.domain.errors import MisuseError, StoreError
+from evidence_courier.domain.errors import CourierError, MisuseError, StoreError
 from evidence_courier.ports.records import (
     AddAnswer,
     Added,
@@ -102,6 +102,19 @@ class TransactionalStore(WatchedStore):
         yield
 
 
+def added(writer: Writer, new: Entry) -> Awaitable[AddAnswer]:
+    """The answer to one entry, which is asked for at once."""
+    asked = writer.add([new])
+
+    async def answer() -> AddAnswer:
+        (one,) = await asked
+        if isinstance(one, CourierError):
+            raise one
+        return one
+
+    return answer()
+
+
 async def answers_of(writes: Sequence[Awaitable[T]]) -> list[T | BaseException]:
     """What each came to, the errors among the answers."""
     return await asyncio.gather(*writes, return_exceptions=True)
@@ -126,7 +139,7 @@ async def while_busy(
 ) -> list[T]:
     """What is answered to what was asked for while one commit was under way."""
     with store.shut():
-        first = writer.add(entry("first", content=None))
+        first = added(writer, entry("first", content=None))
         await asyncio.to_thread(store.busy.wait)
         asked = ask()
     await first
@@ -142,8 +155,8 @@ def test_a_writer_gives_the_answers_of_its_store(
         new = entry()
         begin = started(new.upload)
         end = delivered(begin.upload)
-        assert await writer.add(new) == Added()
-        assert await writer.add(new) == Known(new.upload, new.dossier.submitted_digest)
+        assert await added(writer, new) == Added()
+        assert await added(writer, new) == Known(new.upload, new.dossier.submitted_digest)
         assert await writer.begin([[begin]]) == [[Begun(new.content)]]
         assert await writer.begin([[begin]]) == [[Conflict(begin.upload)]]
         assert await writer.save([end]) == [Saved()]
@@ -165,8 +178,8 @@ def test_what_a_store_refuses_is_refused_by_the_writer(
         store.fail_next("add")
         writer = writer_of(store)
         with pytest.raises(StoreError, match="a fault was asked for"):
-            await writer.add(entry())
-        assert await writer.add(entry()) == Added()
+            await added(writer, entry())
+        assert await added(writer, entry()) == Added()
         writer.close()
 
     asyncio.run(story())
@@ -182,7 +195,7 @@ def test_a_surprise_becomes_a_store_error_and_a_misuse_stays_one(
     async def story() -> None:
         writer = writer_of(WatchedStore({"ev-1": ZeroDivisionError("division by zero")}))
         with pytest.raises(StoreError, match="unexpected way: ZeroDivisionError: division by zero"):
-            await writer.add(entry())
+            await added(writer, entry())
         with pytest.raises(MisuseError, match="who and why"):
             await writer.run(misuse)
         writer.close()
@@ -198,7 +211,9 @@ def test_what_gathers_during_a_commit_shares_the_next_one() -> None:
 
     async def story(writer: WriterThread) -> list[AddAnswer]:
         return await while_busy(
-            store, writer, lambda: [writer.add(entry(f"ev-{n}", content=None)) for n in range(100)]
+            store,
+            writer,
+            lambda: [added(writer, entry(f"ev-{n}", content=None)) for n in range(100)],
         )
 
     assert with_writer(store, story) == [Added()] * 100
@@ -218,10 +233,10 @@ def test_attempts_and_outcomes_go_before_new_uploads_in_a_transaction() -> None:
             store,
             writer,
             lambda: [
-                writer.add(entry("three")),
+                added(writer, entry("three")),
                 writer.save([delivered(begin.upload)]),
                 writer.begin([[started(two.upload)]]),
-                writer.add(entry("four")),
+                added(writer, entry("four")),
             ],
         )
 
@@ -241,7 +256,9 @@ def test_a_commit_takes_512_changes_and_leaves_the_rest_to_the_next() -> None:
 
     async def story(writer: WriterThread) -> list[AddAnswer]:
         return await while_busy(
-            store, writer, lambda: [writer.add(entry(f"ev-{n}", content=None)) for n in range(600)]
+            store,
+            writer,
+            lambda: [added(writer, entry(f"ev-{n}", content=None)) for n in range(600)],
         )
 
     assert with_writer(store, story) == [Added()] * 600
@@ -256,7 +273,7 @@ def test_a_commit_takes_8_mib_of_documents_and_leaves_the_rest_to_the_next() -> 
         return await while_busy(
             store,
             writer,
-            lambda: [writer.add(entry(f"ev-{n}", content=three_mib)) for n in range(7)],
+            lambda: [added(writer, entry(f"ev-{n}", content=three_mib)) for n in range(7)],
         )
 
     assert with_writer(store, story) == [Added()] * 7
@@ -271,7 +288,7 @@ def test_one_that_cannot_be_written_fails_alone(sqlite: SqliteStore) -> None:
     new[17] = evolve(new[17], dossier=evolve(new[17].dossier, subject="\ud800"))
 
     async def story(writer: WriterThread) -> list[AddAnswer | BaseException]:
-        return await answers_of([writer.add(item) for item in new])
+        return await answers_of([added(writer, item) for item in new])
 
     answers = with_writer(sqlite, story)
     refused = answers.pop(17)
@@ -321,7 +338,7 @@ def test_what_a_store_raises_reaches_its_caller_and_the_thread_goes_on(
     store = WatchedStore({"bad": surprise})
 
     async def story(writer: WriterThread) -> list[AddAnswer | BaseException]:
-        return await answers_of([writer.add(entry(name)) for name in ("bad", "good", "bad")])
+        return await answers_of([added(writer, entry(name)) for name in ("bad", "good", "bad")])
 
     first, second, third = with_writer(store, story)
     assert second == Added()
@@ -336,7 +353,7 @@ def test_a_store_that_does_not_answer_for_each_is_not_believed() -> None:
             return super().add(entries)[1:]
 
     async def story(writer: WriterThread) -> list[AddAnswer | BaseException]:
-        return await answers_of([writer.add(entry(f"ev-{n}")) for n in range(3)])
+        return await answers_of([added(writer, entry(f"ev-{n}")) for n in range(3)])
 
     assert {type(answer) for answer in with_writer(Forgetful(), story)} == {StoreError}
 
@@ -346,9 +363,9 @@ def test_a_database_that_cannot_be_had_is_not_asked_again_for_each() -> None:
 
     async def story(writer: WriterThread) -> list[AddAnswer | BaseException]:
         with store.shut():
-            first = writer.add(entry("first"))
+            first = added(writer, entry("first"))
             await asyncio.to_thread(store.busy.wait)
-            writes = [writer.add(entry(f"ev-{n}")) for n in range(50)]
+            writes = [added(writer, entry(f"ev-{n}")) for n in range(50)]
             store.locked = True
         await first
         return await answers_of(writes)
@@ -369,8 +386,8 @@ def test_who_stops_waiting_does_not_undo_the_write_nor_stop_the_others() -> None
 
     async def story(writer: WriterThread) -> AddAnswer:
         with store.shut():
-            impatient = writer.add(entry("one"))
-            patient = writer.add(entry("two"))
+            impatient = writer.add([entry("one")])
+            patient = added(writer, entry("two"))
             await asyncio.to_thread(store.busy.wait)
             impatient.cancel()
         return await patient
@@ -385,7 +402,7 @@ def test_closing_writes_what_was_asked_for() -> None:
     async def story() -> list[AddAnswer]:
         writer = WriterThread(store)
         with store.shut():
-            writes = [writer.add(entry(f"ev-{n}")) for n in range(20)]
+            writes = [added(writer, entry(f"ev-{n}")) for n in range(20)]
             closed = asyncio.ensure_future(asyncio.to_thread(writer.close))
             await asyncio.to_thread(store.busy.wait)
         await closed
@@ -405,12 +422,12 @@ def test_a_loop_that_is_gone_before_its_answer_harms_no_other() -> None:
 
     async def leave() -> None:
         writers.append(WriterThread(store))
-        writers[0].add(entry("one"))
+        writers[0].add([entry("one")])
         await asyncio.to_thread(store.busy.wait)
 
     async def stay() -> AddAnswer:
         async with asyncio.timeout(30):
-            return await writers[0].add(entry("two"))
+            return await added(writers[0], entry("two"))
 
     with store.shut():
         asyncio.run(leave())
@@ -432,8 +449,8 @@ def test_a_program_that_never_closes_its_writer_keeps_what_it_asked_for(
         "from evidence_courier.testing.contracts.stored import entry\n"
         "async def main():\n"
         "    writer = WriterThread(SqliteStore(sys.argv[1]))\n"
-        "    await writer.add(entry('one'))\n"
-        "    writer.add(entry('two'))\n"
+        "    await writer.add([entry('one')])\n"
+        "    writer.add([entry('two')])\n"
         "asyncio.run(main())\n"
     )
     subprocess.run(
@@ -460,7 +477,7 @@ def test_a_thread_can_still_write_after_the_main_thread_has_ended(
         "    thread = writer.WriterThread(SqliteStore(sys.argv[1]))\n"
         "    threading.main_thread().join()\n"
         "    await asyncio.sleep(20 * writer._IDLE)\n"
-        "    print(await thread.add(entry('late')))\n"
+        "    print(*await thread.add([entry('late')]))\n"
         "    thread.close()\n"
         "threading.Thread(target=asyncio.run, args=(late(),)).start()\n"
     )

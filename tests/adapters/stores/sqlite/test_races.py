@@ -25,10 +25,10 @@ def test_of_many_tasks_that_add_one_key_one_is_told_added(sqlite: SqliteStore) -
     async def race() -> Counter[type]:
         writer = WriterThread(sqlite)
         try:
-            answers = await asyncio.gather(*(writer.add(entry()) for _ in range(MANY)))
+            added = await asyncio.gather(*(writer.add([entry()]) for _ in range(MANY)))
         finally:
             writer.close()
-        return Counter(map(type, answers))
+        return Counter(type(answer) for (answer,) in added)
 
     assert asyncio.run(race()) == {Added: 1, Known: MANY - 1}
 
