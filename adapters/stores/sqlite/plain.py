@@ -21,7 +21,7 @@ def _words(words: Iterable[str]) -> str:
 def _is_moment(name: str) -> str:
     """Whether a column holds a moment: `date` corrects a day that does not exist."""
     digits = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
-    return f"({name} GLOB '{digits}' AND date({name}) = substr({name}, 1, 10))"
+    return f"({name} GLOB '{digits}' AND date({name}, '+0 days') = substr({name}, 1, 10))"
 
 
 _KINDS = _words(kind.value for kind in FailureKind)
@@ -39,7 +39,7 @@ AND status = state AND spent <= attempts AND spent <= budget
 AND plain_ones = attempts AND all_of_them = attempts AND different = attempts
 AND lowest = 1 AND highest = attempts
 AND {_is_moment("created_at")} AND {_is_moment("updated_at")} AND {_is_moment("last_attempt_at")}
-AND date(evidence_date) = evidence_date AND parked_at IS NULL
+AND date(evidence_date, '+0 days') = evidence_date AND parked_at IS NULL
 AND NOT EXISTS (SELECT 1 FROM actions WHERE upload_id = uploads.id)
 AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)
 """
