@@ -4,7 +4,10 @@ for code that blocks."""
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
+from opcode import opmap
+from types import FrameType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from ...delivery.active import ActiveUploads
@@ -214,10 +217,7 @@ class SyncTicket:
         return f"<Sync{repr(self._ticket)[1:]}"
 
     def __await__(self) -> NoReturn:
-        raise MisuseError(
-            "the ticket of a Courier is not awaited: call ticket.recorded() or ticket.settled() "
-            "in a thread without `await`, or use an AsyncCourier, whose tickets are awaited"
-        )
+        raise _not_for_await()
 
     @property
     def tenant_id(self) -> str:
@@ -253,7 +253,31 @@ class SyncTicket:
             raise self._ticket.not_settled(timeout) from None
 
     def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
+        if _is_awaited(sys._getframe(2)):
+            raise _not_for_await()
         self._way.check()
         # Also when the courier has been closed since, and its loop is gone.
         answer = promise.answer()
         return self._way.call(promise.wait, timeout) if answer is None else answer[0]
+
+
+_AWAIT = opmap.get("GET_AWAITABLE")
+
+
+def _is_awaited(caller: FrameType) -> bool:
+    """Whether `await` stands before the call that this frame is in.
+
+    It is read from the code, as `await` would say no more than that None, or a status, cannot be
+    awaited, after the upload has settled. To wait in a coroutine without `await` is allowed.
+    """
+    code, after = caller.f_code.co_code, caller.f_lasti + 2
+    while after < len(code) and code[after] == 0:  # the call's cache
+        after += 2
+    return after < len(code) and code[after] == _AWAIT
+
+
+def _not_for_await() -> MisuseError:
+    return MisuseError(
+        "the ticket of a Courier is not awaited: call ticket.recorded() or ticket.settled() "
+        "in a thread without `await`, or use an AsyncCourier, whose tickets are awaited"
+    )

@@ -854,6 +854,20 @@ def test_a_ticket_that_is_awaited_on_the_wrong_face_says_which_is_right(house: H
     with house.sync_courier() as courier, pytest.raises(MisuseError, match=words):
         asyncio.run(awaited(courier.submit(evidence())))
 
+    async def each_method() -> None:
+        ticket: Any = courier.submit(evidence())
+        with pytest.raises(MisuseError, match=words):
+            await ticket.recorded()
+        with pytest.raises(MisuseError, match=words):
+            await ticket.settled()
+        with pytest.raises(MisuseError, match=words):
+            await ticket.settled(timeout=30)
+        assert ticket.recorded() is None  # it holds up the loop, and works
+        assert ticket.settled(timeout=30).status == "succeeded"
+
+    with house.sync_courier() as courier:
+        asyncio.run(each_method())
+
     async def story() -> None:
         async with house.courier() as courier:
             with pytest.raises(MisuseError, match=r"await ticket.settled\(\)"):
