@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -18,6 +18,26 @@ _MAX_TRIED = 2_000
 _HERE = Path(__file__).parent
 _STANDARDS = ("a-3a", "ua-1")
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
+_ONE_A_LINE = b"""
+#set document(title: "Letters")
+#set text(font: sys.inputs.family, fallback: false, weight: int(sys.inputs.weight))
+#json("letters.json").map(letter => "q" + letter + "q").join(linebreak())
+"""
+# Typst's own fonts serve the scripts that they set correctly: up to Hebrew, Georgian, and what
+# belongs to no script; DejaVu serves Arabic besides. New Computer Modern, for one, has the letters
+# of Devanagari but does not join them, and a name set that way is wrong. Ranges, since classes of
+# scripts take a millisecond to compile.
+_PLAIN = (
+    r"\x00-\u05ff\u10a0-\u10ff\u1ab0-\u1aff\u1c80-\u1cbf\u1d00-\u2bff\u2c60-\u2c7f\u2d00-\u2d2f"
+    r"\u2de0-\u2e7f\ua640-\ua69f\ua700-\ua7ff\uab30-\uab6f\ufb00-\ufb4f\ufe00-\ufe0f\ufe20-\ufe2f"
+    r"\U0001d400-\U0001faff"
+)
+_ARABIC = r"\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff"
+_BUNDLED = (
+    ("New Computer Modern", _PLAIN),
+    ("New Computer Modern Math", _PLAIN),
+    ("DejaVu Sans Mono", _PLAIN + _ARABIC),
+)
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|.)", re.DOTALL)
 
 
@@ -46,6 +66,9 @@ class Compiler:
         self._error = typst.TypstError
         loaded = typst.Fonts(include_system_fonts=False, font_paths=list(fonts))
         self.families = families_in(fonts)
+        added = ((family, "") for family in self.families)
+        self.listed = (("Libertinus Serif", ""), *added, *_BUNDLED)
+        self._inputs = {"families": json.dumps(self.listed)}
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(most):
             one = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
@@ -59,7 +82,8 @@ class Compiler:
             CannotBeSet: a letter is in no font, or Typst has another complaint.
         """
         try:
-            return self._pdf(page, record)
+            data = {"page.json": page, "record.json": record}
+            return self._pdf(self._template, self._inputs, data, *_STANDARDS)
         except self._error as error:
             lacking = "".join(sorted(_letters_named_in(error.diagnostic)))
             raise CannotBeSet(error.message, lacking) from None
@@ -69,38 +93,45 @@ class Compiler:
                 raise
             raise CannotBeSet(f"{type(error).__name__}: {error}") from None
 
-    def _pdf(self, page: dict[str, object], record: bytes) -> bytes:
+    def _pdf(
+        self,
+        source: bytes,
+        inputs: dict[str, str],
+        data: Mapping[str, object],
+        *standards: str,
+    ) -> bytes:
         files = {
-            "main.typ": self._template,
-            "page.json": json.dumps(page, ensure_ascii=False).encode(),
-            "record.json": record,
+            name: one if isinstance(one, bytes) else json.dumps(one, ensure_ascii=False).encode()
+            for name, one in data.items()
         }
-        inputs = {"families": json.dumps(self.families)}
         one = self._free.get()
         try:
             pdf = one.compile(
-                input=files, format="pdf", pdf_standards=list(_STANDARDS), sys_inputs=inputs
+                input={"main.typ": source, **files},
+                format="pdf",
+                pdf_standards=list(standards),
+                sys_inputs=inputs,
             )
         finally:
             self._free.put(one)
         assert isinstance(pdf, bytes)
         return pdf
 
-    def lacking(self, letters: Iterable[str], page: dict[str, object]) -> set[str]:
-        """Which of the letters no font has; `page` is any page.
+    def lacking(self, family: int, weight: int, letters: Sequence[str]) -> set[str]:
+        """Which of the letters a family of the list does not have in this weight.
 
-        Each is set alone. In a text Typst names only some of those in a line, and if a mark stands
-        on the letter, it sets the mark and says nothing.
+        Each is set alone, between two that it cannot be composed with: in a text Typst names only
+        some of those in a line.
         """
-        alone = page | {"title": "", "subtitle": "", "footer": ""}
-        alone |= {"modules": [], "weak-areas": [], "extra": [], "hashes": []}
-        found: set[str] = set()
-        waiting = list(letters)
-        while waiting:
-            some, waiting = waiting[:_MAX_TRIED], waiting[_MAX_TRIED:]
-            alone["facts"] = [("", f"x{letter}x") for letter in some]
+        name, covers = self.listed[family]
+        covered = re.compile(f"[{covers}]") if covers else None
+        asked = [one for one in letters if covered is None or covered.match(one)]
+        found = set(letters).difference(asked)
+        inputs = {"family": name, "weight": str(weight)}
+        while asked:
+            some, asked = asked[:_MAX_TRIED], asked[_MAX_TRIED:]
             try:
-                self._pdf(alone, b"")
+                self._pdf(_ONE_A_LINE, inputs, {"letters.json": some}, "a-2b")
             except self._error as error:
                 found |= _letters_named_in(error.diagnostic)
         return found

@@ -19,6 +19,7 @@ GAP: Final = "\x1f"
 SPACE: Final = "\x1e"
 _ENCLOSED = re.compile(
     r"\S[\u0300-\u036f\ufe0e\ufe0f]*[\u0488\u0489\u1abe\u20dd-\u20e0\u20e2-\u20e4\ua670-\ua672]+"
+    r"[\u0300-\u036f\ufe0e\ufe0f]*"
 )
 # Much cheaper, but a letter of the page: good enough in a text that is too long to copy by hand.
 _ZERO_WIDTH_SPACE = "\u200b"
@@ -32,6 +33,11 @@ _PUNCTUATION = re.compile(r"[-@._/?&=:;,]")
 _ENDLESS = re.compile(
     rf"[^\s{GAP}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff"
     r"\uf900-\ufaff\uff00-\uffef\U0001b000-\U0001b2ff\U00020000-\U0003ffff]{80,}"
+)
+# Vowels of Thai and Lao that are half a mark, later parts of Korean syllables, voices of narrow
+# kana and the colours of a face: each is a letter to Unicode, and one with what stands before it.
+_LATER_PART = re.compile(
+    "[\u0e33\u0eb3\u1160-\u11ff\ud7b0-\ud7ff\uff9e\uff9f\U0001f3fb-\U0001f3ff]"
 )
 
 
@@ -49,11 +55,13 @@ def _after_punctuation(run: re.Match[str]) -> str:
 
 
 def _between_letters(run: re.Match[str]) -> str:
-    letters = run[0]
-    return letters[0] + "".join(
-        after if _belong_together(before, after) else GAP + after
-        for before, after in pairwise(letters)
-    )
+    return GAP.join(clusters(run[0]))
+
+
+def clusters(words: str) -> list[str]:
+    """The letters, each with its marks, and joined consonants together."""
+    starts = [at for at, (a, b) in enumerate(pairwise(words), 1) if not _belong_together(a, b)]
+    return [words[start:end] for start, end in pairwise([0, *starts, len(words)])]
 
 
 def _belong_together(before: str, after: str) -> bool:
@@ -62,6 +70,7 @@ def _belong_together(before: str, after: str) -> bool:
         unicodedata.category(after) in ("Mn", "Mc", "Me", "Cf")
         or unicodedata.category(before) == "Cf"
         or unicodedata.combining(before) == 9
+        or _LATER_PART.match(after) is not None
     )
 
 

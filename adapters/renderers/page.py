@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
@@ -38,22 +38,21 @@ Text = str | dict[str, str]
 
 
 def page_of(
-    record: TrainingRecord, canonical: bytes, lacking: Collection[str] = ()
+    record: TrainingRecord, canonical: bytes, free: Callable[[str], str] = marked
 ) -> dict[str, object]:
     """The data for the template.
 
     Args:
         record: what the pages show.
         canonical: its JSON, to hash.
-        lacking: letters that no font has; a free text shows their code points and names.
+        free: shows a free text, with the code points and names of what cannot be set.
     """
     training, outcome = record.training, record.outcome
     title = one_line(training.title)
     score, needed = score_and_threshold(outcome)
     attempt = f"attempt {training.attempt} of {training.max_attempts}"
     return {
-        **_metadata(record),
-        "keywords": [record.tenant_id, record.evidence_id, record.session_id],
+        "document": _metadata(record),
         "footer": _text(f"Evidence {_shortened(record.evidence_id, _MAX_FOOTER_LENGTH)}"),
         "title": _text(title),
         "title-size": 14 if len(title) > 160 else 18 if len(title) > 60 else 23,
@@ -66,8 +65,8 @@ def page_of(
         "facts": [(label, words and _text(one_line(words))) for label, words in _facts(record)],
         "weak-areas": [_text(one_line(area)) for area in outcome.weak_areas],
         "weak-columns": _columns_for(outcome.weak_areas),
-        "modules": [_module(module, lacking) for module in record.modules],
-        "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra, lacking)],
+        "modules": [_module(module, free) for module in record.modules],
+        "extra": [(_text(key), _text(value)) for key, value in _extras(record.extra, free)],
         "integrity": " ".join(_HOW_TO_CHECK[: 1 if record.content_hash is None else 2]),
         "hashes": _hashes(record, canonical),
     }
@@ -79,9 +78,10 @@ def _metadata(record: TrainingRecord) -> dict[str, object]:
     lang, _, region = language.replace("_", "-").partition("-")
     region = region.rpartition("-")[2]
     return {
-        "document-title": f"{_shortened(record.training.title)}: {_shortened(person)}, "
+        "title": f"{_shortened(record.training.title)}: {_shortened(person)}, "
         f"{outcome}, {at.date()}",
         "author": _shortened(record.issuer or record.organisation or record.tenant_id),
+        "keywords": [record.tenant_id, record.evidence_id, record.session_id],
         "date": {part: getattr(at, part) for part in _DATE},
         "language": {
             "lang": lang.lower(),
@@ -116,19 +116,19 @@ def _columns_for(areas: Sequence[str]) -> int:
     return 3 if usual <= 28 else 2 if usual <= 48 else 1
 
 
-def _module(module: Module, lacking: Collection[str]) -> dict[str, object]:
+def _module(module: Module, free: Callable[[str], str]) -> dict[str, object]:
     title = one_line(module.title)
     return {
         "title": _text(title),
         "repeats": len(title) <= 300,
         "score": percent(module.score),
-        "questions": [_question(asked, lacking) for asked in module.questions],
+        "questions": [_question(asked, free) for asked in module.questions],
     }
 
 
-def _question(asked: Question, lacking: Collection[str]) -> dict[str, object]:
+def _question(asked: Question, free: Callable[[str], str]) -> dict[str, object]:
     given = (asked.text, asked.answer, asked.rationale or "")
-    texts = [paragraphs(marked(words, lacking)) for words in given]
+    texts = [paragraphs(free(words)) for words in given]
     lines = sum(len(text) / 80 + text.count("\n") for text in texts)
     return {
         "text": _text(texts[0]),
@@ -140,21 +140,21 @@ def _question(asked: Question, lacking: Collection[str]) -> dict[str, object]:
     }
 
 
-def _extras(extra: Mapping[str, object], lacking: Collection[str]) -> list[tuple[str, str]]:
+def _extras(extra: Mapping[str, object], free: Callable[[str], str]) -> list[tuple[str, str]]:
     """Each member on a line of its own, in key order; long ones say that they are cut short."""
     rows = [
-        (_cut(_as_text(key, lacking)), _cut(_as_text(extra[key], lacking)))
+        (_cut(_as_text(key, free)), _cut(_as_text(extra[key], free)))
         for key in sorted(extra)[:_MAX_EXTRAS]
     ]
     hidden = len(extra) - len(rows)
     return [*rows, ("", f"and {hidden} more in record.json")] if hidden else rows
 
 
-def _as_text(value: object, lacking: Collection[str]) -> str:
+def _as_text(value: object, free: Callable[[str], str]) -> str:
     if isinstance(value, str):
-        return paragraphs(marked(value, lacking))
+        return paragraphs(free(value))
     written = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return marked(written, lacking)
+    return free(written)
 
 
 def _cut(words: str) -> str:

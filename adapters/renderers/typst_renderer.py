@@ -18,11 +18,12 @@ from typing import Any, Final
 
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Document
-from ...domain.evidence.legibility import is_showable, named, texts_of, unshowable
+from ...domain.evidence.legibility import named, texts_of, unshowable
 from ...domain.evidence.record_json import dump_record, record_json
 from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.failure import Failure, FailureKind
 from .compiler import CannotBeSet, Compiler, families_in
+from .coverage import NAME, TITLE, Coverage, each_laid
 from .page import page_of
 
 _MAX_NAMED = 8
@@ -67,8 +68,7 @@ class TypstRenderer:
             ) from None
         if folders and not families_in(folders):
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
-        self._tried: set[str] = set()
-        self._lacking: set[str] = set()
+        self._coverage = Coverage(len(self._compiler.listed), self._compiler.lacking)
         self._closed = False
 
     def render(self, record: TrainingRecord) -> Document | Failure:
@@ -86,13 +86,16 @@ class TypstRenderer:
             return _unfit(record, f"it holds what no page can show: {places}")
         if too_much := _too_much(texts):
             return _unfit(record, too_much)
+        canonical = record_json(texts)
+        self._coverage.learn(canonical.decode())
+        if lacking := self._lacking(texts):
+            places = _places(lacking.items())
+            return _unfit(record, f"no font has {places}; {_advice(lacking)}")
+        page = page_of(record, canonical, self._coverage.shown)
         try:
-            pdf = self._set(record, texts)
+            pdf = self._compiler.compile(each_laid(page, self._coverage.laid), canonical)
         except CannotBeSet as error:
-            if not error.lacking:
-                return _unfit(record, f"Typst says: {error}")
-            places = _places((letter, _place_of(letter, texts)) for letter in error.lacking)
-            return _unfit(record, f"no font has {places}; {_advice(error.lacking)}")
+            return _unfit(record, f"Typst says: {error}")
         name = f"{record.evidence_id}.pdf"
         return Document(content=pdf, media_type="application/pdf", filename=name)
 
@@ -100,20 +103,14 @@ class TypstRenderer:
         """Render nothing more. Safe to call twice."""
         self._closed = True
 
-    def _set(self, record: TrainingRecord, texts: Mapping[str, Any]) -> bytes:
-        """The PDF. Each letter beyond ASCII is tried the first time that a record has it."""
-        canonical = record_json(texts)
-        page = page_of(record, canonical, self._lacking)
-        beyond = {letter for letter in canonical.decode() if ord(letter) > 0x7E}
-        if new := [letter for letter in sorted(beyond - self._tried) if is_showable(letter)]:
-            self._lacking |= self._compiler.lacking(new, page)
-            self._tried |= beyond
-            page = page_of(record, canonical, self._lacking)
-        strict = "".join(words for _, words in texts_of(_names_and_titles(texts)))
-        if refused := self._lacking & beyond & set(strict):
-            in_order = sorted(refused, key=strict.index)
-            raise CannotBeSet("letters are missing", "".join(in_order))
-        return self._compiler.compile(page, canonical)
+    def _lacking(self, texts: Mapping[str, Any]) -> dict[str, str]:
+        """What cannot be set in a name or a title, each with the first place that has it."""
+        found: dict[str, str] = {}
+        for place, words in texts_of(_names_and_titles(texts)):
+            weights = TITLE if place.endswith("title") else NAME
+            for letters in self._coverage.lacking(words, weights):
+                found.setdefault(letters, place)
+        return found
 
 
 def _names_and_titles(texts: Mapping[str, Any]) -> dict[str, object]:
@@ -145,7 +142,7 @@ def installed_fonts() -> list[str]:
 
 def _advice(lacking: Iterable[str]) -> str:
     """What helps: the extra `fonts` only if it is not there and has all these letters' scripts."""
-    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in lacking}
+    scripts = {unicodedata.name(one, "").partition(" ")[0] for letter in lacking for one in letter}
     extra = 'install the fonts of "evidence-courier[fonts]", or '
     helps = scripts <= _SCRIPTS_OF_THE_EXTRA and not installed_fonts()
     return (
@@ -164,11 +161,8 @@ def _places(letters: Iterable[tuple[str, str]]) -> str:
     found = list(letters)
     by_place: dict[str, list[str]] = {}
     for letter, place in found[:_MAX_NAMED]:
-        by_place.setdefault(place, []).append(named(letter))
+        words = " after ".join(named(one) for one in letter)
+        by_place.setdefault(place, []).append(words)
     words = "; ".join(f"{', '.join(names)} in {place}" for place, names in by_place.items())
     more = len(found) - _MAX_NAMED
     return f"{words}; and {more} characters more" if more > 0 else words
-
-
-def _place_of(letter: str, texts: dict[str, object]) -> str:
-    return next((place for place, words in texts_of(texts) if letter in words), "extra")

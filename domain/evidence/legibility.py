@@ -31,7 +31,7 @@ def is_showable(letter: str) -> bool:
     return not _UNSHOWABLE.match(letter)
 
 
-def marked(words: str, lacking: Collection[str]) -> str:
+def marked(words: str, lacking: Collection[str] = ()) -> str:
     """The words with ``[U+1F44D THUMBS UP SIGN]`` for each character that cannot be shown, or that
     is one of those `lacking`."""
     if not _UNSHOWABLE.search(words) and not any(letter in lacking for letter in set(words)):
@@ -64,7 +64,7 @@ def texts_of(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
 def named(letter: str) -> str:
     """The character with its code point and name, itself shown if it has a shape."""
     code = _code(letter)
-    has_shape = letter.isprintable() and not unicodedata.combining(letter)
+    has_shape = letter.isprintable() and unicodedata.category(letter)[0] != "M"
     return f"“{letter}” ({code})" if has_shape else code
 
 

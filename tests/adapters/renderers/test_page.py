@@ -118,8 +118,8 @@ def test_white_space_is_one_space_in_a_line_and_lines_stay_in_a_text() -> None:
 
 def test_the_document_bears_the_moment_of_the_evidence_in_utc() -> None:
     shown = page(generated_at="2026-02-22T00:30:07+05:30")
-    assert list(shown["date"].values()) == [2026, 2, 21, 19, 0, 7]
-    assert shown["document-title"].endswith(", passed, 2026-02-21")
+    assert list(shown["document"]["date"].values()) == [2026, 2, 21, 19, 0, 7]
+    assert shown["document"]["title"].endswith(", passed, 2026-02-21")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_the_document_bears_the_moment_of_the_evidence_in_utc() -> None:
 def test_the_language_of_the_record_is_the_documents(
     language: str | None, set_as: dict[str, str]
 ) -> None:
-    assert page(language=language)["language"] == set_as
+    assert page(language=language)["document"]["language"] == set_as
 
 
 def test_the_digest_of_the_record_is_shown() -> None:

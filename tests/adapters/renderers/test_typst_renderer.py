@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
+from pypdf.generic import ContentStream
 from training_records import record_as_json
 
 from evidence_courier.adapters.records import load_record
@@ -48,9 +49,7 @@ def renderer() -> Iterator[Renderer]:
 @pytest.fixture(scope="module")
 def bare() -> Renderer:
     """With Typst's own fonts alone, whatever is installed."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(typst_renderer, "installed_fonts", list)
-        return TypstRenderer()
+    return bare_renderer()
 
 
 @pytest.fixture(scope="module")
@@ -628,6 +627,105 @@ def test_a_letter_that_no_font_has_does_not_vanish_under_a_mark(
     assert f"U+{ord(lacking):04X}" in refusal(bare, record(employee__name=f"a {lacking}{mark}"))
     (text,) = pages_of(bare, asking(question(answer=f"a {lacking}{mark}")))
     assert f"[U+{ord(lacking):04X} " in text
+
+
+# Clusters: each of their letters is in a font, and not all in the same
+
+CLUSTERS = {
+    "alef, acute": ("\u0627\u0301", ""),
+    "alef, underline, acute": ("\u0627\u0332\u0301", ""),
+    "beh, acute, fatha": ("\u0628\u0301\u064e", ""),
+    "alef, titlo": ("\u0627\u0483", "U+0483 COMBINING CYRILLIC TITLO"),
+    "alef, point of Hebrew": ("\u0627\u05b8", "U+05B8 HEBREW POINT QAMATS"),
+    "alef, circle": ("\u0627\u20dd", "U+20DD COMBINING ENCLOSING CIRCLE"),
+    "alef, joiner, acute": ("\u0627\u200d\u0301", ""),
+    "qof, titlo": ("\u05e7\u0483", ""),
+    "bet, fatha": ("\u05d1\u064e", "U+064E ARABIC FATHA"),
+    "bet, joiner, selector, acute": ("\u05d1\u200d\ufe0f\u0301", ""),
+    "zhe, qamats": ("\u0436\u05b8", ""),
+    "omega, arrow": ("\u03c9\u20d7", ""),
+    "Georgian man, acute": ("\u10db\u0301", ""),
+    "Armenian ayb, key": ("\u0531\u20e3", ""),
+    "q, fatha": ("q\u064e", ""),
+    "q, acute, dot, circle": ("q\u0301\u0323\u20dd", ""),
+    "stacked": ("e\u0302\u0301\u0323", ""),
+    "check mark, circle": ("\u2713\u20dd", ""),
+}
+_LETTERS = "qx\u00df\u03c9\u0416\u0436\u05d1\u05e7\u05e9\u0627\u0628\u0647\u10db\u0531\u2014\u2713"
+_MARKS = (
+    "\u0301\u0308\u0323\u0332\u0336\u0345\u0483\u0488\u05b8\u0591\u064e\u0651\u20dd\u20e3\u20d7"
+    "\u1ab0\u1dc4\ufe20"
+)
+
+
+@pytest.mark.parametrize(("cluster", "lacking"), CLUSTERS.values(), ids=CLUSTERS.keys())
+def test_a_letter_and_its_mark_are_both_drawn_or_the_mark_is_named(
+    bare: Renderer, cluster: str, lacking: str
+) -> None:
+    free = record(extra={"w": f"Z{cluster}Z"})
+    if lacking:
+        base = f"“{cluster[0]}” (U+{ord(cluster[0]):04X} {unicodedata.name(cluster[0])})"
+        why = refusal(bare, record(employee__name=f"Z{cluster}Z"))
+        assert why.startswith(f"no font has {lacking} after {base} in employee.name; ")
+        assert f"[{lacking}]" in " ".join(pages_of(bare, free))
+        return
+    composed = unicodedata.normalize("NFC", cluster)
+    letters = [one for one in composed if unicodedata.category(one) != "Cf" and one != "\ufe0f"]
+    assert drawn(pdf_of(bare, free), 9.5) - _around() == len(letters) + 2
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(_LETTERS),
+    st.lists(st.sampled_from(_MARKS), min_size=1, max_size=3, unique=True),
+)
+def test_no_part_of_a_cluster_vanishes(letter: str, marks: list[str]) -> None:
+    """What is drawn is counted: the text that a PDF says of a glyph names what is not there too."""
+    cluster = letter + "".join(marks)
+    if unicodedata.normalize("NFC", cluster) != cluster or {*"\u05d1\u05e9"} & {letter}:
+        marks = [mark for mark in marks if mark in "\u0483\u20d7"]
+        cluster = letter + "".join(marks)
+    renderer = bare_renderer()
+    for field, size in (("training__title", 23), ("extra", 9.5)):
+        words = f"Z{cluster}"
+        made_of = record(**{field: {"w": words} if field == "extra" else words})
+        came = renderer.render(made_of)
+        if isinstance(came, Failure):
+            assert field == "training__title"
+            assert any(f"U+{ord(one):04X}" in came.message for one in cluster)
+            continue
+        assert came.content is not None
+        named = "[U+" in "".join(pages_of(renderer, made_of))
+        around = _around() if field == "extra" else 0
+        assert drawn(came.content, size) - around > len(cluster) + 15 * named
+
+
+@cache
+def bare_renderer() -> Renderer:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(typst_renderer, "installed_fonts", list)
+        return TypstRenderer()
+
+
+@cache
+def _around() -> int:
+    """How many glyphs of the same size stand beside what `extra` holds."""
+    return drawn(pdf_of(bare_renderer(), record(extra={"w": ""})), 9.5)
+
+
+def drawn(pdf: bytes, size: float) -> int:
+    """How many glyphs of this size in points are in the document."""
+    reader: Any = PdfReader(io.BytesIO(pdf))
+    found, current = 0, 0.0
+    for page in reader.pages:
+        stream: Any = ContentStream(page.get_contents(), reader, forced_encoding="bytes")
+        for operands, operator in stream.operations:
+            if operator == b"Tf":
+                current = float(operands[1])
+            elif operator in (b"Tj", b"TJ") and current == size:
+                runs = operands[0] if operator == b"TJ" else operands
+                found += sum(len(run) // 2 for run in runs if isinstance(run, bytes))
+    return found
 
 
 def read_back(pdf: bytes) -> str:
