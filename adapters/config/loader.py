@@ -151,8 +151,8 @@ def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockRead
         seen = content.decode("utf-8", "replace")
         guess = _TENANT_LINE.search(seen)
         report.fallback = guess[1] if guess else stem
-        # What cannot be opened may hold anything.
-        report.has_block = not content or block_is_seen(seen, block)
+        # What cannot be opened, or is no text, may hold anything.
+        report.has_block = not content or b"\0" in content or block_is_seen(seen, block)
     else:
         reader.read(root, report)
         note_what_is_passed_over(root, report)

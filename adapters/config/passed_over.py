@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from ...domain.integration import tenant_key
 from .report import Report, printable
+from .schema import closest
 from .sources import Items, Node, Pairs
 
 ENDINGS = (".yaml", ".yml", ".json")
@@ -31,8 +32,9 @@ def why_not_read(entry: os.DirEntry[str]) -> str | None:
     if name.startswith("."):
         return None
     if is_folder(entry):
-        below = _tenant_files_in(entry.path)
-        return f"is a folder, and {printable(below)} in it is not read" if below else None
+        if below := _tenant_files_in(entry.path):
+            return f"is a folder, and {printable(below)} in it is not read"
+        return "is a folder, and no tenant's file" if is_tenant_file(name) else None
     if name.startswith("_") and name.endswith(ENDINGS):
         return "is not read, as its name begins with _: rename it if it is a tenant's file"
     stem, ending = os.path.splitext(name)
@@ -56,6 +58,8 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
                 "is the key `tenant`, or else the file's name",
                 pair.line,
             )
+    if not report.block_is_there and (said := _misspelled(root, report.block)):
+        report.warn(f"`{said[0]}` is not read: did you mean `{said[1]}`?", said[2])
     if not report.has_block and (elsewhere := next(_blocks(root, report.block, 0), None)):
         report.warn(
             f"`{'.'.join(report.block)}` stands within `{elsewhere}`, where it is not read: a "
@@ -75,6 +79,19 @@ def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:
     for member in members:
         if _leads_to_a_block(member.value, block) or any(_blocks(member.value, block, depth + 1)):
             yield printable(str(member.key))
+
+
+def _misspelled(root: Pairs, block: tuple[str, ...]) -> tuple[str, str, int | None] | None:
+    """A key on the way to the block that is not quite what it should be, that, and its line."""
+    node: Node = root
+    for depth, key in enumerate(block):
+        members = node.members if isinstance(node, Pairs) else ()
+        node = next((member.value for member in members if member.key == key), None)
+        for member in members if node is None else ():
+            near = closest(member.key, [key])
+            if near and _leads_to_a_block(member.value, block[depth + 1 :]):
+                return printable(str(member.key)), near, member.line
+    return None
 
 
 def _leads_to_a_block(node: Node, block: tuple[str, ...]) -> bool:

@@ -51,6 +51,43 @@ def test_a_folder_with_tenant_files_in_it_is_named(tmp_path: Path) -> None:
     assert told == ["eu: is a folder, and beta.yaml in it is not read"]
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_folder_with_the_name_of_a_tenants_file_is_named(tmp_path: Path, is_link: bool) -> None:
+    """As a container makes it that is given a file which does not exist."""
+    folder = tmp_path / ("away" if is_link else "b.yaml")
+    folder.mkdir()
+    if is_link:
+        (tmp_path / "b.yaml").symlink_to(folder)
+    told = warnings(tmp_path, {"a.yaml": VALID})
+    assert told == ["b.yaml: is a folder, and no tenant's file"]
+
+
+@pytest.mark.parametrize(
+    ("right", "written", "line"),
+    [
+        ("integrations", "integration", 1),
+        ("integrations", "Integrations", 1),
+        ("compliance", "complience", 2),
+    ],
+)
+def test_a_key_on_the_way_to_the_block_that_is_misspelled_is_named(
+    tmp_path: Path, right: str, written: str, line: int
+) -> None:
+    files = {"a.yaml": VALID, "b.yaml": VALID.replace(f"{right}:", f"{written}:")}
+    assert warnings(tmp_path, files) == [
+        f"b.yaml:{line}: `{written}` is not read: did you mean `{right}`?"
+    ]
+    own = "integration: off\nIntegrations: []\nintegrations:\n  complianz: 7\n"
+    assert warnings(tmp_path, {"b.yaml": own, "c.yaml": f"integration: {{}}\n{VALID}"}) == []
+
+
+@pytest.mark.parametrize("content", [b"\0" * 64, VALID.encode("utf-16")])
+def test_a_file_that_is_no_text_may_hold_a_block(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b.yaml").write_bytes(content)
+    loaded = load(tmp_path, {"a.yaml": VALID})
+    assert set(loaded.held) == {"b"}
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [
