@@ -15,13 +15,14 @@ from threading import RLock
 
 from attrs import define
 
+from ..rows import moment
+from ..trouble import RefusedError
 from .files import replaced
 from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
 from .room import bound_log, give_back, is_no_room
-from .rows import moment
-from .trouble import RefusedError, trouble
+from .trouble import trouble
 
 # How much of the room that documents have left is given back to the disk when the store is closed,
 # in pages (32 MiB).

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from .trouble import RefusedError
+from ..trouble import RefusedError
 
 Identity = tuple[int, int]
 

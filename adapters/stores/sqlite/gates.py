@@ -24,8 +24,8 @@ from ....domain.upload.failure import Failure, FailureKind
 from ....domain.upload.upload import UploadKey
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Start
+from ..rows import Cell, key_cells, moment, moment_of
 from . import statements
-from .rows import Cell, key_cells, moment, moment_of
 
 UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
 

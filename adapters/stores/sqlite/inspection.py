@@ -25,11 +25,11 @@ from ....domain.secrets.redaction import Redactor
 from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
+from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
 from .liveness import lives
 from .opening import check, reading_connection, resolved
 from .plain import NOT_PLAIN
 from .reads import COUNTED, COUNTS, COURIERS, statuses_of
-from .rows import Row, attempt_of, key_of, settings_cell, upload_of
 from .trouble import trouble
 
 _AT_ONCE = 5_000

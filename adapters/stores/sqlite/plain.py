@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import FailedReason
-from .rows import UPLOAD
+from ..rows import UPLOAD
 
 
 def _words(words: Iterable[str]) -> str:

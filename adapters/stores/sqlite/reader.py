@@ -20,11 +20,11 @@ from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Entry, Find, Page
+from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from . import reads
 from .files import OpenFiles
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
-from .rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from .trouble import trouble
 
 

@@ -19,8 +19,8 @@ from ....domain.upload.status import Outlook, UploadStatus, wait_for_valid
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
+from ..rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
 from .gates import line_of
-from .rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
 from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in STATUS)

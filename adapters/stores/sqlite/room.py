@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from contextlib import suppress
 
-from .trouble import RefusedError
+from ..trouble import RefusedError
 
 _MOST = 32 * 2**20
 _LEAST = 2**18

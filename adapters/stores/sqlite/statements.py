@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from ....domain.upload.upload import UploadKey
-from .rows import (
+from ..rows import (
     ATTEMPT,
     BEGINNING,
     CAUSE,

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, islice
-from typing import TypeVar
 
 from attrs import evolve
 
@@ -18,11 +17,7 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Change, Conflict, Entry, InvalidTenants, NamedProvider, Start
-from . import reads, statements
-from .couriers import SqliteCouriers
-from .gates import SqliteGates
-from .room import require_room
-from .rows import (
+from ..rows import (
     attempt_cells,
     beginning_cells,
     changing_cells,
@@ -33,8 +28,11 @@ from .rows import (
     moment,
     settings_cell,
 )
-
-T = TypeVar("T")
+from ..stretches import stretches
+from . import reads, statements
+from .couriers import SqliteCouriers
+from .gates import SqliteGates
+from .room import require_room
 
 
 class SqliteStore(SqliteCouriers):
@@ -61,7 +59,7 @@ class SqliteStore(SqliteCouriers):
     def add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
         answers: list[records.AddAnswer] = []
         with self.transaction("not recorded", [entry.upload.key for entry in entries]):
-            for stretch in _stretches(entries, lambda entry: [entry.upload.key.evidence]):
+            for stretch in stretches(entries, lambda entry: [entry.upload.key.evidence]):
                 answers += self._add(stretch)
         return answers
 
@@ -103,7 +101,7 @@ class SqliteStore(SqliteCouriers):
         answers: list[Sequence[records.BeginAnswer]] = []
         with self.transaction("attempt not begun", keys):
             gates = SqliteGates(self._connection)
-            for stretch in _stretches(turns, lambda turn: [start.upload.key for start in turn]):
+            for stretch in stretches(turns, lambda turn: [start.upload.key for start in turn]):
                 answers += self._begin(stretch, gates)
         return answers
 
@@ -163,7 +161,7 @@ class SqliteStore(SqliteCouriers):
                 self._connection.execute(
                     statements.INSERT_INVALID, (moment(told.at), kind, invalid)
                 )
-            for stretch in _stretches(moves, lambda move: [move[1].upload.key]):
+            for stretch in stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for position, conflict in lost.items():
                     answers[stretch[position][0]] = conflict
@@ -257,18 +255,3 @@ class SqliteStore(SqliteCouriers):
         statements.INSERT_ATTEMPTS.write(self._connection, attempts)
         self._connection.executemany(statements.INSERT_LOOK_UP, look_ups)
         self._connection.executemany(statements.INSERT_ACTION, actions)
-
-
-def _stretches(
-    items: Sequence[T], keys_of: Callable[[T], Iterable[Hashable]]
-) -> Iterator[Sequence[T]]:
-    """The items in order, in stretches in which no key comes twice."""
-    start = 0
-    seen: set[Hashable] = set()
-    for position, item in enumerate(items):
-        keys = set(keys_of(item))
-        if seen & keys:
-            yield items[start:position]
-            start, seen = position, set()
-        seen |= keys
-    yield items[start:]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ....domain.errors import StoreError
+from ..trouble import RefusedError, subject_of
 
 # By the name that SQLite gives an error, or by how that name begins. The first may pass by
 # themselves, or are mended while the courier runs.
@@ -37,14 +38,6 @@ _LASTING: dict[str | tuple[str, ...], str] = {
 }
 
 
-class RefusedError(Exception):
-    """The store refuses by itself; the text says why and what to do. `passing` as in StoreError."""
-
-    def __init__(self, why: str, passing: bool = False) -> None:
-        self.passing = passing
-        super().__init__(why)
-
-
 @contextmanager
 def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[None]:
     """Turn whatever the database, or a value that it cannot keep, raises inside into a StoreError.
@@ -59,28 +52,18 @@ def trouble(path: str, undone: str, about: Sequence[object] = ()) -> Iterator[No
         passing = _advice(name, _PASSING)
         advice = passing or _advice(name, _LASTING)
         raise StoreError(
-            f"{path}: {_subject(about)}{undone}: {error}{advice}", passing=passing != ""
+            f"{path}: {subject_of(about)}{undone}: {error}{advice}", passing=passing != ""
         ) from error
     except RefusedError as error:
-        text = f"{path}: {_subject(about)}{undone}: {error}"
+        text = f"{path}: {subject_of(about)}{undone}: {error}"
         raise StoreError(text, passing=error.passing) from error
     except (ValueError, TypeError, OverflowError) as error:
         # Going in: half a character in a text, a number beyond 64 bits, a setting that is no JSON
         # value. Coming out: a word that this code does not know, written by other hands.
         raise StoreError(
-            f"{path}: {_subject(about)}{undone}: a value does not fit: {error}"
+            f"{path}: {subject_of(about)}{undone}: a value does not fit: {error}"
         ) from error
 
 
 def _advice(name: str, known: Mapping[str | tuple[str, ...], str]) -> str:
     return next((f"; {advice}" for start, advice in known.items() if name.startswith(start)), "")
-
-
-def _subject(about: Sequence[object]) -> str:
-    match len(about):
-        case 0:
-            return ""
-        case 1:
-            return f"{about[0]} "
-        case many:
-            return f"{about[0]} and {many - 1} more "

@@ -9,6 +9,9 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from postgres_server import server
+
+from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.testing import MemoryStore
@@ -20,9 +23,20 @@ TestSqliteStoreMachine = store_machine(
     )
 )
 
+TestPostgresStoreMachine = store_machine(
+    lambda folder, keep_documents: PostgresStore(
+        server().emptied(server().database_of("machine")), keep_documents=keep_documents
+    )
+)
+
 
 def test_whatever_an_upload_holds_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
+        round_trips(store)
+
+
+def test_postgres_reads_back_whatever_an_upload_holds() -> None:
+    with closing(PostgresStore(server().new_database())) as store:
         round_trips(store)
 
 

@@ -13,20 +13,20 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias, assert_never
 
-from ....domain.evidence.evidence import Outcome
-from ....domain.upload import upload as uploads
-from ....domain.upload.attempt import Attempt
-from ....domain.upload.failure import Failure, FailureKind
-from ....domain.upload.status import (
+from ...domain.evidence.evidence import Outcome
+from ...domain.upload import upload as uploads
+from ...domain.upload.attempt import Attempt
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import (
     ActionRow,
     LookUpRow,
     Outlook,
     UploadStatus,
     status_of_state,
 )
-from ....domain.upload.upload import State, Tally, Upload, UploadKey
-from ....domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
-from ....ports.records import Dossier, Entry, Start, StoredDocument
+from ...domain.upload.upload import State, Tally, Upload, UploadKey
+from ...domain.upload.verdict import Delivered, Receipt, verdict_of, word_of
+from ...ports.records import Dossier, Entry, Start, StoredDocument
 
 Cell: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = Mapping[str, Any]

@@ -1,0 +1,183 @@
+"""Connections to the database: where it is, how a session is set up, and what a failure means for
+the people who run the courier.
+
+Texts keep every character that Unicode has. PostgreSQL cannot keep NUL: it is written as `\\x1a0`,
+and `\\x1a` itself as `\\x1a1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import psycopg
+from attrs import field, frozen
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.string import StrDumperUnknown, TextLoader
+
+from ....domain.errors import MisuseError, StoreError
+from ..trouble import RefusedError, subject_of
+from .schema import SCHEMA
+
+Session: TypeAlias = Connection[DictRow]
+Given: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+OLDEST_SERVER = 140000
+
+# A machine that lost its power is noticed within half a minute, by both sides.
+_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+# Every question is a look-up in an index: its plan is not to change with what the server believes
+# of the tables' sizes, which is wrong in the first minutes of a burst.
+_SETTINGS = f"""
+SET search_path = {SCHEMA};
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO';
+SET extra_float_digits = 1;
+SET synchronous_commit = on;
+SET jit = off;
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET idle_in_transaction_session_timeout = '60s';
+"""
+# By the class of an SQLSTATE. What is not here may pass by itself, or is mended while the courier
+# runs.
+_LASTING = {"22", "23", "54"}
+_ADVICE = {
+    "08": "the connection was cut; it is made anew by itself",
+    "25": "it cannot be written to: look whether the DSN leads to a standby",
+    "28": "its user was refused: look at the DSN, and at pg_hba.conf of the server",
+    "3D": "there is no such database: create it, or look at the DSN",
+    "40": "another courier wrote the same at the same moment; it is tried again by itself",
+    "42": "its user may not do that, or its tables are others: look at the user's rights",
+    "53": "the server has no room or no connection left: look at its disk and max_connections",
+    "54": "a name or a document is larger than PostgreSQL can keep",
+    "57": "the server is stopping or starting; it is tried again by itself",
+}
+
+_NUL = re.compile("\x1a([01])")
+
+
+def escaped(text: str) -> str:
+    """A text as PostgreSQL can keep it."""
+    return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
+
+
+def is_text(text: str) -> bool:
+    """Whether a text is whole: it has no halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Dumper(StrDumperUnknown):
+    def dump(self, obj: str) -> bytes | bytearray | memoryview:
+        return escaped(obj).encode()
+
+
+class _Loader(TextLoader):
+    def load(self, data: bytes | bytearray | memoryview) -> bytes | str:
+        text = bytes(data).decode()
+        if "\x1a" not in text:
+            return text
+        return _NUL.sub(lambda found: "\0" if found[1] == "0" else "\x1a", text)
+
+
+@frozen
+class Address:
+    """Where the database is. `name` is how it is called in messages: without its password."""
+
+    dsn: str = field(repr=False)
+    name: str
+    _secrets: tuple[str, ...] = field(repr=False)
+
+    @contextmanager
+    def trouble(self, undone: str, about: Sequence[object] = ()) -> Iterator[None]:
+        """Turn what the database, or a value that it cannot keep, raises inside into a StoreError.
+
+        `undone` is what is not done then, as in "not recorded"; `about` is what it was to be done
+        to.
+        """
+        prefix = f"{self.name}: {subject_of(about)}{undone}"
+        try:
+            yield
+        except psycopg.Error as error:
+            kind = (error.sqlstate or "08")[:2]
+            advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
+            passing = kind not in _LASTING and not isinstance(error, psycopg.DataError)
+            said = self.without_secrets(str(error))
+            raise StoreError(f"{prefix}: {said}{advice}", passing=passing) from error
+        except RefusedError as error:
+            raise StoreError(f"{prefix}: {error}", passing=error.passing) from error
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoreError(f"{prefix}: a value does not fit: {error}") from error
+
+    def without_secrets(self, text: str) -> str:
+        """A message that may quote the DSN."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def connect(self) -> Session:
+        """A new session, in which each statement is a transaction of its own."""
+        session = psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row)
+        try:
+            set_up(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+
+def address_of(dsn: str) -> Address:
+    """Read a DSN: a URL, or `key=value` pairs as libpq reads them.
+
+    Raises:
+        MisuseError: It cannot be read. The message does not quote it: it may hold a password.
+    """
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        parts = None
+    if parts is None:
+        raise MisuseError(
+            "the database's DSN cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            " and percent-encode what is special in user and password"
+        )
+    password = str(parts.get("password") or "")
+    given = {"application_name": "evidence-courier", "connect_timeout": 10, **_ALIVE, **parts}
+    where = f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}"
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    name = f"postgresql://{user}{where}/{parts.get('dbname') or ''}"
+    spellings = (password, quote(password, safe=""), dsn) if password else ()
+    return Address(make_conninfo("", **given), name, spellings)
+
+
+def set_up(session: Connection[Any]) -> None:
+    """Have a new session read and write as this store does."""
+    session.adapters.register_dumper(str, _Dumper)
+    for name in ("text", "timestamptz", "date"):
+        session.adapters.register_loader(name, _Loader)
+    session.execute(_SETTINGS.encode())
+
+
+def ask(session: Connection[Any], text: str, given: Given | None = None) -> list[DictRow]:
+    """Ask a question; its rows."""
+    found: list[DictRow] = session.execute(text.encode(), given).fetchall()
+    return found
+
+
+def tell(session: Connection[Any], text: str, given: Given | None = None) -> None:
+    """Have something done that gives no rows."""
+    session.execute(text.encode(), given)
