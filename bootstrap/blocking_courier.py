@@ -185,7 +185,8 @@ class BlockingCourier(BlockingFace, Basis):
         ]
 
     def recover(self) -> Sequence[UploadStatus]:
-        """Record that what dead workers were sending may have been received.
+        """Record that what dead workers were sending may have been received, and of which tenants
+        the configuration is not in force.
 
         `deliver` does so for its own evidence. Call this now and then if no `AsyncCourier` or
         `Courier` runs on the database and the queue may lose tasks with their workers.

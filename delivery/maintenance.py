@@ -253,10 +253,11 @@ class Maintenance:
         elif due is None or now < due + ORPHAN_AFTER:
             return
         else:
+            to = "" if key.provider == UNKNOWN_PROVIDER else f" with {key.provider}"
             failure = Failure(
                 FailureKind.INTEGRATION_GONE,
-                f"tenant {key.tenant_id!r} has no integration with {key.provider} any more: give "
-                "it one and it goes on by itself, or abandon it",
+                f"tenant {key.tenant_id!r} has no integration{to} any more: give it one and it "
+                "goes on by itself, or abandon it",
             )
         held = advance(found.upload, events.Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:

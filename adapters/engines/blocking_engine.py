@@ -154,6 +154,7 @@ class BlockingEngine:
             uploads = self._uploads()
             uploads.destinations, uploads.broken = destinations, broken
             maintenance = Maintenance(uploads, self._context(owner))
+            self._run(maintenance.tell_invalid(now))
             self._run(maintenance.recover_dead_couriers(now))
         found = (store.statuses(key.tenant_id, [key.evidence_id], now) for key in left)
         return [status for statuses in found for status in statuses.values()]

@@ -23,6 +23,7 @@ from evidence_courier.bootstrap import tenants as bootstrap_tenants
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.delivery import log_facts
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.status import wait_for_valid
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import (
     ConfigurationDoubtful,
@@ -321,7 +322,7 @@ def test_what_was_open_before_the_file_broke_says_what_it_waits_for(tmp_path: Pa
     """In the status, on the command line beside the courier, and once in the log."""
     house = House(tmp_path / "courier.db")
     house.server.answer = lambda _id, _nth: 503
-    told = "a valid tenant file: what it says of acme is invalid, mend it"
+    told = wait_for_valid("acme")
 
     def waits() -> Any:
         words = ["status", "--tenant", "acme", "--db", str(house.database), "--json"]
@@ -357,6 +358,22 @@ def test_what_was_open_before_the_file_broke_says_what_it_waits_for(tmp_path: Pa
             assert {one.status for one in statuses.values()} == {"succeeded"}
 
     asyncio.run(story())
+
+
+def test_a_task_queue_is_told_too_what_waits_for_a_valid_file(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    with closing(SqliteStore(str(house.database))) as store:
+        store.add([entry(provider="paper")])
+    house.tenants["acme"] = tenant(shelves="b")
+    with house.blocking_courier(on_invalid="skip") as courier:
+        courier.recover()
+        (status,) = courier.statuses("acme", ["ev-1"]).values()
+        assert (status.status, status.waits_for) == ("pending", wait_for_valid("acme"))
+        house.tenants["acme"] = tenant()
+        courier.reload()
+        courier.recover()
+        (status,) = courier.statuses("acme", ["ev-1"]).values()
+        assert status.waits_for != wait_for_valid("acme")
 
 
 @pytest.mark.parametrize("on_invalid", ["raise", "skip"])
