@@ -111,6 +111,7 @@ class BlockingCourier(BlockingFace, Basis):
         """
         with self._opened.used(), self._reloading:
             self._tenants.put_in_force(self._tenants.read())
+            self._tenants.log()
 
     # --- delivering ------------------------------------------------------------------------------
 

@@ -167,6 +167,7 @@ class AsyncCourier(Face):
             self._tenants.put_in_force(await running.engine.read(self._tenants.read))
             self._put_in_force(running)
             running.engine.maintain_now()
+            await running.engine.read(self._tenants.log)
 
     def _put_in_force(self, running: Running) -> None:
         active = running.engine.active

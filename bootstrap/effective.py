@@ -37,7 +37,7 @@ def settings_of(tenant_id: str, loaded: Loaded, providers: Providers) -> list[Se
     provider = None if integration is None else providers[integration.provider]
     if integration is None or provider is None or isinstance(provider, BrokenProvider):
         return []
-    written, redactor = loaded.lines.get(tenant_id, {}), Redactor(integration.secrets)
+    written, redactor = loaded.lines(tenant_id), Redactor(integration.secrets)
     return [
         Setting(
             key,

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypedDict
 
 from attrs import frozen
 
-from ..adapters.config import DEFAULT_BLOCK, Loaded, load_folder, load_mapping
+from ..adapters.config import DEFAULT_BLOCK, KeptFiles, Loaded, load_folder, load_mapping
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
@@ -102,7 +102,7 @@ class Tenants:
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
         self._loaded = self._load()
-        self.destinations: Mapping[str, Destination] = self._destinations({})
+        self.destinations: Mapping[str, Destination] = self._destinations(self._loaded, {})
 
     @property
     def broken(self) -> Mapping[str, tuple[Problem, ...]]:
@@ -155,22 +155,22 @@ class Tenants:
         """Make fingerprints with the store's key."""
         if key != self._key:
             self._key = key
-            self.destinations = self._destinations(self.destinations)
+            self.destinations = self._destinations(self._loaded, {})
 
-    def read(self) -> Loaded:
+    def read(self) -> tuple[Loaded, Mapping[str, Destination]]:
         """Read anew and change nothing yet. Blocks. A ConfigError is logged, too."""
         try:
-            return self._load()
+            loaded = self._load()
+            return loaded, self._destinations(loaded, self.destinations)
         except ConfigError as error:
             self._refused = error.problems
             notify(self._logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
 
-    def put_in_force(self, loaded: Loaded) -> None:
+    def put_in_force(self, read: tuple[Loaded, Mapping[str, Destination]]) -> None:
         """Use what was read. A tenant that is invalid now keeps what it had."""
-        self._loaded, self._refused = loaded, ()
-        self.destinations = self._destinations(self.destinations)
-        self.log()
+        self._refused = ()
+        self._loaded, self.destinations = read
 
     def log(self) -> None:
         """Log which tenants there are, and what is wrong with the others."""
@@ -198,9 +198,16 @@ class Tenants:
             raise ConfigError(loaded.problems)
         return loaded
 
-    def _destinations(self, before: Mapping[str, Destination]) -> Mapping[str, Destination]:
-        kept = {name: old for name, old in before.items() if name in self._loaded.broken}
-        return destinations_of(self._loaded.integrations, self._providers, self._key) | kept
+    def _destinations(
+        self, loaded: Loaded, before: Mapping[str, Destination]
+    ) -> Mapping[str, Destination]:
+        same = {
+            name: old
+            for name, old in before.items()
+            if name in loaded.broken or loaded.integrations.get(name) is old.integration
+        }
+        new = {name: one for name, one in loaded.integrations.items() if name not in same}
+        return destinations_of(new, self._providers, self._key) | same
 
 
 def destinations_of(
@@ -233,7 +240,7 @@ def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey
 def folder(path: PathText) -> Source:
     """Tenants in a folder of YAML and JSON files."""
     name = os.fspath(path)
-    return Source(name, partial(load_folder, name))
+    return Source(name, partial(load_folder, name, kept=KeptFiles()))
 
 
 def mapping(tenants: TenantMapping | Callable[[], TenantMapping]) -> Source:

@@ -82,13 +82,12 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         # its requests must be counted all the same: whether one is under way decides who may send
         pace = UNPACED
     bundle = _bundle_of(integration, provider)
+    looks_up = provider if isinstance(provider, CanLookUp) else None
     rules = Rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,
-        can_look_up=isinstance(provider, CanLookUp),
-        look_up_delays=provider.look_up_delays
-        if isinstance(provider, CanLookUp)
-        else LOOK_UP_DELAYS,
+        can_look_up=looks_up is not None,
+        look_up_delays=looks_up.look_up_delays if looks_up is not None else LOOK_UP_DELAYS,
         throttle_floor=pace.period if pace is not None else timedelta(0),
         park_limit=integration.park_limit,
     )

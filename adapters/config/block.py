@@ -44,8 +44,6 @@ class BlockReader:
     providers: Providers
     references: References
     known: dict[str, schemas.BlockSchema | str] = field(factory=dict)
-    secret: set[str] = field(factory=set, init=False)
-    """The references that fill a secret of any tenant."""
 
     def read(self, root: Node, report: Report) -> None:
         """Read one tenant's data; the report gets its integration if nothing is wrong with it."""
@@ -53,7 +51,7 @@ class BlockReader:
         if settings is None:
             return
         provider, schema = self.provider(settings, report)
-        report.rules = schema.as_rules()
+        report.rules = schema.as_rules
         resolved = {
             key: self.references.resolve(value, (*report.block, key), report)
             if key in schema.rules or not schema.strict  # an unknown key is wrong already
@@ -79,17 +77,9 @@ class BlockReader:
             secret.add(("proxy",))
         for path, text in resolved_in(resolved):
             if path in secret:
-                self.secret.add(text.reference)
+                report.secret.add(text.reference)
             else:
                 report.shown.append(((*report.block, *path), text.reference))
-
-    def refuse_shown_secrets(self, reports: Sequence[Report]) -> None:
-        """Once all are read: refuse a reference that is shown and fills a secret of any tenant."""
-        for report in reports:
-            for path, reference in report.shown:
-                if reference in self.secret:
-                    why = "which fills a secret elsewhere, and this field is not secret"
-                    report.note(path, f"is {reference}, {why}")
 
     def provider(
         self, settings: Mapping[str, object], report: Report
@@ -177,6 +167,16 @@ class BlockReader:
             if not path and message != instead:  # without a key, say whose words these are
                 message = f"{instead}: {message}"
             report.note((*report.block, *path), message)
+
+
+def refuse_shown_secrets(reports: Sequence[Report]) -> None:
+    """Once all are read: refuse a reference that is shown and fills a secret of any tenant."""
+    secret = {reference for report in reports for reference in report.secret}
+    for report in reports:
+        for path, reference in report.shown:
+            if reference in secret:
+                why = "which fills a secret elsewhere, and this field is not secret"
+                report.note(path, f"is {reference}, {why}")
 
 
 def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:

@@ -16,7 +16,8 @@ from attrs import evolve, field, frozen
 from ...domain.errors import ConfigError, Problem
 from ...domain.integration import Integration, tenant_key
 from ...ports.secrets import Secrets
-from .block import BlockReader, Providers
+from .block import BlockReader, Providers, refuse_shown_secrets
+from .kept import KeptFiles, stamp_of
 from .passed_over import (
     block_is_seen,
     is_folder,
@@ -25,7 +26,7 @@ from .passed_over import (
     why_not_read,
 )
 from .references import References
-from .report import Report, printable
+from .report import Report, Stamp, printable
 from .sources import Unreadable, read_json, read_mapping, read_yaml
 
 DEFAULT_BLOCK = "integrations.compliance"
@@ -55,7 +56,7 @@ class Loaded:
     - `names`: by tenant, the display name, or None.
     - `held`: the invalid tenants that seem to have a block: their evidence is recorded and held.
     - `warnings`: what was passed over, and probably not meant so.
-    - `lines`: by tenant, the line of each key in its block, as ``retry.max_attempts``.
+    - `reports`: what was found in each tenant's data.
 
     Tenants are named by their `tenant_key`.
     """
@@ -67,7 +68,11 @@ class Loaded:
     names: Mapping[str, str | None] = field(factory=dict)
     held: Collection[str] = ()
     warnings: tuple[Problem, ...] = ()
-    lines: Mapping[str, Mapping[str, int | None]] = field(factory=dict, repr=False)
+    reports: Mapping[str, Report] = field(factory=dict, repr=False)
+
+    def lines(self, tenant: str) -> Mapping[str, int | None]:
+        """The line of each key in a tenant's block, as ``retry.max_attempts``."""
+        return self.reports[tenant].lines_in_block() if tenant in self.reports else {}
 
 
 def load_folder(
@@ -76,6 +81,7 @@ def load_folder(
     providers: Providers,
     secrets: Secrets,
     block: str = DEFAULT_BLOCK,
+    kept: KeptFiles | None = None,
 ) -> Loaded:
     """Load each ``*.yaml``, ``*.yml`` and ``*.json`` directly in a folder: one tenant a file.
 
@@ -84,6 +90,7 @@ def load_folder(
         providers: the providers that a block can name.
         secrets: resolves the ``${VAR}`` references.
         block: the dotted path of the block in each file.
+        kept: of earlier loads of this folder; a file that has not changed is not read again.
 
     Returns:
         The valid integrations, and what is wrong in the files.
@@ -94,9 +101,17 @@ def load_folder(
     folder, keys = os.fspath(path), _block_path(block)
     reader = BlockReader(providers, References(secrets))
     names, passed_over = _files(folder)
-    reports = [_from_file(folder, name, keys, reader) for name in names]
-    reader.refuse_shown_secrets(reports)
-    return _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
+    kept = kept or KeptFiles()
+    kept.begin(keys, providers)
+    reports = [
+        kept.find(os.path.join(folder, name), reader.references)
+        or _from_file(folder, name, keys, reader)
+        for name in names
+    ]
+    refuse_shown_secrets(reports)
+    loaded = _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
+    kept.keep({os.path.join(folder, name): one for name, one in zip(names, reports, strict=True)})
+    return loaded
 
 
 def load_mapping(
@@ -130,7 +145,7 @@ def load_mapping(
             report = Report("", keys)
             report.note((), "a tenant id among the keys is not text")
         found.append(report)
-    reader.refuse_shown_secrets(found)
+    refuse_shown_secrets(found)
     given_path = block != DEFAULT_BLOCK and bool(found)
     return _sorted_out(found, _warnings_of_all("", keys, found) if given_path else ())
 
@@ -140,7 +155,7 @@ def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockRead
     report = Report(stem, block, file=printable(file), folder=folder)
     content = b""
     try:
-        content = _content(file)
+        content, report.stamp = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
         if root is None:  # cut off while it was written, perhaps
@@ -190,8 +205,8 @@ def _sorted_out(tenants: list[Report], warnings: Sequence[Problem]) -> Loaded:
     names = {id_: next((one.name for one in same if one.name), None) for id_, same in by_id.items()}
     noted = [*warnings, *(warning for tenant in tenants for warning in tenant.warnings)]
     loaded = Loaded(integrations, tuple(without), broken, tuple(problems), names)
-    lines = {id_: same[0].lines_in_block() for id_, same in by_id.items()}
-    return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted), lines=lines)
+    reports = {id_: same[0] for id_, same in by_id.items()}
+    return evolve(loaded, held=held & broken.keys(), warnings=tuple(noted), reports=reports)
 
 
 def _block_path(block: str) -> tuple[str, ...]:
@@ -231,12 +246,13 @@ def _warnings_of_all(
     return [Problem(message, file=printable(folder) or None)]
 
 
-def _content(file: str) -> bytes:
+def _content(file: str) -> tuple[bytes, Stamp | None]:
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):
             raise Unreadable("is not a regular file")
         with open(file, "rb") as stream:
-            return stream.read(MAX_FILE_SIZE + 1)
+            stamp = stamp_of(os.fstat(stream.fileno()), settled=True)
+            return stream.read(MAX_FILE_SIZE + 1), stamp
     except FileNotFoundError:
         raise Unreadable("is a link to a file that does not exist") from None
     except OSError as error:

@@ -60,12 +60,11 @@ class References:
         return value
 
     def _resolved(self, name: str, path: Path, report: Report) -> object:
-        if name not in self._answers:
-            self._answers[name] = self._ask(name)
-        answer, reference = self._answers[name], f"${{{name}}}"
+        answer, reference = self.answer(name), f"${{{name}}}"
         tenant = report.tenant_id or "of this file"
         match answer:
             case str() if not _NOT_TEXT.search(answer):
+                report.answers[name] = Secret(answer)
                 return Resolved(answer, reference)
             case None:
                 message = f"{reference} is not set: tenant {tenant} needs the variable {name}"
@@ -76,6 +75,12 @@ class References:
                 message = f"the value of {reference} holds a control character or half a character"
         report.note(path, message)
         return reference
+
+    def answer(self, name: str) -> str | Exception | None:
+        """What `secrets` says of a name, or how it failed."""
+        if name not in self._answers:
+            self._answers[name] = self._ask(name)
+        return self._answers[name]
 
     def _ask(self, name: str) -> str | Exception | None:
         try:
@@ -92,6 +97,8 @@ def resolved_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Resolved
     match value:
         case Resolved():
             yield path, value
+        case str() | int() | float():  # most values: to ask them whether they are a Mapping is slow
+            return
         case Mapping():
             for key in sorted(value, key=str):
                 yield from resolved_in(value[key], (*path, key))

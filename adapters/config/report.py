@@ -15,12 +15,16 @@ from attrs import define, evolve, field
 
 from ...domain.errors import Problem
 from ...domain.integration import Integration
+from ...domain.secrets.secret import Secret
 
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and indexes from the top of the tenant's data down to a value."""
 
 Rules: TypeAlias = Mapping[str, object]
 """What Cerberus calls a rules set: all that holds for one value."""
+
+Stamp: TypeAlias = tuple[int, ...]
+"""What changes when a file's content does: its times, size and identity."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -55,6 +59,12 @@ class Report:
     warnings: list[Problem] = field(factory=list, init=False)
     shown: list[tuple[Path, str]] = field(factory=list, init=False)
     """Where references stand in fields that are not secret."""
+    secret: set[str] = field(factory=set, init=False)
+    """The references that fill secrets."""
+    answers: dict[str, Secret] = field(factory=dict, init=False)
+    """What each reference was resolved to, by its name."""
+    stamp: Stamp | None = field(default=None, init=False)
+    """How the file was when it was read; None if a later change might not show in it."""
 
     def note(
         self, path: Path, message: str, *, suggestion: str | None = None, line: int | None = None

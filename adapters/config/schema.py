@@ -132,6 +132,8 @@ class BlockSchema:
     strict: bool
     validator: Any = field(init=False, repr=False)
     quick: Accept | None = field(init=False, repr=False)
+    as_rules: Rules = field(init=False, repr=False)
+    """The same as the rules of one value, the block itself."""
 
     @validator.default
     def _with_rules(self) -> Any:
@@ -142,6 +144,10 @@ class BlockSchema:
     @quick.default
     def _for_valid_ones(self) -> Accept | None:
         return accepting(self.rules, _BlockValidator.types_mapping) if self.strict else None
+
+    @as_rules.default
+    def _of_the_block(self) -> Rules:
+        return {"type": "dict", "schema": self.rules}
 
     def check(self, settings: Mapping[str, object]) -> tuple[dict[str, Any], list[Any]]:
         """The settings with defaults filled in and values read, and Cerberus' errors."""
@@ -154,10 +160,6 @@ class BlockSchema:
         """`check` by Cerberus."""
         self.validator.validate(settings)
         return self.validator.document, self.validator.errors
-
-    def as_rules(self) -> Rules:
-        """The same as the rules of one value, the block itself."""
-        return {"type": "dict", "schema": self.rules}
 
 
 def schema_with(fragment: object) -> BlockSchema:

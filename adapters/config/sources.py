@@ -192,7 +192,10 @@ def _yaml_node(loader: Any) -> Node:
     while loader.check_event():
         event = loader.get_event()
         line = event.start_mark.line + 1
-        match event:
+        match event:  # the most frequent ones first
+            case events.ScalarEvent():  # an anchor of None is one that no alias has
+                anchors[event.anchor] = _scalar(loader, event)
+                built.place(anchors[event.anchor], line)
             case events.DocumentStartEvent():
                 documents += 1
                 if documents > 1:
@@ -201,9 +204,6 @@ def _yaml_node(loader: Any) -> Node:
             case events.AliasEvent():
                 if event.anchor not in anchors:
                     raise Unreadable("refers with * to an anchor that is not defined before", line)
-                built.place(anchors[event.anchor], line)
-            case events.ScalarEvent():  # an anchor of None is one that no alias has
-                anchors[event.anchor] = _scalar(loader, event)
                 built.place(anchors[event.anchor], line)
             case events.CollectionStartEvent():
                 anchors[event.anchor] = node = _collection(event)

@@ -1,0 +1,82 @@
+"""A reload leaves the event loop to the host, and what has not changed as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_fixtures import House, Keys, tenant
+
+from evidence_courier import AsyncCourier
+from evidence_courier.bootstrap import tenants as bootstrap_tenants
+from evidence_courier.ports.logger import ConfigurationLoaded, LogEvent
+from evidence_courier.testing.logger import RecordingLogger
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
+
+
+def test_nothing_that_grows_with_the_tenants_runs_on_the_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither reading them, nor making destinations of them, nor telling of them."""
+    at: list[tuple[str, int]] = []
+
+    class ThreadedKeys(Keys):
+        def resolve(self, name: str) -> Any:
+            at.append(("read", threading.get_ident()))
+            return house.keys.resolve(name)
+
+    class ThreadedLogger(RecordingLogger):
+        def log(self, event: LogEvent) -> None:
+            if isinstance(event, ConfigurationLoaded):
+                at.append(("told", threading.get_ident()))
+            super().log(event)
+
+    make = bootstrap_tenants.destinations_of
+
+    def made(*args: Any) -> Any:
+        at.append(("made", threading.get_ident()))
+        return make(*args)
+
+    monkeypatch.setattr(bootstrap_tenants, "destinations_of", made)
+
+    async def story() -> None:
+        async with house.courier(secrets=ThreadedKeys(), logger=ThreadedLogger()) as courier:
+            assert {what for what, _ in at} == {"read", "made", "told"}
+            at.clear()
+            house.tenants["new"] = tenant()
+            await courier.reload()
+            assert courier.enabled("new")
+            assert {what for what, _ in at} == {"read", "made", "told"}
+            assert threading.get_ident() not in {thread for _, thread in at}
+
+    asyncio.run(story())
+
+
+def test_a_file_that_has_not_changed_keeps_its_destination(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: 2**62)
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    for name in ("acme", "globex"):
+        text = "integrations: {compliance: {provider: paper, key: '${KEY}', shelf: s-1}}\n"
+        (folder / f"{name}.yaml").write_text(text)
+
+    async def story() -> None:
+        options = house._around({})
+        async with AsyncCourier.from_config(folder, house.database, **options) as courier:
+            before = courier._tenants.destinations
+            (folder / "globex.yaml").write_text(text.replace("s-1", "s-22"))
+            await courier.reload()
+            after = courier._tenants.destinations
+            assert after["acme"] is before["acme"]
+            assert after["globex"].quota.address != before["globex"].quota.address
+
+    asyncio.run(story())
