@@ -58,8 +58,8 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
                 "is the key `tenant`, or else the file's name",
                 pair.line,
             )
-    if not report.block_is_there and (said := _misspelled(root, report.block)):
-        report.warn(f"`{said[0]}` is not read: did you mean `{said[1]}`?", said[2])
+    if not report.block_is_there and (said := _misplaced(root, report.block)):
+        report.warn(*said)
     if not report.has_block and (elsewhere := next(_blocks(root, report.block, 0), None)):
         report.warn(
             f"`{'.'.join(report.block)}` stands within `{elsewhere}`, where it is not read: a "
@@ -81,8 +81,9 @@ def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:
             yield printable(str(member.key))
 
 
-def _misspelled(root: Pairs, block: tuple[str, ...]) -> tuple[str, str, int | None] | None:
-    """A key on the way to the block that is not quite what it should be, that, and its line."""
+def _misplaced(root: Pairs, block: tuple[str, ...]) -> tuple[str, int | None] | None:
+    """What is wrong with a key that should lead to the block: it is misspelled, or stands at the
+    top. And its line."""
     node: Node = root
     for depth, key in enumerate(block):
         members = node.members if isinstance(node, Pairs) else ()
@@ -90,7 +91,13 @@ def _misspelled(root: Pairs, block: tuple[str, ...]) -> tuple[str, str, int | No
         for member in members if node is None else ():
             near = closest(member.key, [key])
             if near and _leads_to_a_block(member.value, block[depth + 1 :]):
-                return printable(str(member.key)), near, member.line
+                key = printable(str(member.key))
+                return f"`{key}` is not read: did you mean `{near}`?", member.line
+    for member in root.members if len(block) > 1 else ():
+        inside = member.value.members if isinstance(member.value, Pairs) else ()
+        if member.key == block[-1] and any(one.key == "provider" for one in inside):
+            within = ".".join(block[:-1])
+            return f"`{block[-1]}` is not read here: it belongs in `{within}`", member.line
     return None
 
 

@@ -81,6 +81,15 @@ def test_a_key_on_the_way_to_the_block_that_is_misspelled_is_named(
     assert warnings(tmp_path, {"b.yaml": own, "c.yaml": f"integration: {{}}\n{VALID}"}) == []
 
 
+def test_a_block_at_the_top_is_named(tmp_path: Path) -> None:
+    alone = VALID.split("\n", 1)[1].replace("\n  ", "\n")
+    assert alone.startswith("  compliance:")
+    files = {"a.yaml": VALID, "b.yaml": f"name: B\n{alone[2:]}", "c.yaml": "compliance: {x: 1}\n"}
+    assert warnings(tmp_path, files) == [
+        "b.yaml:2: `compliance` is not read here: it belongs in `integrations`"
+    ]
+
+
 @pytest.mark.parametrize("content", [b"\0" * 64, VALID.encode("utf-16")])
 def test_a_file_that_is_no_text_may_hold_a_block(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.yaml").write_bytes(content)
