@@ -175,6 +175,7 @@ def take_action(
         before = found.upload
         # What the provider can do matters only where a doubt is to be looked up first.
         again = action in (Action.RETRY, Action.RELEASE) and before.tally.doubt
+        again = again and not_applicable(before, action) is None
         after = act(before, action, person, now, rules_of(before.key) if again else Rules())
         if isinstance(after, Inapplicable):
             return Skipped(status_of_upload(before, None), after.reason)

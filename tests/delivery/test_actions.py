@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.delivery.actions import Filter, act_on, chosen, preview_of
+from evidence_courier.domain.errors import MisuseError
 from evidence_courier.domain.upload.actions import Action, Person
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules
@@ -22,6 +23,7 @@ from evidence_courier.domain.upload.upload import (
     Status,
     Succeeded,
     Undecided,
+    UploadKey,
     Waiting,
 )
 from evidence_courier.domain.upload.verdict import Receipt
@@ -57,6 +59,21 @@ def test_a_preview_says_what_the_action_then_does(action: Action) -> None:
         (one.status.evidence_id, one.reason) for one in result.skipped
     ]
     assert result.done
+
+
+def test_what_an_action_is_not_for_is_skipped_without_its_provider() -> None:
+    """The provider of a doubt may not be installed here."""
+    store, person = MemoryStore(), Person("asha", "seen")
+    doubtful = evolve(entry().upload, state=LookingUp(1, AT, AT, CAUSE))
+    doubtful = evolve(doubtful, tally=evolve(doubtful.tally, doubt=True))
+    store.add([evolve(entry(), upload=doubtful)])
+
+    def rules_of(key: UploadKey) -> Rules:
+        raise MisuseError(f"the provider of {key} is not installed here")
+
+    found = chosen(store, "acme", "ev-1", Action.RETRY, AT)
+    (left,) = act_on(store, found, Action.RETRY, person, rules_of, lambda: AT).skipped
+    assert left.reason == "it is retrying, and retry is for what is failed or skipped"
 
 
 def test_a_filter_finds_what_is_in_flight_and_its_preview_leaves_it_out() -> None:
