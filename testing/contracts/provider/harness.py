@@ -40,7 +40,8 @@ class ProviderHarness:
         repeatable: Which requests may be repeated without making a copy. Reading requests always
             may.
         origins: Where requests may go, such as ``https://api.example``, if no setting of the type
-            ``endpoint`` says it.
+            ``endpoint`` says it. Beside such a setting, second hosts: they may be asked without a
+            credential, as a storage with a presigned address is.
         copies: Out-of-band, how many uploads with this sha256 the platform holds. A provider with
             `look_up` needs it.
         otherwise: The verdict classes that are right for a request and a status whose meaning the

@@ -9,13 +9,15 @@ from typing import Final
 
 from attrs import evolve
 
+from ....domain.secrets.redaction import MASK, Redactor
+from ....domain.secrets.secret import Secret
 from ....domain.upload.verdict import Delivered
 from ....ports.dialogue import HttpRequest, TransportFailure
 from ....ports.provider import CanLookUp
 from ..assertions import must
 from ..conversation import Conversation, Fault
 from ..hostile_inputs import NAMES
-from .harness import answered, reads_only, sample_parcel
+from .harness import AT, answered, reads_only, sample_parcel
 from .rehearsal import REDIRECTS, TAKEN, ProviderRules, come_to, origin
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -109,7 +111,9 @@ class RequestRules(ProviderRules):
             )
 
     def test_every_request_goes_to_the_settings_own_origin(self) -> None:
-        """Credentials and documents go where the settings say and nowhere else."""
+        """Credentials and documents go where the settings say. Beside an endpoint among the
+        settings, the harness's `origins` are second hosts: they are asked without a credential,
+        but for a token."""
         harness = self.harness()
         endpoints = [
             str(harness.settings[key])
@@ -118,7 +122,8 @@ class RequestRules(ProviderRules):
             and isinstance(rules, Mapping)
             and rules.get("type") == "endpoint"
         ]
-        allowed = {*map(origin, (*harness.origins, *endpoints))}
+        own = {*map(origin, endpoints or harness.origins)}
+        allowed = own | {*map(origin, harness.origins)}
         must(
             allowed,
             "say in the harness where requests may go: an endpoint among the settings, or origins",
@@ -129,6 +134,13 @@ class RequestRules(ProviderRules):
                     origin(request.url) in allowed,
                     f"a request goes to {origin(request.url)}, "
                     f"which is none of {', '.join(sorted(allowed))}",
+                )
+            redactor = Redactor(map(Secret, (*self._tried.secrets, *talk.tokens)))
+            for request in talk.requests:
+                must(
+                    origin(request.url) in own or not _shows_a_secret(request, redactor),
+                    f"a request shows a credential to {origin(request.url)}, "
+                    f"which is none of {', '.join(sorted(own))}",
                 )
 
     def test_an_upload_makes_no_more_requests_than_it_costs(self) -> None:
@@ -194,6 +206,13 @@ def _masked(request: HttpRequest, talk: Conversation) -> HttpRequest:
     for token in talk.tokens:
         headers = tuple((name, value.replace(token, "***")) for name, value in headers)
     return evolve(request, headers=headers)
+
+
+def _shows_a_secret(request: HttpRequest, redactor: Redactor) -> bool:
+    sealed = () if request.seal is None else request.seal(AT)
+    texts = [value for _, value in (*request.headers, *sealed)]
+    texts += [request.url, *(part.decode("latin-1") for part in request.body)]
+    return any(MASK in redactor.text(text) for text in texts)
 
 
 def _unsound(request: HttpRequest) -> str | None:

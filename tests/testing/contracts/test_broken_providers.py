@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -48,7 +49,8 @@ from evidence_courier.ports.dialogue import (
     fetch,
 )
 from evidence_courier.ports.provider import Limits, Parcel
-from evidence_courier.testing.contracts import ProviderContract, ProviderHarness
+from evidence_courier.testing.contracts import ProviderContract, ProviderHarness, broken_rules
+from evidence_courier.testing.contracts.provider.harness import answered
 
 K = FailureKind
 
@@ -544,6 +546,66 @@ TABLE = [
     case_of("a_bundle_is_one_request_with_a_verdict_for_each", CountsWrong),
     case_of("the_bundle_that_failed_failed_for_each", UnbundlesADoubt),
 ]
+
+
+class AsksASecondHost(ArchiveProvider):
+    """A second host is asked first, as one with a presigned address is."""
+
+    def upload(self, parcel: Parcel, settings: Any, progress: str | None) -> Dialogue[Verdict]:
+        verdict = self.classify((yield from fetch(self.first(settings))))
+        if verdict is not None:
+            return Deferred(verdict.failure) if isinstance(verdict, Unclear) else verdict
+        return (yield from super().upload(parcel, settings, progress))
+
+    def first(self, settings: Any) -> HttpRequest:
+        return HttpRequest("GET", f"{SECOND_HOST}/x?signature=0123456789")
+
+
+class ShowsItTheSecret(AsksASecondHost):
+    def first(self, settings: Any) -> HttpRequest:
+        said = base64.b64encode(f"acme:{settings.secret.reveal()}".encode()).decode()
+        return HttpRequest("GET", f"{SECOND_HOST}/x", (("Authorization", f"Basic {said}"),))
+
+
+class SendsItTheSecret(AsksASecondHost):
+    def first(self, settings: Any) -> HttpRequest:
+        body = (settings.secret.reveal().encode(),)
+        return HttpRequest("GET", f"{SECOND_HOST}/x", (), body)
+
+
+class SealsWithTheSecret(AsksASecondHost):
+    def first(self, settings: Any) -> HttpRequest:
+        seal = (("X-Key", settings.secret.reveal()),)
+        return HttpRequest("GET", f"{SECOND_HOST}/x", seal=lambda moment: seal)
+
+
+SECOND_HOST = "https://storage.invalid"
+
+
+@pytest.mark.parametrize(
+    ("provider", "shows"),
+    [
+        (AsksASecondHost, False),
+        (ShowsItTheSecret, True),
+        (SendsItTheSecret, True),
+        (SealsWithTheSecret, True),
+    ],
+)
+def test_a_second_host_may_be_asked_if_it_does_not_see_the_credential(
+    provider: type[ArchiveProvider], shows: bool
+) -> None:
+    def harness() -> ProviderHarness:
+        known = harness_of(provider())
+
+        def answer(request: HttpRequest) -> HttpResponse:
+            return answered(204) if request.url.startswith(SECOND_HOST) else known.answer(request)
+
+        return evolve(known, answer=answer, origins=(SECOND_HOST,))
+
+    rule = "test_every_request_goes_to_the_settings_own_origin"
+    found = broken_rules(kit_with(provider.__name__, harness))
+    assert list(found) == ([rule] if shows else [])
+    assert not shows or f"shows a credential to {SECOND_HOST}" in found[rule]
 
 
 @pytest.mark.parametrize("broken", TABLE, ids=str)
