@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 
 import attrs
 import graphql
@@ -20,7 +21,7 @@ from evidence_courier.domain.evidence.evidence import Outcome, sha256_of
 from evidence_courier.domain.integration import Pace, Route
 from evidence_courier.domain.secrets.secret import Secret
 from evidence_courier.domain.upload.verdict import Delivered, Receipt, Verdict
-from evidence_courier.ports.dialogue import HttpRequest
+from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.provider import CanLookUp, Parcel, Provider
 from evidence_courier.testing.scripted_transport import ScriptedTransport, reply
 
@@ -216,6 +217,25 @@ def test_it_takes_pdf_and_office_and_images_and_no_json() -> None:
         "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "csv", "png", "jpg", "zip",
     }  # fmt: skip
     assert "application/json" not in limits.media_types
+
+
+@pytest.mark.parametrize("api", ["graphql", "rest"])
+def test_sprinto_takes_a_zip_as_well(api: Literal["graphql", "rest"]) -> None:
+    settings = SprintoSettings(api_key=Secret("the-key-of-acme"), workflow_check=CHECK, api=api)
+    provider = SprintoProvider()
+    assert provider.limits.media_types["application/zip"] == "zip"
+    content = b"PK\x05\x06" + bytes(18)
+    document = evolve(PARCEL, content=content, media_type="application/zip", file_name="ev-1.zip")
+    sent: list[HttpRequest] = []
+
+    async def send(request: HttpRequest) -> HttpResponse:
+        sent.append(request)
+        return reply(503)
+
+    asyncio.run(run(provider.upload(document, settings, None), send=send))
+    body = b"".join(sent[0].body)
+    assert b'filename="ev-1.zip"' in body
+    assert b"application/zip" in body and document.content in body
 
 
 class Keys:
