@@ -181,7 +181,7 @@ class Tenants:
         if loaded.warnings:
             notify(self._logger, ConfigurationDoubtful(tuple(map(str, loaded.warnings))))
         self._first = False
-        with_one, without = tuple(sorted(loaded.integrations)), tuple(sorted(loaded.without))
+        with_one, without = tuple(sorted(self.destinations)), tuple(sorted(loaded.without))
         notify(self._logger, ConfigurationLoaded(self._source.origin, with_one, without))
 
     def rules_of(self, key: UploadKey) -> Rules:

@@ -37,7 +37,8 @@ class IntegrationEvent(LogEvent):
 
 @frozen
 class ConfigurationLoaded(LogEvent):
-    """The configuration was read; the evidence of tenants in `without_integration` is not sent."""
+    """The configuration was read; the evidence of tenants in `without_integration` is not sent.
+    Those in `with_integration` have one in force, if only an earlier one."""
 
     path: str
     with_integration: tuple[str, ...]

@@ -27,6 +27,7 @@ from evidence_courier.domain.upload.status import wait_for_valid
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import (
     ConfigurationDoubtful,
+    ConfigurationLoaded,
     ConfigurationRefused,
     EvidenceConflict,
     LogEvent,
@@ -390,6 +391,8 @@ def test_a_reload_says_what_is_in_force_now(
             courier.reload()
         assert (courier.enabled("acme"), courier.enabled("globex")) == (True, skips)
     (refused,) = [one for one in house.logger.events if isinstance(one, ConfigurationRefused)]
+    loaded = [one for one in house.logger.events if isinstance(one, ConfigurationLoaded)]
+    assert loaded[-1].with_integration == (("acme", "globex") if skips else ("acme",))
     said = log_facts.account_of(refused).sentence
     assert said.startswith(
         "not in force, as it is invalid; of these tenants what they had before stays in force, the "
