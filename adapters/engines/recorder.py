@@ -28,12 +28,8 @@ from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
 from .kept import Kept, kept_error
 from .preparing import Preparer
-from .readers import reading_of
+from .readers import READERS, READERS_OF_TENANT, reading_of
 from .tickets import Ticket
-
-PREPARED_AT_ONCE = 12
-PREPARED_OF_TENANT = 4
-"""So many records are rendered, files read, and both written, at once."""
 
 BATCH = 64
 BATCH_BYTES = 4 * 2**20
@@ -86,7 +82,7 @@ class Recorder:
         self._wake = wake
         self._ready: InTurn[str, Submission] = InTurn()
         self._slow: InTurn[str, Submission] = InTurn()
-        self._share = FairShare(PREPARED_AT_ONCE, PREPARED_OF_TENANT)
+        self._share = FairShare(READERS, READERS_OF_TENANT)
         self._workers: set[asyncio.Task[Any]] = set()
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
