@@ -25,6 +25,7 @@ from ...domain.upload.failure import Failure, FailureKind
 from .compiler import CannotBeSet, Compiler, families_in
 from .coverage import NAME, TITLE, Coverage, each_laid
 from .page import page_of
+from .places import Places
 
 _MAX_NAMED = 8
 # A document takes at most 256 MB while it is made: some 400 bytes a character, and for each text,
@@ -49,7 +50,8 @@ class TypstRenderer:
         fonts: folders with fonts for scripts that Typst's own fonts do not cover; the first that
             has a letter is taken. The fonts of the extra `fonts` follow, if it is installed.
         workers: how many documents are set at the same time, each in its caller's thread; at
-            least one is. More would compete with the host's event loop for the cores.
+            least one is, and one more of another tenant, so that no tenant's large records keep
+            another's waiting. More would compete with the host's event loop for the cores.
 
     Raises:
         MisuseError: Typst is not installed, or a folder holds no font.
@@ -61,13 +63,15 @@ class TypstRenderer:
             if not os.path.isdir(folder):
                 raise MisuseError(f"fonts: {folder} is not a folder")
         try:
-            self._compiler = Compiler([*folders, *installed_fonts()], max(1, workers))
+            places = max(1, workers) + 1
+            self._compiler = Compiler([*folders, *installed_fonts()], places)
         except ImportError:
             raise MisuseError(
                 'rendering a training record needs Typst: pip install "evidence-courier[pdf]"'
             ) from None
         if folders and not families_in(folders):
             raise MisuseError(f"fonts: no font is in {' or '.join(folders)}")
+        self._places = Places(places)
         self._coverage = Coverage(len(self._compiler.listed), self._compiler.lacking)
         self._closed = False
 
@@ -86,6 +90,10 @@ class TypstRenderer:
             return _unfit(record, f"it holds what no page can show: {places}")
         if too_much := _too_much(texts):
             return _unfit(record, too_much)
+        with self._places.taken(record.tenant_id):
+            return self._set(record, texts)
+
+    def _set(self, record: TrainingRecord, texts: Mapping[str, Any]) -> Document | Failure:
         canonical = record_json(texts)
         self._coverage.learn(canonical.decode())
         if lacking := self._lacking(texts):
