@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,9 @@ from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import IntegrationBlocked, LogEvent, TargetParked
 from evidence_courier.testing import FakeClock, until_settled
 
+HOUR = timedelta(hours=1)
+SLACK = timedelta(minutes=10)
+NAMES = ("ev-0", "ev-1", "ev-2")
 REVIEW = {"errors": [{"message": "Check in review"}], "data": None}
 
 
@@ -33,14 +36,18 @@ class Sprinto:
 
     clock: FakeClock
     answer: Callable[[], object]
-    requests: int = field(default=0, init=False)
+    asked: list[datetime] = field(factory=list, init=False)
+
+    @property
+    def requests(self) -> int:
+        return len(self.asked)
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse:
         await asyncio.sleep(0)
         return self.reply()
 
     def reply(self) -> HttpResponse:
-        self.requests += 1
+        self.asked.append(self.clock.now())
         return HttpResponse(200, (), json.dumps(self.answer()).encode(), self.clock.now())
 
     async def close(self) -> None:
@@ -85,12 +92,12 @@ async def actions_of(courier: AsyncCourier, evidence_id: str) -> list[tuple[str,
     return [(row.action, row.by) for row in details.actions]
 
 
-async def live(house: House, span: timedelta) -> None:
+async def live(courier: AsyncCourier, house: House, span: timedelta) -> None:
     """Let time pass in steps of the maintenance."""
     for _ in range(int(span.total_seconds() // 5)):
         house.clock.advance(5)
-        for _ in range(3):
-            await asyncio.sleep(0.002)
+        await asyncio.sleep(0)
+        await courier.quiet()
 
 
 def test_a_check_in_review_parks_all_and_one_asks_again_for_them(tmp_path: Path) -> None:
@@ -112,7 +119,7 @@ def test_a_check_in_review_parks_all_and_one_asks_again_for_them(tmp_path: Path)
             assert all(status.next_attempt_at is not None for status in found)
             assert found[0].waits_for is not None and "closed by" in found[0].waits_for
             server.answer = lambda: said("UPLOAD_COMPLETE")
-            await live(house, timedelta(hours=1, seconds=30))
+            await live(courier, house, timedelta(hours=1, seconds=30))
             await courier.drain()
             assert server.requests == asked + 4
             assert {status.status for status in await statuses_of(courier, 4)} == {"succeeded"}
@@ -161,7 +168,7 @@ def test_an_unknown_status_blocks_and_one_decision_is_for_all(tmp_path: Path) ->
             assert server.requests == 1
             set_in_block(house, success_statuses=["UPLOAD_COMPLETE", "ACCEPTED"])
             await courier.reload()
-            await live(house, timedelta(minutes=5))
+            await live(courier, house, timedelta(minutes=5))
             found = await statuses_of(courier, 4)
             assert {status.status for status in found} == {"succeeded"}
             assert server.requests == 4, "the first may be there, and is not sent again"
@@ -182,7 +189,7 @@ def test_other_settings_do_not_send_again_what_may_be_there(tmp_path: Path) -> N
             server.answer = lambda: said("UPLOAD_COMPLETE")
             set_in_block(house, workflow_check="another")
             await courier.reload()
-            await live(house, timedelta(minutes=3))
+            await live(courier, house, timedelta(minutes=3))
             first, second = await statuses_of(courier, 2)
             assert (first.status, second.status) == ("failed", "succeeded")
 
@@ -207,7 +214,7 @@ def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(tmp_path: Pat
             await courier.reload()
             async with asyncio.timeout(60):  # threads of the courier have their own pace
                 while {one.status for one in await statuses_of(courier, 80)} != {"succeeded"}:
-                    await live(house, timedelta(seconds=5))
+                    await live(courier, house, timedelta(seconds=5))
             assert server.requests == asked + 80
             assert await actions_of(courier, failed[0]) == [("requeue", "evidence-courier")]
 
@@ -283,7 +290,7 @@ def test_the_log_is_told_once_of_a_block_or_a_park(
             assert server.requests > 1
             assert len(house.logger.of(event)) == 1
             if event is TargetParked:  # one upload asks again, and prolongs it
-                await live(house, timedelta(hours=1, seconds=30))
+                await live(courier, house, timedelta(hours=1, seconds=30))
             else:
                 house.clock.advance(1)
                 await courier.release("acme", Filter(), by="ada", reason="try it again")
@@ -291,3 +298,143 @@ def test_the_log_is_told_once_of_a_block_or_a_park(
             assert len(house.logger.of(event)) == 2
 
     asyncio.run(story())
+
+
+# --- the probe after an hour, and the end of the park limit, over restarts -------------------------
+
+
+def park(house: House, server: Sprinto) -> int:
+    """Three uploads are parked by a courier that ends; how many requests that took."""
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            parked = map(courier.submit, map(evidence, NAMES))
+            for status in await until_settled(courier, house.clock, *parked):
+                assert status is not None and status.status == "retrying"
+
+    asyncio.run(story())
+    return server.requests
+
+
+async def pass_time(
+    courier: AsyncCourier, house: House, word: str, most: timedelta
+) -> list[UploadStatus]:
+    """Let time pass until all uploads have that status. It stands while the courier works."""
+    end = house.clock.now() + most
+    while True:
+        await courier.quiet()
+        found = await statuses_of(courier, len(NAMES))
+        if {status.status for status in found} == {word}:
+            return found
+        assert house.clock.now() < end, found
+        house.clock.advance(30)
+        await asyncio.sleep(0)
+
+
+def test_after_a_restart_one_upload_probes_and_the_others_follow(tmp_path: Path) -> None:
+    house = house_of(tmp_path)
+    server = Sprinto(house.clock, lambda: REVIEW)
+    parked_at = house.clock.now()
+    before = park(house, server)
+    house.clock.advance(1_200)
+    server.answer = lambda: said("UPLOAD_COMPLETE")
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            for status in await pass_time(courier, house, "succeeded", 2 * HOUR):
+                assert status.attempts <= 2
+
+    asyncio.run(story())
+    assert server.requests == before + len(NAMES)
+    first = server.asked[before]
+    assert HOUR <= first - parked_at < HOUR + SLACK
+    assert server.asked[-1] - first < SLACK
+
+
+def test_after_a_restart_what_is_over_the_park_limit_fails(tmp_path: Path) -> None:
+    house = house_of(tmp_path, park_limit="5h")
+    server = Sprinto(house.clock, lambda: REVIEW)
+    parked_at = house.clock.now()
+    before = park(house, server)
+    house.clock.advance(1_200)
+
+    async def story() -> None:
+        async with courier_of(house, server) as courier:
+            for status in await pass_time(courier, house, "failed", 8 * HOUR):
+                assert status.error is not None and status.error.kind == "check_in_review"
+
+    asyncio.run(story())
+    probes = [moment - parked_at for moment in server.asked[before:]]
+    assert all(probe >= HOUR for probe in probes)
+    assert 2 <= len(probes) <= 3 + len(NAMES)  # after 1, 3 and 7 hours, by one upload
+
+
+class Queue:
+    """A task queue: calls a worker of its own for each evidence when it is due, in virtual time."""
+
+    def __init__(self, house: House, server: Sprinto) -> None:
+        self.house, self.server = house, server
+        self.due = dict.fromkeys(NAMES, house.clock.now())
+        self.ends: dict[str, UploadStatus] = {}
+
+    def call(self) -> None:
+        """The call that is due first; the clock goes there."""
+        name = min(self.due, key=lambda one: (self.due[one], one))
+        wait = (self.due.pop(name) - self.house.clock.now()).total_seconds()
+        self.house.clock.advance(max(wait, 0.0))
+        with BlockingCourier.from_mapping(
+            lambda: self.house.tenants,
+            self.house.database,
+            transport=BlockingSprinto(self.server),
+            providers={"sprinto": SprintoProvider()},
+            clock=self.house.clock,
+            logger=self.house.logger,
+            secrets=self.house.keys,
+        ) as worker:
+            delivery = worker.deliver(evidence(name))
+        assert delivery.status is not None
+        if delivery.again_at is None:
+            self.ends[name] = delivery.status
+        else:
+            self.due[name] = delivery.again_at
+
+    def words(self) -> set[str]:
+        return {status.status for status in self.ends.values()}
+
+
+def probes_of(server: Sprinto, since: datetime) -> list[int]:
+    """After how many whole hours the target was asked."""
+    return [(moment - since) // HOUR for moment in server.asked]
+
+
+@pytest.mark.parametrize("opens_after", [0, 1, 4])
+def test_a_task_queue_probes_and_delivers_all_once_the_target_opens(
+    tmp_path: Path, opens_after: int
+) -> None:
+    house = house_of(tmp_path)
+    since = house.clock.now()
+    opens_at = since + opens_after * HOUR
+    server = Sprinto(
+        house.clock,
+        lambda: said("UPLOAD_COMPLETE") if house.clock.now() > opens_at else REVIEW,
+    )
+    queue = Queue(house, server)
+    while queue.due:
+        queue.call()
+    assert queue.words() == {"succeeded"}
+    last = {0: 1, 1: 3, 4: 7}[opens_after]
+    before = [hour for hour in (0, 1, 3) if hour < last]
+    assert probes_of(server, since) == [*before, *[last] * len(NAMES)]
+
+
+def test_a_task_queue_ends_at_the_park_limit(tmp_path: Path) -> None:
+    house = house_of(tmp_path, park_limit="5h")
+    server = Sprinto(house.clock, lambda: REVIEW)
+    queue, since = Queue(house, server), house.clock.now()
+    while queue.due:
+        queue.call()
+    assert queue.words() == {"failed"}
+    for status in queue.ends.values():
+        assert status.error is not None and status.error.kind == "check_in_review"
+    assert probes_of(server, since)[:3] == [0, 1, 3]
+    assert house.clock.now() - since == 7 * HOUR
