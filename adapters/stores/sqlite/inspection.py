@@ -105,8 +105,7 @@ def inspect(
                     rows = list(db.query(NOT_PLAIN, given))
                     waits = [one.waits_for for one in statuses_of(db, rows, datetime.now(UTC))]
                     waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
-                    for record in _records(db, rows, living, seen):
-                        seen += [Breach(record.upload.key, what) for what in breaches(record)]
+                    seen += _breaches(db, rows, living)
             progress(last, last)
             seen += [Breach(None, what) for what in _miscounted(db)]
             seen += [Breach(None, what) for what in _overfull(db)]
@@ -139,9 +138,9 @@ def _living(db: Database, path: str) -> Callable[[int | None], bool]:
     return cache(lambda courier: courier in rows and lives(rows[courier], folder) is not False)
 
 
-def _records(
-    db: Database, rows: Sequence[Row], living: Callable[[int | None], bool], seen: list[Breach]
-) -> Iterator[Record]:
+def _breaches(
+    db: Database, rows: Sequence[Row], living: Callable[[int | None], bool]
+) -> Iterator[Breach]:
     ids = json.dumps([row["id"] for row in rows])
     attempts, look_ups, actions = (
         _by_upload(db, table, ids) for table in ("attempts", "look_ups", "actions")
@@ -149,7 +148,7 @@ def _records(
     for row in rows:
         identity = row["id"]
         try:
-            yield Record(
+            record = Record(
                 upload=upload_of(row),
                 attempts=[attempt_of(one) for one in attempts[identity]],
                 credentials=[one["credential"] for one in attempts[identity]],
@@ -163,8 +162,10 @@ def _records(
                 owner_lives=row["state"] == "sending" and living(row["owner"]),
                 budget=row["budget"],
             )
+            found = list(breaches(record))
         except (ValueError, TypeError) as error:
-            seen.append(Breach(key_of(row), f"its record cannot be read: {error}"))
+            found = [f"its record cannot be read: {error}"]
+        yield from (Breach(key_of(row), what) for what in found)
 
 
 def _by_upload(db: Database, table: str, ids: str) -> dict[int, list[Row]]:
