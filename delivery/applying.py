@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from ..domain.pacing.gate import GateChange
@@ -24,12 +26,13 @@ class Step:
     gate: GateChange | None = None
 
 
-def apply(*steps: Step) -> Turn[int]:
-    """Write what events make of different uploads, in one transaction; how many were written.
+def apply(*steps: Step) -> Turn[Sequence[Step]]:
+    """Write what events make of different uploads, in one transaction; which were written.
 
     If another courier was faster, what it wrote is what is true, and the event is applied to that.
     """
-    written, left = 0, list(steps)
+    written: list[Step] = []
+    left = list(steps)
     while left:
         moving: list[tuple[Step, Change]] = []
         for step in left:
@@ -45,7 +48,7 @@ def apply(*steps: Step) -> Turn[int]:
         for (step, change), answer in zip(moving, answers, strict=True):
             if isinstance(answer, Saved) or answer.current == change.upload:
                 step.active.upload = change.upload
-                written += 1
+                written.append(step)
             else:
                 step.active.adopt(answer.current)
                 left.append(step)

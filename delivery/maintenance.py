@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -66,6 +66,10 @@ READ_AT_ONCE = 1_000
 RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
 """So many uploads of an integration are released in one transaction, and so many transactions are
 made, before the rest of the work goes on."""
+
+RECOVERED_AT_ONCE, RECOVERIES_AT_ONCE = 1_000, 10
+"""So much of what each dead courier was sending is recovered in one transaction, and so many
+transactions are made, before the rest of the work goes on."""
 
 HELD_AT_ONCE = 1_000
 """How many uploads of a blocked integration are held in one transaction."""
@@ -165,44 +169,76 @@ class Maintenance:
     def recover_dead_couriers(self, now: datetime) -> Turn[None]:
         """Write down that what dead couriers were sending may have been received."""
         mine = self._context.courier_id
-        dead = yield from perform(Read(lambda store: store.dead(mine)))
-        for courier_id, left in dead.items():
-            yield from self._recover_all_of(courier_id, left, now)
+        recovered: Counter[int] = Counter()
+        without: defaultdict[int, set[str]] = defaultdict(set)
+        done: set[int] = set()
+        for _ in range(RECOVERIES_AT_ONCE):
+            dead = yield from perform(
+                Read(lambda store: store.dead(mine, RECOVERED_AT_ONCE, without))
+            )
+            for courier_id, left in dead.items():
+                passed_over = yield from self._recover(left, now)
+                recovered[courier_id] += len(left) - len(passed_over)
+                without[courier_id] |= {key.tenant_id for key in passed_over}
+                if len(left) < RECOVERED_AT_ONCE and courier_id not in done:
+                    done.add(courier_id)
+                    if not without[courier_id]:
+                        yield from perform(_unregister(courier_id))
+            if dead.keys() <= done:
+                break
+        for courier_id, number in recovered.items():
+            if number or not without[courier_id]:
+                yield from perform(Notify(CourierLost(courier_id, number)))
 
-    def _recover_all_of(self, courier_id: int, left: Sequence[Entry], now: datetime) -> Turn[None]:
-        recovered = []
+    def _recover(self, left: Sequence[Entry], now: datetime) -> Turn[Sequence[UploadKey]]:
+        """Recover what a dead courier was sending; those that are passed over, because another
+        courier may know their tenants."""
+        known: list[ActiveUpload] = []
+        orphans: list[tuple[Entry, Sending]] = []
+        passed_over = []
         for found in left:
-            recovered.append((yield from self._recover(found, now)))
-        if any(recovered) or not left:
-            yield from perform(Notify(CourierLost(courier_id, sum(recovered))))
-        if all(recovered):
-            yield from perform(Write(lambda store: store.unregister(courier_id)))
+            key, state = found.upload.key, found.upload.state
+            assert isinstance(state, Sending)
+            destination = self._active.home_of(key)
+            if destination is not None:
+                self._active.update(key, found)
+                active = self._active.get(key) or _active(found, destination)
+                if active.upload.state == state:
+                    known.append(active)
+            elif tenant_key(key.tenant_id) in self._active.broken or (
+                now < state.started_at + ORPHAN_AFTER
+            ):
+                passed_over.append(key)
+            else:
+                orphans.append((found, state))
+        for active in (yield from recover(self._context, known)):
+            self._go_on_with(active)
+        yield from self._recover_orphans(orphans)
+        return passed_over
 
-    def _recover(self, found: Entry, now: datetime) -> Turn[bool]:
-        """Whether the upload is no longer the dead courier's."""
-        upload, key = found.upload, found.upload.key
-        assert isinstance(upload.state, Sending)
-        destination = self._active.home_of(key)
-        if destination is None:
-            orphaned_at = upload.state.started_at + ORPHAN_AFTER
-            if tenant_key(key.tenant_id) in self._active.broken or now < orphaned_at:
-                return False
-            yield from self._recover_orphan(found, upload.state)
-            return True
-        self._active.update(key, found)
-        active = self._active.get(key) or self._active.add(_active(found, destination))
-        if active.upload.state == upload.state and (yield from recover(self._context, active)):
+    def _go_on_with(self, active: ActiveUpload) -> None:
+        """What has been written is active already, or is made so if there is room."""
+        key = active.upload.key
+        present = self._active.get(key)
+        if present is active:
             self._active.go_on(active)
-        return True
+        elif present is not None:
+            self._active.update(key, Entry(active.upload, active.dossier))
+        elif active.upload.at_rest or self._active.has_room_for(key):  # or it is backlog
+            self._active.add(active)
 
-    def _recover_orphan(self, found: Entry, sending: Sending) -> Turn[None]:
-        event = recovery_of(sending, self._clock.now(), self._context.jitter())
-        held = advance(found.upload, event, _ORPHAN_RULES)
-        attempt = attempt_of(sending.started_at, event, _ORPHAN_RULES.retry)
-        if (yield from _save([Change(held, attempt)])) == [True]:
-            key = found.upload.key
-            yield from perform(Notify(AttemptRecovered(key, sending.attempt, None)))
-            self._active.tell_end(held, status_of_upload(held, None))
+    def _recover_orphans(self, orphans: Sequence[tuple[Entry, Sending]]) -> Turn[None]:
+        changes = []
+        for found, sending in orphans:
+            event = recovery_of(sending, self._clock.now(), self._context.jitter())
+            attempt = attempt_of(sending.started_at, event, _ORPHAN_RULES.retry)
+            changes.append(Change(advance(found.upload, event, _ORPHAN_RULES), attempt))
+        written = yield from _save(changes)
+        for (_, sending), change, is_written in zip(orphans, changes, written, strict=True):
+            if is_written:
+                held = change.upload
+                yield from perform(Notify(AttemptRecovered(held.key, sending.attempt, None)))
+                self._active.tell_end(held, status_of_upload(held, None))
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
         """Adopt what is past its time and in the hands of no courier, some of each line."""
@@ -360,18 +396,26 @@ def hold_rest(
             uploads.go_on(active)
 
 
-def recover(context: TurnContext, active: ActiveUpload) -> Turn[bool]:
-    """Write down that the attempt of a dead courier may have been received; whether it was news."""
-    sending = active.upload.state
-    if not isinstance(sending, Sending):
-        return False
-    event = recovery_of(sending, context.clock.now(), context.jitter())
-    attempt = attempt_of(sending.started_at, event, active.destination.rules.retry)
-    if not (yield from apply(Step(active, event, attempt))):
-        return False
-    due = due_of(active.upload.state)
-    yield from perform(Notify(AttemptRecovered(active.upload.key, sending.attempt, due)))
-    return True
+def _unregister(courier_id: int) -> Write[None]:
+    return Write(lambda store: store.unregister(courier_id))
+
+
+def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Sequence[ActiveUpload]]:
+    """Write down that attempts of a dead courier may have been received; of which that was news."""
+    steps = []
+    for active in uploads:
+        sending = active.upload.state
+        if isinstance(sending, Sending):
+            event = recovery_of(sending, context.clock.now(), context.jitter())
+            attempt = attempt_of(sending.started_at, event, active.destination.rules.retry)
+            steps.append(Step(active, event, attempt))
+    written = yield from apply(*steps)
+    for step in written:
+        assert step.attempt is not None
+        upload = step.active.upload
+        news = AttemptRecovered(upload.key, step.attempt.number, due_of(upload.state))
+        yield from perform(Notify(news))
+    return [step.active for step in written]
 
 
 def adopt(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from .records import Entry
+
+NO_TENANTS: Mapping[int, Collection[str]] = {}
 
 
 class Couriers(Protocol):
@@ -23,6 +25,13 @@ class Couriers(Protocol):
         """
         ...
 
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
-        """The couriers that are believed dead, except `caller`, each with what it was sending."""
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
+        """The couriers that are believed dead, except `caller`, each with what it was sending.
+
+        Args:
+            limit: At most so many of each.
+            without: For each courier, the tenants whose uploads are left out.
+        """
         ...

@@ -44,6 +44,7 @@ from ..domain.upload.upload import (
     due_of,
     is_parked,
 )
+from ..ports.couriers import NO_TENANTS
 from ..ports.gates import Acquire, AcquireAnswer
 from ..ports.paging import place_after, token_of
 from ..ports.records import (
@@ -181,7 +182,9 @@ class _Couriers(_Inspected):
             self._couriers.discard(courier_id)
             self._gates.let_go(courier_id)
 
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
         """As in `Couriers`: who has something in flight and is not registered."""
         with self._lock:
             self._go_on("dead")
@@ -190,7 +193,10 @@ class _Couriers(_Inspected):
                 sender = record.courier_id
                 known = sender is None or sender == caller or sender in self._couriers
                 if isinstance(record.upload.state, Sending) and not known:
-                    found.setdefault(sender or 0, []).append(record.open_upload)
+                    left = found.setdefault(sender or 0, [])
+                    left_out = record.upload.key.tenant_id in without.get(sender or 0, ())
+                    if not left_out and len(left) < limit:
+                        left.append(record.open_upload)
             return dict(sorted(found.items()))
 
     def _go_on(self, verb: Verb) -> None:

@@ -24,6 +24,8 @@ from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import (
+    RECOVERED_AT_ONCE,
+    RECOVERIES_AT_ONCE,
     Maintenance,
     hold_invalid,
     hold_rest,
@@ -150,7 +152,8 @@ class BlockingEngine:
         uploads are now."""
         store, now = self._store, self._clock.now()
         with self._registration.taken() as owner:
-            left = [one.upload.key for found in store.dead(owner).values() for one in found]
+            dead = store.dead(owner, RECOVERED_AT_ONCE * RECOVERIES_AT_ONCE)
+            left = [one.upload.key for found in dead.values() for one in found]
             uploads = self._uploads()
             uploads.destinations, uploads.broken = destinations, broken
             maintenance = Maintenance(uploads, self._context(owner))
@@ -240,9 +243,9 @@ class BlockingEngine:
         found = self._store.get([key]).get(key)
         sender = None if found is None or found.upload != active.upload else found.courier_id
         # This process's own attempt is not in hand here: its end could not be written down.
-        if sender is None or not (sender == mine or sender in self._store.dead(mine or 0)):
+        if sender is None or not (sender == mine or sender in self._store.dead(mine or 0, 0)):
             return
-        if self._run(recover(self._context(sender), active)) and sender != mine:
+        if self._run(recover(self._context(sender), [active])) and sender != mine:
             self._notifier.log(CourierLost(sender, 1))
 
     def _take_turn(self, group: Sequence[ActiveUpload]) -> Refusal | None:

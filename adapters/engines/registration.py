@@ -80,6 +80,6 @@ class Registration:
         """Forget dead couriers that have left nothing behind: workers often end so."""
         assert self._owner is not None
         with suppress(StoreError):
-            for owner, left in self._store.dead(self._owner).items():
+            for owner, left in self._store.dead(self._owner, 1).items():
                 if not left:
                     self._store.unregister(owner)

@@ -541,11 +541,11 @@ class GateRules(ABC):
             store.unregister(theirs)
             left = {
                 courier: [found.upload for found in items]
-                for courier, items in store.dead(0).items()
+                for courier, items in store.dead(0, 9).items()
             }
             same(left, {ours: [mine.upload], theirs: [other.upload]}, "who left what")
             store.save([deferred(mine.upload)])
-            same(list(store.dead(0)), [theirs], "who has left anything after an end was written")
+            same(list(store.dead(0, 9)), [theirs], "who has left anything after an end was written")
 
     def test_a_courier_is_dead_once_it_has_ended_with_uploads_in_flight(
         self,
@@ -555,21 +555,30 @@ class GateRules(ABC):
             (theirs_start,) = starts(store, "a", evolve(PACED, pace=None), courier_id=theirs)
             begin_each(store, [theirs_start])
             store.heartbeat(theirs, AT)
-            same(list(store.dead(ours)), [], "who is dead while all live")
+            same(list(store.dead(ours, 9)), [], "who is dead while all live")
             store.unregister(theirs)
-            same(list(store.dead(ours)), [theirs], "who is dead after one has ended in mid-send")
-            same(list(store.dead(theirs)), [], "who is dead besides who asks")
+            same(list(store.dead(ours, 9)), [theirs], "who is dead after one has ended in mid-send")
+            same(list(store.dead(theirs, 9)), [], "who is dead besides who asks")
             same(
-                [found.upload for found in store.dead(ours)[theirs]],
+                [found.upload for found in store.dead(ours, 9)[theirs]],
                 [theirs_start.upload],
                 "what it left",
             )
+
+    def test_what_a_dead_courier_was_sending_is_read_by_the_page(self) -> None:
+        with self._store() as store:
+            theirs = store.heartbeat(None, AT)
+            begin_each(store, starts(store, "abc", evolve(PACED, pace=None), courier_id=theirs))
+            store.unregister(theirs)
+            same([len(left) for left in store.dead(0, 2).values()], [2], "a page of two")
+            same(store.dead(0, 2, {theirs: ["acme"]}), {theirs: []}, "without their tenant")
+            same(len(store.dead(0, 9, {theirs + 1: ["acme"]})[theirs]), 3, "without another's")
 
     def test_who_ended_in_order_is_not_dead(self) -> None:
         with self._store() as store:
             ours, theirs = store.heartbeat(None, AT), store.heartbeat(None, AT)
             store.unregister(theirs)
-            same(list(store.dead(ours)), [], "who is dead")
+            same(list(store.dead(ours, 9)), [], "who is dead")
 
     # --- what is held for its integration --------------------------------------------------------
 

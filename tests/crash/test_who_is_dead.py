@@ -72,9 +72,9 @@ def test_a_courier_whose_lock_is_held_is_alive_however_silent_it_is(
     me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     for where in ({}, {"boot": "the run before"}, ELSEWHERE):
         change(database, other, **where)
-        assert list(here.dead(me)) == []
+        assert list(here.dead(me, 9)) == []
         watcher.seconds += 10 * SILENCE
-        assert list(here.dead(me)) == []
+        assert list(here.dead(me, 9)) == []
 
 
 @pytest.mark.parametrize("boot", ["the run before", ""])
@@ -84,7 +84,7 @@ def test_after_a_reboot_of_this_machine_a_courier_is_dead_at_once(
     me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, boot=boot)
     there.close()
-    assert list(here.dead(me)) == [other]
+    assert list(here.dead(me, 9)) == [other]
 
 
 def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
@@ -93,7 +93,7 @@ def test_a_courier_in_another_container_on_this_machine_is_dead_at_once(
     me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, host="another-container/1")
     there.close()
-    assert list(here.dead(me)) == [other]
+    assert list(here.dead(me, 9)) == [other]
 
 
 @pytest.mark.parametrize("lock", ["the file", None, "no file"])
@@ -107,11 +107,11 @@ def test_a_courier_on_another_machine_is_dead_after_a_long_silence(
         change(database, other, lock=lock)
     there.close()
     watcher.seconds = 12_345.0
-    assert list(here.dead(me)) == []
+    assert list(here.dead(me, 9)) == []
     watcher.seconds += SILENCE - 0.001
-    assert list(here.dead(me)) == []
+    assert list(here.dead(me, 9)) == []
     watcher.seconds += 0.001
-    assert list(here.dead(me)) == [other]
+    assert list(here.dead(me, 9)) == [other]
 
 
 def test_a_courier_on_another_machine_lives_as_long_as_it_says_so(
@@ -121,13 +121,13 @@ def test_a_courier_on_another_machine_lives_as_long_as_it_says_so(
     me, other = here.heartbeat(None, AT), there.heartbeat(None, AT)
     change(database, other, **ELSEWHERE, lock=None)
     for its_clock in (AT - A_YEAR, AT - A_YEAR, AT + A_YEAR, AT, AT, AT):
-        assert list(here.dead(me)) == []
+        assert list(here.dead(me, 9)) == []
         watcher.seconds += SILENCE - 1
-        assert list(here.dead(me)) == []
+        assert list(here.dead(me, 9)) == []
         there.heartbeat(other, its_clock)
-    assert list(here.dead(me)) == []
+    assert list(here.dead(me, 9)) == []
     watcher.seconds += SILENCE
-    assert list(here.dead(me)) == [other]
+    assert list(here.dead(me, 9)) == [other]
 
 
 def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: SqliteStore) -> None:
@@ -136,7 +136,7 @@ def test_who_was_discharged_in_flight_or_never_enlisted_is_dead_at_once(here: Sq
     here.add([new, newer])
     here.begin([[started(new.upload, courier_id=other)], [started(newer.upload, courier_id=0)]])
     here.unregister(other)
-    assert list(here.dead(me)) == [0, other]
+    assert list(here.dead(me, 9)) == [0, other]
 
 
 def test_uploads_of_another_machine_are_recovered_only_after_its_silence(

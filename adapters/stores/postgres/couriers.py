@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
@@ -17,6 +17,7 @@ from threading import RLock
 import psycopg
 
 from ....domain.errors import StoreError
+from ....ports.couriers import NO_TENANTS
 from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
 from ..rows import moment, open_upload_of
@@ -160,17 +161,21 @@ class PostgresCouriers(PostgresReader):
             tell(self._session, "DELETE FROM turns WHERE owner = %s", [courier_id])
             tell(self._session, "UPDATE gates SET holder = NULL WHERE holder = %s", [courier_id])
 
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
         cut = self._cut_at is not None and time.monotonic() - self._cut_at < GRACE
         with self._reading() as session:
             rows = ask(session, reads.COURIERS, {"caller": caller, "grace": GRACE})
             senders = {row["owner"] for row in ask(session, reads.SENDERS)}
             gone = [row["id"] for row in rows if _is_dead(row, cut=cut)]
             unknown = senders - {row["id"] for row in rows} - {caller}
-            return {
-                courier: [open_upload_of(row) for row in ask(session, reads.IN_FLIGHT, [courier])]
-                for courier in (*gone, *sorted(unknown))
-            }
+            found = {}
+            for courier in (*gone, *sorted(unknown)):
+                given = [courier, sorted(without.get(courier, ())), limit]
+                rows = ask(session, reads.IN_FLIGHT, given)
+                found[courier] = [open_upload_of(row) for row in rows]
+            return found
 
     def close(self) -> None:
         self._closed = True

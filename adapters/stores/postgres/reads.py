@@ -58,7 +58,10 @@ clock_timestamp() - pg_postmaster_start_time() > make_interval(secs => %(grace)s
 FROM couriers WHERE couriers.id <> %(caller)s ORDER BY couriers.id
 """
 SENDERS = "SELECT DISTINCT owner FROM uploads WHERE owner IS NOT NULL AND state = 'sending'"
-IN_FLIGHT = f"SELECT {_OPEN} FROM uploads WHERE owner = %s AND state = 'sending' ORDER BY id"
+IN_FLIGHT = f"""
+SELECT {_OPEN} FROM uploads
+WHERE owner = %s AND state = 'sending' AND tenant_id != ALL (%s) ORDER BY id LIMIT %s
+"""
 
 
 def _kinds(concern: Concern) -> str:

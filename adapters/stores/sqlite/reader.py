@@ -18,6 +18,7 @@ from ....domain.errors import StoreError
 from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
+from ....ports.couriers import NO_TENANTS
 from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
@@ -130,16 +131,20 @@ class SqliteReader:
             (value,) = db.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
             return bytes(value)
 
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
         with self._reading() as db:
             rows = db.execute(reads.COURIERS, (caller,)).fetchall()
             senders = {sender for (sender,) in db.execute(reads.SENDERS).fetchall()}
             gone = [row[0] for row in rows if self._watch.dead(row)]
             unknown = senders - {row[0] for row in rows} - {caller}
-            return {
-                courier: [open_upload_of(row) for row in db.query(reads.IN_FLIGHT, (courier,))]
-                for courier in (*gone, *sorted(unknown))
-            }
+            found = {}
+            for courier in (*gone, *sorted(unknown)):
+                left_out = json.dumps(sorted(without.get(courier, ())))
+                left = db.query(reads.IN_FLIGHT, (courier, left_out, limit))
+                found[courier] = [open_upload_of(row) for row in left]
+            return found
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._reading() as db, db.atomic():  # one moment for all

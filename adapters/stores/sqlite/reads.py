@@ -72,6 +72,7 @@ SENDERS = (
 IN_FLIGHT = f"""
 SELECT {_OPEN} FROM uploads INDEXED BY uploads_in_flight
 WHERE owner = ? AND state = 'sending'
+AND tenant_id NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?
 """
 
 

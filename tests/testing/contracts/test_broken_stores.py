@@ -34,6 +34,7 @@ from evidence_courier.domain.upload.upload import (
     UploadKey,
     Waiting,
 )
+from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
 from evidence_courier.ports.records import (
     ActedOn,
@@ -931,8 +932,10 @@ class RunsOutOfNumbers(MemoryStore):
 
 @breaks("what_a_courier_sends_is_known_as_its_own")
 class MixesCouriers(MemoryStore):
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
-        dead = super().dead(caller)
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
+        dead = super().dead(caller, limit, without)
         return {one: [found for left in dead.values() for found in left] for one in dead}
 
 
@@ -946,17 +949,30 @@ class ForgetsWhoSends(MemoryStore):
 @breaks(
     "a_courier_is_dead_once_it_has_ended_with_uploads_in_flight",
     "what_a_courier_sends_is_known_as_its_own",
+    "what_a_dead_courier_was_sending_is_read_by_the_page",
 )
 class NobodyDies(MemoryStore):
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
         return {}
+
+
+@breaks("what_a_dead_courier_was_sending_is_read_by_the_page")
+class ReadsAllOfTheDead(MemoryStore):
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
+        return super().dead(caller, 99)
 
 
 @breaks("who_ended_in_order_is_not_dead", "what_a_courier_sends_is_known_as_its_own")
 class EverybodyDies(MemoryStore):
-    def dead(self, caller: int) -> Mapping[int, Sequence[Entry]]:
+    def dead(
+        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
+    ) -> Mapping[int, Sequence[Entry]]:
         ended = {*range(1, self._registered + 1)} - self._couriers - {caller}
-        return {**{one: [] for one in ended}, **super().dead(caller)}
+        return {**{one: [] for one in ended}, **super().dead(caller, limit, without)}
 
 
 @breaks("what_is_held_for_its_integration_is_found_by_tenant_and_provider")

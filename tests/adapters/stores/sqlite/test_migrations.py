@@ -127,7 +127,7 @@ def test_what_an_older_version_recorded_is_gone_on_with(tmp_path: Path, last: st
         assert store.counts([Status.PENDING]) == {Status.PENDING: 2}
         ours = store.heartbeat(None, AT)
         # Whoever had it in flight is gone, and is found out.
-        ((found,),) = store.dead(ours).values()
+        ((found,),) = store.dead(ours, 9).values()
         assert isinstance(found.upload.state, Sending)
         ((key,),) = store.due(AT, 10).values()
         ((begun,),) = store.begin([[started(store.get([key])[key].upload)]])

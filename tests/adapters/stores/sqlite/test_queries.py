@@ -93,7 +93,7 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             {"tenant_id": "tenant-1", "evidence_id": "ev-1"},
             "(tenant_id=? AND evidence_id=?)",
         ),
-        (reads.IN_FLIGHT, (1,), "uploads_in_flight (owner=?)"),
+        (reads.IN_FLIGHT, (1, "[]", 5), "uploads_in_flight (owner=?)"),
         (
             reads.STUCK_OF,
             {"tenant_id": "t", "provider": "p", "limit": 5},

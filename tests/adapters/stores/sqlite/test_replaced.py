@@ -177,8 +177,8 @@ def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
                 with pytest.raises(StoreError, match="heartbeat not written"):
                     store.heartbeat(courier_id, AT)
             store.heartbeat(courier_id, AT)
-            assert watcher.dead(mine) == {}
-        assert watcher.dead(mine) == {courier_id: []}
+            assert watcher.dead(mine, 9) == {}
+        assert watcher.dead(mine, 9) == {courier_id: []}
 
 
 class Line:
