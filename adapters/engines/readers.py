@@ -57,11 +57,11 @@ class _Run:
     work: Callable[[], Any]
     answer: asyncio.Future[Any]
     late: Callable[[TimeoutError], Any] | None
-    alarm: asyncio.TimerHandle | None = None
-    under_way: bool = False
-    lost: bool = False
-    result: Any = None
-    error: BaseException | None = None
+    alarm: asyncio.TimerHandle | None = field(default=None, init=False)
+    under_way: bool = field(default=False, init=False)
+    lost: bool = field(default=False, init=False)
+    result: Any = field(default=None, init=False)
+    error: BaseException | None = field(default=None, init=False)
 
     @property
     def timeout(self) -> TimeoutError:

@@ -407,3 +407,28 @@ def test_an_origin_takes_turns_with_others_however_many_tenants_it_has() -> None
         one.plan(f"many-{number}", ("many", number), NOW, 0)
     one.plan("single", ("other", "tenant"), NOW, 0)
     assert "single" in (one.take(NOW), one.take(NOW))
+
+
+# --- what is waited for --------------------------------------------------------------------------
+
+
+def test_a_lane_has_a_line_of_what_waits_for_its_turn() -> None:
+    one = schedule(capacity=2)
+    for key in ("first", "second", "forgotten", "third"):
+        one.plan(key, ("origin", "tenant"), NOW, 1)
+    one.plan("later", ("origin", "tenant"), LATER, 1)
+    one.forget("forgotten")
+    assert taken(one) == ["first"]
+    assert one.line(("origin", "tenant")) == {"second": 0, "third": 1}
+    assert one.line(("origin", "other")) == {}
+
+
+def test_a_silent_origin_is_named_as_what_its_uploads_wait_for() -> None:
+    one = schedule()
+    for number in range(3):
+        one.plan(f"{number}", ("https://x.test", "tenant"), NOW, 1, patience=MINUTE)
+    one.silent.add("https://x.test")
+    assert len(taken(one)) == 2
+    wait = one.waits_for(("https://x.test", "tenant"), 1)
+    assert wait == "an answer of https://x.test: it is silent, and uploads probe it"
+    assert one.waits_for(("https://y.test", "tenant"), 1) == "its turn at a courier"
