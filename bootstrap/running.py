@@ -17,6 +17,7 @@ from ..adapters.engines.readers import READERS, Readers
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.engines.watchdog import Watchdog, about
 from ..adapters.stores.writer import WriterThread
+from ..adapters.transports.on_demand import TransportOnDemand
 from ..delivery.actions import (
     ActionResult,
     AppliedAction,
@@ -33,6 +34,7 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
+from ..ports.transport import AsyncTransport
 from .wiring import AsyncWiring
 from .workers import Workers
 
@@ -53,12 +55,15 @@ class Running:
         """
         threads = Workers(WORKER_THREADS, "evidence-courier")
         loop = asyncio.get_running_loop()
+        transport = wiring.transport or TransportOnDemand(
+            loop.run_in_executor(threads, wiring.open_transport)
+        )
         try:
             store = await loop.run_in_executor(threads, wiring.open_store)
         except BaseException:
             threads.shutdown()
             raise
-        running = cls(wiring, threads, store)
+        running = cls(wiring, threads, store, transport)
         try:
             running.key = await loop.run_in_executor(threads, store.fingerprint_key)
             running.courier_id = await running.writer.run(
@@ -69,7 +74,9 @@ class Running:
             raise
         return running
 
-    def __init__(self, wiring: AsyncWiring, threads: Workers, store: UploadStore) -> None:
+    def __init__(
+        self, wiring: AsyncWiring, threads: Workers, store: UploadStore, transport: AsyncTransport
+    ) -> None:
         self._wiring = wiring
         self._threads = threads
         # What the host brings (its files, a renderer, its document source) may hang, and must not
@@ -80,7 +87,7 @@ class Running:
         self.writer = WriterThread(store)
         self.key = b""
         self.courier_id = 0
-        self._transport = wiring.open_transport()
+        self._transport = transport
         self._renderer = wiring.open_renderer()
         watchdog = Watchdog(wiring.clock.monotonic)
         notifier = HookNotifier(wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled)

@@ -132,9 +132,7 @@ class AsyncWiring(Wiring):
         )
 
     def open_transport(self) -> AsyncTransport:
-        """The host's transport, or one over aiohttp."""
-        if self.transport is not None:
-            return self.transport
+        """A transport over aiohttp."""
         # A host of task queues, which builds no such courier, need not load it.
         from ..adapters.transports.aiohttp_transport import AiohttpTransport
 

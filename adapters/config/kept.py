@@ -37,13 +37,15 @@ class KeptFiles:
     """
 
     _reports: dict[str, Report] = field(factory=dict, init=False, repr=False)
-    _read_for: object = field(default=None, init=False, repr=False)
+    _block: tuple[str, ...] = field(default=(), init=False)
+    _used: dict[str, object] = field(factory=dict, init=False, repr=False)
+    """The providers of the kept reports, by name; to ask for others would load them."""
 
     def begin(self, block: tuple[str, ...], providers: Providers) -> None:
         """Forget all if other settings would be read from the same files."""
-        read_for = (block, dict(providers))
-        if self._read_for != read_for:
-            self._reports, self._read_for = {}, read_for
+        same = all(providers.get(name) is provider for name, provider in self._used.items())
+        if block != self._block or not same:
+            self._reports, self._block = {}, block
 
     def find(self, file: str, references: References) -> Report | None:
         """The report of a file, unless it must be read."""
@@ -59,7 +61,7 @@ class KeptFiles:
                 return None
         return report
 
-    def keep(self, reports: Mapping[str, Report]) -> None:
+    def keep(self, reports: Mapping[str, Report], providers: Providers) -> None:
         """Keep those of a load that can be used again."""
         self._reports = {
             file: report
@@ -68,3 +70,5 @@ class KeptFiles:
             and not report.notes
             and (report.integration is None or report.integration.route.ca_bundle is None)
         }
+        kept = [report.integration for report in self._reports.values()]
+        self._used = {one.provider: providers.get(one.provider) for one in kept if one is not None}

@@ -110,7 +110,8 @@ def load_folder(
     ]
     refuse_shown_secrets(reports)
     loaded = _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
-    kept.keep({os.path.join(folder, name): one for name, one in zip(names, reports, strict=True)})
+    by_file = {os.path.join(folder, name): one for name, one in zip(names, reports, strict=True)}
+    kept.keep(by_file, providers)
     return loaded
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from tenant_files import ENVIRON, PROVIDERS, block, told
@@ -16,6 +18,25 @@ PEM = Path(__file__).parents[1] / "transports" / "loopback.pem"
 LONG_AGO = time.time_ns() - 3_600_000_000_000
 
 
+class AskedFor(dict[str, Any]):
+    """Providers, each loaded when it is asked for first."""
+
+    asked: ClassVar[set[str]] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def items(self) -> Any:
+        raise AssertionError("that asks for all of them")
+
+    values = __iter__ = items
+
+
 class Folder:
     """A folder that is loaded again and again, and the names of the files that each load read."""
 
@@ -24,6 +45,7 @@ class Folder:
         self.environ = dict(ENVIRON)
         self.kept = KeptFiles()
         self.read: list[str] = []
+        self.providers = AskedFor(PROVIDERS)
 
     def write(self, name: str, content: str, *, ago: bool = True) -> None:
         (self.path / name).write_text(content)
@@ -34,7 +56,7 @@ class Folder:
         self.read.clear()
         secrets = EnvironSecrets(self.environ)
         return load_folder(
-            self.path, providers=PROVIDERS, secrets=secrets, block=at, kept=self.kept
+            self.path, providers=self.providers, secrets=secrets, block=at, kept=self.kept
         )
 
 
@@ -155,6 +177,14 @@ def test_a_bundle_that_changed_is_noticed(folder: Folder) -> None:
     assert not folder.load().problems
     bundle.write_text("no certificate")
     assert "ca_bundle" in " ".join(told(folder.load(), folder.path))
+
+
+def test_another_provider_of_the_name_reads_all_and_no_other_is_asked_for(folder: Folder) -> None:
+    folder.load()
+    assert folder.providers.asked == {"archive"}
+    folder.providers["archive"] = copy.copy(PROVIDERS["archive"])
+    folder.load()
+    assert folder.read == ["a.yaml", "b.yaml", "c.json"]
 
 
 def test_another_place_of_the_block_reads_all(folder: Folder) -> None:
