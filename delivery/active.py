@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
@@ -21,6 +21,7 @@ from ..domain.upload.upload import (
     UploadKey,
     Waiting,
     due_at,
+    numbered,
 )
 from ..domain.upload.verdict import AttemptVerdict
 from ..ports.clock import Clock
@@ -208,7 +209,7 @@ class ActiveUploads:
     ) -> ActiveUpload:
         """A new upload is on disk: make it active."""
         self._listener.log(UploadRecorded(entry.upload.key))
-        upload = evolve(entry.upload, id=added.id)
+        upload = numbered(entry.upload, added.id)
         active = ActiveUpload(upload, entry.dossier, destination, waiters=list(waiters))
         return self.add(active)
 

@@ -50,7 +50,8 @@ class FairShare:
     def admits(self, lane: Lane, amount: int = 1, new: bool | None = None) -> bool:
         """Whether so much more of this lane may enter now. `new`: its origin has nothing under
         way; None: that is so if it has nothing in this room."""
-        return amount <= min(self.open_to(lane, amount, new), self._most - self.held(lane))
+        room = self._most - self._held.get(lane, 0)
+        return amount <= room and amount <= self.open_to(lane, amount, new)
 
     def open_to(self, part: Lane, amount: int = 1, new: bool | None = None) -> int:
         """How much more of the lanes with this part may enter now, if `most` allows it."""

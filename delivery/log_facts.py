@@ -7,8 +7,8 @@ them; they are exactly what was recorded, so plain text has to escape them. An u
 absent.
 
 Severity: what begins is DEBUG; what has ended as it should, and what people do, is INFO; what is
-tried again by itself is WARNING; what waits for a person is ERROR. An upload that is held is logged twice, as `upload_held`
-and as `upload_settled`: only the first is an ERROR.
+tried again by itself is WARNING; what waits for a person is ERROR. An upload that is held is logged
+twice, as `upload_held` and as `upload_settled`: only the first is an ERROR.
 """
 
 from __future__ import annotations

@@ -257,4 +257,7 @@ def run_dialogue(dialogue: Dialogue[T], sender: Sender) -> Turn[T]:
 
 def request_id_of(reply: HttpResponse) -> str | None:
     """By what the provider's people find the request again, if the reply says it."""
-    return next(filter(None, map(reply.header, REQUEST_ID_HEADERS)), None)
+    found: dict[str, str] = {}
+    for name, value in reply.headers:
+        found.setdefault(name.lower(), value)
+    return next(filter(None, map(found.get, REQUEST_ID_HEADERS)), None)

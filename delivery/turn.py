@@ -353,7 +353,8 @@ class AttemptTurn:
                 verdict, one.sending, self._destination, end, self._context.jitter(), request_id
             )
             results.append((one, result))
-            end = GateChange(end.quota, end.at)  # the requests are the first one's
+            if len(self._begun) > 1:
+                end = GateChange(end.quota, end.at)  # the requests are the first one's
         return results
 
     def _tell(self, event: LogEvent) -> Turn[None]:

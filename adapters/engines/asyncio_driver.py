@@ -92,7 +92,8 @@ class Together(Generic[W, A]):
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
         answers = iter(written.result() if error is None else ())
         for number, answer in asked:
-            given, refused = list[A](), error
+            given: list[A] = []
+            refused = error
             for one in islice(answers, number):
                 if isinstance(one, CourierError):
                     refused = refused or one

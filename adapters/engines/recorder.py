@@ -83,6 +83,7 @@ class Recorder:
         self._ready: InTurn[str, Submission] = InTurn()
         self._slow: InTurn[str, Submission] = InTurn()
         self._share = FairShare(READERS, READERS_OF_TENANT)
+        self._unwritten = 0  # bytes of what is prepared one by one
         self._workers: set[asyncio.Task[Any]] = set()
         self._batcher: asyncio.Task[None] | None = None
         self._in_hand: set[Submission] = set()
@@ -158,15 +159,13 @@ class Recorder:
 
     def _start_slow(self) -> None:
         while (one := self._slow.take(lambda tenant: self._share.admits((tenant,)))) is not None:
-            lane = (one.key.tenant_id,)
-            self._share.enter(lane)
+            self._share.enter((one.evidence.tenant_id,))
             worker = asyncio.create_task(self._record_slow(one))
             self._workers.add(worker)
-            worker.add_done_callback(partial(self._worker_gone, lane))
+            worker.add_done_callback(self._worker_gone)
 
-    def _worker_gone(self, lane: tuple[str], worker: asyncio.Task[Any]) -> None:
+    def _worker_gone(self, worker: asyncio.Task[Any]) -> None:
         self._workers.discard(worker)
-        self._share.leave(lane)
         if not worker.cancelled():
             self._start_slow()
         self._wake()
@@ -200,18 +199,34 @@ class Recorder:
         return batch
 
     async def _record_slow(self, one: Submission) -> None:
-        """Record what may hang; if it does, say so in its record."""
+        """Record what may hang; if it does, say so in its record. What is prepared makes place for
+        the next one, and waits for a commit with others, unless that is too much to hold."""
+        lane, size, early = (one.evidence.tenant_id,), 0, False
+        try:
+            entries = await self._prepare_slow(one)
+            size = sum(len(entry.content or b"") for entry in entries)
+            self._unwritten += size
+            early = self._unwritten <= BATCH_BYTES
+            if early:
+                self._share.leave(lane)
+                self._start_slow()
+            await self._record([one], entries)
+        finally:
+            self._unwritten -= size
+            if not early:
+                self._share.leave(lane)
+
+    async def _prepare_slow(self, one: Submission) -> list[Entry]:
         outside, document = self._driver.outside, one.evidence.document
         reading = reading_of(one.destination, is_file=isinstance(document, Document))
         self._in_hand.add(one)
         prepare = partial(self._prepare, [one])
         try:
             work = partial(prepare, outside.preparer)
-            entries = await outside.readers.run(reading, work, at_once=True)
+            return await outside.readers.run(reading, work, at_once=True)
         except TimeoutError as late:
             preparer = evolve(outside.preparer, late=late)
-            entries = await self._driver.read(partial(prepare, preparer))
-        await self._record([one], entries)
+            return await self._driver.read(partial(prepare, preparer))
 
     async def _record_batch(
         self, batch: list[Submission], refused: StoreError | None = None

@@ -128,7 +128,7 @@ def entry_cells(identity: int, entry: Entry) -> tuple[Cell, ...]:
 
 def settings_cell(settings: Mapping[str, object]) -> str:
     """The settings of an integration, as they are stored."""
-    return _JSON.encode(dict(settings))
+    return _JSON.encode(dict(settings)) if settings else "{}"
 
 
 def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]:

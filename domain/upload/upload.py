@@ -268,6 +268,22 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
     )
 
 
+def numbered(upload: Upload, number: int | None) -> Upload:
+    """The upload with the number of its record."""
+    # The constructor is five times as fast as `evolve`.
+    return Upload(
+        key=upload.key,
+        digest=upload.digest,
+        evidence_date=upload.evidence_date,
+        created_at=upload.created_at,
+        updated_at=upload.updated_at,
+        version=upload.version,
+        tally=upload.tally,
+        state=upload.state,
+        id=number,
+    )
+
+
 def with_digest(upload: Upload, digest: str, at: datetime) -> Upload:
     """The upload with the digest of its document, which was made after it was recorded."""
     return evolve(upload, digest=digest, updated_at=at, version=upload.version + 1)

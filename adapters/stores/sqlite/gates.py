@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
@@ -27,15 +27,46 @@ from ....ports.records import Start
 from ..rows import Cell, key_cells, moment, moment_of
 from . import statements
 
+_NEXT_SLOT = "SELECT COALESCE(MAX(id), 0) + 1 FROM slots"
 UNDER_WAY = moment(datetime.max.replace(tzinfo=UTC))
 
 
 @define
-class SqliteGates:
-    """The gates within one transaction."""
+class _Slots:
+    """The slots that are taken in one transaction, and not written yet."""
 
     connection: sqlite3.Connection
-    _gates: dict[str, _Gate] = field(factory=dict)
+    _rows: list[tuple[int, str, str, str]] = field(factory=list, init=False)
+    _next: int = field(default=0, init=False)
+
+    def take(self, credential: str, until: str) -> int:
+        """One more that is used from now on; its number."""
+        # Nobody else can take one before this transaction ends, so the numbers can be given here.
+        if not self._next:
+            (self._next,) = self.connection.execute(_NEXT_SLOT).fetchone()
+        self._rows.append((self._next, credential, UNDER_WAY, until))
+        self._next += 1
+        return self._next - 1
+
+    def write(self) -> None:
+        """Write them down."""
+        statements.INSERT_SLOTS.write(self.connection, self._rows)
+        self._rows.clear()
+
+
+@define
+class SqliteGates:
+    """The gates within one transaction. What is taken is on disk after `write`."""
+
+    connection: sqlite3.Connection
+    _gates: dict[str, _Gate] = field(factory=dict, init=False)
+    _slots: _Slots = field(
+        default=Factory(lambda self: _Slots(self.connection), takes_self=True), init=False
+    )
+
+    def write(self) -> None:
+        """Write down the slots that were taken."""
+        self._slots.write()
 
     def begin(self, start: Start) -> Acquired | Refusal:
         """Let a turn begin, or say why not now."""
@@ -90,14 +121,14 @@ class SqliteGates:
         )
 
     def _end(self, slots: Sequence[tuple[int, datetime]]) -> None:
-        if slots:
-            ended = [(moment(at), slot, UNDER_WAY) for slot, at in slots]
-            self.connection.executemany("UPDATE slots SET at = ? WHERE id = ? AND at = ?", ended)
+        ended = [(slot, moment(at), UNDER_WAY) for slot, at in slots]
+        statements.END_SLOTS.write(self.connection, ended)
 
     def _gate(self, quota: Quota, now: datetime, key: UploadKey | None) -> _Gate:
         gate = self._gates.get(quota.credential)
         if gate is None or gate.quota.pace != quota.pace:
-            gate = _Gate(self.connection, quota, now)
+            self._slots.write()  # they are counted
+            gate = _Gate(self.connection, self._slots, quota, now)
             gate.enter()
             self._gates[quota.credential] = gate
         gate.quota, gate.now, gate.key, gate.place = quota, now, key, None
@@ -113,6 +144,7 @@ class _Gate:
     """
 
     connection: sqlite3.Connection
+    slots: _Slots
     quota: Quota
     now: datetime
     key: UploadKey | None = field(default=None, init=False)
@@ -199,6 +231,7 @@ class _Gate:
         return self._pace.limit - self._used
 
     def free_at(self, slots: int) -> datetime:
+        self.slots.write()
         used = used_slots(self.connection, self.quota.credential, self._pace, self.now)
         return rules.free_at(used, self._pace, slots, self.now)
 
@@ -257,10 +290,7 @@ class _Gate:
     def take(self) -> int:
         self._used += 1
         until = moment(later(self.now, self.quota.timeout))
-        insert = "INSERT INTO slots (credential, at, until) VALUES (?, ?, ?)"
-        cursor = self.connection.execute(insert, (self.quota.credential, UNDER_WAY, until))
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return self.slots.take(self.quota.credential, until)
 
     def open(self, courier_id: int, owed: int) -> int:
         until = later(self.now, self.quota.timeout)
@@ -291,7 +321,8 @@ ID_OF = "SELECT id FROM uploads WHERE tenant_id = ? AND evidence_id = ? AND prov
 HEAD = "SELECT id FROM uploads WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1"
 _TIDY = (
     "DELETE FROM slots WHERE credential = :credential AND at <= :old",
-    "UPDATE slots SET at = :now WHERE credential = :credential AND at > :future AND at < :under_way",
+    "UPDATE slots SET at = :now"
+    " WHERE credential = :credential AND at > :future AND at < :under_way",
     "UPDATE slots SET at = until"
     " WHERE credential = :credential AND at = :under_way AND until <= :now",
     "UPDATE slots SET until = :latest"

@@ -136,6 +136,19 @@ SELECT_CONTENTS = Statement(
 )
 """The bytes that are staged, with the id of their upload. Each row: an id."""
 
+INSERT_SLOTS = Statement(
+    ("id", "credential", "at", "until"),
+    "INSERT INTO slots (id, credential, at, until) SELECT * FROM given",
+)
+"""Each row: a number, a credential, when it counts from, when its request has surely ended."""
+
+END_SLOTS = Statement(
+    ("id", "at", "under_way"),
+    "UPDATE slots SET at = given.at FROM given"
+    " WHERE slots.id = given.id AND slots.at = given.under_way",
+)
+"""Each row: a number, when it ended, what stands there while its request is under way."""
+
 DELETE_DOCUMENTS = Statement(
     ("id",), "DELETE FROM documents WHERE upload_id IN (SELECT id FROM given)"
 )

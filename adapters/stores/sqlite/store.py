@@ -103,6 +103,7 @@ class SqliteStore(SqliteCouriers):
             gates = SqliteGates(self._connection)
             for stretch in stretches(turns, lambda turn: [start.upload.key for start in turn]):
                 answers += self._begin(stretch, gates)
+            gates.write()
         return answers
 
     def _begin(
@@ -143,7 +144,9 @@ class SqliteStore(SqliteCouriers):
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         with self.transaction("request not let through"):
             gates = SqliteGates(self._connection)
-            return [gates.acquire(request) for request in requests]
+            answers = [gates.acquire(request) for request in requests]
+            gates.write()
+            return answers
 
     def save(self, changes: Sequence[records.AnyChange]) -> Sequence[records.SaveAnswer]:
         ends = [one for one in changes if isinstance(one, GateChange)]

@@ -169,6 +169,7 @@ KEY = "(tenant_id=? AND evidence_id=? AND provider=?)"
         (statements.INSERT_ATTEMPTS.text, ID),
         (statements.SELECT_CONTENTS.text, ID),
         (statements.DELETE_DOCUMENTS.text, ID),
+        (statements.END_SLOTS.text, ID),
         (statements.SELECT_UPLOADS.text, KEY),
     ],
 )
