@@ -300,7 +300,7 @@ def test_the_log_is_told_once_of_a_block_or_a_park(
     asyncio.run(story())
 
 
-# --- the probe after an hour, and the end of the park limit, over restarts -------------------------
+# --- the probe after an hour, and the end of the park limit, over restarts ---
 
 
 def park(house: House, server: Sprinto) -> int:
