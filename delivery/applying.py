@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -10,9 +10,10 @@ from ..domain.pacing.gate import GateChange
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.events import Event
 from ..domain.upload.transitions import advance
-from ..ports.records import Change, LookUp, Saved
+from ..domain.upload.upload import UploadKey
+from ..ports.records import Change, Entry, LookUp, SaveAnswer, Saved
 from .active import ActiveUpload
-from .effects import Save, Turn, Write, perform
+from .effects import Read, Save, Turn, Write, perform
 
 
 @frozen
@@ -60,3 +61,17 @@ def _end_slots(step: Step) -> Turn[None]:
     gate = step.gate
     if gate is not None:
         yield from perform(Write(lambda store: store.save([gate]), step.active.upload.key))
+
+
+def stored(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, Entry]]:
+    """Read uploads."""
+    if not keys:
+        return {}
+    return (yield from perform(Read(lambda store: store.get(keys))))
+
+
+def save(changes: Sequence[Change]) -> Turn[Sequence[SaveAnswer]]:
+    """Write changes of uploads, unless another courier was faster."""
+    if not changes:
+        return []
+    return (yield from perform(Write(lambda store: store.save(changes))))

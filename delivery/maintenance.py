@@ -11,44 +11,38 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..domain.errors import StoreError
 from ..domain.integration import OnUnclear, spellings, tenant_key
-from ..domain.pacing.gate import Blocked
 from ..domain.upload import events
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.status import UploadStatus, status_of_upload, wait_for_valid
+from ..domain.upload.status import status_of_upload, wait_for_valid
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
-    Failed,
-    Held,
     Sending,
-    Skipped,
     Upload,
     UploadKey,
     due_of,
-    is_parked,
 )
 from ..ports.logger import (
     AttemptRecovered,
     ClockSetBack,
     CourierLost,
     StoreTrouble,
-    UploadRequeued,
     UploadsWait,
 )
-from ..ports.records import Change, Conflict, Entry, InvalidTenants, SaveAnswer, Saved
+from ..ports.records import Change, Entry, InvalidTenants, Saved
 from .accounting import recovery_of
-from .actions import news_of, unblocked
-from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
-from .applying import Step, apply
-from .destinations import Destination, excluded, invalid_failure, named_provider
+from .active import ActiveUpload, ActiveUploads
+from .applying import Step, apply, save, stored
+from .destinations import Destination, invalid_failure, named_provider
 from .effects import Notify, Read, Turn, Write, perform
-from .turn import TurnContext, hold
+from .stopped import release
+from .turn import TurnContext
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""
@@ -70,9 +64,6 @@ made, before the rest of the work goes on."""
 RECOVERED_AT_ONCE, RECOVERIES_AT_ONCE = 1_000, 10
 """So much of what each dead courier was sending is recovered in one transaction, and so many
 transactions are made, before the rest of the work goes on."""
-
-HELD_AT_ONCE = 1_000
-"""How many uploads of a blocked integration are held in one transaction."""
 
 SET_BACK = 1.0
 """A clock that lies this many seconds behind where it should be was set back."""
@@ -142,7 +133,7 @@ class Maintenance:
         ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
         lines = yield from perform(ahead)
         keys = [key for line in lines.values() for key in line][:LOOKED_THROUGH]
-        found = yield from _get(keys)
+        found = yield from stored(keys)
         for key in keys:
             if key in found:
                 self._take(found[key])
@@ -257,7 +248,7 @@ class Maintenance:
         for line, page in pages.items():
             free = [key for key in page if self._active.get(key) is None]
             room, full = backlog.room(line), len(page) == 2 * share
-            found = yield from _get(free[:room])
+            found = yield from stored(free[:room])
             strangers = [one for one in found.values() if not self._take(one, line)]
             if not (yield from self._name_providers(strangers)):
                 for one in strangers:
@@ -315,7 +306,7 @@ class Maintenance:
         self._mark = acted.mark
         keys = list(dict.fromkeys([*acted.keys, *self._active.elsewhere]))
         for some in (keys[at : at + READ_AT_ONCE] for at in range(0, len(keys), READ_AT_ONCE)):
-            found = yield from _get(some)
+            found = yield from stored(some)
             for key in some:
                 if self._active.get(key) is not None:
                     self._active.update(key, found.get(key))
@@ -366,40 +357,6 @@ class Maintenance:
         return bool(named)
 
 
-def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:
-    """Go on with what an integration or a target has stopped that may work again; what goes on."""
-    changes = [unblocked(one.upload, one.destination, now) for one in stopped]
-    going_on = [
-        (one, change) for one, change in zip(stopped, changes, strict=True) if change is not None
-    ]
-    answers = yield from _answers([change for _, change in going_on])
-    released = []
-    for (active, change), answer in zip(going_on, answers, strict=True):
-        if isinstance(answer, Conflict):
-            active.adopt(answer.current)
-        else:
-            active.upload = change.upload
-            released.append(active)
-            yield from perform(Notify(news_of(change)))
-    return released
-
-
-def hold_rest(
-    context: TurnContext, uploads: ActiveUploads, destination: Destination, blocked: Blocked
-) -> Turn[None]:
-    """Hold, or park, what waits under the settings of a blocked integration."""
-    waiting = uploads.waiting_at(destination)
-    for start in range(0, len(waiting), HELD_AT_ONCE):
-        page = waiting[start : start + HELD_AT_ONCE]
-        yield from hold(context, page, blocked)
-        for active in page:
-            uploads.go_on(active)
-
-
-def _unregister(courier_id: int) -> Write[None]:
-    return Write(lambda store: store.unregister(courier_id))
-
-
 def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Sequence[ActiveUpload]]:
     """Write down that attempts of a dead courier may have been received; of which that was news."""
     steps = []
@@ -418,117 +375,16 @@ def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Seque
     return [step.active for step in written]
 
 
-def adopt(
-    uploads: ActiveUploads, now: datetime, wanted: Sequence[tuple[UploadKey, Destination, Waiter]]
-) -> Turn[None]:
-    """Have those who submitted known uploads again wait for them with this courier, or hear how
-    they ended."""
-    try:
-        found = yield from _get([key for key, _, _ in wanted])
-        known = {
-            key: _active(found[key], destination) for key, destination, _ in wanted if key in found
-        }
-        idle = [one for key, one in known.items() if uploads.get(key) is None]
-        yield from resume(idle, now)
-        for each in idle:
-            yield from hold_invalid(each, now)
-        ended = [key for key, one in known.items() if one.upload.at_rest]
-        statuses = yield from _statuses_of(ended, now)
-    except StoreError as error:
-        for _, _, waiter in wanted:
-            waiter.mark_lost(error)
-        return
-    for key, _, waiter in wanted:
-        one = known.get(key)
-        if one is not None:
-            yield from readmit(one, now)
-        active = uploads.get(key)
-        if active is not None:
-            active.waiters.append(waiter)
-        elif one is None or one.gone:
-            waiter.mark_lost(gone_error(key))
-        elif one.upload.status.at_rest:
-            waiter.mark_settled(statuses.get(key) or one.status())
-        else:
-            one.waiters.append(waiter)
-            uploads.add(one)
+def _unregister(courier_id: int) -> Write[None]:
+    return Write(lambda store: store.unregister(courier_id))
 
 
-def resume(found: Sequence[ActiveUpload], now: datetime) -> Turn[None]:
-    """Go on with those that an integration or a target has stopped that may work again."""
-    stopped = [
-        one
-        for one in found
-        if one.destination.invalid is None
-        and (isinstance(one.upload.state, Held | Failed) or is_parked(one.upload.state))
-    ]
-    if not stopped:
-        return
-    addresses = {_home(one): one.destination.quota.address for one in stopped}
-    freed = yield from perform(Read(lambda store: store.freed(addresses, 1)))
-    free = {(one.upload.key.tenant_id, one.upload.key.provider) for one in freed}
-    yield from release([one for one in stopped if _home(one) in free], now)
-
-
-def _home(active: ActiveUpload) -> tuple[str, str]:
-    """The integration that an upload is for."""
-    return active.upload.key.tenant_id, active.upload.key.provider
-
-
-def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[None]:
-    """Hold an upload that waits if its tenant's configuration is invalid now."""
-    invalid, state = active.destination.invalid, active.upload.state
-    if invalid is not None and not active.upload.at_rest and not isinstance(state, Sending):
-        yield from apply(Step(active, events.Blocked(now, invalid)))
-
-
-def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
-    """Queue an upload that was skipped, if the settings no longer exclude it."""
-    is_skipped = isinstance(active.upload.state, Skipped) and active.destination.invalid is None
-    if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
-        return
-    if (yield from apply(Step(active, events.Unblocked(now)))):
-        again = UploadRequeued(active.upload.key, None, "its settings no longer exclude it")
-        yield from perform(Notify(again))
-
-
-def _statuses_of(
-    keys: Sequence[UploadKey], now: datetime
-) -> Turn[Mapping[UploadKey, UploadStatus | None]]:
-    statuses: dict[UploadKey, UploadStatus | None] = {}
-    for tenant_id in {key.tenant_id for key in keys}:
-        mine = [key for key in keys if key.tenant_id == tenant_id]
-        found = yield from _read_statuses(tenant_id, [key.evidence_id for key in mine], now)
-        statuses |= {key: found.get(key.evidence_id) for key in mine}
-    return statuses
-
-
-def _read_statuses(
-    tenant_id: str, ids: Sequence[str], now: datetime
-) -> Turn[Mapping[str, UploadStatus]]:
-    return (yield from perform(Read(lambda store: store.statuses(tenant_id, ids, now))))
-
-
-def _active(
-    found: Entry, destination: Destination, *waiters: Waiter, line: str | None = None
-) -> ActiveUpload:
-    active = ActiveUpload(found.upload, found.dossier, destination, waiters=list(waiters))
+def _active(found: Entry, destination: Destination, line: str | None = None) -> ActiveUpload:
+    active = ActiveUpload(found.upload, found.dossier, destination)
     active.line = line or active.line
     return active
 
 
-def _get(keys: Sequence[UploadKey]) -> Turn[Mapping[UploadKey, Entry]]:
-    if not keys:
-        return {}
-    return (yield from perform(Read(lambda store: store.get(keys))))
-
-
 def _save(changes: Sequence[Change]) -> Turn[list[bool]]:
     """Write changes of uploads that are not active; whether each was written."""
-    return [isinstance(answer, Saved) for answer in (yield from _answers(changes))]
-
-
-def _answers(changes: Sequence[Change]) -> Turn[Sequence[SaveAnswer]]:
-    if not changes:
-        return []
-    return (yield from perform(Write(lambda store: store.save(changes))))
+    return [isinstance(answer, Saved) for answer in (yield from save(changes))]

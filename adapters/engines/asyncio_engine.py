@@ -18,7 +18,8 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.effects import Turn
-from ...delivery.maintenance import Maintenance, hold_rest
+from ...delivery.maintenance import Maintenance
+from ...delivery.stopped import hold_rest
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore

@@ -27,12 +27,9 @@ from ...delivery.maintenance import (
     RECOVERED_AT_ONCE,
     RECOVERIES_AT_ONCE,
     Maintenance,
-    hold_invalid,
-    hold_rest,
-    readmit,
     recover,
-    resume,
 )
+from ...delivery.stopped import hold_invalid, hold_rest, readmit, resume
 from ...delivery.turn import TurnContext, take_turn
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of

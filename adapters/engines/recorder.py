@@ -19,7 +19,7 @@ from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
 from ...delivery.fair_share import FairShare
 from ...delivery.in_turn import InTurn
-from ...delivery.maintenance import adopt
+from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey

@@ -1,0 +1,89 @@
+"""Holds or parks what waits when its integration or target stops, and goes on when it may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..domain.pacing.gate import Blocked
+from ..domain.upload import events
+from ..domain.upload.upload import Failed, Held, Sending, Skipped, is_parked
+from ..ports.logger import UploadRequeued
+from ..ports.records import Conflict
+from .actions import news_of, unblocked
+from .active import ActiveUpload, ActiveUploads
+from .applying import Step, apply, save
+from .destinations import Destination, excluded
+from .effects import Notify, Read, Turn, perform
+from .turn import TurnContext, hold
+
+HELD_AT_ONCE = 1_000
+"""How many uploads of a blocked integration are held in one transaction."""
+
+
+def hold_rest(
+    context: TurnContext, uploads: ActiveUploads, destination: Destination, blocked: Blocked
+) -> Turn[None]:
+    """Hold, or park, what waits under the settings of a blocked integration."""
+    waiting = uploads.waiting_at(destination)
+    for start in range(0, len(waiting), HELD_AT_ONCE):
+        page = waiting[start : start + HELD_AT_ONCE]
+        yield from hold(context, page, blocked)
+        for active in page:
+            uploads.go_on(active)
+
+
+def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[None]:
+    """Hold an upload that waits if its tenant's configuration is invalid now."""
+    invalid, state = active.destination.invalid, active.upload.state
+    if invalid is not None and not active.upload.at_rest and not isinstance(state, Sending):
+        yield from apply(Step(active, events.Blocked(now, invalid)))
+
+
+def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:
+    """Go on with what an integration or a target has stopped that may work again; what goes on."""
+    changes = [unblocked(one.upload, one.destination, now) for one in stopped]
+    going_on = [
+        (one, change) for one, change in zip(stopped, changes, strict=True) if change is not None
+    ]
+    answers = yield from save([change for _, change in going_on])
+    released = []
+    for (active, change), answer in zip(going_on, answers, strict=True):
+        if isinstance(answer, Conflict):
+            active.adopt(answer.current)
+        else:
+            active.upload = change.upload
+            released.append(active)
+            yield from perform(Notify(news_of(change)))
+    return released
+
+
+def resume(found: Sequence[ActiveUpload], now: datetime) -> Turn[None]:
+    """Go on with those that an integration or a target has stopped that may work again."""
+    stopped = [
+        one
+        for one in found
+        if one.destination.invalid is None
+        and (isinstance(one.upload.state, Held | Failed) or is_parked(one.upload.state))
+    ]
+    if not stopped:
+        return
+    addresses = {_home(one): one.destination.quota.address for one in stopped}
+    freed = yield from perform(Read(lambda store: store.freed(addresses, 1)))
+    free = {(one.upload.key.tenant_id, one.upload.key.provider) for one in freed}
+    yield from release([one for one in stopped if _home(one) in free], now)
+
+
+def _home(active: ActiveUpload) -> tuple[str, str]:
+    """The integration that an upload is for."""
+    return active.upload.key.tenant_id, active.upload.key.provider
+
+
+def readmit(active: ActiveUpload, now: datetime) -> Turn[None]:
+    """Queue an upload that was skipped, if the settings no longer exclude it."""
+    is_skipped = isinstance(active.upload.state, Skipped) and active.destination.invalid is None
+    if not is_skipped or excluded(active.dossier.outcome, active.destination.integration):
+        return
+    if (yield from apply(Step(active, events.Unblocked(now)))):
+        again = UploadRequeued(active.upload.key, None, "its settings no longer exclude it")
+        yield from perform(Notify(again))
