@@ -117,6 +117,7 @@ def test_a_ticket_that_is_awaited_has_what_one_that_blocks_has() -> None:
     of_the_engine = {
         "find",
         "for_threads",
+        "is_among",
         "mark_delayed",
         "mark_recorded",
         "mark_settled",
