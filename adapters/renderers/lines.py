@@ -26,8 +26,9 @@ _ZERO_WIDTH_SPACE = "\u200b"
 _TOO_LONG_TO_COPY = 2_000
 
 # Latin, Greek, Cyrillic and Armenian: as long as a narrow column is wide.
-_LONG = re.compile(r"[!-~\u00a1-\u058f\u1e00-\u1fff\u2010-\u2027]{24,}")
-_STILL_LONG = re.compile(rf"[^{GAP}]{{24,}}")
+_LONGER_THAN_A_COLUMN = 24
+_LONG = re.compile(rf"[!-~\u00a1-\u058f\u1e00-\u1fff\u2010-\u2027]{{{_LONGER_THAN_A_COLUMN},}}")
+_STILL_LONG = re.compile(rf"[^{GAP}]{{{_LONGER_THAN_A_COLUMN},}}")
 _PUNCTUATION = re.compile(r"[-@._/?&=:;,]")
 # All but Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean: longer than any line.
 _ENDLESS = re.compile(
@@ -44,8 +45,11 @@ _LATER_PART = re.compile(
 def breakable(words: str) -> str:
     """The words with places to break in those that are longer than a column, and room for the
     marks that enclose a letter, which are wider than it."""
-    laid = _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
-    laid = _ENCLOSED.sub(rf"{SPACE}\g<0>{SPACE}", laid)
+    laid = words
+    if len(words) >= _LONGER_THAN_A_COLUMN:
+        laid = _ENDLESS.sub(_between_letters, _LONG.sub(_after_punctuation, words))
+    if not words.isascii():
+        laid = _ENCLOSED.sub(rf"{SPACE}\g<0>{SPACE}", laid)
     return laid if len(words) <= _TOO_LONG_TO_COPY else laid.replace(GAP, _ZERO_WIDTH_SPACE)
 
 
@@ -76,5 +80,7 @@ def _belong_together(before: str, after: str) -> bool:
 
 def runs_to_the_left(words: str) -> bool:
     """Whether a text is read from right to left, as its first letter is."""
+    if words.isascii():
+        return False
     directions = (unicodedata.bidirectional(letter) for letter in words)
     return next((way for way in directions if way in ("L", "R", "AL")), "L") != "L"

@@ -34,7 +34,7 @@ def is_showable(letter: str) -> bool:
 def marked(words: str, lacking: Collection[str] = ()) -> str:
     """The words with ``[U+1F44D THUMBS UP SIGN]`` for each character that cannot be shown, or that
     is one of those `lacking`."""
-    if not _UNSHOWABLE.search(words) and not any(letter in lacking for letter in set(words)):
+    if not _UNSHOWABLE.search(words) and set(words).isdisjoint(lacking):
         return words
     return "".join(
         f"[{_code(letter)}]" if letter in lacking or not is_showable(letter) else letter
