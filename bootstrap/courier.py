@@ -66,7 +66,8 @@ class AsyncCourier(Face):
 
         Args:
             path: The folder.
-            database: The path of the SQLite database, created if it does not exist.
+            database: The path of the SQLite database, created if it does not exist; or the URL of a
+                PostgreSQL, ``postgresql://user:password@host/database``, which exists.
             options: See `CourierOptions`, `CommonOptions` and `TenantOptions`.
 
         Raises:

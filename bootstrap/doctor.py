@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from attrs import frozen
 
 from ..adapters.config import Loaded
-from ..adapters.stores.sqlite import open_for_reading
+from ..adapters.stores.databases import open_for_reading
 from ..delivery.destinations import Destination
 from ..domain.upload.verdict import DryRun
 from .advice import target_of

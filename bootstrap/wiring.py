@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 
-from ..adapters.clocks.system import SystemClock
 from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
-from ..adapters.stores.sqlite import SqliteStore
+from ..adapters.stores.databases import clock_of, open_store
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
@@ -90,12 +89,12 @@ class Wiring:
         self.store = options.get("store")
         if (self._database is None) == (self.store is None):
             raise MisuseError(
-                "give a courier either database= (a path) or store= (a store of your own)"
+                "give a courier either database= (a path, or a URL of PostgreSQL) or store= (a store of your own)"
             )
         self.renderer = options.get("renderer")
         self.source = options.get("source")
         clock, logger = options.get("clock"), options.get("logger")
-        self.clock: Clock = SystemClock() if clock is None else clock
+        self.clock: Clock = clock_of(self._database) if clock is None else clock
         self.logger: Logger = StandardLogger() if logger is None else logger
         self._keep_documents = options.get("keep_documents") or False
         self._fonts = options.get("fonts") or ()
@@ -105,9 +104,7 @@ class Wiring:
         if self.store is not None:
             return self.store
         assert self._database is not None
-        return SqliteStore(
-            self._database, keep_documents=self._keep_documents, monotonic=self.clock.monotonic
-        )
+        return open_store(self._database, clock=self.clock, keep_documents=self._keep_documents)
 
     def log_what_is_missing(self) -> None:
         """Log if no training record can be rendered here."""

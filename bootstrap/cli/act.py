@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from ...adapters.plugins import discover_providers
-from ...adapters.stores.sqlite import SqliteStore, open_for_reading
+from ...adapters.stores.databases import clock_of, open_for_reading, open_store
 from ...delivery.actions import ActionResult, Filter, act_on, chosen, preview_of
 from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action, Person
@@ -68,14 +68,15 @@ def run(
     if tenant is not None and not yes:
         _ask(action, preview.done, as_json)
     providers = discover_providers()
-    with closing(SqliteStore(database)) as store:
+    clock = clock_of(database)
+    with closing(open_store(database, clock=clock)) as store:
         result = act_on(
             store,
             found,
             action,
             person,
             lambda key: rules_of_provider(providers.get(key.provider), key),
-            lambda: datetime.now(UTC),
+            clock.now,
         )
     _end(result, _DONE[action], as_json)
 

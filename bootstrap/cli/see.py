@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 from attrs import evolve
 
-from ...adapters.stores.sqlite import open_for_reading
+from ...adapters.stores.databases import name_of, open_for_reading
 from ...domain.upload.upload import Status
 from ...ports.records import Find
 from .exits import USAGE, end
@@ -52,8 +52,8 @@ def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None
         details = reader.show(tenant_id, evidence_id, datetime.now(UTC))
     if details is None:
         end(
-            f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {database}; "
-            f"`evidence-courier status --db {database} --tenant {tenant_id}` lists its uploads",
+            f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name_of(database)}; "
+            f"`evidence-courier status --db {name_of(database)} --tenant {tenant_id}` lists its uploads",
             USAGE,
         )
     elif as_json:

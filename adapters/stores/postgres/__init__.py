@@ -8,6 +8,7 @@ store is beside it: `rows` turns values into rows and back.
 """
 
 from .reader import PostgresReader, open_for_reading
+from .sessions import address_of
 from .store import PostgresStore
 
-__all__ = ["PostgresReader", "PostgresStore", "open_for_reading"]
+__all__ = ["PostgresReader", "PostgresStore", "address_of", "open_for_reading"]

@@ -31,9 +31,8 @@ from .sessions import Address, Session, ask, tell
 PATIENCE = 30.0
 """For so many seconds the server is asked for what became of a commit."""
 
-GRACE = 30.0
-"""So many seconds after a server has started, or our own sessions were cut, a courier may live
-whose lock is not there yet; longer than the time between two beats."""
+SILENCE = 120.0
+"""After so many seconds without a beat, a courier without a lock is dead in any case."""
 
 _ASK_AGAIN = 0.05
 
@@ -60,7 +59,7 @@ class PostgresCouriers(PostgresReader):
         self._clock = clock
         self._turn = RLock()
         self._writing = False
-        self._cut_at: float | None = None
+        self._cut_at = "-infinity"
         self._tell_clock()
 
     @contextmanager
@@ -99,9 +98,10 @@ class PostgresCouriers(PostgresReader):
         return _number(self._session)
 
     def _reconnect(self) -> None:
-        self._cut_at = time.monotonic()
         self._session = self._address.connect()
         self._show(self._session)
+        (row,) = ask(self._session, "SELECT clock_timestamp() AS now")
+        self._cut_at = row["now"]
 
     def _commit(self, number: str) -> None:
         try:
@@ -164,11 +164,18 @@ class PostgresCouriers(PostgresReader):
     def dead(
         self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
     ) -> Mapping[int, Sequence[Entry]]:
-        cut = self._cut_at is not None and time.monotonic() - self._cut_at < GRACE
+        """As in `Couriers`. A lock that is gone tells at once; but if the server has started since
+        the last beat, or our own session was cut since then, theirs may have been cut, too."""
         with self._reading() as session:
-            rows = ask(session, reads.COURIERS, {"caller": caller, "grace": GRACE})
+            rows = ask(
+                session,
+                reads.COURIERS,
+                {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE},
+            )
             senders = {row["owner"] for row in ask(session, reads.SENDERS)}
-            gone = [row["id"] for row in rows if _is_dead(row, cut=cut)]
+            gone = [
+                row["id"] for row in rows if not row["held"] and (row["silent"] or row["beats"])
+            ]
             unknown = senders - {row["id"] for row in rows} - {caller}
             found = {}
             for courier in (*gone, *sorted(unknown)):
@@ -191,8 +198,3 @@ def _number(session: Session) -> str:
     if row is None:
         raise StoreError("the server did not begin a transaction")
     return str(row["number"])
-
-
-def _is_dead(row: Mapping[str, bool], *, cut: bool) -> bool:
-    """Its lock tells at once; unless all locks were lost lately: then its beat tells."""
-    return not row["held"] and (row["silent"] or (row["settled"] and not cut))

@@ -53,8 +53,8 @@ SELECT couriers.id, EXISTS (
     AND objid = couriers.id::oid AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ) AS held,
-clock_timestamp() - beat_at > make_interval(secs => 4 * %(grace)s) AS silent,
-clock_timestamp() - pg_postmaster_start_time() > make_interval(secs => %(grace)s) AS settled
+clock_timestamp() - beat_at > make_interval(secs => %(silence)s) AS silent,
+beat_at > greatest(pg_postmaster_start_time(), %(cut_at)s) AS beats
 FROM couriers WHERE couriers.id <> %(caller)s ORDER BY couriers.id
 """
 SENDERS = "SELECT DISTINCT owner FROM uploads WHERE owner IS NOT NULL AND state = 'sending'"

@@ -53,7 +53,7 @@ SET idle_in_transaction_session_timeout = '60s';
 # runs.
 _LASTING = {"22", "23", "54"}
 _ADVICE = {
-    "08": "the connection was cut; it is made anew by itself",
+    "08": "look whether the server runs, and at the DSN; a cut connection is made anew by itself",
     "25": "it cannot be written to: look whether the DSN leads to a standby",
     "28": "its user was refused: look at the DSN, and at pg_hba.conf of the server",
     "3D": "there is no such database: create it, or look at the DSN",

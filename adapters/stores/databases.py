@@ -1,0 +1,75 @@
+"""Which store is behind a database's name: a path is SQLite's file, a URL names a PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from types import ModuleType
+
+from ...domain.errors import MisuseError
+from ...ports.clock import Clock
+from ...ports.records import Records
+from ...ports.store import UploadStore
+from ..clocks.database import DatabaseClock
+from ..clocks.system import SystemClock
+from .sqlite import SqliteStore
+from .sqlite import open_for_reading as open_sqlite
+
+_URLS = ("postgresql://", "postgres://")
+
+
+def is_postgres(database: str) -> bool:
+    """Whether the name is a PostgreSQL's URL."""
+    return database.startswith(_URLS)
+
+
+def clock_of(database: str | None) -> Clock:
+    """The clock of the couriers on a database: its own if several machines may share it."""
+    shared = database is not None and is_postgres(database)
+    return DatabaseClock() if shared else SystemClock()
+
+
+def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> UploadStore:
+    """The store in a database. A `DatabaseClock` is told the database's time.
+
+    Raises:
+        MisuseError: A URL cannot be read, or the extra `postgres` is missing.
+        StoreError: The database cannot be opened.
+    """
+    if not is_postgres(database):
+        return SqliteStore(database, keep_documents=keep_documents, monotonic=clock.monotonic)
+    told = clock if isinstance(clock, DatabaseClock) else None
+    store: UploadStore = _postgres().PostgresStore(
+        database, keep_documents=keep_documents, clock=told
+    )
+    return store
+
+
+def open_for_reading(database: str) -> AbstractContextManager[Records]:
+    """The records in a couriers' database, for somebody who only looks.
+
+    Raises:
+        MisuseError: As above.
+        StoreError: There is none, or it is not ours.
+    """
+    if not is_postgres(database):
+        return open_sqlite(database)
+    opened: AbstractContextManager[Records] = _postgres().open_for_reading(database)
+    return opened
+
+
+def name_of(database: str) -> str:
+    """How a database is called in a message: without a password."""
+    return str(_postgres().address_of(database).name) if is_postgres(database) else database
+
+
+def _postgres() -> ModuleType:
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        raise MisuseError(
+            "a database in PostgreSQL is reached with psycopg, which is not installed: "
+            'pip install "evidence-courier[postgres]"'
+        )
+    # A host with a database in a file need not have it.
+    from . import postgres
+
+    return postgres

@@ -1,0 +1,123 @@
+"""Making the tables, by several at once and in several versions; and what is refused."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg
+import pytest
+from postgres_server import PASSWORD, server
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from evidence_courier.adapters.stores.databases import (
+    clock_of,
+    name_of,
+    open_for_reading,
+    open_store,
+)
+from evidence_courier.adapters.stores.postgres import PostgresStore, opening
+from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
+from evidence_courier.adapters.stores.postgres.sessions import address_of
+from evidence_courier.domain.errors import CourierError, MisuseError, StoreError
+from evidence_courier.ports.records import Added
+from evidence_courier.testing.contracts.stored import entry
+
+NEXT = Migration("with_a_note", "ALTER TABLE uploads ADD COLUMN note text")
+BREAKING = Migration("without_subject", "ALTER TABLE uploads DROP COLUMN subject", oldest=2)
+
+
+def migrate(dsn: str, *migrations: Migration) -> None:
+    """What newer code does when it opens the database."""
+    with closing(address_of(dsn).connect()) as session:
+        opening.prepare(session, migrations)
+
+
+def test_many_at_once_make_one_database() -> None:
+    dsn = server().empty_database()
+    with ThreadPoolExecutor(6) as threads:
+        stores = list(threads.map(PostgresStore, [dsn] * 6))
+    keys = {store.fingerprint_key() for store in stores}
+    for store in stores:
+        store.close()
+    assert len(keys) == 1
+
+
+def test_an_old_and_a_new_version_work_at_once(dsn: str, store: PostgresStore) -> None:
+    migrate(dsn, *MIGRATIONS, NEXT)
+    assert store.add([entry("ev-1")]) == [Added()]
+    with closing(PostgresStore(dsn)) as old:  # started again while the new one runs
+        assert old.add([entry("ev-2")]) == [Added()]
+
+
+def test_what_an_old_version_cannot_work_with_is_refused(dsn: str) -> None:
+    migrate(dsn, *MIGRATIONS, BREAKING)
+    with pytest.raises(StoreError, match="a newer evidence-courier has written it"):
+        PostgresStore(dsn)
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(dsn: str) -> None:
+    with pytest.raises(psycopg.Error):
+        migrate(dsn, *MIGRATIONS, NEXT, Migration("broken", "ALTER TABLE nothing RENAME TO no"))
+    migrate(dsn, *MIGRATIONS, NEXT)
+
+
+def test_only_a_courier_makes_the_tables() -> None:
+    reading = open_for_reading(url_of(server().empty_database()))
+    with pytest.raises(StoreError, match="there are no records in it"), reading:
+        pass
+
+
+def test_the_tables_are_in_a_schema_of_their_own(dsn: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+    assert rows == [("evidence_courier",)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://someone:s3cr%2Ft@127.0.0.1:1/db",
+        "postgresql://someone:s3cr/t@127.0.0.1:1/db",
+        "postgresql://someone:s3cr@t@127.0.0.1:1/db?connect_timeout=1",
+        "postgresql://127.0.0.1:1/db?password=s3cr%2Ft&bad option=s3cr/t",
+    ],
+)
+def test_a_password_is_in_no_message(url: str) -> None:
+    for opened in (lambda: open_store(url, clock=clock_of(url)), lambda: name_of(url)):
+        said = failure_of(opened)
+        assert "s3cr" not in said.replace(url, ""), said
+
+
+def test_a_refused_password_is_in_no_message(dsn: str) -> None:
+    wrong = url_of(make_conninfo(dsn, password="wr0ng-passw0rd"))
+    said = failure_of(lambda: open_store(wrong, clock=clock_of(wrong)))
+    assert "wr0ng" not in said
+    assert "password authentication failed" in said
+
+
+def test_what_is_no_url_is_a_misuse_of_the_host() -> None:
+    with pytest.raises(MisuseError, match="cannot be read"):
+        open_store("postgresql://host/db?nonsense=1", clock=clock_of(None))
+
+
+def url_of(dsn: str) -> str:
+    """The same as a URL."""
+    parts = conninfo_to_dict(dsn)
+    where = f"{parts['host']}:{parts['port']}/{parts['dbname']}"
+    return f"postgresql://{parts['user']}:{parts.get('password', PASSWORD)}@{where}"
+
+
+def failure_of(opened: Callable[[], object]) -> str:
+    """All that a traceback would show, as far as it is not this file's text."""
+    try:
+        opened()
+    except CourierError as error:
+        lines = traceback.format_exception(error)
+        return "\n".join(line for line in lines if __file__ not in line)
+    return ""
