@@ -53,6 +53,7 @@ class PostgresReader:
             configure=_configure,
             check=ConnectionPool.check_connection,
             timeout=10.0,
+            reconnect_timeout=1.0,
             num_workers=1,
             open=True,
         )
