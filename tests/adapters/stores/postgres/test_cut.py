@@ -107,4 +107,4 @@ def test_a_restarted_server_has_what_was_recorded(how: str) -> None:
         own.start()
         assert store.add([entry("ev-2")]) == [Added()]
         assert set(store.statuses("acme", ["ev-1", "ev-2"], AT)) == {"ev-1", "ev-2"}
-        assert store.dead(courier) == {}, f"{other} was not dead, the server was"
+        assert store.dead(courier, 10) == {}, f"{other} was not dead, the server was"

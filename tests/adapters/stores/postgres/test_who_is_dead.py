@@ -35,13 +35,13 @@ def test_a_killed_courier_is_dead_at_once(dsn: str, store: PostgresStore) -> Non
     host = subprocess.Popen([sys.executable, "-c", HOST, dsn], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     courier = int(host.stdout.readline())
-    assert store.dead(mine) == {}
+    assert store.dead(mine, 10) == {}
     host.kill()
     host.communicate()
     began = time.monotonic()
-    while not store.dead(mine):
+    while not store.dead(mine, 10):
         assert time.monotonic() - began < 2, "a killed courier is not noticed"
-    ((number, left),) = store.dead(mine).items()
+    ((number, left),) = store.dead(mine, 10).items()
     assert number == courier
     assert [type(one.upload.state) for one in left] == [Sending]
     store.unregister(courier)
@@ -50,9 +50,9 @@ def test_a_killed_courier_is_dead_at_once(dsn: str, store: PostgresStore) -> Non
 def test_a_courier_whose_one_session_was_cut_lives(dsn: str, store: PostgresStore) -> None:
     with closing(PostgresStore(dsn)) as other:
         mine, theirs = store.heartbeat(None, AT), other.heartbeat(None, AT)
-        other.dead(theirs)  # a reading session of theirs shows that it lives, too
+        other.dead(theirs, 10)  # a reading session of theirs shows that it lives, too
         cut_last(dsn, "idle")
-        assert store.dead(mine) == {}
+        assert store.dead(mine, 10) == {}
 
 
 def test_a_courier_that_was_cut_off_shows_itself_again(dsn: str, store: PostgresStore) -> None:
@@ -65,7 +65,7 @@ def test_a_courier_that_was_cut_off_shows_itself_again(dsn: str, store: Postgres
         other.add([new])
         begin = started(new.upload, courier_id=theirs, quota=evolve(UNPACED))
         begin_each(other, [begin])
-        assert store.dead(mine) == {}
+        assert store.dead(mine, 10) == {}
 
 
 def test_a_silent_courier_without_a_lock_is_dead(dsn: str, store: PostgresStore) -> None:
@@ -75,7 +75,7 @@ def test_a_silent_courier_without_a_lock_is_dead(dsn: str, store: PostgresStore)
         "INSERT INTO evidence_courier.couriers (id, host, pid, enlisted_at, beat, beat_at)"
         " VALUES (77, 'h', 1, now(), 1, now() - interval '3 minutes')",
     )
-    assert list(store.dead(mine)) == [77]
+    assert list(store.dead(mine, 10)) == [77]
 
 
 def test_the_databases_clock_tells_a_beat(dsn: str, store: PostgresStore) -> None:
