@@ -89,7 +89,8 @@ class Wiring:
         self.store = options.get("store")
         if (self._database is None) == (self.store is None):
             raise MisuseError(
-                "give a courier either database= (a path, or a URL of PostgreSQL) or store= (a store of your own)"
+                "give a courier either database= (a path, or a PostgreSQL's URL) or store= (a "
+                "store of your own)"
             )
         self.renderer = options.get("renderer")
         self.source = options.get("source")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ...domain.errors import MisuseError
 from ...ports.clock import Clock
-from ...ports.records import Records
 from ...ports.store import UploadStore
 from ..clocks.database import DatabaseClock
 from ..clocks.system import SystemClock
-from .sqlite import SqliteStore
+from .sqlite import SqliteReader, SqliteStore
 from .sqlite import open_for_reading as open_sqlite
+
+if TYPE_CHECKING:
+    from .postgres import PostgresReader
 
 _URLS = ("postgresql://", "postgres://")
 
@@ -45,7 +48,7 @@ def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> 
     return store
 
 
-def open_for_reading(database: str) -> AbstractContextManager[Records]:
+def open_for_reading(database: str) -> AbstractContextManager[SqliteReader | PostgresReader]:
     """The records in a couriers' database, for somebody who only looks.
 
     Raises:
@@ -54,7 +57,9 @@ def open_for_reading(database: str) -> AbstractContextManager[Records]:
     """
     if not is_postgres(database):
         return open_sqlite(database)
-    opened: AbstractContextManager[Records] = _postgres().open_for_reading(database)
+    opened: AbstractContextManager[SqliteReader | PostgresReader] = _postgres().open_for_reading(
+        database
+    )
     return opened
 
 

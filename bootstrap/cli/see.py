@@ -51,9 +51,10 @@ def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None
     with open_for_reading(database) as reader:
         details = reader.show(tenant_id, evidence_id, datetime.now(UTC))
     if details is None:
+        name = name_of(database)
         end(
-            f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name_of(database)}; "
-            f"`evidence-courier status --db {name_of(database)} --tenant {tenant_id}` lists its uploads",
+            f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name}; "
+            f"`evidence-courier status --db {name} --tenant {tenant_id}` lists its uploads",
             USAGE,
         )
     elif as_json:

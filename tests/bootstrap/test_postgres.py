@@ -73,7 +73,7 @@ async def delivered(shared: Shared, couriers: int, many: int) -> set[str | None]
         ]
         tickets = [one.submit(evidence(f"ev-{n}")) for n in range(many) for one in running]
         settled = [await ticket.settled() for ticket in tickets]
-    return {status and status.status for status in settled}
+    return {None if status is None else status.status for status in settled}
 
 
 def test_a_courier_in_a_thread_delivers(shared: Shared) -> None:
