@@ -8,6 +8,7 @@ the request must have ended.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -351,22 +352,28 @@ def turns_of(connection: sqlite3.Connection, credential: str) -> list[Turn]:
     ]
 
 
-def line_of(connection: sqlite3.Connection, credential: str, now: datetime) -> Line:
-    """What an estimate needs to know of a credential's line."""
-    row = connection.execute(
-        "SELECT pace_limit, pace_seconds, together, cost, paused_since, paused_until,"
-        " holder, held_since, wanted_at FROM gates WHERE credential = ?",
-        (credential,),
-    ).fetchone()
-    if row is None:
-        return Line()
-    limit, seconds, together, cost, *paused = row[:6]
-    pause, lease = _pause_of(*paused), _lease_of(*row[6:])
-    if limit is None:
-        return Line(pause=pause)
-    pace = Pace(limit, timedelta(seconds=seconds))
-    used = used_slots(connection, credential, pace, now)
-    return Line(pace, cost, together, used, pause, lease is not None and lease.is_wanted(now))
+LINES_OF = """
+SELECT credential, pace_limit, pace_seconds, together, cost, paused_since, paused_until,
+    holder, held_since, wanted_at
+FROM gates WHERE credential IN (SELECT value FROM json_each(?))
+"""
+
+
+def lines_of(
+    connection: sqlite3.Connection, credentials: Iterable[str], now: datetime
+) -> dict[str, Line]:
+    """What an estimate needs to know of the lines of these credentials."""
+    lines = dict.fromkeys(credentials, Line())
+    for credential, *row in connection.execute(LINES_OF, (json.dumps([*lines]),)).fetchall():
+        limit, seconds, together, cost, *paused = row[:6]
+        pause, lease = _pause_of(*paused), _lease_of(*row[6:])
+        lines[credential] = Line(pause=pause)
+        if limit is not None:
+            pace = Pace(limit, timedelta(seconds=seconds))
+            used = used_slots(connection, credential, pace, now)
+            wanted = lease is not None and lease.is_wanted(now)
+            lines[credential] = Line(pace, cost, together, used, pause, wanted)
+    return lines
 
 
 def used_slots(

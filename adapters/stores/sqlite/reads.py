@@ -3,6 +3,7 @@ as at ten."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,14 +14,14 @@ from typing import TypeAlias
 from sqlite_utils import Database
 
 from ....domain.integration import tenant_key
-from ....domain.pacing.estimate import outlook_of
+from ....domain.pacing.estimate import Line, outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus, wait_for_valid
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
 from ..rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
-from .gates import line_of
+from .gates import lines_of
 from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
 _STATUS = ", ".join(f"uploads.{name}" for name in STATUS)
@@ -32,7 +33,10 @@ _KEYS = ", ".join(f"uploads.{name}" for name in KEY)
 _OPEN = ", ".join(OPEN)
 
 MOST_COUNTED = 1_000
-"""So many uploads are counted at most to answer one question about places in lines."""
+"""So many uploads are counted to answer one question about places in lines."""
+
+LEAST_COUNTED = 100
+"""So many of each line, even if that is more."""
 
 # By whether a tenant, and whether a status, is asked for.
 _INDEX_FOR = {
@@ -104,7 +108,9 @@ SELECT due, id FROM uploads INDEXED BY uploads_in_line
 WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1 OFFSET ?
 """
 INVALID = "SELECT tenant_id FROM blocks WHERE provider = ''"
-ASKING = "SELECT upload_id FROM turns WHERE credential = ? AND waits"
+ASKING = """
+SELECT upload_id FROM turns WHERE waits AND credential IN (SELECT value FROM json_each(?))
+"""
 ACTED_ON = f"""
 SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id
 WHERE actions.id > :after AND actions.id <= :mark
@@ -201,11 +207,15 @@ def _outlooks(
         if row["credential"] is not None and not Status(row["status"]).at_rest:
             lines[row["credential"]][row["due"] or "", row["id"]] = (state, row["provider"])
     found: dict[int, Outlook] = {}
-    alone = bool(lines) and db.execute(COURIERS, (-1,)).fetchone() is None
+    alone, asking, about = False, frozenset[int](), dict[str, Line]()
+    if lines:
+        alone = db.execute(COURIERS, (-1,)).fetchone() is None
+        asks_now = db.execute(ASKING, (json.dumps([*lines]),)).fetchall()
+        asking = frozenset(identity for (identity,) in asks_now)
+        about = lines_of(db.conn, lines, now)
     for credential, in_line in lines.items():
-        line = line_of(db.conn, credential, now)
-        asking = {identity for (identity,) in db.execute(ASKING, (credential,)).fetchall()}
-        most = max(MOST_COUNTED // len(lines), 1)
+        line = about[credential]
+        most = max(MOST_COUNTED // len(lines), min(MOST_COUNTED, LEAST_COUNTED))
         for here, place in _places(db, credential, sorted(in_line), most):
             state, provider = in_line[here]
             asks = here[1] in asking

@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
+from evidence_courier.adapters.stores.sqlite.gates import LINES_OF
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.paging import Place, token_of
 from evidence_courier.ports.records import Find
@@ -99,13 +100,18 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             {"tenant_id": "t", "provider": "p", "limit": 5},
             "uploads_stuck",
         ),
+        (reads.ASKING, ('["a"]',), "turns_of_credential (credential=?)"),
+        (LINES_OF, ('["a"]',), "sqlite_autoindex_gates_1 (credential=?)"),
         (reads.LOOK_UPS, {"id": 1}, "look_ups_of_upload (upload_id=?)"),
         (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
         (reads.ACTIONS, {"id": 1}, "actions_of_upload (upload_id=?)"),
     ],
 )
 def test_every_question_has_its_index(
-    connection: sqlite3.Connection, sql: str, given: dict[str, object] | tuple[int], index: str
+    connection: sqlite3.Connection,
+    sql: str,
+    given: dict[str, object] | tuple[object, ...],
+    index: str,
 ) -> None:
     seen = plan(connection, sql, given)
     assert index in seen
@@ -126,7 +132,10 @@ def test_every_question_has_its_index(
     ],
 )
 def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
-    connection: sqlite3.Connection, sql: str, given: dict[str, object] | tuple[int], index: str
+    connection: sqlite3.Connection,
+    sql: str,
+    given: dict[str, object] | tuple[object, ...],
+    index: str,
 ) -> None:
     assert index in plan(connection, sql, given)
 
