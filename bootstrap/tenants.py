@@ -102,6 +102,7 @@ class Tenants:
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
         self._loaded = self._load()
+        self.without = frozenset(self._loaded.without)
         self.destinations: Mapping[str, Destination] = self._destinations(self._loaded, {})
 
     @property
@@ -171,6 +172,7 @@ class Tenants:
         """Use what was read. A tenant that is invalid now keeps what it had."""
         self._refused = ()
         self._loaded, self.destinations = read
+        self.without = frozenset(self._loaded.without)
 
     def log(self) -> None:
         """Log which tenants there are, and what is wrong with the others."""

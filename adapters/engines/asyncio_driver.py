@@ -4,6 +4,7 @@ and the loop never waits for a disk."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -47,6 +48,9 @@ from .watchdog import About
 STORE_RETRY = (1.0, 30.0)
 """The first and the longest pause, in seconds, before a refused write is tried again."""
 
+ANSWERS_AT_ONCE = 32
+"""So many turns go on in one turn of the loop when what they asked of the writer is answered."""
+
 CLOSED = "the courier was closed"
 
 T = TypeVar("T")
@@ -82,16 +86,27 @@ class Together(Generic[W, A]):
         self._asked, self._wishes = [], []
         # No task: nothing but the writer can end it.
         written = asyncio.ensure_future(self._request(wishes))
-        written.add_done_callback(partial(self._share_out, asked))
+        written.add_done_callback(partial(self._written, asked))
 
-    def _share_out(
+    def _written(
         self,
         asked: Sequence[tuple[int, asyncio.Future[Sequence[A]]]],
         written: asyncio.Future[Sequence[A | CourierError]],
     ) -> None:
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
-        answers = iter(written.result() if error is None else ())
-        for number, answer in asked:
+        self._share_out(deque(asked), iter(() if error else written.result()), error)
+
+    def _share_out(
+        self,
+        asked: deque[tuple[int, asyncio.Future[Sequence[A]]]],
+        answers: Iterator[A | CourierError],
+        error: BaseException | None,
+    ) -> None:
+        if len(asked) > ANSWERS_AT_ONCE:  # the loop must not stand still for all of them
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._share_out, asked, answers, error)
+        for _ in range(min(len(asked), ANSWERS_AT_ONCE)):
+            number, answer = asked.popleft()
             given: list[A] = []
             refused = error
             for one in islice(answers, number):

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from math import ceil, inf
 from typing import TypeVar
 
@@ -32,6 +33,9 @@ from .turns import Turns, report_bug
 
 MAINTAIN_EVERY = 5.0
 """How often the courier maintains its uploads, in seconds."""
+
+BEGUN_AT_ONCE = 64
+"""So many turns begin in one turn of the loop."""
 
 LAST_WORDS = 5.0
 """How many seconds a closing courier gives to writing down how far its cancelled requests got."""
@@ -180,8 +184,11 @@ class AsyncEngine:
             self._start_maintenance(self._maintenance.run_once())
         elif self.active.backlog.wanting and self._maintaining is None:
             self._start_maintenance(self._maintenance.adopt_more())
-        for uploads in list(self.active.take(self._clock.now())):
+        due = list(islice(self.active.take(self._clock.now()), BEGUN_AT_ONCE))
+        for uploads in due:
             self._turns.start(uploads, self._turn(uploads))
+        if len(due) == BEGUN_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._wake)
 
     def _turn(self, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
         refused = yield from take_turn(self._context, uploads)

@@ -72,6 +72,11 @@ class _Promise(Generic[T]):
         return answer
 
 
+NO_INTEGRATION: _Promise[Any] = _Promise()
+"""What all tickets of tenants without an integration share: nothing is recorded, or comes."""
+NO_INTEGRATION.keep((None,))
+
+
 class Ticket:
     """A handle on the upload of one evidence.
 
@@ -80,13 +85,19 @@ class Ticket:
 
     __slots__ = ("_loop", "_recorded", "_settled", "_uploads", "evidence_id", "tenant_id")
 
-    def __init__(self, tenant_id: str, evidence_id: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        tenant_id: str,
+        evidence_id: str,
+        loop: asyncio.AbstractEventLoop,
+        known: _Promise[Any] | None = None,
+    ) -> None:
         self.tenant_id = tenant_id
         self.evidence_id = evidence_id
         self._loop = loop
         self._uploads: tuple[ActiveUploads, str] | None = None
-        self._recorded: _Promise[None] = _Promise()
-        self._settled: _Promise[UploadStatus | None] = _Promise()
+        self._recorded: _Promise[None] = known or _Promise()
+        self._settled: _Promise[UploadStatus | None] = known or _Promise()
 
     def __repr__(self) -> str:
         if self._settled.is_none:

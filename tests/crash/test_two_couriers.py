@@ -67,7 +67,7 @@ def test_another_courier_takes_over_from_a_dead_one_within_seconds(
             database=str(database),
             endpoint=sandbox.url,
             hurried=False,
-            concurrency=SILENT * 2,  # one tenant of one origin may have half of so few places
+            concurrency=SILENT * 3,  # one tenant of one origin may have a third of so few places
         )
         evidences = [("acme", f"ev-{number}", 2_000) for number in range(40)]
         one = hosts.start(plan, *submits(evidences))

@@ -16,6 +16,7 @@ from dialogue_runner import driver_of
 from store_fixtures import House, evidence
 
 from evidence_courier import UploadStatus
+from evidence_courier.adapters.engines.asyncio_driver import ANSWERS_AT_ONCE, Together
 from evidence_courier.adapters.engines.turns import Turns
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.delivery.effects import Interrupted, Turn, Wait, perform
@@ -110,6 +111,28 @@ def test_a_turn_that_is_refused_alone_is_tried_again_alone(house: House) -> None
     asyncio.run(story())
     delayed = [event.key.evidence_id for event in house.logger.of(WriteDelayed)]
     assert delayed == ["ev-3"] * 3
+
+
+def test_answers_that_come_together_are_handed_out_over_some_turns_of_the_loop() -> None:
+    """A loop that goes on with two hundred turns at once does nothing else meanwhile."""
+    at_once: list[int] = []
+
+    async def echo(wishes: Sequence[int]) -> Sequence[int]:
+        return wishes
+
+    async def story() -> None:
+        together: Together[int, int] = Together(echo)
+        answers = [together.ask([number]) for number in range(100)]
+        before = 0
+        while not answers[-1].done():
+            await asyncio.sleep(0)
+            done = sum(answer.done() for answer in answers)
+            at_once.append(done - before)
+            before = done
+        assert [answer.result() for answer in answers] == [[number] for number in range(100)]
+
+    asyncio.run(story())
+    assert max(at_once) == ANSWERS_AT_ONCE
 
 
 def states_of(database: Path) -> list[str]:
