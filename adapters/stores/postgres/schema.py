@@ -126,6 +126,7 @@ CREATE TABLE gates (
     holder integer, held_since timestamptz, wanted_at timestamptz,
     head bigint, head_since timestamptz
 ) WITH (fillfactor = 70);
+CREATE INDEX gates_held ON gates (holder) WHERE holder IS NOT NULL;
 CREATE SEQUENCE gate_numbers;
 CREATE TABLE slots (
     id bigint PRIMARY KEY,
