@@ -85,7 +85,7 @@ def _update(names: Sequence[str], *others: str) -> Statement:
 def _select_current(same: str) -> Statement:
     return Statement(
         ("position", "id", *KEY, "version"),
-        f"SELECT given.position, uploads.id FROM given CROSS JOIN uploads ON {same}"
+        f"SELECT given.position, uploads.id, uploads.state FROM given CROSS JOIN uploads ON {same}"
         " AND uploads.version = given.version",
     )
 
@@ -95,8 +95,8 @@ INSERT_UPLOADS = Statement(ENTRY, f"INSERT INTO uploads ({_list(ENTRY)}) SELECT 
 
 CURRENT_BY_ID = _select_current(f"uploads.id = given.id AND {_SAME_KEY}")
 CURRENT_BY_KEY = _select_current(_SAME_KEY)
-"""The positions of the changes that are in time, and the ids of their uploads. Each row: a
-position, an id, KEY, the version to find."""
+"""The positions of the changes that are in time, the ids and the states of their uploads. Each row:
+a position, an id, KEY, the version to find."""
 
 UPDATE_UPLOADS = _update(CHANGING)
 """Each row: an id, CHANGING."""
@@ -111,7 +111,7 @@ UPDATE_DELIVERED = _update(
     *("state = 'succeeded'", "status = 'succeeded'"),
     *(f"{name} = NULL" for name in ("attempt", "started_at", *CAUSE)),
 )
-"""Each row: an id, DELIVERED."""
+"""Of an upload that is being sent. Each row: an id, DELIVERED."""
 
 SELECT_OF_EVIDENCE = Statement(
     ("tenant_id", "evidence_id"),

@@ -112,7 +112,8 @@ class SqliteStore(SqliteCouriers):
         starts = [start for turn in turns for start in turn]
         positions = iter(range(len(starts)))
         places = [list(islice(positions, len(turn))) for turn in turns]
-        ids, outdated = self._compared([start.upload for start in starts])
+        found, outdated = self._compared([start.upload for start in starts])
+        ids = {position: identity for position, (identity, _) in found.items()}
         answers: dict[int, records.BeginAnswer] = {**outdated}
         begun: dict[int, Acquired] = {}
         for place in places:
@@ -179,21 +180,29 @@ class SqliteStore(SqliteCouriers):
         ]
         self._connection.executemany(statements.INSERT_DOCUMENT, documents)
 
-    def _compared(self, uploads: Sequence[Upload]) -> tuple[dict[int, int], dict[int, Conflict]]:
-        """The ids of those uploads that may be written, and the answers to those that somebody
-        was faster than, by position. No upload comes twice."""
+    def _compared(
+        self, uploads: Sequence[Upload]
+    ) -> tuple[dict[int, tuple[int, str]], dict[int, Conflict]]:
+        """The ids and stored states of those uploads that may be written, and the answers to those
+        that somebody was faster than, by position. No upload comes twice."""
         expected = [
             (position, upload.id, *key_cells(upload.key), upload.version - 1)
             for position, upload in enumerate(uploads)
         ]
-        ids: dict[int, int] = dict(statements.CURRENT_BY_ID.run(self._connection, expected))
         unnumbered = [row for row in expected if row[1] is None]
-        ids.update(statements.CURRENT_BY_KEY.run(self._connection, unnumbered))
-        if len(ids) == len(uploads):
-            return ids, {}
-        late = {n: upload.key for n, upload in enumerate(uploads) if n not in ids}
+        found = {
+            position: (identity, state)
+            for current, rows in (
+                (statements.CURRENT_BY_ID, expected),
+                (statements.CURRENT_BY_KEY, unnumbered),
+            )
+            for position, identity, state in current.run(self._connection, rows)
+        }
+        if len(found) == len(uploads):
+            return found, {}
+        late = {n: upload.key for n, upload in enumerate(uploads) if n not in found}
         there = reads.recorded(self._connection, late.values())
-        return ids, {
+        return found, {
             position: Conflict(there[key].upload if key in there else None)
             for position, key in late.items()
         }
@@ -201,11 +210,13 @@ class SqliteStore(SqliteCouriers):
     def _write(self, changes: Sequence[Change]) -> dict[int, Conflict]:
         """Write those changes that nobody was faster than; the others' answers, by position."""
         connection = self._connection
-        ids, lost = self._compared([change.upload for change in changes])
-        won = [(ids[n], change) for n, change in enumerate(changes) if n in ids]
+        found, lost = self._compared([change.upload for change in changes])
+        won = [(found[n][0], change) for n, change in enumerate(changes) if n in found]
+        sending = {identity for identity, state in found.values() if state == "sending"}
         delivered, others = [], []
         for identity, each in won:
-            if each.attempt is not None and isinstance(each.upload.state, Succeeded):
+            ends = each.attempt is not None and isinstance(each.upload.state, Succeeded)
+            if ends and identity in sending:
                 delivered.append((identity, *delivered_cells(each.upload)))
             else:
                 others.append((identity, *changing_cells(each.upload)))
