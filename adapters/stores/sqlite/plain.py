@@ -19,9 +19,10 @@ def _words(words: Iterable[str]) -> str:
 
 
 def _is_moment(name: str) -> str:
-    """Whether a column holds a moment: `date` corrects a day that does not exist."""
-    digits = "0000-00-00T00:00:00.000000Z".replace("0", "[0-9]")
-    return f"({name} GLOB '{digits}' AND date({name}, '+0 days') = substr({name}, 1, 10))"
+    """Whether a column holds a moment. `date` reads all but what GLOB asks for, and corrects a day
+    that does not exist."""
+    shape = f"{'?' * 10}T{'?' * 8}.{'[0-9]' * 6}Z"
+    return f"({name} GLOB '{shape}' AND date({name}, '+0 days') = substr({name}, 1, 10))"
 
 
 _KINDS = _words(kind.value for kind in FailureKind)
