@@ -248,18 +248,16 @@ def _places(
         open_ones = sum(
             counted.get(word, 0) for word in (Status.PENDING.value, Status.RETRYING.value, PARKED)
         )
+        start, end = (datetime.fromisoformat(due) for due, _ in (first, last))
         for here in beyond:
-            estimate = min(most * _share(first, last, here), open_ones - 1)
-            yield here, max(most, round(estimate))
-
-
-def _share(first: _InLine, last: _InLine, here: _InLine) -> float:
-    """How far `here` is from the first, if the last is as far as 1: in time, or by arrival if these
-    are due at one moment."""
-    start, end, own = (datetime.fromisoformat(due).timestamp() for due, _ in (first, last, here))
-    if end > start:
-        return (own - start) / (end - start)
-    return inf if own > end else (here[1] - first[1]) / (last[1] - first[1])
+            own = datetime.fromisoformat(here[0])
+            if end > start:
+                share = (own - start) / (end - start)
+            elif own > end:
+                share = inf
+            else:  # due at one moment, in the order of arrival
+                share = (here[1] - first[1]) / (last[1] - first[1])
+            yield here, max(most, round(min(most * share, open_ones - 1)))
 
 
 def age(row: Row) -> tuple[str, int]:
