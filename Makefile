@@ -31,7 +31,7 @@ SCRIPTS := $(shell find tests examples benchmarks docs -name _build -prune -o -n
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- what a user or a newcomer wants
 
@@ -55,8 +55,22 @@ test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own server
 	@$(HOSTS)/bin/pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
 .PHONY: bench
-bench: $(VENV)/.installed  ## measure what an upload costs beside a bare client's (beside another version too: ARGS="--against /its/venv/bin/python")
+bench: $(VENV)/.installed  ## measure what an upload costs beside a bare client's and beside what is written by hand (beside another version too: ARGS="--against /its/venv/bin/python")
 	@$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
+
+MILLION := build/million
+
+.PHONY: bench-million
+bench-million: $(VENV)/.installed  ## measure reading and working on a million uploads, a backlog, several couriers (half an hour, 6 GB)
+	@rm -rf $(MILLION) && mkdir -p $(MILLION)
+	@$(VENV)/bin/python benchmarks/grow.py $(MILLION)/line.db
+	@$(VENV)/bin/python benchmarks/million.py reads $(MILLION)/line.db
+	@$(VENV)/bin/python benchmarks/million.py inspect $(MILLION)/line.db
+	@$(VENV)/bin/python benchmarks/grow.py $(MILLION)/settled.db --in-line 0
+	@$(VENV)/bin/python benchmarks/crowd.py large $(MILLION)/settled.db
+	@$(VENV)/bin/python benchmarks/crowd.py backlog $(MILLION)
+	@$(VENV)/bin/python benchmarks/crowd.py processes $(MILLION)
+	@rm -rf $(MILLION)
 
 .PHONY: size
 size:  ## print how large each room of the house is, and what is larger than it may be
