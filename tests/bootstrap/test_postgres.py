@@ -9,14 +9,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import frozen
 from click.testing import CliRunner
+from cutting_proxy import Cut, CuttingProxy
 from postgres_server import server
 from psycopg.conninfo import conninfo_to_dict
 from store_fixtures import evidence
@@ -93,6 +96,34 @@ def test_a_blocking_courier_delivers(shared: Shared) -> None:
 def test_two_couriers_send_each_evidence_once(shared: Shared) -> None:
     assert asyncio.run(delivered(shared, 2, 30)) == {"succeeded"}
     assert len(shared.sandbox.received) == 30
+
+
+def test_cut_connections_double_and_lose_nothing(shared: Shared) -> None:
+    """Each of the ways a connection can be cut, again and again while a courier works."""
+    proxy = CuttingProxy(shared.url)
+    there = str(urlsplit(shared.url).port)
+    through = shared.url.replace(f":{there}/", f":{proxy.port}/")
+    ways: cycle[Cut | None] = cycle(["before", "after", None])
+
+    async def story() -> list[UploadStatus | None]:
+        async with AsyncCourier.from_mapping(shared.tenants, through) as courier:
+            tickets = []
+            for number in range(120):
+                tickets.append(courier.submit(evidence(f"ev-{number}")))
+                if number % 20 == 19:
+                    way = next(ways)
+                    if way is None:
+                        await asyncio.to_thread(proxy.cut_all)
+                    else:
+                        proxy.cut_commit = way
+                    await tickets[-1].recorded()
+            return [await asyncio.wait_for(ticket.settled(), 60) for ticket in tickets]
+
+    with closing(proxy):
+        settled = asyncio.run(story())
+    assert {None if status is None else status.status for status in settled} == {"succeeded"}
+    assert proxy.commits_cut >= 2
+    assert len(shared.sandbox.received) == 120
 
 
 HOST = """

@@ -20,8 +20,8 @@ class CuttingProxy:
         parts = conninfo_to_dict(dsn)
         self._server = (str(parts["host"]), int(parts["port"] or 0))
         self._listening = socket.create_server(("127.0.0.1", 0))
-        host, port = self._listening.getsockname()
-        self.dsn = make_conninfo(dsn, host=host, port=port)
+        host, self.port = self._listening.getsockname()
+        self.dsn = make_conninfo(dsn, host=host, port=self.port)
         self.cut_commit: Cut | None = None
         self.commits_cut = 0
         self._open: list[socket.socket] = []

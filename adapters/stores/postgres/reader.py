@@ -23,6 +23,7 @@ from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import action_of, attempt_of, key_cells, key_of, look_up_of, moment, open_upload_of
 from . import reads
+from .gates import blocks_of
 from .opening import check
 from .schema import MIGRATIONS
 from .sessions import Address, Session, address_of, ask, is_text, set_up
@@ -141,9 +142,9 @@ class PostgresReader:
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._reading() as session:
             stuck = ask(session, reads.STUCK)
-            blocks = ask(session, "SELECT address FROM blocks")
-            blocked = {None, *(row["address"] for row in blocks)}
             pairs = sorted((row["tenant_id"], row["provider"]) for row in stuck)
+            wanted = {addresses[pair] for pair in pairs if pair in addresses}
+            blocked = {None, *blocks_of(session, wanted)}
             return [
                 open_upload_of(row)
                 for pair in pairs
@@ -162,7 +163,7 @@ class PostgresReader:
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        """A session that nobody else reads with meanwhile, in a transaction of one moment."""
+        """A session for one reader, in a transaction of one moment."""
         with self._address.trouble("not read"):
             self._refuse_when_closed()
             with self._pool.connection() as session:

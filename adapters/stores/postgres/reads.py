@@ -93,12 +93,16 @@ HISTORY, ACTIONS, LOOK_UPS = (
     f"SELECT * FROM {table} WHERE upload_id = %s ORDER BY id"
     for table in ("attempts", "actions", "look_ups")
 )
+MOST_COUNTED = 1_000
+"""So many uploads are counted at most between two places in a line: what stands farther back is
+said to stand there."""
+
 IN_LINE_BETWEEN = Batch(
     ("position", "credential", "since", "since_id", "upto", "upto_id"),
-    "SELECT given.position, (SELECT count(*) FROM uploads"
+    "SELECT given.position, (SELECT count(*) FROM (SELECT 1 FROM uploads"
     " WHERE uploads.credential = given.credential AND due IS NOT NULL"
-    " AND (due, id) >= (given.since, given.since_id) AND (due, id) < (given.upto, given.upto_id))"
-    " AS many FROM given",
+    " AND (due, id) >= (given.since, given.since_id) AND (due, id) < (given.upto, given.upto_id)"
+    f" LIMIT {MOST_COUNTED}) AS between_them) AS many FROM given",
 )
 
 

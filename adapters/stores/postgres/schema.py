@@ -77,7 +77,7 @@ CREATE INDEX uploads_of_tenant ON uploads (tenant_id, created_at, id);
 CREATE INDEX uploads_by_status ON uploads (status, created_at, id);
 CREATE INDEX uploads_of_tenant_by_status ON uploads (tenant_id, status, created_at, id);
 CREATE INDEX uploads_in_line ON uploads (credential, due, id) WHERE due IS NOT NULL;
-CREATE INDEX uploads_in_flight ON uploads (owner) WHERE state = 'sending';
+CREATE INDEX uploads_in_flight ON uploads (owner, id) WHERE state = 'sending';
 CREATE INDEX uploads_stuck ON uploads (tenant_id, provider, id)
     WHERE state IN ('held', 'failed') AND error_kind IN
     ('unauthorized', 'target_not_found', 'account_locked', 'integration_gone',

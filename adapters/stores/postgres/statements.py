@@ -40,7 +40,7 @@ LOCK_UPLOADS = Batch(
     "SELECT given.position, uploads.id, uploads.version, uploads.due"
     f" FROM given JOIN uploads ON {_SAME_KEY} ORDER BY uploads.id FOR UPDATE OF uploads",
 )
-"""Each row: a position, KEY. Nobody else changes these uploads before the transaction ends."""
+"""Each row: a position, KEY. No other session changes these uploads before the transaction ends."""
 
 SELECT_IDS = Batch(
     ("position", *KEY), f"SELECT given.position, uploads.id FROM given JOIN uploads ON {_SAME_KEY}"

@@ -110,7 +110,7 @@ class PostgresStore(PostgresCouriers):
         tell(self._session, statement, (*cells, provider, *evidence))
 
     def _insert(self, fresh: Sequence[Entry]) -> dict[UploadKey, int]:
-        """Add those that nobody adds at the same moment; their ids."""
+        """Add those that no other courier adds at the same moment; their ids."""
         rows = [entry_cells(0, entry)[1:] for entry in fresh]
         ids = {key_of(row): row["id"] for row in sql.INSERT_UPLOADS.ask(self._session, rows)}
         documents = [(ids[one.upload.key], one.content) for one in fresh if one.upload.key in ids]
@@ -206,7 +206,7 @@ class PostgresStore(PostgresCouriers):
         return answers
 
     def _lock(self, changes: Sequence[Change | Start]) -> dict[UploadKey, _There]:
-        """The uploads as they are recorded: nobody else changes them in this transaction."""
+        """The uploads as they are recorded: no other session changes them in this transaction."""
         keys = [change.upload.key for change in changes]
         wanted = ((position, *key_cells(key)) for position, key in enumerate(keys))
         return {
@@ -228,7 +228,7 @@ class PostgresStore(PostgresCouriers):
         return {key: Conflict(found[key].upload if key in found else None) for key in late}
 
     def _write(self, changes: Sequence[Change]) -> dict[UploadKey, Conflict]:
-        """Write those changes that nobody was faster than; the others' answers."""
+        """Write those changes that are in time; the others' answers."""
         session = self._session
         there = self._lock(changes)
         lost = self._outdated(changes, there)

@@ -1,0 +1,122 @@
+"""Several couriers write to one database at once, as from several machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from typing import TypeVar
+
+import pytest
+from attrs import evolve
+
+from evidence_courier.adapters.stores.postgres import PostgresStore
+from evidence_courier.adapters.stores.postgres.gates import BUSY
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.pacing.gate import NotBefore
+from evidence_courier.domain.upload.status import ActionRow
+from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known
+from evidence_courier.testing.contracts.stored import (
+    AT,
+    UNPACED,
+    begin_each,
+    deferred,
+    entry,
+    started,
+)
+
+T = TypeVar("T")
+
+COURIERS = 4
+PACED = evolve(UNPACED, pace=Pace(7, timedelta(minutes=1)))
+
+
+@pytest.fixture
+def stores(dsn: str) -> Iterator[list[PostgresStore]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(PostgresStore(dsn))) for _ in range(COURIERS)]
+
+
+def at_once(stores: list[PostgresStore], work: Callable[[PostgresStore], T]) -> list[T]:
+    with ThreadPoolExecutor(COURIERS) as threads:
+        return list(threads.map(work, stores))
+
+
+def test_an_evidence_is_recorded_once(stores: list[PostgresStore]) -> None:
+    entries = [entry(f"ev-{number}") for number in range(50)]
+
+    def add(store: PostgresStore) -> list[type]:
+        given = entries if stores.index(store) % 2 else entries[::-1]
+        return [type(answer) for answer in store.add(given)]
+
+    answers = [answer for some in at_once(stores, add) for answer in some]
+    assert answers.count(Added) == 50
+    assert answers.count(Known) == 50 * (COURIERS - 1)
+
+
+def test_an_attempt_is_begun_by_one(stores: list[PostgresStore]) -> None:
+    entries = [entry(f"ev-{number}") for number in range(50)]
+    stores[0].add(entries)
+
+    def begin(store: PostgresStore) -> list[type]:
+        mine = stores.index(store)
+        given = [started(one.upload, courier_id=mine) for one in entries]
+        return [type(answer) for answer in begin_each(store, given)]
+
+    answers = [answer for some in at_once(stores, begin) for answer in some]
+    assert answers.count(Begun) == 50
+    assert answers.count(Conflict) == 50 * (COURIERS - 1)
+
+
+def test_they_keep_one_pace_together(stores: list[PostgresStore]) -> None:
+    entries = {one: [entry(f"{one}-{number}") for number in range(10)] for one in range(COURIERS)}
+    for some in entries.values():
+        stores[0].add(some)
+
+    def begin(store: PostgresStore) -> int:
+        begun, left = 0, [one.upload for one in entries[stores.index(store)]]
+        while left:
+            (answer,) = begin_each(store, [started(left[-1], quota=PACED)])
+            if isinstance(answer, NotBefore) and answer.at == AT + BUSY:
+                continue  # another courier had the gate just then
+            begun += isinstance(answer, Begun)
+            left.pop()
+        return begun
+
+    assert sum(at_once(stores, begin)) == 7
+
+
+def test_an_action_is_seen_by_who_has_seen_a_later_one(stores: list[PostgresStore]) -> None:
+    """Numbers of actions become visible in their order."""
+    first, second = entry("ev-1"), entry("ev-2")
+    one, other, watcher, _ = stores
+    one.add([first, second])
+    row = ActionRow(at=AT, action="retry", by="ann", reason="why")
+    begins = [started(each.upload) for each in (first, second)]
+    begin_each(one, begins)
+    changes = [evolve(deferred(begin.upload), action=row) for begin in begins]
+    mark = watcher.acted_on(None).mark
+    with ThreadPoolExecutor(1) as threads:
+        with one.transaction():
+            one.save([changes[0]])
+            later = threads.submit(other.save, [changes[1]])
+            told = watcher.acted_on(mark)
+            assert not told.keys
+        later.result()
+    keys = {first.upload.key, second.upload.key}
+    assert set(watcher.acted_on(mark).keys) == keys
+
+
+def test_a_change_waits_for_another_and_is_late(stores: list[PostgresStore]) -> None:
+    new = entry()
+    one, other, *_ = stores
+    one.add([new])
+    begin = started(new.upload)
+    begin_each(one, [begin])
+    change: Change = deferred(begin.upload)
+    with ThreadPoolExecutor(1) as threads:
+        with one.transaction():
+            one.save([change])
+            late = threads.submit(other.save, [change])
+        assert late.result() == [Conflict(change.upload)]
