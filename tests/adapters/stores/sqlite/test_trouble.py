@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading
+from evidence_courier.adapters.stores.sqlite import SqliteStore, couriers, open_for_reading
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.upload import Sending, Upload
@@ -86,6 +87,26 @@ def test_a_database_held_by_another_process_says_so_and_works_later(
             lame.add([new])
         assert lame.find(Find(), AT).uploads == ()  # reading goes on
     assert lame.add([new]) == [Added()]
+
+
+def test_whether_another_process_has_ended_its_write_is_looked_at_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own wait sleeps for longer and longer: one of several busy processes starved."""
+    path, naps = str(tmp_path / "courier.db"), list[float]()
+    with closing(SqliteStore(path)) as store, by_hand(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 50:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(couriers, "time", SimpleNamespace(sleep=nap, monotonic=lambda: 0.0))
+        store.add([entry("ev-1")])
+        assert len(naps) == 50
+        assert max(naps) <= 0.002
+        assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
 def test_a_value_that_cannot_be_kept_fails_its_call_without_a_trace(
