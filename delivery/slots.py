@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from attrs import define, evolve, field
 
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota, Refusal
+from ..domain.upload.failure import Failure
 from ..domain.upload.upload import UploadKey
 from ..ports.clock import Clock
 from ..ports.gates import Acquire
 from .effects import TakeSlot, Turn, perform
+
+
+@define
+class Blocks:
+    """The integrations that are blocked, by address, as far as one courier knows.
+
+    A block counts from the moment when a reply has told of it: until it is written, the gate does
+    not know it, and what it allows does not lift it.
+    """
+
+    _known: dict[str, Blocked] = field(factory=dict, init=False)
+    _unwritten: Counter[str] = field(factory=Counter, init=False)
+
+    def get(self, address: str) -> Blocked | None:
+        """The block of an integration; None: it has none."""
+        return self._known.get(address)
+
+    def put(self, address: str, blocked: Blocked) -> None:
+        """Note a block that is written."""
+        self._known[address] = blocked
+
+    @contextmanager
+    def told(self, *addresses: tuple[str, Failure]) -> Iterator[None]:
+        """Note blocks that are written meanwhile."""
+        for address, failure in addresses:
+            self._known[address] = Blocked(failure)
+            self._unwritten[address] += 1
+        try:
+            yield
+        finally:
+            for address, _ in addresses:
+                self._unwritten[address] -= 1
+            self._unwritten += Counter()  # without those that are at zero
+
+    def allowed(self, address: str) -> None:
+        """The gate allows a request."""
+        if address not in self._unwritten:
+            self._known.pop(address, None)
 
 
 @define
@@ -19,15 +60,15 @@ class Slots:
 
     `key` is the upload for whose sake the gate is asked, patiently; without one it is asked once.
     `acquired` is what the turn was given last: its number, its lease, and a slot that the next
-    request uses. `blocks` are the integrations that are blocked, by address, as far as the courier
-    knows: a slot that was taken before is not used.
+    request uses. `blocks`: while its integration is blocked, a slot that was taken before is
+    not used.
     """
 
     quota: Quota
     courier_id: int
     clock: Clock
     key: UploadKey | None = None
-    blocks: MutableMapping[str, Blocked] = field(factory=dict)
+    blocks: Blocks = field(factory=Blocks)
     acquired: Acquired = field(factory=Acquired, init=False)
     _covered: bool = field(default=False, init=False)
     _under_way: int | None = field(default=None, init=False)
@@ -36,7 +77,7 @@ class Slots:
     def begun(self, acquired: Acquired) -> None:
         """The gate has let the turn begin: its first request needs no leave if it has its slot, or
         if nothing paces it."""
-        self.blocks.pop(self.quota.address, None)
+        self.blocks.allowed(self.quota.address)
         self.acquired = acquired
         self._covered = acquired.slot is not None or self.quota.pace is None
 

@@ -12,7 +12,7 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -88,7 +88,7 @@ from .outcome import (
 )
 from .redactors import Redactors
 from .sender import OvertimeError, Sender, run_dialogue
-from .slots import Slots
+from .slots import Blocks, Slots
 from .waits import WaitLog
 
 
@@ -98,7 +98,6 @@ class TurnContext:
 
     `courier_id` is its number in the store. `interruption_of` tells what cut the driver off from
     what a plug-in raised by itself, which is None. `waits`: for the pace, as long as that takes.
-    `blocks`: the integrations that are blocked, by address, as far as this courier knows.
     """
 
     courier_id: int
@@ -108,7 +107,7 @@ class TurnContext:
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
     told: WaitLog = field(factory=WaitLog)
-    blocks: MutableMapping[str, GateBlocked] = field(factory=dict, init=False)
+    blocks: Blocks = field(factory=Blocks, init=False)
 
 
 # --- an attempt ----------------------------------------------------------------------------------
@@ -316,11 +315,12 @@ class AttemptTurn:
         """Write the verdicts in one transaction, then tell the host."""
         results = self._results()
         try:
-            yield from apply(
+            yield from _settled(
+                self._context,
                 *(
                     Step(one, result.event, result.attempt, gate=result.gate)
                     for one, result in results
-                )
+                ),
             )
         except Interrupted:
             # The next courier finds it in flight without a courier that sends it, and recovers it.
@@ -424,7 +424,8 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     assert finding is not None
     end = evolve(slots.end(), opens=active.upload.tally.parked_at is not None)
     result = look_up_result_of(finding, state.look_up, destination, end)
-    yield from apply(Step(active, result.event, look_up=result.look_up, gate=result.gate))
+    step = Step(active, result.event, look_up=result.look_up, gate=result.gate)
+    yield from _settled(context, step)
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
     yield from perform(Notify(ended))
@@ -458,10 +459,24 @@ def _slots(context: TurnContext, destination: Destination, key: UploadKey) -> Sl
     return Slots(destination.quota, context.courier_id, context.clock, key, context.blocks)
 
 
+def _settled(context: TurnContext, *steps: Step) -> Turn[None]:
+    """Write what turns came to. No request leaves for an integration that they show to be broken,
+    from now on."""
+    told = [
+        (step.gate.quota.address, step.gate.block)
+        for step in steps
+        if step.gate is not None
+        and step.gate.block is not None
+        and step.gate.block.kind.concern is Concern.INTEGRATION
+    ]
+    with context.blocks.told(*told):
+        yield from apply(*steps)
+
+
 def hold(context: TurnContext, uploads: Sequence[ActiveUpload], blocked: GateBlocked) -> Turn[None]:
     """Hold what waits of a blocked integration, or park it; all of it has the same address."""
     if blocked.failure.kind.concern is Concern.INTEGRATION:
-        context.blocks[uploads[0].destination.quota.address] = blocked
+        context.blocks.put(uploads[0].destination.quota.address, blocked)
     event = Blocked(context.clock.now(), blocked.failure, blocked.until)
     waiting = [one for one in uploads if due_of(one.upload.state) not in (None, blocked.until)]
     yield from apply(*(Step(one, event) for one in waiting))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from evidence_courier import AsyncCourier, BlockingCourier, Filter, UploadStatus
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
-from evidence_courier.ports.logger import IntegrationBlocked, LogEvent, TargetParked
+from evidence_courier.ports.logger import AttemptStarted, IntegrationBlocked, LogEvent, TargetParked
 from evidence_courier.testing import FakeClock, until_settled
 
 HOUR = timedelta(hours=1)
@@ -222,6 +223,45 @@ def test_what_a_wrong_key_failed_goes_again_once_the_key_is_mended(tmp_path: Pat
 
 
 WRONG_KEY = {"errors": [{"message": "unauthenticated"}]}
+
+
+@define
+class OneByOne(Sprinto):
+    """It answers a request once it is let."""
+
+    let: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(0), init=False)
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        answer = self.reply()
+        await self.let.acquire()
+        return answer
+
+
+def test_nothing_leaves_from_the_moment_a_reply_tells_of_a_wrong_key(tmp_path: Path) -> None:
+    house = house_of(tmp_path, pace="600/min")
+
+    async def story() -> None:
+        server = OneByOne(house.clock, lambda: WRONG_KEY)
+        async with courier_of(house, server) as courier:
+            tickets = [courier.submit(evidence(f"ev-{n}")) for n in range(80)]
+            begun = 0
+            while begun < 80:
+                await asyncio.sleep(0.001)
+                begun = sum(isinstance(event, AttemptStarted) for event in house.logger.events)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            asked = server.requests  # what has begun waits for a connection
+            assert 0 < asked < 60
+            server.let.release()
+            await tickets[-1].settled(timeout=20)
+            assert server.requests == asked
+            for _ in range(asked):
+                server.let.release()
+            await until_settled(courier, house.clock, *tickets)
+            words = Counter(status.status for status in await statuses_of(courier, 80))
+            assert words == {"failed": asked, "held": 80 - asked}
+
+    asyncio.run(story())
 
 
 async def fail_and_hold(courier: AsyncCourier, house: House, number: int) -> list[UploadStatus]:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from evidence_courier.delivery.slots import Slots
+from evidence_courier.delivery.slots import Blocks, Slots
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Acquired, Blocked, Quota
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -21,14 +21,24 @@ def left(slots: Slots) -> object:
 
 
 def test_what_has_begun_does_not_leave_once_its_integration_is_blocked() -> None:
-    blocks: dict[str, Blocked] = {}
+    blocks = Blocks()
     quota = Quota("credential", "address", Pace(10, timedelta(minutes=1)))
     first, second = (Slots(quota, 1, FakeClock(), blocks=blocks) for _ in range(2))
     first.begun(Acquired(slot=1))
     second.begun(Acquired(slot=2))
     assert left(first) is None
-    blocks["address"] = BLOCKED  # the first was refused
+    blocks.put("address", BLOCKED)  # the first was refused
     assert left(second) == BLOCKED
     assert second.end().slots == (2,)
     second.begun(Acquired(slot=3))  # the gate lets it begin again: the block is over
     assert left(second) is None
+
+
+def test_a_block_counts_before_the_gate_knows_it() -> None:
+    blocks = Blocks()
+    slots = Slots(Quota("credential", "address", None), 1, FakeClock(), blocks=blocks)
+    with blocks.told(("address", BLOCKED.failure), ("address", BLOCKED.failure)):
+        slots.begun(Acquired())  # the gate was asked before the block was written
+        assert left(slots) == BLOCKED
+    slots.begun(Acquired())
+    assert left(slots) is None
