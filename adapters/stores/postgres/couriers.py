@@ -188,7 +188,8 @@ class PostgresCouriers(PostgresReader):
         self._closed = True
         with self._turn:
             super().close()
-            self._session.close()
+            if os.getpid() == self._pid:
+                self._session.close()
 
 
 def _number(session: Session) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakMethod
 
+import psycopg
 from attrs import evolve
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import dict_row
@@ -58,6 +59,9 @@ class PostgresReader:
             num_workers=1,
             open=True,
         )
+        if hasattr(os, "register_at_fork"):
+            mine = WeakMethod(self._let_go)
+            os.register_at_fork(after_in_child=lambda: (let_go := mine()) and let_go())
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._reading() as session:
@@ -178,10 +182,18 @@ class PostgresReader:
             session.execute(lock, (reads.LOCK_CLASS, courier_id))
             shown.add(courier_id)
 
+    def _let_go(self) -> None:
+        """In a child that was forked: it inherits the sockets, and would hold the locks on after
+        this process has died. psycopg itself leaves them alone there."""
+        for session in [*self._shown]:
+            with suppress(OSError, psycopg.Error):
+                os.close(session.fileno())
+
     def close(self) -> None:
         """As in `Records`. Sessions that are being read from are closed by their readers."""
         self._closed = True
-        self._pool.close()
+        if os.getpid() == self._pid:
+            self._pool.close()
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 
 import psycopg
+import pytest
 from attrs import evolve
 from postgres_server import server
 
@@ -16,7 +17,7 @@ from evidence_courier.domain.upload.upload import Sending
 from evidence_courier.testing.contracts.stored import AT, UNPACED, begin_each, entry, started
 
 HOST = """
-import sys, time
+import os, sys, time
 from datetime import UTC, datetime
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.testing.contracts.stored import begin_each, entry, started
@@ -25,25 +26,36 @@ courier = store.heartbeat(None, datetime.now(UTC))
 new = entry()
 store.add([new])
 begin_each(store, [started(new.upload, courier_id=courier)])
+store.dead(courier, 1)  # a session that reads has the lock, too
+if len(sys.argv) > 2 and os.fork() == 0:
+    os.read(0, 1)  # as long as the test holds the other end
+    os._exit(0)
 print(courier, flush=True)
 time.sleep(60)
 """
 
 
-def test_a_killed_courier_is_dead_at_once(dsn: str, store: PostgresStore) -> None:
+@pytest.mark.parametrize("given", [[], ["forks"]], ids=["alone", "with a child"])
+def test_a_killed_courier_is_dead_at_once(dsn: str, store: PostgresStore, given: list[str]) -> None:
     mine = store.heartbeat(None, AT)
-    host = subprocess.Popen([sys.executable, "-c", HOST, dsn], stdout=subprocess.PIPE, text=True)
+    host = subprocess.Popen(
+        [sys.executable, "-c", HOST, dsn, *given],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert host.stdout is not None
     courier = int(host.stdout.readline())
     assert store.dead(mine, 10) == {}
     host.kill()
-    host.communicate()
+    host.wait()
     began = time.monotonic()
     while not store.dead(mine, 10):
         assert time.monotonic() - began < 2, "a killed courier is not noticed"
     ((number, left),) = store.dead(mine, 10).items()
     assert number == courier
     assert [type(one.upload.state) for one in left] == [Sending]
+    host.communicate()
     store.unregister(courier)
 
 
