@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import datetime
 
 import psycopg
 import pytest
 from attrs import evolve
 from postgres_server import server
 
+from evidence_courier.adapters.clocks.database import DatabaseClock
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.domain.upload.upload import Sending
 from evidence_courier.testing.contracts.stored import AT, UNPACED, begin_each, entry, started
@@ -114,3 +116,25 @@ def cut_last(dsn: str, state: str) -> None:
 
 def execute(dsn: str, statement: str) -> None:
     server().execute(statement, dsn)
+
+
+class ToldClock(DatabaseClock):
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[datetime] = []
+
+    def tell(self, told: datetime, asked: float) -> None:
+        super().tell(told, asked)
+        self.told.append(told)
+
+
+def test_a_couriers_clock_is_told_the_databases_time(dsn: str) -> None:
+    clock = ToldClock()
+    with closing(PostgresStore(dsn, clock=clock)) as store:
+        assert len(clock.told) == 1
+        courier = store.heartbeat(None, AT)
+        store.heartbeat(courier, AT)
+        assert len(clock.told) == 3
+        assert clock.told == sorted(clock.told)
