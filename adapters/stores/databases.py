@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from types import ModuleType
@@ -18,12 +19,13 @@ from .sqlite import open_for_reading as open_sqlite
 if TYPE_CHECKING:
     from .postgres import PostgresReader
 
-_URLS = ("postgresql://", "postgres://")
+# A URL, or the pairs `key=value` that libpq reads as well.
+_DSN = re.compile(r"postgres(ql)?://|(\S+=\S*\s+)*(host|dbname|service)=")
 
 
 def is_postgres(database: str) -> bool:
-    """Whether the name is a PostgreSQL's URL."""
-    return database.startswith(_URLS)
+    """Whether the name is the URL of a PostgreSQL, or another DSN of it."""
+    return _DSN.match(database) is not None
 
 
 def clock_of(database: str | None) -> Clock:

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -104,6 +105,16 @@ def test_a_refused_password_is_in_no_message(dsn: str) -> None:
 def test_what_is_no_url_is_a_misuse_of_the_host() -> None:
     with pytest.raises(MisuseError, match="cannot be read"):
         open_store("postgresql://host/db?nonsense=1", clock=clock_of(None))
+
+
+def test_a_dsn_of_pairs_is_no_file(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_store(dsn, clock=clock_of(dsn)).close()
+    assert list(tmp_path.iterdir()) == []
+    with closing(open_store("a=b.db", clock=clock_of("a=b.db"))):
+        assert (tmp_path / "a=b.db").exists()
 
 
 def url_of(dsn: str) -> str:
