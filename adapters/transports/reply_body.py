@@ -28,7 +28,8 @@ def read_as_it_says(reply: HttpResponse) -> HttpResponse:
     At most `REPLY_LIMIT` bytes come out of it. A body that cannot be read as its headers say
     (another coding, an unknown charset, bytes that do not fit) stays as it came.
     """
-    for coding in reversed((reply.header("content-encoding") or "").lower().split(",")):
+    said = [text for name, text in reply.headers if name.lower() == "content-encoding"]
+    for coding in reversed(",".join(said).lower().split(",")):
         if coding.strip() in _WINDOWS:
             reply = _inflated(reply, _WINDOWS[coding.strip()])
     body = _as_utf8(reply.body, reply.header("content-type"))
@@ -64,7 +65,8 @@ def _members(packed: bytes, window: int) -> tuple[bytes, Ending]:
             return bytes(body[:REPLY_LIMIT]), Ending.TOO_LONG
         if not member.eof:
             return bytes(body), Ending.CUT_SHORT
-        packed = member.unused_data
+        # Anything else behind it, zeros for instance, is no part of the body.
+        packed = member.unused_data if member.unused_data.startswith(b"\x1f\x8b") else b""
     return bytes(body), Ending.COMPLETE
 
 

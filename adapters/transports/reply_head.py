@@ -131,14 +131,16 @@ def _written_anew(head: bytearray) -> tuple[bytes, int | None]:
 
 
 def _framing(pairs: _Pairs) -> _Pairs:
-    """The headers that say where the body ends. A length that is said twice is said once, and a
-    coding that does not end in chunks is left out; two different lengths stay, for the parser to
-    refuse."""
+    """The headers that say where the body ends. A length that is said twice is said once; an
+    empty one, and a coding that does not end in chunks, is left out; two different lengths stay,
+    for the parser to refuse."""
     codings = [pair for pair in pairs if pair[0].lower() == _CODING]
     lengths = [pair for pair in pairs if pair[0].lower() == _LENGTH]
-    said = {text.strip() for _, texts in lengths for text in texts.split(b",")}
+    said = {text.strip(b' \t+;"') for _, texts in lengths for text in texts.split(b",")} - {b""}
     if codings and codings[-1][1].lower().endswith(b"chunked"):
         return [(codings[0][0], b"chunked")]
+    if not said:
+        return []
     return [(lengths[0][0], said.pop())] if len(said) == 1 else lengths
 
 

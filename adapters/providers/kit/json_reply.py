@@ -29,14 +29,14 @@ def parse_json(body: bytes) -> object:
     """The JSON value in `body`. Of a key that an object has twice, the last value counts.
 
     What cannot be read beside the result does not hide it: NaN and Infinity (JSON has neither),
-    integers of more than 1,000 digits and what is nested too deep are read as null.
+    integers of more than 1,000 digits and what is nested too deep are read as null, bytes that are
+    not UTF-8 as U+FFFD; control characters may stand in a text.
 
     Raises:
-        NotJson: for an empty body, HTML, text that is not UTF-8, and an object in which nothing but
-            such values stands.
+        NotJson: for an empty body, HTML, and an object in which nothing but such values stands.
     """
     try:
-        document = body.decode("utf-8-sig")
+        document = body.rstrip(b"\0").decode("utf-8-sig", "replace")
         try:
             return _loads(document)
         except RecursionError:
@@ -139,6 +139,7 @@ def _pass_over(text: str) -> None:
 
 def _decoder(odd: Callable[[str], None]) -> json.JSONDecoder:
     return json.JSONDecoder(
+        strict=False,
         parse_constant=odd,
         parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else odd(digits),
     )
