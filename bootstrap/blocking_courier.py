@@ -106,8 +106,8 @@ class BlockingCourier(BlockingFace, Basis):
         """Read the tenants anew.
 
         Raises:
-            ConfigError: A tenant is invalid, and nothing changes. With ``on_invalid="skip"`` it
-                keeps what it had, and the others change.
+            ConfigError: A tenant is invalid, or no tenant is left, and nothing changes. With
+                ``on_invalid="skip"`` an invalid one keeps what it had, and the others change.
         """
         with self._opened.used(), self._reloading:
             self._tenants.put_in_force(self._tenants.read())

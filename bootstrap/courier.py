@@ -149,7 +149,8 @@ class AsyncCourier(Face):
             await asyncio.shield(self._closing)
 
     async def drain(self) -> None:
-        """Return once everything open in the database is settled or held, retries included."""
+        """Return once everything open in the database is settled or held, retries included. What
+        waits for a valid tenant file is not waited for."""
         await self._now().engine.drained()
 
     async def quiet(self) -> None:
@@ -160,8 +161,8 @@ class AsyncCourier(Face):
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.
 
         Raises:
-            ConfigError: A tenant is invalid, and nothing changes. With ``on_invalid="skip"`` it
-                keeps what it had, and the others change.
+            ConfigError: A tenant is invalid, or no tenant is left, and nothing changes. With
+                ``on_invalid="skip"`` an invalid one keeps what it had, and the others change.
         """
         async with self._reloading:
             running = self._now()

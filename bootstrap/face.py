@@ -19,7 +19,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import A_PLACE
 from ..domain.upload.actions import Action, Person
-from ..domain.upload.status import UploadDetails, UploadStatus
+from ..domain.upload.status import UploadDetails, UploadStatus, wait_for_integration
 from ..domain.upload.upload import Status, StatusWord, UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.clock import Clock
@@ -71,14 +71,16 @@ class Basis(ABC):
     async def _workload(self) -> Mapping[str, int]: ...
 
     def _waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
-        """What uploads wait for that wait for a place, as far as this courier knows."""
+        """What uploads wait for whose time has come, as far as this courier knows."""
         return {}
 
     def _closer(self, found: Iterable[S]) -> Sequence[S]:
-        """The statuses, with what this courier knows of those that wait for a place."""
+        """The statuses, with what this courier knows of those whose time has come."""
         keyed = [(UploadKey(one.tenant_id, one.evidence_id, one.provider), one) for one in found]
         waits = self._waits(key for key, one in keyed if one.waits_for == A_PLACE)
-        return [evolve(one, waits_for=waits[key]) if key in waits else one for key, one in keyed]
+        return [
+            one if (wait := waits.get(key)) is None else _waiting(one, wait) for key, one in keyed
+        ]
 
     @property
     def problems(self) -> Sequence[Problem]:
@@ -255,6 +257,12 @@ class BlockingFace(ABC):
     show = without_await(Face.show)
     doctor = without_await(Face.doctor)
     health = without_await(Face.health)
+
+
+def _waiting(status: S, wait: str) -> S:
+    if wait == wait_for_integration(status.tenant_id, status.provider):
+        return evolve(status, waits_for=wait, next_attempt_at=None)
+    return evolve(status, waits_for=wait)
 
 
 def _status_of_word(word: str | None) -> Status | None:

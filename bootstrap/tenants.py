@@ -70,6 +70,16 @@ MAX_TOLD = 10_000
 """How many unknown tenants are remembered as told; of more, the first may be told again."""
 
 
+_EMPTY = (
+    "names no tenant any more, so what was in force stays: give it its tenants back, or build the "
+    "courier anew without them"
+)
+_GONE = (
+    "had an integration and is named no more: what is submitted for it is not recorded, and what "
+    "is open is held in ten minutes; write `integrations: {}` if that is meant"
+)
+
+
 class Tenants:
     """The tenants of one courier, read when it is built and again at each reload.
 
@@ -98,6 +108,7 @@ class Tenants:
         self._told: dict[str, None] = {}
         self._telling = Lock()
         self._refused: tuple[Problem, ...] = ()
+        self._gone: tuple[str, ...] = ()
         self._first = True
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
@@ -159,9 +170,12 @@ class Tenants:
             self.destinations = self._destinations(self._loaded, {})
 
     def read(self) -> tuple[Loaded, Mapping[str, Destination]]:
-        """Read anew and change nothing yet. Blocks. A ConfigError is logged, too."""
+        """Read anew and change nothing yet. Blocks. A ConfigError is logged, too; it is one if no
+        tenant is left, since a folder may be empty that is not mounted."""
         try:
             loaded = self._load()
+            if self.destinations and not loaded.named:
+                raise ConfigError((Problem(f"{self._source.origin} {_EMPTY}"), *loaded.warnings))
             return loaded, self._destinations(loaded, self.destinations)
         except ConfigError as error:
             self._refused = error.problems
@@ -170,9 +184,12 @@ class Tenants:
 
     def put_in_force(self, read: tuple[Loaded, Mapping[str, Destination]]) -> None:
         """Use what was read. A tenant that is invalid now keeps what it had."""
-        self._refused = ()
+        self._refused, (loaded, destinations) = (), read
+        self._gone = tuple(sorted(self.destinations.keys() - destinations - loaded.named))
         self._loaded, self.destinations = read
         self.without = frozenset(self._loaded.without)
+        with self._telling:
+            self._told = {one: None for one in self._told if one not in loaded.named}
 
     def log(self) -> None:
         """Log which tenants there are, and what is wrong with the others."""
@@ -180,8 +197,9 @@ class Tenants:
         if loaded.problems:
             problems = tuple(map(str, loaded.problems))
             notify(self._logger, ConfigurationRefused(problems, self._first, partly=True))
-        if loaded.warnings:
-            notify(self._logger, ConfigurationDoubtful(tuple(map(str, loaded.warnings))))
+        gone = [f"{tenant} {_GONE}" for tenant in self._gone]
+        if warnings := (*map(str, loaded.warnings), *gone):
+            notify(self._logger, ConfigurationDoubtful(warnings))
         self._first = False
         with_one, without = tuple(sorted(self.destinations)), tuple(sorted(loaded.without))
         notify(self._logger, ConfigurationLoaded(self._source.origin, with_one, without))

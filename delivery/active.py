@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from ..domain.errors import MisuseError, StoreError
 from ..domain.pacing.gate import NotBefore
 from ..domain.upload.backoff import later
-from ..domain.upload.status import UploadStatus, status_of_upload
+from ..domain.upload.status import UploadStatus, status_of_upload, wait_for_integration
 from ..domain.upload.upload import (
     Held,
     Queued,
@@ -341,11 +341,13 @@ class ActiveUploads:
         return self._batching.add(key, way, active.size, bundle, now)
 
     def waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
-        """What those of the uploads wait for whose time has come here."""
+        """What those of the uploads wait for whose time has come."""
         lines: dict[Lane, Mapping[UploadKey, int]] = {}
         waits: dict[UploadKey, str] = {}
         for key in keys:
             if (active := self._uploads.get(key)) is None:
+                if self.home_of(key) is None:
+                    waits[key] = wait_for_integration(key.tenant_id, key.provider)
                 continue
             lane = active.destination.lane
             if lane not in lines:

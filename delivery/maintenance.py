@@ -19,7 +19,7 @@ from ..domain.integration import OnUnclear, spellings, tenant_key
 from ..domain.upload import events
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.failure import Failure, FailureKind
-from ..domain.upload.status import status_of_upload, wait_for_valid
+from ..domain.upload.status import status_of_upload, wait_for_integration, wait_for_valid
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
@@ -80,7 +80,7 @@ class Maintenance:
         self._context = context
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[UploadsWait] = set()
         self._invalid, self._valid = frozenset[str](), frozenset[str]()
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
@@ -153,7 +153,7 @@ class Maintenance:
             told = InvalidTenants(invalid, valid | self._invalid - invalid, now)
             yield from perform(Write(lambda store: store.save([told])))
             self._invalid, self._valid = invalid, valid
-            self._told = {one for one in self._told if tenant_key(one[0]) in invalid}
+            self._told = {one for one in self._told if tenant_key(one.tenant_id) not in valid}
 
     # --- what others left ------------------------------------------------------------------------
 
@@ -275,9 +275,10 @@ class Maintenance:
         if problems is not None and key.provider == UNKNOWN_PROVIDER:
             failure = invalid_failure(key.tenant_id, problems)  # it was released too early
         elif problems is not None:
-            yield from self._tell_of_waiting(key)
+            yield from self._tell_of_waiting(key, wait_for_valid(key.tenant_id))
             return
         elif due is None or now < due + ORPHAN_AFTER:
+            yield from self._tell_of_waiting(key, wait_for_integration(key.tenant_id, key.provider))
             return
         else:
             to = "" if key.provider == UNKNOWN_PROVIDER else f" with {key.provider}"
@@ -290,12 +291,12 @@ class Maintenance:
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
             self._active.tell_end(held, status_of_upload(held, None))
 
-    def _tell_of_waiting(self, key: UploadKey) -> Turn[None]:
-        """Log once that uploads wait for a valid tenant file."""
-        told = (key.tenant_id, key.provider)
+    def _tell_of_waiting(self, key: UploadKey, wait: str) -> Turn[None]:
+        """Log once that uploads wait for what the configuration lacks."""
+        told = UploadsWait(key.tenant_id, key.provider, wait, None)
         if told not in self._told:
             self._told.add(told)
-            yield from perform(Notify(UploadsWait(*told, wait_for_valid(key.tenant_id), None)))
+            yield from perform(Notify(told))
 
     # --- what has changed ------------------------------------------------------------------------
 

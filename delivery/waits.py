@@ -1,18 +1,21 @@
-"""Telling the log what a lane waits for, and what blocks or parks it: once, and not for each of its
-uploads."""
+"""What uploads wait for. The log is told what a lane waits for, and what blocks or parks it: once,
+and not for each of its uploads."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
 
-from attrs import define, field
+from attrs import define, evolve, field
 
+from ..domain.integration import spellings
 from ..domain.pacing.gate import GateChange, NotBefore
 from ..domain.pacing.waits import WaitReason, wait_in_words
 from ..domain.upload.backoff import later
-from ..domain.upload.upload import UploadKey
+from ..domain.upload.status import wait_for_valid
+from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import UploadsWait
+from ..ports.records import Find, Records
 from .accounting import news_of_gate
 from .destinations import Destination
 from .effects import Notify, Turn, perform
@@ -21,6 +24,29 @@ from .slots import Slots
 
 SAID_ANEW = timedelta(minutes=10)
 """A lane that has not waited for so long since is said to wait again."""
+
+
+OPEN = tuple(status for status in Status if not status.at_rest)
+
+_READ_AT_ONCE = 1_000
+
+
+def waiting_for_a_file(store: Records, tenants: Iterable[str], now: datetime) -> int:
+    """How many open uploads of these tenants wait for a valid tenant file, but for those that are
+    parked."""
+    number = 0
+    for tenant_id in {written for one in tenants for written in spellings(one)}:
+        finds = [Find(tenant_id=tenant_id, status=status, limit=_READ_AT_ONCE) for status in OPEN]
+        while finds:
+            find = finds.pop()
+            page = store.find(find, now)
+            number += sum(
+                one.waits_for == wait_for_valid(tenant_id) and not one.parked
+                for one in page.uploads
+            )
+            if page.next_page is not None:
+                finds.append(evolve(find, after=page.next_page))
+    return number
 
 
 @define

@@ -215,11 +215,11 @@ class OriginAnswers(LogEvent):
 
 @frozen
 class UploadsWait(IntegrationEvent):
-    """Uploads of a tenant's integration wait for the pace, a pause, another courier's lease, or a
-    valid tenant file.
+    """Uploads of a tenant's integration wait for the pace, a pause, another courier's lease, a
+    valid tenant file, or the integration itself.
 
     Logged once while that lasts, and not for each of them. `until` is when it is asked again; None:
-    once the file is mended.
+    once the configuration is mended.
     """
 
     waits_for: str

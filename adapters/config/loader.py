@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 
 from attrs import evolve, field, frozen
 
@@ -69,6 +69,11 @@ class Loaded:
     held: Collection[str] = ()
     warnings: tuple[Problem, ...] = ()
     reports: Mapping[str, Report] = field(factory=dict, repr=False)
+
+    @property
+    def named(self) -> Set[str]:
+        """All tenants, whatever is configured for them."""
+        return {*self.integrations, *self.without, *self.broken}
 
     def lines(self, tenant: str) -> Mapping[str, int | None]:
         """The line of each key in a tenant's block, as ``retry.max_attempts``."""

@@ -22,10 +22,10 @@ from ...delivery.effects import Turn
 from ...delivery.maintenance import Maintenance
 from ...delivery.stopped import hold_rest
 from ...delivery.turn import TurnContext, take_turn
+from ...delivery.waits import OPEN, waiting_for_a_file
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
-from ...domain.upload.upload import Status
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .recorder import Recorder, Submission
 from .tickets import Ticket
@@ -39,8 +39,6 @@ BEGUN_AT_ONCE = 64
 
 LAST_WORDS = 5.0
 """How many seconds a closing courier gives to writing down how far its cancelled requests got."""
-
-_OPEN = tuple(status for status in Status if not status.at_rest)
 
 T = TypeVar("T")
 
@@ -143,15 +141,15 @@ class AsyncEngine:
             await self._next_rest()
 
     async def drained(self) -> None:
-        """Return once everything in the store is at rest."""
-        store = self._driver.store
-        while True:
-            idle = self._recorder.idle and not self.active
-            if idle:
-                still_open = await self.read(lambda: store.counts(_OPEN, without_parked=True))
-                if not any(still_open.values()):
-                    return
+        """Return once everything in the store is at rest, or waits for a valid tenant file."""
+        while not (self._recorder.idle and not self.active and await self.read(self._nothing_goes)):
             await self._next_rest()
+
+    def _nothing_goes(self) -> bool:
+        store, active = self._driver.store, self.active
+        still_open = sum(store.counts(OPEN, without_parked=True).values())
+        invalid = active.broken.keys() - active.destinations.keys()
+        return still_open <= (still_open and waiting_for_a_file(store, invalid, self._clock.now()))
 
     async def _next_rest(self) -> None:
         if self.active.closing:

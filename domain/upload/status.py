@@ -46,7 +46,8 @@ class UploadStatus:
     """How one upload stands.
 
     `status` is pending, retrying, held, succeeded, failed or skipped. Moments are aware and in UTC;
-    `last_attempt_at` is the start of the latest attempt. `waits_for` says what must come before
+    `last_attempt_at` is the start of the latest attempt, and `next_attempt_at` is None if no moment
+    is known, or nothing is done any more. `waits_for` says what must come before
     something is done next; None if a request is under way, or nothing is done any more. `digest` is
     the document's SHA-256.
     """
@@ -183,12 +184,16 @@ def status_of_upload(
 def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts]) -> UploadStatus:
     """How an upload stands that is in this state."""
     outlook, cause = outlook or _NO_OUTLOOK, cause_of(state)
+    waits_for = outlook.waits_for or _wait_of(state, facts)
     next_attempt_at = outlook.next_attempt_at
+    has_moment = is_parked(state) or waits_for != wait_for_valid(facts["tenant_id"])
+    if next_attempt_at is None and has_moment:
+        next_attempt_at = due_of(state)
     return UploadStatus(
         status=status_of(state).value,
-        waits_for=outlook.waits_for or _wait_of(state, facts),
+        waits_for=waits_for,
         error=StatusError.of(cause) if cause is not None else None,
-        next_attempt_at=next_attempt_at if next_attempt_at is not None else due_of(state),
+        next_attempt_at=next_attempt_at,
         receipt=state.receipt if isinstance(state, Succeeded) else None,
         **facts,
     )
@@ -197,6 +202,11 @@ def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts
 def wait_for_valid(tenant_id: str) -> str:
     """What the uploads of a tenant wait for whose configuration is invalid and not in force."""
     return f"a valid tenant file: what it says of {tenant_id} is invalid, mend it"
+
+
+def wait_for_integration(tenant_id: str, provider: str) -> str:
+    """What the uploads of a tenant wait for that has no such integration any more."""
+    return f"an integration of {tenant_id} with {provider}; without one it is held soon"
 
 
 def _wait_of(state: State, facts: Facts) -> str | None:

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from attrs import define
 from click.testing import CliRunner
-from store_fixtures import House, evidence, tenant
+from store_fixtures import House, PaperProvider, evidence, tenant
 
-from evidence_courier import ConfigError, Evidence, MisuseError, UploadStatus
+from evidence_courier import AsyncCourier, ConfigError, Courier, Evidence, MisuseError, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.delivery import log_facts
 from evidence_courier.domain.integration import Route
-from evidence_courier.domain.upload.status import wait_for_valid
+from evidence_courier.domain.upload.status import wait_for_integration, wait_for_valid
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import (
     ConfigurationDoubtful,
@@ -344,6 +344,8 @@ def test_what_was_open_before_the_file_broke_says_what_it_waits_for(tmp_path: Pa
             page = await courier.find(tenant_id="acme")
             assert [(one.status, one.waits_for) for one in page.uploads] == [("retrying", told)] * 2
             assert waits() == [told] * 2
+            assert {one.next_attempt_at for one in page.uploads} == {None}
+            await asyncio.wait_for(courier.drain(), 5)
             said = [event for event in house.logger.events if isinstance(event, UploadsWait)]
             assert said == [UploadsWait("acme", "paper", told, None)]
             house.tenants["acme"] = tenant()
@@ -400,6 +402,102 @@ def test_a_reload_says_what_is_in_force_now(
         if skips
         else "configuration not taken, the old one stays in force: acme."
     )
+
+
+@pytest.mark.parametrize("on_invalid", ["raise", "skip"])
+@pytest.mark.parametrize("opened", [House.sync_courier, House.blocking_courier])
+def test_a_reload_that_finds_no_tenant_changes_nothing(
+    tmp_path: Path, opened: Callable[..., Any], on_invalid: str
+) -> None:
+    """A folder that is not mounted is as empty as one whose tenants have all left."""
+    house = House(tmp_path / "courier.db")
+    with opened(house, on_invalid=on_invalid) as courier:
+        kept = dict(house.tenants)
+        house.tenants.clear()
+        with pytest.raises(ConfigError, match="a mapping names no tenant any more"):
+            courier.reload()
+        assert (courier.enabled("acme"), len(courier.problems)) == (True, 1)
+        house.tenants |= {name: {} for name in kept}
+        courier.reload()
+        assert (courier.enabled("acme"), courier.problems) == (False, ())
+        house.tenants.clear()
+        courier.reload()
+        house.tenants |= kept
+        courier.reload()
+        assert courier.enabled("acme")
+
+
+def test_an_emptied_folder_is_refused_at_a_reload_and_named(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    file = tmp_path / "tenants" / "acme.json"
+    file.write_text(json.dumps(tenant()))
+    house = House(tmp_path / "courier.db")
+    options: Any = {"providers": {"paper": PaperProvider()}, "secrets": house.keys}
+    with Courier.from_config(tmp_path / "tenants", house.database, **options) as courier:
+        file.rename(tmp_path / "tenants" / "ACME.JSON")
+        with pytest.raises(ConfigError) as refused:
+            courier.reload()
+        told = [str(problem) for problem in refused.value.problems]
+        assert "names no tenant any more" in told[0]
+        assert any("ACME.JSON: is not read" in one for one in told)
+        assert courier.enabled("acme")
+
+
+@pytest.mark.parametrize("opened", [House.sync_courier, House.blocking_courier])
+def test_a_tenant_that_a_reload_does_not_find_is_told(
+    tmp_path: Path, opened: Callable[..., Any]
+) -> None:
+    """At the reload, and at each time that it is unknown anew."""
+    house = House(tmp_path / "courier.db")
+
+    def told(kind: type[LogEvent]) -> list[Any]:
+        return [event for event in house.logger.events if isinstance(event, kind)]
+
+    with opened(house) as courier:
+        submit = getattr(courier, "submit", None) or courier.deliver
+        for time in (1, 2):
+            acme = house.tenants.pop("acme")
+            courier.reload()
+            (said,) = told(ConfigurationDoubtful)[-1].warnings
+            assert said.startswith("acme had an integration and is named no more")
+            submit(evidence())
+            submit(evidence())
+            assert len(told(TenantUnknown)) == len(told(ConfigurationDoubtful)) == time
+            house.tenants["acme"] = acme
+            courier.reload()
+        house.tenants["acme"] = {}
+        courier.reload()
+        assert len(told(ConfigurationDoubtful)) == 2
+
+
+def test_what_a_tenant_has_open_that_is_gone_says_what_it_waits_for(tmp_path: Path) -> None:
+    """Until it is held."""
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda _id, _nth: 503
+    told = wait_for_integration("acme", "paper")
+
+    async def wait(courier: AsyncCourier, seconds: float) -> UploadStatus:
+        house.clock.advance(seconds)
+        for _ in range(3):
+            house.clock.advance(10)
+            await courier.quiet()
+        return (await courier.statuses("acme", ["ev-1"]))["ev-1"]
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            for name in ("ev-1", "ev-2"):
+                await courier.submit(evidence(name)).recorded()
+            await courier.quiet()
+        del house.tenants["acme"]
+        async with house.courier() as courier:
+            found = await wait(courier, 60)
+            assert (found.status, found.waits_for) == ("retrying", told)
+            assert found.next_attempt_at is None
+            said = [event for event in house.logger.events if isinstance(event, UploadsWait)]
+            assert said == [UploadsWait("acme", "paper", told, None)]
+            assert (await wait(courier, 600)).status == "held"
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("page", ["api", "configuration", "embedding", "errors", "logging"])
