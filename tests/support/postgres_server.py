@@ -7,7 +7,6 @@ databases.
 
 from __future__ import annotations
 
-import atexit
 import os
 import pwd
 import secrets
@@ -91,7 +90,6 @@ class OwnServer(Server):
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="evidence-postgres-")
-        atexit.register(self.remove)
         self._user = _user()
         self._bin = _programs(self._folder)
         self._data = os.path.join(self._folder, "data")
@@ -107,6 +105,7 @@ class OwnServer(Server):
             *("-c", "scram_iterations=1", "-c", "shared_buffers=32MB"),
             *("-c", "unix_socket_directories=", "-c", "max_connections=200"),
         )
+        self._remove_in_the_end()
         self.port = _free_port()
         super().__init__(
             make_conninfo(
@@ -128,11 +127,20 @@ class OwnServer(Server):
         """Stop it: `fast` in order, `immediate` as a crash would."""
         self._run("pg_ctl", "stop", "-w", "-s", "-m", how)
 
-    def remove(self) -> None:
-        """Stop it, and remove everything of it."""
-        if os.path.exists(os.path.join(self._folder, "data", "postmaster.pid")):
-            self.stop("immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _remove_in_the_end(self) -> None:
+        """Have a process of its own stop it and remove everything of it once this one has ended,
+        even if it is killed: the pipe between them is closed then."""
+        ending = '"$1" stop -s -m immediate -D "$2"; rm -rf "$3"'
+        program = os.path.join(self._bin, "pg_ctl")
+        self._end = subprocess.Popen(
+            ["/bin/sh", "-c", f"read line; {ending}", "sh", program, self._data, self._folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+            **self._user,
+        )
 
     def _run(self, program: str, *arguments: str) -> None:
         # Not through pipes: the server inherits them, and they would stay open.
