@@ -43,9 +43,13 @@ class OpenFiles:
         """Raise RefusedError if a path does not lead to its open file any more."""
         for path, opened in self._open:
             try:
-                if identity(path) == opened:
+                found = os.stat(path)
+                if (found.st_dev, found.st_ino) != opened:
+                    what = "is another file now"
+                elif path == self.given and not found.st_size:
+                    what = "was emptied"
+                else:
                     continue
-                what = "is another file now"
             except OSError as error:
                 what = f"cannot be found any more ({error.strerror})"
             raise replaced(f"{path} {what}, while the courier has the old one open")

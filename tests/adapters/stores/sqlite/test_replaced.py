@@ -65,6 +65,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "removed with all beside it": remove_all,
     "without its write-ahead log": lambda path: remove(path, "-wal"),
     "without its shared memory": lambda path: remove(path, "-shm"),
+    "emptied": lambda path: os.truncate(path, 0),
     "moved away": move_away,
     "replaced by a copy": replace_by_a_copy,
     "its folder renamed": rename_the_folder,
