@@ -15,7 +15,7 @@ from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.readers import READERS, Readers
 from ..adapters.engines.token_cache import TokenCache
-from ..adapters.engines.watchdog import Watchdog, about
+from ..adapters.engines.watchdog import Watchdog, WatchedLogger, about
 from ..adapters.stores.writer import WriterThread
 from ..adapters.transports.on_demand import TransportOnDemand
 from ..delivery.actions import (
@@ -90,7 +90,8 @@ class Running:
         self._transport = transport
         self._renderer = wiring.open_renderer()
         watchdog = Watchdog(wiring.clock.monotonic)
-        notifier = HookNotifier(wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled)
+        logger = WatchedLogger(wiring.logger, watchdog)
+        notifier = HookNotifier(logger, watchdog=watchdog, on_settled=wiring.on_settled)
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),

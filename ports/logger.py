@@ -276,10 +276,11 @@ class ReaderLost(LogEvent):
 @frozen
 class LoopBlocked(LogEvent):
     """`what` has kept the event loop's thread for `seconds`: nothing else goes on meanwhile. It is
-    code of the provider's plug-in (a dialogue, a seal) or the host's `on_settled`."""
+    code of the provider's plug-in (a dialogue, a seal) or the host's `on_settled`; or the host's
+    logger, which has neither tenant nor provider."""
 
-    tenant_id: str
-    provider: str
+    tenant_id: str | None
+    provider: str | None
     what: str
     seconds: float
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from attrs import define, field
 
 from ...domain.integration import Integration
-from ...ports.logger import LogEvent, LoopBlocked
+from ...ports.logger import LogEvent, Logger, LoopBlocked
 
 BLOCKED_AFTER = 1.0
 """What keeps the loop's thread for so many seconds is named."""
@@ -16,8 +16,10 @@ BLOCKED_AFTER = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 
-About: TypeAlias = tuple[str, str, str]
+About: TypeAlias = tuple[str | None, str | None, str]
 """The tenant, the provider, and what runs for them."""
+
+_LOGGER: Final = (None, None, "the host's logger")
 
 
 def about(integration: Integration, what: str) -> About:
@@ -54,3 +56,18 @@ class Watchdog:
         if seconds >= BLOCKED_AFTER:
             self._named = run
             log(LoopBlocked(*about, seconds))
+
+
+@define
+class WatchedLogger:
+    """The host's logger, noted while it runs on the loop."""
+
+    logger: Logger
+    watchdog: Watchdog
+
+    def log(self, event: LogEvent) -> None:
+        """Log an event."""
+        if isinstance(event, LoopBlocked):  # in the thread that watches
+            self.logger.log(event)
+        else:
+            self.watchdog.run(_LOGGER, self.logger.log, event)

@@ -26,7 +26,7 @@ from evidence_courier.ports.dialogue import (
     access,
     fetch,
 )
-from evidence_courier.ports.logger import LogEvent, LoopBlocked
+from evidence_courier.ports.logger import LogEvent, LoopBlocked, UploadSettled
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
 
@@ -125,6 +125,20 @@ def test_what_keeps_the_thread_is_named_while_it_does(house: House, where: str) 
     assert status is not None
     assert status.status == "succeeded"
     assert logger.of(LoopBlocked) == [LoopBlocked("acme", "paper", where, 1.5)]
+
+
+def test_a_logger_that_keeps_the_thread_is_named_while_it_does(house: House) -> None:
+    class Slow(Watchful):
+        def log(self, event: LogEvent) -> None:
+            super().log(event)
+            if isinstance(event, UploadSettled):
+                house.clock.advance(1.5)
+                assert self.named.wait(10)
+
+    logger = Slow()
+    status = delivered(house, logger, Blocking(house.clock, 1.5, logger.named, where="nowhere"))
+    assert status is not None
+    assert logger.of(LoopBlocked) == [LoopBlocked(None, None, "the host's logger", 1.5)]
 
 
 def test_one_that_keeps_it_for_less_than_a_second_is_not_named(
