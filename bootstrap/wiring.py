@@ -163,7 +163,7 @@ class BlockingWiring(Wiring):
 def _refuse_unknown(options: Collection[str], known: Collection[str]) -> None:
     for name in options:
         if name not in known:
-            near = get_close_matches(name, known, 1)
+            near = get_close_matches(name, [*known, "database"], 1)
             suggestion = f": did you mean {near[0]}?" if near else f"; it takes {', '.join(known)}"
             raise UnknownOptionError(f"{name!r} is no option of this courier{suggestion}")
 

@@ -17,7 +17,7 @@ from .sources import Items, Node, Pairs
 ENDINGS = (".yaml", ".yml", ".json")
 _ENDED = "/".join(ENDINGS)
 _LIKE_ONE = re.compile(r"\.(?:ya?ml|json)(?:\.txt)?", re.IGNORECASE)
-_OTHER_KEYS = ("tenant_id", "tenantId", "tenant-id")
+_OTHER_KEYS = re.compile(r"tenant[_ -]?id", re.IGNORECASE)
 _DEPTH = 3
 
 
@@ -51,7 +51,8 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
         return
     for pair in root.members:
         value = pair.value
-        named = pair.key in _OTHER_KEYS and isinstance(value, str) and report.tenant_id
+        is_id = isinstance(value, str) and _OTHER_KEYS.fullmatch(str(pair.key))
+        named = report.tenant_id if is_id else None
         if named and tenant_key(str(value)) != tenant_key(named):
             report.warn(
                 f"`{pair.key}` is another id than that of the tenant, {report.tenant_id}: the id "
@@ -104,7 +105,8 @@ def _misplaced(root: Pairs, block: tuple[str, ...]) -> tuple[str, int | None] | 
 def _leads_to_a_block(node: Node, block: tuple[str, ...]) -> bool:
     for key in block:
         members = node.members if isinstance(node, Pairs) else ()
-        node = next((member.value for member in members if member.key == key), None)
+        fits = (one.value for one in members if str(one.key).lower() == key.lower())
+        node = next(fits, None)
     return isinstance(node, Pairs)
 
 

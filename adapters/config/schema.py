@@ -261,6 +261,7 @@ _TYPES: Mapping[str, str] = {
 
 
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false", re.IGNORECASE | re.ASCII)
+_ZERO_FIRST = re.compile(r"[-+]?0(?:o[0-7]+|[0-9]+)", re.IGNORECASE)
 
 
 def _of_type(wanted: object, value: object) -> str:
@@ -277,6 +278,8 @@ def _of_type(wanted: object, value: object) -> str:
     if "string" in names and not isinstance(value, (dict, list)):
         return f"{message}: put it in quotes"
     if isinstance(value, str) and {"integer", "number", "float", "boolean"} & set(names):
+        if "boolean" not in names and _ZERO_FIRST.fullmatch(value):
+            return f"{message}, as its leading zero makes it: write it in decimal, without the zero"
         plain = _PLAIN.fullmatch(value)
         return f"{message}: write it {'without quotes' if plain else 'as 10 or true is written'}"
     return message

@@ -30,6 +30,7 @@ _FAULTS: Final = (
     (rf"{_TIME}\.[0-9]{{10,}}.*", "has more than nine digits after its point"),
     (r"(?s:.*)", "must be a date and time written as 2026-02-21T10:00:00Z is"),
 )
+_ZONE = re.compile(r"Z$|:[0-5][0-9]$")  # `fromisoformat` takes 60 minutes and more
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")
 
 
@@ -51,6 +52,8 @@ def parse_moment(text: str) -> datetime:
     if not _CLOCK.match(read, 11):
         raise ValueError("names a time of day that does not exist")
     try:
+        if not _ZONE.search(read):
+            raise ValueError
         return datetime.fromisoformat(read)
     except ValueError:
         raise ValueError("names a time zone that does not exist") from None

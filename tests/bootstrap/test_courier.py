@@ -570,6 +570,8 @@ def test_misuse_is_told_in_words(house: House, tmp_path: Path) -> None:
         house.courier(concurrency=0)
     with pytest.raises(TypeError, match="did you mean concurrency"):
         house.courier(concurency=1)
+    with pytest.raises(TypeError, match=r"did you mean database\?"):
+        house.courier(databse="courier.db")
 
 
 def test_a_wait_that_ends_in_vain_says_the_state_and_when_it_goes_on(house: House) -> None:

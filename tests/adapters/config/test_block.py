@@ -180,7 +180,15 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
                 "retry.max_attempts: must be a whole number, and this is text: write it as 10 or "
                 "true is written",
             )
-            for written in ("08", "0o10", "1e1", "0:30", "ten", "'010'")
+            for written in ("1e1", "0:30", "ten")
+        ),
+        *(
+            (
+                f"retry: {{max_attempts: {written}}}",
+                "retry.max_attempts: must be a whole number, and this is text, as its leading zero "
+                "makes it: write it in decimal, without the zero",
+            )
+            for written in ("08", "0o10", "-09", "'010'")
         ),
         ("on_unclear: 0123", f"on_unclear: is {OCTAL}"),
         ("on_unclear: 1:30", f"on_unclear: is {BASE_60}"),

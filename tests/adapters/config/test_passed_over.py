@@ -77,6 +77,10 @@ def test_a_key_on_the_way_to_the_block_that_is_misspelled_is_named(
     assert warnings(tmp_path, files) == [
         f"b.yaml:{line}: `{written}` is not read: did you mean `{right}`?"
     ]
+    both = VALID.replace("integrations:", "Integrations:").replace("compliance:", "Compliance:")
+    assert warnings(tmp_path, {"b.yaml": both}) == [
+        "b.yaml:1: `Integrations` is not read: did you mean `integrations`?"
+    ]
     own = "integration: off\nIntegrations: []\nintegrations:\n  complianz: 7\n"
     assert warnings(tmp_path, {"b.yaml": own, "c.yaml": f"integration: {{}}\n{VALID}"}) == []
 
@@ -110,6 +114,12 @@ def test_one_file_with_all_tenants_is_named(tmp_path: Path, content: str, place:
     (told,) = warnings(tmp_path, {"a.yaml": VALID, "all.yaml": content})
     assert told.startswith("all.yaml:")
     assert f"`integrations.compliance` stands within `{place}`, where it is not read" in told
+
+
+@pytest.mark.parametrize("key", ["tenant_id", "tenantID", "TENANT_ID", "Tenant-Id", "tenantid"])
+def test_a_tenants_id_is_known_in_all_its_spellings(tmp_path: Path, key: str) -> None:
+    (told,) = warnings(tmp_path, {"acme.yaml": f"{key}: globex\n{VALID}"})
+    assert told.startswith(f"acme.yaml:1: `{key}` is another id than that of the tenant, acme")
 
 
 def test_a_tenant_id_that_disagrees_with_the_files_name_is_named(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_a_moment_is_read_in_every_form_of_rfc_3339(text: str) -> None:
         ("2026-02-21T10:60:00Z", "names a time of day that does not exist"),
         ("2026-02-21T10:00:60Z", "names a time of day that does not exist"),
         ("2026-02-21T10:00:00+25:00", "names a time zone that does not exist"),
+        ("2026-02-21T10:00:00+14:60", "names a time zone that does not exist"),
         ("2026-02-21T10:00:00+05", "needs minutes in its time zone, such as +05:30"),
         ("2026-02-21T10:00:00,5Z", "needs a point before its fractions of a second, not a comma"),
         ("2026-02-21T10:00:00.0123456789Z", "has more than nine digits after its point"),
