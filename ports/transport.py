@@ -17,7 +17,22 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..domain.integration import Route
+from ..domain.upload.failure import FailureKind
 from .dialogue import HttpRequest, HttpResponse, TransportFailure
+
+
+class CutOff(Exception):
+    """The caller was interrupted in the middle of a request: a thread by a time limit, a signal or
+    the keyboard, a task by its cancellation. `failure` says how far the request had got."""
+
+    def __init__(self, failure: TransportFailure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+    @property
+    def not_sent(self) -> bool:
+        """Whether the request surely was not taken, because not all of it had left."""
+        return self.failure.kind in (FailureKind.NO_CONNECTION, FailureKind.NOT_SENT)
 
 
 class AsyncTransport(Protocol):
@@ -34,6 +49,8 @@ class AsyncTransport(Protocol):
             The reply, or how far the request got without one.
 
         Raises:
+            asyncio.CancelledError: if the task is cancelled meanwhile. Its `__cause__` may be a
+                `CutOff`; without one the request may have been taken.
             ValueError: for a request that would break out of its own headers.
             RuntimeError: once the transport is closed.
         """
@@ -44,15 +61,6 @@ class AsyncTransport(Protocol):
         ...
 
 
-class CutOff(Exception):
-    """The caller's thread was interrupted in the middle of a request, by a time limit, a signal or
-    the keyboard. `__cause__` is what interrupted it; `failure` says how far the request had got."""
-
-    def __init__(self, failure: TransportFailure) -> None:
-        self.failure = failure
-        super().__init__(failure.message)
-
-
 class BlockingTransport(Protocol):
     """Sends requests from a thread. May be used by several threads at once."""
 
@@ -60,7 +68,7 @@ class BlockingTransport(Protocol):
         """Send one request, as `AsyncTransport.send` does.
 
         Raises:
-            CutOff: if another exception interrupts the thread meanwhile.
+            CutOff: if another exception interrupts the thread meanwhile, which is its `__cause__`.
             ValueError: for a request that would break out of its own headers.
             RuntimeError: once the transport is closed.
         """

@@ -34,7 +34,7 @@ from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
 from ...ports.records import BeginAnswer, Change, MadeDocument, SaveAnswer, Start
 from ...ports.store import UploadStore
-from ...ports.transport import AsyncTransport
+from ...ports.transport import AsyncTransport, CutOff
 from ...ports.writer import Writer
 from .connection_limit import ConnectionLimit
 from .driver import Driver, sealing
@@ -245,7 +245,9 @@ def interruption_of(error: BaseException) -> Interrupted | None:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            return Interrupted(error, CLOSED, closing=True)
+            cut = error.__cause__
+            not_sent = isinstance(cut, CutOff) and cut.not_sent
+            return Interrupted(error, CLOSED, closing=True, not_sent=not_sent)
         return None
     if hosts_own(error):
         return Interrupted(error, f"the program was interrupted ({type(error).__name__})")

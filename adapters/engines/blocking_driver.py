@@ -29,7 +29,7 @@ from ...delivery.effects import (
 from ...delivery.outcome import NoSourceError
 from ...domain.errors import StoreError
 from ...domain.pacing.gate import MIN_PATIENCE, NotBefore
-from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
 from ...ports.clock import Clock
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -198,8 +198,5 @@ def interruption_of(error: BaseException) -> Interrupted | None:
 
 def _cut_by(error: BaseException) -> Interrupted:
     by = (error.__cause__ or error) if isinstance(error, CutOff) else error
-    not_sent = isinstance(error, CutOff) and error.failure.kind in (
-        FailureKind.NO_CONNECTION,
-        FailureKind.NOT_SENT,
-    )
+    not_sent = isinstance(error, CutOff) and error.not_sent
     return Interrupted(by, f"the worker was interrupted ({type(by).__name__})", not_sent=not_sent)

@@ -21,6 +21,7 @@ from yarl import URL
 
 from ...domain.integration import Route, Timeouts
 from ...ports.dialogue import REPLY_LIMIT, Ending, HttpRequest, HttpResponse, TransportFailure
+from ...ports.transport import CutOff
 from . import failures
 from .aiohttp_reply import Connector, RefusedError, Reply
 from .names import Names
@@ -80,9 +81,11 @@ class AiohttpTransport:
             )
         except RefusedError as refused:
             return HttpResponse(refused.status, refused.headers, b"", self._now(), Ending.CUT_SHORT)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             # A request without a body leaves with its headers, as soon as there is a connection.
             sent = body.sent if body is not None else Sent.ALL
+            if isinstance(error, asyncio.CancelledError):
+                raise error from CutOff(failures.no_reply(sent, None, to.host, route.timeouts))
             return failure_of(error, sent, to, route.timeouts)
         try:
             content, ending = await _read(response)

@@ -13,6 +13,7 @@ from store_fixtures import House, PaperProvider, evidence
 from evidence_courier import BlockingCourier, Document, Evidence, UploadStatus
 from evidence_courier.adapters.engines import notify
 from evidence_courier.domain.integration import Route
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.verdict import Verdict
 from evidence_courier.ports.dialogue import (
     Dialogue,
@@ -23,6 +24,7 @@ from evidence_courier.ports.dialogue import (
 )
 from evidence_courier.ports.logger import HookFailed, LogEvent
 from evidence_courier.ports.provider import Parcel
+from evidence_courier.ports.transport import CutOff
 from evidence_courier.testing import RecordingLogger, until_settled
 
 
@@ -215,15 +217,19 @@ class Steps(PaperProvider):
 
 
 class HangingAt:
-    """Answers so many requests, and hangs at the next one."""
+    """Answers so many requests, and hangs at the next one; a cancellation there is said to be due
+    to `cut`."""
 
-    def __init__(self, answered: int) -> None:
-        self.answered, self.hangs = answered, asyncio.Event()
+    def __init__(self, answered: int, cut: CutOff | None = None) -> None:
+        self.answered, self.hangs, self.cut = answered, asyncio.Event(), cut
 
     async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
         if self.answered == 0:
             self.hangs.set()
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError as error:
+                raise error from self.cut
         self.answered -= 1
         return HttpResponse(200, (), b"", House(Path()).clock.now())
 
@@ -231,19 +237,28 @@ class HangingAt:
 
 
 @pytest.mark.parametrize(
-    ("methods", "answered", "verdict", "spent"),
+    ("methods", "answered", "got", "verdict", "spent"),
     [
-        (["POST"], 0, "unclear", 1),
-        (["GET"], 0, "deferred", 0),
-        (["HEAD"], 0, "deferred", 0),
-        (["POST", "GET"], 1, "deferred", 0),
+        (["POST"], 0, None, "unclear", 1),
+        (["POST"], 0, FailureKind.CONNECTION_LOST, "unclear", 1),
+        (["POST"], 0, FailureKind.NOT_SENT, "deferred", 0),
+        (["POST"], 0, FailureKind.NO_CONNECTION, "deferred", 0),
+        (["GET"], 0, None, "deferred", 0),
+        (["HEAD"], 0, None, "deferred", 0),
+        (["POST", "GET"], 1, None, "deferred", 0),
     ],
 )
 def test_a_close_is_unclear_only_while_a_request_may_be_taken(
-    house: House, methods: list[str], answered: int, verdict: str, spent: int
+    house: House,
+    methods: list[str],
+    answered: int,
+    got: FailureKind | None,
+    verdict: str,
+    spent: int,
 ) -> None:
     async def story() -> None:
-        transport = HangingAt(answered)
+        cut = None if got is None else CutOff(TransportFailure(got, "cut off"))
+        transport = HangingAt(answered, cut)
         providers = {"paper": Steps(*methods)}
         courier = house.courier(transport=transport, providers=providers)
         await courier.start()

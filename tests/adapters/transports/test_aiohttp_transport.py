@@ -18,6 +18,7 @@ from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransp
 from evidence_courier.adapters.transports.outgoing import KEEPALIVE
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.transport import CutOff
 
 Send: TypeAlias = Callable[
     [HttpRequest, Route], Coroutine[Any, Any, HttpResponse | TransportFailure]
@@ -102,6 +103,32 @@ def test_waiting_for_a_place_does_not_count_as_time_of_the_request(serving: Any)
             let_go.set()
             assert isinstance(await first, HttpResponse)
             assert isinstance(await second, HttpResponse)
+
+    run(story())
+
+
+@pytest.mark.parametrize(("reads", "not_sent"), [(False, True), (True, False)])
+def test_a_cancelled_request_says_whether_it_was_sent(
+    serving: Any, reads: bool, not_sent: bool
+) -> None:
+    async def story() -> None:
+        arrived = asyncio.Event()
+
+        async def talk(line: Any) -> None:
+            if reads:
+                await line.request()
+            arrived.set()
+            await line.silence()
+
+        async with serving(talk) as server, bounded(1) as send:
+            task = asyncio.create_task(send(post(server.url, (b"x" * 30_000_000,)), route()))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await task
+            cut = cancelled.value.__cause__
+            assert isinstance(cut, CutOff)
+            assert cut.not_sent is not_sent
 
     run(story())
 
