@@ -133,10 +133,15 @@ class AsyncCourier(Face):
 
         Args:
             grace: How many seconds what is under way may take; then it is interrupted.
+
+        Raises:
+            MisuseError: Its event loop is closed.
         """
         if self._pid not in (None, os.getpid()):
             return
         with self._lock:
+            if self._running is not None and self._running.loop.is_closed():
+                raise refusals.loop_has_ended()
             running, self._running = self._running, None
             self._closed = True
         if running is not None:
@@ -151,11 +156,11 @@ class AsyncCourier(Face):
     async def drain(self) -> None:
         """Return once everything open in the database is settled or held, retries included. What
         waits for a valid tenant file is not waited for."""
-        await self._now().engine.drained()
+        await self._on_its_loop().engine.drained()
 
     async def quiet(self) -> None:
         """Return once nothing is under way. For tests on a clock of their own."""
-        await self._now().engine.quiet()
+        await self._on_its_loop().engine.quiet()
 
     async def reload(self) -> None:
         """Read the tenants anew. Uploads that have begun keep the credentials they began with.
@@ -261,6 +266,12 @@ class AsyncCourier(Face):
     def _refuse_in_a_child(self) -> None:
         if self._pid is not None and self._pid != os.getpid():
             raise refusals.forked(self._pid)
+
+    def _on_its_loop(self) -> Running:
+        running = self._now()
+        if running.loop.is_closed():
+            raise refusals.loop_has_ended()
+        return running
 
     def _now(self) -> Running:
         self._refuse_in_a_child()

@@ -23,6 +23,14 @@ def closed() -> MisuseError:
     return MisuseError("the courier is closed: build a new one")
 
 
+def loop_has_ended() -> MisuseError:
+    """The event loop ended before the courier was closed, and nothing goes on any more."""
+    return MisuseError(
+        "the event loop of the courier is closed: build a new one on a loop that runs, and close a "
+        "courier before its loop ends"
+    )
+
+
 def loop_is_closed(evidence: Evidence) -> MisuseError:
     """The event loop ended before the courier was closed."""
     return MisuseError(

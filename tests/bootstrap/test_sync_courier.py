@@ -874,3 +874,23 @@ def test_a_ticket_that_is_awaited_on_the_wrong_face_says_which_is_right(house: H
                 await awaited(courier.submit(evidence()))
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("verb", ["close", "drain", "quiet"])
+def test_what_waits_for_a_loop_that_is_closed_says_so(house: House, verb: str) -> None:
+    with program(
+        f"""
+        import asyncio
+        from evidence_courier import MisuseError
+        courier = house.courier()
+        asyncio.run(courier.start())
+        try:
+            asyncio.run(asyncio.wait_for(courier.{verb}(), 10))
+        except MisuseError as error:
+            print(error)
+        """,
+        house.database,
+    ) as host:
+        code, printed, said = host.end()
+    assert (code, said) == (0, "")
+    assert printed.startswith("the event loop of the courier is closed: build a new one")
