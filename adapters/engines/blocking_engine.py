@@ -9,6 +9,8 @@ request is under way.
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -283,7 +285,9 @@ def _digest_of(evidence: Evidence) -> str | None:
     if document.path is None:
         return document.sha256
     try:
+        if not stat.S_ISREG(os.stat(document.path).st_mode):
+            return None  # a pipe or a device may have no end
         with open(document.path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return None

@@ -170,8 +170,10 @@ class Preparer:
         except BaseException as error:
             if self.interrupts(error):
                 raise
-            own = isinstance(error, CourierError | OSError)
+            own = isinstance(error, CourierError)
             why = str(error) if own else f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError) and error.strerror:
+                why = error.strerror  # the path is named already
             return Failure(kind, f"{which}: {why}; mend that, then retry the upload")
 
 

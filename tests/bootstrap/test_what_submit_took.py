@@ -153,6 +153,27 @@ def test_a_file_that_was_not_there_is_read_at_the_retry(
     assert house.server.held == [("ev-1", b"%PDF late")]
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (os.mkdir, "is not a regular file"),
+        (lambda path: None, "No such file or directory"),
+    ],
+)
+def test_what_is_no_file_is_named_once_and_never_waited_for(
+    house: House, deliver: Deliver, tmp_path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    """Nor when the same evidence is submitted again."""
+    file = tmp_path / "thing"
+    make(file)
+    for _ in range(2):
+        error = deliver(house, from_file(file)).error
+        assert error is not None
+        told = f"the document {file} cannot be read: {words}; mend that, then retry the upload"
+        assert (error.kind, error.message) == ("document_gone", told)
+
+
 def test_a_relative_path_is_that_of_the_moment_it_was_submitted(
     house: House, deliver: Deliver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
