@@ -18,17 +18,34 @@ _PARAMETER = r'[ \t]*;[ \t]*(?:[^\s;="]+=(?:"[^"\r\n]*"|[^\s;"]+))?'
 _MEDIA_TYPE = re.compile(rf"({_NAME}/{_NAME})(?:{_PARAMETER})*[ \t]*")
 # Names that stand for a registered type; browsers and older systems still say them.
 _SAME_TYPE = {
+    "application/acrobat": "application/pdf",
     "application/csv": "text/csv",
+    "application/msexcel": "application/vnd.ms-excel",
+    "application/vnd.msword": "application/msword",
+    "application/vnd.pdf": "application/pdf",
     "application/x-csv": "text/csv",
+    "application/x-excel": "application/vnd.ms-excel",
+    "application/x-json": "application/json",
+    "application/x-msexcel": "application/vnd.ms-excel",
+    "application/x-msword": "application/msword",
     "application/x-pdf": "application/pdf",
     "application/x-zip": "application/zip",
     "application/x-zip-compressed": "application/zip",
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
+    "image/tif": "image/tiff",
+    "image/x-jpeg": "image/jpeg",
+    "image/x-jpg": "image/jpeg",
     "image/x-png": "image/png",
+    "image/x-tif": "image/tiff",
+    "image/x-tiff": "image/tiff",
     "text/comma-separated-values": "text/csv",
+    "text/json": "application/json",
+    "text/pdf": "application/pdf",
     "text/x-csv": "text/csv",
+    "text/x-json": "application/json",
     "text/x-markdown": "text/markdown",
+    "text/x-pdf": "application/pdf",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")

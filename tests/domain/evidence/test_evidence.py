@@ -266,6 +266,10 @@ def test_a_media_type_is_a_type_and_a_subtype(media_type: str) -> None:
         ("IMAGE/JPG; q=1", "image/jpeg"),
         ("application/x-zip-compressed", "application/zip"),
         ("text/x-csv", "text/csv"),
+        ("image/tif", "image/tiff"),
+        ("application/acrobat", "application/pdf"),
+        ("application/x-msexcel", "application/vnd.ms-excel"),
+        ("text/json", "application/json"),
     ],
 )
 def test_a_media_type_is_read_without_parameters_by_its_registered_name(
