@@ -151,7 +151,8 @@ class Tenants:
                 f"{suggestion}: its evidence would go nowhere"
             )
         if self._on_unknown != "ignore" and self._is_news(key):
-            notify(self._logger, TenantUnknown(tenant_id, self._source.origin))
+            where = [*map(str, loaded.broken.get(key, ())), self._source.origin]
+            notify(self._logger, TenantUnknown(tenant_id, where[0]))
         return None
 
     def _is_news(self, key: str) -> bool:

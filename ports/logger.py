@@ -68,7 +68,8 @@ class ConfigurationDoubtful(LogEvent):
 @frozen
 class TenantUnknown(LogEvent):
     """Evidence of a tenant was submitted that `path` does not name, or whose entry is invalid and
-    shows no integration: it is not recorded. Said once for each id."""
+    shows no integration: it is not recorded. Said once for each id. Of an invalid entry `path` is
+    its file and line with the problem."""
 
     tenant_id: str
     path: str

@@ -20,6 +20,7 @@ from .block import BlockReader, Providers, refuse_shown_secrets
 from .kept import KeptFiles, stamp_of
 from .passed_over import (
     block_is_seen,
+    cut_off_at,
     is_folder,
     is_tenant_file,
     note_what_is_passed_over,
@@ -164,16 +165,19 @@ def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockRead
         content, report.stamp = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
-        if root is None:  # cut off while it was written, perhaps
+        if root is None or (line := cut_off_at(text, block)) is not None:
+            report.has_block = True
+            where = "" if root is None else " after its last key"
             instead = "what it should hold (`integrations: {}` if the tenant has no integration)"
-            raise Unreadable(f"holds nothing: write {instead}, or remove it")
+            message = f"holds nothing{where}: write {instead}, or remove it"
+            raise Unreadable(message, None if root is None else line)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         seen = content.decode("utf-8", "replace")
         guess = _TENANT_LINE.search(seen)
         report.fallback = guess[1] if guess else stem
         # What cannot be opened, or is no text, may hold anything.
-        report.has_block = not content or b"\0" in content or block_is_seen(seen, block)
+        report.has_block |= not content or b"\0" in content or block_is_seen(seen, block)
     else:
         reader.read(root, report)
         note_what_is_passed_over(root, report)

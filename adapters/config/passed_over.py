@@ -70,8 +70,23 @@ def note_what_is_passed_over(root: Node, report: Report) -> None:
 
 
 def block_is_seen(text: str, block: tuple[str, ...]) -> bool:
-    """Whether the keys of the block stand in a text that cannot be read as it should."""
-    return all(re.search(rf"(?<![\w.-])[\"']?{re.escape(key)}[\"']?\s*:", text) for key in block)
+    """Whether the keys of the block stand in a text that cannot be read as it should. A key may
+    lack its colon if it has a line to itself."""
+    return all(
+        re.search(
+            rf"(?<![\w.-])[\"']?{re.escape(key)}[\"']?\s*:|^\s*{re.escape(key)}\s*$", text, re.M
+        )
+        for key in block
+    )
+
+
+def cut_off_at(text: str, block: tuple[str, ...]) -> int | None:
+    """The line of the last key in a text, if the block is looked for below it and nothing
+    follows."""
+    lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]
+    number = max((number for number, line in enumerate(lines, 1) if line), default=0)
+    bare = [f"{key}:" for key in block[:-1]]
+    return number if number and lines[number - 1].strip() in bare else None
 
 
 def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:

@@ -134,7 +134,8 @@ def test_an_unknown_tenant_is_ignored_or_raised_as_the_host_wishes(face: Face) -
     known = [evidence("ev-1", tenant_id=one) for one in ("acme", "initech", "umbrella", "globex")]
     words = [status and status.status for status in face.deliver(*known, **options)]
     assert words == ["held", None, None, "succeeded"]
-    assert [one.tenant_id for one in face.told(TenantUnknown)] == ["umbrella"]
+    (told,) = face.told(TenantUnknown)
+    assert (told.tenant_id, told.path[:27]) == ("umbrella", "umbrella.tenant: must be te")
     with pytest.raises(MisuseError, match="on_unknown_tenant must be"):
         face.seen(lambda courier: courier, on_unknown_tenant="shout")
 

@@ -62,26 +62,48 @@ def test_a_tenant_without_a_block_has_no_integration(tmp_path: Path, written: st
 
 
 @pytest.mark.parametrize(
-    ("name", "written", "is_held"),
+    ("name", "written"),
     [
-        ("a.yaml", "", True),
-        ("a.json", "", True),
-        ("a.yaml", "# integrations:\n#   compliance:\n#     provider: archive\n", True),
-        ("a.yaml", "\n---\n", False),
-        ("a.json", "null\n", False),
+        ("a.yaml", ""),
+        ("a.json", ""),
+        ("a.yaml", "# integrations:\n#   compliance:\n#     provider: archive\n"),
+        ("a.yaml", "# later\n"),
+        ("a.yaml", "   \n"),
+        ("a.yaml", "\n---\n"),
+        ("a.yaml", "null\n"),
+        ("a.json", "null\n"),
     ],
 )
-def test_a_file_that_holds_nothing_is_a_problem(
-    tmp_path: Path, name: str, written: str, is_held: bool
-) -> None:
+def test_a_file_that_holds_nothing_is_a_problem(tmp_path: Path, name: str, written: str) -> None:
     """It may have been cut off, so what was in force stays, and evidence is held."""
     loaded = load(tmp_path, {name: written})
     assert told(loaded, tmp_path) == [
         f"{name}: holds nothing: write what it should hold (`integrations: {{}}` if the tenant has "
         "no integration), or remove it"
     ]
-    assert (list(loaded.broken), loaded.without) == (["a"], ())
-    assert set(loaded.held) == ({"a"} if is_held else set())
+    assert (list(loaded.broken), loaded.without, set(loaded.held)) == (["a"], (), {"a"})
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [("integrations:\n", 1), ("tenant: acme\nname: ACME\nintegrations:  # which\n\n# x\n", 3)],
+)
+def test_a_file_that_ends_above_the_block_holds_nothing(
+    tmp_path: Path, written: str, line: int
+) -> None:
+    loaded = load(tmp_path, {"acme.yaml": written})
+    assert told(loaded, tmp_path) == [
+        f"acme.yaml:{line}: holds nothing after its last key: write what it should hold "
+        "(`integrations: {}` if the tenant has no integration), or remove it"
+    ]
+    assert (list(loaded.broken), loaded.without, set(loaded.held)) == (["acme"], (), {"acme"})
+
+
+def test_a_block_whose_colon_is_missing_is_seen(tmp_path: Path) -> None:
+    without = VALID.replace("compliance:\n", "compliance\n")
+    assert without != VALID
+    loaded = load(tmp_path, {"a.yaml": without})
+    assert (list(loaded.broken), set(loaded.held)) == (["a"], {"a"})
 
 
 def test_null_switches_off_what_a_merged_default_brings(tmp_path: Path) -> None:
