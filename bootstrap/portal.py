@@ -162,7 +162,7 @@ class Portal:
         # task, and cancelling it is enough.
         if result.cancelled():
             return
-        task = self._loop.create_task(verb())
+        task = self._loop.create_task(_await(verb))
         task.add_done_callback(partial(_pass_on, result))
         result.add_done_callback(lambda _: self._cancel(task))
 
@@ -198,6 +198,12 @@ class Portal:
             if late:
                 await asyncio.wait(late, timeout=LAST_CALLS)
         await self._loop.shutdown_asyncgens()
+
+
+async def _await(verb: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Call the verb within its task, so that what the call itself raises, a TypeError for a wrong
+    argument for instance, ends the task and reaches the caller."""
+    return await verb()
 
 
 def _pass_on(result: Future[T], task: asyncio.Task[T]) -> None:

@@ -96,6 +96,15 @@ def test_what_fails_on_the_loop_is_raised_where_it_was_called_from() -> None:
         assert caught.value is trouble
 
 
+@pytest.mark.parametrize("kind", [TypeError, MisuseError, KeyError, GeneratorExit, BaseException])
+def test_what_fails_before_there_is_a_task_is_raised_too(kind: type[BaseException]) -> None:
+    def verb() -> Any:
+        raise kind("wrong")
+
+    with opened(Room()) as portal, pytest.raises(kind, match="wrong"):
+        portal.call(verb, timeout=20)
+
+
 def test_what_fails_at_the_door_is_raised_and_leaves_no_thread() -> None:
     trouble = OSError("no way in")
     portal = Portal(Room(trouble_entering=trouble).stay(), NAME)

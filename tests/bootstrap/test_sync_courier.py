@@ -254,6 +254,32 @@ VERBS: list[tuple[str, Callable[[Courier], object]]] = [
 WAITING = [(name, verb) for name, verb in VERBS if name != "submit"]
 
 
+def raised_in_a_thread(call: Callable[[], object]) -> BaseException | None:
+    """What the call raises; AssertionError if it takes long, and then it is left behind."""
+    heard: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            heard.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "it hangs"
+    return heard[0] if heard else None
+
+
+def test_a_wrong_argument_is_raised_and_never_waited_for(house: House) -> None:
+    with house.sync_courier() as courier:
+        for name, _ in WAITING:
+            verb = getattr(courier, name)
+            for call in (partial(verb, nonsense=1), partial(verb, *range(7))):
+                assert isinstance(raised_in_a_thread(call), TypeError), name
+        assert courier.health().running
+
+
 @pytest.mark.parametrize(("name", "verb"), VERBS)
 def test_before_the_start_every_verb_says_how_to_start(
     house: House, name: str, verb: Callable[[Courier], object]
