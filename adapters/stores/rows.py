@@ -62,13 +62,14 @@ DOSSIER = (
 ENTRY = ("id", *KEY, *CHANGING, *BIRTH, *DOSSIER, "credential")
 # What a document that was made later changes.
 MADE = ("digest", *(f"document_{name}" for name in _DOCUMENT))
-# What the beginning of an attempt writes, and its success, where the rest of the row is as it was
-# or nothing: an index is written anew for each of its columns that a statement names.
+# What the beginning of an attempt writes beside the status, which it seldom changes: an index is
+# written anew for each of its columns that a statement names.
+_PLACE_OF_STATUS = CHANGING.index("status")
 BEGINNING = (
-    *("version", "attempt", "started_at", "attempts", "spent", "possible_duplicate", "updated_at"),
-    *("owner", "credential", "budget"),
+    *CHANGING[:_PLACE_OF_STATUS],
+    *CHANGING[_PLACE_OF_STATUS + 1 :],
+    *("last_attempt_at", "owner", "credential", "budget"),
 )
-DELIVERED = ("version", "doubt", "updated_at", "receipt_reference", "receipt_message")
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 OPEN = ("id", *UPLOAD, *DOSSIER, "owner")
 ATTEMPT = (
@@ -143,23 +144,15 @@ def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     return (upload.version, *state, *tally, parked, moment(upload.updated_at))
 
 
-def beginning_cells(start: Start) -> tuple[Cell, ...]:
-    """The cells of BEGINNING."""
-    upload, state = start.upload, start.upload.state
+def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
+    """The status, and the cells of BEGINNING."""
+    state, cells = start.upload.state, changing_cells(start.upload)
     assert isinstance(state, uploads.Sending)
-    tally, started_at = upload.tally, moment(state.started_at)
-    return (
-        *(upload.version, state.attempt, started_at, tally.attempts, tally.spent),
-        *(tally.possible_duplicate, moment(upload.updated_at)),
-        *(start.courier_id, start.quota.credential, start.budget),
+    return str(cells[_PLACE_OF_STATUS]), (
+        *cells[:_PLACE_OF_STATUS],
+        *cells[_PLACE_OF_STATUS + 1 :],
+        *(moment(state.started_at), start.courier_id, start.quota.credential, start.budget),
     )
-
-
-def delivered_cells(upload: Upload) -> tuple[Cell, ...]:
-    """The cells of DELIVERED."""
-    assert isinstance(upload.state, uploads.Succeeded)
-    receipt = _receipt_cells(upload.state.receipt)
-    return (upload.version, upload.tally.doubt, moment(upload.updated_at), *receipt)
 
 
 def _state_cells(state: State) -> tuple[Cell, ...]:

@@ -17,9 +17,7 @@ from ....domain.upload.upload import UploadKey
 from ..rows import (
     ATTEMPT,
     BEGINNING,
-    CAUSE,
     CHANGING,
-    DELIVERED,
     ENTRY,
     KEY,
     MADE,
@@ -85,7 +83,7 @@ def _update(names: Sequence[str], *others: str) -> Statement:
 def _select_current(same: str) -> Statement:
     return Statement(
         ("position", "id", *KEY, "version"),
-        f"SELECT given.position, uploads.id, uploads.state FROM given CROSS JOIN uploads ON {same}"
+        f"SELECT given.position, uploads.id, uploads.status FROM given CROSS JOIN uploads ON {same}"
         " AND uploads.version = given.version",
     )
 
@@ -95,23 +93,17 @@ INSERT_UPLOADS = Statement(ENTRY, f"INSERT INTO uploads ({_list(ENTRY)}) SELECT 
 
 CURRENT_BY_ID = _select_current(f"uploads.id = given.id AND {_SAME_KEY}")
 CURRENT_BY_KEY = _select_current(_SAME_KEY)
-"""The positions of the changes that are in time, the ids and the states of their uploads. Each row:
-a position, an id, KEY, the version to find."""
+"""The positions of the changes that are in time, the ids and statuses of their uploads. Each row: a
+position, an id, KEY, the version to find."""
 
 UPDATE_UPLOADS = _update(CHANGING)
 """Each row: an id, CHANGING."""
 
-BEGIN_UPLOADS = _update(
-    BEGINNING, "state = 'sending'", "due = NULL", "last_attempt_at = given.started_at"
-)
+BEGIN_UPLOADS = _update(BEGINNING)
 """Each row: an id, BEGINNING."""
 
-UPDATE_DELIVERED = _update(
-    DELIVERED,
-    *("state = 'succeeded'", "status = 'succeeded'"),
-    *(f"{name} = NULL" for name in ("attempt", "started_at", *CAUSE)),
-)
-"""Of an upload that is being sent. Each row: an id, DELIVERED."""
+UPDATE_STATUS = _update(("status",))
+"""Each row: an id, a status."""
 
 SELECT_OF_EVIDENCE = Statement(
     ("tenant_id", "evidence_id"),

@@ -21,7 +21,6 @@ from ..rows import (
     attempt_cells,
     beginning_cells,
     changing_cells,
-    delivered_cells,
     document_cells,
     entry_cells,
     key_cells,
@@ -113,7 +112,6 @@ class SqliteStore(SqliteCouriers):
         positions = iter(range(len(starts)))
         places = [list(islice(positions, len(turn))) for turn in turns]
         found, outdated = self._compared([start.upload for start in starts])
-        ids = {position: identity for position, (identity, _) in found.items()}
         answers: dict[int, records.BeginAnswer] = {**outdated}
         begun: dict[int, Acquired] = {}
         for place in places:
@@ -126,19 +124,29 @@ class SqliteStore(SqliteCouriers):
                 begun |= dict.fromkeys(left[1:], Acquired())  # they travel with the first
             else:
                 answers |= dict.fromkeys(left, answer)
-        answers |= self._send(starts, ids, begun)
+        answers |= self._send(starts, found, begun)
         yield from ([answers[n] for n in place] for place in places)
 
     def _send(
-        self, starts: Sequence[Start], ids: Mapping[int, int], begun: Mapping[int, Acquired]
+        self,
+        starts: Sequence[Start],
+        found: Mapping[int, tuple[int, str]],
+        begun: Mapping[int, Acquired],
     ) -> dict[int, records.Begun]:
         """Write `Sending` of those that begin, and read what they send."""
         connection = self._connection
-        rows = [(ids[position], *beginning_cells(starts[position])) for position in begun]
+        rows, statuses = [], []
+        for position in begun:
+            identity, was = found[position]
+            status, cells = beginning_cells(starts[position])
+            rows.append((identity, *cells))
+            if status != was:
+                statuses.append((identity, status))
         statements.BEGIN_UPLOADS.write(connection, rows)
-        staged = reads.staged(connection, [ids[position] for position in begun])
+        statements.UPDATE_STATUS.write(connection, statuses)
+        staged = reads.staged(connection, [found[position][0] for position in begun])
         return {
-            position: records.Begun(staged.get(ids[position]), acquired)
+            position: records.Begun(staged.get(found[position][0]), acquired)
             for position, acquired in begun.items()
         }
 
@@ -183,7 +191,7 @@ class SqliteStore(SqliteCouriers):
     def _compared(
         self, uploads: Sequence[Upload]
     ) -> tuple[dict[int, tuple[int, str]], dict[int, Conflict]]:
-        """The ids and stored states of those uploads that may be written, and the answers to those
+        """The ids and stored statuses of those uploads that may be written, and the answers to those
         that somebody was faster than, by position. No upload comes twice."""
         expected = [
             (position, upload.id, *key_cells(upload.key), upload.version - 1)
@@ -191,12 +199,12 @@ class SqliteStore(SqliteCouriers):
         ]
         unnumbered = [row for row in expected if row[1] is None]
         found = {
-            position: (identity, state)
+            position: (identity, status)
             for current, rows in (
                 (statements.CURRENT_BY_ID, expected),
                 (statements.CURRENT_BY_KEY, unnumbered),
             )
-            for position, identity, state in current.run(self._connection, rows)
+            for position, identity, status in current.run(self._connection, rows)
         }
         if len(found) == len(uploads):
             return found, {}
@@ -212,16 +220,8 @@ class SqliteStore(SqliteCouriers):
         connection = self._connection
         found, lost = self._compared([change.upload for change in changes])
         won = [(found[n][0], change) for n, change in enumerate(changes) if n in found]
-        sending = {identity for identity, state in found.values() if state == "sending"}
-        delivered, others = [], []
-        for identity, each in won:
-            ends = each.attempt is not None and isinstance(each.upload.state, Succeeded)
-            if ends and identity in sending:
-                delivered.append((identity, *delivered_cells(each.upload)))
-            else:
-                others.append((identity, *changing_cells(each.upload)))
-        statements.UPDATE_DELIVERED.write(connection, delivered)
-        statements.UPDATE_UPLOADS.write(connection, others)
+        rows = [(identity, *changing_cells(each.upload)) for identity, each in won]
+        statements.UPDATE_UPLOADS.write(connection, rows)
         self._write_history(won)
         self._write_documents(won)
         unblocked = {
