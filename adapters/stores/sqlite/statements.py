@@ -96,7 +96,9 @@ CURRENT_BY_KEY = _select_current(_SAME_KEY)
 """The positions of the changes that are in time, the ids and statuses of their uploads. Each row: a
 position, an id, KEY, the version to find."""
 
-UPDATE_UPLOADS = _update(CHANGING)
+UPDATE_UPLOADS = _update(
+    CHANGING, "last_attempt_at = coalesce(given.started_at, uploads.last_attempt_at)"
+)
 """Each row: an id, CHANGING."""
 
 BEGIN_UPLOADS = _update(BEGINNING)
