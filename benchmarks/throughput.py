@@ -13,6 +13,7 @@ Each measurement is a fresh process, they take turns, and the medians count: a m
 other things too disturbs the rate, and the processor's time less.
 
     python benchmarks/throughput.py [--server lean|aiohttp] [--against PYTHON] [--rounds 3] [--json]
+        [--only bare courier]
 
 `PYTHON` is the interpreter of an environment that holds another version of the package, which is
 then measured in turn with this one.
@@ -271,14 +272,14 @@ def server(kind: str) -> Iterator[int]:
         process.communicate()
 
 
-def compare(kind: str, rounds: int, against: str | None) -> dict[str, list[Cost]]:
+def compare(kind: str, rounds: int, against: str | None, only: list[str]) -> dict[str, list[Cost]]:
     """Measure in turn; `other` is the courier of the other version."""
-    costs: dict[str, list[Cost]] = {what: [] for what in MEASURED}
+    costs: dict[str, list[Cost]] = {what: [] for what in only}
     if against is not None:
         costs["other"] = []
     with server(kind) as port:
         for _ in range(rounds):
-            for what in MEASURED:
+            for what in only:
                 costs[what].append(measure(what, port))
             if against is not None:
                 costs["other"].append(measure("courier", port, against))
@@ -312,6 +313,7 @@ def main() -> None:
     parser.add_argument("--server", choices=["lean", "aiohttp"], default="lean")
     parser.add_argument("--against", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=MEASURED, default=[*MEASURED])
     parser.add_argument("--json", action="store_true", help="print each measurement")
     asked = parser.parse_args()
     if asked.what == "serve":
@@ -320,7 +322,7 @@ def main() -> None:
         url, body = f"http://127.0.0.1:{asked.port}/", os.urandom(SIZE)
         print(json.dumps(asyncio.run(MEASURED[asked.what](url, body))))
     else:
-        costs = compare(asked.server, asked.rounds, asked.against)
+        costs = compare(asked.server, asked.rounds, asked.against, asked.only)
         if asked.json:
             print(json.dumps({"machine": machine(), "server": asked.server, "costs": costs}))
         else:

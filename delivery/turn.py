@@ -17,14 +17,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve, field, frozen
 
 from ..domain.errors import StoreError
-from ..domain.pacing.gate import (
-    Acquired,
-    GateChange,
-    NotBefore,
-    Refusal,
-    may_overtake,
-    patience_of,
-)
+from ..domain.pacing.gate import Acquired, GateChange, NotBefore, Refusal, patience_of
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
@@ -165,10 +158,8 @@ class AttemptTurn:
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
         quota, context = active.destination.quota, self._context
         budget = active.destination.rules.retry.max_attempts
-        # A document that is read first, or a token, would be waited for with a slot in hand. That
-        # is no loss at a pace with more slots than uploads can be under way.
-        waits = active.dossier.document.source is not None and may_overtake(quota) is not None
-        leaves = not waits and not quota.exclusive
+        # A document that is read first, or a token, would be waited for with a slot in hand.
+        leaves = active.dossier.document.source is None and not quota.exclusive
         patience = None if context.waits else patience_of(quota)
         return Start(begins, quota, context.courier_id, budget, leaves, patience)
 

@@ -113,7 +113,7 @@ def test_a_turn_that_is_refused_alone_is_tried_again_alone(house: House) -> None
     assert delayed == ["ev-3"] * 3
 
 
-def test_answers_that_come_together_are_handed_out_over_some_turns_of_the_loop() -> None:
+def test_answers_that_come_together_are_handed_out_over_some_turns() -> None:
     """A loop that goes on with two hundred turns at once does nothing else meanwhile."""
     at_once: list[int] = []
 

@@ -243,7 +243,7 @@ def test_a_sandbox_that_stops_lets_go_of_every_line(upload: Upload, fault: str) 
     asyncio.run(scene())
 
 
-def test_the_page_on_the_command_line_lists_each_kind_and_how_it_is_written() -> None:
+def test_the_page_lists_each_kind_of_fault_and_how_it_is_written() -> None:
     page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([a-z-]+)(:[A-Z]+)?` \| (?:yes|no) \|", page, re.MULTILINE)
     assert [kind for kind, _ in listed] == list(KINDS)
