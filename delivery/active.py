@@ -146,8 +146,9 @@ def gone_error(key: UploadKey) -> StoreError:
 class ActiveUploads:
     """The uploads of one courier, from their record to their end.
 
-    An upload is planned for its due time, or is another courier's at the moment (`elsewhere`), or
-    is under way: handed out by `take` and not given back by `finish`. The engine, the recorder and
+    An upload is planned for its due time, or is not to be begun now (`elsewhere`: another courier
+    has it, or its tenant's file is invalid), or is under way: handed out by `take` and not given
+    back by `finish`. The engine, the recorder and
     the maintenance of the courier share this. It belongs to one thread; the caller brings the time.
     """
 
@@ -181,8 +182,13 @@ class ActiveUploads:
 
     @property
     def elsewhere(self) -> Sequence[UploadKey]:
-        """What another courier is sending at the moment."""
+        """What another courier is sending at the moment, or waits for a valid tenant file."""
         return tuple(self._elsewhere)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are any but those that wait for a valid tenant file."""
+        return any(one.destination.invalid is None for one in self._uploads.values())
 
     def get(self, key: UploadKey) -> ActiveUpload | None:
         """The upload, if it is active."""
@@ -304,7 +310,9 @@ class ActiveUploads:
 
     def _plan(self, active: ActiveUpload) -> None:
         key, due = active.upload.key, due_at(active.upload, self._clock.now())
-        if due is None:
+        if active.destination.invalid is not None:
+            active.destination = self.home_of(key) or active.destination
+        if due is None or active.destination.invalid is not None:
             self._elsewhere.add(key)
         else:
             self._elsewhere.discard(key)

@@ -30,7 +30,8 @@ def adopt(
         idle = [one for key, one in known.items() if uploads.get(key) is None]
         yield from resume(idle, now)
         for each in idle:
-            yield from hold_invalid(each, now)
+            if (yield from hold_invalid(each, now)):
+                uploads.tell_end(each.upload, each.status())
         ended = [key for key, one in known.items() if one.upload.at_rest]
         statuses = yield from _statuses_of(ended, now)
     except StoreError as error:

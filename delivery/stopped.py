@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ..domain.pacing.gate import Blocked
 from ..domain.upload import events
-from ..domain.upload.upload import Failed, Held, Sending, Skipped, is_parked
+from ..domain.upload.upload import UNKNOWN_PROVIDER, Failed, Held, Skipped, is_parked
 from ..ports.logger import UploadRequeued
 from ..ports.records import Conflict
 from .actions import news_of, unblocked
@@ -33,11 +33,13 @@ def hold_rest(
             uploads.go_on(active)
 
 
-def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[None]:
-    """Hold an upload that waits if its tenant's configuration is invalid now."""
-    invalid, state = active.destination.invalid, active.upload.state
-    if invalid is not None and not active.upload.at_rest and not isinstance(state, Sending):
-        yield from apply(Step(active, events.Blocked(now, invalid)))
+def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[bool]:
+    """Hold again what was released before its tenant's file was mended, so that its provider is not
+    known; whether it was."""
+    invalid, upload = active.destination.invalid, active.upload
+    if invalid is None or upload.at_rest or upload.key.provider != UNKNOWN_PROVIDER:
+        return False
+    return bool((yield from apply(Step(active, events.Blocked(now, invalid)))))
 
 
 def release(stopped: Sequence[ActiveUpload], now: datetime) -> Turn[Sequence[ActiveUpload]]:

@@ -142,7 +142,9 @@ class AsyncEngine:
 
     async def drained(self) -> None:
         """Return once everything in the store is at rest, or waits for a valid tenant file."""
-        while not (self._recorder.idle and not self.active and await self.read(self._nothing_goes)):
+        while not (
+            self._recorder.idle and not self.active.goes_on and await self.read(self._nothing_goes)
+        ):
             await self._next_rest()
 
     def _nothing_goes(self) -> bool:

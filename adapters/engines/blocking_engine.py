@@ -38,7 +38,8 @@ from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json
 from ...domain.pacing.gate import MIN_PATIENCE, Blocked, NotBefore, Refusal, patience_of
 from ...domain.upload.actions import Action, Person
-from ...domain.upload.status import UploadStatus, status_of_upload
+from ...domain.upload.backoff import later
+from ...domain.upload.status import UploadStatus, status_of_upload, wait_for_valid
 from ...domain.upload.upload import (
     Sending,
     UploadKey,
@@ -59,6 +60,9 @@ from .registration import Registration
 
 ELSEWHERE = timedelta(seconds=5)
 """When to come again for an upload that another courier is sending."""
+
+UNTIL_MENDED = timedelta(minutes=1)
+"""When to come again for an upload that waits for a valid tenant file."""
 
 NO_LIMIT = 2**62
 """A call takes as many and as large documents as it is given."""
@@ -206,7 +210,8 @@ class BlockingEngine:
                 raise gone_error(key)
         uploads.compare(key, found.dossier.submitted_digest, _digest_of(evidence))
         active = ActiveUpload(found.upload, found.dossier, destination)
-        self._run(hold_invalid(active, self._clock.now()))
+        if self._run(hold_invalid(active, self._clock.now())):
+            uploads.tell_end(active.upload, active.status())
         self._run(readmit(active, self._clock.now()))
         return active
 
@@ -216,6 +221,8 @@ class BlockingEngine:
         """One step for each; when to come again, if the gate refuses it."""
         self._run(resume(actives, self._clock.now()))
         for active in actives:
+            if active.destination.invalid is not None:
+                continue
             if isinstance(active.upload.state, Sending):
                 self._recover(active)  # that is this step
                 elsewhere.add(active)
@@ -271,6 +278,10 @@ class BlockingEngine:
                 status = newest
         if upload.status.at_rest:
             return Delivery(status, None)
+        if active.destination.invalid is not None:
+            wait = wait_for_valid(upload.key.tenant_id)
+            waiting = evolve(status, waits_for=wait, next_attempt_at=None)
+            return Delivery(waiting, later(now, UNTIL_MENDED))
         return Delivery(status, refused or due_at(upload, now) or now + ELSEWHERE)
 
 

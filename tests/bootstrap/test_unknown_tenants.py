@@ -9,6 +9,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from evidence_courier.ports.logger import (
     EvidenceConflict,
     LogEvent,
     TenantUnknown,
+    UploadHeld,
     UploadsWait,
 )
 from evidence_courier.ports.records import Find
@@ -62,6 +64,14 @@ class Face(ABC):
 
     @abstractmethod
     def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]: ...
+
+    def submitted_again(self, known: Evidence, **options: Any) -> UploadStatus:
+        """How a known upload is that does not settle, after it was submitted."""
+
+        with self.house.sync_courier(**options) as courier:
+            courier.submit(known).recorded()
+            courier.drain()
+            return courier.statuses(known.tenant_id, [known.evidence_id])[known.evidence_id]
 
     @abstractmethod
     def seen(self, look: Callable[[Any], Any], **options: Any) -> Any: ...
@@ -100,6 +110,13 @@ class Blocking(Face):
     def deliver(self, *evidences: Evidence, **options: Any) -> list[UploadStatus | None]:
         with self.house.blocking_courier(transport=Desk(self.house), **options) as courier:
             return [courier.deliver(one).status for one in evidences]
+
+    def submitted_again(self, known: Evidence, **options: Any) -> UploadStatus:
+        with self.house.blocking_courier(transport=Desk(self.house), **options) as courier:
+            delivery = courier.deliver(known)
+            assert delivery.status is not None
+            assert delivery.again_at == self.house.clock.now() + timedelta(minutes=1)
+            return delivery.status
 
     def seen(self, look: Callable[[Any], Any], **options: Any) -> Any:
         with self.house.blocking_courier(**options) as courier:
@@ -229,23 +246,45 @@ def test_what_is_released_too_early_is_held_until_the_file_is_mended(tmp_path: P
 
 
 def test_evidence_stays_one_upload_when_its_tenants_file_breaks(face: Face) -> None:
-    """What was delivered is not held; what waits is, under its own provider, until it is mended."""
+    """Submitting what is known again changes nothing about it: what waits goes on waiting."""
     house = face.house
     (delivered,) = face.deliver(evidence())
     with closing(SqliteStore(str(house.database))) as store:
         store.add([entry("ev-2", provider="paper")])
         house.tenants["acme"] = tenant(shelves="b")
-        again, waiting = face.deliver(evidence(), evidence("ev-2"), on_invalid="skip")
-        assert again == delivered
-        assert waiting is not None and waiting.error is not None
-        assert (waiting.status, waiting.provider) == ("held", "paper")
-        assert waiting.error.kind == "integration_invalid"
+        assert face.deliver(evidence(), on_invalid="skip") == [delivered]
+        waiting = face.submitted_again(evidence("ev-2"), on_invalid="skip")
+        assert (waiting.status, waiting.provider) == ("pending", "paper")
+        assert waiting.waits_for == wait_for_valid("acme")
+        assert (face.told(UploadHeld), house.server.held[1:]) == ([], [])
         page = store.find(Find(tenant_id="acme"), house.clock.now())
         assert sorted(one.evidence_id for one in page.uploads) == ["ev-1", "ev-2"]
         house.tenants["acme"] = tenant(shelf="b")
         (status,) = face.deliver(evidence("ev-2"))
         assert status is not None and status.status == "succeeded"
     assert len(house.server.held) == 2
+
+
+def test_a_ticket_waits_until_the_file_of_a_known_upload_is_mended(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    with closing(SqliteStore(str(house.database))) as store:
+        store.add([entry("ev-1", provider="paper")])
+    house.tenants["acme"] = tenant(shelves="b")
+
+    async def story() -> None:
+        async with house.courier(on_invalid="skip") as courier:
+            ticket = courier.submit(evidence())
+            await courier.drain()
+            assert house.server.held == []
+            assert (await courier.statuses("acme", ["ev-1"]))["ev-1"].status == "pending"
+            house.tenants["acme"] = tenant()
+            await courier.reload()
+            status = await ticket.settled(timeout=5)
+            assert status is not None
+            assert (status.status, status.provider, status.attempts) == ("succeeded", "paper", 1)
+
+    asyncio.run(story())
+    assert [name for name, _ in house.server.held] == ["ev-1"]
 
 
 def test_a_mended_tenant_is_gone_on_with_by_a_reload(tmp_path: Path) -> None:
