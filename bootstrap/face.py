@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 
 from ..delivery.actions import ActionResult, Filter, chosen, preview_of
 from ..delivery.destinations import Destination
+from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
 from ..domain.integration import tenant_key
@@ -169,7 +170,7 @@ class Face(Basis):
     ) -> Mapping[str, UploadStatus]:
         """The statuses of a tenant's evidences by evidence id, in one query; unknown ones are
         absent."""
-        wanted, now = list(evidence_ids), self._clock.now()
+        wanted, now = several("evidence_ids", evidence_ids, str, "text"), self._clock.now()
         found = await self._read(lambda store: store.statuses(tenant_id, wanted, now))
         return dict(zip(found, self._closer(found.values()), strict=True))
 
@@ -192,9 +193,10 @@ class Face(Basis):
             limit: At most so many.
 
         Raises:
-            MisuseError: `status` is no such word.
+            MisuseError: An argument cannot be right: `status` is no such word, for instance.
         """
-        wanted, now = _status_of_word(status), self._clock.now()
+        wanted = None if status is None else word_of(Status, "status", status)
+        now = self._clock.now()
         find = Find(tenant_id=tenant_id, status=wanted, since=since, after=after, limit=limit)
         page = await self._read(lambda store: store.find(find, now))
         return evolve(page, uploads=tuple(self._closer(page.uploads)))
@@ -263,17 +265,6 @@ def _waiting(status: S, wait: str) -> S:
     if wait == wait_for_integration(status.tenant_id, status.provider):
         return evolve(status, waits_for=wait, next_attempt_at=None)
     return evolve(status, waits_for=wait)
-
-
-def _status_of_word(word: str | None) -> Status | None:
-    """The status that a word names; MisuseError if it names none."""
-    if word is None:
-        return None
-    try:
-        return Status(word)
-    except ValueError:
-        words = ", ".join(status.value for status in Status)
-        raise MisuseError(f"{word!r} is no status; the statuses are {words}") from None
 
 
 def require_evidence(evidence: object, verb: str) -> None:

@@ -17,6 +17,7 @@ from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
 from ..delivery.destinations import Destination, destination_of, home_of, placeholder
+from ..domain.arguments import of_kind
 from ..domain.errors import ConfigError, MisuseError, Problem
 from ..domain.integration import Integration, tenant_key
 from ..domain.upload.transitions import Rules
@@ -260,6 +261,7 @@ def rules_of_provider(provider: Provider | BrokenProvider | None, key: UploadKey
 
 def folder(path: PathText) -> Source:
     """Tenants in a folder of YAML and JSON files."""
+    of_kind("path", path, (str, os.PathLike), "a folder's path (for a mapping: from_mapping)")
     name = os.fspath(path)
     return Source(name, partial(load_folder, name, kept=KeptFiles()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 
@@ -13,6 +13,7 @@ from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, open_store
+from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
@@ -85,6 +86,7 @@ class Wiring:
 
     def __init__(self, database: PathText | None, options: CommonOptions, known: object) -> None:
         _refuse_unknown(options, known.__annotations__)
+        _refuse_of_another_kind({**options, "database": database})
         self._database = os.fspath(database) if database is not None else None
         self.store = options.get("store")
         if (self._database is None) == (self.store is None):
@@ -98,7 +100,7 @@ class Wiring:
         self.clock: Clock = clock_of(self._database) if clock is None else clock
         self.logger: Logger = StandardLogger() if logger is None else logger
         self._keep_documents = options.get("keep_documents") or False
-        self._fonts = options.get("fonts") or ()
+        self._fonts = _folders(options.get("fonts") or ())
 
     def open_store(self) -> UploadStore:
         """The host's store, or the one in the database; StoreError if it cannot be opened."""
@@ -166,6 +168,31 @@ def _refuse_unknown(options: Collection[str], known: Collection[str]) -> None:
             near = get_close_matches(name, [*known, "database"], 1)
             suggestion = f": did you mean {near[0]}?" if near else f"; it takes {', '.join(known)}"
             raise UnknownOptionError(f"{name!r} is no option of this courier{suggestion}")
+
+
+_PATH = (str, os.PathLike)
+_KINDS: Mapping[str, tuple[object, str]] = {
+    "database": (_PATH, "a path, or a PostgreSQL's URL"),
+    "block": (str, "the dotted path of a block"),
+    "providers": (Mapping, "a mapping of names to providers"),
+    "concurrency": (int, "a whole number"),
+    "in_flight_bytes": (int, "a whole number"),
+    "on_settled": (Callable, "a function"),
+    "sleep": (Callable, "a function"),
+}
+
+
+def _refuse_of_another_kind(options: Mapping[str, object]) -> None:
+    for name, (kind, words) in _KINDS.items():
+        if options.get(name) is not None:
+            of_kind(name, options[name], kind, words)
+
+
+def _folders(paths: Sequence[PathText]) -> tuple[PathText, ...]:
+    for path in (folders := several("fonts", paths, _PATH, "a folder's path")):
+        if not os.path.isdir(path):
+            raise MisuseError(f"fonts: {os.fspath(path)} is not a folder")
+    return folders
 
 
 def _at_least_1(name: str, value: int | None, default: int) -> int:

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import evolve, frozen
 
+from ..domain.arguments import aware, word_of
 from ..domain.errors import MisuseError, StoreError
 from ..domain.upload.actions import (
     Action,
@@ -48,12 +49,19 @@ class Filter:
     the action applies to.
 
     `kind` is the kind of their error, such as ``unauthorized``; `since` and `until` are compared
-    with created_at, the second exclusively.
+    with created_at, the second exclusively. MisuseError for what cannot be a condition.
     """
 
     kind: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.kind is not None:
+            word_of(FailureKind, "kind of error", self.kind)
+        for name, moment in (("since", self.since), ("until", self.until)):
+            if moment is not None:
+                aware(name, moment)
 
     def holds(self, status: UploadStatus) -> bool:
         """Whether an upload is one of them."""

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
+from ..domain.arguments import MISSING, aware, of_kind
 from ..domain.evidence.evidence import Outcome
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
@@ -212,6 +213,13 @@ class Find:
     since: datetime | None = None
     after: str | None = None
     limit: int = 100
+
+    def __attrs_post_init__(self) -> None:
+        of_kind("tenant_id", self.tenant_id, (str, MISSING), "text")
+        of_kind("after", self.after, (str, MISSING), "text")
+        of_kind("limit", self.limit, int, "a whole number")
+        if self.since is not None:
+            aware("since", self.since)
 
 
 @frozen

@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from ..arguments import aware, of_kind
 from ..errors import MisuseError
 from .training import TrainingRecord
 
@@ -82,8 +83,8 @@ def media_type_of(words: str) -> str:
 
 
 def _check_id(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise MisuseError(f"{name} must be text, not {type(value).__name__}")
+    of_kind(name, value, str, "text")
+    assert isinstance(value, str)
     if not value.strip():
         raise MisuseError(f"{name} must not be empty")
     if len(value) > _ID_LENGTH:
@@ -138,9 +139,8 @@ class Document:
             ("path", self.path, str, "text"),
             ("filename", self.filename, str, "text"),
         ):
-            if value is not None and not isinstance(value, kind):
-                kind_of = type(value).__name__
-                raise MisuseError(f"a Document's {name} must be {word}, not {kind_of}")
+            if value is not None:
+                of_kind(f"a Document's {name}", value, kind, word)
         if self.path is not None and (not self.path or "\0" in self.path):
             raise MisuseError(f"{self.path!r} is not the path of a file")
         if self.source is not None:
@@ -194,16 +194,13 @@ class Evidence:
         if self.subject_email is not None:
             _check_id("subject_email", self.subject_email)
         at, whose = self.recorded_at, f"recorded_at of evidence {self.evidence_id!r}"
-        if not isinstance(at, datetime) or at.utcoffset() is None:
-            raise MisuseError(f"{whose} must be a datetime with a time zone, not {at!r}")
+        aware(whose, at)
         try:
             at.astimezone(UTC)
         except OverflowError:
             raise MisuseError(f"{whose} has no date in UTC: {at.isoformat()}") from None
-        document: object = self.document
-        if not isinstance(document, Document | TrainingRecord):
-            kind = type(document).__name__
-            raise MisuseError(f"document must be a Document or a TrainingRecord, not {kind}")
+        kinds = Document | TrainingRecord
+        of_kind("document", self.document, kinds, "a Document or a TrainingRecord")
 
     @property
     def evidence_date(self) -> date:
@@ -212,7 +209,9 @@ class Evidence:
 
     @classmethod
     def from_record(cls, record: TrainingRecord) -> Evidence:
-        """The evidence of a training record; the courier renders its document."""
+        """The evidence of a training record; the courier renders its document.
+        MisuseError if this is none, such as the mapping that `load_record` takes."""
+        of_kind("record", record, TrainingRecord, "a TrainingRecord (of load_record)")
         return cls(
             tenant_id=record.tenant_id,
             evidence_id=record.evidence_id,
