@@ -39,7 +39,7 @@ from ..ports.records import Change, Entry, InvalidTenants, Saved
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads
 from .applying import Step, apply, save, stored
-from .destinations import Destination, invalid_failure, named_provider
+from .destinations import Destination, Destinations, invalid_failure, named_provider
 from .effects import Notify, Read, Turn, Write, perform
 from .stopped import release
 from .turn import TurnContext
@@ -81,7 +81,8 @@ class Maintenance:
         self._clock = context.clock
         self._heartbeat_at = self._clock.monotonic() + HEARTBEAT
         self._told: set[UploadsWait] = set()
-        self._invalid, self._valid = frozenset[str](), frozenset[str]()
+        self._invalid = frozenset[str]()
+        self._read: Destinations | None = None
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
         self._offset = self._offset_now()
@@ -147,12 +148,14 @@ class Maintenance:
 
     def tell_invalid(self, now: datetime) -> Turn[None]:
         """Have the records say of which tenants the configuration is not in force."""
-        valid = frozenset(self._active.destinations)
+        destinations = self._active.destinations
+        valid = frozenset(destinations)
         invalid = frozenset(self._active.broken) - valid
-        if (invalid, valid) != (self._invalid, self._valid):
+        # After each reload, since another courier may have read the files while one was invalid.
+        if destinations is not self._read or invalid != self._invalid:
             told = InvalidTenants(invalid, valid | self._invalid - invalid, now)
             yield from perform(Write(lambda store: store.save([told])))
-            self._invalid, self._valid = invalid, valid
+            self._invalid, self._read = invalid, destinations
             self._told = {one for one in self._told if tenant_key(one.tenant_id) not in valid}
 
     # --- what others left ------------------------------------------------------------------------

@@ -18,11 +18,14 @@ import click
 
 from ...adapters.engines.tickets import Ticket
 from ...adapters.records import load_record
-from ...domain.errors import CourierError, MisuseError, StoreError
+from ...delivery.destinations import Destination
+from ...domain.errors import ConfigError, CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
+from ...domain.integration import tenant_key
 from ...domain.upload.status import UploadStatus
 from ...ports.logger import EvidenceConflict, LogEvent
 from ..courier import AsyncCourier
+from ..tenants import Tenants
 from ..wiring import CourierOptions
 from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
 from .output import is_terminal, print_uploads
@@ -73,9 +76,10 @@ def run(
         "block": block,
         "logger": conflicts,
         "on_unknown_tenant": "raise",
+        "on_invalid": "skip",
     }
     courier = AsyncCourier.from_config(folder, database, **options)
-    if courier._tenants.submitted(described["tenant_id"]) is None:
+    if _destination(courier._tenants, described["tenant_id"]) is None:
         click.echo(
             f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True
         )
@@ -87,6 +91,19 @@ def run(
     if interruption.number is not None and len(statuses) + len(errors) < len(evidences):
         sys.exit(SIGNALLED + interruption.number)
     _exit(statuses, conflicts.found, errors)
+
+
+def _destination(tenants: Tenants, tenant_id: str) -> Destination | None:
+    """Where the tenant's evidence goes. Of the files that are invalid only its own counts, but that
+    of an unknown tenant may be among them."""
+    problems = tenants.broken.get(tenant_key(tenant_id))
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return tenants.submitted(tenant_id)
+    except MisuseError as error:
+        invalid = [str(problem) for one in tenants.broken.values() for problem in one]
+        raise MisuseError("\n".join([str(error), *invalid])) from error
 
 
 def _exit(

@@ -397,6 +397,19 @@ def test_check_ends_with_2_for_an_empty_folder_and_names_other_files(
     assert "no tenant has the block `integrations.grc`" in other.stderr
 
 
+def test_submit_counts_only_the_file_of_the_tenant_that_is_asked_for(tenants: Path) -> None:
+    (tenants / "globex.yaml").write_text("integrations:\n  compliance: [1\n")
+    file = a_document(tenants.parent)
+    done = submit(tenants, *SAID, file)
+    assert (done.exit_code, done.stderr) == (0, "")
+    broken = submit(tenants, *SAID, file, tenant="globex")
+    assert (broken.exit_code, "globex.yaml:2: is not valid YAML" in broken.stderr) == (2, True)
+    unknown = submit(tenants, *SAID, file, tenant="initch")
+    first, second = unknown.stderr.splitlines()
+    assert (unknown.exit_code, "globex.yaml:2: is not valid YAML" in second) == (2, True)
+    assert "tenant 'initch' is not in the configuration" in first
+
+
 def test_submit_ends_with_2_for_an_unknown_tenant_and_touches_no_database(
     tenants: Path, tmp_path: Path
 ) -> None:
