@@ -8,7 +8,9 @@ absent.
 
 Severity: what begins is DEBUG; what has ended as it should, and what people do, is INFO; what is
 tried again by itself is WARNING; what waits for a person is ERROR. An upload that is held is logged
-twice, as `upload_held` and as `upload_settled`: only the first is an ERROR.
+twice, as `upload_held` and as `upload_settled`: only the first is an ERROR. What is held with its
+whole integration goes again by itself, so that is a WARNING: `integration_blocked`, or for an
+invalid tenant file `configuration_refused`, is the one ERROR for all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import attrs
 from attrs import frozen
 
 from ..domain.evidence.moments import write_moment
-from ..domain.upload.failure import Concern, Failure, sentence
+from ..domain.upload.failure import Concern, Failure, FailureKind, sentence
 from ..domain.upload.status import StatusError, UploadStatus
 from ..domain.upload.upload import UploadKey
 from ..ports import logger as events
@@ -109,7 +111,7 @@ _EVENTS = {
 _SEVERITIES = {
     getattr(events, name): severity
     for name, (severity, _) in _EVENTS.items()
-    if name not in ("AttemptEnded", "LookUpEnded", "UploadSettled")
+    if name not in ("AttemptEnded", "LookUpEnded", "UploadHeld", "UploadSettled")
 }
 
 
@@ -121,6 +123,10 @@ def severity_of(event: events.LogEvent) -> Severity:
     match event:
         case events.AttemptEnded() | events.LookUpEnded() if event.failure and event.next_at:
             return Severity.WARNING  # if nothing comes next, `upload_settled` says how bad that is
+        case events.UploadHeld(failure=Failure(kind=kind)) if (
+            kind.concern is Concern.INTEGRATION and kind is not FailureKind.INTEGRATION_GONE
+        ):
+            return Severity.WARNING  # the block, or the refused configuration, is the ERROR
         case events.UploadSettled(status=UploadStatus(status="failed")):
             return Severity.ERROR
     return _EVENTS[type(event).__name__][0]

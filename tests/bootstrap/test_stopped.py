@@ -16,9 +16,16 @@ from store_fixtures import House, evidence
 
 from evidence_courier import AsyncCourier, BlockingCourier, Filter, UploadStatus
 from evidence_courier.adapters.providers.sprinto.provider import SprintoProvider
+from evidence_courier.delivery.log_facts import Severity, severity_of
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
-from evidence_courier.ports.logger import AttemptStarted, IntegrationBlocked, LogEvent, TargetParked
+from evidence_courier.ports.logger import (
+    AttemptStarted,
+    IntegrationBlocked,
+    LogEvent,
+    TargetParked,
+    UploadHeld,
+)
 from evidence_courier.testing import FakeClock, until_settled
 
 HOUR = timedelta(hours=1)
@@ -315,6 +322,10 @@ def test_submitted_again_under_the_same_wrong_key_it_stays_as_it_is(tmp_path: Pa
     asyncio.run(story())
 
 
+def alarms(house: House) -> list[LogEvent]:
+    return [event for event in house.logger.events if severity_of(event) is Severity.ERROR]
+
+
 @pytest.mark.parametrize(
     ("answer", "event"), [(WRONG_KEY, IntegrationBlocked), (REVIEW, TargetParked)]
 )
@@ -329,6 +340,8 @@ def test_the_log_is_told_once_of_a_block_or_a_park(
             await fail_and_hold(courier, house, 80)
             assert server.requests > 1
             assert len(house.logger.of(event)) == 1
+            assert UploadHeld not in {type(one) for one in alarms(house)}
+            assert len(alarms(house)) == (0 if event is TargetParked else server.requests + 1)
             if event is TargetParked:  # one upload asks again, and prolongs it
                 await live(courier, house, timedelta(hours=1, seconds=30))
             else:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from evidence_courier.delivery.log_facts import Severity, account_of, severity_of
-from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.failure import Concern, Failure, FailureKind
 from evidence_courier.domain.upload.status import StatusError, UploadStatus
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.domain.upload.verdict import Receipt
@@ -199,6 +199,12 @@ def test_invisible_characters_are_written_out_and_letters_stay_letters() -> None
         (LookUpEnded(KEY, 1, "unreadable", DOWN, NOW), Severity.WARNING),
         (LookUpEnded(KEY, 3, "unreadable", DOWN, None), Severity.INFO),
         (UploadHeld(KEY, DOWN), Severity.ERROR),
+        *(
+            (UploadHeld(KEY, Failure(kind, "")), Severity.WARNING)
+            for kind in FailureKind
+            if kind.concern is Concern.INTEGRATION and kind is not FailureKind.INTEGRATION_GONE
+        ),
+        (UploadHeld(KEY, Failure(FailureKind.INTEGRATION_GONE, "")), Severity.ERROR),
         (UploadRequeued(KEY, None, ""), Severity.INFO),
         (ActionTaken(KEY, "abandon", "", ""), Severity.INFO),
         (IntegrationBlocked("acme", "sprinto", BAD_KEY), Severity.ERROR),
