@@ -22,6 +22,11 @@ from .statements import GATES, INVALID, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 LOCK_CLASS = 0x4576436F
 """The first half of the advisory locks that couriers hold; the second is the courier's number."""
 
+# An evidence is added under its provider by many at once, under UNKNOWN_PROVIDER by one alone: two
+# keys of one evidence are no conflict for an index, and neither transaction would see the other's.
+ADD_NAMED = f"SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, 0)"
+ADD_UNNAMED = f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, 0)"
+
 _STATUS = ", ".join(f"uploads.{name}" for name in STATUS)
 _KEYS = ", ".join(f"uploads.{name}" for name in KEY)
 _OPEN = ", ".join(OPEN)

@@ -60,7 +60,10 @@ class PostgresStore(PostgresCouriers):
 
     def add(self, entries: Sequence[Entry]) -> Sequence[records.AddAnswer]:
         answers: list[records.AddAnswer] = []
-        with self.transaction("not recorded", [entry.upload.key for entry in entries]):
+        keys = [entry.upload.key for entry in entries]
+        unnamed = any(key.provider == UNKNOWN_PROVIDER for key in keys)
+        with self.transaction("not recorded", keys):
+            tell(self._session, reads.ADD_UNNAMED if unnamed else reads.ADD_NAMED)
             for stretch in stretches(entries, lambda entry: [entry.upload.key.evidence]):
                 answers += self._add(stretch)
         return answers

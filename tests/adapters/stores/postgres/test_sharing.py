@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 from typing import TypeVar
 
+import psycopg
 import pytest
 from attrs import evolve
 
@@ -16,7 +17,8 @@ from evidence_courier.adapters.stores.postgres.gates import BUSY
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import NotBefore
 from evidence_courier.domain.upload.status import ActionRow
-from evidence_courier.ports.records import Added, Begun, Change, Conflict, Known
+from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER
+from evidence_courier.ports.records import Added, Begun, Change, Conflict, Find, Known
 from evidence_courier.testing.contracts.stored import (
     AT,
     UNPACED,
@@ -53,6 +55,39 @@ def test_an_evidence_is_recorded_once(stores: list[PostgresStore]) -> None:
     answers = [answer for some in at_once(stores, add) for answer in some]
     assert answers.count(Added) == 50
     assert answers.count(Known) == 50 * (COURIERS - 1)
+
+
+@pytest.mark.parametrize("provider", [UNKNOWN_PROVIDER, entry().upload.key.provider])
+def test_an_evidence_of_no_known_provider_is_recorded_once(
+    stores: list[PostgresStore], provider: str
+) -> None:
+    """One courier's file of the tenant is broken, another's is not: the other waits, and sees."""
+    one, other, *_ = stores
+    named = entry()
+    first, second = entry(provider=UNKNOWN_PROVIDER), named
+    if provider != UNKNOWN_PROVIDER:
+        first, second = second, first
+    with ThreadPoolExecutor(1) as threads:
+        with one.transaction():
+            assert one.add([first]) == [Added()]
+            late = threads.submit(other.add, [second])
+            wait_for_a_waiter(stores[2])
+        assert isinstance(late.result()[0], Known)
+    assert len(one.find(Find(), AT).uploads) == 1
+    assert one.get([named.upload.key])
+
+
+def wait_for_a_waiter(store: PostgresStore) -> None:
+    """Until one session of this database waits for another."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with psycopg.connect(store._address.dsn, autocommit=True) as session:
+        for _ in range(100_000):
+            if session.execute(waiting).fetchone() != (0,):
+                return
+    raise AssertionError("no session waits")
 
 
 def test_an_attempt_is_begun_by_one(stores: list[PostgresStore]) -> None:
