@@ -19,13 +19,38 @@ from .sqlite import open_for_reading as open_sqlite
 if TYPE_CHECKING:
     from .postgres import PostgresReader
 
+# What is a path in any case.
+_PATH = re.compile(r"/|\.|[A-Za-z]:[/\\]")
 # A URL, or the pairs `key=value` that libpq reads as well.
-_DSN = re.compile(r"postgres(ql)?://|(\S+=\S*\s+)*(host|dbname|service)=")
+_DSN = re.compile(
+    r"postgres(ql)?://|(.*\s)?(host|hostaddr|dbname|service|user|password|passfile)\s*=", re.DOTALL
+)
+# What was meant as a DSN, and would be a file with the password in its name.
+_LIKE_POSTGRES = re.compile(r"\s*postgres(ql)?(\+\w+)?:|\s*postgres(ql)?//", re.IGNORECASE)
+_URL = re.compile(r"\s*([a-z][a-z0-9+.-]*):/", re.IGNORECASE)
+_LOGIN = re.compile(r"[^/\\]*:.*@", re.DOTALL)
+_FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 def is_postgres(database: str) -> bool:
-    """Whether the name is the URL of a PostgreSQL, or another DSN of it."""
-    return _DSN.match(database) is not None
+    """Whether the name is the URL of a PostgreSQL, or another DSN of it.
+
+    Raises:
+        MisuseError: It is neither that nor a path. The message does not quote it.
+    """
+    if _PATH.match(database):
+        return False
+    if _DSN.match(database):
+        return True
+    if _LIKE_POSTGRES.match(database):
+        raise MisuseError(f"the database's URL must be exactly of the form {_FORM}")
+    if (url := _URL.match(database)) or _LOGIN.match(database):
+        said = f"the URL of {url[1]!r}" if url else "a login at a host"
+        raise MisuseError(
+            f"database= is {said}, neither the path of an SQLite file nor a PostgreSQL's URL,"
+            f" {_FORM}"
+        )
+    return False
 
 
 def clock_of(database: str | None) -> Clock:
@@ -38,7 +63,7 @@ def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> 
     """The store in a database. A `DatabaseClock` is told the database's time.
 
     Raises:
-        MisuseError: A URL cannot be read, or the extra `postgres` is missing.
+        MisuseError: It is no path and no URL that can be read, or the extra `postgres` is missing.
         StoreError: The database cannot be opened.
     """
     if not is_postgres(database):

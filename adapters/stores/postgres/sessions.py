@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import psycopg
 from attrs import field, frozen
-from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg import Connection, pq
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.string import StrDumperUnknown, TextLoader
 
@@ -64,6 +64,7 @@ _ADVICE = {
     "57": "the server is stopping or starting; it is tried again by itself",
 }
 
+_URL = re.compile("postgres(ql)?://")
 _NUL = re.compile("\x1a([01])")
 
 
@@ -147,21 +148,44 @@ def address_of(dsn: str) -> Address:
         MisuseError: It cannot be read. The message does not quote it: it may hold a password.
     """
     try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        parts = None
-    if parts is None:
+        options = pq.Conninfo.parse(dsn.encode())
+    except (psycopg.Error, ValueError):
+        options = []
+    found = {one.keyword.decode(): one for one in options if one.val is not None}
+    parts = {name: (one.val or b"").decode() for name, one in found.items()}
+    if not options or not _is_plain(dsn, parts):
         raise MisuseError(
             "the database's DSN cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-            " and percent-encode what is special in user and password"
+            " and percent-encode what is special in user and password: @ as %40, / as %2F"
         )
-    password = str(parts.get("password") or "")
-    given = {"application_name": "evidence-courier", "connect_timeout": 10, **_ALIVE, **parts}
+    hidden = [parts[name] for name, one in found.items() if one.dispchar == b"*" and parts[name]]
+    given: dict[str, str | int] = {
+        "application_name": "evidence-courier",
+        "connect_timeout": 10,
+        **_ALIVE,
+        **parts,
+    }
     where = f"{parts.get('host') or 'localhost'}:{parts.get('port') or 5432}"
     user = f"{parts['user']}@" if parts.get("user") else ""
     name = f"postgresql://{user}{where}/{parts.get('dbname') or ''}"
-    spellings = (password, quote(password, safe=""), dsn) if password else ()
-    return Address(make_conninfo("", **given), name, spellings)
+    spellings = [text for each in hidden for text in (each, quote(each, safe=""))]
+    secrets = (dsn, *sorted(spellings, key=len, reverse=True)) if hidden else ()
+    return Address(make_conninfo("", **given), name, secrets)
+
+
+def _is_plain(dsn: str, parts: Mapping[str, str]) -> bool:
+    """Whether what a message shows of a DSN holds no part of a password that was written into it
+    as it is: libpq ends a password at its first `@`, and reads one with a `/` as a port."""
+    _, is_url, rest = dsn.partition("://") if _URL.match(dsn) else ("", "", "")
+    login, _, after = rest.partition("@")
+    return (
+        not (is_url and ("@" in after or ("@" in rest and "/" in login)))
+        and not {"@", " "} & {*parts.get("host", "")}
+        and not parts.get("port", "").strip("0123456789,")
+        and ":" not in parts.get("user", "")
+        and "=" not in parts.get("dbname", "")
+        and "://" not in parts.get("dbname", "")
+    )
 
 
 def set_up(session: Connection[Any]) -> None:

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from string import punctuation
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from hypothesis import given as given_by
+from hypothesis import settings
+from hypothesis import strategies as st
 from postgres_server import PASSWORD, server
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from evidence_courier.adapters.clocks.system import SystemClock
 from evidence_courier.adapters.stores.databases import (
     clock_of,
     name_of,
@@ -115,6 +121,78 @@ def test_a_dsn_of_pairs_is_no_file(
     assert list(tmp_path.iterdir()) == []
     with closing(open_store("a=b.db", clock=clock_of("a=b.db"))):
         assert (tmp_path / "a=b.db").exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql+psycopg://courier:Sec1Sec2@h/x",
+        "POSTGRESQL://courier:Sec1Sec2@h/x",
+        " postgresql://courier:Sec1Sec2@h/x",
+        "postgresql:courier:Sec1Sec2@h/x",
+        "postgresql:/courier:Sec1Sec2@h/x",
+        "postgres//courier:Sec1Sec2@h/x",
+        "mysql://courier:Sec1Sec2@h/x",
+        "mysql:/courier:Sec1Sec2@h/x",
+        "sqlite:///courier.db",
+        "courier:Sec1Sec2@h/x",
+        "user=courier password=Sec1Sec2 hots=h",
+        "password = Sec1 Sec2",
+        "dbname=postgresql://courier:Sec1Sec2@h/x",
+        "postgresql://courier:Sec1@Sec2@h/x",
+        "postgresql://courier:Sec1/Sec2@h/x",
+        "postgresql://courier:Sec1/Sec2",
+        "postgresql://courier%3ASec1Sec2@h/x",
+        "postgresql://courier%3ASec1Sec2%40h/x",
+        "postgresql://a:SecA@h1,b:SecB@h2/x",
+    ],
+)
+def test_what_is_neither_a_dsn_nor_a_path_is_refused(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for opened in (
+        lambda: open_store(given, clock=SystemClock()),
+        lambda: open_store(given, clock=clock_of(given)),
+        lambda: name_of(given),
+    ):
+        said = failure_of(opened)
+        assert "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" in said
+        assert "Sec" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["a=b.db", "./host=x.db", "user:x.db", "postgres/x.db", "a@b.db"])
+def test_an_odd_path_is_a_path(path: str) -> None:
+    assert name_of(path) == path
+
+
+FORMS = (
+    "postgresql://courier:{}@127.0.0.1:1/x?connect_timeout=1",
+    "postgresql://127.0.0.1:1/x?user=courier&password={}",
+    "postgresql+psycopg://courier:{}@127.0.0.1:1/x",
+    "courier:{}@127.0.0.1:1/x",
+    "host=127.0.0.1 port=1 user=courier password={}",
+    "password={} host=127.0.0.1 port=1",
+    "password='{}' host=127.0.0.1 port=1",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given_by(
+    halves=st.tuples(*2 * [st.text(st.sampled_from(punctuation), min_size=1, max_size=4)]),
+    form=st.sampled_from(FORMS),
+    encoded=st.booleans(),
+)
+def test_no_part_of_a_password_is_in_a_message(
+    halves: tuple[str, str], form: str, encoded: bool
+) -> None:
+    parts = [f"Zq{half}Xj" for half in halves]
+    password = "".join(parts)
+    given = form.format(quote(password, safe="") if encoded else password)
+    for opened in (lambda: open_store(given, clock=SystemClock()), lambda: name_of(given)):
+        said = failure_of(opened) or str(opened())
+        assert "Zq" not in said and "Xj" not in said, said
 
 
 def url_of(dsn: str) -> str:
