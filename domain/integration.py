@@ -10,6 +10,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from .arguments import of_kind
 from .evidence.evidence import Outcome
 from .secrets.secret import Secret
 
@@ -66,7 +67,9 @@ class Route:
 
 
 def tenant_key(tenant_id: str) -> str:
-    """The form in which ids of tenants are compared: two spellings in Unicode look alike."""
+    """The form in which ids of tenants are compared: two spellings in Unicode look alike.
+    MisuseError if it is no text."""
+    of_kind("tenant_id", tenant_id, str, "text")
     return tenant_id if tenant_id.isascii() else unicodedata.normalize("NFC", tenant_id)
 
 

@@ -20,6 +20,8 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
     "since naive": (lambda c: c.find(since=NAIVE), r"since must be .*aware"),
     "since text": (lambda c: c.find(since="2026-01-01"), r"since must be .*aware.*'2026-01-01'"),
     "tenant": (lambda c: c.find(tenant_id=3), "tenant_id must be text, not int"),
+    "enabled": (lambda c: c.enabled(3), "tenant_id must be text, not int"),
+    "doctor": (lambda c: c.doctor(None), "tenant_id must be text, not NoneType"),
     "after": (lambda c: c.find(after=3), "after must be text, not int"),
     "limit": (lambda c: c.find(limit="9"), "limit must be a whole number, not str"),
     "status": (lambda c: c.find(status="Failed"), "no status: did you mean 'failed'"),
