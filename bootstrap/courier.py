@@ -155,7 +155,8 @@ class AsyncCourier(Face):
 
     async def drain(self) -> None:
         """Return once everything open in the database is settled or held, retries included. What
-        waits for a valid tenant file is not waited for."""
+        waits for a valid tenant file is not waited for; what is open of a tenant that no file
+        names is, until it is held ten minutes after its time."""
         await self._on_its_loop().engine.drained()
 
     async def quiet(self) -> None:

@@ -60,7 +60,8 @@ ConfigurationLoaded   INFO     configuration loaded from {path}: {tenants} with 
 ConfigurationRefused  ERROR    {refused}: {all_problems}
 ConfigurationDoubtful WARNING  passed over in the configuration: {all_warnings}
 TenantUnknown         ERROR    tenant {tenant_id} has no valid entry in the configuration ({path}):
-                               its evidence is not recorded, and nothing is sent
+                               its evidence is not recorded, and nothing is sent; what is
+                               recorded of it already stays as it is
 RenderingUnavailable  INFO     training records cannot be rendered, and will fail: {reason}
 UploadRecorded        DEBUG    recorded
 RecordingFailed       ERROR    not recorded, and nothing will be sent: {reason}

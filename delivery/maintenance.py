@@ -281,7 +281,10 @@ class Maintenance:
             yield from self._tell_of_waiting(key, wait_for_valid(key.tenant_id))
             return
         elif due is None or now < due + ORPHAN_AFTER:
-            yield from self._tell_of_waiting(key, wait_for_integration(key.tenant_id, key.provider))
+            wait = wait_for_integration(key.tenant_id, key.provider)
+            if (yield from self._tell_of_waiting(key, wait)):
+                told = InvalidTenants((), (), now, gone=[tenant_key(key.tenant_id)])
+                yield from perform(Write(lambda store: store.save([told])))
             return
         else:
             to = "" if key.provider == UNKNOWN_PROVIDER else f" with {key.provider}"
@@ -294,12 +297,14 @@ class Maintenance:
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
             self._active.tell_end(held, status_of_upload(held, None))
 
-    def _tell_of_waiting(self, key: UploadKey, wait: str) -> Turn[None]:
-        """Log once that uploads wait for what the configuration lacks."""
+    def _tell_of_waiting(self, key: UploadKey, wait: str) -> Turn[bool]:
+        """Log once that uploads wait for what the configuration lacks; whether that was news."""
         told = UploadsWait(key.tenant_id, key.provider, wait, None)
-        if told not in self._told:
-            self._told.add(told)
-            yield from perform(Notify(told))
+        if told in self._told:
+            return False
+        self._told.add(told)
+        yield from perform(Notify(told))
+        return True
 
     # --- what has changed ------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ..domain.arguments import MISSING, aware, of_kind
 from ..domain.evidence.evidence import Outcome
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
+from ..domain.upload.failure import FailureKind
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
 
@@ -173,11 +174,19 @@ class NamedProvider:
 @frozen
 class InvalidTenants:
     """What open uploads wait for: of the tenants in `invalid` (see `tenant_key`) the configuration
-    is invalid and not in force. Those in `valid` are so no more."""
+    is invalid and not in force, and those in `gone` have no integration. Those in `valid` are so no
+    more."""
 
     invalid: Collection[str]
     valid: Collection[str]
     at: datetime
+    gone: Collection[str] = ()
+
+    @property
+    def causes(self) -> Mapping[str, FailureKind]:
+        """What is wrong with each, by tenant."""
+        invalid = dict.fromkeys(self.invalid, FailureKind.INTEGRATION_INVALID)
+        return invalid | dict.fromkeys(self.gone, FailureKind.INTEGRATION_GONE)
 
 
 @frozen

@@ -19,9 +19,9 @@ from attrs import evolve
 
 from ..domain.errors import StoreError
 from ..domain.integration import tenant_key
-from ..domain.pacing.estimate import outlook_of
+from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
-from ..domain.upload.failure import Concern
+from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.history import details_of
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
@@ -30,7 +30,6 @@ from ..domain.upload.status import (
     UploadDetails,
     UploadStatus,
     status_of_upload,
-    wait_for_valid,
 )
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
@@ -213,7 +212,7 @@ class MemoryStore(_Couriers):
     def __init__(self, *, keep_documents: bool = False) -> None:
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, MemoryRecord] = {}
-        self._invalid: set[str] = set()
+        self._invalid: dict[str, FailureKind] = {}
         self._arrivals = count(1)
         self._faults: Counter[Verb] = Counter()
         self._gates = MemoryGates(self._before, self._head)
@@ -438,8 +437,9 @@ class MemoryStore(_Couriers):
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         tenant_id = upload.key.tenant_id
-        if tenant_key(tenant_id) in self._invalid and due_of(upload.state) is not None:
-            outlook = Outlook(None, wait_for_valid(tenant_id))
+        cause = self._invalid.get(tenant_key(tenant_id))
+        if cause is not None and due_of(upload.state) is not None:
+            outlook = outlook_without(cause, tenant_id, upload.key.provider, outlook)
         return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
@@ -464,8 +464,9 @@ class MemoryStore(_Couriers):
                         key = evolve(old, provider=change.provider)
                         self._name(key, change.credential, change.settings)
                 return Saved()
-            case InvalidTenants(invalid, valid):
-                self._invalid = (self._invalid - {*valid}) | {*invalid}
+            case InvalidTenants():
+                kept = {one: why for one, why in self._invalid.items() if one not in change.valid}
+                self._invalid = {**kept, **change.causes}
                 return Saved()
             case GateChange():
                 self._gates.change(evolve(change, block=None), "", "")

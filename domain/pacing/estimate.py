@@ -9,7 +9,8 @@ from attrs import frozen
 
 from ..integration import Pace
 from ..upload.backoff import later
-from ..upload.status import Outlook
+from ..upload.failure import FailureKind
+from ..upload.status import Outlook, wait_for_integration, wait_for_valid
 from ..upload.upload import Queued, State, Waiting
 from .gate import Pause, free_at, paused_until, uploads_a_period
 from .waits import WaitReason, wait_in_words
@@ -64,6 +65,16 @@ def _turn_of(provider: str, line: Line, now: datetime, *, alone: bool) -> str:
     if line.contended:
         return wait_in_words(WaitReason.LEASE, provider, line.pace, now, now)
     return f"{A_PLACE}; no courier is registered now" if alone else A_PLACE
+
+
+def outlook_without(cause: FailureKind, tenant_id: str, provider: str, outlook: Outlook) -> Outlook:
+    """The outlook of an open upload whose tenant's configuration is invalid, or whose tenant a
+    courier does not find in its own. The latter counts once nothing else is in the way."""
+    if cause is FailureKind.INTEGRATION_INVALID:
+        return Outlook(None, wait_for_valid(tenant_id))
+    if not (outlook.waits_for or "").startswith(A_PLACE):
+        return outlook
+    return Outlook(None, wait_for_integration(tenant_id, provider))
 
 
 def expected_at(line: Line, due: datetime, place: int, now: datetime) -> datetime:

@@ -186,7 +186,9 @@ def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts
     outlook, cause = outlook or _NO_OUTLOOK, cause_of(state)
     waits_for = outlook.waits_for or _wait_of(state, facts)
     next_attempt_at = outlook.next_attempt_at
-    has_moment = is_parked(state) or waits_for != wait_for_valid(facts["tenant_id"])
+    tenant_id, provider = facts["tenant_id"], facts["provider"]
+    endless = wait_for_valid(tenant_id), wait_for_integration(tenant_id, provider)
+    has_moment = is_parked(state) or waits_for not in endless
     if next_attempt_at is None and has_moment:
         next_attempt_at = due_of(state)
     return UploadStatus(
@@ -206,7 +208,10 @@ def wait_for_valid(tenant_id: str) -> str:
 
 def wait_for_integration(tenant_id: str, provider: str) -> str:
     """What the uploads of a tenant wait for that has no such integration any more."""
-    return f"an integration of {tenant_id} with {provider}; without one it is held soon"
+    return (
+        f"an integration of {tenant_id} with {provider}: no tenant file names one, and without it "
+        "this is held ten minutes after its time"
+    )
 
 
 def _wait_of(state: State, facts: Facts) -> str | None:

@@ -14,11 +14,13 @@ from typing import ClassVar
 from attrs import evolve
 
 from ...domain.integration import Pace
+from ...domain.pacing.estimate import A_PLACE
 from ...domain.pacing.gate import STALLED, YIELD, Acquired, Blocked, GateChange, NotBefore, Quota
 from ...domain.pacing.lease import MIN_LEASE
 from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import wait_for_integration, wait_for_valid
 from ...domain.upload.upload import Failed, FailedReason, Held, Sending, Status, Waiting
-from ...ports.records import Begun, Change, Conflict, Entry, Start
+from ...ports.records import Begun, Change, Conflict, Entry, InvalidTenants, Saved, Start
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
 from .stored import AT, acquire, begin_each, begin_together, deferred, entry, started, unblock
@@ -126,6 +128,25 @@ class GateRules(ABC):
                 not isinstance(store.get([key])[key].upload.state, Sending),
                 "it was written as being sent",
             )
+
+    def test_what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration(self) -> None:
+        """Until a courier knows it again. What waits for its time goes on saying so."""
+        with self._store() as store:
+            starts(store, "ab", PACED)
+            store.heartbeat(None, AT)
+            later_on = AT + 5 * MINUTE
+            same(store.save([InvalidTenants([], [], AT, gone=["acme"])]), [Saved()])
+            gone = wait_for_integration("acme", "sprinto")
+            seen = store.statuses("acme", ["a"], AT)["a"]
+            same((seen.waits_for, seen.next_attempt_at), (gone, None))
+            store.save([InvalidTenants(["acme"], [], AT)])
+            same(_waits(store, "a"), wait_for_valid("acme"))
+            store.save([InvalidTenants([], [], AT, gone=["acme"])])
+            store.save([GateChange(PACED, AT, pause_until=later_on)])
+            pause = "pause that sprinto asked for, until 10:05:00Z"
+            same(_waits(store, "a"), pause, "what waits in a pause")
+            store.save([InvalidTenants([], ["acme"], AT)])
+            same(store.statuses("acme", ["b"], later_on)["b"].waits_for, A_PLACE)
 
     def test_a_status_says_what_is_waited_for(self) -> None:
         with self._store() as store:

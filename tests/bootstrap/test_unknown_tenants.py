@@ -535,6 +535,9 @@ def test_what_a_tenant_has_open_that_is_gone_says_what_it_waits_for(tmp_path: Pa
             assert found.next_attempt_at is None
             said = [event for event in house.logger.events if isinstance(event, UploadsWait)]
             assert said == [UploadsWait("acme", "paper", told, None)]
+            with closing(SqliteStore(str(house.database))) as store:  # as the command line sees it
+                seen = store.statuses("acme", ["ev-1"], house.clock.now())["ev-1"]
+            assert (seen.waits_for, seen.next_attempt_at) == (told, None)
             assert (await wait(courier, 600)).status == "held"
 
     asyncio.run(story())

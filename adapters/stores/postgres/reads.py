@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ....domain.integration import Pace, tenant_key
-from ....domain.pacing.estimate import Line, outlook_of
+from ....domain.pacing.estimate import Line, outlook_of, outlook_without
 from ....domain.upload.failure import Concern, FailureKind
-from ....domain.upload.status import Outlook, UploadStatus, wait_for_valid
+from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
@@ -155,10 +155,12 @@ def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[Up
     """How the uploads of these rows stand. Columns: STATUS."""
     states = {row["id"]: state_of(row) for row in rows}
     outlooks = _outlooks(session, rows, states, now)
-    invalid = {row["tenant_id"] for row in ask(session, INVALID)} if rows else set()
+    invalid = {row["tenant_id"]: row["kind"] for row in ask(session, INVALID)} if rows else {}
     for row in rows if invalid else ():
-        if row["due"] is not None and tenant_key(row["tenant_id"]) in invalid:
-            outlooks[row["id"]] = Outlook(None, wait_for_valid(row["tenant_id"]))
+        cause = invalid.get(tenant_key(row["tenant_id"]))
+        if row["due"] is not None and cause is not None:
+            here = row["tenant_id"], row["provider"], outlooks.get(row["id"], Outlook())
+            outlooks[row["id"]] = outlook_without(FailureKind(cause), *here)
     return [status_of(row, states[row["id"]], outlooks.get(row["id"])) for row in rows]
 
 

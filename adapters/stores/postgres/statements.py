@@ -196,8 +196,8 @@ PUT_INVALID = Batch(
     ("tenant_id", "at", "kind"),
     "INSERT INTO blocks (address, tenant_id, provider, at, kind, message)"
     " SELECT 'tenant ' || tenant_id, tenant_id, '', at, kind, '' FROM given"
-    " ON CONFLICT (address) DO UPDATE SET at = excluded.at",
+    " ON CONFLICT (address) DO UPDATE SET at = excluded.at, kind = excluded.kind",
 )
 DELETE_VALID = "DELETE FROM blocks WHERE provider = '' AND tenant_id = ANY(%s)"
-INVALID = "SELECT tenant_id FROM blocks WHERE provider = ''"
+INVALID = "SELECT tenant_id, kind FROM blocks WHERE provider = ''"
 UNBLOCK = "DELETE FROM blocks WHERE tenant_id = %s AND provider = %s"

@@ -10,7 +10,6 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from ....domain.pacing.gate import Acquired, GateChange
-from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, UploadKey
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
@@ -199,8 +198,9 @@ class PostgresStore(PostgresCouriers):
                 self._name_provider(sql.NAME_PROVIDER, *where)
             for told in (one for one in changes if isinstance(one, InvalidTenants)):
                 tell(self._session, sql.DELETE_VALID, [[*told.valid]])
-                why = moment(told.at), FailureKind.INTEGRATION_INVALID.value
-                sql.PUT_INVALID.tell(self._session, ((one, *why) for one in told.invalid))
+                at = moment(told.at)
+                given = [(one, at, cause.value) for one, cause in told.causes.items()]
+                sql.PUT_INVALID.tell(self._session, given)
             for stretch in stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for place, change in stretch:

@@ -14,9 +14,9 @@ from typing import TypeAlias
 from sqlite_utils import Database
 
 from ....domain.integration import tenant_key
-from ....domain.pacing.estimate import Line, outlook_of
+from ....domain.pacing.estimate import Line, outlook_of, outlook_without
 from ....domain.upload.failure import Concern, FailureKind
-from ....domain.upload.status import Outlook, UploadStatus, wait_for_valid
+from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
@@ -107,7 +107,7 @@ STANDS_AT = """
 SELECT due, id FROM uploads INDEXED BY uploads_in_line
 WHERE credential = ? AND due IS NOT NULL ORDER BY due, id LIMIT 1 OFFSET ?
 """
-INVALID = "SELECT tenant_id FROM blocks WHERE provider = ''"
+INVALID = "SELECT tenant_id, kind FROM blocks WHERE provider = ''"
 ASKING = """
 SELECT upload_id FROM turns WHERE waits AND credential IN (SELECT value FROM json_each(?))
 """
@@ -221,10 +221,12 @@ def _outlooks(
             asks = here[1] in asking
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
             found[here[1]] = outlook
-    invalid = {tenant_id for (tenant_id,) in db.execute(INVALID).fetchall()} if rows else ()
+    invalid = dict(db.execute(INVALID).fetchall()) if rows else {}
     for row in rows if invalid else ():
-        if row["due"] is not None and tenant_key(row["tenant_id"]) in invalid:
-            found[row["id"]] = Outlook(None, wait_for_valid(row["tenant_id"]))
+        cause = invalid.get(tenant_key(row["tenant_id"]))
+        if row["due"] is not None and cause is not None:
+            tenant = row["tenant_id"], row["provider"], found.get(row["id"], Outlook())
+            found[row["id"]] = outlook_without(FailureKind(cause), *tenant)
     return found
 
 

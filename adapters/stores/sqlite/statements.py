@@ -173,10 +173,10 @@ NAME_PROVIDER_OF_ONE = f"{NAME_PROVIDER} AND evidence_id = ?"
 # Documents are large, and a statement binds a copy of each; look-ups and actions are few.
 INSERT_DOCUMENT = "INSERT INTO documents (upload_id, content) VALUES (?, ?)"
 DELETE_BLOCKS = "DELETE FROM blocks WHERE tenant_id = ? AND provider = ?"
-# A tenant whose configuration is invalid stands among the blocks, without a provider.
+# What is wrong with a tenant's configuration stands among the blocks, without a provider.
 INSERT_INVALID = (
     "INSERT OR REPLACE INTO blocks (address, tenant_id, provider, at, kind, message)"
-    " SELECT 'tenant ' || value, value, '', ?, ?, '' FROM json_each(?)"
+    " SELECT 'tenant ' || key, key, '', ?, value, '' FROM json_each(?)"
 )
 DELETE_VALID = (
     "DELETE FROM blocks WHERE provider = '' AND tenant_id IN (SELECT value FROM json_each(?))"

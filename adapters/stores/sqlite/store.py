@@ -12,7 +12,6 @@ from itertools import count, islice
 from attrs import evolve
 
 from ....domain.pacing.gate import Acquired, GateChange
-from ....domain.upload.failure import FailureKind
 from ....domain.upload.upload import UNKNOWN_PROVIDER, Succeeded, Upload
 from ....ports import records
 from ....ports.gates import Acquire, AcquireAnswer
@@ -169,10 +168,8 @@ class SqliteStore(SqliteCouriers):
                 self._connection.execute(statements.NAME_PROVIDER, (*cells, *where))
             for told in (one for one in changes if isinstance(one, InvalidTenants)):
                 self._connection.execute(statements.DELETE_VALID, (json.dumps([*told.valid]),))
-                kind, invalid = FailureKind.INTEGRATION_INVALID.value, json.dumps([*told.invalid])
-                self._connection.execute(
-                    statements.INSERT_INVALID, (moment(told.at), kind, invalid)
-                )
+                causes = json.dumps({one: cause.value for one, cause in told.causes.items()})
+                self._connection.execute(statements.INSERT_INVALID, (moment(told.at), causes))
             for stretch in stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for position, conflict in lost.items():
@@ -191,8 +188,8 @@ class SqliteStore(SqliteCouriers):
     def _compared(
         self, uploads: Sequence[Upload]
     ) -> tuple[dict[int, tuple[int, str]], dict[int, Conflict]]:
-        """The ids and stored statuses of those uploads that may be written, and the answers to those
-        that somebody was faster than, by position. No upload comes twice."""
+        """The ids and stored statuses of those uploads that may be written, and the answers to
+        those that somebody was faster than, by position. No upload comes twice."""
         expected = [
             (position, upload.id, *key_cells(upload.key), upload.version - 1)
             for position, upload in enumerate(uploads)

@@ -24,6 +24,7 @@ from evidence_courier.domain.pacing.gate import (
     Quota,
     Turn,
 )
+from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
     Failed,
@@ -1088,7 +1089,19 @@ class NamesNone(MemoryStore):
         pass
 
 
-@breaks("open_uploads_of_an_invalid_tenant_wait_for_its_file")
+@breaks("what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration")
+class ForgetsWhoIsGone(MemoryStore):
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        answers = super().save(changes)
+        kept = FailureKind.INTEGRATION_INVALID
+        self._invalid = {one: why for one, why in self._invalid.items() if why is kept}
+        return answers
+
+
+@breaks(
+    "open_uploads_of_an_invalid_tenant_wait_for_its_file",
+    "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
+)
 class ForgetsWhoIsInvalid(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
@@ -1129,7 +1142,10 @@ class HidesTheLease(MemoryStore):
         return evolve(status, waits_for=None) if hides else status
 
 
-@breaks("a_status_says_what_is_waited_for")
+@breaks(
+    "a_status_says_what_is_waited_for",
+    "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
+)
 class HidesThePause(HidesTheLease):
     hidden = "pause"
 
