@@ -165,12 +165,13 @@ def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockRead
         content, report.stamp = _content(file)
         text = _text(content)
         root = read_json(text) if name.endswith(".json") else read_yaml(text)
-        if root is None or (line := cut_off_at(text, block)) is not None:
+        line = None if root is None else cut_off_at(text, block)
+        if root is None or line is not None:
             report.has_block = True
             where = "" if root is None else " after its last key"
             instead = "what it should hold (`integrations: {}` if the tenant has no integration)"
             message = f"holds nothing{where}: write {instead}, or remove it"
-            raise Unreadable(message, None if root is None else line)
+            raise Unreadable(message, line)
     except Unreadable as error:
         report.note((), error.message, line=error.line)
         seen = content.decode("utf-8", "replace")

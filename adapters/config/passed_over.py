@@ -109,7 +109,9 @@ def _misplaced(root: Pairs, block: tuple[str, ...]) -> tuple[str, int | None] | 
             if near and _leads_to_a_block(member.value, block[depth + 1 :]):
                 key = printable(str(member.key))
                 return f"`{key}` is not read: did you mean `{near}`?", member.line
-    for member in root.members if len(block) > 1 else ():
+    if len(block) < 2:
+        return None
+    for member in root.members:
         inside = member.value.members if isinstance(member.value, Pairs) else ()
         if member.key == block[-1] and any(one.key == "provider" for one in inside):
             within = ".".join(block[:-1])

@@ -131,8 +131,9 @@ class BlockSchema:
     rules: dict[str, dict[str, object]]
     strict: bool
     validator: Any = field(init=False, repr=False)
-    quick: Accept | None = field(init=False, repr=False)
-    as_rules: Rules = field(init=False, repr=False)
+    quick: Any = field(init=False, repr=False)
+    """An `Accept`, or None if the rules have none."""
+    as_rules: Any = field(init=False, repr=False)
     """The same as the rules of one value, the block itself."""
 
     @validator.default

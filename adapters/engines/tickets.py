@@ -264,7 +264,7 @@ class SyncTicket:
             raise self._ticket.not_settled(timeout) from None
 
     def _wait(self, promise: _Promise[T], timeout: float | None) -> T:
-        if _is_awaited(sys._getframe(2)):
+        if _is_awaited(sys._getframe(2)):  # pyright: ignore[reportPrivateUsage]
             raise _not_for_await()
         self._way.check()
         # Also when the courier has been closed since, and its loop is gone.

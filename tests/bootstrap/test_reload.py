@@ -70,12 +70,12 @@ def test_a_file_that_has_not_changed_keeps_its_destination(
         (folder / f"{name}.yaml").write_text(text)
 
     async def story() -> None:
-        options = house._around({})
+        options = house._around({})  # pyright: ignore[reportPrivateUsage]
         async with AsyncCourier.from_config(folder, house.database, **options) as courier:
-            before = courier._tenants.destinations
+            before = courier._tenants.destinations  # pyright: ignore[reportPrivateUsage]
             (folder / "globex.yaml").write_text(text.replace("s-1", "s-22"))
             await courier.reload()
-            after = courier._tenants.destinations
+            after = courier._tenants.destinations  # pyright: ignore[reportPrivateUsage]
             assert after["acme"] is before["acme"]
             assert after["globex"].quota.address != before["globex"].quota.address
 

@@ -78,7 +78,7 @@ def _measure(folder: Path) -> None:
     from evidence_courier.adapters.config import kept
 
     # As if the files had been written long ago.
-    kept._SETTLED_AFTER = -(10**15)
+    kept._SETTLED_AFTER = -(10**15)  # pyright: ignore[reportPrivateUsage]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     providers, secrets, files = discover_providers(), EnvironSecrets({"KEY": "k"}), KeptFiles()
 

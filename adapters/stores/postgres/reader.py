@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakMethod
 import psycopg
 from attrs import evolve
 from psycopg import Connection, IsolationLevel
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
 from ....domain.errors import MisuseError, StoreError
@@ -51,9 +51,10 @@ class PostgresReader:
             address.dsn,
             min_size=1,
             max_size=_READERS,
+            connection_class=Connection[DictRow],
             kwargs={"row_factory": dict_row},
             configure=_configure,
-            check=ConnectionPool.check_connection,
+            check=ConnectionPool.check_connection,  # pyright: ignore[reportArgumentType]
             timeout=10.0,
             reconnect_timeout=1.0,
             num_workers=1,

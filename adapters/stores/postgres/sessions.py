@@ -132,7 +132,7 @@ class Address:
 
     def connect(self) -> Session:
         """A new session, in which each statement is a transaction of its own."""
-        session = psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row)
+        session = Connection[DictRow].connect(self.dsn, autocommit=True, row_factory=dict_row)
         try:
             set_up(session)
         except BaseException:

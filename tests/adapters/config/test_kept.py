@@ -63,7 +63,8 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """The clock is a minute ahead, so that what the test writes counts as written long ago."""
-    folder, content, now = Folder(tmp_path), loader._content, time.time_ns
+    content = loader._content  # pyright: ignore[reportPrivateUsage]
+    folder, now = Folder(tmp_path), time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() + 60_000_000_000)
 
     def noted(file: str) -> object:

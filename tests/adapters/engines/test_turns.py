@@ -205,6 +205,9 @@ def test_what_a_hook_lets_through_to_the_host_stops_no_other_turn(house: House) 
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(story())
-    opened[0].writer.close()  # the loop ended before the courier was closed
+    # The loop ended before the courier was closed.
+    opened[0].writer.close()
+    opened[0]._threads.shutdown()
+    opened[0]._host_threads.shutdown()
     settled = {event.status.evidence_id for event in house.logger.of(UploadSettled)}
     assert settled == {f"ev-{n}" for n in range(8)}

@@ -59,6 +59,12 @@ def with_devanagari() -> Iterator[Renderer]:
     renderer.close()
 
 
+@pytest.fixture
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra `fonts` is not installed."""
+    monkeypatch.setattr(typst_renderer, "installed_fonts", list)
+
+
 def record(**changes: Any) -> TrainingRecord:
     return load_record(record_as_json(**changes))
 
@@ -420,6 +426,7 @@ def one_renderer() -> Renderer:
 # What no font has, and what no font could show
 
 
+@pytest.mark.usefixtures("without_the_extra")
 @pytest.mark.parametrize("name", ["आशा पटेल", "प्रार्थना"])
 def test_devanagari_without_a_font_is_refused_rather_than_set_unjoined(
     bare: Renderer, name: str
@@ -495,6 +502,7 @@ def test_the_extra_is_not_advised_where_it_is_installed(
     assert "evidence-courier[fonts]" not in refusal(bare, record(employee__name="李"))
 
 
+@pytest.mark.usefixtures("without_the_extra")
 def test_each_missing_character_is_named_where_it_stands_up_to_a_limit(bare: Renderer) -> None:
     made_of = record(
         employee__name="李",

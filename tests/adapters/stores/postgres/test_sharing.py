@@ -83,7 +83,8 @@ def wait_for_a_waiter(store: PostgresStore) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    with psycopg.connect(store._address.dsn, autocommit=True) as session:
+    dsn = store._address.dsn  # pyright: ignore[reportPrivateUsage]
+    with psycopg.connect(dsn, autocommit=True) as session:
         for _ in range(100_000):
             if session.execute(waiting).fetchone() != (0,):
                 return

@@ -106,7 +106,8 @@ def test_whether_another_process_has_ended_its_write_is_looked_at_often(
         store.add([entry("ev-1")])
         assert len(naps) == 50
         assert max(naps) <= 0.002
-        assert store._connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
+        connection = store._connection  # pyright: ignore[reportPrivateUsage]
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
 def test_a_value_that_cannot_be_kept_fails_its_call_without_a_trace(
