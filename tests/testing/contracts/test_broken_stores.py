@@ -369,7 +369,10 @@ class CountsThePendingOnly(MemoryStore):
         return {**found, Status.RETRYING: 0}
 
 
-@breaks("statuses_are_of_the_tenant_that_is_asked_about")
+@breaks(
+    "statuses_are_of_the_tenant_that_is_asked_about",
+    "open_uploads_of_an_invalid_tenant_wait_for_its_file",
+)
 class MixesTenants(MemoryStore):
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
@@ -600,6 +603,7 @@ class NumbersWhatIsFree(MemoryStore):
     "a_parked_target_lets_one_upload_probe_it_and_opens_by_success",
     "a_clock_that_is_set_back_costs_one_period_at_most",
     "a_caller_that_is_late_frees_no_slot_and_ends_no_pause",
+    "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
 )
 class NeverHearsOfTheEnd(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
@@ -610,6 +614,7 @@ class NeverHearsOfTheEnd(MemoryStore):
 @breaks(
     "whoever_shares_a_credential_shares_its_pace_and_nobody_else_does",
     "what_is_due_stands_in_the_line_of_its_credential",
+    "open_uploads_of_an_invalid_tenant_wait_for_its_file",
 )
 class PacesEachAddress(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
