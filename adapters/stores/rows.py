@@ -7,13 +7,15 @@ change of every upload); rows coming out are dictionaries, as sqlite-utils gives
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
+from ...domain.integration import tenant_key
+from ...domain.pacing.estimate import outlook_without
 from ...domain.upload import upload as uploads
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
@@ -237,6 +239,23 @@ def key_of(row: Row) -> UploadKey:
 def moment_of(text: str | None) -> datetime | None:
     """A moment that may be missing."""
     return None if text is None else datetime.fromisoformat(text)
+
+
+def outlooks_without(
+    rows: Iterable[Row], invalid: Mapping[str, str], outlooks: Mapping[int, Outlook]
+) -> dict[int, Outlook]:
+    """The outlooks of those that are open and whose tenants have no valid configuration.
+
+    `invalid` holds the kinds of failure by tenant, `outlooks` what is known so far, by upload.
+    """
+    found: dict[int, Outlook] = {}
+    for row in rows if invalid else ():
+        cause = invalid.get(tenant_key(row["tenant_id"]))
+        if row["due"] is not None and cause is not None:
+            known = outlooks.get(row["id"], Outlook())
+            about = FailureKind(cause), row["tenant_id"], row["provider"]
+            found[row["id"]] = outlook_without(*about, known)
+    return found
 
 
 def status_of(row: Row, state: State, outlook: Outlook | None) -> UploadStatus:

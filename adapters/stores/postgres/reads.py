@@ -6,14 +6,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ....domain.integration import Pace, tenant_key
-from ....domain.pacing.estimate import Line, outlook_of, outlook_without
+from ....domain.integration import Pace
+from ....domain.pacing.estimate import Line, outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
-from ..rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
+from ..rows import (
+    KEY,
+    OPEN,
+    STATUS,
+    Row,
+    key_cells,
+    moment,
+    open_upload_of,
+    outlooks_without,
+    state_of,
+    status_of,
+)
 from .batches import Batch
 from .gates import lease_of, pause_of, used_slots
 from .sessions import Session, ask
@@ -156,11 +167,7 @@ def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[Up
     states = {row["id"]: state_of(row) for row in rows}
     outlooks = _outlooks(session, rows, states, now)
     invalid = {row["tenant_id"]: row["kind"] for row in ask(session, INVALID)} if rows else {}
-    for row in rows if invalid else ():
-        cause = invalid.get(tenant_key(row["tenant_id"]))
-        if row["due"] is not None and cause is not None:
-            here = row["tenant_id"], row["provider"], outlooks.get(row["id"], Outlook())
-            outlooks[row["id"]] = outlook_without(FailureKind(cause), *here)
+    outlooks |= outlooks_without(rows, invalid, outlooks)
     return [status_of(row, states[row["id"]], outlooks.get(row["id"])) for row in rows]
 
 

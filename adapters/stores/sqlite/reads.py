@@ -13,14 +13,24 @@ from typing import TypeAlias
 
 from sqlite_utils import Database
 
-from ....domain.integration import tenant_key
-from ....domain.pacing.estimate import Line, outlook_of, outlook_without
+from ....domain.pacing.estimate import Line, outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
 from ....ports.paging import place_after
 from ....ports.records import Entry, Find
-from ..rows import KEY, OPEN, STATUS, Row, key_cells, moment, open_upload_of, state_of, status_of
+from ..rows import (
+    KEY,
+    OPEN,
+    STATUS,
+    Row,
+    key_cells,
+    moment,
+    open_upload_of,
+    outlooks_without,
+    state_of,
+    status_of,
+)
 from .gates import lines_of
 from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
@@ -222,12 +232,7 @@ def _outlooks(
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
             found[here[1]] = outlook
     invalid = dict(db.execute(INVALID).fetchall()) if rows else {}
-    for row in rows if invalid else ():
-        cause = invalid.get(tenant_key(row["tenant_id"]))
-        if row["due"] is not None and cause is not None:
-            tenant = row["tenant_id"], row["provider"], found.get(row["id"], Outlook())
-            found[row["id"]] = outlook_without(FailureKind(cause), *tenant)
-    return found
+    return found | outlooks_without(rows, invalid, found)
 
 
 def _places(
