@@ -21,13 +21,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from subprocess import DEVNULL
 from typing import TypeAlias
 
-from evidence_courier import AsyncCourier, Document, Evidence
+from throughput import Cost, evidence, server, tenants_at
+
+from evidence_courier import AsyncCourier
 
 BACKLOG = int(os.environ.get("BACKLOG", "100000"))
 UPLOADS = int(os.environ.get("UPLOADS", "5000"))
@@ -35,22 +36,7 @@ SIZE = int(os.environ.get("SIZE", "30000"))
 
 
 HERE = Path(__file__).parent
-Cost: TypeAlias = dict[str, float]
 Process: TypeAlias = "subprocess.Popen[str]"
-
-
-@contextmanager
-def server() -> Iterator[int]:
-    """The port of the lean server, while it runs."""
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "throughput.py"), "serve"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager
@@ -70,39 +56,20 @@ def result_of(process: Process) -> Cost:
     return told
 
 
-def tenants_at(port: int, name: str, count: int) -> dict[str, dict[str, object]]:
-    """Tenants `name0`, `name1` and so on, each with Sprinto at the lean server."""
-    os.environ["BENCHMARK_KEY"] = "benchmark-key"
-    block = {
-        "provider": "sprinto",
-        "api_key": "${BENCHMARK_KEY}",
-        "workflow_check": "c",
-        "endpoint": f"http://127.0.0.1:{port}/dev-api/graphql",
-        "pace": "1000000/s",
-    }
-    return {f"{name}{n}": {"integrations": {"compliance": block}} for n in range(count)}
-
-
 async def submit(port: int, database: str, name: str, uploads: int) -> Cost:
     """A courier that submits so many documents for eight tenants, once it is told to."""
-    body, moment = os.urandom(SIZE), datetime(2026, 2, 21, tzinfo=UTC)
+    body = os.urandom(SIZE)
     run = os.urandom(4).hex()
-    async with AsyncCourier.from_mapping(tenants_at(port, name, 8), database) as one:
+    async with AsyncCourier.from_mapping(
+        tenants_at(f"http://127.0.0.1:{port}/", name, 8), database
+    ) as one:
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         with measured(uploads) as cost:
             tickets = []
             for number in range(uploads):
-                evidence = Evidence(
-                    tenant_id=f"{name}{number % 8}",
-                    evidence_id=f"{run}-{number}",
-                    session_id="s",
-                    subject="p",
-                    outcome="passed",
-                    recorded_at=moment,
-                    document=Document(content=body, media_type="application/pdf"),
-                )
-                tickets.append(one.submit(evidence))
+                told = evidence(f"{name}{number % 8}", f"{run}-{number}", content=body)
+                tickets.append(one.submit(told))
                 if number % 500 == 499:
                     await tickets[-1].recorded()
             for ticket in tickets:
@@ -118,7 +85,7 @@ async def take_up(port: int, database: str) -> Cost:
     began = time.perf_counter()
     ends: list[float] = []
     async with AsyncCourier.from_mapping(
-        tenants_at(port, "t", 1),
+        tenants_at(f"http://127.0.0.1:{port}/", "t", 1),
         database,
         on_settled=lambda status: ends.append(time.perf_counter() - began),
     ) as one:
@@ -159,7 +126,7 @@ def together(port: int, database: str, names: str, uploads: int) -> list[Cost]:
 def large(database: Path, rounds: int) -> Cost:
     """Uploads a second on this database, and on an empty one."""
     rates: dict[str, list[float]] = {"large": [], "empty": []}
-    with tempfile.TemporaryDirectory(dir=database.parent) as folder, server() as port:
+    with tempfile.TemporaryDirectory(dir=database.parent) as folder, server("lean") as port:
         copied = Path(folder) / "large.db"
         shutil.copy(database, copied)
         for number in range(rounds):
@@ -176,7 +143,7 @@ def backlog(folder: Path, rounds: int) -> Cost:
     costs: list[Cost] = []
     usual: list[Cost] = []
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory(dir=folder) as scratch, server() as port:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch, server("lean") as port:
             path = Path(scratch) / "backlog.db"
             number = str(BACKLOG)
             grow = [str(HERE / "grow.py"), str(path), "--uploads", number, "--in-line", number]
@@ -193,7 +160,7 @@ def backlog(folder: Path, rounds: int) -> Cost:
 def processes(folder: Path, rounds: int) -> Cost:
     """Four couriers on one database, and one."""
     told: dict[str, list[float]] = {"one": [], "four": [], "slowest / fastest": []}
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, server() as port:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, server("lean") as port:
         for number in range(rounds):
             (alone,) = together(port, f"{scratch}/one-{number}.db", "u", UPLOADS)
             four = together(port, f"{scratch}/four-{number}.db", "abcd", UPLOADS)

@@ -54,6 +54,7 @@ BY_HAND = min(UPLOADS, 1000)
 SIZE = 30_000
 CONNECTIONS = 64
 TENANTS = 8
+MOMENT = datetime(2026, 2, 21, tzinfo=UTC)
 REPLY = json.dumps(
     {
         "data": {
@@ -190,8 +191,9 @@ async def from_source(url: str, body: bytes) -> Cost:
     return await deliver(url, body, lambda number: {"source": f"{number}", **its})
 
 
-async def deliver(url: str, body: bytes, place: Callable[[int], dict[str, Any]]) -> Cost:
-    """A courier, from the first submit until every upload is settled."""
+def tenants_at(url: str, name: str, count: int) -> dict[str, dict[str, object]]:
+    """Tenants `name0`, `name1` and so on, each with Sprinto at the server."""
+    os.environ["BENCHMARK_KEY"] = "benchmark-key"
     block = {
         "provider": "sprinto",
         "api_key": "${BENCHMARK_KEY}",
@@ -199,25 +201,33 @@ async def deliver(url: str, body: bytes, place: Callable[[int], dict[str, Any]])
         "endpoint": f"{url}dev-api/graphql",
         "pace": "1000000/s",
     }
-    tenants = {f"t{number}": {"integrations": {"compliance": block}} for number in range(TENANTS)}
-    os.environ["BENCHMARK_KEY"] = "benchmark-key"
-    moment = datetime(2026, 2, 21, tzinfo=UTC)
+    return {f"{name}{number}": {"integrations": {"compliance": block}} for number in range(count)}
+
+
+def evidence(tenant_id: str, evidence_id: str, **document: Any) -> Evidence:
+    """Evidence with this document."""
+    return Evidence(
+        tenant_id=tenant_id,
+        evidence_id=evidence_id,
+        session_id="s",
+        subject="p",
+        outcome="passed",
+        recorded_at=MOMENT,
+        document=Document(**document, media_type="application/pdf"),
+    )
+
+
+async def deliver(url: str, body: bytes, place: Callable[[int], dict[str, Any]]) -> Cost:
+    """A courier, from the first submit until every upload is settled."""
+    tenants = tenants_at(url, "t", TENANTS)
     with tempfile.TemporaryDirectory() as folder:
         database, shelf = Path(folder) / "courier.db", Shelf(body)
         async with AsyncCourier.from_mapping(tenants, database, source=shelf) as one:
             with measured(UPLOADS) as cost:
                 tickets = []
                 for number in range(UPLOADS):
-                    evidence = Evidence(
-                        tenant_id=f"t{number % TENANTS}",
-                        evidence_id=f"ev-{number}",
-                        session_id="s",
-                        subject="p",
-                        outcome="passed",
-                        recorded_at=moment,
-                        document=Document(**place(number), media_type="application/pdf"),
-                    )
-                    tickets.append(one.submit(evidence))
+                    tenant_id, evidence_id = f"t{number % TENANTS}", f"ev-{number}"
+                    tickets.append(one.submit(evidence(tenant_id, evidence_id, **place(number))))
                     if number % 500 == 499:
                         await tickets[-1].recorded()
                 settled = [await ticket.settled() for ticket in tickets]
