@@ -37,7 +37,7 @@ T = TypeVar("T")
 class Health:
     """The state of a courier. `counts` are the uploads in the database by status word; the other
     numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
-    raised, or `on_settled` could not be called; the uploads are not affected. `lost_readers`: the
+    raised, or one of them was left out; the uploads are not affected. `lost_readers`: the
     threads that wait for the host's document source, a file or a renderer and have not returned in
     time."""
 

@@ -91,7 +91,9 @@ class Running:
         self._renderer = wiring.open_renderer()
         watchdog = Watchdog(wiring.clock.monotonic)
         logger = WatchedLogger(wiring.logger, watchdog)
-        notifier = HookNotifier(logger, watchdog=watchdog, on_settled=wiring.on_settled)
+        self._notifier = notifier = HookNotifier(
+            logger, watchdog=watchdog, on_settled=wiring.on_settled
+        )
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
@@ -155,5 +157,6 @@ class Running:
             await run(self._threads, self._renderer.close)
         if wiring.store is None:
             await run(self._threads, self.store.close)
+        await run(self._threads, self._notifier.end_log)
         self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

@@ -297,8 +297,10 @@ class HookFailed(UploadEvent):
 class Logger(Protocol):
     """Where events go.
 
-    Called from the courier's loop, so it must not block for long; and from another thread with
-    `LoopBlocked`. What it raises changes nothing; the courier's health counts it.
+    Called from the courier's loop, and from another thread with `LoopBlocked`. One that takes a
+    tenth of a second for an event is called in a thread of its own from then on, in the order of
+    the events; while 10,000 wait for it, further ones are left out. What it raises, and what is
+    left out, changes nothing; the courier's health counts it.
     """
 
     def log(self, event: LogEvent) -> None:

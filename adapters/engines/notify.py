@@ -12,8 +12,9 @@ from attrs import define, field
 
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import HookFailed, LogEvent, Logger, UploadSettled
+from ...ports.logger import HookFailed, LogEvent, Logger, LoopBlocked, UploadSettled
 from .interruptions import hosts_own
+from .slow_logger import SLOW, SlowLogger
 from .watchdog import Watchdog
 
 HOOK_TIMEOUT = 30.0
@@ -62,11 +63,29 @@ class Notifier:
 
 @define
 class HookNotifier(Notifier):
-    """Tells `on_settled` as well, on one event loop."""
+    """Tells `on_settled` as well, on one event loop. A logger that was slow once is called in a
+    thread of its own from then on; an event that finds too many before it is left out."""
 
     watchdog: Watchdog = field(factory=lambda: Watchdog(time.monotonic))
     on_settled: OnSettled | None = None
     _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
+    _slow: SlowLogger | None = field(default=None, init=False)
+
+    def log(self, event: LogEvent) -> None:
+        """Log an event."""
+        if self._slow is not None:
+            self.failures += not self._slow.put(event)
+            return
+        since = self.watchdog.monotonic()
+        super().log(event)
+        took = self.watchdog.monotonic() - since
+        if took >= SLOW and not isinstance(event, LoopBlocked):  # that is logged in another thread
+            self._slow = SlowLogger(super().log)
+
+    def end_log(self) -> None:
+        """Give a slow logger a moment to write what it was told. Off the loop."""
+        if self._slow is not None:
+            self._slow.end()
 
     def settled(self, status: UploadStatus) -> None:
         """Log it, and call `on_settled`; what that returns is awaited beside the uploads."""

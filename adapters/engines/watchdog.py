@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final, TypeAlias, TypeVar
 
 from attrs import define, field
@@ -29,16 +30,17 @@ def about(integration: Integration, what: str) -> About:
 
 @define(eq=False)
 class Watchdog:
-    """Notes what code that is not the package's own runs on the loop. `monotonic` gives seconds on
-    a clock that never goes back."""
+    """Notes what code that is not the package's own runs on the loop, in whose thread it is made.
+    `monotonic` gives seconds on a clock that never goes back."""
 
     monotonic: Callable[[], float]
+    _thread: int = field(factory=get_ident, init=False)
     _run: tuple[About, float] | None = field(default=None, init=False)
     _named: tuple[About, float] | None = field(default=None, init=False)
 
     def run(self, about: About | None, code: Callable[[T], R], given: T) -> R:
-        """Run the code, on the loop; None: it is the package's own."""
-        if about is None:
+        """Run the code; what runs in another thread is not noted. None: the package's own."""
+        if about is None or get_ident() != self._thread:
             return code(given)
         self._run = (about, self.monotonic())
         try:
@@ -67,7 +69,4 @@ class WatchedLogger:
 
     def log(self, event: LogEvent) -> None:
         """Log an event."""
-        if isinstance(event, LoopBlocked):  # in the thread that watches
-            self.logger.log(event)
-        else:
-            self.watchdog.run(_LOGGER, self.logger.log, event)
+        self.watchdog.run(_LOGGER, self.logger.log, event)

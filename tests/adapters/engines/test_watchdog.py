@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from store_fixtures import House, PaperProvider, evidence
 
-from evidence_courier import UploadStatus
+from evidence_courier import AsyncCourier, UploadStatus
+from evidence_courier.adapters.engines import slow_logger
 from evidence_courier.adapters.engines.watchdog import Watchdog
 from evidence_courier.adapters.stores import writer
 from evidence_courier.domain.secrets.secret import Secret
@@ -26,7 +27,15 @@ from evidence_courier.ports.dialogue import (
     access,
     fetch,
 )
-from evidence_courier.ports.logger import LogEvent, LoopBlocked, UploadSettled
+from evidence_courier.ports.logger import (
+    AttemptEnded,
+    AttemptStarted,
+    LogEvent,
+    LoopBlocked,
+    UploadEvent,
+    UploadRecorded,
+    UploadSettled,
+)
 from evidence_courier.ports.provider import Parcel
 from evidence_courier.testing import FakeClock, RecordingLogger, until_settled
 
@@ -154,3 +163,71 @@ def test_one_that_keeps_it_for_less_than_a_second_is_not_named(
     logger = Watchful()
     delivered(house, logger, Blocking(house.clock, 0.9, watched, times=2))
     assert logger.of(LoopBlocked) == []
+
+
+class Sluggish(RecordingLogger):
+    """Takes half a second for each event on the loop. Elsewhere it stands still until it is told
+    to go on."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock, self.loop, self.go_on = clock, threading.get_ident(), threading.Event()
+        self.on_loop = self.elsewhere = 0
+
+    def log(self, event: LogEvent) -> None:
+        super().log(event)
+        if threading.get_ident() == self.loop:
+            self.on_loop += 1
+            self.clock.advance(0.5)
+        else:
+            self.elsewhere += 1
+            assert self.go_on.wait(10)
+
+
+async def two_delivered(courier: AsyncCourier) -> None:
+    for name in ("ev-1", "ev-2"):
+        status = await courier.submit(evidence(name)).settled(timeout=30)
+        assert status is not None
+        assert status.status == "succeeded"
+
+
+def test_a_slow_logger_keeps_the_loop_once_and_hears_all_in_order(house: House) -> None:
+    async def story(logger: Sluggish) -> None:
+        async with house.courier(logger=logger) as courier:
+            before = logger.on_loop
+            await two_delivered(courier)
+            assert logger.on_loop == before + 1
+            logger.go_on.set()
+
+    logger = Sluggish(house.clock)
+    asyncio.run(story(logger))
+    told = [
+        type(event) for event in logger.events if isinstance(event, UploadEvent | UploadSettled)
+    ]
+    one = [AttemptStarted, AttemptEnded, UploadSettled]
+    assert told == [UploadRecorded, *one, UploadRecorded, *one]
+
+
+def test_what_a_slow_logger_raises_and_cannot_take_is_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_logger, "EVENTS", 2)
+
+    class Raising(Sluggish):
+        def log(self, event: LogEvent) -> None:
+            super().log(event)
+            if threading.get_ident() != self.loop:
+                raise SystemExit
+
+    async def story(logger: Sluggish) -> None:
+        async with house.courier(logger=logger) as courier:
+            await two_delivered(courier)
+            left_out = (await courier.health()).listener_failures
+            assert left_out > 0
+            logger.go_on.set()
+            async with asyncio.timeout(10):
+                while logger.elsewhere < 3:
+                    await asyncio.sleep(0)
+            assert (await courier.health()).listener_failures >= left_out + 2
+
+    asyncio.run(story(Raising(house.clock)))
