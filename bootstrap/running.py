@@ -13,7 +13,7 @@ from ..adapters.engines.asyncio_engine import AsyncEngine
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.preparing import Preparer
-from ..adapters.engines.readers import READERS, Readers
+from ..adapters.engines.readers import READERS, SLOW_READERS, Readers
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.engines.watchdog import Watchdog, WatchedLogger, about
 from ..adapters.stores.writer import WriterThread
@@ -81,7 +81,7 @@ class Running:
         self._threads = threads
         # What the host brings (its files, a renderer, its document source) may hang, and must not
         # stop anything else.
-        self._host_threads = Workers(READERS, "evidence-courier-host")
+        self._host_threads = Workers(READERS + SLOW_READERS, "evidence-courier-host")
         self.loop = asyncio.get_running_loop()
         self.store = store
         self.writer = WriterThread(store)

@@ -34,7 +34,7 @@ def parts_of(lane: Lane) -> Sequence[Lane]:
 class FairShare:
     """Counts what is in a room: places, or bytes. Not thread-safe; owned by one engine.
 
-    `most`: no lane holds more than that, whatever is free.
+    `most`: no lane holds more than that, what has stepped aside included, whatever is free.
     """
 
     def __init__(self, capacity: int, most: int | None = None) -> None:
@@ -42,16 +42,16 @@ class FairShare:
         self.taken = 0
         self._most = capacity if most is None else most
         self._held: dict[Lane, int] = {}
+        self._aside: dict[Lane, int] = {}
 
-    def held(self, part: Lane) -> int:
-        """How much a lane, or an outer part of lanes, holds."""
-        return self._held.get(part, 0)
+    def held(self, lane: Lane) -> int:
+        """How much a lane holds, what has stepped aside included."""
+        return self._held.get(lane, 0) + self._aside.get(lane, 0)
 
     def admits(self, lane: Lane, amount: int = 1, new: bool | None = None) -> bool:
         """Whether so much more of this lane may enter now. `new`: its origin has nothing under
         way; None: that is so if it has nothing in this room."""
-        room = self._most - self._held.get(lane, 0)
-        return amount <= room and amount <= self.open_to(lane, amount, new)
+        return amount <= self._most - self.held(lane) and amount <= self.open_to(lane, amount, new)
 
     def open_to(self, part: Lane, amount: int = 1, new: bool | None = None) -> int:
         """How much more of the lanes with this part may enter now, if `most` allows it."""
@@ -75,10 +75,23 @@ class FairShare:
         """So much of this lane leaves."""
         self.taken -= amount
         for part in parts_of(lane):
-            if left := self._held.get(part, 0) - amount:
-                self._held[part] = left
-            else:
-                self._held.pop(part, None)
+            _take_from(self._held, part, amount)
+
+    def step_aside(self, lane: Lane) -> None:
+        """One of this lane takes no room any more, but is there."""
+        self.leave(lane)
+        self._aside[lane] = self._aside.get(lane, 0) + 1
+
+    def end_aside(self, lane: Lane) -> None:
+        """One of this lane that has stepped aside is gone."""
+        _take_from(self._aside, lane, 1)
+
+
+def _take_from(counts: dict[Lane, int], lane: Lane, amount: int) -> None:
+    if left := counts.get(lane, 0) - amount:
+        counts[lane] = left
+    else:
+        counts.pop(lane, None)
 
 
 class FairQueue:
@@ -90,7 +103,7 @@ class FairQueue:
         self._queues: dict[Lane, dict[Lane, deque[Callable[[], bool]]]] = {}
 
     def held(self, lane: Lane) -> int:
-        """How many places a lane has."""
+        """How many places a lane has, those that have stepped aside included."""
         return self._share.held(lane)
 
     def ask(self, lane: Lane, admit: Callable[[], bool]) -> None:
@@ -104,8 +117,22 @@ class FairQueue:
             self._queues.setdefault(lane[:1], lanes).setdefault(lane, deque()).append(admit)
 
     def leave(self, lane: Lane) -> None:
-        """Give a place back. Others may enter now, origin by origin and lane by lane."""
+        """Give a place back."""
         self._share.leave(lane)
+        self._admit_others()
+
+    def step_aside(self, lane: Lane) -> None:
+        """Give a place back, but count on against the `most` of the lane."""
+        self._share.step_aside(lane)
+        self._admit_others()
+
+    def end_aside(self, lane: Lane) -> None:
+        """One that has stepped aside is gone."""
+        self._share.end_aside(lane)
+        self._admit_others()
+
+    def _admit_others(self) -> None:
+        """Others may enter now, origin by origin and lane by lane."""
         while any(self._admit_of(origin) for origin in list(self._queues)):
             pass
 

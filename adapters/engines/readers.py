@@ -24,9 +24,15 @@ from .connection_limit import ConnectionLimit
 from .interruptions import hosts_own
 
 READERS = 32
-"""So many threads run what the host brings, those that hang included."""
+"""So many threads run what the host brings, and as many more as `SLOW_READERS` says."""
 
 READERS_OF_TENANT = 4
+
+SLOW = 0.5
+"""What runs for so many seconds is slow, and leaves its place to another."""
+
+SLOW_READERS = 256
+"""So many are slow at once, those that hang included."""
 
 T = TypeVar("T")
 
@@ -49,16 +55,19 @@ def reading_of(destination: Destination, *, is_file: bool) -> Reading:
 
 @define(eq=False)
 class _Run:
-    """One thing that is run. `under_way`: a thread has it, which is `lost` once its result is
-    waited for no more. `result` is what it comes to in the thread, or `error` what it raises."""
+    """One thing that is run. `under_way`: a thread has it, which is `slow` after a while, and
+    `lost` once its result is waited for no more. `result` is what it comes to in the thread, or
+    `error` what it raises."""
 
     lane: Lane
     reading: Reading
     work: Callable[[], Any]
     answer: asyncio.Future[Any]
     late: Callable[[TimeoutError], Any] | None
+    on_slow: Callable[[], None] | None
     alarm: asyncio.TimerHandle | None = field(default=None, init=False)
     under_way: bool = field(default=False, init=False)
+    slow: bool = field(default=False, init=False)
     lost: bool = field(default=False, init=False)
     result: Any = field(default=None, init=False)
     error: BaseException | None = field(default=None, init=False)
@@ -86,10 +95,11 @@ class Readers:
     """The threads that run what a host brings. Used on one event loop.
 
     A thread that does not return cannot be ended. It is `lost` from the moment that its result is
-    no longer waited for until it returns, and keeps its place so long.
+    no longer waited for until it returns, and so long it is one of its tenant's. What is slow takes
+    no place of other tenants', up to a bound.
 
     Args:
-        threads: At least `READERS` of them; None: the loop's own.
+        threads: At least `READERS` and `SLOW_READERS` of them; None: the loop's own.
         log: Is told of each thread that is lost.
         source: The host's document source; None: every document is unavailable.
     """
@@ -99,6 +109,7 @@ class Readers:
     source: DocumentSource | None = None
     _places: ConnectionLimit = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
+    _slow: int = field(default=0, init=False)
     _back: deque[_Run] = field(factory=deque, init=False)
     _told: bool = field(default=False, init=False)
 
@@ -110,14 +121,22 @@ class Readers:
         """How many threads are lost."""
         return self._lost.total()
 
-    async def run(self, reading: Reading, work: Callable[[], T], *, at_once: bool = False) -> T:
-        """What the work comes to, in a thread. It waits for one while the tenant's work.
+    async def run(
+        self,
+        reading: Reading,
+        work: Callable[[], T],
+        *,
+        at_once: bool = False,
+        on_slow: Callable[[], None] | None = None,
+    ) -> T:
+        """What the work comes to, in a thread. It waits for one while the tenant's work. `on_slow`
+        is called if it is slow and leaves its place to another.
 
         Raises:
             TimeoutError: It took too long; or for so long all threads of the tenant were lost, or
                 all of all tenants were taken. `at_once`: all of the tenant are lost now.
         """
-        result: T = await self._ask(reading, work, at_once=at_once)
+        result: T = await self._ask(reading, work, at_once=at_once, on_slow=on_slow)
         return result
 
     def read(self, wanted: ReadDocument) -> asyncio.Future[bytes | Verdict]:
@@ -137,9 +156,10 @@ class Readers:
         *,
         late: Callable[[TimeoutError], Any] | None = None,
         at_once: bool = False,
+        on_slow: Callable[[], None] | None = None,
     ) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        one = _Run((reading.tenant_id,), reading, work, loop.create_future(), late)
+        one = _Run((reading.tenant_id,), reading, work, loop.create_future(), late, on_slow)
         if at_once and self._lost[one.lane] >= READERS_OF_TENANT:
             self._too_late(one)
             return one.answer
@@ -160,7 +180,9 @@ class Readers:
         if one.alarm is not None:
             one.alarm.cancel()
         one.under_way = True
-        one.alarm = loop.call_later(one.reading.seconds, self._is_lost, one)
+        seconds = one.reading.seconds
+        soon = min(SLOW, seconds)
+        one.alarm = loop.call_later(soon, self._is_slow, one, loop, seconds - soon)
         if self.threads is None:
             loop.run_in_executor(None, self._run, one, loop)
             return True
@@ -170,6 +192,15 @@ class Readers:
             one.error = error
             self._give_back(one, loop)
         return True
+
+    def _is_slow(self, one: _Run, loop: asyncio.AbstractEventLoop, left: float) -> None:
+        one.alarm = loop.call_later(left, self._is_lost, one)
+        if self._slow < SLOW_READERS:
+            one.slow = True
+            self._slow += 1
+            self._places.step_aside(one.lane)
+            if one.on_slow is not None:
+                one.on_slow()
 
     def _is_lost(self, one: _Run) -> None:
         one.lost = True
@@ -207,7 +238,8 @@ class Readers:
             one = self._back.popleft()
             self._lost[one.lane] -= one.lost
             one.give()
-            self._places.leave(one.lane)
+            self._slow -= one.slow
+            (self._places.end_aside if one.slow else self._places.leave)(one.lane)
 
 
 def _read(source: DocumentSource, wanted: ReadDocument) -> bytes | Verdict:

@@ -17,7 +17,7 @@ from attrs import define, evolve, frozen
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
-from ...delivery.fair_share import FairShare
+from ...delivery.fair_share import FairShare, Lane
 from ...delivery.in_turn import InTurn
 from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
@@ -203,7 +203,7 @@ class Recorder:
         the next one, and waits for a commit with others, unless that is too much to hold."""
         lane, size, early = (one.evidence.tenant_id,), 0, False
         try:
-            entries = await self._prepare_slow(one)
+            entries = await self._prepare_slow(one, lane)
             size = sum(len(entry.content or b"") for entry in entries)
             self._unwritten += size
             early = self._unwritten <= BATCH_BYTES
@@ -216,17 +216,28 @@ class Recorder:
             if not early:
                 self._share.leave(lane)
 
-    async def _prepare_slow(self, one: Submission) -> list[Entry]:
+    async def _prepare_slow(self, one: Submission, lane: Lane) -> list[Entry]:
         outside, document = self._driver.outside, one.evidence.document
         reading = reading_of(one.destination, is_file=isinstance(document, Document))
         self._in_hand.add(one)
-        prepare = partial(self._prepare, [one])
+        prepare, slow = partial(self._prepare, [one]), False
+
+        def on_slow() -> None:
+            nonlocal slow
+            slow = True
+            self._share.step_aside(lane)
+            self._start_slow()
+
         try:
             work = partial(prepare, outside.preparer)
-            return await outside.readers.run(reading, work, at_once=True)
+            return await outside.readers.run(reading, work, at_once=True, on_slow=on_slow)
         except TimeoutError as late:
             preparer = evolve(outside.preparer, late=late)
             return await self._driver.read(partial(prepare, preparer))
+        finally:
+            if slow:  # what it has read takes room again, until it is written
+                self._share.end_aside(lane)
+                self._share.enter(lane)
 
     async def _record_batch(
         self, batch: list[Submission], refused: StoreError | None = None

@@ -14,6 +14,7 @@ from store_fixtures import House, Keys, evidence, tenant
 from training_records import record_as_json
 
 from evidence_courier import AsyncCourier, Document, Evidence, TrainingRecord, load_record
+from evidence_courier.adapters.engines import readers
 from evidence_courier.adapters.engines.readers import READERS, READERS_OF_TENANT
 from evidence_courier.adapters.engines.recorder import BATCH
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -90,8 +91,46 @@ def rendered(tenant_id: str, evidence_id: str) -> Evidence:
     return Evidence.from_record(load_record(text))
 
 
-def test_what_hangs_is_recorded_in_time_and_its_threads_are_counted(house: House) -> None:
+def test_files_that_hang_for_fifty_tenants_delay_those_of_no_other(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "SLOW", 0.05)
+    until = threading.Event()
+    house.tenants |= {f"hangs-{number}": tenant() for number in range(50)}
+    file = tmp_path / "document.pdf"
+    file.write_bytes(b"%PDF")
+
+    class Renderer:
+        def render(self, record: TrainingRecord) -> Document | Failure:
+            until.wait(60)
+            return Failure(FailureKind.UNFIT_RENDER, "late")
+
+        def close(self) -> None:
+            pass
+
+    async def story() -> None:
+        async with house.courier(renderer=Renderer()) as courier:
+            for number in range(READERS_OF_TENANT + 1):
+                for tenant_number in range(50):
+                    courier.submit(rendered(f"hangs-{tenant_number}", f"{number}"))
+            for number in range(8):
+                whole = Document(path=str(file), media_type="application/pdf")
+                ticket = courier.submit(of(whole, f"{number}", "globex"))
+                await asyncio.wait_for(ticket.recorded(), 10)
+            assert (await courier.health()).lost_readers == 0
+            until.set()
+
+    try:
+        asyncio.run(asyncio.wait_for(story(), 60))
+    finally:
+        until.set()
+
+
+def test_what_hangs_is_recorded_in_time_and_its_threads_are_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More tenants than fill the threads; the last of them are recorded without one."""
+    monkeypatch.setattr(readers, "SLOW_READERS", 0)
     until = threading.Event()
 
     class Renderer:

@@ -10,9 +10,11 @@ from datetime import timedelta
 import pytest
 from attrs import define, field
 
+from evidence_courier.adapters.engines import readers as readers_module
 from evidence_courier.adapters.engines.readers import (
     READERS,
     READERS_OF_TENANT,
+    SLOW_READERS,
     Readers,
     Reading,
 )
@@ -77,21 +79,47 @@ def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:
         asyncio.run(scenario(Readers(threads, events.append, source)))
 
 
-def test_there_are_never_more_readers_than_the_bound_and_all_come_back() -> None:
+def test_there_are_never_more_readers_than_the_bound_and_all_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers_module, "SLOW_READERS", 8)
     source, events = Source(), list[LogEvent]()
 
     async def scenario(readers: Readers) -> None:
         tenants = [f"h{number}" for number in range(40) for _ in range(2)]
         reads = [readers.read(wanted(tenant, 0.05)) for tenant in tenants]
         assert await asyncio.gather(*reads) == [LATE] * 80
-        assert source.hung == readers.lost == READERS
+        assert source.hung == readers.lost == READERS + 8
         source.mended.set()
         reads = [readers.read(wanted(tenant)) for tenant in tenants]
         assert await asyncio.gather(*reads) == [tenant.encode() for tenant in tenants]
         await all_back(readers)
 
-    with ThreadPoolExecutor(READERS) as threads:
+    with ThreadPoolExecutor(READERS + 8) as threads:
         asyncio.run(scenario(Readers(threads, events.append, source)))
+
+
+def test_tenants_that_hang_leave_their_places_long_before_they_are_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers_module, "SLOW", 0.05)
+    source, events = Source(), list[LogEvent]()
+
+    async def scenario(readers: Readers) -> None:
+        tenants = [f"h{number}" for number in range(40) for _ in range(6)]
+        hung = [readers.read(wanted(tenant)) for tenant in tenants]
+        assert await asyncio.wait_for(readers.read(wanted("good")), 10) == b"good"
+        while source.hung < 40 * READERS_OF_TENANT:
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(readers.read(wanted("good")), 10) == b"good"
+        assert source.hung == 40 * READERS_OF_TENANT  # the last quarter is another's
+        assert readers.lost == 0
+        source.mended.set()
+        assert await asyncio.gather(*hung) == [tenant.encode() for tenant in tenants]
+
+    with ThreadPoolExecutor(READERS + SLOW_READERS) as threads:
+        asyncio.run(scenario(Readers(threads, events.append, source)))
+    assert events == []
 
 
 def test_a_thread_is_waited_for_while_the_others_of_the_tenant_work() -> None:
