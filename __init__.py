@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adapters.engines.blocking_engine import Delivery
+    from .adapters.engines.due import DueDelivery
     from .adapters.engines.tickets import SyncTicket, Ticket
     from .adapters.records import load_record
     from .bootstrap.blocking_courier import BlockingCourier
@@ -40,6 +41,7 @@ else:
         "CourierOptions": "bootstrap.wiring",
         "Delivery": "adapters.engines.blocking_engine",
         "Document": "domain.evidence.evidence",
+        "DueDelivery": "adapters.engines.due",
         "Evidence": "domain.evidence.evidence",
         "Filter": "delivery.actions",
         "MisuseError": "domain.errors",
@@ -79,6 +81,7 @@ __all__ = [
     "CourierOptions",
     "Delivery",
     "Document",
+    "DueDelivery",
     "Evidence",
     "Filter",
     "MisuseError",

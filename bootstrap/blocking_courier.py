@@ -12,6 +12,7 @@ from attrs import frozen
 
 from ..adapters.engines.blocking_driver import BlockingOutside
 from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
+from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
@@ -184,6 +185,28 @@ class BlockingCourier(BlockingFace, Basis):
             Delivery(None, None) if destination is None else next(deliveries)
             for _, destination in found
         ]
+
+    def deliver_due(self, until: float = 20.0) -> DueDelivery:
+        """Deliver what is due in the database, by whichever courier it was recorded, until nothing
+        is due or the time is over.
+
+        For a scheduler that calls this again and again, in any number of threads, processes and
+        machines. Requests go one after the other; what has begun is finished, so it may take as
+        much longer as one request takes.
+
+        Args:
+            until: After so many seconds nothing more begins.
+
+        Returns:
+            How much was done.
+
+        Raises:
+            StoreError: As `deliver`.
+            BaseException: As `deliver`.
+        """
+        with self._opened.used() as opened:
+            tenants = self._tenants
+            return opened.engine.deliver_due(tenants.destinations, tenants.broken, until)
 
     def recover(self) -> Sequence[UploadStatus]:
         """Record that what dead workers were sending may have been received, and of which tenants

@@ -12,6 +12,7 @@ from typing import Self, TypeVar, Unpack
 from attrs import asdict
 
 from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
+from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import NO_INTEGRATION, Ticket
@@ -56,7 +57,7 @@ class AsyncCourier(Face):
         self._closing: asyncio.Task[None] | None = None
         self._closing_engine: AsyncEngine | None = None
         self._lock = threading.Lock()
-        self._reloading = asyncio.Lock()
+        self._reloading, self._starting = asyncio.Lock(), asyncio.Lock()
 
     @classmethod
     def from_config(
@@ -122,7 +123,7 @@ class AsyncCourier(Face):
         self._running, self._pid = running, os.getpid()
         self._tenants.log()
         self._wiring.log_what_is_missing()
-        running.engine.start(running.courier_id)
+        running.engine.start(running.courier_id, background=self._wiring.background)
 
     async def close(self, grace: float = 10.0) -> None:
         """Record what was submitted, let what is under way finish, and close everything.
@@ -158,6 +159,30 @@ class AsyncCourier(Face):
         waits for a valid tenant file is not waited for; what is open of a tenant that no file
         names is, until it is held ten minutes after its time."""
         await self._on_its_loop().engine.drained()
+
+    async def deliver_due(self, until: float = 20.0) -> DueDelivery:
+        """Deliver what is due in the database, by whichever courier it was recorded, until nothing
+        is due or the time is over.
+
+        For a scheduler that calls this again and again, on any number of machines: build the
+        courier with ``background=False``. It is started if it has not been. What is under way when
+        the time is over goes on meanwhile; `close` gives it its grace.
+
+        Args:
+            until: So many seconds it takes at most.
+
+        Returns:
+            How much was done.
+
+        Raises:
+            MisuseError: The courier has a background, and so delivers what is due by itself.
+        """
+        if self._wiring.background:
+            raise refusals.has_a_background()
+        async with self._starting:
+            if self._running is None and not self._closed:
+                await self.start()
+        return await self._on_its_loop().engine.deliver_due(until)
 
     async def quiet(self) -> None:
         """Return once nothing is under way. For tests on a clock of their own."""
@@ -227,6 +252,8 @@ class AsyncCourier(Face):
             if running is None:
                 return _lost(submission, self._wiring.logger)
             ticket.is_among(running.engine.active, destination.integration.provider)
+            if not self._wiring.background:
+                ticket.is_elsewhere(partial(running.settled, submission.key))
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:

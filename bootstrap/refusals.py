@@ -57,3 +57,11 @@ def own_thread() -> MisuseError:
         "wait for itself for ever: call only submit and enabled there, and everything else from a "
         "thread of your own"
     )
+
+
+def has_a_background() -> MisuseError:
+    """`deliver_due` was called on a courier that delivers by itself."""
+    return MisuseError(
+        "this courier delivers what is due in its background: build it with background=False to "
+        "have it deliver within deliver_due only"
+    )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
@@ -32,6 +33,7 @@ from ..delivery.turn import TurnContext
 from ..domain.errors import StoreError
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
+from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
@@ -42,6 +44,9 @@ WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 4
 """So many uploads for each request at once may be between their commits, or the commits would
 set the speed."""
+
+LOOK_EVERY = timedelta(seconds=1)
+"""How often the database is asked whether another courier has settled an upload."""
 
 
 class Running:
@@ -124,6 +129,25 @@ class Running:
                 self.engine.acted(outcome, status.last_attempt_at)
             outcomes.append(outcome)
         return result_of(found, outcomes)
+
+    async def recorded(self, key: UploadKey) -> UploadStatus:
+        """How an upload is recorded that another courier, or its host, may write."""
+        clock, ids = self._wiring.clock, [key.evidence_id]
+        read = partial(self.store.statuses, key.tenant_id, ids, clock.now())
+        found = (await self.engine.read(read)).get(key.evidence_id)
+        if found is None:
+            raise StoreError(
+                f"{key} is not recorded: the transaction in which it was submitted has not been "
+                "committed, or was rolled back"
+            )
+        return found
+
+    async def settled(self, key: UploadKey) -> UploadStatus:
+        """How such an upload ended."""
+        clock = self._wiring.clock
+        while not (status := await self.recorded(key)).at_rest:
+            await clock.sleep_until(clock.now() + LOOK_EVERY)
+        return status
 
     async def dry_run(
         self, destination: Destination, on_wait: OnWait = lambda until: None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack
 
+from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.tickets import SyncTicket
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
@@ -43,7 +44,7 @@ class Courier(BlockingFace):
         self._courier = courier
         self._portal: Portal | None = None
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.Lock(), threading.Lock()
 
     @classmethod
     def from_config(
@@ -112,6 +113,16 @@ class Courier(BlockingFace):
         except BaseException:
             portal.tell_to_leave(partial(self._courier.close, 0.0))
             raise
+
+    def deliver_due(self, until: float = 20.0) -> DueDelivery:
+        """Deliver what is due in the database, by whichever courier it was recorded, until nothing
+        is due or the time is over. See `AsyncCourier.deliver_due`."""
+        self._refuse_in_a_child()
+        with self._starting:
+            if self._portal is None and not self._closed:
+                self.start()
+        done: DueDelivery = self._call(lambda courier: courier.deliver_due(until))
+        return done
 
     drain = without_await(AsyncCourier.drain)
     quiet = without_await(AsyncCourier.quiet)

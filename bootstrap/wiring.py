@@ -54,9 +54,11 @@ class CourierOptions(CommonOptions, total=False):
       bytes of documents (64 MiB).
     - `on_settled`: called on the loop with each `UploadStatus` that has succeeded, failed, is held
       or was skipped; may return an awaitable.
+    - `background`: False: uploads are recorded, and nothing is sent but within `deliver_due`.
     - `transport`: a port.
     """
 
+    background: bool
     concurrency: int
     in_flight_bytes: int
     on_settled: OnSettled | None
@@ -126,6 +128,7 @@ class AsyncWiring(Wiring):
         super().__init__(database, options, CourierOptions)
         self.transport = options.get("transport")
         self.on_settled = options.get("on_settled")
+        self.background = options.get("background", True)
         self.concurrency = _at_least_1("concurrency", options.get("concurrency"), CONCURRENCY)
         self.in_flight_bytes = _at_least_1(
             "in_flight_bytes", options.get("in_flight_bytes"), IN_FLIGHT_BYTES
@@ -175,6 +178,7 @@ _KINDS: Mapping[str, tuple[object, str]] = {
     "database": (_PATH, "a path, or a PostgreSQL's URL"),
     "block": (str, "the dotted path of a block"),
     "providers": (Mapping, "a mapping of names to providers"),
+    "background": (bool, "True or False"),
     "concurrency": (int, "a whole number"),
     "in_flight_bytes": (int, "a whole number"),
     "on_settled": (Callable, "a function"),

@@ -391,6 +391,12 @@ class ActiveUploads:
             if refused is None or active.gone:
                 self.go_on(active)
 
+    def leave(self, turn: Sequence[ActiveUpload]) -> None:
+        """Let go of what was taken: another has it in hand."""
+        for active in turn:
+            self._schedule.done(active.upload.key)
+            self._drop(active.upload.key)
+
     def _hear(self, turn: Sequence[ActiveUpload]) -> None:
         """Note whether a turn was answered. If its origin was silent and answers again, what was
         held back for it goes at its own time."""

@@ -73,9 +73,12 @@ _ORPHAN_RULES = Rules(on_unclear=OnUnclear.HOLD)
 
 
 class Maintenance:
-    """One courier's background work."""
+    """One courier's background work. What is `overdue` so long is adopted."""
 
-    def __init__(self, active: ActiveUploads, context: TurnContext) -> None:
+    def __init__(
+        self, active: ActiveUploads, context: TurnContext, overdue: timedelta = OVERDUE
+    ) -> None:
+        self._overdue = overdue
         self._active = active
         self._context = context
         self._clock = context.clock
@@ -99,6 +102,10 @@ class Maintenance:
             self.release_unblocked,
             self.adopt_overdue,
         )
+
+    def adopt(self) -> Turn[None]:
+        """Adopt what has become due, and nothing else."""
+        yield from self._run(self.adopt_overdue)
 
     def adopt_more(self) -> Turn[None]:
         """Adopt more of the lines of which half a share was sent."""
@@ -236,14 +243,14 @@ class Maintenance:
 
     def adopt_overdue(self, now: datetime) -> Turn[None]:
         """Adopt what is past its time and in the hands of no courier, some of each line."""
-        lines = yield from perform(Read(lambda store: store.due(now - OVERDUE, 0)))
+        lines = yield from perform(Read(lambda store: store.due(now - self._overdue, 0)))
         self._active.backlog.found(lines)
         self._strangers.clear()
         yield from self._adopt_some(now)
 
     def _adopt_some(self, now: datetime) -> Turn[None]:
         """Adopt what the next lines have, up to their shares."""
-        backlog, before = self._active.backlog, now - OVERDUE
+        backlog, before = self._active.backlog, now - self._overdue
         share = backlog.share
         lines = {line: frozenset(self._strangers[line]) for line in backlog.next_lines()}
         # Up to one share is in hand already.

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.effects import Turn
-from ...delivery.maintenance import Maintenance
+from ...delivery.maintenance import OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
 from ...delivery.turn import TurnContext, take_turn
 from ...delivery.waits import OPEN, waiting_for_a_file
@@ -27,12 +27,16 @@ from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
 from .asyncio_driver import AsyncioDriver, interruption_of
+from .due import DueDelivery
 from .recorder import Recorder, Submission
 from .tickets import Ticket
 from .turns import Turns, report_bug
 
 MAINTAIN_EVERY = 5.0
 """How often the courier maintains its uploads, in seconds."""
+
+ADOPT_EVERY = 1.0
+"""How often a courier without a background adopts what is due, in seconds."""
 
 BEGUN_AT_ONCE = 64
 """So many turns begin in one turn of the loop."""
@@ -78,24 +82,54 @@ class AsyncEngine:
         self._context = TurnContext(0, driver.clock, jitter, interruption_of)
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()
+        self._adopt_at = inf
         self._maintaining: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._rested = asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
+        self._dispatching = 0
+        self._done = DueDelivery()
         self._grace: asyncio.Timeout | None = None
         self._least_grace = inf
 
     # --- what a courier asks for -----------------------------------------------------------------
 
-    def start(self, courier_id: int) -> None:
-        """Begin to work as a courier that is registered in the store. What an earlier courier left
-        is found by the first maintenance."""
+    def start(self, courier_id: int, *, background: bool = True) -> None:
+        """Begin to work as a courier that is registered in the store. Without `background` nothing
+        begins but within `deliver_due`."""
         self._context = evolve(self._context, courier_id=courier_id)
-        self._maintenance = Maintenance(self.active, self._context)
-        self._dispatcher = asyncio.create_task(self._dispatch())
-        self._dispatcher.add_done_callback(report_bug)
+        overdue = OVERDUE if background else timedelta(0)
+        self._maintenance = Maintenance(self.active, self._context, overdue)
+        if background:
+            self._start_dispatching()
+        else:
+            self._adopt_at = self._clock.monotonic()
+            self._recorder.leaves = True
+
+    def _start_dispatching(self) -> None:
+        self._dispatching += 1
+        if self._dispatcher is None:
+            self._dispatcher = asyncio.create_task(self._dispatch())
+            self._dispatcher.add_done_callback(report_bug)
+
+    async def deliver_due(self, seconds: float) -> DueDelivery:
+        """Begin what is due until nothing is, for `seconds` at most; what is under way goes on."""
+        before, until = self._done, later(self._clock.now(), timedelta(seconds=seconds))
+        over = asyncio.create_task(self._clock.sleep_until(until))
+        over.add_done_callback(lambda _: self._rested.set())
+        self._start_dispatching()
+        self._adopt_at = self._clock.monotonic()
+        self._wake()
+        try:
+            while not (over.done() or self._at_rest()):
+                await self._next_rest()
+            return evolve(self._done.since(before), more=not self._at_rest())
+        finally:
+            over.cancel()
+            self._dispatching -= 1
+            self._wake()
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
@@ -166,29 +200,41 @@ class AsyncEngine:
 
     async def _dispatch(self) -> None:
         try:
-            while True:
+            while self._dispatching:
                 self._woken.clear()
                 self._begin_what_is_due()
                 self._set_alarm()
                 if self._at_rest():
                     self._rested.set()
                 await self._woken.wait()
+            self._dispatcher = None
+            self._stop_alarm()
         except asyncio.CancelledError:
             if not self.active.closing:  # the host ends its loop without closing
                 await self._cut_off()
             raise
 
     def _begin_what_is_due(self) -> None:
-        if self._clock.monotonic() >= self._maintain_at and self._maintaining is None:
-            self._maintain_at = self._clock.monotonic() + MAINTAIN_EVERY
-            self._start_maintenance(self._maintenance.run_once())
-        elif self.active.backlog.wanting and self._maintaining is None:
-            self._start_maintenance(self._maintenance.adopt_more())
+        self._maintain()
         due = list(islice(self.active.take(self._clock.now()), BEGUN_AT_ONCE))
         for uploads in due:
             self._turns.start(uploads, self._turn(uploads))
         if len(due) == BEGUN_AT_ONCE:
             asyncio.get_running_loop().call_soon(self._wake)
+
+    def _maintain(self) -> None:
+        if self._maintaining is not None:
+            return
+        now = self._clock.monotonic()
+        if adopts := now >= self._adopt_at:
+            self._adopt_at = now + ADOPT_EVERY
+        if now >= self._maintain_at:
+            self._maintain_at = now + MAINTAIN_EVERY
+            self._start_maintenance(self._maintenance.run_once())
+        elif adopts:
+            self._start_maintenance(self._maintenance.adopt())
+        elif self.active.backlog.wanting:
+            self._start_maintenance(self._maintenance.adopt_more())
 
     def _turn(self, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
         refused = yield from take_turn(self._context, uploads)
@@ -200,22 +246,28 @@ class AsyncEngine:
 
     def _turn_ended(self, uploads: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
         self.active.finish(uploads, refused)
+        if refused is None:
+            self._done = self._done.with_turn(uploads)
         self._wake()
 
     def _set_alarm(self) -> None:
         due = self.next_due
         # Maintenance keeps to the clock that never goes back, whatever becomes of the other. One
         # that is under way wakes the dispatcher when it has ended.
-        away = max(self._maintain_at - self._clock.monotonic(), 0.0)
+        away = max(min(self._maintain_at, self._adopt_at) - self._clock.monotonic(), 0.0)
         away = MAINTAIN_EVERY if self._maintaining else away
         # Rounded up: to wake a moment too early would be to wake again and again.
         at = later(self._clock.now(), timedelta(microseconds=ceil(away * 1_000_000)))
         at = at if due is None else min(due, at)
         if self._alarm_at is not None and self._alarm_at <= at:
             return
+        self._stop_alarm()
+        self._alarm = asyncio.create_task(self._ring(at))
+
+    def _stop_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm_at, self._alarm = None, asyncio.create_task(self._ring(at))
+        self._alarm_at = self._alarm = None
 
     async def _ring(self, at: datetime) -> None:
         self._alarm_at = at
@@ -233,13 +285,13 @@ class AsyncEngine:
         if self._alarm_at is None:  # time that passed now would not be noticed
             return False
         due = self.next_due
-        later_on = self._maintain_at > self._clock.monotonic()
+        later_on = min(self._maintain_at, self._adopt_at) > self._clock.monotonic()
         return later_on and (due is None or due > self._clock.now())
 
     def _start_maintenance(self, work: Turn[None]) -> None:
-        self._maintaining = self._turns.spawn(self._maintain(work))
+        self._maintaining = self._turns.spawn(self._run_maintenance(work))
 
-    async def _maintain(self, work: Turn[None]) -> None:
+    async def _run_maintenance(self, work: Turn[None]) -> None:
         try:
             await self._driver.run(work)
         finally:
@@ -306,8 +358,7 @@ class AsyncEngine:
         self.active.closing = self._driver.closing = True
 
     def _own_tasks(self) -> Sequence[asyncio.Task[None]]:
-        alarm = [] if self._alarm is None else [self._alarm]
-        return alarm if self._dispatcher is None else [self._dispatcher, *alarm]
+        return [task for task in (self._dispatcher, self._alarm) if task is not None]
 
 
 def closed_error(ticket: Ticket) -> MisuseError:

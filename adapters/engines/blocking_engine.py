@@ -54,6 +54,7 @@ from ...ports.logger import (
 from ...ports.records import Added
 from ...ports.store import UploadStore
 from .blocking_driver import BlockingDriver, BlockingOutside, Worker, interruption_of
+from .due import DueDelivery
 from .interruptions import workers_own
 from .notify import Notifier
 from .registration import Registration
@@ -66,6 +67,9 @@ UNTIL_MENDED = timedelta(minutes=1)
 
 NO_LIMIT = 2**62
 """A call takes as many and as large documents as it is given."""
+
+AT_ONCE = 64
+"""So many uploads that are due are chosen together, fairly, and then sent one after the other."""
 
 T = TypeVar("T")
 
@@ -126,6 +130,37 @@ class BlockingEngine:
             again_at = dict.fromkeys(set(keys) - {one.upload.key for one in mine}, soon)
             again_at |= self._step(mine, here, elsewhere)
             return [self._delivery(active, again_at.get(active.upload.key)) for active in actives]
+
+    def deliver_due(
+        self, destinations: Destinations, broken: Mapping[str, Sequence[object]], seconds: float
+    ) -> DueDelivery:
+        """Take what is due in the store as far as it goes, until nothing is due; nothing more
+        begins after so many seconds."""
+        until, done = self._clock.monotonic() + seconds, DueDelivery()
+        here = ActiveUploads(self._clock, self._notifier, AT_ONCE, NO_LIMIT)
+        here.destinations, here.broken = destinations, broken
+        with self._registration.taken() as owner:
+            maintenance = Maintenance(here, self._context(owner), overdue=timedelta(0))
+            self._run(maintenance.run_once())
+            while groups := self._next_groups(here, maintenance):
+                for group in groups:
+                    if self._clock.monotonic() >= until:
+                        return evolve(done, more=True)
+                    with ExitStack() as in_hand:
+                        keys = [one.upload.key for one in group]
+                        if not all(in_hand.enter_context(self._taken_in_hand(k)) for k in keys):
+                            here.leave(group)
+                        elif self._turn_of(group, here) is None:
+                            done = done.with_turn(group)
+        return done
+
+    def _next_groups(
+        self, here: ActiveUploads, maintenance: Maintenance
+    ) -> Sequence[Sequence[ActiveUpload]]:
+        """What is due and goes next; of a line that is nearly sent, more is taken up first."""
+        while here.backlog.wanting:
+            self._run(maintenance.adopt_more())
+        return list(here.take(self._clock.now(), LINGER))
 
     def dry_run(self, destination: Destination) -> DryRun | None:
         """What the provider says of an integration; None if it has no dry run."""
@@ -230,18 +265,22 @@ class BlockingEngine:
                 here.add(active)
         refused: dict[UploadKey, datetime] = {}
         for group in list(here.take(self._clock.now(), LINGER)):
-            answer = self._take_turn(group)
-            not_before = answer if isinstance(answer, NotBefore) else None
-            if isinstance(answer, Blocked):
-                rest = hold_rest(self._no_one, here, group[0].destination, answer)
-                self._run(rest)
-            here.finish(group, not_before)
+            not_before = self._turn_of(group, here)
             for active in group:
                 if active.gone:
                     raise gone_error(active.upload.key)
                 if not_before is not None:
                     refused[active.upload.key] = not_before.at
         return refused
+
+    def _turn_of(self, group: Sequence[ActiveUpload], here: ActiveUploads) -> NotBefore | None:
+        """Take a turn, and plan what follows; until when the gate refuses it."""
+        answer = self._take_turn(group)
+        if isinstance(answer, Blocked):
+            self._run(hold_rest(self._no_one, here, group[0].destination, answer))
+        not_before = answer if isinstance(answer, NotBefore) else None
+        here.finish(group, not_before)
+        return not_before
 
     def _recover(self, active: ActiveUpload) -> None:
         """If a dead courier was sending it, write down that it may have been received."""

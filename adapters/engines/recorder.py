@@ -23,7 +23,7 @@ from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import RecordingFailed, WriteDelayed
+from ...ports.logger import RecordingFailed, UploadRecorded, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
 from .kept import Kept, kept_error
@@ -68,8 +68,11 @@ class Prepared:
 class Recorder:
     """Owns everything between `submit` and the first commit. Lives on the engine's loop.
 
-    What is recorded becomes active; `wake` is called when something has.
+    What is recorded becomes active; `wake` is called when something has. Or it `leaves` that to the
+    courier that adopts it.
     """
+
+    leaves: bool = False
 
     def __init__(
         self,
@@ -308,11 +311,14 @@ class Recorder:
         """A submission is on disk; the key under which it was known before, if it was."""
         submission.ticket.mark_recorded()
         if isinstance(answer, Added):
-            self._active.recorded(entry, answer, submission.destination, submission.ticket)
+            if self.leaves:
+                self._driver.notifier.log(UploadRecorded(entry.upload.key))
+            else:
+                self._active.recorded(entry, answer, submission.destination, submission.ticket)
             return None
         submitted = entry.dossier.submitted_digest
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
-        return answer.upload.key
+        return None if self.leaves else answer.upload.key
 
     def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Entry]:
         """In a worker thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from opcode import opmap
 from types import FrameType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -70,6 +70,21 @@ class _Promise(Generic[T]):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class _Asked(_Promise[T]):
+    """A value that is asked for when it is waited for."""
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    async def wait(self) -> T:
+        if self.answer() is None:
+            self.keep((await self._ask(),))
+        return await super().wait()
 
 
 NO_INTEGRATION: _Promise[Any] = _Promise()
@@ -163,6 +178,17 @@ class Ticket:
     def is_among(self, uploads: ActiveUploads, provider: str) -> None:
         """Where its upload is found while it is active."""
         self._uploads = uploads, provider
+
+    def is_elsewhere(
+        self,
+        settled: Callable[[], Awaitable[UploadStatus | None]],
+        recorded: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Any courier may deliver it, so that its end is asked for; and its record, if it is its
+        host that writes it."""
+        self._settled = _Asked(settled)
+        if recorded is not None:
+            self._recorded = _Asked(recorded)
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))

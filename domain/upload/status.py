@@ -76,6 +76,11 @@ class UploadStatus:
         return waits and kind is not None and kind.concern is Concern.TARGET
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing more is done about it, or not before its target opens."""
+        return self.parked or Status(self.status).at_rest
+
+    @property
     def stopped(self) -> bool:
         """Whether a release is for it: it is held or parked, or has failed because its integration
         did not work."""
