@@ -24,6 +24,7 @@ from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
+from ..ports.documents import documents_of
 from ..ports.renderer import Renderer
 from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
@@ -269,7 +270,7 @@ class BlockingCourier(BlockingFace, Basis):
                 transport,
                 BlockingTokenCache(clock.monotonic),
                 wiring.source,
-                Preparer(renderer, workers_own),
+                Preparer(renderer, workers_own, documents_of(store)),
             ),
             clock=clock,
             logger=wiring.logger,

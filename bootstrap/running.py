@@ -35,6 +35,7 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
+from ..ports.documents import documents_of
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
 from .wiring import AsyncWiring
@@ -99,12 +100,13 @@ class Running:
         self._notifier = notifier = HookNotifier(
             logger, watchdog=watchdog, on_settled=wiring.on_settled
         )
+        documents = documents_of(store)
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
             TokenCache(wiring.clock.monotonic),
-            Readers(self._host_threads, notifier.log, wiring.source),
-            Preparer(self._renderer, interrupts=lambda error: False),
+            Readers(self._host_threads, notifier.log, wiring.source, documents),
+            Preparer(self._renderer, lambda error: False, documents),
         )
         self._driver = driver = AsyncioDriver(
             outside, store, self.writer, threads, wiring.clock, notifier

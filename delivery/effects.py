@@ -159,7 +159,8 @@ class Token(Effect[AccessToken | Failure]):
 
 @frozen
 class ReadDocument(Effect[bytes | Verdict]):
-    """Read from the host's document source, for at most `timeout`.
+    """Read from the host's document source, or a file that the store keeps (`is_kept`), for at
+    most `timeout`.
 
     `judge` is called where it was read, with the document or the exception, and gives the answer:
     to hash 20 MB takes its time.
@@ -169,6 +170,7 @@ class ReadDocument(Effect[bytes | Verdict]):
     key: str
     timeout: timedelta
     judge: Callable[[object], bytes | Verdict] = field(repr=False)
+    is_kept: bool = False
 
 
 @frozen

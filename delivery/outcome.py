@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, get_args
 
 from ..domain.evidence.evidence import sha256_of
@@ -67,13 +68,31 @@ def document_of(
     """The document if its bytes were kept, or how to read it, or why it cannot be had."""
     if content is not None:
         return content
-    key = dossier.document.source
-    if key is None:
+    tenant_id, document = upload.key.tenant_id, dossier.document
+    if document.file is not None:
+        judge = partial(_judged_file, upload, dossier)
+        return ReadDocument(tenant_id, document.file, timeout, judge, is_kept=True)
+    if document.source is None:
         return _gone(
             f"the document of {upload.key} was not kept: submit it again under a new evidence id"
         )
-    tenant_id = upload.key.tenant_id
-    return ReadDocument(tenant_id, key, timeout, lambda read: judged(upload, dossier, read))
+    return ReadDocument(tenant_id, document.source, timeout, partial(judged, upload, dossier))
+
+
+def _judged_file(upload: Upload, dossier: Dossier, read: object) -> bytes | Verdict:
+    """What reading a file that the store keeps came to, as below."""
+    which = f"the document of {upload.key}"
+    match read:
+        case bytes() if sha256_of(read) == dossier.document.sha256:
+            return read
+        case bytes():
+            what = f"the file {dossier.document.file} of {which} has changed"
+        case FileNotFoundError():
+            what = f"{which} is gone: there is no file {read.filename} any more"
+        case _:
+            return _unavailable(f"{which} could not be read now ({type(read).__name__}: {read})")
+    advice = "put it there from a backup, then retry the upload; or submit it under a new id"
+    return _gone(f"{what}: {advice}")
 
 
 def judged(upload: Upload, dossier: Dossier, read: object) -> bytes | Verdict:

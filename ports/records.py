@@ -30,7 +30,8 @@ RECORD_TYPE = "application/vnd.evidence-courier.training-record+json"
 class StoredDocument:
     """What is recorded of a document, and where its bytes are.
 
-    The bytes are staged with the record, or read from the host's `DocumentSource` under `source`.
+    The bytes are staged with the record, or in a `file` of the store's (see `Documents`), or read
+    from the host's `DocumentSource` under `source`.
     If the document could not be made when its evidence was submitted, what it is made of is kept:
     the staged bytes are a training record (`media_type` is RECORD_TYPE), or they are in the file
     `path` (percent-encoded), last modified at `modified` (nanoseconds) if that is known. Of such a
@@ -44,6 +45,7 @@ class StoredDocument:
     source: str | None = None
     path: str | None = None
     modified: int | None = None
+    file: str | None = None
 
     @property
     def is_made(self) -> bool:
@@ -73,10 +75,11 @@ class Dossier:
 
 @frozen
 class MadeDocument:
-    """A document that was made after its upload was recorded, and its bytes."""
+    """A document that was made after its upload was recorded, and its bytes; None if they are in a
+    file of the store's."""
 
     stored: StoredDocument
-    content: bytes = field(repr=False)
+    content: bytes | None = field(repr=False)
 
 
 @frozen
@@ -191,7 +194,8 @@ class InvalidTenants:
 
 @frozen
 class Begun:
-    """The attempt is recorded. `content` is the staged document (None: ask the source)."""
+    """The attempt is recorded. `content` is the staged document; None: it is in a file of the
+    store's, or the source is asked."""
 
     content: bytes | None = field(repr=False)
     acquired: Acquired = Acquired()

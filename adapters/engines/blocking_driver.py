@@ -141,7 +141,8 @@ class BlockingDriver(Driver):
         return [self._read_document(wanted) for wanted in documents]
 
     def _read_document(self, wanted: ReadDocument) -> bytes | Verdict:
-        source = self.worker.outside.source
+        outside = self.worker.outside
+        source = outside.preparer.documents if wanted.is_kept else outside.source
         read: object
         try:
             read = NoSourceError() if source is None else source.read(wanted.tenant_id, wanted.key)

@@ -8,10 +8,13 @@ keeps what a retry needs. Blocking; called from worker threads.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
+from typing import BinaryIO
 from urllib.parse import quote, unquote_to_bytes
 
 from attrs import evolve, frozen
@@ -19,7 +22,7 @@ from attrs import evolve, frozen
 from ...delivery.destinations import MAX_KEPT, Destination, excluded, unfit
 from ...delivery.effects import MakeDocument
 from ...delivery.outcome import broken
-from ...domain.errors import CourierError
+from ...domain.errors import CourierError, StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json
 from ...domain.evidence.training import TrainingRecord
@@ -27,9 +30,12 @@ from ...domain.upload.events import Blocked, Unfit
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.transitions import advance
 from ...domain.upload.upload import UploadKey, new_upload
+from ...ports.documents import LARGE, Documents
 from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDocument
 from ...ports.renderer import Renderer
 from ..records import load_record
+
+_CHUNK = 2**20
 
 
 @frozen
@@ -44,11 +50,13 @@ class _Prepared:
 @frozen
 class Preparer:
     """Prepares what hosts hand over. `interrupts` tells an exception that cut the thread off from
-    one that a renderer or a file raised, which is recorded. `late`: neither is asked, since it has
-    not answered."""
+    one that a renderer or a file raised, which is recorded. `documents` takes what is large; what
+    it cannot take now stays in memory, for the store. `late`: neither a renderer nor a file is
+    asked, since it has not answered."""
 
     renderer: Renderer
     interrupts: Callable[[BaseException], bool]
+    documents: Documents | None = None
     late: TimeoutError | None = None
 
     def prepare(self, evidence: Evidence, destination: Destination, now: datetime) -> Entry:
@@ -79,7 +87,23 @@ class Preparer:
             document=prepared.stored,
             settings=destination.integration.stored,
         )
-        return Entry(upload, dossier, prepared.content, destination.quota.credential)
+        return self.filed(Entry(upload, dossier, prepared.content, destination.quota.credential))
+
+    def filed(self, entry: Entry) -> Entry:
+        """The entry with its document in a file if it is large and one can be written now."""
+        document = entry.dossier.document
+        stored, content = self._filed(document, entry.content)
+        if stored is document:
+            return entry
+        return evolve(entry, dossier=evolve(entry.dossier, document=stored), content=content)
+
+    def _filed(
+        self, stored: StoredDocument, content: bytes | None
+    ) -> tuple[StoredDocument, bytes | None]:
+        if self.documents is not None and content is not None and len(content) > LARGE:
+            with suppress(StoreError):
+                return evolve(stored, file=self.documents.keep([content])), None
+        return stored, content
 
     def make(self, wanted: MakeDocument) -> MadeDocument | Failure:
         """The document of what was kept of it, or why it cannot be made."""
@@ -96,8 +120,7 @@ class Preparer:
             made = self._rendered(record, wanted.destination)
         if made.failure is not None:
             return made.failure
-        assert made.content is not None
-        return MadeDocument(made.stored, made.content)
+        return MadeDocument(*self._filed(made.stored, made.content))
 
     def _rendered(self, record: TrainingRecord, destination: Destination) -> _Prepared:
         def render() -> _Prepared | Failure:
@@ -150,14 +173,31 @@ class Preparer:
                 failure = _unfit(seen, destination)
                 if failure is not None:
                     return _Prepared(seen, None, failure)
-                content = file.read()
-            made = evolve(seen, sha256=sha256_of(content), size=len(content))
-            made = evolve(made, path=None, modified=None)
+                made, content = self._copied(file, evolve(seen, path=None, modified=None))
             return _Prepared(made, content, _unfit(made, destination))
 
         which = f"the document {shown} cannot be read"
         result = self._plugged_in(read, FailureKind.DOCUMENT_GONE, which)
         return result if isinstance(result, _Prepared) else _Prepared(document, None, result)
+
+    def _copied(self, file: BinaryIO, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
+        """What is in a file. If it is large it goes to another without ever being in memory."""
+        if self.documents is not None and seen.size > LARGE:
+            digest, size = hashlib.sha256(), 0
+
+            def chunks() -> Iterator[bytes]:
+                nonlocal size
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    yield chunk
+
+            with suppress(StoreError):
+                kept = self.documents.keep(chunks())
+                return evolve(seen, sha256=digest.hexdigest(), size=size, file=kept), None
+            file.seek(0)
+        content = file.read()
+        return evolve(seen, sha256=sha256_of(content), size=len(content)), content
 
     def _plugged_in(
         self, verb: Callable[[], _Prepared | Failure], kind: FailureKind, which: str

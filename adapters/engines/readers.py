@@ -102,11 +102,13 @@ class Readers:
         threads: At least `READERS` and `SLOW_READERS` of them; None: the loop's own.
         log: Is told of each thread that is lost.
         source: The host's document source; None: every document is unavailable.
+        kept: The files that the store keeps.
     """
 
     threads: Executor | None
     log: Callable[[LogEvent], None]
     source: DocumentSource | None = None
+    kept: DocumentSource | None = None
     _places: ConnectionLimit = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
     _slow: int = field(default=0, init=False)
@@ -140,13 +142,14 @@ class Readers:
         return result
 
     def read(self, wanted: ReadDocument) -> asyncio.Future[bytes | Verdict]:
-        """A document of the source."""
-        source, seconds = self.source, wanted.timeout.total_seconds()
+        """A document of the source, or a file of the store's."""
+        source = self.kept if wanted.is_kept else self.source
         if source is None:
             answer: asyncio.Future[bytes | Verdict] = asyncio.get_running_loop().create_future()
             answer.set_result(wanted.judge(NoSourceError()))
             return answer
-        reading = Reading(wanted.tenant_id, "the document source", seconds)
+        what = "the folder of documents" if wanted.is_kept else "the document source"
+        reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
         return self._ask(reading, partial(_read, source, wanted), late=wanted.judge)
 
     def _ask(

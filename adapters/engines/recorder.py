@@ -2,8 +2,8 @@
 written.
 
 Tenants take turns from the first moment. Ready documents go in batches, one hop to a worker thread
-for many. What takes longer (a record to render, a file to read) goes one by one in threads of its
-own, a few at a time and fewer of one tenant, so that it holds nothing else up.
+for many. What takes longer (a record to render, a file to read, one to write) goes one by one in
+threads of its own, a few at a time and fewer of one tenant, so that it holds nothing else up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve
 
 from ...delivery.active import ActiveUploads, unsettled_error
 from ...delivery.destinations import Destination
@@ -22,7 +22,9 @@ from ...delivery.in_turn import InTurn
 from ...delivery.resubmission import adopt
 from ...domain.errors import CourierError, MisuseError, StoreError
 from ...domain.evidence.evidence import Document, Evidence
+from ...domain.evidence.training import TrainingRecord
 from ...domain.upload.upload import UploadKey
+from ...ports.documents import LARGE
 from ...ports.logger import RecordingFailed, UploadRecorded, WriteDelayed
 from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
@@ -57,7 +59,7 @@ class Submission:
         )
 
 
-@frozen
+@define(eq=False)
 class Prepared:
     """A submission that can be recorded."""
 
@@ -112,7 +114,7 @@ class Recorder:
     def accept(self, submission: Submission) -> None:
         """Take a submission; returns at once."""
         document = submission.evidence.document
-        if isinstance(document, Document) and document.path is None:
+        if _is_ready(document):
             self._ready.put(submission.evidence.tenant_id, submission)
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
@@ -275,6 +277,11 @@ class Recorder:
             self.not_recorded(one.submission, error)
 
     async def _record_kept(self, some: Sequence[Prepared]) -> Sequence[Prepared]:
+        def file() -> None:
+            for one in some:
+                one.entry = self._driver.outside.preparer.filed(one.entry)
+
+        await self._driver.read(file)
         return [one for one, _ in await self._write(some)]
 
     async def _write(self, prepared: Sequence[Prepared]) -> Sequence[tuple[Prepared, StoreError]]:
@@ -324,6 +331,13 @@ class Recorder:
         """In a worker thread."""
         prepare, now = preparer.prepare, self._driver.clock.now
         return [prepare(one.evidence, one.destination, now()) for one in batch]
+
+
+def _is_ready(document: Document | TrainingRecord) -> bool:
+    """Whether nothing that takes long is to be done for it."""
+    if not isinstance(document, Document) or document.path is not None:
+        return False
+    return len(document.content or b"") <= LARGE
 
 
 def unkept_error(submission: Submission) -> StoreError:

@@ -37,7 +37,7 @@ KEY = ("tenant_id", "evidence_id", "provider")
 _STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
 _TALLY = tuple("attempts spent doubt possible_duplicate alone progress parked_at".split())
 _FAILURE = ("message", "http_status", "retry_after", "detail")
-_DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified")
+_DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified", "file")
 CAUSE = ("error_kind", *(f"error_{name}" for name in _FAILURE))
 # What a change writes.
 CHANGING = (

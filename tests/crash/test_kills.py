@@ -60,6 +60,18 @@ def test_nothing_is_lost_and_no_copy_is_unmarked_wherever_a_host_dies(
     assert told.kills == Counter(map(str, deaths))
 
 
+def test_no_large_document_is_lost_between_its_file_and_its_record(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    deaths = (*RECORDING[:2], *ATTEMPTS[:2], Death("save", "before"), Death("save", "after"))
+    with story(hosts, tmp_path) as told:
+        for number, death in enumerate(deaths):
+            told.generation(Life(batch(f"life-{number}", 6, size=300_000), death))
+        accounts = told.end()
+    assert accounts.wrong == []
+    assert told.kills == Counter(map(str, deaths))
+
+
 def test_nothing_is_lost_whenever_a_host_is_killed_from_outside(
     hosts: Hosts, tmp_path: Path
 ) -> None:

@@ -149,4 +149,8 @@ CREATE INDEX blocks_of_tenant ON blocks (provider, tenant_id);
 CREATE TABLE keys (name text PRIMARY KEY, value bytea NOT NULL);
 """
 
-MIGRATIONS: Sequence[Migration] = (Migration("records_and_gates", _RECORDS + _GATES),)
+MIGRATIONS: Sequence[Migration] = (
+    Migration("records_and_gates", _RECORDS + _GATES),
+    # A column that the two stores share: here documents are rows.
+    Migration("document_files", "ALTER TABLE uploads ADD COLUMN document_file text"),
+)

@@ -244,10 +244,11 @@ class PostgresStore(PostgresCouriers):
         sql.UPDATE_UPLOADS.tell(session, rows)
         self._write_history(won)
         for number, change in won:
-            if change.document is not None:
-                cells = document_cells(change.upload, change.document.stored)
+            if (made := change.document) is not None:
+                assert made.content is not None  # this store keeps no files
+                cells = document_cells(change.upload, made.stored)
                 tell(session, sql.UPDATE_DOCUMENT, (*cells, change.upload.digest, number))
-                self._stage([(number, change.document.content)])
+                self._stage([(number, made.content)])
         for pair in {
             (each.upload.key.tenant_id, each.upload.key.provider)
             for _, each in won

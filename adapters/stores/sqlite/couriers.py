@@ -22,6 +22,7 @@ from .files import replaced
 from .liveness import Lock, boot, host, new_lock
 from .opening import prepare, resolved, writing_connection
 from .reader import SqliteReader
+from .reads import names_recorded
 from .room import bound_log, give_back, is_no_room
 from .trouble import trouble
 
@@ -59,6 +60,7 @@ class SqliteCouriers(SqliteReader):
         self._writing = False
         self._log_bound = 0
         self._own: dict[int, _Own] = {}
+        self._needless: list[str] = []  # files, once what is being written is committed
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
             self._files.beside(self._path)
@@ -84,6 +86,7 @@ class SqliteCouriers(SqliteReader):
                 yield
                 connection.execute("COMMIT")
                 self._files.check()
+                self.documents.remove(self._needless)
             except BaseException as error:
                 # SQLite has rolled back by itself after some errors, and not after others.
                 if connection.in_transaction:
@@ -93,6 +96,7 @@ class SqliteCouriers(SqliteReader):
                 raise
             finally:
                 self._writing = False
+                self._needless = []
 
     def _take_the_lock(self) -> None:
         """Begin, and wait for another process that writes. SQLite's own wait sleeps for longer and
@@ -122,9 +126,15 @@ class SqliteCouriers(SqliteReader):
 
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:
         if courier_id is None:
-            return self._register(now)
-        self._beat(courier_id, now)
+            courier_id = self._register(now)
+        else:
+            self._beat(courier_id, now)
+        self.documents.tidy(self._recorded, now.timestamp(), self._watch.monotonic())
         return courier_id
+
+    def _recorded(self, files: Sequence[str]) -> set[str]:
+        with self._reading() as db:
+            return names_recorded(db, files)
 
     def _register(self, now: datetime) -> int:
         """Register a new courier. The lock's file is made beside the database."""
@@ -193,6 +203,7 @@ class SqliteCouriers(SqliteReader):
             if self._closed:
                 return
             super().close()
+            self.documents.close()
             for own in self._own.values():
                 if own.lock is not None:
                     own.lock.let_go()

@@ -26,10 +26,11 @@ from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
 from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
+from .documents import SETTLED, DocumentFolder
 from .liveness import lives
 from .opening import check, reading_connection, resolved
 from .plain import NOT_PLAIN
-from .reads import COUNTED, COUNTS, COURIERS, statuses_of
+from .reads import COUNTED, COUNTS, COURIERS, WITH_FILE, names_recorded, statuses_of
 from .trouble import trouble
 
 _AT_ONCE = 5_000
@@ -109,6 +110,7 @@ def inspect(
             progress(last, last)
             seen += [Breach(None, what) for what in _miscounted(db)]
             seen += [Breach(None, what) for what in _overfull(db)]
+            seen += _misplaced(db, DocumentFolder(found))
             if secrets:
                 seen += [Breach(None, what) for what in _secrets(db, secrets)]
     return Inspection(uploads, attempts, tuple(seen), waiting)
@@ -194,6 +196,29 @@ def _overfull(db: Database) -> Iterator[str]:
                     " (a pace that was lowered just now looks the same)"
                 )
                 break
+
+
+def _misplaced(db: Database, folder: DocumentFolder) -> Iterator[Breach]:
+    """Files that a record needs and that are not there, and files that no record knows."""
+    missing = [row["id"] for row in db.query(WITH_FILE, ("[]",)) if not _is_there(row, folder)]
+    # Some may have succeeded meanwhile.
+    for row in db.query(WITH_FILE, (json.dumps(missing),)) if missing else ():
+        name = row["document_file"]
+        what = f"its document {os.path.join(folder.path, name)} is missing, or has another size"
+        yield Breach(key_of(row), f"{what}: put it there from a backup, or abandon the upload")
+    left = list(folder.left(datetime.now(UTC).timestamp()))
+    known = {name.removeprefix(SETTLED) for name in names_recorded(db, left)}
+    for name in set(left) - known:
+        what = f"the document {os.path.join(folder.path, name)} belongs to no upload"
+        yield Breach(None, f"{what}: a courier on this database moves it aside within an hour")
+
+
+def _is_there(row: Row, folder: DocumentFolder) -> bool:
+    try:
+        size: int = row["document_size"]
+        return folder.size(row["document_file"]) == size
+    except FileNotFoundError:
+        return False
 
 
 def _secrets(db: Database, secrets: Collection[Secret]) -> Iterator[str]:

@@ -61,10 +61,15 @@ class Lock:
 
 def new_lock(database: str) -> Lock | None:
     """A lock beside the database; None on a system or a disk that has none."""
+    return lock_at(f"{database}-courier-{uuid.uuid4().hex}.lock")
+
+
+def lock_at(path: str) -> Lock | None:
+    """A lock on a file that does not exist yet; None as above."""
     if fcntl is None:
         return None
     try:
-        return Lock(f"{database}-courier-{uuid.uuid4().hex}.lock")
+        return Lock(path)
     except OSError:
         return None
 

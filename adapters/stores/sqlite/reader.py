@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Lock
 
@@ -23,6 +23,7 @@ from ....ports.paging import Place, token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from . import reads
+from .documents import DocumentFolder
 from .files import OpenFiles
 from .liveness import Watch
 from .opening import check, reading_connection, resolved
@@ -46,6 +47,7 @@ class SqliteReader:
         self._closed = False
         self._watch = Watch(os.path.dirname(self._path), monotonic)
         self._files = OpenFiles(os.path.abspath(path))
+        self.documents = DocumentFolder(self._path)
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._reading() as db, db.atomic():  # one moment for all
@@ -56,7 +58,14 @@ class SqliteReader:
                 for identity, content in contents.items():
                     key = keys_of[identity]
                     found[key] = evolve(found[key], content=content)
-            return found
+        return {key: self._with_file(entry) if staged else entry for key, entry in found.items()}
+
+    def _with_file(self, entry: Entry) -> Entry:
+        if (file := entry.dossier.document.file) is None:
+            return entry
+        with suppress(FileNotFoundError):
+            return evolve(entry, content=self.documents.read("", file))
+        return entry
 
     def due(
         self,

@@ -31,6 +31,7 @@ from ..rows import (
     state_of,
     status_of,
 )
+from .documents import SETTLED
 from .gates import lines_of
 from .statements import SELECT_CONTENTS, SELECT_OF_EVIDENCE, SELECT_UPLOADS
 
@@ -125,6 +126,15 @@ ACTED_ON = f"""
 SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id
 WHERE actions.id > :after AND actions.id <= :mark
 """
+# The names of files that are needed no more begin with SETTLED.
+WITH_FILE = f"""
+SELECT id, {_KEYS}, document_file, document_size FROM uploads INDEXED BY uploads_with_file
+WHERE document_file >= '0' AND (?1 = '[]' OR id IN (SELECT value FROM json_each(?1))) ORDER BY id
+"""
+_NAMED = """
+SELECT document_file FROM uploads INDEXED BY uploads_with_file
+WHERE document_file IN (SELECT value FROM json_each(?))
+"""
 LOOK_UPS = "SELECT * FROM look_ups WHERE upload_id = :id ORDER BY id"
 PARKED = "parked"
 """The word by which those are counted that are parked, and so not as retrying."""
@@ -169,6 +179,13 @@ def of_evidences(
 def staged(connection: sqlite3.Connection, ids: Iterable[int]) -> dict[int, bytes]:
     """The bytes that are staged with these uploads, by id."""
     return dict(SELECT_CONTENTS.run(connection, [(identity,) for identity in ids]))
+
+
+def names_recorded(db: Database, files: Sequence[str]) -> set[str]:
+    """Those of some files that stand in a record: with SETTLED before the name if they are needed
+    no more."""
+    names = [*files, *(SETTLED + file for file in files)]
+    return {name for (name,) in db.execute(_NAMED, (json.dumps(names),)).fetchall()}
 
 
 def find_query(find: Find) -> tuple[str, dict[str, object]]:

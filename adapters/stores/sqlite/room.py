@@ -15,7 +15,8 @@ from ..trouble import RefusedError
 
 _MOST = 32 * 2**20
 _LEAST = 2**18
-_RESERVE = 2**20
+RESERVE = 2**20
+"""So many bytes are left for outcomes."""
 # Twice its content: once in the log, once in the database. And as much again for all others.
 _PART = 4
 
@@ -40,7 +41,7 @@ def require_room(connection: sqlite3.Connection, path: str, size: int) -> None:
     One is written to the log, copied into the database, and overwritten in the log at its end.
     """
     left = free(os.path.dirname(path))
-    if left >= 3 * size + _RESERVE:
+    if left >= 3 * size + RESERVE:
         return
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     (unused,) = connection.execute("PRAGMA freelist_count").fetchone()

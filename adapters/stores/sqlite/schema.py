@@ -378,6 +378,17 @@ def m010_counts(db: Database) -> None:
     _run(db, *_COUNTS)
 
 
+@migrations()
+def m012_document_files(db: Database) -> None:
+    """The files of large documents."""
+    _run(
+        db,
+        "ALTER TABLE uploads ADD COLUMN document_file TEXT",
+        "CREATE UNIQUE INDEX uploads_with_file ON uploads (document_file)"
+        " WHERE document_file IS NOT NULL",
+    )
+
+
 def unknown_migrations(db: Database) -> list[str]:
     """The migrations in this database that only a newer version of this package knows."""
     with Database(memory=True, execute_plugins=False) as empty:

@@ -25,6 +25,7 @@ from ..rows import (
     Cell,
     key_cells,
 )
+from .documents import SETTLED
 
 Cells: TypeAlias = Sequence[Cell]
 
@@ -148,6 +149,20 @@ DELETE_DOCUMENTS = Statement(
 )
 """Each row: an id."""
 
+SELECT_FILES = Statement(
+    ("id",),
+    "SELECT uploads.id, document_file FROM given CROSS JOIN uploads ON uploads.id = given.id"
+    " WHERE document_file IS NOT NULL",
+)
+"""The files of documents, with the id of their upload. Each row: an id."""
+
+SETTLE_FILES = Statement(
+    ("id",),
+    f"UPDATE uploads SET document_file = '{SETTLED}' || document_file FROM given"
+    " WHERE uploads.id = given.id",
+)
+"""Each row: the id of one that has a file."""
+
 SELECT_UPLOADS = Statement(
     KEY,
     f"SELECT {_list(f'uploads.{name}' for name in OPEN)}"
@@ -161,6 +176,7 @@ UPDATE_DOCUMENT = (
     " WHERE id = ?"
 )
 REPLACE_DOCUMENT = "INSERT OR REPLACE INTO documents (upload_id, content) VALUES (?, ?)"
+DELETE_DOCUMENT = "DELETE FROM documents WHERE upload_id = ?"
 
 NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
 # One that is recorded under its provider as well, by an older version, is left as it is.

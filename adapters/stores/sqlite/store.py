@@ -29,6 +29,7 @@ from ..rows import (
 from ..stretches import stretches
 from . import reads, statements
 from .couriers import SqliteCouriers
+from .documents import needless_files
 from .gates import SqliteGates
 from .room import require_room
 
@@ -72,6 +73,7 @@ class SqliteStore(SqliteCouriers):
             size = sum(len(entry.content or b"") for entry in fresh)
             require_room(self._connection, self._path, size)
             self._insert(first, fresh)
+        self._needless += needless_files(entries, known)
         numbers = count(first)
         return [
             records.Added(next(numbers))
@@ -235,16 +237,31 @@ class SqliteStore(SqliteCouriers):
         if not self._keep_documents:
             ended = [(n,) for n, each in won if isinstance(each.upload.state, Succeeded)]
             statements.DELETE_DOCUMENTS.write(connection, ended)
+            if files := self._drop_files(ended):
+                statements.SETTLE_FILES.write(connection, [(identity,) for identity in files])
         return lost
 
     def _write_documents(self, changes: Sequence[tuple[int, Change]]) -> None:
         """The documents that were made, in the place of what they were made of."""
         for identity, change in changes:
             if (made := change.document) is not None:
-                cells = document_cells(change.upload, made.stored)
-                update = (*cells, change.upload.digest, identity)
-                self._connection.execute(statements.UPDATE_DOCUMENT, update)
-                self._connection.execute(statements.REPLACE_DOCUMENT, (identity, made.content))
+                execute, cells = (
+                    self._connection.execute,
+                    document_cells(change.upload, made.stored),
+                )
+                self._drop_files([(identity,)])
+                execute(statements.UPDATE_DOCUMENT, (*cells, change.upload.digest, identity))
+                if made.content is None:
+                    execute(statements.DELETE_DOCUMENT, (identity,))
+                else:
+                    execute(statements.REPLACE_DOCUMENT, (identity, made.content))
+
+    def _drop_files(self, rows: Sequence[tuple[int]]) -> Sequence[int]:
+        """Have the files of these uploads removed with this commit; the ids of those that have
+        one."""
+        found = dict(statements.SELECT_FILES.run(self._connection, rows))
+        self._needless += found.values()
+        return list(found)
 
     def _write_history(self, changes: Sequence[tuple[int, Change]]) -> None:
         """What led to the changes."""

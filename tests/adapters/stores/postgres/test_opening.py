@@ -33,7 +33,9 @@ from evidence_courier.ports.records import Added
 from evidence_courier.testing.contracts.stored import entry
 
 NEXT = Migration("with_a_note", "ALTER TABLE uploads ADD COLUMN note text")
-BREAKING = Migration("without_subject", "ALTER TABLE uploads DROP COLUMN subject", oldest=2)
+BREAKING = Migration(
+    "without_subject", "ALTER TABLE uploads DROP COLUMN subject", len(MIGRATIONS) + 1
+)
 
 
 def migrate(dsn: str, *migrations: Migration) -> None:

@@ -27,6 +27,7 @@ STEPS = (
     "m008_parked_targets",
     "m009_lines_only",
     "m010_counts",
+    "m012_document_files",
 )
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
@@ -204,7 +205,7 @@ def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None
         after = everything_in(db)
         for row in after["uploads"]:
             assert (row.pop("document_path"), row.pop("document_modified")) == (None, None)
-            assert row.pop("parked_at") is None
+            assert (row.pop("parked_at"), row.pop("document_file")) == (None, None)
         assert {table: rows[: len(before[table])] for table, rows in after.items()} == before
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,234 @@
+"""Large documents: files in a folder beside the database.
+
+A file is on the disk before the commit that names it, and is removed after the commit that says
+that its upload has succeeded. A courier that is killed between the two leaves a file that no record
+names, or one whose upload has succeeded: `tidy` removes the latter and moves the former aside.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import threading
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count, islice
+from typing import TypeVar
+
+from ....domain.errors import StoreError
+from ....ports.records import Entry
+from . import room
+from .liveness import Lock, held, lock_at
+
+SETTLED = "-"
+"""Stands before the name of a file in a record that needs it no more."""
+
+LEFT_AFTER = 3600.0
+"""So old, in seconds, is a file before it counts as left behind. A pass looks for them as often."""
+
+T = TypeVar("T")
+
+_LOOKED_AT = 500  # entries of the folder in one call, so that a writer is not held up
+_NAME = re.compile(r"([0-9a-f]{32})-[0-9]+")
+_LOCK = re.compile(r"([0-9a-f]{32})\.lock")
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_BINARY: int = getattr(os, "O_BINARY", 0)
+
+
+class DocumentFolder:
+    """A `Documents` in the folder `database`-documents, which is made with its first file.
+
+    Files are named by who wrote them, which holds a lock beside them as long as its process lives,
+    and by number. Any thread may use it.
+    """
+
+    def __init__(self, database: str) -> None:
+        self.path = f"{database}-documents"
+        self._aside = os.path.join(self.path, "aside")
+        self._writer = uuid.uuid4().hex
+        self._numbers = count(1)
+        self._making = threading.Lock()
+        self._lock: Lock | None = None
+        self._pass: Iterator[os.DirEntry[str]] | None = None
+        self._next_pass = 0.0
+
+    def keep(self, chunks: Iterable[bytes]) -> str:
+        name = f"{self._writer}-{next(self._numbers)}"
+        path = os.path.join(self.path, name)
+        with self._trouble():
+            self._make()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
+            file = os.open(path, flags, 0o600)
+        try:
+            for chunk in chunks:  # what they raise is not the folder's trouble
+                with self._trouble():
+                    self._require_room(len(chunk))
+                    _write(file, chunk)
+            with self._trouble():
+                os.fsync(file)
+                _sync(self.path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            os.close(file)
+        return name
+
+    def read(self, tenant_id: str, key: str) -> bytes:
+        return self._found(key, _read)
+
+    def size(self, name: str) -> int:
+        """How many bytes a file has; FileNotFoundError if there is no such file."""
+        return self._found(name, os.path.getsize)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that are needed no more; what cannot be removed now is left to a pass."""
+        for name in names:
+            with suppress(OSError):
+                self._found(name, os.unlink)
+
+    def left(self, now: float) -> Iterator[str]:
+        """The files that have been left behind, if no record needs them."""
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
+            yield from self._left(entries, now)
+
+    def tidy(
+        self, recorded: Callable[[Sequence[str]], Collection[str]], now: float, monotonic: float
+    ) -> None:
+        """Look at some more entries of the folder, anew every hour. `recorded` tells which of some
+        files stand in a record, and puts SETTLED before those that are needed no more."""
+        with suppress(OSError, StoreError):
+            if self._pass is None and monotonic >= self._next_pass:
+                self._next_pass = monotonic + LEFT_AFTER
+                self._refuse_links()
+                self._pass = os.scandir(self.path)
+            if self._pass is None:
+                return
+            entries = list(islice(self._pass, _LOOKED_AT))
+            if not entries:
+                self._pass = None
+            names = list(self._left(entries, now))
+            known = set(recorded(names)) if names else set()
+            self.remove(name for name in names if SETTLED + name in known)
+            self._move_aside([name for name in names if not {name, SETTLED + name} & known])
+            self._forget_writers(entries, now)
+
+    def close(self) -> None:
+        """End the lock. It is safe to call this twice."""
+        with self._making:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    # --- the folder ------------------------------------------------------------------------------
+
+    def _make(self) -> None:
+        with self._making:
+            with suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+                _sync(os.path.dirname(self.path))
+            self._refuse_links()
+            if self._lock is None:
+                self._lock = lock_at(os.path.join(self.path, f"{self._writer}.lock"))
+
+    def _refuse_links(self) -> None:
+        if not stat.S_ISDIR(os.lstat(self.path).st_mode):
+            what = "is a link or a file, and must be a folder of its own: remove it"
+            raise OSError(errno.ENOTDIR, what)
+
+    def _require_room(self, size: int) -> None:
+        if (left := room.free(self.path)) < size + room.RESERVE:
+            raise OSError(errno.ENOSPC, f"its disk has only {left:,} bytes left; free some space")
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            text = f"{self.path}: a document was not written: {error.strerror}"
+            raise StoreError(text, passing=True) from error
+
+    def _found(self, name: str, verb: Callable[[str], T]) -> T:
+        """What `verb` gives for a file, which may have been moved aside."""
+        if not _NAME.fullmatch(name):
+            raise FileNotFoundError(errno.ENOENT, "is no name of a document", name)
+        self._refuse_links()
+        try:
+            return verb(os.path.join(self.path, name))
+        except FileNotFoundError as error:
+            with suppress(FileNotFoundError):
+                return verb(os.path.join(self._aside, name))
+            raise error
+
+    # --- what was left behind --------------------------------------------------------------------
+
+    def _left(self, entries: Iterable[os.DirEntry[str]], now: float) -> Iterator[str]:
+        is_gone = cache(self._is_gone)
+        for entry in entries:
+            name = _NAME.fullmatch(entry.name)
+            if name is not None and is_gone(name[1]) and _is_old(entry, now):
+                yield entry.name
+
+    def _is_gone(self, writer: str) -> bool:
+        lock = os.path.join(self.path, f"{writer}.lock")
+        return writer != self._writer and (not os.path.exists(lock) or held(lock) is False)
+
+    def _move_aside(self, names: Sequence[str]) -> None:
+        if names:
+            with suppress(FileExistsError):
+                os.mkdir(self._aside, 0o700)
+        for name in names:
+            with suppress(OSError):
+                os.rename(os.path.join(self.path, name), os.path.join(self._aside, name))
+
+    def _forget_writers(self, entries: Iterable[os.DirEntry[str]], now: float) -> None:
+        for entry in entries:
+            name = _LOCK.fullmatch(entry.name)
+            if name is not None and self._is_gone(name[1]) and _is_old(entry, now):
+                os.unlink(entry.path)
+
+
+def _write(file: int, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _read(path: str) -> bytes:
+    with open(os.open(path, os.O_RDONLY | _NO_LINK | _BINARY), "rb", buffering=0) as file:
+        return file.read()
+
+
+def _is_old(entry: os.DirEntry[str], now: float) -> bool:
+    try:
+        return now - entry.stat(follow_symlinks=False).st_mtime >= LEFT_AFTER
+    except FileNotFoundError:
+        return False
+
+
+def _sync(folder: str) -> None:
+    """Have what was made in a folder outlast a crash; some systems do that by themselves."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def needless_files(entries: Sequence[Entry], known: Sequence[Entry | None]) -> list[str]:
+    """The files of those entries that are known already, with other files or none."""
+    return [
+        file
+        for entry, there in zip(entries, known, strict=True)
+        if (file := entry.dossier.document.file) is not None
+        and there is not None
+        and file != there.dossier.document.file
+    ]
