@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from threading import RLock
 
@@ -20,7 +20,7 @@ from ..rows import moment
 from ..trouble import RefusedError
 from .files import replaced
 from .liveness import Lock, boot, host, new_lock
-from .opening import prepare, resolved, writing_connection
+from .opening import file_alone, prepare, resolved, writing_connection
 from .reader import SqliteReader
 from .reads import names_recorded
 from .room import bound_log, give_back, is_no_room
@@ -40,14 +40,23 @@ SELECT (SELECT beat FROM couriers WHERE id = ?),
 """
 
 
+def _beat_in(connection: sqlite3.Connection, courier_id: int, otherwise: int) -> int:
+    """The beat of a courier; 0 if it is not known yet, `otherwise` if its row was removed."""
+    beat, last = connection.execute(_BEAT, (courier_id,)).fetchone()
+    if beat is None:
+        return otherwise if (last or 0) >= courier_id else 0
+    return int(beat)
+
+
 @define
 class _Own:
-    """A courier that was registered here: its lock, whether its row does not name that yet, and
-    its last beat."""
+    """A courier that was registered here: its lock, whether its row does not name that yet, its
+    last beat, and the last one that was seen in the file alone."""
 
     lock: Lock | None
     unnamed: bool = False
     beat: int = 1
+    in_file: int = 0
 
 
 class SqliteCouriers(SqliteReader):
@@ -61,6 +70,7 @@ class SqliteCouriers(SqliteReader):
         self._log_bound = 0
         self._own: dict[int, _Own] = {}
         self._needless: list[str] = []  # files, once what is being written is committed
+        self._seen = 0
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
             self._files.beside(self._path)
@@ -78,6 +88,7 @@ class SqliteCouriers(SqliteReader):
             self._refuse_when_closed()
             connection = self._connection
             self._files.check()
+            self._check_file()
             self._log_bound = bound_log(connection, self._path, self._log_bound)
             self._take_the_lock()
             self._writing = True
@@ -120,9 +131,21 @@ class SqliteCouriers(SqliteReader):
         """Raise RefusedError if an older copy was restored over the database: it shows an earlier
         beat of a courier, or does not know it yet."""
         for courier_id, own in self._own.items():
-            beat, last = self._connection.execute(_BEAT, (courier_id,)).fetchone()
-            if (last or 0) < courier_id or (beat is not None and beat < own.beat):
+            if _beat_in(self._connection, courier_id, own.beat) < own.beat:
                 raise replaced("an older copy was restored while the courier runs")
+
+    def _check_file(self) -> None:
+        """Raise RefusedError if an older copy was written into the file, under its write-ahead log:
+        it shows an earlier beat than the file has shown before."""
+        if self._files.written == self._seen:
+            return
+        with suppress(sqlite3.Error), closing(file_alone(self._path)) as file:
+            for courier_id, own in self._own.items():
+                beat = _beat_in(file, courier_id, own.in_file)
+                if beat < own.in_file:
+                    raise replaced("an older copy was written into it while the courier runs")
+                own.in_file = beat
+            self._seen = self._files.written
 
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:
         if courier_id is None:
@@ -154,6 +177,7 @@ class SqliteCouriers(SqliteReader):
                 lock.release()
             raise
         self._own[courier_id] = _Own(lock)
+        self._copy_log()
         return courier_id
 
     def _beat(self, courier_id: int, now: datetime) -> None:
@@ -172,6 +196,14 @@ class SqliteCouriers(SqliteReader):
             )
         own.unnamed = False
         own.beat += 1
+        self._copy_log()
+
+    def _copy_log(self) -> None:
+        """Have the beat in the file as well, as far as that can be done now, and see it there."""
+        with self._turn, suppress(sqlite3.Error, RefusedError):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._files.check()
+            self._check_file()
 
     def unregister(self, courier_id: int) -> None:
         """As in `Couriers`. The file of a dead courier's lock is removed."""

@@ -27,9 +27,11 @@ def identity(path: str) -> Identity:
 
 @define
 class OpenFiles:
-    """A database that is open. `given` is its path as the host gave it, which may be a link."""
+    """A database that is open. `given` is its path as the host gave it, which may be a link.
+    `written`: when its file was last written to, as `check` has seen it."""
 
     given: str
+    written: int = field(default=0, init=False)
     _open: list[tuple[str, Identity]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -49,6 +51,7 @@ class OpenFiles:
                 elif path == self.given and not found.st_size:
                     what = "was emptied"
                 else:
+                    self.written = found.st_mtime_ns if path == self.given else self.written
                     continue
             except OSError as error:
                 what = f"cannot be found any more ({error.strerror})"

@@ -13,6 +13,7 @@ import tempfile
 import time
 import weakref
 from contextlib import closing, suppress
+from pathlib import Path
 
 from attrs import frozen
 from sqlite_utils import Database
@@ -105,6 +106,11 @@ def reading_connection(path: str, busy_timeout: float) -> Database:
             raise error from None
     connection.execute("PRAGMA query_only = ON")
     return database(connection)
+
+
+def file_alone(path: str) -> sqlite3.Connection:
+    """A connection that reads the database as its file is now, without its write-ahead log."""
+    return sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True)
 
 
 def database(connection: sqlite3.Connection) -> Database:

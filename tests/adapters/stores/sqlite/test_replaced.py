@@ -165,6 +165,53 @@ def test_a_backup_that_is_restored_under_a_courier_is_noticed(path: Path, known:
         assert store.add([entry("second")]) == [Added()]
 
 
+def with_the_backup_api(source: str, target: str) -> None:
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
+
+
+def with_vacuum_into(source: str, target: str) -> None:
+    with closing(sqlite3.connect(source)) as one:
+        one.execute("VACUUM INTO ?", (target,))
+
+
+@pytest.mark.parametrize("copy", [with_the_backup_api, with_vacuum_into, shutil.copyfile])
+@pytest.mark.parametrize("known", [False, True], ids=["before its start", "since its start"])
+def test_an_older_copy_that_is_written_into_the_file_is_noticed(
+    path: Path, copy: Callable[[str, str], object], known: bool
+) -> None:
+    backup = path.with_name("backup.db")
+    with closing(SqliteStore(str(path))) as store:
+        store.add([entry("before")])
+    with closing(SqliteStore(str(path))) as store:
+        if not known:
+            copy(str(path), str(backup))
+        courier_id = store.heartbeat(None, AT)
+        if known:
+            store.add([entry("first")])
+            copy(str(path), str(backup))
+        if known:
+            store.add([entry("second")])
+        store.heartbeat(courier_id, AT)
+        path.write_bytes(backup.read_bytes())
+        with pytest.raises(StoreError, match="third .* an older copy was written into it while"):
+            store.add([entry("third")])
+
+
+def test_what_others_write_into_the_file_is_no_older_copy(path: Path) -> None:
+    with closing(SqliteStore(str(path))) as store, closing(SqliteStore(str(path))) as other:
+        ids = [each.heartbeat(None, AT) for each in (store, other)]
+        for number in range(5):
+            store.add([entry(f"ours {number}")])
+            other.add([entry(f"theirs {number}")])
+            for each, courier_id in zip((store, other), ids, strict=True):
+                each.heartbeat(courier_id, AT)
+        store.unregister(ids[1])  # another has buried it
+        other.heartbeat(None, AT)
+        other.add([entry("last of theirs")])
+        store.add([entry("last of ours")])
+
+
 @on_posix
 def test_a_lock_whose_file_was_removed_is_taken_anew(path: Path) -> None:
     with closing(SqliteStore(str(path))) as watcher:
