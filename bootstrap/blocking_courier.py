@@ -16,6 +16,7 @@ from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.token_cache import BlockingTokenCache
+from ..adapters.stores.hosts import Connection, write
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..domain.errors import MisuseError
@@ -30,6 +31,7 @@ from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
 from .face import Basis, BlockingFace, require_evidence
+from .host_transactions import insertion_for, refuse_awaited
 from .per_process import PerProcess
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
 from .wiring import BlockingOptions, BlockingWiring
@@ -44,6 +46,7 @@ class _Opened:
     store: UploadStore
     transport: BlockingTransport
     renderer: Renderer
+    preparer: Preparer
     engine: BlockingEngine
 
 
@@ -121,6 +124,35 @@ class BlockingCourier(BlockingFace, Basis):
         """Whether the tenant has an integration, so that a host need not make a document for
         nothing."""
         return self._tenants.destination(tenant_id) is not None
+
+    def submit(self, evidence: Evidence, *, connection: Connection) -> None:
+        """Record an evidence in a transaction of the host's, and send nothing: `deliver_due`
+        delivers it, of this courier or of another.
+
+        Args:
+            evidence: What is delivered. If its ids are known, nothing changes.
+            connection: A connection of the host to the courier's database, with a transaction: the
+                evidence is recorded by its commit, or not at all.
+
+        Raises:
+            MisuseError: This is no Evidence, the tenant is unknown and
+                ``on_unknown_tenant="raise"``, or the connection is in autocommit, is awaited, or
+                leads to another kind of database.
+            StoreError: The evidence could not be written; the host's transaction is as it was.
+        """
+        require_evidence(evidence, "submit")
+        refuse_awaited(connection)
+        if self._opened.closed:
+            raise refusals.closed()
+        if self._tenants.submitted(evidence.tenant_id) is None:
+            return  # and open nothing
+        with self._opened.used() as opened:
+            destination = self._tenants.submitted(evidence.tenant_id)
+            if destination is not None:
+                store, preparer = opened.store, opened.preparer
+                write(
+                    connection, insertion_for(store, preparer, self._clock, evidence, destination)
+                )
 
     def deliver(self, evidence: Evidence) -> Delivery:
         """Take an evidence one step further: record it, attempt it, look it up, if that is due.
@@ -264,20 +296,21 @@ class BlockingCourier(BlockingFace, Basis):
         wiring, clock = self._wiring, self._clock
         transport, store = wiring.open_transport(), wiring.open_store()
         renderer = wiring.open_renderer()
+        preparer = Preparer(renderer, workers_own, documents_of(store))
         engine = BlockingEngine(
             store=store,
             outside=BlockingOutside(
                 transport,
                 BlockingTokenCache(clock.monotonic),
                 wiring.source,
-                Preparer(renderer, workers_own, documents_of(store)),
+                preparer,
             ),
             clock=clock,
             logger=wiring.logger,
             jitter=random.random,
             sleep=wiring.sleep,
         )
-        opened = _Opened(store, transport, renderer, engine)
+        opened = _Opened(store, transport, renderer, preparer, engine)
         try:
             self._tenants.use_key(store.fingerprint_key())
         except BaseException:

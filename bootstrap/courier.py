@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from attrs import asdict
 
@@ -16,6 +16,7 @@ from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import NO_INTEGRATION, Ticket
+from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
 from ..domain.evidence.evidence import Evidence
@@ -214,12 +215,25 @@ class AsyncCourier(Face):
         self._refuse_in_a_child()
         return self._tenants.destination(tenant_id) is not None
 
-    def submit(self, evidence: Evidence) -> Ticket:
+    @overload
+    def submit(self, evidence: Evidence) -> Ticket: ...
+    @overload
+    def submit(self, evidence: Evidence, *, connection: Connection) -> Ticket: ...
+    @overload
+    def submit(
+        self, evidence: Evidence, *, connection: AsyncConnection
+    ) -> Coroutine[Any, Any, Ticket]: ...
+    def submit(
+        self, evidence: Evidence, *, connection: Connection | AsyncConnection | None = None
+    ) -> Ticket | Coroutine[Any, Any, Ticket]:
         """Have an evidence delivered; returns at once. May be called from any thread.
 
         Args:
             evidence: What is delivered. If its ids are known it is not sent again, and the ticket
                 is one for the upload that exists.
+            connection: A connection of the host to the courier's database: the evidence is recorded
+                by the commit of its transaction, or not at all. The document is read or rendered
+                before this returns; with a connection that is awaited, this is awaited, too.
 
         Returns:
             A ticket to await, or to forget. Without an integration it is settled, with None. What
@@ -227,9 +241,13 @@ class AsyncCourier(Face):
 
         Raises:
             MisuseError: The courier was never started, its event loop is closed, this is no
-                Evidence, or the tenant is unknown and ``on_unknown_tenant="raise"``.
+                Evidence, the tenant is unknown and ``on_unknown_tenant="raise"``, or the connection
+                is in autocommit or leads to another kind of database.
+            StoreError: It could not be written on the connection; its transaction goes on.
         """
         running = self._running
+        if connection is not None:
+            return self._submit_within(evidence, connection)
         if (  # the usual case, and the cheap one; nothing is taken in, so it needs no lock
             running is not None
             and type(evidence) is Evidence
@@ -237,6 +255,9 @@ class AsyncCourier(Face):
             and self._pid == os.getpid()
         ):
             return Ticket(evidence.tenant_id, evidence.evidence_id, running.loop, NO_INTEGRATION)
+        return self._take_in(evidence)
+
+    def _take_in(self, evidence: Evidence) -> Ticket:
         self._refuse_in_a_child()  # before the lock, which the parent may have held at the fork
         require_evidence(evidence, "submit")
         # Closing takes in what was submitted before it, and nothing after.
@@ -262,6 +283,15 @@ class AsyncCourier(Face):
                 except RuntimeError as error:
                     raise refusals.loop_is_closed(evidence) from error
             return ticket
+
+    def _submit_within(
+        self, evidence: Evidence, connection: Connection | AsyncConnection
+    ) -> Ticket | Coroutine[Any, Any, Ticket]:
+        running = self._now()
+        require_evidence(evidence, "submit")
+        ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
+        destination = self._tenants.submitted(evidence.tenant_id)
+        return running.submit_within(evidence, destination, ticket, connection)
 
     def _loop_when_closed(self) -> asyncio.AbstractEventLoop:
         if not self._closed:

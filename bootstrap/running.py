@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine
@@ -15,8 +16,18 @@ from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.preparing import Preparer
 from ..adapters.engines.readers import READERS, SLOW_READERS, Readers
+from ..adapters.engines.recorder import Submission
+from ..adapters.engines.tickets import Ticket
 from ..adapters.engines.token_cache import TokenCache
 from ..adapters.engines.watchdog import Watchdog, WatchedLogger, about
+from ..adapters.stores.hosts import (
+    AsyncConnection,
+    Connection,
+    Insertion,
+    is_awaited,
+    write,
+    write_async,
+)
 from ..adapters.stores.writer import WriterThread
 from ..adapters.transports.on_demand import TransportOnDemand
 from ..delivery.actions import (
@@ -31,6 +42,7 @@ from ..delivery.destinations import Destination
 from ..delivery.dry_run import OnWait, dry_run
 from ..delivery.turn import TurnContext
 from ..domain.errors import StoreError
+from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
@@ -38,6 +50,7 @@ from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
+from .host_transactions import insertion_for
 from .wiring import AsyncWiring
 from .workers import Workers
 
@@ -95,18 +108,19 @@ class Running:
         self.courier_id = 0
         self._transport = transport
         self._renderer = wiring.open_renderer()
+        documents = documents_of(store)
+        self.preparer = Preparer(self._renderer, lambda error: False, documents)
         watchdog = Watchdog(wiring.clock.monotonic)
         logger = WatchedLogger(wiring.logger, watchdog)
         self._notifier = notifier = HookNotifier(
             logger, watchdog=watchdog, on_settled=wiring.on_settled
         )
-        documents = documents_of(store)
         outside = Outside(
             self._transport,
             ConnectionLimit(wiring.concurrency),
             TokenCache(wiring.clock.monotonic),
             Readers(self._host_threads, notifier.log, wiring.source, documents),
-            Preparer(self._renderer, lambda error: False, documents),
+            self.preparer,
         )
         self._driver = driver = AsyncioDriver(
             outside, store, self.writer, threads, wiring.clock, notifier
@@ -131,6 +145,35 @@ class Running:
                 self.engine.acted(outcome, status.last_attempt_at)
             outcomes.append(outcome)
         return result_of(found, outcomes)
+
+    def submit_within(
+        self,
+        evidence: Evidence,
+        to: Destination | None,
+        ticket: Ticket,
+        connection: Connection | AsyncConnection,
+    ) -> Ticket | Coroutine[Any, Any, Ticket]:
+        """Record an evidence in a transaction of the host's; its ticket, to be awaited if the
+        connection is."""
+        insertion: Callable[[], Insertion] | None = None
+        if to is None:
+            ticket.mark_settled(None)
+        else:
+            key = Submission(evidence, to, ticket).key
+            ticket.is_elsewhere(partial(self.settled, key), partial(self.recorded, key))
+            given = self.store, self.preparer, self._wiring.clock
+            insertion = partial(insertion_for, *given, evidence, to)
+        if not is_awaited(connection):
+            if insertion is not None:
+                write(connection, insertion())
+            return ticket
+
+        async def submit() -> Ticket:
+            if insertion is not None:
+                await write_async(connection, await self.engine.read(insertion))
+            return ticket
+
+        return submit()
 
     async def recorded(self, key: UploadKey) -> UploadStatus:
         """How an upload is recorded that another courier, or its host, may write."""

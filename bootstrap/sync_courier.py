@@ -13,11 +13,13 @@ from typing import Any, Self, TypeVar, Unpack
 
 from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.tickets import SyncTicket
+from ..adapters.stores.hosts import Connection
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
 from . import refusals
 from .courier import AsyncCourier
 from .face import BlockingFace, without_await
+from .host_transactions import refuse_awaited
 from .portal import Portal
 from .tenants import PathText, TenantMapping
 from .wiring import CourierOptions
@@ -135,22 +137,27 @@ class Courier(BlockingFace):
         nothing. Never waits."""
         return self._courier.enabled(tenant_id)
 
-    def submit(self, evidence: Evidence) -> SyncTicket:
+    def submit(self, evidence: Evidence, *, connection: Connection | None = None) -> SyncTicket:
         """Have an evidence delivered; returns at once.
 
         Args:
             evidence: What is delivered. If its ids are known it is not sent again, and the ticket
                 is one for the upload that exists.
+            connection: As in `AsyncCourier.submit`; one that is awaited is for an AsyncCourier.
 
         Returns:
             A ticket to wait with, or to forget. Without an integration it is settled, with None.
             What goes wrong with the delivery is in its status, and not raised here.
 
         Raises:
-            MisuseError: The courier was never started, is closed, this is no Evidence, or the
-                tenant is unknown and ``on_unknown_tenant="raise"``.
+            MisuseError: The courier was never started, is closed, this is no Evidence, the tenant
+                is unknown and ``on_unknown_tenant="raise"``, or the connection cannot be used.
+            StoreError: As `AsyncCourier.submit`.
         """
         portal = self._now()
+        if connection is not None:
+            refuse_awaited(connection)
+            return self._courier.submit(evidence, connection=connection).for_threads(portal)
         return self._courier.submit(evidence).for_threads(portal)
 
     @property

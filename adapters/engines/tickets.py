@@ -111,7 +111,7 @@ class Ticket:
         self.evidence_id = evidence_id
         self._loop = loop
         self._uploads: tuple[ActiveUploads, str] | None = None
-        self._recorded: _Promise[None] = known or _Promise()
+        self._recorded: _Promise[Any] = known or _Promise()
         self._settled: _Promise[UploadStatus | None] = known or _Promise()
 
     def __repr__(self) -> str:
@@ -182,7 +182,7 @@ class Ticket:
     def is_elsewhere(
         self,
         settled: Callable[[], Awaitable[UploadStatus | None]],
-        recorded: Callable[[], Awaitable[None]] | None = None,
+        recorded: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Any courier may deliver it, so that its end is asked for; and its record, if it is its
         host that writes it."""
@@ -241,7 +241,7 @@ class SyncTicket:
     def __init__(
         self,
         ticket: Ticket,
-        recorded: _Promise[None],
+        recorded: _Promise[Any],
         settled: _Promise[UploadStatus | None],
         way: WayIn,
     ) -> None:

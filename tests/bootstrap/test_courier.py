@@ -553,7 +553,7 @@ def test_misuse_is_told_in_words(house: House, tmp_path: Path) -> None:
             courier.submit(evidence())
         async with courier:
             with pytest.raises(MisuseError, match="takes an Evidence"):
-                courier.submit("evidence")  # type: ignore[arg-type]
+                courier.submit("evidence")  # type: ignore[call-overload]
             with pytest.raises(MisuseError, match="started before"):
                 await courier.start()
         with pytest.raises(MisuseError, match="closed"):

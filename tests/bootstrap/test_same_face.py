@@ -13,7 +13,6 @@ from evidence_courier import AsyncCourier, BlockingCourier, Courier
 FACES: list[type] = [AsyncCourier, Courier, BlockingCourier]
 
 MISSING = {
-    "BlockingCourier.submit": "it delivers in the caller's thread: deliver is its submit",
     "BlockingCourier.start": "it opens its database when it is used, in each process for itself",
     "BlockingCourier.drain": "it works only while it is called, so there is nothing to wait for",
     "BlockingCourier.quiet": "it works only while it is called, so there is nothing to wait for",

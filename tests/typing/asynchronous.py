@@ -1,7 +1,12 @@
 """The asynchronous face as a host sees it. Nothing here runs: mypy and pyright read it."""
 
+import sqlite3
 from collections.abc import Mapping
-from typing import assert_type
+from typing import Any, assert_type
+
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from evidence_courier import (
     ActionResult,
@@ -24,6 +29,18 @@ async def from_files(evidence: Evidence) -> None:
         await ticket.recorded()
         assert_type(await ticket.settled(timeout=60), UploadStatus | None)
         assert_type(courier.enabled("acme"), bool)
+
+
+async def in_a_transaction(
+    courier: AsyncCourier,
+    evidence: Evidence,
+    awaited: psycopg.AsyncConnection[Any],
+    session: AsyncSession,
+    other: Session | sqlite3.Connection,
+) -> None:
+    assert_type(await courier.submit(evidence, connection=awaited), Ticket)
+    assert_type(await courier.submit(evidence, connection=session), Ticket)
+    assert_type(courier.submit(evidence, connection=other), Ticket)
 
 
 async def by_id(courier: AsyncCourier) -> None:
@@ -74,7 +91,7 @@ async def with_fakes(evidence: Evidence) -> None:
 
 
 async def mistakes(courier: AsyncCourier, evidence: Evidence) -> None:
-    courier.submit("ev-1")  # type: ignore[arg-type]
+    courier.submit("ev-1")  # type: ignore[call-overload]
     courier.submit(evidence).status  # type: ignore[attr-defined]
     courier.statuses("acme", ["ev-1"])["ev-1"]  # type: ignore[index]
     await courier.retry("acme", "ev-1")  # type: ignore[call-arg]

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_type
 
+import psycopg
+from django.db import connection as django_connection
+
 from evidence_courier import (
     ActionResult,
     BlockingCourier,
@@ -26,6 +29,9 @@ def on_a_thread(evidence: Evidence) -> None:
         assert_type(ticket, SyncTicket)
         ticket.recorded()
         assert_type(ticket.settled(timeout=60), UploadStatus | None)
+        with psycopg.connect("dbname=host") as connection:
+            assert_type(courier.submit(evidence, connection=connection), SyncTicket)
+        assert_type(courier.submit(evidence, connection=django_connection), SyncTicket)
         assert_type(courier.statuses("acme", ["ev-1"]), Mapping[str, UploadStatus])
         assert_type(courier.find(tenant_id="acme").uploads, tuple[UploadStatus, ...])
         assert_type(courier.retry("acme", "ev-1", by="asha", reason="mended"), ActionResult)
@@ -52,7 +58,7 @@ def with_fakes() -> None:
 
 
 def mistakes(courier: Courier, worker: BlockingCourier, evidence: Evidence) -> None:
-    worker.submit(evidence)  # type: ignore[attr-defined]
+    worker.submit(evidence)  # type: ignore[call-arg]
     courier.deliver(evidence)  # type: ignore[attr-defined]
     worker.deliver()  # type: ignore[call-arg]
     courier.retry("acme", "ev-1")  # type: ignore[call-arg]

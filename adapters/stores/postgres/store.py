@@ -30,6 +30,7 @@ from . import gates, reads
 from . import statements as sql
 from .couriers import PostgresCouriers
 from .gates import Asker, PostgresGates
+from .insertion import insertion_of
 from .sessions import address_of, tell
 
 
@@ -50,6 +51,8 @@ class PostgresStore(PostgresCouriers):
     where the database cannot be used, and says why. May be used from any thread; writers take
     turns.
     """
+
+    insertion_of = staticmethod(insertion_of)
 
     def __init__(
         self, dsn: str, *, keep_documents: bool = False, clock: DatabaseClock | None = None

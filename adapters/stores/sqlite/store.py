@@ -31,6 +31,7 @@ from . import reads, statements
 from .couriers import SqliteCouriers
 from .documents import needless_files
 from .gates import SqliteGates
+from .insertion import insertion_of
 from .room import require_room
 
 
@@ -43,6 +44,8 @@ class SqliteStore(SqliteCouriers):
     been silent. Raises StoreError where the file cannot be used, and says why. May be used from any
     thread; writers take turns.
     """
+
+    insertion_of = staticmethod(insertion_of)
 
     def __init__(
         self,

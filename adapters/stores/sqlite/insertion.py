@@ -1,0 +1,28 @@
+"""What records one upload on a connection of the host's."""
+
+from __future__ import annotations
+
+from ....domain.upload.upload import UNKNOWN_PROVIDER
+from ....ports.records import Entry
+from ..hosts import Insertion, Statement
+from ..rows import ENTRY, entry_cells
+
+_NEW = ENTRY[1:]
+_UPLOAD = (
+    f"INSERT INTO uploads ({', '.join(_NEW)}) SELECT {', '.join(['%s'] * len(_NEW))}"
+    " WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s"
+    f" AND '{UNKNOWN_PROVIDER}' IN (provider, %s)) ON CONFLICT DO NOTHING"
+)
+_DOCUMENT = (
+    "INSERT INTO documents (upload_id, content) SELECT last_insert_rowid(), %s WHERE changes() = 1"
+)
+
+
+def insertion_of(entry: Entry) -> Insertion:
+    """The statements that record an entry, and its staged document with it."""
+    key = entry.upload.key
+    cells = (*entry_cells(0, entry)[1:], key.tenant_id, key.evidence_id, key.provider)
+    statements: list[Statement] = [(_UPLOAD, cells)]
+    if entry.content is not None:
+        statements.append((_DOCUMENT, (entry.content,)))
+    return Insertion(key, "sqlite", statements)
