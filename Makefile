@@ -1,11 +1,12 @@
 # Everything a developer does here has a target; `make` alone lists them.
 #
-# Three virtual environments live in the checkout, and make keeps them up to date:
-#   .venv        the package as its users get it: the wheel, built and installed. Tests, demo and benchmark run in it.
+# Four virtual environments live in the checkout, and make keeps them up to date:
+#   .venv        the package as its users get it: the wheel, built and installed. Tests and demo run in it.
 #   .venv-hosts  the wheel again, with the frameworks that the example hosts stand on.
+#   .venv-bench  the wheel again, with what the benchmarks measure beside it.
 #   .venv-dev    the package as a link to this checkout, with the tools that judge it.
 # All are made anew when setup.cfg changes. Between two changes of it, .venv only gets a newer wheel when a source
-# has changed, .venv-hosts likewise, and .venv-dev is only linked again when a file was added or removed.
+# has changed, .venv-hosts and .venv-bench likewise, and .venv-dev is only linked again when a file was added or removed.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -16,12 +17,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	"$$p" $(NEWER) 2>/dev/null && echo "$$p" && break; done)
 VENV ?= .venv
 HOSTS ?= .venv-hosts
+BENCH ?= .venv-bench
 DEV ?= .venv-dev
 TESTS ?= tests
 ARGS ?=
 SEED ?= 1
 STORIES ?= 3000
 KILLS ?= 500
+SOAK_MINUTES ?= 60
 INPUTS ?= 1000000
 
 ROOMS := domain ports delivery adapters testing bootstrap
@@ -55,21 +58,27 @@ test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own server
 	@$(HOSTS)/bin/pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
 .PHONY: bench
-bench: $(VENV)/.installed  ## measure what an upload costs beside a bare client's and beside what is written by hand (beside another version too: ARGS="--against /its/venv/bin/python")
-	@$(VENV)/bin/python benchmarks/throughput.py $(ARGS)
+bench: $(BENCH)/.installed  ## measure what an upload costs beside a bare client's, beside what is written by hand, and beside the least (aiohttp's server: ARGS="--server aiohttp"; another version: ARGS="--against /its/venv/bin/python")
+	@$(BENCH)/bin/python benchmarks/throughput.py $(ARGS)
+
+.PHONY: bench-host
+bench-host: $(BENCH)/.installed  ## measure what a courier costs the process it is in: start, submit, blocks of the loop, memory, PDF, pace
+	@$(BENCH)/bin/python benchmarks/host.py $(ARGS)
+
+.PHONY: bench-rivals
+bench-rivals: $(BENCH)/.installed  ## measure the same job with Celery, Procrastinate, Huey and DBOS, and couriers on PostgreSQL
+	@$(BENCH)/bin/python benchmarks/rivals.py $(ARGS)
 
 MILLION := build/million
 
 .PHONY: bench-million
-bench-million: $(VENV)/.installed  ## measure reading and working on a million uploads, a backlog, several couriers (half an hour, 6 GB)
+bench-million: $(BENCH)/.installed  ## measure reading and working on a million uploads, a backlog, several couriers (half an hour, 6 GB)
 	@rm -rf $(MILLION) && mkdir -p $(MILLION)
-	@$(VENV)/bin/python benchmarks/grow.py $(MILLION)/line.db
-	@$(VENV)/bin/python benchmarks/million.py reads $(MILLION)/line.db
-	@$(VENV)/bin/python benchmarks/million.py inspect $(MILLION)/line.db
-	@$(VENV)/bin/python benchmarks/grow.py $(MILLION)/settled.db --in-line 0
-	@$(VENV)/bin/python benchmarks/crowd.py large $(MILLION)/settled.db
-	@$(VENV)/bin/python benchmarks/crowd.py backlog $(MILLION)
-	@$(VENV)/bin/python benchmarks/crowd.py processes $(MILLION)
+	@$(BENCH)/bin/python benchmarks/grow.py $(MILLION)/line.db
+	@$(BENCH)/bin/python benchmarks/million.py reads $(MILLION)/line.db
+	@$(BENCH)/bin/python benchmarks/million.py inspect $(MILLION)/line.db
+	@$(BENCH)/bin/python benchmarks/grow.py $(MILLION)/settled.db --in-line 0
+	@SCRATCH=$(MILLION) LARGE=$(MILLION)/settled.db $(BENCH)/bin/python benchmarks/crowd.py $(ARGS)
 	@rm -rf $(MILLION)
 
 .PHONY: size
@@ -123,6 +132,10 @@ chaos: $(VENV)/.installed  ## thousands of seeded stories in virtual time, then 
 	@$(VENV)/bin/python tests/chaos/paces.py --worlds $(STORIES) --seed $(SEED)
 	@$(VENV)/bin/python tests/crash/campaign.py --kills $(KILLS) --seed $(SEED)
 
+.PHONY: soak
+soak: $(VENV)/.installed  ## an hour of mixed load with faults and restarts: nothing may grow (shorter: SOAK_MINUTES=12)
+	@$(VENV)/bin/python tests/chaos/soak.py --minutes $(SOAK_MINUTES) --seed $(SEED) $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV)/.installed  ## a million inputs for the parsers (minutes; fewer: INPUTS=10000)
 	@$(VENV)/bin/python tests/fuzz/campaign.py --inputs $(INPUTS) --seed $(SEED)
@@ -134,7 +147,7 @@ dist: $(DEV)/.linked  ## build the source distribution and, from it, the wheel
 
 .PHONY: clean
 clean:  ## remove everything that make has made
-	rm -rf .venv .venv-hosts .venv-dev .venv-3.* build dist *.egg-info docs/_build .hypothesis tests/.hypothesis
+	rm -rf .venv .venv-hosts .venv-bench .venv-dev .venv-3.* build dist *.egg-info docs/_build .hypothesis tests/.hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .*_cache tests/.*_cache
 
@@ -190,6 +203,20 @@ $(HOSTS)/.requirements: $(HOSTS)/.created | build/wheel/.built
 
 $(HOSTS)/.installed: $(HOSTS)/.requirements build/wheel/.built
 	@$(HOSTS)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
+	@touch $@
+
+$(BENCH)/.created: setup.cfg benchmarks/requirements.txt
+	$(call new-environment,$(BENCH))
+	@touch $@
+
+$(BENCH)/.requirements: $(BENCH)/.created | build/wheel/.built
+	@echo "installing what the benchmarks measure into $(BENCH)"
+	@$(BENCH)/bin/python -m pip -qq install "$$(echo build/wheel/*.whl)[all,testing]" \
+		-r benchmarks/requirements.txt
+	@touch $@
+
+$(BENCH)/.installed: $(BENCH)/.requirements build/wheel/.built
+	@$(BENCH)/bin/python -m pip -qq install --no-deps --force-reinstall build/wheel/*.whl
 	@touch $@
 
 $(DEV)/.created: setup.cfg $(wildcard requirements/*.txt)

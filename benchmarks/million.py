@@ -21,6 +21,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TypeAlias
 
+from measuring import Bar, machine, show
+
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.adapters.stores.sqlite.reader import SqliteReader
 from evidence_courier.domain.upload.upload import Status
@@ -28,6 +30,12 @@ from evidence_courier.ports.records import Find
 
 Question: TypeAlias = Callable[[SqliteReader, random.Random], object]
 
+BARS = [
+    Bar("the slowest question, ms", "p50", "the slowest", most=2),
+    Bar("one in a hundred", "p99", "the slowest", most=10),
+    Bar("the slowest question when it is cold, ms", "cold p50", "the slowest", most=2),
+    Bar("`invariants`, s", "s", "invariants", most=30),
+]
 WARM, COLD = 300, 15
 NOW = datetime.now(UTC)
 
@@ -121,7 +129,8 @@ def reads(path: Path) -> dict[str, dict[str, float]]:
             warm, cpu = zip(*(timed(question, reader, chosen) for _ in range(WARM)), strict=True)
         told[name] |= {"p50": middle(warm), "p99": late(warm)}
         told[name] |= {"CPU p50": middle(cpu), "CPU p99": late(cpu)}
-    return told
+    keys = next(iter(told.values()))
+    return told | {"the slowest": {key: max(cost[key] for cost in told.values()) for key in keys}}
 
 
 def middle(times: Sequence[float]) -> float:
@@ -151,10 +160,9 @@ def main() -> None:
     asked = parser.parse_args()
     told = {"reads": reads, "inspect": inspection}[asked.what](asked.database)
     if asked.json:
-        print(json.dumps(told))
-        return
-    for name, costs in told.items():
-        print(f"{name:28}", *(f"{word} {number:9,.2f}" for word, number in costs.items()))
+        print(json.dumps({"machine": machine(), "costs": told}))
+    else:
+        show(machine(), told, BARS)
 
 
 if __name__ == "__main__":

@@ -246,7 +246,7 @@ def test_on_a_full_disk_a_host_says_so_and_goes_on_when_there_is_room(
         told = {tuple(rest.split()[1:3]) for rest in host.heard if rest.startswith("refused")}
         host.say("close")
         host.listen_for("closed")
-        accounts = accounts_of(database, sandbox, recorded)
+        accounts = accounts_of(database, sandbox.received, recorded)
     assert accounts.wrong == []
     assert {(tenant_id, name) for tenant_id, name, _ in batch("then", 4)} <= recorded
     # Each of them has heard one thing or the other, and what was refused was kept.

@@ -84,7 +84,7 @@ def test_another_courier_takes_over_from_a_dead_one_within_seconds(
         other.say("drain")
         other.listen_for("drained")
         took = time.monotonic() - died_at
-        accounts = accounts_of(database, sandbox, recorded_by(one))
+        accounts = accounts_of(database, sandbox.received, recorded_by(one))
     assert set(before) == {"queued", "waiting", "sending"}
     assert accounts.wrong == []
     assert accounts.statuses == {"succeeded": len(evidences)}
@@ -119,7 +119,7 @@ def test_a_stopped_courier_keeps_what_it_has_in_flight_and_goes_on(
         one.signal(signal.SIGCONT)
         one.say("drain")
         one.listen_for("drained")
-        accounts = accounts_of(database, sandbox, recorded_by(one))
+        accounts = accounts_of(database, sandbox.received, recorded_by(one))
     assert while_it_stood == kept
     assert set(kept) == {"succeeded", "sending"}
     assert other.said("log AttemptRecovered") == []
@@ -141,7 +141,7 @@ def test_a_child_that_outlives_its_parent_keeps_none_of_its_uploads(
         assert Path(f"/proc/{child}").exists() or not Path("/proc/self").exists()
         other = hosts.start(plan, "drain")
         other.listen_for("drained")
-        accounts = accounts_of(database, sandbox, {("acme", "ev-1")})
+        accounts = accounts_of(database, sandbox.received, {("acme", "ev-1")})
     assert len(other.said("log AttemptRecovered")) == 1
     assert (accounts.wrong, accounts.marked) == ([], 1)
 
@@ -160,7 +160,7 @@ def test_after_a_reboot_what_was_in_flight_is_recovered_at_once(
         other = hosts.start(plan, "drain")
         other.listen_for("drained")
         assert other.said("log CourierLost") != []
-        assert accounts_of(database, sandbox, set()).wrong == []
+        assert accounts_of(database, sandbox.received, set()).wrong == []
 
 
 def test_what_another_machine_may_still_be_sending_is_not_taken_over(

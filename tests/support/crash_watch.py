@@ -26,6 +26,7 @@ from evidence_courier.adapters.stores.sqlite import open_for_reading
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.ports.records import Find
 from evidence_courier.testing.sandboxes import Fault, SprintoSandbox
+from evidence_courier.testing.sandboxes.received import ReceivedUpload
 from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
 
 PATIENCE = 60.0
@@ -154,14 +155,15 @@ class Accounts:
 
 def accounts_of(
     database: Path,
-    sandbox: SprintoSandbox,
+    received: Iterable[ReceivedUpload],
     recorded: set[tuple[str, str]],
     *,
     all_at_rest: bool = True,
 ) -> Accounts:
-    """Compare what hosts were told, what the database says, and what the sandbox holds."""
+    """Compare what hosts were told, what the database says, and what the sandbox has
+    received."""
     stored = {(status.tenant_id, status.evidence_id): status for status in everything_in(database)}
-    copies = Counter(upload.sha256 for upload in sandbox.received)
+    copies = Counter(upload.sha256 for upload in received)
     wrong = [f"{one} was recorded and is gone" for one in sorted(recorded - set(stored))]
     for status in stored.values():
         wrong += _wrong_with(status, copies[status.digest], all_at_rest)
@@ -303,7 +305,7 @@ class Story:
         last.say("close")
         last.listen_for("closed")
         self.recorded |= recorded_by(last)
-        accounts = accounts_of(self.database, self.sandbox, self.recorded)
+        accounts = accounts_of(self.database, self.sandbox.received, self.recorded)
         unheard = [
             f"{tenant_id}/{evidence_id} was never recorded"
             for tenant_id, evidence_id, _ in self._unheard()
