@@ -72,7 +72,8 @@ def attempt_result_of(
     taken opens it: a later answer counts more than an earlier refusal of another upload."""
     event = AttemptEnded(end.at, sending.attempt, verdict, jitter)
     attempt = attempt_of(sending.started_at, event, destination.rules.retry, request_id)
-    gate = change_of(evolve(end, opens=True), attempt.failure, destination.rules)
+    opened = GateChange(end.quota, end.at, end.slots, turn=end.turn, opens=True)
+    gate = change_of(opened, attempt.failure, destination.rules)
     return AttemptResult(event, attempt, gate)
 
 

@@ -44,7 +44,9 @@ def apply(*steps: Step) -> Turn[Sequence[Step]]:
             else:
                 change = Change(after, step.attempt, step.look_up, gate=step.gate)
                 moving.append((step, change))
-        answers = (yield from perform(Save([change for _, change in moving]))) if moving else ()
+        answers: Sequence[SaveAnswer] = ()
+        if moving:
+            answers = yield Save([change for _, change in moving])
         left = []
         for (step, change), answer in zip(moving, answers, strict=True):
             if isinstance(answer, Saved) or answer.current == change.upload:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TypeAlias, cast
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Integration, Pace, tenant_key
@@ -35,13 +35,18 @@ MAX_KEPT = 100 * 1024 * 1024
 _MAX_PROBLEMS = 500  # characters
 
 
+def _lane_of(destination: Destination) -> Lane:
+    return destination.origin, (destination.integration.tenant_id, destination.quota.credential)
+
+
 @frozen
 class Destination:
     """Where a tenant's evidence goes: its integration and the provider that the integration names.
 
-    `origin` is the scheme, host and port that it sends to. `bundle` is how much goes into one
-    request, where several uploads may travel together. `invalid`: the tenant's configuration is, so
-    that evidence is recorded under UNKNOWN_PROVIDER and held with this failure.
+    `origin` is the scheme, host and port that it sends to, and `lane` who takes turns: at an
+    origin, a tenant with a set of credentials. `bundle` is how much goes into one request, where
+    several uploads may travel together. `invalid`: the tenant's configuration is, so that evidence
+    is recorded under UNKNOWN_PROVIDER and held with this failure.
     """
 
     integration: Integration
@@ -51,11 +56,7 @@ class Destination:
     bundle: Bundle | None = None
     origin: str = ""
     invalid: Failure | None = None
-
-    @property
-    def lane(self) -> Lane:
-        """Who takes turns: at an origin, a tenant with a set of credentials."""
-        return (self.origin, (self.integration.tenant_id, self.quota.credential))
+    lane: Lane = field(init=False, eq=False, default=Factory(_lane_of, takes_self=True))
 
 
 Destinations: TypeAlias = Mapping[str, Destination]

@@ -14,7 +14,7 @@ that have something wait until a quarter is free again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -51,7 +51,21 @@ class FairShare:
     def admits(self, lane: Lane, amount: int = 1, new: bool | None = None) -> bool:
         """Whether so much more of this lane may enter now. `new`: its origin has nothing under
         way; None: that is so if it has nothing in this room."""
-        return amount <= self._most - self.held(lane) and amount <= self.open_to(lane, amount, new)
+        room = min(self._most - self.held(lane), self.capacity - self.taken)
+        return amount <= room and amount <= self.open_to(lane, amount, new)
+
+    def first_admitted(self, origin: Lane, lanes: Iterable[Lane]) -> Lane | None:
+        """The first of some lanes of an origin of which one more may enter now."""
+        # As `admits` says of each: asked for all that wait, whenever one leaves.
+        free, held_by = self.open_to(origin), self._held.get
+        for lane in lanes if free > 0 else ():
+            room = free
+            for part in parts_of(lane)[len(origin) :]:
+                if held := held_by(part, 0):
+                    room = (SHARE_OF_FREE * room - held) // (SHARE_OF_FREE + 1)
+            if room > 0 and self.held(lane) < self._most:
+                return lane
+        return None
 
     def open_to(self, part: Lane, amount: int = 1, new: bool | None = None) -> int:
         """How much more of the lanes with this part may enter now, if `most` allows it."""
@@ -112,7 +126,8 @@ class FairQueue:
         lanes = self._queues.get(lane[:1], {})
         if lane not in lanes and self._share.admits(lane):
             self._share.enter(lane)
-            admit()
+            if not admit():
+                self._share.leave(lane)
         else:
             self._queues.setdefault(lane[:1], lanes).setdefault(lane, deque()).append(admit)
 
@@ -133,28 +148,26 @@ class FairQueue:
 
     def _admit_others(self) -> None:
         """Others may enter now, origin by origin and lane by lane."""
-        while any(self._admit_of(origin) for origin in list(self._queues)):
-            pass
+        entered = bool(self._queues)
+        while entered:
+            entered = False
+            for origin in list(self._queues):
+                if self._admit_of(origin):
+                    entered = bool(self._queues)
+                    break
 
     def _admit_of(self, origin: Lane) -> bool:
-        lanes = self._queues[origin]
-        entered = self._share.open_to(origin) > 0 and any(
-            self._admit(lane, lanes) for lane in list(lanes)
-        )
-        if entered:
-            # To the end of the line of origins, so that they take turns; so do lanes.
-            self._queues[origin] = self._queues.pop(origin)
+        lanes, entered = self._queues[origin], False
+        while not entered and (lane := self._share.first_admitted(origin, lanes)) is not None:
+            queue = lanes[lane]
+            entered = queue.popleft()()
+            if entered:
+                # To the end of the line, of lanes and of origins, so that they take turns.
+                self._share.enter(lane)
+                lanes[lane] = lanes.pop(lane)
+                self._queues[origin] = self._queues.pop(origin)
+            if not queue:
+                del lanes[lane]
         if not lanes:
             del self._queues[origin]
-        return entered
-
-    def _admit(self, lane: Lane, lanes: dict[Lane, deque[Callable[[], bool]]]) -> bool:
-        queue, entered = lanes[lane], False
-        while queue and not entered and self._share.admits(lane):
-            entered = queue.popleft()()
-        if entered:
-            self._share.enter(lane)
-            lanes[lane] = lanes.pop(lane)
-        if not queue:
-            del lanes[lane]
         return entered

@@ -20,9 +20,9 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import define
 
 from ..domain.upload.backoff import later
 from .fair_share import FairShare, Lane, parts_of
@@ -33,9 +33,9 @@ PROBES = 2
 K = TypeVar("K", bound=Hashable)
 
 
-@frozen(eq=False)
-class _Item(Generic[K]):
-    """`patience`: for so long it waits for a silent origin; `waited`: it has."""
+class _Item(NamedTuple, Generic[K]):
+    """`patience`: for so long it waits for a silent origin; `waited`: it has. It sorts as it
+    stands: no two have the same number."""
 
     due: datetime
     number: int
@@ -44,9 +44,6 @@ class _Item(Generic[K]):
     size: int
     patience: timedelta
     waited: bool = False
-
-    def __lt__(self, other: _Item[K]) -> bool:
-        return (self.due, self.number) < (other.due, other.number)
 
 
 @define
@@ -202,8 +199,9 @@ class Schedule(Generic[K]):
             self._pauses.pop(lane, None)
 
     def _ripen(self, now: datetime) -> None:
-        for lane in [lane for lane, until in self._pauses.items() if until <= now]:
-            del self._pauses[lane]
+        if self._pauses:
+            for lane in [lane for lane, until in self._pauses.items() if until <= now]:
+                del self._pauses[lane]
         while self._future and self._future[0].due <= now:
             item = heapq.heappop(self._future)
             if self._planned.get(item.key) != item.number:
@@ -230,7 +228,7 @@ class Schedule(Generic[K]):
                 if item.waited or not (probed and item.patience) or lane in self._pauses:
                     break
                 then = later(now, item.patience)
-                heapq.heappush(self._future, evolve(item, due=then, waited=True))
+                heapq.heappush(self._future, item._replace(due=then, waited=True))
             heapq.heappop(ready)
         return ready
 

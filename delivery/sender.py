@@ -154,13 +154,15 @@ class Sender:
         self, request: HttpRequest
     ) -> Turn[HttpResponse | TransportFailure]:
         send = Send(self.destination, lambda: self._leave(request))
-        while isinstance(reply := (yield from perform(send)), NotBefore):
+        reply: HttpResponse | TransportFailure | NotBefore = yield send
+        while isinstance(reply, NotBefore):
             if not (yield from self.wait(reply)):
                 self.no_room_before = None if self._to_repeat else reply.at
                 return TransportFailure(
                     FailureKind.NOT_SENT,
                     f"the pace leaves no room for one request more before {reply.at:%H:%M:%S} UTC",
                 )
+            reply = yield send
         if self._broken_seal is not None:
             raise self._broken_seal
         took = self.slots.clock.monotonic() - self._left_at

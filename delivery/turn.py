@@ -17,7 +17,14 @@ from collections.abc import Callable, Sequence
 from attrs import evolve, field, frozen
 
 from ..domain.errors import StoreError
-from ..domain.pacing.gate import Acquired, GateChange, NotBefore, Refusal, patience_of
+from ..domain.pacing.gate import (
+    Acquired,
+    GateChange,
+    NotBefore,
+    Refusal,
+    may_overtake,
+    patience_of,
+)
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
@@ -158,15 +165,17 @@ class AttemptTurn:
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
         quota, context = active.destination.quota, self._context
         budget = active.destination.rules.retry.max_attempts
-        # A document that is read first, or a token, would be waited for with a slot in hand.
-        leaves = active.dossier.document.source is None and not quota.exclusive
+        # A token, or a document that is read first, would be waited for with a slot in hand. That
+        # costs others nothing at a pace with room for far more than is under way.
+        is_ready = active.dossier.document.source is None or may_overtake(quota) is None
+        leaves = is_ready and not quota.exclusive
         patience = None if context.waits else patience_of(quota)
         return Start(begins, quota, context.courier_id, budget, leaves, patience)
 
     def _write(self, starts: Sequence[Start]) -> Turn[Sequence[BeginAnswer]]:
         try:
-            (answers,) = yield from perform(Begin([starts]))
-            return answers
+            answers: Sequence[Sequence[BeginAnswer]] = yield Begin([starts])
+            return answers[0]
         except Interrupted as cut:
             self._cut = cut
         # They may have been written all the same: then say that nothing was sent.
@@ -255,9 +264,8 @@ class AttemptTurn:
         """What is to be sent of each, or why it cannot be had."""
         timeout = self._destination.integration.route.timeouts.total
         documents = [document_of(one.upload, one.dossier, one.content, timeout) for one in begun]
-        match documents:
-            case [ReadDocument() as document]:
-                return [(yield from perform(document))]
+        if len(documents) == 1 and isinstance(documents[0], ReadDocument):
+            return [(yield documents[0])]
         to_read = [document for document in documents if isinstance(document, ReadDocument)]
         read = iter((yield from perform(ReadDocuments(to_read))) if to_read else ())
         return [
@@ -350,7 +358,7 @@ class AttemptTurn:
 
     def _tell(self, event: LogEvent) -> Turn[None]:
         try:
-            yield from perform(Notify(event))
+            yield Notify(event)
         except Interrupted as cut:
             self._cut = self._cut or cut
 
@@ -460,6 +468,9 @@ def _settled(context: TurnContext, *steps: Step) -> Turn[None]:
         and step.gate.block is not None
         and step.gate.block.kind.concern is Concern.INTEGRATION
     ]
+    if not told:
+        yield from apply(*steps)
+        return
     with context.blocks.told(*told):
         yield from apply(*steps)
 

@@ -66,13 +66,13 @@ class HttpRequest:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.method, str) or not isinstance(self.url, str):
             raise TypeError("the method and the url of an HttpRequest are text")
-        if not isinstance(self.headers, tuple) or not all(map(_is_header, self.headers)):
+        if not _are_headers(self.headers):
             raise TypeError(
                 "the headers of an HttpRequest are a tuple of pairs of text: ((name, value), ...)"
             )
-        if not isinstance(self.body, tuple) or not all(
-            isinstance(part, bytes) for part in self.body
-        ):
+        if not isinstance(self.body, tuple) or [
+            part for part in self.body if not isinstance(part, bytes)
+        ]:
             raise TypeError("the body of an HttpRequest is a tuple of bytes: (content,)")
         if self.seal is not None and not callable(self.seal):
             raise TypeError("the seal of an HttpRequest is a function of the time of day")
@@ -96,12 +96,16 @@ class HttpRequest:
         return sum(map(len, self.body))
 
 
-def _is_header(header: object) -> bool:
-    match header:
-        case (str(), str()):
-            return True
-        case _:
-            return False
+def _are_headers(headers: object) -> bool:
+    if not isinstance(headers, tuple):
+        return False
+    for header in headers:
+        match header:
+            case (str(), str()):
+                pass
+            case _:
+                return False
+    return True
 
 
 class Ending(Enum):

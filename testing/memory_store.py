@@ -448,7 +448,7 @@ class MemoryStore(_Couriers):
 
     def _name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give an evidence's upload whose provider was not known its key."""
-        unnamed = evolve(key, provider=UNKNOWN_PROVIDER)
+        unnamed = key._replace(provider=UNKNOWN_PROVIDER)
         if unnamed in self._records and key not in self._records:
             self._records[unnamed].name(key, credential, settings)
             # In the place that it had: the order is that of arrival.
@@ -461,7 +461,7 @@ class MemoryStore(_Couriers):
             case NamedProvider():
                 for old in [*self._records]:
                     if old.tenant_id == change.tenant_id:
-                        key = evolve(old, provider=change.provider)
+                        key = old._replace(provider=change.provider)
                         self._name(key, change.credential, change.settings)
                 return Saved()
             case InvalidTenants():

@@ -41,7 +41,7 @@ from .driver import Driver, sealing
 from .interruptions import hosts_own
 from .notify import HookNotifier
 from .preparing import Preparer
-from .readers import Readers, reading_of
+from .readers import Readers, Then, reading_of, settle
 from .token_cache import TokenCache
 from .watchdog import About
 
@@ -68,18 +68,16 @@ class Together(Generic[W, A]):
         self, request: Callable[[Sequence[W]], Awaitable[Sequence[A | CourierError]]]
     ) -> None:
         self._request = request
-        self._asked: list[tuple[int, asyncio.Future[Sequence[A]]]] = []
+        self._asked: list[tuple[int, Then]] = []
         self._wishes: list[W] = []
 
-    def ask(self, wishes: Sequence[W]) -> asyncio.Future[Sequence[A]]:
-        """The answers to come to some wishes; an error if one of them was refused."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[A]] = loop.create_future()
+    def ask(self, wishes: Sequence[W], then: Then) -> None:
+        """Call `then` with the answers to some wishes, or with the error if one of them was
+        refused."""
         if not self._asked:
-            loop.call_soon(self._hand_over)
-        self._asked.append((len(wishes), answer))
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._asked.append((len(wishes), then))
         self._wishes += wishes
-        return answer
 
     def _hand_over(self) -> None:
         asked, wishes = self._asked, self._wishes
@@ -90,15 +88,16 @@ class Together(Generic[W, A]):
 
     def _written(
         self,
-        asked: Sequence[tuple[int, asyncio.Future[Sequence[A]]]],
+        asked: Sequence[tuple[int, Then]],
         written: asyncio.Future[Sequence[A | CourierError]],
     ) -> None:
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
-        self._share_out(deque(asked), iter(() if error else written.result()), error)
+        answers = () if error else written.result()
+        self._share_out(deque(asked), iter(answers), error)
 
     def _share_out(
         self,
-        asked: deque[tuple[int, asyncio.Future[Sequence[A]]]],
+        asked: deque[tuple[int, Then]],
         answers: Iterator[A | CourierError],
         error: BaseException | None,
     ) -> None:
@@ -106,20 +105,10 @@ class Together(Generic[W, A]):
             loop = asyncio.get_running_loop()
             loop.call_soon(self._share_out, asked, answers, error)
         for _ in range(min(len(asked), ANSWERS_AT_ONCE)):
-            number, answer = asked.popleft()
-            given: list[A] = []
-            refused = error
-            for one in islice(answers, number):
-                if isinstance(one, CourierError):
-                    refused = refused or one
-                else:
-                    given.append(one)
-            if answer.done():  # not waited for any more
-                continue
-            if refused is None:
-                answer.set_result(given)
-            else:
-                answer.set_exception(refused)
+            number, then = asked.popleft()
+            given = [*islice(answers, number)]
+            refused = error or next((one for one in given if isinstance(one, CourierError)), None)
+            then(None if refused else given, refused)
 
 
 @frozen
@@ -173,17 +162,25 @@ class AsyncioDriver(Driver):
     def cut_by(self, error: BaseException) -> Interrupted:
         return Interrupted(error, CLOSED, closing=True)
 
-    def asked(self, effect: Effect[Any]) -> asyncio.Future[Any] | None:
-        """The answer to come of an effect that needs no task to be performed: what is written for
-        many at once, and a document that is read. None for any other."""
+    def ask(self, effect: Effect[Any], then: Then) -> bool:
+        """Have an effect performed that needs no task, and call `then` with its answer: what is
+        written for many at once, and a document that is read. False for any other."""
         match effect:
             case Begin(turns=turns):
-                return self._begins.ask(turns)
+                self._begins.ask(turns, then)
             case Save(changes=changes):
-                return self._saves.ask(changes)
+                self._saves.ask(changes, then)
             case ReadDocument():
-                return self.outside.readers.read(effect)
-        return None
+                self.outside.readers.read(effect, then)
+            case _:
+                return False
+        return True
+
+    async def _asked(self, effect: Effect[T]) -> T:
+        """The same for a task."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.ask(effect, partial(settle, answer))
+        return await answer
 
     # --- the world ---
 
@@ -212,7 +209,7 @@ class AsyncioDriver(Driver):
         return True
 
     async def _read_documents(self, documents: Sequence[ReadDocument]) -> Sequence[bytes | Verdict]:
-        return await asyncio.gather(*map(self.outside.readers.read, documents))
+        return await asyncio.gather(*map(self._asked, documents))
 
     # --- the store ---
 
@@ -221,8 +218,8 @@ class AsyncioDriver(Driver):
         return await asyncio.get_running_loop().run_in_executor(self.threads, verb)
 
     async def _write(self, effect: Stored[Any]) -> Any:
-        if (asked := self.asked(effect)) is not None:
-            return await asked
+        if isinstance(effect, Begin | Save):
+            return await self._asked(effect)
         if isinstance(effect, TakeSlot):
             return await self.writer.acquire(effect.request)
         return await self.writer.run(lambda: effect.on(self.store))

@@ -4,23 +4,22 @@ what hangs for one tenant keeps none of another's waiting, and stops nothing els
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 
 from ...delivery.destinations import Destination
 from ...delivery.effects import ReadDocument
-from ...delivery.fair_share import Lane
+from ...delivery.fair_share import FairQueue, Lane
 from ...delivery.outcome import NoSourceError
-from ...domain.upload.verdict import Verdict
 from ...ports.logger import LogEvent, ReaderLost
 from ...ports.source import DocumentSource
-from .connection_limit import ConnectionLimit
 from .interruptions import hosts_own
 
 READERS = 32
@@ -34,7 +33,19 @@ SLOW = 0.5
 SLOW_READERS = 256
 """So many are slow at once, those that hang included."""
 
+QUICK = 0.01
+"""A source is quick if it takes fewer seconds than this. A thread may have to wait for the
+interpreter for half of that."""
+
+READ_AT_ONCE = 16
+"""So many documents are read of a quick source in one go."""
+
+LOOK_AFTER = 0.05
+"""After so many seconds, what is back of a batch is taken before the rest of it is."""
+
 T = TypeVar("T")
+Then: TypeAlias = Callable[[Any, BaseException | None], None]
+"""Called on the loop with what something came to, or what it raised."""
 
 
 @frozen
@@ -54,40 +65,76 @@ def reading_of(destination: Destination, *, is_file: bool) -> Reading:
 
 
 @define(eq=False)
-class _Run:
-    """One thing that is run. `under_way`: a thread has it, which is `slow` after a while, and
-    `lost` once its result is waited for no more. `result` is what it comes to in the thread, or
-    `error` what it raises."""
+class Run:
+    """One thing that is run. `then` is told what came of it, unless it is `dropped` before.
+    `result` is what it comes to in the thread, or `error` what it raises."""
 
-    lane: Lane
-    reading: Reading
     work: Callable[[], Any]
-    answer: asyncio.Future[Any]
-    late: Callable[[TimeoutError], Any] | None
-    on_slow: Callable[[], None] | None
-    alarm: asyncio.TimerHandle | None = field(default=None, init=False)
-    under_way: bool = field(default=False, init=False)
-    slow: bool = field(default=False, init=False)
-    lost: bool = field(default=False, init=False)
+    then: Then
+    late: Callable[[TimeoutError], Any] | None = None
+    on_slow: Callable[[], None] | None = None
+    dropped: bool = field(default=False, init=False)
     result: Any = field(default=None, init=False)
     error: BaseException | None = field(default=None, init=False)
 
-    @property
-    def timeout(self) -> TimeoutError:
-        """What is said if it takes too long."""
-        reading = self.reading
-        return TimeoutError(f"{reading.what} did not answer within {reading.seconds:g} s")
+    def drop(self) -> None:
+        """Wait for it no more."""
+        self.dropped = True
 
     def give(self) -> None:
         """End the wait for it, if it is still waited for."""
+        if not self.dropped:
+            self.dropped = True
+            self.then(self.result, self.error)
+
+    def is_late(self, reading: Reading) -> None:
+        """End the wait for it: it took too long."""
+        late = TimeoutError(f"{reading.what} did not answer within {reading.seconds:g} s")
+        if self.late is None:
+            self.error = late
+        else:
+            self.result = self.late(late)
+        self.give()
+
+
+@define(eq=False)
+class _Batch:
+    """What one thread runs of a tenant, one after the other. `left` has not been begun; `under_way`
+    is what the thread has in hand, `since` when; that is `slow` after a while, and `lost` once its
+    result is waited for no more."""
+
+    lane: Lane
+    reading: Reading
+    left: deque[Run]
+    alarm: asyncio.TimerHandle | None = field(default=None, init=False)
+    under_way: Run | None = field(default=None, init=False)
+    since: float = field(default=0.0, init=False)
+    slow: bool = field(default=False, init=False)
+    lost: bool = field(default=False, init=False)
+    quick: bool = field(default=False, init=False)
+    ended: bool = field(default=False, init=False)
+
+    def next(self) -> Run | None:
+        """In the thread: what is run next."""
+        try:
+            while (run := self.left.popleft()).dropped:
+                pass
+        except IndexError:
+            return None
+        self.under_way, self.since = run, time.monotonic()
+        return run
+
+    def rest(self) -> list[Run]:
+        """On the loop: take what the thread has not begun."""
+        rest: list[Run] = []
+        with suppress(IndexError):
+            while True:
+                rest.append(self.left.popleft())
+        return rest
+
+    def stop_alarm(self) -> None:
         if self.alarm is not None:
             self.alarm.cancel()
-        if self.answer.done():
-            return
-        if self.error is not None:
-            self.answer.set_exception(self.error)
-        else:
-            self.answer.set_result(self.result)
 
 
 @define(eq=False)
@@ -97,6 +144,9 @@ class Readers:
     A thread that does not return cannot be ended. It is `lost` from the moment that its result is
     no longer waited for until it returns, and so long it is one of its tenant's. What is slow takes
     no place of other tenants', up to a bound.
+
+    What is read in one turn of the loop for one tenant goes to one thread while the source is
+    quick. What waits behind something that is not is given to other threads.
 
     Args:
         threads: At least `READERS` and `SLOW_READERS` of them; None: the loop's own.
@@ -109,14 +159,16 @@ class Readers:
     log: Callable[[LogEvent], None]
     source: DocumentSource | None = None
     kept: DocumentSource | None = None
-    _places: ConnectionLimit = field(init=False)
+    _places: FairQueue = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
     _slow: int = field(default=0, init=False)
-    _back: deque[_Run] = field(factory=deque, init=False)
+    _asked: dict[Reading, list[Run]] = field(factory=dict, init=False)
+    _back: deque[Run | _Batch] = field(factory=deque, init=False)
     _told: bool = field(default=False, init=False)
+    _quick: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._places = ConnectionLimit(READERS, READERS_OF_TENANT)
+        self._places = FairQueue(READERS, READERS_OF_TENANT)
 
     @property
     def lost(self) -> int:
@@ -138,114 +190,156 @@ class Readers:
             TimeoutError: It took too long; or for so long all threads of the tenant were lost, or
                 all of all tenants were taken. `at_once`: all of the tenant are lost now.
         """
-        result: T = await self._ask(reading, work, at_once=at_once, on_slow=on_slow)
-        return result
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        run = Run(work, partial(settle, answer), on_slow=on_slow)
+        if at_once and self._lost[(reading.tenant_id,)] >= READERS_OF_TENANT:
+            run.is_late(reading)
+        else:
+            self._ask(reading, [run])
+        try:
+            return await answer
+        finally:
+            run.drop()
 
-    def read(self, wanted: ReadDocument) -> asyncio.Future[bytes | Verdict]:
-        """A document of the source, or a file of the store's."""
-        source = self.kept if wanted.is_kept else self.source
+    def read(self, wanted: ReadDocument, then: Then) -> Run:
+        """Read a document of the source, or a file of the store's: `then` is told of it, in a later
+        turn of the loop."""
+        source, loop = self.kept if wanted.is_kept else self.source, asyncio.get_running_loop()
         if source is None:
-            answer: asyncio.Future[bytes | Verdict] = asyncio.get_running_loop().create_future()
-            answer.set_result(wanted.judge(NoSourceError()))
-            return answer
+            run = Run(partial(wanted.judge, NoSourceError()), then)
+            run.result = run.work()
+            loop.call_soon(run.give)
+            return run
         what = "the folder of documents" if wanted.is_kept else "the document source"
         reading = Reading(wanted.tenant_id, what, wanted.timeout.total_seconds())
-        return self._ask(reading, partial(_read, source, wanted), late=wanted.judge)
+        run = Run(partial(_read, source, wanted), then, wanted.judge)
+        if not self._asked:
+            loop.call_soon(self._hand_over)
+        self._asked.setdefault(reading, []).append(run)
+        return run
 
-    def _ask(
-        self,
-        reading: Reading,
-        work: Callable[[], Any],
-        *,
-        late: Callable[[TimeoutError], Any] | None = None,
-        at_once: bool = False,
-        on_slow: Callable[[], None] | None = None,
-    ) -> asyncio.Future[Any]:
+    def _hand_over(self) -> None:
+        asked, self._asked = self._asked, {}
+        for reading, runs in asked.items():
+            self._ask(reading, runs)
+
+    def _ask(self, reading: Reading, runs: Sequence[Run]) -> None:
+        length = READ_AT_ONCE if self._quick else 1
         loop = asyncio.get_running_loop()
-        one = _Run((reading.tenant_id,), reading, work, loop.create_future(), late, on_slow)
-        if at_once and self._lost[one.lane] >= READERS_OF_TENANT:
-            self._too_late(one)
-            return one.answer
-        self._places.ask(one.lane, partial(self._start, one, loop))
-        if not one.under_way:
-            one.alarm = loop.call_later(reading.seconds, self._has_no_place, one, loop)
-        return one.answer
+        for start in range(0, len(runs), length):
+            batch = _Batch((reading.tenant_id,), reading, deque(runs[start : start + length]))
+            self._places.ask(batch.lane, partial(self._start, batch, loop))
+            if batch.alarm is None:
+                batch.alarm = loop.call_later(reading.seconds, self._has_no_place, batch, loop)
 
-    def _has_no_place(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
-        if self._lost[one.lane] >= self._places.held(one.lane):
-            self._too_late(one)
-        elif not one.answer.done():
-            one.alarm = loop.call_later(one.reading.seconds, self._has_no_place, one, loop)
+    def _has_no_place(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
+        if self._lost[batch.lane] >= self._places.held(batch.lane):
+            for run in batch.rest():
+                run.is_late(batch.reading)
+        elif batch.left:
+            batch.alarm = loop.call_later(batch.reading.seconds, self._has_no_place, batch, loop)
 
-    def _start(self, one: _Run, loop: asyncio.AbstractEventLoop) -> bool:
-        if one.answer.done():
+    def _start(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> bool:
+        batch.stop_alarm()
+        if all(run.dropped for run in batch.left):
             return False
-        if one.alarm is not None:
-            one.alarm.cancel()
-        one.under_way = True
-        seconds = one.reading.seconds
-        soon = min(SLOW, seconds)
-        one.alarm = loop.call_later(soon, self._is_slow, one, loop, seconds - soon)
+        batch.since = time.monotonic()
+        patience = min(LOOK_AFTER, batch.reading.seconds)
+        batch.alarm = loop.call_later(patience, self._look, batch, loop)
         if self.threads is None:
-            loop.run_in_executor(None, self._run, one, loop)
+            loop.run_in_executor(None, self._work, batch, loop)
             return True
         try:
-            self.threads.submit(self._run, one, loop)
+            self.threads.submit(self._work, batch, loop)
         except RuntimeError as error:  # they have been told to stop
-            one.error = error
-            self._give_back(one, loop)
+            for run in batch.left:
+                run.error = error
+                self._back.append(run)
+            self._give_back(batch, loop)
         return True
 
-    def _is_slow(self, one: _Run, loop: asyncio.AbstractEventLoop, left: float) -> None:
-        one.alarm = loop.call_later(left, self._is_lost, one)
-        if self._slow < SLOW_READERS:
-            one.slow = True
-            self._slow += 1
-            self._places.step_aside(one.lane)
-            if one.on_slow is not None:
-                one.on_slow()
-
-    def _is_lost(self, one: _Run) -> None:
-        one.lost = True
-        self._lost[one.lane] += 1
-        reading = one.reading
+    def _look(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
+        """It is not done yet: let nothing wait for what its thread has in hand, and that not for
+        ever."""
+        self._collect()
+        if batch.ended:
+            return
+        self._quick = False
+        reading, under_way = batch.reading, batch.under_way
+        rest = [] if under_way is None else batch.rest()
+        if rest:
+            self._ask(reading, rest)
+        waited = time.monotonic() - batch.since
+        soon = min(SLOW, reading.seconds)
+        if waited >= soon and not batch.slow and self._slow < SLOW_READERS:
+            self._step_aside(batch)
+        left = (soon if waited < soon else reading.seconds) - waited
+        if left > 0:
+            batch.alarm = loop.call_later(left, self._look, batch, loop)
+            return
+        batch.lost = True
+        self._lost[batch.lane] += 1
         self.log(ReaderLost(reading.tenant_id, reading.what, reading.seconds, self.lost))
-        self._too_late(one)
+        for run in [under_way] if under_way is not None else batch.rest():
+            run.is_late(reading)
 
-    def _too_late(self, one: _Run) -> None:
-        if not one.answer.done():
-            if one.late is None:
-                one.answer.set_exception(one.timeout)
-            else:
-                one.answer.set_result(one.late(one.timeout))
+    def _step_aside(self, batch: _Batch) -> None:
+        batch.slow = True
+        self._slow += 1
+        self._places.step_aside(batch.lane)
+        run = batch.under_way
+        if run is not None and run.on_slow is not None:
+            run.on_slow()
 
-    def _run(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """In a worker thread."""
-        try:
-            one.result = one.work()
-        except BaseException as error:  # whatever it is, it is the result
-            one.error = error
-        self._give_back(one, loop)
+        began, number = time.monotonic(), 0
+        while not batch.lost and (run := batch.next()) is not None:
+            number += 1
+            try:
+                run.result = run.work()
+            except BaseException as error:  # whatever it is, it is the result
+                run.error = error
+            self._back.append(run)
+        batch.quick = number > 0 and time.monotonic() - began < QUICK * number
+        self._give_back(batch, loop)
 
-    def _give_back(self, one: _Run, loop: asyncio.AbstractEventLoop) -> None:
-        self._back.append(one)
+    def _give_back(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
+        self._back.append(batch)
         if not self._told:  # one word for all that are back before the loop has heard it
             self._told = True
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._collect)
+                loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        self._told = False
+        self._collect()
 
     def _collect(self) -> None:
         """On the loop: take what is back."""
-        self._told = False
         while self._back:
             one = self._back.popleft()
+            if isinstance(one, Run):
+                one.give()
+                continue
+            one.ended, self._quick = True, one.quick
+            one.stop_alarm()
             self._lost[one.lane] -= one.lost
-            one.give()
             self._slow -= one.slow
             (self._places.end_aside if one.slow else self._places.leave)(one.lane)
 
 
-def _read(source: DocumentSource, wanted: ReadDocument) -> bytes | Verdict:
+def settle(answer: asyncio.Future[T], result: Any, error: BaseException | None) -> None:
+    """Give a future its answer, if that is still waited for."""
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
+
+
+def _read(source: DocumentSource, wanted: ReadDocument) -> object:
     """In a worker thread, where it is hashed as well: for 20 MB that takes its time."""
     read: object
     try:

@@ -146,6 +146,8 @@ class Ticket:
         like `recorded`.
         """
         self._check_loop()
+        if timeout is None:
+            return await self._settled.wait()
         try:
             async with asyncio.timeout(timeout):
                 return await self._settled.wait()

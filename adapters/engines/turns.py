@@ -31,13 +31,12 @@ from .watchdog import About
 @define(eq=False)
 class UnderWay:
     """A turn of one upload, or of several that go in one request; what the watchdog is told of it;
-    and the effect that it waits for."""
+    and the effect that it has asked the driver for."""
 
     uploads: Sequence[ActiveUpload]
     about: About
     turn: Turn[NotBefore | None]
-    effect: Any = None
-    asked: asyncio.Future[Any] | None = None
+    asked: Any = None
 
 
 class Turns:
@@ -58,6 +57,7 @@ class Turns:
         self._under_way: set[UnderWay] = set()
         self._admitted: deque[tuple[UnderWay, Send]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._looking = 0  # senders that look for a request in this turn of the loop
         self._senders: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._none = asyncio.Event()
@@ -87,9 +87,9 @@ class Turns:
         self._interrupted = True
         for task in self._tasks | self._senders:
             task.cancel()
-        for one in self._under_way:
-            if one.asked is not None and not isinstance(one.effect, Stored):
-                one.asked.cancel()  # what is written is waited for
+        for one in [*self._under_way]:
+            if one.asked is not None and not isinstance(one.asked, Stored):
+                self._answered(one, one.asked, None, _closed())  # what is written is waited for
         while self._admitted:
             one, effect = self._admitted.popleft()
             self._admit(one, effect)
@@ -118,10 +118,14 @@ class Turns:
 
     def _resume(self, one: UnderWay, resume: Callable[[Any], Effect[Any]], answer: Any) -> None:
         """Go on with a turn up to the next effect that takes time."""
-        run = self._driver.notifier.watchdog.run
+        if not self._aborted:
+            self._driver.notifier.watchdog.run(one.about, self._step, (one, resume, answer))
+
+    def _step(self, given: tuple[UnderWay, Callable[[Any], Effect[Any]], Any]) -> None:
+        one, resume, answer = given
         while not self._aborted:
             try:
-                effect = run(one.about, resume, answer)
+                effect = resume(answer)
             except StopIteration as end:
                 return self._end(one, end.value, None)
             except BaseException as error:
@@ -135,14 +139,13 @@ class Turns:
             elif self._interrupted and not isinstance(effect, Stored):
                 answer, resume = _closed(), one.turn.throw
             else:
-                one.effect = effect
                 return self._wait_for(one, effect)
 
     def _wait_for(self, one: UnderWay, effect: Effect[Any]) -> None:
-        one.asked = self._driver.asked(effect)
-        if one.asked is not None:
-            one.asked.add_done_callback(partial(self._answered, one))
+        one.asked = effect
+        if self._driver.ask(effect, partial(self._answered, one, effect)):
             return
+        one.asked = None
         match effect:
             case Send(destination=destination):
                 self._connections.ask(destination.lane, partial(self._admit, one, effect))
@@ -151,15 +154,18 @@ class Turns:
             case _:
                 self._aside(one, self._driver.perform, effect)
 
-    def _answered(self, one: UnderWay, asked: asyncio.Future[Any]) -> None:
+    def _answered(
+        self, one: UnderWay, effect: Effect[Any], answer: Any, error: BaseException | None
+    ) -> None:
+        if one.asked is not effect:  # not waited for any more
+            return
         one.asked = None
-        error = _closed() if asked.cancelled() else asked.exception()
-        if isinstance(error, StoreError) and isinstance(one.effect, Stored):
-            self._aside(one, self._driver.patiently, one.effect, error)
-        elif error is not None:
-            self._resume(one, one.turn.throw, interruption_of(error) or error)
+        if error is None:
+            self._resume(one, one.turn.send, answer)
+        elif isinstance(error, StoreError) and isinstance(effect, Stored):
+            self._aside(one, self._driver.patiently, effect, error)
         else:
-            self._resume(one, one.turn.send, asked.result())
+            self._resume(one, one.turn.throw, interruption_of(error) or error)
 
     async def _wait(self, one: UnderWay, effect: Wait) -> Any:
         waiting = asyncio.ensure_future(self._driver.perform(effect))
@@ -215,12 +221,16 @@ class Turns:
             self._resume(one, one.turn.throw, _closed())
             return False
         self._admitted.append((one, effect))
+        if self._looking >= len(self._admitted):
+            return True
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():
+                self._looking += 1
                 idle.set_result(None)
                 return True
         if len(self._senders) < self._connections.capacity:
+            self._looking += 1
             sender = asyncio.create_task(self._send())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
@@ -232,12 +242,15 @@ class Turns:
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():
+            self._looking -= 1
             while not self._admitted:
                 idle = asyncio.get_running_loop().create_future()
                 self._idle.append(idle)
                 await idle
+                self._looking -= 1
             one, effect = self._admitted.popleft()
             await self._perform(one, self._driver.send, effect)
+            self._looking += 1
             self._connections.leave(effect.destination.lane)
 
 

@@ -42,11 +42,11 @@ class Watchdog:
         """Run the code; what runs in another thread is not noted. None: the package's own."""
         if about is None or get_ident() != self._thread:
             return code(given)
-        self._run = (about, self.monotonic())
+        before, self._run = self._run, (about, self.monotonic())
         try:
             return code(given)
         finally:
-            self._run = None
+            self._run = before
 
     def watch(self, log: Callable[[LogEvent], None]) -> None:
         """Name what keeps the thread. Called in another thread, now and then."""

@@ -6,6 +6,8 @@ To import aiohttp takes longer than all else that a start does, and would hold t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from ...domain.integration import Route
 from ...ports.dialogue import HttpRequest, HttpResponse, TransportFailure
@@ -18,9 +20,17 @@ class TransportOnDemand:
     def __init__(self, made: asyncio.Future[AsyncTransport]) -> None:
         self._made = made
 
-    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
-        transport = self._made.result() if self._made.done() else await asyncio.shield(self._made)
-        return await transport.send(request, route)
+    def send(
+        self, request: HttpRequest, route: Route
+    ) -> Coroutine[Any, Any, HttpResponse | TransportFailure]:
+        if self._made.done():
+            return self._made.result().send(request, route)
+        return self._send_later(request, route)
+
+    async def _send_later(
+        self, request: HttpRequest, route: Route
+    ) -> HttpResponse | TransportFailure:
+        return await (await asyncio.shield(self._made)).send(request, route)
 
     async def close(self) -> None:
         await (await self._made).close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import Enum
-from typing import Literal, TypeAlias, TypeGuard
+from typing import Literal, NamedTuple, TypeAlias, TypeGuard
 
 from attrs import evolve, field, frozen
 
@@ -18,8 +18,7 @@ from .failure import Concern, Failure
 from .verdict import Receipt
 
 
-@frozen(order=True, cache_hash=True)
-class UploadKey:
+class UploadKey(NamedTuple):
     """What identifies an upload: one evidence of one tenant, to one provider."""
 
     tenant_id: str

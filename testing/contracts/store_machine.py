@@ -187,7 +187,7 @@ def round_trips(store: UploadStore, examples: int = 60) -> None:
         upload: Upload, dossier: Dossier, state: State, tally: Tally, attempt: Attempt
     ) -> None:
         # A key that no example before has used.
-        key = evolve(upload.key, evidence_id=f"{upload.key.evidence_id}{next(arrivals)}")
+        key = upload.key._replace(evidence_id=f"{upload.key.evidence_id}{next(arrivals)}")
         upload = evolve(upload, key=key)
         after = evolve(upload, state=state, tally=tally, version=upload.version + 1)
         details = []

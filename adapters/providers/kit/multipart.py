@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import count
+from typing import NamedTuple
 
 from attrs import field, frozen
 
@@ -20,8 +21,7 @@ from ....ports.provider import Parcel
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@frozen
-class FormField:
+class FormField(NamedTuple):
     """A plain field of a form."""
 
     name: str
@@ -51,18 +51,23 @@ def form_data(parts: Sequence[FormField | FormFile], seed: str) -> tuple[str, tu
     Raises:
         ValueError: a media type holds a control character, which would end its line.
     """
-    boundary = boundary_for(seed, [_content(part) for part in parts])
+    fields = tuple([part for part in parts if isinstance(part, FormField)])
+    contents = [part.content for part in parts if isinstance(part, FormFile)]
+    opening, values = _opening(fields)
+    boundary = boundary_for(seed, [*values, *contents])
     body: list[bytes] = []
     # What stands between two files. A line break goes before every delimiter but the first.
-    text = ""
+    start = ""
+    if tuple(parts[: len(fields)]) == fields:  # as usual, and then it is the same for each upload
+        start, parts = boundary.join(opening), parts[len(fields) :]
     for part in parts:
-        text += f"--{boundary}\r\n{_head(part)}\r\n\r\n"
+        start += f"--{boundary}\r\n{_head(part)}\r\n\r\n"
         if isinstance(part, FormFile):
-            body += [text.encode(), part.content]
-            text = "\r\n"
+            body += [start.encode(), part.content]
+            start = "\r\n"
         else:
-            text += f"{part.value}\r\n"
-    body.append(f"{text}--{boundary}--\r\n".encode())
+            start += f"{part.value}\r\n"
+    body.append(f"{start}--{boundary}--\r\n".encode())
     return f"multipart/form-data; boundary={boundary}", tuple(body)
 
 
@@ -93,13 +98,18 @@ def boundary_for(seed: str, contents: Sequence[bytes]) -> str:
     for number in count():
         boundary = hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:32]
         sought = boundary.encode()
-        if not any(sought in content for content in contents):
+        if not [content for content in contents if sought in content]:
             return boundary
     raise AssertionError("there is always another number")
 
 
-def _content(part: FormField | FormFile) -> bytes:
-    return part.content if isinstance(part, FormFile) else part.value.encode()
+@lru_cache(maxsize=256)
+def _opening(fields: tuple[FormField, ...]) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
+    """What stands between the boundaries of a form that begins with these fields, and the bytes
+    of their values."""
+    pieces = [f"\r\n{_head(one)}\r\n\r\n{one.value}\r\n" for one in fields]
+    opening = ("--", *[f"{piece}--" for piece in pieces[:-1]], *pieces[-1:]) if pieces else ()
+    return opening, tuple(one.value.encode() for one in fields)
 
 
 def _head(part: FormField | FormFile) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from attrs import define, field
@@ -17,6 +18,7 @@ from evidence_courier.adapters.engines.readers import (
     SLOW_READERS,
     Readers,
     Reading,
+    settle,
 )
 from evidence_courier.delivery.effects import ReadDocument
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -48,6 +50,12 @@ class Source:
         return tenant_id.encode()
 
 
+def reading(readers: Readers, document: ReadDocument) -> asyncio.Future[bytes | Verdict]:
+    answer: asyncio.Future[bytes | Verdict] = asyncio.get_running_loop().create_future()
+    readers.read(document, partial(settle, answer))
+    return answer
+
+
 async def all_back(readers: Readers) -> None:
     """The last of them may still be on their way."""
     async with asyncio.timeout(10):
@@ -59,9 +67,9 @@ def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:
     source, events = Source(), list[LogEvent]()
 
     async def scenario(readers: Readers) -> None:
-        late = [readers.read(wanted("h", 0.05)) for _ in range(20)]
+        late = [reading(readers, wanted("h", 0.05)) for _ in range(20)]
         hung = asyncio.gather(*late)
-        assert await readers.read(wanted("good")) == b"good"
+        assert await reading(readers, wanted("good")) == b"good"
         assert await hung == [LATE] * 20
         assert source.hung == READERS_OF_TENANT
         assert readers.lost == READERS_OF_TENANT
@@ -69,10 +77,10 @@ def test_a_tenant_has_few_readers_and_keeps_no_other_waiting() -> None:
             ReaderLost("h", "the document source", 0.05, number)
             for number in range(1, READERS_OF_TENANT + 1)
         ]
-        assert await readers.read(wanted("h", 0.05)) == LATE
+        assert await reading(readers, wanted("h", 0.05)) == LATE
         assert source.hung == READERS_OF_TENANT
         source.mended.set()
-        assert await readers.read(wanted("h")) == b"h"
+        assert await reading(readers, wanted("h")) == b"h"
         await all_back(readers)
 
     with ThreadPoolExecutor(READERS) as threads:
@@ -87,11 +95,11 @@ def test_there_are_never_more_readers_than_the_bound_and_all_come_back(
 
     async def scenario(readers: Readers) -> None:
         tenants = [f"h{number}" for number in range(40) for _ in range(2)]
-        reads = [readers.read(wanted(tenant, 0.05)) for tenant in tenants]
+        reads = [reading(readers, wanted(tenant, 0.05)) for tenant in tenants]
         assert await asyncio.gather(*reads) == [LATE] * 80
         assert source.hung == readers.lost == READERS + 8
         source.mended.set()
-        reads = [readers.read(wanted(tenant)) for tenant in tenants]
+        reads = [reading(readers, wanted(tenant)) for tenant in tenants]
         assert await asyncio.gather(*reads) == [tenant.encode() for tenant in tenants]
         await all_back(readers)
 
@@ -107,11 +115,11 @@ def test_tenants_that_hang_leave_their_places_long_before_they_are_lost(
 
     async def scenario(readers: Readers) -> None:
         tenants = [f"h{number}" for number in range(40) for _ in range(6)]
-        hung = [readers.read(wanted(tenant)) for tenant in tenants]
-        assert await asyncio.wait_for(readers.read(wanted("good")), 10) == b"good"
+        hung = [reading(readers, wanted(tenant)) for tenant in tenants]
+        assert await asyncio.wait_for(reading(readers, wanted("good")), 10) == b"good"
         while source.hung < 40 * READERS_OF_TENANT:
             await asyncio.sleep(0)
-        assert await asyncio.wait_for(readers.read(wanted("good")), 10) == b"good"
+        assert await asyncio.wait_for(reading(readers, wanted("good")), 10) == b"good"
         assert source.hung == 40 * READERS_OF_TENANT  # the last quarter is another's
         assert readers.lost == 0
         source.mended.set()
@@ -144,13 +152,13 @@ def test_who_wants_no_wait_hears_at_once_that_all_threads_are_lost() -> None:
     source, events = Source(), list[LogEvent]()
 
     async def scenario(readers: Readers) -> None:
-        hung = [readers.read(wanted("h", 0.05)) for _ in range(READERS_OF_TENANT)]
+        hung = [reading(readers, wanted("h", 0.05)) for _ in range(READERS_OF_TENANT)]
         assert await asyncio.gather(*hung) == [LATE] * READERS_OF_TENANT
         with pytest.raises(TimeoutError, match="the file did not answer"):
             await readers.run(Reading("h", "the file", 3_600), source.mended.wait, at_once=True)
         source.mended.set()
         await all_back(readers)
-        assert await readers.read(wanted("h")) == b"h"
+        assert await reading(readers, wanted("h")) == b"h"
 
     with ThreadPoolExecutor(READERS) as threads:
         asyncio.run(scenario(Readers(threads, events.append, source)))

@@ -122,14 +122,15 @@ def test_answers_that_come_together_are_handed_out_over_some_turns() -> None:
 
     async def story() -> None:
         together: Together[int, int] = Together(echo)
-        answers = [together.ask([number]) for number in range(100)]
+        answers: list[Sequence[int]] = []
+        for number in range(100):
+            together.ask([number], lambda given, error: answers.append(given))
         before = 0
-        while not answers[-1].done():
+        while len(answers) < 100:
             await asyncio.sleep(0)
-            done = sum(answer.done() for answer in answers)
-            at_once.append(done - before)
-            before = done
-        assert [answer.result() for answer in answers] == [[number] for number in range(100)]
+            at_once.append(len(answers) - before)
+            before = len(answers)
+        assert answers == [[number] for number in range(100)]
 
     asyncio.run(story())
     assert max(at_once) == ANSWERS_AT_ONCE
