@@ -255,14 +255,13 @@ class Turns:
 
 
 def report_bug(task: asyncio.Task[None]) -> None:
-    """Tell the loop's exception handler what a task has raised."""
+    """Tell the loop's exception handler what a task has raised. What is no `Exception` is the
+    host's own: a keyboard's, or a signal handler's."""
     if not task.cancelled() and (error := task.exception()) is not None:
+        a_bug = isinstance(error, Exception)
+        what = "a task failed, which is a bug" if a_bug else "this goes on to the host"
         asyncio.get_running_loop().call_exception_handler(
-            {
-                "message": "evidence-courier: a task failed, which is a bug",
-                "exception": error,
-                "task": task,
-            }
+            {"message": f"evidence-courier: {what}", "exception": error, "task": task}
         )
 
 
