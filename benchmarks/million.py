@@ -23,12 +23,13 @@ from typing import TypeAlias
 
 from measuring import Bar, machine, show
 
+from evidence_courier.adapters.stores.sql.reader import SqlReader
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
-from evidence_courier.adapters.stores.sqlite.reader import SqliteReader
+from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.records import Find
 
-Question: TypeAlias = Callable[[SqliteReader, random.Random], object]
+Question: TypeAlias = Callable[[SqlReader, random.Random], object]
 
 BARS = [
     Bar("the slowest question, ms", "p50", "the slowest", most=2),
@@ -50,7 +51,7 @@ def find(**given: object) -> Question:
     return lambda reader, chosen: reader.find(Find(**given), NOW)  # type: ignore[arg-type]
 
 
-def next_page(reader: SqliteReader, chosen: random.Random) -> object:
+def next_page(reader: SqlReader, chosen: random.Random) -> object:
     """The page after a page that begins anywhere."""
     since = NOW - timedelta(days=chosen.randint(2, 99))
     status = chosen.choice([None, Status.SUCCEEDED, Status.FAILED])
@@ -100,7 +101,7 @@ def remember(path: Path) -> None:
             pass
 
 
-def timed(question: Question, reader: SqliteReader, chosen: random.Random) -> tuple[float, float]:
+def timed(question: Question, reader: SqlReader, chosen: random.Random) -> tuple[float, float]:
     """Milliseconds, and those of the processor."""
     began, cpu = time.perf_counter(), time.thread_time()
     question(reader, chosen)
@@ -109,7 +110,7 @@ def timed(question: Question, reader: SqliteReader, chosen: random.Random) -> tu
 
 def reads(path: Path) -> dict[str, dict[str, float]]:
     """The milliseconds of each question."""
-    with closing(SqliteReader(str(path), 10.0)) as reader:
+    with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
         counted = reader.counts()
         last = sum(counted.values())
         last_settled = last - counted[Status.PENDING] - counted[Status.RETRYING]
@@ -118,13 +119,13 @@ def reads(path: Path) -> dict[str, dict[str, float]]:
         chosen, cold = random.Random(1), []
         for _ in range(COLD):
             forget(path)
-            with closing(SqliteReader(str(path), 10.0)) as reader:
+            with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
                 cold.append(timed(question, reader, chosen)[0])
         told[name] = {"cold p50": middle(cold), "cold p99": late(cold)}
     remember(path)
     for name, question in questions(last_settled, last):
         chosen = random.Random(1)
-        with closing(SqliteReader(str(path), 10.0)) as reader:
+        with closing(SqlReader(SqliteReaders(str(path), 10.0))) as reader:
             timed(question, reader, chosen)
             warm, cpu = zip(*(timed(question, reader, chosen) for _ in range(WARM)), strict=True)
         told[name] |= {"p50": middle(warm), "p99": late(warm)}

@@ -6,18 +6,15 @@ import re
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from ...domain.errors import MisuseError
 from ...ports.clock import Clock
 from ...ports.store import UploadStore
 from ..clocks.database import DatabaseClock
 from ..clocks.system import SystemClock
-from .sqlite import SqliteReader, SqliteStore
+from .sql.reader import SqlReader
+from .sqlite import SqliteStore
 from .sqlite import open_for_reading as open_sqlite
-
-if TYPE_CHECKING:
-    from .postgres import PostgresReader
 
 # What is a path in any case.
 _PATH = re.compile(r"/|\.|[A-Za-z]:[/\\]")
@@ -75,7 +72,7 @@ def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> 
     return store
 
 
-def open_for_reading(database: str) -> AbstractContextManager[SqliteReader | PostgresReader]:
+def open_for_reading(database: str) -> AbstractContextManager[SqlReader]:
     """The records in a couriers' database, for somebody who only looks.
 
     Raises:
@@ -84,9 +81,7 @@ def open_for_reading(database: str) -> AbstractContextManager[SqliteReader | Pos
     """
     if not is_postgres(database):
         return open_sqlite(database)
-    opened: AbstractContextManager[SqliteReader | PostgresReader] = _postgres().open_for_reading(
-        database
-    )
+    opened: AbstractContextManager[SqlReader] = _postgres().open_for_reading(database)
     return opened
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from crash_host import Plan
 from crash_watch import Hosts, accounts_of, batch, everything_in, recorded_by, submits
+from reachable_store import ReachableStore
 from store_fixtures import House, evidence
 
 from evidence_courier import StoreError, Ticket, UploadStatus
-from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.delivery.maintenance import HEARTBEAT
 from evidence_courier.ports.logger import RecordingFailed, StoreTrouble, WriteDelayed
@@ -29,29 +29,29 @@ from evidence_courier.testing.sandboxes.threads import sandbox_in_thread
 NOBODY = 65534
 
 
-class LameStore(SqliteStore):
+class LameStore(ReachableStore):
     """A store whose disk can be made to fail."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, busy_timeout=0.02)
-        (self._pages,) = self._connection.execute("PRAGMA max_page_count").fetchone()
+        (self._pages,) = self.connection.execute("PRAGMA max_page_count").fetchone()
 
     def fill(self) -> None:
         """Have no room for a page more."""
-        (used,) = self._connection.execute("PRAGMA page_count").fetchone()
-        self._connection.execute(f"PRAGMA max_page_count = {used}")
+        (used,) = self.connection.execute("PRAGMA page_count").fetchone()
+        self.connection.execute(f"PRAGMA max_page_count = {used}")
 
     def make_room(self) -> None:
         """Have room again."""
-        self._connection.execute(f"PRAGMA max_page_count = {self._pages}")
+        self.connection.execute(f"PRAGMA max_page_count = {self._pages}")
 
     def forbid_writing(self) -> None:
         """Have every write refused."""
-        self._connection.execute("PRAGMA query_only = ON")
+        self.connection.execute("PRAGMA query_only = ON")
 
     def allow_writing(self) -> None:
         """Have writes done again."""
-        self._connection.execute("PRAGMA query_only = OFF")
+        self.connection.execute("PRAGMA query_only = OFF")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,8 @@ from attrs import asdict, field, frozen
 
 from evidence_courier import AsyncCourier, CourierError, Document, Evidence, UploadStatus
 from evidence_courier.adapters.engines import asyncio_engine
-from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.adapters.stores.sql.store import SqlStore
+from evidence_courier.adapters.stores.sqlite.database import SqliteDatabase
 from evidence_courier.adapters.transports.aiohttp_transport import AiohttpTransport
 from evidence_courier.delivery import maintenance
 from evidence_courier.domain.integration import Route
@@ -152,14 +154,14 @@ class Keys:
         return Secret("sandbox-key")
 
 
-class KillableStore(SqliteStore):
-    """A store whose process dies right before or right after the n-th commit with a verb."""
+class KillableDatabase(SqliteDatabase):
+    """A database whose process dies right before or right after the n-th commit with a verb."""
 
     def __init__(self, path: str, death: Death | None) -> None:
-        super().__init__(path)
+        super().__init__(path, 10.0, time.monotonic)
+        self.verbs: set[str] = set()
         self._death = death
         self._commits: Counter[str] = Counter()
-        self._verbs: set[str] = set()
 
     @contextmanager
     def transaction(
@@ -172,11 +174,11 @@ class KillableStore(SqliteStore):
         try:
             with super().transaction(undone, about):
                 yield
-                self._commits.update(self._verbs)
+                self._commits.update(self.verbs)
                 self._perhaps_die("before")
             self._perhaps_die("after")
         finally:
-            self._verbs.clear()
+            self.verbs.clear()
 
     @contextmanager
     def between_commits(self) -> Iterator[None]:
@@ -187,10 +189,20 @@ class KillableStore(SqliteStore):
 
     def _perhaps_die(self, side: str) -> None:
         death = self._death
-        if death is None or death.side != side or death.point not in self._verbs:
+        if death is None or death.side != side or death.point not in self.verbs:
             return
         if self._commits[death.point] == death.nth:
             death.strike()
+
+
+class KillableStore(SqlStore):
+    """The store on it."""
+
+    def __init__(self, path: str, death: Death | None) -> None:
+        database = KillableDatabase(path, death)
+        super().__init__(database, keep_documents=False)
+        self._verbs = database.verbs
+        self.between_commits = database.between_commits
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
         self._verbs.add("add")

@@ -6,8 +6,9 @@ from ....domain.upload.upload import UNKNOWN_PROVIDER
 from ....ports.records import Entry
 from ..hosts import Insertion, Statement
 from ..rows import ENTRY, entry_cells
-from .batches import Batch
+from ..sql.session import Batch
 from .schema import SCHEMA
+from .session import rows_of, text_of
 
 _NEW = ENTRY[1:]
 _LIST = ", ".join(_NEW)
@@ -29,7 +30,7 @@ _BARE = Batch(_NEW, f"{_ADD} SELECT count(*) FROM added")
 def insertion_of(entry: Entry) -> Insertion:
     """The statement that records an entry, and its staged document with it."""
     batch = _BARE if entry.content is None else _STAGED
-    given = batch.given([entry_cells(0, entry)[1:]])
+    given = rows_of(batch.names, [entry_cells(0, entry)[1:]])
     cells = (given,) if entry.content is None else (given, entry.content)
-    statement: Statement = (batch.text, cells)
+    statement: Statement = (text_of(batch).decode(), cells)
     return Insertion(entry.upload.key, "postgresql", [statement])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from psycopg.rows import DictRow
-
+from ..rows import Row
 from ..trouble import RefusedError
+from .address import OLDEST_SERVER
 from .schema import SCHEMA, Migration
-from .sessions import OLDEST_SERVER, Session, ask, tell
+from .session import PostgresSession
 
 _MIGRATIONS = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -20,29 +20,30 @@ CREATE TABLE IF NOT EXISTS migrations (
 """
 
 
-def prepare(session: Session, migrations: Sequence[Migration]) -> None:
+def prepare(session: PostgresSession, migrations: Sequence[Migration]) -> None:
     """Bring the database up to date. RefusedError if that cannot be done."""
     _check_server(session)
     if _pending(session, migrations):
-        with session.transaction():
+        with session.connection.transaction():
             _migrate(session, migrations)
     _refuse_newer(session, migrations)
 
 
-def _migrate(session: Session, migrations: Sequence[Migration]) -> None:
+def _migrate(session: PostgresSession, migrations: Sequence[Migration]) -> None:
     """One courier at a time does so: the others wait for it."""
-    tell(session, "SELECT pg_advisory_xact_lock(hashtext(%s))", [SCHEMA])
-    tell(session, _MIGRATIONS)
+    session.tell("SELECT pg_advisory_xact_lock(hashtext(:schema))", {"schema": SCHEMA})
+    session.tell(_MIGRATIONS)
     for number in sorted(_pending(session, migrations)):
         migration = migrations[number - 1]
-        tell(session, migration.statements)
-        insert = "INSERT INTO migrations (number, name, oldest) VALUES (%s, %s, %s)"
-        tell(session, insert, (number, migration.name, migration.oldest))
-    key = "INSERT INTO keys (name, value) VALUES ('fingerprint', %b) ON CONFLICT DO NOTHING"
-    tell(session, key, [secrets.token_bytes(32)])
+        session.tell(migration.statements)
+        insert = "INSERT INTO migrations (number, name, oldest) VALUES (:number, :name, :oldest)"
+        given = {"number": number, "name": migration.name, "oldest": migration.oldest}
+        session.tell(insert, given)
+    key = "INSERT INTO keys (name, value) VALUES ('fingerprint', :value) ON CONFLICT DO NOTHING"
+    session.tell(key, {"value": secrets.token_bytes(32)})
 
 
-def check(session: Session, migrations: Sequence[Migration]) -> None:
+def check(session: PostgresSession, migrations: Sequence[Migration]) -> None:
     """Refuse what cannot be read as it is. Changes nothing."""
     _check_server(session)
     missing = _pending(session, migrations)
@@ -58,17 +59,17 @@ def check(session: Session, migrations: Sequence[Migration]) -> None:
     _refuse_newer(session, migrations)
 
 
-def _check_server(session: Session) -> None:
-    if session.info.server_version < OLDEST_SERVER:
+def _check_server(session: PostgresSession) -> None:
+    if session.connection.info.server_version < OLDEST_SERVER:
         raise RefusedError(f"PostgreSQL {OLDEST_SERVER // 10_000} or newer is needed")
-    (row,) = ask(session, "SELECT current_setting('server_encoding') AS encoding")
+    (row,) = session.ask("SELECT current_setting('server_encoding') AS encoding")
     if row["encoding"] != "UTF8":
         raise RefusedError(
             f"its encoding is {row['encoding']}; create a database with the encoding UTF8"
         )
 
 
-def _refuse_newer(session: Session, migrations: Sequence[Migration]) -> None:
+def _refuse_newer(session: PostgresSession, migrations: Sequence[Migration]) -> None:
     newer = [row["name"] for row in _applied(session).values() if row["oldest"] > len(migrations)]
     if newer:
         raise RefusedError(
@@ -77,14 +78,14 @@ def _refuse_newer(session: Session, migrations: Sequence[Migration]) -> None:
         )
 
 
-def _pending(session: Session, migrations: Sequence[Migration]) -> set[int]:
+def _pending(session: PostgresSession, migrations: Sequence[Migration]) -> set[int]:
     """The numbers of the migrations that the database does not have yet."""
     return set(range(1, len(migrations) + 1)) - _applied(session).keys()
 
 
-def _applied(session: Session) -> dict[int, DictRow]:
-    (table,) = ask(session, "SELECT to_regclass(%s) AS found", [f"{SCHEMA}.migrations"])
+def _applied(session: PostgresSession) -> dict[int, Row]:
+    (table,) = session.ask(f"SELECT to_regclass('{SCHEMA}.migrations') AS found")
     if table["found"] is None:
         return {}
-    rows = ask(session, "SELECT number, name, oldest FROM migrations")
+    rows = session.ask("SELECT number, name, oldest FROM migrations")
     return {row["number"]: row for row in rows}

@@ -22,17 +22,19 @@ TYPES = {
     ),
     **dict.fromkeys("created_at recorded_at ended_at not_before at".split(), "timestamptz"),
     **dict.fromkeys(
-        "until now latest old over future too_late since upto paused_since".split(), "timestamptz"
+        "until now latest old over future too_late under_way since upto".split(), "timestamptz"
     ),
-    **dict.fromkeys("paused_until held_since wanted_at head_since".split(), "timestamptz"),
+    **dict.fromkeys("paused_since paused_until held_since wanted_at".split(), "timestamptz"),
+    **dict.fromkeys("head_since last_attempt_at before written_after".split(), "timestamptz"),
     **dict.fromkeys("version attempt read attempts spent id upload_id".split(), "bigint"),
     **dict.fromkeys("document_size document_modified number budget".split(), "bigint"),
-    **dict.fromkeys("position most head owed".split(), "bigint"),
+    **dict.fromkeys("position place most head owed".split(), "bigint"),
     **dict.fromkeys("pace_limit together cost since_id upto_id".split(), "bigint"),
     **dict.fromkeys("owner holder error_http_status http_status".split(), "integer"),
     **dict.fromkeys("doubt possible_duplicate alone waits".split(), "boolean"),
     **dict.fromkeys("error_retry_after retry_after pace_seconds".split(), "double precision"),
     "evidence_date": "date",
+    "without": "json",
 }
 """The type of each column that is no text, wherever it stands."""
 
@@ -149,8 +151,63 @@ CREATE INDEX blocks_of_tenant ON blocks (provider, tenant_id);
 CREATE TABLE keys (name text PRIMARY KEY, value bytea NOT NULL);
 """
 
+# How many uploads have each word (see SQLite's `schema`), as each session has changed it: so none
+# waits for another's row. Sessions that have ended are added up under the number 0.
+_WORD = (
+    "CASE WHEN state = 'waiting' AND error_kind IN ('check_in_review') THEN 'parked'"
+    " ELSE status END AS word"
+)
+_ADD = (
+    "ON CONFLICT (word, session) DO UPDATE SET number = evidence_courier.counts.number"
+    " + excluded.number"
+)
+_COUNTS = f"""
+CREATE TABLE counts (
+    word text COLLATE "C", session integer, number bigint NOT NULL, PRIMARY KEY (word, session)
+) WITH (fillfactor = 50);
+CREATE FUNCTION count_uploads() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO {SCHEMA}.counts
+        SELECT word, pg_backend_pid(), count(*) FROM (SELECT {_WORD} FROM fresh) AS changed
+        GROUP BY word {_ADD};
+    ELSIF TG_OP = 'UPDATE' THEN
+        INSERT INTO {SCHEMA}.counts
+        SELECT word, pg_backend_pid(), sum(number) FROM (
+            SELECT {_WORD}, 1 AS number FROM fresh UNION ALL SELECT {_WORD}, -1 FROM stale
+        ) AS changed GROUP BY word HAVING sum(number) <> 0 {_ADD};
+    ELSE
+        INSERT INTO {SCHEMA}.counts
+        SELECT word, pg_backend_pid(), -count(*) FROM (SELECT {_WORD} FROM stale) AS changed
+        GROUP BY word {_ADD};
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER uploads_counted AFTER INSERT ON uploads
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION count_uploads();
+CREATE TRIGGER uploads_recounted AFTER UPDATE ON uploads
+    REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION count_uploads();
+CREATE TRIGGER uploads_uncounted AFTER DELETE ON uploads
+    REFERENCING OLD TABLE AS stale FOR EACH STATEMENT EXECUTE FUNCTION count_uploads();
+INSERT INTO counts SELECT word, 0, count(*) FROM (SELECT {_WORD} FROM uploads) AS changed
+    GROUP BY word;
+"""
+ADD_UP_COUNTS = f"""
+WITH ended AS (
+    DELETE FROM counts WHERE session <> 0 AND session IN (
+        SELECT session FROM counts
+        WHERE session <> 0 AND session NOT IN (SELECT pid FROM pg_stat_activity)
+        LIMIT 1000
+    ) RETURNING word, number
+)
+INSERT INTO counts SELECT word, 0, sum(number) FROM ended GROUP BY word ORDER BY word {_ADD}
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
     Migration("document_files", "ALTER TABLE uploads ADD COLUMN document_file text"),
+    Migration("counts", _COUNTS),
 )

@@ -1,12 +1,12 @@
-"""The records in one SQLite file.
+"""The records in one SQLite file: what differs from another database.
 
-`store` puts everything together behind the port, `reader` is its reading half. Below them:
-`opening` makes the file and its connections, `schema` says what is in it, `rows` turns values into
-rows and back, `statements` writes many rows at once, `reads` asks, and `trouble` says what a
-failure means for whoever runs the courier.
+`store` is the store of the folder `sql` on this `database`: the connection that writes, and the
+couriers that are registered through it; `readers` are the connections that read. Below them:
+`opening` makes the file and its connections, `schema` says what is in it, `session` executes
+statements, and `trouble` says what a failure means for the people who run the courier.
 """
 
-from .reader import SqliteReader, open_for_reading
+from .readers import open_for_reading
 from .store import SqliteStore
 
-__all__ = ["SqliteReader", "SqliteStore", "open_for_reading"]
+__all__ = ["SqliteStore", "open_for_reading"]

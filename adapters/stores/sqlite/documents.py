@@ -20,15 +20,28 @@ from itertools import count, islice
 from typing import TypeVar
 
 from ....domain.errors import StoreError
-from ....ports.records import Entry
+from ..rows import KEY
+from ..sql.session import Batch, Session
+from ..sql.statements import SETTLED, list_of
 from . import room
 from .liveness import Lock, held, lock_at
 
-SETTLED = "-"
-"""Stands before the name of a file in a record that needs it no more."""
-
 LEFT_AFTER = 3600.0
 """So old, in seconds, is a file before it counts as left behind. A pass looks for them as often."""
+
+_WITH_FILE = f"SELECT id, {list_of(KEY)}, document_file, document_size FROM uploads"
+WITH_FILE = f"""
+{_WITH_FILE} INDEXED BY uploads_with_file WHERE document_file >= '0' ORDER BY id
+"""
+STILL_WITH_FILE = f"""
+{_WITH_FILE} WHERE document_file >= '0' AND id IN (SELECT value FROM json_each(:ids)) ORDER BY id
+"""
+"""The uploads whose documents are files that are needed: all, and those of some ids."""
+_NAMED = Batch(
+    ("name",),
+    "SELECT document_file FROM given CROSS JOIN uploads INDEXED BY uploads_with_file"
+    " ON document_file = given.name",
+)
 
 T = TypeVar("T")
 
@@ -223,12 +236,8 @@ def _sync(folder: str) -> None:
         os.close(descriptor)
 
 
-def needless_files(entries: Sequence[Entry], known: Sequence[Entry | None]) -> list[str]:
-    """The files of those entries that are known already, with other files or none."""
-    return [
-        file
-        for entry, there in zip(entries, known, strict=True)
-        if (file := entry.dossier.document.file) is not None
-        and there is not None
-        and file != there.dossier.document.file
-    ]
+def names_recorded(session: Session, files: Iterable[str]) -> set[str]:
+    """Those of some files that stand in a record: with SETTLED before the name if they are needed
+    no more."""
+    names = [(name,) for file in files for name in (file, SETTLED + file)]
+    return {row["document_file"] for row in session.ask_all(_NAMED, names)}

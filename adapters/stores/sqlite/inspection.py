@@ -26,11 +26,14 @@ from ....domain.secrets.secret import Secret
 from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
 from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
-from .documents import SETTLED, DocumentFolder
+from ..sql.reads import COUNTED, COUNTS, statuses_of
+from ..sql.statements import SETTLED
+from .database import COURIERS
+from .documents import STILL_WITH_FILE, WITH_FILE, DocumentFolder, names_recorded
 from .liveness import lives
 from .opening import check, reading_connection, resolved
 from .plain import NOT_PLAIN
-from .reads import COUNTED, COUNTS, COURIERS, WITH_FILE, names_recorded, statuses_of
+from .session import SqliteSession
 from .trouble import trouble
 
 _AT_ONCE = 5_000
@@ -93,7 +96,8 @@ def inspect(
             # process is killed.
             db.execute(f"PRAGMA mmap_size = {2**40}")
             seen = [Breach(None, what) for what in _damage(db.conn)]
-            living = _living(db, found)
+            session = SqliteSession(db.conn)
+            living = _living(session, found)
             uploads = attempts = 0
             waiting: Counter[str] = Counter()
             (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM uploads").fetchone()
@@ -104,13 +108,13 @@ def inspect(
                     counted = db.execute(_COUNTED, given).fetchone()
                     uploads, attempts = uploads + counted[0], attempts + counted[1]
                     rows = list(db.query(NOT_PLAIN, given))
-                    waits = [one.waits_for for one in statuses_of(db, rows, datetime.now(UTC))]
+                    waits = [one.waits_for for one in statuses_of(session, rows, datetime.now(UTC))]
                     waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
                     seen += _breaches(db, rows, living)
             progress(last, last)
             seen += [Breach(None, what) for what in _miscounted(db)]
             seen += [Breach(None, what) for what in _overfull(db)]
-            seen += _misplaced(db, DocumentFolder(found))
+            seen += _misplaced(session, DocumentFolder(found))
             if secrets:
                 seen += [Breach(None, what) for what in _secrets(db, secrets)]
     return Inspection(uploads, attempts, tuple(seen), waiting)
@@ -133,9 +137,9 @@ def _miscounted(db: Database) -> Iterator[str]:
             yield f"{counted[word]} uploads are {word}, and {kept[word]} are counted as such"
 
 
-def _living(db: Database, path: str) -> Callable[[int | None], bool]:
+def _living(session: SqliteSession, path: str) -> Callable[[int | None], bool]:
     """Whether a courier lives: whose lock does not tell, is given the benefit of the doubt."""
-    rows = {row[0]: row for row in db.execute(COURIERS, (-1,)).fetchall()}
+    rows = {row["id"]: row for row in session.ask(COURIERS, {"id": -1})}
     folder = os.path.dirname(path)
     return cache(lambda courier: courier in rows and lives(rows[courier], folder) is not False)
 
@@ -198,16 +202,16 @@ def _overfull(db: Database) -> Iterator[str]:
                 break
 
 
-def _misplaced(db: Database, folder: DocumentFolder) -> Iterator[Breach]:
+def _misplaced(session: SqliteSession, folder: DocumentFolder) -> Iterator[Breach]:
     """Files that a record needs and that are not there, and files that no record knows."""
-    missing = [row["id"] for row in db.query(WITH_FILE, ("[]",)) if not _is_there(row, folder)]
+    missing = [row["id"] for row in session.ask(WITH_FILE) if not _is_there(row, folder)]
     # Some may have succeeded meanwhile.
-    for row in db.query(WITH_FILE, (json.dumps(missing),)) if missing else ():
+    for row in session.ask(STILL_WITH_FILE, {"ids": json.dumps(missing)}):
         name = row["document_file"]
         what = f"its document {os.path.join(folder.path, name)} is missing, or has another size"
         yield Breach(key_of(row), f"{what}: put it there from a backup, or abandon the upload")
     left = list(folder.left(datetime.now(UTC).timestamp()))
-    known = {name.removeprefix(SETTLED) for name in names_recorded(db, left)}
+    known = {name.removeprefix(SETTLED) for name in names_recorded(session, left)}
     for name in set(left) - known:
         what = f"the document {os.path.join(folder.path, name)} belongs to no upload"
         yield Breach(None, f"{what}: a courier on this database moves it aside within an hour")

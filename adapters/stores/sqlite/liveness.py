@@ -19,6 +19,8 @@ from typing import Any
 
 from attrs import define, field
 
+from ..rows import Row
+
 fcntl: Any
 try:
     import fcntl
@@ -93,17 +95,14 @@ def held(path: str) -> bool | None:
     return False
 
 
-def lives(row: Any, folder: str) -> bool | None:
-    """Whether the courier of this row (id, host, boot, the name of its lock's file, beat) lives;
-    None where its lock in the folder does not tell.
+def lives(row: Row, folder: str) -> bool | None:
+    """Whether the courier of this row lives; None where its lock in the folder does not tell.
 
     A lock that nobody holds tells only on the machine where it was taken.
     """
-    _, its_host, its_boot, lock, _ = row
-    taken = None if lock is None else held(os.path.join(folder, lock))
-    if taken is False and not ((its_boot != "" and its_boot == boot()) or its_host == host()):
-        return None
-    return taken
+    taken = None if row["lock"] is None else held(os.path.join(folder, row["lock"]))
+    is_here = (row["boot"] != "" and row["boot"] == boot()) or row["host"] == host()
+    return None if taken is False and not is_here else taken
 
 
 def host() -> str:
@@ -131,13 +130,13 @@ class Watch:
     monotonic: Callable[[], float]
     _seen: dict[int, tuple[int, float]] = field(factory=dict)
 
-    def dead(self, row: Any) -> bool:
-        """Whether the courier of this row (see `lives`) is dead, as far as one can know: where
-        its lock does not tell, by its beat."""
+    def dead(self, row: Row) -> bool:
+        """Whether the courier of this row is dead, as far as one can know: where its lock does not
+        tell, by its beat."""
         told = lives(row, self.folder)
         if told is not None:
             return not told
-        courier_id, *_, beat = row
+        courier_id, beat = row["id"], row["beat"]
         now = self.monotonic()
         last, since = self._seen.get(courier_id, (None, now))
         if last != beat:

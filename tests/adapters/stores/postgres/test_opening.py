@@ -26,22 +26,23 @@ from evidence_courier.adapters.stores.databases import (
     open_store,
 )
 from evidence_courier.adapters.stores.postgres import PostgresStore, opening
+from evidence_courier.adapters.stores.postgres.address import address_of
 from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
-from evidence_courier.adapters.stores.postgres.sessions import address_of
+from evidence_courier.adapters.stores.postgres.session import PostgresSession
 from evidence_courier.domain.errors import CourierError, MisuseError, StoreError
 from evidence_courier.ports.records import Added
 from evidence_courier.testing.contracts.stored import entry
 
 NEXT = Migration("with_a_note", "ALTER TABLE uploads ADD COLUMN note text")
 BREAKING = Migration(
-    "without_subject", "ALTER TABLE uploads DROP COLUMN subject", len(MIGRATIONS) + 1
+    "without_subject", "ALTER TABLE uploads DROP COLUMN subject", oldest=len(MIGRATIONS) + 1
 )
 
 
 def migrate(dsn: str, *migrations: Migration) -> None:
     """What newer code does when it opens the database."""
-    with closing(address_of(dsn).connect()) as session:
-        opening.prepare(session, migrations)
+    with closing(address_of(dsn).connect()) as connection:
+        opening.prepare(PostgresSession(connection), migrations)
 
 
 def test_many_at_once_make_one_database() -> None:

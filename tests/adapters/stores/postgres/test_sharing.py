@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
-from evidence_courier.adapters.stores.postgres.gates import BUSY
+from evidence_courier.adapters.stores.sql.gates import BUSY
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import NotBefore
 from evidence_courier.domain.upload.status import ActionRow
@@ -59,7 +59,7 @@ def test_an_evidence_is_recorded_once(stores: list[PostgresStore]) -> None:
 
 @pytest.mark.parametrize("provider", [UNKNOWN_PROVIDER, entry().upload.key.provider])
 def test_an_evidence_of_no_known_provider_is_recorded_once(
-    stores: list[PostgresStore], provider: str
+    dsn: str, stores: list[PostgresStore], provider: str
 ) -> None:
     """One courier's file of the tenant is broken, another's is not: the other waits, and sees."""
     one, other, *_ = stores
@@ -71,19 +71,18 @@ def test_an_evidence_of_no_known_provider_is_recorded_once(
         with one.transaction():
             assert one.add([first]) == [Added()]
             late = threads.submit(other.add, [second])
-            wait_for_a_waiter(stores[2])
+            wait_for_a_waiter(dsn)
         assert isinstance(late.result()[0], Known)
     assert len(one.find(Find(), AT).uploads) == 1
     assert one.get([named.upload.key])
 
 
-def wait_for_a_waiter(store: PostgresStore) -> None:
+def wait_for_a_waiter(dsn: str) -> None:
     """Until one session of this database waits for another."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    dsn = store._address.dsn  # pyright: ignore[reportPrivateUsage]
     with psycopg.connect(dsn, autocommit=True) as session:
         for _ in range(100_000):
             if session.execute(waiting).fetchone() != (0,):

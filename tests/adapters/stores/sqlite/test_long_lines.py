@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore, reads
+from evidence_courier.adapters.stores.sql import reads
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Quota
 from evidence_courier.ports.records import Find

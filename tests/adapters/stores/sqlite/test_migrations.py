@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore, reads
+from evidence_courier.adapters.stores.sql import reads
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
 from evidence_courier.domain.upload.events import Unfit
 from evidence_courier.domain.upload.failure import Failure, FailureKind

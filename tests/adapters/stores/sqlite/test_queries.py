@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from itertools import product
 
 import pytest
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore, reads, statements
-from evidence_courier.adapters.stores.sqlite.gates import LINES_OF
+from evidence_courier.adapters.stores.sql import reads, statements
+from evidence_courier.adapters.stores.sql.session import Batch
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.adapters.stores.sqlite.session import text_of
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.paging import Place, token_of
 from evidence_courier.ports.records import Find
@@ -85,23 +87,23 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
     ("sql", "given", "index"),
     [
         (
-            reads.STATUSES,
-            {"tenant_id": "tenant-1", "evidence_ids": '["ev-1", "ev-2"]'},
+            text_of(reads.STATUSES, 2),
+            ("tenant-1", "ev-1", "tenant-1", "ev-2"),
             "(tenant_id=? AND evidence_id=?)",
         ),
+        (text_of(reads.STATUSES, 1), ("tenant-1", "ev-1"), "(tenant_id=? AND evidence_id=?)"),
         (
-            reads.SHOW,
-            {"tenant_id": "tenant-1", "evidence_id": "ev-1"},
-            "(tenant_id=? AND evidence_id=?)",
+            reads.IN_FLIGHT.question,
+            {"owner": 1, "without": "[]", "most": 5},
+            "uploads_in_flight (owner=?)",
         ),
-        (reads.IN_FLIGHT, (1, "[]", 5), "uploads_in_flight (owner=?)"),
         (
-            reads.STUCK_OF,
-            {"tenant_id": "t", "provider": "p", "limit": 5},
+            reads.STUCK_OF.question,
+            {"tenant_id": "t", "provider": "p", "most": 5},
             "uploads_stuck",
         ),
-        (reads.ASKING, ('["a"]',), "turns_of_credential (credential=?)"),
-        (LINES_OF, ('["a"]',), "sqlite_autoindex_gates_1 (credential=?)"),
+        (text_of(reads.ASKING, 1), ("a",), "turns_of_credential (credential=?)"),
+        (text_of(statements.GATES, 1), ("a",), "sqlite_autoindex_gates_1 (credential=?)"),
         (reads.LOOK_UPS, {"id": 1}, "look_ups_of_upload (upload_id=?)"),
         (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
         (reads.ACTIONS, {"id": 1}, "actions_of_upload (upload_id=?)"),
@@ -123,8 +125,8 @@ def test_every_question_has_its_index(
     [
         (reads.LINES, {"before": "2026"}, "INDEX uploads_in_line"),
         (
-            reads.LINE,
-            {"credential": "a", "before": "2026", "limit": 5, "written_after": "", "without": "[]"},
+            reads.LINE.question,
+            {"credential": "a", "before": "2026", "most": 5, "written_after": "", "without": "[]"},
             "INDEX uploads_in_line (credential=? AND due<?)",
         ),
         (reads.SENDERS, {}, "INDEX uploads_in_flight"),
@@ -143,8 +145,8 @@ def test_what_is_asked_in_the_background_looks_only_at_what_is_open(
 def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(
     connection: sqlite3.Connection,
 ) -> None:
-    for sql in (reads.IN_LINE_BEFORE, statements.IN_LINE_BEFORE):
-        seen = plan(connection, sql, [None] * sql.count("?"))
+    for each in (reads.IN_LINE_BETWEEN, statements.LINE_HEAD):
+        seen = plan(connection, each.question, dict.fromkeys(each.names))
         assert "COVERING INDEX uploads_in_line (credential=? AND due" in seen, seen
 
 
@@ -159,7 +161,7 @@ def test_the_counts_are_read_without_a_look_at_the_records(connection: sqlite3.C
 
 
 def test_a_place_is_looked_for_in_the_line_alone(connection: sqlite3.Connection) -> None:
-    seen = plan(connection, reads.STANDS_AT, (None, 5))
+    seen = plan(connection, reads.STANDS_AT.question, {"credential": None, "place": 5})
     assert seen == "SEARCH uploads USING COVERING INDEX uploads_in_line (credential=? AND due>?)"
 
 
@@ -171,21 +173,21 @@ KEY = "(tenant_id=? AND evidence_id=? AND provider=?)"
 @pytest.mark.parametrize(
     ("statement", "by"),
     [
-        (statements.CURRENT_BY_ID.text, ID),
-        (statements.CURRENT_BY_KEY.text, KEY),
-        (statements.UPDATE_UPLOADS.text, ID),
-        (statements.BEGIN_UPLOADS.text, ID),
-        (statements.INSERT_ATTEMPTS.text, ID),
-        (statements.SELECT_CONTENTS.text, ID),
-        (statements.DELETE_DOCUMENTS.text, ID),
-        (statements.END_SLOTS.text, ID),
-        (statements.SELECT_UPLOADS.text, KEY),
+        (statements.CURRENT, ID),
+        (statements.SELECT_IDS, KEY),
+        (statements.UPDATE_UPLOADS, ID),
+        (statements.BEGIN_UPLOADS, ID),
+        (statements.INSERT_ATTEMPTS, ID),
+        (statements.SELECT_CONTENTS, ID),
+        (statements.DELETE_DOCUMENTS, ID),
+        (statements.END_SLOTS, ID),
+        (statements.SELECT_UPLOADS, KEY),
     ],
 )
 def test_every_write_finds_its_rows_by_their_id_or_key(
-    connection: sqlite3.Connection, statement: Callable[[int], str], by: str, rows: int
+    connection: sqlite3.Connection, statement: Batch, by: str, rows: int
 ) -> None:
-    sql = statement(rows)
+    sql = text_of(statement, rows)
     seen = plan(connection, sql, [None] * sql.count("?"))
     assert by in seen
     assert not any(slow in seen for slow in SLOW), seen

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from reachable_store import ReachableStore
 
 from evidence_courier.adapters.stores.sqlite import SqliteStore, open_for_reading, room
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
@@ -55,13 +56,13 @@ def test_the_log_shrinks_when_room_becomes_short(
         assert log_of(database) <= MIB
 
 
-class LameStore(SqliteStore):
+class LameStore(ReachableStore):
     """A store whose disk can be made to fail."""
 
     def leave_room(self, pages: int) -> None:
         """Have room for so many pages more, and no others."""
-        (used,) = self._connection.execute("PRAGMA page_count").fetchone()
-        self._connection.execute(f"PRAGMA max_page_count = {used + pages}")
+        (used,) = self.connection.execute("PRAGMA page_count").fetchone()
+        self.connection.execute(f"PRAGMA max_page_count = {used + pages}")
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["alone", "in a larger transaction"])

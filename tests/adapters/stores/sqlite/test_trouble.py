@@ -11,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
+from reachable_store import ReachableStore
 
-from evidence_courier.adapters.stores.sqlite import SqliteStore, couriers, open_for_reading
+from evidence_courier.adapters.stores.sqlite import SqliteStore, database, open_for_reading
 from evidence_courier.adapters.stores.sqlite.opening import writing_connection
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.upload import Sending, Upload
@@ -22,17 +23,17 @@ from evidence_courier.testing.contracts.stored import AT, delivered, entry, star
 HALF_A_CHARACTER = "\ud800"
 
 
-class LameStore(SqliteStore):
+class LameStore(ReachableStore):
     """A store whose disk can be made to fail."""
 
     def leave_room(self, pages: int) -> None:
         """Have room for so many pages more, and no others."""
-        (used,) = self._connection.execute("PRAGMA page_count").fetchone()
-        self._connection.execute(f"PRAGMA max_page_count = {used + pages}")
+        (used,) = self.connection.execute("PRAGMA page_count").fetchone()
+        self.connection.execute(f"PRAGMA max_page_count = {used + pages}")
 
     def forbid_writing(self) -> None:
         """Have every write refused."""
-        self._connection.execute("PRAGMA query_only = ON")
+        self.connection.execute("PRAGMA query_only = ON")
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_whether_another_process_has_ended_its_write_is_looked_at_often(
 ) -> None:
     """SQLite's own wait sleeps for longer and longer: one of several busy processes starved."""
     path, naps = str(tmp_path / "courier.db"), list[float]()
-    with closing(SqliteStore(path)) as store, by_hand(path) as other:
+    with closing(ReachableStore(path)) as store, by_hand(path) as other:
         other.execute("BEGIN IMMEDIATE")
 
         def nap(seconds: float) -> None:
@@ -102,12 +103,11 @@ def test_whether_another_process_has_ended_its_write_is_looked_at_often(
             if len(naps) == 50:
                 other.execute("COMMIT")
 
-        monkeypatch.setattr(couriers, "time", SimpleNamespace(sleep=nap, monotonic=lambda: 0.0))
+        monkeypatch.setattr(database, "time", SimpleNamespace(sleep=nap, monotonic=lambda: 0.0))
         store.add([entry("ev-1")])
         assert len(naps) == 50
         assert max(naps) <= 0.002
-        connection = store._connection  # pyright: ignore[reportPrivateUsage]
-        assert connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
+        assert store.connection.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
 
 
 def test_a_value_that_cannot_be_kept_fails_its_call_without_a_trace(

@@ -2,7 +2,7 @@
 written in the transaction that begins an attempt or lets a request leave.
 
 What a batch needs of its credentials is read at once, the rules are asked in memory, and what they
-changed is written at once: as many round trips for a thousand credentials as for one. The row of a
+changed is written at once: as many statements for a thousand credentials as for one. The row of a
 paced credential in `gates` is locked meanwhile. If another courier has it just then, the answer is
 "not yet".
 
@@ -14,7 +14,7 @@ the request must have ended.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -22,15 +22,16 @@ from attrs import define, field, frozen
 
 from ....domain.integration import Pace
 from ....domain.pacing import gate as rules
+from ....domain.pacing.estimate import Line
 from ....domain.pacing.gate import Acquired, Block, GateChange, NotBefore, Pause, Quota, Turn
 from ....domain.pacing.lease import Lease
 from ....domain.upload.backoff import LATE, earlier, is_set_back, later
 from ....domain.upload.failure import Failure, FailureKind
 from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Start
-from ..rows import Row, moment, moment_of
+from ..rows import Cell, Row, moment, moment_of
 from . import statements as sql
-from .sessions import Session, ask, tell
+from .session import Database, Session
 
 UNDER_WAY = datetime.max.replace(tzinfo=UTC)
 _END = moment(UNDER_WAY)
@@ -56,12 +57,13 @@ class Asker:
         return None if self.due is None or self.upload_id is None else (self.due, self.upload_id)
 
 
-class PostgresGates:
+class Gates:
     """The gates of all who ask in one verb of one transaction."""
 
-    def __init__(self, session: Session, askers: Sequence[Asker], *, waits: bool) -> None:
+    def __init__(self, database: Database, askers: Sequence[Asker], *, waits: bool) -> None:
         """Read what is needed. `waits`: for gates that another courier has just now."""
-        self._session = session
+        self._database = database
+        self._session = database.session
         self._waits = waits
         self._askers = askers
         self._gates: dict[str, _Gate] = {}
@@ -75,14 +77,9 @@ class PostgresGates:
         gate = self._gate(asker)
         if gate is None:
             return NotBefore(later(asker.at, BUSY))
-        answer = rules.begin(
-            gate,
-            start.quota,
-            asker.at,
-            start.courier_id,
-            leaves=start.leaves,
-            patience=start.patience,
-        )
+        leaves, patience = start.leaves, start.patience
+        quota, courier_id = start.quota, start.courier_id
+        answer = rules.begin(gate, quota, asker.at, courier_id, leaves=leaves, patience=patience)
         if isinstance(answer, Acquired):
             gate.admit()
         return answer
@@ -95,23 +92,22 @@ class PostgresGates:
 
     def write(self) -> None:
         """Write what has changed."""
-        gates = [gate for gate in self._gates.values() if gate.has_changed]
-        session = self._session
-        sql.UPDATE_GATES.tell(session, (gate.cells() for gate in gates))
-        sql.INSERT_SLOTS.tell(session, (row for gate in gates for row in gate.taken))
-        sql.PUT_TURNS.tell(session, (row for gate in gates for row in gate.put_turns.values()))
+        gates, session = [*self._gates.values()], self._session
+        session.tell_all(sql.UPDATE_GATES, (gate.cells() for gate in gates if gate.has_changed))
+        session.tell_all(sql.INSERT_SLOTS, (row for gate in gates for row in gate.taken))
+        turns = (row for gate in gates for row in gate.put_turns.values())
+        session.tell_all(sql.PUT_TURNS, turns)
+        parked = {address: self._blocks[address] for gate in gates for address in gate.probed}
+        session.tell_all(
+            sql.PARK,
+            (
+                (address, _text(block.until))
+                for address, block in sorted(parked.items())
+                if block is not None and block.until is not None
+            ),
+        )
         for gate in gates:
-            gate.taken.clear()
-            gate.put_turns.clear()
-        sql.PARK.tell(session, self._parked())
-
-    def _parked(self) -> Iterable[tuple[str, str]]:
-        for gate in self._gates.values():
-            for address in gate.probed:
-                block = self._blocks[address]
-                if block is not None and block.until is not None:
-                    yield address, moment(block.until)
-            gate.probed.clear()
+            gate.forget_changes()
 
     def _gate(self, asker: Asker) -> _Gate | None:
         gate = self._gates.get(asker.quota.credential)
@@ -142,50 +138,49 @@ class PostgresGates:
                 self._gates.pop(credential, None)  # another courier has it
         had = [one for one in paced if one.quota.credential in rows]
         if had:
-            self._enter_paced(had, Counter(asker.quota.credential for asker in askers))
+            self._enter_paced(had)
 
     def _rows(self, unpaced: list[str], paced: Sequence[Asker]) -> dict[str, Row]:
         session = self._session
-        found = ask(session, sql.GATES, [unpaced]) if unpaced else []
+        found = session.ask_all(sql.GATES, [(name,) for name in unpaced])
         names = sorted(one.quota.credential for one in paced)
         if names:
             lock = sql.LOCK_GATES if self._waits else sql.LOCK_FREE_GATES
-            found += ask(session, lock, [names])
-            missing = [name for name in names if name not in {row["credential"] for row in found}]
+            found += session.ask_all(lock, [(name,) for name in names])
+            missing = sorted({*names} - {row["credential"] for row in found})
             if missing:
-                tell(session, sql.INSERT_GATES, [missing])
-                found += ask(session, lock, [missing])
+                session.tell_all(sql.INSERT_GATES, [(name,) for name in missing])
+                found += session.ask_all(lock, [(name,) for name in missing])
         return {row["credential"]: row for row in found}
 
-    def _enter_paced(self, askers: Sequence[Asker], many: Mapping[str, int]) -> None:
+    def _enter_paced(self, askers: Sequence[Asker]) -> None:
         """What is over by now ends, what lies far in the future is now; read the rest."""
         session = self._session
-        given, lines = [], []
-        for one in askers:
-            quota, pace, now = one.quota, one.quota.pace, one.at
-            assert pace is not None
-            latest, old = later(now, quota.timeout), earlier(now, 2 * pace.period)
-            far = later(now, LATE), later(latest, LATE)
-            times = (now, latest, old, earlier(now, pace.period), *far)
-            given.append((quota.credential, *map(moment, times)))
-            most = rules.may_overtake(quota)
-            if most is not None:
-                lines.append((quota.credential, most + many[quota.credential]))
+        given = [_moments(one.quota, one.at) for one in askers]
         for statement in sql.TIDY:
-            statement.tell(session, given)
-        for row in sql.TURNS.ask(session, given):
-            self._gates[row["credential"]].known_turns[row["id"]] = turn_of(row)
-        for row in sql.USED.ask(session, given):
+            session.tell_all(statement, given)
+        for row in session.ask_all(sql.TURNS, given):
+            self._gates[row["credential"]].known_turns[row["id"]] = _turn_of(row)
+        for row in session.ask_all(sql.USED, given):
             self._gates[row["credential"]].used = row["used"]
-        for row in sql.LINE_HEADS.ask(session, lines):
-            place = datetime.fromisoformat(row["due"]), row["id"]
-            self._gates[row["credential"]].line.append(place)
+
+    def read_lines(self) -> None:
+        """Read the beginnings of all lines: as far as may matter to those who ask."""
+        many = Counter(asker.quota.credential for asker in self._askers)
+        wanted = {
+            name: most + many[name]
+            for name, gate in self._gates.items()
+            if gate.line is None and (most := rules.may_overtake(gate.quota)) is not None
+        }
+        found = self._session.ask_each(sql.LINE_HEAD, [*wanted.items()])
+        for name, rows in zip(wanted, found, strict=True):
+            places = [(datetime.fromisoformat(row["due"]), row["id"]) for row in rows]
+            self._gates[name].line = places
 
     def number(self) -> int:
         """A number for a slot or a turn: later ones are higher in each gate."""
         if not self._numbers:
-            rows = ask(self._session, sql.NUMBERS, [2 * len(self._askers)])
-            self._numbers = sorted((row["number"] for row in rows), reverse=True)
+            self._numbers = sorted(self._database.numbers(2 * len(self._askers)), reverse=True)
         return self._numbers.pop()
 
     def block(self, address: str) -> Block | None:
@@ -199,27 +194,36 @@ class PostgresGates:
     def used_at(self, quota: Quota, now: datetime) -> list[datetime]:
         """From when the latest requests of a credential count, newest first."""
         assert quota.pace is not None
-        return used_slots(self._session, [(quota.credential, quota.pace)], now)[quota.credential]
+        return used_slots(self._session, {quota.credential: quota.pace}, now)[quota.credential]
+
+
+def _moments(quota: Quota, now: datetime) -> tuple[str, ...]:
+    """The cells of MOMENTS."""
+    assert quota.pace is not None
+    latest, period = later(now, quota.timeout), quota.pace.period
+    far = later(now, LATE), later(latest, LATE), UNDER_WAY
+    times = (now, latest, earlier(now, 2 * period), earlier(now, period), *far)
+    return (quota.credential, *map(moment, times))
 
 
 @define
 class _Gate:
     """One credential's gate within one transaction: a `GateStore`.
 
-    `line` is the beginning of its line, `_admitted` are the places of those that this transaction
-    has let through.
+    `line` is the beginning of its line, once it was read; `_admitted` are the places of those that
+    this transaction has let through.
     """
 
-    gates: PostgresGates
+    gates: Gates
     asker: Asker
     _row: Row | None
     quota: Quota = field(init=False)
     now: datetime = field(init=False)
     used: int = field(default=0, init=False)
-    line: list[LinePlace] = field(factory=list, init=False)
+    line: list[LinePlace] | None = field(default=None, init=False)
     known_turns: dict[int, Turn] = field(factory=dict, init=False)
     taken: list[tuple[int, str, str, str]] = field(factory=list, init=False)
-    put_turns: dict[int, tuple[int | str | None, ...]] = field(factory=dict, init=False)
+    put_turns: dict[int, tuple[Cell, ...]] = field(factory=dict, init=False)
     probed: set[str] = field(factory=set, init=False)
     has_changed: bool = field(default=False, init=False)
     _pause: Pause | None = field(default=None, init=False)
@@ -231,17 +235,17 @@ class _Gate:
     def __attrs_post_init__(self) -> None:
         self.quota, self.now = self.asker.quota, self.asker.at
         if (row := self._row) is not None:
-            self._pause, self._lease = pause_of(row), lease_of(row)
+            self._pause, self._lease = _pause_of(row), _lease_of(row)
             self._head = row["head"], moment_of(row["head_since"])
             self.has_changed = self.quota.pace is not None and _limits(self.quota) != tuple(
                 row[name] for name in sql.LIMITS
             )
 
-    def cells(self) -> tuple[str | int | float | None, ...]:
+    def cells(self) -> tuple[Cell, ...]:
         """The cells of the gate's row."""
         pause, lease, (head, since) = self._pause, self._lease, self._head
         paused = (None, None) if pause is None else (moment(pause.since), moment(pause.until))
-        held: tuple[int | str | None, ...] = (None, None, None)
+        held: tuple[Cell, ...] = (None, None, None)
         if lease is not None:
             held = (lease.holder, moment(lease.since), _text(lease.wanted_at))
         row = self._row
@@ -249,6 +253,13 @@ class _Gate:
         if self.quota.pace is None and row is not None:
             limits = tuple(row[name] for name in sql.LIMITS)
         return (self.quota.credential, *limits, *paused, *held, head, _text(since))
+
+    def forget_changes(self) -> None:
+        """They are written."""
+        self.has_changed = False
+        self.taken.clear()
+        self.put_turns.clear()
+        self.probed.clear()
 
     @property
     def _pace(self) -> Pace:
@@ -289,10 +300,17 @@ class _Gate:
         if self.asker.place is None:
             return 0
         admitted = sum(other < self.asker.place for other in self._admitted)
-        return bisect_left(self.line, self.asker.place) - admitted
+        return bisect_left(self._line, self.asker.place) - admitted
+
+    @property
+    def _line(self) -> list[LinePlace]:
+        if self.line is None:
+            self.gates.read_lines()
+        assert self.line is not None
+        return self.line
 
     def head_since(self) -> datetime:
-        head = self.line[0][1] if self.line else None
+        head = self._line[0][1] if self._line else None
         known, since = self._head
         if known == head and since is not None and not is_set_back(self.now, since):
             return since
@@ -329,7 +347,6 @@ class _Gate:
         self.used += 1
         if self._used_at is not None:
             self._used_at.insert(0, UNDER_WAY)
-        self.has_changed = True
         return number
 
     def open(self, courier_id: int, owed: int) -> int:
@@ -343,40 +360,31 @@ class _Gate:
             known = self.put_turns.get(turn.id)
             self._put(turn, None if known is None else known[-1])
 
-    def _put(self, turn: Turn, upload_id: int | str | None) -> None:
+    def _put(self, turn: Turn, upload_id: Cell) -> None:
         self.known_turns[turn.id] = turn
         cells = (turn.courier_id, turn.owed, turn.waits, moment(turn.until))
         self.put_turns[turn.id] = (turn.id, self.quota.credential, *cells, upload_id)
-        self.has_changed = True
 
 
 def change(session: Session, changes: Iterable[tuple[GateChange, str, str]]) -> None:
     """Write down what the ends of turns and requests mean. Each with its tenant and provider."""
     found = list(changes)
     end(session, [(slot, one.at) for one, *_ in found for slot in one.slots])
-    turns = [one.turn for one, *_ in found if one.turn]
-    if turns:
-        tell(session, sql.DELETE_TURNS, [turns])
+    session.tell_all(sql.DELETE_TURNS, [(one.turn,) for one, *_ in found if one.turn])
     pauses: dict[str, tuple[datetime, datetime]] = {}
     for one, *_ in found:
         until, credential = one.pause_until, one.quota.credential
-        if until is not None and until > pauses.get(credential, (until, earlier(until, _TICK)))[1]:
+        if until is not None and (credential not in pauses or until > pauses[credential][1]):
             pauses[credential] = one.at, until
-    sql.PUT_PAUSES.tell(
-        session,
-        ((name, *map(moment, pause)) for name, pause in sorted(pauses.items())),
-    )
+    rows = ((name, *map(moment, pause)) for name, pause in sorted(pauses.items()))
+    session.tell_all(sql.PUT_PAUSES, rows)
     _change_blocks(session, [each for each in found if each[0].block is not None or each[0].opens])
-
-
-_TICK = timedelta(microseconds=1)
 
 
 def _change_blocks(session: Session, changes: Sequence[tuple[GateChange, str, str]]) -> None:
     if not changes:
         return
-    addresses = {one.quota.address for one, *_ in changes}
-    before = blocks_of(session, addresses)
+    before = blocks_of(session, {one.quota.address for one, *_ in changes})
     after: dict[str, Block] = dict(before)
     of: dict[str, tuple[str, str]] = {}
     for one, *owner in changes:
@@ -387,69 +395,86 @@ def _change_blocks(session: Session, changes: Sequence[tuple[GateChange, str, st
         if one.opens and address in after and after[address].until is not None:
             del after[address]
     gone = sorted(before.keys() - after.keys())
-    if gone:
-        tell(session, sql.DELETE_BLOCKS, [gone])
+    session.tell_all(sql.DELETE_BLOCKS, [(address,) for address in gone])
     rows = []
     for address in sorted(of.keys() & after.keys()):
         block = after[address]
         failure = block.failure
         seen = (failure.kind.value, failure.message, failure.http_status, _text(block.until))
         rows.append((address, *of[address], moment(block.since), *seen))
-    sql.PUT_BLOCKS.tell(session, rows)
+    session.tell_all(sql.PUT_BLOCKS, rows)
 
 
 def end(session: Session, slots: Iterable[tuple[int, datetime]]) -> None:
     """Requests have ended: their slots count from then on."""
-    sql.END_SLOTS.tell(session, ((slot, moment(at), _END) for slot, at in slots))
+    session.tell_all(sql.END_SLOTS, ((slot, moment(at), _END) for slot, at in slots))
 
 
 def blocks_of(session: Session, addresses: Iterable[str]) -> dict[str, Block]:
     """The blocks of integrations, by address."""
-    wanted = list(addresses)
     return {
         row["address"]: Block(
             Failure(FailureKind(row["kind"]), row["message"], http_status=row["http_status"]),
             datetime.fromisoformat(row["at"]),
             moment_of(row["until"]),
         )
-        for row in (ask(session, sql.BLOCKS, [wanted]) if wanted else ())
+        for row in session.ask_all(sql.BLOCKS, [(address,) for address in addresses])
     }
 
 
+def lines_of(session: Session, credentials: Iterable[str], now: datetime) -> dict[str, Line]:
+    """What an estimate needs to know of the lines of these credentials."""
+    lines = dict.fromkeys(credentials, Line())
+    rows = session.ask_all(sql.GATES, [(credential,) for credential in lines])
+    paces = {
+        row["credential"]: Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
+        for row in rows
+        if row["pace_limit"] is not None
+    }
+    used = used_slots(session, paces, now)
+    for row in rows:
+        name, pause, lease = row["credential"], _pause_of(row), _lease_of(row)
+        lines[name] = Line(pause=pause)
+        if (pace := paces.get(name)) is not None:
+            wanted = lease is not None and lease.is_wanted(now)
+            lines[name] = Line(pace, row["cost"], row["together"], used[name], pause, wanted)
+    return lines
+
+
 def used_slots(
-    session: Session, paces: Iterable[tuple[str, Pace]], now: datetime
+    session: Session, paces: Mapping[str, Pace], now: datetime
 ) -> dict[str, list[datetime]]:
     """From when the latest requests of credentials count, newest first."""
-    found: dict[str, list[datetime]] = defaultdict(list)
-    given = (
-        (credential, moment(earlier(now, pace.period)), pace.limit) for credential, pace in paces
-    )
-    for row in sql.USED_AT.ask(session, given):
-        found[row["credential"]].append(datetime.fromisoformat(row["at"]))
-    return found
+    given = [
+        (credential, moment(earlier(now, pace.period)), pace.limit)
+        for credential, pace in paces.items()
+    ]
+    found = session.ask_each(sql.USED_AT, given)
+    return {
+        credential: [datetime.fromisoformat(row["at"]) for row in rows]
+        for credential, rows in zip(paces, found, strict=True)
+    }
 
 
-def turn_of(row: Row) -> Turn:
+def _turn_of(row: Row) -> Turn:
     """The turn in the columns of the turns table."""
     until = datetime.fromisoformat(row["until"])
-    return Turn(row["id"], row["owner"], row["owed"], row["waits"], until)
+    return Turn(row["id"], row["owner"], row["owed"], bool(row["waits"]), until)
 
 
-def pause_of(row: Row) -> Pause | None:
-    """The pause in a gate's row."""
+def _pause_of(row: Row) -> Pause | None:
     since, until = moment_of(row["paused_since"]), moment_of(row["paused_until"])
     return None if since is None or until is None else Pause(since, until)
 
 
-def lease_of(row: Row) -> Lease | None:
-    """The lease in a gate's row."""
+def _lease_of(row: Row) -> Lease | None:
     since = moment_of(row["held_since"])
     if row["holder"] is None or since is None:
         return None
     return Lease(row["holder"], since, moment_of(row["wanted_at"]))
 
 
-def _limits(quota: Quota) -> tuple[int | float | None, ...]:
+def _limits(quota: Quota) -> tuple[Cell, ...]:
     pace = quota.pace
     if pace is None:
         return (None, None, 1, 1)

@@ -9,21 +9,26 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from threading import RLock
 
 from attrs import define
 
-from ..rows import moment
+from ....domain.upload.upload import UploadKey
+from ....ports.records import Entry
+from ..rows import ENTRY, entry_cells, moment
+from ..sql.session import Batch, Session
+from ..sql.statements import UNREGISTER, list_of
 from ..trouble import RefusedError
+from .documents import names_recorded
 from .files import replaced
-from .liveness import Lock, boot, host, new_lock
+from .liveness import Lock, Watch, boot, host, new_lock
 from .opening import file_alone, prepare, resolved, writing_connection
-from .reader import SqliteReader
-from .reads import names_recorded
-from .room import bound_log, give_back, is_no_room
+from .readers import SqliteReaders
+from .room import bound_log, give_back, is_no_room, require_room
+from .session import SqliteSession
 from .trouble import trouble
 
 # How much of the room that documents have left is given back to the disk when the store is closed,
@@ -34,6 +39,13 @@ _PAGES_GIVEN_BACK = 8192
 # How often it is looked whether another process has ended its write, in seconds.
 _LOOK_AGAIN = 0.0005
 
+_NEXT_ID = "SELECT COALESCE(MAX(id), 0) + 1 FROM uploads"
+_INSERT_UPLOADS = Batch(ENTRY, f"INSERT INTO uploads ({list_of(ENTRY)}) SELECT * FROM given")
+_LAST_NUMBER = """
+SELECT MAX(COALESCE((SELECT MAX(id) FROM slots), 0),
+           COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'turns'), 0))
+"""
+COURIERS = "SELECT id, host, boot, lock, beat FROM couriers WHERE id != :id"
 _BEAT = """
 SELECT (SELECT beat FROM couriers WHERE id = ?),
        (SELECT seq FROM sqlite_sequence WHERE name = 'couriers')
@@ -59,12 +71,13 @@ class _Own:
     in_file: int = 0
 
 
-class SqliteCouriers(SqliteReader):
-    """The reading verbs, and those of `Couriers`. Writers take turns."""
+class SqliteDatabase(SqliteReaders):
+    """The `Database` in a file, and the couriers that are registered through it."""
 
     def __init__(self, path: str, busy_timeout: float, monotonic: Callable[[], float]) -> None:
         prepare(resolved(path), busy_timeout)
-        super().__init__(path, busy_timeout, monotonic)
+        super().__init__(path, busy_timeout)
+        self._watch = Watch(os.path.dirname(self._path), monotonic)
         self._turn = RLock()
         self._writing = False
         self._log_bound = 0
@@ -74,13 +87,13 @@ class SqliteCouriers(SqliteReader):
         with trouble(self._path, "the database was not opened"):
             self._connection = writing_connection(self._path, busy_timeout)
             self._files.beside(self._path)
+        self.session = SqliteSession(self._connection)
 
     @contextmanager
     def transaction(
         self, undone: str = "nothing was written", about: Sequence[object] = ()
     ) -> Iterator[None]:
-        """Make one transaction, and one commit to the disk, of all that is written inside: all
-        of it is written, or none. `undone` and `about` are as for `trouble`."""
+        """One commit to the disk. Holds the lock of the database from its first look on."""
         with trouble(self._path, undone, about), self._turn:
             if self._writing:
                 yield  # part of the transaction around it
@@ -147,6 +160,24 @@ class SqliteCouriers(SqliteReader):
                 own.in_file = beat
             self._seen = self._files.written
 
+    def insert(self, entries: Sequence[Entry]) -> Mapping[UploadKey, int]:
+        """The ids can be given here: no other can insert before this transaction ends."""
+        size = sum(len(entry.content or b"") for entry in entries)
+        require_room(self._connection, self._path, size)
+        (first,) = self._connection.execute(_NEXT_ID).fetchone()
+        ids = {entry.upload.key: number for number, entry in enumerate(entries, first)}
+        rows = (entry_cells(ids[entry.upload.key], entry) for entry in entries)
+        self.session.tell_all(_INSERT_UPLOADS, rows)
+        return ids
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        self._needless += names
+
+    def numbers(self, many: int) -> Sequence[int]:
+        """No other can take one before this transaction ends."""
+        (last,) = self._connection.execute(_LAST_NUMBER).fetchone()
+        return range(last + 1, last + many + 1)
+
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:
         if courier_id is None:
             courier_id = self._register(now)
@@ -156,8 +187,8 @@ class SqliteCouriers(SqliteReader):
         return courier_id
 
     def _recorded(self, files: Sequence[str]) -> set[str]:
-        with self._reading() as db:
-            return names_recorded(db, files)
+        with self.reading() as session:
+            return names_recorded(session, files)
 
     def _register(self, now: datetime) -> int:
         """Register a new courier. The lock's file is made beside the database."""
@@ -206,18 +237,15 @@ class SqliteCouriers(SqliteReader):
             self._check_file()
 
     def unregister(self, courier_id: int) -> None:
-        """As in `Couriers`. The file of a dead courier's lock is removed."""
+        """The file of a dead courier's lock is removed."""
         own = self._own.pop(courier_id, _Own(None)).lock
         try:
             with self.transaction("the courier was not unregistered"):
                 row = self._connection.execute(
                     "SELECT lock FROM couriers WHERE id = ?", (courier_id,)
                 ).fetchone()
-                self._connection.execute("DELETE FROM couriers WHERE id = ?", (courier_id,))
-                self._connection.execute("DELETE FROM turns WHERE owner = ?", (courier_id,))
-                self._connection.execute(
-                    "UPDATE gates SET holder = NULL WHERE holder = ?", (courier_id,)
-                )
+                for statement in UNREGISTER:
+                    self.session.tell(statement, {"id": courier_id})
         except BaseException:
             if own is not None:
                 own.let_go()  # it ends all the same, and whoever comes next is to see that
@@ -228,8 +256,11 @@ class SqliteCouriers(SqliteReader):
             with suppress(OSError):
                 os.unlink(os.path.join(os.path.dirname(self._path), row[0]))
 
+    def others(self, session: Session, caller: int) -> Mapping[int, bool]:
+        return {row["id"]: self._watch.dead(row) for row in session.ask(COURIERS, {"id": caller})}
+
     def close(self) -> None:
-        """As in `Records`. Room that documents have left is given back to the disk, up to a bound
+        """Room that documents have left is given back to the disk, up to a bound
         that keeps this quick."""
         with self._turn:
             if self._closed:

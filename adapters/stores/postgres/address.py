@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -23,9 +23,6 @@ from psycopg.types.string import StrDumperUnknown, TextLoader
 from ....domain.errors import MisuseError, StoreError
 from ..trouble import RefusedError, subject_of
 from .schema import SCHEMA
-
-Session: TypeAlias = Connection[DictRow]
-Given: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 OLDEST_SERVER = 140000
 
@@ -71,15 +68,6 @@ _NUL = re.compile("\x1a([01])")
 def escaped(text: str) -> str:
     """A text as PostgreSQL can keep it."""
     return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
-
-
-def is_text(text: str) -> bool:
-    """Whether a text is whole: it has no halves of characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class _Dumper(StrDumperUnknown):
@@ -130,7 +118,7 @@ class Address:
             text = text.replace(secret, "***")
         return text
 
-    def connect(self) -> Session:
+    def connect(self) -> Connection[DictRow]:
         """A new session, in which each statement is a transaction of its own."""
         session = Connection[DictRow].connect(self.dsn, autocommit=True, row_factory=dict_row)
         try:
@@ -194,14 +182,3 @@ def set_up(session: Connection[Any]) -> None:
     for name in ("text", "timestamptz", "date"):
         session.adapters.register_loader(name, _Loader)
     session.execute(_SETTINGS.encode())
-
-
-def ask(session: Connection[Any], text: str, given: Given | None = None) -> list[DictRow]:
-    """Ask a question; its rows."""
-    found: list[DictRow] = session.execute(text.encode(), given).fetchall()
-    return found
-
-
-def tell(session: Connection[Any], text: str, given: Given | None = None) -> None:
-    """Have something done that gives no rows."""
-    session.execute(text.encode(), given)

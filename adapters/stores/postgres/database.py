@@ -9,24 +9,28 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import RLock
 
 import psycopg
+from psycopg import Connection
+from psycopg.rows import DictRow
 
 from ....domain.errors import StoreError
-from ....ports.couriers import NO_TENANTS
+from ....domain.upload.upload import UploadKey
 from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
-from ..rows import moment, open_upload_of
+from ..rows import ENTRY, KEY, entry_cells, key_of, moment
+from ..sql.session import Batch, Session
+from ..sql.statements import LOCK_CLASS, UNREGISTER, list_of
 from ..trouble import RefusedError
-from . import reads
+from .address import Address
 from .opening import prepare
-from .reader import PostgresReader
-from .schema import MIGRATIONS
-from .sessions import Address, Session, ask, tell
+from .readers import PostgresReaders
+from .schema import ADD_UP_COUNTS, MIGRATIONS
+from .session import PostgresSession
 
 PATIENCE = 30.0
 """For so many seconds the server is asked for what became of a commit."""
@@ -39,21 +43,42 @@ _ASK_AGAIN = 0.05
 _BEGIN = "BEGIN; SELECT pg_current_xact_id()::text AS number"
 _REGISTER = (
     "INSERT INTO couriers (id, host, pid, enlisted_at, beat, beat_at)"
-    " VALUES (%s, %s, %s, %s, 1, clock_timestamp())"
+    " VALUES (:id, :host, :pid, :now, 1, clock_timestamp())"
     " ON CONFLICT (id) DO UPDATE SET beat = couriers.beat + 1, beat_at = clock_timestamp()"
 )
+_COURIERS = f"""
+SELECT couriers.id, EXISTS (
+    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS}
+    AND objid = couriers.id::oid AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AS held,
+clock_timestamp() - beat_at > make_interval(secs => :silence) AS silent,
+beat_at > greatest(pg_postmaster_start_time(), :cut_at) AS beats
+FROM couriers WHERE couriers.id <> :caller ORDER BY couriers.id
+"""
+_NEW = ENTRY[1:]  # the server gives the id
+_INSERT_UPLOADS = Batch(
+    _NEW,
+    ", numbered AS MATERIALIZED"
+    " (SELECT nextval(pg_get_serial_sequence('uploads', 'id')) AS id, given.* FROM given)"
+    f" INSERT INTO uploads (id, {list_of(_NEW)}) SELECT id, {list_of(_NEW)} FROM numbered"
+    f" ORDER BY {list_of(KEY)} ON CONFLICT DO NOTHING RETURNING id, {list_of(KEY)}",
+)
+"""Numbered in the order of the rows, and inserted in one order everywhere, so that no two couriers
+wait for one another."""
+_NUMBERS = "SELECT nextval('gate_numbers') AS number FROM generate_series(1, :many)"
 
 
-class PostgresCouriers(PostgresReader):
-    """The reading verbs, and those of `Couriers`. Writers take turns."""
+class PostgresDatabase(PostgresReaders):
+    """The `Database` in PostgreSQL, and the couriers that are registered through it."""
 
     def __init__(self, address: Address, clock: DatabaseClock | None) -> None:
         with address.trouble("the database was not opened"):
-            self._session = address.connect()
+            self.session = PostgresSession(address.connect())
             try:
-                prepare(self._session, MIGRATIONS)
+                prepare(self.session, MIGRATIONS)
             except BaseException:
-                self._session.close()
+                self._connection.close()
                 raise
         super().__init__(address)
         self._clock = clock
@@ -62,12 +87,15 @@ class PostgresCouriers(PostgresReader):
         self._cut_at = "-infinity"
         self._tell_clock()
 
+    @property
+    def _connection(self) -> Connection[DictRow]:
+        return self.session.connection
+
     @contextmanager
     def transaction(
         self, undone: str = "nothing was written", about: Sequence[object] = ()
     ) -> Iterator[None]:
-        """Make one transaction of all that is written inside: all of it is written, or none.
-        `undone` and `about` are as for `Address.trouble`."""
+        """A commit that was not answered is asked for."""
         with self._address.trouble(undone, about), self._turn:
             if self._writing:
                 yield  # part of the transaction around it
@@ -79,35 +107,35 @@ class PostgresCouriers(PostgresReader):
                 yield
                 self._commit(number)
             except BaseException:
-                if not self._session.closed:
+                if not self._connection.closed:
                     with suppress(psycopg.Error):
-                        tell(self._session, "ROLLBACK")
+                        self.session.tell("ROLLBACK")
                 raise
             finally:
                 self._writing = False
 
     def _start(self) -> str:
         """Begin a transaction, on a new session if the last was cut; its number."""
-        if not self._session.closed:
+        if not self._connection.closed:
             try:
-                return _number(self._session)
+                return _number(self._connection)
             except psycopg.OperationalError:
-                if not self._session.closed:
+                if not self._connection.closed:
                     raise
         self._reconnect()
-        return _number(self._session)
+        return _number(self._connection)
 
     def _reconnect(self) -> None:
-        self._session = self._address.connect()
-        self._show(self._session)
-        (row,) = ask(self._session, "SELECT clock_timestamp() AS now")
+        self.session = PostgresSession(self._address.connect())
+        self._show(self._connection)
+        (row,) = self.session.ask("SELECT clock_timestamp() AS now")
         self._cut_at = row["now"]
 
     def _commit(self, number: str) -> None:
         try:
-            done = self._session.execute("COMMIT")
+            done = self._connection.execute("COMMIT")
         except psycopg.OperationalError:
-            if self._session.closed and self._has_committed(number):
+            if self._connection.closed and self._has_committed(number):
                 return
             raise
         if done.statusmessage != "COMMIT":
@@ -118,10 +146,10 @@ class PostgresCouriers(PostgresReader):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and not self._closed:
             try:
-                if self._session.closed:
+                if self._connection.closed:
                     self._reconnect()
-                query = "SELECT pg_xact_status(%s::xid8) AS status"
-                (row,) = ask(self._session, query, [number])
+                query = "SELECT pg_xact_status(:number::xid8) AS status"
+                (row,) = self.session.ask(query, {"number": number})
             except psycopg.OperationalError:
                 row = {"status": "in progress"}  # as far as is known
             if row["status"] != "in progress":
@@ -136,64 +164,61 @@ class PostgresCouriers(PostgresReader):
     def _tell_clock(self) -> None:
         if self._clock is not None:
             asked = self._clock.monotonic()
-            (row,) = ask(self._session, "SELECT clock_timestamp() AS now")
+            (row,) = self.session.ask("SELECT clock_timestamp() AS now")
             self._clock.tell(datetime.fromisoformat(row["now"]), asked)
+
+    def insert(self, entries: Sequence[Entry]) -> Mapping[UploadKey, int]:
+        rows = (entry_cells(0, entry)[1:] for entry in entries)
+        return {key_of(row): row["id"] for row in self.session.ask_all(_INSERT_UPLOADS, rows)}
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """There are none."""
+
+    def numbers(self, many: int) -> Sequence[int]:
+        return [row["number"] for row in self.session.ask(_NUMBERS, {"many": many})]
 
     # --- couriers ---
 
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:
-        """As in `Couriers`. The database's clock is asked for the time."""
+        """The database's clock is asked for the time."""
         with self.transaction("heartbeat not written"):
             if courier_id is None:
                 query = "SELECT nextval(pg_get_serial_sequence('couriers', 'id'))::int AS id"
-                (row,) = ask(self._session, query)
+                (row,) = self.session.ask(query)
                 courier_id = int(row["id"])
                 self._own.add(courier_id)
-                self._show(self._session)
-            tell(self._session, _REGISTER, (courier_id, platform.node(), os.getpid(), moment(now)))
+                self._show(self._connection)
+            about = {"host": platform.node(), "pid": os.getpid(), "now": moment(now)}
+            self.session.tell(_REGISTER, {"id": courier_id, **about})
+            self.session.tell(ADD_UP_COUNTS)
             self._tell_clock()
         return courier_id
 
     def unregister(self, courier_id: int) -> None:
         self._own.discard(courier_id)
         with self.transaction("the courier was not unregistered"):
-            tell(self._session, "DELETE FROM couriers WHERE id = %s", [courier_id])
-            tell(self._session, "DELETE FROM turns WHERE owner = %s", [courier_id])
-            tell(self._session, "UPDATE gates SET holder = NULL WHERE holder = %s", [courier_id])
+            for statement in UNREGISTER:
+                self.session.tell(statement, {"id": courier_id})
 
-    def dead(
-        self, caller: int, limit: int, without: Mapping[int, Collection[str]] = NO_TENANTS
-    ) -> Mapping[int, Sequence[Entry]]:
-        """As in `Couriers`. A lock that is gone tells at once; but if the server has started since
-        the last beat, or our own session was cut since then, theirs may have been cut, too."""
-        with self._reading() as session:
-            rows = ask(
-                session,
-                reads.COURIERS,
-                {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE},
-            )
-            senders = {row["owner"] for row in ask(session, reads.SENDERS)}
-            gone = [
-                row["id"] for row in rows if not row["held"] and (row["silent"] or row["beats"])
-            ]
-            unknown = senders - {row["id"] for row in rows} - {caller}
-            found = {}
-            for courier in (*gone, *sorted(unknown)):
-                given = [courier, sorted(without.get(courier, ())), limit]
-                rows = ask(session, reads.IN_FLIGHT, given)
-                found[courier] = [open_upload_of(row) for row in rows]
-            return found
+    def others(self, session: Session, caller: int) -> Mapping[int, bool]:
+        """A lock that is gone tells at once; but if the server has started since the last beat, or
+        our own session was cut since then, theirs may have been cut, too."""
+        given = {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE}
+        return {
+            row["id"]: not row["held"] and (row["silent"] or row["beats"])
+            for row in session.ask(_COURIERS, given)
+        }
 
     def close(self) -> None:
         self._closed = True
         with self._turn:
             super().close()
             if os.getpid() == self._pid:
-                self._session.close()
+                self._connection.close()
 
 
-def _number(session: Session) -> str:
-    cursor = session.execute(_BEGIN)
+def _number(connection: Connection[DictRow]) -> str:
+    cursor = connection.execute(_BEGIN)
     cursor.nextset()
     row = cursor.fetchone()
     if row is None:

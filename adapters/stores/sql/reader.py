@@ -1,0 +1,160 @@
+"""Reading the records, from any number of threads, while couriers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from attrs import evolve
+
+from ....domain.upload.history import details_of
+from ....domain.upload.status import UploadDetails, UploadStatus
+from ....domain.upload.upload import Status, UploadKey
+from ....ports.paging import token_of
+from ....ports.records import ActedOn, Entry, Find, Page
+from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
+from . import reads
+from .session import Readers, Session
+from .statements import BLOCKS, SELECT_CONTENTS
+
+
+class SqlReader:
+    """The reading verbs of an `UploadStore`, on a database that is ready. Changes nothing. Each
+    question sees the records as they are at one moment."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
+        with self._readers.reading() as session:
+            found = reads.recorded(session, keys)
+            if staged:
+                keys_of = {entry.upload.id: key for key, entry in found.items()}
+                for row in session.ask_all(SELECT_CONTENTS, [(one,) for one in keys_of]):
+                    key = keys_of[row["upload_id"]]
+                    found[key] = evolve(found[key], content=row["content"])
+        return {key: self._with_file(entry) if staged else entry for key, entry in found.items()}
+
+    def _with_file(self, entry: Entry) -> Entry:
+        files, name = self._readers.documents, entry.dossier.document.file
+        if files is None or name is None:
+            return entry
+        with suppress(FileNotFoundError):
+            return evolve(entry, content=files.read("", name))
+        return entry
+
+    def due(
+        self,
+        before: datetime,
+        limit: int,
+        *,
+        lines: Mapping[str | None, Collection[str]] | None = None,
+        written_after: datetime | None = None,
+    ) -> Mapping[str | None, Sequence[UploadKey]]:
+        until = moment(before)
+        since = reads.EVER_SINCE if written_after is None else moment(written_after)
+        with self._readers.reading() as session:
+            if lines is None:
+                rows = session.ask(reads.LINES, {"before": until})
+                lines = {row["credential"]: () for row in rows}
+            if not limit:
+                return dict.fromkeys(lines, ())
+            given = [
+                (credential, until, since, session.list_of(sorted(without)), limit)
+                for credential, without in lines.items()
+            ]
+            found: dict[str | None, Sequence[UploadKey]] = dict.fromkeys(lines, ())
+            for question, some in (
+                (reads.LINE, [one for one in given if one[0] is not None]),
+                (reads.NO_LINE, [one for one in given if one[0] is None]),
+            ):
+                for (credential, *_), rows in zip(
+                    some, session.ask_each(question, some), strict=True
+                ):
+                    found[credential] = [key_of(row) for row in rows]
+            return found
+
+    def counts(
+        self, statuses: Collection[Status] = tuple(Status), *, without_parked: bool = False
+    ) -> Mapping[Status, int]:
+        with self._readers.reading() as session:
+            found = reads.counts_of(session)
+        if not without_parked:
+            found[Status.RETRYING.value] += found[reads.PARKED]
+        return {status: found[status.value] for status in statuses}
+
+    def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        # Half a character stands in no record.
+        wanted = sorted(filter(_is_text, set(evidence_ids)))
+        with self._readers.reading() as session:
+            told = reads.statuses_of(session, _of_evidences(session, tenant_id, wanted), now)
+            return {status.evidence_id: status for status in told}
+
+    def find(self, find: Find, now: datetime) -> Page:
+        with self._readers.reading() as session:
+            # One more than asked for shows whether there is a next page.
+            rows = session.ask(*reads.find_query(find))
+            page = rows[: find.limit]
+            more = len(rows) > find.limit
+            return Page(
+                uploads=tuple(reads.statuses_of(session, page, now)),
+                next_page=token_of(reads.place_of(page[-1])) if more else None,
+            )
+
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        with self._readers.reading() as session:
+            rows = _of_evidences(session, tenant_id, [evidence_id])
+            if not rows:
+                return None
+            its = {"id": rows[-1]["id"]}
+            attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
+            actions = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
+            look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
+            (status,) = reads.statuses_of(session, rows[-1:], now)
+            return details_of(status, attempts, actions, look_ups)
+
+    def fingerprint_key(self) -> bytes:
+        with self._readers.reading() as session:
+            (row,) = session.ask("SELECT value FROM keys WHERE name = 'fingerprint'")
+            return bytes(row["value"])
+
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
+        with self._readers.reading() as session:
+            stuck = session.ask(reads.STUCK)
+            pairs = sorted((row["tenant_id"], row["provider"]) for row in stuck)
+            known = [pair for pair in pairs if pair in addresses]
+            wanted = {addresses[pair] for pair in known}
+            blocks = session.ask_all(BLOCKS, [(address,) for address in sorted(wanted)])
+            free = wanted - {row["address"] for row in blocks}
+            given = [(*pair, limit) for pair in known if addresses[pair] in free]
+            found = session.ask_each(reads.STUCK_OF, given)
+            return [open_upload_of(row) for rows in found for row in rows]
+
+    def acted_on(self, after: int | None) -> ActedOn:
+        with self._readers.reading() as session:
+            mark = session.ask(reads.MARK)[0]["mark"]
+            if after is None or mark == after:
+                return ActedOn((), mark)
+            rows = session.ask(reads.ACTED_ON, {"after": after, "mark": mark})
+            return ActedOn([key_of(row) for row in rows], mark)
+
+    def close(self) -> None:
+        self._readers.close()
+
+
+def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:
+    """The uploads of a tenant's evidences, the oldest first."""
+    rows = session.ask_all(reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
+    return sorted(rows, key=reads.place_of)
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text is whole: it has no halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,302 @@
+"""What the records are asked: each question is one indexed query, as fast at a million records
+as at ten."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from math import inf
+from typing import TypeAlias
+
+from ....domain.pacing.estimate import outlook_of
+from ....domain.upload.failure import Concern, FailureKind
+from ....domain.upload.status import Outlook, UploadStatus
+from ....domain.upload.upload import State, Status, UploadKey
+from ....ports.paging import Place, place_after
+from ....ports.records import Entry, Find
+from ..rows import (
+    KEY,
+    OPEN,
+    STATUS,
+    Row,
+    key_cells,
+    moment,
+    open_upload_of,
+    outlooks_without,
+    state_of,
+    status_of,
+)
+from .gates import lines_of
+from .session import Batch, Each, Session
+from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, list_of
+
+EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
+
+MOST_COUNTED = 1_000
+"""So many uploads are counted to answer one question about places in lines."""
+
+LEAST_COUNTED = 100
+"""So many of each line, even if that is more."""
+
+_InLine: TypeAlias = tuple[datetime, int]
+"""Where an upload stands in its line: when it is due, and its id."""
+
+_STATUS = list_of(STATUS, "uploads")
+_KEYS = list_of(KEY, "uploads")
+
+# By whether a tenant, and whether a status, is asked for.
+_INDEX_FOR = {
+    (False, False): "uploads_newest",
+    (True, False): "uploads_of_tenant",
+    (False, True): "uploads_by_status",
+    (True, True): "uploads_of_tenant_by_status",
+}
+
+# The first credential after each credential, so that a line is not read to its end.
+_NEXT = (
+    "(SELECT credential FROM uploads INDEXED BY uploads_in_line"
+    " WHERE due IS NOT NULL AND credential {0} ORDER BY credential LIMIT 1)"
+)
+_ANY = "EXISTS (SELECT 1 FROM uploads INDEXED BY uploads_in_line WHERE credential {0}"
+LINES = f"""
+WITH RECURSIVE line (credential) AS (
+    SELECT {_NEXT.format("IS NOT NULL")}
+    UNION ALL
+    SELECT {_NEXT.format("> line.credential")} FROM line WHERE credential IS NOT NULL
+)
+SELECT credential FROM line WHERE credential IS NOT NULL
+    AND {_ANY.format("= line.credential")} AND due <= :before)
+UNION ALL SELECT NULL WHERE {_ANY.format("IS NULL")} AND due <= :before)
+"""
+_LINE = f"""
+SELECT {_KEYS} FROM uploads INDEXED BY uploads_in_line
+WHERE credential {{0}} AND due <= :before AND updated_at > :written_after
+AND tenant_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY due, id LIMIT :most
+"""
+_OF_LINE = ("credential", "before", "written_after", "without", "most")
+LINE = Each(_OF_LINE, _LINE.format("= :credential"))
+NO_LINE = Each(_OF_LINE, _LINE.format("IS NULL"))
+SENDERS = (
+    "SELECT DISTINCT owner FROM uploads INDEXED BY uploads_in_flight"
+    " WHERE owner >= 0 AND state = 'sending'"
+)
+IN_FLIGHT = Each(
+    ("owner", "without", "most"),
+    f"SELECT {list_of(OPEN)} FROM uploads INDEXED BY uploads_in_flight"
+    " WHERE owner = :owner AND state = 'sending'"
+    " AND tenant_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY id LIMIT :most",
+)
+
+
+def _kinds(concern: Concern) -> str:
+    return list_of(f"'{kind.value}'" for kind in FailureKind if kind.concern is concern)
+
+
+_IS_PARKED = f"state = 'waiting' AND error_kind IN ({_kinds(Concern.TARGET)})"
+_STUCK = (
+    f"(state IN ('held', 'failed') AND error_kind IN ({_kinds(Concern.INTEGRATION)})"
+    f" OR {_IS_PARKED})"
+)
+STUCK = f"""
+SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK}
+"""
+STUCK_OF = Each(
+    ("tenant_id", "provider", "most"),
+    f"SELECT {list_of(OPEN)} FROM uploads INDEXED BY uploads_stuck"
+    f" WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}"
+    " ORDER BY id LIMIT :most",
+)
+IN_LINE_BETWEEN = Each(
+    ("credential", "since", "since_id", "upto", "upto_id", "most"),
+    "SELECT COUNT(*) AS many FROM (SELECT 1 FROM uploads INDEXED BY uploads_in_line"
+    " WHERE credential = :credential AND due IS NOT NULL AND (due, id) >= (:since, :since_id)"
+    " AND (due, id) < (:upto, :upto_id) LIMIT :most) AS between_them",
+)
+STANDS_AT = Each(
+    ("credential", "place"),
+    "SELECT due, id FROM uploads INDEXED BY uploads_in_line"
+    " WHERE credential = :credential AND due IS NOT NULL ORDER BY due, id LIMIT 1 OFFSET :place",
+)
+INVALID = "SELECT tenant_id, kind FROM blocks WHERE provider = ''"
+ASKING = Batch(
+    ("credential",),
+    "SELECT turns.upload_id FROM given CROSS JOIN turns"
+    " ON turns.credential = given.credential AND turns.waits",
+)
+MARK = "SELECT COALESCE(MAX(id), 0) AS mark FROM actions"
+ACTED_ON = f"""
+SELECT DISTINCT {_KEYS} FROM actions JOIN uploads ON uploads.id = actions.upload_id
+WHERE actions.id > :after AND actions.id <= :mark
+"""
+PARKED = "parked"
+"""The word by which those are counted that are parked, and so not as retrying."""
+COUNTS = "SELECT word, number FROM counts"
+_COUNT_PARKED = f"COUNT(*) FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK} AND {_IS_PARKED}"
+COUNTED = f"""
+SELECT word, CAST(SUM(number) AS bigint) AS number FROM (
+    SELECT status AS word, COUNT(*) AS number FROM uploads INDEXED BY uploads_by_status
+    GROUP BY status
+    UNION ALL SELECT 'parked', {_COUNT_PARKED}
+    UNION ALL SELECT 'retrying', -{_COUNT_PARKED}
+) AS counted GROUP BY word
+"""
+"""What COUNTS must say, but for what is 0."""
+STATUSES = Batch(
+    ("tenant_id", "evidence_id"),
+    f"SELECT {_STATUS} FROM given CROSS JOIN uploads"
+    " ON uploads.tenant_id = given.tenant_id AND uploads.evidence_id = given.evidence_id",
+)
+HISTORY, ACTIONS, LOOK_UPS = (
+    f"SELECT * FROM {table} WHERE upload_id = :id ORDER BY id"
+    for table in ("attempts", "actions", "look_ups")
+)
+
+
+def recorded(session: Session, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
+    """The uploads with these keys, as far as they are recorded."""
+    found = map(open_upload_of, session.ask_all(SELECT_UPLOADS, map(key_cells, keys)))
+    return {item.upload.key: item for item in found}
+
+
+def of_evidences(
+    session: Session, keys: Sequence[UploadKey]
+) -> dict[tuple[str, str], dict[str, Entry]]:
+    """The uploads of these keys' evidences, by evidence and then by provider, the oldest first."""
+    found: dict[tuple[str, str], dict[str, Entry]] = {}
+    for row in session.ask_all(SELECT_OF_EVIDENCE, [key.evidence for key in keys]):
+        one = open_upload_of(row)
+        found.setdefault(one.upload.key.evidence, {})[one.upload.key.provider] = one
+    return found
+
+
+def counts_of(session: Session) -> Counter[str]:
+    """How many uploads are counted under each word."""
+    found = Counter[str]()
+    for row in session.ask(COUNTS):
+        found[row["word"]] += row["number"]
+    return found
+
+
+def find_query(find: Find) -> tuple[str, dict[str, object]]:
+    """The query for a page, and what it is asked with. MisuseError where the request cannot be
+    met."""
+    conditions: list[str] = []
+    given: dict[str, object] = {"limit": find.limit + 1}
+    if find.tenant_id is not None:
+        conditions.append("tenant_id = :tenant_id")
+        given["tenant_id"] = find.tenant_id
+    if find.status is not None:
+        conditions.append("status = :status")
+        given["status"] = find.status.value
+    if find.since is not None:
+        conditions.append("created_at >= :since")
+        given["since"] = moment(find.since)
+    after = place_after(find)
+    if after is not None:
+        conditions.append("(created_at, id) < (:after, :arrival)")
+        given |= {"after": moment(after.created_at), "arrival": after.arrival}
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    # Named, because SQLite's own choice between two that fit changes from version to version, and
+    # one may be slow.
+    index = _INDEX_FOR[find.tenant_id is not None, find.status is not None]
+    select = f"SELECT {_STATUS} FROM uploads INDEXED BY {index} {where}"
+    return f"{select} ORDER BY created_at DESC, id DESC LIMIT :limit", given
+
+
+def place_of(row: Row) -> Place:
+    """Where a row stands in the order of the lists."""
+    return Place(datetime.fromisoformat(row["created_at"]), row["id"])
+
+
+def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
+    """How the uploads of these rows stand. Columns: STATUS."""
+    states = [state_of(row) for row in rows]
+    outlooks = _outlooks(session, rows, states, now)
+    invalid = {row["tenant_id"]: row["kind"] for row in session.ask(INVALID)} if rows else {}
+    outlooks |= outlooks_without(rows, invalid, outlooks)
+    return [
+        status_of(row, state, outlooks.get(row["id"]))
+        for row, state in zip(rows, states, strict=True)
+    ]
+
+
+def _outlooks(
+    session: Session, rows: Sequence[Row], states: Sequence[State], now: datetime
+) -> dict[int, Outlook]:
+    """What those that are open wait for, by id. Each credential's line is counted through once,
+    however many rows ask."""
+    lines: dict[str, dict[_InLine, tuple[State, str]]] = defaultdict(dict)
+    for row, state in zip(rows, states, strict=True):
+        if row["credential"] is not None and not Status(row["status"]).at_rest:
+            here = datetime.fromisoformat(row["due"] or EVER_SINCE), row["id"]
+            lines[row["credential"]][here] = (state, row["provider"])
+    if not lines:
+        return {}
+    alone = not session.ask("SELECT 1 FROM couriers LIMIT 1")
+    asks = session.ask_all(ASKING, [(credential,) for credential in lines])
+    asking = {row["upload_id"] for row in asks}
+    about = lines_of(session, lines, now)
+    found: dict[int, Outlook] = {}
+    for credential, here, place in _places(session, {one: [*lines[one]] for one in lines}):
+        (state, provider), line = lines[credential][here], about[credential]
+        asked = here[1] in asking
+        found[here[1]] = outlook_of(state, provider, line, place, now, asks=asked, alone=alone)
+    return found
+
+
+def _places(
+    session: Session, lines: Mapping[str, Sequence[_InLine]]
+) -> Iterator[tuple[str, _InLine, int]]:
+    """How many stand in their lines before these. No more than a bound are counted in each line:
+    the places of others are estimated, as if the rest were as dense as its beginning."""
+    most = max(MOST_COUNTED // len(lines), min(MOST_COUNTED, LEAST_COUNTED))
+    ends = session.ask_each(STANDS_AT, [(credential, most) for credential in lines])
+    stretches: list[tuple[str, _InLine, _InLine]] = []
+    beyond: list[tuple[str, _InLine, list[_InLine]]] = []
+    for (credential, places), rows in zip(lines.items(), ends, strict=True):
+        end = next(map(_in_line, rows), None)
+        reached = _in_line({"due": EVER_SINCE, "id": 0})
+        for here in sorted(places):
+            if end is None or here < end:
+                stretches.append((credential, reached, here))
+                reached = here
+        if end is not None and (behind := [here for here in places if here >= end]):
+            beyond.append((credential, end, behind))
+    given = [
+        (credential, moment(since[0]), since[1], moment(here[0]), here[1], most)
+        for credential, since, here in stretches
+    ]
+    counted: dict[str, int] = defaultdict(int)
+    for (credential, _, here), (row,) in zip(
+        stretches, session.ask_each(IN_LINE_BETWEEN, given), strict=True
+    ):
+        counted[credential] += row["many"]
+        yield credential, here, counted[credential]
+    if beyond:
+        yield from _estimated(session, beyond, most)
+
+
+def _estimated(
+    session: Session, beyond: Sequence[tuple[str, _InLine, Sequence[_InLine]]], most: int
+) -> Iterator[tuple[str, _InLine, int]]:
+    """The places of those that stand at or behind the place `most` of their line: each with its
+    credential, and with what stands there."""
+    counted = counts_of(session)
+    words = (Status.PENDING.value, Status.RETRYING.value, PARKED)
+    open_ones = sum(counted[word] for word in words)
+    starts = session.ask_each(STANDS_AT, [(credential, 0) for credential, *_ in beyond])
+    for (credential, end, places), (row,) in zip(beyond, starts, strict=True):
+        start = _in_line(row)
+        for here in places:
+            if end[0] > start[0]:
+                share = (here[0] - start[0]) / (end[0] - start[0])
+            elif here[0] > end[0]:
+                share = inf
+            else:  # due at one moment, in the order of arrival
+                share = (here[1] - start[1]) / (end[1] - start[1])
+            yield credential, here, max(most, round(min(most * share, open_ones - 1)))
+
+
+def _in_line(row: Row) -> _InLine:
+    return datetime.fromisoformat(row["due"]), row["id"]

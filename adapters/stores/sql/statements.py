@@ -1,0 +1,281 @@
+"""What the store tells a database, in the order in which a transaction says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..rows import ATTEMPT, BEGINNING, CHANGING, KEY, MADE, OPEN
+from .session import Batch, Each
+
+LOCK_CLASS = 0x4576436F
+"""The first half of PostgreSQL's advisory locks that couriers hold; the second is the courier's
+number."""
+
+
+def list_of(names: Iterable[str], table: str = "") -> str:
+    """Names of columns, of a table if one is named."""
+    return ", ".join(f"{table}.{name}" if table else name for name in names)
+
+
+# --- uploads -------------------------------------------------------------------------------------
+
+SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
+
+# An evidence is added under its provider by many at once, under UNKNOWN_PROVIDER by one alone: two
+# keys of one evidence are no conflict for an index, and neither transaction would see the other's.
+ADD_NAMED = f"/* SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, 0) */"
+ADD_UNNAMED = f"/* SELECT pg_advisory_xact_lock({LOCK_CLASS}, 0) */"
+
+SETTLED = "-"
+"""Stands before the name of a file in a record that needs it no more."""
+
+SELECT_OF_EVIDENCE = Batch(
+    ("tenant_id", "evidence_id"),
+    f"SELECT {list_of(OPEN, 'uploads')} FROM given CROSS JOIN uploads"
+    " ON uploads.tenant_id = given.tenant_id AND uploads.evidence_id = given.evidence_id"
+    " ORDER BY uploads.id",
+)
+"""OPEN of an evidence's uploads, to whatever provider. Each row: a tenant id, an evidence id."""
+
+SELECT_UPLOADS = Batch(
+    KEY, f"SELECT {list_of(OPEN, 'uploads')} FROM given CROSS JOIN uploads ON {SAME_KEY}"
+)
+"""OPEN of those that are recorded. Each row: KEY."""
+
+SELECT_IDS = Batch(
+    ("position", *KEY),
+    f"SELECT given.position, uploads.id FROM given CROSS JOIN uploads ON {SAME_KEY}",
+)
+"""The ids of those that are recorded. Each row: a position, KEY."""
+
+CURRENT = Batch(
+    ("position", "id", *KEY, "version"),
+    "SELECT given.position, uploads.id, uploads.status, uploads.due FROM given CROSS JOIN uploads"
+    f" ON uploads.id = given.id AND {SAME_KEY} AND uploads.version = given.version"
+    " /* ORDER BY uploads.id FOR UPDATE OF uploads */",
+)
+"""The positions of the changes that are in time, with their uploads' ids, statuses and due times:
+no other session changes these before the transaction ends. Each row: a position, an id, KEY, the
+version to find."""
+
+
+def _update(names: Sequence[str], *others: str) -> Batch:
+    sets = list_of((*(f"{name} = given.{name}" for name in names), *others))
+    return Batch(
+        ("id", *names), f"UPDATE uploads SET {sets} FROM given WHERE uploads.id = given.id"
+    )
+
+
+BEGIN_UPLOADS = _update(BEGINNING)
+"""Each row: an id, BEGINNING."""
+
+UPDATE_STATUS = _update(("status",))
+"""Each row: an id, a status."""
+
+UPDATE_UPLOADS = _update(
+    CHANGING, "last_attempt_at = coalesce(given.started_at, uploads.last_attempt_at)"
+)
+"""Each row: an id, CHANGING."""
+
+# One that is recorded under its provider as well is left as it is.
+NAME_PROVIDER = (
+    "UPDATE uploads SET provider = :provider, credential = :credential, settings = :settings"
+    " WHERE tenant_id = :tenant_id AND provider = :unknown AND NOT EXISTS"
+    " (SELECT 1 FROM uploads AS known WHERE known.tenant_id = uploads.tenant_id"
+    " AND known.evidence_id = uploads.evidence_id AND known.provider = :provider)"
+)
+NAME_PROVIDER_OF_ONE = f"{NAME_PROVIDER} AND evidence_id = :evidence_id"
+
+# --- documents -----------------------------------------------------------------------------------
+
+PUT_DOCUMENT = (
+    "INSERT INTO documents (upload_id, content) VALUES (:id, :content)"
+    " ON CONFLICT (upload_id) DO UPDATE SET content = excluded.content"
+)
+SELECT_CONTENTS = Batch(
+    ("id",),
+    "SELECT documents.upload_id, documents.content"
+    " FROM given CROSS JOIN documents ON documents.upload_id = given.id",
+    large=True,
+)
+"""The bytes that are staged, with the id of their upload. Each row: an id."""
+
+DELETE_DOCUMENTS = Batch(("id",), "DELETE FROM documents WHERE upload_id IN (SELECT id FROM given)")
+"""Each row: an id."""
+
+SELECT_FILES = Batch(
+    ("id",),
+    "SELECT uploads.id, document_file FROM given CROSS JOIN uploads ON uploads.id = given.id"
+    " WHERE document_file IS NOT NULL",
+)
+"""The files of documents, with the id of their upload. Each row: an id."""
+
+SETTLE_FILES = Batch(
+    ("id",),
+    f"UPDATE uploads SET document_file = '{SETTLED}' || document_file FROM given"
+    " WHERE uploads.id = given.id",
+)
+"""Each row: the id of one that has a file."""
+
+UPDATE_DOCUMENT = (
+    f"UPDATE uploads SET {list_of(f'{name} = :{name}' for name in MADE)},"
+    " submitted_digest = COALESCE(NULLIF(submitted_digest, ''), :digest) WHERE id = :id"
+)
+
+# --- history -------------------------------------------------------------------------------------
+
+INSERT_ATTEMPTS = Batch(
+    ("id", *ATTEMPT),
+    f"INSERT INTO attempts (upload_id, credential, {list_of(ATTEMPT)})"
+    f" SELECT uploads.id, uploads.credential, {list_of(ATTEMPT, 'given')}"
+    " FROM given CROSS JOIN uploads ON uploads.id = given.id",
+)
+"""Each row: an id, ATTEMPT."""
+
+INSERT_LOOK_UPS = Batch(
+    ("id", "read", "at", "finding", "message"),
+    "INSERT INTO look_ups (upload_id, read, at, finding, message) SELECT * FROM given",
+)
+# Numbers of actions become visible in their order: who has seen one has seen all before it.
+LOCK_ACTIONS = "/* LOCK TABLE actions IN SHARE ROW EXCLUSIVE MODE */"
+INSERT_ACTIONS = Batch(
+    ("id", "at", "action", "actor", "reason", "tenant_id"),
+    'INSERT INTO actions (upload_id, at, action, "by", reason, tenant_id) SELECT * FROM given',
+)
+
+# --- gates ---------------------------------------------------------------------------------------
+
+LIMITS = ("pace_limit", "pace_seconds", "together", "cost")
+_REST = "paused_since paused_until holder held_since wanted_at head head_since".split()
+_GATE = ("credential", *LIMITS, *_REST)
+_GATES = (
+    f"SELECT {list_of(_GATE, 'gates')} FROM given CROSS JOIN gates"
+    " ON gates.credential = given.credential"
+)
+GATES = Batch(("credential",), _GATES)
+LOCK_GATES = Batch(("credential",), f"{_GATES} /* ORDER BY gates.credential FOR UPDATE OF gates */")
+LOCK_FREE_GATES = Batch(
+    ("credential",), f"{_GATES} /* ORDER BY gates.credential FOR UPDATE OF gates SKIP LOCKED */"
+)
+"""The rows of the gates of these credentials: as they are, locked, and those of them that no other
+courier has locked. Each row: a credential."""
+
+INSERT_GATES = Batch(
+    ("credential",),
+    "INSERT INTO gates (credential) SELECT credential FROM given WHERE true ON CONFLICT DO NOTHING",
+)
+UPDATE_GATES = Batch(
+    _GATE,
+    f"UPDATE gates SET {list_of(f'{name} = given.{name}' for name in _GATE[1:])}"
+    " FROM given WHERE gates.credential = given.credential",
+)
+PUT_PAUSES = Batch(
+    ("credential", "paused_since", "paused_until"),
+    "INSERT INTO gates (credential, paused_since, paused_until) SELECT * FROM given WHERE true"
+    " ON CONFLICT (credential) DO UPDATE"
+    " SET paused_since = excluded.paused_since, paused_until = excluded.paused_until"
+    " WHERE gates.paused_until IS NULL OR gates.paused_until < excluded.paused_until",
+)
+"""Each row: a credential, since when and until when it pauses, unless it does so for longer."""
+
+MOMENTS = ("credential", "now", "latest", "old", "over", "future", "too_late", "under_way")
+_SLOTS = "given CROSS JOIN slots ON slots.credential = given.credential AND slots.at"
+_OF_SLOTS = "FROM given WHERE slots.credential = given.credential AND slots.at"
+_TURNS = "given CROSS JOIN turns ON turns.credential = given.credential"
+TIDY = tuple(
+    Batch(MOMENTS, then)
+    for then in (
+        f"DELETE FROM slots WHERE id IN (SELECT slots.id FROM {_SLOTS} <= given.old)",
+        f"UPDATE slots SET at = given.now {_OF_SLOTS} > given.future"
+        " AND slots.at < given.under_way",
+        f"UPDATE slots SET at = slots.until {_OF_SLOTS} = given.under_way"
+        " AND slots.until <= given.now",
+        f"UPDATE slots SET until = given.latest {_OF_SLOTS} = given.under_way"
+        " AND slots.until > given.too_late",
+        f"DELETE FROM turns WHERE id IN (SELECT turns.id FROM {_TURNS}"
+        " AND turns.until <= given.over)",
+        "UPDATE turns SET until = given.latest FROM given"
+        " WHERE turns.credential = given.credential AND turns.until > given.too_late",
+    )
+)
+TURNS = Batch(MOMENTS, f"SELECT turns.* FROM {_TURNS}")
+USED = Batch(
+    MOMENTS,
+    "SELECT given.credential, (SELECT COUNT(*) FROM slots"
+    " WHERE slots.credential = given.credential AND slots.at > given.over) AS used FROM given",
+)
+USED_AT = Each(
+    ("credential", "since", "most"),
+    "SELECT at FROM slots WHERE credential = :credential AND at > :since"
+    " ORDER BY at DESC LIMIT :most",
+)
+"""From when the latest requests count, newest first."""
+
+LINE_HEAD = Each(
+    ("credential", "most"),
+    "SELECT id, due FROM uploads INDEXED BY uploads_in_line"
+    " WHERE credential = :credential AND due IS NOT NULL ORDER BY due, id LIMIT :most",
+)
+"""The beginning of a line."""
+
+INSERT_SLOTS = Batch(
+    ("id", "credential", "at", "until"),
+    "INSERT INTO slots (id, credential, at, until) SELECT * FROM given",
+)
+"""Each row: a number, a credential, when it counts from, when its request has surely ended."""
+
+END_SLOTS = Batch(
+    ("id", "at", "under_way"),
+    "UPDATE slots SET at = given.at FROM given"
+    " WHERE slots.id = given.id AND slots.at = given.under_way",
+)
+"""Each row: a number, when it ended, what stands there while its request is under way."""
+
+_TURN = ("id", "credential", "owner", "owed", "waits", "until", "upload_id")
+PUT_TURNS = Batch(
+    _TURN,
+    f"INSERT INTO turns ({list_of(_TURN)}) SELECT * FROM given WHERE true ON CONFLICT (id)"
+    " DO UPDATE SET owed = excluded.owed, waits = excluded.waits, until = excluded.until",
+)
+DELETE_TURNS = Batch(("id",), "DELETE FROM turns WHERE id IN (SELECT id FROM given)")
+
+# --- blocks --------------------------------------------------------------------------------------
+
+_BLOCK = ("address", "tenant_id", "provider", "at", "kind", "message", "http_status", "until")
+BLOCKS = Batch(
+    ("address",),
+    f"SELECT {list_of(_BLOCK, 'blocks')} FROM given CROSS JOIN blocks"
+    " ON blocks.address = given.address",
+)
+PUT_BLOCKS = Batch(
+    _BLOCK,
+    f"INSERT INTO blocks ({list_of(_BLOCK)}) SELECT * FROM given WHERE true ON CONFLICT (address)"
+    f" DO UPDATE SET {list_of(f'{name} = excluded.{name}' for name in _BLOCK[1:])}",
+)
+PARK = Batch(
+    ("address", "until"),
+    "UPDATE blocks SET until = given.until FROM given WHERE blocks.address = given.address",
+)
+DELETE_BLOCKS = Batch(
+    ("address",), "DELETE FROM blocks WHERE address IN (SELECT address FROM given)"
+)
+UNBLOCK = "DELETE FROM blocks WHERE tenant_id = :tenant_id AND provider = :provider"
+# What is wrong with a tenant's configuration stands among the blocks, without a provider.
+PUT_INVALID = Batch(
+    ("tenant_id", "at", "kind"),
+    "INSERT INTO blocks (address, tenant_id, provider, at, kind, message)"
+    " SELECT 'tenant ' || tenant_id, tenant_id, '', at, kind, '' FROM given WHERE true"
+    " ON CONFLICT (address) DO UPDATE SET at = excluded.at, kind = excluded.kind",
+)
+DELETE_VALID = Batch(
+    ("tenant_id",),
+    "DELETE FROM blocks WHERE provider = '' AND tenant_id IN (SELECT tenant_id FROM given)",
+)
+
+# --- couriers ------------------------------------------------------------------------------------
+
+UNREGISTER = (
+    "DELETE FROM couriers WHERE id = :id",
+    "DELETE FROM turns WHERE owner = :id",
+    "UPDATE gates SET holder = NULL WHERE holder = :id",
+)

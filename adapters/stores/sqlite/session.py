@@ -1,0 +1,74 @@
+"""A connection as the SQL of the stores speaks to it.
+
+A statement for many rows takes up to 64 as `VALUES (...), (...), ...` with one bound value a cell:
+nothing is parsed, no text is cut short at a NUL, and the interpreter's lock is let go once for all
+the rows instead of once for each. A batch is cut into pieces of 64, 32, 16, ... 1 rows, so that
+SQLite compiles seven sizes of each statement and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+
+from attrs import frozen
+
+from ..rows import Row
+from ..sql.session import NOTHING, Batch, Cells, Each, Given
+
+_SIZES = (64, 32, 16, 8, 4, 2, 1)
+
+
+@cache
+def text_of(batch: Batch, rows: int) -> str:
+    """The statement for so many rows."""
+    row = f"({', '.join('?' * len(batch.names))})"
+    values = ", ".join([row] * rows)
+    return f"WITH given ({', '.join(batch.names)}) AS (VALUES {values}) {batch.then}"
+
+
+@frozen
+class SqliteSession:
+    """A `Session` on a connection."""
+
+    connection: sqlite3.Connection
+
+    def ask(self, text: str, given: Given = NOTHING) -> list[Row]:
+        return _rows(self.connection.execute(text, given))
+
+    def tell(self, text: str, given: Given = NOTHING) -> None:
+        self.connection.execute(text, given)
+
+    def tell_many(self, text: str, given: Sequence[Given]) -> None:
+        self.connection.executemany(text, given)
+
+    def ask_all(self, batch: Batch, rows: Iterable[Cells]) -> list[Row]:
+        return [row for cursor in self._run(batch, rows) for row in _rows(cursor)]
+
+    def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
+        for _ in self._run(batch, rows):
+            pass
+
+    def ask_each(self, each: Each, rows: Iterable[Cells]) -> list[list[Row]]:
+        names = each.names
+        return [self.ask(each.question, dict(zip(names, row, strict=True))) for row in rows]
+
+    def list_of(self, texts: Iterable[str]) -> str:
+        return json.dumps([*texts])
+
+    def _run(self, batch: Batch, rows: Iterable[Cells]) -> Iterator[sqlite3.Cursor]:
+        left = list(rows)
+        start = 0
+        for size in _SIZES:
+            while len(left) - start >= size:
+                piece = left[start : start + size]
+                start += size
+                cells = [cell for row in piece for cell in row]
+                yield self.connection.execute(text_of(batch, size), cells)
+
+
+def _rows(cursor: sqlite3.Cursor) -> list[Row]:
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
