@@ -4,7 +4,7 @@ between threads, couriers and machines, and its version is the fence."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
 
@@ -44,13 +44,11 @@ class SqlStore(SqlReader):
         self._database = database
         self._keep_documents = keep_documents
 
-    @contextmanager
     def transaction(
         self, undone: str = "nothing was written", about: Sequence[object] = ()
-    ) -> Iterator[None]:
-        """Make one transaction of all that is written inside (see `Database.transaction`)."""
-        with self._database.transaction(undone, about):
-            yield
+    ) -> AbstractContextManager[None]:
+        """One transaction of all that is written inside (see `Database.transaction`)."""
+        return self._database.transaction(undone, about)
 
     @property
     def _session(self) -> Session:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 from attrs import frozen
 
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
 
-_SIZES = (64, 32, 16, 8, 4, 2, 1)
+_MOST = 64
 
 
 @cache
@@ -45,11 +46,12 @@ class SqliteSession:
         self.connection.executemany(text, given)
 
     def ask_all(self, batch: Batch, rows: Iterable[Cells]) -> list[Row]:
-        return [row for cursor in self._run(batch, rows) for row in _rows(cursor)]
+        execute = self.connection.execute
+        return [row for piece in _pieces(batch, rows) for row in _rows(execute(*piece))]
 
     def tell_all(self, batch: Batch, rows: Iterable[Cells]) -> None:
-        for _ in self._run(batch, rows):
-            pass
+        for piece in _pieces(batch, rows):
+            self.connection.execute(*piece)
 
     def ask_each(self, each: Each, rows: Iterable[Cells]) -> list[list[Row]]:
         names = each.names
@@ -58,15 +60,17 @@ class SqliteSession:
     def list_of(self, texts: Iterable[str]) -> str:
         return json.dumps([*texts])
 
-    def _run(self, batch: Batch, rows: Iterable[Cells]) -> Iterator[sqlite3.Cursor]:
-        left = list(rows)
-        start = 0
-        for size in _SIZES:
-            while len(left) - start >= size:
-                piece = left[start : start + size]
-                start += size
-                cells = [cell for row in piece for cell in row]
-                yield self.connection.execute(text_of(batch, size), cells)
+
+def _pieces(batch: Batch, rows: Iterable[Cells]) -> list[tuple[str, list[Any]]]:
+    """A statement and its cells for some of the rows, and for the next."""
+    left = list(rows)
+    start, pieces = 0, []
+    while start < len(left):
+        size = min(_MOST, 1 << (len(left) - start).bit_length() - 1)
+        cells = [cell for row in left[start : start + size] for cell in row]
+        pieces.append((text_of(batch, size), cells))
+        start += size
+    return pieces
 
 
 def _rows(cursor: sqlite3.Cursor) -> list[Row]:
