@@ -5,6 +5,9 @@ the same server, and the result is recorded.
 - celery: Celery's worker with its default pool; Debian's redis-server is broker and backend.
 - procrastinate: a job an upload, two workers with 64 coroutines each, on PostgreSQL.
 - huey: a consumer with 16 threads on SQLite.
+- ticks: couriers on PostgreSQL in the same two workers, by Procrastinate's tick a second.
+- host-jobs, host-records: eight hosts that submit in transactions of their own, a job inside each,
+  and the record alone for workers with a tick.
 - dbos: a workflow with one step an upload, on PostgreSQL.
 
 Processor time is that of all processes but the server that takes the documents: who submits, the
@@ -13,13 +16,16 @@ workers, the broker or the database. What the others need is in `requirements.tx
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import import_module
@@ -29,13 +35,16 @@ from typing import Any
 
 from measuring import UPLOADS, Bar, Case, Cost, Skipped, cpu_of, main
 from throughput import from_source
-from world import SIZE
+from world import SIZE, TENANTS, Shelf, evidence, tenants_at
+
+from evidence_courier import AsyncCourier, Courier
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 JOBS = min(UPLOADS, 1_000)
-DOCUMENT = os.urandom(SIZE)
-WORKERS = ("celery-worker", "procrastinate-worker", "huey-worker")
+DOCUMENT = bytes(SIZE)
+WORKERS = ("celery-worker", "procrastinate-worker", "huey-worker", "ticked-worker")
+HOSTS = 8
 
 
 def needed(name: str) -> Any:
@@ -90,7 +99,13 @@ def postgres() -> Iterator[tuple[str, int]]:
     yield own.empty_database(), int(Path(own._data, "postmaster.pid").read_text().split()[0])
 
 
-def done(submit: Callable[[], object], count: Callable[[], int], processes: Sequence[int]) -> Cost:
+def done(
+    submit: Callable[[int], object],
+    count: Callable[[], int],
+    processes: Sequence[int],
+    jobs: int = JOBS,
+    threads: int = 1,
+) -> Cost:
     """What so many jobs cost, from the first submit until the last result is recorded."""
 
     def wait_for(number: int) -> None:
@@ -102,15 +117,26 @@ def done(submit: Callable[[], object], count: Callable[[], int], processes: Sequ
     def cpu() -> float:
         return time.process_time() + sum(map(cpu_of, processes))
 
-    # The first one tells that the workers work.
-    submit()
-    wait_for(1)
-    before, began = cpu(), time.perf_counter()
-    for _ in range(JOBS):
-        submit()
-    wait_for(JOBS + 1)
-    took = time.perf_counter() - began
-    return {"uploads/s": JOBS / took, "CPU us": (cpu() - before) / JOBS * 1e6}
+    with ThreadPoolExecutor(threads) as hosts:
+        # The first one tells that a worker works; and when all have started, nothing is done.
+        list(hosts.map(submit, [0]))
+        wait_for(1)
+        used = 0.0
+        while (now := cpu()) > used + 0.1:
+            used = now
+            time.sleep(0.5)
+        before, began = cpu(), time.perf_counter()
+        list(hosts.map(submit, range(1, jobs + 1)))
+        wait_for(jobs + 1)
+        took = time.perf_counter() - began
+    return {"uploads/s": jobs / took, "CPU us": (cpu() - before) / jobs * 1e6}
+
+
+def rows(dsn: str, table: str, status: str) -> Callable[[], int]:
+    """Counts the rows of a table that have come to this status."""
+    db: Any = import_module("psycopg").connect(dsn, autocommit=True)
+    counted = f"SELECT count(*) FROM {table} WHERE status = '{status}'"
+    return lambda: int(db.execute(counted).fetchone()[0])
 
 
 # --- Celery --------------------------------------------------------------------------------------
@@ -136,7 +162,7 @@ def celery(port: int) -> Cost:
         own = stack.enter_context(worker("celery-worker", port, address))
         app, client = celery_app(address), needed("redis").Redis(port=16379)
         return done(
-            lambda: app.send_task("send", [port]),
+            lambda _: app.send_task("send", [port]),
             lambda: sum(1 for _ in client.scan_iter("celery-task-meta-*", 1_000)),
             [redis, own],
         )
@@ -172,31 +198,112 @@ def procrastinate_app(connector: Any) -> Any:
     return app
 
 
-def procrastinate(port: int) -> Cost:
-    """A job an upload, and two workers."""
+@contextmanager
+def procrastinate_workers(case: str, port: int) -> Iterator[tuple[str, Any, list[int]]]:
+    """A database, the host's application on it, and the processes of PostgreSQL and two workers."""
     library = needed("procrastinate")
     with postgres() as (dsn, server), ExitStack() as stack:
         app = procrastinate_app(library.SyncPsycopgConnector(conninfo=dsn))
         app.open()
         stack.callback(app.close)
         app.schema_manager.apply_schema()
-        own = [stack.enter_context(worker("procrastinate-worker", port, dsn)) for _ in range(2)]
-        db = stack.enter_context(import_module("psycopg").connect(dsn, autocommit=True))
-        counted = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'"
-        return done(
-            lambda: app.configure_task("send").defer(port=port),
-            lambda: int(db.execute(counted).fetchone()[0]),
-            [server, *own],
-        )
+        own = [stack.enter_context(worker(case, port, dsn)) for _ in range(2)]
+        yield dsn, app, [server, *own]
+
+
+def procrastinate(port: int) -> Cost:
+    """A job an upload."""
+    with procrastinate_workers("procrastinate-worker", port) as (dsn, app, processes):
+        succeeded = rows(dsn, "procrastinate_jobs", "succeeded")
+        return done(lambda _: app.configure_task("send").defer(port=port), succeeded, processes)
+
+
+def host_jobs(port: int) -> Cost:
+    """Hosts that submit in transactions of their own: a job inside each."""
+    with procrastinate_workers("procrastinate-worker", port) as (dsn, app, processes):
+
+        def submit(connection: Any, number: int) -> None:
+            app.configure_task("send", connection=connection).defer(port=port)
+
+        succeeded = rows(dsn, "procrastinate_jobs", "succeeded")
+        return done(in_transactions(dsn, submit), succeeded, processes, threads=HOSTS)
 
 
 async def procrastinate_worker(port: int) -> Cost:
     """With 64 coroutines."""
-    app = procrastinate_app(
-        needed("procrastinate").PsycopgConnector(conninfo=os.environ["ADDRESS"])
-    )
-    async with app.open_async():
+    connector = needed("procrastinate").PsycopgConnector(conninfo=os.environ["ADDRESS"])
+    async with (app := procrastinate_app(connector)).open_async():
         await app.run_worker_async(concurrency=64)
+    return {}
+
+
+def in_transactions(dsn: str, submit: Callable[[Any, int], object]) -> Callable[[int], None]:
+    """Submits each time in a transaction that completes a training, with a connection for each
+    thread."""
+    psycopg: Any = import_module("psycopg")
+    own = threading.local()
+    with psycopg.connect(dsn) as db:
+        db.execute("CREATE TABLE trainings (id bigint PRIMARY KEY)")
+
+    def transaction(number: int) -> None:
+        if not hasattr(own, "connection"):
+            own.connection = psycopg.connect(dsn)
+        with own.connection.transaction():
+            own.connection.execute("INSERT INTO trainings VALUES (%s)", (number,))
+            submit(own.connection, number)
+
+    return transaction
+
+
+# --- couriers that a tick of Procrastinate starts ------------------------------------------------
+
+
+@contextmanager
+def ticked(port: int) -> Iterator[tuple[Callable[..., object], str, list[int]]]:
+    """A host's `submit`, the database, and the processes of PostgreSQL and two workers."""
+    own = {"sha256": hashlib.sha256(DOCUMENT).hexdigest(), "size": SIZE}
+    with ExitStack() as stack:
+        workers = procrastinate_workers("ticked-worker", port)
+        dsn, _, processes = stack.enter_context(workers)
+        courier = stack.enter_context(
+            Courier.from_mapping(tenants_at(port), dsn, source=Shelf(DOCUMENT), background=False)
+        )
+
+        def submit(number: int, **given: Any) -> None:
+            it = evidence(f"t{number % TENANTS}", f"ev-{number}", source="one", **own)
+            courier.submit(it, **given)
+
+        yield submit, dsn, processes
+
+
+def ticks(port: int) -> Cost:
+    """Two workers that deliver what is due, by a tick a second."""
+    with ticked(port) as (submit, dsn, processes):
+        succeeded = rows(dsn, "evidence_courier.uploads", "succeeded")
+        return done(submit, succeeded, processes, UPLOADS)
+
+
+def host_records(port: int) -> Cost:
+    """Hosts that submit in transactions of their own, and the same workers."""
+    with ticked(port) as (submit, dsn, processes):
+        transaction = in_transactions(
+            dsn, lambda connection, number: submit(number, connection=connection)
+        )
+        succeeded = rows(dsn, "evidence_courier.uploads", "succeeded")
+        return done(transaction, succeeded, processes, UPLOADS, HOSTS)
+
+
+async def ticked_worker(port: int) -> Cost:
+    """A worker with `deliver_due` as its one task."""
+    ours, library = needed("evidence_courier.adapters.procrastinate"), needed("procrastinate")
+    dsn = os.environ["ADDRESS"]
+    app = library.App(connector=library.PsycopgConnector(conninfo=dsn))
+    courier = AsyncCourier.from_mapping(
+        tenants_at(port), dsn, source=Shelf(DOCUMENT), background=False
+    )
+    ours.deliver_each_second(app, courier)
+    async with app.open_async():
+        await app.run_worker_async(**ours.worker_options())
     return {}
 
 
@@ -214,7 +321,7 @@ def huey(port: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         app, task = huey_app(f"{folder}/huey.db")
         with worker("huey-worker", port, f"{folder}/huey.db") as own:
-            return done(lambda: task(port), app.result_count, [own])
+            return done(lambda _: task(port), app.result_count, [own])
 
 
 def huey_worker(port: int) -> Cost:
@@ -239,16 +346,13 @@ def dbos(port: int) -> Cost:
             message: str = step(port)
             return message
 
-        connection: Any = import_module("psycopg").connect(dsn, autocommit=True)
-        counted = "SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'"
         try:
             return done(
-                lambda: library.DBOS.enqueue_workflow("uploads", deliver, port),
-                lambda: int(connection.execute(counted).fetchone()[0]),
+                lambda _: library.DBOS.enqueue_workflow("uploads", deliver, port),
+                rows(dsn, "dbos.workflow_status", "SUCCESS"),
                 [server],
             )
         finally:
-            connection.close()
             app.destroy()
 
 
@@ -279,7 +383,11 @@ CASES: dict[str, Case] = {
     "dbos": dbos,
     "celery-worker": celery_worker,
     "procrastinate-worker": procrastinate_worker,
+    "ticks": ticks,
+    "host-jobs": host_jobs,
+    "host-records": host_records,
     "huey-worker": huey_worker,
+    "ticked-worker": ticked_worker,
 }
 BARS = [
     *(
@@ -289,7 +397,9 @@ BARS = [
     Bar(
         "a courier on PostgreSQL / Procrastinate", "uploads/s", "postgres", "procrastinate", least=4
     ),
-    Bar("CPU of Procrastinate / a courier's on it", "CPU us", "procrastinate", "postgres"),
+    Bar("two workers by a tick / Procrastinate", "uploads/s", "ticks", "procrastinate", least=3),
+    Bar("hosts' transactions / a job in each", "uploads/s", "host-records", "host-jobs", least=5),
+    Bar("CPU of a job in each / theirs", "CPU us", "host-jobs", "host-records", least=5),
 ]
 
 

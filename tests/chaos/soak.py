@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import hashlib
 import json
@@ -63,7 +64,7 @@ RETRY = {"max_attempts": 30, "initial_delay": "100ms", "max_delay": "10s"}
 # What a life may add after its first third, for each upload that it has settled meanwhile and at
 # all: the noise of the allocator, and of what happens to be under way.
 BYTES_AN_UPLOAD, OBJECTS_AN_UPLOAD = 300, 0.3
-SOME_BYTES, SOME_OBJECTS, SOME_HANDLES, SOME_THREADS = 6 * 2**20, 4_000, 24, 8
+SOME_BYTES, SOME_OBJECTS, SOME_HANDLES, SOME_THREADS = 12 * 2**20, 4_000, 24, 8
 BYTES_OPEN, OBJECTS_OPEN = 20_000, 150
 RECORDS_FACTOR, SOME_RECORDS = 1.1, 2**20
 FILE_FACTOR, SOME_FILE, LARGEST_LOG = 1.5, 32 * 2**20, 48 * 2**20
@@ -189,6 +190,9 @@ class Host:
     async def tell(self) -> dict[str, int]:
         """What it has come to."""
         gc.collect()
+        with suppress(OSError, AttributeError):
+            # What the allocator keeps for itself is no growth.
+            ctypes.CDLL(None).malloc_trim(0)
         health = await self.courier.health()
         return {
             "submitted": self.submitted,
