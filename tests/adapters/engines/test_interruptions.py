@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,46 @@ class Unused:
         raise AssertionError
 
     def close(self) -> None: ...
+
+
+class Struck(Exception):
+    """What the host's signal handler raises, whatever runs."""
+
+
+class StruckOnce(PaperProvider):
+    """Is struck by a signal during its first dialogue."""
+
+    def __init__(self) -> None:
+        self.struck = False
+
+    def upload(self, parcel: Parcel, settings: object, progress: str | None) -> Dialogue[Verdict]:
+        if not self.struck:
+            self.struck = True
+            signal.raise_signal(signal.SIGUSR1)
+        return (yield from super().upload(parcel, settings, progress))
+
+
+def test_what_a_signal_handler_raises_in_a_plug_in_goes_on_to_the_host(house: House) -> None:
+    told: list[BaseException | None] = []
+
+    def strike(number: int, frame: object) -> None:
+        raise Struck
+
+    async def story() -> UploadStatus | None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context.get("exception")))
+        async with house.courier(providers={"paper": StruckOnce()}) as courier:
+            (status,) = await until_settled(courier, house.clock, courier.submit(evidence()))
+            return status
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    try:
+        status = asyncio.run(story())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert status is not None
+    assert (status.status, status.attempts) == ("succeeded", 2)
+    assert list(map(type, told)) == [Struck]
 
 
 def test_a_dialogue_without_an_end_fails_its_own_upload(tmp_path: Path) -> None:
