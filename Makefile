@@ -57,6 +57,15 @@ test-fresh: $(VENV)/.installed  ## run the properties of domain, delivery and si
 test-hosts: $(HOSTS)/.installed  ## run the example hosts under their own servers, and see that what they complete arrives
 	@$(HOSTS)/bin/pytest -c tests/pytest.ini --confcutdir=tests/hosts $(ARGS) tests/hosts
 
+.PHONY: test-scale
+test-scale: $(VENV)/.installed  ## run one host and two workers on a PostgreSQL, with kills, a crash and signals (a minute)
+	@$(VENV)/bin/pytest -c tests/pytest.ini --confcutdir=tests/scale -n 2 $(ARGS) tests/scale
+
+.PHONY: scale
+scale: $(VENV)/.installed  ## the same with 16,000 transactions, 5,000 credentials and ticks of 20 seconds (half an hour)
+	@SCALE_TRANSACTIONS=16000 SCALE_CREDENTIALS=5000 SCALE_STOPPED=35 SCALE_TICK=20 \
+		$(VENV)/bin/pytest -c tests/pytest.ini --confcutdir=tests/scale $(ARGS) tests/scale
+
 .PHONY: bench
 bench: $(BENCH)/.installed  ## measure what an upload costs beside a bare client's, beside what is written by hand, and beside the least (aiohttp's server: ARGS="--server aiohttp"; another version: ARGS="--against /its/venv/bin/python")
 	@$(BENCH)/bin/python benchmarks/throughput.py $(ARGS)

@@ -12,7 +12,10 @@ from pathlib import Path
 import evidence_courier
 
 HOUSE = Path(__file__).parents[2]
-FOR_USERS = {"all", "cli", "fonts", "pdf", "postgres", "sandbox", "structlog", "sync", "testing"}
+FOR_USERS = {
+    *("all", "cli", "fonts", "pdf", "postgres", "procrastinate", "sandbox", "structlog"),
+    *("sync", "testing"),
+}
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 from attrs import frozen
 
 BIN = Path(sys.executable).parent
@@ -47,6 +46,8 @@ class HostProcess:
 
     def answers(self, url: str) -> bool:
         """Whether its health page is well; AssertionError where the program has ended instead."""
+        import httpx  # where hosts serve pages, it is installed
+
         assert self.popen.poll() is None, f"ended with {self.popen.returncode}"
         try:
             return httpx.get(url, timeout=5).status_code == 200

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
 
@@ -78,6 +78,10 @@ class Server:
         """The same database with nothing in its tables: quicker than a new one."""
         self.execute(_EMPTY, dsn)
         return dsn
+
+    def copied(self, dsn: str) -> str:
+        """The DSN of a new database that is a copy of another."""
+        return self._create(f" TEMPLATE {conninfo_to_dict(dsn)['dbname']}")
 
     def _create(self, template: str) -> str:
         name = f"{self._prefix}_{next(self._numbers)}"

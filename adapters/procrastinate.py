@@ -1,0 +1,55 @@
+"""Procrastinate starts the delivery of what is due: a tick each second, on any number of workers.
+
+The records are the jobs, so Procrastinate has one task, which is queued at most once: a worker that
+is free takes the tick, works for `until` seconds at most, and the next tick is for another one.
+There is no retry, as the next tick is one; and no lock, as workers share what is due.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from procrastinate import App
+from procrastinate.app import WorkerOptions
+from procrastinate.tasks import Task
+
+QUEUE = "evidence_courier"
+EACH_SECOND = "* * * * * *"
+"""In croniter's notation, whose sixth field is the second."""
+
+
+class Delivers(Protocol):
+    """An `AsyncCourier` with ``background=False``; its first tick starts it."""
+
+    async def deliver_due(self, until: float = ...) -> object:
+        """Deliver what is due, for so many seconds at most."""
+        ...
+
+
+def worker_options(queue: str = QUEUE) -> WorkerOptions:
+    """How a worker is to run: ``app.run_worker(**worker_options())``, or as options of its command.
+    Jobs that have ended are removed: a day has 86,400 ticks."""
+    return {"queues": [queue], "concurrency": 1, "delete_jobs": "always"}
+
+
+def deliver_each_second(
+    app: App, courier: Delivers, *, until: float = 20.0, queue: str = QUEUE
+) -> Task[Any, Any, Any]:
+    """Register the task that delivers what is due, each second.
+
+    Args:
+        app: The host's; its worker should have `worker_options`.
+        courier: Delivers; the host need not start it.
+        until: So many seconds a tick works at most.
+        queue: The task's queue, and its queueing lock.
+
+    Returns:
+        The task, for a host that defers it after a commit so as not to wait for the tick.
+    """
+
+    @app.periodic(cron=EACH_SECOND, periodic_id=queue)
+    @app.task(name=f"{queue}.deliver_due", queue=queue, queueing_lock=queue)
+    async def deliver_due(timestamp: int | None = None) -> None:
+        await courier.deliver_due(until)
+
+    return deliver_due
