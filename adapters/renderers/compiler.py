@@ -18,10 +18,13 @@ _MAX_TRIED = 2_000
 _HERE = Path(__file__).parent
 _STANDARDS = ("a-3a", "ua-1")
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
+# The template itself is a file: Typst parses it once, and again only what it is given in memory.
+_PAGES = b'#include "training_record.typ"'
 _ONE_A_LINE = b"""
 #set document(title: "Letters")
-#set text(font: sys.inputs.family, fallback: false, weight: int(sys.inputs.weight))
-#json("letters.json").map(letter => "q" + letter + "q").join(linebreak())
+#let asked = json("letters.json")
+#set text(font: asked.family, fallback: false, weight: asked.weight)
+#asked.letters.map(letter => "q" + letter + "q").join(linebreak())
 """
 # Typst's own fonts serve the scripts that they set correctly: up to Hebrew, Georgian, and what
 # belongs to no script; DejaVu serves Arabic besides. New Computer Modern, for one, has the letters
@@ -68,12 +71,10 @@ class Compiler:
         self.families = families_in(fonts)
         added = ((family, "") for family in self.families)
         self.listed = (("Libertinus Serif", ""), *added, *_BUNDLED)
-        self._inputs = {"families": json.dumps(self.listed)}
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(most):
             one = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
             self._free.put(one)
-        self._template = (_HERE / "training_record.typ").read_bytes()
 
     def compile(self, page: dict[str, object], record: bytes) -> bytes:
         """The PDF of a page, with the record attached.
@@ -82,8 +83,8 @@ class Compiler:
             CannotBeSet: a letter is in no font, or Typst has another complaint.
         """
         try:
-            data = {"page.json": page, "record.json": record}
-            return self._pdf(self._template, self._inputs, data, *_STANDARDS)
+            data = {"page.json": page, "record.json": record, "families.json": self.listed}
+            return self._pdf(_PAGES, data, *_STANDARDS)
         except self._error as error:
             lacking = "".join(sorted(_letters_named_in(error.diagnostic)))
             raise CannotBeSet(error.message, lacking) from None
@@ -93,13 +94,7 @@ class Compiler:
                 raise
             raise CannotBeSet(f"{type(error).__name__}: {error}") from None
 
-    def _pdf(
-        self,
-        source: bytes,
-        inputs: dict[str, str],
-        data: Mapping[str, object],
-        *standards: str,
-    ) -> bytes:
+    def _pdf(self, source: bytes, data: Mapping[str, object], *standards: str) -> bytes:
         files = {
             name: one if isinstance(one, bytes) else json.dumps(one, ensure_ascii=False).encode()
             for name, one in data.items()
@@ -110,7 +105,6 @@ class Compiler:
                 input={"main.typ": source, **files},
                 format="pdf",
                 pdf_standards=list(standards),
-                sys_inputs=inputs,
             )
         finally:
             self._free.put(one)
@@ -127,11 +121,11 @@ class Compiler:
         covered = re.compile(f"[{covers}]") if covers else None
         asked = [one for one in letters if covered is None or covered.match(one)]
         found = set(letters).difference(asked)
-        inputs = {"family": name, "weight": str(weight)}
         while asked:
             some, asked = asked[:_MAX_TRIED], asked[_MAX_TRIED:]
+            data = {"family": name, "weight": weight, "letters": some}
             try:
-                self._pdf(_ONE_A_LINE, inputs, {"letters.json": some}, "a-2b")
+                self._pdf(_ONE_A_LINE, {"letters.json": data}, "a-2b")
             except self._error as error:
                 found |= _letters_named_in(error.diagnostic)
         return found
