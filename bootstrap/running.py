@@ -101,6 +101,8 @@ class Running:
         # What the host brings (its files, a renderer, its document source) may hang, and must not
         # stop anything else.
         self._host_threads = Workers(READERS + SLOW_READERS, "evidence-courier-host")
+        # Each thread that has read some files would hold on to the memory of a large one.
+        self._file_thread = Workers(1, "evidence-courier-files")
         self.loop = asyncio.get_running_loop()
         self.store = store
         self.writer = WriterThread(store)
@@ -119,8 +121,9 @@ class Running:
             self._transport,
             ConnectionLimit(wiring.concurrency),
             TokenCache(wiring.clock.monotonic),
-            Readers(self._host_threads, notifier.log, wiring.source, documents),
+            Readers(self._host_threads, notifier.log, wiring.source),
             self.preparer,
+            Readers(self._file_thread, notifier.log, documents),
         )
         self._driver = driver = AsyncioDriver(
             outside, store, self.writer, threads, wiring.clock, notifier
@@ -227,5 +230,6 @@ class Running:
         if wiring.store is None:
             await run(self._threads, self.store.close)
         await run(self._threads, self._notifier.end_log)
+        self._file_thread.shutdown(wait=False)
         self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

@@ -14,7 +14,7 @@ LARGE = 128 * 2**10
 class Documents(DocumentSource, Protocol):
     """Where large documents are kept. `read` takes the name of a file. Any thread may call it."""
 
-    def keep(self, chunks: Iterable[bytes]) -> str:
+    def keep(self, chunks: Iterable[bytes | memoryview]) -> str:
         """Write a document, and return once it would outlast a crash.
 
         Returns:

@@ -113,13 +113,18 @@ class Together(Generic[W, A]):
 
 @frozen
 class Outside:
-    """What a courier on an event loop sends with."""
+    """What a courier on an event loop sends with. `files` read what the store keeps in files."""
 
     transport: AsyncTransport
     connections: ConnectionLimit
     tokens: TokenCache
     readers: Readers
     preparer: Preparer
+    files: Readers | None = None
+
+    def readers_of(self, wanted: ReadDocument) -> Readers:
+        """Who reads such a document."""
+        return self.files if wanted.is_kept and self.files is not None else self.readers
 
 
 @define
@@ -171,7 +176,7 @@ class AsyncioDriver(Driver):
             case Save(changes=changes):
                 self._saves.ask(changes, then)
             case ReadDocument():
-                self.outside.readers.read(effect, then)
+                self.outside.readers_of(effect).read(effect, then)
             case _:
                 return False
         return True

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import BinaryIO
+from io import FileIO
 from urllib.parse import quote, unquote_to_bytes
 
 from attrs import evolve, frozen
@@ -35,7 +35,7 @@ from ...ports.records import RECORD_TYPE, Dossier, Entry, MadeDocument, StoredDo
 from ...ports.renderer import Renderer
 from ..records import load_record
 
-_CHUNK = 2**20
+_CHUNK = 2**18
 
 
 @frozen
@@ -163,7 +163,7 @@ class Preparer:
         def read() -> _Prepared:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise OSError(errno.EINVAL, "is not a regular file")
-            with open(path, "rb") as file:
+            with open(path, "rb", buffering=0) as file:
                 found = os.fstat(file.fileno())
                 seen = evolve(document, size=found.st_size, modified=found.st_mtime_ns)
                 if document.modified is not None and seen != document:
@@ -180,17 +180,17 @@ class Preparer:
         result = self._plugged_in(read, FailureKind.DOCUMENT_GONE, which)
         return result if isinstance(result, _Prepared) else _Prepared(document, None, result)
 
-    def _copied(self, file: BinaryIO, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
+    def _copied(self, file: FileIO, seen: StoredDocument) -> tuple[StoredDocument, bytes | None]:
         """What is in a file. If it is large it goes to another without ever being in memory."""
         if self.documents is not None and seen.size > LARGE:
-            digest, size = hashlib.sha256(), 0
+            digest, size, buffer = hashlib.sha256(), 0, memoryview(bytearray(_CHUNK))
 
-            def chunks() -> Iterator[bytes]:
+            def chunks() -> Iterator[memoryview]:
                 nonlocal size
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    yield chunk
+                while length := file.readinto(buffer):
+                    digest.update(buffer[:length])
+                    size += length
+                    yield buffer[:length]
 
             with suppress(StoreError):
                 kept = self.documents.keep(chunks())

@@ -152,13 +152,11 @@ class Readers:
         threads: At least `READERS` and `SLOW_READERS` of them; None: the loop's own.
         log: Is told of each thread that is lost.
         source: The host's document source; None: every document is unavailable.
-        kept: The files that the store keeps.
     """
 
     threads: Executor | None
     log: Callable[[LogEvent], None]
     source: DocumentSource | None = None
-    kept: DocumentSource | None = None
     _places: FairQueue = field(init=False)
     _lost: Counter[Lane] = field(factory=Counter, init=False)
     _slow: int = field(default=0, init=False)
@@ -202,9 +200,8 @@ class Readers:
             run.drop()
 
     def read(self, wanted: ReadDocument, then: Then) -> Run:
-        """Read a document of the source, or a file of the store's: `then` is told of it, in a later
-        turn of the loop."""
-        source, loop = self.kept if wanted.is_kept else self.source, asyncio.get_running_loop()
+        """Read a document of the source: `then` is told of it, in a later turn of the loop."""
+        source, loop = self.source, asyncio.get_running_loop()
         if source is None:
             run = Run(partial(wanted.judge, NoSourceError()), then)
             run.result = run.work()

@@ -252,6 +252,7 @@ class Turns:
             await self._perform(one, self._driver.send, effect)
             self._looking += 1
             self._connections.leave(effect.destination.lane)
+            del one, effect  # an idle sender keeps no document
 
 
 def report_bug(task: asyncio.Task[None]) -> None:

@@ -69,7 +69,7 @@ class DocumentFolder:
         self._pass: Iterator[os.DirEntry[str]] | None = None
         self._next_pass = 0.0
 
-    def keep(self, chunks: Iterable[bytes]) -> str:
+    def keep(self, chunks: Iterable[bytes | memoryview]) -> str:
         name = f"{self._writer}-{next(self._numbers)}"
         path = os.path.join(self.path, name)
         with self._trouble():
@@ -206,7 +206,7 @@ class DocumentFolder:
                 os.unlink(entry.path)
 
 
-def _write(file: int, chunk: bytes) -> None:
+def _write(file: int, chunk: bytes | memoryview) -> None:
     left = memoryview(chunk)
     while left:
         left = left[os.write(file, left) :]

@@ -4,20 +4,23 @@ success, and never lost in between."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import sqlite3
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
-from store_fixtures import House, evidence
+from store_fixtures import House, PaperServer, evidence
 
 from evidence_courier import Document, Evidence, StoreError
 from evidence_courier.adapters.stores.sqlite import SqliteStore, documents, room
@@ -156,6 +159,30 @@ def test_commits_of_others_do_not_wait_for_a_large_file(
 
     asyncio.run(story())
     assert [name for name, _ in house.server.held] == ["small", "big"]
+
+
+def test_nothing_of_a_document_stays_in_memory_once_it_is_sent(house: House) -> None:
+    """Not even in a sender that waits for the next one."""
+    requests: list[weakref.ref[HttpRequest]] = []
+
+    class Server(PaperServer):
+        async def send(self, request: HttpRequest, route: Route) -> Any:
+            requests.append(weakref.ref(request))
+            return HttpResponse(200, (), b"", self.clock.now())
+
+    house.server = Server(house.clock)
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            tickets = [courier.submit(large(f"ev-{number}")) for number in range(3)]
+            await until_settled(courier, house.clock, *tickets)
+            assert [request() for request in requests] == [None] * 3
+
+    gc.disable()
+    try:
+        asyncio.run(story())
+    finally:
+        gc.enable()
 
 
 def test_what_is_submitted_again_leaves_no_second_file(house: House) -> None:
