@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from attrs import asdict
 
@@ -15,7 +16,7 @@ from ..adapters.engines.asyncio_engine import AsyncEngine, closed_error
 from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.notify import tell as notify
 from ..adapters.engines.recorder import Submission
-from ..adapters.engines.tickets import NO_INTEGRATION, Ticket
+from ..adapters.engines.tickets import NothingToDo, Ticket
 from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
@@ -35,6 +36,19 @@ from .wiring import AsyncWiring, CourierOptions
 T = TypeVar("T")
 
 _START = "async with AsyncCourier..."
+_NONE: tuple[Collection[str], None] = ((), None)
+_STARTED: WeakSet[AsyncCourier] = WeakSet()
+
+
+def _forget_started() -> None:
+    """In a forked child none of them runs. To ask for the process with each evidence takes longer
+    than all else that is done with one without an integration."""
+    for courier in list(_STARTED):
+        courier._without = _NONE
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_started)
 
 
 class AsyncCourier(Face):
@@ -53,6 +67,8 @@ class AsyncCourier(Face):
         self._clock = wiring.clock
         self._tenants = Tenants(source, options, wiring.logger)
         self._running: Running | None = None
+        # While it runs, and not in a forked child: the tenants without an integration, its loop.
+        self._without: tuple[Collection[str], Any] = _NONE
         self._pid: int | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
@@ -122,6 +138,8 @@ class AsyncCourier(Face):
         self._tenants.use_key(running.key)
         self._put_in_force(running)
         self._running, self._pid = running, os.getpid()
+        self._without = self._tenants.without, running.loop
+        _STARTED.add(self)
         self._tenants.log()
         self._wiring.log_what_is_missing()
         running.engine.start(running.courier_id, background=self._wiring.background)
@@ -145,6 +163,7 @@ class AsyncCourier(Face):
             if self._running is not None and self._running.loop.is_closed():
                 raise refusals.loop_has_ended()
             running, self._running = self._running, None
+            self._without = _NONE
             self._closed = True
         if running is not None:
             self._closing_engine = running.engine
@@ -200,6 +219,8 @@ class AsyncCourier(Face):
             running = self._now()
             self._tenants.put_in_force(await running.engine.read(self._tenants.read))
             self._put_in_force(running)
+            if self._running is not None:
+                self._without = self._tenants.without, running.loop
             running.engine.maintain_now()
             await running.engine.read(self._tenants.log)
 
@@ -245,16 +266,16 @@ class AsyncCourier(Face):
                 is in autocommit or leads to another kind of database.
             StoreError: It could not be written on the connection; its transaction goes on.
         """
-        running = self._running
         if connection is not None:
             return self._submit_within(evidence, connection)
-        if (  # the usual case, and the cheap one; nothing is taken in, so it needs no lock
-            running is not None
-            and type(evidence) is Evidence
-            and evidence.tenant_id in self._tenants.without
-            and self._pid == os.getpid()
-        ):
-            return Ticket(evidence.tenant_id, evidence.evidence_id, running.loop, NO_INTEGRATION)
+        if type(evidence) is Evidence:
+            without, loop = self._without
+            tenant_id = evidence.tenant_id
+            if tenant_id in without:  # nothing is taken in, so it needs no lock
+                ticket = NothingToDo()
+                ticket.tenant_id, ticket.evidence_id = tenant_id, evidence.evidence_id
+                ticket.loop = loop
+                return ticket
         return self._take_in(evidence)
 
     def _take_in(self, evidence: Evidence) -> Ticket:

@@ -19,7 +19,7 @@ from ..adapters.engines.readers import READERS, SLOW_READERS, Readers
 from ..adapters.engines.recorder import Submission
 from ..adapters.engines.tickets import Ticket
 from ..adapters.engines.token_cache import TokenCache
-from ..adapters.engines.watchdog import Watchdog, WatchedLogger, about
+from ..adapters.engines.watchdog import Watchdog, about
 from ..adapters.stores.hosts import (
     AsyncConnection,
     Connection,
@@ -113,9 +113,8 @@ class Running:
         documents = documents_of(store)
         self.preparer = Preparer(self._renderer, lambda error: False, documents)
         watchdog = Watchdog(wiring.clock.monotonic)
-        logger = WatchedLogger(wiring.logger, watchdog)
         self._notifier = notifier = HookNotifier(
-            logger, watchdog=watchdog, on_settled=wiring.on_settled
+            wiring.logger, watchdog=watchdog, on_settled=wiring.on_settled
         )
         outside = Outside(
             self._transport,

@@ -51,19 +51,21 @@ class FairShare:
     def admits(self, lane: Lane, amount: int = 1, new: bool | None = None) -> bool:
         """Whether so much more of this lane may enter now. `new`: its origin has nothing under
         way; None: that is so if it has nothing in this room."""
-        room = min(self._most - self.held(lane), self.capacity - self.taken)
-        return amount <= room and amount <= self.open_to(lane, amount, new)
+        if amount > self.capacity - self.taken:
+            return False
+        held = self._held.get(lane, 0) + self._aside.get(lane, 0)
+        return held + amount <= self._most and amount <= self.open_to(lane, amount, new)
 
     def first_admitted(self, origin: Lane, lanes: Iterable[Lane]) -> Lane | None:
         """The first of some lanes of an origin of which one more may enter now."""
         # As `admits` says of each: asked for all that wait, whenever one leaves.
-        free, held_by = self.open_to(origin), self._held.get
+        free, held_by, aside = self.open_to(origin), self._held.get, self._aside.get
         for lane in lanes if free > 0 else ():
             room = free
             for part in parts_of(lane)[len(origin) :]:
                 if held := held_by(part, 0):
                     room = (SHARE_OF_FREE * room - held) // (SHARE_OF_FREE + 1)
-            if room > 0 and self.held(lane) < self._most:
+            if room > 0 and held_by(lane, 0) + aside(lane, 0) < self._most:
                 return lane
         return None
 
@@ -88,8 +90,12 @@ class FairShare:
     def leave(self, lane: Lane, amount: int = 1) -> None:
         """So much of this lane leaves."""
         self.taken -= amount
+        held = self._held
         for part in parts_of(lane):
-            _take_from(self._held, part, amount)
+            if left := held.get(part, 0) - amount:
+                held[part] = left
+            else:
+                held.pop(part, None)
 
     def step_aside(self, lane: Lane) -> None:
         """One of this lane takes no room any more, but is there."""
@@ -98,14 +104,9 @@ class FairShare:
 
     def end_aside(self, lane: Lane) -> None:
         """One of this lane that has stepped aside is gone."""
-        _take_from(self._aside, lane, 1)
-
-
-def _take_from(counts: dict[Lane, int], lane: Lane, amount: int) -> None:
-    if left := counts.get(lane, 0) - amount:
-        counts[lane] = left
-    else:
-        counts.pop(lane, None)
+        self._aside[lane] -= 1
+        if not self._aside[lane]:
+            del self._aside[lane]
 
 
 class FairQueue:

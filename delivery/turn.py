@@ -13,6 +13,7 @@ a verdict that is written down. If its driver was cut off, `Interrupted` is rais
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
@@ -110,6 +111,10 @@ class TurnContext:
     blocks: Blocks = field(factory=Blocks, init=False)
 
 
+Stop: TypeAlias = Callable[[Destination, GateBlocked], Turn[None]]
+"""Holds or parks what waits of a blocked integration."""
+
+
 # --- an attempt ----------------------------------------------------------------------------------
 
 
@@ -127,18 +132,18 @@ class AttemptTurn:
         self._cut: Interrupted | None = None
         self._blocked: GateBlocked | None = None
 
-    def run(self) -> Turn[Refusal | None]:
-        """The three phases. NotBefore: none of the uploads may begin yet. Blocked: the integration
-        is blocked, as the gate says or an upload has shown."""
-        refused = yield from self.begin()
-        if self._begun:
-            yield from self.talk()
-            yield from self.settle()
+    @property
+    def has_begun(self) -> bool:
+        """Whether something is to be sent, or to be settled."""
+        return bool(self._begun)
+
+    @property
+    def blocked(self) -> GateBlocked | None:
+        """The integration is blocked, as the gate says or an upload has shown. Interrupted if the
+        turn was cut off."""
         if self._cut is not None:
             raise self._cut
-        if self._blocked is not None:
-            yield from hold(self._context, self._uploads, self._blocked)
-        return refused or self._blocked
+        return self._blocked
 
     # --- begin ---
 
@@ -159,7 +164,12 @@ class AttemptTurn:
             if isinstance(answer, NotBefore):
                 return answer
         for (active, start), answer in zip(starts, answers, strict=True):
-            yield from self._take_up(active, start, answer)
+            if isinstance(answer, Begun):
+                if answer.acquired != Acquired() or not self._begun:
+                    self._slots.begun(answer.acquired)
+                yield from self._go_on(active, start, answer.content, None)
+            else:
+                yield from self._go_on_anyhow(active, start, answer)
         return None
 
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
@@ -182,18 +192,15 @@ class AttemptTurn:
         in_flight = yield from self._in_flight()
         return [Conflict(in_flight.get(start.upload.key)) for start in starts]
 
-    def _take_up(self, active: ActiveUpload, start: Start, answer: BeginAnswer) -> Turn[None]:
-        """Go on with what is true on disk after a beginning was to be written."""
+    def _go_on_anyhow(
+        self, active: ActiveUpload, start: Start, answer: GateBlocked | Conflict | NotBefore
+    ) -> Turn[None]:
+        """Go on with what is true on disk after a beginning was not written."""
         match answer:
-            case Begun(content=content, acquired=acquired):
-                if acquired != Acquired() or not self._begun:
-                    self._slots.begun(acquired)
-                verdict = None
             case GateBlocked(failure=failure, until=until):
                 self._blocked = answer
                 event = Blocked(self._context.clock.now(), failure, until)
                 yield from apply(Step(active, event))
-                return
             case Conflict(current=current):
                 # The same may be our own late write, or another courier's of the same moment.
                 if current != start.upload or active.upload.key not in (
@@ -202,9 +209,17 @@ class AttemptTurn:
                     if self._cut is None:
                         active.adopt(current)
                     return
-                content, verdict = None, _begun_late(self._cut)
+                yield from self._go_on(active, start, None, _begun_late(self._cut))
             case NotBefore():
-                return
+                pass
+
+    def _go_on(
+        self,
+        active: ActiveUpload,
+        start: Start,
+        content: bytes | None,
+        verdict: AttemptVerdict | None,
+    ) -> Turn[None]:
         sending = active.begin(start.upload, content, verdict)
         self._begun.append(active)
         yield from self._tell(AttemptStarted(active.upload.key, sending.attempt, start.budget))
@@ -375,16 +390,25 @@ def _no_bookmark_of_many(progress: str) -> Turn[None]:
     raise TypeError("it made a bookmark while several uploads went together")
 
 
-def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Refusal | None]:
-    """The turn of the uploads of one request; NotBefore: the gate refuses it. Blocked:
-    the integration is blocked."""
+def take_turn(
+    context: TurnContext, uploads: Sequence[ActiveUpload], stop: Stop | None = None
+) -> Turn[Refusal | None]:
+    """The turn of the uploads of one request, in one look-up or in three phases. NotBefore: the
+    gate refuses it. Blocked: the integration is blocked, and nothing was done by `stop`."""
     refused: Refusal | None = None
     try:
-        match [active.upload.state for active in uploads]:
-            case [LookingUp() | Undecided()]:
+        match uploads[0].upload.state:
+            case LookingUp() | Undecided():
                 refused = yield from look_up(context, uploads[0])
-            case [Queued() | Waiting(), *_]:
-                refused = yield from AttemptTurn(context, uploads).run()
+            case Queued() | Waiting():
+                turn = AttemptTurn(context, uploads)
+                refused = yield from turn.begin()
+                if turn.has_begun:
+                    yield from turn.talk()
+                    yield from turn.settle()
+                if (blocked := turn.blocked) is not None:
+                    yield from hold(context, uploads, blocked)
+                refused = refused or blocked
     except (GeneratorExit, Interrupted, StoreError):
         raise
     except BaseException as error:
@@ -392,9 +416,13 @@ def take_turn(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Ref
             raise
         for active in uploads:
             yield from _fail(context, active, error)
-    if isinstance(refused, GateBlocked):
+    destination = uploads[0].destination
+    if isinstance(refused, NotBefore):
+        return (yield from context.told.tell(destination, refused, context.clock.now()))
+    if refused is None or stop is None:
         return refused
-    return (yield from context.told.tell(uploads[0].destination, refused, context.clock.now()))
+    yield from stop(destination, refused)
+    return None
 
 
 # --- a look-up -----------------------------------------------------------------------------------

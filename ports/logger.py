@@ -6,7 +6,7 @@ A record is written first, then its event is logged, so no event reports what a 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -294,8 +294,17 @@ class HookFailed(UploadEvent):
     reason: str
 
 
+@runtime_checkable
+class Choosing(Protocol):
+    """A logger that writes some events only, and is asked first."""
+
+    def wants(self, event: LogEvent) -> bool:
+        """Whether it would write the event down now. Asked for every event, so it must be cheap."""
+        ...
+
+
 class Logger(Protocol):
-    """Where events go.
+    """Where events go. It may be `Choosing`.
 
     Called from the courier's loop, and from another thread with `LoopBlocked`. One that takes a
     tenth of a second for an event is called in a thread of its own from then on, in the order of

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
+from ...delivery.destinations import Destination
 from ...delivery.effects import Turn
 from ...delivery.maintenance import OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
@@ -218,7 +219,7 @@ class AsyncEngine:
         self._maintain()
         due = list(islice(self.active.take(self._clock.now()), BEGUN_AT_ONCE))
         for uploads in due:
-            self._turns.start(uploads, self._turn(uploads))
+            self._turns.start(uploads, take_turn(self._context, uploads, self._stop))
         if len(due) == BEGUN_AT_ONCE:
             asyncio.get_running_loop().call_soon(self._wake)
 
@@ -236,13 +237,9 @@ class AsyncEngine:
         elif self.active.backlog.wanting:
             self._start_maintenance(self._maintenance.adopt_more())
 
-    def _turn(self, uploads: Sequence[ActiveUpload]) -> Turn[NotBefore | None]:
-        refused = yield from take_turn(self._context, uploads)
-        if not isinstance(refused, Blocked):
-            return refused
-        yield from hold_rest(self._context, self.active, uploads[0].destination, refused)
+    def _stop(self, destination: Destination, blocked: Blocked) -> Turn[None]:
+        yield from hold_rest(self._context, self.active, destination, blocked)
         self.maintain_now()  # what was blocked under old settings goes on at once
-        return None
 
     def _turn_ended(self, uploads: Sequence[ActiveUpload], refused: NotBefore | None) -> None:
         self.active.finish(uploads, refused)

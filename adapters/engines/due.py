@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ...delivery.active import ActiveUpload
 
@@ -21,8 +21,8 @@ class DueDelivery:
 
     def with_turn(self, uploads: Sequence[ActiveUpload]) -> DueDelivery:
         """The same with the uploads of one more turn."""
-        settled = sum(one.upload.at_rest for one in uploads)
-        return evolve(self, taken=self.taken + len(uploads), settled=self.settled + settled)
+        settled = sum([one.upload.at_rest for one in uploads])
+        return DueDelivery(self.taken + len(uploads), self.settled + settled, self.more)
 
     def since(self, before: DueDelivery) -> DueDelivery:
         """What was done since a moment before."""

@@ -12,10 +12,10 @@ from attrs import define, field
 
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
-from ...ports.logger import HookFailed, LogEvent, Logger, LoopBlocked, UploadSettled
+from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, LoopBlocked, UploadSettled
 from .interruptions import hosts_own
 from .slow_logger import SLOW, SlowLogger
-from .watchdog import Watchdog
+from .watchdog import LOGGER, Watchdog
 
 HOOK_TIMEOUT = 30.0
 """So many seconds are given to what `on_settled` returns."""
@@ -37,13 +37,21 @@ class Notifier:
     logger: Logger
     goes_on: Callable[[BaseException], bool] = hosts_own
     failures: int = 0
+    _wants: Callable[[LogEvent], bool] | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._wants = self.logger.wants if isinstance(self.logger, Choosing) else None
 
     def log(self, event: LogEvent) -> None:
         """Log an event."""
         try:
-            self.logger.log(event)
+            if self._wants is None or self._wants(event):
+                self._call(event)
         except BaseException as error:
             self._failed("the logger", error)
+
+    def _call(self, event: LogEvent) -> None:
+        self.logger.log(event)
 
     def settled(self, status: UploadStatus) -> None:
         """An upload has come to rest."""
@@ -75,12 +83,18 @@ class HookNotifier(Notifier):
         """Log an event."""
         if self._slow is not None:
             self.failures += not self._slow.put(event)
-            return
+        else:
+            super().log(event)
+
+    def _call(self, event: LogEvent) -> None:
         since = self.watchdog.monotonic()
-        super().log(event)
-        took = self.watchdog.monotonic() - since
-        if took >= SLOW and not isinstance(event, LoopBlocked):  # that is logged in another thread
-            self._slow = SlowLogger(super().log)
+        try:
+            self.watchdog.run(LOGGER, self.logger.log, event)
+        finally:
+            slow = self.watchdog.monotonic() - since >= SLOW
+            # LoopBlocked is logged in another thread.
+            if slow and self._slow is None and not isinstance(event, LoopBlocked):
+                self._slow = SlowLogger(super().log)
 
     def end_log(self) -> None:
         """Give a slow logger a moment to write what it was told. Off the loop."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from opcode import opmap
 from types import FrameType
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from ...delivery.active import ActiveUploads
 from ...domain.errors import MisuseError
@@ -72,6 +72,11 @@ class _Promise(Generic[T]):
         return answer
 
 
+_RECORDED: _Promise[Any] = _Promise()
+"""What tickets share: None has come."""
+_RECORDED.keep((None,))
+
+
 class _Asked(_Promise[T]):
     """A value that is asked for when it is waited for."""
 
@@ -87,32 +92,35 @@ class _Asked(_Promise[T]):
         return await super().wait()
 
 
-NO_INTEGRATION: _Promise[Any] = _Promise()
-"""What all tickets of tenants without an integration share: nothing is recorded, or comes."""
-NO_INTEGRATION.keep((None,))
-
-
 class Ticket:
     """A handle on the upload of one evidence.
 
     Awaiting it is optional. Its methods are awaited on the loop on which the courier runs.
     """
 
-    __slots__ = ("_loop", "_recorded", "_settled", "_uploads", "evidence_id", "tenant_id")
+    __slots__ = (
+        "_provider",
+        "_recorded",
+        "_settled",
+        "_uploads",
+        "evidence_id",
+        "loop",
+        "tenant_id",
+    )
 
     def __init__(
         self,
         tenant_id: str,
         evidence_id: str,
         loop: asyncio.AbstractEventLoop,
-        known: _Promise[Any] | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.evidence_id = evidence_id
-        self._loop = loop
-        self._uploads: tuple[ActiveUploads, str] | None = None
-        self._recorded: _Promise[Any] = known or _Promise()
-        self._settled: _Promise[UploadStatus | None] = known or _Promise()
+        self.loop = loop
+        self._uploads: ActiveUploads | None = None
+        self._provider = ""
+        self._recorded: _Promise[Any] = _Promise()
+        self._settled: _Promise[UploadStatus | None] = _Promise()
 
     def __repr__(self) -> str:
         if self._settled.is_none:
@@ -162,8 +170,8 @@ class Ticket:
         """What a caller hears who has waited in vain: the state, and when it goes on."""
         active = None
         if self._uploads is not None:
-            uploads, provider = self._uploads
-            active = uploads.get(UploadKey(self.tenant_id, self.evidence_id, provider))
+            key = UploadKey(self.tenant_id, self.evidence_id, self._provider)
+            active = self._uploads.get(key)
         if active is None:
             state = "recorded" if self._recorded.kept else "not recorded yet"
         else:
@@ -179,7 +187,7 @@ class Ticket:
 
     def is_among(self, uploads: ActiveUploads, provider: str) -> None:
         """Where its upload is found while it is active."""
-        self._uploads = uploads, provider
+        self._uploads, self._provider = uploads, provider
 
     def is_elsewhere(
         self,
@@ -194,6 +202,7 @@ class Ticket:
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))
+        self._recorded = _RECORDED
         self._settled.forget_error()
 
     def mark_delayed(self, error: Exception) -> None:
@@ -211,12 +220,28 @@ class Ticket:
         self._settled.keep(error)
 
     def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not self.loop:
             raise MisuseError(
                 f"the ticket of {self.tenant_id}/{self.evidence_id} was awaited on another event "
                 "loop than its courier's: await it where the courier runs, or use a Courier, whose "
                 "tickets wait in any thread"
             )
+
+
+class NothingToDo(Ticket):
+    """The ticket of a tenant without an integration: nothing is recorded, or comes. One is made for
+    each evidence of such a tenant: without arguments, which would take twice as long."""
+
+    __slots__ = ()
+    _uploads = None
+    _recorded = _RECORDED
+    _settled = _RECORDED
+
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+    else:
+
+        def __init__(self) -> None: ...
 
 
 class WayIn(Protocol):

@@ -22,7 +22,7 @@ from attrs import define
 from ...delivery.active import ActiveUpload
 from ...delivery.effects import Effect, Interrupted, Notify, Send, Stored, Turn, Wait
 from ...domain.errors import StoreError
-from ...domain.pacing.gate import NotBefore
+from ...domain.pacing.gate import NotBefore, Refusal
 from ...ports.logger import RecordingFailed
 from .asyncio_driver import CLOSED, AsyncioDriver, interruption_of
 from .watchdog import About
@@ -35,7 +35,7 @@ class UnderWay:
 
     uploads: Sequence[ActiveUpload]
     about: About
-    turn: Turn[NotBefore | None]
+    turn: Turn[Refusal | None]
     asked: Any = None
 
 
@@ -74,7 +74,7 @@ class Turns:
             self._none.clear()
             await self._none.wait()
 
-    def start(self, uploads: Sequence[ActiveUpload], turn: Turn[NotBefore | None]) -> None:
+    def start(self, uploads: Sequence[ActiveUpload], turn: Turn[Refusal | None]) -> None:
         """Begin a turn."""
         key = uploads[0].upload.key
         what = key.tenant_id, key.provider, f"a dialogue for {key.evidence_id}"

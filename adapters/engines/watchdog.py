@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, TypeVar
 from attrs import define, field
 
 from ...domain.integration import Integration
-from ...ports.logger import LogEvent, Logger, LoopBlocked
+from ...ports.logger import LogEvent, LoopBlocked
 
 BLOCKED_AFTER = 1.0
 """What keeps the loop's thread for so many seconds is named."""
@@ -20,7 +20,7 @@ R = TypeVar("R")
 About: TypeAlias = tuple[str | None, str | None, str]
 """The tenant, the provider, and what runs for them."""
 
-_LOGGER: Final = (None, None, "the host's logger")
+LOGGER: Final = (None, None, "the host's logger")
 
 
 def about(integration: Integration, what: str) -> About:
@@ -42,11 +42,11 @@ class Watchdog:
         """Run the code; what runs in another thread is not noted. None: the package's own."""
         if about is None or get_ident() != self._thread:
             return code(given)
-        before, self._run = self._run, (about, self.monotonic())
+        around, self._run = self._run, (about, self.monotonic())
         try:
             return code(given)
         finally:
-            self._run = before
+            self._run = around and (around[0], self.monotonic())
 
     def watch(self, log: Callable[[LogEvent], None]) -> None:
         """Name what keeps the thread. Called in another thread, now and then."""
@@ -58,15 +58,3 @@ class Watchdog:
         if seconds >= BLOCKED_AFTER:
             self._named = run
             log(LoopBlocked(*about, seconds))
-
-
-@define
-class WatchedLogger:
-    """The host's logger, noted while it runs on the loop."""
-
-    logger: Logger
-    watchdog: Watchdog
-
-    def log(self, event: LogEvent) -> None:
-        """Log an event."""
-        self.watchdog.run(_LOGGER, self.logger.log, event)

@@ -30,6 +30,10 @@ class StandardLogger:
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger if logger is not None else logging.getLogger(NAME)
 
+    def wants(self, event: LogEvent) -> bool:
+        """Whether the level of the event is enabled."""
+        return self._logger.isEnabledFor(_LEVELS[severity_of(event)])
+
     def log(self, event: LogEvent) -> None:
         """Write one event down."""
         logger, level = self._logger, _LEVELS[severity_of(event)]

@@ -29,6 +29,47 @@ class Handler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.head = ReplyHead()
+        self._waited_since: float | None = None
+
+    # --- the idle timeout ---
+    #
+    # aiohttp has no public place for it: it sets a timer anew with each request and whatever comes.
+    # Here a timer that is early sets itself anew. Where aiohttp should cease to call these, it does
+    # as it does by itself.
+
+    def _reschedule_timeout(self) -> None:
+        """Called by aiohttp when the peer is waited for, or has given a sign of life."""
+        timeout, handle = self.read_timeout, self._read_timeout_handle
+        self._waited_since = self._loop.time() if timeout else None
+        if self._waited_since is not None and timeout:
+            late = self._waited_since + timeout
+            if handle is not None and handle.when() <= late:
+                return
+            self._stop_timer()
+            self._read_timeout_handle = self._loop.call_at(late, self._on_read_timeout)
+
+    def _drop_timeout(self) -> None:
+        """Called by aiohttp when the peer is not waited for, or is gone."""
+        self._waited_since = None
+        if not self.is_connected():
+            self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
+
+    def _on_read_timeout(self) -> None:
+        self._read_timeout_handle = None
+        since, timeout = self._waited_since, self.read_timeout
+        if since is None or not timeout:
+            return
+        if since + timeout > self._loop.time():
+            self._read_timeout_handle = self._loop.call_at(since + timeout, self._on_read_timeout)
+        else:
+            super()._on_read_timeout()
+
+    # --- replies ---
 
     def set_response_params(self, **params: Any) -> None:
         """Called by aiohttp before each request."""

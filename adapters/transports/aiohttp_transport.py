@@ -66,7 +66,10 @@ class AiohttpTransport:
             of_proxy = {"Proxy-Authorization": to.proxy_authorization}
         tunnelled = url.scheme == "https"
         session = self._open_session()
-        body = ReadyBody(request.body) if request.body_size else None
+        reads = request.method.upper() in ("GET", "HEAD") and not request.body_size
+        body = (
+            None if reads else ReadyBody(request.body)
+        )  # an empty one, too: it notes when it left
         try:
             response = await session.request(
                 request.method,
@@ -82,7 +85,7 @@ class AiohttpTransport:
         except RefusedError as refused:
             return HttpResponse(refused.status, refused.headers, b"", self._now(), Ending.CUT_SHORT)
         except (Exception, asyncio.CancelledError) as error:
-            # A request without a body leaves with its headers, as soon as there is a connection.
+            # What only reads may be sent again in any case.
             sent = body.sent if body is not None else Sent.ALL
             if isinstance(error, asyncio.CancelledError):
                 raise error from CutOff(failures.no_reply(sent, None, to.host, route.timeouts))

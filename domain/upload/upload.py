@@ -179,6 +179,9 @@ class Tally:
     parked_at: datetime | None = None
 
 
+_UNTRIED = Tally()
+
+
 @frozen
 class Upload:
     """One upload as it stands. `version` grows by one with every change and keeps stale writers
@@ -262,7 +265,7 @@ def new_upload(key: UploadKey, digest: str, evidence_date: date, at: datetime) -
         created_at=at,
         updated_at=at,
         version=1,
-        tally=Tally(),
+        tally=_UNTRIED,
         state=Queued(due=at),
     )
 

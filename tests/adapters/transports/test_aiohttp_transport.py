@@ -133,6 +133,29 @@ def test_a_cancelled_request_says_whether_it_was_sent(
     run(story())
 
 
+def test_a_request_without_a_body_cancelled_while_it_connects_was_not_sent(serving: Any) -> None:
+    async def story() -> None:
+        arrived = asyncio.Event()
+
+        async def talk(line: Any) -> None:  # of a proxy, which never opens the tunnel
+            await line.request()
+            arrived.set()
+            await line.silence()
+
+        async with serving(talk) as server, bounded(1) as send:
+            request = HttpRequest("POST", "https://paper.test/submit")
+            task = asyncio.create_task(send(request, route(proxy=server.url)))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as cancelled:
+                await task
+            cut = cancelled.value.__cause__
+            assert isinstance(cut, CutOff)
+            assert cut.not_sent
+
+    run(story())
+
+
 def test_a_cancelled_request_gives_its_place_back_and_hangs_up(serving: Any) -> None:
     async def story() -> None:
         arrived = asyncio.Event()
