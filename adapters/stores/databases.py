@@ -90,12 +90,17 @@ def name_of(database: str) -> str:
     return str(_postgres().address_of(database).name) if is_postgres(database) else database
 
 
-def _postgres() -> ModuleType:
+def require_postgres() -> None:
+    """MisuseError if the extra `postgres` is missing."""
     if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
         raise MisuseError(
             "a database in PostgreSQL is reached with psycopg, which is not installed: "
             'pip install "evidence-courier[postgres]"'
         )
+
+
+def _postgres() -> ModuleType:
+    require_postgres()
     # A host with a database in a file need not have it.
     from . import postgres
 

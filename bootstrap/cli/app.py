@@ -259,6 +259,19 @@ _INVARIANTS = _command(
     _JSON,
 )
 
+_COPY = _command(
+    "copy",
+    "copy.run",
+    """Take a database in a file over into a PostgreSQL, history included.
+
+    FROM is the file, which stays as it is; TO is the URL of a PostgreSQL that has no records yet.
+    Stop the couriers first. All is copied, or nothing. What was being sent when they were stopped
+    is recovered by the first courier on the new database. Start none on the old one any more.
+    """,
+    _argument("source", metavar="FROM", type=_PATH),
+    _argument("target", metavar="TO"),
+)
+
 _DEMO = _command(
     "demo",
     "demo.run",
@@ -333,7 +346,10 @@ _SANDBOXES = click.Group(
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[*_ACTIONS, _CHECK, _DEMO, _DOCTOR, _INVARIANTS, _SANDBOXES, _SHOW, _STATUS, _SUBMIT],
+    commands=[
+        *(*_ACTIONS, _CHECK, _COPY, _DEMO, _DOCTOR, _INVARIANTS),
+        *(_SANDBOXES, _SHOW, _STATUS, _SUBMIT),
+    ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")
 def app() -> None:
