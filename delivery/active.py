@@ -41,19 +41,8 @@ from .batching import Batching
 from .breaker import Breakers, patience_of
 from .destinations import Destination, Destinations, home_of
 from .fair_share import Lane
+from .postponed import FAR, Postponed, Waiter
 from .schedule import Schedule
-
-
-class Waiter(Protocol):
-    """One who waits for an upload, as a ticket does."""
-
-    def mark_settled(self, status: UploadStatus | None) -> None:
-        """The upload is at rest."""
-        ...
-
-    def mark_lost(self, error: Exception) -> None:
-        """There is nothing to wait for any more."""
-        ...
 
 
 class Listener(Protocol):
@@ -146,10 +135,11 @@ def gone_error(key: UploadKey) -> StoreError:
 class ActiveUploads:
     """The uploads of one courier, from their record to their end.
 
-    An upload is planned for its due time, or is not to be begun now (`elsewhere`: another courier
-    has it, or its tenant's file is invalid), or is under way: handed out by `take` and not given
-    back by `finish`. The engine, the recorder and
-    the maintenance of the courier share this. It belongs to one thread; the caller brings the time.
+    An upload is planned for its due time, or `postponed` if that is far, or is not to be begun now
+    (`elsewhere`: another courier has it, or its tenant's file is invalid), or is under way: handed
+    out by `take` and not given back by `finish`. `awaited` are waiters that a task waits for just
+    now. The engine, the recorder and the maintenance of the courier share this. It belongs to one
+    thread; the caller brings the time.
     """
 
     def __init__(
@@ -158,6 +148,8 @@ class ActiveUploads:
         self.destinations: Destinations = {}
         self.broken: Mapping[str, Sequence[object]] = {}
         self.closing = False
+        self.postponed = Postponed()
+        self.awaited: dict[object, Waiter] = {}
         self._clock = clock
         self._listener = listener
         self._uploads: dict[UploadKey, ActiveUpload] = {}
@@ -168,12 +160,15 @@ class ActiveUploads:
         self.backlog = Backlog()
 
     def __len__(self) -> int:
-        return len(self._uploads)
+        return len(self._uploads) + len(self.postponed)
+
+    def __contains__(self, key: UploadKey) -> bool:
+        return key in self._uploads or key in self.postponed
 
     @property
     def planned(self) -> int:
         """How many wait for their time or their turn."""
-        return len(self._schedule)
+        return len(self._schedule) + len(self.postponed)
 
     @property
     def under_way(self) -> int:
@@ -188,15 +183,20 @@ class ActiveUploads:
     @property
     def goes_on(self) -> bool:
         """Whether there are any but those that wait for a valid tenant file."""
-        return any(one.destination.invalid is None for one in self._uploads.values())
+        going = any(one.destination.invalid is None for one in self._uploads.values())
+        return going or bool(self.postponed)
 
     def get(self, key: UploadKey) -> ActiveUpload | None:
-        """The upload, if it is active."""
+        """The upload, if it is active and not postponed."""
         return self._uploads.get(key)
 
     def home_of(self, key: UploadKey) -> Destination | None:
         """Where an upload goes now, if its tenant still has such an integration."""
         return home_of(self.destinations, key)
+
+    def began_with(self, upload: Upload) -> Destination | None:
+        """What a postponed upload keeps, if it has not come to rest since."""
+        return None if upload.at_rest else self.postponed.destination_of(upload.key)
 
     # --- coming and going ------------------------------------------------------------------------
 
@@ -205,6 +205,7 @@ class ActiveUploads:
         key = active.upload.key
         if key in self._uploads:
             self.backlog.went(self._uploads[key].line)
+        active.waiters += self.postponed.take_back(key)
         self._uploads[key] = active
         self.backlog.came(active.line)
         self.go_on(active)
@@ -231,8 +232,8 @@ class ActiveUploads:
             self._listener.log(event)
         upload, dossier = applied.after, applied.dossier
         destination = self.home_of(upload.key)
-        if upload.key in self._uploads:
-            self.update(upload.key, Entry(upload, dossier))
+        if upload.key in self:
+            self.update(upload.key, Entry(upload, dossier), last_attempt_at)
         elif upload.at_rest:
             self.tell_end(upload, status_of_upload(upload, last_attempt_at))
         elif destination is not None and self.has_room_for(upload.key):
@@ -243,10 +244,18 @@ class ActiveUploads:
         destination = self.home_of(key)
         return destination is None or self.backlog.room(destination.quota.credential) > 0
 
-    def update(self, key: UploadKey, found: Entry | None) -> None:
+    def update(
+        self, key: UploadKey, found: Entry | None, last_attempt_at: datetime | None = None
+    ) -> None:
         """Another courier or a person may have written an active upload; None: its record is gone.
-        Of one that is under way, its own turn finds out."""
+        A postponed one is planned anew. Of one that is under way, its own turn finds out."""
         active = self._uploads.get(key)
+        if (began_with := self.postponed.destination_of(key)) is not None:
+            if found is None:
+                self._lose(key, self.postponed.take_back(key))
+            else:
+                self.add(ActiveUpload(found.upload, found.dossier, began_with, last_attempt_at))
+            return
         if active is None or self._schedule.is_under_way(key):
             return
         if found is None:
@@ -263,7 +272,8 @@ class ActiveUploads:
         if self._uploads.get(key) is not active:
             return
         if active.gone:
-            self._lose(active)
+            self._drop(key)
+            self._lose(key, active.waiters)
         elif active.upload.at_rest and not self._is_due(active.upload):
             self._drop(key)
             status = active.status()
@@ -288,17 +298,15 @@ class ActiveUploads:
 
     def close(self) -> None:
         """Nothing is active any more: the records stay as they are."""
-        for key, active in self._uploads.items():
-            for waiter in active.waiters:
-                waiter.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
+        waiting = [(key, one) for key, each in self._uploads.items() for one in each.waiters]
+        for key, waiter in (*waiting, *self.postponed.waiters()):
+            waiter.mark_lost(unsettled_error(key.tenant_id, key.evidence_id))
         self._uploads.clear()
 
-    def _lose(self, active: ActiveUpload) -> None:
-        key = active.upload.key
-        self._drop(key)
+    def _lose(self, key: UploadKey, waiters: Iterable[Waiter]) -> None:
         error = gone_error(key)
         self._listener.log(RecordingFailed(key, str(error)))
-        for waiter in active.waiters:
+        for waiter in waiters:
             waiter.mark_lost(error)
 
     def _drop(self, key: UploadKey) -> None:
@@ -309,25 +317,36 @@ class ActiveUploads:
     # --- whose turn it is ------------------------------------------------------------------------
 
     def _plan(self, active: ActiveUpload) -> None:
-        key, due = active.upload.key, due_at(active.upload, self._clock.now())
+        now = self._clock.now()
+        key, due = active.upload.key, due_at(active.upload, now)
         if active.destination.invalid is not None:
             active.destination = self.home_of(key) or active.destination
         if due is None or active.destination.invalid is not None:
             self._elsewhere.add(key)
+        elif self._is_far(active.upload, due, now):
+            self._drop(key)
+            self.postponed.put(key, active.destination, due, active.waiters)
         else:
             self._elsewhere.discard(key)
             patience = patience_of(active.upload, active.destination.rules)
             self._schedule.plan(key, active.destination.lane, due, active.size, patience)
 
+    def _is_far(self, upload: Upload, due: datetime, now: datetime) -> bool:
+        """Whether it may be postponed. Of what was written before the clock was set back, the
+        store does not know when it is due."""
+        begun = not isinstance(upload.state, Queued) and upload.updated_at <= now
+        return begun and due > later(now, FAR) and not self._schedule.is_under_way(upload.key)
+
     def replan(self) -> None:
         """Plan everything anew: the clock was set."""
         self._schedule.unpause()
-        for active in self._uploads.values():
+        for active in [*self._uploads.values()]:
             self._plan(active)
 
     def next_due(self) -> datetime | None:
         """When the next turn begins, as far as is known now."""
-        moments = (self._schedule.next_due(), self._batching.next_due())
+        waiting = self._schedule, self._batching, self.postponed
+        moments = [each.next_due() for each in waiting]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def take(
@@ -354,7 +373,7 @@ class ActiveUploads:
         waits: dict[UploadKey, str] = {}
         for key in keys:
             if (active := self._uploads.get(key)) is None:
-                if self.home_of(key) is None:
+                if self.home_of(key) is None and key not in self.postponed:
                     waits[key] = wait_for_integration(key.tenant_id, key.provider)
                 continue
             lane = active.destination.lane
@@ -408,7 +427,7 @@ class ActiveUploads:
             return
         self._listener.log(OriginAnswers(origin) if answered else OriginSilent(origin))
         if answered:
-            for other in self._uploads.values():
+            for other in [*self._uploads.values()]:
                 if other.destination.origin == origin:
                     self._plan(other)
 

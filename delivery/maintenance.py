@@ -11,20 +11,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from ..domain.errors import StoreError
 from ..domain.integration import OnUnclear, spellings, tenant_key
 from ..domain.upload import events
 from ..domain.upload.attempt import attempt_of
+from ..domain.upload.backoff import later
 from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.status import status_of_upload, wait_for_integration, wait_for_valid
 from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
     Sending,
-    Upload,
     UploadKey,
     due_of,
 )
@@ -41,6 +43,7 @@ from .active import ActiveUpload, ActiveUploads
 from .applying import Step, apply, save, stored
 from .destinations import Destination, Destinations, invalid_failure, named_provider
 from .effects import Notify, Read, Turn, Write, perform
+from .postponed import AHEAD
 from .stopped import release
 from .turn import TurnContext
 
@@ -56,6 +59,8 @@ another courier may know the tenant."""
 
 LOOKED_THROUGH = 10_000
 READ_AT_ONCE = 1_000
+
+POSTPONED_AT_ONCE = 500
 
 RELEASED_AT_ONCE, RELEASES_AT_ONCE = 1_000, 10
 """So many uploads of an integration are released in one transaction, and so many transactions are
@@ -88,6 +93,7 @@ class Maintenance:
         self._read: Destinations | None = None
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
+        self._read_postponed = partial(read_postponed, active)
         self._offset = self._offset_now()
         self._first = True
 
@@ -100,6 +106,7 @@ class Maintenance:
             self.recover_dead_couriers,
             self.pick_up_changes,
             self.release_unblocked,
+            self._read_postponed,
             self.adopt_overdue,
         )
 
@@ -108,8 +115,8 @@ class Maintenance:
         yield from self._run(self.adopt_overdue)
 
     def adopt_more(self) -> Turn[None]:
-        """Adopt more of the lines of which half a share was sent."""
-        yield from self._run(self._adopt_some)
+        """Read what is due soon, and adopt more of the lines of which half a share was sent."""
+        yield from self._run(self._read_postponed, self._adopt_some)
 
     def _run(self, *tasks: Callable[[datetime], Turn[None]]) -> Turn[None]:
         now = self._clock.now()
@@ -135,6 +142,7 @@ class Maintenance:
         if back > SET_BACK:
             yield from perform(Notify(ClockSetBack(back)))
             self._active.replan()
+            yield from read_again(self._active, self._active.postponed.soon(_EVER), bounded=False)
         elif not self._first:
             return
         self._first = False
@@ -269,13 +277,13 @@ class Maintenance:
 
     def _take(self, found: Entry, line: str | None = None) -> bool:
         """Make it active; False if its tenant is not known here."""
-        key = found.upload.key
-        destination = self._active.home_of(key)
-        if destination is None or self._active.closing:
-            return self._active.closing
-        if self._active.get(key) is None:
+        key, destination = found.upload.key, self._active.home_of(found.upload.key)
+        is_known = self._active.closing or key in self._active
+        if is_known:
+            self._active.update(key, found)
+        elif destination is not None:
             self._active.add(_active(found, destination, line=line))
-        return True
+        return is_known or destination is not None
 
     def _hold_orphan(self, found: Entry, now: datetime) -> Turn[None]:
         """Its time has long come, and its tenant has no such integration any more: a person must
@@ -324,13 +332,11 @@ class Maintenance:
         for some in (keys[at : at + READ_AT_ONCE] for at in range(0, len(keys), READ_AT_ONCE)):
             found = yield from stored(some)
             for key in some:
-                if self._active.get(key) is not None:
-                    self._active.update(key, found.get(key))
-                elif key in found and self._goes_on(found[key].upload):
-                    self._take(found[key])
-
-    def _goes_on(self, upload: Upload) -> bool:
-        return due_of(upload.state) is not None and self._active.has_room_for(upload.key)
+                one = found.get(key)
+                if key in self._active or one is None:
+                    self._active.update(key, one)
+                elif due_of(one.upload.state) is not None and self._active.has_room_for(key):
+                    self._take(one)
 
     def release_unblocked(self, now: datetime) -> Turn[None]:
         """Go on with what was stopped by an integration or a target that may work again."""
@@ -371,6 +377,34 @@ class Maintenance:
         if named:
             yield from perform(Write(lambda store: store.save(named)))
         return bool(named)
+
+
+def read_postponed(uploads: ActiveUploads, now: datetime) -> Turn[None]:
+    """Read what is due soon, as far as there is room for it. The rest is backlog then."""
+    yield from read_again(uploads, uploads.postponed.soon(later(now, AHEAD)))
+
+
+def read_again(
+    uploads: ActiveUploads, keys: Iterator[UploadKey], *, bounded: bool = True
+) -> Turn[None]:
+    """Read postponed uploads from the store; if `bounded`, as far as there is room for them."""
+    postponed, backlog = uploads.postponed, uploads.backlog
+    while some := [*islice(keys, POSTPONED_AT_ONCE)]:
+        wanted: list[UploadKey] = []
+        of_line: Counter[str] = Counter()
+        for key in some:
+            if (destination := postponed.destination_of(key)) is None:
+                continue
+            line = destination.quota.credential
+            if of_line[line] < backlog.room(line) or not bounded:
+                of_line[line] += 1
+                wanted.append(key)
+            else:
+                backlog.looked(line, more=True, again=False)
+        found = yield from stored(wanted)
+        for key in wanted:
+            if key in postponed:
+                uploads.update(key, found.get(key))
 
 
 def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Sequence[ActiveUpload]]:

@@ -8,10 +8,11 @@ from datetime import datetime
 from ..domain.errors import StoreError
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
-from .active import ActiveUpload, ActiveUploads, Waiter, gone_error
+from .active import ActiveUpload, ActiveUploads, gone_error
 from .applying import stored
 from .destinations import Destination
 from .effects import Read, Turn, perform
+from .postponed import Waiter
 from .stopped import hold_invalid, readmit, resume
 
 
@@ -23,7 +24,11 @@ def adopt(
     try:
         found = yield from stored([key for key, _, _ in wanted])
         known = {
-            key: ActiveUpload(found[key].upload, found[key].dossier, destination)
+            key: ActiveUpload(
+                found[key].upload,
+                found[key].dossier,
+                uploads.began_with(found[key].upload) or destination,
+            )
             for key, destination, _ in wanted
             if key in found
         }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 
 from ..domain.pacing.gate import Blocked
 from ..domain.upload import events
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Failed, Held, Skipped, is_parked
 from ..ports.logger import UploadRequeued
-from ..ports.records import Conflict
+from ..ports.records import Conflict, Entry
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads
-from .applying import Step, apply, save
+from .applying import Step, apply, save, stored
 from .destinations import Destination, excluded
 from .effects import Notify, Read, Turn, perform
 from .turn import TurnContext, hold
@@ -31,6 +32,18 @@ def hold_rest(
         yield from hold(context, page, blocked)
         for active in page:
             uploads.go_on(active)
+    postponed = uploads.postponed.at(destination.quota.address)
+    while keys := [*islice(postponed, HELD_AT_ONCE)]:
+        found = yield from stored(keys)
+        some = [
+            ActiveUpload(one.upload, one.dossier, destination)
+            for key, one in found.items()
+            if key in uploads.postponed
+        ]
+        if some:
+            yield from hold(context, some, blocked)
+        for active in some:
+            uploads.update(active.upload.key, Entry(active.upload, active.dossier))
 
 
 def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[bool]:

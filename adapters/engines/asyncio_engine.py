@@ -234,7 +234,7 @@ class AsyncEngine:
             self._start_maintenance(self._maintenance.run_once())
         elif adopts:
             self._start_maintenance(self._maintenance.adopt())
-        elif self.active.backlog.wanting:
+        elif self.active.backlog.wanting or self.active.postponed.wanting(self._clock.now()):
             self._start_maintenance(self._maintenance.adopt_more())
 
     def _stop(self, destination: Destination, blocked: Blocked) -> Turn[None]:

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from opcode import opmap
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from weakref import ref
 
 from ...delivery.active import ActiveUploads
+from ...delivery.postponed import Waiter
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
-from ...domain.upload.upload import UploadKey, due_of
+from ...domain.upload.upload import Status, UploadKey, due_of
 
 T = TypeVar("T")
 
@@ -99,6 +101,7 @@ class Ticket:
     """
 
     __slots__ = (
+        "__weakref__",
         "_provider",
         "_recorded",
         "_settled",
@@ -155,12 +158,22 @@ class Ticket:
         """
         self._check_loop()
         if timeout is None:
-            return await self._settled.wait()
+            return await self._settled_at_last()
         try:
             async with asyncio.timeout(timeout):
                 return await self._settled.wait()
         except TimeoutError:
             raise self.not_settled(timeout) from None
+
+    async def _settled_at_last(self) -> UploadStatus | None:
+        # A task that nothing else refers to would be lost with the ticket that it waits for.
+        awaited: dict[object, Waiter] = {} if self._uploads is None else self._uploads.awaited
+        waiting = object()
+        awaited[waiting] = self
+        try:
+            return await self._settled.wait()
+        finally:
+            del awaited[waiting]
 
     def for_threads(self, way: WayIn) -> SyncTicket:
         """The same for code that blocks."""
@@ -168,16 +181,14 @@ class Ticket:
 
     def not_settled(self, timeout: float | None) -> TimeoutError:
         """What a caller hears who has waited in vain: the state, and when it goes on."""
-        active = None
+        state, due = "recorded" if self._recorded.kept else "not recorded yet", None
         if self._uploads is not None:
             key = UploadKey(self.tenant_id, self.evidence_id, self._provider)
-            active = self._uploads.get(key)
-        if active is None:
-            state = "recorded" if self._recorded.kept else "not recorded yet"
-        else:
-            due = due_of(active.upload.state)
-            when = f", and due at {due:%Y-%m-%d %H:%M:%S} UTC" if due is not None else ""
-            state = active.upload.status.value + when
+            if (active := self._uploads.get(key)) is not None:
+                state, due = active.upload.status.value, due_of(active.upload.state)
+            elif (due := self._uploads.postponed.due_of(key)) is not None:
+                state = Status.RETRYING.value
+        state += f", and due at {due:%Y-%m-%d %H:%M:%S} UTC" if due is not None else ""
         return TimeoutError(
             f"{self.tenant_id}/{self.evidence_id} is not settled after {timeout or 0:g} s: "
             f"it is {state}; the upload goes on"
@@ -199,6 +210,10 @@ class Ticket:
         self._settled = _Asked(settled)
         if recorded is not None:
             self._recorded = _Asked(recorded)
+
+    def loosely(self, dropped: Callable[[], object]) -> Callable[[], Ticket | None]:
+        """As in `Waiter`."""
+        return ref(self, lambda _: dropped())
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))

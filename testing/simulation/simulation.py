@@ -71,7 +71,7 @@ class SimulatedCourier:
 def _comes_to(courier: SimulatedCourier, key: UploadKey) -> bool:
     """Whether a courier has planned an upload. One that it takes to be in flight elsewhere it
     sees to only when it looks round."""
-    return courier.engine.active.get(key) is not None and key not in courier.engine.active.elsewhere
+    return key in courier.engine.active and key not in courier.engine.active.elsewhere
 
 
 class TenantOptions(TypedDict, total=False):

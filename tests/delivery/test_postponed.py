@@ -1,0 +1,125 @@
+"""What a postponed upload costs, and that each is read again once, in time."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import cast
+from weakref import ref
+
+from attrs import frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence_courier.delivery.destinations import Destination
+from evidence_courier.delivery.postponed import SPAN, Postponed
+from evidence_courier.domain.upload.status import UploadStatus
+from evidence_courier.domain.upload.upload import UploadKey
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+BYTES = 250
+
+
+class OneWhoWaits:
+    """A waiter that hears nothing."""
+
+    def mark_settled(self, status: UploadStatus | None) -> None: ...
+
+    def mark_lost(self, error: Exception) -> None: ...
+
+    def loosely(self, dropped: Callable[[], object]) -> Callable[[], OneWhoWaits | None]:
+        return ref(self, lambda _: dropped())
+
+
+@frozen
+class Quota:
+    address: str
+
+
+@frozen(eq=False)
+class Home:
+    """All that is read of a destination."""
+
+    quota: Quota = Quota("address")
+
+
+def home(address: str = "address") -> Destination:
+    return cast(Destination, Home(Quota(address)))
+
+
+def key(name: object, tenant_id: str = "acme") -> UploadKey:
+    return UploadKey(tenant_id, str(name), "paper")
+
+
+def put(postponed: Postponed, waits: Iterable[float], to: Destination) -> None:
+    for number, seconds in enumerate(waits):
+        postponed.put(key(number), to, NOW + timedelta(seconds=seconds), ())
+
+
+def test_a_postponed_upload_costs_less_than_250_bytes() -> None:
+    for tenants in (1, 200):
+        homes = [home() for _ in range(tenants)]
+        postponed = Postponed()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(20_000):
+            tenant_id = f"tenant-{number % tenants}"
+            mine = UploadKey(tenant_id, f"5f0c6a52-5d2b-4b9e-9a9e-{number:012d}", "paper")
+            due = NOW + timedelta(seconds=number * 7_919 % 21_600)
+            postponed.put(mine, homes[number % tenants], due, [OneWhoWaits()])
+        del mine, due, tenant_id
+        gc.collect()
+        cost = (tracemalloc.get_traced_memory()[0] - before) / 20_000
+        tracemalloc.stop()
+        assert len(postponed) == 20_000
+        assert cost <= BYTES, tenants
+
+
+@given(st.lists(st.integers(0, 600)), st.integers(0, 600))
+def test_what_is_due_soon_is_named_once_and_what_is_not_stays(waits: list[int], until: int) -> None:
+    postponed, to = Postponed(), home()
+    put(postponed, waits, to)
+    soon = {each.evidence_id for each in postponed.soon(NOW + timedelta(seconds=until))}
+    named = {str(number) for number, wait in enumerate(waits) if wait <= until}
+    near = {str(number) for number, wait in enumerate(waits) if wait <= until + SPAN}
+    assert named <= soon <= near
+    rest = [wait for number, wait in enumerate(waits) if str(number) not in soon]
+    due = postponed.next_due()
+    assert due == (NOW + timedelta(seconds=min(rest)) if rest else None)
+    assert len(postponed) == len(waits)
+    assert not [*postponed.soon(NOW + timedelta(seconds=until))]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30), st.booleans())))
+def test_nothing_is_left_of_what_was_taken_back(steps: list[tuple[int, int, bool]]) -> None:
+    postponed, homes = Postponed(), [home("a"), home("b")]
+    expected: dict[UploadKey, Destination] = {}
+    for name, wait, first in steps:
+        one = key(name)
+        postponed.take_back(one)
+        expected.pop(one, None)
+        if wait < 25:
+            to = expected[one] = homes[first]
+            postponed.put(one, to, NOW + timedelta(seconds=wait), ())
+        assert len(postponed) == len(expected)
+    for each in map(key, range(4)):
+        assert postponed.destination_of(each) is expected.get(each)
+        assert (each in postponed) == (each in expected)
+    assert {*postponed.at("a")} == {each for each, to in expected.items() if to is homes[0]}
+    for each in expected:
+        postponed.take_back(each)
+    assert not len(postponed)
+    assert postponed.next_due() is None
+    assert not [*postponed.at("a")]
+
+
+def test_waiters_come_back_if_they_still_wait() -> None:
+    postponed, stays, goes = Postponed(), OneWhoWaits(), OneWhoWaits()
+    postponed.put(key(1), home(), NOW, [goes, stays])
+    postponed.put(key(2), home(), NOW, [OneWhoWaits()])
+    del goes
+    assert [*postponed.waiters()] == [(key(1), stays)]
+    assert [*postponed.take_back(key(1))] == [stays]
+    assert [*postponed.take_back(key(1))] == [*postponed.take_back(key(2))] == []
