@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
-from ..evidence.moments import write_moment
 from ..integration import Pace
 
 
@@ -32,5 +31,6 @@ def wait_in_words(
 
 def time_of_day(at: datetime, now: datetime) -> str:
     """A moment in UTC, with its date only if that is another day's."""
-    written = write_moment(at.replace(microsecond=0))
-    return written[11:] if written[:10] == write_moment(now)[:10] else written
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    written = f"{at.isoformat()[:19]}Z"
+    return written[11:] if at.date() == now.date() else written

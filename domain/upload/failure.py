@@ -8,6 +8,7 @@ texts are redacted before they are stored.
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -77,7 +78,7 @@ class FailureKind(Enum):
         pace."""
         return self is FailureKind.RATE_LIMITED or self is FailureKind.TOLD_TO_WAIT
 
-    @property
+    @cached_property
     def concern(self) -> Concern:
         """Whether this concerns one upload, its target or the whole integration."""
         if self is FailureKind.CHECK_IN_REVIEW:

@@ -191,10 +191,7 @@ def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts
     outlook, cause = outlook or _NO_OUTLOOK, cause_of(state)
     waits_for = outlook.waits_for or _wait_of(state, facts)
     next_attempt_at = outlook.next_attempt_at
-    tenant_id, provider = facts["tenant_id"], facts["provider"]
-    endless = wait_for_valid(tenant_id), wait_for_integration(tenant_id, provider)
-    has_moment = is_parked(state) or waits_for not in endless
-    if next_attempt_at is None and has_moment:
+    if next_attempt_at is None and (_has_moment(outlook, facts) or is_parked(state)):
         next_attempt_at = due_of(state)
     return UploadStatus(
         status=status_of(state).value,
@@ -204,6 +201,15 @@ def status_of_state(state: State, outlook: Outlook | None, **facts: Unpack[Facts
         receipt=state.receipt if isinstance(state, Succeeded) else None,
         **facts,
     )
+
+
+def _has_moment(outlook: Outlook, facts: Facts) -> bool:
+    """Whether what is waited for comes at a moment that is known."""
+    if outlook.waits_for is None:
+        return True
+    tenant_id, provider = facts["tenant_id"], facts["provider"]
+    endless = wait_for_valid(tenant_id), wait_for_integration(tenant_id, provider)
+    return outlook.waits_for not in endless
 
 
 def wait_for_valid(tenant_id: str) -> str:
