@@ -1,7 +1,7 @@
 """What a courier costs the process that it is in: start, memory, and blocks of the loop.
 
 - import, start-one, start-many: milliseconds of the processor's, to import the package, to start a
-  courier of one tenant once that is done, and to load 10,000 tenants.
+  courier of one tenant once that is done, and to load 10,000 tenants (MANY).
 - submit: nanoseconds for a tenant without an integration, beside a call of an empty method.
 - burst: `submit` of 10,000 evidences, one in each turn of the loop, and the longest block of the
   loop meanwhile, by the clock and by the processor; crowd: 30,000 for 10,000 tenants.
@@ -45,7 +45,7 @@ from evidence_courier.testing import FakeClock, until_settled
 
 WAITING = int(os.environ.get("WAITING", "100000"))
 RECORDS = int(os.environ.get("RECORDS", "300"))
-MANY = 10_000
+MANY = int(os.environ.get("MANY", "10000"))
 TENANT = """\
 tenant: t{0}
 name: Tenant {0}

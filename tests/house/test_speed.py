@@ -1,4 +1,7 @@
-"""What an upload costs the processor, as a multiple of a bare client's cost in the same run."""
+"""What an upload costs the processor, as a multiple of a bare client's cost in the same run.
+
+The bounds are wide: they notice a loss of a third, and no machine that does much else.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,32 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "throughput.py"
 
-MOST = 11.5
-"""It is about 8; more than this is a loss of a third at least."""
+MOST = {"courier": 11.5, "from-source": 11.5}
+"""They are about 9; more than this is a loss of a third at least."""
+
+ATTEMPTS = 4
 
 
 def test_an_upload_costs_what_it_did() -> None:
-    """Measured up to three times: a machine that does much else is no loss."""
-    ratios: list[float] = []
-    while len(ratios) < 3 and min(ratios, default=MOST) >= MOST:
-        ratios.append(_ratio())
-    assert min(ratios) < MOST, ratios
+    """The best of some attempts counts for each: a neighbour on the same core can double a
+    figure."""
+    best: dict[str, float] = {}
+    for _ in range(ATTEMPTS):
+        for name, ratio in _ratios().items():
+            best[name] = min(best.get(name, ratio), ratio)
+        if all(best[name] < most for name, most in MOST.items()):
+            return
+    assert best == {}, f"more than {MOST}"
 
 
-def _ratio() -> float:
+def _ratios() -> Mapping[str, float]:
     run = subprocess.run(
-        [sys.executable, BENCHMARK, "--rounds", "3", "--json", "--only", "bare", "courier"],
+        [sys.executable, BENCHMARK, "--rounds", "3", "--json", "--only", "bare", *MOST],
         env={**os.environ, "UPLOADS": "1000"},
         capture_output=True,
         text=True,
@@ -32,5 +42,5 @@ def _ratio() -> float:
     )
     costs = json.loads(run.stdout)["costs"]
     # The least of each: what else the machine does only adds to it.
-    bare, courier = (min(each["CPU us"] for each in costs[name]) for name in ("bare", "courier"))
-    return float(courier / bare)
+    least = {name: min(each["CPU us"] for each in costs[name]) for name in costs}
+    return {name: least[name] / least["bare"] for name in MOST}
