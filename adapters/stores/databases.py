@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from types import ModuleType
 
 from ...domain.errors import MisuseError
+from ...domain.secrets.secret import Secret
 from ...ports.clock import Clock
 from ...ports.store import UploadStore
 from ..clocks.database import DatabaseClock
 from ..clocks.system import SystemClock
+from .sql.inspection import Inspection
 from .sql.reader import SqlReader
 from .sqlite import SqliteStore
 from .sqlite import open_for_reading as open_sqlite
+from .sqlite.inspection import inspect as inspect_sqlite
 
 # What is a path in any case.
 _PATH = re.compile(r"/|\.|[A-Za-z]:[/\\]")
@@ -83,6 +87,21 @@ def open_for_reading(database: str) -> AbstractContextManager[SqlReader]:
         return open_sqlite(database)
     opened: AbstractContextManager[SqlReader] = _postgres().open_for_reading(database)
     return opened
+
+
+def inspect(
+    database: str, secrets: Collection[Secret], progress: Callable[[int, int], None]
+) -> Inspection:
+    """Look through a couriers' database for what must never be.
+
+    Raises:
+        MisuseError: As above.
+        StoreError: There is none, or it is not ours.
+    """
+    if not is_postgres(database):
+        return inspect_sqlite(database, secrets=secrets, progress=progress)
+    found: Inspection = _postgres().inspect(database, secrets=secrets, progress=progress)
+    return found
 
 
 def name_of(database: str) -> str:

@@ -7,20 +7,17 @@ import time
 
 import click
 
-from ...adapters.stores.databases import is_postgres
-from ...adapters.stores.sqlite.inspection import inspect
+from ...adapters.stores.databases import inspect
 from ...domain.secrets.secret import Secret
-from .exits import UNDELIVERED, USAGE, end
+from .exits import UNDELIVERED
 from .output import print_json
 from .tenant_files import load
 
 
 def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
     """Inspect the database and print what does not hold."""
-    if is_postgres(database):
-        end("invariants reads a database in a file; the DSN names a PostgreSQL", USAGE)
     secrets = () if folder is None else _secrets(folder, block)
-    found = inspect(database, secrets=secrets, progress=_Progress())
+    found = inspect(database, secrets, _Progress())
     if as_json:
         breaches = [
             {

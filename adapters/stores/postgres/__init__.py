@@ -8,7 +8,8 @@ connections and says what a failure means.
 """
 
 from .address import address_of
+from .inspection import inspect
 from .readers import open_for_reading
 from .store import PostgresStore
 
-__all__ = ["PostgresStore", "address_of", "open_for_reading"]
+__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading"]

@@ -23,8 +23,8 @@ from ....domain.upload.upload import UploadKey
 from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
 from ..rows import ENTRY, KEY, entry_cells, key_of, moment
-from ..sql.session import Batch, Session
-from ..sql.statements import LOCK_CLASS, UNREGISTER, list_of
+from ..sql.session import Batch
+from ..sql.statements import UNREGISTER, list_of
 from ..trouble import RefusedError
 from .address import Address
 from .opening import prepare
@@ -35,9 +35,6 @@ from .session import PostgresSession
 PATIENCE = 30.0
 """For so many seconds the server is asked for what became of a commit."""
 
-SILENCE = 120.0
-"""After so many seconds without a beat, a courier without a lock is dead in any case."""
-
 _ASK_AGAIN = 0.05
 
 _BEGIN = "BEGIN; SELECT pg_current_xact_id()::text AS number"
@@ -46,16 +43,6 @@ _REGISTER = (
     " VALUES (:id, :host, :pid, :now, 1, clock_timestamp())"
     " ON CONFLICT (id) DO UPDATE SET beat = couriers.beat + 1, beat_at = clock_timestamp()"
 )
-_COURIERS = f"""
-SELECT couriers.id, EXISTS (
-    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS}
-    AND objid = couriers.id::oid AND objsubid = 2 AND granted
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-) AS held,
-clock_timestamp() - beat_at > make_interval(secs => :silence) AS silent,
-beat_at > greatest(pg_postmaster_start_time(), :cut_at) AS beats
-FROM couriers WHERE couriers.id <> :caller ORDER BY couriers.id
-"""
 _NEW = ENTRY[1:]  # the server gives the id
 _INSERT_UPLOADS = Batch(
     _NEW,
@@ -84,7 +71,6 @@ class PostgresDatabase(PostgresReaders):
         self._clock = clock
         self._turn = RLock()
         self._writing = False
-        self._cut_at = "-infinity"
         self._tell_clock()
 
     @property
@@ -199,15 +185,6 @@ class PostgresDatabase(PostgresReaders):
         with self.transaction("the courier was not unregistered"):
             for statement in UNREGISTER:
                 self.session.tell(statement, {"id": courier_id})
-
-    def others(self, session: Session, caller: int) -> Mapping[int, bool]:
-        """A lock that is gone tells at once; but if the server has started since the last beat, or
-        our own session was cut since then, theirs may have been cut, too."""
-        given = {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE}
-        return {
-            row["id"]: not row["held"] and (row["silent"] or row["beats"])
-            for row in session.ask(_COURIERS, given)
-        }
 
     def close(self) -> None:
         self._closed = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, WeakMethod
@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from ....domain.errors import MisuseError, StoreError
 from ..sql.reader import SqlReader
+from ..sql.session import Session
 from ..sql.statements import LOCK_CLASS
 from .address import Address, address_of, set_up
 from .opening import check
@@ -22,6 +23,20 @@ from .schema import MIGRATIONS
 from .session import PostgresSession
 
 _READERS = 4
+
+SILENCE = 120.0
+"""After so many seconds without a beat, a courier without a lock is dead in any case."""
+
+_COURIERS = f"""
+SELECT couriers.id, EXISTS (
+    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {LOCK_CLASS}
+    AND objid = couriers.id::oid AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AS held,
+clock_timestamp() - beat_at > make_interval(secs => :silence) AS silent,
+beat_at > greatest(pg_postmaster_start_time(), :cut_at) AS beats
+FROM couriers WHERE couriers.id <> :caller ORDER BY couriers.id
+"""
 
 
 class PostgresReaders:
@@ -35,6 +50,7 @@ class PostgresReaders:
         self._closed = False
         self._pid = os.getpid()
         self._own: set[int] = set()
+        self._cut_at = "-infinity"
         self._shown: WeakKeyDictionary[Connection[Any], set[int]] = WeakKeyDictionary()
         self._pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
             address.dsn,
@@ -77,6 +93,15 @@ class PostgresReaders:
             with suppress(OSError, psycopg.Error):
                 os.close(session.fileno())
 
+    def others(self, session: Session, caller: int) -> Mapping[int, bool]:
+        """A lock that is gone tells at once; but if the server has started since the last beat, or
+        our own session was cut since then, theirs may have been cut, too."""
+        given = {"caller": caller, "cut_at": self._cut_at, "silence": SILENCE}
+        return {
+            row["id"]: not row["held"] and (row["silent"] or row["beats"])
+            for row in session.ask(_COURIERS, given)
+        }
+
     def close(self) -> None:
         """Sessions that are being read from are closed by their readers."""
         self._closed = True
@@ -102,13 +127,18 @@ def _configure(session: Connection[Any]) -> None:
     session.read_only = True
 
 
+def check_readable(address: Address) -> None:
+    """Refuse, with a StoreError, what cannot be read as it is."""
+    with address.trouble("the database was not opened"), address.connect() as connection:
+        check(PostgresSession(connection), MIGRATIONS)
+
+
 @contextmanager
 def open_for_reading(dsn: str) -> Iterator[SqlReader]:
     """The records in a couriers' database, for somebody who only looks. StoreError where there
     are none."""
     address = address_of(dsn)
-    with address.trouble("the database was not opened"), address.connect() as connection:
-        check(PostgresSession(connection), MIGRATIONS)
+    check_readable(address)
     reader = SqlReader(PostgresReaders(address))
     try:
         yield reader

@@ -34,7 +34,7 @@ from . import statements as sql
 from .session import Database, Session
 
 UNDER_WAY = datetime.max.replace(tzinfo=UTC)
-_END = moment(UNDER_WAY)
+END = moment(UNDER_WAY)
 
 BUSY = timedelta(milliseconds=20)
 """When to ask again for a gate that another courier has just now."""
@@ -343,7 +343,7 @@ class _Gate:
     def take(self) -> int:
         number = self.gates.number()
         until = moment(later(self.now, self.quota.timeout))
-        self.taken.append((number, self.quota.credential, _END, until))
+        self.taken.append((number, self.quota.credential, END, until))
         self.used += 1
         if self._used_at is not None:
             self._used_at.insert(0, UNDER_WAY)
@@ -407,7 +407,7 @@ def _change_blocks(session: Session, changes: Sequence[tuple[GateChange, str, st
 
 def end(session: Session, slots: Iterable[tuple[int, datetime]]) -> None:
     """Requests have ended: their slots count from then on."""
-    session.tell_all(sql.END_SLOTS, ((slot, moment(at), _END) for slot, at in slots))
+    session.tell_all(sql.END_SLOTS, ((slot, moment(at), END) for slot, at in slots))
 
 
 def blocks_of(session: Session, addresses: Iterable[str]) -> dict[str, Block]:

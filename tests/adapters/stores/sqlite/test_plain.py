@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
+from evidence_courier.adapters.stores.sql.inspection import breaches_of
 from evidence_courier.adapters.stores.sqlite import SqliteStore, inspection
-from evidence_courier.adapters.stores.sqlite.plain import NOT_PLAIN
+from evidence_courier.adapters.stores.sqlite.inspection import NOT_PLAIN
+from evidence_courier.adapters.stores.sqlite.session import SqliteSession
 from evidence_courier.domain.upload.failure import FailureKind
 
 ODD = (
@@ -81,8 +83,8 @@ def not_plain(db: Database) -> set[int]:
 def wrong(db: Database) -> set[int]:
     """The uploads in which the domain's rules find something, or that cannot be read."""
     rows = list(db.query("SELECT * FROM uploads"))
-    breaches = inspection._breaches  # pyright: ignore[reportPrivateUsage]
-    return {row["id"] for row in rows if any(breaches(db, [row], lambda courier: True))}
+    session = SqliteSession(db.conn)
+    return {row["id"] for row in rows if any(breaches_of(session, [row], lambda courier: True))}
 
 
 def test_what_is_as_usual_is_plain(db: Database) -> None:

@@ -1,0 +1,236 @@
+"""Looking through a whole database for what must never be: read-only, while couriers may be working
+on it.
+
+Each upload is read with all that is kept of it at one moment, some thousands at a time: those that
+`plain` does not tell to be right are held against the domain's rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from attrs import frozen
+
+from ....domain.integration import Pace
+from ....domain.secrets.redaction import Redactor
+from ....domain.secrets.secret import Secret
+from ....domain.upload.invariants import Record, breaches
+from ....domain.upload.upload import UploadKey
+from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
+from .gates import END
+from .reads import COUNTED, counts_of, statuses_of
+from .session import Batch, Readers, Session
+
+_AT_ONCE = 5_000
+_COUNTED = (
+    "SELECT (SELECT COUNT(*) FROM uploads WHERE id BETWEEN :first AND :last) AS uploads,"
+    " (SELECT COUNT(*) FROM attempts WHERE upload_id BETWEEN :first AND :last) AS attempts"
+)
+_LAST = "SELECT COALESCE(MAX(id), 0) AS last FROM {0}"
+_PACES = "SELECT credential, pace_limit, pace_seconds FROM gates WHERE pace_limit IS NOT NULL"
+_SLOTS = "SELECT at FROM slots WHERE credential = :credential AND at < :end ORDER BY at"
+_HISTORY = {
+    table: Batch(
+        ("id",),
+        f"SELECT {table}.* FROM given CROSS JOIN {table} ON {table}.upload_id = given.id"
+        f" ORDER BY {table}.id",
+    )
+    for table in ("attempts", "look_ups", "actions")
+}
+_MOMENT = re.compile(r"; |, (?:until|at) ")
+"""Where in the words for a wait its moment begins."""
+_TEXTS = {
+    "uploads": "error_message error_detail receipt_reference receipt_message progress settings",
+    "attempts": "message detail receipt_reference receipt_message request_id",
+    "look_ups": "message",
+}
+
+Lives = Callable[[int | None], bool]
+"""Whether a courier lives."""
+
+
+@frozen
+class Breach:
+    """Something that must not be. `key` is None where it is of no single upload."""
+
+    key: UploadKey | None
+    what: str
+
+    def __str__(self) -> str:
+        return self.what if self.key is None else f"{self.key}: {self.what}"
+
+
+@frozen
+class Inspection:
+    """What an inspection has looked at, and what it found. `waiting`: how many uploads wait for
+    what, in words without moments."""
+
+    uploads: int
+    attempts: int
+    breaches: tuple[Breach, ...]
+    waiting: Mapping[str, int]
+
+
+@frozen
+class Inspected:
+    """A database that is looked through: its readers, what makes a session of them fast for that,
+    its question for what is not plain (see `plain`), what it finds of its own, and who lives."""
+
+    readers: Readers
+    prepare: str
+    not_plain: str
+    own: Callable[[Session], Iterator[Breach]]
+    lives: Callable[[Session], Lives]
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session at one moment."""
+        with self.readers.reading() as session:
+            session.tell(self.prepare)
+            yield session
+
+
+def look_through(
+    database: Inspected, secrets: Collection[Secret], progress: Callable[[int, int], None]
+) -> Inspection:
+    """Look through a database. StoreError where it cannot be read.
+
+    `progress` is told up to which upload's id it has looked, of which last one.
+
+    With `secrets`, no text that came from a provider may show a piece of one, and no setting a
+    whole one: a client id may begin as the secret does.
+    """
+    with database.reading() as session:
+        seen = list(database.own(session))
+        lives = database.lives(session)
+        last = session.ask(_LAST.format("uploads"))[0]["last"]
+    uploads = attempts = 0
+    waiting: Counter[str] = Counter()
+    for given in _stretches(last):
+        progress(given["first"] - 1, last)
+        with database.reading() as session:  # one moment for all that is kept of an upload
+            (counted,) = session.ask(_COUNTED, given)
+            uploads, attempts = uploads + counted["uploads"], attempts + counted["attempts"]
+            rows = session.ask(database.not_plain, given)
+            seen += breaches_of(session, rows, lives)
+            readable = [row for row in rows if _is_readable(row)]
+            waits = [one.waits_for for one in statuses_of(session, readable, datetime.now(UTC))]
+            waiting.update(_MOMENT.split(wait)[0] for wait in waits if wait)
+    progress(last, last)
+    with database.reading() as session:
+        seen += [Breach(None, what) for what in _miscounted(session)]
+        seen += [Breach(None, what) for what in _overfull(session)]
+    if secrets:
+        seen += [Breach(None, what) for what in _secrets(database, secrets)]
+    return Inspection(uploads, attempts, tuple(seen), waiting)
+
+
+def _is_readable(row: Row) -> bool:
+    try:
+        upload_of(row)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _stretches(last: int) -> Iterator[dict[str, int]]:
+    for first in range(1, last + 1, _AT_ONCE):
+        yield {"first": first, "last": first + _AT_ONCE - 1}
+
+
+def _miscounted(session: Session) -> Iterator[str]:
+    counted = Counter({row["word"]: row["number"] for row in session.ask(COUNTED)})
+    kept = counts_of(session)
+    for word in sorted({*counted, *kept}):
+        if counted[word] != kept[word]:
+            yield f"{counted[word]} uploads are {word}, and {kept[word]} are counted as such"
+
+
+def breaches_of(session: Session, rows: Sequence[Row], lives: Lives) -> Iterator[Breach]:
+    """What the domain's rules find in these uploads, with all that is kept of them."""
+    ids = [(row["id"],) for row in rows]
+    attempts, look_ups, actions = (_by_upload(session, batch, ids) for batch in _HISTORY.values())
+    for row in rows:
+        identity = row["id"]
+        try:
+            record = Record(
+                upload=upload_of(row),
+                attempts=[attempt_of(one) for one in attempts[identity]],
+                credentials=[one["credential"] for one in attempts[identity]],
+                look_ups=[
+                    (datetime.fromisoformat(one["at"]), one["finding"])
+                    for one in look_ups[identity]
+                ],
+                action_tenants=[
+                    one["tenant_id"] for one in actions[identity] if one["tenant_id"] is not None
+                ],
+                owner_lives=row["state"] == "sending" and lives(row["owner"]),
+                budget=row["budget"],
+            )
+            found = list(breaches(record))
+        except (ValueError, TypeError) as error:
+            found = [f"its record cannot be read: {error}"]
+        yield from (Breach(key_of(row), what) for what in found)
+
+
+def _by_upload(
+    session: Session, history: Batch, ids: Sequence[tuple[int]]
+) -> Mapping[int, Sequence[Row]]:
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in session.ask_all(history, ids):
+        found[row["upload_id"]].append(row)
+    return found
+
+
+def _overfull(session: Session) -> Iterator[str]:
+    """No stretch of one period holds more requests than the pace allows: as far as they are
+    still on record."""
+    for row in session.ask(_PACES):
+        found = session.ask(_SLOTS, {"credential": row["credential"], "end": END})
+        moments = [datetime.fromisoformat(slot["at"]) for slot in found]
+        pace = Pace(row["pace_limit"], timedelta(seconds=row["pace_seconds"]))
+        for earlier, later in zip(moments, moments[pace.limit :], strict=False):
+            if later - earlier < pace.period:
+                yield (
+                    f"more than {pace} requests of one credential stand between "
+                    f"{earlier.isoformat()} and {later.isoformat()}"
+                    " (a pace that was lowered just now looks the same)"
+                )
+                break
+
+
+def _secrets(database: Inspected, secrets: Collection[Secret]) -> Iterator[str]:
+    redactor = Redactor(secrets)
+    whole = [settings_cell({"": one.reveal()})[len('{"": "') : -len('"}')] for one in secrets]
+
+    def shows(column: str, text: str) -> bool:
+        if column == "settings":
+            return any(one in text for one in whole)
+        return redactor.text(text) != text
+
+    for table, names in _TEXTS.items():
+        with database.reading() as session:
+            last = session.ask(_LAST.format(table))[0]["last"]
+        columns = ", ".join(names.split())
+        query = f"SELECT id, {columns} FROM {table} WHERE id BETWEEN :first AND :last"
+        for given in _stretches(last):
+            with database.reading() as session:
+                rows = session.ask(query, given)
+            yield from _shown(table, rows, shows)
+    with database.reading() as session:
+        rows = session.ask("SELECT address AS id, message FROM blocks")
+    yield from _shown("blocks", rows, shows)
+
+
+def _shown(
+    table: str, rows: Sequence[Row], shows_secret: Callable[[str, str], bool]
+) -> Iterator[str]:
+    for row in rows:
+        for column, text in row.items():
+            if column != "id" and text is not None and shows_secret(column, text):
+                where = f"row {row['id']} of {table} shows a secret in {column}"
+                yield f"{where}: delete it and change the secret"
