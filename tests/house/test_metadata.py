@@ -44,12 +44,15 @@ def test_no_release_of_pyyaml_is_taken_that_cannot_be_built() -> None:
 
 
 def test_links_of_the_readme_work_on_an_index_page_and_lead_to_files() -> None:
-    source = urls()["Source"]
-    pictures = source.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    base = urls()["Source"] + "/main/"
     for target in LINK.findall((HOUSE / "README.md").read_text("utf-8")):
-        bases = [base for base in (f"{source}/blob/main/", pictures) if target.startswith(base)]
-        assert len(bases) == 1, f"README.md links to {target}"
-        assert (HOUSE / target.removeprefix(bases[0])).is_file(), target
+        assert target.startswith(base), f"README.md links to {target}"
+        assert (HOUSE / target.removeprefix(base)).is_file(), target
+
+
+def test_no_address_of_the_project_is_one_that_a_stranger_can_have() -> None:
+    """There is no public repository yet; `.example` is reserved."""
+    assert all(url.startswith("https://evidence-courier.example") for url in urls().values())
 
 
 def test_the_readme_does_not_promise_a_release_that_is_not_there() -> None:
