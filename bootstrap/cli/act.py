@@ -22,6 +22,7 @@ from ...domain.upload.status import UploadStatus
 from ..tenants import rules_of_provider
 from .exits import UNDELIVERED, USAGE, end
 from .output import count_of, is_terminal, print_statuses, print_uploads
+from .see import stranger
 
 _DONE = {
     Action.RETRY: "retried",
@@ -57,12 +58,12 @@ def run(
         preview = preview_of(reader, action, found)
         failed = not found and action is Action.RELEASE
         to_retry = chosen(reader, whose, which, Action.RETRY, datetime.now(UTC)) if failed else ()
+        unknown = None if found else stranger(reader, database, whose)
     if not found:
         concerned = " or ".join(status.value for status in action.concerned)
         other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
-        click.echo(f"tenant {tenant!r} has no {concerned} upload that fits{other}", err=True)
         print_uploads([], as_json)
-        sys.exit(UNDELIVERED)
+        end(unknown or f"tenant {tenant!r} has no {concerned} upload that fits{other}", UNDELIVERED)
     if dry_run or not preview.done:
         _end(preview, f"would be {_DONE[action]}", as_json)
     if tenant is not None and not yes:

@@ -8,7 +8,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from operator import attrgetter
+from textwrap import wrap
 from typing import Any, TypeAlias
 
 import attrs
@@ -173,7 +175,6 @@ _COLUMNS: Columns = {
     "next attempt": lambda status: moment(status.next_attempt_at),
     "what happened": what_happened,
 }
-_WIDE_ONLY = ("provider", "last attempt", "next attempt")
 
 
 def print_uploads(statuses: Sequence[UploadStatus], as_json: bool) -> None:
@@ -185,12 +186,29 @@ def print_uploads(statuses: Sequence[UploadStatus], as_json: bool) -> None:
 
 
 def print_statuses(statuses: Sequence[UploadStatus]) -> None:
-    """Print a list of uploads. A narrow terminal leaves out the moments and the provider, which
-    `show` has."""
-    narrow = is_terminal() and shutil.get_terminal_size().columns < WIDE
-    left_out = _WIDE_ONLY if narrow else ()
-    columns = {name: cell for name, cell in _COLUMNS.items() if name not in left_out}
-    print_columns(columns, statuses)
+    """Print a list of uploads: on a narrow terminal some lines for each, else a table. A terminal
+    has what happened to several in a row once."""
+    told = [what_happened(status) for status in statuses]
+    if is_terminal():
+        told = [now if now != before else "as above" for before, now in pairwise(["", *told])]
+    if is_terminal() and (width := shutil.get_terminal_size().columns) < WIDE:
+        for status, words in zip(statuses, told, strict=True):
+            _print_in_lines(status, words, width)
+        return
+    cells = [[cell(status) or "" for cell in _COLUMNS.values()] for status in statuses]
+    rows = [[*row[:-1], words] for row, words in zip(cells, told, strict=True)]
+    print_table(tuple(_COLUMNS), rows)
+
+
+def _print_in_lines(status: UploadStatus, happened: str, width: int) -> None:
+    word = click.style(status.status, fg=STYLES.get(status.status))
+    number = f"{status.attempts} attempt{'' if status.attempts == 1 else 's'}"
+    last, next_ = moment(status.last_attempt_at), moment(status.next_attempt_at)
+    facts = [number, last and f"last {last}", next_ and f"next {next_}"]
+    click.echo(f"{status.tenant_id}  {status.evidence_id}  {status.provider}  {word}")
+    shown = "".join(one if one.isprintable() else " " for one in happened)
+    lines = [", ".join(filter(None, facts)), *wrap(shown, max(width - 4, 20))]
+    click.echo("\n".join(f"    {line}" for line in lines))
 
 
 def print_details(details: UploadDetails) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from evidence_courier.bootstrap.cli import output
 from evidence_courier.bootstrap.cli import sandbox as sandbox_command
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
@@ -249,6 +250,49 @@ def test_a_database_that_is_none_has_exit_code_3(tmp_path: Path) -> None:
     )
     assert run("status", "--db", tmp_path / "no.db").exit_code == 3
     assert run("status", "--db", tmp_path / "missing.db").exit_code == 3
+
+
+@pytest.mark.parametrize("command", [("status", "--tenant"), ("status", "--json", "--tenant")])
+def test_a_tenant_without_any_upload_is_told_and_the_near_one(
+    tenants: Path, command: tuple[str, ...]
+) -> None:
+    submit(tenants, *SAID, a_document(tenants.parent))
+    database = tenants.parent / "courier.db"
+    result = run(*command, "acm", "--db", database)
+    assert (result.exit_code, result.stdout.strip()) == (2, "[]" if "--json" in command else "")
+    assert f"tenant 'acm' has no upload in {database}; did you mean 'acme'?" in result.stderr
+    result = run(*command, "acme", "--status", "held", "--db", database)
+    assert result.exit_code == 0
+
+
+def test_show_and_actions_name_the_near_tenant(tenants: Path) -> None:
+    submit(tenants, *SAID, a_document(tenants.parent))
+    database = tenants.parent / "courier.db"
+    shown = run("show", "--db", database, "acm", "ev-document")
+    assert (shown.exit_code, "did you mean 'acme'?" in shown.stderr) == (2, True)
+    why = ("--by", "me", "--reason", "to see")
+    retried = run("retry", "--db", database, "--tenant", "acm", *why)
+    assert (retried.exit_code, "did you mean 'acme'?" in retried.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_terminal_shows_every_column_and_a_repeated_reason_once(
+    tenants: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    another = tenants.parent / "ev-another.pdf"
+    another.write_bytes(b"%PDF-1.7 another document\x1b[2J")
+    file = tenants / "acme.yaml"
+    file.write_text(re.sub("endpoint: .*", r"\g<0>/nowhere", file.read_text()))
+    submit(tenants, *SAID, a_document(tenants.parent), another)
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = run("status", "--db", tenants.parent / "courier.db").stdout
+    (status, _) = json.loads(run("status", "--json", "--db", tenants.parent / "courier.db").stdout)
+    for words in ("acme", "sprinto", "ev-another", "ev-document", status["last_attempt_at"][:19]):
+        assert words in shown
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert shown.count("not_found") == 1
+    assert shown.count("as above") == 1
 
 
 def test_an_unknown_evidence_has_exit_code_2(tenants: Path) -> None:
