@@ -47,8 +47,6 @@ def _build(
     match provider:
         case "sprinto" | "sprinto-rest":
             checks = {pk: f"Check {pk}" for pk in known} or dict(sprinto.DEFAULT_CHECKS)
-            for pk in in_review:
-                checks.setdefault(pk, f"Check {pk}")
             box = (
                 sandboxes.SprintoSandbox if provider == "sprinto" else sandboxes.SprintoRestSandbox
             )

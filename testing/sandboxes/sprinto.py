@@ -44,7 +44,7 @@ class SprintoSandbox(Sandbox):
     """Sprinto on the loopback interface. Beside `SandboxOptions` it takes:
 
     `checks` maps the pk of each workflow check to its title; `in_review` names those that are in
-    review. `uuids` "strict" refuses a pk that is not a UUID.
+    review, whether they are in `checks` or not. `uuids` "strict" refuses a pk that is not a UUID.
     """
 
     provider: ClassVar[str] = "sprinto"

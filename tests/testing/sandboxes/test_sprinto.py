@@ -172,9 +172,13 @@ def test_a_check_in_review_takes_nothing(upload: Send) -> None:
     asyncio.run(scene())
 
 
-def test_a_check_in_review_must_be_among_the_checks() -> None:
-    with pytest.raises(ValueError, match="'c' is said to be in review"):
-        SprintoSandbox(checks={"a": "A"}, in_review={"c"})
+def test_a_check_in_review_is_there_without_being_named_twice(upload: Send) -> None:
+    async def scene() -> None:
+        async with SprintoSandbox(checks={"a": "A"}, in_review=["c"]) as sandbox:
+            assert errors(await upload(sandbox.url, pk="c")) == ["Check in review"]
+            assert errors(await upload(sandbox.url, pk="b")) == ["Incorrect check ID"]
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize(
