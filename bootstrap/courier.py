@@ -20,6 +20,7 @@ from ..adapters.engines.tickets import NothingToDo, Ticket
 from ..adapters.stores.hosts import AsyncConnection, Connection
 from ..delivery.actions import ActionResult
 from ..delivery.destinations import Destination
+from ..domain.arguments import of_kind
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
@@ -155,8 +156,9 @@ class AsyncCourier(Face):
             grace: How many seconds what is under way may take; then it is interrupted.
 
         Raises:
-            MisuseError: Its event loop is closed.
+            MisuseError: Its event loop is closed, or `grace` is no number.
         """
+        of_kind("grace", grace, (int, float), "a number of seconds")
         if self._pid not in (None, os.getpid()):
             return
         with self._lock:

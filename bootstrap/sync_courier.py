@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar, Unpack
 from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.tickets import SyncTicket
 from ..adapters.stores.hosts import Connection
+from ..domain.arguments import of_kind
 from ..domain.errors import Problem
 from ..domain.evidence.evidence import Evidence
 from . import refusals
@@ -103,7 +104,11 @@ class Courier(BlockingFace):
 
         Args:
             grace: How many seconds what is under way may take; then it is interrupted.
+
+        Raises:
+            MisuseError: `grace` is no number.
         """
+        of_kind("grace", grace, (int, float), "a number of seconds")
         portal = self._portal
         if portal is None or portal.forked:
             self._closed = True

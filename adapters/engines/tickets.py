@@ -13,6 +13,7 @@ from weakref import ref
 
 from ...delivery.active import ActiveUploads
 from ...delivery.postponed import Waiter
+from ...domain.arguments import of_kind
 from ...domain.errors import MisuseError
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status, UploadKey, due_of
@@ -159,6 +160,7 @@ class Ticket:
         self._check_loop()
         if timeout is None:
             return await self._settled_at_last()
+        _check_seconds(timeout)
         try:
             async with asyncio.timeout(timeout):
                 return await self._settled.wait()
@@ -326,6 +328,8 @@ class SyncTicket:
         `timeout` is in seconds; after it TimeoutError is raised, and the upload goes on. Raises
         like `recorded`.
         """
+        if timeout is not None:
+            _check_seconds(timeout)
         try:
             return self._wait(self._settled, timeout)
         except TimeoutError:
@@ -338,6 +342,10 @@ class SyncTicket:
         # Also when the courier has been closed since, and its loop is gone.
         answer = promise.answer()
         return self._way.call(promise.wait, timeout) if answer is None else answer[0]
+
+
+def _check_seconds(timeout: object) -> None:
+    of_kind("timeout", timeout, (int, float), "a number of seconds")
 
 
 _AWAIT = opmap.get("GET_AWAITABLE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from store_fixtures import House
+from store_fixtures import House, evidence
 
 from evidence_courier import BlockingCourier, Courier, Evidence, Filter, MisuseError
 from evidence_courier.bootstrap.cli.app import app
@@ -34,6 +35,16 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
 }
 
 
+WAITS: Mapping[str, tuple[Callable[[Any], object], str]] = {
+    "grace": (lambda c: c.close(grace="x"), "grace must be a number of seconds, not str"),
+    "no grace": (lambda c: c.close(None), "grace must be a number of seconds, not NoneType"),
+    "timeout": (
+        lambda c: c.submit(evidence("ev-1")).settled(timeout="5"),
+        "timeout must be a number of seconds, not str",
+    ),
+}
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path / "courier.db")
@@ -44,6 +55,23 @@ def test_a_wrong_argument_of_a_verb_is_named(house: House, name: str) -> None:
     call, says = CALLS[name]
     with house.sync_courier() as courier, pytest.raises(MisuseError, match=says):
         call(courier)
+
+
+@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_wrong_number_of_seconds_is_named(house: House, name: str, blocks: bool) -> None:
+    call, says = WAITS[name]
+    if blocks:
+        with house.sync_courier() as courier, pytest.raises(MisuseError, match=says):
+            call(courier)
+        return
+
+    async def wait() -> None:
+        async with house.courier() as courier:
+            with pytest.raises(MisuseError, match=says):
+                await call(courier)  # type: ignore[misc]
+
+    asyncio.run(wait())
 
 
 def test_ids_may_come_from_a_generator(house: House) -> None:
