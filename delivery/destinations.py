@@ -124,13 +124,17 @@ class _UnknownProvider:
     )
 
 
+GOES_ON = "it goes on by itself (a BlockingCourier's at the next deliver)"
+"""How an upload goes on that an integration held: only a courier with a background looks at it."""
+
+
 def invalid_failure(tenant_id: str, problems: Iterable[object]) -> Failure:
     """Why the uploads of a tenant are held whose configuration is invalid."""
     told = "; ".join(map(str, problems))[:_MAX_PROBLEMS]
     return Failure(
         FailureKind.INTEGRATION_INVALID,
         f"the configuration of tenant {tenant_id!r} is invalid ({told}): mend it and reload, "
-        "then this goes on by itself",
+        f"then {GOES_ON}",
     )
 
 

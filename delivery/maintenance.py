@@ -41,7 +41,13 @@ from ..ports.records import Change, Entry, InvalidTenants, Saved
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads
 from .applying import Step, apply, save, stored
-from .destinations import Destination, Destinations, invalid_failure, named_provider
+from .destinations import (
+    GOES_ON,
+    Destination,
+    Destinations,
+    invalid_failure,
+    named_provider,
+)
 from .effects import Notify, Read, Turn, Write, perform
 from .postponed import AHEAD
 from .stopped import release
@@ -305,8 +311,8 @@ class Maintenance:
             to = "" if key.provider == UNKNOWN_PROVIDER else f" with {key.provider}"
             failure = Failure(
                 FailureKind.INTEGRATION_GONE,
-                f"tenant {key.tenant_id!r} has no integration{to} any more: give it one and it "
-                "goes on by itself, or abandon it",
+                f"tenant {key.tenant_id!r} has no integration{to} any more: give it one and "
+                f"{GOES_ON}, or abandon it",
             )
         held = advance(found.upload, events.Blocked(now, failure), Rules())
         if held is not found.upload and (yield from _save([Change(held)])) == [True]:
