@@ -69,7 +69,7 @@ class Slots:
     clock: Clock
     key: UploadKey | None = None
     blocks: Blocks = field(factory=Blocks)
-    acquired: Acquired = field(factory=Acquired, init=False)
+    acquired: Acquired = field(default=Acquired(), init=False)
     _covered: bool = field(default=False, init=False)
     _under_way: int | None = field(default=None, init=False)
     _ended: list[int] = field(factory=list, init=False)
@@ -101,7 +101,9 @@ class Slots:
     def leave(self) -> Turn[Refusal | None]:
         """Use a slot for a request that leaves now; or why it may not."""
         blocked = self.blocks.get(self.quota.address)
-        refused = blocked if blocked is not None else (yield from self.reserve())
+        refused: Refusal | None = blocked
+        if blocked is None and not self._covered:
+            refused = yield from self.reserve()
         if refused is None:
             self._under_way, self._covered = self.acquired.slot, False
             self.acquired = Acquired(None, self.acquired.turn, self.acquired.lease_since)

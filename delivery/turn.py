@@ -99,6 +99,7 @@ class TurnContext:
 
     `courier_id` is its number in the store. `interruption_of` tells what cut the driver off from
     what a plug-in raised by itself, which is None. `waits`: for the pace, as long as that takes.
+    `wants`: whether an event would be logged.
     """
 
     courier_id: int
@@ -107,6 +108,7 @@ class TurnContext:
     interruption_of: Callable[[BaseException], Interrupted | None]
     redactors: Redactors = field(factory=Redactors)
     waits: bool = True
+    wants: Callable[[LogEvent], bool] = lambda event: True
     told: WaitLog = field(factory=WaitLog)
     blocks: Blocks = field(factory=Blocks, init=False)
 
@@ -167,7 +169,9 @@ class AttemptTurn:
             if isinstance(answer, Begun):
                 if answer.acquired != Acquired() or not self._begun:
                     self._slots.begun(answer.acquired)
-                yield from self._go_on(active, start, answer.content, None)
+                started = self._go_on(active, start, answer.content, None)
+                if self._context.wants(started):
+                    yield from self._tell(started)
             else:
                 yield from self._go_on_anyhow(active, start, answer)
         return None
@@ -209,7 +213,8 @@ class AttemptTurn:
                     if self._cut is None:
                         active.adopt(current)
                     return
-                yield from self._go_on(active, start, None, _begun_late(self._cut))
+                late = _begun_late(self._cut)
+                yield from self._tell(self._go_on(active, start, None, late))
             case NotBefore():
                 pass
 
@@ -219,10 +224,10 @@ class AttemptTurn:
         start: Start,
         content: bytes | None,
         verdict: AttemptVerdict | None,
-    ) -> Turn[None]:
+    ) -> AttemptStarted:
         sending = active.begin(start.upload, content, verdict)
         self._begun.append(active)
-        yield from self._tell(AttemptStarted(active.upload.key, sending.attempt, start.budget))
+        return AttemptStarted(active.upload.key, sending.attempt, start.budget)
 
     def _in_flight(self) -> Turn[dict[UploadKey, Upload]]:
         """What is on disk as being sent by this courier; nothing if that cannot be read."""
@@ -329,13 +334,8 @@ class AttemptTurn:
         """Write the verdicts in one transaction, then tell the host."""
         results = self._results()
         try:
-            yield from _settled(
-                self._context,
-                *(
-                    Step(one, result.event, result.attempt, gate=result.gate)
-                    for one, result in results
-                ),
-            )
+            steps = [Step(one, each.event, each.attempt, gate=each.gate) for one, each in results]
+            yield from _settled(self._context, *steps)
         except Interrupted:
             # The next courier finds it in flight without a courier that sends it, and recovers it.
             if self._cut is None:
@@ -346,7 +346,11 @@ class AttemptTurn:
                 continue
             key, due = one.upload.key, due_of(one.upload.state)
             number, word = result.attempt.number, word_of(result.attempt.verdict)
-            yield from self._tell(AttemptEnded(key, number, word, result.failure, due))
+            ended = AttemptEnded(key, number, word, result.failure, due)
+            if self._context.wants(ended):
+                yield from self._tell(ended)
+            if result.gate.says_nothing:
+                continue
             began = one.sending.started_at
             try:
                 yield from self._context.told.tell_of_gate(key, result.gate, due, began)

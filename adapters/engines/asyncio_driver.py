@@ -195,7 +195,14 @@ class AsyncioDriver(Driver):
 
     async def send(self, effect: Send) -> HttpResponse | TransportFailure | NotBefore:
         """Send a request for which there is a connection."""
-        leaving = await self.drive(effect.leave(), sealing(effect))
+        turn, about = effect.leave(), sealing(effect)
+        leaving: HttpRequest | NotBefore | TransportFailure
+        try:
+            asked = self.step(about, turn.send, None)
+        except StopIteration as end:  # as a rule: it has its slot
+            leaving = end.value
+        else:
+            leaving = await self.drive(turn, about, asked)
         if not isinstance(leaving, HttpRequest):
             return leaving
         return await self.outside.transport.send(leaving, effect.destination.integration.route)

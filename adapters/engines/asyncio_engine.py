@@ -80,7 +80,9 @@ class AsyncEngine:
         self.active = ActiveUploads(driver.clock, driver.notifier, capacity, in_flight_bytes)
         self._recorder = Recorder(driver, self.active, self._wake)
         self._turns = Turns(driver, self._turn_ended, self._wake)
-        self._context = TurnContext(0, driver.clock, jitter, interruption_of)
+        self._context = TurnContext(
+            0, driver.clock, jitter, interruption_of, wants=driver.notifier.wants
+        )
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()
         self._adopt_at = inf

@@ -56,19 +56,23 @@ class Driver(ABC):
         except Interrupted as cut:
             raise cut.by from None
 
-    async def drive(self, turn: Turn[T], about: About | None = None) -> T:
-        """What the turn comes to; an interruption is raised as it is."""
+    async def drive(
+        self, turn: Turn[T], about: About | None = None, effect: Effect[Any] | None = None
+    ) -> T:
+        """What the turn comes to; an interruption is raised as it is. `effect`: what it has asked
+        for already, if it has begun."""
         resume: Callable[[Any], Effect[Any]] = turn.send
         answer: Any = None
         while True:
             try:
-                effect = self.step(about, resume, answer)
+                effect = effect or self.step(about, resume, answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
                 answer, resume = await self.perform(effect), turn.send
             except BaseException as error:
                 answer, resume = self.raised_by(effect, error), turn.throw
+            effect = None
 
     def step(self, about: About | None, resume: Callable[[Any], Effect[Any]], answer: Any) -> Any:
         """The next effect. `about`: what a driver that watches is told of it."""

@@ -42,6 +42,13 @@ class Notifier:
     def __attrs_post_init__(self) -> None:
         self._wants = self.logger.wants if isinstance(self.logger, Choosing) else None
 
+    def wants(self, event: LogEvent) -> bool:
+        """Whether the logger would write an event down."""
+        try:
+            return self._wants is None or self._wants(event)
+        except BaseException:  # so does `log`, which says it
+            return True
+
     def log(self, event: LogEvent) -> None:
         """Log an event."""
         try:

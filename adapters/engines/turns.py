@@ -249,7 +249,12 @@ class Turns:
                 await idle
                 self._looking -= 1
             one, effect = self._admitted.popleft()
-            await self._perform(one, self._driver.send, effect)
+            try:
+                answer = await self._driver.send(effect)
+            except BaseException as error:
+                self._resume(one, one.turn.throw, interruption_of(error) or error)
+            else:
+                self._resume(one, one.turn.send, answer)
             self._looking += 1
             self._connections.leave(effect.destination.lane)
             del one, effect  # an idle sender keeps no document

@@ -81,6 +81,7 @@ ATTEMPT = (
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
+_WORDS = {status: status.value for status in uploads.Status}
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 # Tables of columns, read in one go. Flags are kept as numbers.
 _tally_cells = attrgetter(*_TALLY)
@@ -177,7 +178,7 @@ def _state_cells(state: State) -> tuple[Cell, ...]:
             assert_never(state)
     looked_up = isinstance(state, uploads.LookingUp | uploads.Undecided)
     own["state"] = "confirming" if looked_up else type(state).__name__.lower()
-    own["status"] = uploads.status_of(state).value
+    own["status"] = _WORDS[uploads.status_of(state)]
     cause = uploads.cause_of(state)
     return (
         *map(own.get, _STATE),

@@ -30,6 +30,7 @@ class Handler(ResponseHandler):
         super().__init__(loop)
         self.head = ReplyHead()
         self._waited_since: float | None = None
+        self._timer_at = 0.0
 
     # --- the idle timeout ---
     #
@@ -39,20 +40,24 @@ class Handler(ResponseHandler):
 
     def _reschedule_timeout(self) -> None:
         """Called by aiohttp when the peer is waited for, or has given a sign of life."""
-        timeout, handle = self.read_timeout, self._read_timeout_handle
+        timeout = self._read_timeout
         self._waited_since = self._loop.time() if timeout else None
-        if self._waited_since is not None and timeout:
-            late = self._waited_since + timeout
-            if handle is not None and handle.when() <= late:
-                return
+        if self._waited_since is None or not timeout:
+            return
+        late = self._waited_since + timeout
+        if self._read_timeout_handle is None or self._timer_at > late:
             self._stop_timer()
-            self._read_timeout_handle = self._loop.call_at(late, self._on_read_timeout)
+            self._start_timer(late)
 
     def _drop_timeout(self) -> None:
         """Called by aiohttp when the peer is not waited for, or is gone."""
         self._waited_since = None
         if not self.is_connected():
             self._stop_timer()
+
+    def _start_timer(self, at: float) -> None:
+        self._timer_at = at
+        self._read_timeout_handle = self._loop.call_at(at, self._on_read_timeout)
 
     def _stop_timer(self) -> None:
         if self._read_timeout_handle is not None:
@@ -61,11 +66,11 @@ class Handler(ResponseHandler):
 
     def _on_read_timeout(self) -> None:
         self._read_timeout_handle = None
-        since, timeout = self._waited_since, self.read_timeout
+        since, timeout = self._waited_since, self._read_timeout
         if since is None or not timeout:
             return
         if since + timeout > self._loop.time():
-            self._read_timeout_handle = self._loop.call_at(since + timeout, self._on_read_timeout)
+            self._start_timer(since + timeout)
         else:
             super()._on_read_timeout()
 

@@ -83,8 +83,9 @@ def media_type_of(words: str) -> str:
 
 
 def _check_id(name: str, value: object) -> None:
-    of_kind(name, value, str, "text")
-    assert isinstance(value, str)
+    if not isinstance(value, str):
+        of_kind(name, value, str, "text")
+        return
     if not value.strip():
         raise MisuseError(f"{name} must not be empty")
     if len(value) > _ID_LENGTH:

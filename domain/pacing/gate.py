@@ -210,6 +210,11 @@ class GateChange:
     turn: int | None = None
     opens: bool = False
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether all went well, as far as others are concerned."""
+        return self.pause_until is None and self.block is None
+
 
 def change_of(end: GateChange, failure: Failure | None, rules: Rules) -> GateChange:
     """What an end means for the gate that came with `failure`; None if all went well."""
