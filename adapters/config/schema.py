@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ClassVar
 
 import cerberus
@@ -118,7 +119,10 @@ class _BlockValidator(_Validator):  # type: ignore[misc]
 
 
 class _ValidSchema(DefinitionSchema):  # type: ignore[misc]
-    """A schema that is valid: checking it again for every tenant would double the time."""
+    """A schema that is valid: to check it takes longer than to read a hundred blocks."""
+
+    def validate(self, schema: object = None) -> None:
+        """Nothing: see `schema_with`."""
 
     def copy(self) -> dict[str, Any]:
         return dict(self.schema)
@@ -126,18 +130,19 @@ class _ValidSchema(DefinitionSchema):  # type: ignore[misc]
 
 @frozen
 class BlockSchema:
-    """All that can stand in a block; other keys are refused if `strict`: the provider is known."""
+    """All that can stand in a block; other keys are refused if `strict`: the provider is known. The
+    rules are valid."""
 
     rules: dict[str, dict[str, object]]
     strict: bool
-    validator: Any = field(init=False, repr=False)
     quick: Any = field(init=False, repr=False)
     """An `Accept`, or None if the rules have none."""
     as_rules: Any = field(init=False, repr=False)
     """The same as the rules of one value, the block itself."""
 
-    @validator.default
-    def _with_rules(self) -> Any:
+    @cached_property
+    def _validator(self) -> Any:
+        """Made for the first block that is not accepted without it."""
         validator = _BlockValidator({}, allow_unknown=not self.strict, error_handler=_KeepErrors())
         validator.schema = _ValidSchema(validator, self.rules)
         return validator
@@ -159,8 +164,8 @@ class BlockSchema:
 
     def judged(self, settings: Mapping[str, object]) -> tuple[dict[str, Any], list[Any]]:
         """`check` by Cerberus."""
-        self.validator.validate(settings)
-        return self.validator.document, self.validator.errors
+        self._validator.validate(settings)
+        return self._validator.document, self._validator.errors
 
 
 def schema_with(fragment: object) -> BlockSchema:
@@ -174,6 +179,7 @@ def schema_with(fragment: object) -> BlockSchema:
         raise FragmentError(f"its schema claims keys that every block has: {', '.join(taken)}")
     rules = {key: _taught(own) for key, own in {**CORE, **fragment}.items()}
     try:
+        DefinitionSchema(_BlockValidator(), {key: rules[key] for key in fragment})
         return BlockSchema(rules, strict=True)
     except Exception as error:  # Cerberus has no one error for a schema that it cannot read
         why = f"{type(error).__name__}: {error}"

@@ -12,16 +12,15 @@ import sqlite3
 import tempfile
 import time
 import weakref
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from attrs import frozen
-from sqlite_utils import Database
 
 from ....domain.errors import MisuseError, StoreError
 from .files import Identity, identity
 from .room import bound_log, is_no_room
-from .schema import APPLICATION_ID, migrations, unknown_migrations
 from .trouble import trouble
 
 # UPDATE ... FROM came with 3.33.
@@ -29,6 +28,27 @@ _OLDEST = (3, 33, 0)
 _CACHE_KIB = 16 * 2**10
 _RETRY_SECONDS = 0.02
 _FIRST_LOOK = "SELECT 1 FROM sqlite_master"
+_APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'evidence-courier'"
+
+# Written into the file's header, so that a database of another application is never mistaken for
+# ours: "EvCo" in ASCII.
+APPLICATION_ID = 0x4576436F
+
+STEPS = (
+    "m001_records",
+    "m002_gates_and_owners",
+    "m003_holders_and_bundles",
+    "m004_turns",
+    "m005_decisions",
+    "m006_skipped",
+    "m007_documents_made_later",
+    "m008_parked_targets",
+    "m009_lines_only",
+    "m010_counts",
+    "m012_document_files",
+)
+"""The migrations of `schema`: that is imported only if one of them is to be applied, since
+sqlite-utils would be an eighth of what a courier costs to import."""
 
 
 def resolved(path: str) -> str:
@@ -62,13 +82,11 @@ def check(path: str, busy_timeout: float) -> None:
         raise StoreError(
             f"{path}: there is no such database; look at the path, or start a courier with it first"
         )
-    with trouble(path, "the database was not opened"):
-        db = reading_connection(path, busy_timeout)
-        with closing(db.conn):
-            _refuse_what_is_not_ours(path, db)
-            if migrations.pending(db):
-                older = "an older evidence-courier has written it; start a courier with it once"
-                raise _not_opened(path, f"{older} to bring it up to date")
+    undone = "the database was not opened"
+    with trouble(path, undone), closing(reading_connection(path, busy_timeout)) as connection:
+        if not _has_all_steps(path, connection):
+            older = "an older evidence-courier has written it; start a courier with it once"
+            raise _not_opened(path, f"{older} to bring it up to date")
 
 
 def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
@@ -86,7 +104,7 @@ def writing_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def reading_connection(path: str, busy_timeout: float) -> Database:
+def reading_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
     """A connection that reads, and cannot write."""
     connection = _connect(path, busy_timeout)
     try:
@@ -105,17 +123,23 @@ def reading_connection(path: str, busy_timeout: float) -> Database:
             connection.close()
             raise error from None
     connection.execute("PRAGMA query_only = ON")
-    return database(connection)
+    return connection
+
+
+@contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is as it was at one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def file_alone(path: str) -> sqlite3.Connection:
     """A connection that reads the database as its file is now, without its write-ahead log."""
     return sqlite3.connect(f"{Path(path).as_uri()}?immutable=1", uri=True)
-
-
-def database(connection: sqlite3.Connection) -> Database:
-    """A connection as sqlite-utils sees it, without whatever plug-ins the host has for it."""
-    return Database(connection, recursive_triggers=False, execute_plugins=False)
 
 
 @frozen(eq=False)
@@ -205,9 +229,7 @@ def _make_file(path: str) -> None:
 def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
     """Whether the database is ready; False where another process is in the way just now."""
     with closing(_connect(path, busy_timeout)) as connection:
-        db = database(connection)
-        _refuse_what_is_not_ours(path, db)
-        done = not migrations.pending(db)
+        done = _has_all_steps(path, connection)
         # Not so in a copy that was made with VACUUM INTO.
         if done and connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             return True
@@ -225,9 +247,11 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
                 return False
             raise
         try:
-            _refuse_what_is_not_ours(path, db)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            migrations.apply(db)
+            if not _has_all_steps(path, connection):
+                from . import schema
+
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                schema.apply(connection)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -235,16 +259,20 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
     return True
 
 
-def _refuse_what_is_not_ours(path: str, db: Database) -> None:
-    with db.atomic():  # one moment for all: another process may be making the database
-        application = db.execute("PRAGMA application_id").fetchone()[0]
-        tables = db.table_names()
-        unknown = unknown_migrations(db)
+def _has_all_steps(path: str, connection: sqlite3.Connection) -> bool:
+    """Whether the database is as this code wants it. StoreError if it is not ours, or newer."""
+    # Another process may be making it just now.
+    with nullcontext() if connection.in_transaction else one_moment(connection):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        has_steps = "_sqlite_migrations" in tables
+        applied = [name for (name,) in connection.execute(_APPLIED)] if has_steps else []
     if application != APPLICATION_ID and (application != 0 or tables):
         raise _not_opened(path, "it belongs to another application; name another file")
-    if unknown:
+    if unknown := [name for name in applied if name not in STEPS]:
         newer = f"a newer evidence-courier has written it ({', '.join(unknown)})"
         raise _not_opened(path, f"{newer}; install that version or a later one")
+    return len(applied) == len(STEPS)
 
 
 def _not_opened(path: str, why: str | None) -> StoreError:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-
-from sqlite_utils import Database
 
 from ....domain.errors import StoreError
 from ..sql.reader import SqlReader
 from .documents import DocumentFolder
 from .files import OpenFiles
-from .opening import check, reading_connection, resolved
+from .opening import check, one_moment, reading_connection, resolved
 from .session import SqliteSession
 from .trouble import trouble
 
@@ -25,7 +24,7 @@ class SqliteReaders:
     def __init__(self, path: str, busy_timeout: float) -> None:
         self._path = resolved(path)
         self._busy_timeout = busy_timeout
-        self._idle: list[Database] = []
+        self._idle: list[sqlite3.Connection] = []
         self._idle_lock = Lock()
         self._closed = False
         self._files = OpenFiles(os.path.abspath(path))
@@ -37,25 +36,26 @@ class SqliteReaders:
         with trouble(self._path, "not read"):
             with self._idle_lock:
                 self._refuse_when_closed()
-                db = self._idle.pop() if self._idle else None
+                connection = self._idle.pop() if self._idle else None
             try:
                 self._files.check()
-                db = db or reading_connection(self._path, self._busy_timeout)
-                with db.atomic():  # one moment for all
-                    yield SqliteSession(db.conn)
+                if connection is None:
+                    connection = reading_connection(self._path, self._busy_timeout)
+                with one_moment(connection):
+                    yield SqliteSession(connection)
             finally:
                 with self._idle_lock:
-                    if db is not None and self._closed:
-                        db.close()
-                    elif db is not None:
-                        self._idle.append(db)
+                    if connection is not None and self._closed:
+                        connection.close()
+                    elif connection is not None:
+                        self._idle.append(connection)
 
     def close(self) -> None:
         """Connections that are being read from are closed by their readers."""
         with self._idle_lock:
             self._closed = True
-            for db in self._idle:
-                db.close()
+            for connection in self._idle:
+                connection.close()
             self._idle.clear()
 
     def _refuse_when_closed(self) -> None:

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import re
 import secrets
+import sqlite3
 
 from sqlite_utils import Database, Migrations
-
-# Written into the file's header, so that a database of another application is never mistaken for
-# ours: "EvCo" in ASCII.
-APPLICATION_ID = 0x4576436F
 
 migrations = Migrations("evidence-courier")
 
@@ -389,8 +386,7 @@ def m012_document_files(db: Database) -> None:
     )
 
 
-def unknown_migrations(db: Database) -> list[str]:
-    """The migrations in this database that only a newer version of this package knows."""
-    with Database(memory=True, execute_plugins=False) as empty:
-        known = {migration.name for migration in migrations.pending(empty)}
-    return [migration.name for migration in migrations.applied(db) if migration.name not in known]
+def apply(connection: sqlite3.Connection) -> None:
+    """Bring a database up to date, within a transaction; whatever plug-ins the host has for
+    sqlite-utils do not see it."""
+    migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))

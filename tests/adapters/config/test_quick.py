@@ -6,11 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cerberus.schema import DefinitionSchema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence_courier.adapters.config.references import Resolved
-from evidence_courier.adapters.config.schema import BlockSchema, schema_with
+from evidence_courier.adapters.config.schema import (
+    UNKNOWN_PROVIDER,
+    BlockSchema,
+    _BlockValidator,
+    schema_with,
+)
 from evidence_courier.adapters.plugins import BrokenProvider, discover_providers
 
 SCHEMAS: dict[str, BlockSchema] = {
@@ -136,3 +142,8 @@ def _kinds(value: object) -> object:
 )
 def test_a_schema_with_another_rule_is_left_to_cerberus(rules: dict[str, object]) -> None:
     assert schema_with({"own": rules, "other": {"type": "string"}}).quick is None
+
+
+def test_the_rules_that_every_block_has_are_valid() -> None:
+    """They are not checked when a courier starts."""
+    DefinitionSchema(_BlockValidator(), UNKNOWN_PROVIDER.rules)

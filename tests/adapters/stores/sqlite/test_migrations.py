@@ -9,7 +9,8 @@ from sqlite_utils import Database
 
 from evidence_courier.adapters.stores.sql import reads
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.adapters.stores.sqlite.schema import APPLICATION_ID, migrations
+from evidence_courier.adapters.stores.sqlite.opening import APPLICATION_ID, STEPS
+from evidence_courier.adapters.stores.sqlite.schema import migrations
 from evidence_courier.domain.upload.events import Unfit
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules, advance
@@ -17,19 +18,6 @@ from evidence_courier.domain.upload.upload import Sending, Status
 from evidence_courier.ports.records import Begun, Entry
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
-STEPS = (
-    "m001_records",
-    "m002_gates_and_owners",
-    "m003_holders_and_bundles",
-    "m004_turns",
-    "m005_decisions",
-    "m006_skipped",
-    "m007_documents_made_later",
-    "m008_parked_targets",
-    "m009_lines_only",
-    "m010_counts",
-    "m012_document_files",
-)
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
 COLUMNS = {
@@ -56,6 +44,11 @@ COLUMNS = {
     "document_media_type": "application/pdf",
     "settings": "{}",
 }
+
+
+def test_the_opening_knows_all_steps() -> None:
+    with Database(memory=True) as empty:
+        assert [step.name for step in migrations.pending(empty)] == [*STEPS]
 
 
 def old_database(path: Path, last: str) -> None:
