@@ -16,7 +16,7 @@ from .postgres.address import Address, address_of
 from .sql.statements import SETTLED
 from .sqlite.documents import DocumentFolder
 from .sqlite.liveness import lives
-from .sqlite.opening import check, reading_connection, resolved
+from .sqlite.opening import check, one_moment, reading_connection, resolved
 
 Progress = Callable[[str, int], None]
 
@@ -45,8 +45,8 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
     check(resolved(path), _BUSY)
     address = address_of(dsn)
     PostgresStore(dsn).close()
-    with closing(reading_connection(resolved(path), _BUSY)) as db, db.atomic():
-        _refuse_couriers(path, db.conn)
+    with closing(reading_connection(resolved(path), _BUSY)) as source, one_moment(source):
+        _refuse_couriers(path, source)
         with (
             address.trouble("not copied"),
             closing(address.connect()) as session,
@@ -54,9 +54,9 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
         ):
             session.execute("LOCK TABLE uploads, couriers IN EXCLUSIVE MODE")
             _refuse_records(address, session)
-            done = {table: _copied(db.conn, session, table, progress) for table in TABLES}
-            done["documents"] += _copied_files(db.conn, session, DocumentFolder(resolved(path)))
-            _end(db.conn, session)
+            done = {table: _copied(source, session, table, progress) for table in TABLES}
+            done["documents"] += _copied_files(source, session, DocumentFolder(resolved(path)))
+            _end(source, session)
     return done
 
 

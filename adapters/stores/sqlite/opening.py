@@ -45,7 +45,7 @@ STEPS = (
     "m008_parked_targets",
     "m009_lines_only",
     "m010_counts",
-    "m012_document_files",
+    "m011_document_files",
 )
 """The migrations of `schema`: that is imported only if one of them is to be applied, since
 sqlite-utils would be an eighth of what a courier costs to import."""

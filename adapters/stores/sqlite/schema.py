@@ -376,7 +376,7 @@ def m010_counts(db: Database) -> None:
 
 
 @migrations()
-def m012_document_files(db: Database) -> None:
+def m011_document_files(db: Database) -> None:
     """The files of large documents."""
     _run(
         db,
