@@ -74,6 +74,8 @@ class Schedule(Generic[K]):
         self._planned: dict[K, int] = {}
         self._under_way: dict[K, _UnderWay[K]] = {}
         self._pauses: dict[Lane, datetime] = {}
+        self._ends: list[tuple[datetime, int, Lane]] = []
+        self._resting: set[Lane] = set()
         self._numbers = count()
 
     def __len__(self) -> int:
@@ -106,8 +108,10 @@ class Schedule(Generic[K]):
 
     def pause(self, lane: Lane, until: datetime) -> None:
         """Hand out nothing of this lane before a moment: its gate has said so. What it has
-        planned keeps its place."""
+        planned keeps its place. The lane takes no turns meanwhile, since thousands may be paused.
+        """
         self._pauses[lane] = until
+        self._note_end(lane)
 
     def take(self, now: datetime) -> K | None:
         """The next key to start now, counted as under way from here on; None where nothing may
@@ -133,8 +137,12 @@ class Schedule(Generic[K]):
         if not (ready := self._ready_of(lane, now)):
             del self._lanes[lane]
             return None
+        if self._is_paused(lane, now):
+            self._resting.add(lane)
+            self._note_end(lane)
+            return None
         lanes.append(lane)
-        if lane in self._pauses or not self._places.admits(lane):
+        if not self._places.admits(lane):
             return None
         item = ready[0]
         if self._bytes.admits(lane, item.size, new=not self._places.held(lane[:1])):
@@ -187,9 +195,9 @@ class Schedule(Generic[K]):
         is to come."""
         while self._future and self._planned.get(self._future[0].key) != self._future[0].number:
             heapq.heappop(self._future)
-        moments = [until for lane, until in self._pauses.items() if lane in self._lanes]
-        if self._future:
-            moments.append(self._future[0].due)
+        while self._ends and not self._is_waited_for(*self._ends[0]):
+            heapq.heappop(self._ends)
+        moments = [item.due for item in self._future[:1]] + [end for end, *_ in self._ends[:1]]
         return min(moments, default=None)
 
     def unpause(self, *lanes: Lane) -> None:
@@ -197,11 +205,26 @@ class Schedule(Generic[K]):
         again."""
         for lane in lanes or tuple(self._pauses):
             self._pauses.pop(lane, None)
+            if lane in self._resting:
+                self._resting.remove(lane)
+                self._take_turns(lane)
+
+    def _note_end(self, lane: Lane) -> None:
+        heapq.heappush(self._ends, (self._pauses[lane], next(self._numbers), lane))
+
+    def _is_waited_for(self, end: datetime, _: int, lane: Lane) -> bool:
+        """Whether something waits for this end of a pause."""
+        return self._pauses.get(lane) == end and lane in self._lanes
+
+    def _is_paused(self, lane: Lane, now: datetime) -> bool:
+        until = self._pauses.get(lane)
+        return until is not None and until > now
 
     def _ripen(self, now: datetime) -> None:
-        if self._pauses:
-            for lane in [lane for lane, until in self._pauses.items() if until <= now]:
-                del self._pauses[lane]
+        while self._ends and self._ends[0][0] <= now:
+            end, _, lane = heapq.heappop(self._ends)
+            if self._pauses.get(lane) == end:
+                self.unpause(lane)
         while self._future and self._future[0].due <= now:
             item = heapq.heappop(self._future)
             if self._planned.get(item.key) != item.number:
@@ -211,11 +234,15 @@ class Schedule(Generic[K]):
     def _make_ready(self, item: _Item[K]) -> None:
         if item.lane not in self._lanes:
             self._lanes[item.lane] = []
-            if item.lane[0] not in self._lanes_of:
-                self._lanes_of[item.lane[0]] = deque()
-                self._turns.append(item.lane[0])
-            self._lanes_of[item.lane[0]].append(item.lane)
+            self._take_turns(item.lane)
         heapq.heappush(self._lanes[item.lane], item)
+
+    def _take_turns(self, lane: Lane) -> None:
+        """Have a lane take turns with others, as the last of its origin."""
+        if lane[0] not in self._lanes_of:
+            self._lanes_of[lane[0]] = deque()
+            self._turns.append(lane[0])
+        self._lanes_of[lane[0]].append(lane)
 
     def _ready_of(self, lane: Lane, now: datetime) -> list[_Item[K]]:
         """What of a lane may go, the first to go first: without what was forgotten, and what waits
@@ -225,7 +252,7 @@ class Schedule(Generic[K]):
         while ready:
             item = ready[0]
             if self._planned.get(item.key) == item.number:
-                if item.waited or not (probed and item.patience) or lane in self._pauses:
+                if item.waited or not (probed and item.patience) or self._is_paused(lane, now):
                     break
                 then = later(now, item.patience)
                 heapq.heappush(self._future, item._replace(due=then, waited=True))

@@ -4,11 +4,12 @@ starve nor are starved."""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_courier.delivery.fair_share import SHARE_OF_FREE, FairShare
+from evidence_courier.delivery.fair_share import SHARE_OF_FREE, FairShare, Lane
 from evidence_courier.delivery.schedule import Schedule
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -305,6 +306,52 @@ def test_pauses_can_be_forgotten() -> None:
     assert schedule.take(NOW) == "a"
 
 
+def test_a_lane_that_was_paused_takes_turns_again_once() -> None:
+    schedule = _planned_in("one", "other", each=3)
+    for _ in range(3):
+        schedule.pause(("one",), NOW + MINUTE)
+        key = schedule.take(NOW)
+        assert key is not None
+        assert key.startswith("other")
+        assert schedule.next_due() == NOW + MINUTE
+        schedule.unpause(("one",))
+    assert [schedule.take(NOW) for _ in range(4)] == ["one-0", "one-1", "one-2", None]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=30))
+def test_pauses_change_who_goes_when_and_nothing_else(steps: list[tuple[int, int]]) -> None:
+    """A step pauses a lane for some seconds, and takes what may go then; 0 forgets the pause."""
+    lanes, now = [f"{number}" for number in range(5)], NOW
+    schedule = _planned_in(*lanes, each=len(steps) + 1)
+    paused = dict.fromkeys(lanes, NOW)
+    for number, seconds in steps:
+        until = paused[lanes[number]] = now + timedelta(seconds=seconds)
+        if seconds:
+            schedule.pause((lanes[number],), until)
+        else:
+            schedule.unpause((lanes[number],))
+        free = {lane for lane in lanes if paused[lane] <= now}
+        key = schedule.take(now)
+        assert (key is not None) == bool(free)
+        assert key is None or key.split("-")[0] in free
+        waiting = [until for until in paused.values() if until > now]
+        assert schedule.next_due() == min(waiting, default=None)
+        now += timedelta(seconds=1)
+
+
+def test_thousands_of_paused_lanes_are_not_asked_again_and_again() -> None:
+    schedule = _planned_in(*(f"{number}" for number in range(2_000)), each=1)
+    for number in range(2_000):
+        schedule.pause((f"{number}",), NOW + MINUTE)
+    assert schedule.take(NOW) is None
+    asked = Asked(schedule._lanes)  # pyright: ignore[reportPrivateUsage]
+    schedule._lanes = asked  # pyright: ignore[reportPrivateUsage]
+    for _ in range(10):
+        assert schedule.take(NOW) is None
+        assert schedule.next_due() == NOW + MINUTE
+    assert asked.times <= 20
+
+
 def test_a_pause_of_a_lane_with_nothing_in_it_wakes_nobody() -> None:
     schedule: Schedule[str] = Schedule(10, 100)
     schedule.pause(("one",), NOW + MINUTE)
@@ -432,3 +479,25 @@ def test_a_silent_origin_is_named_as_what_its_uploads_wait_for() -> None:
     wait = one.waits_for(("https://x.test", "tenant"), 1)
     assert wait == "an answer of https://x.test: it is silent, and uploads probe it"
     assert one.waits_for(("https://y.test", "tenant"), 1) == "its turn at a courier"
+
+
+class Asked(dict[Lane, Any]):
+    """Counts how often it is asked for a lane."""
+
+    times = 0
+
+    def __contains__(self, lane: object) -> bool:
+        self.times += 1
+        return super().__contains__(lane)
+
+    def __getitem__(self, lane: Lane) -> Any:
+        self.times += 1
+        return super().__getitem__(lane)
+
+
+def _planned_in(*lanes: str, each: int) -> Schedule[str]:
+    one = schedule(capacity=1_000_000)
+    for number in range(each):
+        for lane in lanes:
+            one.plan(f"{lane}-{number}", (lane,), NOW, 0)
+    return one
