@@ -35,6 +35,9 @@ class RetryPolicy:
     retry_after_limit: timedelta = timedelta(hours=1)
 
 
+_UNITS = {1.0: "s", 60.0: "min", 3600.0: "h"}
+
+
 @frozen
 class Pace:
     """At most `limit` requests within any `period`."""
@@ -43,9 +46,8 @@ class Pace:
     period: timedelta
 
     def __str__(self) -> str:
-        units = {1.0: "s", 60.0: "min", 3600.0: "h"}
         seconds = self.period.total_seconds()
-        return f"{self.limit}/{units.get(seconds, f'{seconds:g}s')}"
+        return f"{self.limit}/{_UNITS.get(seconds) or f'{seconds:g}s'}"
 
 
 @frozen

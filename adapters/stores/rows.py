@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, assert_never
 
 from ...domain.evidence.evidence import Outcome
@@ -87,6 +87,7 @@ _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
 _tally_cells = attrgetter(*_TALLY)
 _seen_cells = attrgetter(*_FAILURE)
 _document_cells = attrgetter(*_DOCUMENT)
+_cause, _seen = itemgetter(*CAUSE), itemgetter("kind", *_FAILURE)
 _FLAGS = ("doubt", "possible_duplicate", "alone")
 
 
@@ -300,7 +301,7 @@ def attempt_of(row: Row) -> Attempt:
     if word == Delivered.__name__.lower():
         result = Receipt(row["receipt_reference"], row["receipt_message"])
     else:
-        result = _failure_of(row)
+        result = _failure_of(*_seen(row))
     return Attempt(
         number=row["number"],
         started_at=datetime.fromisoformat(row["started_at"]),
@@ -360,9 +361,16 @@ def state_of(row: Row) -> State:
 
 
 def _cause_of(row: Row) -> Failure:
-    return _failure_of(row, "error_")
+    return _failure_of(*_cause(row))
 
 
-def _failure_of(row: Row, prefix: str = "") -> Failure:
-    kind = FailureKind(row[f"{prefix}kind"])
-    return Failure(kind, **{name: row[prefix + name] for name in _FAILURE})
+def _failure_of(
+    kind: str, message: str, http_status: int | None, retry_after: float | None, detail: str | None
+) -> Failure:
+    return Failure(
+        FailureKind(kind),
+        message,
+        http_status=http_status,
+        retry_after=retry_after,
+        detail=detail,
+    )

@@ -148,7 +148,7 @@ class SqlReader:
 def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:
     """The uploads of a tenant's evidences, the oldest first."""
     rows = session.ask_all(reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
-    return sorted(rows, key=reads.place_of)
+    return sorted(rows, key=reads.age)
 
 
 def _is_text(text: str) -> bool:

@@ -33,6 +33,8 @@ from .statements import SELECT_OF_EVIDENCE, SELECT_UPLOADS, list_of
 
 EVER_SINCE = moment(datetime.min.replace(tzinfo=UTC))
 
+_OPEN_WORDS = frozenset(status.value for status in Status if not status.at_rest)
+
 MOST_COUNTED = 1_000
 """So many uploads are counted to answer one question about places in lines."""
 
@@ -209,6 +211,11 @@ def place_of(row: Row) -> Place:
     return Place(datetime.fromisoformat(row["created_at"]), row["id"])
 
 
+def age(row: Row) -> tuple[str, int]:
+    """The same, as what rows are sorted by: moments are written so that they sort as they are."""
+    return row["created_at"], row["id"]
+
+
 def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:
     """How the uploads of these rows stand. Columns: STATUS."""
     states = [state_of(row) for row in rows]
@@ -228,7 +235,7 @@ def _outlooks(
     however many rows ask."""
     lines: dict[str, dict[_InLine, tuple[State, str]]] = defaultdict(dict)
     for row, state in zip(rows, states, strict=True):
-        if row["credential"] is not None and not Status(row["status"]).at_rest:
+        if row["credential"] is not None and row["status"] in _OPEN_WORDS:
             here = datetime.fromisoformat(row["due"] or EVER_SINCE), row["id"]
             lines[row["credential"]][here] = (state, row["provider"])
     if not lines:
