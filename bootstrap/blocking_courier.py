@@ -243,7 +243,7 @@ class BlockingCourier(BlockingFace, Basis):
 
     def recover(self) -> Sequence[UploadStatus]:
         """Record that what dead workers were sending may have been received, and of which tenants
-        the configuration is not in force.
+        the configuration is not in force or names nothing any more.
 
         `deliver` does so for its own evidence. Call this now and then if no `AsyncCourier` or
         `Courier` runs on the database and the queue may lose tasks with their workers.

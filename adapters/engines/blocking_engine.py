@@ -197,6 +197,7 @@ class BlockingEngine:
             maintenance = Maintenance(uploads, self._context(owner))
             self._run(maintenance.tell_invalid(now))
             self._run(maintenance.recover_dead_couriers(now))
+            self._run(maintenance.adopt_overdue(now))  # tells which of them have no integration
         found = (store.statuses(key.tenant_id, [key.evidence_id], now) for key in left)
         return [status for statuses in found for status in statuses.values()]
 

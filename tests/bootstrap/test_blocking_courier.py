@@ -36,6 +36,7 @@ from evidence_courier.adapters.engines.registration import PAUSE
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.status import wait_for_integration
 from evidence_courier.domain.upload.verdict import (
     Absent,
     Deferred,
@@ -262,6 +263,26 @@ def test_a_blocked_integration_holds_the_others_until_its_settings_change(office
         office.house.keys = Keys({"KEY": "another-key-that-works"})
     with office.courier() as courier:
         assert words(courier.deliver(evidence("ev-2"))) == ("succeeded", 1, None)
+
+
+def test_recover_says_what_the_uploads_of_a_tenant_that_is_gone_wait_for(office: Office) -> None:
+    """There is no background that would; after ten minutes they are held."""
+    office.desk.answer = lambda _id, _nth: 503
+    with office.courier() as courier:
+        courier.deliver(evidence("ev-1"))
+    del office.house.tenants["acme"]
+    with office.courier() as courier:
+        office.house.clock.advance(120)
+        courier.recover()
+        found = courier.statuses("acme", ["ev-1"])["ev-1"]
+        told = wait_for_integration("acme", "paper")
+        assert (found.status, found.waits_for, found.next_attempt_at) == ("retrying", told, None)
+        office.house.clock.advance(660)
+        courier.recover()
+        held = courier.statuses("acme", ["ev-1"])["ev-1"]
+        assert held.error is not None
+        assert (held.status, held.error.kind) == ("held", "integration_gone")
+        assert "(a BlockingCourier's at the next deliver)" in held.error.message
 
 
 class ReadablePaper(PaperProvider):
