@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +33,8 @@ from evidence_courier import (
     MisuseError,
     StoreError,
 )
+from evidence_courier.adapters.stores.postgres import database, readers
+from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.testing import MemoryStore
@@ -259,6 +262,83 @@ def test_a_store_of_the_hosts_own_has_no_connection(shared: Shared) -> None:
     ):
         courier.submit(evidence(), connection=connection)
     connection.close()
+
+
+# --- hosts beside one another ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["postgres"])
+def test_a_transaction_that_stays_open_stops_no_other(shared: Shared) -> None:
+    """Neither another host's in the same lane, nor a courier that records and delivers."""
+    with shared.blocking() as courier, psycopg.connect(shared.where) as slow:
+        courier.submit(evidence("ev-slow"), connection=slow)
+        for number in range(3):
+            submit = submits(courier, evidence(f"ev-{number}"))
+            BLOCKING["psycopg"].complete(shared.where, f"t-{number}", submit, nothing)
+        courier.deliver(evidence("ev-direct"))
+        assert courier.deliver_due() == DueDelivery(3, 3, False)
+        slow.commit()
+        assert courier.deliver_due() == DueDelivery(1, 1, False)
+
+
+@pytest.mark.parametrize("kind", ["postgres"])
+def test_two_lanes_in_opposite_order_wait_for_nothing(shared: Shared) -> None:
+    """What locked a row for each lane would end in a deadlock here."""
+    with (
+        shared.blocking() as courier,
+        psycopg.connect(shared.where) as one,
+        psycopg.connect(shared.where) as other,
+    ):
+        for connection in (one, other):
+            connection.execute("SET lock_timeout = '2s'")
+        courier.submit(evidence("one", "acme"), connection=one)
+        courier.submit(evidence("two", "globex"), connection=other)
+        courier.submit(evidence("three", "globex"), connection=one)
+        courier.submit(evidence("four", "acme"), connection=other)
+        other.commit()
+        one.commit()
+        assert courier.deliver_due() == DueDelivery(4, 4, False)
+
+
+@pytest.mark.parametrize("kind", ["postgres"])
+def test_of_two_open_transactions_with_one_evidence_one_records_it(shared: Shared) -> None:
+    """The second waits for the first, and knows it then; or records it if that is given up."""
+    for number, ends in enumerate((psycopg.Connection.commit, psycopg.Connection.rollback)):
+        name = f"ev-{number}"
+        with (
+            shared.blocking() as courier,
+            psycopg.connect(shared.where) as one,
+            psycopg.connect(shared.where) as other,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            courier.submit(evidence(name), connection=one)
+            waiting = thread.submit(courier.submit, evidence(name), connection=other)
+            ends(one)
+            waiting.result(10)
+            other.commit()
+            assert courier.deliver_due() == DueDelivery(1, 1, False)
+
+
+@pytest.mark.parametrize("kind", ["postgres"])
+def test_an_older_courier_works_beside_a_newer_one(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While machines are updated one after the other: the newer adds a column, and both deliver
+    and record."""
+    newer = Migration("tomorrow", "ALTER TABLE uploads ADD COLUMN tomorrow text")
+    with shared.blocking() as old:
+        old.health()
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "MIGRATIONS", [*MIGRATIONS, newer])
+            patch.setattr(readers, "MIGRATIONS", [*MIGRATIONS, newer])
+            with shared.blocking() as new:
+                for number, courier in enumerate((old, new, old, new)):
+                    submit = submits(courier, evidence(f"ev-{number}"))
+                    BLOCKING["psycopg"].complete(shared.where, f"t-{number}", submit, nothing)
+                    other = new if courier is old else old
+                    assert other.deliver_due() == DueDelivery(1, 1, False)
+        with shared.blocking() as another:  # an older one that starts meanwhile
+            assert another.deliver_due() == DueDelivery(0, 0, False)
 
 
 # --- tickets --------------------------------------------------------------------------------------
