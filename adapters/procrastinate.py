@@ -7,6 +7,7 @@ There is no retry, as the next tick is one; and no lock, as workers share what i
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Protocol
 
 from procrastinate import App
@@ -23,6 +24,10 @@ class Delivers(Protocol):
 
     async def deliver_due(self, until: float = ...) -> object:
         """Deliver what is due, for so many seconds at most."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way, and close everything."""
         ...
 
 
@@ -47,9 +52,21 @@ def deliver_each_second(
         The task, for a host that defers it after a commit so as not to wait for the tick.
     """
 
+    open_couriers: list[asyncio.Task[None]] = []
+
     @app.periodic(cron=EACH_SECOND, periodic_id=queue)
     @app.task(name=f"{queue}.deliver_due", queue=queue, queueing_lock=queue)
     async def deliver_due(timestamp: int | None = None) -> None:
+        if not open_couriers:
+            open_couriers.append(asyncio.create_task(_closed_in_the_end(courier)))
         await courier.deliver_due(until)
 
     return deliver_due
+
+
+async def _closed_in_the_end(courier: Delivers) -> None:
+    """Close the courier when its worker ends, which cancels what is left on its loop."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await courier.close()

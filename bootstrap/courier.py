@@ -183,21 +183,15 @@ class AsyncCourier(Face):
         await self._on_its_loop().engine.drained()
 
     async def deliver_due(self, until: float = 20.0) -> DueDelivery:
-        """Deliver what is due in the database, by whichever courier it was recorded, until nothing
-        is due or the time is over.
-
-        For a scheduler that calls this again and again, on any number of machines: build the
-        courier with ``background=False``. It is started if it has not been. What is under way when
-        the time is over goes on meanwhile; `close` gives it its grace.
+        """Deliver what is due in the database until nothing is, for a scheduler that calls this
+        again and again. Starts the courier, which is built with ``background=False``.
 
         Args:
-            until: So many seconds it takes at most.
-
-        Returns:
-            How much was done.
+            until: So many seconds it begins something. What is under way then may take five more;
+                what takes longer goes on after the call, and `close` gives it its grace.
 
         Raises:
-            MisuseError: The courier has a background, and so delivers what is due by itself.
+            MisuseError: The courier has a background, and so delivers by itself.
         """
         if self._wiring.background:
             raise refusals.has_a_background()

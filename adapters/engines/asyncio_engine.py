@@ -7,12 +7,12 @@ A waiting upload costs a few words of memory: no task, no document.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from math import ceil, inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
@@ -27,6 +27,7 @@ from ...delivery.waits import OPEN, waiting_for_a_file
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
+from ...ports.clock import Clock
 from .asyncio_driver import AsyncioDriver, interruption_of
 from .due import DueDelivery
 from .recorder import Recorder, Submission
@@ -41,6 +42,9 @@ ADOPT_EVERY = 1.0
 
 BEGUN_AT_ONCE = 64
 """So many turns begin in one turn of the loop."""
+
+GRACE = 5.0
+"""How many seconds what is under way may take when the time of `deliver_due` is over."""
 
 LAST_WORDS = 5.0
 """How many seconds a closing courier gives to writing down how far its cancelled requests got."""
@@ -118,21 +122,20 @@ class AsyncEngine:
             self._dispatcher.add_done_callback(report_bug)
 
     async def deliver_due(self, seconds: float) -> DueDelivery:
-        """Begin what is due until nothing is, for `seconds` at most; what is under way goes on."""
-        before, until = self._done, later(self._clock.now(), timedelta(seconds=seconds))
-        over = asyncio.create_task(self._clock.sleep_until(until))
-        over.add_done_callback(lambda _: self._rested.set())
+        """Begin what is due until nothing is, for `seconds` at most. What is under way then may
+        take `GRACE` seconds more; what takes longer goes on."""
+        before = self._done
         self._start_dispatching()
         self._adopt_at = self._clock.monotonic()
         self._wake()
         try:
-            while not (over.done() or self._at_rest()):
-                await self._next_rest()
-            return evolve(self._done.since(before), more=not self._at_rest())
+            rested = await ended_within(self._clock, self.quiet(), seconds)
         finally:
-            over.cancel()
             self._dispatching -= 1
             self._wake()
+        if not rested:
+            await ended_within(self._clock, self._turns.none(), GRACE)
+        return evolve(self._done.since(before), more=not rested)
 
     def submit(self, submission: Submission) -> None:
         """Take an evidence; returns at once. On the loop."""
@@ -358,6 +361,18 @@ class AsyncEngine:
 
     def _own_tasks(self) -> Sequence[asyncio.Task[None]]:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]
+
+
+async def ended_within(clock: Clock, work: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether something has ended within so many seconds; if not, it is given up."""
+    until = later(clock.now(), timedelta(seconds=seconds))
+    doing, over = asyncio.create_task(work), asyncio.create_task(clock.sleep_until(until))
+    try:
+        await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)
+        return doing.done() and doing.result() is None
+    finally:
+        doing.cancel()
+        over.cancel()
 
 
 def closed_error(ticket: Ticket) -> MisuseError:

@@ -24,9 +24,19 @@ class Counting:
 
     def __init__(self) -> None:
         self.calls: list[float] = []
+        self.closed = False
 
     async def deliver_due(self, until: float = 20.0) -> None:
         self.calls.append(until)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def run_worker(app: App) -> None:
+    """A worker that ends when nothing is queued."""
+    options = worker_options() | {"wait": False, "install_signal_handlers": False}
+    await app.run_worker_async(**options)
 
 
 def test_it_has_a_queueing_lock_and_neither_lock_nor_retry() -> None:
@@ -53,12 +63,10 @@ def test_a_job_delivers_for_so_long_and_is_gone() -> None:
             await task.defer_async()
             with pytest.raises(AlreadyEnqueued):  # a host that does not wait for the tick
                 await task.defer_async()
-            await app.run_worker_async(
-                **worker_options(), wait=False, install_signal_handlers=False
-            )
+            await run_worker(app)
 
     asyncio.run(story())
-    assert courier.calls == [7.0]
+    assert (courier.calls, courier.closed) == ([7.0], True)  # closed with the worker's loop
     assert connector.jobs == {}
 
 
@@ -73,10 +81,7 @@ def test_the_first_job_starts_the_courier(tmp_path: Path) -> None:
             await host.submit(evidence()).recorded()
         async with app.open_async():
             await task.defer_async()
-            await app.run_worker_async(
-                **worker_options(), wait=False, install_signal_handlers=False
-            )
-        await courier.close()
+            await run_worker(app)
 
     asyncio.run(story())
     assert [name for name, _ in house.server.held] == ["ev-1"]

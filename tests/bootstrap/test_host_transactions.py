@@ -264,7 +264,7 @@ def test_a_store_of_the_hosts_own_has_no_connection(shared: Shared) -> None:
     connection.close()
 
 
-# --- hosts beside one another ----------------------------------------------------------------------
+# --- hosts beside one another --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["postgres"])
