@@ -21,6 +21,9 @@ def list_of(names: Iterable[str], table: str = "") -> str:
 
 SAME_KEY = " AND ".join(f"uploads.{name} = given.{name}" for name in KEY)
 
+# PostgreSQL is not to look for it by the key.
+_CHECKED_KEY = " AND ".join(f"uploads.{name} /* || '' */ = given.{name}" for name in KEY)
+
 # An evidence is added under its provider by many at once, under UNKNOWN_PROVIDER by one alone: two
 # keys of one evidence are no conflict for an index, and neither transaction would see the other's.
 ADD_NAMED = f"/* SELECT pg_advisory_xact_lock_shared({LOCK_CLASS}, 0) */"
@@ -51,7 +54,7 @@ SELECT_IDS = Batch(
 CURRENT = Batch(
     ("position", "id", *KEY, "version"),
     "SELECT given.position, uploads.id, uploads.status, uploads.due FROM given CROSS JOIN uploads"
-    f" ON uploads.id = given.id AND {SAME_KEY} AND uploads.version = given.version"
+    f" ON uploads.id = given.id AND {_CHECKED_KEY} AND uploads.version = given.version"
     " /* ORDER BY uploads.id FOR UPDATE OF uploads */",
 )
 """The positions of the changes that are in time, with their uploads' ids, statuses and due times:

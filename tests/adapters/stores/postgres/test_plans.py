@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from datetime import timedelta
 
 import psycopg
+import pytest
 from attrs import evolve
 from postgres_server import server
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
+from evidence_courier.adapters.stores.postgres.address import set_up
+from evidence_courier.adapters.stores.postgres.session import rows_of, text_of
+from evidence_courier.adapters.stores.sql import reads, statements
+from evidence_courier.adapters.stores.sql.session import Batch
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
@@ -139,3 +145,38 @@ def test_no_table_is_read_whole(dsn: str) -> None:
         write_everything(store)
     assert whole_reads(dsn) == before
     assert rows_read(dsn) - read < MANY / 4
+
+
+KEY, ID = "uploads_key", "uploads_pkey"
+
+
+@pytest.mark.parametrize(
+    ("batch", "index"),
+    [
+        (statements.SELECT_OF_EVIDENCE, KEY),
+        (statements.SELECT_UPLOADS, KEY),
+        (statements.SELECT_IDS, KEY),
+        (reads.STATUSES, KEY),
+        (statements.CURRENT, ID),
+        (statements.BEGIN_UPLOADS, ID),
+        (statements.UPDATE_STATUS, ID),
+        (statements.UPDATE_UPLOADS, ID),
+        (statements.INSERT_ATTEMPTS, ID),
+        (statements.SELECT_CONTENTS, "documents_pkey"),
+        (statements.DELETE_DOCUMENTS, "documents_pkey"),
+        (statements.END_SLOTS, "slots_pkey"),
+    ],
+)
+def test_the_plan_for_a_table_that_looks_empty_is_good_for_a_burst(
+    dsn: str, store: PostgresStore, batch: Batch, index: str
+) -> None:
+    """A session keeps the plan that it has made for an empty table until the table is analyzed, a
+    minute after the burst has begun."""
+    with psycopg.connect(dsn) as connection:
+        set_up(connection)
+        row = [None for _ in batch.names]
+        plan = connection.execute(
+            b"EXPLAIN (FORMAT JSON) " + text_of(batch), [rows_of(batch.names, [row])]
+        ).fetchone()
+    assert f'"{index}"' in json.dumps(plan)
+    assert "uploads_of" not in json.dumps(plan)
