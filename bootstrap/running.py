@@ -75,7 +75,7 @@ class Running:
         threads = Workers(WORKER_THREADS, "evidence-courier")
         loop = asyncio.get_running_loop()
         transport = wiring.transport or TransportOnDemand(
-            loop.run_in_executor(threads, wiring.open_transport)
+            lambda: loop.run_in_executor(threads, wiring.open_transport)
         )
         try:
             store = await loop.run_in_executor(threads, wiring.open_store)
@@ -91,6 +91,8 @@ class Running:
         except BaseException:
             await running.release()
             raise
+        if isinstance(transport, TransportOnDemand):
+            loop.call_soon(transport.begin)
         return running
 
     def __init__(

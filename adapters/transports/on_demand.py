@@ -1,4 +1,4 @@
-"""A transport that is made in a thread while its courier starts.
+"""A transport that is made in a thread once its courier has started.
 
 To import aiohttp takes longer than all else that a start does, and would hold the event loop.
 """
@@ -6,7 +6,7 @@ To import aiohttp takes longer than all else that a start does, and would hold t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...domain.integration import Route
@@ -15,22 +15,31 @@ from ...ports.transport import AsyncTransport
 
 
 class TransportOnDemand:
-    """Sends by the transport that `made` will be; the first requests may have to wait for it."""
+    """Sends by the transport that `make` makes; the first requests may have to wait for it."""
 
-    def __init__(self, made: asyncio.Future[AsyncTransport]) -> None:
-        self._made = made
+    def __init__(self, make: Callable[[], asyncio.Future[AsyncTransport]]) -> None:
+        self._make = make
+        self._made: asyncio.Future[AsyncTransport] | None = None
+
+    def begin(self) -> asyncio.Future[AsyncTransport]:
+        """Have it made, unless it is already."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     def send(
         self, request: HttpRequest, route: Route
     ) -> Coroutine[Any, Any, HttpResponse | TransportFailure]:
-        if self._made.done():
-            return self._made.result().send(request, route)
-        return self._send_later(request, route)
+        made = self.begin()
+        return (
+            made.result().send(request, route) if made.done() else self._send_later(request, route)
+        )
 
     async def _send_later(
         self, request: HttpRequest, route: Route
     ) -> HttpResponse | TransportFailure:
-        return await (await asyncio.shield(self._made)).send(request, route)
+        return await (await asyncio.shield(self.begin())).send(request, route)
 
     async def close(self) -> None:
-        await (await self._made).close()
+        if self._made is not None:
+            await (await self._made).close()
