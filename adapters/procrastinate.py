@@ -26,7 +26,7 @@ class Delivers(Protocol):
         """Deliver what is due, for so many seconds at most."""
         ...
 
-    async def close(self) -> None:
+    async def close(self, grace: float = ...) -> None:
         """End what is under way, and close everything."""
         ...
 
@@ -69,4 +69,4 @@ async def _closed_in_the_end(courier: Delivers) -> None:
     try:
         await asyncio.Event().wait()
     finally:
-        await courier.close()
+        await courier.close(grace=0.0)  # each call has given its own

@@ -187,7 +187,7 @@ class AsyncCourier(Face):
         again and again. Starts the courier, which is built with ``background=False``.
 
         Args:
-            until: So many seconds it begins something. What is under way then may take five more;
+            until: So many seconds it begins something. What is under way then may take three more;
                 what takes longer goes on after the call, and `close` gives it its grace.
 
         Raises:

@@ -43,7 +43,7 @@ ADOPT_EVERY = 1.0
 BEGUN_AT_ONCE = 64
 """So many turns begin in one turn of the loop."""
 
-GRACE = 5.0
+GRACE = 3.0
 """How many seconds what is under way may take when the time of `deliver_due` is over."""
 
 LAST_WORDS = 5.0

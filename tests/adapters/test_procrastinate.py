@@ -29,7 +29,7 @@ class Counting:
     async def deliver_due(self, until: float = 20.0) -> None:
         self.calls.append(until)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = 10.0) -> None:
         self.closed = True
 
 

@@ -41,8 +41,6 @@ WAITING = (
 )
 TRANSACTIONS, CREDENTIALS, LOAD = asked("TRANSACTIONS", 300), asked("CREDENTIALS", 100), 400
 STOPPED, TICK = asked("STOPPED", 3), asked("TICK", 3)
-ENDING = 5
-"""Seconds that a worker may take for its own end on a busy machine."""
 
 
 class AnyKey(SprintoSandbox):
@@ -217,7 +215,7 @@ def test_a_worker_under_load_ends_soon_after_sigterm(
         worker.tell_to_end()
         asked = time.monotonic()
         assert worker.ended() == 0
-        assert time.monotonic() - asked < TICK + 5 + ENDING
+        assert time.monotonic() - asked < 25
     trainings = scale.trainings
     with scale.worker():
         scale.wait_for(trainings)
