@@ -230,7 +230,7 @@ class Running:
             await run(self._threads, self._renderer.close)
         if wiring.store is None:
             await run(self._threads, self.store.close)
-        await run(self._threads, self._notifier.end_log)
+        await run(self._threads, self._notifier.end_slow)
         self._file_thread.shutdown(wait=False)
         self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)

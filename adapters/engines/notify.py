@@ -7,6 +7,8 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
 
 from attrs import define, field
 
@@ -14,14 +16,18 @@ from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import UploadKey
 from ...ports.logger import Choosing, HookFailed, LogEvent, Logger, LoopBlocked, UploadSettled
 from .interruptions import hosts_own
-from .slow_logger import SLOW, SlowLogger
+from .slow_listener import SLOW, SlowListener
 from .watchdog import LOGGER, Watchdog
 
 HOOK_TIMEOUT = 30.0
 """So many seconds are given to what `on_settled` returns."""
 
 HOOKS_AT_ONCE = 100
-"""At most so many of them run at once; `on_settled` is not called for what ends meanwhile."""
+"""At most so many of them run at once, or wait for an `on_settled` that is slow; it is not called
+for what ends meanwhile."""
+
+EVENTS = 10_000
+"""So many events wait for a logger that is slow."""
 
 OnSettled = Callable[..., object]
 
@@ -78,18 +84,19 @@ class Notifier:
 
 @define
 class HookNotifier(Notifier):
-    """Tells `on_settled` as well, on one event loop. A logger that was slow once is called in a
-    thread of its own from then on; an event that finds too many before it is left out."""
+    """Tells `on_settled` as well, on one event loop. A listener that was slow once is called in a
+    thread of its own from then on; what finds too many before it is left out."""
 
     watchdog: Watchdog = field(factory=lambda: Watchdog(time.monotonic))
     on_settled: OnSettled | None = None
     _hooks: set[asyncio.Task[None]] = field(factory=set, init=False)
-    _slow: SlowLogger | None = field(default=None, init=False)
+    _slow_logger: SlowListener[LogEvent] | None = field(default=None, init=False)
+    _slow_hook: SlowListener[UploadStatus] | None = field(default=None, init=False)
 
     def log(self, event: LogEvent) -> None:
         """Log an event."""
-        if self._slow is not None:
-            self.failures += not self._slow.put(event)
+        if self._slow_logger is not None:
+            self.failures += not self._slow_logger.put(event)
         else:
             super().log(event)
 
@@ -98,35 +105,60 @@ class HookNotifier(Notifier):
         try:
             self.watchdog.run(LOGGER, self.logger.log, event)
         finally:
-            slow = self.watchdog.monotonic() - since >= SLOW
             # LoopBlocked is logged in another thread.
-            if slow and self._slow is None and not isinstance(event, LoopBlocked):
-                self._slow = SlowLogger(super().log)
+            of_loop = self._slow_logger is None and not isinstance(event, LoopBlocked)
+            if of_loop and self._was_slow(since):
+                self._slow_logger = SlowListener(super().log, EVENTS)
 
-    def end_log(self) -> None:
-        """Give a slow logger a moment to write what it was told. Off the loop."""
-        if self._slow is not None:
-            self._slow.end()
+    def _was_slow(self, since: float) -> bool:
+        return self.watchdog.monotonic() - since >= SLOW
 
     def settled(self, status: UploadStatus) -> None:
         """Log it, and call `on_settled`; what that returns is awaited beside the uploads."""
         super().settled(status)
         if self.on_settled is None:
             return
-        key = UploadKey(status.tenant_id, status.evidence_id, status.provider)
-        if len(self._hooks) >= HOOKS_AT_ONCE:
-            self._hook_failed(key, f"not called: {HOOKS_AT_ONCE} calls before it have not ended")
-            return
-        try:
+        slow = self._slow_hook
+        if len(self._hooks) >= HOOKS_AT_ONCE or (slow is not None and not slow.put(status)):
+            why = f"not called: {HOOKS_AT_ONCE} calls before it have not ended"
+            self._hook_failed(_key_of(status), why)
+        elif slow is None:
             about = status.tenant_id, status.provider, "the host's on_settled"
-            answer = self.watchdog.run(about, self.on_settled, status)
+            since = self.watchdog.monotonic()
+            call = partial(self.watchdog.run, about, self.on_settled, status)
+            if not self._answered(status, call) and self._was_slow(since):
+                aside = partial(self._call_aside, asyncio.get_running_loop())
+                self._slow_hook = SlowListener(aside, HOOKS_AT_ONCE)
+
+    def _answered(self, status: UploadStatus, answer_of: Callable[[], object]) -> bool:
+        """Await what `on_settled` returns beside the uploads; whether that is to be awaited."""
+        try:
+            answer = answer_of()
         except BaseException as error:
-            self._hook_raised(key, error)
-        else:
-            if inspect.isawaitable(answer):
-                hook = asyncio.ensure_future(self._await(key, answer))
-                self._hooks.add(hook)
-                hook.add_done_callback(self._hooks.discard)
+            self._hook_raised(_key_of(status), error)
+            return False
+        if not inspect.isawaitable(answer):
+            return False
+        hook = asyncio.ensure_future(self._await(_key_of(status), answer))
+        self._hooks.add(hook)
+        hook.add_done_callback(self._hooks.discard)
+        return True
+
+    def _call_aside(self, loop: asyncio.AbstractEventLoop, status: UploadStatus) -> None:
+        """In a thread of its own; what it comes to is heard on the loop."""
+        result: Future[object] = Future()
+        try:
+            assert self.on_settled is not None
+            result.set_result(self.on_settled(status))
+        except BaseException as error:
+            result.set_exception(error)
+        loop.call_soon_threadsafe(self._answered, status, result.result)
+
+    def end_slow(self) -> None:
+        """Give slow listeners a moment for what waits for them. Off the loop."""
+        for slow in (self._slow_hook, self._slow_logger):
+            if slow is not None:
+                slow.end()
 
     async def _await(self, key: UploadKey, answer: Awaitable[object]) -> None:
         try:
@@ -160,6 +192,10 @@ class HookNotifier(Notifier):
         """Cancel what `on_settled` has returned, now."""
         for hook in self._hooks:
             hook.cancel()
+
+
+def _key_of(status: UploadStatus) -> UploadKey:
+    return UploadKey(status.tenant_id, status.evidence_id, status.provider)
 
 
 def _report(what: str, error: BaseException) -> None:

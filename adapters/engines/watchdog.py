@@ -55,6 +55,6 @@ class Watchdog:
             return
         about, since = run
         seconds = self.monotonic() - since
-        if seconds >= BLOCKED_AFTER:
+        if seconds >= BLOCKED_AFTER and self._run is run:
             self._named = run
             log(LoopBlocked(*about, seconds))

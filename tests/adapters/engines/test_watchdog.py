@@ -12,7 +12,7 @@ import pytest
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import AsyncCourier, UploadStatus
-from evidence_courier.adapters.engines import slow_logger
+from evidence_courier.adapters.engines import notify
 from evidence_courier.adapters.engines.watchdog import Watchdog
 from evidence_courier.adapters.stores import writer
 from evidence_courier.domain.secrets.secret import Secret
@@ -30,6 +30,7 @@ from evidence_courier.ports.dialogue import (
 from evidence_courier.ports.logger import (
     AttemptEnded,
     AttemptStarted,
+    HookFailed,
     LogEvent,
     LoopBlocked,
     UploadEvent,
@@ -165,6 +166,23 @@ def test_one_that_keeps_it_for_less_than_a_second_is_not_named(
     assert logger.of(LoopBlocked) == []
 
 
+def test_what_runs_around_something_else_is_named_for_its_own_time_alone() -> None:
+    clock, named = FakeClock(), list[LogEvent]()
+    watchdog = Watchdog(clock.monotonic)
+
+    def outer(given: float) -> None:
+        watchdog.run(("a", "p", "inner"), clock.advance, 5.0)
+        watchdog.watch(named.append)
+        assert named == []
+        clock.advance(given)
+        watchdog.watch(named.append)
+
+    watchdog.run(("a", "p", "outer"), outer, 1.5)
+    assert named == [LoopBlocked("a", "p", "outer", 1.5)]
+    watchdog.watch(named.append)
+    assert len(named) == 1
+
+
 class Sluggish(RecordingLogger):
     """Takes half a second for each event on the loop. Elsewhere it stands still until it is told
     to go on."""
@@ -211,7 +229,7 @@ def test_a_slow_logger_keeps_the_loop_once_and_hears_all_in_order(house: House) 
 def test_what_a_slow_logger_raises_and_cannot_take_is_counted(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slow_logger, "EVENTS", 2)
+    monkeypatch.setattr(notify, "EVENTS", 2)
 
     class Raising(Sluggish):
         def log(self, event: LogEvent) -> None:
@@ -231,3 +249,46 @@ def test_what_a_slow_logger_raises_and_cannot_take_is_counted(
             assert (await courier.health()).listener_failures >= left_out + 2
 
     asyncio.run(story(Raising(house.clock)))
+
+
+class SluggishHook:
+    """An `on_settled` that takes half a second on the loop; elsewhere it waits to be let go on, and
+    then raises."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.loop, self.go_on = clock, threading.get_ident(), threading.Event()
+        self.told: list[tuple[bool, str]] = []
+
+    def __call__(self, status: UploadStatus) -> None:
+        on_loop = threading.get_ident() == self.loop
+        self.told.append((on_loop, status.evidence_id))
+        if on_loop:
+            self.clock.advance(0.5)
+        else:
+            assert self.go_on.wait(10)
+            raise SystemExit
+
+
+def test_a_slow_hook_keeps_the_loop_once_and_what_it_misses_is_counted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "HOOKS_AT_ONCE", 2)
+    hook = SluggishHook(house.clock)
+
+    async def story() -> None:
+        async with house.courier(on_settled=hook) as courier:
+            for number in range(6):
+                await courier.submit(evidence(f"ev-{number}")).settled(timeout=30)
+            left_out = (await courier.health()).listener_failures
+            assert left_out > 0
+            hook.go_on.set()
+            async with asyncio.timeout(10):
+                while (await courier.health()).listener_failures < 5:
+                    await asyncio.sleep(0)
+
+    asyncio.run(story())
+    first, *others = hook.told
+    assert first == (True, "ev-0")
+    assert others == [(False, f"ev-{1 + number}") for number in range(len(others))]
+    raised = [event.reason for event in house.logger.of(HookFailed) if "Exit" in event.reason]
+    assert len(raised) == len(others) >= 2
