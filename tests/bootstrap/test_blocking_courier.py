@@ -34,6 +34,7 @@ from evidence_courier import (
 )
 from evidence_courier.adapters.engines.registration import PAUSE
 from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.delivery.actions import COURIER
 from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import wait_for_integration
@@ -283,6 +284,21 @@ def test_recover_says_what_the_uploads_of_a_tenant_that_is_gone_wait_for(office:
         assert held.error is not None
         assert (held.status, held.error.kind) == ("held", "integration_gone")
         assert "(a BlockingCourier's at the next deliver)" in held.error.message
+
+
+def test_what_a_wrong_key_failed_goes_again_once_under_another_key(office: Office) -> None:
+    office.desk.answer = lambda _id, nth: 401 if nth < 3 else 200
+    for key, attempts in [("wrong", 1), ("wrong", 1), ("wrong too", 2), ("wrong too", 2)]:
+        office.house.keys = Keys({"KEY": f"a-key-that-is-{key}"})
+        with office.courier() as courier:
+            delivery = courier.deliver(evidence("ev-1"))
+            assert words(delivery) == ("failed", attempts, "unauthorized")
+    office.house.keys = Keys({"KEY": "a-key-that-works"})
+    with office.courier() as courier:
+        assert words(courier.deliver(evidence("ev-1"))) == ("succeeded", 3, None)
+        details = courier.show("acme", "ev-1")
+    assert details is not None
+    assert [(row.action, row.by) for row in details.actions] == [("requeue", COURIER)] * 2
 
 
 class ReadablePaper(PaperProvider):

@@ -226,6 +226,20 @@ def test_an_answered_request_is_not() -> None:
     assert not cut_while(POSTING, GETTING, answers=[reply()]).in_doubt
 
 
+def test_an_answered_request_is_not_while_the_next_one_waits_for_its_slot() -> None:
+    waits = NotBefore(AT + timedelta(seconds=5))
+    line = Line(at_gate=[Acquired(slot=1), waits], pace=Pace(1, timedelta(hours=1)))
+
+    def cut_in_the_wait(refused: NotBefore) -> Generator[Any, Any, bool]:
+        yield from ()
+        raise CUT
+
+    line.sender.wait = cut_in_the_wait
+    with pytest.raises(Interrupted):
+        line.run(asking(POST, POST))
+    assert (line.sent, line.sender.in_doubt) == ([POST], False)
+
+
 @pytest.mark.parametrize("answer", [TIMEOUT, reply(502)], ids=str)
 def test_a_request_without_a_clear_answer_stays_in_doubt(answer: Answer) -> None:
     assert cut_while(POSTING, GETTING, answers=[answer]).in_doubt
