@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
 import pytest
-from requests_out import BIG, SMALL, post, route, run, sent_to, turns
+from requests_out import AT, BIG, SMALL, post, route, run, sent_to, turns
 
 from evidence_courier.adapters.providers.kit.json_reply import NotJson, mapping, parse_json
+from evidence_courier.adapters.transports.reply_body import read_as_it_says
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.dialogue import REPLY_LIMIT, Ending, HttpResponse, TransportFailure
 
@@ -309,3 +311,16 @@ def test_what_comes_behind_a_reply_does_no_harm_to_the_next(
                 await turns()
 
     run(story())
+
+
+def test_of_a_small_body_that_unpacks_to_much_only_the_limit_is_unpacked() -> None:
+    packed = gzip.compress(b"a" * 64 * REPLY_LIMIT)
+    headers = (("Content-Encoding", "gzip"),)
+    tracemalloc.start()
+    try:
+        reply = read_as_it_says(HttpResponse(200, headers, packed, AT))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(reply.body), reply.ending) == (REPLY_LIMIT, Ending.TOO_LONG)
+    assert most < 8 * REPLY_LIMIT
