@@ -58,6 +58,26 @@ def test_a_load_costs_what_it_did_and_a_reload_reads_nothing(tmp_path: Path) -> 
     assert any(within() for _ in range(ATTEMPTS))
 
 
+START = """
+import asyncio, sys
+from evidence_courier import AsyncCourier
+async def main():
+    async with AsyncCourier.from_mapping({"t": {"name": "none"}}, sys.argv[1]):
+        print(*sorted({"aiohttp", "sqlite_utils", "typst", "rich"} & {*sys.modules}))
+asyncio.run(main())
+"""
+
+
+def test_a_start_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    """The HTTP client is imported once the courier has started."""
+    run = [sys.executable, "-c", START, str(tmp_path / "courier.db")]
+    imported = [
+        subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+        for _ in ("a new database", "one that is there")
+    ]
+    assert imported == [["sqlite_utils"], []]
+
+
 ATTEMPTS = 4
 MOST_OF_PARSING = 7.0
 """A load costs so many times as much as libyaml's parser and PyYAML's plain objects at most."""
