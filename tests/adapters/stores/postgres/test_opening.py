@@ -30,13 +30,23 @@ from evidence_courier.adapters.stores.postgres.address import address_of
 from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
 from evidence_courier.adapters.stores.postgres.session import PostgresSession
 from evidence_courier.domain.errors import CourierError, MisuseError, StoreError
+from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.records import Added
-from evidence_courier.testing.contracts.stored import entry
+from evidence_courier.testing.contracts.stored import AT, entry
 
 NEXT = Migration("with_a_note", "ALTER TABLE uploads ADD COLUMN note text")
 BREAKING = Migration(
     "without_subject", "ALTER TABLE uploads DROP COLUMN subject", oldest=len(MIGRATIONS) + 1
 )
+
+AS_IT_WAS = """
+SET search_path = evidence_courier;
+DROP FUNCTION count_uploads CASCADE;
+DROP TABLE counts;
+DROP INDEX uploads_key;
+ALTER TABLE uploads ADD UNIQUE (tenant_id, evidence_id, provider);
+DELETE FROM migrations WHERE number > 2;
+"""
 
 
 def migrate(dsn: str, *migrations: Migration) -> None:
@@ -60,6 +70,18 @@ def test_an_old_and_a_new_version_work_at_once(dsn: str, store: PostgresStore) -
     assert store.add([entry("ev-1")]) == [Added()]
     with closing(PostgresStore(dsn)) as old:  # started again while the new one runs
         assert old.add([entry("ev-2")]) == [Added()]
+
+
+def test_what_an_older_version_has_recorded_is_counted(dsn: str, store: PostgresStore) -> None:
+    store.add([entry("ev-1"), entry("ev-2")])
+    with psycopg.connect(dsn) as connection:
+        connection.execute(AS_IT_WAS)
+    with closing(PostgresStore(dsn)) as newer:  # the older one still runs
+        assert newer.counts([Status.PENDING]) == {Status.PENDING: 2}
+        store.add([entry("ev-3")])
+        assert newer.counts([Status.PENDING]) == {Status.PENDING: 3}
+        newer.heartbeat(None, AT)
+        assert newer.counts([Status.PENDING]) == {Status.PENDING: 3}
 
 
 def test_what_an_old_version_cannot_work_with_is_refused(dsn: str) -> None:
