@@ -346,13 +346,9 @@ class Maintenance:
 
     def release_unblocked(self, now: datetime) -> Turn[None]:
         """Go on with what was stopped by an integration or a target that may work again."""
-        addresses = {
-            (tenant_id, provider): destination.quota.address
-            for destination in self._active.destinations.values()
-            for tenant_id in spellings(destination.integration.tenant_id)
-            for provider in (destination.integration.provider, UNKNOWN_PROVIDER)
-        }
-        look = Read(lambda store: store.freed(addresses, RELEASED_AT_ONCE))
+        homes = self._active.destinations
+        # In the thread that reads: with thousands of tenants it takes long.
+        look = Read(lambda store: store.freed(_addresses_of(homes), RELEASED_AT_ONCE))
         for _ in range(RELEASES_AT_ONCE):
             freed = yield from perform(look)
             if (yield from self._name_providers(freed)):
@@ -429,6 +425,16 @@ def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Seque
         news = AttemptRecovered(upload.key, step.attempt.number, due_of(upload.state))
         yield from perform(Notify(news))
     return [step.active for step in written]
+
+
+def _addresses_of(destinations: Destinations) -> dict[tuple[str, str], str]:
+    """The address of each integration, by tenant and provider."""
+    return {
+        (tenant_id, provider): destination.quota.address
+        for destination in destinations.values()
+        for tenant_id in spellings(destination.integration.tenant_id)
+        for provider in (destination.integration.provider, UNKNOWN_PROVIDER)
+    }
 
 
 def _unregister(courier_id: int) -> Write[None]:
