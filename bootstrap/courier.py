@@ -187,8 +187,7 @@ class AsyncCourier(Face):
         again and again. Starts the courier, which is built with ``background=False``.
 
         Args:
-            until: So many seconds it begins something. What is under way then may take three more;
-                what takes longer goes on after the call, and `close` gives it its grace.
+            until: For so many seconds it begins something; what is under way then has three more.
 
         Raises:
             MisuseError: The courier has a background, and so delivers by itself.
@@ -253,13 +252,13 @@ class AsyncCourier(Face):
                 before this returns; with a connection that is awaited, this is awaited, too.
 
         Returns:
-            A ticket to await, or to forget. Without an integration it is settled, with None. What
-            goes wrong with the delivery is in its status, and not raised here.
+            A ticket to await or forget; settled, with None, without an integration. What goes wrong
+            with the delivery is in its status, and not raised here.
 
         Raises:
-            MisuseError: The courier was never started, its event loop is closed, this is no
-                Evidence, the tenant is unknown and ``on_unknown_tenant="raise"``, or the connection
-                is in autocommit or leads to another kind of database.
+            MisuseError: The courier was never started, its loop is closed, this is no Evidence, the
+                tenant is unknown and ``on_unknown_tenant="raise"``, or the connection is in
+                autocommit or leads to another kind of database.
             StoreError: It could not be written on the connection; its transaction goes on.
         """
         if connection is not None:
@@ -307,8 +306,8 @@ class AsyncCourier(Face):
         running = self._now()
         require_evidence(evidence, "submit")
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
-        destination = self._tenants.submitted(evidence.tenant_id)
-        return running.submit_within(evidence, destination, ticket, connection)
+        to = self._tenants.submitted(evidence.tenant_id)
+        return running.submit_within(evidence, to, ticket, connection)
 
     def _loop_when_closed(self) -> asyncio.AbstractEventLoop:
         if not self._closed:
