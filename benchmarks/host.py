@@ -7,8 +7,8 @@
   loop meanwhile, by the clock and by the processor; crowd: 30,000 for 10,000 tenants.
 - memory: the peak for 10,000 documents of 30 kB; waiting: what each of 100,000 takes that waits for
   a retry (WAITING).
-- rendering, pdf: training records of four modules with three questions each, rendered alone, and
-  rendered and delivered.
+- rendering, pdf, pdf-lag: training records of four modules with three questions each, rendered
+  alone, rendered and delivered, and how late the loop is meanwhile.
 - pace: 1,000 tenants at ten requests a minute each, in virtual time: what the slowest and the
   fastest send a minute, of what they may, and the processor's time for a minute of it. If they are
   named: pace-10, pace-10000.
@@ -253,16 +253,24 @@ def rendering(port: int) -> Cost:
 
 
 async def pdf(port: int) -> Cost:
-    """Rendering on the way, and the block of the loop beside it."""
+    """Rendering on the way."""
+    async with started(tenants_at(port)) as courier:
+        await submit(courier, 1, lambda number: record(RECORDS))
+        with measured(RECORDS) as cost:
+            await submit(courier, RECORDS, record)
+    return cost
+
+
+async def pdf_lag(port: int) -> Cost:
+    """How late the loop is beside it; to watch it costs a millisecond an upload."""
     gaps: list[tuple[float, float]] = []
     async with started(tenants_at(port)) as courier:
         await submit(courier, 1, lambda number: record(RECORDS))
         watching = asyncio.create_task(watch(gaps))
-        with measured(RECORDS) as cost:
-            await submit(courier, RECORDS, record)
+        await submit(courier, RECORDS, record)
         watching.cancel()
-    late = sorted(gap for gap, _ in gaps)[len(gaps) * 99 // 100]
-    return cost | {"lag p99 ms": late * 1e3}
+    by_clock, by_cpu = (sorted(each)[len(gaps) * 99 // 100] for each in zip(*gaps, strict=True))
+    return {"lag p99 ms": by_clock * 1e3, "lag p99 CPU ms": by_cpu * 1e3}
 
 
 # --- the pace ------------------------------------------------------------------------------------
@@ -322,6 +330,7 @@ CASES: dict[str, Case] = {
     "waiting": waiting,
     "rendering": rendering,
     "pdf": pdf,
+    "pdf-lag": pdf_lag,
     "pace": paced,
     "pace-10": partial(paced, tenants=10, each=300),
     "pace-10000": partial(paced, tenants=MANY, each=20),
@@ -340,7 +349,7 @@ BARS = [
     Bar("each of 100,000 that wait, B", "B each", "waiting", most=250),
     Bar("PDF on the way / rendering alone", "uploads/s", "pdf", "rendering", least=0.85),
     Bar("CPU of an upload with its PDF, us", "CPU us", "pdf", most=10_000),
-    Bar("the loop's lag beside it, p99 ms", "lag p99 ms", "pdf", most=10),
+    Bar("the loop's lag beside it, p99 ms", "lag p99 ms", "pdf-lag", most=10),
     Bar("the slowest of 1,000 tenants / its pace", "slowest / pace", "pace", least=0.95),
     Bar("the fastest of 1,000 tenants / its pace", "fastest / pace", "pace", most=1.05),
 ]
