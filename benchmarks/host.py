@@ -143,14 +143,14 @@ async def burst(port: int, tenants: int = TENANTS, uploads: int = 10_000) -> Cos
     gaps: list[tuple[float, float]] = []
     took: list[float] = []
     content = os.urandom(SIZE)
-    given = [evidence(f"t{n % tenants}", f"ev-{n}", content=content) for n in range(uploads)]
     async with started(tenants_at(port, count=tenants)) as courier:
         await asyncio.sleep(0.5)
         watching = asyncio.create_task(watch(gaps))
         tickets = []
-        for each in given:
+        for number in range(uploads):
+            it = evidence(f"t{number % tenants}", f"ev-{number}", content=content)
             began = time.perf_counter()
-            tickets.append(courier.submit(each))
+            tickets.append(courier.submit(it))
             took.append(time.perf_counter() - began)
             await asyncio.sleep(0)
         for ticket in tickets:
