@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -217,5 +218,18 @@ def test_a_keeper_shows_no_token() -> None:
         office = TokenOffice()
         await office.ask()
         assert "token-1" not in repr(office.keeper)
+
+    run(story())
+
+
+def test_a_token_of_an_earlier_lease_is_never_given_again() -> None:
+    async def story() -> None:
+        office = TokenOffice()
+        wish = Access("app", _no_dialogue)
+        first = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+        for since, number in ((first, 1), (first, 1), (first + timedelta(minutes=1), 2)):
+            given = await office.keeper.token(wish, office.mint, since)
+            assert isinstance(given, AccessToken)
+            assert given.value == Secret(f"token-{number}")
 
     run(story())
