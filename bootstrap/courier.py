@@ -264,8 +264,7 @@ class AsyncCourier(Face):
         if connection is not None:
             return self._submit_within(evidence, connection)
         if type(evidence) is Evidence:
-            without, loop = self._without
-            tenant_id = evidence.tenant_id
+            tenant_id, (without, loop) = evidence.tenant_id, self._without
             if tenant_id in without:  # nothing is taken in, so it needs no lock
                 ticket = NothingToDo()
                 ticket.tenant_id, ticket.evidence_id = tenant_id, evidence.evidence_id

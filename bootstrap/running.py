@@ -40,7 +40,7 @@ from ..delivery.actions import (
 )
 from ..delivery.destinations import Destination
 from ..delivery.dry_run import OnWait, dry_run
-from ..delivery.turn import TurnContext
+from ..delivery.turn_context import TurnContext
 from ..domain.errors import StoreError
 from ..domain.evidence.evidence import Evidence
 from ..domain.upload.actions import Action, Person

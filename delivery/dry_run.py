@@ -25,7 +25,7 @@ from .effects import Interrupted, Turn, Write, perform
 from .outcome import sound
 from .sender import Sender, run_dialogue, wait_out
 from .slots import Slots
-from .turn import TurnContext
+from .turn_context import TurnContext
 
 MAX_PACE_WAIT: Final = timedelta(minutes=3)
 """So long a dry run waits, in all, for the pace to let its requests through."""

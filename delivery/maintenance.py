@@ -51,7 +51,7 @@ from .destinations import (
 from .effects import Notify, Read, Turn, Write, perform
 from .postponed import AHEAD
 from .stopped import release
-from .turn import TurnContext
+from .turn_context import TurnContext
 
 HEARTBEAT = 15.0
 """How often a courier shows that it is alive, in seconds."""

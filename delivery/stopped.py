@@ -16,7 +16,7 @@ from .active import ActiveUpload, ActiveUploads
 from .applying import Step, apply, save, stored
 from .destinations import Destination, excluded
 from .effects import Notify, Read, Turn, perform
-from .turn import TurnContext, hold
+from .turn_context import TurnContext, hold
 
 HELD_AT_ONCE = 1_000
 """How many uploads of a blocked integration are held in one transaction."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import (
@@ -23,14 +23,13 @@ from ..domain.pacing.gate import (
     GateChange,
     NotBefore,
     Refusal,
-    may_overtake,
     patience_of,
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
-from ..domain.upload.failure import Concern, Failure, FailureKind
+from ..domain.upload.failure import Failure, FailureKind
 from ..domain.upload.upload import (
     LookingUp,
     Queued,
@@ -50,7 +49,6 @@ from ..domain.upload.verdict import (
     Withdrawn,
     word_of,
 )
-from ..ports.clock import Clock
 from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
 from ..ports.provider import Bundling, CanLookUp, Parcel
 from ..ports.records import BeginAnswer, Begun, Conflict, Start
@@ -87,31 +85,8 @@ from .outcome import (
     parcel_of,
     sound,
 )
-from .redactors import Redactors
 from .sender import OvertimeError, Sender, run_dialogue
-from .slots import Blocks, Slots
-from .waits import WaitLog
-
-
-@frozen
-class TurnContext:
-    """What all turns of one courier have in common.
-
-    `courier_id` is its number in the store. `interruption_of` tells what cut the driver off from
-    what a plug-in raised by itself, which is None. `waits`: for the pace, as long as that takes.
-    `wants`: whether an event would be logged.
-    """
-
-    courier_id: int
-    clock: Clock
-    jitter: Callable[[], float]
-    interruption_of: Callable[[BaseException], Interrupted | None]
-    redactors: Redactors = field(factory=Redactors)
-    waits: bool = True
-    wants: Callable[[LogEvent], bool] = lambda event: True
-    told: WaitLog = field(factory=WaitLog)
-    blocks: Blocks = field(factory=Blocks, init=False)
-
+from .turn_context import TurnContext, hold, settled, slots_of
 
 Stop: TypeAlias = Callable[[Destination, GateBlocked], Turn[None]]
 """Holds or parks what waits of a blocked integration."""
@@ -128,7 +103,7 @@ class AttemptTurn:
         self._uploads = uploads
         self._destination: Destination = uploads[0].destination
         key = uploads[0].upload.key
-        self._slots = _slots(context, self._destination, key)
+        self._slots = slots_of(context, self._destination, key)
         self._begun: list[ActiveUpload] = []
         self._request_id: str | None = None
         self._cut: Interrupted | None = None
@@ -170,7 +145,7 @@ class AttemptTurn:
                 if answer.acquired != Acquired() or not self._begun:
                     self._slots.begun(answer.acquired)
                 started = self._go_on(active, start, answer.content, None)
-                if self._context.wants(started):
+                if self._context.told.wants(started):
                     yield from self._tell(started)
             else:
                 yield from self._go_on_anyhow(active, start, answer)
@@ -179,10 +154,8 @@ class AttemptTurn:
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
         quota, context = active.destination.quota, self._context
         budget = active.destination.rules.retry.max_attempts
-        # A token, or a document that is read first, would be waited for with a slot in hand. That
-        # costs others nothing at a pace with room for far more than is under way.
-        is_ready = active.dossier.document.source is None or may_overtake(quota) is None
-        leaves = is_ready and not quota.exclusive
+        # A document that is read first, or a token, would be waited for with a slot in hand.
+        leaves = active.dossier.document.source is None and not quota.exclusive
         patience = None if context.waits else patience_of(quota)
         return Start(begins, quota, context.courier_id, budget, leaves, patience)
 
@@ -335,7 +308,7 @@ class AttemptTurn:
         results = self._results()
         try:
             steps = [Step(one, each.event, each.attempt, gate=each.gate) for one, each in results]
-            yield from _settled(self._context, *steps)
+            yield from settled(self._context, *steps)
         except Interrupted:
             # The next courier finds it in flight without a courier that sends it, and recovers it.
             if self._cut is None:
@@ -347,7 +320,7 @@ class AttemptTurn:
             key, due = one.upload.key, due_of(one.upload.state)
             number, word = result.attempt.number, word_of(result.attempt.verdict)
             ended = AttemptEnded(key, number, word, result.failure, due)
-            if self._context.wants(ended):
+            if self._context.told.wants(ended):
                 yield from self._tell(ended)
             if result.gate.says_nothing:
                 continue
@@ -439,7 +412,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     """
     state, destination, key = active.upload.state, active.destination, active.upload.key
     assert isinstance(state, LookingUp | Undecided)
-    slots, began = _slots(context, destination, key), context.clock.now()
+    slots, began = slots_of(context, destination, key), context.clock.now()
     refused = yield from slots.reserve()
     if isinstance(refused, NotBefore):
         return refused
@@ -456,7 +429,7 @@ def look_up(context: TurnContext, active: ActiveUpload) -> Turn[Refusal | None]:
     end = evolve(slots.end(), opens=active.upload.tally.parked_at is not None)
     result = look_up_result_of(finding, state.look_up, destination, end)
     step = Step(active, result.event, look_up=result.look_up, gate=result.gate)
-    yield from _settled(context, step)
+    yield from settled(context, step)
     due = due_of(active.upload.state)
     ended = LookUpEnded(key, state.look_up, result.look_up.finding, result.failure, due)
     yield from perform(Notify(ended))
@@ -484,36 +457,6 @@ def _finding(context: TurnContext, active: ActiveUpload, sender: Sender) -> Turn
             raise cut from None
         finding = Unreadable(broken(destination, error, sender.sent).failure)
     return context.redactors.of(destination, sender.secrets).finding(finding)
-
-
-def _slots(context: TurnContext, destination: Destination, key: UploadKey) -> Slots:
-    return Slots(destination.quota, context.courier_id, context.clock, key, context.blocks)
-
-
-def _settled(context: TurnContext, *steps: Step) -> Turn[None]:
-    """Write what turns came to. No request leaves for an integration that they show to be broken,
-    from now on."""
-    told = [
-        (step.gate.quota.address, step.gate.block)
-        for step in steps
-        if step.gate is not None
-        and step.gate.block is not None
-        and step.gate.block.kind.concern is Concern.INTEGRATION
-    ]
-    if not told:
-        yield from apply(*steps)
-        return
-    with context.blocks.told(*told):
-        yield from apply(*steps)
-
-
-def hold(context: TurnContext, uploads: Sequence[ActiveUpload], blocked: GateBlocked) -> Turn[None]:
-    """Hold what waits of a blocked integration, or park it; all of it has the same address."""
-    if blocked.failure.kind.concern is Concern.INTEGRATION:
-        context.blocks.put(uploads[0].destination.quota.address, blocked)
-    event = Blocked(context.clock.now(), blocked.failure, blocked.until)
-    waiting = [one for one in uploads if due_of(one.upload.state) not in (None, blocked.until)]
-    yield from apply(*(Step(one, event) for one in waiting))
 
 
 def _fail(context: TurnContext, active: ActiveUpload, error: BaseException) -> Turn[None]:

@@ -3,7 +3,7 @@ and not for each of its uploads."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime, timedelta
 
 from attrs import define, evolve, field
@@ -14,7 +14,7 @@ from ..domain.pacing.waits import WaitReason, wait_in_words
 from ..domain.upload.backoff import later
 from ..domain.upload.status import wait_for_valid
 from ..domain.upload.upload import Status, UploadKey
-from ..ports.logger import UploadsWait
+from ..ports.logger import LogEvent, UploadsWait
 from ..ports.records import Find, Records
 from .accounting import news_of_gate
 from .destinations import Destination
@@ -52,8 +52,10 @@ def waiting_for_a_file(store: Records, tenants: Iterable[str], now: datetime) ->
 @define
 class WaitLog:
     """What the log was told of the lanes of one courier, and until when each waited last; and when
-    it was told that an address (see `Quota`) is blocked or parked."""
+    it was told that an address (see `Quota`) is blocked or parked. `wants`: whether an event would
+    be logged."""
 
+    wants: Callable[[LogEvent], bool] = lambda event: True
     _told: dict[tuple[Hashable, WaitReason], datetime] = field(factory=dict, init=False)
     _blocks: dict[str, datetime] = field(factory=dict, init=False)
 

@@ -22,8 +22,9 @@ from ...delivery.destinations import Destination
 from ...delivery.effects import Turn
 from ...delivery.maintenance import OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
-from ...delivery.turn import TurnContext, take_turn
-from ...delivery.waits import OPEN, waiting_for_a_file
+from ...delivery.turn import take_turn
+from ...delivery.turn_context import TurnContext
+from ...delivery.waits import OPEN, WaitLog, waiting_for_a_file
 from ...domain.errors import MisuseError
 from ...domain.pacing.gate import Blocked, NotBefore
 from ...domain.upload.backoff import later
@@ -85,7 +86,7 @@ class AsyncEngine:
         self._recorder = Recorder(driver, self.active, self._wake)
         self._turns = Turns(driver, self._turn_ended, self._wake)
         self._context = TurnContext(
-            0, driver.clock, jitter, interruption_of, wants=driver.notifier.wants
+            0, driver.clock, jitter, interruption_of, told=WaitLog(driver.notifier.wants)
         )
         self._maintenance = Maintenance(self.active, self._context)
         self._maintain_at = driver.clock.monotonic()

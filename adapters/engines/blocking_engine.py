@@ -32,7 +32,8 @@ from ...delivery.maintenance import (
     recover,
 )
 from ...delivery.stopped import hold_invalid, hold_rest, readmit, resume
-from ...delivery.turn import TurnContext, take_turn
+from ...delivery.turn import take_turn
+from ...delivery.turn_context import TurnContext
 from ...domain.errors import StoreError
 from ...domain.evidence.evidence import Document, Evidence, sha256_of
 from ...domain.evidence.record_json import record_json

@@ -61,15 +61,13 @@ class AiohttpTransport:
             return failures.no_address()
         except OSError as error:
             return failures.unusable_bundle(route.ca_bundle, error)
-        headers, of_proxy = to.headers(request), {}
-        if to.proxy_authorization is not None:
-            of_proxy = {"Proxy-Authorization": to.proxy_authorization}
+        headers, key = to.headers(request), to.proxy_authorization
+        of_proxy = {} if key is None else {"Proxy-Authorization": key}
         tunnelled = url.scheme == "https"
         session = self._open_session()
-        reads = request.method.upper() in ("GET", "HEAD") and not request.body_size
-        body = (
-            None if reads else ReadyBody(request.body)
-        )  # an empty one, too: it notes when it left
+        # An empty one, too, but of what only reads: it notes when it left.
+        has_body = request.body_size or request.method.upper() not in ("GET", "HEAD")
+        body = ReadyBody(request.body) if has_body else None
         try:
             response = await session.request(
                 request.method,
