@@ -138,7 +138,10 @@ def _executor(connection: Any, insertion: Insertion) -> Callable[[str, Sequence[
         return lambda text, cells: connection.execute(text.replace("%s", "?"), cells)
     if hasattr(connection, "in_atomic_block"):  # Django's
         _require(insertion, connection.vendor)
-        if not connection.in_atomic_block and connection.get_autocommit():
+        if insertion.kind == "sqlite":
+            connection.ensure_connection()
+            _begin_sqlite(connection.connection)
+        elif not connection.in_atomic_block and connection.get_autocommit():
             raise _autocommit()
         return partial(_by_cursor, connection)
     if hasattr(connection, "get_bind"):  # SQLAlchemy's Session
@@ -157,8 +160,8 @@ def _begin_sqlite(driver: Any, execute: Callable[[str], object] | None = None) -
     would be one, and end with its release."""
     if driver.in_transaction:
         return
-    if driver.isolation_level is None:
-        raise _autocommit()
+    if driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
+        raise _autocommit()  # there a commit() does nothing, whatever was begun
     (execute or driver.execute)("BEGIN")
 
 

@@ -73,6 +73,23 @@ def sqlite_complete(path: str, name: str, submit: Submit, fail: Callable[[], Non
         connection.close()
 
 
+class Autocommit(sqlite3.Connection):
+    """One with `autocommit=True`, which Python knows since 3.12: its `commit` does nothing."""
+
+    autocommit = True
+
+    def commit(self) -> None:
+        pass
+
+
+def sqlite_new_autocommit(path: str, submit: Submit) -> None:
+    connection = sqlite3.connect(path, factory=Autocommit)
+    try:
+        submit(connection)
+    finally:
+        connection.close()
+
+
 def sqlite_autocommit(path: str, submit: Submit) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
@@ -108,6 +125,26 @@ def django_complete(where: str, name: str, submit: Submit, fail: Callable[[], No
                 cursor.execute(INSERT.format(name))
             submit(connection)
             fail()
+
+    with_django(where, work)
+
+
+def django_complete_by_hand(
+    where: str, name: str, submit: Submit, fail: Callable[[], None]
+) -> None:
+    """Without a block: Django begins at the first change, which is ours."""
+
+    def work(connection: Any) -> None:
+        connection.set_autocommit(False)
+        try:
+            submit(connection)
+            with connection.cursor() as cursor:
+                cursor.execute(INSERT.format(name))
+            fail()
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
 
     with_django(where, work)
 
@@ -205,8 +242,10 @@ BLOCKING = {
     "psycopg": Host(psycopg_complete, psycopg_autocommit),
     "psycopg block": Host(psycopg_block, psycopg_autocommit),
     "sqlite3": Host(sqlite_complete, sqlite_autocommit),
+    "sqlite3 of 3.12": Host(sqlite_complete, sqlite_new_autocommit),
     "sqlalchemy": Host(session_complete, session_autocommit),
     "django": Host(django_complete, django_autocommit),
+    "django by hand": Host(django_complete_by_hand, django_autocommit),
 }
 AWAITING = {
     "psycopg": Host(psycopg_await, psycopg_await_autocommit),
