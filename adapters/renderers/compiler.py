@@ -15,10 +15,8 @@ from queue import SimpleQueue
 from typing import Any
 
 _MAX_TRIED = 2_000
-_HERE = Path(__file__).parent
 _STANDARDS = ("a-3a", "ua-1")
 _MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
-# The template itself is a file: Typst parses it once, and again only what it is given in memory.
 _PAGES = b'#include "training_record.typ"'
 _ONE_A_LINE = b"""
 #set document(title: "Letters")
@@ -52,6 +50,34 @@ class CannotBeSet(Exception):
         super().__init__(message)
 
 
+class Template:
+    """A template as its file was when this was made.
+
+    Typst reads the file again for each document, but parses it once; what it is given in memory it
+    parses each time. So the file serves until it is another: an upgrade of the package may replace
+    or remove it under a host that runs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._was = self._now()
+        self._content = path.read_bytes()
+
+    def instead(self) -> dict[str, bytes]:
+        """What to give Typst instead of the file, by its name; nothing if it is what it was."""
+        return {} if self._now() == self._was else {self.path.name: self._content}
+
+    def _now(self) -> tuple[int, ...]:
+        try:
+            now = self.path.stat()
+        except OSError:
+            return ()
+        return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
+_TEMPLATE = Template(Path(__file__).with_name("training_record.typ"))
+
+
 class Compiler:
     """Typst with the template and its fonts loaded; many threads can call it.
 
@@ -73,7 +99,9 @@ class Compiler:
         self.listed = (("Libertinus Serif", ""), *added, *_BUNDLED)
         self._free: SimpleQueue[Any] = SimpleQueue()
         for _ in range(most):
-            one = typst.Compiler(root=_HERE, font_paths=loaded, ignore_system_fonts=True)
+            one = typst.Compiler(
+                root=_TEMPLATE.path.parent, font_paths=loaded, ignore_system_fonts=True
+            )
             self._free.put(one)
 
     def compile(self, page: dict[str, object], record: bytes) -> bytes:
@@ -82,17 +110,26 @@ class Compiler:
         Raises:
             CannotBeSet: a letter is in no font, or Typst has another complaint.
         """
+        data = {"page.json": page, "record.json": record, "families.json": self.listed}
+        instead = _TEMPLATE.instead()
+        made = self._made({**data, **instead})
+        if instead != (now := _TEMPLATE.instead()):  # it was replaced meanwhile
+            made = self._made({**data, **now})
+        if isinstance(made, CannotBeSet):
+            raise made
+        return made
+
+    def _made(self, data: Mapping[str, object]) -> bytes | CannotBeSet:
         try:
-            data = {"page.json": page, "record.json": record, "families.json": self.listed}
             return self._pdf(_PAGES, data, *_STANDARDS)
         except self._error as error:
             lacking = "".join(sorted(_letters_named_in(error.diagnostic)))
-            raise CannotBeSet(error.message, lacking) from None
+            return CannotBeSet(error.message, lacking)
         except BaseException as error:
             # Typst's panic is not an Exception, but no reason to end the host's thread either.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            raise CannotBeSet(f"{type(error).__name__}: {error}") from None
+            return CannotBeSet(f"{type(error).__name__}: {error}")
 
     def _pdf(self, source: bytes, data: Mapping[str, object], *standards: str) -> bytes:
         files = {

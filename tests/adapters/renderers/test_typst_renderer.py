@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -829,6 +830,39 @@ def test_a_compiler_survives_a_page_that_is_none() -> None:
         with pytest.raises((compiler.CannotBeSet, TypeError)):
             here.compile(page, b"{}")
     assert here.compile(page_of(record(), b"{}"), b"{}").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("template", [None, b"#panic()", b'#set document(title: "Newer")'])
+@pytest.mark.parametrize("during", [False, True])
+def test_an_upgrade_under_a_running_host_changes_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: bytes | None, during: bool
+) -> None:
+    """Also if the template's file is replaced between a look at it and its reading by Typst."""
+    file = tmp_path / "renderers" / "training_record.typ"
+    file.parent.mkdir()
+    file.write_bytes((Path(compiler.__file__).parent / file.name).read_bytes())
+    monkeypatch.setattr(compiler, "_TEMPLATE", compiler.Template(file))
+    here, page = compiler.Compiler(), page_of(record(), b"{}")
+    before = here.compile(page, b"{}")
+
+    def upgrade() -> None:
+        if template is None:
+            shutil.rmtree(file.parent, ignore_errors=True)
+        else:
+            file.write_bytes(template)
+
+    if during:
+        made = here._made
+
+        def upgraded_first(data: Any) -> Any:
+            upgrade()
+            return made(data)
+
+        monkeypatch.setattr(here, "_made", upgraded_first)
+    else:
+        upgrade()
+    assert here.compile(page, b"{}") == before
+    assert here.compile(page, b"{}") == before
 
 
 def test_a_thread_that_renders_does_not_hold_up_the_loop() -> None:
