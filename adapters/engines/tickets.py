@@ -81,16 +81,20 @@ _RECORDED.keep((None,))
 
 
 class _Asked(_Promise[T]):
-    """A value that is asked for when it is waited for."""
+    """A value that is asked for when it is waited for, once there is the one `after` which it
+    comes."""
 
-    __slots__ = ("_ask",)
+    __slots__ = ("_after", "_ask")
 
-    def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[T]], after: _Promise[Any] | None = None) -> None:
         super().__init__()
         self._ask = ask
+        self._after = after
 
     async def wait(self) -> T:
         if self.answer() is None:
+            if self._after is not None:
+                await self._after.wait()
             self.keep((await self._ask(),))
         return await super().wait()
 
@@ -209,9 +213,10 @@ class Ticket:
     ) -> None:
         """Any courier may deliver it, so that its end is asked for; and its record, if it is its
         host that writes it."""
-        self._settled = _Asked(settled)
-        if recorded is not None:
-            self._recorded = _Asked(recorded)
+        if recorded is None:
+            self._settled = _Asked(settled, self._recorded)
+        else:
+            self._settled, self._recorded = _Asked(settled), _Asked(recorded)
 
     def loosely(self, dropped: Callable[[], object]) -> Callable[[], Ticket | None]:
         """As in `Waiter`."""

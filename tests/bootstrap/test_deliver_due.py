@@ -86,6 +86,22 @@ def test_nothing_is_sent_but_within_a_call(house: House) -> None:
     asyncio.run(story())
 
 
+def test_a_ticket_may_be_asked_before_its_evidence_is_recorded(house: House) -> None:
+    async def story() -> None:
+        async with house.courier(background=False) as courier:
+            settled = asyncio.create_task(courier.submit(evidence()).settled())
+            await asyncio.sleep(0)
+            while not settled.done():
+                await courier.deliver_due()
+                house.clock.advance(1)
+                await asyncio.sleep(0)
+            status = await settled
+            assert status is not None
+            assert status.status == "succeeded"
+
+    asyncio.run(story())
+
+
 def test_what_is_due_later_is_left_to_a_later_call(house: House) -> None:
     house.server.answer = lambda _, nth: 429 if nth == 1 else 200
 
