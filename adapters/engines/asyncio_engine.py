@@ -198,12 +198,16 @@ class AsyncEngine:
         if self.active.closing:
             raise MisuseError("the courier was closed while it was waited for")
         self._rested.clear()
-        await self._rested.wait()
+        rested = self._rested.wait()
+        # While this one begins nothing, other couriers deliver.
+        await (rested if self._dispatching else ended_within(self._clock, rested, ADOPT_EVERY))
 
     # --- dispatching -----------------------------------------------------------------------------
 
     def _wake(self) -> None:
         self._woken.set()
+        if not self._dispatching:
+            self._rested.set()
 
     async def _dispatch(self) -> None:
         try:
@@ -281,12 +285,11 @@ class AsyncEngine:
         self._wake()
 
     def _at_rest(self) -> bool:
-        if self._turns.busy(self._clock.now()) or self._maintaining or self._woken.is_set():
+        if self._turns.busy(self._clock.now()) or self._maintaining or not self._recorder.at_rest:
             return False
-        if not self._recorder.at_rest:
-            return False
-        if self._alarm_at is None:  # time that passed now would not be noticed
-            return False
+        # Without an alarm, time that passed now would not be noticed.
+        if not self._dispatching or self._woken.is_set() or self._alarm_at is None:
+            return not self._dispatching
         due = self.next_due
         later_on = min(self._maintain_at, self._adopt_at) > self._clock.monotonic()
         return later_on and (due is None or due > self._clock.now())
@@ -364,13 +367,15 @@ class AsyncEngine:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]
 
 
-async def ended_within(clock: Clock, work: Coroutine[Any, Any, None], seconds: float) -> bool:
+async def ended_within(clock: Clock, work: Coroutine[Any, Any, object], seconds: float) -> bool:
     """Whether something has ended within so many seconds; if not, it is given up."""
     until = later(clock.now(), timedelta(seconds=seconds))
     doing, over = asyncio.create_task(work), asyncio.create_task(clock.sleep_until(until))
     try:
         await asyncio.wait([doing, over], return_when=asyncio.FIRST_COMPLETED)
-        return doing.done() and doing.result() is None
+        if ended := doing.done():
+            doing.result()
+        return ended
     finally:
         doing.cancel()
         over.cancel()

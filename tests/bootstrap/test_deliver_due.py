@@ -169,6 +169,27 @@ def test_several_couriers_at_once_share_what_is_due(house: House) -> None:
     assert sum(each.settled for each in done) >= len(names)
 
 
+def test_who_only_submits_waits_for_what_another_delivers(house: House) -> None:
+    async def story() -> None:
+        async with house.courier(background=False) as web:
+            ticket = web.submit(evidence())
+            await web.quiet()
+            await ticket.recorded()
+            drained = asyncio.create_task(web.drain())
+            async with house.courier(background=False) as worker:
+                for _ in range(3):
+                    house.clock.advance(1)
+                    await web.quiet()
+                    assert not drained.done()
+                assert await worker.deliver_due() == DueDelivery(1, 1, False)
+            while not drained.done():
+                house.clock.advance(1)
+                await asyncio.sleep(0)
+            await drained
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
 def test_a_courier_that_delivers_by_itself_refuses_a_call(house: House) -> None:
     with pytest.raises(MisuseError, match="build it with background=False"):
         asyncio.run(house.courier().deliver_due())
