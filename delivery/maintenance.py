@@ -101,7 +101,7 @@ class Maintenance:
         self._mark: int | None = None
         self._read_postponed = partial(read_postponed, active)
         self._offset = self._offset_now()
-        self._first = True
+        self._looks_ahead = True
 
     def run_once(self) -> Turn[None]:
         """All of it, once. What the database refuses is logged, and tried again the next time."""
@@ -148,10 +148,11 @@ class Maintenance:
         if back > SET_BACK:
             yield from perform(Notify(ClockSetBack(back)))
             self._active.replan()
-            yield from read_again(self._active, self._active.postponed.soon(_EVER), bounded=False)
-        elif not self._first:
+            self._looks_ahead = True
+        if not self._looks_ahead:
             return
-        self._first = False
+        # What is postponed anew meanwhile is not among these.
+        yield from read_again(self._active, iter([*self._active.postponed.at()]), bounded=False)
         ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
         lines = yield from perform(ahead)
         keys = [key for line in lines.values() for key in line][:LOOKED_THROUGH]
@@ -159,6 +160,7 @@ class Maintenance:
         for key in keys:
             if key in found:
                 self._take(found[key])
+        self._looks_ahead = False
 
     def heartbeat(self, now: datetime) -> Turn[None]:
         """Show that this courier is alive, if it is time to."""

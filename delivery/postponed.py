@@ -51,24 +51,47 @@ _Loose: TypeAlias = dict[int, Callable[[], Waiter | None]]
 
 @frozen(eq=False)
 class _Group:
-    """The postponed uploads of a tenant to a provider that began with one destination: when each is
-    due, in seconds since 1970, by the id of its evidence."""
+    """The postponed uploads of a tenant to a provider that began with one destination, by the id of
+    their evidence."""
 
     tenant_id: str
     provider: str
     destination: Destination
-    due: dict[str, float] = field(factory=dict, init=False)
+    entries: dict[str, _Entry] = field(factory=dict, init=False)
 
 
 @define(eq=False)
 class _Span:
-    """What is due within one span of time: `first` the first of it, `left` how many are still
-    postponed."""
+    """What is due within one span of time: `first` the first of it, `left` how many of the entries
+    are still postponed."""
 
     first: float
-    groups: list[_Group] = field(factory=list, init=False)
-    evidence_ids: list[str] = field(factory=list, init=False)
+    entries: list[_Entry] = field(factory=list, init=False)
     left: int = field(default=0, init=False)
+
+    def one_left(self) -> None:
+        """An entry is postponed no more. Those are kept no longer than there are as many others."""
+        self.left -= 1
+        if len(self.entries) > 2 * self.left:
+            self.entries = [one for one in self.entries if one.is_postponed]
+
+
+@frozen(eq=False, weakref_slot=False)
+class _Entry:
+    """One postponed upload: `due` in seconds since 1970."""
+
+    group: _Group
+    evidence_id: str
+    due: float
+    span: _Span
+
+    @property
+    def is_postponed(self) -> bool:
+        return self.group.entries.get(self.evidence_id) is self
+
+    @property
+    def key(self) -> UploadKey:
+        return UploadKey(self.group.tenant_id, self.evidence_id, self.group.provider)
 
 
 class Postponed:
@@ -85,7 +108,7 @@ class Postponed:
         return self._number
 
     def __contains__(self, key: UploadKey) -> bool:
-        return self._group_of(key) is not None
+        return self._entry_of(key) is not None
 
     def put(
         self, key: UploadKey, destination: Destination, due: datetime, waiters: Iterable[Waiter]
@@ -97,32 +120,28 @@ class Postponed:
             group = _Group(key.tenant_id, key.provider, destination)
             groups.append(group)
         seconds = due.timestamp()
-        group.due[key.evidence_id] = seconds
         number = int(seconds // SPAN)
         span = self._spans.get(number)
         if span is None:
             span = self._spans[number] = _Span(seconds)
             heapq.heappush(self._order, number)
         span.first = min(span.first, seconds)
-        span.groups.append(group)
-        span.evidence_ids.append(key.evidence_id)
+        entry = group.entries[key.evidence_id] = _Entry(group, key.evidence_id, seconds, span)
+        span.entries.append(entry)
         span.left += 1
         self._number += 1
         self._watch(key, waiters)
 
     def take_back(self, key: UploadKey) -> Sequence[Waiter]:
         """Have an upload postponed no more, if it is; those who wait for it."""
-        group = self._group_of(key)
-        if group is None:
+        entry = self._entry_of(key)
+        if entry is None:
             return ()
-        number = int(group.due.pop(key.evidence_id) // SPAN)
+        group = entry.group
+        del group.entries[key.evidence_id]
+        entry.span.one_left()
         self._number -= 1
-        span = self._spans.get(number)
-        if span is not None:
-            span.left -= 1
-            if not span.left:
-                del self._spans[number]
-        if not group.due:
+        if not group.entries:
             groups = self._groups[key.tenant_id, key.provider]
             groups.remove(group)
             if not groups:
@@ -131,18 +150,18 @@ class Postponed:
 
     def destination_of(self, key: UploadKey) -> Destination | None:
         """What a postponed upload began with."""
-        group = self._group_of(key)
-        return None if group is None else group.destination
+        entry = self._entry_of(key)
+        return None if entry is None else entry.group.destination
 
     def due_of(self, key: UploadKey) -> datetime | None:
         """When a postponed upload is due."""
-        group = self._group_of(key)
-        return None if group is None else _moment(group.due[key.evidence_id])
+        entry = self._entry_of(key)
+        return None if entry is None else _moment(entry.due)
 
     def next_due(self) -> datetime | None:
         """When the next is due that is to be read again."""
-        while self._order and self._order[0] not in self._spans:
-            heapq.heappop(self._order)
+        while self._order and not self._spans[self._order[0]].left:
+            del self._spans[heapq.heappop(self._order)]
         return _moment(self._spans[self._order[0]].first) if self._order else None
 
     def wanting(self, now: datetime) -> bool:
@@ -154,18 +173,16 @@ class Postponed:
         """What is due until a moment, once: what is not taken back then is found in the store when
         it is overdue."""
         while (first := self.next_due()) is not None and first <= until:
-            number = heapq.heappop(self._order)
-            span = self._spans.pop(number)
-            for group, evidence_id in zip(span.groups, span.evidence_ids, strict=True):
-                if group.due.get(evidence_id, -SPAN) // SPAN == number:
-                    yield UploadKey(group.tenant_id, evidence_id, group.provider)
+            for entry in self._spans.pop(heapq.heappop(self._order)).entries:
+                if entry.is_postponed:
+                    yield entry.key
 
-    def at(self, address: str) -> Iterator[UploadKey]:
-        """What began with the credentials and settings of an address (see `Quota`)."""
+    def at(self, address: str | None = None) -> Iterator[UploadKey]:
+        """What began with the credentials and settings of an address (see `Quota`); None: all."""
         for group in [one for groups in self._groups.values() for one in groups]:
-            if group.destination.quota.address == address:
-                for evidence_id in [*group.due]:
-                    yield UploadKey(group.tenant_id, evidence_id, group.provider)
+            if address is None or group.destination.quota.address == address:
+                for entry in [*group.entries.values()]:
+                    yield entry.key
 
     def waiters(self) -> Iterator[tuple[UploadKey, Waiter]]:
         """Those who wait, each with the upload."""
@@ -173,10 +190,10 @@ class Postponed:
             for waiter in _alive(found):
                 yield key, waiter
 
-    def _group_of(self, key: UploadKey) -> _Group | None:
+    def _entry_of(self, key: UploadKey) -> _Entry | None:
         for group in self._groups.get((key.tenant_id, key.provider), ()):
-            if key.evidence_id in group.due:
-                return group
+            if (entry := group.entries.get(key.evidence_id)) is not None:
+                return entry
         return None
 
     def _watch(self, key: UploadKey, waiters: Iterable[Waiter]) -> None:

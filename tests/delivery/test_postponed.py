@@ -115,6 +115,30 @@ def test_nothing_is_left_of_what_was_taken_back(steps: list[tuple[int, int, bool
     assert not [*postponed.at("a")]
 
 
+def test_what_is_in_no_span_any_more_takes_nothing_from_a_new_span() -> None:
+    postponed, to = Postponed(), home()
+    put(postponed, (1, 1), to)
+    assert [*postponed.soon(NOW + timedelta(seconds=1))] == [key(0), key(1)]
+    postponed.put(key(2), to, NOW + timedelta(seconds=2), ())
+    assert not postponed.take_back(key(0))
+    assert [*postponed.soon(NOW + timedelta(seconds=2))] == [key(2)]
+    assert {*postponed.at()} == {key(1), key(2)}
+
+
+def test_what_is_postponed_again_and_again_is_kept_once() -> None:
+    postponed, to = Postponed(), home()
+    put(postponed, (1, 1), to)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(2_000):
+        postponed.take_back(key(1))
+        postponed.put(key(1), to, NOW + timedelta(seconds=1), ())
+    cost = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert cost < 10 * BYTES
+    assert [*postponed.soon(NOW + timedelta(seconds=1))] == [key(0), key(1)]
+
+
 def test_waiters_come_back_if_they_still_wait() -> None:
     postponed, stays, goes = Postponed(), OneWhoWaits(), OneWhoWaits()
     postponed.put(key(1), home(), NOW, [goes, stays])
