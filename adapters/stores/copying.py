@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import Connection, sql
@@ -13,10 +14,12 @@ from psycopg import Connection, sql
 from ...domain.errors import StoreError
 from .postgres import PostgresStore
 from .postgres.address import Address, address_of
+from .rows import moment
 from .sql.statements import SETTLED
 from .sqlite.documents import DocumentFolder
-from .sqlite.liveness import lives
+from .sqlite.liveness import SILENCE, lives
 from .sqlite.opening import check, one_moment, reading_connection, resolved
+from .sqlite.trouble import trouble
 
 Progress = Callable[[str, int], None]
 
@@ -45,7 +48,11 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
     check(resolved(path), _BUSY)
     address = address_of(dsn)
     PostgresStore(dsn).close()
-    with closing(reading_connection(resolved(path), _BUSY)) as source, one_moment(source):
+    with (
+        trouble(path, "not copied"),
+        closing(reading_connection(resolved(path), _BUSY)) as source,
+        _alone(source),
+    ):
         _refuse_couriers(path, source)
         with (
             address.trouble("not copied"),
@@ -60,11 +67,29 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
     return done
 
 
+@contextmanager
+def _alone(source: sqlite3.Connection) -> Iterator[None]:
+    """Nobody writes meanwhile: a courier that is started cannot be registered, and sends nothing of
+    what the copy has as open."""
+    source.execute("PRAGMA query_only = OFF")  # it refuses the lock, too
+    with one_moment(source, "BEGIN IMMEDIATE"):
+        yield
+
+
 def _refuse_couriers(path: str, source: sqlite3.Connection) -> None:
+    """A courier whose lock does not tell may live until it has been silent for long."""
     folder = os.path.dirname(resolved(path))
-    rows = _rows(source, "SELECT * FROM couriers")
-    if any(lives(row, folder) for row in rows):
-        raise StoreError(f"{path}: a courier works on it: stop it, so that it sends nothing more")
+    silent_since = moment(datetime.now(UTC) - timedelta(seconds=SILENCE))
+    for row in _rows(source, "SELECT * FROM couriers"):
+        match lives(row, folder):
+            case True:
+                advice = "stop it, so that it sends nothing more"
+            case None if row["beat_at"] > silent_since:
+                last = f"its last sign of life is of {row['beat_at']} ({row['host']})"
+                advice = f"{last}; stop it, or wait for {SILENCE / 60:.0f} minutes if it is dead"
+            case _:
+                continue
+        raise StoreError(f"{path}: a courier works on it: {advice}")
 
 
 def _refuse_records(address: Address, session: Connection[Any]) -> None:

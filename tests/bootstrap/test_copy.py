@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from postgres_server import server
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import AsyncCourier, Filter
+from evidence_courier.adapters.stores import copying
 from evidence_courier.adapters.stores.copying import NO_COURIER
 from evidence_courier.adapters.stores.postgres import PostgresStore
+from evidence_courier.adapters.stores.rows import moment
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.status import UploadDetails
 from evidence_courier.domain.upload.upload import UploadKey
 from evidence_courier.ports.records import Find
@@ -154,6 +158,48 @@ def test_a_source_on_which_a_courier_works_is_refused(house: House, target: str)
 
     refused = asyncio.run(beside())
     assert (refused.exit_code, "a courier works on it: stop it" in refused.output) == (3, True)
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(9, 3), (11, 0)])
+def test_an_unknown_couriers_silence_is_waited_for(
+    house: House, target: str, minutes: int, code: int
+) -> None:
+    """One on another machine, or one whose lock is gone: nothing but its heartbeat tells."""
+    asyncio.run(history(house))
+    beat_at = moment(datetime.now(UTC) - timedelta(minutes=minutes))
+    with closing(sqlite3.connect(house.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO couriers (host, boot, pid, lock, enlisted_at, beat, beat_at)"
+            " VALUES ('elsewhere', 'then', 7, NULL, ?, 4, ?)",
+            (beat_at, beat_at),
+        )
+    done = copied(house, target)
+    assert (done.exit_code, "a courier works on it: its last sign" in done.output) == (
+        code,
+        code > 0,
+    )
+
+
+def test_no_courier_starts_on_the_source_meanwhile(
+    house: House, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(history(house))
+    store, refusals = SqliteStore(str(house.database), busy_timeout=0), []
+    end = copying._end
+
+    def beside(*given: Any) -> None:
+        with pytest.raises(StoreError, match="database is locked") as refused:
+            store.heartbeat(None, NOW)
+        refusals.append(refused)
+        end(*given)
+
+    monkeypatch.setattr(copying, "_end", beside)
+    try:
+        done = copied(house, target)
+        assert (done.exit_code, len(refusals)) == (0, 1), done.output
+        store.heartbeat(None, NOW)
+    finally:
+        store.close()
 
 
 def test_nothing_is_copied_if_a_document_is_gone(house: House, target: str) -> None:

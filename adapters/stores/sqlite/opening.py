@@ -127,9 +127,9 @@ def reading_connection(path: str, busy_timeout: float) -> sqlite3.Connection:
 
 
 @contextmanager
-def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+def one_moment(connection: sqlite3.Connection, begin: str = "BEGIN") -> Iterator[None]:
     """All that is read inside is as it was at one moment."""
-    connection.execute("BEGIN")
+    connection.execute(begin)
     try:
         yield
     finally:
