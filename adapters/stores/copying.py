@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import Connection, sql
+from psycopg.errors import LockNotAvailable
 
 from ...domain.errors import StoreError
 from .postgres import PostgresStore
 from .postgres.address import Address, address_of
 from .rows import moment
-from .sql.statements import SETTLED
+from .sql.statements import LOCK_CLASS, SETTLED, WRITERS
 from .sqlite.documents import DocumentFolder
 from .sqlite.liveness import SILENCE, lives
 from .sqlite.opening import check, one_moment, reading_connection, resolved
@@ -30,6 +31,8 @@ NO_COURIER = 0
 """Whose attempts are under way in a copy: no courier has this number, so they are recovered."""
 
 _BUSY = 10.0
+# A session that was closed just now ends a moment later.
+_PATIENCE = "3s"
 
 
 def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> Mapping[str, int]:
@@ -59,6 +62,7 @@ def copy(path: str, dsn: str, progress: Progress = lambda table, rows: None) -> 
             closing(address.connect()) as session,
             session.transaction(),
         ):
+            _shut(address, session)
             session.execute("LOCK TABLE uploads, couriers IN EXCLUSIVE MODE")
             _refuse_records(address, session)
             done = {table: _copied(source, session, table, progress) for table in TABLES}
@@ -90,6 +94,19 @@ def _refuse_couriers(path: str, source: sqlite3.Connection) -> None:
             case _:
                 continue
         raise StoreError(f"{path}: a courier works on it: {advice}")
+
+
+def _shut(address: Address, session: Connection[Any]) -> None:
+    """Nobody has the PostgreSQL open, or opens it before the end: one who has read its key for
+    fingerprints would go on with that, and a credential have two paces."""
+    session.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'".encode())
+    try:
+        session.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, WRITERS))
+    except LockNotAvailable as error:
+        raise StoreError(
+            f"{address.name}: a process has it open, such as a host with a courier: end it, and"
+            " start it again after the copy"
+        ) from error
 
 
 def _refuse_records(address: Address, session: Connection[Any]) -> None:

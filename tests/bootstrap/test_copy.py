@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from attrs import evolve
 from click.testing import CliRunner, Result
@@ -200,6 +202,44 @@ def test_no_courier_starts_on_the_source_meanwhile(
         store.heartbeat(None, NOW)
     finally:
         store.close()
+
+
+def test_a_target_that_a_process_has_open_is_refused(house: House, target: str) -> None:
+    """Registered or not: it has read the key for fingerprints, which the copy replaces."""
+    asyncio.run(history(house))
+    store = PostgresStore(target)
+    try:
+        refused = copied(house, target)
+        assert (refused.exit_code, "a process has it open" in refused.output) == (3, True)
+    finally:
+        store.close()
+    assert copied(house, target).exit_code == 0
+
+
+def test_one_who_opens_the_target_meanwhile_has_the_key_of_the_copy(
+    house: House, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(history(house))
+    end, waiting = copying._end, "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def key_of(store: UploadStore) -> bytes:
+        try:
+            return store.fingerprint_key()
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(target, autocommit=True) as look:
+        opened: list[Future[bytes]] = []
+
+        def beside(*given: Any) -> None:
+            opened.append(threads.submit(lambda: key_of(PostgresStore(target))))
+            while not opened[0].done() and look.execute(waiting).fetchone() == (0,):
+                wait(opened, timeout=0.01)
+            end(*given)
+
+        monkeypatch.setattr(copying, "_end", beside)
+        assert copied(house, target).exit_code == 0
+        assert opened[0].result(30) == key_of(SqliteStore(str(house.database)))
 
 
 def test_nothing_is_copied_if_a_document_is_gone(house: House, target: str) -> None:

@@ -24,7 +24,7 @@ from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
 from ..rows import ENTRY, KEY, entry_cells, key_of, moment
 from ..sql.session import Batch
-from ..sql.statements import UNREGISTER, list_of
+from ..sql.statements import UNREGISTER, WRITERS, list_of
 from ..trouble import RefusedError
 from .address import Address
 from .opening import prepare
@@ -71,7 +71,14 @@ class PostgresDatabase(PostgresReaders):
         self._clock = clock
         self._turn = RLock()
         self._writing = False
-        self._tell_clock()
+        self._own.add(WRITERS)
+        try:
+            with address.trouble("the database was not opened"):
+                self._show(self._connection)
+                self._tell_clock()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def _connection(self) -> Connection[DictRow]:

@@ -10,6 +10,8 @@ from .session import Batch, Each
 LOCK_CLASS = 0x4576436F
 """The first half of PostgreSQL's advisory locks that couriers hold; the second is the courier's
 number."""
+WRITERS = -1
+"""Beside the numbers of couriers: held by all that have the database open to write to it."""
 
 
 def list_of(names: Iterable[str], table: str = "") -> str:
