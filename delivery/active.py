@@ -427,8 +427,9 @@ class ActiveUploads:
             return
         self._listener.log(OriginAnswers(origin) if answered else OriginSilent(origin))
         if answered:
+            own = {*turn}  # `finish` goes on with these: they may be at rest, or gone
             for other in [*self._uploads.values()]:
-                if other.destination.origin == origin:
+                if other.destination.origin == origin and other not in own:
                     self._plan(other)
 
 

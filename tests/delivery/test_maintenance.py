@@ -4,44 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, field
+from in_hand import NOW, home, in_hand, waiting
 
 from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
-from evidence_courier.delivery.destinations import Destination
 from evidence_courier.delivery.effects import Notify, Read, Turn
 from evidence_courier.delivery.maintenance import Maintenance
 from evidence_courier.delivery.turn_context import TurnContext
 from evidence_courier.domain.errors import StoreError
-from evidence_courier.domain.evidence.evidence import Outcome
-from evidence_courier.domain.integration import Integration
-from evidence_courier.domain.pacing.gate import Quota
-from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.status import UploadStatus
-from evidence_courier.domain.upload.transitions import Rules
-from evidence_courier.domain.upload.upload import UploadKey, Waiting, new_upload
-from evidence_courier.ports.logger import LogEvent
-from evidence_courier.ports.records import Dossier, Entry, StoredDocument
+from evidence_courier.domain.upload.upload import UploadKey, Waiting
+from evidence_courier.ports.records import Entry
 from evidence_courier.testing import FakeClock
 
 NUMBER = 2_000
 APART = 6.0
 BACK = timedelta(hours=1)
 
-HOME = Destination(
-    Integration("acme", "paper", None), cast(Any, None), Rules(), Quota("credential", "address")
-)
-
-
-class Listener:
-    """Hears nothing."""
-
-    def log(self, event: LogEvent) -> None: ...
-
-    def settled(self, status: UploadStatus) -> None: ...
+HOME = home()
 
 
 @define
@@ -80,24 +63,12 @@ def run(turn: Turn[None], store: Store) -> None:
 
 def uploads_of(clock: FakeClock, store: Store) -> Iterator[ActiveUpload]:
     """Uploads of which each failed long ago, and is due a little later than the one before."""
-    now, written_at = clock.now(), clock.now() - 2 * BACK
-    document = StoredDocument(sha256="", size=0, media_type="text/plain", filename=None)
-    dossier = Dossier(
-        session_id="session",
-        subject="someone",
-        subject_email=None,
-        outcome=Outcome.PASSED,
-        recorded_at=written_at,
-        submitted_digest="",
-        document=document,
-    )
-    cause = Failure(FailureKind.SERVER_ERROR, "status 500")
+    written_at = clock.now() - 2 * BACK
     for number in range(NUMBER):
-        key = UploadKey("acme", f"ev-{number}", "paper")
-        waiting = Waiting(now + timedelta(seconds=120 + APART * number), cause)
-        upload = evolve(new_upload(key, "digest", now.date(), written_at), state=waiting)
-        store.uploads[key] = Entry(upload, dossier)
-        yield ActiveUpload(upload, dossier, HOME)
+        due = clock.now() + timedelta(seconds=120 + APART * number)
+        active = waiting(f"ev-{number}", HOME, due, written_at)
+        store.uploads[active.upload.key] = Entry(active.upload, active.dossier)
+        yield active
 
 
 World = tuple[FakeClock, Store, ActiveUploads, Maintenance]
@@ -105,8 +76,8 @@ World = tuple[FakeClock, Store, ActiveUploads, Maintenance]
 
 @pytest.fixture
 def world() -> World:
-    clock, store = FakeClock(datetime(2026, 2, 21, 10, tzinfo=UTC)), Store()
-    active = ActiveUploads(clock, Listener(), 1_000, 10_000_000)
+    clock, store = FakeClock(NOW), Store()
+    active = in_hand(clock)
     active.destinations = {"acme": HOME}
     maintenance = Maintenance(active, TurnContext(1, clock, lambda: 0.5, lambda _: None))
     run(maintenance.notice_clock_change(clock.now()), store)
