@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
+from ..domain.errors import StoreError
 from ..domain.pacing.gate import Blocked
 from ..domain.upload import events
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Failed, Held, Skipped, is_parked
-from ..ports.logger import UploadRequeued
+from ..ports.logger import StoreTrouble, UploadRequeued
 from ..ports.records import Conflict, Entry
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads
@@ -32,6 +33,15 @@ def hold_rest(
         yield from hold(context, page, blocked)
         for active in page:
             uploads.go_on(active)
+    try:
+        yield from _hold_postponed(context, uploads, destination, blocked)
+    except StoreError as error:  # they are held when they are due
+        yield from perform(Notify(StoreTrouble(str(error))))
+
+
+def _hold_postponed(
+    context: TurnContext, uploads: ActiveUploads, destination: Destination, blocked: Blocked
+) -> Turn[None]:
     postponed = uploads.postponed.at(destination.quota.address)
     while keys := [*islice(postponed, HELD_AT_ONCE)]:
         found = yield from stored(keys)

@@ -18,7 +18,8 @@ from store_fixtures import House, evidence, tenant
 from evidence_courier import AsyncCourier, StoreError, UploadStatus
 from evidence_courier.delivery import backlog, maintenance
 from evidence_courier.delivery.active import ActiveUploads
-from evidence_courier.testing import until_settled
+from evidence_courier.ports.logger import RecordingFailed, StoreTrouble
+from evidence_courier.testing import MemoryStore, until_settled
 
 HOUR = 3_600
 WAITS = {"retry": {"initial_delay": "1h", "max_delay": "4h"}}
@@ -202,6 +203,30 @@ def test_a_wrong_key_holds_what_is_postponed_and_a_mended_one_frees_it(house: Ho
         assert {keys[-1] for keys in house.server.keys.values()} == {"a-mended-key"}
 
     tell(house, story)
+
+
+def test_a_store_that_cannot_be_read_then_is_in_trouble_and_no_result_is_lost(
+    house: House,
+) -> None:
+    house.server.answer = lambda name, _: 500 if name != "ev-9" else 401
+    store = MemoryStore()
+
+    async def story() -> None:
+        async with house.courier_on(store) as courier:
+            await postponed(courier)
+            store.fail_next("get")
+            ticket = courier.submit(evidence("ev-9"))
+            failed = await ticket.settled(timeout=1)
+            assert failed is not None
+            assert failed.status == "failed"
+            await courier.quiet()
+            assert house.logger.of(StoreTrouble)
+            assert not house.logger.of(RecordingFailed)
+            assert await status_of(courier) == "retrying"
+            await pass_time(house, courier, 2 * HOUR)
+            assert await status_of(courier) == "held"
+
+    asyncio.run(story())
 
 
 def test_what_is_due_together_is_read_by_the_page_as_there_is_room(
