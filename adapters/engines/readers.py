@@ -182,7 +182,7 @@ class Readers:
         on_slow: Callable[[], None] | None = None,
     ) -> T:
         """What the work comes to, in a thread. It waits for one while the tenant's work. `on_slow`
-        is called if it is slow and leaves its place to another.
+        is called if it is slow and leaves its place to another, but not once it has ended.
 
         Raises:
             TimeoutError: It took too long; or for so long all threads of the tenant were lost, or
@@ -285,7 +285,7 @@ class Readers:
         self._slow += 1
         self._places.step_aside(batch.lane)
         run = batch.under_way
-        if run is not None and run.on_slow is not None:
+        if run is not None and run.on_slow is not None and not run.dropped:
             run.on_slow()
 
     def _work(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -146,6 +147,38 @@ def test_a_thread_is_waited_for_while_the_others_of_the_tenant_work() -> None:
     with ThreadPoolExecutor(READERS) as threads:
         asyncio.run(scenario(Readers(threads, events.append)))
     assert events == []
+
+
+@define
+class StallingTime:
+    """A clock that has threads wait when they look at it after what they ran."""
+
+    looks: int = 0
+    goes_on: threading.Event = field(factory=threading.Event)
+
+    def monotonic(self) -> float:
+        if threading.current_thread() is not threading.main_thread():
+            self.looks += 1
+            if self.looks == 3:
+                self.goes_on.wait(60)
+        return time.monotonic()
+
+
+def test_what_has_ended_is_not_called_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    stalling, slow = StallingTime(), list[str]()
+    monkeypatch.setattr(readers_module, "time", stalling)
+
+    async def scenario(readers: Readers) -> None:
+        file = Reading("acme", "the file", 0.1)
+        assert await readers.run(file, lambda: "read", on_slow=lambda: slow.append("file"))
+        while not readers.lost:
+            await asyncio.sleep(0)
+        stalling.goes_on.set()
+        await all_back(readers)
+
+    with ThreadPoolExecutor(READERS) as threads:
+        asyncio.run(scenario(Readers(threads, list[LogEvent]().append)))
+    assert slow == []
 
 
 def test_who_wants_no_wait_hears_at_once_that_all_threads_are_lost() -> None:
