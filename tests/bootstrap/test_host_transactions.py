@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from attrs import define
+from attrs import define, evolve
 from host_databases import (
     AWAITING,
     BLOCKING,
@@ -28,6 +28,7 @@ from store_fixtures import House, PaperProvider, evidence, tenant
 from evidence_courier import (
     AsyncCourier,
     BlockingCourier,
+    Document,
     DueDelivery,
     Evidence,
     MisuseError,
@@ -37,6 +38,7 @@ from evidence_courier.adapters.stores.postgres import database, readers
 from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
+from evidence_courier.ports.documents import LARGE
 from evidence_courier.testing import MemoryStore
 
 ONE_KIND = dict.fromkeys(("psycopg", "psycopg block", "asyncpg"), "postgres") | dict.fromkeys(
@@ -262,6 +264,27 @@ def test_a_store_of_the_hosts_own_has_no_connection(shared: Shared) -> None:
     ):
         courier.submit(evidence(), connection=connection)
     connection.close()
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_large_document_leaves_no_file_after_a_rollback(
+    shared: Shared, by_path: bool, tmp_path: Path
+) -> None:
+    """It goes into the record; and after a commit it is sent from there."""
+    content = b"%PDF-1.7 " + bytes(LARGE)
+    path = tmp_path / "large.pdf"
+    path.write_bytes(content)
+    from_path = Document(path=str(path), media_type="application/pdf")
+    one = evidence(content=content)
+    one = evolve(one, document=from_path) if by_path else one
+    host = BLOCKING["sqlalchemy"]
+    with shared.blocking() as courier:
+        with pytest.raises(NotPassedError):
+            host.complete(shared.where, "t-1", submits(courier, one), gives_up)
+        assert not Path(f"{shared.where}-documents").exists()
+        host.complete(shared.where, "t-1", submits(courier, one), nothing)
+        assert courier.deliver_due() == DueDelivery(1, 1, False)
+    assert shared.house.server.held == [("ev-1", content)]
 
 
 # --- hosts beside one another --------------------------------------------------------------------
