@@ -151,7 +151,7 @@ class BlockingCourier(BlockingFace, Basis):
             if destination is not None:
                 store, preparer = opened.store, opened.preparer
                 write(
-                    connection, insertion_for(store, preparer, self._clock, evidence, destination)
+                    connection, insertion_for(store, self._clock, evidence, destination, preparer)
                 )
 
     def deliver(self, evidence: Evidence) -> Delivery:

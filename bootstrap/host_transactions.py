@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from attrs import evolve
 
+from ..adapters.engines.asyncio_driver import AsyncioDriver
 from ..adapters.engines.preparing import Preparer
+from ..adapters.engines.readers import reading_of
 from ..adapters.stores.hosts import Insertion, is_awaited
 from ..delivery.destinations import Destination
 from ..domain.errors import MisuseError
-from ..domain.evidence.evidence import Evidence
+from ..domain.evidence.evidence import Document, Evidence
+from ..domain.evidence.training import TrainingRecord
 from ..ports.clock import Clock
 from ..ports.store import UploadStore
 
 
 def insertion_for(
-    store: UploadStore, preparer: Preparer, clock: Clock, evidence: Evidence, to: Destination
+    store: UploadStore, clock: Clock, evidence: Evidence, to: Destination, preparer: Preparer
 ) -> Insertion:
     """What records an evidence; its document is read or rendered here, and goes into the record: a
     file would stay after a rollback. Blocks.
@@ -28,6 +34,25 @@ def insertion_for(
         evolve(preparer, documents=None).prepare(evidence, to, clock.now())
     )
     return found
+
+
+async def insertion_aside(
+    driver: AsyncioDriver,
+    insertion: Callable[[Preparer], Insertion],
+    document: Document | TrainingRecord,
+    to: Destination,
+) -> Insertion:
+    """An insertion that is made off the loop. What may hang, the host's file or renderer, has a
+    thread of its own, and no more time than a request to the provider."""
+    outside = driver.outside
+    work = partial(insertion, outside.preparer)
+    if isinstance(document, Document) and document.path is None:
+        return await driver.read(work)
+    reading = reading_of(to, is_file=isinstance(document, Document))
+    try:
+        return await outside.readers.run(reading, work, at_once=True)
+    except TimeoutError as late:
+        return await driver.read(partial(insertion, evolve(outside.preparer, late=late)))
 
 
 def refuse_awaited(connection: object) -> None:

@@ -50,7 +50,7 @@ from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
-from .host_transactions import insertion_for
+from .host_transactions import insertion_aside, insertion_for
 from .wiring import AsyncWiring
 from .workers import Workers
 
@@ -159,22 +159,22 @@ class Running:
     ) -> Ticket | Coroutine[Any, Any, Ticket]:
         """Record an evidence in a transaction of the host's; its ticket, to be awaited if the
         connection is."""
-        insertion: Callable[[], Insertion] | None = None
+        insertion: Callable[[Preparer], Insertion] | None = None
         if to is None:
             ticket.mark_settled(None)
         else:
             key = Submission(evidence, to, ticket).key
             ticket.is_elsewhere(partial(self.settled, key), partial(self.recorded, key))
-            given = self.store, self.preparer, self._wiring.clock
-            insertion = partial(insertion_for, *given, evidence, to)
+            insertion = partial(insertion_for, self.store, self._wiring.clock, evidence, to)
         if not is_awaited(connection):
             if insertion is not None:
-                write(connection, insertion())
+                write(connection, insertion(self.preparer))
             return ticket
 
         async def submit() -> Ticket:
-            if insertion is not None:
-                await write_async(connection, await self.engine.read(insertion))
+            if insertion is not None and to is not None:
+                aside = insertion_aside(self._driver, insertion, evidence.document, to)
+                await write_async(connection, await aside)
             return ticket
 
         return submit()

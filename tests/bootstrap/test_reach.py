@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import define, field, frozen
 from store_fixtures import House, Keys, evidence, tenant
 from training_records import record_as_json
 
@@ -17,6 +21,7 @@ from evidence_courier import AsyncCourier, Document, Evidence, TrainingRecord, l
 from evidence_courier.adapters.engines import readers
 from evidence_courier.adapters.engines.readers import READERS, READERS_OF_TENANT
 from evidence_courier.adapters.engines.recorder import BATCH
+from evidence_courier.bootstrap.running import WORKER_THREADS
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.ports.logger import ReaderLost
 from evidence_courier.testing import until_settled
@@ -354,3 +359,84 @@ def test_beside_each_trouble_an_upload_arrives_within_five_seconds(
         asyncio.run(story())
     finally:
         until.set()
+
+
+# --- on a connection of the host's that is awaited ------------------------------------------------
+
+
+@define
+class Stuck:
+    """A renderer that does not return before it is told to."""
+
+    until: threading.Event = field(factory=threading.Event)
+    asked: int = 0
+
+    def render(self, record: TrainingRecord) -> Document | Failure:
+        self.asked += 1
+        self.until.wait(60)
+        return Failure(FailureKind.UNFIT_RENDER, "late")
+
+    def close(self) -> None:
+        pass
+
+
+@frozen
+class Awaited:
+    """A connection that is awaited, as SQLAlchemy's."""
+
+    connection: sqlite3.Connection
+
+    async def commit(self) -> None:
+        self.connection.commit()
+
+    async def run_sync(self, verb: Callable[..., None], insertion: object) -> None:
+        verb(self.connection, insertion)
+
+
+def test_what_hangs_on_a_hosts_connection_stops_no_reading(house: House) -> None:
+    stuck = Stuck()
+
+    async def story() -> None:
+        async with house.courier(background=False, renderer=stuck) as courier:
+            connection: Any = Awaited(sqlite3.connect(house.database))
+            hung = [
+                asyncio.ensure_future(
+                    courier.submit(rendered("acme", f"{n}"), connection=connection)
+                )
+                for n in range(WORKER_THREADS)
+            ]
+            while stuck.asked < READERS_OF_TENANT:
+                await asyncio.sleep(0)
+            assert await asyncio.wait_for(courier.statuses("acme", ["0"]), 10) == {}
+            for each in hung:
+                each.cancel()
+            stuck.until.set()
+            connection.connection.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        stuck.until.set()
+
+
+def test_what_hangs_on_a_hosts_connection_is_recorded_in_time(house: House) -> None:
+    house.tenants["acme"] = tenant(timeout={"total": "0.2s", "connect": "0.2s", "idle": "0.2s"})
+    stuck = Stuck()
+
+    async def story() -> None:
+        async with house.courier(background=False, renderer=stuck) as courier:
+            connection: Any = Awaited(sqlite3.connect(house.database))
+            work = courier.submit(rendered("acme", "0"), connection=connection)
+            ticket = await asyncio.wait_for(work, 20)
+            await connection.commit()
+            status = await ticket.settled()
+            assert status is not None
+            assert status.error is not None
+            assert "the renderer did not answer within 0.2 s" in status.error.message
+            stuck.until.set()
+            connection.connection.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        stuck.until.set()
