@@ -163,7 +163,8 @@ def _files(source: sqlite3.Connection, folder: DocumentFolder) -> Iterator[tuple
         try:
             yield upload_id, folder.read(tenant_id, name)
         except FileNotFoundError as error:
-            if state == "failed":  # as it is said of a document that is gone
+            # A failed one that is to be sent again is told so, as ever when a document is gone.
+            if state in ("failed", "succeeded"):
                 continue
             raise StoreError(
                 f"the document of {tenant_id}/{evidence_id} is gone: put {folder.path} back, or "

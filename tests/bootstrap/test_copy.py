@@ -261,6 +261,19 @@ def test_nothing_is_copied_if_a_document_is_gone(house: House, target: str) -> N
     assert copied(house, target).exit_code == 0
 
 
+def test_a_kept_document_that_was_cleaned_up_is_not_missed(house: House, target: str) -> None:
+    async def deliver() -> None:
+        async with house.courier(keep_documents=True) as courier:
+            await courier.submit(evidence("kept", content=LARGE)).settled()
+
+    asyncio.run(deliver())
+    (file,) = (house.database.parent / "courier.db-documents").glob("*-[0-9]*")
+    file.unlink()
+    done = copied(house, target)
+    assert done.exit_code == 0, done.output
+    assert "copied 1 uploads with 1 attempts and 0 documents" in done.output
+
+
 @pytest.mark.parametrize(("source", "to"), [("a.db", "b.db"), ("postgresql://h/d", "b.db")])
 def test_it_goes_from_a_file_into_a_postgresql_only(source: str, to: str) -> None:
     refused = CliRunner().invoke(app, ["copy", source, to])
