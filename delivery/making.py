@@ -16,7 +16,7 @@ from ..ports.clock import Clock
 from ..ports.records import Change, MadeDocument, Saved
 from .active import ActiveUpload
 from .destinations import excluded, unfit
-from .effects import MakeDocument, Read, Save, Turn, perform
+from .effects import MakeDocument, Save, Turn, Write, perform
 
 
 def made(active: ActiveUpload, clock: Clock) -> Turn[bool]:
@@ -31,8 +31,8 @@ def made(active: ActiveUpload, clock: Clock) -> Turn[bool]:
     if is_excluded or (document.modified is not None and unfit(document, active.destination)):
         return True  # it does not begin anyhow
     key = active.upload.key
-
-    found = yield from perform(Read(lambda store: store.get([key], staged=True).get(key)))
+    # For the sake of the upload: what the store refuses is tried again.
+    found = yield from perform(Write(lambda store: store.get([key], staged=True).get(key), key))
     if found is None or found.upload != active.upload or found.dossier.document != document:
         # Another courier has written it meanwhile.
         active.adopt(None if found is None else found.upload)

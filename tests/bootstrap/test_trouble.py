@@ -31,7 +31,7 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.verdict import Delivered, Receipt, Rejected
 from evidence_courier.ports.dialogue import Bookmark, HttpRequest
-from evidence_courier.ports.logger import RecordingFailed
+from evidence_courier.ports.logger import RecordingFailed, WriteDelayed
 from evidence_courier.testing import until_settled
 from evidence_courier.testing.memory_store import MemoryStore
 
@@ -212,6 +212,38 @@ def test_a_path_that_is_no_regular_file_is_recorded_as_failed(house: House, tmp_
             assert status is not None and status.error is not None
             assert (status.status, status.error.kind) == ("failed", "document_gone")
             assert "not a regular file" in status.error.message
+
+    asyncio.run(story())
+
+
+class RefusesToReadOnce(MemoryStore):
+    """A store that once cannot read what a document is made of."""
+
+    refused = False
+
+    def get(self, keys: Any, *, staged: bool = False) -> Any:
+        if staged and not self.refused:
+            self.refused = True
+            raise StoreError("the database is locked")
+        return super().get(keys, staged=staged)
+
+
+def test_a_document_is_made_when_the_store_can_be_read_again(house: House, tmp_path: Path) -> None:
+    path, store = tmp_path / "late.pdf", RefusesToReadOnce()
+    path.mkdir()
+
+    async def story() -> None:
+        async with house.courier_on(store) as courier:
+            document = Document(path=str(path), media_type="application/pdf")
+            await until_settled(courier, house.clock, courier.submit(with_document(document)))
+            path.rmdir()
+            path.write_bytes(b"%PDF-1.7 evidence")
+            await courier.retry("acme", "ev-1", by="ann", reason="the file is there now")
+            status = await pressing_on(house, courier.submit(with_document(document)))
+            assert (status.status, status.attempts) == ("succeeded", 1)
+            assert store.refused
+            assert not house.logger.of(RecordingFailed)
+            assert house.logger.of(WriteDelayed)
 
     asyncio.run(story())
 
