@@ -152,7 +152,7 @@ class Maintenance:
         if not self._looks_ahead:
             return
         # What is postponed anew meanwhile is not among these.
-        yield from read_again(self._active, iter([*self._active.postponed.at()]), bounded=False)
+        yield from read_again(self._active, iter([*self._active.postponed]), bounded=False)
         ahead = Read(lambda store: store.due(_EVER, LOOKED_THROUGH, written_after=now))
         lines = yield from perform(ahead)
         keys = [key for line in lines.values() for key in line][:LOOKED_THROUGH]

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import define, field, frozen
 
+from ..domain.integration import spellings
 from ..domain.upload.backoff import later
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
@@ -177,12 +178,16 @@ class Postponed:
                 if entry.is_postponed:
                     yield entry.key
 
-    def at(self, address: str | None = None) -> Iterator[UploadKey]:
-        """What began with the credentials and settings of an address (see `Quota`); None: all."""
-        for group in [one for groups in self._groups.values() for one in groups]:
-            if address is None or group.destination.quota.address == address:
-                for entry in [*group.entries.values()]:
-                    yield entry.key
+    def __iter__(self) -> Iterator[UploadKey]:
+        """All that are postponed, by tenant."""
+        yield from _keys([group for groups in self._groups.values() for group in groups])
+
+    def at(self, destination: Destination) -> Iterator[UploadKey]:
+        """What began with the same credentials and settings. No other tenant is looked at."""
+        integration, address = destination.integration, destination.quota.address
+        homes = [(tenant, integration.provider) for tenant in spellings(integration.tenant_id)]
+        groups = [group for home in homes for group in self._groups.get(home, ())]
+        yield from _keys([one for one in groups if one.destination.quota.address == address])
 
     def waiters(self) -> Iterator[tuple[UploadKey, Waiter]]:
         """Those who wait, each with the upload."""
@@ -207,6 +212,13 @@ class Postponed:
         found.pop(number, None)
         if not found and self._waiters.get(key) is found:
             self._waiters.pop(key, None)
+
+
+def _keys(groups: Iterable[_Group]) -> Iterator[UploadKey]:
+    for group in groups:
+        for entry in [*group.entries.values()]:
+            if entry.is_postponed:
+                yield entry.key
 
 
 def _alive(found: _Loose) -> Sequence[Waiter]:

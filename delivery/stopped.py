@@ -42,7 +42,7 @@ def hold_rest(
 def _hold_postponed(
     context: TurnContext, uploads: ActiveUploads, destination: Destination, blocked: Blocked
 ) -> Turn[None]:
-    postponed = uploads.postponed.at(destination.quota.address)
+    postponed = uploads.postponed.at(destination)
     while keys := [*islice(postponed, HELD_AT_ONCE)]:
         found = yield from stored(keys)
         some = [

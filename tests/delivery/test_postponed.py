@@ -6,10 +6,10 @@ import gc
 import tracemalloc
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from weakref import ref
 
-from attrs import frozen
+from attrs import field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,13 +40,25 @@ class Quota:
 
 @frozen(eq=False)
 class Home:
-    """All that is read of a destination."""
+    """All that is read of a destination. `looks`: how often it was looked at."""
 
-    quota: Quota = Quota("address")
+    quota_of_it: Quota = Quota("address")
+    tenant_id: str = "acme"
+    provider: str = "paper"
+    looks: list[str] = field(factory=list)
+
+    @property
+    def integration(self) -> Home:
+        return self
+
+    @property
+    def quota(self) -> Quota:
+        self.looks.append(self.tenant_id)
+        return self.quota_of_it
 
 
-def home(address: str = "address") -> Destination:
-    return cast(Destination, Home(Quota(address)))
+def home(address: str = "address", tenant_id: str = "acme") -> Destination:
+    return cast(Destination, Home(Quota(address), tenant_id))
 
 
 def key(name: object, tenant_id: str = "acme") -> UploadKey:
@@ -107,12 +119,13 @@ def test_nothing_is_left_of_what_was_taken_back(steps: list[tuple[int, int, bool
     for each in map(key, range(4)):
         assert postponed.destination_of(each) is expected.get(each)
         assert (each in postponed) == (each in expected)
-    assert {*postponed.at("a")} == {each for each, to in expected.items() if to is homes[0]}
+    assert {*postponed} == expected.keys()
+    assert {*postponed.at(home("a"))} == {each for each, to in expected.items() if to is homes[0]}
     for each in expected:
         postponed.take_back(each)
     assert not len(postponed)
     assert postponed.next_due() is None
-    assert not [*postponed.at("a")]
+    assert not [*postponed, *postponed.at(home("a"))]
 
 
 def test_what_is_in_no_span_any_more_takes_nothing_from_a_new_span() -> None:
@@ -122,7 +135,16 @@ def test_what_is_in_no_span_any_more_takes_nothing_from_a_new_span() -> None:
     postponed.put(key(2), to, NOW + timedelta(seconds=2), ())
     assert not postponed.take_back(key(0))
     assert [*postponed.soon(NOW + timedelta(seconds=2))] == [key(2)]
-    assert {*postponed.at()} == {key(1), key(2)}
+    assert {*postponed} == {key(1), key(2)}
+
+
+def test_of_a_destination_no_other_tenant_is_looked_through() -> None:
+    postponed, homes = Postponed(), [home(tenant_id=f"tenant-{n}") for n in range(100)]
+    for number, to in enumerate(homes):
+        postponed.put(key(1, f"tenant-{number}"), to, NOW, ())
+    assert [*postponed.at(homes[7])] == [key(1, "tenant-7")]
+    looked_at = [name for to in homes for name in cast(Any, to).looks]
+    assert {*looked_at} == {"tenant-7"}
 
 
 def test_what_is_postponed_again_and_again_is_kept_once() -> None:
