@@ -6,12 +6,11 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
-from ..adapters.engines.asyncio_engine import AsyncEngine
+from ..adapters.engines.asyncio_engine import AsyncEngine, ended_within
 from ..adapters.engines.connection_limit import ConnectionLimit
 from ..adapters.engines.notify import HookNotifier
 from ..adapters.engines.preparing import Preparer
@@ -38,6 +37,7 @@ from ..delivery.actions import (
     result_of,
     take_action,
 )
+from ..delivery.active import unsettled_error
 from ..delivery.destinations import Destination
 from ..delivery.dry_run import OnWait, dry_run
 from ..delivery.turn_context import TurnContext
@@ -59,8 +59,8 @@ UPLOADS_PER_CONNECTION = 4
 """So many uploads for each request at once may be between their commits, or the commits would
 set the speed."""
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How often the database is asked whether another courier has settled an upload."""
+LOOK_EVERY = 1.0
+"""Every so many seconds the database is asked whether another courier has settled an upload."""
 
 
 class Running:
@@ -131,6 +131,8 @@ class Running:
         )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
         self.engine = AsyncEngine(driver, random.random, capacity, wiring.in_flight_bytes)
+        self._ended = asyncio.Event()
+        self._looking: set[asyncio.Future[None]] = set()
         self.writer.on_idle = lambda: watchdog.watch(notifier.log)
 
     async def act(
@@ -192,11 +194,18 @@ class Running:
         return found
 
     async def settled(self, key: UploadKey) -> UploadStatus:
-        """How such an upload ended."""
-        clock = self._wiring.clock
-        while not (status := await self.recorded(key)).at_rest:
-            await clock.sleep_until(clock.now() + LOOK_EVERY)
-        return status
+        """How such an upload ended. MisuseError if it had not when the courier was closed."""
+        looking = self.loop.create_future()
+        self._looking.add(looking)
+        try:
+            while not (status := await self.recorded(key)).at_rest:
+                if self._ended.is_set():
+                    raise unsettled_error(key.tenant_id, key.evidence_id)
+                await ended_within(self._wiring.clock, self._ended.wait(), LOOK_EVERY)
+            return status
+        finally:
+            self._looking.discard(looking)
+            looking.cancel()
 
     async def dry_run(
         self, destination: Destination, on_wait: OnWait = lambda until: None
@@ -213,6 +222,9 @@ class Running:
         await asyncio.sleep(0)
         try:
             await self.engine.close(grace)
+            self._ended.set()
+            if self._looking:  # once more
+                await asyncio.wait(self._looking)
         finally:
             await self.release()
 

@@ -26,7 +26,7 @@ from ...delivery.effects import (
     TakeSlot,
     Turn,
 )
-from ...domain.errors import CourierError
+from ...domain.errors import CourierError, MisuseError
 from ...domain.pacing.gate import NotBefore
 from ...domain.upload.failure import Failure
 from ...domain.upload.verdict import Verdict
@@ -226,8 +226,12 @@ class AsyncioDriver(Driver):
     # --- the store ---
 
     async def read(self, verb: Callable[[], T]) -> T:
-        """Run a reading verb of the store off the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, verb)
+        """Run a reading verb of the store off the loop. MisuseError after the close."""
+        try:
+            answer = asyncio.get_running_loop().run_in_executor(self.threads, verb)
+        except RuntimeError as error:  # the threads have been told to stop
+            raise MisuseError("the courier is closed: build a new one") from error
+        return await answer
 
     async def _write(self, effect: Stored[Any]) -> Any:
         if isinstance(effect, Begin | Save):

@@ -250,6 +250,54 @@ def test_background_is_true_or_false(house: House) -> None:
         house.courier(background="no")
 
 
+# --- tickets at the close -------------------------------------------------------------------------
+
+
+def test_a_close_ends_the_wait_for_what_is_not_settled(house: House) -> None:
+    async def story() -> None:
+        courier = house.courier(background=False)
+        await courier.start()
+        ticket = courier.submit(evidence())
+        await ticket.recorded()
+        waiting = asyncio.create_task(ticket.settled())
+        await courier.quiet()
+        await courier.close()
+        with pytest.raises(MisuseError, match="was closed before acme/ev-1 was settled"):
+            await waiting
+        with pytest.raises(MisuseError, match="is closed"):
+            await ticket.settled()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_a_close_tells_what_was_settled_just_before(house: House) -> None:
+    async def story() -> None:
+        async with house.courier(background=False) as courier:
+            ticket = courier.submit(evidence())
+            await ticket.recorded()
+            waiting = asyncio.create_task(ticket.settled())
+            while not house.clock.wakes():
+                await asyncio.sleep(0)
+            assert await courier.deliver_due() == DueDelivery(1, 1, False)
+        status = await waiting
+        assert status is not None
+        assert status.status == "succeeded"
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_a_close_ends_the_wait_of_a_thread(house: House) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with house.sync_courier(background=False) as courier:
+            ticket = courier.submit(evidence())
+            ticket.recorded()
+            waiting = thread.submit(ticket.settled)
+            while not house.clock.wakes():
+                courier.quiet()
+        with pytest.raises(MisuseError, match="was closed before acme/ev-1 was settled"):
+            waiting.result(20)
+
+
 # --- in the caller's thread -----------------------------------------------------------------------
 
 
