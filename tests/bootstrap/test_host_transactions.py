@@ -305,6 +305,31 @@ def test_a_transaction_that_stays_open_stops_no_other(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("kind", ["postgres"])
+def test_the_same_evidence_elsewhere_stops_no_other(shared: Shared) -> None:
+    """A courier is given what a host's open transaction records: it is tried again, all else goes
+    on, and a host that awaits it before its commit does not wait for itself."""
+
+    async def story() -> None:
+        house = shared.house
+        async with house.courier() as courier:
+            with psycopg.connect(shared.where) as slow:
+                courier.submit(evidence(), connection=slow)
+                again = courier.submit(evidence())
+                with pytest.raises(StoreError, match="an open transaction holds it.*still tried"):
+                    await asyncio.wait_for(again.recorded(), 10)
+                other = courier.submit(evidence("ev-2", "globex"))
+                await asyncio.wait_for(other.settled(), 10)
+            while len(house.server.held) < 2:
+                house.clock.advance(10)
+                await courier.quiet()
+            await again.recorded()
+        assert [name for name, _ in house.server.held] == ["ev-2", "ev-1"]
+        assert shared.ask("SELECT count(*) FROM evidence_courier.uploads") == 2
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+@pytest.mark.parametrize("kind", ["postgres"])
 def test_two_lanes_in_opposite_order_wait_for_nothing(shared: Shared) -> None:
     """What locked a row for each lane would end in a deadlock here."""
     with (

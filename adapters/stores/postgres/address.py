@@ -58,6 +58,8 @@ _ADVICE = {
     "42": "its user may not do that, or its tables are others: look at the user's rights",
     "53": "the server has no room or no connection left: look at its disk and max_connections",
     "54": "a name or a document is larger than PostgreSQL can keep",
+    "55": "an open transaction holds it, such as a host's that records the same evidence; it is tried"
+    " again by itself",
     "57": "the server is stopping or starting; it is tried again by itself",
 }
 

@@ -37,6 +37,9 @@ PATIENCE = 30.0
 
 _ASK_AGAIN = 0.05
 
+# A host's open transaction may hold what a courier is to record: all other tenants' work, which is
+# written by the same session, goes on meanwhile, and this is tried again.
+_WAIT_FOR_LOCKS = "SET lock_timeout = '1s'"
 _BEGIN = "BEGIN; SELECT pg_current_xact_id()::text AS number"
 _REGISTER = (
     "INSERT INTO couriers (id, host, pid, enlisted_at, beat, beat_at)"
@@ -64,6 +67,7 @@ class PostgresDatabase(PostgresReaders):
             self.session = PostgresSession(address.connect())
             try:
                 prepare(self.session, MIGRATIONS)
+                self.session.tell(_WAIT_FOR_LOCKS)
             except BaseException:
                 self._connection.close()
                 raise
@@ -120,6 +124,7 @@ class PostgresDatabase(PostgresReaders):
 
     def _reconnect(self) -> None:
         self.session = PostgresSession(self._address.connect())
+        self.session.tell(_WAIT_FOR_LOCKS)
         self._show(self._connection)
         (row,) = self.session.ask("SELECT clock_timestamp() AS now")
         self._cut_at = row["now"]
