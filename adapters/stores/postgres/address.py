@@ -29,9 +29,11 @@ OLDEST_SERVER = 140000
 # A machine that lost its power is noticed within half a minute, by both sides.
 _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 # Every question is a look-up in an index: its plan is not to change with what the server believes
-# of the tables' sizes, which is wrong in the first minutes of a burst.
+# of the tables' sizes, which is wrong in the first minutes of a burst. A session that has waited for
+# another's lock is to see what the other has written: the server's own isolation may be another.
 _SETTINGS = f"""
 SET search_path = {SCHEMA};
+SET default_transaction_isolation = 'read committed';
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO';
 SET extra_float_digits = 1;

@@ -11,6 +11,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 from attrs import evolve
+from psycopg.conninfo import make_conninfo
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sql.gates import BUSY
@@ -120,6 +121,20 @@ def test_they_keep_one_pace_together(stores: list[PostgresStore]) -> None:
         return begun
 
     assert sum(at_once(stores, begin)) == 7
+
+
+def test_a_pace_is_kept_whatever_isolation_the_server_has(dsn: str) -> None:
+    """What a courier has begun is seen by one whose transaction is older."""
+    pace = evolve(UNPACED, pace=Pace(1, timedelta(minutes=1)))
+    odd = make_conninfo(dsn, options=r"-c default_transaction_isolation=repeatable\ read")
+    with closing(PostgresStore(odd)) as one, closing(PostgresStore(odd)) as other:
+        first, second = entry("ev-1"), entry("ev-2")
+        one.add([first, second])
+        with other.transaction():
+            (begun,) = begin_each(one, [started(first.upload, quota=pace)])
+            (late,) = begin_each(other, [started(second.upload, quota=pace)])
+    assert isinstance(begun, Begun)
+    assert isinstance(late, NotBefore)
 
 
 def test_an_action_is_seen_by_who_has_seen_a_later_one(stores: list[PostgresStore]) -> None:
