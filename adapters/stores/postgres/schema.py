@@ -196,10 +196,10 @@ INSERT INTO counts SELECT word, 0, count(*) FROM (SELECT {_WORD} FROM uploads) A
 """
 ADD_UP_COUNTS = f"""
 WITH ended AS (
-    DELETE FROM counts WHERE session <> 0 AND session IN (
-        SELECT session FROM counts
+    DELETE FROM counts WHERE session <> 0 AND (word, session) IN (
+        SELECT word, session FROM counts
         WHERE session <> 0 AND session NOT IN (SELECT pid FROM pg_stat_activity)
-        LIMIT 1000
+        LIMIT 1000 FOR UPDATE SKIP LOCKED
     ) RETURNING word, number
 )
 INSERT INTO counts SELECT word, 0, sum(number) FROM ended GROUP BY word ORDER BY word {_ADD}

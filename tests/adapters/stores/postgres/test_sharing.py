@@ -18,7 +18,7 @@ from evidence_courier.adapters.stores.sql.gates import BUSY
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import NotBefore
 from evidence_courier.domain.upload.status import ActionRow
-from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER
+from evidence_courier.domain.upload.upload import UNKNOWN_PROVIDER, Status
 from evidence_courier.ports.records import Added, Begun, Change, Conflict, Find, Known
 from evidence_courier.testing.contracts.stored import (
     AT,
@@ -135,6 +135,35 @@ def test_a_pace_is_kept_whatever_isolation_the_server_has(dsn: str) -> None:
             (late,) = begin_each(other, [started(second.upload, quota=pace)])
     assert isinstance(begun, Begun)
     assert isinstance(late, NotBefore)
+
+
+def test_counts_that_an_open_transaction_holds_are_added_up_later(dsn: str) -> None:
+    """No heartbeat waits for it, even for one that was prepared and is forgotten."""
+    kept = "SELECT count(*) FROM evidence_courier.counts WHERE session <> 0"
+    with closing(PostgresStore(dsn)) as gone:
+        gone.add([entry()])
+    with closing(PostgresStore(dsn)) as store, psycopg.connect(dsn) as open_:
+        wait_until_ended(dsn)
+        open_.execute("UPDATE evidence_courier.counts SET number = number WHERE session <> 0")
+        courier = store.heartbeat(None, AT)
+        assert open_.execute(kept).fetchone() == (1,)
+        open_.rollback()
+        store.heartbeat(courier, AT)
+        assert open_.execute(kept).fetchone() == (0,)
+        assert store.counts([Status.PENDING]) == {Status.PENDING: 1}
+
+
+def wait_until_ended(dsn: str) -> None:
+    """Until the server has let go of each session that has counts."""
+    ending = (
+        "SELECT count(*) FROM evidence_courier.counts"
+        " WHERE session IN (SELECT pid FROM pg_stat_activity)"
+    )
+    with psycopg.connect(dsn, autocommit=True) as session:
+        for _ in range(100_000):
+            if session.execute(ending).fetchone() == (0,):
+                return
+    raise AssertionError("a session does not end")
 
 
 def test_an_action_is_seen_by_who_has_seen_a_later_one(stores: list[PostgresStore]) -> None:
