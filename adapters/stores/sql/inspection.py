@@ -106,13 +106,13 @@ def look_through(
     """
     with database.reading() as session:
         seen = list(database.own(session))
-        lives = database.lives(session)
         last = session.ask(_LAST.format("uploads"))[0]["last"]
     uploads = attempts = 0
     waiting: Counter[str] = Counter()
     for given in _stretches(last):
         progress(given["first"] - 1, last)
         with database.reading() as session:  # one moment for all that is kept of an upload
+            lives = database.lives(session)  # some may have been registered since the last
             (counted,) = session.ask(_COUNTED, given)
             uploads, attempts = uploads + counted["uploads"], attempts + counted["attempts"]
             rows = session.ask(database.not_plain, given)

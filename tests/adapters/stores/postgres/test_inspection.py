@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -82,6 +83,19 @@ def test_what_the_store_writes_is_sound(settled: str) -> None:
     found = inspect(settled, progress=lambda done, of: told.append((done, of)))
     assert (found.uploads, found.attempts, found.breaches) == (4, 4, ())
     assert told == [(0, 4), (4, 4)]
+
+
+def test_a_courier_that_starts_meanwhile_is_not_gone(store: PostgresStore, dsn: str) -> None:
+    store.add([entry()])
+    starts_sending = partial(register_and_begin, store)
+    assert inspect(dsn, progress=starts_sending).breaches == ()
+
+
+def register_and_begin(store: PostgresStore, done: int, of: int) -> None:
+    """Before the uploads are looked at."""
+    if done < of:
+        courier = store.heartbeat(None, AT)
+        begin_each(store, [started(entry().upload, courier_id=courier)])
 
 
 @pytest.mark.parametrize(("statement", "what"), WRONG.items(), ids=str)

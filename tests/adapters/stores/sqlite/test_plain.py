@@ -15,6 +15,8 @@ from evidence_courier.adapters.stores.sqlite import SqliteStore, inspection
 from evidence_courier.adapters.stores.sqlite.inspection import NOT_PLAIN
 from evidence_courier.adapters.stores.sqlite.session import SqliteSession
 from evidence_courier.domain.upload.failure import FailureKind
+from evidence_courier.testing.contracts.stored import AT as NOW
+from evidence_courier.testing.contracts.stored import begin_each, entry, started
 
 ODD = (
     *(None, "", "x", "unclear", "processing", "deferred", "delivered", "retrying", "sending"),
@@ -145,3 +147,16 @@ def test_an_inspection_tells_how_far_it_is(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     inspection.inspect(path, progress=lambda done, of: told.append((done, of)))
     assert told == [(0, 0)]
+
+
+def test_a_courier_that_starts_meanwhile_is_not_gone(tmp_path: Path) -> None:
+    path = str(tmp_path / "courier.db")
+    with closing(SqliteStore(path)) as store:
+        store.add([entry()])
+
+        def register_and_begin(done: int, of: int) -> None:
+            if done < of:
+                courier = store.heartbeat(None, NOW)
+                begin_each(store, [started(entry().upload, courier_id=courier)])
+
+        assert inspection.inspect(path, progress=register_and_begin).breaches == ()
