@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -38,6 +38,7 @@ from ..ports.logger import (
     UploadsWait,
 )
 from ..ports.records import Change, Entry, InvalidTenants, Saved
+from ..ports.store import UploadStore
 from .accounting import recovery_of
 from .active import ActiveUpload, ActiveUploads
 from .applying import Step, apply, save, stored
@@ -405,10 +406,15 @@ def read_again(
                 wanted.append(key)
             else:
                 backlog.looked(line, more=True, again=False)
-        found = yield from stored(wanted)
+        # Also if it is none: other turns go on while it is read.
+        found = yield from perform(Read(partial(_get, wanted)))
         for key in wanted:
             if key in postponed:
                 uploads.update(key, found.get(key))
+
+
+def _get(keys: Sequence[UploadKey], store: UploadStore) -> Mapping[UploadKey, Entry]:
+    return store.get(keys) if keys else {}
 
 
 def recover(context: TurnContext, uploads: Sequence[ActiveUpload]) -> Turn[Sequence[ActiveUpload]]:

@@ -13,7 +13,7 @@ from in_hand import NOW, home, in_hand, waiting
 
 from evidence_courier.delivery.active import ActiveUpload, ActiveUploads
 from evidence_courier.delivery.effects import Notify, Read, Turn
-from evidence_courier.delivery.maintenance import Maintenance
+from evidence_courier.delivery.maintenance import POSTPONED_AT_ONCE, Maintenance
 from evidence_courier.delivery.turn_context import TurnContext
 from evidence_courier.domain.errors import StoreError
 from evidence_courier.domain.upload.upload import UploadKey, Waiting
@@ -102,6 +102,21 @@ def test_a_clock_set_back_has_each_read_once_and_postponed_again(world: World) -
     assert_all_postponed(active, store)
     soon = [*active.postponed.soon(clock.now() + timedelta(days=1))]
     assert Counter(soon) == dict.fromkeys(store.uploads, 1)
+
+
+def test_others_go_on_between_pages_for_which_there_is_no_room(world: World) -> None:
+    clock, store, active, maintenance = world
+    for _ in range(active.backlog.share):
+        active.backlog.came(HOME.quota.credential)
+    clock.advance(120 + APART * NUMBER)
+    turn = maintenance.adopt_more()
+    effects = [next(turn)]
+    while len(effects) < NUMBER / POSTPONED_AT_ONCE:
+        effects.append(turn.send({}))
+    turn.close()
+    assert all(isinstance(effect, Read) for effect in effects)
+    assert not store.read
+    assert not [*active.postponed.soon(clock.now())]
 
 
 def test_what_the_store_refuses_then_is_read_at_the_next_pass(world: World) -> None:
