@@ -17,10 +17,15 @@ from .stopped import hold_invalid, readmit, resume
 
 
 def adopt(
-    uploads: ActiveUploads, now: datetime, wanted: Sequence[tuple[UploadKey, Destination, Waiter]]
-) -> Turn[None]:
+    uploads: ActiveUploads,
+    now: datetime,
+    wanted: Sequence[tuple[UploadKey, Destination, Waiter]],
+    *,
+    leaves: bool = False,
+) -> Turn[bool]:
     """Have those who submitted known uploads again wait for them with this courier, or hear how
-    they ended."""
+    they ended; whether the store could be asked. If this courier `leaves` its uploads to others,
+    what goes on does not become active."""
     try:
         found = yield from stored([key for key, _, _ in wanted])
         known = {
@@ -42,7 +47,7 @@ def adopt(
     except StoreError as error:
         for _, _, waiter in wanted:
             waiter.mark_lost(error)
-        return
+        return False
     for key, _, waiter in wanted:
         one = known.get(key)
         if one is not None:
@@ -54,9 +59,10 @@ def adopt(
             waiter.mark_lost(gone_error(key))
         elif one.upload.status.at_rest:
             waiter.mark_settled(statuses.get(key) or one.status())
-        else:
+        elif not leaves:
             one.waiters.append(waiter)
             uploads.add(one)
+    return True
 
 
 def _statuses_of(

@@ -308,15 +308,20 @@ class Recorder:
             adopting = [one for one, _ in known]
             self._adopting.update(adopting)
             wanted = [(key, one.destination, one.ticket) for one, key in known]
-            await self._driver.run(adopt(self._active, self._driver.clock.now(), wanted))
+            now, leaves = self._driver.clock.now(), self.leaves
+            asked = await self._driver.run(adopt(self._active, now, wanted, leaves=leaves))
             self._adopting.difference_update(adopting)
+            for submission in adopting if leaves and asked else ():
+                submission.ticket.mark_recorded()
         return early
 
     def _recorded(
         self, submission: Submission, entry: Entry, answer: AddAnswer
     ) -> UploadKey | None:
         """A submission is on disk; the key under which it was known before, if it was."""
-        submission.ticket.mark_recorded()
+        known = not isinstance(answer, Added)
+        if not (known and self.leaves):  # else once it goes on, so that its status is the new one
+            submission.ticket.mark_recorded()
         if isinstance(answer, Added):
             if self.leaves:
                 self._driver.notifier.log(UploadRecorded(entry.upload.key))
@@ -325,7 +330,7 @@ class Recorder:
             return None
         submitted = entry.dossier.submitted_digest
         self._active.compare(entry.upload.key, answer.submitted_digest, submitted)
-        return None if self.leaves else answer.upload.key
+        return answer.upload.key
 
     def _prepare(self, batch: Sequence[Submission], preparer: Preparer) -> list[Entry]:
         """In a worker thread."""

@@ -110,6 +110,28 @@ def test_submitted_again_under_settings_that_include_it_it_is_sent(house: House)
     assert [event.reason for event in again] == ["its settings no longer exclude it"]
 
 
+@pytest.mark.parametrize("included", [True, False])
+def test_without_a_background_it_is_queued_for_another_courier(
+    house: House, included: bool
+) -> None:
+    async def story() -> None:
+        async with house.courier(background=False) as web:
+            await web.submit(EXHAUSTED).recorded()
+            if included:
+                including_both(house)
+                await web.reload()
+            ticket = web.submit(EXHAUSTED)
+            await ticket.recorded()
+            async with house.courier(background=False) as worker:
+                assert (await worker.deliver_due()).settled == included
+            status = await ticket.settled()
+            assert status is not None
+            assert status.status == ("succeeded" if included else "skipped")
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+    assert house.server.asked == ({"ev-1": 1} if included else {})
+
+
 def test_a_retry_sends_it_only_if_the_settings_include_it(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
