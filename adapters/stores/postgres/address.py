@@ -29,8 +29,8 @@ OLDEST_SERVER = 140000
 # A machine that lost its power is noticed within half a minute, by both sides.
 _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 # Every question is a look-up in an index: its plan is not to change with what the server believes
-# of the tables' sizes, which is wrong in the first minutes of a burst. A session that has waited for
-# another's lock is to see what the other has written: the server's own isolation may be another.
+# of the tables' sizes, which is wrong in the first minutes of a burst. A session that has waited
+# for another's lock is to see what that has written, whatever isolation the server has by default.
 _SETTINGS = f"""
 SET search_path = {SCHEMA};
 SET default_transaction_isolation = 'read committed';
@@ -60,8 +60,8 @@ _ADVICE = {
     "42": "its user may not do that, or its tables are others: look at the user's rights",
     "53": "the server has no room or no connection left: look at its disk and max_connections",
     "54": "a name or a document is larger than PostgreSQL can keep",
-    "55": "an open transaction holds it, such as a host's that records the same evidence; it is tried"
-    " again by itself",
+    "55": "an open transaction holds it, such as a host's that records the same evidence; it is"
+    " tried again by itself",
     "57": "the server is stopping or starting; it is tried again by itself",
 }
 
