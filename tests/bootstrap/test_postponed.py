@@ -205,7 +205,7 @@ def test_a_wrong_key_holds_what_is_postponed_and_a_mended_one_frees_it(house: Ho
     tell(house, story)
 
 
-def test_a_store_that_cannot_be_read_then_is_in_trouble_and_no_result_is_lost(
+def test_a_store_that_cannot_be_read_is_in_trouble_and_loses_no_result(
     house: House,
 ) -> None:
     house.server.answer = lambda name, _: 500 if name != "ev-9" else 401
