@@ -55,8 +55,11 @@ def migrate(dsn: str, *migrations: Migration) -> None:
         opening.prepare(PostgresSession(connection), migrations)
 
 
-def test_many_at_once_make_one_database() -> None:
-    dsn = server().empty_database()
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_many_at_once_make_one_database(isolation: str) -> None:
+    words = isolation.replace(" ", r"\ ")
+    option = f"-c default_transaction_isolation={words}"
+    dsn = make_conninfo(server().empty_database(), options=option)
     with ThreadPoolExecutor(6) as threads:
         stores = list(threads.map(PostgresStore, [dsn] * 6))
     keys = {store.fingerprint_key() for store in stores}
