@@ -54,7 +54,9 @@ def deliver_each_second(
 
     open_couriers: list[asyncio.Task[None]] = []
 
-    @app.periodic(cron=EACH_SECOND, periodic_id=queue)
+    @app.periodic(  # pyright: ignore[reportArgumentType]  # a host defers it without a moment
+        cron=EACH_SECOND, periodic_id=queue
+    )
     @app.task(name=f"{queue}.deliver_due", queue=queue, queueing_lock=queue)
     async def deliver_due(timestamp: int | None = None) -> None:
         if not open_couriers:

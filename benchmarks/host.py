@@ -198,7 +198,7 @@ async def waiting(port: int) -> Cost:
             delays = {"initial_delay": "1h", "max_delay": "2h"}
             tenant["integrations"]["compliance"]["retry"] = delays
         async with started(tenants) as courier:
-            few = WAITING // 10
+            few, before = WAITING // 10, 0
             for number in range(WAITING):
                 content = number.to_bytes(8, "big") * 16
                 it = evidence(f"t{number % TENANTS}", f"ev-{number}", content=content)

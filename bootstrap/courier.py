@@ -45,7 +45,7 @@ def _forget_started() -> None:
     """In a forked child none of them runs. To ask for the process with each evidence takes longer
     than all else that is done with one without an integration."""
     for courier in list(_STARTED):
-        courier._without = _NONE
+        courier._without = _NONE  # pyright: ignore[reportPrivateUsage]
 
 
 if hasattr(os, "register_at_fork"):

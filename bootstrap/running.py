@@ -82,7 +82,8 @@ class Running:
         except BaseException:
             threads.shutdown()
             raise
-        running = cls(wiring, threads, store, transport)
+        # What `send` gives is awaited at once, so it need not be a coroutine function.
+        running = cls(wiring, threads, store, transport)  # pyright: ignore[reportArgumentType]
         try:
             running.key = await loop.run_in_executor(threads, store.fingerprint_key)
             running.courier_id = await running.writer.run(

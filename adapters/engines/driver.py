@@ -65,14 +65,13 @@ class Driver(ABC):
         answer: Any = None
         while True:
             try:
-                effect = effect or self.step(about, resume, answer)
+                asked, effect = effect or self.step(about, resume, answer), None
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
-                answer, resume = await self.perform(effect), turn.send
+                answer, resume = await self.perform(asked), turn.send
             except BaseException as error:
-                answer, resume = self.raised_by(effect, error), turn.throw
-            effect = None
+                answer, resume = self.raised_by(asked, error), turn.throw
 
     def step(self, about: About | None, resume: Callable[[Any], Effect[Any]], answer: Any) -> Any:
         """The next effect. `about`: what a driver that watches is told of it."""

@@ -125,7 +125,7 @@ class Turns:
         one, resume, answer = given
         while not self._aborted:
             try:
-                effect = resume(answer)
+                effect = resume(answer)  # pyright: ignore[reportCallIssue, reportArgumentType]
             except StopIteration as end:
                 return self._end(one, end.value, None)
             except BaseException as error:

@@ -187,7 +187,7 @@ def test_no_courier_starts_on_the_source_meanwhile(
 ) -> None:
     asyncio.run(history(house))
     store, refusals = SqliteStore(str(house.database), busy_timeout=0), []
-    end = copying._end
+    end = copying._end  # pyright: ignore[reportPrivateUsage]
 
     def beside(*given: Any) -> None:
         with pytest.raises(StoreError, match="database is locked") as refused:
@@ -220,7 +220,8 @@ def test_one_who_opens_the_target_meanwhile_has_the_key_of_the_copy(
     house: House, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asyncio.run(history(house))
-    end, waiting = copying._end, "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    end = copying._end  # pyright: ignore[reportPrivateUsage]
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     def key_of(store: UploadStore) -> bytes:
         try:

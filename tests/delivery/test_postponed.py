@@ -77,11 +77,12 @@ def test_a_postponed_upload_costs_less_than_250_bytes() -> None:
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for number in range(20_000):
-            tenant_id = f"tenant-{number % tenants}"
-            mine = UploadKey(tenant_id, f"5f0c6a52-5d2b-4b9e-9a9e-{number:012d}", "paper")
-            due = NOW + timedelta(seconds=number * 7_919 % 21_600)
-            postponed.put(mine, homes[number % tenants], due, [OneWhoWaits()])
-        del mine, due, tenant_id
+            postponed.put(
+                UploadKey(f"tenant-{number % tenants}", f"5f0c6a52-5d2b-{number:021d}", "paper"),
+                homes[number % tenants],
+                NOW + timedelta(seconds=number * 7_919 % 21_600),
+                [OneWhoWaits()],
+            )
         gc.collect()
         cost = (tracemalloc.get_traced_memory()[0] - before) / 20_000
         tracemalloc.stop()

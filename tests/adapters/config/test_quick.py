@@ -14,7 +14,7 @@ from evidence_courier.adapters.config.references import Resolved
 from evidence_courier.adapters.config.schema import (
     UNKNOWN_PROVIDER,
     BlockSchema,
-    _BlockValidator,
+    _BlockValidator,  # pyright: ignore[reportPrivateUsage]
     schema_with,
 )
 from evidence_courier.adapters.plugins import BrokenProvider, discover_providers

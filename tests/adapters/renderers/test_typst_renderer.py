@@ -852,7 +852,7 @@ def test_an_upgrade_under_a_running_host_changes_no_document(
             file.write_bytes(template)
 
     if during:
-        made = here._made
+        made = here._made  # pyright: ignore[reportPrivateUsage]
 
         def upgraded_first(data: Any) -> Any:
             upgrade()

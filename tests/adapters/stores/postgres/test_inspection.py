@@ -72,7 +72,7 @@ def settled(dsn: str) -> Iterator[str]:
 @pytest.fixture
 def by_hand(settled: str) -> Iterator[psycopg.Connection[dict[str, object]]]:
     """A session of another's on it."""
-    with psycopg.connect(settled, row_factory=dict_row) as connection:
+    with psycopg.Connection[dict[str, object]].connect(settled, row_factory=dict_row) as connection:
         set_up(connection)
         connection.commit()
         yield connection

@@ -73,7 +73,8 @@ def aged(path: str, by: float = LEFT_AFTER + 1) -> Iterator[None]:
     """What is in the folder is older."""
     for file in os.scandir(f"{path}-documents"):
         if file.is_file():
-            os.utime(file.path, (time.time() - by,) * 2)
+            then = time.time() - by
+            os.utime(file.path, (then, then))
     yield
 
 
@@ -135,7 +136,8 @@ def test_a_file_that_is_given_by_its_path_is_copied(house: House, tmp_path: Path
 def test_commits_of_others_do_not_wait_for_a_large_file(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing, go_on, write = threading.Event(), threading.Event(), documents._write
+    write = documents._write  # pyright: ignore[reportPrivateUsage]
+    writing, go_on = threading.Event(), threading.Event()
 
     def slow(file: int, chunk: bytes) -> None:
         writing.set()
@@ -409,8 +411,9 @@ def left_by_a_dead_courier(database: str) -> str:
     """A file that no record names, as a courier leaves it that is killed before its commit."""
     folder = DocumentFolder(database)
     name = folder.keep([PDF])
-    assert folder._lock is not None
-    folder._lock.let_go()
+    lock = folder._lock  # pyright: ignore[reportPrivateUsage]
+    assert lock is not None
+    lock.let_go()
     return name
 
 
