@@ -235,8 +235,7 @@ class AsyncioDriver(Driver):
 
     async def _write(self, effect: Stored[Any]) -> Any:
         if isinstance(effect, Begin | Save):
-            begin_or_save: Effect[Any] = effect
-            return await self._asked(begin_or_save)
+            return await self._asked(effect)  # pyright: ignore[reportArgumentType]
         if isinstance(effect, TakeSlot):
             return await self.writer.acquire(effect.request)
         return await self.writer.run(lambda: effect.on(self.store))
