@@ -41,9 +41,13 @@ from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.documents import LARGE
 from evidence_courier.testing import MemoryStore
 
-ONE_KIND: dict[str, str] = dict.fromkeys(
-    ("psycopg", "psycopg block", "asyncpg"), "postgres"
-) | dict.fromkeys(("sqlite3", "sqlite3 of 3.12"), "sqlite")
+ONE_KIND: dict[str, str] = {
+    "psycopg": "postgres",
+    "psycopg block": "postgres",
+    "asyncpg": "postgres",
+    "sqlite3": "sqlite",
+    "sqlite3 of 3.12": "sqlite",
+}
 
 
 def cases(hosts: Iterable[str]) -> list[Any]:
