@@ -23,7 +23,7 @@ from host_databases import (
     NotPassedError,
 )
 from postgres_server import server
-from store_fixtures import House, PaperProvider, evidence, tenant
+from store_fixtures import Desk, House, PaperProvider, evidence, tenant
 
 from evidence_courier import (
     AsyncCourier,
@@ -36,8 +36,6 @@ from evidence_courier import (
 )
 from evidence_courier.adapters.stores.postgres import database, readers
 from evidence_courier.adapters.stores.postgres.schema import MIGRATIONS, Migration
-from evidence_courier.domain.integration import Route
-from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.documents import LARGE
 from evidence_courier.testing import MemoryStore
 
@@ -58,20 +56,6 @@ def cases(hosts: Iterable[str]) -> list[Any]:
         for name in hosts
         if ONE_KIND.get(name, kind) == kind
     ]
-
-
-@define
-class Desk:
-    """A `BlockingTransport` that takes everything."""
-
-    house: House
-
-    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
-        self.house.server.held.append((dict(request.headers)["evidence"], b"".join(request.body)))
-        return HttpResponse(200, (), b"", self.house.clock.now())
-
-    def close(self) -> None:
-        pass
 
 
 @define

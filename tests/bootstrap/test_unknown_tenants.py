@@ -16,16 +16,14 @@ from typing import Any
 import pytest
 from attrs import define
 from click.testing import CliRunner
-from store_fixtures import House, PaperProvider, evidence, tenant
+from store_fixtures import Desk, House, PaperProvider, evidence, tenant
 
 from evidence_courier import AsyncCourier, ConfigError, Courier, Evidence, MisuseError, UploadStatus
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap import tenants as bootstrap_tenants
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.delivery import log_facts
-from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.status import wait_for_integration, wait_for_valid
-from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.ports.logger import (
     ConfigurationDoubtful,
     ConfigurationLoaded,
@@ -40,20 +38,6 @@ from evidence_courier.ports.records import Find
 from evidence_courier.testing.contracts.stored import entry
 
 E_ACUTE, DECOMPOSED = "r\u00e9sum", "re\u0301sum"
-
-
-@define
-class Desk:
-    """The house's server for code that blocks."""
-
-    house: House
-
-    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
-        self.house.server.held.append((dict(request.headers)["evidence"], b"".join(request.body)))
-        return HttpResponse(200, (), b"", self.house.clock.now())
-
-    def close(self) -> None:
-        pass
 
 
 @define

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
-from store_fixtures import House, evidence, tenant
+from store_fixtures import Desk, House, evidence, tenant
 from training_records import record_as_json
 
 from evidence_courier import Document, Evidence, MisuseError, UploadStatus, load_record
@@ -20,27 +20,10 @@ from evidence_courier.delivery import destinations
 from evidence_courier.domain.evidence.evidence import sha256_of
 from evidence_courier.domain.evidence.record_json import record_json
 from evidence_courier.domain.evidence.training import TrainingRecord
-from evidence_courier.domain.integration import Route
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.ports.dialogue import HttpRequest, HttpResponse
 from evidence_courier.testing import until_settled
 
 PDF = "application/pdf"
-
-
-@frozen
-class Desk:
-    """The house's server for code that blocks."""
-
-    house: House
-
-    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
-        name = dict(request.headers)["evidence"]
-        self.house.server.held.append((name, b"".join(request.body)))
-        return HttpResponse(200, (), b"", self.house.clock.now())
-
-    def close(self) -> None:
-        pass
 
 
 Deliver = Callable[..., UploadStatus]

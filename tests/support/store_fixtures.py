@@ -204,6 +204,20 @@ class House:
         return around | options
 
 
+@define
+class Desk:
+    """The house's server for code that blocks, which takes everything."""
+
+    house: House
+
+    def send(self, request: HttpRequest, route: Route) -> HttpResponse:
+        self.house.server.held.append((dict(request.headers)["evidence"], b"".join(request.body)))
+        return HttpResponse(200, (), b"", self.house.clock.now())
+
+    def close(self) -> None:
+        pass
+
+
 def evidence(
     evidence_id: str = "ev-1", tenant_id: str = "acme", content: bytes = b"%PDF-1.7 evidence"
 ) -> Evidence:
