@@ -11,12 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ...delivery.maintenance import HEARTBEAT
 from ...domain.errors import StoreError
 from ...ports.clock import Clock
 from ...ports.store import UploadStore
-
-HEARTBEAT = 15.0
-"""How often, in seconds, a busy process shows that it is alive."""
 
 PAUSE = 120.0
 """After so many idle seconds, a process takes a new number."""
