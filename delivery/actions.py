@@ -102,17 +102,17 @@ class StatusReader(Protocol):
     """The part of a store that lists uploads."""
 
     def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        """See `Records`."""
+        """See `UploadRecords`."""
         ...
 
     def find(self, find: Find, now: datetime) -> Page:
-        """See `Records`."""
+        """See `UploadRecords`."""
         ...
 
     def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
-        """See `Records`."""
+        """See `UploadRecords`."""
         ...
 
 

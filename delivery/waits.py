@@ -15,7 +15,7 @@ from ..domain.upload.backoff import later
 from ..domain.upload.status import wait_for_valid
 from ..domain.upload.upload import Status, UploadKey
 from ..ports.logger import LogEvent, UploadsWait
-from ..ports.records import Find, Records
+from ..ports.records import Find, UploadRecords
 from .accounting import news_of_gate
 from .destinations import Destination
 from .effects import Notify, Turn, perform
@@ -31,7 +31,7 @@ OPEN = tuple(status for status in Status if not status.at_rest)
 _READ_AT_ONCE = 1_000
 
 
-def waiting_for_a_file(store: Records, tenants: Iterable[str], now: datetime) -> int:
+def waiting_for_a_file(store: UploadRecords, tenants: Iterable[str], now: datetime) -> int:
     """How many open uploads of these tenants wait for a valid tenant file, but for those that are
     parked."""
     number = 0

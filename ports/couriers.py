@@ -12,7 +12,7 @@ NO_TENANTS: Mapping[int, Collection[str]] = {}
 
 
 class Couriers(Protocol):
-    """The registration of couriers. Transactions and errors are those of `Records`."""
+    """The registration of couriers. Transactions and errors are those of `UploadRecords`."""
 
     def heartbeat(self, courier_id: int | None, now: datetime) -> int:
         """The courier is alive; None registers one that begins to work. Returns its courier id."""

@@ -34,7 +34,7 @@ AcquireAnswer: TypeAlias = Acquired | NotBefore | Blocked
 
 class Gates(Protocol):
     """Pace, pause, block and lease of every credential. Transactions and errors are those of
-    `Records`."""
+    `UploadRecords`."""
 
     def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
         """Ask for slots for requests that are ready to leave, apart from those that a turn begins

@@ -257,7 +257,7 @@ SaveAnswer: TypeAlias = Saved | Conflict
 AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants
 
 
-class Records(Protocol):
+class UploadRecords(Protocol):
     """The uploads, their attempts, and their staged documents."""
 
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:

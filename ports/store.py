@@ -6,8 +6,8 @@ from typing import Protocol
 
 from .couriers import Couriers
 from .gates import Gates
-from .records import Records
+from .records import UploadRecords
 
 
-class UploadStore(Records, Gates, Couriers, Protocol):
+class UploadStore(UploadRecords, Gates, Couriers, Protocol):
     """What a store adapter implements. Callers ask for the part that they need."""

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Writer(Protocol):
-    """The writing verbs of `Records` and `Gates`, for a coroutine.
+    """The writing verbs of `UploadRecords` and `Gates`, for a coroutine.
 
     Each raises StoreError if nothing was written. A caller that stops waiting for an answer does
     not undo what it asked for.

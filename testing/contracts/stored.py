@@ -16,7 +16,15 @@ from ...domain.upload.transitions import Rules, advance
 from ...domain.upload.upload import Sending, Upload, UploadKey, new_upload
 from ...domain.upload.verdict import Deferred, Delivered, Receipt
 from ...ports.gates import Acquire, AcquireAnswer, Gates
-from ...ports.records import BeginAnswer, Change, Dossier, Entry, Records, Start, StoredDocument
+from ...ports.records import (
+    BeginAnswer,
+    Change,
+    Dossier,
+    Entry,
+    Start,
+    StoredDocument,
+    UploadRecords,
+)
 from ...ports.store import UploadStore
 
 AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -62,7 +70,7 @@ def started(
     return Start(advance(upload, Started(at), RULES), quota, courier_id, RULES.retry.max_attempts)
 
 
-def unblock(store: Records, tenant_id: str, provider: str) -> None:
+def unblock(store: UploadRecords, tenant_id: str, provider: str) -> None:
     """A person says that a tenant's integration may work again."""
     new = entry("released", tenant_id=tenant_id, provider=provider)
     store.add([new])
@@ -71,12 +79,12 @@ def unblock(store: Records, tenant_id: str, provider: str) -> None:
     store.save([Change(after, unblocks=True)])
 
 
-def begin_each(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]:
+def begin_each(store: UploadRecords, starts: Sequence[Start]) -> list[BeginAnswer]:
     """Begin attempts, each a turn of its own, in one call."""
     return [answer for (answer,) in store.begin([[start] for start in starts])]
 
 
-def begin_together(store: Records, starts: Sequence[Start]) -> list[BeginAnswer]:
+def begin_together(store: UploadRecords, starts: Sequence[Start]) -> list[BeginAnswer]:
     """Begin attempts that travel in one request."""
     (answers,) = store.begin([starts])
     return list(answers)

@@ -88,7 +88,7 @@ class Readers(Protocol):
         ...
 
     def close(self) -> None:
-        """As in `Records`."""
+        """As in `UploadRecords`."""
         ...
 
 
