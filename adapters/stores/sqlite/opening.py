@@ -21,6 +21,7 @@ from attrs import frozen
 from ....domain.errors import MisuseError, StoreError
 from .files import Identity, identity
 from .room import bound_log, is_no_room
+from .schema import STEPS, apply
 from .trouble import trouble
 
 # UPDATE ... FROM came with 3.33.
@@ -33,22 +34,6 @@ _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'evidence-
 # Written into the file's header, so that a database of another application is never mistaken for
 # ours: "EvCo" in ASCII.
 APPLICATION_ID = 0x4576436F
-
-STEPS = (
-    "m001_records",
-    "m002_gates_and_owners",
-    "m003_holders_and_bundles",
-    "m004_turns",
-    "m005_decisions",
-    "m006_skipped",
-    "m007_documents_made_later",
-    "m008_parked_targets",
-    "m009_lines_only",
-    "m010_counts",
-    "m011_document_files",
-)
-"""The migrations of `schema`: that is imported only if one of them is to be applied, since
-sqlite-utils would be an eighth of what a courier costs to import."""
 
 
 def resolved(path: str) -> str:
@@ -248,10 +233,8 @@ def _prepared(path: str, busy_timeout: float, deadline: float) -> bool:
             raise
         try:
             if not _has_all_steps(path, connection):
-                from . import schema
-
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                schema.apply(connection)
+                apply(connection)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:

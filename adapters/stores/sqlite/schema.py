@@ -15,17 +15,31 @@ from __future__ import annotations
 import re
 import secrets
 import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
 
-from sqlite_utils import Database, Migrations
+if TYPE_CHECKING:
+    from sqlite_utils import Migrations
 
-migrations = Migrations("evidence-courier")
+Step: TypeAlias = Callable[[sqlite3.Connection], None]
+
+STEPS: dict[str, Step] = {}
+"""The migrations by their names, in order."""
+
+_STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 
 
-def _run(db: Database, *statements: str) -> None:
+def _step(step: Step) -> Step:
+    STEPS[step.__name__] = step
+    return step
+
+
+def _run(db: sqlite3.Connection, *statements: str) -> None:
     """Execute the statements; tables are made strict if this SQLite can do that."""
     for statement in statements:
-        is_strict = statement.lstrip().startswith("CREATE TABLE") and db.supports_strict
-        db.execute(f"{statement} STRICT" if is_strict else statement)
+        is_table = statement.lstrip().startswith("CREATE TABLE")
+        db.execute(f"{statement}{_STRICT}" if is_table else statement)
 
 
 _UPLOADS = """
@@ -101,8 +115,8 @@ _INDEXES = (
 )
 
 
-@migrations()
-def m001_records(db: Database) -> None:
+@_step
+def m001_records(db: sqlite3.Connection) -> None:
     """Uploads, their attempts, their staged documents, and what people did to them."""
     _run(db, _UPLOADS, _ATTEMPTS, _DOCUMENTS, _ACTIONS, *_INDEXES)
 
@@ -175,8 +189,8 @@ _MORE_INDEXES = (
 )
 
 
-@migrations()
-def m002_gates_and_owners(db: Database) -> None:
+@_step
+def m002_gates_and_owners(db: sqlite3.Connection) -> None:
     """Pace, pauses and blocks for each credential; who has what in flight; look-ups."""
     tables = (_COURIERS, _GATES, _SLOTS, _BLOCKS, _LOOK_UPS, _KEYS)
     _run(db, *tables, *_COLUMNS, *_MORE_INDEXES)
@@ -195,8 +209,8 @@ _OF_GATES = (
 )
 
 
-@migrations()
-def m003_holders_and_bundles(db: Database) -> None:
+@_step
+def m003_holders_and_bundles(db: sqlite3.Connection) -> None:
     """Who holds a credential that only one courier may use; how many uploads travel together."""
     _run(db, *_OF_GATES)
 
@@ -223,8 +237,8 @@ _SLOTS_BY_REQUEST = (
 )
 
 
-@migrations()
-def m004_turns(db: Database) -> None:
+@_step
+def m004_turns(db: sqlite3.Connection) -> None:
     """What has begun, and what it is owed; people's actions in the words of today."""
     _run(db, _TURNS, *_SLOTS_BY_REQUEST)
 
@@ -253,8 +267,8 @@ CREATE TABLE look_ups (
 }
 
 
-@migrations()
-def m005_decisions(db: Database) -> None:
+@_step
+def m005_decisions(db: sqlite3.Connection) -> None:
     """Verdicts and findings of providers that decide later; uploads held for a locked account."""
     for table, statement in _BUILT_ANEW.items():
         _build_anew(db, table, statement)
@@ -268,7 +282,7 @@ def m005_decisions(db: Database) -> None:
     )
 
 
-def _build_anew(db: Database, table: str, statement: str) -> None:
+def _build_anew(db: sqlite3.Connection, table: str, statement: str) -> None:
     """Make a table of an upload's history as the statement says, with the rows of the old one."""
     _run(
         db,
@@ -280,13 +294,14 @@ def _build_anew(db: Database, table: str, statement: str) -> None:
     )
 
 
-@migrations()
-def m006_skipped(db: Database) -> None:
+@_step
+def m006_skipped(db: sqlite3.Connection) -> None:
     """Uploads that were skipped: built anew without the lists of states and of statuses, as the
     code knows them. What refers to an upload goes on to refer to it."""
     indexes = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'uploads'"
     statements = [sql for (sql,) in db.execute(f"{indexes} AND sql IS NOT NULL").fetchall()]
-    text = re.sub(r"\s*CHECK \((state|status) IN\s*\([^)]*\)\)", "", db.table("uploads").schema)
+    (table,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'uploads'").fetchone()
+    text = re.sub(r"\s*CHECK \((state|status) IN\s*\([^)]*\)\)", "", table)
     db.execute(text.replace("CREATE TABLE uploads", "CREATE TABLE new_uploads"))
     _run(
         db,
@@ -297,8 +312,8 @@ def m006_skipped(db: Database) -> None:
     )
 
 
-@migrations()
-def m007_documents_made_later(db: Database) -> None:
+@_step
+def m007_documents_made_later(db: sqlite3.Connection) -> None:
     """The file that a document is made of; uploads held for an invalid tenant file."""
     _run(
         db,
@@ -334,15 +349,15 @@ _PARKING = (
 )
 
 
-@migrations()
-def m008_parked_targets(db: Database) -> None:
+@_step
+def m008_parked_targets(db: sqlite3.Connection) -> None:
     """Targets that take nothing now; what goes on by itself once an integration works again."""
     _build_anew(db, "actions", _ACTIONS_ANEW)
     _run(db, *_PARKING)
 
 
-@migrations()
-def m009_lines_only(db: Database) -> None:
+@_step
+def m009_lines_only(db: sqlite3.Connection) -> None:
     """What is due is asked for by its line: nothing reads the index of all that is due."""
     db.execute("DROP INDEX uploads_due")
 
@@ -369,14 +384,14 @@ _COUNTS = (
 )
 
 
-@migrations()
-def m010_counts(db: Database) -> None:
+@_step
+def m010_counts(db: sqlite3.Connection) -> None:
     """How many uploads have each status, kept with each write."""
     _run(db, *_COUNTS)
 
 
-@migrations()
-def m011_document_files(db: Database) -> None:
+@_step
+def m011_document_files(db: sqlite3.Connection) -> None:
     """The files of large documents."""
     _run(
         db,
@@ -386,7 +401,48 @@ def m011_document_files(db: Database) -> None:
     )
 
 
+def migrations() -> Migrations:
+    """The steps for sqlite-utils, which takes a third of a courier's start to import."""
+    from sqlite_utils import Migrations
+
+    found = Migrations(_SET)
+    for name, step in STEPS.items():
+        found(name=name)(lambda db, step=step: step(db.conn))
+    return found
+
+
 def apply(connection: sqlite3.Connection) -> None:
-    """Bring a database up to date, within a transaction; whatever plug-ins the host has for
-    sqlite-utils do not see it."""
-    migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))
+    """Make the database, or bring it up to date, within a transaction; whatever plug-ins the host
+    has for sqlite-utils do not see it."""
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+        _make(connection)
+        return
+    from sqlite_utils import Database
+
+    migrations().apply(Database(connection, recursive_triggers=False, execute_plugins=False))
+
+
+_SET = "evidence-courier"
+_APPLIED = (
+    """CREATE TABLE "_sqlite_migrations" (
+   "id" INTEGER PRIMARY KEY,
+   "migration_set" TEXT,
+   "name" TEXT,
+   "applied_at" TEXT
+)""",
+    'CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"\n'
+    '    ON "_sqlite_migrations" ("migration_set", "name")',
+)
+"""The table of sqlite-utils for what was applied, as it makes that itself."""
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """What sqlite-utils would do to an empty database, without importing it."""
+    for statement in _APPLIED:
+        connection.execute(statement)
+    for name, step in STEPS.items():
+        step(connection)
+        connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
+            (_SET, name, str(datetime.now(UTC))),
+        )

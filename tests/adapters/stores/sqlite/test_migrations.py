@@ -9,8 +9,9 @@ from sqlite_utils import Database
 
 from evidence_courier.adapters.stores.sql import reads
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.adapters.stores.sqlite.opening import APPLICATION_ID, STEPS
-from evidence_courier.adapters.stores.sqlite.schema import migrations
+from evidence_courier.adapters.stores.sqlite.opening import APPLICATION_ID
+from evidence_courier.adapters.stores.sqlite.schema import STEPS as BY_NAME
+from evidence_courier.adapters.stores.sqlite.schema import apply, migrations
 from evidence_courier.domain.upload.events import Unfit
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules, advance
@@ -18,6 +19,7 @@ from evidence_courier.domain.upload.upload import Sending, Status
 from evidence_courier.ports.records import Begun, Entry
 from evidence_courier.testing.contracts.stored import AT, entry, started
 
+STEPS = tuple(BY_NAME)
 DOCUMENT = Path(__file__).parents[4] / "docs" / "stored-schemas.md"
 
 COLUMNS = {
@@ -46,20 +48,15 @@ COLUMNS = {
 }
 
 
-def test_the_opening_knows_all_steps() -> None:
-    with Database(memory=True) as empty:
-        assert [step.name for step in migrations.pending(empty)] == [*STEPS]
-
-
 def old_database(path: Path, last: str) -> None:
     """As the version of that step left it: one upload in flight, one queued."""
     following = STEPS[STEPS.index(last) + 1 :]
     db = Database(path)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     if following:
-        migrations.apply(db, stop_before=following[0])
+        migrations().apply(db, stop_before=following[0])
     else:
-        migrations.apply(db)
+        migrations().apply(db)
     queued = COLUMNS | {"evidence_id": "queued", "state": "queued", "due": COLUMNS["created_at"]}
     sending = COLUMNS | {
         "evidence_id": "sending",
@@ -86,9 +83,14 @@ def old_database(path: Path, last: str) -> None:
     db.close()
 
 
-def test_the_steps_are_those_that_were_released() -> None:
-    with Database(memory=True) as empty:
-        assert tuple(step.name for step in migrations.pending(empty)) == STEPS
+def test_a_new_database_is_what_sqlite_utils_makes_of_an_empty_one() -> None:
+    applied = "SELECT id, migration_set, name, length(applied_at) FROM _sqlite_migrations"
+    with Database(memory=True) as ours, Database(memory=True) as theirs:
+        apply(ours.conn)
+        migrations().apply(theirs)
+        for asked in ("SELECT * FROM sqlite_master", applied, "SELECT name FROM keys"):
+            assert ours.execute(asked).fetchall() == theirs.execute(asked).fetchall()
+        assert migrations().pending(ours) == []
 
 
 def test_each_step_has_a_note_for_those_who_go_from_the_one_before_it() -> None:
@@ -174,13 +176,13 @@ def test_a_table_of_uploads_that_is_built_anew_keeps_all(tmp_path: Path) -> None
     path = tmp_path / "courier.db"
     with Database(path) as db:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        migrations.apply(db, stop_before="m006_skipped")
+        migrations().apply(db, stop_before="m006_skipped")
         fill(db)
         db.conn.commit()
         with pytest.raises(Exception, match="CHECK constraint failed"):
             db.table("uploads").insert(COLUMNS | {"evidence_id": "x", "state": "skipped"})
         before, schema = everything_in(db), dict(db.execute(SCHEMA).fetchall())
-        migrations.apply(db, stop_before="m007_documents_made_later")
+        migrations().apply(db, stop_before="m007_documents_made_later")
         assert dict(db.execute(SCHEMA).fetchall()) == schema
         db.conn.commit()
     store = SqliteStore(str(path))
