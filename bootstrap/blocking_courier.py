@@ -30,6 +30,7 @@ from ..ports.renderer import Renderer
 from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
+from .duties import duties_of
 from .face import Basis, BlockingFace, require_evidence
 from .host_transactions import insertion_for, refuse_awaited
 from .per_process import PerProcess
@@ -287,8 +288,7 @@ class BlockingCourier(BlockingFace, Basis):
     async def _workload(self) -> Mapping[str, int]:
         with self._opened.used() as opened:
             none = dict.fromkeys(("submitted", "planned"), 0)
-            own = {"listener_failures": opened.engine.listener_failures}
-            return {**none, **own, "under_way": self._opened.users - 1}
+            return {**none, **opened.engine.failures, "under_way": self._opened.users - 1}
 
     # --- what each process opens -----------------------------------------------------------------
 
@@ -309,6 +309,7 @@ class BlockingCourier(BlockingFace, Basis):
             logger=wiring.logger,
             jitter=random.random,
             sleep=wiring.sleep,
+            duties=duties_of(wiring, self._tenants),
         )
         opened = _Opened(store, transport, renderer, preparer, engine)
         try:

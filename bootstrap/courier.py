@@ -29,6 +29,7 @@ from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
 from ..ports.store import UploadStore
 from . import refusals
+from .duties import duties_of
 from .face import Face, require_evidence
 from .running import Running
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
@@ -67,6 +68,7 @@ class AsyncCourier(Face):
         self._wiring = wiring
         self._clock = wiring.clock
         self._tenants = Tenants(source, options, wiring.logger)
+        wiring.duties = duties_of(wiring, self._tenants)
         self._running: Running | None = None
         # While it runs, and not in a forked child: the tenants without an integration, its loop.
         self._without: tuple[Collection[str], Any] = _NONE

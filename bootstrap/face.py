@@ -37,9 +37,9 @@ T = TypeVar("T")
 class Health:
     """The state of a courier. `counts` are the uploads in the database by status word; the other
     numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
-    raised, or one of them was left out; the uploads are not affected. `lost_readers`: the
-    threads that wait for the host's document source, a file or a renderer and have not returned in
-    time."""
+    raised, or one of them was left out; `duty_failures`: how often what is done now and then beside
+    the uploads has failed. The uploads are not affected by either. `lost_readers`: the threads that
+    wait for the host's document source, a file or a renderer and have not returned in time."""
 
     running: bool
     tenants: int
@@ -49,6 +49,7 @@ class Health:
     counts: Mapping[str, int]
     listener_failures: int = 0
     lost_readers: int = 0
+    duty_failures: int = 0
 
 
 class Basis(ABC):

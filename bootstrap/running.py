@@ -131,7 +131,9 @@ class Running:
             outside, store, self.writer, threads, wiring.clock, notifier
         )
         capacity = UPLOADS_PER_CONNECTION * wiring.concurrency
-        self.engine = AsyncEngine(driver, random.random, capacity, wiring.in_flight_bytes)
+        self.engine = AsyncEngine(
+            driver, random.random, capacity, wiring.in_flight_bytes, wiring.duties
+        )
         self._ended = asyncio.Event()
         self._looking: set[asyncio.Future[None]] = set()
         self.writer.on_idle = lambda: watchdog.watch(notifier.log)

@@ -13,6 +13,7 @@ from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, open_store
+from ..delivery.duties import Duty
 from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
@@ -123,6 +124,8 @@ class Wiring:
 
 class AsyncWiring(Wiring):
     """What a courier on an event loop is built from, but its tenants."""
+
+    duties: Sequence[Duty] = ()
 
     def __init__(self, database: PathText | None, options: CourierOptions) -> None:
         super().__init__(database, options, CourierOptions)

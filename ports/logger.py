@@ -250,6 +250,15 @@ class StoreTrouble(LogEvent):
 
 
 @frozen
+class DutyFailed(LogEvent):
+    """What is done now and then beside the uploads has failed; it is tried again at its next time.
+    The uploads are not affected."""
+
+    duty: str
+    reason: str
+
+
+@frozen
 class UploadSettled(LogEvent):
     """An upload has come to rest: it has succeeded, failed, is held or was skipped."""
 

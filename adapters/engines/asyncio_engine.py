@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 from ...delivery.actions import AppliedAction
 from ...delivery.active import ActiveUpload, ActiveUploads
 from ...delivery.destinations import Destination
+from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn
 from ...delivery.maintenance import OVERDUE, Maintenance
 from ...delivery.stopped import hold_rest
@@ -56,13 +57,14 @@ T = TypeVar("T")
 @frozen
 class Workload:
     """What an engine has in hand: submitted and not yet recorded, planned for now or later,
-    under way; how often a listener failed; and the readers that are lost."""
+    under way; how often a listener and a duty failed; and the readers that are lost."""
 
     submitted: int
     planned: int
     under_way: int
     listener_failures: int = 0
     lost_readers: int = 0
+    duty_failures: int = 0
 
 
 class AsyncEngine:
@@ -79,6 +81,7 @@ class AsyncEngine:
         jitter: Callable[[], float],
         capacity: int,
         in_flight_bytes: int,
+        duties: Sequence[Duty] = (),
     ) -> None:
         self._driver = driver
         self._clock = driver.clock
@@ -89,11 +92,11 @@ class AsyncEngine:
             0, driver.clock, jitter, interruption_of, told=WaitLog(driver.notifier.wants)
         )
         self._maintenance = Maintenance(self.active, self._context)
-        self._maintain_at = driver.clock.monotonic()
-        self._adopt_at = inf
+        self._maintain_at, self._adopt_at = driver.clock.monotonic(), inf
         self._maintaining: asyncio.Task[None] | None = None
-        self._woken = asyncio.Event()
-        self._rested = asyncio.Event()
+        self._duties = Duties(driver.clock, interruption_of, duties)
+        self._beside: set[asyncio.Task[None]] = set()
+        self._woken, self._rested = asyncio.Event(), asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at: datetime | None = None
         self._dispatcher: asyncio.Task[None] | None = None
@@ -163,8 +166,8 @@ class AsyncEngine:
     def workload(self) -> Workload:
         """What is in hand."""
         active, failures = self.active, self._driver.notifier.failures
-        lost = self._driver.outside.readers.lost
-        return Workload(self._recorder.waiting, active.planned, active.under_way, failures, lost)
+        own = self._driver.outside.readers.lost, self._duties.failures
+        return Workload(self._recorder.waiting, active.planned, active.under_way, failures, *own)
 
     @property
     def next_due(self) -> datetime | None:
@@ -234,18 +237,20 @@ class AsyncEngine:
             asyncio.get_running_loop().call_soon(self._wake)
 
     def _maintain(self) -> None:
-        if self._maintaining is not None:
+        if self._maintaining in self._beside:
             return
         now = self._clock.monotonic()
         if adopts := now >= self._adopt_at:
             self._adopt_at = now + ADOPT_EVERY
         if now >= self._maintain_at:
             self._maintain_at = now + MAINTAIN_EVERY
-            self._start_maintenance(self._maintenance.run_once())
+            self._maintaining = self._run_beside(self._maintenance.run_once())
+            for duty in self._duties.due():
+                self._run_beside(duty)
         elif adopts:
-            self._start_maintenance(self._maintenance.adopt())
+            self._maintaining = self._run_beside(self._maintenance.adopt())
         elif self.active.backlog.wanting or self.active.postponed.wanting(self._clock.now()):
-            self._start_maintenance(self._maintenance.adopt_more())
+            self._maintaining = self._run_beside(self._maintenance.adopt_more())
 
     def _stop(self, destination: Destination, blocked: Blocked) -> Turn[None]:
         yield from hold_rest(self._context, self.active, destination, blocked)
@@ -262,7 +267,7 @@ class AsyncEngine:
         # Maintenance keeps to the clock that never goes back, whatever becomes of the other. One
         # that is under way wakes the dispatcher when it has ended.
         away = max(min(self._maintain_at, self._adopt_at) - self._clock.monotonic(), 0.0)
-        away = MAINTAIN_EVERY if self._maintaining else away
+        away = MAINTAIN_EVERY if self._maintaining in self._beside else away
         # Rounded up: to wake a moment too early would be to wake again and again.
         at = later(self._clock.now(), timedelta(microseconds=ceil(away * 1_000_000)))
         at = at if due is None else min(due, at)
@@ -285,7 +290,7 @@ class AsyncEngine:
         self._wake()
 
     def _at_rest(self) -> bool:
-        if self._turns.busy(self._clock.now()) or self._maintaining or not self._recorder.at_rest:
+        if self._turns.busy(self._clock.now()) or self._beside or not self._recorder.at_rest:
             return False
         # Without an alarm, time that passed now would not be noticed.
         if not self._dispatching or self._woken.is_set() or self._alarm_at is None:
@@ -294,22 +299,21 @@ class AsyncEngine:
         later_on = min(self._maintain_at, self._adopt_at) > self._clock.monotonic()
         return later_on and (due is None or due > self._clock.now())
 
-    def _start_maintenance(self, work: Turn[None]) -> None:
-        self._maintaining = self._turns.spawn(self._run_maintenance(work))
+    def _run_beside(self, work: Turn[None]) -> asyncio.Task[None]:
+        self._beside.add(task := self._turns.spawn(self._driver.run(work)))
+        task.add_done_callback(self._ended_beside)
+        return task
 
-    async def _run_maintenance(self, work: Turn[None]) -> None:
-        try:
-            await self._driver.run(work)
-        finally:
-            self._maintaining = None
-            self._wake()
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
+        self._beside.discard(task)
+        self._wake()
 
     # --- the end ---------------------------------------------------------------------------------
 
     async def close(self, grace: float) -> None:
         """Record what was submitted, let what is under way finish for `grace` seconds, and hand
         the rest back to the store."""
-        self._begin_to_close()
+        self.active.closing = self._driver.closing = True
         self._rested.set()
         await self._recorder.finish(grace)
         for task in self._own_tasks():
@@ -339,8 +343,8 @@ class AsyncEngine:
 
     async def _idle(self) -> None:
         await self._turns.none()
-        if self._maintaining is not None:
-            await asyncio.wait([self._maintaining])
+        if self._beside:
+            await asyncio.wait(self._beside)
 
     def hurry(self, grace: float) -> None:
         """Give what is under way no more than `grace` seconds from now to finish, in a close
@@ -353,15 +357,12 @@ class AsyncEngine:
     def abort(self) -> None:
         """Stop dead, as a crash does: nothing is finished, nothing is handed back. For
         simulations."""
-        self._begin_to_close()
+        self.active.closing = self._driver.closing = True
         self._recorder.abort()
         self._driver.notifier.abort()
         self._turns.abort()
         for task in self._own_tasks():
             task.cancel()
-
-    def _begin_to_close(self) -> None:
-        self.active.closing = self._driver.closing = True
 
     def _own_tasks(self) -> Sequence[asyncio.Task[None]]:
         return [task for task in (self._dispatcher, self._alarm) if task is not None]

@@ -24,6 +24,7 @@ from ...delivery.active import ActiveUpload, ActiveUploads, gone_error
 from ...delivery.batching import LINGER
 from ...delivery.destinations import Destination, Destinations
 from ...delivery.dry_run import dry_run
+from ...delivery.duties import Duties, Duty
 from ...delivery.effects import Turn, Write, perform
 from ...delivery.maintenance import (
     RECOVERED_AT_ONCE,
@@ -99,6 +100,7 @@ class BlockingEngine:
         logger: Logger,
         jitter: Callable[[], float],
         sleep: Callable[[float], None],
+        duties: Sequence[Duty] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -109,6 +111,7 @@ class BlockingEngine:
             outside, store, clock, sleep, lock, self._registration.heartbeat, self._notifier
         )
         self._no_one = TurnContext(0, clock, jitter, interruption_of, waits=False)
+        self._duties = Duties(clock, interruption_of, duties)
         self._in_hand: set[UploadKey] = set()
         self._in_hand_lock = threading.Lock()
 
@@ -143,6 +146,7 @@ class BlockingEngine:
         with self._registration.taken() as owner:
             maintenance = Maintenance(here, self._context(owner), overdue=timedelta(0))
             self._run(maintenance.run_once())
+            self._do_duties()
             while groups := self._next_groups(here, maintenance):
                 for group in groups:
                     if self._clock.monotonic() >= until:
@@ -199,13 +203,21 @@ class BlockingEngine:
             self._run(maintenance.tell_invalid(now))
             self._run(maintenance.recover_dead_couriers(now))
             self._run(maintenance.adopt_overdue(now))  # tells which of them have no integration
+            self._do_duties()
         found = (store.statuses(key.tenant_id, [key.evidence_id], now) for key in left)
         return [status for statuses in found for status in statuses.values()]
 
+    def _do_duties(self) -> None:
+        with self._lock:
+            due = [*self._duties.due()]
+        for duty in due:
+            self._run(duty)
+
     @property
-    def listener_failures(self) -> int:
-        """How often the logger has raised."""
-        return self._notifier.failures
+    def failures(self) -> Mapping[str, int]:
+        """How often the logger and a duty have raised, as `Health` names them."""
+        failed = self._duties.failures
+        return {"listener_failures": self._notifier.failures, "duty_failures": failed}
 
     def close(self) -> None:
         """Give the number back."""

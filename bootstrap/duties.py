@@ -1,0 +1,14 @@
+"""What a courier does now and then beside its uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..delivery.duties import Duty
+from .tenants import Tenants
+from .wiring import Wiring
+
+
+def duties_of(wiring: Wiring, tenants: Tenants) -> Sequence[Duty]:
+    """The duties of one courier."""
+    return ()

@@ -1,0 +1,68 @@
+"""What any courier does now and then beside the uploads, such as deleting what is kept no longer.
+
+All couriers on a database do all of it, so the store decides which of them does what. A step is
+bounded work; what one raises stops neither another duty nor an upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from math import inf
+
+from attrs import frozen
+
+from ..ports.clock import Clock
+from ..ports.logger import DutyFailed
+from .effects import Interrupted, Notify, Turn, perform
+
+
+@frozen
+class Duty:
+    """What is done every so many seconds, `name` in words. One `step` of it is a turn that is given
+    the time, and says whether there is more to do: then the next step comes with the next
+    maintenance, within a few seconds."""
+
+    name: str
+    every: float
+    step: Callable[[datetime], Turn[bool]]
+
+
+class Duties:
+    """The duties of one courier. `failures` counts the steps that have raised.
+
+    `interruption_of` tells what cut the driver off from what a step raised by itself, as in
+    `TurnContext`. A duty is first due at once.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        interruption_of: Callable[[BaseException], Interrupted | None],
+        duties: Sequence[Duty] = (),
+    ) -> None:
+        self._clock = clock
+        self._interruption_of = interruption_of
+        self._due_at = dict.fromkeys(duties, -inf)
+        self.failures = 0
+
+    def due(self) -> Iterator[Turn[None]]:
+        """A step of each duty whose time has come and that is not under way. Each is to be
+        driven."""
+        for duty, due_at in self._due_at.items():
+            if due_at <= self._clock.monotonic():
+                self._due_at[duty] = inf
+                yield self._do(duty)
+
+    def _do(self, duty: Duty) -> Turn[None]:
+        more = False
+        try:
+            more = yield from duty.step(self._clock.now())
+        except BaseException as error:
+            raised = error.by if isinstance(error, Interrupted) else error
+            if self._interruption_of(raised) is not None:
+                raise
+            self.failures += 1
+            yield from perform(Notify(DutyFailed(duty.name, f"{type(raised).__name__}: {raised}")))
+        finally:
+            self._due_at[duty] = self._clock.monotonic() + (0 if more else duty.every)

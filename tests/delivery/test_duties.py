@@ -1,0 +1,98 @@
+"""What a courier does now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from attrs import define, field
+
+from evidence_courier.adapters.engines.blocking_driver import interruption_of
+from evidence_courier.delivery.duties import Duties, Duty
+from evidence_courier.delivery.effects import Interrupted, Notify, Turn, perform
+from evidence_courier.ports.logger import DutyFailed
+from evidence_courier.testing import FakeClock
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+
+
+@define
+class Work:
+    """Notes when a step was done. A step raises `raises`, and has more to do `more` times."""
+
+    done: list[datetime] = field(factory=list)
+    more: int = 0
+    raises: BaseException | None = None
+
+    def step(self, now: datetime) -> Turn[bool]:
+        yield from perform(Notify(DutyFailed("nothing", "a step may ask for effects")))
+        self.done.append(now)
+        if self.raises is not None:
+            raise self.raises
+        self.more -= 1
+        return self.more >= 0
+
+
+def duties_of(clock: FakeClock, *work: Work, every: float = 60) -> Duties:
+    return Duties(clock, interruption_of, [Duty(f"{n}", every, w.step) for n, w in enumerate(work)])
+
+
+def driven(turns: Sequence[Turn[None]]) -> list[object]:
+    return [effect.event for turn in turns for effect in turn if isinstance(effect, Notify)][
+        len(turns) :
+    ]
+
+
+def test_a_duty_is_done_at_once_and_then_every_so_often() -> None:
+    clock, work = FakeClock(NOW), Work()
+    duties = duties_of(clock, work)
+    for _ in range(3):
+        driven([*duties.due()])
+        clock.advance(59)
+        assert [*duties.due()] == []
+        clock.advance(1)
+    assert [(at - NOW).total_seconds() for at in work.done] == [0, 60, 120]
+
+
+def test_a_duty_that_is_under_way_is_not_begun_again() -> None:
+    clock = FakeClock(NOW)
+    duties = duties_of(clock, Work())
+    (turn,) = duties.due()
+    next(turn)
+    clock.advance(600)
+    assert [*duties.due()] == []
+    driven([turn])
+    clock.advance(60)
+    assert len([*duties.due()]) == 1
+
+
+def test_what_has_more_to_do_goes_on_at_the_next_maintenance() -> None:
+    clock, work = FakeClock(NOW), Work(more=2)
+    duties = duties_of(clock, work)
+    rounds = [len(turns) for _ in range(5) if driven(turns := [*duties.due()]) == []]
+    assert rounds == [1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_fails_is_told_and_counted_and_the_others_go_on(wrapped: bool) -> None:
+    clock = FakeClock(NOW)
+    error: BaseException = KeyError("odd")
+    broken = Work(raises=Interrupted(error, "the worker was interrupted") if wrapped else error)
+    fine = Work()
+    duties = duties_of(clock, broken, fine)
+    first, second = duties.due()
+    events = [effect.event for effect in first if isinstance(effect, Notify)]
+    assert events[1:] == [DutyFailed("0", "KeyError: 'odd'")]
+    driven([second])
+    assert (len(fine.done), duties.failures) == (1, 1)
+    assert [*duties.due()] == []  # and it is not tried again before its time
+    clock.advance(60)
+    assert len([*duties.due()]) == 2
+
+
+def test_what_is_the_hosts_own_goes_on_its_way() -> None:
+    duties = duties_of(FakeClock(NOW), Work(raises=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        driven([*duties.due()])
+    assert duties.failures == 0
