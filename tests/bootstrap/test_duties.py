@@ -65,7 +65,9 @@ def test_a_courier_does_its_duties_in_the_background(house: House, work: Countin
         async with house.courier() as courier:
             ticket = courier.submit(evidence())
             await courier.quiet()
-            assert (work.done, (await ticket.settled()).status) == (1, "succeeded")
+            settled = await ticket.settled()
+            assert settled is not None
+            assert (work.done, settled.status) == (1, "succeeded")
             for _ in range(12):
                 house.clock.advance(MAINTAIN_EVERY)
                 await courier.quiet()

@@ -11,7 +11,7 @@ from attrs import define, field
 from evidence_courier.adapters.engines.blocking_driver import interruption_of
 from evidence_courier.delivery.duties import Duties, Duty
 from evidence_courier.delivery.effects import Interrupted, Notify, Turn, perform
-from evidence_courier.ports.logger import DutyFailed
+from evidence_courier.ports.logger import DutyFailed, LogEvent
 from evidence_courier.testing import FakeClock
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def duties_of(clock: FakeClock, *work: Work, every: float = 60) -> Duties:
     return Duties(clock, interruption_of, [Duty(f"{n}", every, w.step) for n, w in enumerate(work)])
 
 
-def driven(turns: Sequence[Turn[None]]) -> list[object]:
+def driven(turns: Sequence[Turn[None]]) -> list[LogEvent]:
     return [effect.event for turn in turns for effect in turn if isinstance(effect, Notify)][
         len(turns) :
     ]
