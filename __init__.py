@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .adapters.records import load_record
     from .bootstrap.blocking_courier import BlockingCourier
     from .bootstrap.courier import AsyncCourier
+    from .bootstrap.records import AsyncRecords, Records
     from .bootstrap.sync_courier import Courier
     from .bootstrap.wiring import BlockingOptions, CourierOptions
     from .delivery.actions import ActionResult, Filter
@@ -33,6 +34,7 @@ else:
     _HOMES = {
         "ActionResult": "delivery.actions",
         "AsyncCourier": "bootstrap.courier",
+        "AsyncRecords": "bootstrap.records",
         "BlockingCourier": "bootstrap.blocking_courier",
         "BlockingOptions": "bootstrap.wiring",
         "ConfigError": "domain.errors",
@@ -48,6 +50,7 @@ else:
         "NotReady": "domain.upload.verdict",
         "Ready": "domain.upload.verdict",
         "RecordError": "domain.errors",
+        "Records": "bootstrap.records",
         "StoreError": "domain.errors",
         "SyncTicket": "adapters.engines.tickets",
         "Ticket": "adapters.engines.tickets",
@@ -73,6 +76,7 @@ else:
 __all__ = [
     "ActionResult",
     "AsyncCourier",
+    "AsyncRecords",
     "BlockingCourier",
     "BlockingOptions",
     "ConfigError",
@@ -88,6 +92,7 @@ __all__ = [
     "NotReady",
     "Ready",
     "RecordError",
+    "Records",
     "StoreError",
     "SyncTicket",
     "Ticket",

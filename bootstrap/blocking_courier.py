@@ -26,12 +26,13 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
+from ..ports.records import UploadReader
 from ..ports.renderer import Renderer
 from ..ports.store import UploadStore
 from ..ports.transport import BlockingTransport
 from . import refusals
 from .duties import duties_of
-from .face import Basis, BlockingFace, require_evidence
+from .face import Basis, BlockingFace, at_once, require_evidence
 from .host_transactions import insertion_for, refuse_awaited
 from .per_process import PerProcess
 from .tenants import PathText, Source, TenantMapping, Tenants, folder, mapping
@@ -262,14 +263,9 @@ class BlockingCourier(BlockingFace, Basis):
     # --- the basis of what all couriers share ----------------------------------------------------
 
     def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        # Nothing that it awaits is waited for, so it ends at the first step.
-        try:
-            method(self).send(None)
-        except StopIteration as ended:
-            return ended.value  # type: ignore[no-any-return]
-        raise AssertionError("a method of a BlockingCourier has waited")
+        return at_once(method(self))
 
-    async def _read(self, read: Callable[[UploadStore], T]) -> T:
+    async def _read(self, read: Callable[[UploadReader], T]) -> T:
         with self._opened.used() as opened:
             return read(opened.store)
 

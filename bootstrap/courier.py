@@ -27,7 +27,7 @@ from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
-from ..ports.store import UploadStore
+from ..ports.records import UploadReader
 from . import refusals
 from .duties import duties_of
 from .face import Face, require_evidence
@@ -320,7 +320,7 @@ class AsyncCourier(Face):
 
     # --- the basis of what all couriers share ----------------------------------------------------
 
-    async def _read(self, read: Callable[[UploadStore], T]) -> T:
+    async def _read(self, read: Callable[[UploadReader], T]) -> T:
         running = self._now()
         return await running.engine.read(partial(read, running.store))
 

@@ -1,4 +1,4 @@
-"""What the three faces of the courier have in common."""
+"""What the faces of the records and of the couriers have in common."""
 
 # pyright: reportPrivateUsage=false
 
@@ -10,9 +10,9 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
-from ..delivery.actions import ActionResult, Filter, chosen, preview_of
+from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
 from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
@@ -24,8 +24,7 @@ from ..domain.upload.status import UploadDetails, UploadStatus, wait_for_integra
 from ..domain.upload.upload import Status, StatusWord, UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.clock import Clock
-from ..ports.records import Find, Page
-from ..ports.store import UploadStore
+from ..ports.records import Find, Page, UploadReader
 from .tenants import Tenants
 
 P = ParamSpec("P")
@@ -34,43 +33,42 @@ T = TypeVar("T")
 
 
 @frozen(kw_only=True)
-class Health:
-    """The state of a courier. `counts` are the uploads in the database by status word; the other
-    numbers are this courier's own. `listener_failures`: how often the logger or `on_settled`
-    raised, or one of them was left out; `duty_failures`: how often what is done now and then beside
-    the uploads has failed. The uploads are not affected by either. `lost_readers`: the threads that
-    wait for the host's document source, a file or a renderer and have not returned in time."""
+class RecordsHealth:
+    """What the records alone tell: `counts` are the uploads in the database by status word."""
+
+    counts: Mapping[str, int]
+
+
+@frozen(kw_only=True)
+class Health(RecordsHealth):
+    """The state of a courier: what the records tell, and numbers of this courier's own.
+    `listener_failures`: how often the logger or `on_settled` raised, or one of them was left out;
+    `duty_failures`: how often what is done now and then beside the uploads has failed. The uploads
+    are not affected by either. `lost_readers`: the threads that wait for the host's document
+    source, a file or a renderer and have not returned in time."""
 
     running: bool
     tenants: int
     submitted: int
     planned: int
     under_way: int
-    counts: Mapping[str, int]
     listener_failures: int = 0
     lost_readers: int = 0
     duty_failures: int = 0
 
 
-class Basis(ABC):
-    """What the shared methods are made of; each courier has its own way to each."""
+class RecordsBasis(ABC):
+    """What the methods that need no tenants are made of; each face has its own way to each."""
 
     _clock: Clock
-    _tenants: Tenants
 
     @abstractmethod
-    async def _read(self, read: Callable[[UploadStore], T]) -> T: ...
+    async def _read(self, read: Callable[[UploadReader], T]) -> T: ...
 
     @abstractmethod
     async def _act_on(
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult: ...
-
-    @abstractmethod
-    async def _dry_run(self, destination: Destination) -> DryRun | None: ...
-
-    @abstractmethod
-    async def _workload(self) -> Mapping[str, int]: ...
 
     def _waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
         """What uploads wait for whose time has come, as far as this courier knows."""
@@ -84,16 +82,11 @@ class Basis(ABC):
             one if (wait := waits.get(key)) is None else _waiting(one, wait) for key, one in keyed
         ]
 
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What is not in force of the configuration: invalid tenants, and what was passed over."""
-        return self._tenants.problems
-
     async def _act(
         self,
         action: Action,
         tenant_id: str,
-        which: str | Filter,
+        which: Which,
         by: str,
         reason: str,
         preview: bool,
@@ -105,16 +98,34 @@ class Basis(ABC):
         return await self._act_on(found, action, person)
 
 
-class Face(Basis):
-    """What people do to uploads and what they see, the same on every courier.
+class Basis(RecordsBasis):
+    """What the methods of couriers are made of."""
+
+    _tenants: Tenants
+
+    @abstractmethod
+    async def _dry_run(self, destination: Destination) -> DryRun | None: ...
+
+    @abstractmethod
+    async def _workload(self) -> Mapping[str, int]: ...
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is not in force of the configuration: invalid tenants, and what was passed over."""
+        return self._tenants.problems
+
+
+class RecordsFace(RecordsBasis):
+    """What people do to uploads and what they see, the same on `AsyncRecords`, `Records` and every
+    courier.
 
     The actions `retry`, `release`, `abandon` and `attest` take the same arguments, return the same
     and raise the same. Each changes nothing when it is done twice.
 
     Args:
         tenant_id: The tenant whose uploads are meant.
-        which: An evidence id, or a `Filter` for some of the tenant's uploads: ``Filter()`` is all
-            of them that the action is for.
+        which: An evidence id, a list of them, or a `Filter` for some of the tenant's uploads:
+            ``Filter()`` is all of them that the action is for.
         by: Who does it; recorded with the upload.
         reason: Why; recorded with the upload.
         preview: Do nothing; `done` is then what it would be done to.
@@ -123,46 +134,46 @@ class Face(Basis):
         The uploads it was done to, as they are now, and those that were skipped with the reason.
 
     Raises:
-        MisuseError: The one upload does not exist; `by` or `reason` is empty; or what may be done
-            depends on a provider that is not installed here.
+        MisuseError: An upload that is named does not exist; `by` or `reason` is empty; or what may
+            be done depends on a provider that is not installed here.
         StoreError: The database could not be read or written.
     """
 
     async def retry(
-        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
+        self, tenant_id: str, which: Which, *, by: str, reason: str, preview: bool = False
     ) -> ActionResult:
         """Try failed uploads again, with a fresh budget and their history kept.
 
         If the failure was one of the whole integration, the integration counts as mended. See
-        `Face` for the arguments.
+        `RecordsFace` for the arguments.
         """
         return await self._act(Action.RETRY, tenant_id, which, by, reason, preview)
 
     async def release(
-        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
+        self, tenant_id: str, which: Which, *, by: str, reason: str, preview: bool = False
     ) -> ActionResult:
         """Try again what is held or parked, or has failed because the integration did not work.
 
-        If the integration or its target has stopped them, that counts as mended. See `Face` for
-        the arguments.
+        If the integration or its target has stopped them, that counts as mended. See
+        `RecordsFace` for the arguments.
         """
         return await self._act(Action.RELEASE, tenant_id, which, by, reason, preview)
 
     async def abandon(
-        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
+        self, tenant_id: str, which: Which, *, by: str, reason: str, preview: bool = False
     ) -> ActionResult:
         """Give up uploads that are not settled: nothing more is sent.
 
-        An attempt in flight is not interrupted. See `Face` for the arguments.
+        An attempt in flight is not interrupted. See `RecordsFace` for the arguments.
         """
         return await self._act(Action.ABANDON, tenant_id, which, by, reason, preview)
 
     async def attest(
-        self, tenant_id: str, which: str | Filter, *, by: str, reason: str, preview: bool = False
+        self, tenant_id: str, which: Which, *, by: str, reason: str, preview: bool = False
     ) -> ActionResult:
         """Record that held or failed uploads have arrived: a person has seen them at the provider.
 
-        See `Face` for the arguments.
+        See `RecordsFace` for the arguments.
         """
         return await self._act(Action.ATTEST, tenant_id, which, by, reason, preview)
 
@@ -208,6 +219,18 @@ class Face(Basis):
         found = await self._read(lambda store: store.show(tenant_id, evidence_id, now))
         return None if found is None else self._closer([found])[0]
 
+    async def counts(self) -> Mapping[str, int]:
+        """How many uploads are in the database, by status word."""
+        return await self._read(_counts)
+
+    async def health(self) -> RecordsHealth:
+        """What the records tell, for a host's health page."""
+        return await self._read(_health)
+
+
+class Face(RecordsFace, Basis):
+    """What is the same on every courier: also what needs the tenants."""
+
     async def doctor(self, tenant_id: str) -> DryRun | None:
         """Ask the provider whether the tenant's uploads would work. Uploads nothing.
 
@@ -223,43 +246,66 @@ class Face(Basis):
     async def health(self) -> Health:
         """The state of the courier, for a host's health page. A `BlockingCourier` plans nothing,
         and its `under_way` are the calls of this process."""
-        counts = await self._read(lambda store: store.counts())
+        own: dict[str, Any] = dict(await self._workload())
         return Health(
             running=True,
             tenants=len(self._tenants.destinations),
-            counts={status.value: number for status, number in counts.items()},
-            **await self._workload(),
+            **asdict(await self._read(_health), recurse=False),
+            **own,
         )
 
 
 def without_await(
     method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[BlockingFace, P], T]:
+) -> Callable[Concatenate[BlockingRecordsFace, P], T]:
     """The same method for a caller that blocks."""
 
     @wraps(method)
-    def call(self: BlockingFace, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: BlockingRecordsFace, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._call(lambda face: method(face, *args, **kwargs))
 
     return call
 
 
-class BlockingFace(ABC):
-    """The methods of `Face` for a caller that blocks."""
+class BlockingRecordsFace(ABC):
+    """The methods of `RecordsFace` for a caller that blocks."""
 
     @abstractmethod
     def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        """Call a method of a `Face`, and wait for its result."""
+        """Call a method of a `RecordsFace`, and wait for its result."""
 
-    retry = without_await(Face.retry)
-    release = without_await(Face.release)
-    abandon = without_await(Face.abandon)
-    attest = without_await(Face.attest)
-    statuses = without_await(Face.statuses)
-    find = without_await(Face.find)
-    show = without_await(Face.show)
+    retry = without_await(RecordsFace.retry)
+    release = without_await(RecordsFace.release)
+    abandon = without_await(RecordsFace.abandon)
+    attest = without_await(RecordsFace.attest)
+    statuses = without_await(RecordsFace.statuses)
+    find = without_await(RecordsFace.find)
+    show = without_await(RecordsFace.show)
+    counts = without_await(RecordsFace.counts)
+
+
+class BlockingFace(BlockingRecordsFace):
+    """The methods of `Face` for a caller that blocks."""
+
     doctor = without_await(Face.doctor)
     health = without_await(Face.health)
+
+
+def at_once(verb: Coroutine[Any, Any, T]) -> T:
+    """The result of a method that awaits nothing that is waited for: it ends at its first step."""
+    try:
+        verb.send(None)
+    except StopIteration as ended:
+        return ended.value  # type: ignore[no-any-return]
+    raise AssertionError("a method that blocks has waited")
+
+
+def _counts(reader: UploadReader) -> Mapping[str, int]:
+    return {status.value: number for status, number in reader.counts().items()}
+
+
+def _health(reader: UploadReader) -> RecordsHealth:
+    return RecordsHealth(counts=_counts(reader))
 
 
 def _waiting(status: S, wait: str) -> S:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
+from ..domain.errors import MisuseError
 from . import refusals
 
 T = TypeVar("T")
@@ -21,9 +22,15 @@ class PerProcess(Generic[T]):
     what it inherits, but opens its own.
     """
 
-    def __init__(self, open_it: Callable[[], T], close_it: Callable[[T], None]) -> None:
+    def __init__(
+        self,
+        open_it: Callable[[], T],
+        close_it: Callable[[T], None],
+        refusal: Callable[[], MisuseError] = refusals.closed,
+    ) -> None:
         self._open = open_it
         self._close = close_it
+        self._refusal = refusal
         self._opened: tuple[int, T] | None = None
         # Kept so that no finalizer closes it in the child.
         self._inherited: list[T] = []
@@ -49,10 +56,10 @@ class PerProcess(Generic[T]):
 
     @contextmanager
     def used(self) -> Iterator[T]:
-        """This process's own. MisuseError once it has been closed."""
+        """This process's own. The refusal once it has been closed."""
         with self._lock:
             if self._closed:
-                raise refusals.closed()
+                raise self._refusal()
             self._leave_inherited()
             if self._opened is None:
                 self._opened = os.getpid(), self._open()

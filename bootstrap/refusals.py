@@ -1,4 +1,4 @@
-"""Why a courier cannot be used: not yet, not any more, or not here."""
+"""Why a courier, or records, cannot be used: not yet, not any more, or not here."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def started_before() -> MisuseError:
 def closed() -> MisuseError:
     """It has been closed."""
     return MisuseError("the courier is closed: build a new one")
+
+
+def records_closed() -> MisuseError:
+    """The records have been closed."""
+    return MisuseError("these records are closed: open them anew with `open`")
 
 
 def loop_has_ended() -> MisuseError:

@@ -6,13 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from importlib.util import find_spec
+from typing import TypedDict
 
 from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
-from ..adapters.stores.databases import clock_of, open_store
+from ..adapters.stores.databases import clock_of, open_for_reading, open_store
 from ..delivery.duties import Duty
 from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
@@ -21,29 +23,48 @@ from ..domain.evidence.training import TrainingRecord
 from ..domain.upload.failure import Failure
 from ..ports.clock import Clock
 from ..ports.logger import Logger, RenderingUnavailable
+from ..ports.records import UploadReader
 from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport, BlockingTransport
-from .tenants import PathText, TenantOptions
+from .tenants import PathText, Providers, TenantOptions
 
 CONCURRENCY = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 
 
-class CommonOptions(TenantOptions, total=False):
-    """The options of every courier, beside `TenantOptions`.
+class StoreOptions(TypedDict, total=False):
+    """The options of all that uses a database.
 
     - `keep_documents`: keep staged documents after their success.
-    - `fonts`: folders with fonts for rendering training records.
     - the others are ports; what is given stays the caller's to close.
     """
 
     keep_documents: bool
-    fonts: Sequence[PathText]
     store: UploadStore | None
     clock: Clock | None
     logger: Logger | None
+
+
+class RecordsOptions(StoreOptions, total=False):
+    """The options of `Records` and `AsyncRecords`, beside `StoreOptions`.
+
+    - `providers`: a port, as the couriers on the database have it; by default what is installed.
+      It says what may be done to an upload in doubt.
+    """
+
+    providers: Providers | None
+
+
+class CommonOptions(TenantOptions, StoreOptions, total=False):
+    """The options of every courier, beside `TenantOptions` and `StoreOptions`.
+
+    - `fonts`: folders with fonts for rendering training records.
+    - the others are ports; what is given stays the caller's to close.
+    """
+
+    fonts: Sequence[PathText]
     renderer: Renderer | None
     source: DocumentSource | None
 
@@ -83,34 +104,53 @@ class UnknownOptionError(MisuseError, TypeError):
     """A courier was given an option that does not exist."""
 
 
-class Wiring:
-    """What every courier is built from, but its tenants and its transport. What is None is made
-    when it is needed, and closed with the courier."""
+class RecordsWiring:
+    """What reads and acts is built from. What is None is made when it is needed, and closed with
+    what is built."""
 
-    def __init__(self, database: PathText | None, options: CommonOptions, known: object) -> None:
+    def __init__(
+        self,
+        database: PathText | None,
+        options: StoreOptions,
+        known: object = RecordsOptions,
+    ) -> None:
         _refuse_unknown(options, known.__annotations__)
         _refuse_of_another_kind({**options, "database": database})
-        self._database = os.fspath(database) if database is not None else None
+        self.database = os.fspath(database) if database is not None else None
         self.store = options.get("store")
-        if (self._database is None) == (self.store is None):
+        if (self.database is None) == (self.store is None):
             raise MisuseError(
                 "give a courier either database= (a path, or a PostgreSQL's URL) or store= (a "
                 "store of your own)"
             )
-        self.renderer = options.get("renderer")
-        self.source = options.get("source")
         clock, logger = options.get("clock"), options.get("logger")
-        self.clock: Clock = clock_of(self._database) if clock is None else clock
+        self.clock: Clock = clock_of(self.database) if clock is None else clock
         self.logger: Logger = StandardLogger() if logger is None else logger
         self._keep_documents = options.get("keep_documents") or False
-        self._fonts = _folders(options.get("fonts") or ())
+
+    def open_reader(self) -> AbstractContextManager[UploadReader]:
+        """The host's store, or what reads the database; StoreError if it is not there."""
+        if self.store is not None:
+            return nullcontext(self.store)
+        assert self.database is not None
+        return open_for_reading(self.database)
 
     def open_store(self) -> UploadStore:
         """The host's store, or the one in the database; StoreError if it cannot be opened."""
         if self.store is not None:
             return self.store
-        assert self._database is not None
-        return open_store(self._database, clock=self.clock, keep_documents=self._keep_documents)
+        assert self.database is not None
+        return open_store(self.database, clock=self.clock, keep_documents=self._keep_documents)
+
+
+class Wiring(RecordsWiring):
+    """What every courier is built from, but its tenants and its transport."""
+
+    def __init__(self, database: PathText | None, options: CommonOptions, known: object) -> None:
+        super().__init__(database, options, known)
+        self.renderer = options.get("renderer")
+        self.source = options.get("source")
+        self._fonts = _folders(options.get("fonts") or ())
 
     def log_what_is_missing(self) -> None:
         """Log if no training record can be rendered here."""

@@ -6,14 +6,14 @@ Blocking; one transaction each. A running courier notices within seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from attrs import evolve, frozen
 
-from ..domain.arguments import aware, word_of
+from ..domain.arguments import aware, several, word_of
 from ..domain.errors import MisuseError, StoreError
 from ..domain.upload.actions import (
     Action,
@@ -31,7 +31,7 @@ from ..domain.upload.transitions import Rules, advance
 from ..domain.upload.upload import Failed, Upload, UploadKey, due_of
 from ..ports.logger import ActionTaken, LogEvent, UploadRequeued, UploadSettled
 from ..ports.provider import Recognising
-from ..ports.records import Change, Dossier, Entry, Find, Page, Saved
+from ..ports.records import Change, Dossier, Find, Saved, UploadReader
 from ..ports.store import UploadStore
 from .destinations import Destination
 
@@ -72,6 +72,10 @@ class Filter:
         )
 
 
+Which: TypeAlias = str | Sequence[str] | Filter
+"""Which of a tenant's uploads an action is for: one evidence id, several, or a filter."""
+
+
 @frozen
 class Skipped:
     """An upload that the action does not apply to, and why."""
@@ -98,43 +102,25 @@ class AppliedAction:
     row: ActionRow
 
 
-class StatusReader(Protocol):
-    """The part of a store that lists uploads."""
-
-    def get(self, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
-        """See `UploadRecords`."""
-        ...
-
-    def find(self, find: Find, now: datetime) -> Page:
-        """See `UploadRecords`."""
-        ...
-
-    def statuses(
-        self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
-    ) -> Mapping[str, UploadStatus]:
-        """See `UploadRecords`."""
-        ...
-
-
 def chosen(
-    store: StatusReader, tenant_id: str, which: str | Filter, action: Action, now: datetime
+    store: UploadReader, tenant_id: str, which: Which, action: Action, now: datetime
 ) -> Sequence[UploadStatus]:
-    """The uploads that an action is asked for: the one of an evidence id, or those that a filter
-    finds. MisuseError if the one does not exist."""
+    """The uploads that an action is asked for: those of evidence ids, or those that a filter
+    finds. MisuseError if one of the ids has no upload."""
     if isinstance(which, Filter):
         return tuple(candidates(store, tenant_id, action, which, now))
-    if not isinstance(which, str):
-        raise MisuseError(
-            f"{action.value} is for an evidence id or a Filter, not {type(which).__name__}"
-        )
-    found = tuple(store.statuses(tenant_id, [which], now).values())
-    if not found:
-        raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {which!r}")
-    return found
+    if not isinstance(which, str | list | tuple):
+        kinds = "an evidence id, a list of them or a Filter"
+        raise MisuseError(f"{action.value} is for {kinds}, not {type(which).__name__}")
+    ids = dict.fromkeys(several("which", [which] if isinstance(which, str) else which, str, "text"))
+    found = store.statuses(tenant_id, tuple(ids), now)
+    if unknown := [one for one in ids if one not in found]:
+        raise MisuseError(f"tenant {tenant_id!r} has no upload of evidence {unknown[0]!r}")
+    return tuple(found[one] for one in ids)
 
 
 def candidates(
-    store: StatusReader, tenant_id: str, action: Action, where: Filter, now: datetime
+    store: UploadReader, tenant_id: str, action: Action, where: Filter, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
     for status in action.may_concern:
@@ -149,7 +135,7 @@ def candidates(
             find = evolve(find, after=page.next_page)
 
 
-def preview_of(store: StatusReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:
+def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:
     """What the action would be done to, and what not."""
     keys = [UploadKey(one.tenant_id, one.evidence_id, one.provider) for one in found]
     stored = store.get(keys)

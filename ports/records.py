@@ -257,42 +257,8 @@ SaveAnswer: TypeAlias = Saved | Conflict
 AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants
 
 
-class UploadRecords(Protocol):
-    """The uploads, their attempts, and their staged documents."""
-
-    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
-        """Record new uploads. The key decides a race: exactly one caller is answered `Added`.
-
-        One under UNKNOWN_PROVIDER is known if its evidence is recorded under any provider. One
-        under a provider whose evidence is recorded under UNKNOWN_PROVIDER is known, too: what is
-        recorded gets the entry's provider, settings and credential first.
-        """
-        ...
-
-    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
-        """Record attempts before their first byte leaves, and read what they send.
-
-        Args:
-            turns: Each turn is one upload, or several of one integration that travel in one
-                request. No turn holds an upload twice.
-
-        Returns:
-            For each turn, an answer for each of its starts. Versions are compared first, so that a
-            lost race costs no slot. Then the gate is asked once a turn; what that acquired stands
-            in the answer to its first start that begins. NotBefore and Blocked: nothing of the turn
-            was written.
-        """
-        ...
-
-    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
-        """Record changes. A staged document is removed when its upload succeeds, unless documents
-        are kept.
-
-        A GateChange by itself is the end of requests that belong to no upload. Its block is not
-        written. It is always Saved, and so is a NamedProvider, which stands in no call with changes
-        of its uploads. InvalidTenants are Saved, too: `waits_for` says it of their open uploads.
-        """
-        ...
+class UploadReader(Protocol):
+    """The verbs that read the uploads, their attempts and their staged documents."""
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         """Uploads as they are recorded, settled or not, with the bytes that are `staged` if they
@@ -371,4 +337,42 @@ class UploadRecords(Protocol):
 
     def close(self) -> None:
         """Close the store. It is safe to call this twice."""
+        ...
+
+
+class UploadRecords(UploadReader, Protocol):
+    """The uploads, their attempts, and their staged documents."""
+
+    def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
+        """Record new uploads. The key decides a race: exactly one caller is answered `Added`.
+
+        One under UNKNOWN_PROVIDER is known if its evidence is recorded under any provider. One
+        under a provider whose evidence is recorded under UNKNOWN_PROVIDER is known, too: what is
+        recorded gets the entry's provider, settings and credential first.
+        """
+        ...
+
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        """Record attempts before their first byte leaves, and read what they send.
+
+        Args:
+            turns: Each turn is one upload, or several of one integration that travel in one
+                request. No turn holds an upload twice.
+
+        Returns:
+            For each turn, an answer for each of its starts. Versions are compared first, so that a
+            lost race costs no slot. Then the gate is asked once a turn; what that acquired stands
+            in the answer to its first start that begins. NotBefore and Blocked: nothing of the turn
+            was written.
+        """
+        ...
+
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        """Record changes. A staged document is removed when its upload succeeds, unless documents
+        are kept.
+
+        A GateChange by itself is the end of requests that belong to no upload. Its block is not
+        written. It is always Saved, and so is a NamedProvider, which stands in no call with changes
+        of its uploads. InvalidTenants are Saved, too: `waits_for` says it of their open uploads.
+        """
         ...

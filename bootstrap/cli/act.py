@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import NoReturn
 
 import click
 
-from ...adapters.plugins import discover_providers
-from ...adapters.stores.databases import clock_of, open_for_reading, open_store
-from ...delivery.actions import ActionResult, Filter, act_on, chosen, preview_of
+from ...delivery.actions import ActionResult, Filter
 from ...domain.errors import MisuseError
-from ...domain.upload.actions import Action, Person
+from ...domain.upload.actions import Action
 from ...domain.upload.status import UploadStatus
-from ..tenants import rules_of_provider
+from ...ports.logger import LogEvent
+from ..records import Records
 from .exits import UNDELIVERED, USAGE, end
 from .output import count_of, is_terminal, print_statuses, print_uploads
 from .see import stranger
@@ -49,37 +48,35 @@ def run(
     as_json: bool,
 ) -> None:
     """Do it to one upload or to many, after asking about many."""
-    action, person = Action(word), Person(by, reason)
+    action = Action(word)
     whose, which = _which(
         tenant_id, evidence_id, tenant, Filter(kind=kind, since=since, until=until)
     )
-    with open_for_reading(database) as reader:
-        found = chosen(reader, whose, which, action, datetime.now(UTC))
-        preview = preview_of(reader, action, found)
-        failed = not found and action is Action.RELEASE
-        to_retry = chosen(reader, whose, which, Action.RETRY, datetime.now(UTC)) if failed else ()
-        unknown = None if found else stranger(reader, database, whose)
-    if not found:
-        concerned = " or ".join(status.value for status in action.concerned)
-        other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
-        print_uploads([], as_json)
-        end(unknown or f"tenant {tenant!r} has no {concerned} upload that fits{other}", UNDELIVERED)
-    if dry_run or not preview.done:
-        _end(preview, f"would be {_DONE[action]}", as_json)
-    if tenant is not None and not yes:
-        _ask(action, preview.done, as_json)
-    providers = discover_providers()
-    clock = clock_of(database)
-    with closing(open_store(database, clock=clock)) as store:
-        result = act_on(
-            store,
-            found,
-            action,
-            person,
-            lambda key: rules_of_provider(providers.get(key.provider), key),
-            clock.now,
-        )
+    # What it says is printed here, and not logged as well.
+    with Records.open(database, logger=_Silent()) as records:
+        act = partial(getattr(records, word), whose, by=by, reason=reason)
+        preview: ActionResult = act(which, preview=True)
+        found = [*preview.done, *(one.status for one in preview.skipped)]
+        if not found:
+            to_retry: Sequence[UploadStatus] = ()
+            if action is Action.RELEASE:
+                to_retry = records.retry(whose, which, by=by, reason=reason, preview=True).done
+            concerned = " or ".join(status.value for status in action.concerned)
+            other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
+            print_uploads([], as_json)
+            none = f"tenant {tenant!r} has no {concerned} upload that fits{other}"
+            end(stranger(records, database, whose) or none, UNDELIVERED)
+        if dry_run or not preview.done:
+            _end(preview, f"would be {_DONE[action]}", as_json)
+        if tenant is not None and not yes:
+            _ask(action, preview.done, as_json)
+        result = act([one.evidence_id for one in found])
     _end(result, _DONE[action], as_json)
+
+
+class _Silent:
+    def log(self, event: LogEvent) -> None:
+        """Nothing."""
 
 
 def _which(

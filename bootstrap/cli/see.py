@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 
 import click
-from attrs import evolve
 
-from ...adapters.stores.databases import name_of, open_for_reading
-from ...adapters.stores.sql.reader import SqlReader
-from ...domain.upload.upload import Status
-from ...ports.records import Find
+from ...adapters.stores.databases import name_of
+from ...domain.upload.upload import StatusWord
+from ..records import Records
 from .exits import USAGE, end
 from .output import json_row, print_details, print_json, print_uploads
 
@@ -21,26 +20,26 @@ _PAGE = 1000
 def list_uploads(
     database: str,
     tenant: str | None,
-    word: str | None,
+    word: StatusWord | None,
     since: datetime | None,
     limit: int,
     as_json: bool,
 ) -> None:
     """Print the newest uploads that fit."""
-    find = Find(
-        tenant_id=tenant,
-        status=Status(word) if word else None,
-        since=since,
-        limit=min(limit or _PAGE, _PAGE),
-    )
-    now = datetime.now(UTC)
-    with open_for_reading(database) as reader:
-        page = reader.find(find, now)
+    with Records.open(database) as records:
+        find = partial(
+            records.find,
+            tenant_id=tenant,
+            status=word,
+            since=since,
+            limit=min(limit or _PAGE, _PAGE),
+        )
+        page = find()
         found = list(page.uploads)
         while page.next_page is not None and (limit == 0 or len(found) < limit):
-            page = reader.find(evolve(find, after=page.next_page), now)
+            page = find(after=page.next_page)
             found += page.uploads
-        unknown = stranger(reader, database, tenant) if tenant is not None and not found else None
+        unknown = stranger(records, database, tenant) if tenant is not None and not found else None
     found = found[:limit] if limit else found
     print_uploads(found, as_json)
     if unknown is not None:
@@ -51,12 +50,11 @@ def list_uploads(
         click.echo(f"the newest {limit}; --limit shows more", err=True)
 
 
-def stranger(reader: SqlReader, database: str, tenant: str) -> str | None:
+def stranger(records: Records, database: str, tenant: str) -> str | None:
     """What is said of a tenant without any upload: the nearest that has some; None of others."""
-    now = datetime.now(UTC)
-    if reader.find(Find(tenant_id=tenant, limit=1), now).uploads:
+    if records.find(tenant_id=tenant, limit=1).uploads:
         return None
-    known = {upload.tenant_id for upload in reader.find(Find(limit=_PAGE), now).uploads}
+    known = {upload.tenant_id for upload in records.find(limit=_PAGE).uploads}
     near = get_close_matches(tenant, known, 1)
     suggestion = f"; did you mean {near[0]!r}?" if near else ""
     return f"tenant {tenant!r} has no upload in {name_of(database)}{suggestion}"
@@ -64,9 +62,9 @@ def stranger(reader: SqlReader, database: str, tenant: str) -> str | None:
 
 def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None:
     """Print one upload with every attempt."""
-    with open_for_reading(database) as reader:
-        details = reader.show(tenant_id, evidence_id, datetime.now(UTC))
-        unknown = stranger(reader, database, tenant_id) if details is None else None
+    with Records.open(database) as records:
+        details = records.show(tenant_id, evidence_id)
+        unknown = stranger(records, database, tenant_id) if details is None else None
     if unknown is not None:
         end(unknown, USAGE)
     elif details is None:

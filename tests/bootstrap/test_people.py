@@ -157,7 +157,7 @@ def test_what_cannot_be_right_is_refused(house: House) -> None:
                 (courier.retry("acme", "nothing", **WHY), "has no upload of evidence 'nothing'"),
                 (
                     courier.retry("acme", None, **WHY),  # type: ignore[arg-type]
-                    "an evidence id or a Filter, not NoneType",
+                    "an evidence id, a list of them or a Filter, not NoneType",
                 ),
                 (courier.retry("acme", "ev-1", by="", reason="x"), "say who"),
                 (courier.retry("acme", "ev-1", by="x", reason=" "), "say why"),

@@ -1,5 +1,6 @@
 """The three couriers have the same methods with the same parameters, but for the differences that
-are meant, and each of those has its reason here."""
+are meant, and each of those has its reason here. The two faces of the records have those that need
+no tenants."""
 
 from __future__ import annotations
 
@@ -8,9 +9,15 @@ from itertools import pairwise
 
 import pytest
 
-from evidence_courier import AsyncCourier, BlockingCourier, Courier
+from evidence_courier import AsyncCourier, AsyncRecords, BlockingCourier, Courier, Records
 
 FACES: list[type] = [AsyncCourier, Courier, BlockingCourier]
+
+RECORDS: list[type] = [AsyncRecords, Records]
+READ_AND_ACT = {
+    *("statuses", "find", "show", "counts", "health"),
+    *("retry", "release", "abandon", "attest"),
+}
 
 MISSING = {
     "BlockingCourier.start": "it opens its database when it is used, in each process for itself",
@@ -56,6 +63,16 @@ def test_a_method_has_the_same_parameters_on_each_courier() -> None:
     assert differing == set(OTHER_PARAMETERS)
 
 
-@pytest.mark.parametrize("face", FACES)
+def test_the_records_have_what_needs_no_tenants_on_every_courier_too() -> None:
+    for face in RECORDS:
+        assert set(methods(face)) == {"open", "close", *READ_AND_ACT}
+        for courier in FACES:
+            of_courier = methods(courier)
+            for name in READ_AND_ACT:
+                assert of_courier[name] == methods(face)[name], (courier, name)
+    assert methods(Records) == methods(AsyncRecords)
+
+
+@pytest.mark.parametrize("face", FACES + RECORDS)
 def test_every_method_says_what_it_does(face: type) -> None:
     assert [name for name in methods(face) if not inspect.getdoc(getattr(face, name))] == []

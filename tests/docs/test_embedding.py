@@ -12,7 +12,7 @@ from textwrap import indent
 
 import pytest
 
-from evidence_courier import Document, Evidence, UploadStatus
+from evidence_courier import Courier, Document, Evidence, UploadStatus
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def test_what_is_quoted_from_an_example_stands_there(file: str, code: str) -> No
 
 @pytest.fixture
 def in_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SprintoSandbox]:
-    """A folder with a tenant whose endpoint is a sandbox."""
+    """A folder with a tenant whose endpoint is a sandbox, and a database."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACME_SPRINTO_API_KEY", "sandbox-key")
     with sandbox_in_thread(SprintoSandbox()) as sandbox:
@@ -61,6 +61,7 @@ def in_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sp
             "    workflow_check: 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77\n"
             f"    endpoint: {sandbox.url}\n"
         )
+        Courier.from_config("tenants", database="courier.db").__enter__().close()
         yield sandbox
 
 

@@ -1,0 +1,180 @@
+"""`Records` and `AsyncRecords`: what people see and do, without a courier."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
+from functools import cached_property, partial
+from threading import Lock
+from typing import Any, Self, TypeVar, Unpack
+
+from ..adapters.engines.interruptions import workers_own
+from ..adapters.engines.notify import Notifier
+from ..adapters.plugins import discover_providers
+from ..delivery.actions import ActionResult, act_on
+from ..domain.upload.actions import Action, Person
+from ..domain.upload.status import UploadStatus
+from ..domain.upload.transitions import Rules
+from ..domain.upload.upload import UploadKey
+from ..ports.records import UploadReader
+from ..ports.store import UploadStore
+from . import refusals
+from .face import BlockingRecordsFace, RecordsBasis, RecordsFace, at_once, without_await
+from .per_process import PerProcess
+from .tenants import PathText, Providers, rules_of_provider
+from .wiring import RecordsOptions, RecordsWiring
+
+T = TypeVar("T")
+
+
+class _Opened:
+    """What one process has open: what reads from the beginning, what writes since the first
+    action."""
+
+    def __init__(self, wiring: RecordsWiring) -> None:
+        self._wiring = wiring
+        self._open = ExitStack()
+        self.reader: UploadReader = self._open.enter_context(wiring.open_reader())
+        self._store: UploadStore | None = None
+        self._opening = Lock()
+
+    @property
+    def store(self) -> UploadStore:
+        """What writes. It registers no courier."""
+        with self._opening:
+            if self._store is None:
+                self._store = self._wiring.open_store()
+                if self._wiring.store is None:
+                    self._open.callback(self._store.close)
+            return self._store
+
+    def close(self) -> None:
+        """Close everything that is not the host's."""
+        self._open.close()
+
+
+class _Access:
+    """Reads and acts for one face, in the caller's thread."""
+
+    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
+        self._wiring = RecordsWiring(database, options)
+        self._given = options.get("providers")
+        self.clock = self._wiring.clock
+        self.opened = PerProcess(
+            partial(_Opened, self._wiring), _Opened.close, refusals.records_closed
+        )
+
+    def read(self, read: Callable[[UploadReader], T]) -> T:
+        """What is read of the records."""
+        with self.opened.used() as opened:
+            return read(opened.reader)
+
+    def act(self, found: Sequence[UploadStatus], action: Action, person: Person) -> ActionResult:
+        """Do what a person asks for to uploads that were found."""
+        notifier = Notifier(self._wiring.logger, workers_own)
+        with self.opened.used() as opened:
+            store, now = opened.store, self.clock.now
+            return act_on(store, found, action, person, self._rules_of, now, log=notifier.log)
+
+    @cached_property
+    def _providers(self) -> Providers:
+        return discover_providers() if self._given is None else self._given
+
+    def _rules_of(self, key: UploadKey) -> Rules:
+        return rules_of_provider(self._providers.get(key.provider), key)
+
+
+class Records(BlockingRecordsFace, RecordsBasis):
+    """The records in a courier's database, for a process that looks and acts, and never delivers:
+    a web process, an admin page, a script.
+
+    It is no courier: it registers none, sends nothing, and needs no tenants. A courier that runs
+    on the database notices within seconds what is done here. Several threads may use it at once,
+    and it is a context manager. It may be opened before a fork: each process opens its own. A child
+    that is forked while another thread is using it is refused by MisuseError: SQLite's connections
+    do not outlast a fork.
+
+    Once it is closed its methods raise MisuseError; StoreError if the database cannot be read or
+    written.
+    """
+
+    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
+        self._access = _Access(database, options)
+        self._clock = self._access.clock
+
+    @classmethod
+    def open(cls, database: PathText | None = None, **options: Unpack[RecordsOptions]) -> Self:
+        """Open the records in a database that a courier has made.
+
+        Args:
+            database: The path of an SQLite database, or the URL of a PostgreSQL.
+            options: See `RecordsOptions`.
+
+        Raises:
+            StoreError: There is no such database, it is not a courier's, or another version has
+                written it.
+            MisuseError: An argument cannot be right.
+        """
+        records = cls(database, options)
+        with records._access.opened.used():
+            return records
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database in this process. May be called again."""
+        self._access.opened.close()
+
+    health = without_await(RecordsFace.health)
+
+    def _call(self, method: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        return at_once(method(self))
+
+    async def _read(self, read: Callable[[UploadReader], T]) -> T:
+        return self._access.read(read)
+
+    async def _act_on(
+        self, found: Sequence[UploadStatus], action: Action, person: Person
+    ) -> ActionResult:
+        return self._access.act(found, action, person)
+
+
+class AsyncRecords(RecordsFace):
+    """`Records` for a host that runs on asyncio: the same methods with `await`, made in threads.
+
+    It opens the database on entry (``async with AsyncRecords.open(...) as records``), or at its
+    first use.
+    """
+
+    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
+        self._access = _Access(database, options)
+        self._clock = self._access.clock
+
+    @classmethod
+    def open(cls, database: PathText | None = None, **options: Unpack[RecordsOptions]) -> Self:
+        """As `Records.open`; but a StoreError is raised on entry, or at the first use."""
+        return cls(database, options)
+
+    async def __aenter__(self) -> Self:
+        await self._read(lambda reader: None)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the database in this process. May be called again."""
+        await asyncio.to_thread(self._access.opened.close)
+
+    async def _read(self, read: Callable[[UploadReader], T]) -> T:
+        return await asyncio.to_thread(self._access.read, read)
+
+    async def _act_on(
+        self, found: Sequence[UploadStatus], action: Action, person: Person
+    ) -> ActionResult:
+        return await asyncio.to_thread(self._access.act, found, action, person)
