@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from math import ceil
+from datetime import timedelta
+from math import ceil, floor
 
 from ..adapters.plugins import BrokenProvider
-from ..domain.integration import Integration
+from ..domain.integration import Integration, RetryPolicy
 from ..domain.secrets.redaction import Redactor
+from ..domain.upload.backoff import schedule_of
 from ..ports.provider import Advising, Provider
 from .tenants import Providers
 
@@ -70,3 +72,33 @@ def _other_paces(
 def _credential(integration: Integration) -> tuple[object, ...]:
     secrets = tuple(secret.reveal() for secret in integration.secrets)
     return (integration.provider, integration.stored.get("endpoint"), secrets)
+
+
+def schedule_in_words(policy: RetryPolicy) -> str:
+    """How often an upload is tried under a policy, and within what time, as long as the platform
+    does not answer."""
+    schedule, limit = schedule_of(policy), policy.give_up_after
+    tried = f"{schedule.attempts} attempt{'s' if schedule.attempts > 1 else ''}"
+    if limit is not None and schedule.by_time:
+        most = _span(limit)
+        tried = f"at most {tried} within {most}, the requests' own time included"
+    elif schedule.attempts > 1:
+        tried += f" within {_span(schedule.shortest, schedule.longest)} and the requests' own time"
+        if limit is not None:
+            tried += f", none later than {_span(limit)} after the first"
+    if schedule.attempts == 1:
+        return f"{tried}; if it fails, the upload needs `retry` by a person"
+    return f"{tried}; an outage longer than that needs `retry` by a person"
+
+
+_UNITS = {"d": (86_400, 5), "h": (3_600, 5), "min": (60, 10), "s": (1, 1), "ms": (0.001, 1)}
+
+
+def _span(*ends: timedelta) -> str:
+    """A time, or a shortest and a longest one; rounded down and up to a tenth."""
+    seconds = [end.total_seconds() for end in ends]
+    told = ((name, long) for name, (long, least) in _UNITS.items() if seconds[-1] >= least * long)
+    unit, long = next(told, ("s", 1))
+    parts = [one / long * 10 for one in seconds]
+    least, most = floor(round(parts[0], 6)) / 10, ceil(round(parts[-1], 6)) / 10
+    return f"{most:g} {unit}" if len(ends) == 1 else f"{least:g} to {most:g} {unit}"

@@ -27,12 +27,17 @@ class OnUnclear(Enum):
 
 @frozen
 class RetryPolicy:
-    """How often an upload is tried and how long it waits; `max_attempts` counts the first one."""
+    """How often an upload is tried and how long it waits; `max_attempts` counts the first one.
+
+    With `give_up_after`, nothing waits for an attempt that would begin later than that after the
+    first one of its budget.
+    """
 
     max_attempts: int = 5
     initial_delay: timedelta = timedelta(seconds=5)
     max_delay: timedelta = timedelta(minutes=5)
     retry_after_limit: timedelta = timedelta(hours=1)
+    give_up_after: timedelta | None = None
 
 
 _UNITS = {1.0: "s", 60.0: "min", 3600.0: "h"}

@@ -261,7 +261,7 @@ def _events(attempt: int, look_up: int, undecided: bool) -> tuple[Event, ...]:
 def _shape_of(upload: Upload) -> Shape:
     seen = upload.tally
     marks = (seen.doubt, seen.possible_duplicate, seen.progress, seen.alone)
-    tally = Tally(0, seen.spent, *marks, seen.parked_at and _NOW)
+    tally = Tally(0, seen.spent, *marks, seen.parked_at and _NOW, seen.tried_since and _NOW)
     return Shape(_without_moments(upload.state), tally)
 
 

@@ -63,7 +63,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 _DURATION = {"type": "duration"}
-_TIMEOUT = {"type": "duration", "min": timedelta(milliseconds=1)}
+_SOME_TIME = {"type": "duration", "min": timedelta(milliseconds=1)}
 
 CORE: Mapping[str, Mapping[str, object]] = {
     "provider": {"type": "string", "required": True},
@@ -73,6 +73,7 @@ CORE: Mapping[str, Mapping[str, object]] = {
         "schema": {
             "max_attempts": {"type": "integer", "min": 1, "max": 100},
             **dict.fromkeys(("initial_delay", "max_delay", "retry_after_limit"), _DURATION),
+            "give_up_after": _SOME_TIME,
         },
     },
     "on_unclear": {"type": "string", "allowed": [one.value for one in OnUnclear]},
@@ -83,7 +84,7 @@ CORE: Mapping[str, Mapping[str, object]] = {
     },
     "park_limit": {"type": "duration"},
     "pace": {"type": "pace"},
-    "timeout": {"type": "dict", "schema": dict.fromkeys(("connect", "idle", "total"), _TIMEOUT)},
+    "timeout": {"type": "dict", "schema": dict.fromkeys(("connect", "idle", "total"), _SOME_TIME)},
     "max_bytes": {"type": "size"},
     "proxy": {"type": "proxy"},
     "ca_bundle": {"type": "string", "empty": False},

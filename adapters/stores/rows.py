@@ -35,7 +35,9 @@ Row: TypeAlias = Mapping[str, Any]
 
 KEY = ("tenant_id", "evidence_id", "provider")
 _STATE = tuple("state status due attempt started_at read resend_at taken_at reason".split())
-_TALLY = tuple("attempts spent doubt possible_duplicate alone progress parked_at".split())
+_TALLY = tuple(
+    "attempts spent doubt possible_duplicate alone progress parked_at tried_since".split()
+)
 _FAILURE = ("message", "http_status", "retry_after", "detail")
 _DOCUMENT = ("sha256", "size", "media_type", "filename", "source", "path", "modified", "file")
 CAUSE = ("error_kind", *(f"error_{name}" for name in _FAILURE))
@@ -143,9 +145,10 @@ def document_cells(upload: Upload, document: StoredDocument) -> tuple[Cell, ...]
 
 def changing_cells(upload: Upload) -> tuple[Cell, ...]:
     """The cells of CHANGING."""
-    state, (*tally, parked_at) = _state_cells(upload.state), _tally_cells(upload.tally)
+    state, (*tally, parked_at, tried_since) = _state_cells(upload.state), _tally_cells(upload.tally)
     parked = None if parked_at is None else moment(parked_at)
-    return (upload.version, *state, *tally, parked, moment(upload.updated_at))
+    tried = None if tried_since is None else moment(tried_since)
+    return (upload.version, *state, *tally, parked, tried, moment(upload.updated_at))
 
 
 def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
@@ -327,7 +330,7 @@ def action_of(row: Row) -> ActionRow:
 def _tally_of(row: Row) -> Tally:
     cells: dict[str, Any] = {name: row[name] for name in _TALLY}
     cells |= {name: bool(row[name]) for name in _FLAGS}
-    cells["parked_at"] = moment_of(row["parked_at"])
+    cells |= {name: moment_of(row[name]) for name in ("parked_at", "tried_since")}
     return Tally(**cells)
 
 

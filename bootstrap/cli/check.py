@@ -9,7 +9,7 @@ import attrs
 import click
 
 from ...adapters.config import Loaded
-from ..advice import advice_of, target_of
+from ..advice import advice_of, schedule_in_words, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
 from .output import Columns, is_terminal, print_columns, print_json, print_table
@@ -22,6 +22,9 @@ _COLUMNS: Columns = {
     "outcomes": lambda row: ", ".join(row["outcomes"]),
     "target": lambda row: row["target"],
 }
+
+_NAMED = 5
+"""So many tenants are named for one schedule."""
 
 
 def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
@@ -38,9 +41,20 @@ def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
         for tenant_id, integration in loaded.integrations.items():
             for sentence in advice_of(integration, providers, loaded.integrations.values()):
                 click.echo(f"note: tenant {tenant_id}: {sentence}", err=True)
+        _print_schedules(loaded)
         for tenant_id in loaded.integrations if effective else ():
             _print_settings(tenant_id, settings_of(tenant_id, loaded, providers))
     end_with_problems(loaded)
+
+
+def _print_schedules(loaded: Loaded) -> None:
+    """A line for each schedule, with the first tenants that have it."""
+    tenants: dict[str, list[str]] = {}
+    for tenant_id, integration in loaded.integrations.items():
+        tenants.setdefault(schedule_in_words(integration.retry), []).append(tenant_id)
+    for sentence, ids in tenants.items():
+        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+        click.echo(f"retry: {', '.join(ids[:_NAMED])}{more}: {sentence}", err=True)
 
 
 def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:
@@ -66,5 +80,6 @@ def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]
         "outcomes": [one.value for one in integration.outcomes] if integration else [],
         "target": target_of(integration, providers) if integration else None,
         "advice": advice_of(integration, providers, others) if integration else (),
+        "schedule": schedule_in_words(integration.retry) if integration else None,
         "problems": [str(problem) for problem in loaded.broken.get(tenant_id, ())],
     }

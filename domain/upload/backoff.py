@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..integration import RetryPolicy
 from .failure import Failure
@@ -38,6 +38,41 @@ def backoff(policy: RetryPolicy, spent: int, jitter: float) -> timedelta:
     except OverflowError:
         base = cap
     return base * (1.0 + jitter)
+
+
+def is_over(policy: RetryPolicy, tried_since: datetime | None, due: datetime) -> bool:
+    """Whether an attempt that is due then comes too late in a budget whose time is limited."""
+    if policy.give_up_after is None or tried_since is None:
+        return False
+    return due > later(tried_since, policy.give_up_after)
+
+
+@frozen
+class Schedule:
+    """What a policy comes to if each attempt fails at once, and none is told to wait: at most so
+    many attempts, the last of which begins within `shortest` to `longest` after the first.
+    `by_time`: chance decides whether `give_up_after` ends it before `max_attempts` does, or it
+    always does."""
+
+    attempts: int
+    shortest: timedelta
+    longest: timedelta
+    by_time: bool
+
+
+def schedule_of(policy: RetryPolicy) -> Schedule:
+    """The schedule that follows from a policy."""
+    limit = timedelta.max if policy.give_up_after is None else policy.give_up_after
+    attempts, shortest, longest = 1, timedelta(0), timedelta(0)
+    while attempts < policy.max_attempts:
+        wait = backoff(policy, attempts, 0.0)
+        if wait > limit - shortest:
+            break
+        shortest += wait
+        longest += min(2 * wait, limit - longest)
+        attempts += 1
+    by_time = attempts < policy.max_attempts or longest < 2 * shortest
+    return Schedule(attempts, shortest, longest, by_time)
 
 
 def floor_of(policy: RetryPolicy, failure: Failure, throttle_floor: timedelta) -> timedelta:

@@ -4,7 +4,9 @@ The rules in words:
 
 - An attempt starts from Queued or Waiting. It ends delivered, rejected, deferred or unclear.
 - *Delivered* and *found* are true in every state, however late they come: the upload has succeeded.
-- *Rejected* ends it. *Deferred* waits and tries again while the budget lasts.
+- *Rejected* ends it. *Deferred* waits and tries again while the budget lasts. A budget is a number
+  of attempts, and a time if the tenant sets one: no back-off leads beyond it. What need not wait is
+  tried, however late.
 - *Unclear* leaves a doubt. If the provider allows look-ups, the upload is looked up before it is
   sent again. If not, the tenant has chosen: hold it for a person, or send it again. What is sent
   again out of a doubt says `possible_duplicate`, also after look-ups that did not find it: it may
@@ -32,7 +34,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import min_len
 
 from ..integration import PARK_LIMIT, OnUnclear, RetryPolicy
-from .backoff import backoff, bounded, floor_of, later, parked_until
+from .backoff import backoff, bounded, floor_of, is_over, later, parked_until
 from .events import (
     Abandoned,
     AttemptEnded,
@@ -169,9 +171,14 @@ def _started(upload: Upload, state: Queued | Waiting, at: datetime, rules: Rules
         progress=tally.progress,
         alone=tally.alone,
         parked_at=tally.parked_at,
+        tried_since=None if rules.retry.give_up_after is None else _tried_since(tally, at),
     )
     cause = state.cause if isinstance(state, Waiting) else None
     return _next(upload, at, Sending(started.attempts, started_at=at, cause=cause), started)
+
+
+def _tried_since(tally: Tally, at: datetime) -> datetime:
+    return (tally.tried_since or at) if tally.spent else at
 
 
 def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) -> Upload:
@@ -191,7 +198,7 @@ def _from_sending(upload: Upload, state: Sending, event: Event, rules: Rules) ->
         case AttemptEnded(at, state.attempt, Deferred(failure), jitter):
             due = _resend_at(upload, at, failure, jitter, rules)
             cause = bounded(rules.retry, failure)
-            return _wait_or_give_up(upload, at, due, cause, upload.tally, rules)
+            return _back_off(upload, at, due, cause, upload.tally, rules)
         case AttemptEnded(at, state.attempt, Withdrawn(failure, until)):
             given_back = evolve(upload.tally, spent=upload.tally.spent - 1)
             due = max(at, until or at)
@@ -240,7 +247,7 @@ def _in_doubt(
         return _next(upload, at, LookingUp(1, due, resend_at, cause), tally)
     if rules.on_unclear is OnUnclear.HOLD:
         return _next(upload, at, Held(cause), tally)
-    return _wait_or_give_up(upload, at, resend_at, cause, tally, rules)
+    return _back_off(upload, at, resend_at, cause, tally, rules)
 
 
 def _from_looking_up(upload: Upload, state: LookingUp, event: Event, rules: Rules) -> Upload:
@@ -282,7 +289,7 @@ def _not_found(
         cause = evolve(cause, message=f"{cause.message}; looked up {times}, not there")
     elif rules.on_unclear is OnUnclear.HOLD:
         return _next(upload, at, Held(cause), upload.tally)
-    return _wait_or_give_up(upload, at, max(at, state.resend_at), cause, upload.tally, rules)
+    return _back_off(upload, at, max(at, state.resend_at), cause, upload.tally, rules)
 
 
 def _from_undecided(upload: Upload, state: Undecided, event: Event) -> Upload:
@@ -329,6 +336,15 @@ def _from_stopped(
             return _attested(upload, event)
         case _:
             return upload
+
+
+def _back_off(
+    upload: Upload, at: datetime, due: datetime, cause: Failure, tally: Tally, rules: Rules
+) -> Upload:
+    """Wait for the next attempt, unless the budget is used up by number or by time."""
+    if is_over(rules.retry, tally.tried_since, due):
+        return _next(upload, at, Failed(FailedReason.EXHAUSTED, cause), tally)
+    return _wait_or_give_up(upload, at, due, cause, tally, rules)
 
 
 def _wait_or_give_up(

@@ -171,6 +171,7 @@ class Tally:
     - `progress`: the provider's bookmark for a half-done upload.
     - `alone`: it must not be sent together with others.
     - `parked_at`: since when its target has taken nothing, in this budget.
+    - `tried_since`: when the first attempt of this budget began, if its time is limited.
     """
 
     attempts: int = 0
@@ -180,6 +181,7 @@ class Tally:
     progress: str | None = None
     alone: bool = False
     parked_at: datetime | None = None
+    tried_since: datetime | None = None
 
 
 _UNTRIED = Tally()

@@ -115,6 +115,8 @@ tallies = st.builds(
     possible_duplicate=st.booleans(),
     progress=st.none() | texts | st.just("bookmark ").map(lambda word: word * 20_000),
     alone=st.booleans(),
+    parked_at=st.none() | moments,
+    tried_since=st.none() | moments,
 )
 verdicts = st.builds(Delivered, receipts) | st.builds(
     verdict_of, st.sampled_from([word for word in VERDICTS if word != "delivered"]), failures

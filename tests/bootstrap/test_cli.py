@@ -117,6 +117,22 @@ def test_check_prints_a_line_for_each_tenant(tenants: Path) -> None:
     ]
 
 
+def test_check_prints_the_schedule_that_follows_from_the_policy(tenants: Path) -> None:
+    text = (tenants / "acme.yaml").read_text()
+    own = "{max_attempts: 2, initial_delay: 10ms, max_delay: 50ms}"
+    day = "{max_attempts: 100, max_delay: 1h, give_up_after: 24h}"
+    (tenants / "globex.yaml").write_text(text.replace(own, day))
+    result = run("check", tenants)
+    for tenant, schedule in (
+        ("acme", "2 attempts within 10 to 20 ms and the requests' own time"),
+        ("globex", "at most 56 attempts within 24 h, the requests' own time included"),
+    ):
+        sentence = f"{schedule}; an outage longer than that needs `retry` by a person"
+        assert f"retry: {tenant}: {sentence}\n" in result.stderr
+        rows = json.loads(run("check", tenants, "--json").stdout)
+        assert {row["tenant_id"]: row["schedule"] for row in rows}[tenant] == sentence
+
+
 def test_check_warns_of_two_paces_for_the_same_credentials(tenants: Path) -> None:
     text = (tenants / "acme.yaml").read_text()
     (tenants / "globex.yaml").write_text(f"{text}    pace: 5/min\n")

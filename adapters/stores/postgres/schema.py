@@ -18,7 +18,7 @@ SCHEMA = "evidence_courier"
 
 TYPES = {
     **dict.fromkeys(
-        "due started_at resend_at taken_at parked_at updated_at".split(), "timestamptz"
+        "due started_at resend_at taken_at parked_at tried_since updated_at".split(), "timestamptz"
     ),
     **dict.fromkeys("created_at recorded_at ended_at not_before at".split(), "timestamptz"),
     **dict.fromkeys(
@@ -219,4 +219,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("document_files", "ALTER TABLE uploads ADD COLUMN document_file text"),
     Migration("counts", _COUNTS),
     Migration("key_made_last", _KEY),
+    Migration("time_as_a_budget", "ALTER TABLE uploads ADD COLUMN tried_since timestamptz"),
 )

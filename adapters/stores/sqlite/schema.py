@@ -401,6 +401,12 @@ def m011_document_files(db: sqlite3.Connection) -> None:
     )
 
 
+@_step
+def m012_time_as_a_budget(db: sqlite3.Connection) -> None:
+    """When the first attempt of a budget began whose time is limited."""
+    db.execute("ALTER TABLE uploads ADD COLUMN tried_since TEXT")
+
+
 def migrations() -> Migrations:
     """The steps for sqlite-utils, which takes a third of a courier's start to import."""
     from sqlite_utils import Migrations

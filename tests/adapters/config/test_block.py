@@ -48,7 +48,8 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
         "part: 5MB",
         "endpoint: http://127.0.0.1:8080/x?y=1",
         "extra: {a: b}",
-        "retry: {max_attempts: 3, initial_delay: 500ms, max_delay: 90, retry_after_limit: 1d}",
+        "retry: {max_attempts: 3, initial_delay: 500ms, max_delay: 90, retry_after_limit: 1d,"
+        " give_up_after: 24h}",
         "on_unclear: hold",
         "pace: 100/h",
         "timeout: {connect: 1.5, idle: 20s, total: 1m}",
@@ -69,7 +70,7 @@ def test_a_block_with_everything_becomes_an_integration(tmp_path: Path) -> None:
             endpoint="http://127.0.0.1:8080/x?y=1",
             extra={"a": "b"},
         ),
-        retry=RetryPolicy(3, 0.5 * SECONDS, 90 * SECONDS, timedelta(days=1)),
+        retry=RetryPolicy(3, 0.5 * SECONDS, 90 * SECONDS, *2 * [timedelta(days=1)]),
         on_unclear=OnUnclear.HOLD,
         pace=Pace(100, timedelta(hours=1)),
         route=Route(
@@ -170,6 +171,7 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("retry: 5", "retry: must be a mapping of keys to values, and this is a number"),
         ("retry: {max_attempts: 0}", "retry.max_attempts: must be at least 1"),
         ("retry: {max_attempts: 101}", "retry.max_attempts: must be at most 100"),
+        ("retry: {give_up_after: 0}", "retry.give_up_after: must be at least 1ms"),
         (
             "retry: {max_attempts: '3'}",
             "retry.max_attempts: must be a whole number, and this is text: write it without quotes",

@@ -7,8 +7,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evidence_courier.domain.integration import RetryPolicy
-from evidence_courier.domain.upload.backoff import backoff, bounded, earlier, floor_of, later
+from evidence_courier.domain.upload.backoff import (
+    backoff,
+    bounded,
+    earlier,
+    floor_of,
+    later,
+    schedule_of,
+)
+from evidence_courier.domain.upload.events import AttemptEnded, Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.transitions import Rules, advance
+from evidence_courier.domain.upload.upload import Failed, Queued, Upload, UploadKey, new_upload
+from evidence_courier.domain.upload.verdict import Deferred
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
 LONGEST_JITTER = 1 - 2**-53  # the greatest number below 1 that chance can bring
@@ -185,3 +196,58 @@ def test_earlier_takes_away_and_stops_at_the_first_moment_there_is() -> None:
     at = datetime(2026, 2, 21, tzinfo=UTC)
     assert earlier(at, timedelta(days=1)) == datetime(2026, 2, 20, tzinfo=UTC)
     assert earlier(at, timedelta.max) == datetime.min.replace(tzinfo=UTC)
+
+
+@st.composite
+def budgets(draw: st.DrawFn) -> RetryPolicy:
+    """Policies of a few attempts within days, many of them limited in time."""
+    days = st.timedeltas(NOTHING, timedelta(days=3))
+    initial, longest = sorted((draw(days), draw(days)))
+    return RetryPolicy(
+        max_attempts=draw(st.integers(1, 12)),
+        initial_delay=initial,
+        max_delay=longest,
+        give_up_after=draw(st.none() | st.timedeltas(TICK, timedelta(days=9))),
+    )
+
+
+def begins_of(policy: RetryPolicy, jitters: list[float]) -> list[datetime]:
+    """When the attempts of an upload begin of which each fails at once."""
+    upload: Upload = new_upload(UploadKey("acme", "ev-1", "sprinto"), "a" * 64, NOW.date(), NOW)
+    rules, begins, at = Rules(policy), list[datetime](), NOW
+    down = Deferred(Failure(FailureKind.NO_CONNECTION, "refused"))
+    for jitter in jitters:
+        upload = advance(upload, Started(at), rules)
+        begins.append(at)
+        upload = advance(upload, AttemptEnded(at, len(begins), down, jitter), rules)
+        if isinstance(upload.state, Failed):
+            return begins
+        assert hasattr(upload.state, "due") and not isinstance(upload.state, Queued)
+        at = upload.state.due
+    raise AssertionError("it is tried without an end")
+
+
+@given(budgets(), st.lists(jitters, min_size=12, max_size=12))
+@example(RetryPolicy(), [LONGEST_JITTER] * 12)
+def test_a_schedule_says_what_the_policy_does(policy: RetryPolicy, drawn: list[float]) -> None:
+    schedule, rounding = schedule_of(policy), TICK * policy.max_attempts
+    begins, fastest = begins_of(policy, drawn), begins_of(policy, [0.0] * 12)
+    assert (len(fastest), fastest[-1] - NOW) == (schedule.attempts, schedule.shortest)
+    assert len(begins) <= schedule.attempts
+    assert begins[-1] - NOW <= schedule.longest + rounding
+    if len(begins) == schedule.attempts:
+        assert schedule.shortest <= begins[-1] - NOW
+    elif schedule.longest == 2 * schedule.shortest:  # up to rounding, chance decides nothing
+        assert policy.give_up_after is not None
+        assert policy.give_up_after - schedule.longest <= rounding
+    if not schedule.by_time:
+        assert schedule.attempts == policy.max_attempts
+
+
+@given(budgets(), st.lists(jitters, min_size=12, max_size=12))
+def test_no_attempt_begins_after_the_time_of_its_budget(
+    policy: RetryPolicy, drawn: list[float]
+) -> None:
+    begins = begins_of(policy, drawn)
+    assert len(begins) <= policy.max_attempts
+    assert begins[-1] - begins[0] <= (policy.give_up_after or timedelta.max)

@@ -4,12 +4,14 @@ what is claimed of it."""
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 from graphlib import TopologicalSorter
 from itertools import product
 from os import environ
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from evidence_courier.domain.integration import OnUnclear, RetryPolicy
 from evidence_courier.domain.upload.events import Blocked, Started, Unblocked
@@ -146,6 +148,21 @@ def test_the_machine_stops_only_at_success_failure_held_or_skipped(
     going_on = {move.source for move in forward_moves(found) if kind_of(move.event) not in news}
     stops = {shape for shape in found.shapes if shape not in going_on}
     assert stops == {shape for shape in found.shapes if isinstance(shape.state, ENDS)}
+
+
+@every_rules
+def test_a_limit_of_time_ends_what_a_number_would_and_nothing_else(rules: Rules) -> None:
+    at_once = evolve(rules, retry=RetryPolicy(give_up_after=timedelta(0)))
+    once = evolve(rules, retry=RetryPolicy(max_attempts=1))
+    ways = {(move.source.name, move.target.name) for move in walk(rules, once).moves}
+    limited = walk(at_once)
+    assert {(move.source.name, move.target.name) for move in limited.moves} <= ways
+    order = TopologicalSorter[Shape]()
+    for move in forward_moves(limited):
+        order.add(move.target, move.source)
+    order.prepare()  # raises CycleError with the circle in it
+    given_up = [shape for shape in limited.shapes if shape.name == "Failed exhausted"]
+    assert 1 in {shape.tally.spent for shape in given_up}
 
 
 @pytest.mark.parametrize("unknown", OnUnclear)

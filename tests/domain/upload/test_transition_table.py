@@ -87,9 +87,11 @@ Rejected, stale         | =      | =      | =      | =       | =        | =     
 Unbundled, together     | =      | =      | =      | alone   | =        | =      | =      | =      | =
 Unbundled, alone, left  | =      | =      | =      | now     | =        | =      | =      | =      | =
 Unbundled, alone, spent | =      | =      | =      | stop    | =        | =      | =      | =      | =
+Unbundled, alone, late  | =      | =      | =      | now     | =        | =      | =      | =      | =
 Unbundled, stale        | =      | =      | =      | =       | =        | =      | =      | =      | =
 Deferred, left          | =      | =      | =      | wait    | =        | =      | =      | =      | =
 Deferred, spent         | =      | =      | =      | stop    | =        | =      | =      | =      | =
+Deferred, late          | =      | =      | =      | stop    | =        | =      | =      | =      | =
 Deferred, target        | =      | =      | =      | park    | =        | =      | =      | =      | =
 Deferred, stale         | =      | =      | =      | =       | =        | =      | =      | =      | =
 Withdrawn               | =      | =      | =      | back    | =        | =      | =      | =      | =
@@ -98,24 +100,29 @@ Unclear, look-ups       | =      | =      | =      | look ?  | =        | =     
 Unclear, hold           | =      | =      | =      | hold ?  | =        | =      | =      | =      | =
 Unclear, retry, left    | =      | =      | =      | wait ?  | =        | =      | =      | =      | =
 Unclear, retry, spent   | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
+Unclear, retry, late    | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
 Unclear, stale          | =      | =      | =      | =       | =        | =      | =      | =      | =
 Recovered, look-ups     | =      | =      | =      | look ?  | =        | =      | =      | =      | =
 Recovered, hold         | =      | =      | =      | hold ?  | =        | =      | =      | =      | =
 Recovered, retry, left  | =      | =      | =      | wait ?  | =        | =      | =      | =      | =
 Recovered, retry, spent | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
+Recovered, retry, late  | =      | =      | =      | stop ?  | =        | =      | =      | =      | =
 Recovered, stale        | =      | =      | =      | =       | =        | =      | =      | =      | =
 Processing, look-ups    | =      | =      | =      | taken   | =        | =      | =      | =      | =
 Processing, none        | =      | =      | =      | ask ?   | =        | =      | =      | =      | =
 Processing, stale       | =      | =      | =      | =       | =        | =      | =      | =      | =
 Partly, left            | =      | =      | =      | =       | go on    | go on  | =      | =      | =
 Partly, spent           | =      | =      | =      | =       | half     | half   | =      | =      | =
+Partly, late            | =      | =      | =      | =       | go on    | go on  | =      | =      | =
 Partly, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
 Absent, left            | =      | =      | =      | =       | next     | miss   | =      | =      | =
 Absent, spent           | =      | =      | =      | =       | next     | missed | =      | =      | =
+Absent, late            | =      | =      | =      | =       | next     | missed | =      | =      | =
 Absent, stale           | =      | =      | =      | =       | =        | =      | =      | =      | =
 Unreadable, hold        | =      | =      | =      | =       | next     | hold   | =      | =      | =
 Unreadable, retry, left | =      | =      | =      | =       | next     | send   | =      | =      | =
 Unreadable, retry, spent| =      | =      | =      | =       | next     | end    | =      | =      | =
+Unreadable, retry, late | =      | =      | =      | =       | next     | end    | =      | =      | =
 Unreadable, stale       | =      | =      | =      | =       | =        | =      | =      | =      | =
 Refused                 | =      | =      | =      | =       | refuse   | refuse | =      | =      | =
 Refused, stale          | =      | =      | =      | =       | =        | =      | =      | =      | =
@@ -155,9 +162,11 @@ Rejected, stale         | =        | =        | =
 Unbundled, together     | =        | =        | =
 Unbundled, alone, left  | =        | =        | =
 Unbundled, alone, spent | =        | =        | =
+Unbundled, alone, late  | =        | =        | =
 Unbundled, stale        | =        | =        | =
 Deferred, left          | =        | =        | =
 Deferred, spent         | =        | =        | =
+Deferred, late          | =        | =        | =
 Deferred, target        | =        | =        | =
 Deferred, stale         | =        | =        | =
 Withdrawn               | =        | =        | =
@@ -166,24 +175,29 @@ Unclear, look-ups       | =        | =        | =
 Unclear, hold           | =        | =        | =
 Unclear, retry, left    | =        | =        | =
 Unclear, retry, spent   | =        | =        | =
+Unclear, retry, late    | =        | =        | =
 Unclear, stale          | =        | =        | =
 Recovered, look-ups     | =        | =        | =
 Recovered, hold         | =        | =        | =
 Recovered, retry, left  | =        | =        | =
 Recovered, retry, spent | =        | =        | =
+Recovered, retry, late  | =        | =        | =
 Recovered, stale        | =        | =        | =
 Processing, look-ups    | =        | =        | =
 Processing, none        | =        | =        | =
 Processing, stale       | =        | =        | =
 Partly, left            | later    | over ?   | =
 Partly, spent           | later    | over ?   | =
+Partly, late            | later    | over ?   | =
 Partly, stale           | =        | =        | =
 Absent, left            | later    | over ?   | =
 Absent, spent           | later    | over ?   | =
+Absent, late            | later    | over ?   | =
 Absent, stale           | =        | =        | =
 Unreadable, hold        | later    | over ?   | =
 Unreadable, retry, left | later    | over ?   | =
 Unreadable, retry, spent| later    | over ?   | =
+Unreadable, retry, late | later    | over ?   | =
 Unreadable, stale       | =        | =        | =
 Refused                 | reject   | reject   | =
 Refused, stale          | =        | =        | =
@@ -213,6 +227,12 @@ def seconds(later: int) -> datetime:
 EARLIER = NOW - timedelta(minutes=3)
 LATER = NOW + timedelta(minutes=3)
 IN_AN_HOUR = NOW + timedelta(hours=1)
+ONE_MORE = RetryPolicy(max_attempts=3)
+BUDGETS = {
+    "left": evolve(ONE_MORE, give_up_after=timedelta(hours=1)),
+    "spent": evolve(ONE_MORE, max_attempts=2),
+    "late": evolve(ONE_MORE, give_up_after=NOW + timedelta(seconds=14) - EARLIER),
+}
 OLD = Failure(FailureKind.TIMEOUT, "no reply within 30 s")
 BLOCK = Failure(FailureKind.UNAUTHORIZED, "the key is not accepted")
 NEW = Failure(FailureKind.SERVER_ERROR, "HTTP 503", http_status=503)
@@ -222,9 +242,9 @@ UNRECOGNISED = Failure(FailureKind.UNRECOGNISED_REPLY, "a word that nobody knows
 EXCLUDED = Failure(FailureKind.OUTCOME_EXCLUDED, "only passed is sent")
 RECEIPT = Receipt("ref-1", "taken")
 
-# Seven attempts so far, two of them in this budget. The budget has one more to give, or none.
+# Seven attempts so far, two of them in this budget. The budget has one more to give, or none, or
+# its time is over before the next.
 ATTEMPTS, SPENT = 7, 2
-BUDGETS = {"left": 3, "spent": 2}
 # The second attempt of a budget waits 5 s · 2 · (1 + a jitter of one half).
 JITTER, RESEND_AT = 0.5, seconds(15)
 
@@ -253,7 +273,7 @@ class Row:
     off: tuple[int, ...] = (0,)
     doubt: tuple[bool, ...] = (False, True)
     alone: tuple[bool, ...] = (False, True)
-    budget: tuple[str, ...] = ("left", "spent")
+    budget: tuple[str, ...] = ("left", "spent", "late")
     can_look_up: tuple[bool, ...] = (False, True)
     unknown: tuple[OnUnclear, ...] = (OnUnclear.RETRY, OnUnclear.HOLD)
 
@@ -265,11 +285,13 @@ class Row:
             self.off, tuple(flags), tuple(rules)
         ):
             tally = Tally(ATTEMPTS, SPENT, doubt, duplicate, progress, alone)
-            yield off, tally, Rules(RetryPolicy(max_attempts=BUDGETS[budget]), unknown, can_look_up)
+            if BUDGETS[budget].give_up_after is not None:
+                tally = evolve(tally, tried_since=EARLIER)
+            yield off, tally, Rules(BUDGETS[budget], unknown, can_look_up)
 
 
 YES, NO = (True,), (False,)
-LEFT, USED_UP = ("left",), ("spent",)
+LEFT, USED_UP, LATE = ("left",), ("spent",), ("late",)
 RETRY, HOLD = (OnUnclear.RETRY,), (OnUnclear.HOLD,)
 ANOTHER = (-1, 1)
 
@@ -347,8 +369,8 @@ def requeued(n: int) -> Event:
 
 
 ROWS: dict[str, Row] = {
-    "Started, no doubt": Row(started, doubt=NO, budget=LEFT),
-    "Started, doubt": Row(started, doubt=YES, budget=LEFT),
+    "Started, no doubt": Row(started, doubt=NO, budget=LEFT + LATE),
+    "Started, doubt": Row(started, doubt=YES, budget=LEFT + LATE),
     "Started, spent, no doubt": Row(started, doubt=NO, budget=USED_UP),
     "Started, spent, doubt": Row(started, doubt=YES, budget=USED_UP),
     "Progressed": Row(progressed),
@@ -363,9 +385,11 @@ ROWS: dict[str, Row] = {
     "Unbundled, together": Row(unbundled, alone=NO),
     "Unbundled, alone, left": Row(unbundled, alone=YES, budget=LEFT),
     "Unbundled, alone, spent": Row(unbundled, alone=YES, budget=USED_UP),
+    "Unbundled, alone, late": Row(unbundled, alone=YES, budget=LATE),
     "Unbundled, stale": Row(unbundled, ANOTHER),
     "Deferred, left": Row(deferred, budget=LEFT),
     "Deferred, spent": Row(deferred, budget=USED_UP),
+    "Deferred, late": Row(deferred, budget=LATE),
     "Deferred, target": Row(lambda n: AttemptEnded(NOW, n, Deferred(REVIEW), JITTER)),
     "Deferred, stale": Row(deferred, ANOTHER),
     "Withdrawn": Row(withdrawn),
@@ -374,24 +398,29 @@ ROWS: dict[str, Row] = {
     "Unclear, hold": Row(unclear, can_look_up=NO, unknown=HOLD),
     "Unclear, retry, left": Row(unclear, can_look_up=NO, unknown=RETRY, budget=LEFT),
     "Unclear, retry, spent": Row(unclear, can_look_up=NO, unknown=RETRY, budget=USED_UP),
+    "Unclear, retry, late": Row(unclear, can_look_up=NO, unknown=RETRY, budget=LATE),
     "Unclear, stale": Row(unclear, ANOTHER),
     "Recovered, look-ups": Row(recovered, can_look_up=YES),
     "Recovered, hold": Row(recovered, can_look_up=NO, unknown=HOLD),
     "Recovered, retry, left": Row(recovered, can_look_up=NO, unknown=RETRY, budget=LEFT),
     "Recovered, retry, spent": Row(recovered, can_look_up=NO, unknown=RETRY, budget=USED_UP),
+    "Recovered, retry, late": Row(recovered, can_look_up=NO, unknown=RETRY, budget=LATE),
     "Recovered, stale": Row(recovered, ANOTHER),
     "Processing, look-ups": Row(processing, can_look_up=YES),
     "Processing, none": Row(processing, can_look_up=NO),
     "Processing, stale": Row(processing, ANOTHER),
     "Partly, left": Row(partly, budget=LEFT),
     "Partly, spent": Row(partly, budget=USED_UP),
+    "Partly, late": Row(partly, budget=LATE),
     "Partly, stale": Row(partly, ANOTHER),
     "Absent, left": Row(absent, budget=LEFT),
     "Absent, spent": Row(absent, budget=USED_UP),
+    "Absent, late": Row(absent, budget=LATE),
     "Absent, stale": Row(absent, ANOTHER),
     "Unreadable, hold": Row(unreadable, unknown=HOLD),
     "Unreadable, retry, left": Row(unreadable, unknown=RETRY, budget=LEFT),
     "Unreadable, retry, spent": Row(unreadable, unknown=RETRY, budget=USED_UP),
+    "Unreadable, retry, late": Row(unreadable, unknown=RETRY, budget=LATE),
     "Unreadable, stale": Row(unreadable, ANOTHER),
     "Refused": Row(refused),
     "Refused, stale": Row(refused, ANOTHER),
@@ -739,3 +768,41 @@ def test_what_is_undecided_after_the_day_is_looked_up_before_a_resend() -> None:
     over = advance(undecided(timedelta(days=1)), LookedUp(NOW, 5, Absent()), READABLE)
     again = advance(over, Requeued(NOW, "asha", "the reviewer was away"), READABLE)
     assert isinstance(again.state, LookingUp)
+
+
+def test_the_time_of_a_budget_counts_from_its_first_attempt() -> None:
+    limited = Rules(RetryPolicy(give_up_after=timedelta(hours=1)))
+    fresh = upload_with(Queued(EARLIER), Tally(ATTEMPTS, 0, tried_since=EARLIER))
+    assert advance(fresh, Started(NOW), limited).tally.tried_since == NOW
+    again = upload_with(Waiting(EARLIER, OLD), evolve(TALLY, tried_since=EARLIER))
+    assert advance(again, Started(NOW), limited).tally.tried_since == EARLIER
+
+
+def test_a_limit_of_time_that_is_set_later_counts_from_the_next_attempt() -> None:
+    limited = Rules(RetryPolicy(give_up_after=timedelta(hours=1)))
+    waiting = upload_with(Waiting(EARLIER, OLD), TALLY)
+    assert advance(waiting, Started(NOW), limited).tally.tried_since == NOW
+    assert advance(waiting, Started(NOW), Rules()).tally.tried_since is None
+
+
+def test_the_last_attempt_may_begin_when_the_time_is_just_over() -> None:
+    limited = RetryPolicy(give_up_after=RESEND_AT - EARLIER)
+    sending = upload_with(Sending(ATTEMPTS, NOW), evolve(TALLY, tried_since=EARLIER))
+    ended = AttemptEnded(NOW, ATTEMPTS, Deferred(NEW), JITTER)
+    assert advance(sending, ended, Rules(limited)).state == Waiting(RESEND_AT, NEW)
+    assert limited.give_up_after is not None
+    less = evolve(limited, give_up_after=limited.give_up_after - timedelta.resolution)
+    assert advance(sending, ended, Rules(less)).state == exhausted(NEW)
+
+
+def test_parking_and_holding_begin_a_new_time() -> None:
+    limited = Rules(RetryPolicy(give_up_after=timedelta(hours=1)))
+    tally = evolve(TALLY, tried_since=EARLIER)
+    for before, events in (
+        (Sending(ATTEMPTS, EARLIER), [AttemptEnded(NOW, ATTEMPTS, Rejected(REVIEW), JITTER)]),
+        (Waiting(EARLIER, OLD), [Blocked(NOW, BLOCK), Unblocked(LATER)]),
+    ):
+        upload = upload_with(before, tally)
+        for event in (*events, Started(LATER)):
+            upload = advance(upload, event, limited)
+        assert (upload.tally.tried_since, upload.tally.spent) == (LATER, 1)

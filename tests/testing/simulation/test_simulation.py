@@ -194,6 +194,19 @@ def test_a_doubt_is_looked_up_before_a_resend_whatever_the_budget() -> None:
         assert (tally(simulation), simulation.copies(key)) == ({"succeeded": 1}, 1)
 
 
+@pytest.mark.parametrize(("hours", "word"), [(23, "succeeded"), (25, "failed")])
+def test_an_outage_is_outlasted_within_the_time_of_a_budget(hours: int, word: str) -> None:
+    retry = RetryPolicy(100, max_delay=timedelta(minutes=30), give_up_after=timedelta(hours=24))
+    faults = Faults(outages=(Outage(0, hours * 3_600, "503"),))
+    with Simulation(retry=retry, faults=faults) as simulation:
+        begun = simulation.clock.now()
+        simulation.submit(3)
+        assert simulation.settle()
+        assert tally(simulation) == {word: 3}
+        assert simulation.clock.now() - begun <= timedelta(hours=24.1)
+        assert simulation.breaches() == []
+
+
 def test_a_changed_key_frees_what_a_block_held() -> None:
     with Simulation(couriers=2) as simulation:
         simulation.revoke_key()

@@ -45,6 +45,7 @@ DROP FUNCTION count_uploads CASCADE;
 DROP TABLE counts;
 DROP INDEX uploads_key;
 ALTER TABLE uploads ADD UNIQUE (tenant_id, evidence_id, provider);
+ALTER TABLE uploads DROP COLUMN tried_since;
 DELETE FROM migrations WHERE number > 2;
 """
 
