@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, Unpack
 from attrs import frozen
 
 from ..adapters.engines.blocking_driver import BlockingOutside
-from ..adapters.engines.blocking_engine import BlockingEngine, Delivery
+from ..adapters.engines.blocking_engine import BlockingEngine, Delivery, left_alone
 from ..adapters.engines.due import DueDelivery
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.preparing import Preparer
@@ -166,8 +166,8 @@ class BlockingCourier(BlockingFace, Basis):
             evidence: What is delivered.
 
         Returns:
-            The status, and when to call again. Without an integration both are None. What the
-            provider does is in the status.
+            The status, and when to call again. Without an integration both are None, unless the
+            tenant had one before. What the provider does is in the status.
 
         Raises:
             MisuseError: This is no Evidence, or the tenant is unknown and
@@ -210,16 +210,17 @@ class BlockingCourier(BlockingFace, Basis):
     def _deliver(self, evidences: Sequence[Evidence]) -> Sequence[Delivery]:
         if self._opened.closed:
             raise refusals.closed()
-        if all(self._tenants.submitted(one.tenant_id) is None for one in evidences):
+        without = self._tenants.without
+        if all(tenant_key(one.tenant_id) in without for one in evidences):
             return [Delivery(None, None)] * len(evidences)  # and open nothing
         with self._opened.used() as opened:
             found = [(one, self._tenants.submitted(one.tenant_id)) for one in evidences]
             sent = [(one, destination) for one, destination in found if destination is not None]
-            deliveries = iter(opened.engine.deliver(sent))
-        return [
-            Delivery(None, None) if destination is None else next(deliveries)
-            for _, destination in found
-        ]
+            deliveries, now = iter(opened.engine.deliver(sent)), self._clock.now()
+            return [
+                left_alone(opened.store, one, now) if destination is None else next(deliveries)
+                for one, destination in found
+            ]
 
     def deliver_due(self, until: float = 20.0) -> DueDelivery:
         """Deliver what is due in the database, by whichever courier it was recorded, until nothing

@@ -254,8 +254,9 @@ class AsyncCourier(Face):
                 before this returns; with a connection that is awaited, this is awaited, too.
 
         Returns:
-            A ticket to await or forget; settled, with None, without an integration. What goes wrong
-            with the delivery is in its status, and not raised here.
+            A ticket to await or forget; settled, with None, without an integration, unless the
+            tenant had one before and this evidence is recorded. What goes wrong with the delivery
+            is in its status, and not raised here.
 
         Raises:
             MisuseError: The courier was never started, its loop is closed, this is no Evidence, the
@@ -284,8 +285,7 @@ class AsyncCourier(Face):
             ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
             destination = self._tenants.submitted(evidence.tenant_id)
             if destination is None:
-                ticket.mark_settled(None)
-                return ticket
+                return _left_alone(ticket, running)
             submission = Submission(evidence, destination, ticket)
             if running is None:
                 return _lost(submission, self._wiring.logger)
@@ -353,6 +353,14 @@ class AsyncCourier(Face):
         if self._running is None:
             raise refusals.closed() if self._closed else refusals.not_started(_START)
         return self._running
+
+
+def _left_alone(ticket: Ticket, running: Running | None) -> Ticket:
+    if running is None:
+        ticket.mark_settled(None)
+    else:
+        running.leave_alone(ticket)
+    return ticket
 
 
 def _lost(submission: Submission, logger: Logger) -> Ticket:

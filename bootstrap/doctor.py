@@ -13,11 +13,12 @@ from functools import partial
 from itertools import starmap
 from tempfile import TemporaryDirectory
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..adapters.config import Loaded
 from ..adapters.stores.databases import open_for_reading
 from ..delivery.destinations import Destination
+from ..domain.pacing.gate import Block
 from ..domain.upload.verdict import DryRun
 from .advice import target_of
 from .running import Running
@@ -30,11 +31,13 @@ OnWait = Callable[[str, datetime], None]
 
 @frozen
 class Examined:
-    """The dry run of one tenant's integration; None if its provider has none."""
+    """The dry run of one tenant's integration, None if its provider has none; and what stops its
+    uploads at present, as far as the database knows."""
 
     tenant_id: str
     target: str
     dry_run: DryRun | None
+    block: Block | None = None
 
 
 async def examine(
@@ -57,6 +60,7 @@ async def examine(
 
         try:
             destinations = destinations_of(loaded.integrations, providers, running.key)
+            blocks = _blocks(path, destinations)
             results = await asyncio.gather(
                 *starmap(one, destinations.items()), return_exceptions=True
             )
@@ -65,7 +69,17 @@ async def examine(
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return {result.tenant_id: result for result in results if isinstance(result, Examined)}
+    found = [result for result in results if isinstance(result, Examined)]
+    return {one.tenant_id: evolve(one, block=blocks.get(one.tenant_id)) for one in found}
+
+
+def _blocks(
+    database: str, destinations: Mapping[str, Destination]
+) -> Mapping[str, Block]:
+    addresses = {tenant_id: one.quota.address for tenant_id, one in destinations.items()}
+    with open_for_reading(database) as reader:
+        found = reader.blocks_of(addresses.values())
+    return {tenant_id: found[one] for tenant_id, one in addresses.items() if one in found}
 
 
 @contextmanager

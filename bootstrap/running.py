@@ -166,7 +166,7 @@ class Running:
         connection is."""
         insertion: Callable[[Preparer], Insertion] | None = None
         if to is None:
-            ticket.mark_settled(None)
+            self.leave_alone(ticket)
         else:
             key = Submission(evidence, to, ticket).key
             ticket.is_elsewhere(partial(self.settled, key), partial(self.recorded, key))
@@ -184,26 +184,32 @@ class Running:
 
         return submit()
 
+    def leave_alone(self, ticket: Ticket) -> None:
+        """Record nothing of a tenant without an integration. If it had one before, its ticket is
+        for what was recorded then."""
+        ticket.is_left_alone(partial(self._ended_of, ticket.tenant_id, ticket.evidence_id))
+
     async def recorded(self, key: UploadKey) -> UploadStatus:
         """How an upload is recorded that another courier, or its host, may write."""
-        clock, ids = self._wiring.clock, [key.evidence_id]
-        read = partial(self.store.statuses, key.tenant_id, ids, clock.now())
-        found = (await self.engine.read(read)).get(key.evidence_id)
-        if found is None:
-            raise StoreError(
-                f"{key} is not recorded: the transaction in which it was submitted has not been "
-                "committed, or was rolled back"
-            )
-        return found
+        return _there(key, await self._status_of(key.tenant_id, key.evidence_id))
 
     async def settled(self, key: UploadKey) -> UploadStatus:
         """How such an upload ended. MisuseError if it had not when the courier was closed."""
+        return _there(key, await self._ended_of(key.tenant_id, key.evidence_id))
+
+    async def _status_of(self, tenant_id: str, evidence_id: str) -> UploadStatus | None:
+        read = partial(self.store.statuses, tenant_id, [evidence_id], self._wiring.clock.now())
+        return (await self.engine.read(read)).get(evidence_id)
+
+    async def _ended_of(self, tenant_id: str, evidence_id: str) -> UploadStatus | None:
         looking = self.loop.create_future()
         self._looking.add(looking)
         try:
-            while not (status := await self.recorded(key)).at_rest:
+            while (status := await self._status_of(tenant_id, evidence_id)) is not None:
+                if status.at_rest:
+                    break
                 if self._ended.is_set():
-                    raise unsettled_error(key.tenant_id, key.evidence_id)
+                    raise unsettled_error(tenant_id, evidence_id)
                 await ended_within(self._wiring.clock, self._ended.wait(), LOOK_EVERY)
             return status
         finally:
@@ -249,3 +255,12 @@ class Running:
         self._file_thread.shutdown(wait=False)
         self._host_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown)
+
+
+def _there(key: UploadKey, found: UploadStatus | None) -> UploadStatus:
+    if found is None:
+        raise StoreError(
+            f"{key} is not recorded: the transaction in which it was submitted has not been "
+            "committed, or was rolled back"
+        )
+    return found

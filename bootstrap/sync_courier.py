@@ -151,8 +151,8 @@ class Courier(BlockingFace):
             connection: As in `AsyncCourier.submit`; one that is awaited is for an AsyncCourier.
 
         Returns:
-            A ticket to wait with, or to forget. Without an integration it is settled, with None.
-            What goes wrong with the delivery is in its status, and not raised here.
+            A ticket to wait with, or to forget; see `AsyncCourier.submit`. What goes wrong with the
+            delivery is in its status, and not raised here.
 
         Raises:
             MisuseError: The courier was never started, is closed, this is no Evidence, the tenant

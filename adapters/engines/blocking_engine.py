@@ -80,12 +80,21 @@ T = TypeVar("T")
 class Delivery:
     """How far an evidence is: its upload's `status`, and when to come again, aware and in UTC.
 
-    `status` is None where the tenant has no integration; `again_at` is None where there is nothing
-    more to do: it has succeeded, failed, is held or was skipped.
+    `status` is None where the tenant has no integration and had none before; `again_at` is None
+    where there is nothing more to do: it has succeeded, failed, is held or was skipped.
     """
 
     status: UploadStatus | None
     again_at: datetime | None
+
+
+def left_alone(store: UploadStore, evidence: Evidence, now: datetime) -> Delivery:
+    """How far an evidence is of a tenant that has no integration any more: nothing is recorded, but
+    something may have been before."""
+    ids = [evidence.evidence_id]
+    status = store.statuses(evidence.tenant_id, ids, now).get(evidence.evidence_id)
+    waits = status is not None and not status.at_rest
+    return Delivery(status, later(now, UNTIL_MENDED) if waits else None)
 
 
 class BlockingEngine:

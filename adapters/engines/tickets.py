@@ -99,6 +99,16 @@ class _Asked(_Promise[T]):
         return await super().wait()
 
 
+class _Recalled(_Asked[UploadStatus | None]):
+    """The end of an upload of which it is not known yet whether there is one."""
+
+    __slots__ = ()
+
+    @property
+    def is_none(self) -> bool:
+        return self._answer in (None, (None,))
+
+
 class Ticket:
     """A handle on the upload of one evidence.
 
@@ -221,6 +231,10 @@ class Ticket:
     def loosely(self, dropped: Callable[[], object]) -> Callable[[], Ticket | None]:
         """As in `Waiter`."""
         return ref(self, lambda _: dropped())
+
+    def is_left_alone(self, known: Callable[[], Awaitable[UploadStatus | None]]) -> None:
+        """Nothing is recorded for it; whether something was before is asked for."""
+        self._recorded, self._settled = _RECORDED, _Recalled(known)
 
     def mark_recorded(self) -> None:
         self._recorded.keep((None,))

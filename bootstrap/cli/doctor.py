@@ -18,7 +18,7 @@ from .output import Columns, count_of, moment, print_columns, print_json
 from .tenant_files import end_with_problems, load, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
-_BAD = ("not_ready", "broken")
+_BAD = ("not_ready", "broken", "blocked")
 _COLUMNS: Columns = {
     "tenant": lambda row: row["tenant_id"],
     "provider": lambda row: row["provider"],
@@ -74,6 +74,11 @@ def _verdict_on(
             provider = loaded.integrations[tenant_id].provider
             message = f"{provider} has no dry run; evidence goes to {examined.target}"
             return "cannot_be_checked", message, None
+        case Ready(message=message) if (block := examined.block) is not None:
+            parked = block.until is not None
+            how = f"parked until {moment(block.until)}," if parked else "blocked"
+            said = f"{message}; but {how} since {moment(block.since)}: {block.failure.message}"
+            return "parked" if parked else "blocked", said, block.failure
         case Ready(message=message):
             return "ready", message, None
         case NotReady(failure=failure):

@@ -18,6 +18,10 @@ from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 KEY = "the-key-of-the-sandbox"
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+SEEN = (
+    "the check 'Security awareness' is activated; if it is in review, which an upload shows, its "
+    "uploads are parked meanwhile"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def test_a_line_for_each_tenant_says_whether_uploads_would_work(
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
         "tenant\tprovider\tverdict\twhat was seen",
-        "acme\tsprinto\tready\tthe check 'Security awareness' is activated",
+        f"acme\tsprinto\tready\t{SEEN}",
         "initech\t\tno integration\t",
     ]
     assert sandbox.received == ()
@@ -99,7 +103,7 @@ def test_what_is_not_ready_ends_with_exit_code_1_and_says_who_must_do_what(
         "target": f"workflow check {CHECK} at {sandbox.url.removeprefix('http://')}",
         "verdict": "ready",
         "kind": None,
-        "message": "the check 'Security awareness' is activated",
+        "message": SEEN,
         "http_status": None,
         "detail": None,
     }
@@ -186,6 +190,29 @@ def test_without_a_database_tenants_that_share_a_key_share_its_pace(
     for name in ("acme", "globex"):
         sprinto(tenants, name, sandbox.url, "pace: 2/h")
     assert sorted(verdicts(doctor(tenants, "--json")).values()) == ["not_ready", "ready"]
+
+
+def test_a_target_that_takes_nothing_now_is_parked_as_the_database_knows(
+    tenants: Path, tmp_path: Path
+) -> None:
+    database, file = tmp_path / "courier.db", tmp_path / "ev-1.pdf"
+    file.write_bytes(b"%PDF-1.7")
+    said = "--session s --subject p --outcome passed --recorded-at 2026-02-21T10:00:00Z".split()
+    with sandbox_in_thread(SprintoSandbox(key=KEY, in_review=[CHECK, "pk-2"])) as box:
+        sprinto(tenants, "acme", box.url)
+        sprinto(tenants, "globex", box.url, check="pk-2")
+        box.use_faults(["status:401=x1"])
+        for tenant in ("globex", "acme"):
+            args = ["submit", "--config", tenants, "--db", database, "--tenant", tenant, *said]
+            runner = CliRunner().invoke(app, [*map(str, args), str(file)], env={"KEY": KEY})
+            assert runner.exit_code == 1, runner.output
+        result = doctor(tenants, "--db", database, "--json")
+    assert (result.exit_code, verdicts(result)) == (1, {"acme": "parked", "globex": "blocked"})
+    parked, blocked = json.loads(result.stdout)
+    assert (parked["kind"], blocked["kind"]) == ("check_in_review", "unauthorized")
+    assert "; but parked until 2" in parked["message"] and "since 2" in parked["message"]
+    assert parked["message"].endswith("if it has failed meanwhile, retry it")
+    assert "; but blocked since 2" in blocked["message"]
 
 
 def test_a_database_that_is_not_there_is_not_made(

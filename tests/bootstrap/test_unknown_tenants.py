@@ -54,7 +54,8 @@ class Face(ABC):
 
         with self.house.sync_courier(**options) as courier:
             courier.submit(known).recorded()
-            courier.drain()
+            if known.tenant_id in self.house.tenants:
+                courier.drain()
             return courier.statuses(known.tenant_id, [known.evidence_id])[known.evidence_id]
 
     @abstractmethod
@@ -523,6 +524,47 @@ def test_what_a_tenant_has_open_that_is_gone_says_what_it_waits_for(tmp_path: Pa
                 seen = store.statuses("acme", ["ev-1"], house.clock.now())["ev-1"]
             assert (seen.waits_for, seen.next_attempt_at) == (told, None)
             assert (await wait(courier, 600)).status == "held"
+
+    asyncio.run(story())
+
+
+def test_what_is_known_of_a_tenant_that_is_gone_has_its_ticket(face: Face) -> None:
+    """What was recorded is told, be it at rest or open; nothing new is recorded."""
+    house = face.house
+    (delivered,) = face.deliver(evidence())
+    del house.tenants["acme"]
+    assert face.deliver(evidence(), evidence("ev-3")) == [delivered, None]
+    with closing(SqliteStore(str(house.database))) as store:
+        store.add([entry("ev-2", provider="paper")])
+        waiting = face.submitted_again(evidence("ev-2"))
+        assert (waiting.status, waiting.provider) == ("pending", "paper")
+        page = store.find(Find(tenant_id="acme"), house.clock.now())
+        assert sorted(one.evidence_id for one in page.uploads) == ["ev-1", "ev-2"]
+    assert len(house.server.held) == 1
+
+
+def test_a_ticket_waits_for_what_is_open_of_a_tenant_that_is_gone(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda _id, _nth: 503
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence()).recorded()
+            await courier.quiet()
+            del house.tenants["acme"]
+            await courier.reload()
+            ticket = courier.submit(evidence())
+            assert repr(ticket) == "<Ticket acme/ev-1 no integration>"
+            await ticket.recorded()
+            waiting = asyncio.create_task(ticket.settled())
+            assert not waiting.done()
+            for _ in range(15):
+                house.clock.advance(10)
+                await courier.quiet()
+            status = await waiting
+            assert status is not None and status.status == "failed"
+            assert repr(ticket) == "<Ticket acme/ev-1 settled>"
+            assert house.server.held == []
 
     asyncio.run(story())
 

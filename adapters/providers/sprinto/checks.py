@@ -36,6 +36,7 @@ MOST_PAGES: Final = 5
 _ACTIVATE: Final = (
     "ask the Sprinto admin to activate that check, or correct workflow_check or the region"
 )
+_UNSEEN: Final = "; if it is in review, which an upload shows, its uploads are parked meanwhile"
 
 
 def look_for_check(url: str, credentials: Headers, workflow_check: str) -> Dialogue[DryRun]:
@@ -51,7 +52,7 @@ def look_for_check(url: str, credentials: Headers, workflow_check: str) -> Dialo
     def is_it(check: tuple[str, str]) -> Ready | None:
         pk, title = check
         found = pk.casefold() == workflow_check.casefold()
-        return Ready(f"the check {title!r} is activated") if found else None
+        return Ready(f"the check {title!r} is activated{_UNSEEN}") if found else None
 
     def absent(where: str) -> Failure:
         return Failure(

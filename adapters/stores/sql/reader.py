@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from attrs import evolve
 
+from ....domain.pacing.gate import Block
 from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
@@ -15,6 +16,7 @@ from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
 from . import reads
+from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
 
@@ -132,6 +134,11 @@ class SqlReader:
             given = [(*pair, limit) for pair in known if addresses[pair] in free]
             found = session.ask_each(reads.STUCK_OF, given)
             return [open_upload_of(row) for rows in found for row in rows]
+
+    def blocks_of(self, addresses: Iterable[str]) -> Mapping[str, Block]:
+        """What stops the uploads of integrations at present, by their addresses."""
+        with self._readers.reading() as session:
+            return blocks_of(session, addresses)
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._readers.reading() as session:
