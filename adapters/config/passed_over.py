@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from ...domain.integration import tenant_key
 from .report import Report, printable
@@ -16,7 +17,9 @@ from .sources import Items, Node, Pairs
 
 ENDINGS = (".yaml", ".yml", ".json")
 _ENDED = "/".join(ENDINGS)
-_LIKE_ONE = re.compile(r"\.(?:ya?ml|json)(?:\.txt)?", re.IGNORECASE)
+_NEAR = 0.8
+"""How like one of the endings another must be to be taken for it: .yalm and .json5 are, .xml is
+not."""
 _OTHER_KEYS = re.compile(r"tenant[_ -]?id", re.IGNORECASE)
 _DEPTH = 3
 
@@ -37,10 +40,11 @@ def why_not_read(entry: os.DirEntry[str]) -> str | None:
         return "is a folder, and no tenant's file" if is_tenant_file(name) else None
     if name.startswith("_") and name.endswith(ENDINGS):
         return "is not read, as its name begins with _: rename it if it is a tenant's file"
-    stem, ending = os.path.splitext(name)
-    if ending.lower() == ".txt":
-        ending = os.path.splitext(stem)[1] + ending
-    if not name.endswith(ENDINGS) and _LIKE_ONE.fullmatch(ending):
+    stem, ending = os.path.splitext(name.lower().strip())
+    if ending == ".txt":
+        ending = os.path.splitext(stem)[1]
+    near = ending[1:].isalnum() and get_close_matches(ending, ENDINGS, cutoff=_NEAR)
+    if near and not name.endswith(ENDINGS):
         return f"is not read, as its name does not end in {_ENDED}: rename it"
     return None
 

@@ -21,7 +21,7 @@ from ...ports.logger import LogEvent
 from ..records import Records
 from .exits import UNDELIVERED, USAGE, end
 from .output import count_of, is_terminal, print_statuses, print_uploads
-from .see import stranger
+from .see import absent, stranger
 
 _DONE = {
     Action.RETRY: "retried",
@@ -54,6 +54,8 @@ def run(
     )
     # What it says is printed here, and not logged as well.
     with Records.open(database, logger=_Silent()) as records:
+        if isinstance(which, str) and not records.statuses(whose, [which]):
+            end(absent(records, database, whose, which), USAGE)
         act = partial(getattr(records, word), whose, by=by, reason=reason)
         preview: ActionResult = act(which, preview=True)
         found = [*preview.done, *(one.status for one in preview.skipped)]

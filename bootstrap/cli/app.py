@@ -224,14 +224,16 @@ _ACTIONS = (
     ),
     _action(
         "abandon",
-        "Give up uploads that are not settled.",
-        "Nothing more is sent.",
-        "pending or retrying or held",
+        "Give up uploads: nothing more is sent, and they have failed.",
+        "The reason is `abandoned` then. What is being sent at this moment is not interrupted, and "
+        "its end still counts. `retry` takes it back.",
+        "pending, retrying or held",
     ),
     _action(
         "attest",
-        "Record that held, failed or skipped uploads have arrived.",
-        "You have seen them at the provider.",
+        "Record that uploads have arrived: you have seen them at the provider.",
+        "They have succeeded then, and nothing more is sent. That is for what is held, failed or "
+        "skipped; an upload that goes on by itself is given up first, by `abandon`.",
         "held, failed or skipped",
     ),
 )

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
@@ -39,7 +40,7 @@ def errors_as_exits() -> Iterator[None]:
         end(str(error), USAGE)
 
 
-def end(message: str, code: int) -> None:
+def end(message: str, code: int) -> NoReturn:
     """Print a message under the program's name and exit."""
     click.echo(f"evidence-courier: {message}", err=True)
     sys.exit(code)

@@ -60,21 +60,22 @@ def stranger(records: Records, database: str, tenant: str) -> str | None:
     return f"tenant {tenant!r} has no upload in {name_of(database)}{suggestion}"
 
 
+def absent(records: Records, database: str, tenant_id: str, evidence_id: str) -> str:
+    """What is said of an upload that does not exist."""
+    unknown, name = stranger(records, database, tenant_id), name_of(database)
+    return unknown or (
+        f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name}; "
+        f"`evidence-courier status --db {name} --tenant {tenant_id}` lists its uploads"
+    )
+
+
 def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None:
     """Print one upload with every attempt."""
     with Records.open(database) as records:
         details = records.show(tenant_id, evidence_id)
-        unknown = stranger(records, database, tenant_id) if details is None else None
-    if unknown is not None:
-        end(unknown, USAGE)
-    elif details is None:
-        name = name_of(database)
-        end(
-            f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name}; "
-            f"`evidence-courier status --db {name} --tenant {tenant_id}` lists its uploads",
-            USAGE,
-        )
-    elif as_json:
+        if details is None:
+            end(absent(records, database, tenant_id, evidence_id), USAGE)
+    if as_json:
         print_json(json_row(details))
     else:
         print_details(details)

@@ -289,6 +289,12 @@ def test_show_and_actions_name_the_near_tenant(tenants: Path) -> None:
     why = ("--by", "me", "--reason", "to see")
     retried = run("retry", "--db", database, "--tenant", "acm", *why)
     assert (retried.exit_code, "did you mean 'acme'?" in retried.stderr) == (1, True)
+    for action in ("retry", "release", "abandon", "attest"):
+        done = run(action, "--db", database, "acm", "ev-document", *why)
+        assert (done.exit_code, done.stderr) == (2, shown.stderr)
+        done = run(action, "--db", database, "acme", "ev-x", *why)
+        listed = f"`evidence-courier status --db {database} --tenant acme` lists its uploads"
+        assert (done.exit_code, listed in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -21,7 +21,11 @@ def warnings(folder: Path, files: dict[str, str]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["ACME.YAML", "b.Yml", "b.JSON", "b.yaml.txt", "B.YML.TXT"])
+@pytest.mark.parametrize(
+    "name",
+    ["ACME.YAML", "b.Yml", "b.JSON", "b.yaml.txt", "B.YML.TXT", "b.ymll", "b.yalm", "b.yam"]
+    + ["b.ymal", "b.yl", "b.jsonc", "b.json5", "b.jsn", "b.jsom", "b.jsonl", "b.yaml ", "b.YAMLL"],
+)
 def test_a_file_with_another_ending_is_named(tmp_path: Path, name: str) -> None:
     (told,) = warnings(tmp_path, {"a.yaml": VALID, name: VALID})
     assert told.startswith(f"{name}: is not read, as its name does not end in .yaml/.yml/.json")
@@ -41,6 +45,9 @@ def test_what_is_no_tenants_file_is_not_named(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "a.yaml").write_text(VALID)
     files = {"a.yaml": VALID, "README.md": "", "d.txt": "", ".b.YAML": "", "e.yaml.bak": ""}
+    files |= dict.fromkeys(
+        ("f.yaml~", "g.xml", "h.toml", "i.html", "j.js", "k.yaml.j2", "l.yaml.disabled", "m"), ""
+    )
     assert warnings(tmp_path, files) == []
 
 
