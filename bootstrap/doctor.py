@@ -73,9 +73,7 @@ async def examine(
     return {one.tenant_id: evolve(one, block=blocks.get(one.tenant_id)) for one in found}
 
 
-def _blocks(
-    database: str, destinations: Mapping[str, Destination]
-) -> Mapping[str, Block]:
+def _blocks(database: str, destinations: Mapping[str, Destination]) -> Mapping[str, Block]:
     addresses = {tenant_id: one.quota.address for tenant_id, one in destinations.items()}
     with open_for_reading(database) as reader:
         found = reader.blocks_of(addresses.values())

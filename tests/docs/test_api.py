@@ -121,6 +121,7 @@ def test_a_ticket_that_is_awaited_has_what_one_that_blocks_has() -> None:
         "for_threads",
         "is_among",
         "is_elsewhere",
+        "is_left_alone",
         "loop",
         "loosely",
         "mark_delayed",

@@ -21,11 +21,13 @@ def warnings(folder: Path, files: dict[str, str]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["ACME.YAML", "b.Yml", "b.JSON", "b.yaml.txt", "B.YML.TXT", "b.ymll", "b.yalm", "b.yam"]
-    + ["b.ymal", "b.yl", "b.jsonc", "b.json5", "b.jsn", "b.jsom", "b.jsonl", "b.yaml ", "b.YAMLL"],
+NEARLY = (
+    "ACME.YAML b.Yml b.JSON b.yaml.txt B.YML.TXT b.ymll b.yalm b.yam b.ymal b.yl b.YAMLL b.jsonc "
+    "b.json5 b.jsn b.jsom b.jsonl"
 )
+
+
+@pytest.mark.parametrize("name", [*NEARLY.split(), "b.yaml "])
 def test_a_file_with_another_ending_is_named(tmp_path: Path, name: str) -> None:
     (told,) = warnings(tmp_path, {"a.yaml": VALID, name: VALID})
     assert told.startswith(f"{name}: is not read, as its name does not end in .yaml/.yml/.json")
