@@ -26,6 +26,7 @@ from measuring import Bar, machine, show
 from evidence_courier.adapters.stores.sql.reader import SqlReader
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
+from evidence_courier.domain.overview import OPEN
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.records import Find
 
@@ -54,9 +55,9 @@ def find(**given: object) -> Question:
 def next_page(reader: SqlReader, chosen: random.Random) -> object:
     """The page after a page that begins anywhere."""
     since = NOW - timedelta(days=chosen.randint(2, 99))
-    status = chosen.choice([None, Status.SUCCEEDED, Status.FAILED])
-    page = reader.find(Find(status=status, since=since, limit=1), NOW)
-    return reader.find(Find(status=status, after=page.next_page), NOW)
+    statuses = chosen.choice([(), [Status.SUCCEEDED], [Status.FAILED]])
+    page = reader.find(Find(statuses=statuses, since=since, limit=1), NOW)
+    return reader.find(Find(statuses=statuses, after=page.next_page), NOW)
 
 
 def questions(last_settled: int, last: int) -> Iterator[tuple[str, Question]]:
@@ -72,14 +73,20 @@ def questions(last_settled: int, last: int) -> Iterator[tuple[str, Question]]:
     )
     yield "find", find()
     yield "find tenant", find(tenant_id="t7")
+    yield "find open", find(statuses=OPEN)
+    yield "find provider", find(provider="sprinto")
+    yield "find error", find(kind="timeout")
+    yield "find id prefix", find(id_prefix="ev-00000")
+    yield "counted since", lambda r, _: r.counted(Find(since=NOW - timedelta(days=50)))
+    yield "overview", lambda r, _: r.overview(NOW)
     yield "find tenant in a line", find(tenant_id="t0")
     for status in (Status.PENDING, Status.SUCCEEDED, Status.FAILED, Status.HELD, Status.SKIPPED):
-        yield f"find {status.value}", find(status=status)
-        yield f"find tenant {status.value}", find(tenant_id="t0", status=status)
+        yield f"find {status.value}", find(statuses=[status])
+        yield f"find tenant {status.value}", find(tenant_id="t0", statuses=[status])
     yield "find since", find(since=NOW - timedelta(days=50))
     yield (
         "find tenant failed since",
-        find(tenant_id="t7", status=Status.FAILED, since=NOW - timedelta(days=50)),
+        find(tenant_id="t7", statuses=[Status.FAILED], since=NOW - timedelta(days=50)),
     )
     yield "find after", next_page
 

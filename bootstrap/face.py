@@ -207,9 +207,9 @@ class RecordsFace(RecordsBasis):
         Raises:
             MisuseError: An argument cannot be right: `status` is no such word, for instance.
         """
-        wanted = None if status is None else word_of(Status, "status", status)
+        wanted = [] if status is None else [word_of(Status, "status", status)]
         now = self._clock.now()
-        find = Find(tenant_id=tenant_id, status=wanted, since=since, after=after, limit=limit)
+        find = Find(tenant_id=tenant_id, statuses=wanted, since=since, after=after, limit=limit)
         page = await self._read(lambda store: store.find(find, now))
         return evolve(page, uploads=tuple(self._closer(page.uploads)))
 

@@ -63,14 +63,6 @@ class Filter:
             if moment is not None:
                 aware(name, moment)
 
-    def holds(self, status: UploadStatus) -> bool:
-        """Whether an upload is one of them."""
-        return (
-            (self.kind is None or (status.error is not None and status.error.kind == self.kind))
-            and (self.since is None or status.created_at >= self.since)
-            and (self.until is None or status.created_at < self.until)
-        )
-
 
 Which: TypeAlias = str | Sequence[str] | Filter
 """Which of a tenant's uploads an action is for: one evidence id, several, or a filter."""
@@ -123,16 +115,20 @@ def candidates(
     store: UploadReader, tenant_id: str, action: Action, where: Filter, now: datetime
 ) -> Iterator[UploadStatus]:
     """The uploads that an action with a filter is for."""
-    for status in action.may_concern:
-        find = Find(tenant_id=tenant_id, status=status, since=where.since, limit=500)
-        while True:
-            page = store.find(find, now)
-            for one in page.uploads:
-                if where.holds(one) and fits(action, one):
-                    yield one
-            if page.next_page is None:
-                break
-            find = evolve(find, after=page.next_page)
+    find = Find(
+        tenant_id=tenant_id,
+        statuses=action.may_concern,
+        kind=where.kind,
+        since=where.since,
+        until=where.until,
+        limit=500,
+    )
+    while True:
+        page = store.find(find, now)
+        yield from (one for one in page.uploads if fits(action, one))
+        if page.next_page is None:
+            return
+        find = evolve(find, after=page.next_page)
 
 
 def preview_of(store: UploadReader, action: Action, found: Sequence[UploadStatus]) -> ActionResult:

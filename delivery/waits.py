@@ -36,16 +36,16 @@ def waiting_for_a_file(store: UploadRecords, tenants: Iterable[str], now: dateti
     parked."""
     number = 0
     for tenant_id in {written for one in tenants for written in spellings(one)}:
-        finds = [Find(tenant_id=tenant_id, status=status, limit=_READ_AT_ONCE) for status in OPEN]
-        while finds:
-            find = finds.pop()
+        find = Find(tenant_id=tenant_id, statuses=OPEN, limit=_READ_AT_ONCE)
+        while True:
             page = store.find(find, now)
             number += sum(
                 one.waits_for == wait_for_valid(tenant_id) and not one.parked
                 for one in page.uploads
             )
-            if page.next_page is not None:
-                finds.append(evolve(find, after=page.next_page))
+            if page.next_page is None:
+                break
+            find = evolve(find, after=page.next_page)
     return number
 
 

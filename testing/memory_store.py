@@ -19,9 +19,9 @@ from attrs import evolve
 
 from ..domain.errors import StoreError
 from ..domain.integration import tenant_key
+from ..domain.overview import Count, Overview
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
-from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.history import details_of
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
@@ -33,8 +33,6 @@ from ..domain.upload.status import (
 )
 from ..domain.upload.upload import (
     UNKNOWN_PROVIDER,
-    Failed,
-    Held,
     Sending,
     Status,
     Succeeded,
@@ -65,6 +63,7 @@ from ..ports.records import (
     Saved,
     Start,
 )
+from . import memory_lists as lists
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 
@@ -78,6 +77,8 @@ Verb: TypeAlias = Literal[
     "counts",
     "statuses",
     "find",
+    "counted",
+    "overview",
     "show",
     "fingerprint_key",
     "heartbeat",
@@ -212,7 +213,7 @@ class MemoryStore(_Couriers):
     def __init__(self, *, keep_documents: bool = False) -> None:
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, MemoryRecord] = {}
-        self._invalid: dict[str, FailureKind] = {}
+        self._invalid: lists.Invalid = {}
         self._arrivals = count(1)
         self._faults: Counter[Verb] = Counter()
         self._gates = MemoryGates(self._before, self._head)
@@ -310,18 +311,25 @@ class MemoryStore(_Couriers):
         with self._lock:
             self._go_on("find")
             after = place_after(find)
-            found = [
-                record
-                for record in reversed(self._oldest_first())
-                if (find.tenant_id is None or record.upload.key.tenant_id == find.tenant_id)
-                and (find.status is None or record.upload.status is find.status)
-                and (find.since is None or record.upload.created_at >= find.since)
-                and (after is None or record.place < after)
-            ]
+            fitting = lists.found(reversed(self._oldest_first()), find)
+            found = [record for record in fitting if after is None or record.place < after]
             page = found[: find.limit]
             return Page(
                 uploads=tuple(self._status(record, now) for record in page),
                 next_page=token_of(page[-1].place) if len(found) > len(page) else None,
+            )
+
+    def counted(self, find: Find) -> Sequence[Count]:
+        with self._lock:
+            self._go_on("counted")
+            return lists.counts_of(lists.found(self._records.values(), find))
+
+    def overview(self, now: datetime) -> Overview:
+        with self._lock:
+            self._go_on("overview")
+            stops = lists.stops_of(self._gates, self._invalid)
+            return lists.overview_in(
+                self._oldest_first(), stops, lambda one: self._status(one, now)
             )
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
@@ -344,7 +352,7 @@ class MemoryStore(_Couriers):
             found: dict[tuple[str, str], list[Entry]] = {}
             for key, record in self._records.items():
                 address = addresses.get((key.tenant_id, key.provider))
-                if _is_stuck(record) and address not in {None, *self._gates.blocks}:
+                if lists.is_stuck(record) and address not in {None, *self._gates.blocks}:
                     found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
             return [held for group in found.values() for held in group[:limit]]
 
@@ -437,9 +445,9 @@ class MemoryStore(_Couriers):
             state, provider, alone = upload.state, upload.key.provider, not self._couriers
             outlook = outlook_of(state, provider, line, place, now, asks=asks, alone=alone)
         tenant_id = upload.key.tenant_id
-        cause = self._invalid.get(tenant_key(tenant_id))
-        if cause is not None and due_of(upload.state) is not None:
-            outlook = outlook_without(cause, tenant_id, upload.key.provider, outlook)
+        told = self._invalid.get(tenant_key(tenant_id))
+        if told is not None and due_of(upload.state) is not None:
+            outlook = outlook_without(told[0], tenant_id, upload.key.provider, outlook)
         return status_of_upload(upload, record.last_attempt_at, outlook)
 
     def _newest(self, tenant_id: str, evidence_id: str) -> MemoryRecord | None:
@@ -465,8 +473,7 @@ class MemoryStore(_Couriers):
                         self._name(key, change.credential, change.settings)
                 return Saved()
             case InvalidTenants():
-                kept = {one: why for one, why in self._invalid.items() if one not in change.valid}
-                self._invalid = {**kept, **change.causes}
+                self._invalid = lists.invalid_after(self._invalid, change)
                 return Saved()
             case GateChange():
                 self._gates.change(evolve(change, block=None), "", "")
@@ -491,10 +498,3 @@ class MemoryStore(_Couriers):
 
     def _oldest_first(self) -> list[MemoryRecord]:
         return sorted(self._records.values(), key=lambda record: record.place)
-
-
-def _is_stuck(record: MemoryRecord) -> bool:
-    state = record.upload.state
-    if isinstance(state, Held | Failed):
-        return state.cause.kind.concern is Concern.INTEGRATION
-    return is_parked(state)

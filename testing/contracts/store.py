@@ -43,7 +43,7 @@ from ...ports.store import UploadStore
 from ...ports.writer import Transactional
 from .assertions import a, must, raises, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
-from .store_gates import GateRules
+from .store_lists import ListRules
 from .stored import (
     AT,
     BUSY_PROVIDER,
@@ -60,7 +60,7 @@ from .stored import (
 MINUTE = timedelta(minutes=1)
 
 
-class StoreContract(GateRules):
+class StoreContract(ListRules):
     """The rules for a store. Give it `open_store`; say `durable = False` where what is written
     ends with the store."""
 
@@ -533,11 +533,11 @@ class StoreContract(GateRules):
 
             same(found(Find()), "dcba")
             same(found(Find(tenant_id="acme")), "dba")
-            same(found(Find(status=Status.RETRYING)), "da")
-            same(found(Find(status=Status.PENDING)), "cb")
+            same(found(Find(statuses=[Status.RETRYING])), "da")
+            same(found(Find(statuses=[Status.PENDING])), "cb")
             same(found(Find(since=AT + MINUTE)), "dcb")
-            same(found(Find(tenant_id="acme", status=Status.RETRYING, since=AT + MINUTE)), "d")
-            same(found(Find(tenant_id="acme", status=Status.HELD)), "")
+            same(found(Find(tenant_id="acme", statuses=[Status.RETRYING], since=AT + MINUTE)), "d")
+            same(found(Find(tenant_id="acme", statuses=[Status.HELD])), "")
             same(found(Find(tenant_id="nobody")), "")
 
     def test_pages_show_each_upload_once_though_others_arrive(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import unittest
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -223,8 +224,12 @@ few_entries = st.lists(
 finds = st.builds(
     Find,
     tenant_id=st.none() | st.sampled_from(["acme", "globex"]),
-    status=st.none() | st.sampled_from(Status),
+    statuses=st.lists(st.sampled_from(Status), max_size=3),
+    kind=st.none() | st.sampled_from([kind.value for kind in FailureKind]),
+    provider=st.none() | st.sampled_from(["sprinto", "vanta"]),
     since=st.none() | few_moments,
+    until=st.none() | few_moments,
+    id_prefix=st.none() | st.sampled_from(["a", "b", ""]),
     limit=st.integers(1, 4),
 )
 
@@ -429,6 +434,20 @@ class StoreMachine(RuleBasedStateMachine):
                 break
             find = evolve(find, after=page.next_page)
         must(len(seen) == len(set(seen)), f"the pages show an upload twice: {seen!r}")
+
+    @rule(find=finds)
+    def counted(self, find: Find) -> None:
+        def numbers(store: UploadStore) -> Counter[tuple[str, str, Status, str | None]]:
+            found: Counter[tuple[str, str, Status, str | None]] = Counter()
+            for one in store.counted(find):
+                found[one.tenant_id, one.provider, one.status, one.reason] += one.number
+            return found
+
+        self.both(numbers)
+
+    @rule()
+    def overview(self) -> None:
+        self.both(lambda store: store.overview(AT))
 
     @rule(
         tenant_id=st.sampled_from(["acme", "globex", "nobody"]),

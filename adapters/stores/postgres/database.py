@@ -188,7 +188,8 @@ class PostgresDatabase(PostgresReaders):
                 self._show(self._connection)
             about = {"host": platform.node(), "pid": os.getpid(), "now": moment(now)}
             self.session.tell(_REGISTER, {"id": courier_id, **about})
-            self.session.tell(ADD_UP_COUNTS)
+            for statement in ADD_UP_COUNTS:
+                self.session.tell(statement)
             self._tell_clock()
         return courier_id
 

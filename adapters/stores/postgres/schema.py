@@ -22,7 +22,8 @@ TYPES = {
     ),
     **dict.fromkeys("created_at recorded_at ended_at not_before at".split(), "timestamptz"),
     **dict.fromkeys(
-        "until now latest old over future too_late under_way since upto".split(), "timestamptz"
+        "until now latest old over future too_late under_way since upto last_at".split(),
+        "timestamptz",
     ),
     **dict.fromkeys("paused_since paused_until held_since wanted_at".split(), "timestamptz"),
     **dict.fromkeys("head_since last_attempt_at before written_after".split(), "timestamptz"),
@@ -194,20 +195,87 @@ CREATE TRIGGER uploads_uncounted AFTER DELETE ON uploads
 INSERT INTO counts SELECT word, 0, count(*) FROM (SELECT {_WORD} FROM uploads) AS changed
     GROUP BY word;
 """
-ADD_UP_COUNTS = f"""
-WITH ended AS (
-    DELETE FROM counts WHERE session <> 0 AND (word, session) IN (
-        SELECT word, session FROM counts
-        WHERE session <> 0 AND session NOT IN (SELECT pid FROM pg_stat_activity)
-        LIMIT 1000 FOR UPDATE SKIP LOCKED
-    ) RETURNING word, number
+
+# As `counts`, for each tenant, provider and kind of error. `counts` is kept beside it for couriers
+# of an older version, and because it is short.
+_TALLY = f"tenant_id, provider, {_WORD}, COALESCE(error_kind, '') AS kind, updated_at AS last_at"
+_CELL = "tenant_id, provider, word, kind"
+_ADD_TALLY = (
+    f"ON CONFLICT ({_CELL}, session) DO UPDATE"
+    " SET number = evidence_courier.tallies.number + excluded.number,"
+    " last_at = greatest(evidence_courier.tallies.last_at, excluded.last_at)"
 )
-INSERT INTO counts SELECT word, 0, sum(number) FROM ended GROUP BY word ORDER BY word {_ADD}
+_INTO_TALLIES = f"INSERT INTO {SCHEMA}.tallies ({_CELL}, session, number, last_at)"
+_SUM = f"SELECT {_CELL}, pg_backend_pid(), sum(number), max(last_at) FROM"
+_LISTS = f"""
+LOCK TABLE uploads IN SHARE ROW EXCLUSIVE MODE;
+CREATE TABLE tallies (
+    tenant_id text COLLATE "C", provider text COLLATE "C", word text COLLATE "C",
+    kind text COLLATE "C", session integer, number bigint NOT NULL, last_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, provider, word, kind, session)
+) WITH (fillfactor = 50);
+CREATE FUNCTION tally_uploads() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        {_INTO_TALLIES}
+        {_SUM} (SELECT {_TALLY}, 1 AS number FROM fresh) AS changed GROUP BY {_CELL} {_ADD_TALLY};
+    ELSIF TG_OP = 'UPDATE' THEN
+        {_INTO_TALLIES}
+        {_SUM} (
+            SELECT {_TALLY}, 1 AS number FROM fresh UNION ALL SELECT {_TALLY}, -1 FROM stale
+        ) AS changed GROUP BY {_CELL} HAVING sum(number) <> 0 {_ADD_TALLY};
+    ELSE
+        {_INTO_TALLIES}
+        {_SUM} (SELECT {_TALLY}, -1 AS number FROM stale) AS changed GROUP BY {_CELL} {_ADD_TALLY};
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER uploads_tallied AFTER INSERT ON uploads
+    REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION tally_uploads();
+CREATE TRIGGER uploads_retallied AFTER UPDATE ON uploads
+    REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION tally_uploads();
+CREATE TRIGGER uploads_untallied AFTER DELETE ON uploads
+    REFERENCING OLD TABLE AS stale FOR EACH STATEMENT EXECUTE FUNCTION tally_uploads();
+{_INTO_TALLIES}
+SELECT {_CELL}, 0, count(*), max(last_at) FROM (SELECT {_TALLY} FROM uploads) AS changed
+    GROUP BY {_CELL};
+DROP INDEX uploads_by_status;
+DROP INDEX uploads_of_tenant_by_status;
+CREATE INDEX uploads_by_status ON uploads (status, provider, created_at, id);
+CREATE INDEX uploads_of_tenant_by_status ON uploads (tenant_id, status, provider, created_at, id);
+CREATE INDEX uploads_by_kind ON uploads (error_kind, status, provider, created_at, id)
+    WHERE error_kind IS NOT NULL;
+CREATE INDEX uploads_of_tenant_by_kind
+    ON uploads (tenant_id, error_kind, status, provider, created_at, id)
+    WHERE error_kind IS NOT NULL;
+DROP INDEX uploads_key;
+CREATE UNIQUE INDEX uploads_key ON uploads (tenant_id, evidence_id, provider)
 """
 
+
+def _add_up(table: str, cell: str, sums: str, add: str) -> str:
+    return f"""
+WITH ended AS (
+    DELETE FROM {table} WHERE session <> 0 AND ({cell}, session) IN (
+        SELECT {cell}, session FROM {table}
+        WHERE session <> 0 AND session NOT IN (SELECT pid FROM pg_stat_activity)
+        LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ) RETURNING *
+)
+INSERT INTO {table} SELECT {cell}, 0, {sums} FROM ended GROUP BY {cell} ORDER BY {cell} {add}
+"""
+
+
+ADD_UP_COUNTS = (
+    _add_up("counts", "word", "sum(number)", _ADD),
+    _add_up("tallies", _CELL, "sum(number), max(last_at)", _ADD_TALLY),
+)
+
 # As long as a table looks empty, all indexes cost the same, and the server takes the youngest that
-# begins with a column that is asked for. In the first minutes of a burst that was an index of a
-# tenant's uploads, all of which were read for each evidence.
+# begins with a column that is asked for, so the key is made last. In the first minutes of a burst
+# that was an index of a tenant's uploads, all of which were read for each evidence.
 _KEY = """
 ALTER TABLE uploads DROP CONSTRAINT uploads_tenant_id_evidence_id_provider_key;
 CREATE UNIQUE INDEX uploads_key ON uploads (tenant_id, evidence_id, provider)
@@ -220,4 +288,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("counts", _COUNTS),
     Migration("key_made_last", _KEY),
     Migration("time_as_a_budget", "ALTER TABLE uploads ADD COLUMN tried_since timestamptz"),
+    Migration("tallies", _LISTS),
 )

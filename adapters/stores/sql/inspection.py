@@ -22,7 +22,8 @@ from ....domain.upload.invariants import Record, breaches
 from ....domain.upload.upload import UploadKey
 from ..rows import Row, attempt_of, key_of, settings_cell, upload_of
 from .gates import END
-from .reads import COUNTED, counts_of, statuses_of
+from .lists import TALLIED, TALLIES
+from .reads import counts_of, statuses_of
 from .session import Batch, Readers, Session
 
 _AT_ONCE = 5_000
@@ -143,11 +144,27 @@ def _stretches(last: int) -> Iterator[dict[str, int]]:
 
 
 def _miscounted(session: Session) -> Iterator[str]:
-    counted = Counter({row["word"]: row["number"] for row in session.ask(COUNTED)})
-    kept = counts_of(session)
-    for word in sorted({*counted, *kept}):
-        if counted[word] != kept[word]:
-            yield f"{counted[word]} uploads are {word}, and {kept[word]} are counted as such"
+    counted, kept = _tallies(session, TALLIED), _tallies(session, TALLIES.format(""))
+    for cell in sorted({*counted, *kept}):
+        if counted[cell] != kept[cell]:
+            tenant, provider, word, kind = cell
+            are = f"of {tenant} to {provider} are {word}{f' with {kind}' if kind else ''}"
+            yield f"{counted[cell]} uploads {are}, and {kept[cell]} are counted as such"
+    words = Counter[str]()
+    for (*_, word, _), number in kept.items():
+        words[word] += number
+    for word, number in counts_of(session).items():
+        if words[word] != number:
+            yield f"{words[word]} uploads are {word}, and {number} are counted as such"
+
+
+def _tallies(session: Session, question: str) -> Counter[tuple[str, ...]]:
+    return Counter(
+        {
+            (row["tenant_id"], row["provider"], row["word"], row["kind"]): row["number"]
+            for row in session.ask(question)
+        }
+    )
 
 
 def breaches_of(session: Session, rows: Sequence[Row], lives: Lives) -> Iterator[Breach]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from attrs import evolve
 
+from ....domain.overview import Count, Overview
 from ....domain.pacing.gate import Block
 from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
@@ -15,7 +16,7 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
-from . import reads
+from . import lists, overview, reads
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -98,13 +99,21 @@ class SqlReader:
     def find(self, find: Find, now: datetime) -> Page:
         with self._readers.reading() as session:
             # One more than asked for shows whether there is a next page.
-            rows = session.ask(*reads.find_query(find))
+            rows = lists.newest(session, find)
             page = rows[: find.limit]
             more = len(rows) > find.limit
             return Page(
                 uploads=tuple(reads.statuses_of(session, page, now)),
-                next_page=token_of(reads.place_of(page[-1])) if more else None,
+                next_page=token_of(lists.place_of(page[-1])) if more else None,
             )
+
+    def counted(self, find: Find) -> Sequence[Count]:
+        with self._readers.reading() as session:
+            return lists.counted(session, find)
+
+    def overview(self, now: datetime) -> Overview:
+        with self._readers.reading() as session:
+            return overview.overview(session, now)
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:
@@ -155,7 +164,7 @@ class SqlReader:
 def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:
     """The uploads of a tenant's evidences, the oldest first."""
     rows = session.ask_all(reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
-    return sorted(rows, key=reads.age)
+    return sorted(rows, key=lists.age)
 
 
 def _is_text(text: str) -> bool:

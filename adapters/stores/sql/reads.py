@@ -13,8 +13,7 @@ from ....domain.pacing.estimate import outlook_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....domain.upload.status import Outlook, UploadStatus
 from ....domain.upload.upload import State, Status, UploadKey
-from ....ports.paging import Place, place_after
-from ....ports.records import Entry, Find
+from ....ports.records import Entry
 from ..rows import (
     KEY,
     OPEN,
@@ -46,14 +45,6 @@ _InLine: TypeAlias = tuple[datetime, int]
 
 _STATUS = list_of(STATUS, "uploads")
 _KEYS = list_of(KEY, "uploads")
-
-# By whether a tenant, and whether a status, is asked for.
-_INDEX_FOR = {
-    (False, False): "uploads_newest",
-    (True, False): "uploads_of_tenant",
-    (False, True): "uploads_by_status",
-    (True, True): "uploads_of_tenant_by_status",
-}
 
 # The first credential after each credential, so that a line is not read to its end.
 _NEXT = (
@@ -134,16 +125,6 @@ WHERE actions.id > :after AND actions.id <= :mark
 PARKED = "parked"
 """The word by which those are counted that are parked, and so not as retrying."""
 COUNTS = "SELECT word, number FROM counts"
-_COUNT_PARKED = f"COUNT(*) FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK} AND {_IS_PARKED}"
-COUNTED = f"""
-SELECT word, CAST(SUM(number) AS bigint) AS number FROM (
-    SELECT status AS word, COUNT(*) AS number FROM uploads INDEXED BY uploads_by_status
-    GROUP BY status
-    UNION ALL SELECT 'parked', {_COUNT_PARKED}
-    UNION ALL SELECT 'retrying', -{_COUNT_PARKED}
-) AS counted GROUP BY word
-"""
-"""What COUNTS must say, but for what is 0."""
 STATUSES = Batch(
     ("tenant_id", "evidence_id"),
     f"SELECT {_STATUS} FROM given CROSS JOIN uploads"
@@ -178,42 +159,6 @@ def counts_of(session: Session) -> Counter[str]:
     for row in session.ask(COUNTS):
         found[row["word"]] += row["number"]
     return found
-
-
-def find_query(find: Find) -> tuple[str, dict[str, object]]:
-    """The query for a page, and what it is asked with. MisuseError where the request cannot be
-    met."""
-    conditions: list[str] = []
-    given: dict[str, object] = {"limit": find.limit + 1}
-    if find.tenant_id is not None:
-        conditions.append("tenant_id = :tenant_id")
-        given["tenant_id"] = find.tenant_id
-    if find.status is not None:
-        conditions.append("status = :status")
-        given["status"] = find.status.value
-    if find.since is not None:
-        conditions.append("created_at >= :since")
-        given["since"] = moment(find.since)
-    after = place_after(find)
-    if after is not None:
-        conditions.append("(created_at, id) < (:after, :arrival)")
-        given |= {"after": moment(after.created_at), "arrival": after.arrival}
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    # Named, because SQLite's own choice between two that fit changes from version to version, and
-    # one may be slow.
-    index = _INDEX_FOR[find.tenant_id is not None, find.status is not None]
-    select = f"SELECT {_STATUS} FROM uploads INDEXED BY {index} {where}"
-    return f"{select} ORDER BY created_at DESC, id DESC LIMIT :limit", given
-
-
-def place_of(row: Row) -> Place:
-    """Where a row stands in the order of the lists."""
-    return Place(datetime.fromisoformat(row["created_at"]), row["id"])
-
-
-def age(row: Row) -> tuple[str, int]:
-    """The same, as what rows are sorted by: moments are written so that they sort as they are."""
-    return row["created_at"], row["id"]
 
 
 def statuses_of(session: Session, rows: Sequence[Row], now: datetime) -> list[UploadStatus]:

@@ -270,7 +270,8 @@ PUT_INVALID = Batch(
     ("tenant_id", "at", "kind"),
     "INSERT INTO blocks (address, tenant_id, provider, at, kind, message)"
     " SELECT 'tenant ' || tenant_id, tenant_id, '', at, kind, '' FROM given WHERE true"
-    " ON CONFLICT (address) DO UPDATE SET at = excluded.at, kind = excluded.kind",
+    " ON CONFLICT (address) DO UPDATE SET kind = excluded.kind,"
+    " at = CASE WHEN blocks.kind = excluded.kind THEN blocks.at ELSE excluded.at END",
 )
 DELETE_VALID = Batch(
     ("tenant_id",),

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
+
 if TYPE_CHECKING:
     from sqlite_utils import Migrations
 
@@ -26,8 +28,6 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 
 STEPS: dict[str, Step] = {}
 """The migrations by their names, in order."""
-
-_STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
 
 
 def _step(step: Step) -> Step:
@@ -39,7 +39,7 @@ def _run(db: sqlite3.Connection, *statements: str) -> None:
     """Execute the statements; tables are made strict if this SQLite can do that."""
     for statement in statements:
         is_table = statement.lstrip().startswith("CREATE TABLE")
-        db.execute(f"{statement}{_STRICT}" if is_table else statement)
+        db.execute(f"{statement}{STRICT}" if is_table else statement)
 
 
 _UPLOADS = """
@@ -405,6 +405,12 @@ def m011_document_files(db: sqlite3.Connection) -> None:
 def m012_time_as_a_budget(db: sqlite3.Connection) -> None:
     """When the first attempt of a budget began whose time is limited."""
     db.execute("ALTER TABLE uploads ADD COLUMN tried_since TEXT")
+
+
+@_step
+def m013_tallies(db: sqlite3.Connection) -> None:
+    """How many uploads of each tenant have each status and error; lists by provider and error."""
+    _run(db, *TALLIES, *INDEXES_OF_LISTS)
 
 
 def migrations() -> Migrations:

@@ -14,6 +14,7 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
+from evidence_courier.domain.overview import Count, Overview
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -426,7 +427,10 @@ class ShowsAnyTenant(MemoryStore):
         return found or (super().show("acme", evidence_id, now) if tenant_id == "globex" else None)
 
 
-@breaks("every_filter_that_is_given_holds_and_the_newest_comes_first")
+@breaks(
+    "every_filter_that_is_given_holds_and_the_newest_comes_first",
+    "filters_by_error_provider_time_and_id_hold_together",
+)
 class IgnoresSince(MemoryStore):
     def find(self, find: Find, now: datetime) -> Page:
         return super().find(evolve(find, since=None), now)
@@ -449,7 +453,10 @@ class PagesByMoment(MemoryStore):
         return evolve(page, uploads=tuple(kept))
 
 
-@breaks("a_full_last_page_leads_nowhere")
+@breaks(
+    "a_full_last_page_leads_nowhere",
+    "filters_by_error_provider_time_and_id_hold_together",
+)
 class AFullPageHasANextOne(MemoryStore):
     def find(self, find: Find, now: datetime) -> Page:
         page = super().find(find, now)
@@ -1094,23 +1101,60 @@ class NamesNone(MemoryStore):
         pass
 
 
+@breaks("filters_by_error_provider_time_and_id_hold_together")
+class FindsEveryError(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        return super().find(evolve(find, kind=None), now)
+
+
+@breaks("uploads_are_counted_by_tenant_provider_status_and_error")
+class CountsWithoutError(MemoryStore):
+    def counted(self, find: Find) -> Sequence[Count]:
+        return [evolve(one, reason=None) for one in super().counted(find)]
+
+
+@breaks(
+    "the_overview_shows_the_oldest_open_upload_and_the_last_success",
+    "what_is_parked_stands_beside_the_oldest_open_upload",
+)
+class KnowsNoOldest(MemoryStore):
+    def overview(self, now: datetime) -> Overview:
+        return evolve(super().overview(now), oldest_open=None)
+
+
+@breaks("what_is_parked_stands_beside_the_oldest_open_upload")
+class CountsNothingParked(MemoryStore):
+    def overview(self, now: datetime) -> Overview:
+        return evolve(super().overview(now), parked=0)
+
+
+@breaks(
+    "what_is_blocked_is_listed_until_an_upload_succeeds",
+    "what_is_parked_stands_beside_the_oldest_open_upload",
+)
+class ListsNoStop(MemoryStore):
+    def overview(self, now: datetime) -> Overview:
+        return evolve(super().overview(now), stops=())
+
+
 @breaks("what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration")
 class ForgetsWhoIsGone(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
         kept = FailureKind.INTEGRATION_INVALID
-        self._invalid = {one: why for one, why in self._invalid.items() if why is kept}
+        self._invalid = {one: why for one, why in self._invalid.items() if why[0] is kept}
         return answers
 
 
 @breaks(
     "open_uploads_of_an_invalid_tenant_wait_for_its_file",
     "what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration",
+    "what_is_blocked_is_listed_until_an_upload_succeeds",
 )
 class ForgetsWhoIsInvalid(MemoryStore):
     def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
         answers = super().save(changes)
-        self._invalid.clear()
+        self._invalid = {}
         return answers
 
 

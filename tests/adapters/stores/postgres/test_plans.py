@@ -17,6 +17,7 @@ from evidence_courier.adapters.stores.postgres.session import rows_of, text_of
 from evidence_courier.adapters.stores.sql import reads, statements
 from evidence_courier.adapters.stores.sql.session import Batch
 from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.overview import OPEN
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import ActionRow
@@ -124,9 +125,16 @@ def ask_everything(store: PostgresStore) -> None:
     for tenant_id in (None, "tenant 0"):
         for status in (None, Status.PENDING):
             for since in (None, AT):
-                find = Find(tenant_id=tenant_id, status=status, since=since, limit=5)
+                statuses = () if status is None else (status,)
+                find = Find(tenant_id=tenant_id, statuses=statuses, since=since, limit=5)
                 page = store.find(find, AT)
                 store.find(evolve(find, after=page.next_page), AT)
+        for provider in (None, "sprinto"):
+            store.find(Find(tenant_id=tenant_id, kind="timeout", provider=provider), AT)
+        store.find(Find(tenant_id=tenant_id, provider="vanta", statuses=OPEN), AT)
+    store.find(Find(id_prefix="old 5001"), AT)
+    store.counted(Find(tenant_id="tenant 0", since=AT))
+    store.overview(AT)
     store.show("tenant 0", "old 50", AT)
     store.dead(0, 10)
     store.freed({("tenant 0", "sprinto"): "an address"}, 10)

@@ -135,10 +135,12 @@ def test_invariants_find_what_is_miscounted(tmp_path: Path) -> None:
     path = str(tmp_path / "courier.db")
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("INSERT INTO counts VALUES ('held', 3)")
+        row = "('acme', 'vanta', 'held', 'timeout', 3, '')"
+        connection.execute(f"INSERT INTO tallies VALUES {row}")
         connection.commit()
     (found,) = inspection.inspect(path).breaches
-    assert str(found) == "0 uploads are held, and 3 are counted as such"
+    counted = "0 uploads of acme to vanta are held with timeout, and 3 are counted as such"
+    assert str(found) == counted
 
 
 def test_an_inspection_tells_how_far_it_is(tmp_path: Path) -> None:

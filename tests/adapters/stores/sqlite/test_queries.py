@@ -10,14 +10,15 @@ from itertools import product
 
 import pytest
 
-from evidence_courier.adapters.stores.sql import reads, statements
+from evidence_courier.adapters.stores.sql import lists, overview, reads, statements
 from evidence_courier.adapters.stores.sql.session import Batch
 from evidence_courier.adapters.stores.sqlite import SqliteStore
-from evidence_courier.adapters.stores.sqlite.session import text_of
+from evidence_courier.adapters.stores.sqlite.session import SqliteSession, text_of
+from evidence_courier.domain.overview import OPEN
 from evidence_courier.domain.upload.upload import Status
-from evidence_courier.ports.paging import Place, token_of
+from evidence_courier.ports.paging import Place, place_after, token_of
 from evidence_courier.ports.records import Find
-from evidence_courier.testing.contracts.stored import AT, entry
+from evidence_courier.testing.contracts.stored import AT, entry, tried
 
 # What stands in the plan of a query that reads a whole table, or sorts what it has read.
 SLOW = (
@@ -29,6 +30,7 @@ SLOW = (
     "AUTOMATIC",
 )
 PIECES = (1, 2, 64)
+LATER = AT + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +38,17 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
     """A database with some records of two tenants, as any connection sees it."""
     path = str(tmp_path_factory.mktemp("queries") / "courier.db")
     with closing(SqliteStore(path)) as store:
-        store.add(
-            [
-                entry(
-                    f"ev-{number}",
-                    tenant_id=f"tenant-{number % 2}",
-                    at=AT + timedelta(seconds=number),
-                )
-                for number in range(100)
-            ]
-        )
+        entries = [
+            entry(
+                f"ev-{number}",
+                tenant_id=f"tenant-{number % 2}",
+                at=AT + timedelta(seconds=number),
+            )
+            for number in range(100)
+        ]
+        store.add(entries)
+        for one in entries[:2]:
+            tried(store, one.upload, 1)
         with closing(sqlite3.connect(path)) as connection:
             yield connection
 
@@ -56,9 +59,14 @@ def plan(connection: sqlite3.Connection, sql: str, given: object) -> str:
 
 
 FINDS = [
-    Find(tenant_id=tenant_id, status=status, since=since, after=after)
-    for tenant_id, status, since, after in product(
-        (None, "tenant-1"), (None, Status.PENDING), (None, AT), (None, token_of(Place(AT, 50)))
+    Find(tenant_id=tenant_id, statuses=statuses, kind=kind, provider=provider, since=since, **rest)  # type: ignore[arg-type]
+    for tenant_id, statuses, kind, provider, since, rest in product(
+        (None, "tenant-1"),
+        ((), [Status.RETRYING], OPEN),
+        (None, "rate_limited"),
+        (None, "sprinto"),
+        (None, AT),
+        ({}, {"until": LATER, "after": token_of(Place(AT, 50))}),
     )
 ]
 
@@ -67,20 +75,25 @@ FINDS = [
 def test_every_combination_of_filters_has_an_index_that_is_in_order(
     connection: sqlite3.Connection, find: Find
 ) -> None:
-    sql, given = reads.find_query(find)
-    seen = plan(connection, sql, given)
-    if (find.tenant_id, find.status, find.since, find.after) == (None, None, None, None):
-        # Walked from the newest on, and left after a page.
-        assert seen == "SCAN uploads USING INDEX uploads_newest"
-        return
-    assert not any(slow in seen for slow in SLOW), seen
-    wanted = [
-        *(["tenant_id=?"] if find.tenant_id else []),
-        *(["status=?"] if find.status else []),
-        *(["created_at>?"] if find.since else []),
-        *(["created_at<?"] if find.after else []),
-    ]
-    assert f"({' AND '.join(wanted)})" in seen
+    found = lists.cells(SqliteSession(connection), find)
+    asked = find.statuses or find.kind or find.provider
+    assert found if asked else found == [None]
+    for cell in found:
+        sql, given = lists.find_query(find, cell, place_after(find))
+        seen = plan(connection, sql, given)
+        if (find.tenant_id, cell, find.since, find.after) == (None, None, None, None):
+            # Walked from the newest on, and left after a page.
+            assert seen == "SCAN uploads USING INDEX uploads_newest"
+            continue
+        assert not any(slow in seen for slow in SLOW), seen
+        wanted = [
+            *(["tenant_id=?"] if find.tenant_id else []),
+            *(["error_kind=?"] if find.kind else []),
+            *(["status=? AND provider=?"] if asked else []),
+            *(["created_at>?"] if find.since else []),
+            *(["created_at<?"] if find.after else []),
+        ]
+        assert f"({' AND '.join(wanted)})" in seen
 
 
 @pytest.mark.parametrize(
@@ -107,6 +120,20 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
         (reads.LOOK_UPS, {"id": 1}, "look_ups_of_upload (upload_id=?)"),
         (reads.HISTORY, {"id": 1}, "attempts_of_upload (upload_id=?)"),
         (reads.ACTIONS, {"id": 1}, "actions_of_upload (upload_id=?)"),
+        (
+            lists.WITH_PREFIX.format(""),
+            {"prefix": "ev", "beyond": "ev?"},
+            "(tenant_id=? AND evidence_id>? AND evidence_id<?)",
+        ),
+        *(
+            (each.question, dict.fromkeys(each.names, "x"), f"INDEX {index} (tenant_id=? AND")
+            for each, index in (
+                (lists.COUNTED, "uploads_of_tenant_by_status"),
+                (lists.COUNTED_WITH_ERROR, "uploads_of_tenant_by_kind"),
+                (overview.OLDEST, "uploads_of_tenant_by_status"),
+                (overview.OLDEST_WITH_ERROR, "uploads_of_tenant_by_kind"),
+            )
+        ),
     ],
 )
 def test_every_question_has_its_index(
@@ -151,13 +178,12 @@ def test_a_place_in_a_line_is_counted_without_a_look_at_the_records(
 
 
 def test_the_counts_are_read_without_a_look_at_the_records(connection: sqlite3.Connection) -> None:
-    assert plan(connection, reads.COUNTS, ()) == "SCAN counts"
-    assert "SCAN uploads USING COVERING INDEX uploads_by_status" in plan(
-        connection, reads.COUNTED, ()
-    )
-    counted = connection.execute(reads.COUNTED).fetchall()
-    assert {word: number for word, number in counted if number} == {"pending": 100}
-    assert connection.execute(reads.COUNTS).fetchall() == [("pending", 100)]
+    for question in (reads.COUNTS, lists.TALLIES.format(""), lists.CELLS.format("")):
+        assert "uploads" not in plan(connection, question, ())
+    counted = connection.execute(lists.TALLIED).fetchall()
+    assert connection.execute(reads.COUNTS).fetchall() == [("pending", 98), ("retrying", 2)]
+    kept = connection.execute(lists.TALLIES.format("")).fetchall()
+    assert sorted(counted) == sorted(row[:-1] for row in kept if row[-2])
 
 
 def test_a_place_is_looked_for_in_the_line_alone(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,238 @@
+"""Lists of uploads, and how many they hold.
+
+Each combination of status, provider and error that a list asks for is a stretch of one index, in
+the order of the list; which combinations there are, the tallies tell. So a page reads a page of
+each, however many uploads fit or do not fit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from attrs import evolve
+
+from ....domain.overview import Count
+from ....domain.upload.upload import Status
+from ....ports.paging import Place, place_after
+from ....ports.records import MOST_WITH_PREFIX, Find, too_many_begin_with
+from ..rows import STATUS, Row, key_of, moment, moment_of
+from .reads import EVER_SINCE, PARKED
+from .session import Batch, Each, Given, Session
+from .statements import list_of
+
+_STATUS = list_of(STATUS, "uploads")
+_CELL = ("tenant_id", "provider", "word", "kind")
+_LAST = "\U0010ffff"
+
+Cell: TypeAlias = tuple[Status, str, str | None]
+"""A status, a provider, and a kind of error if one is asked for."""
+
+_OF_TENANT = " WHERE tenant_id = :tenant_id"
+CELLS = (
+    "SELECT provider, word, kind, SUM(number) AS number FROM tallies{0}"
+    " GROUP BY provider, word, kind HAVING SUM(number) > 0"
+)
+TALLIES = (
+    f"SELECT {list_of(_CELL)}, SUM(number) AS number, MAX(last_at) AS last_at FROM tallies{{0}}"
+    f" GROUP BY {list_of(_CELL)}"
+)
+TALLIED = f"""
+SELECT tenant_id, provider, CASE WHEN state = 'waiting' AND error_kind IN ('check_in_review')
+    THEN '{PARKED}' ELSE status END AS word, COALESCE(error_kind, '') AS kind, COUNT(*) AS number
+FROM uploads GROUP BY 1, 2, 3, 4
+"""
+"""What TALLIES must say, but for what is 0."""
+WITH_PREFIX = (
+    "SELECT uploads.id FROM (SELECT DISTINCT tenant_id FROM tallies{0}) AS tenants"
+    " CROSS JOIN uploads ON uploads.tenant_id = tenants.tenant_id"
+    " AND uploads.evidence_id >= :prefix AND uploads.evidence_id < :beyond"
+    f" LIMIT {MOST_WITH_PREFIX + 1}"
+)
+BY_ID = Batch(("id",), f"SELECT {_STATUS} FROM given CROSS JOIN uploads ON uploads.id = given.id")
+_COUNTED = (
+    "SELECT COUNT(*) AS number FROM uploads INDEXED BY {0} WHERE tenant_id = :tenant_id{1}"
+    " AND status = :status AND provider = :provider"
+    " AND created_at >= :since AND created_at < :upto"
+)
+_COUNTED_OF = ("tenant_id", "provider", "status", "since", "upto")
+COUNTED = Each(_COUNTED_OF, _COUNTED.format("uploads_of_tenant_by_status", ""))
+COUNTED_WITH_ERROR = Each(
+    (*_COUNTED_OF, "error_kind"),
+    _COUNTED.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
+)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
+
+
+def place_of(row: Row) -> Place:
+    """Where a row stands in the order of the lists."""
+    return Place(datetime.fromisoformat(row["created_at"]), row["id"])
+
+
+def age(row: Row) -> tuple[str, int]:
+    """The same, as what rows are sorted by: moments are written so that they sort as they are."""
+    return row["created_at"], row["id"]
+
+
+def newest(session: Session, find: Find) -> list[Row]:
+    """The rows of a page, and one more if there is a next page. MisuseError where the request
+    cannot be met. Columns: STATUS."""
+    after, most = place_after(find), find.limit + 1
+    if find.id_prefix is not None:
+        given = with_prefix(session, find)
+        rows = [row for row in given if after is None or place_of(row) < after]
+    else:
+        rows = [
+            row
+            for cell in cells(session, find)
+            for row in session.ask(*find_query(find, cell, after))
+        ]
+    return sorted(rows, key=age, reverse=True)[:most]
+
+
+def cells(session: Session, find: Find) -> Sequence[Cell | None]:
+    """The combinations whose uploads a list holds; None: no combination is asked for, and one
+    index has all."""
+    if not (find.statuses or find.provider or find.kind):
+        return [None]
+    found: dict[Cell, None] = {}
+    for row in session.ask(*_of_tenant(CELLS, find)):
+        status, provider, kind = _status(row["word"]), row["provider"], row["kind"]
+        if (
+            (not find.statuses or status in find.statuses)
+            and find.provider in (None, provider)
+            and find.kind in (None, kind)
+        ):
+            found[status, provider, find.kind] = None
+    return [*found]
+
+
+def find_query(find: Find, cell: Cell | None, after: Place | None) -> tuple[str, Given]:
+    """The query for the page's part of a combination, and what it is asked with."""
+    index, where, given = _stretch(find, cell)
+    if after is not None:
+        where.append("(created_at, id) < (:after, :arrival)")
+        given |= {"after": moment(after.created_at), "arrival": after.arrival}
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    # Named, because SQLite's own choice between two that fit changes from version to version, and
+    # one may be slow.
+    select = f"SELECT {_STATUS} FROM uploads INDEXED BY {index}{condition}"
+    text = f"{select} ORDER BY created_at DESC, id DESC LIMIT :limit"
+    return text, {**given, "limit": find.limit + 1}
+
+
+def _stretch(find: Find, cell: Cell | None) -> tuple[str, list[str], dict[str, object]]:
+    """The index that has the uploads of a combination in their order, and the conditions."""
+    given: dict[str, object] = {}
+    of_tenant = "_of_tenant" if find.tenant_id is not None else ""
+    if cell is None:
+        index = "uploads_of_tenant" if of_tenant else "uploads_newest"
+    else:
+        status, provider, kind = cell
+        index = f"uploads{of_tenant}_by_{'status' if kind is None else 'kind'}"
+        given = {"status": status.value, "provider": provider}
+        if kind is not None:
+            given = {"error_kind": kind, **given}
+    if find.tenant_id is not None:
+        given = {"tenant_id": find.tenant_id, **given}
+    where = [f"{name} = :{name}" for name in given]
+    for name, sign, at in (("since", ">=", find.since), ("until", "<", find.until)):
+        if at is not None:
+            where.append(f"created_at {sign} :{name}")
+            given[name] = moment(at)
+    return index, where, given
+
+
+def counted(session: Session, find: Find) -> list[Count]:
+    """How many uploads there are for which every filter holds."""
+    if find.id_prefix is not None:
+        return _counts_of(with_prefix(session, find))
+    found = []
+    for row in session.ask(*_of_tenant(TALLIES, find)):
+        count = _count_of(row)
+        wanted = not find.statuses or count.status in find.statuses
+        of_provider = find.provider in (None, count.provider)
+        if not (count.number and wanted and of_provider and find.kind in (None, count.reason)):
+            continue
+        found.append(count)
+    if find.since is None and find.until is None:
+        return found
+    return _within(session, find, found)
+
+
+def _within(session: Session, find: Find, counts: Iterable[Count]) -> list[Count]:
+    """These, as far as their uploads were recorded within the time that is asked for."""
+    # Parked ones and those that are asking again are one stretch.
+    one_each = {(one.tenant_id, one.provider, one.status, one.reason): one for one in counts}
+    since = EVER_SINCE if find.since is None else moment(find.since)
+    until = moment(find.until or _LAST_MOMENT)
+    found: list[Count] = []
+    for question in (COUNTED, COUNTED_WITH_ERROR):
+        with_error = question is COUNTED_WITH_ERROR
+        some = [one for one in one_each.values() if (one.reason is not None) is with_error]
+        given = [
+            (one.tenant_id, one.provider, one.status.value, since, until, one.reason)
+            for one in some
+        ]
+        rows = session.ask_each(question, [one[: len(question.names)] for one in given])
+        found += [
+            evolve(one, number=row["number"], parked=False, last_at=None)
+            for one, (row,) in zip(some, rows, strict=True)
+            if row["number"]
+        ]
+    return found
+
+
+def with_prefix(session: Session, find: Find) -> list[Row]:
+    """The uploads whose evidence id begins so, and for which every other filter holds."""
+    prefix = find.id_prefix or ""
+    text, given = _of_tenant(WITH_PREFIX, find)
+    found = session.ask(text, {**given, "prefix": prefix, "beyond": prefix + _LAST})
+    if len(found) > MOST_WITH_PREFIX:
+        raise too_many_begin_with(prefix)
+    rows = session.ask_all(BY_ID, [(row["id"],) for row in found])
+    return [
+        row
+        for row in rows
+        if find.holds(
+            key_of(row),
+            Status(row["status"]),
+            row["error_kind"],
+            datetime.fromisoformat(row["created_at"]),
+        )
+    ]
+
+
+def _of_tenant(text: str, find: Find) -> tuple[str, Given]:
+    if find.tenant_id is None:
+        return text.format(""), {}
+    return text.format(_OF_TENANT), {"tenant_id": find.tenant_id}
+
+
+def _status(word: str) -> Status:
+    return Status.RETRYING if word == PARKED else Status(word)
+
+
+def _count_of(row: Row) -> Count:
+    return Count(
+        tenant_id=row["tenant_id"],
+        provider=row["provider"],
+        status=_status(row["word"]),
+        reason=row["kind"] or None,
+        number=row["number"],
+        parked=row["word"] == PARKED,
+        last_at=moment_of(row["last_at"]),
+    )
+
+
+def _counts_of(rows: Iterable[Row]) -> list[Count]:
+    found = Counter(
+        (row["tenant_id"], row["provider"], Status(row["status"]), row["error_kind"])
+        for row in rows
+    )
+    return [
+        Count(tenant_id=tenant, provider=provider, status=status, reason=kind, number=number)
+        for (tenant, provider, status, kind), number in found.items()
+    ]

@@ -1,0 +1,81 @@
+"""How all uploads in a database stand: figures that are kept with each write, and one look at an
+index for each of a tenant's statuses and errors. The work grows with the tenants, and not with the
+uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ....domain.overview import Count, Overview, Stop, overview_of, paused
+from ....domain.upload.failure import Concern, FailureKind
+from ....ports.records import Find
+from ..rows import Row, moment_of
+from .lists import BY_ID, counted
+from .reads import statuses_of
+from .session import Each, Session
+
+_OLDEST = (
+    "SELECT id, created_at FROM uploads INDEXED BY {0} WHERE tenant_id = :tenant_id{1}"
+    " AND status = :status AND provider = :provider ORDER BY created_at, id LIMIT 1"
+)
+OLDEST = Each(
+    ("tenant_id", "status", "provider"), _OLDEST.format("uploads_of_tenant_by_status", "")
+)
+OLDEST_WITH_ERROR = Each(
+    ("tenant_id", "status", "provider", "error_kind"),
+    _OLDEST.format("uploads_of_tenant_by_kind", " AND error_kind = :error_kind"),
+)
+STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
+
+
+def overview(session: Session, now: datetime) -> Overview:
+    """How they stand at one moment."""
+    counts = counted(session, Find())
+    stops = [_stop_of(row) for row in session.ask(STOPS)]
+    wait = [stop for stop in stops if stop.state == "paused"]
+    late = [
+        count
+        for count in counts
+        if count.may_be_late and not paused(wait, count.tenant_id, count.provider)
+    ]
+    oldest: dict[str, Row] = {}
+    for count, row in _oldest(session, late):
+        known = oldest.setdefault(count.tenant_id, row)
+        if _order(row) < _order(known):
+            oldest[count.tenant_id] = row
+    first = [min(oldest.values(), key=_order)["id"]] if oldest else []
+    (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
+    moments = {one: datetime.fromisoformat(row["created_at"]) for one, row in oldest.items()}
+    return overview_of(counts, moments, status, stops)
+
+
+def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:
+    for question, some in (
+        (OLDEST, [count for count in counts if count.reason is None]),
+        (OLDEST_WITH_ERROR, [count for count in counts if count.reason is not None]),
+    ):
+        given = [
+            (one.tenant_id, one.status.value, one.provider, one.reason)[: len(question.names)]
+            for one in some
+        ]
+        for count, rows in zip(some, session.ask_each(question, given), strict=True):
+            yield from ((count, row) for row in rows)
+
+
+def _order(row: Row) -> tuple[str, int]:
+    return row["created_at"], row["id"]
+
+
+def _stop_of(row: Row) -> Stop:
+    """A block of an integration or a target, or what is wrong with a tenant's configuration."""
+    of_target = FailureKind(row["kind"]).concern is Concern.TARGET
+    return Stop(
+        state="skipped" if not row["provider"] else "parked" if of_target else "blocked",
+        tenant_id=row["tenant_id"],
+        provider=row["provider"],
+        since=datetime.fromisoformat(row["at"]),
+        reason=row["kind"],
+        message=row["message"],
+        until=moment_of(row["until"]),
+    )

@@ -1,0 +1,194 @@
+"""How all uploads in a database stand, in figures: values for a health page, and what they mean.
+
+An upload is *open* that is pending, retrying or held: its evidence has not arrived, and somebody
+may still do something about that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from .integration import tenant_key
+from .upload.failure import Concern, FailureKind
+from .upload.status import UploadStatus
+from .upload.upload import Status
+
+OPEN = (Status.PENDING, Status.RETRYING, Status.HELD)
+"""What has not come to an end."""
+
+MOST_LISTED = 1_000
+"""So many tenants, and so many stops, are listed; the others are counted as left out."""
+
+StopWord: TypeAlias = Literal["blocked", "parked", "paused", "skipped"]
+
+
+@frozen(kw_only=True)
+class Count:
+    """How many uploads of a tenant to a provider have this status with this error (`reason`, None
+    without one). `last_at` is when the last of them came to it; None if that is not known."""
+
+    tenant_id: str
+    provider: str
+    status: Status
+    reason: str | None
+    number: int
+    parked: bool = False
+    last_at: datetime | None = None
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether these are open, and not because their target takes nothing."""
+        of_target = self.reason and FailureKind(self.reason).concern is Concern.TARGET
+        return self.status in OPEN and not of_target
+
+
+@frozen(kw_only=True)
+class Stop:
+    """Why nothing is sent for a tenant's integration; `uploads` are open and wait for it to end.
+
+    `state` is blocked (the integration does not work), parked (its target takes nothing now, and is
+    asked again at `until`), paused (a person said so) or skipped (the tenant's configuration is
+    invalid or gone, for all of its integrations: `provider` is empty). `reason` is the kind of
+    error, or a person's word.
+    """
+
+    state: StopWord
+    tenant_id: str
+    provider: str
+    since: datetime
+    reason: str
+    message: str = ""
+    until: datetime | None = None
+    uploads: int = 0
+
+    def covers(self, tenant_id: str, provider: str) -> bool:
+        """Whether it stops this integration."""
+        of_tenant = not self.tenant_id or tenant_key(tenant_id) == tenant_key(self.tenant_id)
+        return of_tenant and self.provider in ("", provider)
+
+
+@frozen(kw_only=True)
+class TenantOverview:
+    """The uploads of one tenant, by status word; when its oldest open upload was recorded, and when
+    one last succeeded."""
+
+    tenant_id: str
+    counts: Mapping[str, int]
+    oldest_open_at: datetime | None = None
+    last_success_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Overview:
+    """How all uploads stand.
+
+    `counts` are by status word, `reasons` by status word and kind of error; those `parked` count as
+    retrying, too. `oldest_open` is the open upload that was recorded first; one that is parked or
+    paused is not meant, but listed in `stops`. `tenants` begin with the one whose open upload is
+    the oldest. Both lists hold at most MOST_LISTED; `tenants_left_out` and `stops_left_out` say how
+    many more there are.
+    """
+
+    counts: Mapping[str, int]
+    reasons: Mapping[str, Mapping[str, int]]
+    parked: int
+    oldest_open: UploadStatus | None
+    tenants: Sequence[TenantOverview]
+    stops: Sequence[Stop]
+    tenants_left_out: int = 0
+    stops_left_out: int = 0
+
+    @property
+    def oldest_open_at(self) -> datetime | None:
+        """When the oldest open upload was recorded."""
+        return None if self.oldest_open is None else self.oldest_open.created_at
+
+
+def paused(stops: Iterable[Stop], tenant_id: str, provider: str) -> bool:
+    """Whether a person has paused this integration."""
+    return any(stop.state == "paused" and stop.covers(tenant_id, provider) for stop in stops)
+
+
+def overview_of(
+    counts: Sequence[Count],
+    oldest: Mapping[str, datetime],
+    oldest_open: UploadStatus | None,
+    stops: Sequence[Stop],
+) -> Overview:
+    """The overview that these figures make.
+
+    Args:
+        counts: All that there are.
+        oldest: By tenant, when its oldest open upload was recorded that is neither parked nor
+            paused.
+        oldest_open: The oldest of these.
+        stops: All that are recorded, without their `uploads`.
+    """
+    total: Counter[str] = Counter({status.value: 0 for status in Status})
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    of_tenants: dict[str, Counter[str]] = defaultdict(Counter)
+    succeeded: dict[tuple[str, str], datetime] = {}
+    for count in counts:
+        word = count.status.value
+        total[word] += count.number
+        of_tenants[count.tenant_id][word] += count.number
+        if count.reason is not None:
+            reasons[word][count.reason] += count.number
+        if count.status is Status.SUCCEEDED and count.last_at is not None:
+            succeeded[count.tenant_id, count.provider] = count.last_at
+    last = {tenant: at for (tenant, _), at in sorted(succeeded.items(), key=lambda one: one[1])}
+    tenants = [
+        TenantOverview(
+            tenant_id=tenant,
+            counts={word: number for word, number in of_tenant.items() if number},
+            oldest_open_at=oldest.get(tenant),
+            last_success_at=last.get(tenant),
+        )
+        for tenant, of_tenant in of_tenants.items()
+    ]
+    tenants.sort(key=lambda one: (one.oldest_open_at is None, one.oldest_open_at, one.tenant_id))
+    listed = _stops(stops, counts, succeeded)
+    return Overview(
+        counts=total,
+        reasons={word: dict(found) for word, found in reasons.items() if +found},
+        parked=sum(count.number for count in counts if count.parked),
+        oldest_open=oldest_open,
+        tenants=tenants[:MOST_LISTED],
+        stops=listed[:MOST_LISTED],
+        tenants_left_out=max(len(tenants) - MOST_LISTED, 0),
+        stops_left_out=max(len(listed) - MOST_LISTED, 0),
+    )
+
+
+def _stops(
+    stops: Sequence[Stop],
+    counts: Sequence[Count],
+    succeeded: Mapping[tuple[str, str], datetime],
+) -> list[Stop]:
+    """The stops with what waits for them, the longest first. Not those after whose beginning an
+    upload has succeeded: settings that do not work stay on record when others take their place."""
+    waiting: dict[str, Counter[str]] = defaultdict(Counter)
+    for count in counts:
+        concern = None if count.reason is None else FailureKind(count.reason).concern
+        in_doubt = count.status is Status.HELD and concern is Concern.UPLOAD
+        if count.status in OPEN and not in_doubt:
+            waiting[tenant_key(count.tenant_id)][count.provider] += count.number
+    found = []
+    for stop in sorted(stops, key=lambda one: (one.since, one.tenant_id, one.provider)):
+        worked = succeeded.get((stop.tenant_id, stop.provider))
+        if stop.state in ("blocked", "parked") and worked is not None and worked > stop.since:
+            continue
+        tenants = [waiting[tenant_key(stop.tenant_id)]] if stop.tenant_id else waiting.values()
+        number = sum(
+            number
+            for of_tenant in tenants
+            for provider, number in of_tenant.items()
+            if stop.provider in ("", provider)
+        )
+        found.append(evolve(stop, uploads=number))
+    return found

@@ -1,0 +1,149 @@
+"""What every store owes who asks how the uploads stand: lists by any filter, and figures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import evolve
+
+from ...domain.pacing.gate import GateChange
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.status import UploadStatus
+from ...domain.upload.upload import Status
+from ...ports.records import Find, InvalidTenants
+from .assertions import same, there
+from .store_gates import GateRules
+from .stored import AT, UNPACED, begin_each, deferred, delivered, entry, started, tried
+
+MINUTE = timedelta(minutes=1)
+
+
+class ListRules(GateRules):
+    """The rules for lists and figures."""
+
+    def test_filters_by_error_provider_time_and_id_hold_together(self) -> None:
+        with self._store() as store:
+            entries = [
+                entry("ev-a", at=AT),
+                entry("ev-b", at=AT + MINUTE, provider="vanta"),
+                entry("ev-c", at=AT + 2 * MINUTE, tenant_id="globex"),
+                entry("x-d", at=AT + 3 * MINUTE),
+            ]
+            store.add(entries)
+            for one in entries[:3]:
+                tried(store, one.upload, 1)
+
+            def found(find: Find) -> str:
+                uploads: list[UploadStatus] = []
+                while True:
+                    page = store.find(evolve(find, limit=1), AT)
+                    uploads += page.uploads
+                    if page.next_page is None:
+                        break
+                    find = evolve(find, after=page.next_page)
+                number = sum(count.number for count in store.counted(evolve(find, after=None)))
+                same(number, len(uploads), "how many are counted")
+                return "".join(upload.evidence_id[-1] for upload in uploads)
+
+            both = [Status.PENDING, Status.RETRYING]
+            same(found(Find(statuses=both)), "dcba")
+            same(found(Find(kind="rate_limited")), "cba")
+            same(found(Find(kind="rate_limited", tenant_id="acme", statuses=both)), "ba")
+            same(found(Find(kind="unauthorized")), "")
+            same(found(Find(provider="vanta")), "b")
+            same(found(Find(provider="sprinto", tenant_id="acme")), "da")
+            same(found(Find(provider="sprinto", kind="rate_limited", since=AT + MINUTE)), "c")
+            same(found(Find(until=AT + 2 * MINUTE)), "ba")
+            same(found(Find(since=AT + MINUTE, until=AT + 3 * MINUTE, statuses=both)), "cb")
+            same(found(Find(id_prefix="ev-")), "cba")
+            same(found(Find(id_prefix="ev-", tenant_id="acme", provider="sprinto")), "a")
+            same(found(Find(id_prefix="EV")), "")
+            same(found(Find(id_prefix="x", kind="rate_limited")), "")
+
+    def test_uploads_are_counted_by_tenant_provider_status_and_error(self) -> None:
+        with self._store() as store:
+            entries = [entry("a"), entry("b"), entry("c", tenant_id="globex")]
+            store.add(entries)
+            tried(store, entries[0].upload, 1)
+            start = started(entries[1].upload, AT + MINUTE)
+            begin_each(store, [start])
+            store.save([delivered(start.upload, AT + 2 * MINUTE)])
+            same(
+                {
+                    (one.tenant_id, one.provider, one.status, one.reason): one.number
+                    for one in store.counted(Find())
+                },
+                {
+                    ("acme", "sprinto", Status.RETRYING, "rate_limited"): 1,
+                    ("acme", "sprinto", Status.SUCCEEDED, None): 1,
+                    ("globex", "sprinto", Status.PENDING, None): 1,
+                },
+            )
+            (succeeded,) = store.counted(Find(statuses=[Status.SUCCEEDED]))
+            same(succeeded.last_at, AT + 2 * MINUTE, "when the last one succeeded")
+
+    def test_the_overview_shows_the_oldest_open_upload_and_the_last_success(self) -> None:
+        with self._store() as store:
+            entries = [
+                entry("a", at=AT),
+                entry("b", at=AT + MINUTE),
+                entry("c", at=AT + 2 * MINUTE, tenant_id="globex"),
+            ]
+            store.add(entries)
+            start = started(entries[0].upload, AT + MINUTE)
+            begin_each(store, [start])
+            store.save([delivered(start.upload, AT + 2 * MINUTE)])
+            seen = store.overview(AT)
+            same(there(seen.oldest_open).evidence_id, "b")
+            same(seen.oldest_open_at, AT + MINUTE)
+            same(seen.counts["succeeded"], 1)
+            same(
+                [(one.tenant_id, one.oldest_open_at, one.last_success_at) for one in seen.tenants],
+                [("acme", AT + MINUTE, AT + 2 * MINUTE), ("globex", AT + 2 * MINUTE, None)],
+            )
+
+    def test_what_is_parked_stands_beside_the_oldest_open_upload(self) -> None:
+        with self._store() as store:
+            entries = [entry("old", at=AT), entry("new", at=AT + MINUTE, tenant_id="globex")]
+            store.add(entries)
+            closed = Failure(FailureKind.CHECK_IN_REVIEW, "the check is in review")
+            start = started(entries[0].upload)
+            begin_each(store, [start])
+            gate = GateChange(UNPACED, AT, block=closed)
+            store.save([evolve(deferred(start.upload, failure=closed), gate=gate)])
+            seen = store.overview(AT)
+            same(there(seen.oldest_open).evidence_id, "new")
+            same(seen.parked, 1)
+            same(seen.reasons, {"retrying": {"check_in_review": 1}})
+            (stop,) = seen.stops
+            same(
+                (stop.state, stop.tenant_id, stop.since, stop.reason, stop.uploads),
+                ("parked", "acme", AT, "check_in_review", 1),
+            )
+
+    def test_what_is_blocked_is_listed_until_an_upload_succeeds(self) -> None:
+        with self._store() as store:
+            entries = [entry("a"), entry("b", at=AT + MINUTE)]
+            store.add(entries)
+            tired = Failure(FailureKind.UNAUTHORIZED, "the key is wrong", http_status=401)
+            start = started(entries[0].upload)
+            begin_each(store, [start])
+            gate = GateChange(UNPACED, AT, block=tired)
+            store.save([evolve(deferred(start.upload), gate=gate)])
+            store.save([InvalidTenants(["globex"], [], AT)])
+            store.save([InvalidTenants(["globex"], [], AT + MINUTE)])
+            same(
+                [
+                    (one.state, one.tenant_id, one.since, one.reason, one.message, one.uploads)
+                    for one in store.overview(AT).stops
+                ],
+                [
+                    ("blocked", "acme", AT, "unauthorized", "the key is wrong", 2),
+                    ("skipped", "globex", AT, "integration_invalid", "", 0),
+                ],
+            )
+            other = evolve(UNPACED, address="another address")
+            start = started(entries[1].upload, AT + MINUTE, quota=other)
+            begin_each(store, [start])
+            store.save([delivered(start.upload, AT + 2 * MINUTE)])
+            same([one.state for one in store.overview(AT).stops], ["skipped"])

@@ -1,0 +1,117 @@
+"""Lists and figures of what a `MemoryStore` keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+from ..domain.overview import Count, Overview, Stop, overview_of, paused
+from ..domain.upload.failure import Concern, FailureKind
+from ..domain.upload.status import UploadStatus
+from ..domain.upload.upload import Failed, Held, Status, cause_of, is_parked
+from ..ports.records import MOST_WITH_PREFIX, Find, InvalidTenants, too_many_begin_with
+from .memory_gates import MemoryGates
+from .memory_record import MemoryRecord
+
+Invalid: TypeAlias = Mapping[str, tuple[FailureKind, datetime]]
+"""The tenants without a valid configuration: what is wrong with it, and since when."""
+
+
+def found(records: Iterable[MemoryRecord], find: Find) -> list[MemoryRecord]:
+    """Those for which every filter holds. MisuseError where too many begin with the prefix."""
+    given = [*records]
+    if find.id_prefix is not None:
+        keys = [one.upload.key for one in given if find.tenant_id in (None, one.upload.key[0])]
+        if sum(key.evidence_id.startswith(find.id_prefix) for key in keys) > MOST_WITH_PREFIX:
+            raise too_many_begin_with(find.id_prefix)
+    return [
+        one
+        for one in given
+        if find.holds(one.upload.key, one.upload.status, kind_of(one), one.upload.created_at)
+    ]
+
+
+def kind_of(record: MemoryRecord) -> str | None:
+    """The kind of its error."""
+    cause = cause_of(record.upload.state)
+    return None if cause is None else cause.kind.value
+
+
+def counts_of(records: Iterable[MemoryRecord]) -> list[Count]:
+    """How many there are of each tenant, provider, status and error."""
+    numbers: Counter[tuple[str, str, Status, str | None, bool]] = Counter()
+    last: dict[tuple[str, str, Status, str | None, bool], datetime] = {}
+    for record in records:
+        upload = record.upload
+        tenant_id, _, provider = upload.key
+        cell = (tenant_id, provider, upload.status, kind_of(record), is_parked(upload.state))
+        numbers[cell] += 1
+        last[cell] = max(upload.updated_at, last.get(cell, upload.updated_at))
+    return [
+        Count(
+            tenant_id=cell[0],
+            provider=cell[1],
+            status=cell[2],
+            reason=cell[3],
+            parked=cell[4],
+            number=number,
+            last_at=last[cell],
+        )
+        for cell, number in numbers.items()
+    ]
+
+
+def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
+    """What is blocked or parked, and the tenants without a valid configuration."""
+    stops = [
+        Stop(
+            state="parked" if one.block.failure.kind.concern is Concern.TARGET else "blocked",
+            tenant_id=one.tenant_id,
+            provider=one.provider,
+            since=one.block.since,
+            reason=one.block.failure.kind.value,
+            message=one.block.failure.message,
+            until=one.block.until,
+        )
+        for one in gates.blocks.values()
+    ]
+    return stops + [
+        Stop(state="skipped", tenant_id=tenant, provider="", since=at, reason=kind.value)
+        for tenant, (kind, at) in invalid.items()
+    ]
+
+
+def overview_in(
+    oldest_first: Sequence[MemoryRecord],
+    stops: Sequence[Stop],
+    status_of: Callable[[MemoryRecord], UploadStatus],
+) -> Overview:
+    """How all of them stand."""
+    late = [
+        one
+        for one in oldest_first
+        if counts_of([one])[0].may_be_late
+        and not paused(stops, one.upload.key.tenant_id, one.upload.key.provider)
+    ]
+    oldest = {one.upload.key.tenant_id: one.upload.created_at for one in reversed(late)}
+    first = status_of(late[0]) if late else None
+    return overview_of(counts_of(oldest_first), oldest, first, stops)
+
+
+def invalid_after(invalid: Invalid, told: InvalidTenants) -> Invalid:
+    """Whose configuration is not valid, and since when, after this is told."""
+    kept = {one: why for one, why in invalid.items() if one not in told.valid}
+    for one, cause in told.causes.items():
+        if one not in kept or kept[one][0] is not cause:
+            kept[one] = (cause, told.at)
+    return kept
+
+
+def is_stuck(record: MemoryRecord) -> bool:
+    """Whether it waits until its integration or its target works."""
+    state = record.upload.state
+    if isinstance(state, Held | Failed):
+        return state.cause.kind.concern is Concern.INTEGRATION
+    return is_parked(state)
