@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ..delivery.destinations import offers
 from ..domain.evidence.evidence import Outcome
 from ..domain.integration import Pace
 from ..ports.provider import Limits, Provider, Selecting
@@ -98,7 +99,7 @@ def fault_of(provider: object, name: str) -> str | None:
 def default_outcomes(provider: Provider, settings: object) -> tuple[Outcome, ...]:
     """The outcomes that a provider chooses for these settings, else all. ValueError if they are
     none."""
-    if not isinstance(provider, Selecting):
+    if not offers(provider, Selecting):
         return tuple(Outcome)
     chosen: object = provider.default_outcomes(settings)
     if not chosen or not isinstance(chosen, tuple) or not {*chosen} <= {*Outcome}:

@@ -3,13 +3,13 @@ gate."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
-from typing import TypeAlias, cast
+from functools import cache
+from typing import TypeAlias, TypeGuard, TypeVar, cast
 
 from attrs import Factory, field, frozen
 
@@ -23,6 +23,7 @@ from ..ports.provider import Bundle, Bundling, CanLookUp, Limits, Provider
 from ..ports.records import Dossier, NamedProvider, StoredDocument
 from .fair_share import Lane
 
+C = TypeVar("C")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _ORIGIN = re.compile(r"(https?)://(\[[^\]]+\]|[^/?#:@\[]+)(?::(\d+))?(?=[/?#]|$)", re.IGNORECASE)
 
@@ -83,7 +84,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         # its requests must be counted all the same: whether one is under way decides who may send
         pace = UNPACED
     bundle = _bundle_of(integration, provider)
-    looks_up = provider if isinstance(provider, CanLookUp) else None
+    looks_up = provider if offers(provider, CanLookUp) else None
     rules = Rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,
@@ -155,6 +156,17 @@ def named_provider(tenant_id: str, destination: Destination) -> NamedProvider:
     return NamedProvider(tenant_id, integration.provider, credential, integration.stored)
 
 
+def offers(provider: object, capability: Callable[..., C]) -> TypeGuard[C]:
+    """`isinstance` for a capability of providers, which takes a twentieth of its time."""
+    return all(hasattr(provider, name) for name in _members(capability))
+
+
+@cache
+def _members(capability: Hashable) -> tuple[str, ...]:
+    named = {*vars(capability), *capability.__annotations__}
+    return tuple(name for name in named if not name.startswith("_"))
+
+
 def origin_of(integration: Integration) -> str:
     """The scheme, host and port that an integration sends to, as far as its settings say: the
     address is their `base`, `url` or `endpoint`. Else the name of the provider."""
@@ -170,7 +182,7 @@ def origin_of(integration: Integration) -> str:
 
 
 def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
-    if not isinstance(provider, Bundling):
+    if not offers(provider, Bundling):
         return None
     try:
         bundle: object = provider.bundle(integration.settings)
@@ -184,9 +196,11 @@ def _bundle_of(integration: Integration, provider: Provider) -> Bundle | None:
     return bundle if isinstance(bundle.max_bytes, int | None) else None
 
 
+_TEXT_OF = json.JSONEncoder(sort_keys=True, default=repr).encode
+
+
 def _fingerprint(key: bytes, said: object) -> str:
-    text = json.dumps(said, sort_keys=True, default=repr)
-    return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, _TEXT_OF(said).encode("ascii"), "sha256").hex()[:32]
 
 
 def excluded(outcome: Outcome, integration: Integration) -> Failure | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date, timedelta
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from attrs import define, evolve, field
@@ -28,13 +28,15 @@ from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
-from .references import References, SecretText, resolved_in
+from .references import References, Resolved, SecretText, resolved_in
 from .report import Path, Report
 from .sources import Node
 from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
 
 Providers = Mapping[str, Provider | BrokenProvider]
+Texts: TypeAlias = Sequence[tuple[Path, Resolved]]
+"""The texts of a block that references were resolved to, and where they stand."""
 
 
 @define
@@ -59,27 +61,30 @@ class BlockReader:
             for key, value in settings.items()
         }
         document = self.checked(resolved, schema, report)
-        for path, fault in _faults_of_the_whole(document, provider, report):
+        texts = tuple(resolved_in(document)) if report.answers else ()
+        for path, fault in _faults_of_the_whole(document, texts, provider, report):
             report.note((*report.block, *path), fault)
         if provider is not None:  # else no field is known to be secret
-            self.remember_references(resolved, document, report)
+            self.remember_references(resolved, document, texts, report)
         if provider is not None and report.tenant_id is not None and not report.notes:
             report.integration = self.built(report.tenant_id, document, provider, report)
 
     def remember_references(
-        self, resolved: Mapping[str, object], document: Mapping[str, Any], report: Report
+        self,
+        resolved: Mapping[str, object],
+        document: Mapping[str, Any],
+        texts: Texts,
+        report: Report,
     ) -> None:
         """Take down which references fill secrets, and which stand in fields that are shown."""
-        secret: set[Path] = {
-            path for path, text in resolved_in(document) if isinstance(text, SecretText)
-        }
+        secret: set[Path] = {path for path, text in texts if isinstance(text, SecretText)}
         if passwords_in(str(document.get("proxy", ""))):
             secret.add(("proxy",))
-        for path, text in resolved_in(resolved):
+        for path, text in resolved_in(resolved) if report.answers else ():
             if path in secret:
-                report.secret.add(text.reference)
+                report.secret += (text.reference,)
             else:
-                report.shown.append(((*report.block, *path), text.reference))
+                report.shown += (((*report.block, *path), text.reference),)
 
     def provider(
         self, settings: Mapping[str, object], report: Report
@@ -87,7 +92,7 @@ class BlockReader:
         """The provider that the block names, None if unusable, and the schema to check by."""
         path = (*report.block, "provider")
         name = self.references.resolve(settings.get("provider"), path, report)
-        if not isinstance(name, str) or report.noted(path):
+        if not isinstance(name, str) or path in report.around():
             return None, schemas.UNKNOWN_PROVIDER
         provider = self.providers.get(name)
         if provider is None:
@@ -115,8 +120,9 @@ class BlockReader:
             why = type(error).__name__
             report.note(report.block, f"the provider {name} failed to check its settings ({why})")
             return {}
-        texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
-        schemas.complain(found, report, texts)
+        if found:
+            texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
+            schemas.complain(found, report, texts)
         return document
 
     def built(
@@ -126,7 +132,7 @@ class BlockReader:
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
-            references = {Secret(str.__str__(text)): text.reference for text in _secrets_in(own)}
+            references = {text.secret: text.reference for text in _secrets_in(own)}
             stored = _json(_settings_converter().unstructure(settings), references)
             outcomes = tuple(map(Outcome, dict.fromkeys(document.get("outcomes", ()))))
             outcomes = outcomes or default_outcomes(provider, settings)
@@ -202,30 +208,34 @@ _BOUNDS: Mapping[str, tuple[Any, str, tuple[str, ...]]] = {
 def _section(name: str, written: Mapping[str, Any]) -> Any:
     """A default yields to what is written: a short `max_delay` makes the first delay short too."""
     defaults, bound, keys = _BOUNDS[name]
+    if not written:
+        return defaults
     values = evolve(defaults, **written)
     most = getattr(values, bound)
     return evolve(values, **{key: min(getattr(values, key), most) for key in keys})
 
 
 def _faults_of_the_whole(
-    document: Mapping[str, Any], provider: Provider | None, report: Report
+    document: Mapping[str, Any], texts: Texts, provider: Provider | None, report: Report
 ) -> Iterator[tuple[Path, str]]:
     """The values that hold by themselves, but not beside the others, the provider or the disk."""
     for name, (defaults, bound, keys) in _BOUNDS.items():
         section = document.get(name)
-        members = section.items() if isinstance(section, dict) else ()
+        if not isinstance(section, dict):
+            continue
+        members = section.items()
         written = {key: value for key, value in members if isinstance(value, timedelta)}
         most: timedelta = written[bound] if bound in written else getattr(defaults, bound)
-        shown = shown_duration(most) + ("" if bound in written else ", its default")
         for key in keys:
             if written.get(key, most) > most:
+                shown = shown_duration(most) + ("" if bound in written else ", its default")
                 yield (name, key), f"must not be longer than {name}.{bound} ({shown})"
     limit, size = provider.limits.max_bytes if provider else None, document.get("max_bytes")
     if provider and limit is not None and isinstance(size, Size) and size > limit:
         message = f"must be at most {shown_size(limit)}, which is all that {provider.name} takes"
         yield ("max_bytes",), message
-    secrets = set(_secrets_in(document))
-    for path, text in resolved_in(document):
+    secrets = {text for _, text in texts if isinstance(text, SecretText)}
+    for path, text in texts:
         if text in secrets and not isinstance(text, SecretText):
             yield path, f"is {text.reference}, a secret of this block, and this field is not secret"
     bundle = document.get("ca_bundle")
@@ -292,7 +302,7 @@ def _secret(value: object, _: object) -> Secret:
     if not isinstance(value, SecretText):
         message = "yet its schema does not give it the type `secret`"
         raise ValueError(f"is a secret in the provider's settings, {message}")
-    return Secret(str.__str__(value))
+    return value.secret
 
 
 def _as_it_is(value: object, kind: type) -> object:

@@ -32,6 +32,7 @@ from .sources import Unreadable, read_json, read_mapping, read_yaml
 
 DEFAULT_BLOCK = "integrations.compliance"
 MAX_FILE_SIZE = 1024 * 1024
+_USUAL_SIZE = 16 * 1024  # to ask for more sets memory aside
 
 _NO_FOLDER: Mapping[type[Exception], str] = {
     FileNotFoundError: "there is no such folder: give the folder that holds the tenant files",
@@ -109,14 +110,14 @@ def load_folder(
     names, passed_over = _files(folder)
     kept = kept or KeptFiles()
     kept.begin(keys, providers)
+    files = [(name, os.path.join(folder, name)) for name in names]
     reports = [
-        kept.find(os.path.join(folder, name), reader.references)
-        or _from_file(folder, name, keys, reader)
-        for name in names
+        kept.find(file, reader.references) or _from_file(folder, name, file, keys, reader)
+        for name, file in files
     ]
     refuse_shown_secrets(reports)
     loaded = _sorted_out(reports, [*passed_over, *_warnings_of_all(folder, keys, reports)])
-    by_file = {os.path.join(folder, name): one for name, one in zip(names, reports, strict=True)}
+    by_file = {file: one for (_, file), one in zip(files, reports, strict=True)}
     kept.keep(by_file, providers)
     return loaded
 
@@ -157,8 +158,10 @@ def load_mapping(
     return _sorted_out(found, _warnings_of_all("", keys, found) if given_path else ())
 
 
-def _from_file(folder: str, name: str, block: tuple[str, ...], reader: BlockReader) -> Report:
-    file, stem = os.path.join(folder, name), os.path.splitext(name)[0]
+def _from_file(
+    folder: str, name: str, file: str, block: tuple[str, ...], reader: BlockReader
+) -> Report:
+    stem = os.path.splitext(name)[0]
     report = Report(stem, block, file=printable(file), folder=folder)
     content = b""
     try:
@@ -262,8 +265,9 @@ def _content(file: str) -> tuple[bytes, Stamp | None]:
         if not stat.S_ISREG(os.stat(file).st_mode):
             raise Unreadable("is not a regular file")
         with open(file, "rb") as stream:
-            stamp = stamp_of(os.fstat(stream.fileno()), settled=True)
-            return stream.read(MAX_FILE_SIZE + 1), stamp
+            found = os.fstat(stream.fileno())
+            stamp = stamp_of(found, settled=True)
+            return stream.read(min(max(found.st_size, _USUAL_SIZE), MAX_FILE_SIZE) + 1), stamp
     except FileNotFoundError:
         raise Unreadable("is a link to a file that does not exist") from None
     except OSError as error:

@@ -87,10 +87,11 @@ def block_is_seen(text: str, block: tuple[str, ...]) -> bool:
 def cut_off_at(text: str, block: tuple[str, ...]) -> int | None:
     """The line of the last key in a text, if the block is looked for below it and nothing
     follows."""
-    lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]
-    number = max((number for number, line in enumerate(lines, 1) if line), default=0)
-    bare = [f"{key}:" for key in block[:-1]]
-    return number if number and lines[number - 1].strip() in bare else None
+    lines = text.splitlines()
+    for number in range(len(lines), 0, -1):
+        if line := lines[number - 1].partition("#")[0].strip():
+            return number if line in {f"{key}:" for key in block[:-1]} else None
+    return None
 
 
 def _blocks(node: Node, block: tuple[str, ...], depth: int) -> Iterator[str]:

@@ -23,11 +23,12 @@ _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 class Resolved(str):
     """The text that a reference was resolved to, with the `reference`; its repr hides the text."""
 
+    secret: Secret
     reference: str
 
-    def __new__(cls, value: str, reference: str) -> Self:
-        made = super().__new__(cls, value)
-        made.reference = reference
+    def __new__(cls, secret: Secret, reference: str) -> Self:
+        made = super().__new__(cls, secret.reveal())
+        made.secret, made.reference = secret, reference
         return made
 
     def __repr__(self) -> str:
@@ -43,7 +44,7 @@ class References:
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
-        self._answers: dict[str, str | Exception | None] = {}
+        self._answers: dict[str, Secret | Exception | None] = {}
 
     def resolve(self, value: object, path: Path, report: Report) -> object:
         """`value` with each reference replaced; one that fails is noted and left as it is."""
@@ -63,8 +64,8 @@ class References:
         answer, reference = self.answer(name), f"${{{name}}}"
         tenant = report.tenant_id or "of this file"
         match answer:
-            case str() if not _NOT_TEXT.search(answer):
-                report.answers[name] = Secret(answer)
+            case Secret() if not _NOT_TEXT.search(answer.reveal()):
+                report.answers[name] = answer
                 return Resolved(answer, reference)
             case None:
                 message = f"{reference} is not set: tenant {tenant} needs the variable {name}"
@@ -76,18 +77,18 @@ class References:
         report.note(path, message)
         return reference
 
-    def answer(self, name: str) -> str | Exception | None:
+    def answer(self, name: str) -> Secret | Exception | None:
         """What `secrets` says of a name, or how it failed."""
         if name not in self._answers:
             self._answers[name] = self._ask(name)
         return self._answers[name]
 
-    def _ask(self, name: str) -> str | Exception | None:
+    def _ask(self, name: str) -> Secret | Exception | None:
         try:
             secret = self._secrets.resolve(name)
             if not isinstance(secret, Secret | None):
                 raise TypeError("resolve must return a Secret or None")
-            return None if secret is None else secret.reveal()
+            return secret
         except Exception as error:  # a host's vault can fail in any way, with a secret in its words
             return error
 
@@ -99,7 +100,7 @@ def resolved_in(value: object, path: Path = ()) -> Iterator[tuple[Path, Resolved
             yield path, value
         case str() | int() | float():  # most values: to ask them whether they are a Mapping is slow
             return
-        case Mapping():
+        case dict() | Mapping():  # a dict is seen faster
             for key in sorted(value, key=str):
                 yield from resolved_in(value[key], (*path, key))
         case list() | tuple():
@@ -126,4 +127,4 @@ def parse_secret(value: object) -> SecretText:
             f"the value of {value.reference} must be plain characters, "
             "without spaces or line breaks around it"
         )
-    return SecretText(str.__str__(value), value.reference)
+    return SecretText(value.secret, value.reference)

@@ -50,16 +50,14 @@ class Report:
     rules: Rules = field(factory=dict, init=False)
     lines: dict[Path, int] = field(factory=dict, init=False)
     notes: dict[Path, Problem] = field(factory=dict, init=False)
-    around: set[Path] = field(factory=set, init=False)
-    """Every path with a problem at it or within it."""
     block_is_there: bool = field(default=False, init=False)
     """Whether the data has the key of the block."""
     has_block: bool = field(default=False, init=False)
     """Whether something stands where the block is looked for, and is not switched off."""
-    warnings: list[Problem] = field(factory=list, init=False)
-    shown: list[tuple[Path, str]] = field(factory=list, init=False)
+    warnings: tuple[Problem, ...] = field(default=(), init=False)
+    shown: tuple[tuple[Path, str], ...] = field(default=(), init=False)
     """Where references stand in fields that are not secret."""
-    secret: set[str] = field(factory=set, init=False)
+    secret: tuple[str, ...] = field(default=(), init=False)
     """The references that fill secrets."""
     answers: dict[str, Secret] = field(factory=dict, init=False)
     """What each reference was resolved to, by its name."""
@@ -73,15 +71,14 @@ class Report:
         if path not in self.notes:
             line = self.line_of(path) if line is None else line
             self.notes[path] = Problem(message, "", self.file, line, suggestion)
-            self.around.update(path[:end] for end in range(len(path) + 1))
 
     def warn(self, message: str, line: int | None = None) -> None:
         """Note what is not wrong, and probably not meant."""
-        self.warnings.append(Problem(message, self.top or "", self.file, line))
+        self.warnings += (Problem(message, self.top or "", self.file, line),)
 
-    def noted(self, path: Path) -> bool:
-        """Whether there is a problem at `path` or within it."""
-        return path in self.around
+    def around(self) -> set[Path]:
+        """Every path with a problem at it or within it."""
+        return {path[:end] for path in self.notes for end in range(len(path) + 1)}
 
     def remember(self, path: Path, line: int | None) -> None:
         """Take down the line of the key at `path`; the first one stays."""
@@ -140,4 +137,6 @@ def rules_below(rules: Rules, key: str | int) -> Rules | None:
 
 def printable(path: str) -> str:
     """The path with everything unprintable in its bytes written out."""
+    if path.isprintable():
+        return path
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)

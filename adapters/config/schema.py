@@ -219,7 +219,7 @@ UNKNOWN_PROVIDER = BlockSchema({key: _taught(rules) for key, rules in CORE.items
 
 def complain(found: Iterable[Any], report: Report, secrets: Collection[str]) -> None:
     """Note each of Cerberus' errors at its path, unless a problem is noted there already."""
-    before = frozenset(report.around)
+    before = report.around()
     for error in _leaves(found):
         path = (*report.block, *error.document_path)
         if path not in before:

@@ -189,13 +189,13 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
 def _yaml_node(loader: Any) -> Node:
     """The document that the parser's events describe."""
     built, anchors, documents = _Builder(), dict[str | None, Node](), 0
-    while loader.check_event():
-        event = loader.get_event()
+    next_event = loader.get_event
+    while (event := next_event()) is not None:
         line = event.start_mark.line + 1
         match event:  # the most frequent ones first
             case events.ScalarEvent():  # an anchor of None is one that no alias has
-                anchors[event.anchor] = _scalar(loader, event)
-                built.place(anchors[event.anchor], line)
+                anchors[event.anchor] = node = _scalar(loader, event)
+                built.place(node, line)
             case events.DocumentStartEvent():
                 documents += 1
                 if documents > 1:
@@ -220,12 +220,14 @@ def _collection(event: Any) -> Collection:
 
 
 def _scalar(loader: Any, event: Any) -> Node:
-    tag = event.tag
+    tag, text = event.tag, event.value
+    if tag is None and not (event.implicit[0] and text[:1] in loader.yaml_implicit_resolvers):
+        return text
     if tag is None or tag == "!":
-        tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)
+        tag = loader.resolve(yaml.ScalarNode, text, event.implicit)
     kind = tag.removeprefix(_TAG) if tag.startswith(_TAG) else ""
     if kind in ("str", "value"):
-        return event.value
+        return text
     if kind == "merge":
         return Merge(event.value)
     if kind not in ("null", "bool", "int", "float", "timestamp"):

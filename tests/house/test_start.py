@@ -79,7 +79,7 @@ def test_a_start_imports_no_more_than_it_needs(tmp_path: Path) -> None:
 
 
 ATTEMPTS = 4
-MOST_OF_PARSING = 7.0
+MOST_OF_PARSING = 5.0
 """A load costs so many times as much as libyaml's parser and PyYAML's plain objects at most."""
 
 

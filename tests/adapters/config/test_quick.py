@@ -18,6 +18,7 @@ from evidence_courier.adapters.config.schema import (
     schema_with,
 )
 from evidence_courier.adapters.plugins import BrokenProvider, discover_providers
+from evidence_courier.domain.secrets.secret import Secret
 
 SCHEMAS: dict[str, BlockSchema] = {
     name: schema_with(provider.schema)
@@ -54,7 +55,7 @@ SCALARS = st.one_of(
         ["hold", "retry", "passed", "https://x.example", "http://x.example", "graphql"]
     ),
     st.sampled_from(["3f2504e0-4f89-11d3-9a0c-0305e82c3301", "http://localhost:1", "a b", "abc\n"]),
-    st.sampled_from(["k", " ", ""]).map(lambda text: Resolved(text, "${K}")),
+    st.sampled_from(["k", " ", ""]).map(lambda text: Resolved(Secret(text), "${K}")),
 )
 
 
@@ -69,7 +70,7 @@ def _valid(rules: dict[str, Any]) -> st.SearchStrategy[Any]:
             member = st.one_of(member, st.sampled_from(list(rules["allowed"])))
         return st.one_of(SCALARS, st.lists(member, max_size=3))
     likely = {
-        "secret": st.just(Resolved("key", "${K}")),
+        "secret": st.just(Resolved(Secret("key"), "${K}")),
         "string": st.sampled_from(["abc", "us", "3f2504e0-4f89-11d3-9a0c-0305e82c3301"]),
         "integer": st.integers(1, 5),
         "boolean": st.booleans(),
