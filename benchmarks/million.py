@@ -26,7 +26,7 @@ from measuring import Bar, machine, show
 from evidence_courier.adapters.stores.sql.reader import SqlReader
 from evidence_courier.adapters.stores.sqlite.inspection import inspect
 from evidence_courier.adapters.stores.sqlite.readers import SqliteReaders
-from evidence_courier.domain.overview import OPEN
+from evidence_courier.domain.health import OPEN
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.records import Find
 
@@ -78,7 +78,7 @@ def questions(last_settled: int, last: int) -> Iterator[tuple[str, Question]]:
     yield "find error", find(kind="timeout")
     yield "find id prefix", find(id_prefix="ev-00000")
     yield "counted since", lambda r, _: r.counted(Find(since=NOW - timedelta(days=50)))
-    yield "overview", lambda r, _: r.overview(NOW)
+    yield "health", lambda r, _: r.health(NOW)
     yield "find tenant in a line", find(tenant_id="t0")
     for status in (Status.PENDING, Status.SUCCEEDED, Status.FAILED, Status.HELD, Status.SKIPPED):
         yield f"find {status.value}", find(statuses=[status])

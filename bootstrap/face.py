@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
 from attrs import asdict, evolve, frozen
 
@@ -17,6 +17,7 @@ from ..delivery.destinations import Destination
 from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
+from ..domain.health import OPEN, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import A_PLACE
 from ..domain.upload.actions import Action, Person
@@ -32,11 +33,26 @@ S = TypeVar("S", bound=UploadStatus)
 T = TypeVar("T")
 
 
-@frozen(kw_only=True)
-class RecordsHealth:
-    """What the records alone tell: `counts` are the uploads in the database by status word."""
+class Where(TypedDict, total=False):
+    """Which uploads are meant: every filter that is given must hold.
 
-    counts: Mapping[str, int]
+    - `tenant_id`: only this tenant's.
+    - `status`: only those in this status, a word of `UploadStatus`, or in one of several.
+    - `open`: only those that are pending, retrying or held.
+    - `kind`: only those with this kind of error, such as ``unauthorized``.
+    - `provider`: only those to this provider.
+    - `since`, `until`: only those recorded since, and before.
+    - `id_prefix`: only those whose evidence id begins so.
+    """
+
+    tenant_id: str | None
+    status: StatusWord | Sequence[StatusWord] | None
+    open: bool
+    kind: str | None
+    provider: str | None
+    since: datetime | None
+    until: datetime | None
+    id_prefix: str | None
 
 
 @frozen(kw_only=True)
@@ -45,7 +61,8 @@ class Health(RecordsHealth):
     `listener_failures`: how often the logger or `on_settled` raised, or one of them was left out;
     `duty_failures`: how often what is done now and then beside the uploads has failed. The uploads
     are not affected by either. `lost_readers`: the threads that wait for the host's document
-    source, a file or a renderer and have not returned in time."""
+    source, a file or a renderer and have not returned in time. `skipped_tenants` are those of the
+    courier's configuration that are invalid and not in force."""
 
     running: bool
     tenants: int
@@ -55,6 +72,7 @@ class Health(RecordsHealth):
     listener_failures: int = 0
     lost_readers: int = 0
     duty_failures: int = 0
+    skipped_tenants: tuple[str, ...] = ()
 
 
 class RecordsBasis(ABC):
@@ -187,31 +205,32 @@ class RecordsFace(RecordsBasis):
         return dict(zip(found, self._closer(found.values()), strict=True))
 
     async def find(
-        self,
-        *,
-        tenant_id: str | None = None,
-        status: StatusWord | None = None,
-        since: datetime | None = None,
-        after: str | None = None,
-        limit: int = 100,
+        self, *, after: str | None = None, limit: int = 100, **where: Unpack[Where]
     ) -> Page:
         """A page of uploads, newest first, for which every filter that is given holds.
 
         Args:
-            tenant_id: Only this tenant's.
-            status: Only those in this status, a word of `UploadStatus`.
-            since: Only those recorded since.
             after: The `next_page` of the page before.
             limit: At most so many.
+            where: The filters, see `Where`.
 
         Raises:
-            MisuseError: An argument cannot be right: `status` is no such word, for instance.
+            MisuseError: An argument cannot be right: `status` is no such word, for instance; or
+                more than 10,000 evidence ids begin with `id_prefix`.
         """
-        wanted = [] if status is None else [word_of(Status, "status", status)]
-        now = self._clock.now()
-        find = Find(tenant_id=tenant_id, statuses=wanted, since=since, after=after, limit=limit)
+        find, now = evolve(_find_of(where), after=after, limit=limit), self._clock.now()
         page = await self._read(lambda store: store.find(find, now))
         return evolve(page, uploads=tuple(self._closer(page.uploads)))
+
+    async def counted(self, **where: Unpack[Where]) -> Sequence[Count]:
+        """How many uploads there are for which every filter holds, by tenant, provider, status and
+        error. For the filters see `Where`.
+
+        Raises:
+            MisuseError: As in `find`.
+        """
+        find = _find_of(where)
+        return await self._read(lambda store: store.counted(find))
 
     async def show(self, tenant_id: str, evidence_id: str) -> UploadDetails | None:
         """One upload with every attempt; None if it does not exist."""
@@ -224,8 +243,10 @@ class RecordsFace(RecordsBasis):
         return await self._read(_counts)
 
     async def health(self) -> RecordsHealth:
-        """What the records tell, for a host's health page."""
-        return await self._read(_health)
+        """What the records tell, for a host's health page. It reads figures that are kept with each
+        write: a page for each of a thousand tenants is made in some milliseconds."""
+        now = self._clock.now()
+        return await self._read(lambda store: store.health(now))
 
 
 class Face(RecordsFace, Basis):
@@ -247,10 +268,13 @@ class Face(RecordsFace, Basis):
         """The state of the courier, for a host's health page. A `BlockingCourier` plans nothing,
         and its `under_way` are the calls of this process."""
         own: dict[str, Any] = dict(await self._workload())
+        stored = await RecordsFace.health(self)
+        in_force = self._tenants.destinations
         return Health(
             running=True,
-            tenants=len(self._tenants.destinations),
-            **asdict(await self._read(_health), recurse=False),
+            tenants=len(in_force),
+            skipped_tenants=tuple(sorted(self._tenants.broken.keys() - in_force.keys())),
+            **asdict(stored, recurse=False),
             **own,
         )
 
@@ -282,6 +306,7 @@ class BlockingRecordsFace(ABC):
     find = without_await(RecordsFace.find)
     show = without_await(RecordsFace.show)
     counts = without_await(RecordsFace.counts)
+    counted = without_await(RecordsFace.counted)
 
 
 class BlockingFace(BlockingRecordsFace):
@@ -304,8 +329,24 @@ def _counts(reader: UploadReader) -> Mapping[str, int]:
     return {status.value: number for status, number in reader.counts().items()}
 
 
-def _health(reader: UploadReader) -> RecordsHealth:
-    return RecordsHealth(counts=_counts(reader))
+def _find_of(where: Where) -> Find:
+    statuses, word = [], where.get("status")
+    if word is not None:
+        words = (word,) if isinstance(word, str) else several("status", word, str, "a word")
+        statuses = [word_of(Status, "status", one) for one in words]
+    if where.get("open", False):
+        statuses = [one for one in OPEN if not statuses or one in statuses]
+        if not statuses:
+            raise MisuseError("no upload is open in that status: leave out `open` or `status`")
+    return Find(
+        tenant_id=where.get("tenant_id"),
+        statuses=statuses,
+        kind=where.get("kind"),
+        provider=where.get("provider"),
+        since=where.get("since"),
+        until=where.get("until"),
+        id_prefix=where.get("id_prefix"),
+    )
 
 
 def _waiting(status: S, wait: str) -> S:

@@ -17,7 +17,7 @@ from attrs import field, frozen
 from ..domain.arguments import MISSING, aware, of_kind, word_of
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Outcome
-from ..domain.overview import Count, Overview
+from ..domain.health import Count, RecordsHealth
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
@@ -361,7 +361,7 @@ class UploadReader(Protocol):
         """
         ...
 
-    def overview(self, now: datetime) -> Overview:
+    def health(self, now: datetime) -> RecordsHealth:
         """How all uploads stand; the oldest open one estimated as in `statuses`."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from ..domain.overview import Count, Overview, Stop, overview_of, paused
+from ..domain.health import Count, RecordsHealth, Stop, health_of, paused
 from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import Failed, Held, Status, cause_of, is_parked
@@ -83,11 +83,11 @@ def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
     ]
 
 
-def overview_in(
+def health_in(
     oldest_first: Sequence[MemoryRecord],
     stops: Sequence[Stop],
     status_of: Callable[[MemoryRecord], UploadStatus],
-) -> Overview:
+) -> RecordsHealth:
     """How all of them stand."""
     late = [
         one
@@ -97,7 +97,7 @@ def overview_in(
     ]
     oldest = {one.upload.key.tenant_id: one.upload.created_at for one in reversed(late)}
     first = status_of(late[0]) if late else None
-    return overview_of(counts_of(oldest_first), oldest, first, stops)
+    return health_of(counts_of(oldest_first), oldest, first, stops)
 
 
 def invalid_after(invalid: Invalid, told: InvalidTenants) -> Invalid:

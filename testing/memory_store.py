@@ -18,8 +18,8 @@ from typing import Literal, TypeAlias
 from attrs import evolve
 
 from ..domain.errors import StoreError
+from ..domain.health import Count, RecordsHealth
 from ..domain.integration import tenant_key
-from ..domain.overview import Count, Overview
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.history import details_of
@@ -78,7 +78,7 @@ Verb: TypeAlias = Literal[
     "statuses",
     "find",
     "counted",
-    "overview",
+    "health",
     "show",
     "fingerprint_key",
     "heartbeat",
@@ -324,13 +324,11 @@ class MemoryStore(_Couriers):
             self._go_on("counted")
             return lists.counts_of(lists.found(self._records.values(), find))
 
-    def overview(self, now: datetime) -> Overview:
+    def health(self, now: datetime) -> RecordsHealth:
         with self._lock:
-            self._go_on("overview")
+            self._go_on("health")
             stops = lists.stops_of(self._gates, self._invalid)
-            return lists.overview_in(
-                self._oldest_first(), stops, lambda one: self._status(one, now)
-            )
+            return lists.health_in(self._oldest_first(), stops, lambda one: self._status(one, now))
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._lock:

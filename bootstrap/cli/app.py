@@ -4,14 +4,14 @@ This module imports click and nothing else, so that `--help` and shell completio
 command does is a function of a module beside this one, imported when the command is called.
 
 Exit codes. 0: done. 1: an upload that `submit` waited for failed or is held, an action applied to
-nothing, or `doctor` or `invariants` found something. 2: usage or configuration. 3: the database.
-4: the output could not be written. 130 and 143: ended by Ctrl-C and by SIGTERM.
+nothing, or `doctor`, `health` or `invariants` found something. 2: usage or configuration. 3: the
+database. 4: the output could not be written. 130 and 143: ended by Ctrl-C and by SIGTERM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -41,6 +41,23 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4
         if moment.tzinfo is None and self._zone:
             self.fail(f"{value!r} has no time zone: write it as {self._example}", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Age(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A duration, as in a tenant file."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Parse a text."""
+        from ...adapters.config.values import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
 
 
 def _command(
@@ -160,12 +177,59 @@ _SUBMIT = _command(
 _STATUS = _command(
     "status",
     "see.list_uploads",
-    "List uploads, newest first.",
+    """List uploads, newest first.
+
+    All filters that are given must hold. With --group-by they are counted instead.
+    """,
     _DB,
-    _option("--tenant", "Only this tenant's."),
-    _option("--status word", "Only those in this status.", type=click.Choice(STATUSES)),
+    _option("--tenant tenant_id", "Only this tenant's."),
+    _option(
+        "--status",
+        "Only those in this status; may be repeated.",
+        type=click.Choice(STATUSES),
+        multiple=True,
+    ),
+    _option("--open", "Only those that are pending, retrying or held.", is_flag=True),
+    _option("--kind", "Only those with this kind of error, as unauthorized."),
+    _option("--provider", "Only those to this provider."),
     _option("--since", "Only those recorded since, as 2026-02-21.", type=_SINCE),
+    _option("--until", "Only those recorded before.", type=_SINCE),
+    _option("--id id_prefix", "Only those whose evidence id begins so.", metavar="PREFIX"),
+    _option(
+        "--group-by",
+        "Count them by status and by this.",
+        type=click.Choice(["reason", "tenant"]),
+    ),
     _option("--limit", "At most so many, newest first; 0 for all.", default=100),
+    _JSON,
+)
+
+_HEALTH = _command(
+    "health",
+    "health.health",
+    """Tell whether evidence arrives: for cron and for probes.
+
+    Prints how many uploads there are by status, error and tenant, the oldest one that is open
+    (pending, retrying or held), and when one last succeeded. What is parked or paused is no sign of
+    bad health: `blocks` lists it. With --max-age the exit code is 1 if the oldest open upload is
+    older, and standard error says what to look at.
+    """,
+    _DB,
+    _option("--max-age", "How old an open upload may be, as 30m, 1h or 2d.", type=Age()),
+    _JSON,
+)
+
+_BLOCKS = _command(
+    "blocks",
+    "health.blocks",
+    """List what nothing is sent for: since when, why, and what to do.
+
+    An integration is blocked that does not work, a target parked that takes nothing now, a tenant
+    or provider paused by a person, and a tenant skipped whose configuration is invalid or gone. A
+    block of settings that were changed since may stay listed until the first upload has succeeded
+    with the new ones.
+    """,
+    _DB,
     _JSON,
 )
 
@@ -349,7 +413,7 @@ _SANDBOXES = click.Group(
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(*_ACTIONS, _CHECK, _COPY, _DEMO, _DOCTOR, _INVARIANTS),
+        *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, _HEALTH, _INVARIANTS),
         *(_SANDBOXES, _SHOW, _STATUS, _SUBMIT),
     ],
 )

@@ -42,6 +42,9 @@ STYLES = {
     "ready": "green",
     "not ready": "red",
     "broken": "red",
+    "blocked": "red",
+    "parked": "yellow",
+    "paused": "cyan",
     "invalid": "red",
 }
 
@@ -49,6 +52,19 @@ STYLES = {
 def json_row(value: UploadStatus) -> dict[str, object]:
     """An upload's status as JSON values: moments in ISO 8601 with Z, nested values as objects."""
     return attrs.asdict(value, value_serializer=lambda _value, _field, field: _plain(field))
+
+
+def json_value(value: Any) -> object:
+    """Values of the domain, and lists and mappings of them, as JSON values."""
+    match value:
+        case Mapping():
+            return {str(name): json_value(one) for name, one in value.items()}
+        case list() | tuple():
+            return [json_value(one) for one in value]
+        case _ if attrs.has(type(value)):
+            return json_value(attrs.asdict(value, recurse=False))
+        case _:
+            return _plain(value)
 
 
 def _plain(value: object) -> object:
@@ -201,14 +217,21 @@ def print_statuses(statuses: Sequence[UploadStatus]) -> None:
 
 
 def _print_in_lines(status: UploadStatus, happened: str, width: int) -> None:
-    word = click.style(status.status, fg=STYLES.get(status.status))
     number = f"{status.attempts} attempt{'' if status.attempts == 1 else 's'}"
     last, next_ = moment(status.last_attempt_at), moment(status.next_attempt_at)
     facts = [number, last and f"last {last}", next_ and f"next {next_}"]
-    click.echo(f"{status.tenant_id}  {status.evidence_id}  {status.provider}  {word}")
-    shown = "".join(one if one.isprintable() else " " for one in happened)
-    lines = [", ".join(filter(None, facts)), *wrap(shown, max(width - 4, 20))]
-    click.echo("\n".join(f"    {line}" for line in lines))
+    head = (status.tenant_id, status.evidence_id, status.provider, status.status)
+    print_in_lines(head, (", ".join(filter(None, facts)), happened), width)
+
+
+def print_in_lines(head: Sequence[str], words: Iterable[str], width: int | None = None) -> None:
+    """Print what something is, its state last, and under that in words what there is to say."""
+    *about, word = head
+    click.echo("  ".join((*about, click.style(word, fg=STYLES.get(word)))))
+    width = max((width or shutil.get_terminal_size().columns) - 4, 20)
+    for one in words:
+        shown = "".join(letter if letter.isprintable() else " " for letter in one)
+        click.echo("\n".join(f"    {line}" for line in wrap(shown, width)))
 
 
 def print_details(details: UploadDetails) -> None:

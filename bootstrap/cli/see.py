@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
+from typing import TypedDict, Unpack
 
 import click
 
 from ...adapters.stores.databases import name_of
+from ...domain.health import Count
 from ...domain.upload.upload import StatusWord
+from ..face import Where
 from ..records import Records
 from .exits import USAGE, end
-from .output import json_row, print_details, print_json, print_uploads
+from .output import json_row, print_details, print_json, print_table, print_uploads
 
 _PAGE = 1000
 
 
+class _Given(TypedDict):
+    """What is given on the command line, see `Where`; `status` may be empty."""
+
+    tenant_id: str | None
+    status: tuple[StatusWord, ...]
+    open: bool
+    kind: str | None
+    provider: str | None
+    since: datetime | None
+    until: datetime | None
+    id_prefix: str | None
+
+
 def list_uploads(
-    database: str,
-    tenant: str | None,
-    word: StatusWord | None,
-    since: datetime | None,
-    limit: int,
-    as_json: bool,
+    database: str, group_by: str | None, limit: int, as_json: bool, **given: Unpack[_Given]
 ) -> None:
-    """Print the newest uploads that fit."""
+    """Print the newest uploads that fit, or how many fit."""
+    where: Where = {**given, "status": given["status"] or None}
+    tenant = where["tenant_id"]
     with Records.open(database) as records:
-        find = partial(
-            records.find,
-            tenant_id=tenant,
-            status=word,
-            since=since,
-            limit=min(limit or _PAGE, _PAGE),
-        )
+        if group_by is not None:
+            _print_groups(records.counted(**where), group_by, limit, as_json)
+            return
+        find = partial(records.find, limit=min(limit or _PAGE, _PAGE), **where)
         page = find()
         found = list(page.uploads)
         while page.next_page is not None and (limit == 0 or len(found) < limit):
@@ -48,6 +60,25 @@ def list_uploads(
         click.echo("no uploads match", err=True)
     elif limit and page.next_page is not None and not as_json:
         click.echo(f"the newest {limit}; --limit shows more", err=True)
+
+
+def _print_groups(counts: Sequence[Count], group_by: str, limit: int, as_json: bool) -> None:
+    """How many uploads there are of each tenant or reason, by status; the most first."""
+    numbers: Counter[tuple[str, str]] = Counter()
+    for one in counts:
+        group = one.tenant_id if group_by == "tenant" else one.reason or "-"
+        numbers[group, one.status.value] += one.number
+    rows = sorted(numbers.items(), key=lambda one: (-one[1], one[0]))
+    shown = rows[:limit] if limit else rows
+    if as_json:
+        names = (group_by, "status")
+        print_json([{**dict(zip(names, of, strict=True)), "uploads": n} for of, n in shown])
+    elif shown:
+        print_table((group_by, "status", "uploads"), [[*of, str(n)] for of, n in shown])
+    else:
+        click.echo("no uploads match", err=True)
+    if len(rows) > len(shown):
+        click.echo(f"the largest {limit} of {len(rows)}; --limit shows more", err=True)
 
 
 def stranger(records: Records, database: str, tenant: str) -> str | None:

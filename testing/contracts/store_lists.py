@@ -93,12 +93,15 @@ class ListRules(GateRules):
             start = started(entries[0].upload, AT + MINUTE)
             begin_each(store, [start])
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
-            seen = store.overview(AT)
+            seen = store.health(AT)
             same(there(seen.oldest_open).evidence_id, "b")
             same(seen.oldest_open_at, AT + MINUTE)
             same(seen.counts["succeeded"], 1)
             same(
-                [(one.tenant_id, one.oldest_open_at, one.last_success_at) for one in seen.tenants],
+                [
+                    (one.tenant_id, one.oldest_open_at, one.last_success_at)
+                    for one in seen.by_tenant
+                ],
                 [("acme", AT + MINUTE, AT + 2 * MINUTE), ("globex", AT + 2 * MINUTE, None)],
             )
 
@@ -111,7 +114,7 @@ class ListRules(GateRules):
             begin_each(store, [start])
             gate = GateChange(UNPACED, AT, block=closed)
             store.save([evolve(deferred(start.upload, failure=closed), gate=gate)])
-            seen = store.overview(AT)
+            seen = store.health(AT)
             same(there(seen.oldest_open).evidence_id, "new")
             same(seen.parked, 1)
             same(seen.reasons, {"retrying": {"check_in_review": 1}})
@@ -135,7 +138,7 @@ class ListRules(GateRules):
             same(
                 [
                     (one.state, one.tenant_id, one.since, one.reason, one.message, one.uploads)
-                    for one in store.overview(AT).stops
+                    for one in store.health(AT).stops
                 ],
                 [
                     ("blocked", "acme", AT, "unauthorized", "the key is wrong", 2),
@@ -146,4 +149,4 @@ class ListRules(GateRules):
             start = started(entries[1].upload, AT + MINUTE, quota=other)
             begin_each(store, [start])
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
-            same([one.state for one in store.overview(AT).stops], ["skipped"])
+            same([one.state for one in store.health(AT).stops], ["skipped"])

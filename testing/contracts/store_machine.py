@@ -446,8 +446,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.both(numbers)
 
     @rule()
-    def overview(self) -> None:
-        self.both(lambda store: store.overview(AT))
+    def health(self) -> None:
+        self.both(lambda store: store.health(AT))
 
     @rule(
         tenant_id=st.sampled_from(["acme", "globex", "nobody"]),

@@ -1,6 +1,6 @@
 """The tokens of the Vanta sandbox: one application, which has one live token at a time.
 
-Documented by Vanta (developer.vanta.com, API overview and authentication): JSON with `client_id`,
+Documented by Vanta (developer.vanta.com, API health and authentication): JSON with `client_id`,
 `client_secret`, `scope` and `grant_type`; a token is good for an hour; a new one revokes the one
 before; 5 requests a minute; `invalid_scope` for a scope that does not fit. The form of the other
 refusals is that of RFC 6749 (inferred).

@@ -15,7 +15,7 @@ FACES: list[type] = [AsyncCourier, Courier, BlockingCourier]
 
 RECORDS: list[type] = [AsyncRecords, Records]
 READ_AND_ACT = {
-    *("statuses", "find", "show", "counts", "health"),
+    *("statuses", "find", "show", "counted", "counts", "health"),
     *("retry", "release", "abandon", "attest"),
 }
 

@@ -1,6 +1,6 @@
 """Vanta's tokens: how one is minted, and what happens when the API refuses one.
 
-*Documented* (developer.vanta.com, API overview and authentication): client credentials are
+*Documented* (developer.vanta.com, API health and authentication): client credentials are
 exchanged for a token at ``POST /oauth/token``, in JSON; a token is good for an hour; **an
 application has one live token**: a new one revokes the one before, and requests under way with that
 one get a 401; 5 token requests a minute. *Claimed* by third parties: a form is refused.

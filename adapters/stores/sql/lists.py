@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from attrs import evolve
 
-from ....domain.overview import Count
+from ....domain.health import Count
 from ....domain.upload.upload import Status
 from ....ports.paging import Place, place_after
 from ....ports.records import MOST_WITH_PREFIX, Find, too_many_begin_with

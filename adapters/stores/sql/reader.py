@@ -8,7 +8,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from ....domain.overview import Count, Overview
+from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
 from ....domain.upload.history import details_of
 from ....domain.upload.status import UploadDetails, UploadStatus
@@ -16,7 +16,7 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
-from . import lists, overview, reads
+from . import health, lists, reads
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -111,9 +111,9 @@ class SqlReader:
         with self._readers.reading() as session:
             return lists.counted(session, find)
 
-    def overview(self, now: datetime) -> Overview:
+    def health(self, now: datetime) -> RecordsHealth:
         with self._readers.reading() as session:
-            return overview.overview(session, now)
+            return health.health(session, now)
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:

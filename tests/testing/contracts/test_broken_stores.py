@@ -14,7 +14,7 @@ from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
 from evidence_courier.domain.errors import MisuseError, StoreError
-from evidence_courier.domain.overview import Count, Overview
+from evidence_courier.domain.health import Count, RecordsHealth
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -1118,14 +1118,14 @@ class CountsWithoutError(MemoryStore):
     "what_is_parked_stands_beside_the_oldest_open_upload",
 )
 class KnowsNoOldest(MemoryStore):
-    def overview(self, now: datetime) -> Overview:
-        return evolve(super().overview(now), oldest_open=None)
+    def health(self, now: datetime) -> RecordsHealth:
+        return evolve(super().health(now), oldest_open=None)
 
 
 @breaks("what_is_parked_stands_beside_the_oldest_open_upload")
 class CountsNothingParked(MemoryStore):
-    def overview(self, now: datetime) -> Overview:
-        return evolve(super().overview(now), parked=0)
+    def health(self, now: datetime) -> RecordsHealth:
+        return evolve(super().health(now), parked=0)
 
 
 @breaks(
@@ -1133,8 +1133,8 @@ class CountsNothingParked(MemoryStore):
     "what_is_parked_stands_beside_the_oldest_open_upload",
 )
 class ListsNoStop(MemoryStore):
-    def overview(self, now: datetime) -> Overview:
-        return evolve(super().overview(now), stops=())
+    def health(self, now: datetime) -> RecordsHealth:
+        return evolve(super().health(now), stops=())
 
 
 @breaks("what_is_due_of_a_tenant_that_is_gone_waits_for_an_integration")

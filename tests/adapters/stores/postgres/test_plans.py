@@ -16,8 +16,8 @@ from evidence_courier.adapters.stores.postgres.address import set_up
 from evidence_courier.adapters.stores.postgres.session import rows_of, text_of
 from evidence_courier.adapters.stores.sql import reads, statements
 from evidence_courier.adapters.stores.sql.session import Batch
+from evidence_courier.domain.health import OPEN
 from evidence_courier.domain.integration import Pace
-from evidence_courier.domain.overview import OPEN
 from evidence_courier.domain.pacing.gate import GateChange
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.status import ActionRow
@@ -134,7 +134,7 @@ def ask_everything(store: PostgresStore) -> None:
         store.find(Find(tenant_id=tenant_id, provider="vanta", statuses=OPEN), AT)
     store.find(Find(id_prefix="old 5001"), AT)
     store.counted(Find(tenant_id="tenant 0", since=AT))
-    store.overview(AT)
+    store.health(AT)
     store.show("tenant 0", "old 50", AT)
     store.dead(0, 10)
     store.freed({("tenant 0", "sprinto"): "an address"}, 10)

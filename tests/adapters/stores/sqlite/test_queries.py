@@ -10,11 +10,11 @@ from itertools import product
 
 import pytest
 
-from evidence_courier.adapters.stores.sql import lists, overview, reads, statements
+from evidence_courier.adapters.stores.sql import health, lists, reads, statements
 from evidence_courier.adapters.stores.sql.session import Batch
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.adapters.stores.sqlite.session import SqliteSession, text_of
-from evidence_courier.domain.overview import OPEN
+from evidence_courier.domain.health import OPEN
 from evidence_courier.domain.upload.upload import Status
 from evidence_courier.ports.paging import Place, place_after, token_of
 from evidence_courier.ports.records import Find
@@ -130,8 +130,8 @@ def test_every_combination_of_filters_has_an_index_that_is_in_order(
             for each, index in (
                 (lists.COUNTED, "uploads_of_tenant_by_status"),
                 (lists.COUNTED_WITH_ERROR, "uploads_of_tenant_by_kind"),
-                (overview.OLDEST, "uploads_of_tenant_by_status"),
-                (overview.OLDEST_WITH_ERROR, "uploads_of_tenant_by_kind"),
+                (health.OLDEST, "uploads_of_tenant_by_status"),
+                (health.OLDEST_WITH_ERROR, "uploads_of_tenant_by_kind"),
             )
         ),
     ],

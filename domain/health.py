@@ -73,7 +73,7 @@ class Stop:
 
 
 @frozen(kw_only=True)
-class TenantOverview:
+class TenantHealth:
     """The uploads of one tenant, by status word; when its oldest open upload was recorded, and when
     one last succeeded."""
 
@@ -84,12 +84,12 @@ class TenantOverview:
 
 
 @frozen(kw_only=True)
-class Overview:
-    """How all uploads stand.
+class RecordsHealth:
+    """How all uploads in a database stand.
 
     `counts` are by status word, `reasons` by status word and kind of error; those `parked` count as
     retrying, too. `oldest_open` is the open upload that was recorded first; one that is parked or
-    paused is not meant, but listed in `stops`. `tenants` begin with the one whose open upload is
+    paused is not meant, but listed in `stops`. `by_tenant` begins with the one whose open upload is
     the oldest. Both lists hold at most MOST_LISTED; `tenants_left_out` and `stops_left_out` say how
     many more there are.
     """
@@ -98,7 +98,7 @@ class Overview:
     reasons: Mapping[str, Mapping[str, int]]
     parked: int
     oldest_open: UploadStatus | None
-    tenants: Sequence[TenantOverview]
+    by_tenant: Sequence[TenantHealth]
     stops: Sequence[Stop]
     tenants_left_out: int = 0
     stops_left_out: int = 0
@@ -114,13 +114,13 @@ def paused(stops: Iterable[Stop], tenant_id: str, provider: str) -> bool:
     return any(stop.state == "paused" and stop.covers(tenant_id, provider) for stop in stops)
 
 
-def overview_of(
+def health_of(
     counts: Sequence[Count],
     oldest: Mapping[str, datetime],
     oldest_open: UploadStatus | None,
     stops: Sequence[Stop],
-) -> Overview:
-    """The overview that these figures make.
+) -> RecordsHealth:
+    """What these figures make.
 
     Args:
         counts: All that there are.
@@ -143,7 +143,7 @@ def overview_of(
             succeeded[count.tenant_id, count.provider] = count.last_at
     last = {tenant: at for (tenant, _), at in sorted(succeeded.items(), key=lambda one: one[1])}
     tenants = [
-        TenantOverview(
+        TenantHealth(
             tenant_id=tenant,
             counts={word: number for word, number in of_tenant.items() if number},
             oldest_open_at=oldest.get(tenant),
@@ -153,12 +153,12 @@ def overview_of(
     ]
     tenants.sort(key=lambda one: (one.oldest_open_at is None, one.oldest_open_at, one.tenant_id))
     listed = _stops(stops, counts, succeeded)
-    return Overview(
+    return RecordsHealth(
         counts=total,
         reasons={word: dict(found) for word, found in reasons.items() if +found},
         parked=sum(count.number for count in counts if count.parked),
         oldest_open=oldest_open,
-        tenants=tenants[:MOST_LISTED],
+        by_tenant=tenants[:MOST_LISTED],
         stops=listed[:MOST_LISTED],
         tenants_left_out=max(len(tenants) - MOST_LISTED, 0),
         stops_left_out=max(len(listed) - MOST_LISTED, 0),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ....domain.overview import Count, Overview, Stop, overview_of, paused
+from ....domain.health import Count, RecordsHealth, Stop, health_of, paused
 from ....domain.upload.failure import Concern, FailureKind
 from ....ports.records import Find
 from ..rows import Row, moment_of
@@ -29,7 +29,7 @@ OLDEST_WITH_ERROR = Each(
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
 
-def overview(session: Session, now: datetime) -> Overview:
+def health(session: Session, now: datetime) -> RecordsHealth:
     """How they stand at one moment."""
     counts = counted(session, Find())
     stops = [_stop_of(row) for row in session.ask(STOPS)]
@@ -47,7 +47,7 @@ def overview(session: Session, now: datetime) -> Overview:
     first = [min(oldest.values(), key=_order)["id"]] if oldest else []
     (status,) = statuses_of(session, session.ask_all(BY_ID, [first]), now) if first else (None,)
     moments = {one: datetime.fromisoformat(row["created_at"]) for one, row in oldest.items()}
-    return overview_of(counts, moments, status, stops)
+    return health_of(counts, moments, status, stops)
 
 
 def _oldest(session: Session, counts: Sequence[Count]) -> Iterable[tuple[Count, Row]]:

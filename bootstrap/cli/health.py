@@ -1,0 +1,179 @@
+"""`evidence-courier health` and `blocks`: whether evidence arrives, and what stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import click
+
+from ...adapters.stores.databases import name_of
+from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth
+from ...domain.upload.failure import FailureKind
+from ..records import Records
+from .exits import UNDELIVERED, end
+from .output import (
+    Columns,
+    count_of,
+    is_terminal,
+    json_value,
+    moment,
+    print_columns,
+    print_in_lines,
+    print_json,
+    print_table,
+)
+
+_TENANTS = 20
+"""So many tenants are listed for a person; `--json` has up to a thousand."""
+
+
+def health(database: str, max_age: timedelta | None, as_json: bool) -> None:
+    """Print how the uploads stand; exit code 1 if the oldest open one is older than `max_age`."""
+    now = datetime.now(UTC)
+    with Records.open(database) as records:
+        found = records.health()
+    age = None if found.oldest_open_at is None else now - found.oldest_open_at
+    late = age is not None and max_age is not None and age > max_age
+    if as_json:
+        whole = attrs.asdict(found, recurse=False) | {"oldest_open_at": found.oldest_open_at}
+        print_json(json_value({"healthy": not late, **whole}))
+    else:
+        _print(found, now)
+    if late and max_age is not None and age is not None:
+        _end_late(found, name_of(database), age, max_age)
+
+
+def _end_late(found: RecordsHealth, database: str, age: timedelta, most: timedelta) -> None:
+    oldest = found.oldest_open
+    assert oldest is not None
+    key = f"{oldest.tenant_id} {oldest.evidence_id}"
+    waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
+    end(
+        f"not healthy: the oldest open upload is {_age(age)} old, more than {_age(most)}: {key} to"
+        f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show --db"
+        f" {database} {key}`, and at `evidence-courier blocks --db {database}` for what stops"
+        " others; if nothing is being sent, see whether a courier is running",
+        UNDELIVERED,
+    )
+
+
+def _print(found: RecordsHealth, now: datetime) -> None:
+    counts = ", ".join(f"{number} {word}" for word, number in found.counts.items() if number)
+    parked = f" ({found.parked} of the retrying are parked)" if found.parked else ""
+    facts = [("uploads", f"{counts or 'none'}{parked}"), ("oldest open", _oldest(found, now))]
+    facts += [
+        (f"{word}, by error", ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()) if n))
+        for word, kinds in found.reasons.items()
+    ]
+    if found.stops:
+        number = count_of(found.stops, "entry").replace("entrys", "entries")
+        facts.append(("stopped", f"{number}: `evidence-courier blocks` lists what and why"))
+    print_table((), facts)
+    tenants = [one for one in found.by_tenant if {*one.counts} - {"succeeded", "skipped"}]
+    if tenants:
+        click.echo()
+        print_columns(_OF_TENANTS, tenants[:_TENANTS])
+    left_out = max(len(tenants) - _TENANTS, 0) + found.tenants_left_out
+    if left_out:
+        click.echo(f"{left_out} more tenants; `status --group-by tenant` counts all", err=True)
+
+
+def _oldest(found: RecordsHealth, now: datetime) -> str:
+    oldest = found.oldest_open
+    if oldest is None:
+        return "none: everything has come to an end, or is parked or paused"
+    waits = f"; waits for: {oldest.waits_for}" if oldest.waits_for else ""
+    key = f"{oldest.tenant_id} {oldest.evidence_id} to {oldest.provider}"
+    return f"{_age(now - oldest.created_at)}: {key}, {oldest.status}{waits}"
+
+
+def _age(age: timedelta) -> str:
+    """An age as a person says it, in its two largest units."""
+    seconds = max(int(age.total_seconds()), 0)
+    parts = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, seconds = divmod(seconds, length)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _open(tenant: TenantHealth) -> str:
+    return str(sum(tenant.counts.get(status.value, 0) for status in OPEN))
+
+
+_OF_TENANTS: Columns = {
+    "tenant": lambda one: one.tenant_id,
+    "open": _open,
+    "failed": lambda one: str(one.counts.get("failed", 0)),
+    "oldest open": lambda one: moment(one.oldest_open_at),
+    "last success": lambda one: moment(one.last_success_at) or "never",
+}
+
+# --- what is stopped -----------------------------------------------------------------------------
+
+
+def blocks(database: str, as_json: bool) -> None:
+    """Print what is blocked, parked, paused or skipped: since when, why, and what to do."""
+    with Records.open(database) as records:
+        found = records.health()
+    if as_json:
+        rows = [attrs.asdict(stop) | {"to_do": _to_do(stop)} for stop in found.stops]
+        print_json(json_value(rows))
+    elif not found.stops:
+        click.echo("nothing is blocked, parked, paused or skipped", err=True)
+    elif is_terminal():
+        for stop in found.stops:
+            head = f"since {moment(stop.since)}, {_waiting(stop)}"
+            words = (f"{stop.reason}: {stop.message}".rstrip(": "), f"to do: {_to_do(stop)}")
+            print_in_lines((*_about(stop), stop.state), (head, *words))
+    else:
+        print_columns(_OF_STOPS, found.stops)
+    if found.stops_left_out:
+        click.echo(f"the longest {len(found.stops)}; {found.stops_left_out} more", err=True)
+
+
+def _about(stop: Stop) -> Iterator[str]:
+    yield stop.tenant_id or "every tenant"
+    if stop.provider:
+        yield stop.provider
+
+
+def _waiting(stop: Stop) -> str:
+    verb = "waits" if stop.uploads == 1 else "wait"
+    return f"{stop.uploads} upload{'' if stop.uploads == 1 else 's'} {verb}"
+
+
+def _to_do(stop: Stop) -> str:
+    if stop.state == "parked":
+        until = f" about {moment(stop.until)}" if stop.until else ""
+        return f"nothing, it is asked again{until}; or open the target, and `release` its uploads"
+    if stop.state == "paused":
+        return "`evidence-courier resume`, once it may go on"
+    return _ADVICE.get(
+        stop.reason,
+        "mend what the message says and reload the tenants; or `evidence-courier release` its"
+        " uploads if it works again as it is",
+    )
+
+
+_ADVICE: Mapping[str, str] = {
+    FailureKind.INTEGRATION_INVALID.value: (
+        "mend the tenant's file (`evidence-courier check` says what is wrong) and reload"
+    ),
+    FailureKind.INTEGRATION_GONE.value: (
+        "give the tenant its integration back, or `evidence-courier abandon` its uploads"
+    ),
+}
+_OF_STOPS: Columns = {
+    "state": lambda stop: stop.state,
+    "tenant": lambda stop: stop.tenant_id,
+    "provider": lambda stop: stop.provider,
+    "since": lambda stop: moment(stop.since),
+    "uploads": lambda stop: str(stop.uploads),
+    "reason": lambda stop: stop.reason,
+    "message": lambda stop: stop.message,
+    "to do": _to_do,
+}

@@ -1,0 +1,183 @@
+"""What an operator sees of the whole: whether evidence arrives, and what stops it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner, Result
+
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.records import Records
+from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.pacing.gate import GateChange
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.ports.records import InvalidTenants
+from evidence_courier.testing.contracts.stored import (
+    AT,
+    UNPACED,
+    begin_each,
+    deferred,
+    delivered,
+    entry,
+    started,
+    tried,
+)
+
+MINUTE = timedelta(minutes=1)
+TIRED = Failure(FailureKind.UNAUTHORIZED, "the key is wrong: make a new one", http_status=401)
+CLOSED = Failure(FailureKind.CHECK_IN_REVIEW, "the check is in review")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """One upload of acme's is delivered, one is tried again, one is new; globex is blocked, initech
+    parked, and the file of umbrella is invalid."""
+    path = str(tmp_path / "courier.db")
+    with closing(SqliteStore(path)) as store:
+        done, again, new = (entry(f"ev-{n}", at=AT + n * MINUTE) for n in range(3))
+        blocked = entry("g-1", tenant_id="globex", provider="vanta", at=AT + 5 * MINUTE)
+        parked = entry("i-1", tenant_id="initech", at=AT - MINUTE)
+        store.add([done, again, new, blocked, parked])
+        tried(store, again.upload, 1)
+        start = started(done.upload)
+        begin_each(store, [start])
+        store.save([delivered(start.upload, AT + 3 * MINUTE)])
+        for new, failure in ((blocked, TIRED), (parked, CLOSED)):
+            quota = evolve(UNPACED, address=new.upload.key.tenant_id)
+            start = started(new.upload, AT + 6 * MINUTE, quota=quota)
+            begin_each(store, [start])
+            gate = GateChange(quota, AT + 6 * MINUTE, block=failure)
+            store.save([evolve(deferred(start.upload, failure=failure), gate=gate)])
+        store.save([InvalidTenants(["umbrella"], [], AT + 9 * MINUTE)])
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def as_json(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_health_tells_what_is_open_and_what_beside_it_is_stopped(database: str) -> None:
+    with Records.open(database) as records:
+        health = records.health()
+    assert health.oldest_open_at == AT + MINUTE  # what is parked is older, and listed beside
+    assert health.oldest_open is not None
+    assert health.oldest_open.evidence_id == "ev-1"
+    assert health.parked == 1
+    assert health.reasons["retrying"] == {
+        "rate_limited": 1,
+        "unauthorized": 1,
+        "check_in_review": 1,
+    }
+    assert {one.tenant_id: one.last_success_at for one in health.by_tenant} == {
+        "acme": AT + 3 * MINUTE,
+        "globex": None,
+        "initech": None,
+    }
+    assert [(one.state, one.tenant_id, one.uploads) for one in health.stops] == [
+        ("blocked", "globex", 1),
+        ("parked", "initech", 1),
+        ("skipped", "umbrella", 0),
+    ]
+
+
+def test_a_probe_fails_when_the_oldest_open_upload_is_too_old(database: str) -> None:
+    late = run("health", "--db", database, "--max-age", "1h")
+    assert late.exit_code == 1
+    assert "acme ev-1 to sprinto" in late.stderr
+    assert f"evidence-courier show --db {database} acme ev-1" in late.stderr
+    assert run("health", "--db", database).exit_code == 0
+    assert as_json("health", "--db", database, "--max-age", "1h")["healthy"] is False
+
+
+def test_a_probe_succeeds_when_nothing_is_open(tmp_path: Path) -> None:
+    path = str(tmp_path / "courier.db")
+    SqliteStore(path).close()
+    found = run("health", "--db", path, "--max-age", "1h")
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert as_json("health", "--db", path)["oldest_open_at"] is None
+
+
+def test_an_age_that_is_none_is_refused(database: str) -> None:
+    refused = run("health", "--db", database, "--max-age", "an hour")
+    assert refused.exit_code == 2
+    assert "must be a duration such as" in refused.stderr
+
+
+def test_blocks_say_since_when_and_why_and_what_to_do(database: str) -> None:
+    found = as_json("blocks", "--db", database)
+    assert [(one["state"], one["tenant_id"], one["since"]) for one in found] == [
+        ("blocked", "globex", "2026-02-21T10:06:00Z"),
+        ("parked", "initech", "2026-02-21T10:06:00Z"),
+        ("skipped", "umbrella", "2026-02-21T10:09:00Z"),
+    ]
+    assert found[0]["message"] == TIRED.message
+    assert "release" in found[0]["to_do"]
+    assert "asked again about" in found[1]["to_do"]
+    assert "evidence-courier check" in found[2]["to_do"]
+    lines = run("blocks", "--db", database).stdout.splitlines()
+    assert lines[0].split("\t")[:3] == ["state", "tenant", "provider"]
+    assert len(lines) == 4
+
+
+def test_blocks_say_that_there_are_none(tmp_path: Path) -> None:
+    path = str(tmp_path / "courier.db")
+    SqliteStore(path).close()
+    assert "nothing is blocked" in run("blocks", "--db", path).stderr
+
+
+def ids(database: str, *arguments: str) -> list[str]:
+    return [one["evidence_id"] for one in as_json("status", "--db", database, *arguments)]
+
+
+def test_a_list_takes_every_filter(database: str) -> None:
+    assert ids(database, "--status", "pending", "--status", "succeeded") == ["ev-2", "ev-0"]
+    assert ids(database, "--open") == ["g-1", "ev-2", "ev-1", "i-1"]
+    assert ids(database, "--open", "--tenant", "acme") == ["ev-2", "ev-1"]
+    assert ids(database, "--kind", "unauthorized") == ["g-1"]
+    assert ids(database, "--provider", "vanta") == ["g-1"]
+    assert ids(database, "--until", "2026-02-21T10:01:00Z") == ["ev-0", "i-1"]
+    assert ids(database, "--id", "ev-", "--limit", "2") == ["ev-2", "ev-1"]
+
+
+def test_a_kind_of_error_that_is_none_is_refused_with_the_nearest(database: str) -> None:
+    refused = run("status", "--db", database, "--kind", "unauthorised")
+    assert refused.exit_code == 2
+    assert "did you mean 'unauthorized'?" in refused.stderr
+
+
+def test_what_fits_is_counted_by_reason_or_tenant(database: str) -> None:
+    by_reason = as_json("status", "--db", database, "--group-by", "reason", "--tenant", "acme")
+    assert by_reason == [
+        {"reason": "-", "status": "pending", "uploads": 1},
+        {"reason": "-", "status": "succeeded", "uploads": 1},
+        {"reason": "rate_limited", "status": "retrying", "uploads": 1},
+    ]
+    by_tenant = run("status", "--db", database, "--group-by", "tenant", "--open").stdout
+    assert by_tenant.splitlines() == [
+        "tenant\tstatus\tuploads",
+        "acme\tpending\t1",
+        "acme\tretrying\t1",
+        "globex\tretrying\t1",
+        "initech\tretrying\t1",
+    ]
+
+
+def test_a_host_finds_and_counts_by_the_same_filters(database: str) -> None:
+    with Records.open(database) as records:
+        page = records.find(status=["pending", "failed"], provider="sprinto")
+        assert [one.evidence_id for one in page.uploads] == ["ev-2"]
+        assert sum(one.number for one in records.counted(open=True)) == 4
+        assert records.counted(open=True, since=AT + 2 * MINUTE, until=AT + 3 * MINUTE)
+        with pytest.raises(MisuseError, match="no upload is open in that status"):
+            records.find(open=True, status="failed")
