@@ -1,5 +1,7 @@
 """`Records` and `AsyncRecords`: what people see and do, without a courier."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -7,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
 from threading import Lock
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
 
 from ..adapters.engines.interruptions import workers_own
 from ..adapters.engines.notify import Notifier
@@ -17,6 +19,7 @@ from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.transitions import Rules
 from ..domain.upload.upload import UploadKey
+from ..ports.logger import Logger
 from ..ports.records import UploadReader
 from ..ports.store import UploadStore
 from . import refusals
@@ -24,6 +27,10 @@ from .face import BlockingRecordsFace, RecordsBasis, RecordsFace, at_once, witho
 from .per_process import PerProcess
 from .tenants import PathText, Providers, rules_of_provider
 from .wiring import RecordsOptions, RecordsWiring
+
+if TYPE_CHECKING:
+    from .blocking_courier import BlockingCourier
+    from .courier import AsyncCourier
 
 T = TypeVar("T")
 
@@ -57,13 +64,17 @@ class _Opened:
 class _Access:
     """Reads and acts for one face, in the caller's thread."""
 
-    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
-        self._wiring = RecordsWiring(database, options)
-        self._given = options.get("providers")
-        self.clock = self._wiring.clock
-        self.opened = PerProcess(
-            partial(_Opened, self._wiring), _Opened.close, refusals.records_closed
-        )
+    def __init__(self, wiring: RecordsWiring, logger: Logger, providers: Providers | None) -> None:
+        self._wiring = wiring
+        self._logger = logger
+        self._given = providers
+        self.clock = wiring.clock
+        self.opened = PerProcess(partial(_Opened, wiring), _Opened.close, refusals.records_closed)
+
+    def opens(self) -> Self:
+        """This, once the database is open."""
+        with self.opened.used():
+            return self
 
     def read(self, read: Callable[[UploadReader], T]) -> T:
         """What is read of the records."""
@@ -72,7 +83,7 @@ class _Access:
 
     def act(self, found: Sequence[UploadStatus], action: Action, person: Person) -> ActionResult:
         """Do what a person asks for to uploads that were found."""
-        notifier = Notifier(self._wiring.logger, workers_own)
+        notifier = Notifier(self._logger, workers_own)
         with self.opened.used() as opened:
             store, now = opened.store, self.clock.now
             return act_on(store, found, action, person, self._rules_of, now, log=notifier.log)
@@ -83,6 +94,11 @@ class _Access:
 
     def _rules_of(self, key: UploadKey) -> Rules:
         return rules_of_provider(self._providers.get(key.provider), key)
+
+
+def _access(database: PathText | None, options: RecordsOptions) -> _Access:
+    wiring = RecordsWiring(database, options)
+    return _Access(wiring, wiring.logger, options.get("providers"))
 
 
 class Records(BlockingRecordsFace, RecordsBasis):
@@ -99,9 +115,9 @@ class Records(BlockingRecordsFace, RecordsBasis):
     written.
     """
 
-    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
-        self._access = _Access(database, options)
-        self._clock = self._access.clock
+    def __init__(self, access: _Access) -> None:
+        self._access = access
+        self._clock = access.clock
 
     @classmethod
     def open(cls, database: PathText | None = None, **options: Unpack[RecordsOptions]) -> Self:
@@ -116,9 +132,7 @@ class Records(BlockingRecordsFace, RecordsBasis):
                 written it.
             MisuseError: An argument cannot be right.
         """
-        records = cls(database, options)
-        with records._access.opened.used():
-            return records
+        return cls(_access(database, options).opens())
 
     def __enter__(self) -> Self:
         return self
@@ -151,14 +165,14 @@ class AsyncRecords(RecordsFace):
     first use.
     """
 
-    def __init__(self, database: PathText | None, options: RecordsOptions) -> None:
-        self._access = _Access(database, options)
-        self._clock = self._access.clock
+    def __init__(self, access: _Access) -> None:
+        self._access = access
+        self._clock = access.clock
 
     @classmethod
     def open(cls, database: PathText | None = None, **options: Unpack[RecordsOptions]) -> Self:
         """As `Records.open`; but a StoreError is raised on entry, or at the first use."""
-        return cls(database, options)
+        return cls(_access(database, options))
 
     async def __aenter__(self) -> Self:
         await self._read(lambda reader: None)
@@ -178,3 +192,12 @@ class AsyncRecords(RecordsFace):
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult:
         return await asyncio.to_thread(self._access.act, found, action, person)
+
+
+AnyCourier: TypeAlias = "AsyncCourier | BlockingCourier"
+"""One with a store of its own; a `Courier` has that of its `AsyncCourier`."""
+
+
+def records_of(courier: AnyCourier, logger: Logger) -> Records:
+    """The records of a courier, opened, with its own store, clock and providers."""
+    return Records(_Access(courier._wiring, logger, courier._tenants.providers).opens())

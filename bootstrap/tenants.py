@@ -92,7 +92,7 @@ class Tenants:
         self._options = options
         self._logger = logger
         providers = options.get("providers")
-        self._providers: Providers = discover_providers() if providers is None else providers
+        self.providers: Providers = discover_providers() if providers is None else providers
         self._secrets: Secrets = options.get("secrets") or EnvironSecrets()
         if not callable(getattr(self._secrets, "resolve", None)):
             raise MisuseError(
@@ -113,35 +113,35 @@ class Tenants:
         self._first = True
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
-        self._loaded = self._load()
-        self.without = frozenset(self._loaded.without)
-        self.destinations: Mapping[str, Destination] = self._destinations(self._loaded, {})
+        self.loaded = self._load()
+        self.without = frozenset(self.loaded.without)
+        self.destinations: Mapping[str, Destination] = self._destinations(self.loaded, {})
 
     @property
     def broken(self) -> Mapping[str, tuple[Problem, ...]]:
         """What is wrong with the tenants whose settings are invalid, by `tenant_key`."""
-        return self._loaded.broken
+        return self.loaded.broken
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """What is not in force: of the configuration that was read last, what is invalid and what
         was passed over."""
-        return (*(self._refused or self._loaded.problems), *self._loaded.warnings)
+        return (*(self._refused or self.loaded.problems), *self.loaded.warnings)
 
     def destination(self, tenant_id: str) -> Destination | None:
         """Where a tenant's evidence goes. If the tenant's file is invalid and seems to hold an
         integration, the evidence is held."""
         key = tenant_key(tenant_id)
         found = self.destinations.get(key)
-        if found is None and key in self._loaded.held:
-            return placeholder(tenant_id, self._loaded.broken[key])
+        if found is None and key in self.loaded.held:
+            return placeholder(tenant_id, self.loaded.broken[key])
         return found
 
     def submitted(self, tenant_id: str) -> Destination | None:
         """`destination`, for evidence that is submitted. MisuseError for an unknown tenant, if it
         is to be raised; one whose file is invalid is not unknown, and is logged."""
         found, key = self.destination(tenant_id), tenant_key(tenant_id)
-        loaded = self._loaded
+        loaded = self.loaded
         if found is not None or key in loaded.without:
             return found
         if self._on_unknown == "raise" and key not in loaded.broken:
@@ -169,7 +169,7 @@ class Tenants:
         """Make fingerprints with the store's key."""
         if key != self._key:
             self._key = key
-            self.destinations = self._destinations(self._loaded, {})
+            self.destinations = self._destinations(self.loaded, {})
 
     def read(self) -> tuple[Loaded, Mapping[str, Destination]]:
         """Read anew and change nothing yet. Blocks. A ConfigError is logged, too; it is one if no
@@ -188,14 +188,14 @@ class Tenants:
         """Use what was read. A tenant that is invalid now keeps what it had."""
         self._refused, (loaded, destinations) = (), read
         self._gone = tuple(sorted(self.destinations.keys() - destinations - loaded.named))
-        self._loaded, self.destinations = read
-        self.without = frozenset(self._loaded.without)
+        self.loaded, self.destinations = read
+        self.without = frozenset(self.loaded.without)
         with self._telling:
             self._told = {one: None for one in self._told if one not in loaded.named}
 
     def log(self) -> None:
         """Log which tenants there are, and what is wrong with the others."""
-        loaded = self._loaded
+        loaded = self.loaded
         if loaded.problems:
             problems = tuple(map(str, loaded.problems))
             notify(self._logger, ConfigurationRefused(problems, self._first, partly=True))
@@ -211,11 +211,11 @@ class Tenants:
         destination = home_of(self.destinations, key)
         if destination is not None:
             return destination.rules
-        return rules_of_provider(self._providers.get(key.provider), key)
+        return rules_of_provider(self.providers.get(key.provider), key)
 
     def _load(self) -> Loaded:
         block = self._options.get("block", DEFAULT_BLOCK)
-        loaded = self._source.load(providers=self._providers, secrets=self._secrets, block=block)
+        loaded = self._source.load(providers=self.providers, secrets=self._secrets, block=block)
         if loaded.problems and self._on_invalid == "raise":
             raise ConfigError(loaded.problems)
         return loaded
@@ -229,7 +229,7 @@ class Tenants:
             if name in loaded.broken or loaded.integrations.get(name) is old.integration
         }
         new = {name: one for name, one in loaded.integrations.items() if name not in same}
-        return destinations_of(new, self._providers, self._key) | same
+        return destinations_of(new, self.providers, self._key) | same
 
 
 def destinations_of(

@@ -17,10 +17,9 @@ from ...delivery.actions import ActionResult, Filter
 from ...domain.errors import MisuseError
 from ...domain.upload.actions import Action
 from ...domain.upload.status import UploadStatus
-from ...ports.logger import LogEvent
-from ..records import Records
 from .exits import UNDELIVERED, USAGE, end
 from .output import count_of, is_terminal, print_statuses, print_uploads
+from .place import Place
 from .see import absent, stranger
 
 _DONE = {
@@ -34,7 +33,7 @@ _DONE = {
 def run(
     word: str,
     *,
-    database: str,
+    place: Place,
     tenant_id: str | None,
     evidence_id: str | None,
     tenant: str | None,
@@ -52,10 +51,9 @@ def run(
     whose, which = _which(
         tenant_id, evidence_id, tenant, Filter(kind=kind, since=since, until=until)
     )
-    # What it says is printed here, and not logged as well.
-    with Records.open(database, logger=_Silent()) as records:
+    with place.records() as records:
         if isinstance(which, str) and not records.statuses(whose, [which]):
-            end(absent(records, database, whose, which), USAGE)
+            end(absent(records, place, whose, which), USAGE)
         act = partial(getattr(records, word), whose, by=by, reason=reason)
         preview: ActionResult = act(which, preview=True)
         found = [*preview.done, *(one.status for one in preview.skipped)]
@@ -67,18 +65,13 @@ def run(
             other = f"; `retry` is for {count_of(to_retry, 'other upload')}" if to_retry else ""
             print_uploads([], as_json)
             none = f"tenant {tenant!r} has no {concerned} upload that fits{other}"
-            end(stranger(records, database, whose) or none, UNDELIVERED)
+            end(stranger(records, place.name, whose) or none, UNDELIVERED)
         if dry_run or not preview.done:
             _end(preview, f"would be {_DONE[action]}", as_json)
         if tenant is not None and not yes:
             _ask(action, preview.done, as_json)
         result = act([one.evidence_id for one in found])
     _end(result, _DONE[action], as_json)
-
-
-class _Silent:
-    def log(self, event: LogEvent) -> None:
-        """Nothing."""
 
 
 def _which(

@@ -73,6 +73,12 @@ def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
 
     module, function = does.split(".")
     with errors_as_exits():
+        if "app" in given:
+            from .place import place_of
+
+            place = place_of(given)
+            given = {name: one for name, one in given.items() if name not in OF_A_PLACE}
+            given["place"] = place
         getattr(import_module(f".{module}", __package__), function)(**fixed, **given)
 
 
@@ -81,16 +87,41 @@ def _argument(*names: str, **settings: Any) -> click.Argument:
 
 
 def _option(names: str, help: str, **settings: Any) -> click.Option:
-    shown = bool(settings.get("default"))
-    return click.Option(names.split(), help=help, show_default=shown, **settings)
+    default, environment = bool(settings.get("default")), "envvar" in settings
+    shown = {"show_default": default, "show_envvar": environment}
+    return click.Option(names.split(), help=help, **shown, **settings)
 
 
 _PATH = click.Path()
-_DIR = _argument("folder", metavar="DIR", type=_PATH)
-_DB = _option("--db database", "The courier's database.", required=True, type=_PATH)
+_DIR = _argument(
+    "folder", metavar="[DIR]", type=_PATH, required=False, envvar="EVIDENCE_COURIER_CONFIG"
+)
+_CONFIG = _option(
+    "--config folder", "The folder of tenant files.", type=_PATH, envvar="EVIDENCE_COURIER_CONFIG"
+)
 _BLOCK = _option(
     "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
 )
+_APP = _option(
+    "--app",
+    "The host's own courier, or a function that makes one, in place of a folder and a database.",
+    metavar="MODULE:ATTRIBUTE",
+    envvar="EVIDENCE_COURIER_APP",
+)
+
+
+def _db(more: str = "") -> click.Option:
+    return _option(
+        "--db database",
+        f"The courier's database: a path, or a PostgreSQL's URL{more}.",
+        type=_PATH,
+        envvar="EVIDENCE_COURIER_DB",
+    )
+
+
+_RECORDS = (_db(), _APP)
+OF_A_PLACE = ("app", "folder", "database", "block")
+"""The parameters that say where tenants and records are: a function is given a `Place` for them."""
 _JSON = _option("--json as_json", "Print JSON.", is_flag=True)
 _SINCE = Moment(zone=False)
 
@@ -105,8 +136,10 @@ _CHECK = _command(
     and where its evidence goes. Every problem is a line FILE:LINE: PATH: message on standard error,
     and the exit code is then 2. With --effective every key of each block is printed as well: its
     value with secrets masked, and whether that is from the file, a default, or the provider's.
+    DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,
+    _APP,
     _BLOCK,
     _option("--effective", "Print each tenant's whole configuration.", is_flag=True),
     _JSON,
@@ -122,13 +155,11 @@ _DOCTOR = _command(
     provider has no dry run), no integration, or invalid (`check` says more). The exit code is 1 if
     one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits for
     its turn in that database's pace, up to three minutes for each tenant.
+    DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,
-    _option(
-        "--db database",
-        "The database of a courier that may be running: its pace is shared with it.",
-        type=_PATH,
-    ),
+    _db("; its pace is shared with the courier that may be running"),
+    _APP,
     _BLOCK,
     _JSON,
 )
@@ -144,13 +175,9 @@ _SUBMIT = _command(
     which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
     --subject, --outcome and --recorded-at. What was delivered before is not sent again.
     """,
-    _option("--config folder", "The folder of tenant files.", required=True, type=_PATH),
-    _option(
-        "--db database",
-        "The courier's database; created if it does not exist.",
-        required=True,
-        type=_PATH,
-    ),
+    _CONFIG,
+    _db("; a file is made if it does not exist"),
+    _APP,
     _option("--tenant tenant_id", "Whose evidence it is.", required=True),
     _option("--session", "For a document: the training session's id."),
     _option("--subject", "For a document: the id of the person."),
@@ -181,7 +208,7 @@ _STATUS = _command(
 
     All filters that are given must hold. With --group-by they are counted instead.
     """,
-    _DB,
+    *_RECORDS,
     _option("--tenant tenant_id", "Only this tenant's."),
     _option(
         "--status",
@@ -214,7 +241,7 @@ _HEALTH = _command(
     bad health: `blocks` lists it. With --max-age the exit code is 1 if the oldest open upload is
     older, and standard error says what to look at.
     """,
-    _DB,
+    *_RECORDS,
     _option("--max-age", "How old an open upload may be, as 30m, 1h or 2d.", type=Age()),
     _JSON,
 )
@@ -229,7 +256,7 @@ _BLOCKS = _command(
     block of settings that were changed since may stay listed until the first upload has succeeded
     with the new ones.
     """,
-    _DB,
+    *_RECORDS,
     _JSON,
 )
 
@@ -237,7 +264,7 @@ _SHOW = _command(
     "show",
     "see.show",
     "Show one upload with every attempt.",
-    _DB,
+    *_RECORDS,
     _argument("tenant_id", metavar="TENANT"),
     _argument("evidence_id", metavar="EVIDENCE_ID"),
     _JSON,
@@ -256,7 +283,7 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
         that are {concerned}, which the other filters narrow down: those are listed, and you are
         asked before anything is done.
         """,
-        _DB,
+        *_RECORDS,
         _argument("tenant_id", metavar="[TENANT", required=False),
         _argument("evidence_id", metavar="EVIDENCE_ID]", required=False),
         _option("--tenant", "All of this tenant's that the action is for."),
@@ -312,15 +339,12 @@ _INVARIANTS = _command(
     Changes nothing, and may be run beside a courier. Every upload is settled, in flight with a
     courier that lives, or due at some time; no budget is overspent; no attempt came before a
     Retry-After was over; every attempt that was begun has an end on record; a record that may have
-    been delivered twice says so; no action left its tenant; no pace was exceeded. The exit code is
-    1 if something does not hold.
+    been delivered twice says so; no action left its tenant; no pace was exceeded. With --config or --app, no
+    text in the database shows a secret of their tenants, either. The exit code is 1 if something
+    does not hold.
     """,
-    _DB,
-    _option(
-        "--config folder",
-        "The folder of tenant files: then no text in the database may show one of their secrets.",
-        type=_PATH,
-    ),
+    *_RECORDS,
+    _CONFIG,
     _BLOCK,
     _JSON,
 )

@@ -13,7 +13,8 @@ from ..advice import advice_of, schedule_in_words, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
 from .output import Columns, is_terminal, print_columns, print_json, print_table
-from .tenant_files import end_with_problems, load, tenants_in
+from .place import Place
+from .tenant_files import end_with_problems, tenants_in
 
 _COLUMNS: Columns = {
     "tenant": lambda row: row["tenant_id"],
@@ -27,9 +28,9 @@ _NAMED = 5
 """So many tenants are named for one schedule."""
 
 
-def run(folder: str, block: str, effective: bool, as_json: bool) -> None:
+def run(place: Place, effective: bool, as_json: bool) -> None:
     """Read the files and print a line for each tenant."""
-    loaded, providers = load(folder, block)
+    loaded, providers = place.tenants()
     rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
     if as_json:
         for row in rows if effective else ():

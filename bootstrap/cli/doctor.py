@@ -15,7 +15,8 @@ from ..doctor import Examined, examine
 from ..wiring import rendering_fault
 from .exits import UNDELIVERED
 from .output import Columns, count_of, moment, print_columns, print_json
-from .tenant_files import end_with_problems, load, tenants_in
+from .place import Place
+from .tenant_files import end_with_problems, tenants_in
 
 _WORTH_TELLING = 2.0  # seconds of waiting
 _BAD = ("not_ready", "broken", "blocked")
@@ -27,9 +28,10 @@ _COLUMNS: Columns = {
 }
 
 
-def run(folder: str, database: str | None, block: str, as_json: bool) -> None:
+def run(place: Place, as_json: bool) -> None:
     """Ask every tenant's provider and print a line for each tenant."""
-    loaded, providers = load(folder, block)
+    loaded, providers = place.tenants()
+    database = place.database if place.has_database else None
     found = asyncio.run(examine(loaded, providers, database, _tell_of_waiting))
     rows = [_row(tenant_id, loaded, found.get(tenant_id)) for tenant_id in tenants_in(loaded)]
     if as_json:

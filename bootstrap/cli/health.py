@@ -8,10 +8,8 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import click
 
-from ...adapters.stores.databases import name_of
 from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth
 from ...domain.upload.failure import FailureKind
-from ..records import Records
 from .exits import UNDELIVERED, end
 from .output import (
     Columns,
@@ -24,15 +22,16 @@ from .output import (
     print_json,
     print_table,
 )
+from .place import Place
 
 _TENANTS = 20
 """So many tenants are listed for a person; `--json` has up to a thousand."""
 
 
-def health(database: str, max_age: timedelta | None, as_json: bool) -> None:
+def health(place: Place, max_age: timedelta | None, as_json: bool) -> None:
     """Print how the uploads stand; exit code 1 if the oldest open one is older than `max_age`."""
     now = datetime.now(UTC)
-    with Records.open(database) as records:
+    with place.records() as records:
         found = records.health()
     age = None if found.oldest_open_at is None else now - found.oldest_open_at
     late = age is not None and max_age is not None and age > max_age
@@ -42,18 +41,18 @@ def health(database: str, max_age: timedelta | None, as_json: bool) -> None:
     else:
         _print(found, now)
     if late and max_age is not None and age is not None:
-        _end_late(found, name_of(database), age, max_age)
+        _end_late(found, place.option, age, max_age)
 
 
-def _end_late(found: RecordsHealth, database: str, age: timedelta, most: timedelta) -> None:
+def _end_late(found: RecordsHealth, option: str, age: timedelta, most: timedelta) -> None:
     oldest = found.oldest_open
     assert oldest is not None
     key = f"{oldest.tenant_id} {oldest.evidence_id}"
     waits = f"; it waits for {oldest.waits_for}" if oldest.waits_for else ""
     end(
         f"not healthy: the oldest open upload is {_age(age)} old, more than {_age(most)}: {key} to"
-        f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show --db"
-        f" {database} {key}`, and at `evidence-courier blocks --db {database}` for what stops"
+        f" {oldest.provider}, {oldest.status}{waits}. Look at `evidence-courier show {option}"
+        f" {key}`, and at `evidence-courier blocks {option}` for what stops"
         " others; if nothing is being sent, see whether a courier is running",
         UNDELIVERED,
     )
@@ -115,9 +114,9 @@ _OF_TENANTS: Columns = {
 # --- what is stopped -----------------------------------------------------------------------------
 
 
-def blocks(database: str, as_json: bool) -> None:
+def blocks(place: Place, as_json: bool) -> None:
     """Print what is blocked, parked, paused or skipped: since when, why, and what to do."""
-    with Records.open(database) as records:
+    with place.records() as records:
         found = records.health()
     if as_json:
         rows = [attrs.asdict(stop) | {"to_do": _to_do(stop)} for stop in found.stops]

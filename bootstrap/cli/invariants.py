@@ -11,13 +11,12 @@ from ...adapters.stores.databases import inspect
 from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED
 from .output import print_json
-from .tenant_files import load
+from .place import Place
 
 
-def run(database: str, folder: str | None, block: str, as_json: bool) -> None:
+def run(place: Place, as_json: bool) -> None:
     """Inspect the database and print what does not hold."""
-    secrets = () if folder is None else _secrets(folder, block)
-    found = inspect(database, secrets, _Progress())
+    found = inspect(place.database, _secrets(place), _Progress())
     if as_json:
         breaches = [
             {
@@ -58,7 +57,9 @@ class _Progress:
             click.echo(f"looked at {done:,} of {of:,} uploads", err=True)
 
 
-def _secrets(folder: str, block: str) -> frozenset[Secret]:
-    """The secrets of the tenants in a folder."""
-    loaded, _ = load(folder, block)
+def _secrets(place: Place) -> frozenset[Secret]:
+    """The secrets of the tenants, if the command was told of any."""
+    if not place.has_tenants:
+        return frozenset()
+    loaded, _ = place.tenants()
     return frozenset(secret for one in loaded.integrations.values() for secret in one.secrets)

@@ -11,13 +11,13 @@ from typing import TypedDict, Unpack
 
 import click
 
-from ...adapters.stores.databases import name_of
 from ...domain.health import Count
 from ...domain.upload.upload import StatusWord
 from ..face import Where
 from ..records import Records
 from .exits import USAGE, end
 from .output import json_row, print_details, print_json, print_table, print_uploads
+from .place import Place
 
 _PAGE = 1000
 
@@ -36,12 +36,12 @@ class _Given(TypedDict):
 
 
 def list_uploads(
-    database: str, group_by: str | None, limit: int, as_json: bool, **given: Unpack[_Given]
+    place: Place, group_by: str | None, limit: int, as_json: bool, **given: Unpack[_Given]
 ) -> None:
     """Print the newest uploads that fit, or how many fit."""
     where: Where = {**given, "status": given["status"] or None}
     tenant = where["tenant_id"]
-    with Records.open(database) as records:
+    with place.records() as records:
         if group_by is not None:
             _print_groups(records.counted(**where), group_by, limit, as_json)
             return
@@ -51,7 +51,9 @@ def list_uploads(
         while page.next_page is not None and (limit == 0 or len(found) < limit):
             page = find(after=page.next_page)
             found += page.uploads
-        unknown = stranger(records, database, tenant) if tenant is not None and not found else None
+        unknown = (
+            stranger(records, place.name, tenant) if tenant is not None and not found else None
+        )
     found = found[:limit] if limit else found
     print_uploads(found, as_json)
     if unknown is not None:
@@ -81,31 +83,30 @@ def _print_groups(counts: Sequence[Count], group_by: str, limit: int, as_json: b
         click.echo(f"the largest {limit} of {len(rows)}; --limit shows more", err=True)
 
 
-def stranger(records: Records, database: str, tenant: str) -> str | None:
+def stranger(records: Records, where: str, tenant: str) -> str | None:
     """What is said of a tenant without any upload: the nearest that has some; None of others."""
     if records.find(tenant_id=tenant, limit=1).uploads:
         return None
     known = {upload.tenant_id for upload in records.find(limit=_PAGE).uploads}
     near = get_close_matches(tenant, known, 1)
     suggestion = f"; did you mean {near[0]!r}?" if near else ""
-    return f"tenant {tenant!r} has no upload in {name_of(database)}{suggestion}"
+    return f"tenant {tenant!r} has no upload in {where}{suggestion}"
 
 
-def absent(records: Records, database: str, tenant_id: str, evidence_id: str) -> str:
+def absent(records: Records, place: Place, tenant_id: str, evidence_id: str) -> str:
     """What is said of an upload that does not exist."""
-    unknown, name = stranger(records, database, tenant_id), name_of(database)
-    return unknown or (
-        f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {name}; "
-        f"`evidence-courier status --db {name} --tenant {tenant_id}` lists its uploads"
+    return stranger(records, place.name, tenant_id) or (
+        f"tenant {tenant_id!r} has no upload of evidence {evidence_id!r} in {place.name}; "
+        f"`evidence-courier status {place.option} --tenant {tenant_id}` lists its uploads"
     )
 
 
-def show(database: str, tenant_id: str, evidence_id: str, as_json: bool) -> None:
+def show(place: Place, tenant_id: str, evidence_id: str, as_json: bool) -> None:
     """Print one upload with every attempt."""
-    with Records.open(database) as records:
+    with place.records() as records:
         details = records.show(tenant_id, evidence_id)
         if details is None:
-            end(absent(records, database, tenant_id, evidence_id), USAGE)
+            end(absent(records, place, tenant_id, evidence_id), USAGE)
     if as_json:
         print_json(json_row(details))
     else:

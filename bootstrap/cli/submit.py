@@ -29,6 +29,7 @@ from ..tenants import Tenants
 from ..wiring import CourierOptions
 from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE
 from .output import is_terminal, print_uploads
+from .place import Place
 
 
 class Described(TypedDict):
@@ -57,10 +58,8 @@ class Conflicts:
 
 def run(
     *,
-    folder: str,
-    database: str,
+    place: Place,
     fonts: tuple[str, ...],
-    block: str,
     as_json: bool,
     files: tuple[str, ...],
     **described: Unpack[Described],
@@ -73,12 +72,11 @@ def run(
     conflicts = Conflicts()
     options: CourierOptions = {
         "fonts": fonts,
-        "block": block,
         "logger": conflicts,
         "on_unknown_tenant": "raise",
         "on_invalid": "skip",
     }
-    courier = AsyncCourier.from_config(folder, database, **options)
+    courier = place.courier(**options)
     if _destination(courier._tenants, described["tenant_id"]) is None:
         click.echo(
             f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ...adapters.config import Loaded, load_folder
+from ...adapters.config import DEFAULT_BLOCK, Loaded, load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
 from ..tenants import Providers
@@ -14,7 +14,7 @@ from .exits import USAGE
 from .output import is_terminal
 
 
-def load(folder: str, block: str) -> tuple[Loaded, Providers]:
+def load(folder: str, block: str = DEFAULT_BLOCK) -> tuple[Loaded, Providers]:
     """The tenants in a folder, and the providers that they may name."""
     providers = discover_providers()
     loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)

@@ -1,0 +1,245 @@
+"""Where a command finds tenants and records: in a folder and a database, or at a courier that the
+host's own code makes, its app."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ...domain.errors import MisuseError
+from ...ports.logger import LogEvent, Logger
+
+if TYPE_CHECKING:
+    from ...adapters.config import Loaded
+    from ..courier import AsyncCourier
+    from ..records import AnyCourier, Records
+    from ..tenants import Providers
+
+
+class Silent:
+    """A `Logger` for a command that prints itself what it does."""
+
+    def log(self, event: LogEvent) -> None:
+        """Nothing."""
+
+
+_SILENT = Silent()
+
+
+class Place(ABC):
+    """Where a command finds tenants and records. MisuseError, with what to give, if that was not
+    said."""
+
+    @property
+    @abstractmethod
+    def database(self) -> str:
+        """The path or the URL of the database."""
+
+    @property
+    @abstractmethod
+    def has_database(self) -> bool:
+        """Whether the command was told of a database."""
+
+    @property
+    def name(self) -> str:
+        """How messages call the database."""
+        from ...adapters.stores.databases import name_of
+
+        return name_of(self.database)
+
+    @property
+    @abstractmethod
+    def option(self) -> str:
+        """The option that says it, as it is typed."""
+
+    @abstractmethod
+    def records(self, logger: Logger = _SILENT) -> Records:
+        """The records, opened."""
+
+    @abstractmethod
+    def courier(self, **options: Any) -> AsyncCourier:
+        """A courier that has not been started; of an app only its logger can be another."""
+
+    @property
+    @abstractmethod
+    def has_tenants(self) -> bool:
+        """Whether the command was told of tenants."""
+
+    @abstractmethod
+    def tenants(self) -> tuple[Loaded, Providers]:
+        """The tenants, and the providers that they may name."""
+
+
+class Files(Place):
+    """A folder of tenant files and a database, each if it was given."""
+
+    def __init__(self, folder: str | None, database: str | None, block: str | None) -> None:
+        self._folder = folder
+        self._database = database
+        self._block = block or "integrations.compliance"
+
+    @property
+    def database(self) -> str:
+        return _told(self._database, "records", "--db DATABASE")
+
+    @property
+    def has_database(self) -> bool:
+        return self._database is not None
+
+    @property
+    def option(self) -> str:
+        return f"--db {self.name}"
+
+    def records(self, logger: Logger = _SILENT) -> Records:
+        from ..records import Records
+
+        return Records.open(self.database, logger=logger)
+
+    def courier(self, **options: Any) -> AsyncCourier:
+        from ..courier import AsyncCourier
+
+        folder = _told(self._folder, "tenants", "--config DIR")
+        return AsyncCourier.from_config(folder, self.database, block=self._block, **options)
+
+    @property
+    def has_tenants(self) -> bool:
+        return self._folder is not None
+
+    def tenants(self) -> tuple[Loaded, Providers]:
+        from .tenant_files import load
+
+        return load(_told(self._folder, "tenants", "DIR"), self._block)
+
+
+class App(Place):
+    """A courier of the host's own: `app` is ``module:attribute``, where it is or is made."""
+
+    has_database = has_tenants = True
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+        self._made = made_by(app)
+
+    @property
+    def database(self) -> str:
+        database = self._made._wiring.database
+        if database is None:
+            raise MisuseError(f"the courier of {self._app} has a store of its own, no database")
+        return database
+
+    @property
+    def name(self) -> str:
+        return f"the store of {self._app}" if self._made._wiring.store else super().name
+
+    @property
+    def option(self) -> str:
+        return f"--app {self._app}"
+
+    def records(self, logger: Logger = _SILENT) -> Records:
+        from ..records import records_of
+
+        return records_of(self._made, logger)
+
+    def courier(self, **options: Any) -> AsyncCourier:
+        from ..courier import AsyncCourier
+
+        made = self._made
+        if not isinstance(made, AsyncCourier):
+            raise MisuseError(
+                f"{self._app} gives a {type(made).__name__}, which works only while it is called: "
+                "give an AsyncCourier or a Courier"
+            )
+        made._wiring.background = True  # this command is what delivers
+        made._wiring.logger = options.get("logger") or made._wiring.logger
+        return made
+
+    def tenants(self) -> tuple[Loaded, Providers]:
+        tenants = self._made._tenants
+        return tenants.loaded, tenants.providers
+
+
+def place_of(given: Mapping[str, Any]) -> Place:
+    """The place that a command's parameters say. What is typed counts more than what is set in the
+    environment; MisuseError if both an app and another place are typed, or both are set."""
+    context = click.get_current_context()
+
+    def source(name: str) -> ParameterSource | None:
+        return context.get_parameter_source(name) if given.get(name) is not None else None
+
+    app, others = source("app"), [one for one in ("folder", "database") if source(one)]
+    typed = [one for one in (*others, "block") if source(one) is ParameterSource.COMMANDLINE]
+    if app is None or (app is ParameterSource.ENVIRONMENT and typed):
+        return Files(given.get("folder"), given.get("database"), given.get("block"))
+    rivals = typed if app is ParameterSource.COMMANDLINE else others
+    if rivals:
+        parameters = {one.name: one for one in context.command.params}
+        called = [_called(parameters[one], app) for one in ("app", *rivals)]
+        raise MisuseError(
+            f"{called[0]} and {called[1]} are both given, and a courier of an app has tenants and "
+            "a database of its own: give one of them"
+        )
+    return App(given["app"])
+
+
+def _called(parameter: click.Parameter, source: ParameterSource) -> str:
+    if source is ParameterSource.ENVIRONMENT:
+        return str(parameter.envvar)
+    return parameter.opts[0] if isinstance(parameter, click.Option) else "DIR"
+
+
+def _told(value: str | None, what: str, option: str) -> str:
+    if value is None:
+        variable = {"records": "EVIDENCE_COURIER_DB", "tenants": "EVIDENCE_COURIER_CONFIG"}[what]
+        raise MisuseError(
+            f"say where the {what} are: give {option}, or --app MODULE:ATTRIBUTE; or set "
+            f"{variable} or EVIDENCE_COURIER_APP"
+        )
+    return value
+
+
+def made_by(app: str) -> AnyCourier:
+    """The courier that ``module:attribute`` is, or that it makes when it is called.
+
+    The module is found as Python finds it, and in the current folder. What its own code raises is
+    raised as it is.
+    """
+    from ..blocking_courier import BlockingCourier
+    from ..courier import AsyncCourier
+    from ..sync_courier import Courier
+
+    module, colon, attribute = app.partition(":")
+    if not (module and colon and attribute):
+        raise MisuseError(f"--app is MODULE:ATTRIBUTE, as shop.evidence:courier, not {app!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        made = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # a module that it imports
+        raise MisuseError(
+            f"--app {app}: there is no module {error.name!r} here or among what is installed; go "
+            "to the folder that it is in, or set PYTHONPATH"
+        ) from error
+    for name in attribute.split("."):
+        try:
+            made = getattr(made, name)
+        except AttributeError as error:
+            near = "".join(f"; did you mean {one!r}?" for one in get_close_matches(name, dir(made)))
+            raise MisuseError(f"--app {app}: {module} has no {name!r}{near}") from error
+    kinds = (AsyncCourier, Courier, BlockingCourier)
+    if callable(made) and not isinstance(made, kinds):
+        made = made()
+    if not isinstance(made, kinds):
+        raise MisuseError(f"--app {app} gives a {type(made).__name__}, not a courier")
+    return made._courier if isinstance(made, Courier) else made

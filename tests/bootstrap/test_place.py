@@ -1,0 +1,159 @@
+"""Where a command finds its tenants and records: what is typed, what the environment says, and the
+courier of a host's own code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from evidence_courier.bootstrap.cli.app import OF_A_PLACE, app
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+
+CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+DOCUMENT = ("--session", "s", "--subject", "p", "--outcome", "passed")
+AT = ("--recorded-at", "2026-02-21T10:00:00Z")
+SHOP = """
+from evidence_courier import AsyncCourier, BlockingCourier, Courier
+from evidence_courier.domain.secrets.secret import Secret
+
+class Vault:
+    def resolve(self, name):
+        return Secret("a-key-from-a-vault")
+
+block = {{
+    "provider": "sprinto", "api_key": "${{KEY}}", "workflow_check": "{check}", "endpoint": "{url}"
+}}
+tenants = {{"acme": {{"name": "ACME", "integrations": {{"compliance": block}}}}}}
+
+def make(kind=Courier):
+    return kind.from_mapping(tenants, "shop.db", secrets=Vault())
+
+courier = make(AsyncCourier)
+blocking = make(BlockingCourier)
+broken = lambda: AsyncCourier.from_mapping({{"acme": {{"integrations": {{"compliance": 1}}}}}}, "x")
+number = 7
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A host with its couriers in shop.py, its tenants in code, and a secret in a vault."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with sandbox_in_thread(SprintoSandbox(key="a-key-from-a-vault")) as box:
+        Path("shop.py").write_text(SHOP.format(check=CHECK, url=box.url))
+        Path("ev-1.pdf").write_bytes(b"%PDF-1.7 evidence")
+        yield tmp_path
+    sys.modules.pop("shop", None)
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, env=env)
+
+
+def submitted(*place: str, **more: Any) -> Result:
+    return run("submit", *place, "--tenant", "acme", *DOCUMENT, *AT, "ev-1.pdf", **more)
+
+
+@pytest.mark.parametrize("attribute", ["make", "courier"])
+def test_commands_use_the_hosts_own_courier(shop: Path, attribute: str) -> None:
+    place = ("--app", f"shop:{attribute}")
+    done = submitted(*place)
+    assert done.exit_code == 0, done.output
+    sys.modules.pop("shop", None)  # each command is a process of its own
+    [listed] = json.loads(run("status", "--json", *place).stdout)
+    assert (listed["tenant_id"], listed["status"]) == ("acme", "succeeded")
+    assert run("show", "acme", "ev-1", *place).exit_code == 0
+    assert run("invariants", *place).exit_code == 0
+    [checked] = json.loads(run("check", "--json", *place).stdout)
+    assert (checked["tenant_id"], checked["provider"]) == ("acme", "sprinto")
+    [examined] = json.loads(run("doctor", "--json", *place).stdout)
+    assert examined["verdict"] == "ready"
+    why = ("--by", "asha", "--reason", "seen")
+    refused = run("retry", "acme", "ev-1", *why, *place)
+    assert "it is succeeded, and retry is for what is failed or skipped" in refused.stderr
+
+
+def test_reading_commands_use_a_couriers_for_task_queues_too(shop: Path) -> None:
+    assert submitted("--app", "shop:courier").exit_code == 0
+    listed = run("status", "--app", "shop:blocking")
+    assert (listed.exit_code, "succeeded" in listed.stdout) == (0, True)
+    refused = submitted("--app", "shop:blocking")
+    assert "shop:blocking gives a BlockingCourier, which works only while" in refused.stderr
+
+
+def test_the_environment_says_it_and_what_is_typed_counts_more(shop: Path) -> None:
+    assert submitted(env={"EVIDENCE_COURIER_APP": "shop:courier"}).exit_code == 0
+    both = {"EVIDENCE_COURIER_APP": "nowhere:x", "EVIDENCE_COURIER_DB": "missing.db"}
+    assert run("status", "--db", "shop.db", env=both).exit_code == 0
+    assert run("status", "--app", "shop:courier", env=both).exit_code == 0
+    assert run("status", env={"EVIDENCE_COURIER_DB": "shop.db"}).exit_code == 0
+    Path("tenants").mkdir()
+    Path("tenants/globex.yaml").write_text("name: Globex\n")
+    checked = run("check", env={"EVIDENCE_COURIER_CONFIG": "tenants"})
+    assert "globex\tGlobex" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        ((), {}, "say where the records are: give --db DATABASE, or --app MODULE:ATTRIBUTE; or"),
+        (("--app", "shop"), {}, "--app is MODULE:ATTRIBUTE, as shop.evidence:courier, not 'shop'"),
+        (("--app", "shpo:make"), {}, "--app shpo:make: there is no module 'shpo' here"),
+        (("--app", "shop:meke"), {}, "shop has no 'meke'; did you mean 'make'?"),
+        (("--app", "shop:number"), {}, "--app shop:number gives a int, not a courier"),
+        (("--app", "shop:broken"), {}, "integrations.compliance: "),
+        (("--app", "shop:make", "--db", "x"), {}, "--app and --db are both given"),
+        (
+            (),
+            {"EVIDENCE_COURIER_APP": "shop:make", "EVIDENCE_COURIER_DB": "x"},
+            "EVIDENCE_COURIER_APP and EVIDENCE_COURIER_DB are both given",
+        ),
+    ],
+)
+def test_what_cannot_be_right_is_said(
+    shop: Path, arguments: tuple[str, ...], env: dict[str, str], said: str
+) -> None:
+    done = run("status", *arguments, env=env)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_the_hosts_own_code_raises_is_not_hidden(shop: Path) -> None:
+    Path("shop.py").write_text("import no_such_library\n")
+    done = run("status", "--app", "shop:make")
+    assert isinstance(done.exception, ModuleNotFoundError)
+    assert done.exception.name == "no_such_library"
+
+
+def every_command(group: click.Group) -> list[click.Command]:
+    found: list[click.Command] = []
+    for command in group.commands.values():
+        found += every_command(command) if isinstance(command, click.Group) else [command]
+    return found
+
+
+def test_every_command_about_couriers_takes_an_app_and_shows_the_variables() -> None:
+    alone = {"copy", "demo", *(one.name for one in every_command(app.commands["sandbox"]))}  # type: ignore[arg-type]
+    for command in every_command(app):
+        names = {param.name for param in command.params}
+        assert ("app" in names) == (command.name not in alone), command.name
+        shown = run(*_path(command), "--help").stdout
+        for name in names & {*OF_A_PLACE} - {"block"}:
+            variable = {"app": "APP", "folder": "CONFIG", "database": "DB"}[name or ""]
+            assert f"EVIDENCE_COURIER_{variable}" in shown, (command.name, name)
+
+
+def _path(command: click.Command) -> list[str]:
+    sandboxes = app.commands["sandbox"]
+    inside = isinstance(sandboxes, click.Group) and command in sandboxes.commands.values()
+    return [*(["sandbox"] if inside else []), command.name or ""]
