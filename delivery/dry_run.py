@@ -79,7 +79,9 @@ def _sender(context: TurnContext, destination: Destination, on_wait: OnWait) -> 
         return (yield from wait_out(refused))
 
     quota = evolve(destination.quota, address="")  # no block speaks of that
-    return Sender(destination, Slots(quota, context.courier_id, context.clock), wait=wait)
+    return Sender(
+        destination, Slots(quota, context.courier_id, context.clock), wait=wait, brief=True
+    )
 
 
 def _settle(context: TurnContext, sender: Sender, result: DryRun) -> Turn[None]:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from ..domain.integration import Route
 from ..domain.pacing.gate import NotBefore
 from ..domain.upload.failure import Failure
 from ..domain.upload.upload import UploadKey
@@ -144,6 +145,13 @@ class Send(Effect[HttpResponse | TransportFailure | NotBefore]):
 
     destination: Destination
     leave: Callable[[], Turn[HttpRequest | NotBefore | TransportFailure]] = field(repr=False)
+    brief: bool = False
+
+    @property
+    def route(self) -> Route:
+        """How the request leaves, and how long it may take."""
+        route = self.destination.integration.route
+        return route.brief if self.brief else route
 
 
 @frozen

@@ -69,13 +69,15 @@ class Sender:
     `no_room_before`: the last request was given up for the pace until then, and no request is lost
     by that, because none had left since the last bookmark. `answered`: the last request was
     answered, if it was not a token's; False: it has timed out; None: neither. `blocked`: a request
-    was not sent because the integration is blocked.
+    was not sent because the integration is blocked. `brief`: its requests have little time, as
+    those for a token have in any case.
     """
 
     destination: Destination
     slots: Slots
     commit: Callable[[str], Turn[None]] = forget
     wait: Callable[[NotBefore], Turn[bool]] = wait_out
+    brief: bool = False
     sent: bool = field(default=False, init=False)
     request_id: str | None = field(default=None, init=False)
     secrets: tuple[Secret, ...] = field(default=(), init=False)
@@ -153,7 +155,8 @@ class Sender:
     def _send_when_there_is_room(
         self, request: HttpRequest
     ) -> Turn[HttpResponse | TransportFailure]:
-        send = Send(self.destination, lambda: self._leave(request))
+        brief = self.brief or self._minting
+        send = Send(self.destination, lambda: self._leave(request), brief)
         reply: HttpResponse | TransportFailure | NotBefore = yield send
         while isinstance(reply, NotBefore):
             if not (yield from self.wait(reply)):

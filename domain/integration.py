@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .arguments import of_kind
 from .evidence.evidence import Outcome
@@ -71,6 +71,14 @@ class Route:
     timeouts: Timeouts = Timeouts()
     proxy: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
+
+    @property
+    def brief(self) -> Route:
+        """The same for a request that is answered quickly or not at all, as one for a token is: of
+        a platform that hangs it does not occupy a connection for long."""
+        times = self.timeouts
+        silence = min(times.idle, times.connect)
+        return evolve(self, timeouts=Timeouts(times.connect, silence, min(times.total, times.idle)))
 
 
 def tenant_key(tenant_id: str) -> str:

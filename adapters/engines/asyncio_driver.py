@@ -205,7 +205,7 @@ class AsyncioDriver(Driver):
             leaving = await self.drive(turn, about, asked)
         if not isinstance(leaving, HttpRequest):
             return leaving
-        return await self.outside.transport.send(leaving, effect.destination.integration.route)
+        return await self.outside.transport.send(leaving, effect.route)
 
     async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
         outside, is_file = self.outside, effect.document.path is not None

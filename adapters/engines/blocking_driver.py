@@ -120,7 +120,7 @@ class BlockingDriver(Driver):
         if not isinstance(leaving, HttpRequest):
             return leaving
         self._waited = timedelta(0)
-        return self.worker.outside.transport.send(leaving, effect.destination.integration.route)
+        return self.worker.outside.transport.send(leaving, effect.route)
 
     async def _make(self, effect: MakeDocument) -> MadeDocument | Failure:
         return self.worker.outside.preparer.make(effect)

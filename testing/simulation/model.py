@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import ClassVar
@@ -104,6 +104,7 @@ class ModelServer:
     began: datetime = field(init=False)
     meter: RateMeter | None = field(init=False)
     overlaps: int = field(init=False, default=0)
+    on_arrival: Callable[[int], None] | None = field(init=False, default=None)
     _using: Counter[tuple[str, object]] = field(init=False, factory=Counter)
 
     def __attrs_post_init__(self) -> None:
@@ -115,9 +116,11 @@ class ModelServer:
         self, sender: object, request: HttpRequest, route: Route
     ) -> HttpResponse | TransportFailure:
         """A request of one of several couriers. `overlaps` counts how often two used a key at
-        the same time."""
+        the same time; `on_arrival` hears how many are under way with each that arrives."""
         key = dict(request.headers)["key"]
         self._using[key, sender] += 1
+        if self.on_arrival is not None:
+            self.on_arrival(self._using.total())
         self.overlaps += any(
             number and other is not sender and used == key
             for (used, other), number in self._using.items()

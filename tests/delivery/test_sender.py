@@ -62,6 +62,7 @@ class Line:
     may_wait: bool = True
     clock: FakeClock = field(factory=FakeClock)
     sent: list[HttpRequest] = field(factory=list)
+    silences: list[float] = field(factory=list)
     sender: Sender = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -89,11 +90,12 @@ class Line:
 
     def _perform(self, effect: object) -> Any:
         match effect:
-            case Send(leave=leave):
+            case Send(leave=leave, route=route):
                 leaving = self._drive(leave())
                 if not isinstance(leaving, HttpRequest):
                     return leaving
                 self.sent.append(leaving)
+                self.silences.append(route.timeouts.idle.total_seconds())
                 self.clock.advance(self.seconds)
                 return self.answers.pop(0) if self.answers else reply()
             case TakeSlot():
@@ -262,6 +264,25 @@ def test_a_token_brings_nothing_of_the_upload() -> None:
 
     sender = cut_while(lambda: access(Access("app", mint)), answers=[])
     assert (sender.in_doubt, sender.sent) == (False, False)
+
+
+def test_a_token_request_may_be_silent_for_less_long_than_others() -> None:
+    def mint() -> Dialogue[MintedToken | Failure]:
+        yield from fetch(POST)
+        return MintedToken(Secret("token"), 60.0)
+
+    def posting() -> Dialogue[None]:
+        yield Access("app", mint)
+        yield from fetch(POST)
+
+    line = Line()
+    line.run(posting())
+    assert line.silences == [10, 30]
+    line.sender.brief = True  # as a dry run's is
+    line.run(posting())
+    assert line.silences[2:] == [10, 10]
+    times = Route(Timeouts(*map(timedelta, (0, 0, 1), (60, 5, 0)))).brief.timeouts
+    assert times == Timeouts(*map(timedelta, (0, 0, 0), (60, 5, 5)))
 
 
 def test_the_last_answer_is_in_doubt_until_the_dialogue_has_seen_it() -> None:

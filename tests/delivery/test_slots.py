@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from evidence_courier.delivery.effects import TakeSlot
 from evidence_courier.delivery.slots import Blocks, Slots
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import Acquired, Blocked, Quota
@@ -32,6 +33,18 @@ def test_what_has_begun_does_not_leave_once_its_integration_is_blocked() -> None
     assert second.end().slots == (2,)
     second.begun(Acquired(slot=3))  # the gate lets it begin again: the block is over
     assert left(second) is None
+
+
+def test_what_has_begun_without_a_slot_asks_for_one_when_it_leaves() -> None:
+    """As what waits for its document does, under a pace; without a pace nothing needs asking."""
+    paced, free = (
+        Slots(Quota("credential", "address", pace), 1, FakeClock())
+        for pace in (Pace(10, timedelta(minutes=1)), None)
+    )
+    paced.begun(Acquired(turn=1))
+    free.begun(Acquired(turn=1))
+    assert isinstance(left(paced), TakeSlot)
+    assert left(free) is None
 
 
 def test_a_block_counts_before_the_gate_knows_it() -> None:

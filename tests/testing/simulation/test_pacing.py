@@ -3,15 +3,16 @@ time."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from store_fixtures import House, evidence
 
@@ -29,7 +30,7 @@ from evidence_courier.ports.dialogue import (
 )
 from evidence_courier.ports.provider import Parcel, Provider
 from evidence_courier.ports.store import UploadStore
-from evidence_courier.testing import FakeClock, MemoryStore
+from evidence_courier.testing import FakeClock, MemoryStore, until_settled
 from evidence_courier.testing.sandboxes.rates import RateLimit, RateMeter, Window
 from evidence_courier.testing.simulation import Faults, ModelProvider, Simulation
 from evidence_courier.testing.simulation.model import ModelSettings
@@ -95,11 +96,38 @@ def test_couriers_deliver_all_within_the_pace_and_none_is_refused(
     window: Window,
     seed: int,
 ) -> None:
+    couriers_deliver(plan, couriers, latency, window, seed, exclusive)
+
+
+@pytest.mark.parametrize(
+    ("plan", "couriers"), [((100, 1.0, 2, 2, 500), 1), ((50, 60.0, 1, 1, 500), 2)]
+)
+def test_500_uploads_at_once_are_delivered_likewise(
+    plan: tuple[int, float, int, int, int], couriers: int
+) -> None:
+    couriers_deliver(plan, couriers, 0.5, "sliding", seed=7, exclusive=False)
+
+
+def couriers_deliver(
+    plan: tuple[int, float, int, int, int],
+    couriers: int,
+    latency: float,
+    window: Window,
+    seed: int,
+    exclusive: bool,
+) -> None:
+    """Have them deliver all, and check the properties."""
     limit, period, requests, cost, uploads = plan
     faults = Faults(latency=latency, pace=RateLimit(limit, period, window))
     provider = stepped(requests, cost, exclusive)
     pace = Pace(limit, timedelta(seconds=period))
     with Simulation(seed, couriers=couriers, faults=faults, provider=provider, pace=pace) as world:
+        without_slot: list[int] = []
+
+        def arrived(under_way: int) -> None:
+            without_slot.append(max(under_way - world.store.requests_under_way(), 0))
+
+        world.server.on_arrival = arrived
         keys = world.submit(uploads)
         began = world.clock.monotonic()
         assert world.settle(timedelta(days=1))
@@ -112,7 +140,7 @@ def test_couriers_deliver_all_within_the_pace_and_none_is_refused(
         assert all(status.attempts == 1 for status in world.statuses())
         assert world.breaches() == []
         assert all(world.copies(key) == 1 for key in keys)
-        assert world.store.requests_under_way() == 0
+        assert world.store.requests_under_way() == sum(without_slot) == 0
 
 
 @define
@@ -136,8 +164,56 @@ class CountingDesk:
         pass
 
 
+def paced(limit: int, period: float) -> dict[str, dict[str, object]]:
+    """A tenant of the model provider with a pace."""
+    pace = f"{limit}/{'min' if period == 60 else 's'}"
+    block = {"provider": "model", "key": "${KEY}", "pace": pace}
+    return {"acme": {"integrations": {"compliance": block}}}
+
+
+class CountingServer:
+    """The same for asyncio."""
+
+    def __init__(self, desk: CountingDesk) -> None:
+        self._desk = desk
+
+    async def send(self, request: HttpRequest, route: Route) -> HttpResponse | TransportFailure:
+        await asyncio.sleep(0)
+        return self._desk.send(request, route)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(
+    ("limit", "period", "requests", "uploads"),
+    [(50, 60.0, 3, 30), (1, 1.0, 2, 5), (3, 60.0, 6, 4), (100, 1.0, 2, 500)],
+)
+def test_a_courier_on_a_file_delivers_all_within_the_pace(
+    limit: int, period: float, requests: int, uploads: int, window: Window, tmp_path: Path
+) -> None:
+    house = House(tmp_path / "courier.db", tenants=paced(limit, period))
+    meter = RateMeter(RateLimit(limit, period, window), house.clock.monotonic)
+    desk = CountingDesk(house.clock, meter, latency=0.0)
+    options: Any = {"providers": {"model": stepped(requests, requests)}}
+
+    async def story() -> float:
+        async with house.courier(transport=CountingServer(desk), **options) as courier:
+            began = house.clock.monotonic()
+            tickets = [courier.submit(evidence(f"ev-{number}")) for number in range(uploads)]
+            statuses = await until_settled(courier, house.clock, *tickets)
+            ends = {status and (status.status, status.attempts) for status in statuses}
+            assert ends == {("succeeded", 1)}
+            return house.clock.monotonic() - began
+
+    assert asyncio.run(story()) <= bound(limit, period, requests, uploads, 0.0)
+    assert (desk.refused, desk.requests) == (0, requests * uploads)
+
+
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 @given(plan=plans(), window=st.sampled_from(WINDOWS))
+@example(plan=(100, 1.0, 2, 2, 500), window="sliding")
 @settings(max_examples=15, deadline=None)
 def test_a_worker_delivers_all_within_the_pace_and_none_is_refused(
     store: str,
@@ -146,20 +222,9 @@ def test_a_worker_delivers_all_within_the_pace_and_none_is_refused(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     limit, period, requests, cost, uploads = plan
-    house = House(Path("unused"))
+    house = House(Path("unused"), tenants=paced(limit, period))
     meter = RateMeter(RateLimit(limit, period, window), house.clock.monotonic)
     desk = CountingDesk(house.clock, meter)
-    house.tenants = {
-        "acme": {
-            "integrations": {
-                "compliance": {
-                    "provider": "model",
-                    "key": "${KEY}",
-                    "pace": f"{limit}/{'min' if period == 60 else 's'}",
-                }
-            }
-        }
-    }
     kept: UploadStore = MemoryStore()
     if store == "sqlite":
         kept = SqliteStore(str(tmp_path_factory.mktemp("pace") / "courier.db"))
@@ -186,7 +251,7 @@ def test_a_worker_delivers_all_within_the_pace_and_none_is_refused(
             if delivery.again_at is not None:
                 due[name] = delivery.again_at
         assert courier.health().counts["succeeded"] == uploads
-        assert {status.attempts for status in courier.find(limit=100).uploads} == {1}
+        assert {status.attempts for status in courier.find(limit=500).uploads} == {1}
     assert (desk.refused, desk.requests) == (0, requests * uploads)
     # One worker makes one request at a time.
     alone = requests * uploads * desk.latency
