@@ -34,13 +34,16 @@ def parts_of(lane: Lane) -> Sequence[Lane]:
 class FairShare:
     """Counts what is in a room: places, or bytes. Not thread-safe; owned by one engine.
 
-    `most`: no lane holds more than that, what has stepped aside included, whatever is free.
+    `most`: no lane holds more than that, what has stepped aside included, whatever is free. While
+    `crowd` or more have stepped aside, a lane that is among them holds no more than one.
     """
 
-    def __init__(self, capacity: int, most: int | None = None) -> None:
+    def __init__(self, capacity: int, most: int | None = None, crowd: int | None = None) -> None:
         self.capacity = capacity
         self.taken = 0
         self._most = capacity if most is None else most
+        self._crowd = crowd
+        self._all_aside = 0
         self._held: dict[Lane, int] = {}
         self._aside: dict[Lane, int] = {}
 
@@ -53,19 +56,25 @@ class FairShare:
         way; None: that is so if it has nothing in this room."""
         if amount > self.capacity - self.taken:
             return False
-        held = self._held.get(lane, 0) + self._aside.get(lane, 0)
-        return held + amount <= self._most and amount <= self.open_to(lane, amount, new)
+        held, most = self._held.get(lane, 0), self._most_of(lane)
+        return held + amount <= most and amount <= self.open_to(lane, amount, new)
+
+    def _most_of(self, lane: Lane) -> int:
+        """How much a lane may hold beside what it has aside."""
+        aside = self._aside.get(lane, 0)
+        crowded = aside and self._crowd is not None and self._all_aside >= self._crowd
+        return 0 if crowded else self._most - aside
 
     def first_admitted(self, origin: Lane, lanes: Iterable[Lane]) -> Lane | None:
         """The first of some lanes of an origin of which one more may enter now."""
         # As `admits` says of each: asked for all that wait, whenever one leaves.
-        free, held_by, aside = self.open_to(origin), self._held.get, self._aside.get
+        free, held_by = self.open_to(origin), self._held.get
         for lane in lanes if free > 0 else ():
             room = free
             for part in parts_of(lane)[len(origin) :]:
                 if held := held_by(part, 0):
                     room = (SHARE_OF_FREE * room - held) // (SHARE_OF_FREE + 1)
-            if room > 0 and held_by(lane, 0) + aside(lane, 0) < self._most:
+            if room > 0 and held_by(lane, 0) < self._most_of(lane):
                 return lane
         return None
 
@@ -101,10 +110,12 @@ class FairShare:
         """One of this lane takes no room any more, but is there."""
         self.leave(lane)
         self._aside[lane] = self._aside.get(lane, 0) + 1
+        self._all_aside += 1
 
     def end_aside(self, lane: Lane) -> None:
         """One of this lane that has stepped aside is gone."""
         self._aside[lane] -= 1
+        self._all_aside -= 1
         if not self._aside[lane]:
             del self._aside[lane]
 
@@ -112,9 +123,9 @@ class FairShare:
 class FairQueue:
     """Places in a room, and those who wait for one, lane by lane. Not thread-safe."""
 
-    def __init__(self, capacity: int, most: int | None = None) -> None:
+    def __init__(self, capacity: int, most: int | None = None, crowd: int | None = None) -> None:
         self.capacity = capacity
-        self._share = FairShare(capacity, most)
+        self._share = FairShare(capacity, most, crowd)
         self._queues: dict[Lane, dict[Lane, deque[Callable[[], bool]]]] = {}
 
     def held(self, lane: Lane) -> int:

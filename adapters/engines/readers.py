@@ -33,6 +33,10 @@ SLOW = 0.5
 SLOW_READERS = 256
 """So many are slow at once, those that hang included."""
 
+CROWD = SLOW_READERS * 3 // 4
+"""While so many are slow, a tenant that has a slow one gets no more: the last quarter is for those
+that have none."""
+
 QUICK = 0.01
 """A source is quick if it takes fewer seconds than this. A thread may have to wait for the
 interpreter for half of that."""
@@ -166,7 +170,7 @@ class Readers:
     _quick: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._places = FairQueue(READERS, READERS_OF_TENANT)
+        self._places = FairQueue(READERS, READERS_OF_TENANT, CROWD)
 
     @property
     def lost(self) -> int:

@@ -30,7 +30,7 @@ from ...ports.records import AddAnswer, Added, Entry
 from .asyncio_driver import AsyncioDriver
 from .kept import Kept, kept_error
 from .preparing import Preparer
-from .readers import READERS, READERS_OF_TENANT, reading_of
+from .readers import CROWD, READERS, READERS_OF_TENANT, reading_of
 from .tickets import Ticket
 
 BATCH = 64
@@ -87,7 +87,7 @@ class Recorder:
         self._wake = wake
         self._ready: InTurn[str, Submission] = InTurn()
         self._slow: InTurn[str, Submission] = InTurn()
-        self._share = FairShare(READERS, READERS_OF_TENANT)
+        self._share = FairShare(READERS, READERS_OF_TENANT, CROWD)
         self._unwritten = 0  # bytes of what is prepared one by one
         self._workers: set[asyncio.Task[Any]] = set()
         self._batcher: asyncio.Task[None] | None = None

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from evidence_courier.adapters.engines import readers as readers_module
 from evidence_courier.adapters.engines.readers import (
+    CROWD,
     READERS,
     READERS_OF_TENANT,
     SLOW_READERS,
@@ -129,6 +130,29 @@ def test_tenants_that_hang_leave_their_places_long_before_they_are_lost(
     with ThreadPoolExecutor(READERS + SLOW_READERS) as threads:
         asyncio.run(scenario(Readers(threads, events.append, source)))
     assert events == []
+
+
+def test_of_many_tenants_that_hang_each_takes_few_and_leaves_others_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More of them than fill the bound with all their readers."""
+    monkeypatch.setattr(readers_module, "SLOW", 0.05)
+    source = Source()
+
+    async def scenario(readers: Readers) -> None:
+        tenants = [f"h{number}" for number in range(120) for _ in range(4)]
+        hung = [reading(readers, wanted(tenant)) for tenant in tenants]
+        while source.hung < 120 + 8:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            assert await asyncio.wait_for(reading(readers, wanted("good")), 1) == b"good"
+        assert CROWD <= source.hung <= CROWD + READERS
+        source.mended.set()
+        assert await asyncio.gather(*hung) == [tenant.encode() for tenant in tenants]
+
+    with ThreadPoolExecutor(READERS + SLOW_READERS) as threads:
+        asyncio.run(scenario(Readers(threads, list[LogEvent]().append, source)))
 
 
 def test_a_thread_is_waited_for_while_the_others_of_the_tenant_work() -> None:
