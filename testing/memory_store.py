@@ -22,7 +22,7 @@ from ..domain.health import Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
-from ..domain.upload.history import details_of
+from ..domain.upload.history import details_of, running_attempt
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
     LookUpRow,
@@ -340,7 +340,9 @@ class MemoryStore(_Couriers):
                 LookUpRow(at=look.at, finding=look.finding, message=look.message)
                 for look in newest.look_ups
             )
-            return details_of(self._status(newest, now), newest.attempts, newest.actions, look_ups)
+            status = self._status(newest, now)
+            running = running_attempt(newest.upload.state, status, newest.courier_id)
+            return details_of(status, newest.attempts, newest.actions, look_ups, running)
 
     # --- what is held, and what people do ---
 

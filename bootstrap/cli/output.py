@@ -238,7 +238,9 @@ def print_details(details: UploadDetails) -> None:
     """Print one upload with its attempts, look-ups and actions."""
     facts = [(name, cell(details) or "") for name, cell in _FACTS.items()]
     print_table((), [fact for fact in facts if fact[1] or not is_terminal()])
+    running = [details.running] if details.running is not None else []
     for columns, rows in (
+        (_RUNNING, running),
         (_ATTEMPTS, details.history),
         (_LOOK_UPS, details.look_ups),
         (_ACTIONS, details.actions),
@@ -270,6 +272,12 @@ _ATTEMPTS: Columns = {
     "took": lambda row: f"{(row.ended_at - row.started_at).total_seconds():.2f} s",
     "verdict": lambda row: row.verdict,
     "what happened": _end_of,
+}
+_RUNNING: Columns = {
+    "running": lambda row: str(row.number),
+    "since": lambda row: moment(row.started_at),
+    "courier": lambda row: f"{row.courier_id} ({row.courier or 'gone: it will be recovered'})",
+    "waits for": lambda row: row.waits_for or "the provider's reply",
 }
 _LOOK_UPS: Columns = {
     "looked up": lambda row: moment(row.at),

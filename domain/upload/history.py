@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from attrs import fields
 
 from .attempt import Attempt
-from .status import ActionRow, AttemptRow, LookUpRow, UploadDetails, UploadStatus
+from .status import (
+    ActionRow,
+    AttemptRow,
+    LookUpRow,
+    RunningAttempt,
+    UploadDetails,
+    UploadStatus,
+)
+from .upload import Sending, State
 from .verdict import word_of
 
 
@@ -16,6 +24,7 @@ def details_of(
     attempts: Iterable[Attempt],
     actions: Iterable[ActionRow],
     look_ups: Iterable[LookUpRow],
+    running: RunningAttempt | None = None,
 ) -> UploadDetails:
     """How an upload stands and how it came to; attempts, actions and look-ups in the order in
     which they were recorded."""
@@ -24,6 +33,7 @@ def details_of(
         history=tuple(map(_attempt_row, attempts)),
         actions=tuple(actions),
         look_ups=tuple(look_ups),
+        running=running,
     )
 
 
@@ -40,4 +50,19 @@ def _attempt_row(attempt: Attempt) -> AttemptRow:
         retry_after=None if failure is None else failure.retry_after,
         request_id=attempt.request_id,
         detail=None if failure is None else failure.detail,
+    )
+
+
+def running_attempt(
+    state: State, status: UploadStatus, courier_id: int | None, courier: str | None = None
+) -> RunningAttempt | None:
+    """The attempt that is under way in this state; None if none is."""
+    if not isinstance(state, Sending):
+        return None
+    return RunningAttempt(
+        number=state.attempt,
+        started_at=state.started_at,
+        courier_id=courier_id,
+        courier=courier,
+        waits_for=status.waits_for,
     )

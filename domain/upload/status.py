@@ -130,9 +130,23 @@ class LookUpRow:
 
 
 @frozen(kw_only=True)
-class UploadDetails(UploadStatus):
-    """How one upload stands, and its history."""
+class RunningAttempt:
+    """An attempt that is under way. `courier_id` is the courier that makes it, `courier` its host
+    and process; None if it is registered no more, and the attempt will be recovered. `waits_for` is
+    None while a request is under way."""
 
+    number: int
+    started_at: datetime
+    courier_id: int | None
+    courier: str | None = None
+    waits_for: str | None = None
+
+
+@frozen(kw_only=True)
+class UploadDetails(UploadStatus):
+    """How one upload stands, and its history; the attempt that is `running`, if there is one."""
+
+    running: RunningAttempt | None = None
     history: tuple[AttemptRow, ...]
     actions: tuple[ActionRow, ...]
     look_ups: tuple[LookUpRow, ...]

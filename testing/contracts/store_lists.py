@@ -60,6 +60,19 @@ class ListRules(GateRules):
             same(found(Find(id_prefix="EV")), "")
             same(found(Find(id_prefix="x", kind="rate_limited")), "")
 
+    def test_an_attempt_that_is_running_is_shown_with_its_courier(self) -> None:
+        with self._store() as store:
+            courier, new = store.heartbeat(None, AT), entry()
+            store.add([new])
+            same(there(store.show("acme", "ev-1", AT)).running, None)
+            start = started(new.upload, AT + MINUTE, courier_id=courier)
+            begin_each(store, [start])
+            running = there(there(store.show("acme", "ev-1", AT)).running)
+            same((running.number, running.started_at), (1, AT + MINUTE))
+            same(running.courier_id, courier, "which courier makes it")
+            store.save([delivered(start.upload, AT + 2 * MINUTE)])
+            same(there(store.show("acme", "ev-1", AT)).running, None)
+
     def test_uploads_are_counted_by_tenant_provider_status_and_error(self) -> None:
         with self._store() as store:
             entries = [entry("a"), entry("b"), entry("c", tenant_id="globex")]

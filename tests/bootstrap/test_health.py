@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -181,3 +182,19 @@ def test_a_host_finds_and_counts_by_the_same_filters(database: str) -> None:
         assert records.counted(open=True, since=AT + 2 * MINUTE, until=AT + 3 * MINUTE)
         with pytest.raises(MisuseError, match="no upload is open in that status"):
             records.find(open=True, status="failed")
+
+
+def test_a_running_attempt_has_a_row_in_its_details(database: str) -> None:
+    with closing(SqliteStore(database)) as store:
+        courier = store.heartbeat(None, AT)
+        new = entry("now")
+        store.add([new])
+        begin_each(store, [started(new.upload, AT + MINUTE, courier_id=courier)])
+        row = as_json("show", "--db", database, "acme", "now")["running"]
+        assert (row["number"], row["started_at"]) == (1, "2026-02-21T10:01:00Z")
+        assert (row["courier_id"], row["waits_for"]) == (courier, None)
+        assert f"process {os.getpid()}" in row["courier"]
+        shown = run("show", "--db", database, "acme", "now").stdout
+        assert "the provider's reply" in shown
+        store.unregister(courier)
+    assert "gone: it will be recovered" in run("show", "--db", database, "acme", "now").stdout

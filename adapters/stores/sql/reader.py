@@ -10,12 +10,12 @@ from attrs import evolve
 
 from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
-from ....domain.upload.history import details_of
+from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
-from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of
+from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
 from . import health, lists, reads
 from .gates import blocks_of
 from .session import Readers, Session
@@ -125,7 +125,11 @@ class SqlReader:
             actions = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
             look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             (status,) = reads.statuses_of(session, rows[-1:], now)
-            return details_of(status, attempts, actions, look_ups)
+            (courier,) = session.ask(reads.COURIER_OF, its)
+            running = running_attempt(
+                state_of(rows[-1]), status, courier["owner"], _name_of(courier)
+            )
+            return details_of(status, attempts, actions, look_ups, running)
 
     def fingerprint_key(self) -> bytes:
         with self._readers.reading() as session:
@@ -159,6 +163,10 @@ class SqlReader:
 
     def close(self) -> None:
         self._readers.close()
+
+
+def _name_of(courier: Row) -> str | None:
+    return None if courier["host"] is None else f"{courier['host']}, process {courier['pid']}"
 
 
 def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:

@@ -135,6 +135,11 @@ HISTORY, ACTIONS, LOOK_UPS = (
     for table in ("attempts", "actions", "look_ups")
 )
 
+COURIER_OF = (
+    "SELECT uploads.owner, couriers.host, couriers.pid FROM uploads"
+    " LEFT JOIN couriers ON couriers.id = uploads.owner WHERE uploads.id = :id"
+)
+
 
 def recorded(session: Session, keys: Iterable[UploadKey]) -> dict[UploadKey, Entry]:
     """The uploads with these keys, as far as they are recorded."""

@@ -1107,6 +1107,13 @@ class FindsEveryError(MemoryStore):
         return super().find(evolve(find, kind=None), now)
 
 
+@breaks("an_attempt_that_is_running_is_shown_with_its_courier")
+class ShowsNothingRunning(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        found = super().show(tenant_id, evidence_id, now)
+        return None if found is None else evolve(found, running=None)
+
+
 @breaks("uploads_are_counted_by_tenant_provider_status_and_error")
 class CountsWithoutError(MemoryStore):
     def counted(self, find: Find) -> Sequence[Count]:
