@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..delivery.chain import LINK_EVERY, link_settled
 from ..delivery.duties import Duty
 from .tenants import Tenants
 from .wiring import Wiring
@@ -11,4 +12,4 @@ from .wiring import Wiring
 
 def duties_of(wiring: Wiring, tenants: Tenants) -> Sequence[Duty]:
     """The duties of one courier."""
-    return ()
+    return (Duty("the linking of what is settled", LINK_EVERY, link_settled),)

@@ -1,13 +1,14 @@
-"""A store: the records, the gates and the couriers, in one place and in shared transactions."""
+"""A store: records, gates, couriers and hash chains, in one place and in shared transactions."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from .chain import Chain
 from .couriers import Couriers
 from .gates import Gates
 from .records import UploadRecords
 
 
-class UploadStore(UploadRecords, Gates, Couriers, Protocol):
+class UploadStore(UploadRecords, Gates, Couriers, Chain, Protocol):
     """What a store adapter implements. Callers ask for the part that they need."""

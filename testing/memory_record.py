@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 
 from attrs import define, evolve, field
 
 from ..domain.upload.attempt import Attempt
+from ..domain.upload.invariants import Record
 from ..domain.upload.status import ActionRow
 from ..domain.upload.upload import Sending, Upload, UploadKey
 from ..ports.paging import Place
@@ -40,6 +41,18 @@ class MemoryRecord:
     def open_upload(self) -> Entry:
         """As a courier needs it to go on."""
         return Entry(self.upload, self.dossier, courier_id=self.courier_id)
+
+    def whole(self, living: Container[int]) -> Record:
+        """All that is kept of it; `living` are the couriers that are alive."""
+        return Record(
+            upload=self.upload,
+            attempts=tuple(self.attempts),
+            credentials=tuple(self.credentials),
+            look_ups=tuple((look.at, look.finding) for look in self.look_ups),
+            action_tenants=(self.upload.key.tenant_id,) * len(self.actions),
+            owner_lives=self.courier_id is not None and self.courier_id in living,
+            budget=self.budget,
+        )
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

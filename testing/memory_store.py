@@ -64,6 +64,7 @@ from ..ports.records import (
     Start,
 )
 from . import memory_lists as lists
+from .memory_chain import MemoryChain
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 
@@ -107,18 +108,7 @@ class _Inspected:
         """Everything that is kept of every upload, for `domain.invariants`; `living` are the
         couriers that are alive."""
         with self._lock:
-            return [
-                Record(
-                    upload=record.upload,
-                    attempts=tuple(record.attempts),
-                    credentials=tuple(record.credentials),
-                    look_ups=tuple((look.at, look.finding) for look in record.look_ups),
-                    action_tenants=(record.upload.key.tenant_id,) * len(record.actions),
-                    owner_lives=record.courier_id is not None and record.courier_id in living,
-                    budget=record.budget,
-                )
-                for record in self._records.values()
-            ]
+            return [record.whole(living) for record in self._records.values()]
 
     def parked(self) -> int:
         """How many uploads are parked."""
@@ -207,10 +197,11 @@ class _Couriers(_Inspected):
             raise StoreError(f"memory: {verb} was not done: a fault was asked for")
 
 
-class MemoryStore(_Couriers):
+class MemoryStore(_Couriers, MemoryChain):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:
+        super().__init__()
         self._keep_documents = keep_documents
         self._records: dict[UploadKey, MemoryRecord] = {}
         self._invalid: lists.Invalid = {}

@@ -24,9 +24,12 @@ from .sqlite.trouble import trouble
 
 Progress = Callable[[str, int], None]
 
-TABLES = ("uploads", "attempts", "look_ups", "actions", "documents", "gates", "slots", "blocks")
+TABLES = (
+    *("uploads", "attempts", "look_ups", "actions", "documents", "gates", "slots", "blocks"),
+    *("links", "heads", "checkpoints"),
+)
 KEY = "UPDATE keys SET value = %s WHERE name = 'fingerprint'"
-NUMBERED = ("uploads", "attempts", "look_ups", "actions")
+NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints")
 NO_COURIER = 0
 """Whose attempts are under way in a copy: no courier has this number, so they are recovered."""
 

@@ -4,8 +4,9 @@ This module imports click and nothing else, so that `--help` and shell completio
 command does is a function of a module beside this one, imported when the command is called.
 
 Exit codes. 0: done. 1: an upload that `submit` waited for failed or is held, an action applied to
-nothing, or `doctor`, `health` or `invariants` found something. 2: usage or configuration. 3: the
-database. 4: the output could not be written. 130 and 143: ended by Ctrl-C and by SIGTERM.
+nothing, or `doctor`, `health`, `invariants` or `verify` found something. 2: usage or
+configuration. 3: the database. 4: the output could not be written. 130 and 143: ended by Ctrl-C
+and by SIGTERM.
 """
 
 from __future__ import annotations
@@ -349,6 +350,42 @@ _INVARIANTS = _command(
     _JSON,
 )
 
+_VERIFY = _command(
+    "verify",
+    "chain.verify",
+    """Check that what is settled was not changed since it was linked.
+
+    Settled attempts and people's actions are links of a hash chain, one for each tenant. Changes
+    nothing, and may be run beside a courier. Prints a line for all that does not hold: which
+    tenant, which link, what differs; the exit code is then 1. Who can write to the database can
+    make a whole chain anew: only a head that was kept elsewhere shows that (`export --head`).
+    """,
+    *_RECORDS,
+    _option("--tenant", "Only this tenant's chain."),
+    _option(
+        "--head kept_heads",
+        "A file of heads that were kept elsewhere; may be repeated.",
+        type=_PATH,
+        multiple=True,
+    ),
+    _JSON,
+)
+
+_EXPORT = _command(
+    "export",
+    "chain.export",
+    """Print the heads of the hash chains, or the links of one.
+
+    A head is a line of JSON: tenant, length, hash, time. Keep it where who can write to the
+    database cannot, and give it to `verify --head`. With --links, each line is the text whose
+    SHA-256 is the hash of a link and stands in the next line.
+    """,
+    *_RECORDS,
+    _option("--head", "Print the head of each tenant's chain.", is_flag=True),
+    _option("--links", "Print the texts of the links of --tenant.", is_flag=True),
+    _option("--tenant", "Only this tenant's."),
+)
+
 _COPY = _command(
     "copy",
     "copy.run",
@@ -437,8 +474,8 @@ _SANDBOXES = click.Group(
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, _HEALTH, _INVARIANTS),
-        *(_SANDBOXES, _SHOW, _STATUS, _SUBMIT),
+        *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, _EXPORT, _HEALTH, _INVARIANTS),
+        *(_SANDBOXES, _SHOW, _STATUS, _SUBMIT, _VERIFY),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

@@ -43,6 +43,7 @@ from ...ports.store import UploadStore
 from ...ports.writer import Transactional
 from .assertions import a, must, raises, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
+from .store_chain import ChainRules
 from .store_lists import ListRules
 from .stored import (
     AT,
@@ -60,7 +61,7 @@ from .stored import (
 MINUTE = timedelta(minutes=1)
 
 
-class StoreContract(ListRules):
+class StoreContract(ChainRules, ListRules):
     """The rules for a store. Give it `open_store`; say `durable = False` where what is written
     ends with the store."""
 

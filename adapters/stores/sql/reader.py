@@ -8,15 +8,17 @@ from datetime import datetime
 
 from attrs import evolve
 
+from ....domain.chain import Head
 from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
 from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
+from ....ports.chain import ChainPage, Unlinked
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
-from . import health, lists, reads
+from . import chain, health, lists, reads
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -160,6 +162,18 @@ class SqlReader:
                 return ActedOn((), mark)
             rows = session.ask(reads.ACTED_ON, {"after": after, "mark": mark})
             return ActedOn([key_of(row) for row in rows], mark)
+
+    def heads(self, tenant_id: str | None = None) -> Sequence[Head]:
+        with self._readers.reading() as session:
+            return chain.heads_of(session, tenant_id)
+
+    def links(self, tenant_id: str, after: int, limit: int) -> ChainPage:
+        with self._readers.reading() as session:
+            return chain.page_of(session, tenant_id, after, limit)
+
+    def chains(self) -> Mapping[str, Unlinked]:
+        with self._readers.reading() as session:
+            return chain.chains_of(session)
 
     def close(self) -> None:
         self._readers.close()

@@ -4,7 +4,6 @@ between threads, couriers and machines, and its version is the fence."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import islice
 
@@ -32,27 +31,16 @@ from ..stretches import stretches
 from . import gates, reads
 from . import statements as sql
 from .gates import Asker, Gates
-from .reader import SqlReader
-from .session import Database, Session
+from .linking import SqlLinks
+from .session import Database
 
 
-class SqlStore(SqlReader):
+class SqlStore(SqlLinks):
     """An `UploadStore` in a database. May be used from any thread; writers take turns."""
 
     def __init__(self, database: Database, *, keep_documents: bool) -> None:
         super().__init__(database)
-        self._database = database
         self._keep_documents = keep_documents
-
-    def transaction(
-        self, undone: str = "nothing was written", about: Sequence[object] = ()
-    ) -> AbstractContextManager[None]:
-        """One transaction of all that is written inside (see `Database.transaction`)."""
-        return self._database.transaction(undone, about)
-
-    @property
-    def _session(self) -> Session:
-        return self._database.session
 
     # --- uploads ---
 

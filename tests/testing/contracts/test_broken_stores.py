@@ -13,6 +13,8 @@ import pytest
 from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
+from evidence_courier.domain.chain import ACTION, ATTEMPT
+from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import Count, RecordsHealth
 from evidence_courier.domain.pacing.gate import (
@@ -30,12 +32,14 @@ from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
     Failed,
     LookingUp,
+    Sending,
     Status,
     Undecided,
     Upload,
     UploadKey,
     Waiting,
 )
+from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
 from evidence_courier.ports.records import (
@@ -1204,6 +1208,53 @@ class HidesTheLease(MemoryStore):
 )
 class HidesThePause(HidesTheLease):
     hidden = "pause"
+
+
+@breaks(
+    "settled_attempts_and_what_people_did_are_linked",
+)
+class LinksNoAction(MemoryStore):
+    def _settled(self) -> Iterator[Linked]:
+        return (one for one in super()._settled() if one.kind != ACTION)
+
+
+@breaks("an_attempt_under_way_is_in_no_link")
+class LinksWhatIsUnderWay(MemoryStore):
+    def _settled(self) -> Iterator[Linked]:
+        yield from super()._settled()
+        for one in self._records.values():
+            if isinstance(one.upload.state, Sending):
+                yield Linked(one.upload.key.tenant_id, ATTEMPT, -one.arrival, "one", {})
+
+
+@breaks(
+    "each_tenant_has_a_chain_of_its_own",
+    "what_is_not_linked_yet_is_counted",
+)
+class MakesOneChain(MemoryStore):
+    def _settled(self) -> Iterator[Linked]:
+        return (evolve(one, tenant_id="acme") for one in super()._settled())
+
+
+@breaks("a_chain_grows_behind_its_head")
+class BeginsAnewEachTime(MemoryStore):
+    def link(self, limit: int, now: datetime) -> int:
+        before, self._heads = self._heads, {}
+        done = super().link(limit, now)
+        self._heads = before | self._heads
+        return done
+
+
+@breaks("links_are_read_by_the_page")
+class ReadsAllLinks(MemoryStore):
+    def links(self, tenant_id: str, after: int, limit: int) -> ChainPage:
+        return super().links(tenant_id, after, 1000)
+
+
+@breaks("what_is_not_linked_yet_is_counted")
+class KnowsOfNothingUnlinked(MemoryStore):
+    def chains(self) -> Mapping[str, Unlinked]:
+        return {one: Unlinked(0, ()) for one in super().chains()}
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=str)

@@ -1,0 +1,132 @@
+"""`evidence-courier verify`, and `export` of the hash chains."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from ...adapters.stores.databases import open_for_reading
+from ...adapters.stores.sql.reader import SqlReader
+from ...delivery.chain import faults_of, texts_of
+from ...domain.chain import Fault, Head, canonical
+from ...domain.errors import MisuseError
+from ...ports.chain import Unlinked
+from .exits import UNDELIVERED, USAGE, end
+from .output import print_json
+from .place import Place
+
+_NOTHING = Unlinked(0, ())
+
+
+def verify(place: Place, tenant: str | None, kept_heads: tuple[str, ...], as_json: bool) -> None:
+    """Check the chains and print what does not hold."""
+    kept: defaultdict[str, list[Head]] = defaultdict(list)
+    for file in kept_heads:
+        for head in _heads_in(Path(file)):
+            kept[head.tenant_id].append(head)
+    with open_for_reading(place.database) as reader:
+        waiting = reader.chains()
+        tenants = sorted({*waiting, *kept}) if tenant is None else [tenant]
+        if tenant is not None and tenant not in {*waiting, *kept}:
+            end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
+        found = [_checked(reader, one, kept[one], waiting.get(one, _NOTHING)) for one in tenants]
+    _print(found, as_json)
+    if any(one.faults for one in found):
+        sys.exit(UNDELIVERED)
+
+
+@frozen
+class _Checked:
+    """What a check of a tenant's chain found."""
+
+    head: Head
+    unlinked: int
+    faults: Sequence[Fault]
+
+
+def _checked(
+    reader: SqlReader, tenant_id: str, kept: Sequence[Head], unlinked: Unlinked
+) -> _Checked:
+    passed_over = (
+        Fault(tenant_id, None, f"{about} is in no link, and much that came later is")
+        for about in unlinked.passed_over
+    )
+    faults = (*faults_of(reader, tenant_id, kept), *passed_over)
+    head = next(iter(reader.heads(tenant_id)), Head(tenant_id))
+    return _Checked(head, unlinked.number, faults)
+
+
+def _print(found: Sequence[_Checked], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                {
+                    **_json_of(one.head),
+                    "unlinked": one.unlinked,
+                    "faults": [{"link": each.position, "what": each.what} for each in one.faults],
+                }
+                for one in found
+            ]
+        )
+        return
+    for one in found:
+        for fault in one.faults:
+            click.echo(str(fault))
+    links, faults = sum(one.head.length for one in found), sum(len(one.faults) for one in found)
+    said = f"{faults} {'thing does' if faults == 1 else 'things do'} not hold"
+    tenants = "1 tenant" if len(found) == 1 else f"{len(found):,} tenants"
+    click.echo(f"{links:,} links of {tenants}: {said if faults else 'everything holds'}", err=True)
+    if unlinked := sum(one.unlinked for one in found):
+        records = "1 record is" if unlinked == 1 else f"{unlinked:,} records are"
+        click.echo(f"{records} not linked yet: a running courier does that", err=True)
+
+
+def export(place: Place, tenant: str | None, head: bool, links: bool) -> None:
+    """Print the heads of the chains, or the texts of one chain's links."""
+    if head == links:
+        raise MisuseError("give --head or --links")
+    if links and tenant is None:
+        raise MisuseError("--links are those of one tenant: give --tenant")
+    with open_for_reading(place.database) as reader:
+        heads = reader.heads(tenant)
+        if tenant is not None and not heads:
+            end(f"tenant {tenant!r} has no chain in {place.name}", USAGE)
+        if links and tenant is not None:
+            for text in texts_of(reader, tenant):
+                click.echo(text.encode())  # whatever the terminal's encoding is
+        else:
+            for one in heads:
+                click.echo(canonical(_json_of(one)).encode())
+
+
+def _json_of(head: Head) -> Mapping[str, str | int | None]:
+    return {
+        "tenant": head.tenant_id,
+        "length": head.length,
+        "hash": head.hash,
+        "time": head.time,
+    }
+
+
+def _heads_in(file: Path) -> Sequence[Head]:
+    """The heads in a file that `export --head` has written."""
+    try:
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+        if not rows:
+            raise ValueError("it is empty")
+        return [
+            Head(str(row["tenant"]), int(row["length"]), str(row["hash"]), row.get("time"))
+            for row in rows
+        ]
+    except OSError as error:
+        raise MisuseError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise MisuseError(
+            f"{file} holds no heads, one a line, as `evidence-courier export --head` prints them"
+        ) from error

@@ -1,0 +1,269 @@
+"""The hash chain of a tenant: what is settled is linked, so that a later change shows.
+
+What is hashed is canonical JSON (RFC 8785) in UTF-8, by SHA-256, in three layers:
+
+- A field: `[name, salt, value]`, with a random salt of its own. Once it is erased, with its salt,
+  its hash stands in its place.
+- A record, which is a settled attempt, a person's action or a checkpoint: the hashes of its fields
+  by their names. A field without a value is left out.
+- A link: the record's hash and the link before, as `Link.text` shows.
+
+A checkpoint says who erased fields or deleted records, and of which links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+
+Value: TypeAlias = str | int | None
+Content: TypeAlias = Mapping[str, Value]
+
+ATTEMPT, ACTION, CHECKPOINT = KINDS = ("attempt", "action", "checkpoint")
+
+SALT = 32
+"""How long a salt is: 16 random bytes in hexadecimal."""
+
+_MARK = 4
+"""So many digits of a field's hash stand behind its salt: they tell which field of a record has
+changed, the hash of the link that one has."""
+
+_HASH = 64
+
+# For text, whole numbers and null under ASCII names this is what RFC 8785 asks for.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def canonical(value: object) -> str:
+    """The canonical JSON of texts, of whole numbers up to 2^53, of null, and of lists and objects
+    of these."""
+    return _ENCODE(value)
+
+
+def hash_of(value: object) -> str:
+    """The hash of its canonical JSON, in hexadecimal."""
+    return hashlib.sha256(_ENCODE(value).encode()).hexdigest()
+
+
+@frozen
+class Record:
+    """A row of what is settled. `about` says in words what it is, `id` is its number in its
+    table."""
+
+    tenant_id: str
+    kind: str
+    id: int
+    about: str
+    content: Content = field(repr=False)
+
+
+@frozen
+class Head:
+    """Where a tenant's chain ends: how many links it has, and the hash of the last, which was made
+    at `time`."""
+
+    tenant_id: str
+    length: int = 0
+    hash: str | None = None
+    time: str | None = None
+
+
+@frozen
+class Link:
+    """One link. `fields` are by name what is kept of each: its salt and a mark, or its hash once it
+    is erased. None: the record was deleted, and `record` is its hash; `row_id` is None then."""
+
+    tenant_id: str
+    position: int
+    time: str
+    kind: str
+    row_id: int | None
+    fields: Mapping[str, str] | None
+    record: str | None
+    hash: str
+
+    def text(self, record: str, previous: str | None) -> str:
+        """What its hash is made of, with the hashes of its record and of the link before."""
+        return canonical(
+            {
+                "kind": self.kind,
+                "position": self.position,
+                "previous": previous,
+                "record": record,
+                "tenant": self.tenant_id,
+                "time": self.time,
+            }
+        )
+
+    def hashes(self, record: Record | None) -> dict[str, str]:
+        """The hashes of its fields, with its record as it is now; None: that is missing."""
+        given: Content = {} if record is None else record.content
+        kept = self.fields or {}
+        hashes = {
+            name: hash_of([name, what[:SALT], given.get(name)])
+            for name, what in kept.items()
+            if len(what) != _HASH
+        }
+        added = {name: "added" for name, value in given.items() if value is not None}
+        return {**added, **kept, **hashes}
+
+    def record_hash(self, record: Record | None) -> str:
+        """The hash of its record as that is now."""
+        return self.record or hash_of(self.hashes(record))
+
+    def changed(self, record: Record) -> list[str]:
+        """The names of the fields that are not as they were linked."""
+        kept = self.fields or {}
+        return [
+            name
+            for name, now in self.hashes(record).items()
+            if (was := kept.get(name, "")) != now and was[SALT:] != now[:_MARK]
+        ]
+
+    @property
+    def gone(self) -> bool:
+        """Whether its record was deleted, or some of its fields erased."""
+        return self.fields is None or any(len(what) == _HASH for what in self.fields.values())
+
+    def without(self, record: Record | None, names: Collection[str] | None) -> Link:
+        """The link once the fields with these names are erased, or (None) its record is deleted.
+        `record` is as before that."""
+        if self.fields is None:
+            return self
+        if names is None:
+            return evolve(self, row_id=None, fields=None, record=self.record_hash(record))
+        hashes = self.hashes(record)
+        kept = {name: hashes[name] if name in names else at for name, at in self.fields.items()}
+        return evolve(self, fields=kept)
+
+
+def link(head: Head, record: Record, salts: str, time: str) -> Link:
+    """The link that a record gets behind this head. `salts` is random: SALT digits for each
+    field."""
+    fields, hashes = {}, {}
+    for number, (name, value) in enumerate(record.content.items()):
+        if value is not None:
+            salt = salts[number * SALT : (number + 1) * SALT]
+            hashes[name] = seen = hash_of([name, salt, value])
+            fields[name] = salt + seen[:_MARK]
+    made = Link(record.tenant_id, head.length + 1, time, record.kind, record.id, fields, None, "")
+    text = made.text(hash_of(hashes), head.hash)
+    return evolve(made, hash=hashlib.sha256(text.encode()).hexdigest())
+
+
+def chained(
+    heads: Mapping[str, Head],
+    records: Sequence[Record],
+    random: Callable[[int], str],
+    time: str,
+) -> tuple[Sequence[Link], Sequence[Head]]:
+    """Link records behind their tenants' heads: the links, and the new heads.
+
+    Args:
+        random: Gives so many random bytes, in hexadecimal.
+    """
+    found, links = dict(heads), []
+    for record in records:
+        head = found.get(record.tenant_id, Head(record.tenant_id))
+        made = link(head, record, random(len(record.content) * SALT // 2), time)
+        links.append(made)
+        found[record.tenant_id] = Head(record.tenant_id, made.position, made.hash, time)
+    return links, [found[one] for one in dict.fromkeys(each.tenant_id for each in links)]
+
+
+# --- checking ------------------------------------------------------------------------------------
+
+
+@frozen
+class Fault:
+    """What does not hold of a tenant's chain, at which link; None: of the whole."""
+
+    tenant_id: str
+    position: int | None
+    what: str
+
+    def __str__(self) -> str:
+        where = "" if self.position is None else f", link {self.position}"
+        return f"tenant {self.tenant_id!r}{where}: {self.what}"
+
+
+class Check:
+    """Checks one tenant's chain from its beginning, link by link.
+
+    Args:
+        kept: Heads of this tenant that were kept elsewhere.
+    """
+
+    def __init__(self, tenant_id: str, kept: Iterable[Head] = ()) -> None:
+        self._tenant_id = tenant_id
+        self._kept = {one.length: one for one in kept}
+        self._previous: str | None = None
+        self._gone: list[int] = []
+        self._named: set[int] = set()
+        self.length = 0
+
+    def next(self, link: Link, record: Record | None) -> Iterator[Fault]:
+        """What does not hold of the next link, with its record as it is stored now."""
+        due, last = self.length + 1, link.position - 1
+        if last >= due:
+            them = "it is" if due == last else f"it and all up to link {last} are"
+            yield self._fault(due, f"{them} missing")
+        if link.gone:
+            self._gone.append(link.position)
+        if record is None and link.fields is not None:
+            yield self._fault(link.position, f"its {link.kind} is missing from the records")
+        elif record is not None and (changed := link.changed(record)):
+            yield self._fault(link.position, f"{record.about} has changed: {', '.join(changed)}")
+        else:
+            text = link.text(link.record_hash(record), self._previous)
+            if hashlib.sha256(text.encode()).hexdigest() != link.hash:
+                yield self._fault(link.position, "its hash is not that of its record and place")
+        if link.kind == CHECKPOINT and record is not None:
+            self._named |= positions_of(str(record.content["links"] or ""), link.position)
+        kept = self._kept.pop(link.position, None)
+        if kept is not None and kept.hash != link.hash:
+            yield self._fault(link.position, f"its hash is not {kept.hash}, which was kept")
+        self.length, self._previous = link.position, link.hash
+
+    def end(self, head: Head) -> Iterator[Fault]:
+        """What does not hold of the whole, which ends at this head as the store says."""
+        if (head.length, head.hash) != (self.length, self._previous):
+            yield self._fault(
+                None, f"its head says that it has {head.length} links, and it has {self.length}"
+            )
+        for one in self._kept.values():
+            yield self._fault(one.length, f"it is missing, and a head was kept of it ({one.hash})")
+        unnamed = [position for position in self._gone if position not in self._named]
+        if unnamed:
+            yield self._fault(
+                None, f"no checkpoint says who erased what links {ranges_of(unnamed)} held"
+            )
+
+    def _fault(self, position: int | None, what: str) -> Fault:
+        return Fault(self._tenant_id, position, what)
+
+
+def ranges_of(positions: Iterable[int]) -> str:
+    """Positions in words: `1-3,7`."""
+    found = sorted(set(positions))
+    starts = [*found[:1], *(after for before, after in pairwise(found) if after != before + 1)]
+    ends = [*(before for before, after in pairwise(found) if after != before + 1), *found[-1:]]
+    return ",".join(
+        str(start) if start == end else f"{start}-{end}"
+        for start, end in zip(starts, ends, strict=True)
+    )
+
+
+def positions_of(ranges: str, before: int) -> set[int]:
+    """The positions in such words that are before this one; what cannot be read is none."""
+    found: set[int] = set()
+    for stretch in ranges.split(","):
+        start, _, end = stretch.partition("-")
+        if start.isdecimal() and (end or start).isdecimal():
+            found |= set(range(int(start), min(int(end or start) + 1, before)))
+    return found

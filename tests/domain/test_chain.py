@@ -1,0 +1,244 @@
+"""The hash chain: what a change, a removal, an insertion and another order show, and what erasing
+does not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+import rfc8785
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence_courier.domain.chain import (
+    Check,
+    Head,
+    Link,
+    Record,
+    Value,
+    canonical,
+    chained,
+    positions_of,
+    ranges_of,
+)
+
+TIME = "2026-02-21T10:00:00.000000Z"
+VALUES = (
+    st.none()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+)
+CONTENTS = st.dictionaries(st.sampled_from(["by", "at", "reason", "detail"]), VALUES, min_size=1)
+
+Chain = tuple[list[tuple[Link, Record | None]], Head]
+
+
+def records(contents: Sequence[dict[str, Value]]) -> list[Record]:
+    return [
+        Record("acme", "action", number, f"retry of evidence {number}", content)
+        for number, content in enumerate(contents, 1)
+    ]
+
+
+def chain_of(contents: Sequence[dict[str, Value]]) -> Chain:
+    found, salts = records(contents), count(1)
+    links, heads = chained({}, found, lambda many: f"{next(salts):0{2 * many}x}", TIME)
+    return [*zip(links, found, strict=True)], heads[0] if heads else Head("acme")
+
+
+def faults(chain: Chain, kept: Sequence[Head] = ()) -> list[str]:
+    links, head = chain
+    check = Check("acme", kept)
+    found = [fault for pair in links for fault in check.next(*pair)]
+    return [*map(str, [*found, *check.end(head)])]
+
+
+def values_in(contents: Sequence[dict[str, Value]]) -> list[tuple[int, str]]:
+    return [
+        (place, name)
+        for place, content in enumerate(contents)
+        for name, value in content.items()
+        if value is not None
+    ]
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "Z", "_"]), VALUES))
+def test_what_is_hashed_is_canonical_json(value: dict[str, Value]) -> None:
+    """As a library of its own writes RFC 8785."""
+    assert canonical(value).encode() == rfc8785.dumps(value)
+    assert canonical([*value.values()]).encode() == rfc8785.dumps([*value.values()])
+
+
+@given(st.lists(CONTENTS))
+def test_what_was_linked_and_is_unchanged_has_no_fault(contents: list[dict[str, Value]]) -> None:
+    chain = chain_of(contents)
+    assert faults(chain) == []
+    assert faults(chain, [chain[1]] if contents else []) == []
+
+
+@given(st.lists(CONTENTS, min_size=1), st.data())
+def test_a_changed_field_is_named_with_its_link(
+    contents: list[dict[str, Value]], data: st.DataObject
+) -> None:
+    links, head = chain_of(contents)
+    place = data.draw(st.integers(0, len(links) - 1))
+    link, record = links[place]
+    assert record is not None
+    name = data.draw(st.sampled_from([*record.content, "new"]))
+    value = data.draw(VALUES.filter(lambda one: one != record.content.get(name)))
+    links[place] = link, evolve(record, content={**record.content, name: value})
+    (fault,) = faults((links, head))
+    assert fault in {
+        f"tenant 'acme', link {place + 1}: {record.about} has changed: {name}",
+        # One time in 65,536 the field cannot be named.
+        f"tenant 'acme', link {place + 1}: its hash is not that of its record and place",
+    }
+
+
+@given(st.lists(CONTENTS, min_size=2), st.data())
+def test_a_removed_link_is_found(contents: list[dict[str, Value]], data: st.DataObject) -> None:
+    links, head = chain_of(contents)
+    place = data.draw(st.integers(0, len(links) - 1))
+    assert faults(([*links[:place], *links[place + 1 :]], head)) != []
+    # Also if the others move up.
+    moved = [(evolve(link, position=link.position - 1), one) for link, one in links[place + 1 :]]
+    shorter = evolve(head, length=head.length - 1)
+    assert faults(([*links[:place], *moved], shorter)) != []
+
+
+@given(st.lists(CONTENTS, min_size=2, unique_by=str), st.data())
+def test_another_order_is_found(contents: list[dict[str, Value]], data: st.DataObject) -> None:
+    links, head = chain_of(contents)
+    order = data.draw(st.permutations(range(len(links))).filter(lambda one: one != sorted(one)))
+    moved = [
+        (evolve(links[there][0], position=place), links[there][1])
+        for place, there in enumerate(order, 1)
+    ]
+    assert faults((moved, head)) != []
+    # Also if only the records change places.
+    swapped = [(links[place][0], links[there][1]) for place, there in enumerate(order)]
+    assert faults((swapped, head)) != []
+
+
+@given(st.lists(CONTENTS, min_size=1), CONTENTS, st.data())
+def test_an_inserted_link_is_found(
+    contents: list[dict[str, Value]], more: dict[str, Value], data: st.DataObject
+) -> None:
+    """Even one that fits to the link before it."""
+    links, head = chain_of(contents)
+    place = data.draw(st.integers(0, len(links)))
+    before = links[place - 1][0] if place else None
+    own = Head("acme", place, None if before is None else before.hash, TIME)
+    (new,) = records([more])
+    (made,), (end,) = chained({"acme": own}, [new], lambda many: "e" * 2 * many, TIME)
+    moved = [(evolve(link, position=link.position + 1), one) for link, one in links[place:]]
+    longer = [*links[:place], (made, new), *moved]
+    assert faults((longer, evolve(head, length=head.length + 1))) != []
+    if moved:
+        assert faults((longer, evolve(end, length=len(longer)))) != []
+
+
+@given(st.lists(CONTENTS, min_size=1), st.data())
+def test_a_missing_record_is_named(contents: list[dict[str, Value]], data: st.DataObject) -> None:
+    links, head = chain_of(contents)
+    place = data.draw(st.integers(0, len(links) - 1))
+    links[place] = links[place][0], None
+    assert faults((links, head)) == [
+        f"tenant 'acme', link {place + 1}: its action is missing from the records"
+    ]
+
+
+@given(st.lists(CONTENTS, min_size=1), st.data())
+def test_what_is_erased_leaves_the_chain_whole(
+    contents: list[dict[str, Value]], data: st.DataObject
+) -> None:
+    """Any fields, and any whole records, if a checkpoint names them."""
+    links, _ = chain_of(contents)
+    everything = st.sets(st.sampled_from([*contents[0], "by"]))
+    changes = data.draw(
+        st.dictionaries(st.integers(0, len(links) - 1), st.none() | everything, min_size=1)
+    )
+    for place, names in changes.items():
+        link, record = links[place]
+        assert record is not None
+        after = link.without(record, names)
+        kept = {
+            name: None if names and name in names else value
+            for name, value in record.content.items()
+        }
+        links[place] = after, None if names is None else evolve(record, content=kept)
+        assert after.hash == link.hash
+    gone = ranges_of(place + 1 for place in changes if links[place][0].gone)
+    head = Head("acme", links[-1][0].position, links[-1][0].hash, TIME)
+    if gone:
+        (fault,) = faults((links, head))
+        assert fault.endswith(f"no checkpoint says who erased what links {gone} held")
+    named = Record("acme", "checkpoint", 1, "the checkpoint", {"by": "dana", "links": gone})
+    (made,), (end,) = chained({"acme": head}, [named], lambda many: "c" * 2 * many, TIME)
+    assert faults(([*links, (made, named)], end)) == []
+
+
+def test_the_salt_goes_with_the_field() -> None:
+    """A field that is erased cannot be guessed from what is kept."""
+    ((link, record),), _ = chain_of([{"by": "dana", "reason": "mended"}])
+    assert record is not None
+    after = link.without(record, ["by"])
+    assert link.fields is not None and after.fields is not None
+    assert link.fields["by"][:32] not in str(after)
+    assert len(after.fields["by"]) == 64
+    assert after.fields["reason"] == link.fields["reason"]
+
+
+def test_a_value_that_comes_back_after_it_was_erased_is_no_fault() -> None:
+    """Nor is what stands in its place, such as an empty text: its hash alone counts."""
+    ((link, record),), head = chain_of([{"by": "dana", "reason": "mended"}])
+    assert record is not None
+    other = evolve(record, content={"by": "erased", "reason": "mended"})
+    after = link.without(record, ["by"])
+    assert len(faults(([(after, other)], head))) == 1  # for want of a checkpoint
+
+
+@pytest.mark.parametrize("dropped", [1, 2])
+def test_a_chain_that_lost_its_end_does_not_fit_to_its_head(dropped: int) -> None:
+    links, head = chain_of([{"by": "dana"}] * 4)
+    shorter = links[:-dropped]
+    assert faults((shorter, head)) == [
+        f"tenant 'acme': its head says that it has 4 links, and it has {4 - dropped}"
+    ]
+
+
+def test_a_chain_that_was_written_anew_shows_in_a_head_that_was_kept() -> None:
+    """And in nothing else."""
+    _, kept = chain_of([{"by": "dana"}] * 3)
+    anew = chain_of([{"by": "dana"}, {"by": "eve"}, {"by": "dana"}, {"by": "dana"}])
+    assert faults(anew) == []
+    assert faults(anew, [kept]) == [
+        f"tenant 'acme', link 3: its hash is not {kept.hash}, which was kept"
+    ]
+    shorter = chain_of([{"by": "dana"}] * 2)
+    assert faults(shorter) == []
+    assert faults(shorter, [kept]) == [
+        f"tenant 'acme', link 3: it is missing, and a head was kept of it ({kept.hash})"
+    ]
+
+
+def test_the_hash_of_a_link_is_that_of_the_text_it_shows() -> None:
+    ((first, one), (second, other)), _ = chain_of([{"by": "dana"}, {"by": "eve"}])
+    assert one is not None
+    text = second.text(second.record_hash(other), first.hash)
+    assert hashlib.sha256(text.encode()).hexdigest() == second.hash
+    assert first.hash in text
+
+
+@given(st.sets(st.integers(1, 50)))
+def test_positions_are_read_as_they_were_written(positions: set[int]) -> None:
+    assert positions_of(ranges_of(positions), 51) == positions
+
+
+@pytest.mark.parametrize("text", ["", ",", "-", "x-y", "9-1", "1-", "-3", "99999999999999999999"])
+def test_positions_that_cannot_be_read_name_no_link(text: str) -> None:
+    assert positions_of(text, 51) <= {1}
+    assert len(positions_of("1-99999999999999999999", 51)) == 50
