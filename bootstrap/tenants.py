@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
@@ -16,6 +16,7 @@ from ..adapters.config import DEFAULT_BLOCK, KeptFiles, Loaded, load_folder, loa
 from ..adapters.engines.notify import tell as notify
 from ..adapters.plugins import BrokenProvider, discover_providers
 from ..adapters.secrets.environ import EnvironSecrets
+from ..adapters.secrets.files import FOLDERS, FileSecrets
 from ..delivery.destinations import Destination, destination_of, home_of, placeholder
 from ..domain.arguments import of_kind
 from ..domain.errors import ConfigError, MisuseError, Problem
@@ -49,6 +50,7 @@ class TenantOptions(TypedDict, total=False):
     - `on_unknown_tenant`: what is done about evidence of a tenant that the configuration does not
       name: ``"log"`` (the default) it, once for each id, ``"raise"`` a MisuseError, or
       ``"ignore"`` it.
+    - `secret_folders`: where the files of ``${file:PATH}`` may be; by default ``/run/secrets``.
     - `providers`, `secrets`: ports.
     """
 
@@ -57,6 +59,7 @@ class TenantOptions(TypedDict, total=False):
     on_unknown_tenant: OnUnknownTenant
     providers: Providers | None
     secrets: Secrets | None
+    secret_folders: Sequence[PathText]
 
 
 @frozen
@@ -93,12 +96,7 @@ class Tenants:
         self._logger = logger
         providers = options.get("providers")
         self.providers: Providers = discover_providers() if providers is None else providers
-        self._secrets: Secrets = options.get("secrets") or EnvironSecrets()
-        if not callable(getattr(self._secrets, "resolve", None)):
-            raise MisuseError(
-                "secrets= takes an object with resolve(name) -> Secret | None, "
-                f"not {type(self._secrets).__name__}"
-            )
+        self._secrets = _secrets(options)
         self._on_invalid = options.get("on_invalid", "raise")
         if self._on_invalid not in ("raise", "skip"):
             raise MisuseError(f"on_invalid must be 'raise' or 'skip', not {self._on_invalid!r}")
@@ -230,6 +228,16 @@ class Tenants:
         }
         new = {name: one for name, one in loaded.integrations.items() if name not in same}
         return destinations_of(new, self.providers, self._key) | same
+
+
+def _secrets(options: TenantOptions) -> Secrets:
+    others, folders = options.get("secrets") or EnvironSecrets(), options.get("secret_folders")
+    if not callable(getattr(others, "resolve", None)):
+        what = "an object with resolve(name) -> Secret | None"
+        raise MisuseError(f"secrets= takes {what}, not {type(others).__name__}")
+    if isinstance(folders, str | os.PathLike):
+        raise MisuseError("secret_folders= takes a list of folders, not one")
+    return FileSecrets(others, FOLDERS if folders is None else folders)
 
 
 def destinations_of(

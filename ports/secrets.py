@@ -1,10 +1,15 @@
-"""Resolving the ``${VAR}`` references of tenant files."""
+"""Resolving the references of tenant files, such as ``${NAME}``."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from ..domain.secrets.secret import Secret
+
+
+class SecretError(Exception):
+    """A secret cannot be looked up. The message is shown to those who look after the tenant's
+    file: it says why and what to do, and holds no secret."""
 
 
 class Secrets(Protocol):
@@ -14,13 +19,14 @@ class Secrets(Protocol):
         """Look one secret up.
 
         Args:
-            name: the name in ``${NAME}``.
+            name: the name in ``${NAME}``. A courier looks ``${file:PATH}`` up by itself.
 
         Returns:
             The secret, or None if there is none of that name.
 
         Raises:
-            Exception: it cannot be looked up; the tenant's configuration is then refused. The
-                message is not shown, since it can hold a secret.
+            SecretError: it cannot be looked up, and the message says why; the tenant's
+                configuration is then refused.
+            Exception: the same, and the message is not shown, since it can hold a secret.
         """
         ...

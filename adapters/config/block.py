@@ -29,7 +29,7 @@ from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
 from .references import References, Resolved, SecretText, resolved_in
-from .report import Path, Report
+from .report import Path, Report, Rules, rules_below
 from .sources import Node
 from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
@@ -60,6 +60,8 @@ class BlockReader:
             else value
             for key, value in settings.items()
         }
+        if schema.strict:
+            _refuse_files(resolved, report)
         document = self.checked(resolved, schema, report)
         texts = tuple(resolved_in(document)) if report.answers else ()
         for path, fault in _faults_of_the_whole(document, texts, provider, report):
@@ -83,6 +85,8 @@ class BlockReader:
         for path, text in resolved_in(resolved) if report.answers else ():
             if path in secret:
                 report.secret += (text.reference,)
+            elif text.is_file:  # a proxy without a password
+                report.note((*report.block, *path), f"is {text.reference}, {_NOT_SECRET}")
             else:
                 report.shown += (((*report.block, *path), text.reference),)
 
@@ -183,6 +187,20 @@ def refuse_shown_secrets(reports: Sequence[Report]) -> None:
             if reference in secret:
                 why = "which fills a secret elsewhere, and this field is not secret"
                 report.note(path, f"is {reference}, {why}")
+
+
+_NOT_SECRET = "and this field is not secret: write its value here, or ${NAME}"
+
+
+def _refuse_files(settings: Mapping[str, object], report: Report) -> None:
+    """Note files that are read for what is no secret, before any word is said of their content. A
+    proxy may hold a password."""
+    for path, text in resolved_in(settings) if report.answers else ():
+        rules: Rules | None = report.rules
+        for key in path:
+            rules = rules_below(rules or {}, key)
+        if text.is_file and path != ("proxy",) and (rules or {}).get("type") != "secret":
+            report.note((*report.block, *path), f"is {text.reference}, {_NOT_SECRET}")
 
 
 def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:

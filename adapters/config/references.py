@@ -1,4 +1,4 @@
-"""The ``${VAR}`` references in a block, and what they refer to.
+"""The references in a block, ``${NAME}`` and ``${file:/PATH}``, and what they refer to.
 
 References are resolved in the values that were read, never in the text, so one in a comment counts
 for nothing; and only in blocks that are in use. A reference is the whole of a value, or it is
@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Self
 
 from ...domain.secrets.secret import Secret
-from ...ports.secrets import Secrets
+from ...ports.secrets import SecretError, Secrets
 from .report import Path, Report
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,254})\}")
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,254}"
+FILE = r"file:/[^{}\x00-\x1f\x7f-\x9f]{1,4000}"
+_REFERENCE = re.compile(rf"\$\{{({NAME}|{FILE})\}}")
 _LIKE_ONE = re.compile(r"\$(?:\{.*|[A-Za-z_][A-Za-z0-9_]*)", re.DOTALL)
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -33,6 +35,11 @@ class Resolved(str):
 
     def __repr__(self) -> str:
         return f"Resolved({self.reference})"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it was read from a file."""
+        return self.reference.startswith("${file:")
 
 
 class SecretText(Resolved):
@@ -56,7 +63,7 @@ class References:
             case str() if found := _REFERENCE.fullmatch(value):
                 return self._resolved(found[1], path, report)
             case str() if "${" in value:
-                message = "a reference is ${NAME}, and the whole of the value"
+                message = "a reference is ${NAME} or ${file:/PATH}, and the whole of the value"
                 report.note(path, f"holds ${{ but is not a reference: {message}")
         return value
 
@@ -70,7 +77,8 @@ class References:
             case None:
                 message = f"{reference} is not set: tenant {tenant} needs the variable {name}"
             case Exception():
-                why = type(answer).__name__
+                is_told = isinstance(answer, SecretError)
+                why = " ".join(str(answer).split())[:300] if is_told else type(answer).__name__
                 message = f"{reference} could not be looked up for tenant {tenant}: {why}"
             case _:
                 message = f"the value of {reference} holds a control character or half a character"
@@ -117,8 +125,8 @@ def parse_secret(value: object) -> SecretText:
     if not isinstance(value, Resolved):
         like_one = isinstance(value, str) and _LIKE_ONE.fullmatch(value)
         raise ValueError(
-            f"is not {'quite ' if like_one else ''}a reference: write ${{NAME}} and put the secret "
-            "into the variable NAME; a secret is never written here itself"
+            f"is not {'quite ' if like_one else ''}a reference: write ${{NAME}} or ${{file:/PATH}} "
+            "and put the secret into that variable or file; a secret is never written here itself"
         )
     if not value:
         raise ValueError(f"the value of {value.reference} is empty")

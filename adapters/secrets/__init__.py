@@ -1,7 +1,8 @@
-"""Secrets: where the ``${VAR}`` references of tenant files are looked up."""
+"""Secrets: where the references of tenant files are looked up."""
 
 from __future__ import annotations
 
 from .environ import EnvironSecrets
+from .files import FileSecrets
 
-__all__ = ["EnvironSecrets"]
+__all__ = ["EnvironSecrets", "FileSecrets"]

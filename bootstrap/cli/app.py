@@ -103,6 +103,13 @@ _CONFIG = _option(
 _BLOCK = _option(
     "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
 )
+_SECRETS = _option(
+    "--secret-folder secret_folders",
+    "A folder whose files may be secrets (${file:/run/secrets/x}); can be given several times.",
+    default=["/run/secrets"],
+    multiple=True,
+    type=_PATH,
+)
 _APP = _option(
     "--app",
     "The host's own courier, or a function that makes one, in place of a folder and a database.",
@@ -121,7 +128,7 @@ def _db(more: str = "") -> click.Option:
 
 
 _RECORDS = (_db(), _APP)
-OF_A_PLACE = ("app", "folder", "database", "block")
+OF_A_PLACE = ("app", "folder", "database", "block", "secret_folders")
 """The parameters that say where tenants and records are: a function is given a `Place` for them."""
 _JSON = _option("--json as_json", "Print JSON.", is_flag=True)
 _SINCE = Moment(zone=False)
@@ -142,6 +149,7 @@ _CHECK = _command(
     _DIR,
     _APP,
     _BLOCK,
+    _SECRETS,
     _option("--effective", "Print each tenant's whole configuration.", is_flag=True),
     _JSON,
 )
@@ -162,6 +170,7 @@ _DOCTOR = _command(
     _db("; its pace is shared with the courier that may be running"),
     _APP,
     _BLOCK,
+    _SECRETS,
     _JSON,
 )
 
@@ -198,6 +207,7 @@ _SUBMIT = _command(
     ),
     _option("--fonts", "A folder of fonts for training records.", type=_PATH, multiple=True),
     _BLOCK,
+    _SECRETS,
     _JSON,
     _argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH),
 )
@@ -347,6 +357,7 @@ _INVARIANTS = _command(
     *_RECORDS,
     _CONFIG,
     _BLOCK,
+    _SECRETS,
     _JSON,
 )
 

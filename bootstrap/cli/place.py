@@ -83,10 +83,11 @@ class Place(ABC):
 class Files(Place):
     """A folder of tenant files and a database, each if it was given."""
 
-    def __init__(self, folder: str | None, database: str | None, block: str | None) -> None:
-        self._folder = folder
-        self._database = database
-        self._block = block or "integrations.compliance"
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._folder: str | None = given.get("folder")
+        self._database: str | None = given.get("database")
+        names = ("block", "secret_folders")
+        self._how = {name: given[name] for name in names if given.get(name)}
 
     @property
     def database(self) -> str:
@@ -109,7 +110,7 @@ class Files(Place):
         from ..courier import AsyncCourier
 
         folder = _told(self._folder, "tenants", "--config DIR")
-        return AsyncCourier.from_config(folder, self.database, block=self._block, **options)
+        return AsyncCourier.from_config(folder, self.database, **self._how, **options)
 
     @property
     def has_tenants(self) -> bool:
@@ -118,7 +119,7 @@ class Files(Place):
     def tenants(self) -> tuple[Loaded, Providers]:
         from .tenant_files import load
 
-        return load(_told(self._folder, "tenants", "DIR"), self._block)
+        return load(_told(self._folder, "tenants", "DIR"), **self._how)
 
 
 class App(Place):
@@ -177,9 +178,13 @@ def place_of(given: Mapping[str, Any]) -> Place:
         return context.get_parameter_source(name) if given.get(name) is not None else None
 
     app, others = source("app"), [one for one in ("folder", "database") if source(one)]
-    typed = [one for one in (*others, "block") if source(one) is ParameterSource.COMMANDLINE]
+    typed = [
+        one
+        for one in (*others, "block", "secret_folders")
+        if source(one) is ParameterSource.COMMANDLINE
+    ]
     if app is None or (app is ParameterSource.ENVIRONMENT and typed):
-        return Files(given.get("folder"), given.get("database"), given.get("block"))
+        return Files(given)
     rivals = typed if app is ParameterSource.COMMANDLINE else others
     if rivals:
         parameters = {one.name: one for one in context.command.params}

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
 from ...adapters.config import DEFAULT_BLOCK, Loaded, load_folder
 from ...adapters.plugins import discover_providers
 from ...adapters.secrets.environ import EnvironSecrets
+from ...adapters.secrets.files import FOLDERS, FileSecrets
 from ..tenants import Providers
 from .exits import USAGE
 from .output import is_terminal
 
 
-def load(folder: str, block: str = DEFAULT_BLOCK) -> tuple[Loaded, Providers]:
+def load(
+    folder: str,
+    block: str = DEFAULT_BLOCK,
+    secret_folders: Sequence[str] = FOLDERS,
+) -> tuple[Loaded, Providers]:
     """The tenants in a folder, and the providers that they may name."""
     providers = discover_providers()
-    loaded = load_folder(folder, providers=providers, secrets=EnvironSecrets(), block=block)
+    secrets = FileSecrets(EnvironSecrets(), secret_folders)
+    loaded = load_folder(folder, providers=providers, secrets=secrets, block=block)
     return loaded, providers
 
 

@@ -148,7 +148,7 @@ def test_every_command_about_couriers_takes_an_app_and_shows_the_variables() -> 
         names = {param.name for param in command.params}
         assert ("app" in names) == (command.name not in alone), command.name
         shown = run(*_path(command), "--help").stdout
-        for name in names & {*OF_A_PLACE} - {"block"}:
+        for name in names & {*OF_A_PLACE} - {"block", "secret_folders"}:
             variable = {"app": "APP", "folder": "CONFIG", "database": "DB"}[name or ""]
             assert f"EVIDENCE_COURIER_{variable}" in shown, (command.name, name)
 

@@ -253,8 +253,8 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         ("extra: &x {a: *x}", "extra.a: holds itself: an anchor is referred to from within"),
         ("<<: 5", "can merge only mappings, none into itself, and at most 20 one into another"),
         ("second_key: literal",
-        "second_key: is not a reference: write ${NAME} and put the secret into the variable "
-         "NAME; a secret is never written here itself"),
+        "second_key: is not a reference: write ${NAME} or ${file:/PATH} and put the secret into "
+         "that variable or file; a secret is never written here itself"),
     ],
 )  # fmt: skip
 def test_what_does_not_hold_is_told_in_a_sentence(tmp_path: Path, line: str, problem: str) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from tenant_files import ENVIRON, KEY, PROVIDERS, ArchiveSettings, block, load, told
 
-from evidence_courier.adapters.config import load_folder
+from evidence_courier.adapters.config import KeptFiles, Loaded, load_folder
+from evidence_courier.adapters.secrets import EnvironSecrets, FileSecrets
 from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.ports.secrets import SecretError
 
 IN = "integrations.compliance"
 LITERAL = "sk-live-4242-never-shown"
@@ -55,13 +57,17 @@ def test_a_variable_that_is_not_set_is_named_with_its_tenant(tmp_path: Path) -> 
         "${A B}",
         "${A:-b}",
         "${ACME_KEY",
+        "${file:}",
+        "${file:run/secrets/key}",
+        "${file:/run/secrets/{key}}",
+        "${File:/run/secrets/key}",
     ],
 )
 def test_half_a_reference_is_refused(tmp_path: Path, written: str) -> None:
     loaded = load(tmp_path, {"a.yaml": block(f"extra: {{a: '{written}'}}")})
     assert told(loaded, tmp_path) == [
-        f"a.yaml:6: {IN}.extra.a: holds ${{ but is not a reference: a reference is ${{NAME}}, and "
-        "the whole of the value"
+        f"a.yaml:6: {IN}.extra.a: holds ${{ but is not a reference: a reference is ${{NAME}} or "
+        "${file:/PATH}, and the whole of the value"
     ]
 
 
@@ -227,3 +233,91 @@ def test_of_an_unknown_provider_no_field_is_known_to_be_secret(tmp_path: Path) -
     files = {"a.yaml": block(), "b.yaml": block().replace("archive", "archiv")}
     (problem,) = load(tmp_path, files).problems
     assert "is no provider that is installed" in str(problem)
+
+
+# In files
+
+
+def in_file(name: str, tmp_path: Path) -> str:
+    return f"${{file:{tmp_path}/secrets/{name}}}"
+
+
+def load_with_files(folder: Path, text: str, kept: KeptFiles | None = None) -> Loaded:
+    """One tenant's file, whose secrets may be in the folder `secrets` beside its own."""
+    tenants, secrets = folder / "tenants", folder / "secrets"
+    for each in (tenants, secrets):
+        each.mkdir(exist_ok=True)
+    (tenants / "acme.yaml").write_text(text)
+    sources = FileSecrets(EnvironSecrets(ENVIRON), [secrets])
+    return load_folder(tenants, providers=PROVIDERS, secrets=sources, kept=kept)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "api key").write_text("from-a-file\n")
+    text = block().replace("${ACME_KEY}", in_file("api key", tmp_path))
+    integration = load_with_files(tmp_path, text).integrations["acme"]
+    assert isinstance(integration.settings, ArchiveSettings)
+    assert integration.settings.key == Secret("from-a-file")
+    assert integration.stored["key"] == in_file("api key", tmp_path)
+
+
+def test_a_proxy_with_a_password_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "proxy").write_text("http://me:pass-word@proxy.example:3128")
+    loaded = load_with_files(tmp_path, block(f"proxy: {in_file('proxy', tmp_path)}"))
+    assert loaded.integrations["acme"].route.proxy == "http://me:pass-word@proxy.example:3128"
+    (tmp_path / "secrets" / "proxy").write_text("http://proxy.example:3128")
+    [problem] = load_with_files(tmp_path, block(f"proxy: {in_file('proxy', tmp_path)}")).problems
+    assert "and this field is not secret" in problem.message
+
+
+@pytest.mark.parametrize("content", ["canary", "east", "5"])
+@pytest.mark.parametrize("line", ["wing: {0}", "part: {0}", "extra: {{a: '{0}'}}", "keep: {0}"])
+def test_a_file_is_for_secrets_alone(tmp_path: Path, line: str, content: str) -> None:
+    """What is said does not depend on its content."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "other").write_text(content)
+    reference = in_file("other", tmp_path)
+    loaded = load_with_files(tmp_path, block(line.format(reference)))
+    [problem] = loaded.problems
+    assert f"is {reference}, and this field is not secret: write its value here" in str(problem)
+    assert "canary" not in f"{loaded!r} {problem!r}"
+
+
+def test_what_is_wrong_with_a_file_is_told_with_its_tenant(tmp_path: Path) -> None:
+    text = block().replace("${ACME_KEY}", in_file("gone", tmp_path))
+    [problem] = load_with_files(tmp_path, text).problems
+    assert problem.message == (
+        f"{in_file('gone', tmp_path)} could not be looked up for tenant acme: there is no such "
+        "file: mount the secret there, or correct the path"
+    )
+
+
+def test_a_secret_that_has_changed_in_its_file_is_seen_at_the_next_load(tmp_path: Path) -> None:
+    """Although the tenant's file has not changed and is not read again."""
+    (tmp_path / "secrets").mkdir()
+    text, kept = block().replace("${ACME_KEY}", in_file("key", tmp_path)), KeptFiles()
+    for value in ("first", "second"):
+        (tmp_path / "secrets" / "key").write_text(value)
+        settings = load_with_files(tmp_path, text, kept).integrations["acme"].settings
+        assert isinstance(settings, ArchiveSettings)
+        assert settings.key == Secret(value)
+
+
+class Locked:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def resolve(self, name: str) -> Secret | None:
+        raise self._error
+
+
+def test_a_vault_that_says_why_is_quoted_and_another_error_is_not(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(block())
+    told = [
+        load_folder(tmp_path, providers=PROVIDERS, secrets=Locked(error)).problems[0].message
+        for error in (SecretError("the vault is sealed:\nunseal it"), ValueError("canary"))
+    ]
+    begins = "${ACME_KEY} could not be looked up for tenant acme: "
+    assert told == [f"{begins}the vault is sealed: unseal it", f"{begins}ValueError"]

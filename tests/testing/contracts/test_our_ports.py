@@ -13,7 +13,7 @@ from evidence_courier.adapters.clocks.system import SystemClock
 from evidence_courier.adapters.loggers.standard import JsonFormatter, StandardLogger
 from evidence_courier.adapters.loggers.structlog_logger import StructlogLogger
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
-from evidence_courier.adapters.secrets import EnvironSecrets
+from evidence_courier.adapters.secrets import EnvironSecrets, FileSecrets
 from evidence_courier.ports.clock import Clock
 from evidence_courier.ports.renderer import Renderer
 from evidence_courier.ports.secrets import Secrets
@@ -90,6 +90,13 @@ class TestTypstRenderer(RendererContract):
 class TestEnvironSecrets(SecretsContract):
     def secrets(self, known: Mapping[str, str]) -> Secrets:
         return EnvironSecrets(known)
+
+
+class TestFileSecrets(SecretsContract):
+    """For the names that it passes on."""
+
+    def secrets(self, known: Mapping[str, str]) -> Secrets:
+        return FileSecrets(EnvironSecrets(known))
 
 
 class DocumentsInADictionary:
