@@ -12,7 +12,7 @@ from .effects import Turn, Write, perform
 LINK_EVERY = 5.0
 """How often what is settled is linked, in seconds."""
 
-LINKED_AT_ONCE, LINKS_AT_ONCE = 250, 20
+LINKED_AT_ONCE, LINKS_AT_ONCE = 100, 50
 """So many records are linked in one transaction, and so many transactions are made, before the
 rest of the work goes on."""
 

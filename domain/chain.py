@@ -14,9 +14,9 @@ A checkpoint says who erased fields or deleted records, and of which links.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -35,19 +35,38 @@ changed, the hash of the link that one has."""
 
 _HASH = 64
 
-# For text, whole numbers and null under ASCII names this is what RFC 8785 asks for.
-_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
-
 
 def canonical(value: object) -> str:
-    """The canonical JSON of texts, of whole numbers up to 2^53, of null, and of lists and objects
-    of these."""
-    return _ENCODE(value)
+    """The canonical JSON (RFC 8785) of texts, of whole numbers up to 2^53, of null, and of lists
+    and objects of these; names are ASCII."""
+    match value:
+        case None:
+            return "null"
+        case str():
+            return encode_basestring(value)
+        case int():
+            return str(value)
+        case dict():
+            pairs = (f'"{name}":{canonical(value[name])}' for name in sorted(value))
+            return f"{{{','.join(pairs)}}}"
+        case list():
+            return f"[{','.join(map(canonical, value))}]"
+        case _:
+            raise TypeError(f"{value!r} is nothing that is hashed here")
 
 
-def hash_of(value: object) -> str:
-    """The hash of its canonical JSON, in hexadecimal."""
-    return hashlib.sha256(_ENCODE(value).encode()).hexdigest()
+def hash_of(text: str) -> str:
+    """The hash of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _field_hash(name: str, salt: str, value: Value) -> str:
+    return hash_of(f'["{name}","{salt}",{canonical(value)}]')
+
+
+def _record_hash(hashes: Mapping[str, str]) -> str:
+    pairs = ",".join([f'"{name}":"{hashes[name]}"' for name in sorted(hashes)])
+    return hash_of(f"{{{pairs}}}")
 
 
 @frozen
@@ -84,8 +103,8 @@ class Link:
     kind: str
     row_id: int | None
     fields: Mapping[str, str] | None
-    record: str | None
-    hash: str
+    record: str | None = None
+    hash: str = ""
 
     def text(self, record: str, previous: str | None) -> str:
         """What its hash is made of, with the hashes of its record and of the link before."""
@@ -105,7 +124,7 @@ class Link:
         given: Content = {} if record is None else record.content
         kept = self.fields or {}
         hashes = {
-            name: hash_of([name, what[:SALT], given.get(name)])
+            name: _field_hash(name, what[:SALT], given.get(name))
             for name, what in kept.items()
             if len(what) != _HASH
         }
@@ -114,7 +133,7 @@ class Link:
 
     def record_hash(self, record: Record | None) -> str:
         """The hash of its record as that is now."""
-        return self.record or hash_of(self.hashes(record))
+        return self.record or _record_hash(self.hashes(record))
 
     def changed(self, record: Record) -> list[str]:
         """The names of the fields that are not as they were linked."""
@@ -149,11 +168,10 @@ def link(head: Head, record: Record, salts: str, time: str) -> Link:
     for number, (name, value) in enumerate(record.content.items()):
         if value is not None:
             salt = salts[number * SALT : (number + 1) * SALT]
-            hashes[name] = seen = hash_of([name, salt, value])
+            hashes[name] = seen = _field_hash(name, salt, value)
             fields[name] = salt + seen[:_MARK]
-    made = Link(record.tenant_id, head.length + 1, time, record.kind, record.id, fields, None, "")
-    text = made.text(hash_of(hashes), head.hash)
-    return evolve(made, hash=hashlib.sha256(text.encode()).hexdigest())
+    made = Link(record.tenant_id, head.length + 1, time, record.kind, record.id, fields)
+    return evolve(made, hash=hash_of(made.text(_record_hash(hashes), head.hash)))
 
 
 def chained(
@@ -221,7 +239,7 @@ class Check:
             yield self._fault(link.position, f"{record.about} has changed: {', '.join(changed)}")
         else:
             text = link.text(link.record_hash(record), self._previous)
-            if hashlib.sha256(text.encode()).hexdigest() != link.hash:
+            if hash_of(text) != link.hash:
                 yield self._fault(link.position, "its hash is not that of its record and place")
         if link.kind == CHECKPOINT and record is not None:
             self._named |= positions_of(str(record.content["links"] or ""), link.position)

@@ -1,8 +1,8 @@
 """The hash chains in a database: rows are linked some time after they were written, so that what
 writes them waits for nothing.
 
-A row is passed over by no link as long as fewer than LOOKED_BACK rows of its table are linked
-before its transaction has ended: PostgreSQL numbers rows before they can be seen.
+PostgreSQL numbers rows before they can be seen, so there it is looked back: a row is passed over if
+so many later rows of its table are linked before its own transaction has ended.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ....domain.chain import (
     Link,
     Record,
     Value,
+    canonical,
     chained,
     ranges_of,
 )
@@ -33,7 +34,7 @@ from ..rows import Row, moment
 from .session import Batch, Session
 from .statements import LOCK_CLASS, list_of
 
-LOOKED_BACK = 10_000
+_LOOKED_BACK = 10_000
 
 _MOST_NAMED = 100
 
@@ -84,7 +85,9 @@ _ROWS = {
     )
     for kind, table in _TABLES.items()
 }
-_LAST_LINKED = "SELECT COALESCE(MAX(row_id), 0) AS last FROM links WHERE kind = :kind"
+_LAST_LINKED = (
+    f"SELECT COALESCE(MAX(row_id), 0) /* - {_LOOKED_BACK} */ AS last FROM links WHERE kind = :kind"
+)
 
 _LINK = ("tenant_id", "position", "time", "kind", "row_id", "fields", "record", "hash")
 _HEAD = ("tenant_id", "length", "hash", "time")
@@ -154,7 +157,7 @@ def chains_of(session: Session) -> dict[str, Unlinked]:
     for kind in KINDS:
         for row in session.ask(_COUNT_UNLINKED[kind]):
             number[row["tenant_id"]] = number.get(row["tenant_id"], 0) + row["number"]
-        last = _last_linked(session, kind) - LOOKED_BACK
+        last = _last_linked(session, kind)
         for row in session.ask(_UNLINKED[kind], {"after": -1, "most": _MOST_NAMED}):
             if row["id"] <= last:
                 passed_over[row["tenant_id"]].append(_record_of(kind, row).about)
@@ -175,7 +178,7 @@ def link(session: Session, limit: int, now: datetime) -> int:
 def _link_rows(session: Session, limit: int, now: datetime) -> int:
     done = 0
     for kind in KINDS:
-        after = _last_linked(session, kind) - LOOKED_BACK
+        after = _last_linked(session, kind)
         rows = session.ask(_UNLINKED[kind], {"after": after, "most": limit - done})
         _append(session, [_record_of(kind, row) for row in rows], now)
         done += len(rows)
@@ -287,7 +290,7 @@ def _link_of(row: Row) -> Link:
 
 
 def _link_cells(one: Link) -> tuple[Any, ...]:
-    fields = None if one.fields is None else json.dumps(one.fields, separators=(",", ":"))
+    fields = None if one.fields is None else canonical(one.fields)
     return (
         *(one.tenant_id, one.position, one.time, one.kind, one.row_id),
         *(fields, one.record, one.hash),

@@ -18,12 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgres_server import server
 
+from evidence_courier.adapters.stores.copying import copy
 from evidence_courier.adapters.stores.databases import open_store
+from evidence_courier.adapters.stores.postgres import PostgresStore
 from evidence_courier.adapters.stores.sql import chain
 from evidence_courier.adapters.stores.sql.chain import letting_go
 from evidence_courier.adapters.stores.sql.store import SqlStore
 from evidence_courier.delivery.chain import faults_of
 from evidence_courier.domain.chain import Head
+from evidence_courier.ports.chain import Unlinked
 from evidence_courier.testing import FakeClock
 from evidence_courier.testing.contracts.store_chain import acted_on, settled
 from evidence_courier.testing.contracts.stored import AT
@@ -171,15 +174,58 @@ def test_a_changed_chain_is_found(base: Base, linked: SqlStore, statement: str, 
     assert not any("globex" in fault for fault in faults(linked))
 
 
-def test_an_attempt_that_was_put_between_linked_ones_is_found(
-    base: Base, linked: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is linked later, or named if much that came later is linked."""
+def test_an_attempt_that_was_put_among_linked_ones_is_named(base: Base, linked: SqlStore) -> None:
+    """And not linked, if much that came later is linked."""
     base.execute("DELETE FROM links WHERE tenant_id = 'globex' AND position = 1")
-    base.execute("UPDATE links SET row_id = NULL WHERE tenant_id = 'globex'")
-    monkeypatch.setattr(chain, "LOOKED_BACK", 0)
-    base.execute("UPDATE links SET row_id = 1000 WHERE tenant_id = 'acme' AND position = 5")
-    assert "attempt 2 of evidence 'ev-2'" in linked.chains()["acme"].passed_over
+    base.execute("UPDATE links SET row_id = 1000000 WHERE tenant_id = 'acme' AND position = 5")
+    assert linked.link(100, AT) == 0
+    assert linked.chains()["globex"] == Unlinked(1, ("attempt 1 of evidence 'ev-1'",))
+
+
+def test_an_attempt_whose_transaction_ends_late_is_linked(linked: SqlStore, base: Base) -> None:
+    """PostgreSQL numbers it before others that are seen and linked earlier."""
+    if not isinstance(linked, PostgresStore):
+        pytest.skip("SQLite has one writer")
+    names = "upload_id, number, started_at, ended_at, verdict"
+    with psycopg.connect(base.name) as late:
+        late.execute("SET search_path = evidence_courier")
+        query = f"INSERT INTO attempts ({names}) SELECT {names} FROM attempts ORDER BY id LIMIT 1"
+        late.execute(query.encode())
+        settled(linked, "ev-3")
+        assert linked.link(100, AT) == 2
+        late.commit()
+        assert linked.link(100, AT) == 1
+    assert faults(linked) == []
+    assert not any(one.passed_over for one in linked.chains().values())
+
+
+def test_what_an_older_version_recorded_is_linked(tmp_path: Path) -> None:
+    base = sqlite_base(str(tmp_path))
+    with closing(base.open()) as store:
+        acted_on(store, settled(store, "ev-1"))
+    for table in ("links", "heads", "checkpoints"):
+        base.execute(f"DROP TABLE {table}")
+    base.execute("DELETE FROM _sqlite_migrations WHERE name LIKE '%_chain'")
+    with closing(base.open()) as store:
+        assert store.link(100, AT) == 3
+        assert faults(store) == []
+
+
+def test_a_chain_is_whole_in_another_database(tmp_path: Path) -> None:
+    base, other = sqlite_base(str(tmp_path)), postgres_base()
+    with closing(base.open()) as store:
+        upload = settled(store, "a\0 name that\x1a is odd")
+        acted_on(store, upload)
+        store.link(100, AT)
+        heads = store.heads()
+        with erasing(store) as gone:
+            gone.fields("action", ids_of(store, "actions"), ["reason"])
+    copy(base.name, other.name)
+    with closing(other.open()) as store:
+        assert faults(store, heads) == []
+        settled(store, "ev-2")
+        assert store.link(100, AT) == 2
+        assert faults(store, heads) == []
 
 
 @contextmanager
