@@ -23,6 +23,7 @@ from ..domain.pacing.gate import (
     GateChange,
     NotBefore,
     Refusal,
+    may_overtake,
     patience_of,
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
@@ -154,8 +155,10 @@ class AttemptTurn:
     def _start(self, active: ActiveUpload, begins: Upload) -> Start:
         quota, context = active.destination.quota, self._context
         budget = active.destination.rules.retry.max_attempts
-        # A document that is read first, or a token, would be waited for with a slot in hand.
-        leaves = active.dossier.document.source is None and not quota.exclusive
+        # A document that is read first, or a token, would be waited for with a slot in hand: of a
+        # pace so wide that it has no line, there are enough.
+        is_read_first = active.dossier.document.source is not None
+        leaves = not (quota.exclusive or (is_read_first and may_overtake(quota) is not None))
         patience = None if context.waits else patience_of(quota)
         return Start(begins, quota, context.courier_id, budget, leaves, patience)
 

@@ -179,8 +179,8 @@ class House:
     def courier(self, **options: Any) -> AsyncCourier:
         return self._build(self.database, options)
 
-    def courier_on(self, store: UploadStore) -> AsyncCourier:
-        return self._build(None, {"store": store})
+    def courier_on(self, store: UploadStore, **options: Any) -> AsyncCourier:
+        return self._build(None, {"store": store, **options})
 
     def sync_courier(self, **options: Any) -> Courier:
         return Courier.from_mapping(lambda: self.tenants, self.database, **self._around(options))

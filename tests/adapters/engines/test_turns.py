@@ -7,20 +7,23 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from attrs import evolve
 from dialogue_runner import driver_of
-from store_fixtures import House, evidence
+from store_fixtures import House, evidence, tenant
 
-from evidence_courier import UploadStatus
+from evidence_courier import Document, UploadStatus
 from evidence_courier.adapters.engines.asyncio_driver import ANSWERS_AT_ONCE, Together
 from evidence_courier.adapters.engines.turns import Turns
 from evidence_courier.adapters.stores.writer import WriterThread
 from evidence_courier.delivery.effects import Interrupted, Turn, Wait, perform
 from evidence_courier.domain.errors import StoreError
+from evidence_courier.ports.gates import Acquire, AcquireAnswer
 from evidence_courier.ports.logger import UploadSettled, WriteDelayed
 from evidence_courier.ports.records import BeginAnswer, Start
 from evidence_courier.testing import FakeClock, until_settled
@@ -76,6 +79,43 @@ def test_as_many_tasks_send_as_there_are_connections(house: House) -> None:
 
     asyncio.run(story())
     assert 4 <= house.server.most_open <= 8
+
+
+class Counting(MemoryStore):
+    """Counts the requests that ask for a slot."""
+
+    asked = 0
+
+    def acquire(self, requests: Sequence[Acquire]) -> Sequence[AcquireAnswer]:
+        self.asked += len(requests)
+        return super().acquire(requests)
+
+
+@pytest.mark.parametrize(("pace", "asked"), [("100000/min", 0), ("10/min", 4)])
+def test_what_is_read_first_has_its_slot_as_it_begins_if_the_pace_is_wide(
+    house: House, pace: str, asked: int
+) -> None:
+    class Source:
+        def read(self, tenant_id: str, key: str) -> bytes:
+            return b"x"
+
+    house.tenants["acme"] = tenant(pace=pace)
+    store = Counting()
+    document = Document(
+        source="key", sha256=sha256(b"x").hexdigest(), size=1, media_type="application/pdf"
+    )
+
+    async def story() -> None:
+        async with house.courier_on(store, source=Source()) as courier:
+            tickets = [
+                courier.submit(evolve(evidence(f"ev-{n}"), document=document)) for n in range(4)
+            ]
+            for ticket in tickets:
+                status = await ticket.settled(10)
+                assert status is not None and status.status == "succeeded"
+
+    asyncio.run(story())
+    assert store.asked == asked
 
 
 class Refusing(MemoryStore):
