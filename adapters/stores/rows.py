@@ -82,6 +82,7 @@ ATTEMPT = (
 )
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_NOTHING: tuple[Cell, ...] = (None,) * 7
 _NO_FAILURE: tuple[Cell, ...] = (None,) * 5
 _WORDS = {status: status.value for status in uploads.Status}
 _NO_RECEIPT: tuple[Cell, ...] = (None,) * 2
@@ -164,28 +165,26 @@ def beginning_cells(start: Start) -> tuple[str, tuple[Cell, ...]]:
 
 def _state_cells(state: State) -> tuple[Cell, ...]:
     """The cells of _STATE, of the state's failure and of its receipt."""
-    own: dict[str, Cell]
+    word, cause = type(state).__name__.lower(), uploads.cause_of(state)
+    due, attempt, started_at, read, resend_at, taken_at, reason = _NOTHING
     match state:
-        case uploads.Queued(due) | uploads.Waiting(due):
-            own = {"due": moment(due)}
-        case uploads.Sending(attempt, started_at):
-            own = {"attempt": attempt, "started_at": moment(started_at)}
-        case uploads.LookingUp(number, due, resend_at):
-            own = {"read": number, "due": moment(due), "resend_at": moment(resend_at)}
-        case uploads.Undecided(number, due, since):
-            own = {"read": number, "due": moment(due), "taken_at": moment(since)}
-        case uploads.Failed(reason):
-            own = {"reason": reason.value}
+        case uploads.Queued(at) | uploads.Waiting(at):
+            due = moment(at)
+        case uploads.Sending(attempt, at):
+            started_at = moment(at)
+        case uploads.LookingUp(read, at, resend):
+            word, due, resend_at = "confirming", moment(at), moment(resend)
+        case uploads.Undecided(read, at, since):
+            word, due, taken_at = "confirming", moment(at), moment(since)
+        case uploads.Failed(why):
+            reason = why.value
         case uploads.Held() | uploads.Succeeded() | uploads.Skipped():
-            own = {}
+            pass
         case _:
             assert_never(state)
-    looked_up = isinstance(state, uploads.LookingUp | uploads.Undecided)
-    own["state"] = "confirming" if looked_up else type(state).__name__.lower()
-    own["status"] = _WORDS[uploads.status_of(state)]
-    cause = uploads.cause_of(state)
     return (
-        *map(own.get, _STATE),
+        *(word, _WORDS[uploads.status_of(state)], due, attempt, started_at),
+        *(read, resend_at, taken_at, reason),
         *(_NO_FAILURE if cause is None else _failure_cells(cause)),
         *(_receipt_cells(state.receipt) if isinstance(state, uploads.Succeeded) else _NO_RECEIPT),
     )

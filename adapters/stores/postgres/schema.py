@@ -22,7 +22,7 @@ TYPES = {
     ),
     **dict.fromkeys("created_at recorded_at ended_at not_before at".split(), "timestamptz"),
     **dict.fromkeys(
-        "until now latest old over future too_late under_way since upto last_at".split(),
+        "until now latest old oldest over future too_late under_way since upto last_at".split(),
         "timestamptz",
     ),
     **dict.fromkeys("paused_since paused_until held_since wanted_at".split(), "timestamptz"),

@@ -156,13 +156,17 @@ class Gates:
     def _enter_paced(self, askers: Sequence[Asker]) -> None:
         """What is over by now ends, what lies far in the future is now; read the rest."""
         session = self._session
-        given = [_moments(one.quota, one.at) for one in askers]
-        for statement in sql.TIDY:
-            session.tell_all(statement, given)
-        for row in session.ask_all(sql.TURNS, given):
-            self._gates[row["credential"]].known_turns[row["id"]] = _turn_of(row)
-        for row in session.ask_all(sql.USED, given):
-            self._gates[row["credential"]].used = row["used"]
+        given = {one.quota.credential: _moments(one.quota, one.at) for one in askers}
+        used = {row["credential"]: row for row in session.ask_all(sql.USED, given.values())}
+        untidy = [given[name] for name, row in used.items() if row["untidy"]]
+        if untidy:
+            for statement in sql.TIDY:
+                session.tell_all(statement, untidy)
+            for row in session.ask_all(sql.TURNS, untidy):
+                self._gates[row["credential"]].known_turns[row["id"]] = _turn_of(row)
+            used |= {row["credential"]: row for row in session.ask_all(sql.USED, untidy)}
+        for name, row in used.items():
+            self._gates[name].used = row["used"]
 
     def read_lines(self) -> None:
         """Read the beginnings of all lines: as far as may matter to those who ask."""
@@ -202,7 +206,8 @@ def _moments(quota: Quota, now: datetime) -> tuple[str, ...]:
     assert quota.pace is not None
     latest, period = later(now, quota.timeout), quota.pace.period
     far = later(now, LATE), later(latest, LATE), UNDER_WAY
-    times = (now, latest, earlier(now, 2 * period), earlier(now, period), *far)
+    past = earlier(now, 2 * period), earlier(now, 3 * period), earlier(now, period)
+    times = (now, latest, *past, *far)
     return (quota.credential, *map(moment, times))
 
 

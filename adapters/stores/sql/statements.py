@@ -183,7 +183,7 @@ PUT_PAUSES = Batch(
 )
 """Each row: a credential, since when and until when it pauses, unless it does so for longer."""
 
-MOMENTS = ("credential", "now", "latest", "old", "over", "future", "too_late", "under_way")
+MOMENTS = tuple("credential now latest old oldest over future too_late under_way".split())
 _SLOTS = "given CROSS JOIN slots ON slots.credential = given.credential AND slots.at"
 _OF_SLOTS = "FROM given WHERE slots.credential = given.credential AND slots.at"
 _TURNS = "given CROSS JOIN turns ON turns.credential = given.credential"
@@ -204,11 +204,19 @@ TIDY = tuple(
     )
 )
 TURNS = Batch(MOMENTS, f"SELECT turns.* FROM {_TURNS}")
+_A_SLOT = "EXISTS (SELECT 1 FROM slots WHERE slots.credential = given.credential AND slots.at"
 USED = Batch(
     MOMENTS,
     "SELECT given.credential, (SELECT COUNT(*) FROM slots"
-    " WHERE slots.credential = given.credential AND slots.at > given.over) AS used FROM given",
+    " WHERE slots.credential = given.credential AND slots.at > given.over) AS used,"
+    f" {_A_SLOT} <= given.oldest) OR {_A_SLOT} > given.future AND slots.at < given.under_way)"
+    f" OR {_A_SLOT} = given.under_way"
+    " AND (slots.until <= given.now OR slots.until > given.too_late))"
+    " OR EXISTS (SELECT 1 FROM turns WHERE turns.credential = given.credential) AS untidy"
+    " FROM given",
 )
+"""How many slots are used; and whether TIDY has something to do, or there are TURNS. What is old
+enough to be deleted is so once a period."""
 USED_AT = Each(
     ("credential", "since", "most"),
     "SELECT at FROM slots WHERE credential = :credential AND at > :since"
