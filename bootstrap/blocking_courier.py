@@ -276,6 +276,10 @@ class BlockingCourier(BlockingFace, Basis):
         with self._opened.used() as opened:
             return opened.engine.act(found, action, person, self._tenants.rules_of)
 
+    async def _write(self, write: Callable[[UploadStore], T]) -> T:
+        with self._opened.used() as opened:
+            return opened.engine.write(write)
+
     async def _dry_run(self, destination: Destination) -> DryRun | None:
         with self._opened.used() as opened:
             # Opening the database gives each destination the quota that its gate knows.

@@ -28,6 +28,7 @@ from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.logger import Logger, RecordingFailed
 from ..ports.records import UploadReader
+from ..ports.store import UploadStore
 from . import refusals
 from .duties import duties_of
 from .face import Face, require_evidence
@@ -109,12 +110,10 @@ class AsyncCourier(Face):
         Args:
             tenants: What each tenant's file would hold, by tenant id; or a function that returns
                 it, which is called again at each `reload`.
-            database: As in `from_config`.
-            options: As in `from_config`.
+            database, options: As in `from_config`.
 
         Raises:
-            ConfigError: With every problem of every tenant.
-            MisuseError: An argument cannot be right.
+            ConfigError, MisuseError: As `from_config`.
         """
         return cls(mapping(tenants), AsyncWiring(database, options), options)
 
@@ -313,8 +312,7 @@ class AsyncCourier(Face):
     def _loop_when_closed(self) -> asyncio.AbstractEventLoop:
         if not self._closed:
             raise refusals.not_started(_START)
-        loop = _running_loop()
-        if loop is None:
+        if (loop := _running_loop()) is None:
             raise refusals.closed()
         return loop
 
@@ -328,6 +326,9 @@ class AsyncCourier(Face):
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult:
         return await self._now().act(found, action, person, self._tenants.rules_of)
+
+    async def _write(self, write: Callable[[UploadStore], T]) -> T:
+        return await self._now().write(write)
 
     async def _dry_run(self, destination: Destination) -> DryRun | None:
         return await self._now().dry_run(destination)

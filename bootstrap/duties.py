@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 from ..delivery.chain import LINK_EVERY, link_settled
 from ..delivery.duties import Duty
+from ..delivery.retention import Rules, retention_duty
 from .tenants import Tenants
 from .wiring import Wiring
 
 
 def duties_of(wiring: Wiring, tenants: Tenants) -> Sequence[Duty]:
     """The duties of one courier."""
-    return (Duty("the linking of what is settled", LINK_EVERY, link_settled),)
+    return (
+        Duty("the linking of what is settled", LINK_EVERY, link_settled),
+        retention_duty(lambda: Rules(wiring.retention, tenants.retention)),
+    )

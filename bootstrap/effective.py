@@ -12,6 +12,7 @@ from ..adapters.config import Loaded
 from ..adapters.config.values import shown_duration, shown_size
 from ..adapters.plugins import BrokenProvider
 from ..domain.integration import Integration, Pace
+from ..domain.retention import KeptFor
 from ..domain.secrets.redaction import Redactor
 from ..ports.provider import Provider, Selecting
 from .tenants import Providers
@@ -58,6 +59,7 @@ def _values(integration: Integration, provider: Provider) -> Iterator[tuple[str,
     sections: Mapping[str, Any] = {
         "retry": integration.retry,
         "timeout": integration.route.timeouts,
+        "retention": integration.retention,
     }
     for section, values in sections.items():
         for one in fields(type(values)):
@@ -82,7 +84,7 @@ def _shown(value: object) -> str:
             return ", ".join(map(_shown, value)) or "none"
         case bool():
             return "true" if value else "false"
-        case Pace() | str() | int() | float():
+        case Pace() | KeptFor() | str() | int() | float():
             return str(value)
         case Mapping():
             return ", ".join(f"{key}: {_shown(member)}" for key, member in value.items()) or "none"

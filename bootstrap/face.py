@@ -14,6 +14,7 @@ from attrs import asdict, evolve, frozen
 
 from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
+from ..delivery.retention import Erasure, erase, erasure_of, require_unnamed
 from ..domain.arguments import several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
@@ -26,6 +27,8 @@ from ..domain.upload.upload import Status, StatusWord, UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.clock import Clock
 from ..ports.records import Find, Page, UploadReader
+from ..ports.removal import RemovalRow
+from ..ports.store import UploadStore
 from .tenants import Tenants
 
 P = ParamSpec("P")
@@ -87,6 +90,9 @@ class RecordsBasis(ABC):
     async def _act_on(
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult: ...
+
+    @abstractmethod
+    async def _write(self, write: Callable[[UploadStore], T]) -> T: ...
 
     def _waits(self, keys: Iterable[UploadKey]) -> Mapping[UploadKey, str]:
         """What uploads wait for whose time has come, as far as this courier knows."""
@@ -195,6 +201,53 @@ class RecordsFace(RecordsBasis):
         """
         return await self._act(Action.ATTEST, tenant_id, which, by, reason, preview)
 
+    async def erase(
+        self,
+        tenant_id: str,
+        subject: str,
+        *,
+        by: str,
+        reason: str,
+        abandon: bool = False,
+        preview: bool = False,
+    ) -> Erasure:
+        """Remove everything that names a person from a tenant's records; that it was done stays on
+        record, without the name.
+
+        Ids, states, times and counts stay, and what was delivered is not sent again. As long as an
+        upload of the person is open, nothing is removed. Doing it again removes what has come
+        since.
+
+        Args:
+            tenant_id: Whose records.
+            subject: The person's id, as evidence gave it, or their e-mail address.
+            by: Who erases; recorded.
+            reason: Why; recorded.
+            abandon: Give up the person's open uploads first. One that is being sent stays open.
+            preview: Do nothing; the uploads are returned.
+
+        Returns:
+            The person's uploads, which of them are open, and what was removed.
+
+        Raises:
+            MisuseError: `by` or `reason` is empty or names the person.
+            StoreError: The database could not be read or written.
+        """
+        person = Person(by, reason)
+        require_unnamed(person, subject)
+        found = erasure_of(await self._read(lambda store: store.of_person(tenant_id, subject)))
+        if preview:
+            return found
+        if found.open and abandon:
+            await self._act_on(found.open, Action.ABANDON, person)
+        now = self._clock.now()
+        return await self._write(lambda store: erase(store, tenant_id, subject, person, now))
+
+    async def removals(self, tenant_id: str | None = None) -> Sequence[RemovalRow]:
+        """What was removed, of a tenant or of all: when, by whom, why and how much; the latest
+        first."""
+        return await self._read(lambda store: store.removals(tenant_id))
+
     async def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str]
     ) -> Mapping[str, UploadStatus]:
@@ -302,6 +355,8 @@ class BlockingRecordsFace(ABC):
     release = without_await(RecordsFace.release)
     abandon = without_await(RecordsFace.abandon)
     attest = without_await(RecordsFace.attest)
+    erase = without_await(RecordsFace.erase)
+    removals = without_await(RecordsFace.removals)
     statuses = without_await(RecordsFace.statuses)
     find = without_await(RecordsFace.find)
     show = without_await(RecordsFace.show)

@@ -88,6 +88,11 @@ class _Access:
             store, now = opened.store, self.clock.now
             return act_on(store, found, action, person, self._rules_of, now, log=notifier.log)
 
+    def write(self, verb: Callable[[UploadStore], T]) -> T:
+        """What a writing verb of the store gives."""
+        with self.opened.used() as opened:
+            return verb(opened.store)
+
     @cached_property
     def _providers(self) -> Providers:
         return discover_providers() if self._given is None else self._given
@@ -157,6 +162,9 @@ class Records(BlockingRecordsFace, RecordsBasis):
     ) -> ActionResult:
         return self._access.act(found, action, person)
 
+    async def _write(self, write: Callable[[UploadStore], T]) -> T:
+        return self._access.write(write)
+
 
 class AsyncRecords(RecordsFace):
     """`Records` for a host that runs on asyncio: the same methods with `await`, made in threads.
@@ -192,6 +200,9 @@ class AsyncRecords(RecordsFace):
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult:
         return await asyncio.to_thread(self._access.act, found, action, person)
+
+    async def _write(self, write: Callable[[UploadStore], T]) -> T:
+        return await asyncio.to_thread(self._access.write, write)
 
 
 AnyCourier: TypeAlias = "AsyncCourier | BlockingCourier"

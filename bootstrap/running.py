@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..adapters.engines.asyncio_driver import AsyncioDriver, Outside, interruption_of
 from ..adapters.engines.asyncio_engine import AsyncEngine, ended_within
@@ -53,6 +53,8 @@ from ..ports.transport import AsyncTransport
 from .host_transactions import insertion_aside, insertion_for
 from .wiring import AsyncWiring
 from .workers import Workers
+
+T = TypeVar("T")
 
 WORKER_THREADS = 8
 UPLOADS_PER_CONNECTION = 4
@@ -188,6 +190,10 @@ class Running:
         """Record nothing of a tenant without an integration. If it had one before, its ticket is
         for what was recorded then."""
         ticket.is_left_alone(partial(self._ended_of, ticket.tenant_id, ticket.evidence_id))
+
+    async def write(self, verb: Callable[[UploadStore], T]) -> T:
+        """Call a writing verb of the store, in the writer's turn."""
+        return await self.writer.run(partial(verb, self.store))
 
     async def recorded(self, key: UploadKey) -> UploadStatus:
         """How an upload is recorded that another courier, or its host, may write."""

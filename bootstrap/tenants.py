@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
@@ -21,6 +21,7 @@ from ..delivery.destinations import Destination, destination_of, home_of, placeh
 from ..domain.arguments import of_kind
 from ..domain.errors import ConfigError, MisuseError, Problem
 from ..domain.integration import Integration, tenant_key
+from ..domain.retention import Retention
 from ..domain.upload.transitions import Rules
 from ..domain.upload.upload import UploadKey
 from ..ports.logger import (
@@ -119,6 +120,11 @@ class Tenants:
     def broken(self) -> Mapping[str, tuple[Problem, ...]]:
         """What is wrong with the tenants whose settings are invalid, by `tenant_key`."""
         return self.loaded.broken
+
+    @property
+    def retention(self) -> Mapping[str, Retention]:
+        """How long is kept what of the tenants that say so themselves."""
+        return retention_of(one.integration for one in self.destinations.values())
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -238,6 +244,12 @@ def _secrets(options: TenantOptions) -> Secrets:
     if isinstance(folders, str | os.PathLike):
         raise MisuseError("secret_folders= takes a list of folders, not one")
     return FileSecrets(others, FOLDERS if folders is None else folders)
+
+
+def retention_of(integrations: Iterable[Integration]) -> Mapping[str, Retention]:
+    """What integrations say of how long is kept what, by `tenant_key`."""
+    found = {tenant_key(one.tenant_id): one.retention for one in integrations}
+    return {tenant_id: said for tenant_id, said in found.items() if said != Retention()}
 
 
 def destinations_of(

@@ -20,6 +20,7 @@ from ..domain.arguments import of_kind, several
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
+from ..domain.retention import Retention
 from ..domain.upload.failure import Failure
 from ..ports.clock import Clock
 from ..ports.logger import Logger, RenderingUnavailable
@@ -61,9 +62,13 @@ class CommonOptions(TenantOptions, StoreOptions, total=False):
     """The options of every courier, beside `TenantOptions` and `StoreOptions`.
 
     - `fonts`: folders with fonts for rendering training records.
+    - `retention`: how long what is kept of settled uploads, as ``{"attempts": "400d", "personal":
+      "90d after success", "failed_documents": "90d"}``; a tenant's own `retention` wins. By
+      default nothing is removed.
     - the others are ports; what is given stays the caller's to close.
     """
 
+    retention: Mapping[str, str] | Retention | None
     fonts: Sequence[PathText]
     renderer: Renderer | None
     source: DocumentSource | None
@@ -151,6 +156,7 @@ class Wiring(RecordsWiring):
         self.renderer = options.get("renderer")
         self.source = options.get("source")
         self._fonts = _folders(options.get("fonts") or ())
+        self.retention = Retention.parse(options.get("retention") or {})
 
     def log_what_is_missing(self) -> None:
         """Log if no training record can be rendered here."""

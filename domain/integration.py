@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from .arguments import of_kind
 from .evidence.evidence import Outcome
+from .retention import Retention
 from .secrets.secret import Secret
 
 PARK_LIMIT = timedelta(days=30)
@@ -118,5 +119,6 @@ class Integration:
     pace: Pace | None = None
     route: Route = Route()
     max_bytes: int | None = None
+    retention: Retention = Retention()
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
     stored: Mapping[str, object] = field(factory=dict, repr=False)

@@ -23,6 +23,7 @@ from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Status, Upload, UploadKey
+from .removal import RemovalReader
 
 RECORD_TYPE = "application/vnd.evidence-courier.training-record+json"
 """The media type of a training record that could not be rendered yet."""
@@ -293,7 +294,7 @@ SaveAnswer: TypeAlias = Saved | Conflict
 AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants
 
 
-class UploadReader(Protocol):
+class UploadReader(RemovalReader, Protocol):
     """The verbs that read the uploads, their attempts and their staged documents."""
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:

@@ -8,7 +8,8 @@ from .chain import Chain
 from .couriers import Couriers
 from .gates import Gates
 from .records import UploadRecords
+from .removal import Removals
 
 
-class UploadStore(UploadRecords, Gates, Couriers, Chain, Protocol):
+class UploadStore(UploadRecords, Removals, Gates, Couriers, Chain, Protocol):
     """What a store adapter implements. Callers ask for the part that they need."""

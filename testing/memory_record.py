@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from datetime import datetime
+from typing import Any
 
 from attrs import define, evolve, field
 
+from ..domain.retention import ERASED
 from ..domain.upload.attempt import Attempt
+from ..domain.upload.failure import Failure
 from ..domain.upload.invariants import Record
 from ..domain.upload.status import ActionRow
-from ..domain.upload.upload import Sending, Upload, UploadKey
+from ..domain.upload.upload import Sending, Succeeded, Upload, UploadKey, cause_of
+from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
 from ..ports.paging import Place
 from ..ports.records import Change, Dossier, Entry, LookUp
 
@@ -31,6 +35,8 @@ class MemoryRecord:
     credentials: list[str | None] = field(factory=list, init=False)
     look_ups: list[LookUp] = field(factory=list, init=False)
     actions: list[ActionRow] = field(factory=list, init=False)
+    pruned: bool = field(default=False, init=False)
+    erased: bool = field(default=False, init=False)
 
     @property
     def place(self) -> Place:
@@ -52,12 +58,21 @@ class MemoryRecord:
             action_tenants=(self.upload.key.tenant_id,) * len(self.actions),
             owner_lives=self.courier_id is not None and self.courier_id in living,
             budget=self.budget,
+            pruned=self.pruned,
         )
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""
         self.upload, self.credential = evolve(self.upload, key=key), credential
         self.dossier = evolve(self.dossier, settings=settings)
+
+    def forget_texts(self) -> None:
+        """Leave nothing of what the provider said, and no names."""
+        self.upload = without_texts(self.upload)
+        self.attempts = [evolve(one, verdict=silent(one.verdict)) for one in self.attempts]
+        self.look_ups = [
+            evolve(one, message=None if one.message is None else ERASED) for one in self.look_ups
+        ]
 
     def take(self, change: Change) -> None:
         """The change, without what it means for the gate."""
@@ -75,5 +90,32 @@ class MemoryRecord:
             self.credentials.append(self.credential)
         if change.look_up is not None:
             self.look_ups.append(change.look_up)
+        if self.erased:
+            self.forget_texts()
         if change.action is not None:
             self.actions.append(change.action)
+
+
+def without_texts(upload: Upload) -> Upload:
+    """An upload of which no one's words are left."""
+    state: Any = upload.state
+    if isinstance(state, Succeeded):
+        state = Succeeded(Receipt())
+    elif (cause := cause_of(state)) is not None:
+        state = evolve(state, cause=silent_failure(cause))
+    return evolve(upload, state=state, tally=evolve(upload.tally, progress=None))
+
+
+def silent(verdict: AttemptVerdict) -> AttemptVerdict:
+    """A verdict of which no one's words are left."""
+    match verdict:
+        case Delivered():
+            return Delivered(Receipt())
+        case Processing():
+            return evolve(verdict, message=ERASED)
+    return evolve(verdict, failure=silent_failure(verdict.failure))
+
+
+def silent_failure(failure: Failure) -> Failure:
+    """A failure of which no one's words are left."""
+    return evolve(failure, message=ERASED, detail=None)

@@ -8,22 +8,18 @@ StoreError and write nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from threading import RLock
-from typing import Literal, TypeAlias
 
 from attrs import evolve
 
-from ..domain.errors import StoreError
 from ..domain.health import Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
 from ..domain.upload.history import details_of, running_attempt
-from ..domain.upload.invariants import Record
 from ..domain.upload.status import (
     LookUpRow,
     Outlook,
@@ -36,7 +32,6 @@ from ..domain.upload.upload import (
     Sending,
     Status,
     Succeeded,
-    Upload,
     UploadKey,
     due_of,
     is_parked,
@@ -63,93 +58,18 @@ from ..ports.records import (
     Saved,
     Start,
 )
+from ..ports.removal import RemovalRow
 from . import memory_lists as lists
 from .memory_chain import MemoryChain
 from .memory_gates import MemoryGates
+from .memory_inspection import MemoryInspection, Verb
 from .memory_record import MemoryRecord
-
-Verb: TypeAlias = Literal[
-    "add",
-    "begin",
-    "acquire",
-    "save",
-    "get",
-    "due",
-    "counts",
-    "statuses",
-    "find",
-    "counted",
-    "health",
-    "show",
-    "fingerprint_key",
-    "heartbeat",
-    "unregister",
-    "dead",
-    "freed",
-    "acted_on",
-]
+from .memory_removal import MemoryRemovals
 
 
-class _Inspected:
-    """What a test may do and see beside the port."""
-
-    _records: dict[UploadKey, MemoryRecord]
-    _faults: Counter[Verb]
-    _gates: MemoryGates
-    _couriers: set[int]
-    _lock: AbstractContextManager[object]
-
-    def fail_next(self, verb: Verb, times: int = 1) -> None:
-        """Have the next calls of a method of the port raise StoreError and do nothing."""
-        with self._lock:
-            self._faults[verb] += times
-
-    def records(self, living: Container[int]) -> list[Record]:
-        """Everything that is kept of every upload, for `domain.invariants`; `living` are the
-        couriers that are alive."""
-        with self._lock:
-            return [record.whole(living) for record in self._records.values()]
-
-    def parked(self) -> int:
-        """How many uploads are parked."""
-        with self._lock:
-            return sum(is_parked(record.upload.state) for record in self._records.values())
-
-    def next_parked(self) -> datetime | None:
-        """When the next parked upload is due."""
-        with self._lock:
-            states = (record.upload.state for record in self._records.values())
-            return min((state.due for state in states if is_parked(state)), default=None)
-
-    def unsettled(self) -> list[tuple[Upload, int | None]]:
-        """What is not at rest, with the courier that had it in flight last."""
-        with self._lock:
-            return [
-                (record.upload, record.courier_id)
-                for record in self._records.values()
-                if not record.upload.at_rest
-            ]
-
-    def requests_under_way(self) -> int:
-        """How many requests the gates count as under way."""
-        with self._lock:
-            return self._gates.under_way
-
-    def actions_of(self, key: UploadKey) -> list[str]:
-        """What people did to an upload."""
-        with self._lock:
-            return [row.action for row in self._records[key].actions]
-
-    def kill(self, courier_id: int) -> None:
-        """Have a courier count as dead from now on."""
-        with self._lock:
-            self._couriers.discard(courier_id)
-
-
-class _Couriers(_Inspected):
+class _Couriers(MemoryInspection):
     """Who sends."""
 
-    _closed: bool
     _registered: int
 
     def fingerprint_key(self) -> bytes:
@@ -189,15 +109,8 @@ class _Couriers(_Inspected):
                         left.append(record.open_upload)
             return dict(sorted(found.items()))
 
-    def _go_on(self, verb: Verb) -> None:
-        if self._closed:
-            raise StoreError(f"memory: {verb} was not done: the store is closed")
-        if self._faults[verb] > 0:
-            self._faults[verb] -= 1
-            raise StoreError(f"memory: {verb} was not done: a fault was asked for")
 
-
-class MemoryStore(_Couriers, MemoryChain):
+class MemoryStore(_Couriers, MemoryChain, MemoryRemovals):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:
@@ -211,6 +124,7 @@ class MemoryStore(_Couriers, MemoryChain):
         self._acted: list[UploadKey] = []
         self._couriers: set[int] = set()
         self._registered = 0
+        self._removed: list[RemovalRow] = []
         self._lock = RLock()
         self._closed = False
 
@@ -291,11 +205,16 @@ class MemoryStore(_Couriers, MemoryChain):
         with self._lock:
             self._go_on("statuses")
             wanted = set(evidence_ids)
-            return {
+            found = {
                 record.upload.key.evidence_id: self._status(record, now)
                 for record in self._oldest_first()
                 if record.upload.key.tenant_id == tenant_id
                 and record.upload.key.evidence_id in wanted
+            }
+            return found | {
+                one: self._status(record, now)
+                for one in wanted - found.keys()
+                if (record := self._erased(tenant_id, one)) is not None
             }
 
     def find(self, find: Find, now: datetime) -> Page:
@@ -325,6 +244,7 @@ class MemoryStore(_Couriers, MemoryChain):
         with self._lock:
             self._go_on("show")
             newest = self._newest(tenant_id, evidence_id)
+            newest = newest or self._erased(tenant_id, evidence_id)
             if newest is None:
                 return None
             look_ups = (
@@ -364,6 +284,7 @@ class MemoryStore(_Couriers, MemoryChain):
         else:
             self._name(key, entry.credential, entry.dossier.settings)
             there = self._records.get(key)
+        there = there or self._erased(key.tenant_id, key.evidence_id)
         if there is not None:
             return Known(there.upload, there.dossier.submitted_digest)
         self._records[key] = MemoryRecord(

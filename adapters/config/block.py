@@ -24,6 +24,7 @@ from ...domain.integration import (
     Route,
     Timeouts,
 )
+from ...domain.retention import Retention
 from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
@@ -161,6 +162,7 @@ class BlockReader:
                 ca_bundle=_bundle_path(bundle, report) if bundle is not None else None,
             ),
             max_bytes=int(document["max_bytes"]) if "max_bytes" in document else None,
+            retention=Retention(**document.get("retention", {})),
             secrets=(*references, *map(Secret, passwords)),
             stored=stored if isinstance(stored, dict) else {},
         )

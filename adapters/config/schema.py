@@ -8,6 +8,7 @@ Cerberus checks. It is taught a few types that a provider's fragment can name li
 ``duration``  ``5s``, ``1h`` or a number of seconds; becomes a timedelta
 ``size``      ``25MB`` or a number of bytes; becomes a whole number
 ``pace``      ``10/min``; becomes a Pace
+``kept``      ``90d``, ``90d after success`` or ``never``; becomes a KeptFor
 
 They are read where a value has one such type by itself, not in lists of types and not below anyof
 and the like. A sentence about a problem never quotes a value: it says what the value should be.
@@ -31,6 +32,7 @@ from cerberus.schema import DefinitionSchema
 
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import OnUnclear, Pace
+from ...domain.retention import KeptFor, parse_of_failed
 from . import values
 from .quick import Accept, accepting
 from .references import Resolved, SecretText, parse_secret
@@ -60,6 +62,8 @@ FORMATS: Mapping[str, Format] = {
     "duration": Format(timedelta, values.parse_duration),
     "size": Format(values.Size, values.parse_size),
     "pace": Format(Pace, values.parse_pace),
+    "kept": Format(KeptFor, KeptFor.parse),
+    "kept_of_failed": Format(KeptFor, parse_of_failed),
 }
 
 _DURATION = {"type": "duration"}
@@ -88,6 +92,13 @@ CORE: Mapping[str, Mapping[str, object]] = {
     "max_bytes": {"type": "size"},
     "proxy": {"type": "proxy"},
     "ca_bundle": {"type": "string", "empty": False},
+    "retention": {
+        "type": "dict",
+        "schema": {
+            **{key: {"type": "kept"} for key in ("attempts", "personal")},
+            "failed_documents": {"type": "kept_of_failed"},
+        },
+    },
 }
 
 RENAMED: Mapping[str, str] = {"on_unknown": "on_unclear"}

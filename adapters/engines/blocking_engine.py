@@ -197,6 +197,11 @@ class BlockingEngine:
             log=self._notifier.log,
         )
 
+    def write(self, verb: Callable[[UploadStore], T]) -> T:
+        """Call a writing verb of the store."""
+        with self._lock:
+            return verb(self._store)
+
     def recover(
         self, destinations: Destinations, broken: Mapping[str, Sequence[object]]
     ) -> list[UploadStatus]:

@@ -26,10 +26,10 @@ Progress = Callable[[str, int], None]
 
 TABLES = (
     *("uploads", "attempts", "look_ups", "actions", "documents", "gates", "slots", "blocks"),
-    *("links", "heads", "checkpoints"),
+    *("links", "heads", "checkpoints", "removals"),
 )
 KEY = "UPDATE keys SET value = %s WHERE name = 'fingerprint'"
-NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints")
+NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints", "removals")
 NO_COURIER = 0
 """Whose attempts are under way in a copy: no courier has this number, so they are recovered."""
 
@@ -185,6 +185,8 @@ def _end(source: sqlite3.Connection, session: Connection[Any]) -> None:
         )
     (key,) = source.execute("SELECT value FROM keys WHERE name = 'fingerprint'").fetchone()
     session.execute(KEY, (key,))
+    for row in _rows(source, "SELECT name, value FROM keys WHERE name = 'erased'"):
+        session.execute("INSERT INTO keys VALUES (%s, %s)", (row["name"], row["value"]))
 
 
 def _rows(source: sqlite3.Connection, query: str) -> Sequence[Mapping[str, Any]]:

@@ -19,6 +19,7 @@ from .sql.reader import SqlReader
 from .sqlite import SqliteStore
 from .sqlite import open_for_reading as open_sqlite
 from .sqlite.inspection import inspect as inspect_sqlite
+from .sqlite.removal import vacuum as vacuum_sqlite
 
 # What is a path in any case.
 _PATH = re.compile(r"/|\.|[A-Za-z]:[/\\]")
@@ -102,6 +103,21 @@ def inspect(
         return inspect_sqlite(database, secrets=secrets, progress=progress)
     found: Inspection = _postgres().inspect(database, secrets=secrets, progress=progress)
     return found
+
+
+def vacuum(database: str) -> None:
+    """Write a database anew, so that the disk holds nothing of what was removed.
+
+    Raises:
+        MisuseError: As above.
+        StoreError: There is none, or it is busy.
+    """
+    with open_for_reading(database):  # it is there, and ours
+        pass
+    if is_postgres(database):
+        _postgres().vacuum(database)
+    else:
+        vacuum_sqlite(database)
 
 
 def name_of(database: str) -> str:

@@ -9,129 +9,35 @@ configuration. 3: the database. 4: the output could not be written. 130 and 143:
 and by SIGTERM.
 """
 
-from __future__ import annotations
+# pyright: reportPrivateUsage=false
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
 
 import click
 
+from .declaring import (
+    _APP,
+    _BLOCK,
+    _BY,
+    _CONFIG,
+    _DIR,
+    _JSON,
+    _PATH,
+    _REASON,
+    _RECORDS,
+    _SECRETS,
+    _SINCE,
+    _YES,
+    Age,
+    Moment,
+    _argument,
+    _command,
+    _db,
+    _option,
+)
+from .removal_commands import ERASE, PRUNE, VACUUM
+
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
-
-
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4
-    """A date or a moment in ISO 8601."""
-
-    name = "moment"
-
-    def __init__(self, *, zone: bool) -> None:
-        self._zone = zone
-        self._example = "2026-02-21T10:00:00Z" if zone else "2026-02-21 or 2026-02-21T10:00:00Z"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Parse a text; without a time zone it is in UTC, or refused if one is required."""
-        try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no moment: write it as {self._example}", param, ctx)
-        if moment.tzinfo is None and self._zone:
-            self.fail(f"{value!r} has no time zone: write it as {self._example}", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-class Age(click.ParamType):  # type: ignore[type-arg]  # as above
-    """A duration, as in a tenant file."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Parse a text."""
-        from ...adapters.config.values import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r} {error}", param, ctx)
-
-
-def _command(
-    name: str, does: str, help: str, *params: click.Parameter, **fixed: object
-) -> click.Command:
-    """A command that calls a function, named as ``module.function``, with its parameters and the
-    `fixed` ones."""
-    return click.Command(name, callback=partial(_call, does, fixed), help=help, params=list(params))
-
-
-def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
-    from .exits import errors_as_exits
-
-    module, function = does.split(".")
-    with errors_as_exits():
-        if "app" in given:
-            from .place import place_of
-
-            place = place_of(given)
-            given = {name: one for name, one in given.items() if name not in OF_A_PLACE}
-            given["place"] = place
-        getattr(import_module(f".{module}", __package__), function)(**fixed, **given)
-
-
-def _argument(*names: str, **settings: Any) -> click.Argument:
-    return click.Argument(names, **settings)
-
-
-def _option(names: str, help: str, **settings: Any) -> click.Option:
-    default, environment = bool(settings.get("default")), "envvar" in settings
-    shown = {"show_default": default, "show_envvar": environment}
-    return click.Option(names.split(), help=help, **shown, **settings)
-
-
-_PATH = click.Path()
-_DIR = _argument(
-    "folder", metavar="[DIR]", type=_PATH, required=False, envvar="EVIDENCE_COURIER_CONFIG"
-)
-_CONFIG = _option(
-    "--config folder", "The folder of tenant files.", type=_PATH, envvar="EVIDENCE_COURIER_CONFIG"
-)
-_BLOCK = _option(
-    "--block", "Where the block stands in a tenant file.", default="integrations.compliance"
-)
-_SECRETS = _option(
-    "--secret-folder secret_folders",
-    "A folder whose files may be secrets (${file:/run/secrets/x}); can be given several times.",
-    default=["/run/secrets"],
-    multiple=True,
-    type=_PATH,
-)
-_APP = _option(
-    "--app",
-    "The host's own courier, or a function that makes one, in place of a folder and a database.",
-    metavar="MODULE:ATTRIBUTE",
-    envvar="EVIDENCE_COURIER_APP",
-)
-
-
-def _db(more: str = "") -> click.Option:
-    return _option(
-        "--db database",
-        f"The courier's database: a path, or a PostgreSQL's URL{more}.",
-        type=_PATH,
-        envvar="EVIDENCE_COURIER_DB",
-    )
-
-
-_RECORDS = (_db(), _APP)
-OF_A_PLACE = ("app", "folder", "database", "block", "secret_folders")
-"""The parameters that say where tenants and records are: a function is given a `Place` for them."""
-_JSON = _option("--json as_json", "Print JSON.", is_flag=True)
-_SINCE = Moment(zone=False)
 
 # --- tenant files --------------------------------------------------------------------------------
 
@@ -301,9 +207,9 @@ def _action(name: str, summary: str, more: str, concerned: str) -> click.Command
         _option("--kind", "With --tenant: only those with this kind of error, as unauthorized."),
         _option("--since", "With --tenant: only those recorded since, as 2026-02-21.", type=_SINCE),
         _option("--until", "With --tenant: only those recorded before.", type=_SINCE),
-        _option("--by", "Who you are; kept with the record.", required=True),
-        _option("--reason", "Why; kept with the record.", required=True),
-        _option("--yes", "Do not ask.", is_flag=True),
+        _BY,
+        _REASON,
+        _YES,
         _option("--dry-run", "Only list the uploads it would be done to.", is_flag=True),
         _JSON,
         word=name,
@@ -485,8 +391,8 @@ _SANDBOXES = click.Group(
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, _EXPORT, _HEALTH, _INVARIANTS),
-        *(_SANDBOXES, _SHOW, _STATUS, _SUBMIT, _VERIFY),
+        *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
+        *(_INVARIANTS, PRUNE, _SANDBOXES, _SHOW, _STATUS, _SUBMIT, VACUUM, _VERIFY),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

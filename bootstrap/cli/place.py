@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from ...domain.errors import MisuseError
+from ...domain.retention import Retention
 from ...ports.logger import LogEvent, Logger
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Place(ABC):
     @abstractmethod
     def tenants(self) -> tuple[Loaded, Providers]:
         """The tenants, and the providers that they may name."""
+
+    @property
+    def retention(self) -> Retention:
+        """How long is kept what of tenants that say nothing."""
+        return Retention()
 
 
 class Files(Place):
@@ -163,6 +169,10 @@ class App(Place):
         made._wiring.background = True  # this command is what delivers
         made._wiring.logger = options.get("logger") or made._wiring.logger
         return made
+
+    @property
+    def retention(self) -> Retention:
+        return self._made._wiring.retention
 
     def tenants(self) -> tuple[Loaded, Providers]:
         tenants = self._made._tenants

@@ -31,6 +31,7 @@ class Record:
     - `action_tenants`: the tenant to which each action was confined.
     - `owner_lives`: whether the courier that has it in flight lives.
     - `budget`: how many attempts the policy allowed when the latest began; None before the first.
+    - `pruned`: attempts that ended long ago have been removed.
     """
 
     upload: Upload
@@ -40,6 +41,7 @@ class Record:
     action_tenants: Sequence[str]
     owner_lives: bool
     budget: int | None
+    pruned: bool = False
 
 
 def breaches(record: Record) -> Iterator[str]:
@@ -76,7 +78,9 @@ def _unended(record: Record) -> Iterator[str]:
         yield f"attempt {extra[0]} has ended, and only {upload.tally.attempts} were begun"
     # A late end of an earlier attempt may have settled the upload while a later attempt was under
     # way, whose own end then changed nothing.
-    if (missing := sorted(begun - ended)) and not isinstance(upload.state, Succeeded):
+    if record.pruned or isinstance(upload.state, Succeeded):
+        return
+    if missing := sorted(begun - ended):
         yield f"attempt {missing[0]} was begun, and nothing is recorded of its end"
 
 

@@ -159,6 +159,11 @@ class Status(Enum):
         """Whether nothing more happens without a person."""
         return self not in (Status.PENDING, Status.RETRYING)
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is over: no one must decide about it."""
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.SKIPPED)
+
 
 @frozen
 class Tally:

@@ -16,10 +16,12 @@ import click
 import pytest
 
 from evidence_courier.bootstrap.cli import app as declared
+from evidence_courier.bootstrap.cli.declaring import OF_A_PLACE
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import Status
 
 HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
+COMMANDS = ("app", "declaring", "removal_commands", "streams")
 ITS_OWN = {"evidence_courier", *(f"evidence_courier.bootstrap{end}" for end in ("", ".cli"))}
 
 PROGRAM = """
@@ -88,7 +90,7 @@ def assert_light(told: str) -> None:
     own = {name for name in imported if name.startswith("evidence_courier")}
     assert own == {
         *ITS_OWN,
-        *(f"evidence_courier.bootstrap.cli.{one}" for one in ("app", "streams")),
+        *(f"evidence_courier.bootstrap.cli.{one}" for one in COMMANDS),
     }
 
 
@@ -142,7 +144,7 @@ def test_a_command_has_the_parameters_of_its_function(command: click.Command) ->
     work = getattr(import_module(f"evidence_courier.bootstrap.cli.{module}"), function)
     given = dict.fromkeys([*fixed, *(param.name or "" for param in command.params)])
     if "app" in given:
-        given = {name: None for name in given if name not in declared.OF_A_PLACE}
+        given = {name: None for name in given if name not in OF_A_PLACE}
         given["place"] = None
     inspect.signature(work).bind(**given)
     assert command.help

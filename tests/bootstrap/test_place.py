@@ -13,7 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from evidence_courier.bootstrap.cli.app import OF_A_PLACE, app
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.cli.declaring import OF_A_PLACE
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"

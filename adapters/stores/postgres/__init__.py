@@ -10,6 +10,7 @@ connections and says what a failure means.
 from .address import address_of
 from .inspection import inspect
 from .readers import open_for_reading
+from .removal import vacuum
 from .store import PostgresStore
 
-__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading"]
+__all__ = ["PostgresStore", "address_of", "inspect", "open_for_reading", "vacuum"]

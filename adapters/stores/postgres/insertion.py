@@ -27,10 +27,10 @@ _STAGED = Batch(
 _BARE = Batch(_NEW, f"{_ADD} SELECT count(*) FROM added")
 
 
-def insertion_of(entry: Entry) -> Insertion:
-    """The statement that records an entry, and its staged document with it."""
+def insertion_of(entry: Entry, *, is_known: bool = False) -> Insertion:
+    """The statement that records an entry, and its staged document with it; none if it is known."""
     batch = _BARE if entry.content is None else _STAGED
     given = rows_of(batch.names, [entry_cells(0, entry)[1:]])
     cells = (given,) if entry.content is None else (given, entry.content)
     statement: Statement = (text_of(batch).decode(), cells)
-    return Insertion(entry.upload.key, "postgresql", [statement])
+    return Insertion(entry.upload.key, "postgresql", [] if is_known else [statement])

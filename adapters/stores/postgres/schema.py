@@ -300,6 +300,19 @@ CREATE TABLE checkpoints (
 )
 """
 
+# When a person was erased from an upload, and when its attempts were removed; what was removed.
+_REMOVALS = """
+ALTER TABLE uploads ADD COLUMN erased_at timestamptz, ADD COLUMN pruned_at timestamptz;
+CREATE TABLE removals (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL, tenant_id text NOT NULL, action text NOT NULL,
+    by text NOT NULL, reason text NOT NULL, subject text,
+    uploads bigint NOT NULL, attempts bigint NOT NULL,
+    documents bigint NOT NULL, texts bigint NOT NULL
+);
+CREATE INDEX removals_of_tenant ON removals (tenant_id, id)
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
@@ -309,4 +322,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("time_as_a_budget", "ALTER TABLE uploads ADD COLUMN tried_since timestamptz"),
     Migration("tallies", _LISTS),
     Migration("chain", _CHAIN),
+    Migration("removals", _REMOVALS),
 )

@@ -3,7 +3,9 @@ read."""
 
 from __future__ import annotations
 
+from ....ports.records import Entry
 from ...clocks.database import DatabaseClock
+from ..hosts import Insertion
 from ..sql.store import SqlStore
 from .address import address_of
 from .database import PostgresDatabase
@@ -19,10 +21,12 @@ class PostgresStore(SqlStore):
     turns.
     """
 
-    insertion_of = staticmethod(insertion_of)
-
     def __init__(
         self, dsn: str, *, keep_documents: bool = False, clock: DatabaseClock | None = None
     ) -> None:
         database = PostgresDatabase(address_of(dsn), clock)
         super().__init__(database, keep_documents=keep_documents)
+
+    def insertion_of(self, entry: Entry) -> Insertion:
+        """What records an entry on a host's connection."""
+        return insertion_of(entry, is_known=self.is_erased(entry.upload.key))

@@ -187,6 +187,7 @@ def breaches_of(session: Session, rows: Sequence[Row], lives: Lives) -> Iterator
                 ],
                 owner_lives=row["state"] == "sending" and lives(row["owner"]),
                 budget=row["budget"],
+                pruned=row["pruned_at"] is not None,
             )
             found = list(breaches(record))
         except (ValueError, TypeError) as error:

@@ -44,7 +44,8 @@ AND NOT EXISTS (SELECT 1 FROM actions WHERE upload_id = uploads.id)
 AND NOT EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id)
 """
     return f"""
-SELECT {", ".join(dict.fromkeys(("id", *UPLOAD)))}, owner, budget, last_attempt_at, credential
+SELECT {", ".join(dict.fromkeys(("id", *UPLOAD)))}, owner, budget, last_attempt_at, credential,
+    pruned_at
 FROM uploads LEFT JOIN (
     SELECT upload_id, COUNT(*) AS all_of_them, COUNT(DISTINCT number) AS different,
         MIN(number) AS lowest, MAX(number) AS highest,

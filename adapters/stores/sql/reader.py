@@ -17,8 +17,9 @@ from ....domain.upload.upload import Status, UploadKey
 from ....ports.chain import ChainPage, Unlinked
 from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
+from ....ports.removal import PersonsUpload, RemovalRow, SettledPage
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
-from . import chain, health, lists, reads
+from . import chain, health, lists, reads, removal
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -96,7 +97,20 @@ class SqlReader:
         wanted = sorted(filter(_is_text, set(evidence_ids)))
         with self._readers.reading() as session:
             told = reads.statuses_of(session, _of_evidences(session, tenant_id, wanted), now)
-            return {status.evidence_id: status for status in told}
+            found = {status.evidence_id: status for status in told}
+            if len(found) < len(wanted):
+                gone = [one for one in wanted if one not in found]
+                found |= self._erased(session, tenant_id, gone, now)
+            return found
+
+    def _erased(
+        self, session: Session, tenant_id: str, evidence_ids: Sequence[str], now: datetime
+    ) -> Mapping[str, UploadStatus]:
+        """The statuses of those whose ids were replaced, by the ids that they had."""
+        now_called = removal.erased_ids(session, tenant_id, evidence_ids)
+        rows = _of_evidences(session, tenant_id, [*now_called.values()])
+        told = {one.evidence_id: one for one in reads.statuses_of(session, rows, now)}
+        return {old: told[new] for old, new in now_called.items() if new in told}
 
     def find(self, find: Find, now: datetime) -> Page:
         with self._readers.reading() as session:
@@ -120,6 +134,9 @@ class SqlReader:
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:
             rows = _of_evidences(session, tenant_id, [evidence_id])
+            if not rows:
+                now_called = removal.erased_ids(session, tenant_id, [evidence_id])
+                rows = _of_evidences(session, tenant_id, [*now_called.values()])
             if not rows:
                 return None
             its = {"id": rows[-1]["id"]}
@@ -174,6 +191,27 @@ class SqlReader:
     def chains(self) -> Mapping[str, Unlinked]:
         with self._readers.reading() as session:
             return chain.chains_of(session)
+
+    def settled(self, after: int, limit: int) -> SettledPage:
+        with self._readers.reading() as session:
+            return removal.settled(session, after, limit)
+
+    def looked_up_to(self) -> int:
+        with self._readers.reading() as session:
+            return removal.looked_up_to(session)
+
+    def of_person(self, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
+        with self._readers.reading() as session:
+            return removal.of_person(session, tenant_id, subject)
+
+    def removals(self, tenant_id: str | None = None) -> Sequence[RemovalRow]:
+        with self._readers.reading() as session:
+            return removal.rows_of_removals(session, tenant_id)
+
+    def is_erased(self, key: UploadKey) -> bool:
+        """Whether an evidence is recorded under a hash of its id."""
+        with self._readers.reading() as session:
+            return key in removal.erased(session, [key])
 
     def close(self) -> None:
         self._readers.close()

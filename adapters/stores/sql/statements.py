@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ....domain.retention import ERASED
 from ..rows import ATTEMPT, BEGINNING, CHANGING, KEY, MADE, OPEN
 from .session import Batch, Each
 
@@ -64,8 +65,26 @@ no other session changes these before the transaction ends. Each row: a position
 version to find."""
 
 
+_TEXTS = {
+    "error_message": f"'{ERASED}'",
+    **dict.fromkeys(("error_detail", "receipt_reference", "receipt_message", "progress"), "NULL"),
+    "message": f"'{ERASED}'",
+    **dict.fromkeys(("detail",), "NULL"),
+}
+
+
+def _unless_erased(name: str) -> str:
+    """What is given for a column: no text for an upload from which a person was erased."""
+    if (instead := _TEXTS.get(name)) is None:
+        return f"given.{name}"
+    return (
+        f"CASE WHEN uploads.erased_at IS NULL OR given.{name} IS NULL THEN given.{name}"
+        f" ELSE {instead} END"
+    )
+
+
 def _update(names: Sequence[str], *others: str) -> Batch:
-    sets = list_of((*(f"{name} = given.{name}" for name in names), *others))
+    sets = list_of((*(f"{name} = {_unless_erased(name)}" for name in names), *others))
     return Batch(
         ("id", *names), f"UPDATE uploads SET {sets} FROM given WHERE uploads.id = given.id"
     )
@@ -132,14 +151,16 @@ UPDATE_DOCUMENT = (
 INSERT_ATTEMPTS = Batch(
     ("id", *ATTEMPT),
     f"INSERT INTO attempts (upload_id, credential, {list_of(ATTEMPT)})"
-    f" SELECT uploads.id, uploads.credential, {list_of(ATTEMPT, 'given')}"
+    f" SELECT uploads.id, uploads.credential, {list_of(map(_unless_erased, ATTEMPT))}"
     " FROM given CROSS JOIN uploads ON uploads.id = given.id",
 )
 """Each row: an id, ATTEMPT."""
 
 INSERT_LOOK_UPS = Batch(
     ("id", "read", "at", "finding", "message"),
-    "INSERT INTO look_ups (upload_id, read, at, finding, message) SELECT * FROM given",
+    "INSERT INTO look_ups (upload_id, read, at, finding, message) SELECT uploads.id, given.read,"
+    f" given.at, given.finding, {_unless_erased('message')}"
+    " FROM given CROSS JOIN uploads ON uploads.id = given.id",
 )
 # Numbers of actions become visible in their order: who has seen one has seen all before it.
 LOCK_ACTIONS = "/* LOCK TABLE actions IN SHARE ROW EXCLUSIVE MODE */"

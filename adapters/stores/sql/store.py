@@ -28,14 +28,15 @@ from ..rows import (
     settings_cell,
 )
 from ..stretches import stretches
-from . import gates, reads
+from . import gates, reads, removal
 from . import statements as sql
 from .gates import Asker, Gates
 from .linking import SqlLinks
+from .removing import SqlRemovals
 from .session import Database
 
 
-class SqlStore(SqlLinks):
+class SqlStore(SqlLinks, SqlRemovals):
     """An `UploadStore` in a database. May be used from any thread; writers take turns."""
 
     def __init__(self, database: Database, *, keep_documents: bool) -> None:
@@ -63,6 +64,7 @@ class SqlStore(SqlLinks):
             for one in entries
             if (there := self._known(one, recorded.get(one.upload.key.evidence, {})))
         }
+        known |= removal.erased(self._session, [key for key in keys if key not in known])
         fresh = [one for one in entries if one.upload.key not in known]
         ids = self._database.insert(fresh) if fresh else {}
         self._stage(

@@ -236,6 +236,13 @@ class SqliteDatabase(SqliteReaders):
             self._files.check()
             self._check_file()
 
+    def empty_log(self) -> None:
+        """Have nothing in the write-ahead log: what was erased stands there as it was. A reader may
+        keep that from being done now."""
+        with self._turn, suppress(sqlite3.Error, RefusedError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._files.check()
+
     def unregister(self, courier_id: int) -> None:
         """The file of a dead courier's lock is removed."""
         own = self._own.pop(courier_id, _Own(None)).lock

@@ -18,11 +18,11 @@ _DOCUMENT = (
 )
 
 
-def insertion_of(entry: Entry) -> Insertion:
-    """The statements that record an entry, and its staged document with it."""
+def insertion_of(entry: Entry, *, is_known: bool = False) -> Insertion:
+    """The statements that record an entry, and its staged document with it; none if it is known."""
     key = entry.upload.key
     cells = (*entry_cells(0, entry)[1:], key.tenant_id, key.evidence_id, key.provider)
     statements: list[Statement] = [(_UPLOAD, cells)]
     if entry.content is not None:
         statements.append((_DOCUMENT, (entry.content,)))
-    return Insertion(key, "sqlite", statements)
+    return Insertion(key, "sqlite", [] if is_known else statements)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from .later_tables import CHAIN, REMOVALS
 from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
@@ -423,37 +424,16 @@ def migrations() -> Migrations:
     return found
 
 
-# What is hashed of a row, where it is linked: `fields` is JSON. A checkpoint says who erased or
-# deleted what `links` held.
-_CHAIN = (
-    """
-CREATE TABLE links (
-    tenant_id TEXT NOT NULL, position INTEGER NOT NULL CHECK (position >= 1),
-    time TEXT NOT NULL, kind TEXT NOT NULL, row_id INTEGER, fields TEXT, record TEXT,
-    hash TEXT NOT NULL,
-    PRIMARY KEY (tenant_id, position)
-)
-""",
-    "CREATE UNIQUE INDEX links_of_row ON links (kind, row_id) WHERE row_id IS NOT NULL",
-    """
-CREATE TABLE heads (
-    tenant_id TEXT PRIMARY KEY, length INTEGER NOT NULL, hash TEXT NOT NULL, time TEXT NOT NULL
-)
-""",
-    """
-CREATE TABLE checkpoints (
-    id INTEGER PRIMARY KEY,
-    tenant_id TEXT NOT NULL, at TEXT NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL,
-    reason TEXT NOT NULL, links TEXT NOT NULL
-)
-""",
-)
-
-
 @_step
 def m014_chain(db: sqlite3.Connection) -> None:
     """The hash chain of each tenant. What there is already is linked as what comes."""
-    _run(db, *_CHAIN)
+    _run(db, *CHAIN)
+
+
+@_step
+def m015_removals(db: sqlite3.Connection) -> None:
+    """What was removed: of which uploads, by whom, and why."""
+    _run(db, *REMOVALS)
 
 
 def apply(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ....ports.records import Entry
+from ....ports.removal import Removal, Removed
+from ..hosts import Insertion
 from ..sql.store import SqlStore
 from .database import SqliteDatabase
 from .insertion import insertion_of
@@ -20,8 +23,6 @@ class SqliteStore(SqlStore):
     thread; writers take turns.
     """
 
-    insertion_of = staticmethod(insertion_of)
-
     def __init__(
         self,
         path: str,
@@ -30,6 +31,16 @@ class SqliteStore(SqlStore):
         busy_timeout: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        database = SqliteDatabase(path, busy_timeout, monotonic)
+        self._file = database = SqliteDatabase(path, busy_timeout, monotonic)
         super().__init__(database, keep_documents=keep_documents)
         self.documents = database.documents
+
+    def remove(self, removal: Removal) -> Removed:
+        removed = super().remove(removal)
+        if removal.action == "erase":
+            self._file.empty_log()
+        return removed
+
+    def insertion_of(self, entry: Entry) -> Insertion:
+        """What records an entry on a host's connection."""
+        return insertion_of(entry, is_known=self.is_erased(entry.upload.key))

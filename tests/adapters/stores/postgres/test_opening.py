@@ -45,7 +45,8 @@ DROP FUNCTION count_uploads CASCADE;
 DROP TABLE counts;
 DROP INDEX uploads_key;
 ALTER TABLE uploads ADD UNIQUE (tenant_id, evidence_id, provider);
-ALTER TABLE uploads DROP COLUMN tried_since;
+ALTER TABLE uploads DROP COLUMN tried_since, DROP COLUMN erased_at, DROP COLUMN pruned_at;
+DROP TABLE removals;
 DELETE FROM migrations WHERE number > 2;
 """
 

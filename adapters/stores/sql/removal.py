@@ -1,0 +1,113 @@
+"""What can be removed of the records, and what was (see `ports.removal`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ....domain.integration import spellings
+from ....domain.retention import ERASED, Part, erased_id
+from ....domain.upload.upload import Status, UploadKey
+from ....ports.records import Entry
+from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
+from ..rows import KEY, UPLOAD, Row, key_of, moment_of, upload_of
+from . import reads
+from .session import Session
+from .statements import SETTLED, list_of
+
+PAGE = f"""
+SELECT id, {list_of(KEY)}, version, status, updated_at, erased_at, document_file,
+    EXISTS (SELECT 1 FROM documents WHERE upload_id = uploads.id) AS staged,
+    EXISTS (SELECT 1 FROM attempts WHERE upload_id = uploads.id)
+    OR EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id) AS tried
+FROM uploads WHERE id > :after ORDER BY id LIMIT :most
+"""
+_OF_PERSON = f"""
+SELECT {list_of(("id", *UPLOAD))}, subject, subject_email FROM uploads INDEXED BY uploads_of_tenant
+WHERE tenant_id = :tenant_id AND (subject = :subject OR lower(subject_email) = lower(:subject))
+ORDER BY id
+"""
+COUNTS = ("uploads", "attempts", "documents", "texts")
+_ERASED_KEY = "SELECT value FROM keys WHERE name = 'erased'"
+_MARK = "SELECT value FROM keys WHERE name = 'looked_up_to'"
+
+
+def settled(session: Session, after: int, limit: int) -> SettledPage:
+    """See `RemovalReader.settled`."""
+    rows = session.ask(PAGE, {"after": after, "most": limit})
+    found = [one for row in rows if (one := _settled(row)).status.settled and one.parts]
+    return SettledPage(found, rows[-1]["id"] if len(rows) == limit else None)
+
+
+def _settled(row: Row) -> Settled:
+    file = row["document_file"]
+    has_file = file is not None and not file.startswith(SETTLED)
+    there = (
+        (Part.ATTEMPTS, row["tried"]),
+        (Part.PERSONAL, row["erased_at"] is None),
+        (Part.DOCUMENT, row["staged"] or has_file),
+    )
+    at = moment_of(row["updated_at"])
+    assert at is not None
+    parts = frozenset(part for part, is_there in there if is_there)
+    return Settled(key_of(row), row["version"], Status(row["status"]), at, parts)
+
+
+def looked_up_to(session: Session) -> int:
+    """See `RemovalReader.looked_up_to`."""
+    rows = session.ask(_MARK)
+    return int(bytes(rows[0]["value"])) if rows else 0
+
+
+def of_person(session: Session, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
+    """See `RemovalReader.of_person`."""
+    return [
+        PersonsUpload(upload_of(row), [*names_of(row)])
+        for one in sorted(spellings(tenant_id))
+        for row in session.ask(_OF_PERSON, {"tenant_id": one, "subject": subject})
+    ]
+
+
+def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[RemovalRow]:
+    """See `RemovalReader.removals`."""
+    where = "" if tenant_id is None else " WHERE tenant_id = :tenant_id"
+    given = {} if tenant_id is None else {"tenant_id": tenant_id}
+    found = session.ask(f"SELECT * FROM removals{where} ORDER BY id DESC", given)
+    names = ("tenant_id", "action", "by", "reason", "subject", *COUNTS)
+    return [
+        RemovalRow(at=at, **{name: row[name] for name in names})
+        for row in found
+        if (at := moment_of(row["at"])) is not None
+    ]
+
+
+def erased(session: Session, keys: Sequence[UploadKey]) -> Mapping[UploadKey, Entry]:
+    """Those of some evidences that are recorded under a hash of their id."""
+    key = erased_key(session) if keys else None
+    if key is None:
+        return {}
+    hashed = {one: one._replace(evidence_id=erased_id(key, *one.evidence)) for one in keys}
+    found = reads.of_evidences(session, [*hashed.values()])
+    return {
+        one: [*there.values()][-1]
+        for one, other in hashed.items()
+        if (there := found.get(other.evidence))
+    }
+
+
+def erased_ids(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> Mapping[str, str]:
+    """What evidences would be called now if their ids were replaced, by the ids that they had."""
+    key = erased_key(session) if evidence_ids else None
+    return {one: erased_id(key, tenant_id, one) for one in evidence_ids} if key else {}
+
+
+def erased_key(session: Session) -> bytes | None:
+    """The key of the hashes that replace ids; None: none was replaced."""
+    rows = session.ask(_ERASED_KEY)
+    return bytes(rows[0]["value"]) if rows else None
+
+
+def names_of(row: Row) -> Iterator[str]:
+    """What the person is called in an upload."""
+    for name in (row["subject"], row["subject_email"]):
+        if name is not None and name != ERASED:
+            yield name

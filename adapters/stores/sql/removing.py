@@ -1,0 +1,304 @@
+"""Removing what is kept no longer, and what names a person (see `ports.removal`).
+
+An upload's row stays. Its evidence's id is replaced by a keyed hash if it names the person: the key
+is made with the first one, so that a database without it has nothing to look up by a hash.
+"""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import frozen
+
+from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT
+from ....domain.integration import spellings
+from ....domain.retention import ERASED, Names, Part, erased_id, keyed_hash
+from ....domain.upload.upload import Status
+from ....ports.removal import Removal, Removed
+from ..rows import KEY, Cell, Row, key_cells, key_of, moment
+from .chain import Gone, letting_go
+from .reader import SqlReader
+from .removal import COUNTS, erased_key, names_of
+from .session import Batch, Database
+from .statements import DELETE_DOCUMENTS, SAME_KEY, SELECT_FILES, SETTLE_FILES, SETTLED, list_of
+
+_SETTLED = list_of(f"'{one.value}'" for one in Status if one.settled)
+_LATE = Batch(
+    (*KEY, "version"),
+    f"SELECT uploads.id, {list_of(KEY, 'uploads')}, subject, subject_email, settings"
+    f" FROM given CROSS JOIN uploads ON {SAME_KEY} AND uploads.version = given.version"
+    f" AND uploads.status IN ({_SETTLED}) /* ORDER BY uploads.id FOR UPDATE OF uploads */",
+)
+_IDS = "IN (SELECT id FROM given)"
+_FORGET_ATTEMPTS = (
+    Batch(("id",), f"DELETE FROM attempts WHERE upload_id {_IDS}"),
+    Batch(("id",), f"DELETE FROM look_ups WHERE upload_id {_IDS}"),
+    Batch(
+        ("id", "at"),
+        "UPDATE uploads SET pruned_at = given.at, version = version + 1 FROM given"
+        " WHERE uploads.id = given.id",
+    ),
+)
+
+
+def _blank(*names: str) -> str:
+    """Texts that are there are replaced: what must have one has one."""
+    return list_of(f"{one} = CASE WHEN {one} IS NOT NULL THEN '{ERASED}' END" for one in names)
+
+
+def _null(*names: str) -> str:
+    return list_of(f"{one} = NULL" for one in names)
+
+
+_DOCUMENT = ("document_filename", "document_source", "document_path", "document_modified")
+_RECEIPT = ("receipt_reference", "receipt_message")
+_FORGET_PERSON = (
+    Batch(
+        ("id", "at", "evidence_id", "settings"),
+        f"UPDATE uploads SET {_blank('subject', 'session_id', 'error_message')},"
+        f" {_null('subject_email', 'error_detail', 'progress', *_RECEIPT, *_DOCUMENT)},"
+        " evidence_id = given.evidence_id, settings = given.settings, erased_at = given.at,"
+        " version = version + 1 FROM given WHERE uploads.id = given.id",
+    ),
+    Batch(
+        ("id",),
+        f"UPDATE attempts SET {_blank('message')}, {_null('detail', *_RECEIPT)}"
+        f" WHERE upload_id {_IDS}",
+    ),
+    Batch(("id",), f"UPDATE look_ups SET {_blank('message')} WHERE upload_id {_IDS}"),
+)
+_ACTIONS = Batch(("id",), f'SELECT id, upload_id, "by", reason FROM actions WHERE upload_id {_IDS}')
+_STAGED = Batch(("id",), f"SELECT upload_id FROM documents WHERE upload_id {_IDS}")
+_ATTEMPTS = Batch(("id",), f"SELECT id, upload_id FROM attempts WHERE upload_id {_IDS}")
+_ROW = ("at", "tenant_id", "action", "actor", "reason", "subject")
+_RECORD = (
+    f'INSERT INTO removals (at, tenant_id, action, "by", reason, subject, {list_of(COUNTS)})'
+    f" VALUES ({list_of(f':{name}' for name in (*_ROW, *COUNTS))})"
+)
+_PUT_MARK = (
+    "INSERT INTO keys (name, value) VALUES ('looked_up_to', :value)"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+_MAKE_KEY = "INSERT INTO keys (name, value) VALUES ('erased', :value)"
+
+
+_OF_TENANT = "{0}.tenant_id = :tenant_id"
+_IS_SETTLED = f"{{0}}.status IN ({_SETTLED})"
+
+
+@frozen
+class _Texts:
+    """Texts that may name anyone: where they are, how they are told apart, and of which tenant they
+    are. `kind`: what they are called in the hash chain."""
+
+    table: str
+    names: tuple[str, ...]
+    identity: str = "id"
+    kind: str | None = None
+    of_tenant: str = _OF_TENANT
+
+    def found(self, patterns: Sequence[str]) -> str:
+        """The question for those that may hold one of the patterns."""
+        like = " OR ".join(
+            f"lower(\"{name}\") LIKE :p{number} ESCAPE '!'"
+            for name in self.names
+            for number in range(len(patterns))
+        )
+        columns = ", ".join(f'"{name}"' for name in self.names)
+        where = self.of_tenant.format(self.table)
+        return (
+            f"SELECT {self.identity} AS id, {columns} FROM {self.table} WHERE {where} AND ({like})"
+        )
+
+    def blank(self, name: str) -> str:
+        """What replaces one."""
+        return f'UPDATE {self.table} SET "{name}" = :text WHERE {self.identity} = :id'
+
+
+_OF_UPLOADS = (
+    "{0}.upload_id IN (SELECT uploads.id FROM uploads INDEXED BY uploads_of_tenant"
+    " WHERE uploads.tenant_id = :tenant_id)"
+)
+NAMING = (
+    _Texts("uploads", ("error_message", "error_detail", *_RECEIPT)),
+    _Texts("uploads", ("session_id", *_DOCUMENT[:3]), of_tenant=f"{_OF_TENANT} AND {_IS_SETTLED}"),
+    _Texts(
+        "attempts",
+        ("message", "detail", *_RECEIPT, "request_id"),
+        kind=ATTEMPT,
+        of_tenant=_OF_UPLOADS,
+    ),
+    _Texts("look_ups", ("message",), of_tenant=_OF_UPLOADS),
+    _Texts("actions", ("by", "reason"), kind=ACTION, of_tenant=_OF_UPLOADS),
+    _Texts("blocks", ("message",), identity="address"),
+    _Texts("removals", ("by", "reason")),
+    _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT),
+)
+"""All texts beside a person's own uploads that may name the person."""
+
+
+class SqlRemovals(SqlReader):
+    """The writing verbs of `Removals`."""
+
+    _database: Database
+
+    def look_from(self, mark: int) -> None:
+        with self._database.transaction("the mark was not written", ()):
+            self._database.session.tell(_PUT_MARK, {"value": str(mark).encode()})
+
+    def remove(self, removal: Removal) -> Removed:
+        key = self.fingerprint_key()
+        with self._database.transaction("nothing was removed", [removal.tenant_id]):
+            person = removal.person
+            who = removal.action, person.by, person.reason
+            with letting_go(self._database.session, removal.at, *who) as gone:
+                return _Remover(self._database, removal, key, gone).remove()
+
+
+class _Remover:
+    """One removal, in a transaction."""
+
+    def __init__(
+        self, database: Database, removal: Removal, fingerprint_key: bytes, gone: Gone
+    ) -> None:
+        self._database = database
+        self._gone = gone
+        self._session = database.session
+        self._removal = removal
+        self._fingerprint_key = fingerprint_key
+        self._at = moment(removal.at)
+
+    def remove(self) -> Removed:
+        """Remove it all, and record that."""
+        session, asked = self._session, self._removal.parts
+        given = [(*key_cells(key), version) for key, (version, _) in asked.items()]
+        rows = session.ask_all(_LATE, given)
+        of_part = {part: [row for row in rows if part in asked[key_of(row)][1]] for part in Part}
+        personal = of_part[Part.PERSONAL]
+        documents = self._documents([*of_part[Part.DOCUMENT], *personal])
+        attempts = self._attempts(of_part[Part.ATTEMPTS], personal)
+        texts = self._person(personal)
+        if self._removal.names:
+            texts += sum(self._texts(one) for one in sorted(spellings(self._removal.tenant_id)))
+        counts = {part: len(some) for part, some in of_part.items()}
+        counts[Part.DOCUMENT] = documents
+        self._record(len(rows), attempts, documents, texts)
+        return Removed(counts, texts, len(asked) - len(rows))
+
+    def _documents(self, rows: Sequence[Row]) -> int:
+        ids = _ids(rows)
+        staged = {row["upload_id"] for row in self._session.ask_all(_STAGED, ids)}
+        self._session.tell_all(DELETE_DOCUMENTS, ids)
+        files = [
+            row
+            for row in self._session.ask_all(SELECT_FILES, ids)
+            if not row["document_file"].startswith(SETTLED)
+        ]
+        self._session.tell_all(SETTLE_FILES, _ids(files))
+        self._database.remove_files(row["document_file"] for row in files)
+        return len(staged | {row["id"] for row in files})
+
+    def _attempts(self, forgotten: Sequence[Row], personal: Sequence[Row]) -> int:
+        """How many attempts were forgotten, or lost their texts."""
+        both = _ids({row["id"]: row for row in (*forgotten, *personal)}.values())
+        attempts = self._session.ask_all(_ATTEMPTS, both)
+        deleted = {row["id"] for row in forgotten}
+        self._gone.rows(ATTEMPT, [one["id"] for one in attempts if one["upload_id"] in deleted])
+        left = [one for one in attempts if one["upload_id"] not in deleted]
+        self._gone.fields(ATTEMPT, [one["id"] for one in left], ("message", "detail", *_RECEIPT))
+        *deletes, mark = _FORGET_ATTEMPTS
+        for batch in deletes:
+            self._session.tell_all(batch, _ids(forgotten))
+        self._session.tell_all(mark, [(row["id"], self._at) for row in forgotten])
+        return len(attempts)
+
+    def _person(self, rows: Sequence[Row]) -> int:
+        """Forget whom uploads are about; how many texts of people named them."""
+        names = {row["id"]: Names([*self._removal.names, *names_of(row)]) for row in rows}
+        acts = self._session.ask_all(_ACTIONS, _ids(rows))
+        upload, *history = _FORGET_PERSON
+        cells = [self._cells(row, names[row["id"]]) for row in rows]
+        called = {row["id"]: row["evidence_id"] for row in rows}
+        renamed = [(one[0],) for one in cells if one[2] != called[one[0]]]
+        attempts = self._session.ask_all(_ATTEMPTS, renamed)
+        self._gone.fields(ATTEMPT, [one["id"] for one in attempts], ("evidence_id",))
+        of_renamed = [one["id"] for one in acts if (one["upload_id"],) in renamed]
+        self._gone.fields(ACTION, of_renamed, ("evidence_id",))
+        self._session.tell_all(upload, cells)
+        for batch in history:
+            self._session.tell_all(batch, _ids(rows))
+        actions = next(one for one in NAMING if one.table == "actions")
+        return sum(self._blank(actions, act, names[act["upload_id"]]) for act in acts)
+
+    def _cells(self, row: Row, names: Names) -> tuple[Cell, ...]:
+        evidence_id, settings = row["evidence_id"], row["settings"]
+        if names.are_part_of(evidence_id):
+            evidence_id = erased_id(self._made_key(), row["tenant_id"], evidence_id)
+        settings = "{}" if names.stand_in(settings) else settings
+        return (row["id"], self._at, evidence_id, settings)
+
+    def _made_key(self) -> bytes:
+        key = erased_key(self._session)
+        if key is None:
+            key = secrets.token_bytes(32)
+            self._session.tell(_MAKE_KEY, {"value": key})
+        return key
+
+    def _texts(self, tenant_id: str) -> int:
+        """Search all texts of the tenant for the person's names."""
+        names = Names(self._removal.names)
+        patterns = [*_patterns(self._removal.names)]
+        given = {f"p{number}": one for number, one in enumerate(patterns)}
+        return sum(
+            self._blank(one, row, names)
+            for one in NAMING
+            for row in self._session.ask(one.found(patterns), {**given, "tenant_id": tenant_id})
+        )
+
+    def _blank(self, texts: _Texts, row: Row, names: Names) -> int:
+        named = [
+            name
+            for name in texts.names
+            if name in row and row[name] is not None and names.stand_in(row[name])
+        ]
+        if texts.kind is not None:
+            self._gone.fields(texts.kind, [row["id"]], named)
+        for name in named:
+            self._session.tell(texts.blank(name), {"text": ERASED, "id": row["id"]})
+        return len(named)
+
+    def _record(self, uploads: int, attempts: int, documents: int, texts: int) -> None:
+        removal = self._removal
+        subject = None
+        if removal.subject is not None:
+            key = self._fingerprint_key
+            subject = keyed_hash(key, removal.tenant_id, removal.subject)
+        numbers = dict(zip(COUNTS, (uploads, attempts, documents, texts), strict=True))
+        person = removal.person
+        words = (self._at, removal.tenant_id, removal.action, person.by, person.reason, subject)
+        self._session.tell(_RECORD, {**dict(zip(_ROW, words, strict=True)), **numbers})
+
+
+def _ids(rows: Iterable[Row]) -> list[tuple[int]]:
+    return [(row["id"],) for row in rows]
+
+
+def _patterns(names: Iterable[str]) -> Iterator[str]:
+    """What a text is like that holds one of the names, however it is spelled. SQLite's `lower` is
+    for ASCII only."""
+    found = Counter(
+        _lower_ascii(unicodedata.normalize(form, spelled))
+        for name in names
+        for spelled in (name, name.lower(), name.upper(), name.title())
+        for form in ("NFC", "NFD", "NFKC")
+    )
+    for name in found:
+        escaped = name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        yield f"%{escaped}%"
+
+
+def _lower_ascii(text: str) -> str:
+    return "".join(one.lower() if one.isascii() else one for one in text)

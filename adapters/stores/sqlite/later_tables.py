@@ -1,0 +1,45 @@
+"""Tables that came later than those in `schema`, as the steps there make them."""
+
+from __future__ import annotations
+
+# What is hashed of a row, where it is linked: `fields` is JSON. A checkpoint says who erased or
+# deleted what `links` held.
+CHAIN = (
+    """
+CREATE TABLE links (
+    tenant_id TEXT NOT NULL, position INTEGER NOT NULL CHECK (position >= 1),
+    time TEXT NOT NULL, kind TEXT NOT NULL, row_id INTEGER, fields TEXT, record TEXT,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, position)
+)
+""",
+    "CREATE UNIQUE INDEX links_of_row ON links (kind, row_id) WHERE row_id IS NOT NULL",
+    """
+CREATE TABLE heads (
+    tenant_id TEXT PRIMARY KEY, length INTEGER NOT NULL, hash TEXT NOT NULL, time TEXT NOT NULL
+)
+""",
+    """
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL, at TEXT NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL,
+    reason TEXT NOT NULL, links TEXT NOT NULL
+)
+""",
+)
+
+# `erased_at` is when a person was erased from an upload, `pruned_at` when its attempts were.
+REMOVALS = (
+    "ALTER TABLE uploads ADD COLUMN erased_at TEXT",
+    "ALTER TABLE uploads ADD COLUMN pruned_at TEXT",
+    """
+CREATE TABLE removals (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL, tenant_id TEXT NOT NULL, action TEXT NOT NULL,
+    "by" TEXT NOT NULL, reason TEXT NOT NULL, subject TEXT,
+    uploads INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    documents INTEGER NOT NULL, texts INTEGER NOT NULL
+)
+""",
+    "CREATE INDEX removals_of_tenant ON removals (tenant_id)",
+)

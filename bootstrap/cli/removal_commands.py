@@ -1,0 +1,75 @@
+"""The commands that remove what is kept no longer, and what names a person, as `app` has them."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from .declaring import (
+    _APP,
+    _BLOCK,
+    _BY,
+    _CONFIG,
+    _JSON,
+    _REASON,
+    _RECORDS,
+    _YES,
+    _command,
+    _db,
+    _option,
+)
+
+ERASE = _command(
+    "erase",
+    "remove.erase",
+    """Remove everything that names a person.
+
+    Ids, states, times and counts stay, and what was delivered is not sent again. What goes: the
+    person's id, address, session and documents, what providers said, and the texts of all of the
+    tenant's records that name the person. That it was done is recorded, without the name. As long
+    as an upload of the person is open nothing is erased: wait, or say --abandon. The uploads are
+    listed, and you are asked first. The exit code is 1 if nothing was erased.
+    """,
+    *_RECORDS,
+    _option("--tenant tenant_id", "Whose records.", required=True),
+    _option("--subject", "The person's id or e-mail address, as evidence gave it.", required=True),
+    _BY,
+    _REASON,
+    _option("--abandon", "Give up the person's open uploads first.", is_flag=True),
+    _YES,
+    _option("--dry-run", "Only list the person's uploads.", is_flag=True),
+    _JSON,
+)
+
+PRUNE = _command(
+    "prune",
+    "remove.prune",
+    """Remove what is kept no longer.
+
+    Counts first what would go, by tenant, and removes it with --yes, or after asking. How long what
+    is kept is said as 90d, 52w, `90d after success` or never: by the options below, and for
+    tenants with `retention` in their files by these. What is open is kept. A courier with the same
+    rules does this by itself.
+    """,
+    _CONFIG,
+    _db(),
+    _APP,
+    _BLOCK,
+    _option("--attempts", "How long attempts and look-ups are kept."),
+    _option("--personal", "How long is kept what names a person, with the document."),
+    _option("--failed-documents", "How long documents of failed uploads are kept."),
+    _option("--by", "Who you are; kept with the record.", default="evidence-courier prune"),
+    _option("--reason", "Why; kept with the record.", default="kept no longer"),
+    _YES,
+    _JSON,
+)
+
+VACUUM = _command(
+    "vacuum",
+    "remove.vacuum",
+    """Write the database anew, so that the disk holds nothing of what was removed.
+
+    Run it after `erase` or `prune`, at a quiet time: couriers wait meanwhile, and it needs as much
+    free space as the database has. Backups hold what was removed until they are deleted.
+    """,
+    *_RECORDS,
+)

@@ -1,0 +1,210 @@
+"""`evidence-courier prune`, `erase` and `vacuum`: removing what is kept no longer, and what names a
+person."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NoReturn
+
+import attrs
+import click
+
+from ...adapters.stores.databases import is_postgres
+from ...adapters.stores.databases import vacuum as vacuum_database
+from ...delivery.retention import Erasure, Rules, all_removals, parts_of
+from ...domain.retention import Part, Retention
+from ...domain.upload.actions import Person
+from ...ports.removal import Removal, Removed
+from ...ports.store import UploadStore
+from ..records import Records
+from ..tenants import retention_of
+from .exits import UNDELIVERED, USAGE, end
+from .output import count_of, json_row, print_json, print_statuses, print_table
+from .place import Place
+
+_NO_RULES = (
+    "nothing says how long what is kept: say --attempts, --personal or --failed-documents, or give "
+    "--config with a folder whose tenant files have `retention`"
+)
+
+
+def prune(
+    *,
+    place: Place,
+    attempts: str | None,
+    personal: str | None,
+    failed_documents: str | None,
+    by: str,
+    reason: str,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Show what is kept no longer, and remove it after asking."""
+    said = {"attempts": attempts, "personal": personal, "failed_documents": failed_documents}
+    typed = Retention.parse({name: text for name, text in said.items() if text is not None})
+    rules = Rules(typed.over(place.retention), _of_tenants(place) if place.has_tenants else {})
+    if not rules.remove:
+        end(_NO_RULES, USAGE)
+    with place.records() as records:
+        _prune(place, records, rules, Person(by, reason), yes=yes, as_json=as_json)
+
+
+def _prune(
+    place: Place, records: Records, rules: Rules, person: Person, *, yes: bool, as_json: bool
+) -> NoReturn:
+    access = records._access
+    now = access.clock.now()
+    found = access.read(lambda reader: [*all_removals(reader, rules, now, person)])
+    if not yes or not found:
+        _print(_counted(found), as_json)
+        if not found:
+            _end("nothing is kept longer than the rules say", as_json)
+        if as_json or not sys.stdin.isatty():
+            _end("nothing was removed: this is what would be; say --yes to remove it", as_json)
+        click.confirm("remove this?", abort=True)
+    removed = [(one.tenant_id, access.write(partial(_remove, one))) for one in found]
+    if yes:
+        _print(_sum(removed), as_json)
+    left = sum(one.left for _, one in removed)
+    more = f"; {left:,} changed meanwhile and were left" if left else ""
+    _end(f"removed{more}. {_advice(place)}", as_json)
+
+
+def _remove(removal: Removal, store: UploadStore) -> Removed:
+    return store.remove(removal)
+
+
+def _of_tenants(place: Place) -> Mapping[str, Retention]:
+    loaded, _ = place.tenants()
+    for problem in loaded.problems:  # what an invalid file says is not known
+        click.echo(str(problem), err=True)
+    if loaded.problems:
+        sys.exit(USAGE)
+    return retention_of(loaded.integrations.values())
+
+
+_Counts = Mapping[str, Mapping[Part, int]]
+
+
+def _counted(found: Sequence[Removal]) -> _Counts:
+    counts: defaultdict[str, Counter[Part]] = defaultdict(Counter)
+    for removal in found:
+        counts[removal.tenant_id] += parts_of(removal)
+    return counts
+
+
+def _sum(removed: Sequence[tuple[str, Removed]]) -> _Counts:
+    counts: defaultdict[str, Counter[Part]] = defaultdict(Counter)
+    for tenant_id, one in removed:
+        counts[tenant_id].update(one.parts)
+    return counts
+
+
+def _print(counts: _Counts, as_json: bool) -> None:
+    rows = sorted(counts.items())
+    if as_json:
+        names = {Part.ATTEMPTS: "attempts", Part.PERSONAL: "personal", Part.DOCUMENT: "documents"}
+        print_json(
+            [
+                {"tenant_id": tenant_id, **{name: of[part] for part, name in names.items()}}
+                for tenant_id, of in rows
+            ]
+        )
+    elif rows:
+        columns = ("TENANT", "WITHOUT ATTEMPTS", "WITHOUT PERSON", "WITHOUT DOCUMENT")
+        cells = [[tenant_id, *(f"{of[part]:,}" for part in Part)] for tenant_id, of in rows]
+        print_table(columns, cells)
+
+
+def _end(message: str, as_json: bool) -> NoReturn:
+    if not as_json:
+        click.echo(message, err=True)
+    sys.exit(0)
+
+
+def erase(
+    *,
+    place: Place,
+    tenant_id: str,
+    subject: str,
+    by: str,
+    reason: str,
+    abandon: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Show whose uploads are meant, and remove what names the person after asking."""
+    with place.records() as records:
+        found = records.erase(tenant_id, subject, by=by, reason=reason, preview=True)
+        if found.open and not abandon and not dry_run:
+            _refuse_open(found, as_json)
+        if dry_run:
+            _end_erasure(found, f"{_whose(found)}; nothing was erased", as_json, 0)
+        if not yes:
+            _ask(found, as_json)
+        erasure = records.erase(tenant_id, subject, by=by, reason=reason, abandon=abandon)
+    removed = erasure.removed
+    if removed is None:
+        _refuse_open(erasure, as_json)
+    gone = f"erased from {count_of(erasure.uploads, 'upload')}"
+    texts = f" and {removed.texts:,} other texts" if removed.texts else ""
+    nothing = not erasure.uploads and not removed.texts
+    said = f"nothing of tenant {tenant_id!r} names this person" if nothing else gone + texts
+    _end_erasure(erasure, f"{said}. {_advice(place)}", as_json, UNDELIVERED if nothing else 0)
+
+
+def _whose(found: Erasure) -> str:
+    still_open = f", {len(found.open)} of them open" if found.open else ""
+    return f"{count_of(found.uploads, 'upload')} of this person{still_open}"
+
+
+def _refuse_open(found: Erasure, as_json: bool) -> NoReturn:
+    many = "upload of this person is" if len(found.open) == 1 else "uploads of this person are"
+    message = (
+        f"nothing was erased: {len(found.open)} {many} open. Wait until none is, or say --abandon "
+        "to give them up first (one that is being sent just now: in a minute)"
+    )
+    _end_erasure(attrs.evolve(found, uploads=found.open), message, as_json, UNDELIVERED)
+
+
+def _ask(found: Erasure, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        end(f"{_whose(found)}: look at them with --dry-run, then say --yes", USAGE)
+    print_statuses(found.uploads)
+    many = "" if not found.open else f"abandon {count_of(found.open, 'open upload')} and "
+    click.confirm(f"{_whose(found)}. It cannot be undone: {many}erase the person?", abort=True)
+
+
+def _end_erasure(erasure: Erasure, message: str, as_json: bool, code: int) -> NoReturn:
+    if as_json:
+        removed = None if erasure.removed is None else attrs.asdict(erasure.removed)
+        if removed is not None:
+            removed["parts"] = {part.value: number for part, number in removed["parts"].items()}
+        open_ones = [json_row(one) for one in erasure.open]
+        uploads = [json_row(one) for one in erasure.uploads]
+        print_json({"uploads": uploads, "open": open_ones, "removed": removed})
+    else:
+        if erasure.removed is None:
+            print_statuses(erasure.uploads)
+        click.echo(message, err=True)
+    sys.exit(code)
+
+
+def _advice(place: Place) -> str:
+    what = "dead rows" if is_postgres(place.database) else "free parts of the file"
+    return (
+        f"The disk may hold it in {what} until `evidence-courier vacuum` was run; backups hold it "
+        "until they are deleted"
+    )
+
+
+def vacuum(*, place: Place) -> None:
+    """Write the database anew, without what was removed."""
+    vacuum_database(place.database)
+    click.echo("the database holds nothing of what was removed; backups may", err=True)

@@ -1,0 +1,171 @@
+"""Removing what is kept no longer, a small batch at a time, and everything that names a person."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+from attrs import field, frozen
+
+from ..domain.errors import MisuseError, StoreError
+from ..domain.integration import tenant_key
+from ..domain.retention import Names, Part, Retention
+from ..domain.upload.actions import Person
+from ..domain.upload.status import UploadStatus, status_of_upload
+from ..domain.upload.upload import Status, UploadKey
+from ..ports.records import UploadReader
+from ..ports.removal import PersonsUpload, Removal, Removed, SettledPage
+from ..ports.store import UploadStore
+from .actions import COURIER
+from .duties import Duty
+from .effects import Read, Turn, Write, perform
+
+LOOKED_AT = 500
+"""So many records are looked at in one step."""
+
+RETAIN_EVERY = 3600.0
+"""How often all records are looked at, in seconds; a pass takes as many steps as it needs."""
+
+_TRIES = 3
+
+
+@frozen
+class Rules:
+    """How long is kept what of whom: `default` says it of tenants that say nothing. `of_tenants`
+    are by `tenant_key`."""
+
+    default: Retention = Retention()
+    of_tenants: Mapping[str, Retention] = field(factory=dict)
+
+    def of(self, tenant_id: str) -> Retention:
+        """What holds for a tenant."""
+        own = self.of_tenants.get(tenant_key(tenant_id))
+        return self.default if own is None else own.over(self.default)
+
+    @property
+    def remove(self) -> bool:
+        """Whether anything is ever removed."""
+        return self.default.removes or any(one.removes for one in self.of_tenants.values())
+
+
+def retention_duty(rules: Callable[[], Rules]) -> Duty:
+    """The duty of a courier to remove what is kept no longer. The couriers on a store go on where
+    the last one stopped."""
+
+    def step(now: datetime) -> Turn[bool]:
+        present = rules()
+        if not present.remove:
+            return False
+        mark = yield from perform(Read(lambda store: store.looked_up_to()))
+        page = yield from perform(Read(lambda store: store.settled(mark, LOOKED_AT)))
+        for removal in removals_of(page, present, now):
+            yield from perform(Write(partial(_remove, removal)))
+        after = page.next_mark or 0
+        if after != mark:
+            yield from perform(Write(lambda store: store.look_from(after)))
+        return page.next_mark is not None
+
+    return Duty("removing what is kept no longer", RETAIN_EVERY, step)
+
+
+def _remove(removal: Removal, store: UploadStore) -> Removed:
+    return store.remove(removal)
+
+
+def removals_of(
+    page: SettledPage, rules: Rules, now: datetime, person: Person | None = None
+) -> Iterator[Removal]:
+    """What is to be removed of some settled uploads, for each tenant; by a person, or because the
+    rules say so."""
+    of_tenants: defaultdict[str, dict[UploadKey, tuple[int, frozenset[Part]]]] = defaultdict(dict)
+    for one in page.uploads:
+        succeeded, said = one.status is Status.SUCCEEDED, rules.of(one.key.tenant_id)
+        over = said.over_by(one.at, now, succeeded=succeeded)
+        if Part.PERSONAL in over:  # the document names the person, too
+            over |= {Part.DOCUMENT}
+        if over := over & one.parts:
+            of_tenants[one.key.tenant_id][one.key] = (one.version, over)
+    for tenant_id, parts in of_tenants.items():
+        why = Person(COURIER, f"kept no longer: {rules.of(tenant_id)}")
+        yield Removal(
+            action="prune", tenant_id=tenant_id, person=person or why, at=now, parts=parts
+        )
+
+
+def all_removals(
+    store: UploadReader, rules: Rules, now: datetime, person: Person | None = None
+) -> Iterator[Removal]:
+    """The same of all that is recorded."""
+    mark: int | None = 0
+    while mark is not None:
+        page = store.settled(mark, LOOKED_AT)
+        yield from removals_of(page, rules, now, person)
+        mark = page.next_mark
+
+
+def parts_of(removal: Removal) -> Counter[Part]:
+    """How many uploads would lose which part."""
+    return Counter(part for _, parts in removal.parts.values() for part in parts)
+
+
+# --- a person ------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Erasure:
+    """What came of erasing a person.
+
+    - `uploads`: the person's uploads, as they were before.
+    - `open`: those that are not settled. Nothing is removed as long as there is one.
+    - `removed`: what went; None: nothing was removed.
+    """
+
+    uploads: tuple[UploadStatus, ...] = ()
+    open: tuple[UploadStatus, ...] = ()
+    removed: Removed | None = None
+
+
+def erasure_of(found: Sequence[PersonsUpload]) -> Erasure:
+    """A person's uploads, and which of them are open."""
+    statuses = [(one.upload, status_of_upload(one.upload, None)) for one in found]
+    still_open = tuple(status for upload, status in statuses if not upload.status.settled)
+    return Erasure(uploads=tuple(status for _, status in statuses), open=still_open)
+
+
+def require_unnamed(person: Person, subject: str) -> None:
+    """MisuseError if who erases, or why, names the person: that is kept."""
+    if not isinstance(subject, str) or not subject.strip():
+        raise MisuseError("subject must name the person who is erased")
+    for name, text in (("by", person.by), ("reason", person.reason)):
+        if Names([subject]).stand_in(text):
+            raise MisuseError(
+                f"{name} names the person who is erased, and is kept: write it without the name"
+            )
+
+
+def erase(
+    store: UploadStore, tenant_id: str, subject: str, person: Person, now: datetime
+) -> Erasure:
+    """Remove what names a person, unless an upload of theirs is open."""
+    for _ in range(_TRIES):
+        found = store.of_person(tenant_id, subject)
+        erasure = erasure_of(found)
+        if erasure.open:
+            return erasure
+        removal = Removal(
+            action="erase",
+            tenant_id=tenant_id,
+            person=person,
+            at=now,
+            parts={
+                one.upload.key: (one.upload.version, frozenset({Part.PERSONAL})) for one in found
+            },
+            subject=subject,
+            names=sorted({subject, *(name for one in found for name in one.names)}),
+        )
+        removed = store.remove(removal)
+        if not removed.left:
+            return Erasure(uploads=erasure.uploads, removed=removed)
+    raise StoreError(f"uploads of tenant {tenant_id!r} change all the time: try again")

@@ -1,0 +1,189 @@
+"""How long records are kept, and what names a person in them.
+
+Without a rule everything is kept. What is open is kept, whatever the rules say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from enum import Enum
+
+from attrs import evolve, fields_dict, frozen
+
+from .errors import MisuseError
+
+ERASED = "(erased)"
+"""Stands where a text was that named a person, or may have."""
+
+_FORM = re.compile(r"([0-9]{1,5}) ?(h|d|w)( after success)?")
+_LONG_ENOUGH = 4
+"""A shorter name may be part of anything, such as a number."""
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Part(Enum):
+    """What of a settled upload can be removed."""
+
+    ATTEMPTS = "attempts"
+    PERSONAL = "personal data"
+    DOCUMENT = "documents"
+
+
+@frozen
+class KeptFor:
+    """How long something is kept after its upload was settled; without a `period` for ever. With
+    `after_success` that holds for uploads that have succeeded, and the others are kept."""
+
+    text: str
+    period: timedelta | None
+    after_success: bool = False
+
+    @classmethod
+    def parse(cls, value: object) -> KeptFor:
+        """``400d``, ``52w``, ``12h``, ``90d after success`` or ``never``; ValueError with what
+        should have been written."""
+        if isinstance(value, KeptFor):
+            return value
+        text = " ".join(value.split()) if isinstance(value, str) else ""
+        if text == "never":
+            return cls(text, None)
+        found = _FORM.fullmatch(text)
+        if found is None or int(found[1]) == 0:
+            raise ValueError(
+                "must say how long it is kept, as 90d, 52w or 90d after success, or never (it is "
+                "never removed)"
+            )
+        return cls(text, int(found[1]) * _UNITS[found[2]], found[3] is not None)
+
+    def is_over(self, succeeded: bool, settled_at: datetime, now: datetime) -> bool:
+        """Whether the time of an upload's part is over."""
+        if self.period is None or (self.after_success and not succeeded):
+            return False
+        return now - settled_at >= self.period
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_of_failed(value: object) -> KeptFor:
+    """`KeptFor.parse`, for what is kept of failed uploads."""
+    kept = KeptFor.parse(value)
+    if kept.after_success:
+        raise ValueError("is about what has failed: write it without `after success`, as 90d")
+    return kept
+
+
+_READ = {
+    "attempts": KeptFor.parse,
+    "personal": KeptFor.parse,
+    "failed_documents": parse_of_failed,
+}
+
+
+@frozen(kw_only=True)
+class Retention:
+    """How long what is kept; None: nothing is said of it, and it is kept.
+
+    - `attempts`: the attempts and look-ups of settled uploads.
+    - `personal`: what names a person, and the document.
+    - `failed_documents`: the documents of what has failed or was skipped.
+    """
+
+    attempts: KeptFor | None = None
+    personal: KeptFor | None = None
+    failed_documents: KeptFor | None = None
+
+    @classmethod
+    def parse(cls, given: object) -> Retention:
+        """``{"attempts": "400d", "personal": "90d after success"}``; MisuseError if it cannot be
+        read."""
+        if isinstance(given, Retention):
+            return given
+        if not isinstance(given, Mapping):
+            raise MisuseError(
+                'retention must be a mapping, as {"attempts": "400d", "personal": "90d after '
+                f'success", "failed_documents": "90d"}}, not {type(given).__name__}'
+            )
+        read = {}
+        for key, value in given.items():
+            if key not in _READ:
+                near = get_close_matches(str(key), _READ, 1)
+                known = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_READ)}"
+                raise MisuseError(f"retention has no key {key!r}: {known}")
+            try:
+                read[key] = _READ[key](value)
+            except ValueError as error:
+                raise MisuseError(f"retention.{key} {error}") from None
+        return cls(**read)
+
+    def over(self, other: Retention) -> Retention:
+        """What this says, and for the rest what the other says."""
+        said = {name: getattr(self, name) for name in fields_dict(Retention)}
+        return evolve(other, **{name: one for name, one in said.items() if one is not None})
+
+    def __str__(self) -> str:
+        said = {name: getattr(self, name) for name in fields_dict(Retention)}
+        words = [f"{name} {one}" for name, one in said.items() if one is not None]
+        return ", ".join(words) or "nothing is removed"
+
+    @property
+    def removes(self) -> bool:
+        """Whether anything is ever removed."""
+        kept = (self.attempts, self.personal, self.failed_documents)
+        return any(one is not None and one.period is not None for one in kept)
+
+    def over_by(self, settled_at: datetime, now: datetime, *, succeeded: bool) -> frozenset[Part]:
+        """The parts of a settled upload whose time is over."""
+        of_failed = None if succeeded else self.failed_documents
+        kept = (
+            (Part.ATTEMPTS, self.attempts),
+            (Part.PERSONAL, self.personal),
+            (Part.DOCUMENT, of_failed),
+        )
+        return frozenset(
+            part
+            for part, one in kept
+            if one is not None and one.is_over(succeeded, settled_at, now)
+        )
+
+
+class Names:
+    """What a person is called in records: their id and addresses."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(sorted({_form(name) for name in names if name.strip()}))
+        words = "|".join(map(re.escape, self.names)) or "(?!)"
+        self._word = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])")
+
+    def stand_in(self, text: str) -> bool:
+        """Whether a text names the person: as a word, so that u-1 is not found in u-12."""
+        return self._word.search(_form(text)) is not None
+
+    def are_part_of(self, text: str) -> bool:
+        """Whether the person's name is any part of a text: of one that is about the person."""
+        return any(
+            name in _form(text) if len(name) >= _LONG_ENOUGH else self.stand_in(text)
+            for name in self.names
+        )
+
+
+def _form(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def erased_id(key: bytes, tenant_id: str, evidence_id: str) -> str:
+    """What an evidence is called whose id named a person: a keyed hash, by which the store knows
+    it when it is submitted again."""
+    return f"erased-{keyed_hash(key, tenant_id, evidence_id)}"
+
+
+def keyed_hash(key: bytes, *texts: str) -> str:
+    """A hash that tells nothing without the key, 32 characters long."""
+    given = "\0".join(texts).encode("utf-8", "surrogatepass")
+    return hmac.new(key, given, hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,186 @@
+"""A person is erased: the bytes are gone, the skeleton stays, and nothing is sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres_server import server
+from store_fixtures import Desk, House, evidence
+
+from evidence_courier import AsyncCourier, Document, Evidence, MisuseError, Records
+from evidence_courier.adapters.stores.databases import inspect, vacuum
+from evidence_courier.adapters.stores.postgres import address_of
+from evidence_courier.domain.retention import Part
+
+JANE, MAIL, WORDS = "jane.doe-4711", "Jane.Doe@example.com", "a-certificate-that-names-her"
+WHO: Any = {"by": "dpo", "reason": "request 12"}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
+    if request.param == "sqlite":
+        return House(tmp_path / "courier.db")
+    database: Any = server().database_of(str(tmp_path))
+    return House(database)
+
+
+def of_jane(evidence_id: str, tenant_id: str = "acme", size: int = 1) -> Evidence:
+    content = f"%PDF-1.7 {WORDS} {JANE} ".encode() * size
+    return Evidence(
+        tenant_id=tenant_id,
+        evidence_id=evidence_id,
+        session_id=f"course-of-{JANE}",
+        subject=JANE,
+        subject_email=MAIL,
+        outcome="passed",
+        recorded_at=evidence().recorded_at,
+        document=Document(content=content, media_type="application/pdf", filename=f"{JANE}.pdf"),
+    )
+
+
+NAMED = f"course-{JANE}"
+
+
+async def history(house: House, courier: AsyncCourier) -> None:
+    """Her uploads: one done, two failed, one of them large; and one of somebody else whose record
+    speaks of her."""
+
+    def answer(evidence_id: str, nth: int) -> int:
+        return 200 if evidence_id in (NAMED, "ev-2") else 400
+
+    house.server.answer = answer
+    for one in (of_jane(NAMED), of_jane("ev-1"), of_jane("large", size=4000), evidence("ev-2")):
+        await courier.submit(one).settled()
+    reason = f"{MAIL} asked; she is {JANE.upper()}"
+    await courier.attest("acme", "ev-1", by=JANE, reason=reason)
+    house.server.answer = lambda _evidence, _nth: 400
+    await courier.submit(evidence("ev-3")).settled()
+    await courier.retry("acme", "ev-3", by="kim", reason=reason)
+    await courier.quiet()
+
+
+def test_no_byte_of_an_erased_person_is_left(house: House, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with house.courier(keep_documents=True) as courier:
+            await history(house, courier)
+            before, sent = await courier.counts(), len(house.server.held)
+            assert traces(house, tmp_path) != []
+            preview = await courier.erase("acme", JANE, **WHO, preview=True)
+            assert (len(preview.uploads), preview.open, preview.removed) == (3, (), None)
+            erasure = await courier.erase("acme", MAIL, **WHO)
+            assert erasure.removed is not None
+            assert erasure.removed.parts[Part.PERSONAL] == 3
+            assert erasure.removed.parts[Part.DOCUMENT] == 3
+            assert erasure.removed.texts == 3
+            assert await courier.counts() == before
+            for again in (of_jane(NAMED), of_jane("ev-1"), of_jane("large", size=4000)):
+                settled = await courier.submit(again).settled()
+                assert settled is not None
+                assert settled.status in ("succeeded", "failed")
+            assert (await courier.counts(), len(house.server.held)) == (before, sent)
+            (row,) = await courier.removals("acme")
+            assert (row.by, row.reason, row.uploads) == ("dpo", "request 12", 3)
+        vacuum(str(house.database))
+
+    asyncio.run(story())
+    assert traces(house, tmp_path) == []
+    assert [str(one) for one in inspect(str(house.database), (), lambda *_: None).breaches] == []
+    with Records.open(house.database) as records:
+        shown = records.show("acme", NAMED)
+        assert shown is not None
+        assert (shown.status, shown.attempts, len(shown.history)) == ("succeeded", 1, 1)
+
+
+def traces(house: House, folder: Path) -> list[str]:
+    """Where the person is still named: a file, or a column of a table."""
+    names = [JANE, MAIL, WORDS, JANE.title()]
+    if isinstance(house.database, Path):
+        return [
+            f"{path.name}: {name}"
+            for path in folder.rglob("*")
+            if path.is_file()
+            for name in names
+            if name.lower().encode() in path.read_bytes().lower()
+        ]
+    return [*_in_tables(str(house.database), names)]
+
+
+def _in_tables(dsn: str, names: list[str]) -> Iterator[str]:
+    with closing(address_of(dsn).connect()) as session:
+        tables = session.execute(
+            "SELECT table_name AS name FROM information_schema.tables"
+            " WHERE table_schema = current_schema()"
+        ).fetchall()
+        assert len(tables) > 10
+        for table in (row["name"] for row in tables):
+            for row in session.execute(f'SELECT * FROM "{table}"'.encode()).fetchall():
+                for column, value in row.items():
+                    text = bytes(value).decode("latin-1") if isinstance(value, bytes) else value
+                    for name in names:
+                        if name.lower() in str(text).lower():
+                            yield f"{table}.{column}: {name}"
+
+
+def test_a_person_with_an_open_upload_is_not_erased_unless_it_is_abandoned(house: House) -> None:
+    async def story() -> None:
+        house.server.answer = lambda evidence_id, _nth: 503 if evidence_id == "ev-2" else 200
+        async with house.courier() as courier:
+            await courier.submit(of_jane("ev-1")).settled()
+            courier.submit(of_jane("ev-2"))
+            await courier.quiet()
+            refused = await courier.erase("acme", JANE, **WHO)
+            assert [one.evidence_id for one in refused.open] == ["ev-2"]
+            assert refused.removed is None
+            preview = await courier.erase("acme", JANE, **WHO, preview=True)
+            assert len(preview.uploads) == 2
+            erasure = await courier.erase("acme", JANE, **WHO, abandon=True)
+            assert (erasure.open, erasure.removed is not None) == ((), True)
+            status = (await courier.statuses("acme", ["ev-2"]))["ev-2"]
+            assert status.status == "failed"
+            asked = dict(house.server.asked)
+            house.clock.advance(timedelta(hours=1).total_seconds())
+            await courier.quiet()
+            assert dict(house.server.asked) == asked
+
+    asyncio.run(story())
+
+
+def test_what_is_submitted_on_a_hosts_connection_stays_erased(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.submit(of_jane(NAMED)).settled()
+            await courier.erase("acme", JANE, **WHO)
+            with closing(sqlite3.connect(house.database)) as connection, connection:
+                connection.execute("BEGIN")
+                ticket = courier.submit(of_jane(NAMED), connection=connection)
+            settled = await ticket.settled()
+            assert settled is not None
+            assert settled.status == "succeeded"
+            assert sum((await courier.counts()).values()) == 1
+
+    asyncio.run(story())
+
+
+def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.deliver(of_jane("ev-1"))
+        with pytest.raises(MisuseError, match="reason names the person who is erased"):
+            courier.erase("acme", JANE, by="dpo", reason=f"{JANE.upper()} asked")
+        with pytest.raises(MisuseError, match="subject must name the person"):
+            courier.erase("acme", " ", **WHO)
+        erasure = courier.erase("acme", JANE, **WHO)
+        assert erasure.removed is not None
+        assert courier.deliver(of_jane("ev-1")).status is not None
+        assert traces(house, tmp_path) == []
+        nothing = courier.erase("acme", "no-one", **WHO)
+        assert (nothing.uploads, nothing.removed is None) == ((), False)

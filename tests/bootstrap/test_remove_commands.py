@@ -1,0 +1,138 @@
+"""`prune`, `erase` and `vacuum`: a preview first, then what was removed, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from store_fixtures import Desk, House, evidence
+
+from evidence_courier import Records
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.testing import FakeClock
+
+LONG_AGO = FakeClock().now() - timedelta(days=4000)
+WHO = ["--by", "dpo", "--reason", "request 12"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """One upload that succeeded long ago, and one that has failed."""
+    house = House(tmp_path / "courier.db", clock=FakeClock(LONG_AGO))
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.deliver(evidence("good"))
+    return str(house.database)
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
+
+
+def prune(database: str, *args: str) -> Result:
+    return run("prune", "--db", database, "--personal", "90d after success", *args)
+
+
+def test_prune_counts_first_what_would_go(database: str) -> None:
+    result = prune(database)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "TENANT\tWITHOUT ATTEMPTS\tWITHOUT PERSON\tWITHOUT DOCUMENT",
+        "acme\t0\t1\t0",
+    ]
+    assert "nothing was removed: this is what would be; say --yes" in result.stderr
+    with Records.open(database) as records:
+        assert records.removals() == []
+
+
+def test_prune_removes_with_yes_and_then_there_is_nothing(database: str) -> None:
+    result = prune(database, "--yes", "--attempts", "1d", "--json")
+    assert json.loads(result.stdout) == [
+        {"tenant_id": "acme", "attempts": 1, "personal": 1, "documents": 0}
+    ]
+    again = prune(database)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "nothing is kept longer than the rules say" in again.stderr
+
+
+def test_prune_without_rules_says_where_they_go(database: str) -> None:
+    result = run("prune", "--db", database)
+    assert result.exit_code == 2
+    assert "say --attempts, --personal or --failed-documents, or give --config" in result.stderr
+    wrong = run("prune", "--db", database, "--attempts", "soon")
+    assert (wrong.exit_code, "retention.attempts must say" in wrong.stderr) == (2, True)
+
+
+def test_prune_takes_the_rules_of_tenant_files(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "a-key-that-nobody-may-see")
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    block: dict[str, Any] = {"provider": "sprinto", "api_key": "${KEY}", "region": "us"}
+    check = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
+    block |= {"workflow_check": check, "retention": {"personal": "never"}}
+    file = {"tenant": "acme", "integrations": {"compliance": block}}
+    (folder / "acme.json").write_text(json.dumps(file))
+    result = prune(database, "--config", str(folder))
+    assert result.exit_code == 0, result.stderr
+    assert "nothing is kept longer than the rules say" in result.stderr
+
+
+def erase(database: str, *args: str, subject: str = "emp-7") -> Result:
+    return run("erase", "--db", database, "--tenant", "acme", "--subject", subject, *WHO, *args)
+
+
+def test_erase_lists_first_and_asks(database: str) -> None:
+    result = erase(database, "--dry-run")
+    assert result.exit_code == 0
+    assert "good" in result.stdout
+    assert "1 upload of this person; nothing was erased" in result.stderr
+    unasked = erase(database)
+    assert unasked.exit_code == 2
+    assert "look at them with --dry-run, then say --yes" in unasked.stderr
+
+
+def test_erase_says_what_went_and_what_to_do_next(database: str) -> None:
+    result = erase(database, "--yes")
+    assert result.exit_code == 0
+    assert "erased from 1 upload." in result.stderr
+    assert "until `evidence-courier vacuum` was run; backups hold it" in result.stderr
+    done = run("vacuum", "--db", database)
+    assert (done.exit_code, "holds nothing of what was removed" in done.stderr) == (0, True)
+    with Records.open(database) as records:
+        (row,) = records.removals()
+        assert (row.action, row.by, row.uploads) == ("erase", "dpo", 1)
+    nothing = erase(database, "--yes")
+    assert nothing.exit_code == 1
+    assert "nothing of tenant 'acme' names this person" in nothing.stderr
+
+
+def test_erase_refuses_what_is_open_and_offers_to_abandon_it(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda _evidence, _nth: 401
+
+    async def held() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence("refused")).settled()
+            await courier.submit(evidence("held")).settled()
+
+    asyncio.run(held())
+    database = str(house.database)
+    refused = erase(database, "--yes")
+    assert refused.exit_code == 1
+    assert "1 upload of this person is open. Wait until none is, or say --abandon" in refused.stderr
+    assert "held" in refused.stdout
+    done = erase(database, "--yes", "--abandon", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["removed"]["parts"]["personal data"] == 2
+
+
+def test_a_reason_that_names_the_person_is_refused(database: str) -> None:
+    result = erase(database, "--yes", subject="request")
+    assert result.exit_code == 2
+    assert "reason names the person who is erased" in result.stderr

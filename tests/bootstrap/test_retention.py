@@ -1,0 +1,169 @@
+"""Any running courier removes what is kept no longer, a batch at a time, and never what is open."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_fixtures import Desk, House, evidence, tenant
+
+from evidence_courier import AsyncCourier, MisuseError
+from evidence_courier.adapters.engines.asyncio_engine import MAINTAIN_EVERY
+from evidence_courier.adapters.stores.databases import inspect
+from evidence_courier.delivery import retention
+from evidence_courier.domain.retention import Part
+from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.store import UploadStore
+from evidence_courier.testing import MemoryStore
+
+DAY = 86_400.0
+KEY = UploadKey("acme", "held", "paper")
+RULES: Any = {"attempts": "400d", "personal": "90d after success", "failed_documents": "30d"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda evidence_id, _nth: 400 if evidence_id.startswith("bad") else 200
+    return house
+
+
+def parts(store: UploadStore) -> dict[str, set[str]]:
+    """What can be removed of each settled upload."""
+    return {
+        one.key.evidence_id: {part.value for part in one.parts}
+        for one in store.settled(0, 1_000).uploads
+    }
+
+
+async def later(house: House, courier: AsyncCourier, days: float) -> None:
+    """Let time pass, and the courier look at everything then."""
+    house.clock.advance(days * DAY)
+    for _ in range(5):
+        await courier.quiet()
+        house.clock.advance(MAINTAIN_EVERY)
+    await courier.quiet()
+
+
+def test_each_part_goes_when_its_time_is_over(house: House) -> None:
+    store = MemoryStore(keep_documents=True)
+
+    async def story() -> None:
+        async with house.courier_on(store, retention=RULES) as courier:
+            for name in ("good", "bad"):
+                await courier.submit(evidence(name)).settled()
+            everything = {part.value for part in Part}
+            await later(house, courier, 29)
+            assert parts(store) == {"good": everything, "bad": everything}
+            await later(house, courier, 1)
+            assert parts(store) == {"good": everything, "bad": everything - {"documents"}}
+            await later(house, courier, 60)
+            assert parts(store) == {"good": {"attempts"}, "bad": {"attempts", "personal data"}}
+            await later(house, courier, 310)
+            assert parts(store) == {"bad": {"personal data"}}
+            counts = await courier.counts()
+            assert {word: number for word, number in counts.items() if number} == {
+                "succeeded": 1,
+                "failed": 1,
+            }
+            (row, *_) = await courier.removals()
+            assert row.by == "evidence-courier"
+            assert row.reason.startswith("kept no longer: attempts 400d, personal 90d after")
+
+    asyncio.run(story())
+
+
+def test_by_default_nothing_is_ever_removed(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence("bad")).settled()
+            await later(house, courier, 10_000)
+            shown = await courier.show("acme", "bad")
+            assert shown is not None
+            assert len(shown.history) == 1
+            assert await courier.removals() == []
+
+    asyncio.run(story())
+
+
+def test_what_is_open_is_kept_however_old_it_is(house: House) -> None:
+    store = MemoryStore()
+
+    async def story() -> None:
+        house.server.answer = lambda _evidence, _nth: 401
+        rules = {"attempts": "1h", "personal": "1h", "failed_documents": "1h"}
+        async with house.courier_on(store, retention=rules) as courier:
+            await courier.submit(evidence("refused")).settled()
+            await courier.submit(evidence("held")).settled()
+            assert (await courier.counts())["held"] == 1
+            await later(house, courier, 1_000)
+            (found,) = store.get([KEY], staged=True).values()
+            assert (found.dossier.subject, found.content is None) == ("emp-7", False)
+
+    asyncio.run(story())
+
+
+def test_a_tenants_own_rules_win(house: House) -> None:
+    store = MemoryStore()
+    house.tenants["globex"] = tenant(retention={"personal": "never"})
+
+    async def story() -> None:
+        rules = {"attempts": "10d", "personal": "10d"}
+        async with house.courier_on(store, retention=rules) as courier:
+            await courier.submit(evidence("one")).settled()
+            await courier.submit(evidence("two", "globex")).settled()
+            await later(house, courier, 10)
+            assert parts(store) == {"two": {"personal data"}}
+            house.tenants["globex"] = tenant()
+            await courier.reload()
+            await later(house, courier, 1)
+            assert parts(store) == {}
+
+    asyncio.run(story())
+
+
+def test_a_pass_is_gone_on_with_by_the_next_courier(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "LOOKED_AT", 2)
+
+    async def recorded() -> None:
+        async with house.courier() as courier:
+            for number in range(5):
+                await courier.submit(evidence(f"ev-{number}")).settled()
+
+    asyncio.run(recorded())
+    house.clock.advance(10 * DAY)
+    left = []
+    for _ in range(3):  # each is a process of its own
+        rules = {"personal": "10d"}
+        with house.blocking_courier(transport=Desk(house), retention=rules) as courier:
+            courier.deliver_due()
+            left.append(5 - sum(row.uploads for row in courier.removals()))
+    assert left == [3, 1, 0]
+    assert inspect(str(house.database), (), lambda *_: None).breaches == ()
+
+
+def test_rules_that_cannot_be_read_are_refused_at_once(house: House) -> None:
+    with pytest.raises(MisuseError, match=r"retention\.attempts must say how long it is kept"):
+        house.courier(retention={"attempts": "400 days"})
+    with pytest.raises(MisuseError, match="retention must be a mapping"):
+        house.courier(retention="400d")
+
+
+def test_attempts_that_were_pruned_are_no_breach(house: House) -> None:
+    async def story() -> None:
+        async with house.courier(retention={"attempts": "1d"}) as courier:
+            await courier.submit(evidence("bad")).settled()
+            await courier.submit(evidence("good")).settled()
+            await later(house, courier, 2)
+            shown = await courier.show("acme", "bad")
+            assert shown is not None
+            assert (shown.attempts, list(shown.history)) == (1, [])
+            await courier.retry("acme", "bad", by="kim", reason="again")
+            await courier.quiet()
+
+    asyncio.run(story())
+    assert [str(one) for one in inspect(str(house.database), (), lambda *_: None).breaches] == []

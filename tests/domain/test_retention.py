@@ -1,0 +1,117 @@
+"""How long what is kept, as a person writes it, and where a person's name stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from evidence_courier.domain.errors import MisuseError
+from evidence_courier.domain.retention import KeptFor, Names, Part, Retention, erased_id
+
+NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
+RULES = Retention.parse(
+    {"attempts": "400d", "personal": "90d after success", "failed_documents": "12w"}
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "period", "after_success"),
+    [
+        ("400d", timedelta(days=400), False),
+        ("52 w", timedelta(weeks=52), False),
+        ("12h", timedelta(hours=12), False),
+        ("90d  after success", timedelta(days=90), True),
+        ("never", None, False),
+    ],
+)
+def test_a_time_reads_as_it_is_meant(
+    text: str, period: timedelta | None, after_success: bool
+) -> None:
+    kept = KeptFor.parse(text)
+    assert (kept.period, kept.after_success) == (period, after_success)
+
+
+@pytest.mark.parametrize("value", ["", "90", 90, "0d", "-1d", "1.5d", "90 days", "for ever", None])
+def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
+    with pytest.raises(ValueError, match="as 90d, 52w or 90d after success, or never"):
+        KeptFor.parse(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"atempts": "90d"}, "no key 'atempts': did you mean attempts"),
+        ({"zzz": "90d"}, "it takes attempts, personal, failed_documents"),
+        ({"attempts": "90"}, "retention.attempts must say how long"),
+        ({"failed_documents": "90d after success"}, "retention.failed_documents is about"),
+        ("90d", "must be a mapping"),
+    ],
+)
+def test_rules_that_cannot_be_read_are_refused(given: object, words: str) -> None:
+    with pytest.raises(MisuseError, match=words):
+        Retention.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("days", "succeeded", "parts"),
+    [
+        (83, True, set()),
+        (84, False, {Part.DOCUMENT}),
+        (90, True, {Part.PERSONAL}),
+        (399, False, {Part.DOCUMENT}),
+        (400, True, {Part.PERSONAL, Part.ATTEMPTS}),
+        (400, False, {Part.DOCUMENT, Part.ATTEMPTS}),
+    ],
+)
+def test_a_part_is_kept_for_its_own_time(days: int, succeeded: bool, parts: set[Part]) -> None:
+    assert RULES.over_by(NOW - timedelta(days=days), NOW, succeeded=succeeded) == parts
+
+
+def test_without_a_rule_nothing_is_ever_removed() -> None:
+    assert Retention().over_by(datetime.min.replace(tzinfo=UTC), NOW, succeeded=False) == set()
+    assert not Retention().removes
+    assert not Retention.parse({"attempts": "never"}).removes
+    assert RULES.removes
+
+
+def test_what_a_tenant_says_wins_and_the_rest_is_the_couriers() -> None:
+    own = Retention.parse({"attempts": "never", "personal": "30d"})
+    both = own.over(RULES)
+    assert str(both) == "attempts never, personal 30d, failed_documents 12w"
+
+
+@pytest.mark.parametrize(
+    ("text", "stands", "part"),
+    [
+        ("as Jane.D-7 said", True, True),
+        ("jane.d-7", True, True),
+        ("(JANE.D-7)", True, True),
+        ("course_jane.d-7_final", True, True),
+        ("jane.d-77", False, True),
+        ("xjane.d-7", False, True),
+        ("jane", False, False),
+        ("", False, False),
+    ],
+)
+def test_a_name_is_found_as_a_word_and_as_a_part(text: str, stands: bool, part: bool) -> None:
+    names = Names(["jane.d-7", "jane@example.com"])
+    assert (names.stand_in(text), names.are_part_of(text)) == (stands, part)
+
+
+def test_a_short_name_is_no_part_of_a_longer_word() -> None:
+    assert not Names(["7"]).are_part_of("ev-1007")
+    assert Names(["7"]).are_part_of("ev-7")
+    assert not Names([]).stand_in("anything")
+
+
+def test_a_name_is_found_in_any_spelling() -> None:
+    assert Names(["Zoë"]).stand_in("ZOE\u0308 is here")
+
+
+def test_an_erased_id_tells_nothing_and_is_always_the_same() -> None:
+    made = erased_id(b"key", "acme", "course-jane")
+    assert made == erased_id(b"key", "acme", "course-jane")
+    assert "jane" not in made
+    others = [(b"other", "acme", "course-jane"), (b"key", "b", "course-jane")]
+    assert made not in [erased_id(*other) for other in others]
