@@ -144,7 +144,12 @@ def account_of(event: events.LogEvent) -> Account:
         about = "tenant {tenant_id}, {provider}: " if "provider" in facts else ""
     template = about + _EVENTS[type(event).__name__][1]
     sentence = template.format_map({**facts, **_parts(event)})
-    return Account(_name(type(event).__name__), _one_line(sentence), facts)
+    return Account(name_of(event), _one_line(sentence), facts)
+
+
+def name_of(event: events.LogEvent) -> str:
+    """The event's name, for machines."""
+    return _name(type(event).__name__)
 
 
 @cache

@@ -69,7 +69,8 @@ class Sender:
     `no_room_before`: the last request was given up for the pace until then, and no request is lost
     by that, because none had left since the last bookmark. `answered`: the last request was
     answered, if it was not a token's; False: it has timed out; None: neither. `blocked`: a request
-    was not sent because the integration is blocked. `brief`: its requests have little time, as
+    was not sent because the integration is blocked. `waited`: for so many seconds its requests
+    have waited at the gate. `brief`: its requests have little time, as
     those for a token have in any case.
     """
 
@@ -84,6 +85,7 @@ class Sender:
     no_room_before: datetime | None = field(default=None, init=False)
     answered: bool | None = field(default=None, init=False)
     blocked: Blocked | None = field(default=None, init=False)
+    waited: float = field(default=0.0, init=False)
     _to_repeat: bool = field(default=False, init=False)
     _under_way: bool = field(default=False, init=False)
     _unanswered: bool = field(default=False, init=False)
@@ -159,7 +161,7 @@ class Sender:
         send = Send(self.destination, lambda: self._leave(request), brief)
         reply: HttpResponse | TransportFailure | NotBefore = yield send
         while isinstance(reply, NotBefore):
-            if not (yield from self.wait(reply)):
+            if not (yield from self._wait(reply)):
                 self.no_room_before = None if self._to_repeat else reply.at
                 return TransportFailure(
                     FailureKind.NOT_SENT,
@@ -184,8 +186,15 @@ class Sender:
     def _wait_for_slot(self) -> Turn[None]:
         """Wait for the lease of an exclusive credential: a token from before it is dead."""
         while isinstance(refused := (yield from self.slots.reserve()), NotBefore):
-            if not (yield from self.wait(refused)):
+            if not (yield from self._wait(refused)):
                 return
+
+    def _wait(self, refused: NotBefore) -> Turn[bool]:
+        since = self.slots.clock.monotonic()
+        try:
+            return (yield from self.wait(refused))
+        finally:
+            self.waited += self.slots.clock.monotonic() - since
 
     def _leave(self, request: HttpRequest) -> Turn[HttpRequest | NotBefore | TransportFailure]:
         """With a connection in hand: take a slot, seal the request, and note that it leaves."""

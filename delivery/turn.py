@@ -28,6 +28,7 @@ from ..domain.pacing.gate import (
 )
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.attempt import attempt_of
+from ..domain.upload.backoff import seconds_between
 from ..domain.upload.events import AttemptEnded as AttemptEndedEvent
 from ..domain.upload.events import Blocked, LookedUp, Progressed, Unfit
 from ..domain.upload.failure import Failure, FailureKind
@@ -48,7 +49,6 @@ from ..domain.upload.verdict import (
     Unreadable,
     Verdict,
     Withdrawn,
-    word_of,
 )
 from ..ports.logger import AttemptEnded, AttemptStarted, LogEvent, LookUpEnded
 from ..ports.provider import Bundling, CanLookUp, Parcel
@@ -107,6 +107,7 @@ class AttemptTurn:
         self._slots = slots_of(context, self._destination, key)
         self._begun: list[ActiveUpload] = []
         self._request_id: str | None = None
+        self._waited = 0.0
         self._cut: Interrupted | None = None
         self._blocked: GateBlocked | None = None
 
@@ -201,9 +202,11 @@ class AttemptTurn:
         content: bytes | None,
         verdict: AttemptVerdict | None,
     ) -> AttemptStarted:
+        due = due_of(active.upload.state)
         sending = active.begin(start.upload, content, verdict)
         self._begun.append(active)
-        return AttemptStarted(active.upload.key, sending.attempt, start.budget)
+        waited = None if due is None else seconds_between(due, sending.started_at)
+        return AttemptStarted(active.upload.key, sending.attempt, start.budget, waited)
 
     def _in_flight(self) -> Turn[dict[UploadKey, Upload]]:
         """What is on disk as being sent by this courier; nothing if that cannot be read."""
@@ -238,7 +241,7 @@ class AttemptTurn:
                 verdict = Withdrawn(verdict.failure, sender.no_room_before)
             one.verdict = redactor.verdict(verdict)
             one.answered = sender.answered
-        self._blocked = sender.blocked
+        self._blocked, self._waited = sender.blocked, sender.waited
         if sender.request_id is not None:
             self._request_id = redactor.text(sender.request_id)[:200]
 
@@ -321,8 +324,7 @@ class AttemptTurn:
             if one.gone:
                 continue
             key, due = one.upload.key, due_of(one.upload.state)
-            number, word = result.attempt.number, word_of(result.attempt.verdict)
-            ended = AttemptEnded(key, number, word, result.failure, due)
+            ended = AttemptEnded.of(key, result.attempt, due, self._waited)
             if self._context.told.wants(ended):
                 yield from self._tell(ended)
             if result.gate.says_nothing:

@@ -10,9 +10,12 @@ from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
+from ..domain.upload.attempt import Attempt
+from ..domain.upload.backoff import seconds_between
 from ..domain.upload.failure import Failure
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
+from ..domain.upload.verdict import word_of
 
 
 @frozen
@@ -105,23 +108,47 @@ class EvidenceConflict(UploadEvent):
 
 @frozen
 class AttemptStarted(UploadEvent):
-    """A request is about to leave."""
+    """A request is about to leave. `waited` is for how many seconds the upload has been due."""
 
     attempt: int
     max_attempts: int
+    waited: float | None = None
 
 
 @frozen
 class AttemptEnded(UploadEvent):
     """An attempt has ended and its record is on disk.
 
-    `failure` is None if it was delivered; `next_at` is when something is done next.
+    `failure` is None if it was delivered; `next_at` is when something is done next. It took
+    `seconds` from `started_at` on, and for `waited` of them it waited at the gate, between its
+    requests. `request_id` is the provider's, of its last request.
     """
 
     attempt: int
     verdict: str
     failure: Failure | None
     next_at: datetime | None
+    started_at: datetime | None = None
+    seconds: float | None = None
+    waited: float | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(
+        cls, key: UploadKey, attempt: Attempt, next_at: datetime | None, waited: float
+    ) -> AttemptEnded:
+        """The end of this attempt."""
+        return cls(
+            key,
+            attempt.number,
+            word_of(attempt.verdict),
+            attempt.failure,
+            next_at,
+            attempt.started_at,
+            seconds_between(attempt.started_at, attempt.ended_at),
+            waited,
+            attempt.request_id,
+        )
 
 
 @frozen

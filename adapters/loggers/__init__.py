@@ -1,1 +1,1 @@
-"""Loggers: what happens, written to `logging` or structlog."""
+"""Loggers: what happens, written to `logging` or structlog, or counted as metrics and traces."""

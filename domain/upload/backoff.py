@@ -106,6 +106,11 @@ def later(at: datetime, wait: timedelta) -> datetime:
         return _LATEST
 
 
+def seconds_between(since: datetime, until: datetime) -> float:
+    """How many seconds lie between two moments; 0 if the clock was set back."""
+    return max((until - since).total_seconds(), 0.0)
+
+
 def earlier(at: datetime, span: timedelta) -> datetime:
     """`at - span`, at least the first moment that a datetime can hold."""
     try:

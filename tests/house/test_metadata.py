@@ -14,7 +14,7 @@ import evidence_courier
 HOUSE = Path(__file__).parents[2]
 FOR_USERS = {
     *("all", "cli", "fonts", "pdf", "postgres", "procrastinate", "sandbox", "structlog"),
-    *("sync", "testing"),
+    *("sync", "testing", "prometheus", "opentelemetry"),
 }
 LINK = re.compile(r"\]\(([^)]+)\)")
 

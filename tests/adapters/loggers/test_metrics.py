@@ -1,0 +1,262 @@
+"""Metrics and traces: what is counted, that no label holds what a person or a platform wrote, and
+that an exporter which fails harms nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+from store_fixtures import House, evidence
+
+from evidence_courier.adapters.loggers.fan_out import FanOut
+from evidence_courier.adapters.loggers.opentelemetry import OpenTelemetryLogger
+from evidence_courier.adapters.loggers.prometheus import PrometheusLogger
+from evidence_courier.bootstrap.metrics import exposition, observed
+from evidence_courier.delivery.metrics import METRICS, SECONDS_UP_TO, labels_of
+from evidence_courier.domain.health import RecordsHealth, Stop, TenantHealth
+from evidence_courier.domain.upload.failure import Failure, FailureKind
+from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.ports.logger import AttemptEnded, AttemptStarted, LogEvent
+from evidence_courier.testing import until_settled
+from evidence_courier.testing.contracts.events import HOSTILE, NOW, one_of_each
+from evidence_courier.testing.logger import RecordingLogger
+
+KEY = UploadKey("acme", "asha@acme.example", "sprinto")
+DOWN = Failure(FailureKind.SERVER_ERROR, "Asha's file was refused", http_status=503)
+ENDED = AttemptEnded(KEY, 2, "deferred", DOWN, NOW, NOW, 1.5, 0.25, "req-7")
+HEALTH = RecordsHealth(
+    counts={"retrying": 3, "succeeded": 9, "held": 0},
+    reasons={"retrying": {"server_error": 2, "check_in_review": 1}},
+    parked=1,
+    oldest_open=None,
+    by_tenant=[TenantHealth(tenant_id="acme", counts={}, last_success_at=NOW)],
+    stops=[
+        Stop(
+            state="paused",
+            tenant_id="acme",
+            provider="sprinto",
+            since=NOW,
+            reason="Asha is on leave",
+        )
+    ],
+)
+PERSONAL = ("asha", "ev-1", "emp-", "@", "1 more", "disk full", "HTTP", "r-1", "req-")
+
+
+def told(logger: PrometheusLogger) -> str:
+    return logger.exposition()[1].decode()
+
+
+def test_attempts_are_counted_by_verdict_with_their_durations_and_waits() -> None:
+    logger = PrometheusLogger()
+    logger.log(AttemptStarted(KEY, 2, 5, 4.0))
+    logger.log(ENDED)
+    text = told(logger)
+    attempts = 'attempts_total{provider="sprinto",reason="server_error",verdict="deferred"} 1.0'
+    assert f"evidence_courier_{attempts}" in text
+    took = 'evidence_courier_attempt_seconds_sum{provider="sprinto",verdict="deferred"} 1.5'
+    assert took in text
+    assert 'evidence_courier_gate_wait_seconds_sum{provider="sprinto"} 0.25' in text
+    assert 'evidence_courier_start_wait_seconds_sum{provider="sprinto"} 4.0' in text
+
+
+def test_every_event_is_counted_by_its_name() -> None:
+    logger = PrometheusLogger()
+    for event in one_of_each():
+        logger.log(event)
+    text = told(logger)
+    for name in ("attempt_recovered", "integration_blocked", "upload_held", "upload_settled"):
+        assert f'evidence_courier_events_total{{event="{name}"' in text
+    settled = 'settled_total{provider="sprinto",reason="server_error",status="failed"} 1.0'
+    assert f"evidence_courier_uploads_{settled}" in text
+
+
+def test_the_gauges_are_those_of_the_last_health() -> None:
+    logger = PrometheusLogger()
+    logger.tell(HEALTH, NOW)
+    text = told(logger)
+    assert 'evidence_courier_uploads{reason="server_error",status="retrying"} 2.0' in text
+    assert 'evidence_courier_uploads{reason="",status="succeeded"} 9.0' in text
+    assert 'evidence_courier_stops{reason="other",state="paused"} 1.0' in text
+    assert "evidence_courier_uploads_parked 1.0" in text
+    logger.tell(evolve(HEALTH, stops=[], reasons={}), NOW)
+    assert 'state="paused"' not in told(logger)
+    assert 'reason="server_error"' not in told(logger)
+
+
+def test_no_label_holds_what_a_person_or_a_platform_wrote(hostile_event: LogEvent) -> None:
+    logger = PrometheusLogger()
+    logger.log(hostile_event)
+    logger.tell(HEALTH, NOW)
+    values = re.findall(r'="(.*?)"[,}]', told(logger), re.DOTALL)
+    assert [one for one in values if not re.fullmatch(r"[a-z_0-9.+Inf]*", one)] == []
+    for word in (*PERSONAL, "acme"):
+        assert word not in "\n".join(values).lower()
+
+
+def test_a_tenant_is_a_label_by_setting_only_and_may_be_called_anything() -> None:
+    for tenants in (False, True):
+        logger = PrometheusLogger(tenants=tenants)
+        for event in one_of_each(HOSTILE):
+            logger.log(event)
+        logger.tell(HEALTH, NOW)
+        assert ('tenant="acme' in told(logger)) is tenants
+        assert "ev-1" not in told(logger)
+
+
+def test_a_host_may_have_them_among_its_own_metrics() -> None:
+    registry = CollectorRegistry()
+    PrometheusLogger(registry).log(ENDED)
+    assert registry.get_sample_value(
+        "evidence_courier_attempts_total",
+        {"provider": "sprinto", "verdict": "deferred", "reason": "server_error"},
+    )
+
+
+# --- OpenTelemetry -------------------------------------------------------------------------------
+
+
+class Seen:
+    """What an OpenTelemetry SDK was given."""
+
+    def __init__(self, *, tenants: bool = False) -> None:
+        self._reader, self._spans = InMemoryMetricReader(), InMemorySpanExporter()
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        meters = MeterProvider([self._reader])
+        self.logger = OpenTelemetryLogger(meters, tracers, tenants=tenants)
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._spans.get_finished_spans()
+
+    @property
+    def points(self) -> dict[str, list[Any]]:
+        found = self._reader.get_metrics_data()
+        assert found is not None
+        metrics = [
+            metric
+            for resource in found.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        ]
+        return {metric.name: list(metric.data.data_points) for metric in metrics}
+
+
+def test_an_attempt_is_a_span_with_the_request_id_of_the_provider() -> None:
+    seen = Seen()
+    seen.logger.log(ENDED)
+    [span] = seen.spans
+    assert span.start_time is not None and span.end_time is not None
+    assert span.end_time - span.start_time == 1_500_000_000
+    assert dict(span.attributes or {}) == {
+        "evidence_courier.provider": "sprinto",
+        "evidence_courier.attempt": 2,
+        "evidence_courier.verdict": "deferred",
+        "evidence_courier.request_id": "req-7",
+        "evidence_courier.gate_wait_seconds": 0.25,
+        "error.type": "server_error",
+        "http.response.status_code": 503,
+    }
+
+
+def test_a_meter_gets_what_prometheus_gets() -> None:
+    seen, other = Seen(), PrometheusLogger()
+    for logger in (seen.logger, other):
+        logger.log(AttemptStarted(KEY, 2, 5, 4.0))
+        logger.log(ENDED)
+        logger.tell(HEALTH, NOW)
+    points = seen.points
+    [attempts] = points["evidence_courier_attempts"]
+    assert (attempts.value, attempts.attributes["verdict"]) == (1, "deferred")
+    [took] = points["evidence_courier_attempt_seconds"]
+    assert (took.sum, tuple(took.explicit_bounds)) == (1.5, SECONDS_UP_TO)
+    stopped = points["evidence_courier_stops"]
+    assert [point.value for point in stopped] == [1]
+    seen.logger.tell(evolve(HEALTH, stops=[]), NOW)
+    assert [point.value for point in seen.points["evidence_courier_stops"]] == [0]
+
+
+def test_no_attribute_holds_what_a_person_wrote() -> None:
+    for tenants in (False, True):
+        seen = Seen(tenants=tenants)
+        seen.logger.log(ENDED)
+        seen.logger.tell(HEALTH, NOW)
+        text = f"{seen.points} {[span.to_json() for span in seen.spans]}".lower()
+        assert ("acme" in text) is tenants
+        for word in ("asha", "@", "refused", "on leave"):
+            assert word not in text
+
+
+# --- beside the log ------------------------------------------------------------------------------
+
+
+class Raising:
+    def log(self, event: LogEvent) -> None:
+        raise RuntimeError("the exporter is down")
+
+
+def test_a_logger_that_fails_keeps_no_other_from_being_told() -> None:
+    before, after = RecordingLogger(), RecordingLogger()
+    with pytest.raises(RuntimeError, match="the exporter is down"):
+        FanOut(before, Raising(), after).log(ENDED)
+    assert (before.events, after.events) == ([ENDED], [ENDED])
+
+
+def test_what_one_logger_does_not_want_another_one_gets(caplog: pytest.LogCaptureFixture) -> None:
+    class Choosy(RecordingLogger):
+        def wants(self, event: LogEvent) -> bool:
+            return False
+
+    choosy, other = Choosy(), RecordingLogger()
+    both = FanOut(choosy, other)
+    assert both.wants(ENDED)
+    both.log(ENDED)
+    assert (choosy.events, other.events) == ([], [ENDED])
+    assert not FanOut(choosy).wants(ENDED)
+
+
+def test_a_courier_counts_what_it_delivers_and_survives_an_exporter(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    house.server.answer = lambda _id, nth: 503 if nth < 2 else 200
+
+    async def story() -> str:
+        logger = FanOut(house.logger, Raising(), PrometheusLogger())
+        async with house.courier(logger=logger) as courier:
+            await until_settled(courier, house.clock, courier.submit(evidence()))
+            assert (await courier.health()).listener_failures > 0
+            found = await exposition(courier)
+        assert found is not None
+        return found[1].decode()
+
+    text = asyncio.run(story())
+    assert re.search(r'attempts_total\{.*verdict="delivered"\} 1.0', text)
+    assert re.search(r'attempt_seconds_count\{.*verdict="delivered"\} 1.0', text)
+    assert 'evidence_courier_uploads{reason="",status="succeeded"} 1.0' in text
+    assert "evidence_courier_oldest_open_age_seconds 0.0" in text
+
+
+def test_the_logger_of_a_worker_counts_too() -> None:
+    logger = RecordingLogger()
+    both = observed(logger)
+    assert isinstance(both, FanOut)
+    assert both.loggers[0] is logger
+
+
+def test_labels_are_few_and_known() -> None:
+    names = {"event", "severity", "provider", "status", "reason", "verdict", "state", "tenant"}
+    for metric in METRICS:
+        assert {*labels_of(metric, tenants=True)} <= names
+        assert re.fullmatch(r"evidence_courier_[a-z_]+", metric.name)
+    assert timedelta(seconds=SECONDS_UP_TO[-1]) == timedelta(minutes=30)
