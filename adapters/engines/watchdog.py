@@ -37,6 +37,7 @@ class Watchdog:
     _thread: int = field(factory=get_ident, init=False)
     _run: tuple[About, float] | None = field(default=None, init=False)
     _named: tuple[About, float] | None = field(default=None, init=False)
+    _suspected: tuple[About, float] | None = field(default=None, init=False)
 
     def run(self, about: About | None, code: Callable[[T], R], given: T) -> R:
         """Run the code; what runs in another thread is not noted. None: the package's own."""
@@ -49,12 +50,17 @@ class Watchdog:
             self._run = around and (around[0], self.monotonic())
 
     def watch(self, log: Callable[[LogEvent], None]) -> None:
-        """Name what keeps the thread. Called in another thread, now and then."""
+        """Name what keeps the thread, if it still does at the second look: after the first, a
+        machine that stood still as a whole goes on. Called in another thread, now and then."""
         run = self._run
         if run is None or run is self._named:
             return
         about, since = run
         seconds = self.monotonic() - since
-        if seconds >= BLOCKED_AFTER and self._run is run:
+        if seconds < BLOCKED_AFTER:
+            return
+        if run is not self._suspected:
+            self._suspected = run
+        elif self._run is run:
             self._named = run
             log(LoopBlocked(*about, seconds))

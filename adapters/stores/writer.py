@@ -34,7 +34,7 @@ _WRITTEN = ("acquire", "begin", "save", "add")
 # How many answers one turn of the loop is woken for.
 _ANSWERS_AT_ONCE = 64
 # How often an idle thread looks whether the program has ended without closing it, in seconds.
-_IDLE = 1.0
+_IDLE = 0.5
 
 
 @define(eq=False)
@@ -109,7 +109,7 @@ class WriterThread:
 
     One commit takes all that has gathered since the last, within bounds. What fails in company is
     rolled back and written again in halves, down to the one that cannot be written, which alone is
-    refused. `on_idle` is called every second in which nothing was asked for.
+    refused. `on_idle` is called every half second in which nothing was asked for.
     """
 
     def __init__(self, store: UploadStore) -> None:

@@ -170,17 +170,36 @@ def test_what_runs_around_something_else_is_named_for_its_own_time_alone() -> No
     clock, named = FakeClock(), list[LogEvent]()
     watchdog = Watchdog(clock.monotonic)
 
+    def looked_twice() -> None:
+        for _ in range(2):
+            watchdog.watch(named.append)
+
     def outer(given: float) -> None:
         watchdog.run(("a", "p", "inner"), clock.advance, 5.0)
-        watchdog.watch(named.append)
+        looked_twice()
         assert named == []
         clock.advance(given)
-        watchdog.watch(named.append)
+        looked_twice()
 
     watchdog.run(("a", "p", "outer"), outer, 1.5)
     assert named == [LoopBlocked("a", "p", "outer", 1.5)]
     watchdog.watch(named.append)
     assert len(named) == 1
+
+
+def test_what_a_machine_that_stood_still_has_kept_is_not_named() -> None:
+    """It goes on when the machine does, and so does the one who looks."""
+    clock, named = FakeClock(), list[LogEvent]()
+    watchdog = Watchdog(clock.monotonic)
+
+    def interrupted(seconds: float) -> None:
+        clock.advance(seconds)
+        watchdog.watch(named.append)
+
+    for _ in range(2):
+        watchdog.run(("a", "p", "a dialogue"), interrupted, 5.0)
+        watchdog.watch(named.append)
+    assert named == []
 
 
 class Sluggish(RecordingLogger):
