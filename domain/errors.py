@@ -34,9 +34,13 @@ class Problem:
         place = [self.file] if self.file else []
         place += [str(self.line)] if self.line is not None else []
         prefix = ":".join(place)
-        parts = [part for part in (prefix, self.path) if part]
-        text = ": ".join([*parts, self.message])
-        return f"{text} (did you mean {self.suggestion}?)" if self.suggestion else text
+        return ": ".join([part for part in (prefix, self.path) if part] + [self.told])
+
+    @property
+    def told(self) -> str:
+        """The message with the suggestion, without the place."""
+        meant = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
+        return f"{self.message}{meant}"
 
 
 def _listing(problems: tuple[Problem, ...]) -> str:

@@ -29,7 +29,7 @@ from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
-from .references import References, Resolved, SecretText, resolved_in
+from .references import References, Resolved, SecretText, Unresolved, resolved_in
 from .report import Path, Report, Rules, rules_below
 from .sources import Node
 from .tenant_file import read_tenant
@@ -55,6 +55,7 @@ class BlockReader:
             return
         provider, schema = self.provider(settings, report)
         report.rules = schema.as_rules
+        report.provider = None if provider is None else provider.name
         resolved = {
             key: self.references.resolve(value, (*report.block, key), report)
             if key in schema.rules or not schema.strict  # an unknown key is wrong already
@@ -81,7 +82,8 @@ class BlockReader:
     ) -> None:
         """Take down which references fill secrets, and which stand in fields that are shown."""
         secret: set[Path] = {path for path, text in texts if isinstance(text, SecretText)}
-        if passwords_in(str(document.get("proxy", ""))):
+        proxy = document.get("proxy", "")
+        if isinstance(proxy, Unresolved) or passwords_in(str(proxy)):
             secret.add(("proxy",))
         for path, text in resolved_in(resolved) if report.answers else ():
             if path in secret:
@@ -126,14 +128,18 @@ class BlockReader:
             report.note(report.block, f"the provider {name} failed to check its settings ({why})")
             return {}
         if found:
-            texts = tuple(str.__str__(text) for _, text in resolved_in(settings))
-            schemas.complain(found, report, texts)
+            given = dict(resolved_in(settings))
+            unresolved = {path for path, text in given.items() if isinstance(text, Unresolved)}
+            schemas.complain(found, report, tuple(map(str.__str__, given.values())), unresolved)
         return document
 
     def built(
         self, tenant: str, document: dict[str, Any], provider: Provider, report: Report
     ) -> Integration | None:
-        """The frozen classes, unless the provider's own refuses its values."""
+        """The frozen classes, unless the provider's own refuses its values, or does not know all
+        of them."""
+        if any(isinstance(text, Unresolved) for _, text in resolved_in(document)):
+            return None
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
@@ -175,6 +181,8 @@ class BlockReader:
         secrets, instead = _secrets_in(own), f"the provider {provider.name} does not take this"
         for path, words in _faults_of_settings(error, provider.settings_class, own):
             value = own.get(str(path[0])) if path else None
+            if self.references.are_open and (not path or isinstance(value, SecretText)):
+                continue
             message = schemas.plugin_words(words, instead, secrets=secrets, value=value)
             if not path and message != instead:  # without a key, say whose words these are
                 message = f"{instead}: {message}"
@@ -259,7 +267,8 @@ def _faults_of_the_whole(
         if text in secrets and not isinstance(text, SecretText):
             yield path, f"is {text.reference}, a secret of this block, and this field is not secret"
     bundle = document.get("ca_bundle")
-    fault = _fault_of_bundle(bundle, report) if isinstance(bundle, str) else None
+    is_known = isinstance(bundle, str) and not isinstance(bundle, Unresolved)
+    fault = _fault_of_bundle(str(bundle), report) if is_known else None
     if fault is not None:
         yield ("ca_bundle",), fault
 

@@ -86,7 +86,7 @@ def load_folder(
     path: str | os.PathLike[str],
     *,
     providers: Providers,
-    secrets: Secrets,
+    secrets: Secrets | None,
     block: str = DEFAULT_BLOCK,
     kept: KeptFiles | None = None,
 ) -> Loaded:
@@ -95,7 +95,8 @@ def load_folder(
     Args:
         path: the folder; its files are loaded in the order of their names.
         providers: the providers that a block can name.
-        secrets: resolves the ``${VAR}`` references.
+        secrets: resolves the references. None: they are not resolved, and what depends on them is
+            not checked.
         block: the dotted path of the block in each file.
         kept: of earlier loads of this folder; a file that has not changed is not read again.
 

@@ -46,12 +46,22 @@ class SecretText(Resolved):
     """A credential that was looked up and is fit to be sent."""
 
 
-class References:
-    """Asks `secrets` once for each name, however many tenants refer to it."""
+class Unresolved(Resolved):
+    """A reference that was not looked up, and stands for itself: any text may be there."""
 
-    def __init__(self, secrets: Secrets) -> None:
+
+class References:
+    """Asks `secrets` once for each name, however many tenants refer to it; without them, what is
+    referred to is not known."""
+
+    def __init__(self, secrets: Secrets | None) -> None:
         self._secrets = secrets
         self._answers: dict[str, Secret | Exception | None] = {}
+
+    @property
+    def are_open(self) -> bool:
+        """Whether none is looked up."""
+        return self._secrets is None
 
     def resolve(self, value: object, path: Path, report: Report) -> object:
         """`value` with each reference replaced; one that fails is noted and left as it is."""
@@ -68,7 +78,11 @@ class References:
         return value
 
     def _resolved(self, name: str, path: Path, report: Report) -> object:
-        answer, reference = self.answer(name), f"${{{name}}}"
+        reference = f"${{{name}}}"
+        if self.are_open:
+            report.answers[name] = Secret(reference)
+            return Unresolved(Secret(reference), reference)
+        answer = self.answer(name)
         tenant = report.tenant_id or "of this file"
         match answer:
             case Secret() if not _NOT_TEXT.search(answer.reveal()):
@@ -92,6 +106,7 @@ class References:
         return self._answers[name]
 
     def _ask(self, name: str) -> Secret | Exception | None:
+        assert self._secrets is not None
         try:
             secret = self._secrets.resolve(name)
             if not isinstance(secret, Secret | None):
@@ -128,6 +143,8 @@ def parse_secret(value: object) -> SecretText:
             f"is not {'quite ' if like_one else ''}a reference: write ${{NAME}} or ${{file:/PATH}} "
             "and put the secret into that variable or file; a secret is never written here itself"
         )
+    if isinstance(value, Unresolved):
+        return SecretText(value.secret, value.reference)
     if not value:
         raise ValueError(f"the value of {value.reference} is empty")
     if value != value.strip() or not (value.isascii() and value.isprintable()):

@@ -46,6 +46,7 @@ class Report:
     folder: str | None = None
     tenant_id: str | None = field(default=None, init=False)
     name: str | None = field(default=None, init=False)
+    provider: str | None = field(default=None, init=False)
     integration: Integration | None = field(default=None, init=False)
     rules: Rules = field(factory=dict, init=False)
     lines: dict[Path, int] = field(factory=dict, init=False)

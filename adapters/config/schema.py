@@ -36,7 +36,7 @@ from ...domain.retention import KeptFor, parse_of_failed
 from . import values
 from .quick import Accept, accepting
 from .references import Resolved, SecretText, parse_secret
-from .report import Report, Rules, rules_below
+from .report import Path, Report, Rules, rules_below
 from .tenant_file import kind_of
 
 
@@ -228,14 +228,23 @@ UNKNOWN_PROVIDER = BlockSchema({key: _taught(rules) for key, rules in CORE.items
 # The words
 
 
-def complain(found: Iterable[Any], report: Report, secrets: Collection[str]) -> None:
-    """Note each of Cerberus' errors at its path, unless a problem is noted there already."""
+def complain(
+    found: Iterable[Any], report: Report, secrets: Collection[str], unknown: Collection[Path]
+) -> None:
+    """Note each of Cerberus' errors at its path, unless a problem is noted there already. A value
+    at one of the `unknown` paths in the block may be any text."""
     before = report.around()
     for error in _leaves(found):
         path = (*report.block, *error.document_path)
-        if path not in before:
+        if path not in before and not (error.document_path in unknown and _may_hold(error)):
             suggestion = _suggestion(error, report.rules)
             report.note(path, _sentence(error, secrets), suggestion=suggestion)
+
+
+def _may_hold(error: Any) -> bool:
+    """Whether another text than the one that was judged may be right."""
+    kinds = error.constraint if isinstance(error.constraint, (list, tuple)) else [error.constraint]
+    return error.code != errors.BAD_TYPE.code or not {"string", *FORMATS}.isdisjoint(kinds)
 
 
 def closest(word: object, known: Iterable[str]) -> str | None:

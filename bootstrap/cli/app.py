@@ -50,13 +50,20 @@ _CHECK = _command(
     and where its evidence goes. Every problem is a line FILE:LINE: PATH: message on standard error,
     and the exit code is then 2. With --effective every key of each block is printed as well: its
     value with secrets masked, and whether that is from the file, a default, or the provider's.
-    DIR may also be set as EVIDENCE_COURIER_CONFIG.
+    With --without-secrets no reference is looked up, so that files can be checked where the secrets
+    are not. DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,
     _APP,
     _BLOCK,
     _SECRETS,
+    _option("--without-secrets", "Check all but what references stand for.", is_flag=True),
     _option("--effective", "Print each tenant's whole configuration.", is_flag=True),
+    _option(
+        "--format form",
+        "As --json, or the problems as annotations of a GitHub workflow.",
+        type=click.Choice(["json", "github"]),
+    ),
     _JSON,
 )
 

@@ -12,6 +12,7 @@ from ...adapters.config import Loaded
 from ..advice import advice_of, schedule_in_words, target_of
 from ..effective import Setting, settings_of
 from ..tenants import Providers
+from .annotations import print_annotations
 from .output import Columns, is_terminal, print_columns, print_json, print_table
 from .place import Place
 from .tenant_files import end_with_problems, tenants_in
@@ -28,14 +29,23 @@ _NAMED = 5
 """So many tenants are named for one schedule."""
 
 
-def run(place: Place, effective: bool, as_json: bool) -> None:
+def run(
+    place: Place, without_secrets: bool, effective: bool, form: str | None, as_json: bool
+) -> None:
     """Read the files and print a line for each tenant."""
-    loaded, providers = place.tenants()
+    loaded, providers = place.tenants(without_secrets=without_secrets)
+    if form == "github":
+        print_annotations(loaded)
+        end_with_problems(loaded, quiet=True)
+        return
     rows = [_row(tenant_id, loaded, providers) for tenant_id in tenants_in(loaded)]
-    if as_json:
+    if as_json or form == "json":
         for row in rows if effective else ():
             settings = settings_of(row["tenant_id"], loaded, providers)
             row["settings"] = [attrs.asdict(one) for one in settings]
+        of_tenants = {problem for found in loaded.broken.values() for problem in found}
+        if others := [one for one in loaded.problems if one not in of_tenants]:
+            rows.append({"tenant_id": None, "problems": list(map(attrs.asdict, others))})
         print_json(rows)
     else:
         print_columns(_COLUMNS, rows)
@@ -74,13 +84,14 @@ def _print_settings(tenant_id: str, settings: Sequence[Setting]) -> None:
 
 def _row(tenant_id: str, loaded: Loaded, providers: Providers) -> dict[str, Any]:
     integration, others = loaded.integrations.get(tenant_id), loaded.integrations.values()
+    problems, report = loaded.broken.get(tenant_id, ()), loaded.reports.get(tenant_id)
     return {
         "tenant_id": tenant_id,
         "name": loaded.names.get(tenant_id),
-        "provider": integration.provider if integration else None,
+        "provider": None if problems else report and report.provider,
         "outcomes": [one.value for one in integration.outcomes] if integration else [],
         "target": target_of(integration, providers) if integration else None,
         "advice": advice_of(integration, providers, others) if integration else (),
         "schedule": schedule_in_words(integration.retry) if integration else None,
-        "problems": [str(problem) for problem in loaded.broken.get(tenant_id, ())],
+        "problems": list(map(attrs.asdict, problems)),
     }

@@ -77,8 +77,9 @@ class Place(ABC):
         """Whether the command was told of tenants."""
 
     @abstractmethod
-    def tenants(self) -> tuple[Loaded, Providers]:
-        """The tenants, and the providers that they may name."""
+    def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
+        """The tenants, and the providers that they may name. `without_secrets`: no reference is
+        looked up, and what depends on it is not checked."""
 
     @property
     def retention(self) -> Retention:
@@ -122,10 +123,11 @@ class Files(Place):
     def has_tenants(self) -> bool:
         return self._folder is not None
 
-    def tenants(self) -> tuple[Loaded, Providers]:
+    def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from .tenant_files import load
 
-        return load(_told(self._folder, "tenants", "DIR"), **self._how)
+        folder = _told(self._folder, "tenants", "DIR")
+        return load(folder, without_secrets=without_secrets, **self._how)
 
 
 class App(Place):
@@ -174,7 +176,9 @@ class App(Place):
     def retention(self) -> Retention:
         return self._made._wiring.retention
 
-    def tenants(self) -> tuple[Loaded, Providers]:
+    def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
+        if without_secrets:
+            raise MisuseError("--app has looked its secrets up: give --without-secrets a DIR")
         tenants = self._made._tenants
         return tenants.loaded, tenants.providers
 

@@ -20,10 +20,11 @@ def load(
     folder: str,
     block: str = DEFAULT_BLOCK,
     secret_folders: Sequence[str] = FOLDERS,
+    without_secrets: bool = False,
 ) -> tuple[Loaded, Providers]:
     """The tenants in a folder, and the providers that they may name."""
     providers = discover_providers()
-    secrets = FileSecrets(EnvironSecrets(), secret_folders)
+    secrets = None if without_secrets else FileSecrets(EnvironSecrets(), secret_folders)
     loaded = load_folder(folder, providers=providers, secrets=secrets, block=block)
     return loaded, providers
 
@@ -33,14 +34,13 @@ def tenants_in(loaded: Loaded) -> list[str]:
     return sorted({*loaded.integrations, *loaded.without, *loaded.broken})
 
 
-def end_with_problems(loaded: Loaded) -> None:
+def end_with_problems(loaded: Loaded, *, quiet: bool = False) -> None:
     """Print what was passed over. If a file is invalid or there is none, print every problem and
-    exit with the code for that."""
-    if is_terminal() and (loaded.warnings or loaded.problems):
+    exit with the code for that. `quiet`: they are printed already."""
+    told = [*(f"warning: {one}" for one in loaded.warnings), *map(str, loaded.problems)]
+    if is_terminal() and told and not quiet:
         click.echo(err=True)
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for problem in loaded.problems:
-        click.echo(str(problem), err=True)
+    for line in () if quiet else told:
+        click.echo(line, err=True)
     if loaded.problems or not tenants_in(loaded):
         sys.exit(USAGE)

@@ -30,7 +30,7 @@ class Wing(Enum):
     WEST = "west"
 
 
-def _not_attic(settings: object, attribute: Attribute[str], value: str) -> None:
+def not_attic(settings: object, attribute: Attribute[str], value: str) -> None:
     if value == "attic":
         raise ValueError(f"{attribute.name} must not be the attic, which leaks")
 
@@ -39,7 +39,7 @@ def _not_attic(settings: object, attribute: Attribute[str], value: str) -> None:
 class ArchiveSettings:
     key: Secret
     second_key: Secret | None = None
-    shelf: str = field(validator=_not_attic)
+    shelf: str = field(validator=not_attic)
     wing: Wing = Wing.EAST
     labels: tuple[str, ...] = ("default",)
     keep: timedelta = timedelta(days=1)

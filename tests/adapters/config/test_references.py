@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from tenant_files import ENVIRON, KEY, PROVIDERS, ArchiveSettings, block, load, told
+from attrs import Attribute, field, frozen
+from tenant_files import (
+    ENVIRON,
+    KEY,
+    PROVIDERS,
+    ArchiveProvider,
+    ArchiveSettings,
+    block,
+    load,
+    not_attic,
+    told,
+)
 
 from evidence_courier.adapters.config import KeptFiles, Loaded, load_folder
+from evidence_courier.adapters.plugins import BrokenProvider
 from evidence_courier.adapters.secrets import EnvironSecrets, FileSecrets
 from evidence_courier.domain.secrets.secret import Secret
+from evidence_courier.ports.provider import Provider
 from evidence_courier.ports.secrets import SecretError
 
 IN = "integrations.compliance"
@@ -321,3 +336,45 @@ def test_a_vault_that_says_why_is_quoted_and_another_error_is_not(tmp_path: Path
     ]
     begins = "${ACME_KEY} could not be looked up for tenant acme: "
     assert told == [f"{begins}the vault is sealed: unseal it", f"{begins}ValueError"]
+
+
+def _long(settings: object, attribute: Attribute[Secret], value: Secret) -> None:
+    if len(value.reveal()) < 60:
+        raise ValueError(f"{attribute.name} is too short")
+
+
+@frozen(kw_only=True)
+class PickySettings:
+    key: Secret = field(validator=_long)
+    shelf: str = field(validator=not_attic)
+
+
+class PickyProvider(ArchiveProvider):
+    """Has rules of its own for its secret."""
+
+    settings_class: ClassVar[type] = PickySettings
+    schema: ClassVar[Mapping[str, object]] = {
+        "key": {"type": "secret", "required": True, "minlength": 50, "regex": "sk-.*"},
+        "shelf": {"type": "string", "minlength": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("shelf", "said"),
+    [
+        ("s-1", ()),
+        ("${SHELF}", ()),
+        ("s", ("must have at least 3 characters",)),
+        ("attic", ("must not be the attic, which leaks",)),
+    ],
+)
+def test_without_secrets_nothing_is_said_of_what_they_are(
+    tmp_path: Path, shelf: str, said: tuple[str, ...]
+) -> None:
+    (tmp_path / "acme.yaml").write_text(block().replace("s-1", shelf))
+    providers: dict[str, Provider | BrokenProvider] = {"archive": PickyProvider()}
+    loaded = load_folder(tmp_path, providers=providers, secrets=None)
+    assert tuple(problem.message for problem in loaded.problems) == said
+    (tmp_path / "acme.yaml").write_text(block())
+    with_one = load_folder(tmp_path, providers=providers, secrets=EnvironSecrets(ENVIRON))
+    assert [problem.message for problem in with_one.problems] != []

@@ -1,0 +1,38 @@
+"""Problems of tenant files as GitHub shows them beside the lines of a change."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ...adapters.config import Loaded
+from ...domain.errors import Problem
+
+
+def print_annotations(loaded: Loaded) -> None:
+    """Print a workflow command for each problem and each warning."""
+    for word, problems in (("error", loaded.problems), ("warning", loaded.warnings)):
+        for problem in problems:
+            click.echo(_command(word, problem))
+
+
+def _command(word: str, problem: Problem) -> str:
+    place = {"file": _in_workspace(problem.file), "line": problem.line, "title": problem.path}
+    told = [f"{key}={_escaped(str(value), ':,')}" for key, value in place.items() if value]
+    message = _escaped(problem.told, "")
+    return f"::{' '.join([word, ','.join(told)]).strip()}::{message}"
+
+
+def _in_workspace(file: str | None) -> str | None:
+    """The file below the checkout, where GitHub looks for it."""
+    if file is None:
+        return None
+    path = os.path.relpath(file, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+    return file if path.startswith(os.pardir) else path
+
+
+def _escaped(text: str, more: str) -> str:
+    for char in "%\r\n" + more:
+        text = text.replace(char, f"%{ord(char):02X}")
+    return text

@@ -1,0 +1,139 @@
+"""`check` where the secrets are not, and for what reads its answers: CI, editors, hooks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from evidence_courier.bootstrap.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+BLOCK = """\
+integrations:
+  compliance:
+    provider: sprinto
+    api_key: {key}
+    workflow_check: {target}
+    {more}
+"""
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    return folder
+
+
+def write(folder: Path, name: str, key: str = "${KEY}", target: str = "c", more: str = "") -> None:
+    (folder / name).write_text(BLOCK.format(key=key, target=target, more=more))
+
+
+def check(*args: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, ["check", *map(str, args)], env={"KEY": None, **(env or {})})
+
+
+def test_references_need_not_be_known(tenants: Path) -> None:
+    write(tenants, "acme.yaml")
+    write(tenants, "globex.yaml", "${file:/nowhere/key}", "${TARGET}", "pace: ${PACE}")
+    assert check(tenants).exit_code == 2
+    result = check(tenants, "--without-secrets", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert [(row["tenant_id"], row["provider"]) for row in rows] == [
+        ("acme", "sprinto"),
+        ("globex", "sprinto"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ({"key": "sk-literal"}, "api_key: is not a reference"),
+        ({"key": "x-${KEY}"}, "api_key: holds ${ but is not a reference"),
+        ({"target": "${KEY}"}, "workflow_check: is ${KEY}, a secret of this block"),
+        ({"target": "${file:/run/secrets/c}"}, "workflow_check: is ${file:/run/secrets/c}, and"),
+        ({"more": "regoin: eu"}, "regoin: is not a known key (did you mean region?)"),
+        ({"more": "retry: {max_attempts: '${MOST}'}"}, "which is all that a reference can give"),
+        ({"more": "pace: soon"}, "pace: must be a pace such as 2/s"),
+    ],
+)
+def test_all_else_is_checked_without_secrets(
+    tenants: Path, written: dict[str, str], problem: str
+) -> None:
+    write(tenants, "acme.yaml", **written)
+    result = check(tenants, "--without-secrets")
+    assert result.exit_code == 2
+    assert problem in result.stderr
+
+
+def test_problems_are_objects_in_json(tenants: Path) -> None:
+    write(tenants, "acme.yaml", more="regoin: eu")
+    (tenants / "globex.yaml").write_text("tenant: [")
+    result = check(tenants, "--without-secrets", "--json")
+    acme, globex = json.loads(result.stdout)
+    assert acme["problems"] == [
+        {
+            "message": "is not a known key",
+            "path": "integrations.compliance.regoin",
+            "file": f"{tenants}/acme.yaml",
+            "line": 6,
+            "suggestion": "region",
+        }
+    ]
+    assert [one["line"] for one in globex["problems"]] == [1]
+    assert check(tenants, "--without-secrets", "--format", "json").stdout == result.stdout
+
+
+def test_no_problem_is_left_out_of_the_json(tenants: Path) -> None:
+    """This one is of a file whose tenant has another, valid one."""
+    write(tenants, "acme.yaml")
+    (tenants / "other.yaml").write_text("tenant: acme\n: [")
+    rows = json.loads(check(tenants, "--without-secrets", "--json", "--effective").stdout)
+    files = [one["file"] for row in rows for one in row["problems"]]
+    assert files == [f"{tenants}/other.yaml"]
+
+
+def test_annotations_name_the_file_in_the_checkout(tenants: Path) -> None:
+    write(tenants, "acme, inc.yaml", more="regoin: eu")
+    (tenants / "old.yml.bak").write_text("tenant: old")
+    (tenants / "_draft.yaml").write_text("tenant: old")
+    env = {"GITHUB_WORKSPACE": str(tenants.parent)}
+    result = check(tenants, "--without-secrets", "--format", "github", env=env)
+    assert result.exit_code == 2
+    assert result.stderr == ""
+    error, warning = result.stdout.splitlines()
+    assert error == (
+        "::error file=tenants/acme%2C inc.yaml,line=6,title=integrations.compliance.regoin::"
+        "is not a known key (did you mean region?)"
+    )
+    assert warning.startswith("::warning file=tenants/_draft.yaml::is not read, as its name begins")
+
+
+def test_no_text_ends_an_annotation_or_begins_another(tenants: Path) -> None:
+    write(tenants, "100%\n::error::x:,.yaml", more="regoin: eu")
+    result = check(tenants, "--without-secrets", "--format", "github")
+    of_the_id, line = result.stdout.splitlines()
+    assert of_the_id.startswith("::error file=")
+    properties, _, message = line.removeprefix("::error ").partition("::")
+    assert message.startswith("is not a known key")
+    assert properties.count(":") == 0
+    assert "100%25\\n%3A%3Aerror%3A%3Ax%3A%2C.yaml,line=6," in properties
+
+
+def test_the_hook_of_pre_commit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, command, *options = shlex.split(hook["entry"])
+    assert (program, command, hook["language"]) == ("evidence-courier", "check", "python")
+    write(tmp_path, "acme.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tenants").mkdir()
+    write(tmp_path / "tenants", "acme.yaml")
+    assert check(*options, *hook["args"]).exit_code == 0
+    write(tmp_path / "tenants", "acme.yaml", more="regoin: eu")
+    assert check(*options, *hook["args"]).exit_code == 2
