@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NoReturn
 
@@ -16,10 +16,17 @@ import click
 
 from ...adapters.stores.databases import is_postgres
 from ...adapters.stores.databases import vacuum as vacuum_database
-from ...delivery.retention import Erasure, Rules, all_removals, parts_of
+from ...delivery.retention import (
+    LOOKED_AT,
+    Erasure,
+    Rules,
+    all_removals,
+    parts_of,
+    removals_of,
+)
 from ...domain.retention import Part, Retention
 from ...domain.upload.actions import Person
-from ...ports.removal import Removal, Removed
+from ...ports.removal import Removal, Removed, SettledPage
 from ...ports.store import UploadStore
 from ..records import Records
 from ..tenants import retention_of
@@ -59,20 +66,33 @@ def _prune(
 ) -> NoReturn:
     access = records._access
     now = access.clock.now()
-    found = access.read(lambda reader: [*all_removals(reader, rules, now, person)])
+    found = access.read(lambda reader: _counted(all_removals(reader, rules, now)))
     if not yes or not found:
-        _print(_counted(found), as_json)
+        _print(found, as_json)
         if not found:
             _end("nothing is kept longer than the rules say", as_json)
         if as_json or not sys.stdin.isatty():
             _end("nothing was removed: this is what would be; say --yes to remove it", as_json)
-        click.confirm("remove this?", abort=True)
-    removed = [(one.tenant_id, access.write(partial(_remove, one))) for one in found]
+        click.confirm("remove it from so many uploads? It cannot be undone", abort=True)
+    removed, left = defaultdict[str, Counter[Part]](Counter), 0
+    for page in _pages(records):
+        for removal in removals_of(page, rules, now, person):
+            done = access.write(partial(_remove, removal))
+            removed[removal.tenant_id].update(done.parts)
+            left += done.left
     if yes:
-        _print(_sum(removed), as_json)
-    left = sum(one.left for _, one in removed)
+        _print(removed, as_json)
     more = f"; {left:,} changed meanwhile and were left" if left else ""
     _end(f"removed{more}. {_advice(place)}", as_json)
+
+
+def _pages(records: Records) -> Iterator[SettledPage]:
+    mark: int | None = 0
+    while mark is not None:
+        after = mark
+        page = records._access.read(lambda reader: reader.settled(after, LOOKED_AT))  # noqa: B023
+        yield page
+        mark = page.next_mark
 
 
 def _remove(removal: Removal, store: UploadStore) -> Removed:
@@ -91,17 +111,10 @@ def _of_tenants(place: Place) -> Mapping[str, Retention]:
 _Counts = Mapping[str, Mapping[Part, int]]
 
 
-def _counted(found: Sequence[Removal]) -> _Counts:
+def _counted(found: Iterable[Removal]) -> _Counts:
     counts: defaultdict[str, Counter[Part]] = defaultdict(Counter)
     for removal in found:
         counts[removal.tenant_id] += parts_of(removal)
-    return counts
-
-
-def _sum(removed: Sequence[tuple[str, Removed]]) -> _Counts:
-    counts: defaultdict[str, Counter[Part]] = defaultdict(Counter)
-    for tenant_id, one in removed:
-        counts[tenant_id].update(one.parts)
     return counts
 
 
@@ -116,7 +129,7 @@ def _print(counts: _Counts, as_json: bool) -> None:
             ]
         )
     elif rows:
-        columns = ("TENANT", "WITHOUT ATTEMPTS", "WITHOUT PERSON", "WITHOUT DOCUMENT")
+        columns = ("tenant", "without attempts", "without personal data", "without document")
         cells = [[tenant_id, *(f"{of[part]:,}" for part in Part)] for tenant_id, of in rows]
         print_table(columns, cells)
 
@@ -155,8 +168,10 @@ def erase(
     gone = f"erased from {count_of(erasure.uploads, 'upload')}"
     texts = f" and {removed.texts:,} other texts" if removed.texts else ""
     nothing = not erasure.uploads and not removed.texts
-    said = f"nothing of tenant {tenant_id!r} names this person" if nothing else gone + texts
-    _end_erasure(erasure, f"{said}. {_advice(place)}", as_json, UNDELIVERED if nothing else 0)
+    if nothing:
+        said = f"nothing of tenant {tenant_id!r} names this person"
+        _end_erasure(erasure, said, as_json, UNDELIVERED)
+    _end_erasure(erasure, f"{gone}{texts}. {_advice(place)}", as_json, 0)
 
 
 def _whose(found: Erasure) -> str:

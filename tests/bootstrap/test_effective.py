@@ -30,6 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         block = {"provider": provider, **own, "proxy": "${PROXY}", "retry": {"max_attempts": 3}}
         if provider != "vanta":
             block["api_key"] = "${KEY}"
+        if provider == "sprinto":
+            block["retention"] = {"personal": "90d after success"}
         tenant = {"integrations": {"compliance": block}}
         (tmp_path / f"{provider}.json").write_text(json.dumps(tenant, indent=1))
     (tmp_path / "none.yaml").write_text("name: without an integration\n")
@@ -68,6 +70,9 @@ def test_it_says_where_each_value_comes_from(folder: Path) -> None:
     ):
         assert (drata[key]["value"], drata[key]["source"]) == (value, source), key
     sprinto = {one["key"]: one for one in rows["sprinto"]["settings"]}
+    kept = sprinto["retention.personal"]
+    assert (kept["value"], kept["source"]) == ("90d after success", "file")
+    assert sprinto["retention.attempts"]["value"] is None
     assert sprinto["outcomes"]["source"] == "default"
     assert sprinto["outcomes"]["value"] == "passed, exhausted"
 

@@ -13,11 +13,21 @@ from typing import Any
 import pytest
 from postgres_server import server
 from store_fixtures import Desk, House, evidence
+from training_records import record_as_json
 
-from evidence_courier import AsyncCourier, Document, Evidence, MisuseError, Records
+from evidence_courier import (
+    AsyncCourier,
+    Document,
+    Evidence,
+    MisuseError,
+    Records,
+    TrainingRecord,
+    load_record,
+)
 from evidence_courier.adapters.stores.databases import inspect, vacuum
 from evidence_courier.adapters.stores.postgres import address_of
 from evidence_courier.domain.retention import Part
+from evidence_courier.domain.upload.failure import Failure, FailureKind
 
 JANE, MAIL, WORDS = "jane.doe-4711", "Jane.Doe@example.com", "a-certificate-that-names-her"
 WHO: Any = {"by": "dpo", "reason": "request 12"}
@@ -184,3 +194,38 @@ def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> No
         assert traces(house, tmp_path) == []
         nothing = courier.erase("acme", "no-one", **WHO)
         assert (nothing.uploads, nothing.removed is None) == ((), False)
+
+
+class NoFont:
+    """A renderer that lacks a font."""
+
+    def render(self, record: TrainingRecord) -> Document | Failure:
+        return Failure(FailureKind.UNFIT_RENDER, f"no font has the name of {record.employee.name}")
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_a_document_would_be_made_of_is_erased_too(tmp_path: Path) -> None:
+    """A retry finds no document then, and says so."""
+    house = House(tmp_path / "courier.db")
+
+    async def story() -> None:
+        async with house.courier(renderer=NoFont()) as courier:
+            of_her = {"employee__id": JANE, "employee__email": MAIL}
+            record = load_record(record_as_json(tenant_id="acme", evidence_id="ev-1", **of_her))
+            one = Evidence.from_record(record)
+            failed = await courier.submit(one).settled()
+            assert failed is not None
+            assert failed.status == "failed"
+            assert traces(house, tmp_path) != []
+            await courier.erase("acme", JANE, **WHO)
+            await courier.retry("acme", "ev-1", by="kim", reason="again")
+            await courier.quiet()
+            status = (await courier.statuses("acme", ["ev-1"]))["ev-1"]
+            assert status.error is not None
+            assert (status.status, status.error.kind) == ("failed", "document_gone")
+
+    asyncio.run(story())
+    vacuum(str(house.database))
+    assert traces(house, tmp_path) == []

@@ -41,7 +41,7 @@ def test_prune_counts_first_what_would_go(database: str) -> None:
     result = prune(database)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "TENANT\tWITHOUT ATTEMPTS\tWITHOUT PERSON\tWITHOUT DOCUMENT",
+        "tenant\twithout attempts\twithout personal data\twithout document",
         "acme\t0\t1\t0",
     ]
     assert "nothing was removed: this is what would be; say --yes" in result.stderr

@@ -237,6 +237,15 @@ def test_other_spellings_of_numbers_are_as_yaml_has_them(tmp_path: Path, part: s
         "ca_bundle: names no file (a relative path starts at the tenant file's folder)"),
         ("ca_bundle: acme.yaml", "ca_bundle: names a file that holds no certificates in PEM form"),
         ("ca_bundle: ''", "ca_bundle: must not be empty"),
+        ("retention: {personal: 90}",
+        "retention.personal: must say how long it is kept, as 90d, 52w or 90d after success, or "
+        "never (it is never removed)"),
+        ("retention: {failed_documents: 90d after success}",
+        "retention.failed_documents: is about what has failed: write it without `after success`, "
+        "as 90d"),
+        ("retention: {atempts: 90d}",
+        "retention.atempts: is not a known key (did you mean attempts?)"),
+        ("retention: 90d", "retention: must be a mapping of keys to values, and this is text"),
         ("labels: []", "labels: must have at least 1 entry"),
         ("labels: [a, '']", "labels[1]: must not be empty"),
         ("labels: [a, {b: c}]", "labels[1]: must be text, and this is a mapping"),
