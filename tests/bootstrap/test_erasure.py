@@ -24,6 +24,7 @@ from evidence_courier import (
     TrainingRecord,
     load_record,
 )
+from evidence_courier.adapters.stores.copying import copy
 from evidence_courier.adapters.stores.databases import inspect, vacuum
 from evidence_courier.adapters.stores.postgres import address_of
 from evidence_courier.domain.retention import Part
@@ -97,7 +98,8 @@ def test_no_byte_of_an_erased_person_is_left(house: House, tmp_path: Path) -> No
             assert (await courier.counts(), len(house.server.held)) == (before, sent)
             (row,) = await courier.removals("acme")
             assert (row.by, row.reason, row.uploads) == ("dpo", "request 12", 3)
-        vacuum(str(house.database))
+            vacuum(str(house.database))
+            assert traces(house, tmp_path) == []  # while the courier runs
 
     asyncio.run(story())
     assert traces(house, tmp_path) == []
@@ -178,6 +180,23 @@ def test_what_is_submitted_on_a_hosts_connection_stays_erased(tmp_path: Path) ->
             assert sum((await courier.counts()).values()) == 1
 
     asyncio.run(story())
+
+
+def test_a_copy_of_the_database_knows_what_was_erased(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db")
+    there: Any = server().database_of(f"{tmp_path} copy")
+
+    async def delivered(at: House) -> int:
+        async with at.courier() as courier:
+            await courier.submit(of_jane(NAMED)).settled()
+            await courier.erase("acme", JANE, **WHO)
+            return len(await courier.removals())
+
+    assert asyncio.run(delivered(house)) == 1
+    copy(str(house.database), there)
+    copied = House(there)
+    assert asyncio.run(delivered(copied)) == 2
+    assert copied.server.held == []
 
 
 def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> None:
