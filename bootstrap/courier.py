@@ -280,7 +280,7 @@ class AsyncCourier(Face):
         # Closing takes in what was submitted before it, and nothing after.
         with self._lock:
             running = self._running
-            loop = self._loop_when_closed() if running is None else running.loop
+            loop = _loop_when_closed(self._closed) if running is None else running.loop
             ticket = Ticket(evidence.tenant_id, evidence.evidence_id, loop)
             destination = self._tenants.submitted(evidence.tenant_id)
             if destination is None:
@@ -308,13 +308,6 @@ class AsyncCourier(Face):
         ticket = Ticket(evidence.tenant_id, evidence.evidence_id, running.loop)
         to = self._tenants.submitted(evidence.tenant_id)
         return running.submit_within(evidence, to, ticket, connection)
-
-    def _loop_when_closed(self) -> asyncio.AbstractEventLoop:
-        if not self._closed:
-            raise refusals.not_started(_START)
-        if (loop := _running_loop()) is None:
-            raise refusals.closed()
-        return loop
 
     # --- the basis of what all couriers share ----------------------------------------------------
 
@@ -354,6 +347,15 @@ class AsyncCourier(Face):
         if self._running is None:
             raise refusals.closed() if self._closed else refusals.not_started(_START)
         return self._running
+
+
+def _loop_when_closed(closed: bool) -> asyncio.AbstractEventLoop:
+    if not closed:
+        raise refusals.not_started(_START)
+    loop = _running_loop()
+    if loop is None:
+        raise refusals.closed()
+    return loop
 
 
 def _left_alone(ticket: Ticket, running: Running | None) -> Ticket:

@@ -21,6 +21,7 @@ from ..domain.evidence.evidence import Evidence
 from ..domain.health import OPEN, Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import A_PLACE
+from ..domain.pacing.paused import Paused, Resumed, Target
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadDetails, UploadStatus, wait_for_integration
 from ..domain.upload.upload import Status, StatusWord, UploadKey
@@ -248,6 +249,59 @@ class RecordsFace(RecordsBasis):
         first."""
         return await self._read(lambda store: store.removals(tenant_id))
 
+    async def pause(
+        self,
+        tenant_id: str | None = None,
+        provider: str | None = None,
+        *,
+        by: str,
+        reason: str,
+    ) -> Paused:
+        """Begin nothing more for a tenant, a provider, or a tenant with a provider.
+
+        What is under way ends. Evidence is still recorded; it is held, and goes on by itself once a
+        person resumes the same. Couriers in other processes notice with their next beginning.
+
+        Returns:
+            The pause. What is paused already stays paused by whom it was.
+
+        Raises:
+            MisuseError: Neither is named, or `by` or `reason` is empty.
+            StoreError: The database could not be read or written.
+        """
+        who = Person(by, reason)
+        pause = Paused(Target(tenant_id, provider), self._clock.now(), who.by, who.reason)
+        await self._write(lambda store: store.save([pause]))
+        paused = await self._read(_paused)
+        return next((one for one in paused if one.target == pause.target), pause)
+
+    async def resume(
+        self,
+        tenant_id: str | None = None,
+        provider: str | None = None,
+        *,
+        by: str,
+        reason: str,
+    ) -> Paused | None:
+        """End the pause of a tenant, a provider, or a tenant with a provider, as it was paused.
+
+        Returns:
+            What was paused; None if it was not. Uploads that another pause covers stay held.
+
+        Raises:
+            MisuseError: Neither is named, or `by` or `reason` is empty.
+            StoreError: The database could not be read or written.
+        """
+        who, target = Person(by, reason), Target(tenant_id, provider)
+        end = Resumed(target, self._clock.now(), who.by, who.reason)
+        paused = await self._read(_paused)
+        await self._write(lambda store: store.save([end]))
+        return next((one for one in paused if one.target == target), None)
+
+    async def paused(self) -> Sequence[Paused]:
+        """What people have paused and not resumed, the oldest first."""
+        return await self._read(_paused)
+
     async def statuses(
         self, tenant_id: str, evidence_ids: Sequence[str]
     ) -> Mapping[str, UploadStatus]:
@@ -357,6 +411,9 @@ class BlockingRecordsFace(ABC):
     attest = without_await(RecordsFace.attest)
     erase = without_await(RecordsFace.erase)
     removals = without_await(RecordsFace.removals)
+    pause = without_await(RecordsFace.pause)
+    resume = without_await(RecordsFace.resume)
+    paused = without_await(RecordsFace.paused)
     statuses = without_await(RecordsFace.statuses)
     find = without_await(RecordsFace.find)
     show = without_await(RecordsFace.show)
@@ -378,6 +435,10 @@ def at_once(verb: Coroutine[Any, Any, T]) -> T:
     except StopIteration as ended:
         return ended.value  # type: ignore[no-any-return]
     raise AssertionError("a method that blocks has waited")
+
+
+def _paused(reader: UploadReader) -> Sequence[Paused]:
+    return reader.paused()
 
 
 def _counts(reader: UploadReader) -> Mapping[str, int]:

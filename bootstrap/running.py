@@ -192,8 +192,10 @@ class Running:
         ticket.is_left_alone(partial(self._ended_of, ticket.tenant_id, ticket.evidence_id))
 
     async def write(self, verb: Callable[[UploadStore], T]) -> T:
-        """Call a writing verb of the store, in the writer's turn."""
-        return await self.writer.run(partial(verb, self.store))
+        """Call a writing verb of the store, in the writer's turn; maintenance sees to the rest."""
+        answer = await self.writer.run(partial(verb, self.store))
+        self.engine.maintain_now()
+        return answer
 
     async def recorded(self, key: UploadKey) -> UploadStatus:
         """How an upload is recorded that another courier, or its host, may write."""

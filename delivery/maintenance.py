@@ -4,6 +4,7 @@
 - It shows that it is alive.
 - It recovers what dead couriers were sending: the provider may have received it.
 - It picks up what people and other couriers have changed.
+- It holds what people have paused.
 - It goes on with what an integration or a target has stopped that works again or has changed.
 - It adopts what is overdue and in the hands of no courier, a fair share of each credential's.
 """
@@ -51,7 +52,7 @@ from .destinations import (
 )
 from .effects import Notify, Read, Turn, Write, perform
 from .postponed import AHEAD
-from .stopped import release
+from .stopped import PauseKeeper, release
 from .turn_context import TurnContext
 
 HEARTBEAT = 15.0
@@ -101,6 +102,7 @@ class Maintenance:
         self._strangers: defaultdict[str | None, set[str]] = defaultdict(set)
         self._mark: int | None = None
         self._read_postponed = partial(read_postponed, active)
+        self._hold_paused = PauseKeeper(context, active).hold_paused
         self._offset = self._offset_now()
         self._looks_ahead = True
 
@@ -112,6 +114,7 @@ class Maintenance:
             self.tell_invalid,
             self.recover_dead_couriers,
             self.pick_up_changes,
+            self._hold_paused,
             self.release_unblocked,
             self._read_postponed,
             self.adopt_overdue,

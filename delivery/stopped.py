@@ -8,9 +8,10 @@ from itertools import islice
 
 from ..domain.errors import StoreError
 from ..domain.pacing.gate import Blocked
+from ..domain.pacing.paused import Paused
 from ..domain.upload import events
 from ..domain.upload.upload import UNKNOWN_PROVIDER, Failed, Held, Skipped, is_parked
-from ..ports.logger import StoreTrouble, UploadRequeued
+from ..ports.logger import DeliveryPaused, DeliveryResumed, StoreTrouble, UploadRequeued
 from ..ports.records import Conflict, Entry
 from .actions import news_of, unblocked
 from .active import ActiveUpload, ActiveUploads
@@ -54,6 +55,35 @@ def _hold_postponed(
             yield from hold(context, some, blocked)
         for active in some:
             uploads.update(active.upload.key, Entry(active.upload, active.dossier))
+
+
+class PauseKeeper:
+    """Holds what waits for a target that people have paused, soon after they have."""
+
+    def __init__(self, context: TurnContext, uploads: ActiveUploads) -> None:
+        self._context = context
+        self._uploads = uploads
+        self._seen: Sequence[Paused] = ()
+
+    def hold_paused(self, now: datetime) -> Turn[None]:
+        """Hold what waits for what was paused since the last time; log what has changed."""
+        before, self._seen = self._seen, (yield from perform(Read(lambda store: store.paused())))
+        for pause in self._seen:
+            if pause not in before:
+                yield from perform(
+                    Notify(DeliveryPaused(str(pause.target), pause.by, pause.reason))
+                )
+                yield from self._hold(pause)
+        for pause in before:
+            if pause not in self._seen:
+                yield from perform(Notify(DeliveryResumed(str(pause.target))))
+
+    def _hold(self, pause: Paused) -> Turn[None]:
+        for destination in [*self._uploads.destinations.values()]:
+            integration = destination.integration
+            if pause.target.covers(integration.tenant_id, integration.provider):
+                blocked = Blocked(pause.failure)
+                yield from hold_rest(self._context, self._uploads, destination, blocked)
 
 
 def hold_invalid(active: ActiveUpload, now: datetime) -> Turn[bool]:

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from ..domain.pacing.gate import Blocked as GateBlocked
 from ..domain.upload.events import Blocked
-from ..domain.upload.failure import Concern
+from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.upload import UploadKey, due_of
 from ..ports.clock import Clock
 from .active import ActiveUpload
@@ -62,7 +62,8 @@ def settled(context: TurnContext, *steps: Step) -> Turn[None]:
 
 def hold(context: TurnContext, uploads: Sequence[ActiveUpload], blocked: GateBlocked) -> Turn[None]:
     """Hold what waits of a blocked integration, or park it; all of it has the same address."""
-    if blocked.failure.kind.concern is Concern.INTEGRATION:
+    kind = blocked.failure.kind
+    if kind.concern is Concern.INTEGRATION and kind is not FailureKind.PAUSED:
         context.blocks.put(uploads[0].destination.quota.address, blocked)
     event = Blocked(context.clock.now(), blocked.failure, blocked.until)
     waiting = [one for one in uploads if due_of(one.upload.state) not in (None, blocked.until)]

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from attrs import evolve, frozen
 
 from .integration import tenant_key
+from .pacing.paused import Paused
 from .upload.failure import Concern, FailureKind
 from .upload.status import UploadStatus
 from .upload.upload import Status
@@ -70,6 +71,18 @@ class Stop:
         """Whether it stops this integration."""
         of_tenant = not self.tenant_id or tenant_key(tenant_id) == tenant_key(self.tenant_id)
         return of_tenant and self.provider in ("", provider)
+
+
+def stop_of(pause: Paused) -> Stop:
+    """What a person has paused, among the stops."""
+    return Stop(
+        state="paused",
+        tenant_id=pause.target.tenant_id or "",
+        provider=pause.target.provider or "",
+        since=pause.at,
+        reason=pause.reason,
+        message=pause.failure.message,
+    )
 
 
 @frozen(kw_only=True)

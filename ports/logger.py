@@ -203,6 +203,23 @@ class ActionTaken(UploadEvent):
 
 
 @frozen
+class DeliveryPaused(LogEvent):
+    """A person has paused a `target`, as this courier has noticed: a tenant, a provider, or a
+    tenant with a provider. Nothing begins for it."""
+
+    target: str
+    by: str
+    reason: str
+
+
+@frozen
+class DeliveryResumed(LogEvent):
+    """A person has resumed what was paused."""
+
+    target: str
+
+
+@frozen
 class IntegrationBlocked(IntegrationEvent):
     """A tenant's integration does not work. Its other uploads are held, until its settings change
     or a person releases one."""

@@ -19,6 +19,7 @@ from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Outcome
 from ..domain.health import Count, RecordsHealth
 from ..domain.pacing.gate import Acquired, Blocked, GateChange, NotBefore, Quota
+from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import FailureKind
 from ..domain.upload.status import ActionRow, UploadDetails, UploadStatus
@@ -291,7 +292,7 @@ class ActedOn:
 AddAnswer: TypeAlias = Added | Known
 BeginAnswer: TypeAlias = Begun | Conflict | NotBefore | Blocked
 SaveAnswer: TypeAlias = Saved | Conflict
-AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants
+AnyChange: TypeAlias = Change | GateChange | NamedProvider | InvalidTenants | Paused | Resumed
 
 
 class UploadReader(RemovalReader, Protocol):
@@ -377,9 +378,13 @@ class UploadReader(RemovalReader, Protocol):
 
         Args:
             addresses: The integrations to look at: tenant and provider, with the address (see
-                `Quota`). One whose address is blocked is passed over.
+                `Quota`). One whose address is blocked, or that is paused, is passed over.
             limit: At most so many of each integration, in the order of arrival.
         """
+        ...
+
+    def paused(self) -> Sequence[Paused]:
+        """What people have paused and not resumed, the oldest first."""
         ...
 
     def acted_on(self, after: int | None) -> ActedOn:
@@ -425,5 +430,8 @@ class UploadRecords(UploadReader, Protocol):
         A GateChange by itself is the end of requests that belong to no upload. Its block is not
         written. It is always Saved, and so is a NamedProvider, which stands in no call with changes
         of its uploads. InvalidTenants are Saved, too: `waits_for` says it of their open uploads.
+        Paused and Resumed are Saved even if they change nothing: what is paused already stays
+        paused by whom it was. From then on `begin` answers Blocked to the starts that the pause
+        covers, and `freed` passes their integrations over.
         """
         ...

@@ -11,8 +11,9 @@ from attrs import define, evolve, field, frozen
 from ..domain.integration import Pace
 from ..domain.pacing import gate as rules
 from ..domain.pacing.estimate import Line
-from ..domain.pacing.gate import Acquired, Block, GateChange, Pause, Quota, Refusal, Turn
+from ..domain.pacing.gate import Acquired, Block, Blocked, GateChange, Pause, Quota, Refusal, Turn
 from ..domain.pacing.lease import Lease
+from ..domain.pacing.paused import Paused, Resumed, Target, pause_of
 from ..domain.upload.backoff import earlier, is_set_back, later
 from ..domain.upload.upload import UploadKey
 from ..ports.gates import Acquire, AcquireAnswer
@@ -60,11 +61,15 @@ class MemoryGates:
     blocks: dict[str, _Block] = field(factory=dict)
     kept: dict[str, _Kept] = field(factory=dict)
     numbers: count[int] = field(factory=lambda: count(1))
+    pauses: list[Paused | Resumed] = field(factory=list)
 
     def begin(self, start: Start) -> Acquired | Refusal:
         """Let a turn begin, or say why not now."""
-        at, quota = start.upload.updated_at, start.quota
-        gate = self.gate(quota, at, start.upload.key)
+        at, quota, key = start.upload.updated_at, start.quota, start.upload.key
+        paused = pause_of(self.paused(), key.tenant_id, key.provider)
+        if paused is not None:
+            return Blocked(paused.failure)
+        gate = self.gate(quota, at, key)
         leaves, patience = start.leaves, start.patience
         return rules.begin(gate, quota, at, start.courier_id, leaves=leaves, patience=patience)
 
@@ -101,6 +106,22 @@ class MemoryGates:
         for address, block in list(self.blocks.items()):
             if (block.tenant_id, block.provider) == (tenant_id, provider):
                 del self.blocks[address]
+
+    def paused(self) -> Sequence[Paused]:
+        """What people have paused and not resumed."""
+        found: dict[Target, Paused] = {}
+        for one in self.pauses:
+            if isinstance(one, Paused):
+                found[one.target] = one
+            else:
+                del found[one.target]
+        return tuple(found.values())
+
+    def pause(self, one: Paused | Resumed) -> None:
+        """Take note of it, unless it changes nothing."""
+        is_paused = any(known.target == one.target for known in self.paused())
+        if is_paused != isinstance(one, Paused):
+            self.pauses.append(one)
 
     def let_go(self, courier_id: int) -> None:
         """A courier has ended: its leases and its turns are over."""

@@ -32,6 +32,7 @@ Verb: TypeAlias = Literal[
     "unregister",
     "dead",
     "freed",
+    "paused",
     "acted_on",
     "settled",
     "of_person",

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from ..domain.health import Count, RecordsHealth, Stop, health_of, paused
+from ..domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
+from ..domain.pacing.paused import pause_of
 from ..domain.upload.failure import Concern, FailureKind
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import Failed, Held, Status, cause_of, is_parked
-from ..ports.records import MOST_WITH_PREFIX, Find, InvalidTenants, too_many_begin_with
+from ..ports.records import MOST_WITH_PREFIX, Entry, Find, InvalidTenants, too_many_begin_with
 from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 
@@ -77,6 +78,7 @@ def stops_of(gates: MemoryGates, invalid: Invalid) -> Sequence[Stop]:
         )
         for one in gates.blocks.values()
     ]
+    stops += map(stop_of, gates.paused())
     return stops + [
         Stop(state="skipped", tenant_id=tenant, provider="", since=at, reason=kind.value)
         for tenant, (kind, at) in invalid.items()
@@ -107,6 +109,22 @@ def invalid_after(invalid: Invalid, told: InvalidTenants) -> Invalid:
         if one not in kept or kept[one][0] is not cause:
             kept[one] = (cause, told.at)
     return kept
+
+
+def freed_of(
+    records: Iterable[MemoryRecord],
+    gates: MemoryGates,
+    addresses: Mapping[tuple[str, str], str],
+    limit: int,
+) -> Sequence[Entry]:
+    """What may go on of these integrations, as in `UploadReader.freed`."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    blocked, paused = {None, *gates.blocks}, gates.paused()
+    for record in filter(is_stuck, records):
+        pair = record.upload.key.tenant_id, record.upload.key.provider
+        if addresses.get(pair) not in blocked and pause_of(paused, *pair) is None:
+            found.setdefault(pair, []).append(record.open_upload)
+    return [held for group in found.values() for held in group[:limit]]
 
 
 def is_stuck(record: MemoryRecord) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import define, evolve, field
 
+from ..domain.pacing.paused import Paused, Resumed, actions_of
 from ..domain.retention import ERASED
 from ..domain.upload.attempt import Attempt
 from ..domain.upload.failure import Failure
+from ..domain.upload.history import details_of, running_attempt
 from ..domain.upload.invariants import Record
-from ..domain.upload.status import ActionRow
+from ..domain.upload.status import ActionRow, LookUpRow, UploadDetails, UploadStatus
 from ..domain.upload.upload import Sending, Succeeded, Upload, UploadKey, cause_of
 from ..domain.upload.verdict import AttemptVerdict, Delivered, Processing, Receipt
 from ..ports.paging import Place
@@ -60,6 +62,18 @@ class MemoryRecord:
             budget=self.budget,
             pruned=self.pruned,
         )
+
+    def details(self, status: UploadStatus, pauses: Sequence[Paused | Resumed]) -> UploadDetails:
+        """The status with its history, and the pauses that concerned it."""
+        key, span = self.upload.key, (self.upload.created_at, self.upload.updated_at)
+        paused = actions_of(pauses, key.tenant_id, key.provider, *span)
+        actions = sorted((*self.actions, *paused), key=lambda row: row.at)
+        look_ups = (
+            LookUpRow(at=look.at, finding=look.finding, message=look.message)
+            for look in self.look_ups
+        )
+        running = running_attempt(self.upload.state, status, self.courier_id)
+        return details_of(status, self.attempts, actions, look_ups, running)
 
     def name(self, key: UploadKey, credential: str | None, settings: Mapping[str, object]) -> None:
         """Give it the key with its provider, and what the provider's integration is."""

@@ -19,9 +19,8 @@ from ..domain.health import Count, RecordsHealth
 from ..domain.integration import tenant_key
 from ..domain.pacing.estimate import outlook_of, outlook_without
 from ..domain.pacing.gate import Acquired, GateChange, Refusal
-from ..domain.upload.history import details_of, running_attempt
+from ..domain.pacing.paused import Paused, Resumed
 from ..domain.upload.status import (
-    LookUpRow,
     Outlook,
     UploadDetails,
     UploadStatus,
@@ -247,25 +246,19 @@ class MemoryStore(_Couriers, MemoryChain, MemoryRemovals):
             newest = newest or self._erased(tenant_id, evidence_id)
             if newest is None:
                 return None
-            look_ups = (
-                LookUpRow(at=look.at, finding=look.finding, message=look.message)
-                for look in newest.look_ups
-            )
-            status = self._status(newest, now)
-            running = running_attempt(newest.upload.state, status, newest.courier_id)
-            return details_of(status, newest.attempts, newest.actions, look_ups, running)
+            return newest.details(self._status(newest, now), self._gates.pauses)
 
     # --- what is held, and what people do ---
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._lock:
             self._go_on("freed")
-            found: dict[tuple[str, str], list[Entry]] = {}
-            for key, record in self._records.items():
-                address = addresses.get((key.tenant_id, key.provider))
-                if lists.is_stuck(record) and address not in {None, *self._gates.blocks}:
-                    found.setdefault((key.tenant_id, key.provider), []).append(record.open_upload)
-            return [held for group in found.values() for held in group[:limit]]
+            return lists.freed_of(self._records.values(), self._gates, addresses, limit)
+
+    def paused(self) -> Sequence[Paused]:
+        with self._lock:
+            self._go_on("paused")
+            return self._gates.paused()
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._lock:
@@ -383,13 +376,13 @@ class MemoryStore(_Couriers, MemoryChain, MemoryRemovals):
                     if old.tenant_id == change.tenant_id:
                         key = old._replace(provider=change.provider)
                         self._name(key, change.credential, change.settings)
-                return Saved()
             case InvalidTenants():
                 self._invalid = lists.invalid_after(self._invalid, change)
-                return Saved()
+            case Paused() | Resumed():
+                self._gates.pause(change)
             case GateChange():
                 self._gates.change(evolve(change, block=None), "", "")
-                return Saved()
+        return Saved()
 
     def _write(self, change: Change) -> Conflict | None:
         lost = self._outdated(change)

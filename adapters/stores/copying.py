@@ -26,10 +26,10 @@ Progress = Callable[[str, int], None]
 
 TABLES = (
     *("uploads", "attempts", "look_ups", "actions", "documents", "gates", "slots", "blocks"),
-    *("links", "heads", "checkpoints", "removals"),
+    *("links", "heads", "checkpoints", "removals", "pauses"),
 )
 KEY = "UPDATE keys SET value = %s WHERE name = 'fingerprint'"
-NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints", "removals")
+NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints", "removals", "pauses")
 NO_COURIER = 0
 """Whose attempts are under way in a copy: no courier has this number, so they are recovered."""
 

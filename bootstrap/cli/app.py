@@ -35,6 +35,7 @@ from .declaring import (
     _db,
     _option,
 )
+from .pause_commands import PAUSES
 from .removal_commands import ERASE, PRUNE, VACUUM
 
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
@@ -399,6 +400,7 @@ _SANDBOXES = click.Group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
+        *PAUSES,
         *(_INVARIANTS, PRUNE, _SANDBOXES, _SHOW, _STATUS, _SUBMIT, VACUUM, _VERIFY),
     ],
 )

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from ..errors import MisuseError
 from .events import Abandoned, Attested, Requeued
-from .failure import Concern
+from .failure import Concern, FailureKind
 from .status import UploadStatus
 from .transitions import Rules, advance
 from .upload import Failed, Held, Sending, Status, Upload, is_parked, is_stopped
@@ -110,6 +110,8 @@ def not_applicable(upload: Upload, action: Action) -> str | None:
             "an attempt is in flight: wait until it has ended, "
             "then see whether this is still wanted"
         )
+    if action is Action.RELEASE and _is_paused(upload):
+        return "a person has paused it: resume the tenant or the provider"
     if _concerns(action, upload):
         return None
     fits = " or ".join(status.value for status in action.concerned)
@@ -123,6 +125,10 @@ def _concerns(action: Action, upload: Upload) -> bool:
         return is_stopped(upload.state)
     parked = is_parked(upload.state) and Status.HELD in action.concerned
     return upload.status in action.concerned or parked
+
+
+def _is_paused(upload: Upload) -> bool:
+    return isinstance(upload.state, Held) and upload.state.cause.kind is FailureKind.PAUSED
 
 
 def unblocks(upload: Upload, action: Action) -> bool:

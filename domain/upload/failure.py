@@ -64,6 +64,8 @@ class FailureKind(Enum):
     ACCOUNT_LOCKED = "account_locked"
     INTEGRATION_GONE = "integration_gone"
     INTEGRATION_INVALID = "integration_invalid"
+    # A person has paused it: nothing is sent until a person resumes it.
+    PAUSED = "paused"
     # Possibly taken, and no other upload's reply will be understood either.
     UNKNOWN_STATUS = "unknown_status"
 
@@ -119,6 +121,7 @@ _OF_THE_INTEGRATION = frozenset(
         FailureKind.INTEGRATION_GONE,
         FailureKind.INTEGRATION_INVALID,
         FailureKind.UNKNOWN_STATUS,
+        FailureKind.PAUSED,
     }
 )
 

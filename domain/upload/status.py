@@ -110,8 +110,9 @@ class AttemptRow:
 
 @frozen(kw_only=True)
 class ActionRow:
-    """What a person did to an upload: `action` is retry, release, abandon or attest. Or what the
-    courier did after a person had mended the integration: requeue or attest."""
+    """What a person did to an upload: `action` is retry, release, abandon or attest; or to its
+    tenant or provider: pause or resume. Or what the courier did after a person had mended the
+    integration: requeue or attest."""
 
     at: datetime
     action: str
@@ -256,6 +257,8 @@ def _wait_of(state: State, tenant_id: str, provider: str, since: datetime) -> st
             return f"decision of {provider}; looked up next at {time_of_day(due, since)}"
         case Held(cause) if cause.kind is FailureKind.INTEGRATION_INVALID:
             return wait_for_valid(tenant_id)
+        case Held(cause) if cause.kind is FailureKind.PAUSED:
+            return f"a person, who resumes it: {cause.message}"
         case Held(cause) if cause.kind.concern is Concern.INTEGRATION:
             return f"other settings or a release: {provider} is blocked by {cause.kind.value}"
         case Held():

@@ -36,6 +36,7 @@ except ModuleNotFoundError as error:
 from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.pacing.gate import Acquired, GateChange, NotBefore, Quota
+from ...domain.pacing.paused import Paused, Resumed, Target
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import (
@@ -482,6 +483,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.both(
             lambda store: sorted(held.upload.key for held in store.freed(integrations, limit))
         )
+
+    @rule(tenant_id=st.sampled_from([None, "acme", "globex"]), resumes=st.booleans())
+    def pause(self, tenant_id: str | None, resumes: bool) -> None:
+        target = Target(tenant_id, None if tenant_id == "acme" else "sprinto")
+        change = (Resumed if resumes else Paused)(target, AT, "asha", "an audit")
+        self.both(lambda store: store.save([change]))
+        self.both(lambda store: list(store.paused()))
 
     @rule(keys=st.lists(few_keys))
     def get(self, keys: list[UploadKey]) -> None:

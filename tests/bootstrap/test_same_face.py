@@ -16,7 +16,7 @@ FACES: list[type] = [AsyncCourier, Courier, BlockingCourier]
 RECORDS: list[type] = [AsyncRecords, Records]
 READ_AND_ACT = {
     *("statuses", "find", "show", "counted", "counts", "health"),
-    *("retry", "release", "abandon", "attest", "erase", "removals"),
+    *("retry", "release", "abandon", "attest", "pause", "resume", "paused", "erase", "removals"),
 }
 
 MISSING = {

@@ -123,6 +123,8 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "upload_held",
         "upload_requeued",
         "action_taken",
+        "delivery_paused",
+        "delivery_resumed",
         "integration_blocked",
         "target_parked",
         "integration_paused",

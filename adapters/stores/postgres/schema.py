@@ -313,6 +313,18 @@ CREATE TABLE removals (
 CREATE INDEX removals_of_tenant ON removals (tenant_id, id)
 """
 
+_PAUSES = """
+CREATE TABLE pauses (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id text NOT NULL, provider text NOT NULL,
+    at timestamptz NOT NULL, by text NOT NULL, reason text NOT NULL,
+    ended_at timestamptz, ended_by text, ended_reason text
+);
+CREATE UNIQUE INDEX pauses_in_force ON pauses (tenant_id, provider) WHERE ended_at IS NULL;
+CREATE INDEX uploads_paused ON uploads (tenant_id, provider, id)
+    WHERE state IN ('held', 'failed') AND error_kind IN ('paused')
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
@@ -323,4 +335,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("tallies", _LISTS),
     Migration("chain", _CHAIN),
     Migration("removals", _REMOVALS),
+    Migration("pauses", _PAUSES),
 )

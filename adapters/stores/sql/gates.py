@@ -31,6 +31,7 @@ from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Start
 from ..rows import Cell, Row, moment, moment_of
 from . import statements as sql
+from .pauses import Pauses
 from .session import Database, Session
 
 UNDER_WAY = datetime.max.replace(tzinfo=UTC)
@@ -69,11 +70,14 @@ class Gates:
         self._gates: dict[str, _Gate] = {}
         self._blocks: dict[str, Block | None] = {}
         self._numbers: list[int] = []
+        self._pauses = Pauses(self._session)
         if askers:
             self._enter(askers)
 
     def begin(self, start: Start, asker: Asker) -> Acquired | rules.Refusal:
         """Let a turn begin, or say why not now."""
+        if (blocked := self._pauses.blocking(start.upload.key)) is not None:
+            return blocked
         gate = self._gate(asker)
         if gate is None:
             return NotBefore(later(asker.at, BUSY))

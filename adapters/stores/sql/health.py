@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ....domain.health import Count, RecordsHealth, Stop, health_of, paused
+from ....domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
 from ....domain.upload.failure import Concern, FailureKind
 from ....ports.records import Find
 from ..rows import Row, moment_of
+from . import pauses
 from .lists import BY_ID, counted
 from .reads import statuses_of
 from .session import Each, Session
@@ -32,8 +33,8 @@ STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 def health(session: Session, now: datetime) -> RecordsHealth:
     """How they stand at one moment."""
     counts = counted(session, Find())
-    stops = [_stop_of(row) for row in session.ask(STOPS)]
-    wait = [stop for stop in stops if stop.state == "paused"]
+    wait = [stop_of(pause) for pause in pauses.read(session)]
+    stops = [*wait, *(_stop_of(row) for row in session.ask(STOPS))]
     late = [
         count
         for count in counts

@@ -242,6 +242,9 @@ def _secrets(database: Inspected, secrets: Collection[Secret]) -> Iterator[str]:
     with database.reading() as session:
         rows = session.ask("SELECT address AS id, message FROM blocks")
     yield from _shown("blocks", rows, shows)
+    with database.reading() as session:
+        rows = session.ask('SELECT id, "by", reason, ended_by, ended_reason FROM pauses')
+    yield from _shown("pauses", rows, shows)
 
 
 def _shown(

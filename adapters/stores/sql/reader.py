@@ -11,6 +11,7 @@ from attrs import evolve
 from ....domain.chain import Head
 from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
+from ....domain.pacing.paused import Paused, pause_of
 from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
@@ -19,7 +20,7 @@ from ....ports.paging import token_of
 from ....ports.records import ActedOn, Entry, Find, Page
 from ....ports.removal import PersonsUpload, RemovalRow, SettledPage
 from ..rows import Row, action_of, attempt_of, key_of, look_up_of, moment, open_upload_of, state_of
-from . import chain, health, lists, reads, removal
+from . import chain, health, lists, pauses, reads, removal
 from .gates import blocks_of
 from .session import Readers, Session
 from .statements import BLOCKS, SELECT_CONTENTS
@@ -141,7 +142,9 @@ class SqlReader:
                 return None
             its = {"id": rows[-1]["id"]}
             attempts = [attempt_of(row) for row in session.ask(reads.HISTORY, its)]
-            actions = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
+            acted = [action_of(row) for row in session.ask(reads.ACTIONS, its)]
+            paused = pauses.of_upload(session, rows[-1])
+            actions = sorted((*acted, *paused), key=lambda row: row.at)
             look_ups = [look_up_of(row) for row in session.ask(reads.LOOK_UPS, its)]
             (status,) = reads.statuses_of(session, rows[-1:], now)
             (courier,) = session.ask(reads.COURIER_OF, its)
@@ -159,7 +162,8 @@ class SqlReader:
         with self._readers.reading() as session:
             stuck = session.ask(reads.STUCK)
             pairs = sorted((row["tenant_id"], row["provider"]) for row in stuck)
-            known = [pair for pair in pairs if pair in addresses]
+            paused = pauses.read(session)
+            known = [pair for pair in pairs if pair in addresses and not pause_of(paused, *pair)]
             wanted = {addresses[pair] for pair in known}
             blocks = session.ask_all(BLOCKS, [(address,) for address in sorted(wanted)])
             free = wanted - {row["address"] for row in blocks}
@@ -171,6 +175,10 @@ class SqlReader:
         """What stops the uploads of integrations at present, by their addresses."""
         with self._readers.reading() as session:
             return blocks_of(session, addresses)
+
+    def paused(self) -> Sequence[Paused]:
+        with self._readers.reading() as session:
+            return pauses.read(session)
 
     def acted_on(self, after: int | None) -> ActedOn:
         with self._readers.reading() as session:

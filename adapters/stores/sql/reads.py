@@ -83,7 +83,8 @@ IN_FLIGHT = Each(
 
 
 def _kinds(concern: Concern) -> str:
-    return list_of(f"'{kind.value}'" for kind in FailureKind if kind.concern is concern)
+    kinds = (kind for kind in FailureKind if kind.concern is concern)
+    return list_of(f"'{kind.value}'" for kind in kinds if kind is not FailureKind.PAUSED)
 
 
 _IS_PARKED = f"state = 'waiting' AND error_kind IN ({_kinds(Concern.TARGET)})"
@@ -91,14 +92,21 @@ _STUCK = (
     f"(state IN ('held', 'failed') AND error_kind IN ({_kinds(Concern.INTEGRATION)})"
     f" OR {_IS_PARKED})"
 )
-STUCK = f"""
-SELECT DISTINCT tenant_id, provider FROM uploads INDEXED BY uploads_stuck WHERE {_STUCK}
-"""
+# In an index of their own: a courier of an older version asks for the other by its words.
+_PAUSED = "state IN ('held', 'failed') AND error_kind IN ('paused')"
+_EACH_STUCK = (("uploads_stuck", _STUCK), ("uploads_paused", _PAUSED))
+STUCK = " UNION ".join(
+    f"SELECT tenant_id, provider FROM uploads INDEXED BY {index} WHERE {which}"
+    for index, which in _EACH_STUCK
+)
 STUCK_OF = Each(
     ("tenant_id", "provider", "most"),
-    f"SELECT {list_of(OPEN)} FROM uploads INDEXED BY uploads_stuck"
-    f" WHERE tenant_id = :tenant_id AND provider = :provider AND {_STUCK}"
-    " ORDER BY id LIMIT :most",
+    " UNION ALL ".join(
+        f"SELECT {list_of(OPEN)} FROM uploads INDEXED BY {index}"
+        f" WHERE tenant_id = :tenant_id AND provider = :provider AND {which}"
+        for index, which in _EACH_STUCK
+    )
+    + " ORDER BY id LIMIT :most",
 )
 IN_LINE_BETWEEN = Each(
     ("credential", "since", "since_id", "upto", "upto_id", "most"),

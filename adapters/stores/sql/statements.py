@@ -307,6 +307,27 @@ DELETE_VALID = Batch(
     "DELETE FROM blocks WHERE provider = '' AND tenant_id IN (SELECT tenant_id FROM given)",
 )
 
+# --- pauses --------------------------------------------------------------------------------------
+
+PAUSE = Batch(
+    ("tenant_id", "provider", "at", "actor", "reason"),
+    'INSERT INTO pauses (tenant_id, provider, at, "by", reason) SELECT * FROM given WHERE true'
+    " ON CONFLICT (tenant_id, provider) WHERE ended_at IS NULL DO NOTHING",
+)
+RESUME = Batch(
+    ("tenant_id", "provider", "ended_at", "ended_by", "ended_reason"),
+    "UPDATE pauses SET ended_at = given.ended_at, ended_by = given.ended_by,"
+    " ended_reason = given.ended_reason FROM given WHERE pauses.tenant_id = given.tenant_id"
+    " AND pauses.provider = given.provider AND pauses.ended_at IS NULL",
+)
+PAUSED = (
+    'SELECT tenant_id, provider, at, "by", reason FROM pauses WHERE ended_at IS NULL ORDER BY id'
+)
+PAUSES_OF = """
+SELECT tenant_id, provider, at, "by", reason, ended_at, ended_by, ended_reason FROM pauses
+WHERE tenant_id IN ('', :tenant_id) AND provider IN ('', :provider) ORDER BY id
+"""
+
 # --- couriers ------------------------------------------------------------------------------------
 
 UNREGISTER = (

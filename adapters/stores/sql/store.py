@@ -28,7 +28,7 @@ from ..rows import (
     settings_cell,
 )
 from ..stretches import stretches
-from . import gates, reads, removal
+from . import gates, pauses, reads, removal
 from . import statements as sql
 from .gates import Asker, Gates
 from .linking import SqlLinks
@@ -176,6 +176,7 @@ class SqlStore(SqlLinks, SqlRemovals):
                 at = moment(told.at)
                 given = [(one, at, cause.value) for one, cause in told.causes.items()]
                 self._session.tell_all(sql.PUT_INVALID, given)
+            pauses.write(self._session, changes)
             for stretch in stretches(moves, lambda move: [move[1].upload.key]):
                 lost = self._write([change for _, change in stretch])
                 for position, conflict in lost.items():

@@ -43,3 +43,18 @@ CREATE TABLE removals (
 """,
     "CREATE INDEX removals_of_tenant ON removals (tenant_id)",
 )
+
+# Without a tenant or a provider a pause is one of every tenant or provider.
+PAUSES = (
+    """
+CREATE TABLE pauses (
+    id INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL, provider TEXT NOT NULL,
+    at TEXT NOT NULL, "by" TEXT NOT NULL, reason TEXT NOT NULL,
+    ended_at TEXT, ended_by TEXT, ended_reason TEXT
+)
+""",
+    "CREATE UNIQUE INDEX pauses_in_force ON pauses (tenant_id, provider) WHERE ended_at IS NULL",
+    "CREATE INDEX uploads_paused ON uploads (tenant_id, provider)"
+    " WHERE state IN ('held', 'failed') AND error_kind IN ('paused')",
+)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from .later_tables import CHAIN, REMOVALS
+from .later_tables import CHAIN, PAUSES, REMOVALS
 from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
@@ -434,6 +434,12 @@ def m014_chain(db: sqlite3.Connection) -> None:
 def m015_removals(db: sqlite3.Connection) -> None:
     """What was removed: of which uploads, by whom, and why."""
     _run(db, *REMOVALS)
+
+
+@_step
+def m016_pauses(db: sqlite3.Connection) -> None:
+    """What people have paused; without a tenant or a provider it is every one."""
+    _run(db, *PAUSES)
 
 
 def apply(connection: sqlite3.Connection) -> None:

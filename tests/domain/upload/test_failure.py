@@ -40,6 +40,7 @@ target_not_found    final      -          integration
 account_locked      final      -          integration
 integration_gone    final      -          integration
 integration_invalid final      -          integration
+paused              final      -          integration
 unknown_status      final      -          integration
 """
 

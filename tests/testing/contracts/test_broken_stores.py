@@ -27,6 +27,7 @@ from evidence_courier.domain.pacing.gate import (
     Quota,
     Turn,
 )
+from evidence_courier.domain.pacing.paused import Paused, Resumed
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
@@ -38,6 +39,7 @@ from evidence_courier.domain.upload.upload import (
     Upload,
     UploadKey,
     Waiting,
+    cause_of,
 )
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
@@ -588,6 +590,46 @@ class WritesBeforeItAsks(MemoryStore):
         return answers
 
 
+@breaks("nothing_begins_for_what_is_paused_and_all_else_goes_on")
+class BeginsWhatIsPaused(MemoryStore):
+    def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
+        ends = [Resumed(one.target, one.at, one.by, one.reason) for one in self.paused()]
+        self.save(ends)
+        return super().begin(turns)
+
+
+@breaks("a_pause_stays_with_whom_it_was_and_ends_once")
+class PausesAnew(MemoryStore):
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        answers: list[SaveAnswer] = []
+        for one in changes:
+            if isinstance(one, Paused):
+                super().save([Resumed(one.target, one.at, one.by, one.reason)])
+            answers += super().save([one])
+        return answers
+
+
+@breaks("what_is_held_for_a_pause_goes_on_once_it_is_resumed")
+class KeepsWhatWasPaused(MemoryStore):
+    def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
+        found = super().freed(addresses, limit)
+        kinds = [cause_of(one.upload.state) for one in found]
+        return [
+            one
+            for one, cause in zip(found, kinds, strict=True)
+            if cause is None or cause.kind is not FailureKind.PAUSED
+        ]
+
+
+@breaks("the_history_of_an_upload_has_the_pauses_that_held_it")
+class ForgetsPausesInHistory(MemoryStore):
+    def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
+        found = super().show(tenant_id, evidence_id, now)
+        if found is None:
+            return None
+        return evolve(found, actions=tuple(r for r in found.actions if r.action != "pause"))
+
+
 @breaks("a_lost_race_costs_no_slot")
 class ALostRaceCosts(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -1045,6 +1087,13 @@ class Lasting(MemoryStore):
         )
 
 
+@breaks_when_reopened("a_pause_outlives_the_store_and_is_among_the_stops")
+class PausesUntilItsEnd(Lasting):
+    def go_on_from(self, before: Any) -> None:
+        super().go_on_from(before)
+        self._gates.pauses = []
+
+
 @breaks_when_reopened("a_fingerprint_key_is_secret_and_stays_the_same")
 class AKeyForEachOpening(Lasting):
     def __init__(self, *, keep_documents: bool = False) -> None:
@@ -1063,7 +1112,9 @@ class ForgetsItsAttempts(Lasting):
             record.attempts.clear()
 
 
-@breaks_when_reopened("a_gate_outlives_the_store")
+@breaks_when_reopened(
+    "a_gate_outlives_the_store", "a_pause_outlives_the_store_and_is_among_the_stops"
+)
 class ForgetsItsGates(Lasting):
     def go_on_from(self, before: Any) -> None:
         super().go_on_from(before)
@@ -1142,6 +1193,7 @@ class CountsNothingParked(MemoryStore):
 @breaks(
     "what_is_blocked_is_listed_until_an_upload_succeeds",
     "what_is_parked_stands_beside_the_oldest_open_upload",
+    "a_pause_outlives_the_store_and_is_among_the_stops",
 )
 class ListsNoStop(MemoryStore):
     def health(self, now: datetime) -> RecordsHealth:

@@ -1,0 +1,70 @@
+"""What people have paused, in the database: a row for each pause, which says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from attrs import define, field
+
+from ....domain.integration import tenant_key
+from ....domain.pacing.gate import Blocked
+from ....domain.pacing.paused import Paused, Resumed, Target, actions_of, pause_of
+from ....domain.upload.status import ActionRow
+from ....domain.upload.upload import UploadKey
+from ....ports.records import AnyChange
+from ..rows import Row, moment
+from . import statements as sql
+from .session import Cells, Session
+
+
+@define
+class Pauses:
+    """What is paused, as one transaction sees it."""
+
+    _session: Session
+    _read: Sequence[Paused] | None = field(default=None, init=False)
+
+    def blocking(self, key: UploadKey) -> Blocked | None:
+        """Why an upload must not begin; None if it may."""
+        if self._read is None:
+            self._read = read(self._session)
+        paused = pause_of(self._read, key.tenant_id, key.provider)
+        return None if paused is None else Blocked(paused.failure)
+
+
+def write(session: Session, changes: Sequence[AnyChange]) -> None:
+    """Write down what was paused and resumed, in this order."""
+    for one in changes:
+        if isinstance(one, Paused):
+            session.tell_all(sql.PAUSE, [_cells(one)])
+        elif isinstance(one, Resumed):
+            session.tell_all(sql.RESUME, [_cells(one)])
+
+
+def read(session: Session) -> list[Paused]:
+    """What is paused, the oldest first."""
+    return [_paused_of(row) for row in session.ask(sql.PAUSED)]
+
+
+def of_upload(session: Session, row: Row) -> Iterator[ActionRow]:
+    """The pauses that concerned an upload, and their ends."""
+    its = {"tenant_id": tenant_key(row["tenant_id"]), "provider": row["provider"]}
+    found: list[Paused | Resumed] = []
+    for each in session.ask(sql.PAUSES_OF, its):
+        found.append(paused := _paused_of(each))
+        if each["ended_at"] is not None:
+            at = datetime.fromisoformat(each["ended_at"])
+            found.append(Resumed(paused.target, at, each["ended_by"], each["ended_reason"]))
+    since, to = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
+    return actions_of(found, row["tenant_id"], row["provider"], since, to)
+
+
+def _cells(one: Paused | Resumed) -> Cells:
+    target = one.target
+    return (target.tenant_id or "", target.provider or "", moment(one.at), one.by, one.reason)
+
+
+def _paused_of(row: Row) -> Paused:
+    target = Target(row["tenant_id"] or None, row["provider"] or None)
+    return Paused(target, datetime.fromisoformat(row["at"]), row["by"], row["reason"])

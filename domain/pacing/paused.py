@@ -1,0 +1,87 @@
+"""What a person has paused: nothing begins for it until a person resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from attrs import field, frozen
+
+from ..arguments import MISSING, of_kind
+from ..errors import MisuseError
+from ..integration import tenant_key
+from ..upload.failure import Failure, FailureKind
+from ..upload.status import ActionRow
+
+
+def _key(tenant_id: str | None) -> str | None:
+    return None if tenant_id is None else tenant_key(tenant_id)
+
+
+@frozen
+class Target:
+    """A tenant (see `tenant_key`), a provider, or a tenant's integration with a provider. None is
+    every one; MisuseError if both are."""
+
+    tenant_id: str | None = field(default=None, converter=_key)
+    provider: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        of_kind("provider", self.provider, (str, MISSING), "text")
+        if not self.tenant_id and not self.provider:
+            raise MisuseError("name a tenant, a provider or both: what is to be paused or resumed")
+
+    def covers(self, tenant_id: str, provider: str) -> bool:
+        """Whether the uploads of this tenant to this provider belong to it."""
+        return self.tenant_id in (None, tenant_key(tenant_id)) and (
+            self.provider in (None, provider)
+        )
+
+    def __str__(self) -> str:
+        tenant = None if self.tenant_id is None else f"tenant {self.tenant_id}"
+        return " with ".join(filter(None, (tenant, self.provider)))
+
+
+@frozen
+class Paused:
+    """A person has paused a target: what is under way ends, and nothing else begins."""
+
+    target: Target
+    at: datetime
+    by: str
+    reason: str
+
+    @property
+    def failure(self) -> Failure:
+        """Why the uploads of the target are held."""
+        since = f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return Failure(FailureKind.PAUSED, f"paused by {self.by} since {since}: {self.reason}")
+
+
+@frozen
+class Resumed:
+    """A person has resumed what was paused."""
+
+    target: Target
+    at: datetime
+    by: str
+    reason: str
+
+
+def pause_of(paused: Iterable[Paused], tenant_id: str, provider: str) -> Paused | None:
+    """The oldest pause that holds for the uploads of a tenant to a provider."""
+    return next((one for one in paused if one.target.covers(tenant_id, provider)), None)
+
+
+def actions_of(
+    changes: Iterable[Paused | Resumed],
+    tenant_id: str,
+    provider: str,
+    since: datetime,
+    to: datetime,
+) -> Iterator[ActionRow]:
+    """Those that concerned an upload between two moments, as its history shows them."""
+    for one in changes:
+        if one.target.covers(tenant_id, provider) and since <= one.at <= to:
+            word = "pause" if isinstance(one, Paused) else "resume"
+            yield ActionRow(at=one.at, action=word, by=one.by, reason=one.reason)

@@ -1,0 +1,112 @@
+"""What every store owes to people who pause a tenant or a provider, and resume it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import timedelta
+
+from attrs import evolve
+
+from ...domain.pacing.gate import Blocked
+from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.upload.upload import Held
+from ...ports.records import Begun, Change, Saved, Start
+from ...ports.store import UploadStore
+from .assertions import a, same, there
+from .store_gates import GateRules
+from .stored import AT, UNPACED, begin_each, entry, started
+
+LATER = AT + timedelta(minutes=5)
+
+
+class PauseRules(GateRules):
+    """The rules for what people pause."""
+
+    def test_nothing_begins_for_what_is_paused_and_all_else_goes_on(self) -> None:
+        for target, passes in (
+            (Target("acme"), [False, False, True, True]),
+            (Target(None, "sprinto"), [False, True, False, True]),
+            (Target("acme", "sprinto"), [False, True, True, True]),
+        ):
+            with self._store() as store:
+                pause = Paused(target, AT, "asha", "an audit")
+                same(store.save([pause]), [Saved()])
+                answers = begin_each(store, _starts(store))
+                begun = [isinstance(answer, Begun) for answer in answers]
+                same(begun, passes, f"what begins while {target} is paused")
+                same(answers[0], Blocked(pause.failure))
+                same(store.save([Resumed(target, LATER, "bo", "it is over")]), [Saved()])
+                answers = begin_each(store, _starts(store, "ev-2"))
+                begun = [isinstance(answer, Begun) for answer in answers]
+                same(begun, [True] * 4, f"what begins once {target} is resumed")
+
+    def test_a_pause_stays_with_whom_it_was_and_ends_once(self) -> None:
+        with self._store() as store:
+            tenant, provider = Target("acme"), Target(None, "sprinto")
+            first = Paused(tenant, AT, "asha", "an audit")
+            other = Paused(provider, LATER, "bo", "its maintenance")
+            again = Paused(tenant, LATER, "bo", "another reason")
+            same(store.save([first, other, again]), [Saved()] * 3)
+            same(list(store.paused()), [first, other])
+            end = Resumed(tenant, LATER, "bo", "it is over")
+            same(store.save([end, end]), [Saved()] * 2)
+            same(list(store.paused()), [other])
+            store.save([again])
+            same(list(store.paused()), [other, again])
+
+    def test_what_is_held_for_a_pause_goes_on_once_it_is_resumed(self) -> None:
+        with self._store() as store:
+            pause = Paused(Target("acme"), LATER, "asha", "an audit")
+            (start, *_) = _starts(store)
+            store.save([pause])
+            held = evolve(start.upload, state=Held(pause.failure), version=2, updated_at=LATER)
+            same(store.save([Change(held)]), [Saved()])
+            here = {("acme", "sprinto"): UNPACED.address}
+            same(list(store.freed(here, 10)), [], "what may go on while it is paused")
+            store.save([Resumed(pause.target, LATER, "bo", "it is over")])
+            same(len(store.freed(here, 10)), 1, "how much may go on once it is resumed")
+
+    def test_the_history_of_an_upload_has_the_pauses_that_held_it(self) -> None:
+        with self._store() as store:
+            before = Target("acme"), AT - timedelta(days=1)
+            new = entry()
+            store.add([new])
+            pause = Paused(Target("acme"), LATER, "asha", "an audit")
+            end = Resumed(pause.target, LATER + timedelta(hours=1), "bo", "it is over")
+            of_others = Paused(Target("globex"), LATER, "asha", "another audit")
+            store.save([Paused(*before, "cy", "long ago"), Resumed(*before, "cy", "ended")])
+            store.save([pause, of_others])
+            held = evolve(new.upload, state=Held(pause.failure), version=2, updated_at=LATER)
+            store.save([Change(held), end])
+            details = there(store.show("acme", "ev-1", LATER))
+            actions = [(row.action, row.at, row.by, row.reason) for row in details.actions]
+            same(actions, [("pause", LATER, "asha", "an audit")])
+            store.save([Change(evolve(held, version=3, updated_at=end.at))])
+            details = there(store.show("acme", "ev-1", LATER))
+            same([row.action for row in details.actions], ["pause", "resume"])
+
+    def test_a_pause_outlives_the_store_and_is_among_the_stops(self) -> None:
+        pause = Paused(Target("acme", "sprinto"), AT, "asha", "an audit")
+        with self._folder() as folder:
+            with closing(self.open_store(folder, False)) as store:
+                store.save([pause])
+                stops = store.health(LATER).stops
+                same(
+                    [(one.state, one.since, one.reason) for one in stops],
+                    [("paused", AT, "an audit")],
+                )
+            if self.durable:
+                with closing(self.open_store(folder, False)) as store:
+                    same(list(store.paused()), [pause])
+                    a(Blocked, begin_each(store, _starts(store))[0])
+
+
+def _starts(store: UploadStore, evidence_id: str = "ev-1") -> list[Start]:
+    """New uploads of two tenants to two providers."""
+    uploads = []
+    for tenant_id in ("acme", "globex"):
+        for provider in ("sprinto", "vanta"):
+            new = entry(evidence_id, tenant_id=tenant_id, provider=provider)
+            store.add([new])
+            uploads.append(started(new.upload))
+    return uploads

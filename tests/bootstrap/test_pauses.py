@@ -1,0 +1,186 @@
+"""What people pause: nothing begins for it, evidence is recorded and held, and it goes on by itself
+once they resume it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TypedDict
+
+import pytest
+from click.testing import CliRunner, Result
+from store_fixtures import Desk, House, evidence
+
+from evidence_courier import AsyncCourier, AsyncRecords, MisuseError, Records, UploadStatus
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.ports.logger import DeliveryPaused, DeliveryResumed
+
+
+class By(TypedDict):
+    by: str
+    reason: str
+
+
+ASHA: By = {"by": "asha", "reason": "an audit"}
+BO: By = {"by": "bo", "reason": "it is over"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
+
+
+def status_of(status: UploadStatus | None) -> str | None:
+    return None if status is None else status.status
+
+
+async def maintained(courier: AsyncCourier, house: House) -> None:
+    """What a courier does in the next seconds."""
+    for _ in range(2):
+        house.clock.advance(6)
+        await asyncio.sleep(0.01)
+        await courier.quiet()
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_what_is_under_way_ends_and_nothing_else_begins(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            sent = courier.submit(evidence("ev-1"))
+            await sent.settled()
+            await courier.pause("acme", **ASHA)
+            held = courier.submit(evidence("ev-2"))
+            other = courier.submit(evidence("ev-1", "globex"))
+            assert status_of(await other.settled()) == "succeeded"
+            status = await held.settled()
+            assert status is not None
+            assert status.status == "held"
+            assert status.error is not None
+            sentence = "paused by asha since 2026-02-21 10:00 UTC: an audit"
+            assert (status.error.kind, status.error.message) == ("paused", sentence)
+            assert status.waits_for == f"a person, who resumes it: {sentence}"
+            await courier.drain()
+            assert await courier.resume("acme", **BO) is not None
+            await maintained(courier, house)
+            details = await courier.show("acme", "ev-2")
+            assert details is not None
+            assert details.status == "succeeded"
+            acted = [(row.action, row.by, row.reason) for row in details.actions]
+            assert acted == [("pause", "asha", "an audit"), ("resume", "bo", "it is over")]
+
+    asyncio.run(story())
+    told = [one for one in house.logger.events if isinstance(one, DeliveryPaused | DeliveryResumed)]
+    assert told == [
+        DeliveryPaused("tenant acme", "asha", "an audit"),
+        DeliveryResumed("tenant acme"),
+    ]
+
+
+def test_what_waits_for_hours_is_held_as_soon_as_it_is_paused(house: House) -> None:
+    house.server.answer = lambda name, nth: 503
+    house.tenants["acme"]["integrations"]["compliance"]["retry"] = {  # type: ignore[index]
+        "initial_delay": "2h",
+        "max_delay": "9h",
+    }
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            courier.submit(evidence("ev-1"))
+            await courier.quiet()
+            await courier.pause(None, "paper", **ASHA)
+            await asyncio.wait_for(courier.drain(), 10)
+            assert (await courier.counts())["held"] == 1
+
+    asyncio.run(story())
+
+
+def test_a_pause_outlives_the_courier_and_is_seen_by_another(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as one, AsyncRecords.open(house.database) as records:
+            await records.pause("acme", "paper", **ASHA)
+            assert status_of(await one.submit(evidence("ev-1")).settled()) == "held"
+        async with house.courier() as other:
+            (pause,) = await other.paused()
+            assert (str(pause.target), pause.by) == ("tenant acme with paper", "asha")
+            assert status_of(await other.submit(evidence("ev-2")).settled()) == "held"
+            async with AsyncRecords.open(house.database) as records:
+                await records.resume("acme", "paper", **BO)
+            await maintained(other, house)
+            assert (await other.counts())["succeeded"] == 2
+
+    asyncio.run(story())
+
+
+def test_a_blocking_courier_holds_it_and_goes_on_at_the_next_call(house: House) -> None:
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.pause(None, "paper", **ASHA)
+        assert status_of(courier.deliver(evidence("ev-1")).status) == "held"
+        assert status_of(courier.deliver(evidence("ev-1")).status) == "held"
+        courier.resume(None, "paper", **BO)
+        assert status_of(courier.deliver(evidence("ev-1")).status) == "succeeded"
+
+
+def test_both_are_idempotent_and_say_what_was_so_before(house: House) -> None:
+    SqliteStore(str(house.database)).close()
+    with Records.open(house.database, clock=house.clock) as records:
+        first = records.pause("acme", **ASHA)
+        house.clock.advance(60)
+        assert records.pause("acme", by="bo", reason="another") == first
+        assert list(records.paused()) == [first]
+        assert records.resume("globex", **BO) is None
+        assert records.resume("acme", **BO) == first
+        assert records.resume("acme", **BO) is None
+        assert list(records.paused()) == []
+
+
+def test_a_release_of_what_is_paused_names_the_verb_for_it(house: House) -> None:
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.pause("acme", **ASHA)
+        courier.deliver(evidence("ev-1"))
+        (skipped,) = courier.release("acme", "ev-1", **BO).skipped
+        assert skipped.reason == "a person has paused it: resume the tenant or the provider"
+        assert courier.abandon("acme", "ev-1", **BO).done
+
+
+def test_two_pauses_hold_until_both_are_over(house: House) -> None:
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.pause("acme", **ASHA)
+        courier.pause(None, "paper", by="bo", reason="its maintenance")
+        courier.deliver(evidence("ev-1"))
+        courier.resume("acme", **BO)
+        assert status_of(courier.deliver(evidence("ev-1")).status) == "held"
+        courier.resume(None, "paper", **BO)
+        assert status_of(courier.deliver(evidence("ev-1")).status) == "succeeded"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_who_names_nothing_or_no_reason_is_told(house: House, verb: str) -> None:
+    SqliteStore(str(house.database)).close()
+    with Records.open(house.database) as records:
+        with pytest.raises(MisuseError, match="name a tenant, a provider or both"):
+            getattr(records, verb)(**ASHA)
+        with pytest.raises(MisuseError, match="reason must say why"):
+            getattr(records, verb)("acme", by="asha", reason=" ")
+
+
+def test_the_command_line_pauses_and_resumes(house: House) -> None:
+    with closing(SqliteStore(str(house.database))):
+        pass
+    db, why = ("--db", str(house.database)), ("--by", "asha", "--reason", "an audit")
+    result = command("pause", *db, "--tenant", "acme", *why)
+    assert (result.exit_code, result.stdout[:35]) == (0, "tenant acme: paused by asha since 2")
+    (row,) = json.loads(command("pause", *db, "--provider", "vanta", *why, "--json").stdout)
+    assert (row["tenant_id"], row["provider"], row["by"]) == (None, "vanta", "asha")
+    result = command("resume", *db, "--tenant", "acme", *why)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("tenant acme is resumed; it was paused by asha since ")
+    result = command("resume", *db, "--tenant", "acme", *why)
+    assert (result.exit_code, result.stderr) == (1, "tenant acme is not paused\n")
+    result = command("pause", *db, *why)
+    assert (result.exit_code, "name a tenant, a provider or both" in result.stderr) == (2, True)
