@@ -65,10 +65,12 @@ class TenantOptions(TypedDict, total=False):
 
 @frozen
 class Source:
-    """Where tenants come from: `origin` in words, and how they are read."""
+    """Where tenants come from: `origin` in words, how they are read, and the folder, if they are
+    in files."""
 
     origin: str
     load: Callable[..., Loaded]
+    folder: str | None = None
 
 
 MAX_TOLD = 10_000
@@ -115,6 +117,11 @@ class Tenants:
         self.loaded = self._load()
         self.without = frozenset(self.loaded.without)
         self.destinations: Mapping[str, Destination] = self._destinations(self.loaded, {})
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of tenant files; None if the host keeps the tenants itself."""
+        return self._source.folder
 
     @property
     def broken(self) -> Mapping[str, tuple[Problem, ...]]:
@@ -283,7 +290,7 @@ def folder(path: PathText) -> Source:
     """Tenants in a folder of YAML and JSON files."""
     of_kind("path", path, (str, os.PathLike), "a folder's path (for a mapping: from_mapping)")
     name = os.fspath(path)
-    return Source(name, partial(load_folder, name, kept=KeptFiles()))
+    return Source(name, partial(load_folder, name, kept=KeptFiles()), name)
 
 
 def mapping(tenants: TenantMapping | Callable[[], TenantMapping]) -> Source:

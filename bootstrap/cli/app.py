@@ -126,6 +126,44 @@ _SUBMIT = _command(
     _argument("files", metavar="FILE...", nargs=-1, required=True, type=_PATH),
 )
 
+_RUN = _command(
+    "run",
+    "run.run",
+    """Deliver what is recorded, and go on until it is stopped.
+
+    Any number of them, and of other couriers, may run on one database: they share the work. A
+    tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
+    under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
+    anew; what is invalid keeps what it had. The log goes to standard error.
+
+    \b
+    Examples:
+      evidence-courier run --config tenants --db courier.db --watch
+      evidence-courier run --app shop.evidence:courier --listen 127.0.0.1:9464
+      evidence-courier run --drain      (from cron; EVIDENCE_COURIER_... are set)
+    """,
+    _CONFIG,
+    _db("; a file is made if it does not exist"),
+    _APP,
+    _BLOCK,
+    _SECRETS,
+    _option("--drain", "End once everything is settled or held.", is_flag=True),
+    _option("--watch", "Read the tenants anew when a file in the folder changes.", is_flag=True),
+    _option(
+        "--listen",
+        "Serve /healthz, /readyz and /metrics there; without a host on loopback.",
+        metavar="[HOST:]PORT",
+        envvar="EVIDENCE_COURIER_LISTEN",
+    ),
+    _option(
+        "--grace",
+        "How many seconds what is under way may take when it is stopped.",
+        default=10.0,
+        type=click.FloatRange(min=0),
+    ),
+    _option("--json as_json", "Log JSON, one object a line.", is_flag=True),
+)
+
 _STATUS = _command(
     "status",
     "see.list_uploads",
@@ -401,7 +439,7 @@ _SANDBOXES = click.Group(
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
-        *(_INVARIANTS, PRUNE, _SANDBOXES, _SHOW, _STATUS, _SUBMIT, VACUUM, _VERIFY),
+        *(_INVARIANTS, PRUNE, _RUN, _SANDBOXES, _SHOW, _STATUS, _SUBMIT, VACUUM, _VERIFY),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

@@ -41,6 +41,9 @@ class Place(ABC):
     """Where a command finds tenants and records. MisuseError, with what to give, if that was not
     said."""
 
+    folder: str | None
+    """The folder of tenant files, if they are in one."""
+
     @property
     @abstractmethod
     def database(self) -> str:
@@ -91,7 +94,7 @@ class Files(Place):
     """A folder of tenant files and a database, each if it was given."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._folder: str | None = given.get("folder")
+        self.folder = given.get("folder")
         self._database: str | None = given.get("database")
         names = ("block", "secret_folders")
         self._how = {name: given[name] for name in names if given.get(name)}
@@ -116,17 +119,17 @@ class Files(Place):
     def courier(self, **options: Any) -> AsyncCourier:
         from ..courier import AsyncCourier
 
-        folder = _told(self._folder, "tenants", "--config DIR")
+        folder = _told(self.folder, "tenants", "--config DIR")
         return AsyncCourier.from_config(folder, self.database, **self._how, **options)
 
     @property
     def has_tenants(self) -> bool:
-        return self._folder is not None
+        return self.folder is not None
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from .tenant_files import load
 
-        folder = _told(self._folder, "tenants", "DIR")
+        folder = _told(self.folder, "tenants", "DIR")
         return load(folder, without_secrets=without_secrets, **self._how)
 
 
@@ -138,6 +141,7 @@ class App(Place):
     def __init__(self, app: str) -> None:
         self._app = app
         self._made = made_by(app)
+        self.folder = self._made._tenants.folder
 
     @property
     def database(self) -> str:

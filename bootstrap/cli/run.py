@@ -1,0 +1,267 @@
+"""`evidence-courier run`: a courier that delivers until it is stopped."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from ...adapters.config.kept import stamp_of
+from ...adapters.loggers.fan_out import FanOut
+from ...adapters.loggers.standard import NAME, JsonFormatter
+from ...domain.errors import ConfigError, CourierError, MisuseError
+from ...domain.upload.failure import FailureKind
+from ...ports.clock import Clock
+from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
+from ..courier import AsyncCourier
+from ..metrics import observed
+from .exits import SIGNALLED
+from .place import Place
+from .probes import Probes, listening
+
+LOOK_EVERY = timedelta(seconds=2)
+"""How often `--watch` looks at the tenant files."""
+_ENDINGS = (".yaml", ".yml", ".json")
+_log = logging.getLogger(f"{NAME}.run")
+
+
+def run(
+    *,
+    place: Place,
+    drain: bool,
+    watch: bool,
+    listen: str | None,
+    grace: float,
+    as_json: bool,
+) -> None:
+    """Deliver until a signal comes, or all is settled or held."""
+    if hasattr(signal, "SIGHUP"):  # the tenants are read in any case, from now on
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    log_to_standard_error(as_json)
+    if watch and place.folder is None:
+        raise MisuseError(
+            "--watch looks at a folder of tenant files, and this app's tenants are in none: leave "
+            "it out, and send SIGHUP to have them read anew"
+        )
+    before = stamps(place.folder) if watch and place.folder else {}
+    worker = Worker(place, place.courier(on_invalid="skip"), grace)
+    waits = [worker.drained] if drain else []
+    if watch and place.folder:
+        waits.append(partial(worker.watch, place.folder, before))
+    sys.exit(asyncio.run(worker.main(listen, waits)))
+
+
+class Worker:
+    """One courier from its start to its end."""
+
+    def __init__(self, place: Place, courier: AsyncCourier, grace: float) -> None:
+        self._place = place
+        self._courier = courier
+        self._grace = grace
+        self._counted = Counted()
+        courier._wiring.logger = observed(FanOut(courier._wiring.logger, self._counted))
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._signals = 0
+        self._code = 0
+        self._main: asyncio.Task[Any] | None = None
+        self._hurrying: asyncio.Task[None] | None = None
+        self._probes = Probes(courier)
+        self._started = False
+
+    async def main(self, listen: str | None, waits: list[Any]) -> int:
+        """Start, work, and end in order. The exit code."""
+        self._main = asyncio.current_task()
+        self._take_signals()
+        async with AsyncExitStack() as stack:
+            if listen is not None:
+                url = await stack.enter_async_context(listening(listen, self._probes))
+                _log.info("listening on %s for /healthz, /readyz and /metrics", url)
+            try:
+                await self._courier.start()
+                self._started, self._probes.state = True, ""
+                _log.info("started on %s, process %s", self._place.name, os.getpid())
+                await self._first_of(
+                    self._stop.wait(), self._reload_when_asked(), *(one() for one in waits)
+                )
+            except asyncio.CancelledError:
+                if not self._code:
+                    raise
+            finally:
+                await self._end()
+        return self._code
+
+    async def _first_of(self, *work: Coroutine[Any, Any, object]) -> None:
+        """Return when one of them has ended, and end the others."""
+        tasks = [asyncio.create_task(one) for one in work]
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end(self) -> None:
+        self._probes.state = "it is stopping"
+        if self._started:
+            await self._courier.close(self._grace)
+            _log.info("stopped: %s", await asyncio.to_thread(self._account))
+        if self._hurrying is not None:
+            await self._hurrying
+
+    def _account(self) -> str:
+        """What was done, and what is left to the next courier."""
+        done = f"{_uploads(self._counted.settled)} settled since the start"
+        if self._counted.interrupted:
+            done += f", {self._counted.interrupted} cut off while they were under way"
+        try:
+            with self._place.records() as records:
+                counts = records.counts()
+        except CourierError as error:
+            return f"{done}; what is left was not read: {error}"
+        left = counts["pending"] + counts["retrying"]
+        held = f", {counts['held']} held for a person" if counts["held"] else ""
+        go_on = "; the next courier goes on with them" if left else ""
+        return f"{done}; {left} open in {self._place.name}{held}{go_on}"
+
+    # --- signals ---------------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        """From now on. Windows has none: a Ctrl-C there ends it in order."""
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._told_to_stop, number)
+            loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+
+    def _told_to_stop(self, number: int) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            self._stop.set()
+            self._say_that_it_stops(number)
+            return
+        _log.warning("%s, the second signal: ending at once", signal.Signals(number).name)
+        self._code = SIGNALLED + number
+        for one in (signal.SIGINT, signal.SIGTERM):  # a third ends the process as it is
+            asyncio.get_running_loop().remove_signal_handler(one)
+        if self._started:
+            self._hurrying = asyncio.create_task(self._courier.close(0))
+        elif self._main is not None:
+            self._main.cancel()
+
+    def _say_that_it_stops(self, number: int) -> None:
+        name, more = signal.Signals(number).name, "a second signal ends at once"
+        running = self._courier._running
+        if running is None:
+            _log.info("%s: stopping; %s", name, more)
+            return
+        under_way = running.engine.workload.under_way
+        _log.info(
+            "%s: stopping; nothing new is sent, %s under way may take %g s more; %s",
+            *(name, _uploads(under_way), self._grace, more),
+        )
+
+    def _told_to_reload(self) -> None:
+        _log.info("SIGHUP: reading the tenants anew")
+        self._reload.set()
+
+    # --- what is waited for ----------------------------------------------------------------------
+
+    async def drained(self) -> None:
+        """Until all is settled or held."""
+        await self._courier.drain()
+        _log.info("all is settled or held")
+
+    async def _reload_when_asked(self) -> None:
+        while await self._reload.wait():
+            self._reload.clear()
+            try:
+                await self._courier.reload()
+            except ConfigError:
+                pass  # it is logged with every problem, and that the old one stays in force
+            except Exception as error:
+                _log.error(
+                    "the tenants were not read, and what was in force stays: %s: %s",
+                    *(type(error).__name__, error),
+                )
+
+    async def watch(self, folder: str, seen: Mapping[str, object]) -> None:
+        """Ask for a reload whenever a tenant file has changed."""
+        clock = self._courier._clock
+        while True:
+            now = await _after_a_while(clock, folder)
+            changed = sorted(name for name in {*now, *seen} if now.get(name) != seen.get(name))
+            if not changed:
+                continue
+            for _ in range(5):  # until they stand still: one may be half written
+                again = await _after_a_while(clock, folder)
+                now, still = again, again == now
+                if still:
+                    break
+            seen = now
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            _log.info("%s%s changed: reading the tenants anew", ", ".join(changed[:3]), more)
+            self._reload.set()
+
+
+def _uploads(number: int) -> str:
+    return f"{number} upload{'' if number == 1 else 's'}"
+
+
+async def _after_a_while(clock: Clock, folder: str) -> Mapping[str, object]:
+    await clock.sleep_until(clock.now() + LOOK_EVERY)
+    return await asyncio.to_thread(stamps, folder)
+
+
+def stamps(folder: str) -> Mapping[str, object]:
+    """The tenant files in a folder, each with what changes when it does."""
+    found: dict[str, object] = {}
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.endswith(_ENDINGS):
+                with suppress(OSError):
+                    found[name] = stamp_of(os.stat(os.path.join(folder, name)))
+    return found
+
+
+class Counted:
+    """A `Logger` that counts what was settled and what was cut off."""
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.interrupted = 0
+
+    def wants(self, event: LogEvent) -> bool:
+        """Only what it counts."""
+        return isinstance(event, AttemptEnded | UploadSettled)
+
+    def log(self, event: LogEvent) -> None:
+        """Count it."""
+        self.settled += isinstance(event, UploadSettled)
+        if isinstance(event, AttemptEnded) and event.failure is not None:
+            self.interrupted += event.failure.kind is FailureKind.INTERRUPTED
+
+
+def log_to_standard_error(as_json: bool) -> None:
+    """Set logging up, unless the host's own code has."""
+    root, ours = logging.getLogger(), logging.getLogger(NAME)
+    if root.handlers or ours.handlers:
+        return
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    plain.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if as_json else plain)
+    root.addHandler(handler)
+    ours.setLevel(logging.INFO)
