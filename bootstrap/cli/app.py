@@ -212,9 +212,9 @@ _HEALTH = _command(
 _BLOCKS = _command(
     "blocks",
     "health.blocks",
-    """List what nothing is sent for: since when, why, and what to do.
+    """List what is blocked, parked or paused, and what to do.
 
-    An integration is blocked that does not work, a target parked that takes nothing now, a tenant
+    Nothing is sent for these; since when and why is said of each. An integration is blocked that does not work, a target parked that takes nothing now, a tenant
     or provider paused by a person, and a tenant skipped whose configuration is invalid or gone. A
     block of settings that were changed since may stay listed until the first upload has succeeded
     with the new ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from shlex import quote
 
 import attrs
 import click
@@ -148,14 +149,23 @@ def _waiting(stop: Stop) -> str:
 def _to_do(stop: Stop) -> str:
     if stop.state == "parked":
         until = f" about {moment(stop.until)}" if stop.until else ""
-        return f"nothing, it is asked again{until}; or open the target, and `release` its uploads"
+        again = f"or open the target and `evidence-courier release{_named(stop)}`"
+        return f"nothing, it is asked again{until}; {again}"
     if stop.state == "paused":
-        return "`evidence-courier resume`, once it may go on"
-    return _ADVICE.get(
-        stop.reason,
-        "mend what the message says and reload the tenants; or `evidence-courier release` its"
-        " uploads if it works again as it is",
-    )
+        provider = f" --provider {quote(stop.provider)}" if stop.provider else ""
+        return f"`evidence-courier resume{_named(stop)}{provider}` once it may go on"
+    advice = _ADVICE.get(stop.reason, _MEND)
+    return advice.format(named=_named(stop), reason=stop.reason)
+
+
+def _named(stop: Stop) -> str:
+    return f" --tenant {quote(stop.tenant_id)}" if stop.tenant_id else ""
+
+
+_MEND = (
+    "mend what the message says and reload the tenants; or `evidence-courier release{named}"
+    " --kind {reason}` if it works again as it is"
+)
 
 
 _ADVICE: Mapping[str, str] = {
@@ -163,7 +173,7 @@ _ADVICE: Mapping[str, str] = {
         "mend the tenant's file (`evidence-courier check` says what is wrong) and reload"
     ),
     FailureKind.INTEGRATION_GONE.value: (
-        "give the tenant its integration back, or `evidence-courier abandon` its uploads"
+        "give the tenant its integration back, or `evidence-courier abandon{named}`"
     ),
 }
 _OF_STOPS: Columns = {

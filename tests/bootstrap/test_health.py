@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner, Result
 
+from evidence_courier import BlockingCourier
 from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.records import Records
@@ -123,7 +124,7 @@ def test_blocks_say_since_when_and_why_and_what_to_do(database: str) -> None:
         ("skipped", "umbrella", "2026-02-21T10:09:00Z"),
     ]
     assert found[0]["message"] == TIRED.message
-    assert "release" in found[0]["to_do"]
+    assert "release --tenant globex --kind unauthorized" in found[0]["to_do"]
     assert "asked again about" in found[1]["to_do"]
     assert "evidence-courier check" in found[2]["to_do"]
     lines = run("blocks", "--db", database).stdout.splitlines()
@@ -198,3 +199,20 @@ def test_a_running_attempt_has_a_row_in_its_details(database: str) -> None:
         assert "the provider's reply" in shown
         store.unregister(courier)
     assert "gone: it will be recovered" in run("show", "--db", database, "acme", "now").stdout
+
+
+def test_a_tenant_that_is_invalid_and_not_in_force_is_among_the_skipped(tmp_path: Path) -> None:
+    tenants = {"acme": {"integrations": {"compliance": {"provider": "sprinto", "no": 1}}}}
+    path = tmp_path / "courier.db"
+    with BlockingCourier.from_mapping(tenants, path, on_invalid="skip") as courier:
+        assert courier.health().skipped_tenants == ("acme",)
+
+
+def test_what_a_person_has_paused_is_listed_and_makes_nothing_late(database: str) -> None:
+    paused = ("--tenant", "acme", "--by", "asha", "--reason", "audit week")
+    assert run("pause", "--db", database, *paused).exit_code == 0
+    found = as_json("health", "--db", database)
+    assert found["oldest_open"]["evidence_id"] == "g-1"
+    [stop] = [one for one in found["stops"] if one["state"] == "paused"]
+    assert (stop["tenant_id"], stop["reason"], stop["uploads"]) == ("acme", "audit week", 2)
+    assert "evidence-courier resume" in run("blocks", "--db", database).stdout

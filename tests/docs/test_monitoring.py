@@ -44,7 +44,7 @@ def test_what_a_rule_or_a_dashboard_asks_for_exists(expression: str) -> None:
     for name in named:
         metric = SERIES[name]
         filters = re.findall(rf"{name}\{{(.*?)\}}", expression)
-        asked = {label for one in filters for label in re.findall(r"(\w+)=~?\"", one)}
+        asked = {label for one in filters for label in re.findall(r"(\w+)!?=~?\"", one)}
         grouped = {
             label.strip()
             for one in re.findall(r"\bby \((.*?)\)", expression)
