@@ -21,7 +21,10 @@ from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import Status
 
 HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
-COMMANDS = ("app", "declaring", "removal_commands", "streams")
+COMMANDS = (
+    *("app", "declaring", "streams"),
+    *(file.stem for file in Path(declared.__file__).parent.glob("*_commands.py")),
+)
 ITS_OWN = {"evidence_courier", *(f"evidence_courier.bootstrap{end}" for end in ("", ".cli"))}
 
 PROGRAM = """

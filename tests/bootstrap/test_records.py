@@ -14,10 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from postgres_server import server
 from store_fixtures import House, PaperProvider, evidence
 
 from evidence_courier import (
+    AsyncCourier,
     AsyncRecords,
     BlockingCourier,
     Filter,
@@ -173,6 +176,29 @@ def test_once_closed_they_are_refused(house: House) -> None:
             await awaited.counts()
 
     asyncio.run(story())
+
+
+def test_they_read_and_act_on_a_postgresql(tmp_path: Path, ask: Callable[..., Any]) -> None:
+    url = server().new_database()
+    house = House(tmp_path / "none")
+    house.server.answer = lambda name, nth: 400
+
+    def courier() -> AsyncCourier:
+        return AsyncCourier.from_mapping(house.tenants, url, **house._around({}))
+
+    async def story() -> None:
+        async with courier() as delivering:
+            await until_settled(delivering, house.clock, delivering.submit(evidence("ev-1")))
+
+    asyncio.run(story())
+    assert ask(url, lambda it: it.counts())["failed"] == 1
+    acted = ask(url, lambda it: it.retry("acme", "ev-1", **WHY))
+    assert [one.status for one in acted.done] == ["pending"]
+    assert ask(url, lambda it: it.show("acme", "ev-1")).actions[0].by == "asha"
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT id FROM evidence_courier.couriers").fetchall() == []
+    with pytest.raises(StoreError, match="start a courier"):
+        ask(server().empty_database(), lambda it: it.counts())
 
 
 def test_a_blocking_courier_counts_too(house: House) -> None:

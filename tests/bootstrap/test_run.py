@@ -219,6 +219,33 @@ def test_a_broken_file_keeps_the_old_configuration_and_says_so(
     assert worker.ended() == 0
 
 
+def test_what_a_hosts_function_raises_keeps_the_old_configuration(
+    run: Callable[..., Run],
+) -> None:
+    Path("shop.py").write_text(
+        "from pathlib import Path\n"
+        "from evidence_courier import AsyncCourier\n"
+        "def tenants():\n"
+        "    if Path('down').exists():\n"
+        "        raise OSError('the customers are not to be had')\n"
+        "    return {'acme': {'name': 'x'}}\n"
+        "courier = AsyncCourier.from_mapping(tenants, 'shop.db')\n"
+    )
+    worker = run(place=("--app", "shop:courier"))
+    worker.until("started")
+    Path("down").touch()
+    worker.tell(signal.SIGHUP)
+    said = worker.until("ERROR")
+    assert "what was in force stays: OSError: the customers are not to be had" in said
+    Path("down").unlink()
+    worker.tell(signal.SIGHUP)
+    worker.until(
+        "configuration loaded from a mapping: 0 tenants with an integration; without: acme"
+    )
+    worker.tell(signal.SIGTERM)
+    assert worker.ended() == 0
+
+
 def test_a_tenant_that_is_broken_at_the_start_stops_no_other(
     run: Callable[..., Run],
 ) -> None:
