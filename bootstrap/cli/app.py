@@ -75,9 +75,11 @@ _DOCTOR = _command(
 
     Uploads nothing: is the credential of each tenant in DIR good, does its target exist? Prints a
     line for each tenant: ready, not ready, broken (its plug-in failed), cannot be checked (its
-    provider has no dry run), no integration, or invalid (`check` says more). The exit code is 1 if
-    one is not ready or broken, and 2 if a tenant file is invalid. With --db each request waits for
-    its turn in that database's pace, up to three minutes for each tenant.
+    provider has no dry run), no integration, or invalid (`check` says more). With --db each request
+    waits for its turn in that database's pace, up to three minutes for each tenant, and what is
+    ready may be parked (its target takes nothing now; uploads go on by themselves) or blocked (they
+    are held until you say `release`). The exit code is 1 if one is not ready, broken or blocked,
+    and 2 if a tenant file is invalid.
     DIR may also be set as EVIDENCE_COURIER_CONFIG.
     """,
     _DIR,
@@ -135,12 +137,6 @@ _RUN = _command(
     tenant whose file is invalid waits, and the others are served. SIGTERM and Ctrl-C let what is
     under way finish and hand the rest back; a second signal ends at once. SIGHUP reads the tenants
     anew; what is invalid keeps what it had. The log goes to standard error.
-
-    \b
-    Examples:
-      evidence-courier run --config tenants --db courier.db --watch
-      evidence-courier run --app shop.evidence:courier --listen 127.0.0.1:9464
-      evidence-courier run --drain      (from cron; EVIDENCE_COURIER_... are set)
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),
@@ -349,6 +345,29 @@ _EXPORT = _command(
     _option("--tenant", "Only this tenant's."),
 )
 
+_RENDER = _command(
+    "render",
+    "render.run",
+    """Write the document of a training record, and send nothing.
+
+    FILE is the record in JSON. The document is the one that `submit` would send, byte for byte.
+    """,
+    _argument("file", metavar="FILE", type=_PATH),
+    _option(
+        "--output -o output",
+        "Where it is written, over what is there; by default beside FILE, ending in .pdf.",
+        type=_PATH,
+    ),
+    _option("--fonts", "A folder of fonts; may be repeated.", type=_PATH, multiple=True),
+)
+
+_VERSION = _command(
+    "version",
+    "version.run",
+    "Print the versions of this, of Python, of SQLite and of the libraries, and the providers.",
+    _JSON,
+)
+
 _COPY = _command(
     "copy",
     "copy.run",
@@ -439,7 +458,8 @@ _SANDBOXES = click.Group(
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
-        *(_INVARIANTS, PRUNE, _RUN, _SANDBOXES, _SHOW, _STATUS, _SUBMIT, VACUUM, _VERIFY),
+        *(_INVARIANTS, PRUNE, _RENDER, _RUN, _SANDBOXES, _SHOW, _STATUS, _SUBMIT),
+        *(VACUUM, _VERIFY, _VERSION),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from .examples import epilog
+
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4
     """A date or a moment in ISO 8601."""
@@ -58,7 +60,8 @@ def _command(
 ) -> click.Command:
     """A command that calls a function, named as ``module.function``, with its parameters and the
     `fixed` ones."""
-    return click.Command(name, callback=partial(_call, does, fixed), help=help, params=list(params))
+    call = partial(_call, does, fixed)
+    return click.Command(name, callback=call, help=help, params=list(params), epilog=epilog(name))
 
 
 def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:

@@ -22,7 +22,7 @@ from evidence_courier.domain.upload.upload import Status
 
 HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
 COMMANDS = (
-    *("app", "declaring", "streams"),
+    *("app", "declaring", "examples", "streams"),
     *(file.stem for file in Path(declared.__file__).parent.glob("*_commands.py")),
 )
 ITS_OWN = {"evidence_courier", *(f"evidence_courier.bootstrap{end}" for end in ("", ".cli"))}

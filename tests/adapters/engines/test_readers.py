@@ -132,7 +132,7 @@ def test_tenants_that_hang_leave_their_places_long_before_they_are_lost(
     assert events == []
 
 
-def test_of_many_tenants_that_hang_each_takes_few_and_leaves_others_a_place(
+def test_of_many_tenants_that_hang_each_takes_few_and_others_have_a_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """More of them than fill the bound with all their readers."""

@@ -1,0 +1,82 @@
+"""Lines that can be typed, for the end of each command's help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_WIDTH = 70
+_MANY = "--by asha --reason 'the key was changed'"
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "abandon": (
+        "abandon --db courier.db acme ev-1 --by asha --reason 'handed in on paper'",
+        "abandon --db courier.db --tenant acme --until 2026-01-01 --by asha --reason old --dry-run",
+    ),
+    "attest": ("attest --db courier.db acme ev-1 --by asha --reason 'seen in Sprinto'",),
+    "blocks": ("blocks --db courier.db", "blocks --db courier.db --json"),
+    "check": ("check tenants/", "check tenants/ --effective"),
+    "copy": ("copy courier.db postgresql://courier@db.example/courier",),
+    "demo": ("demo", "demo --examples examples --out /tmp/demo"),
+    "doctor": ("doctor tenants/", "doctor tenants/ --db courier.db --json"),
+    "drata": ("sandbox drata --user asha@acme.example --port 8080",),
+    "erase": (
+        "erase --db courier.db --tenant acme --subject emp-7 --by asha --reason 'request 12'",
+    ),
+    "export": ("export --db courier.db --tenant acme --head",),
+    "health": ("health --db courier.db", "health --db courier.db --max-age 1h --json"),
+    "invariants": ("invariants --db courier.db --config tenants/",),
+    "pause": ("pause --db courier.db --tenant acme --by asha --reason 'audit until Friday'",),
+    "prune": ("prune --db courier.db --config tenants/ --attempts 400d",),
+    "release": (
+        "release --db courier.db acme ev-1 --by asha --reason 'the check is open again'",
+        f"release --db courier.db --tenant acme {_MANY} --dry-run",
+    ),
+    "render": ("render record.json", "render record.json -o ev-1.pdf --fonts fonts/"),
+    "resume": ("resume --db courier.db --tenant acme --by asha --reason 'the audit is over'",),
+    "retry": (
+        "retry --db courier.db acme ev-1 --by asha --reason 'the file is smaller now'",
+        f"retry --db courier.db --tenant acme --kind unauthorized {_MANY}",
+    ),
+    "run": (
+        "run --config tenants/ --db courier.db --watch",
+        "run --app shop.evidence:courier --listen 127.0.0.1:9464",
+        "run --drain",
+    ),
+    "secureframe": ("sandbox secureframe --key key --secret secret --pace 500/min",),
+    "show": ("show --db courier.db acme ev-1", "show --db courier.db acme ev-1 --json"),
+    "sprinto": (
+        "sandbox sprinto --fault reset-after=0.1 --fault status:503=0.2 --pace 10/min",
+        "sandbox sprinto --in-review 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77",
+    ),
+    "sprinto-rest": ("sandbox sprinto-rest --port 8080",),
+    "status": (
+        "status --db courier.db --tenant acme",
+        "status --db courier.db --status failed --since 2026-02-01 --json",
+    ),
+    "submit": (
+        "submit --config tenants/ --db courier.db --tenant acme record.json",
+        "submit --config tenants/ --db courier.db --tenant acme --session s-1 --subject emp-7 "
+        "--outcome passed --recorded-at 2026-02-21T10:00:00Z ev-1.pdf",
+    ),
+    "vacuum": ("vacuum --db courier.db",),
+    "vanta": ("sandbox vanta --client-id us --key secret --document doc-1",),
+    "verify": ("verify --db courier.db --tenant acme",),
+    "version": ("version --json",),
+}
+
+
+def epilog(name: str) -> str | None:
+    """The end of a command's help, as click sets it."""
+    shown = "".join(f"\n  {_within_a_line(one)}" for one in EXAMPLES.get(name, ()))
+    return f"\b\nFor example:{shown}" if shown else None
+
+
+def _within_a_line(example: str) -> str:
+    """The line, continued before an option where it would be too long for a terminal."""
+    first, *options = f"evidence-courier {example}".split(" --")
+    shown, length = first, len(first)
+    for option in options:
+        if length + len(option) > _WIDTH:
+            shown, length = f"{shown} \\\n     ", 4
+        shown, length = f"{shown} --{option}", length + len(option) + 3
+    return shown
