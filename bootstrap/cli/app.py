@@ -160,6 +160,34 @@ _RUN = _command(
     _option("--json as_json", "Log JSON, one object a line.", is_flag=True),
 )
 
+_IMPORT = _command(
+    "import",
+    "importing.run",
+    """Hand old records in, the oldest first, behind what is fresh.
+
+    SOURCE is a folder, or a file of records: .json is one training record, .jsonl has one in each
+    line, and .csv names documents: its columns are tenant_id, session_id, subject, outcome,
+    recorded_at and document (a file, seen from the CSV), and if wanted evidence_id, subject_email
+    and media_type. A line of .jsonl may have these keys, too.
+
+    All is read first, and each problem is a line FILE:LINE: message; then nothing is handed in
+    (exit code 2) without --skip-invalid. A record of a tenant waits as long as something else of
+    that tenant has not been tried. Ends when each record was tried once: what has to be tried
+    again goes on with any courier on the database. After Ctrl-C or a kill give the same command
+    again: no record is handed in twice.
+    """,
+    _CONFIG,
+    _db("; a file is made if it does not exist"),
+    _APP,
+    _option("--tenant tenant_id", "Whose those records are that do not say it."),
+    _option("--skip-invalid", "Hand in the others if some are invalid.", is_flag=True),
+    _option("--fonts", "A folder of fonts for training records.", type=_PATH, multiple=True),
+    _BLOCK,
+    _SECRETS,
+    _JSON,
+    _argument("source", metavar="SOURCE", type=_PATH),
+)
+
 _STATUS = _command(
     "status",
     "see.list_uploads",
@@ -458,8 +486,8 @@ _SANDBOXES = click.Group(
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
-        *(_INVARIANTS, PRUNE, _RENDER, _RUN, _SANDBOXES, _SHOW, _STATUS, _SUBMIT),
-        *(VACUUM, _VERIFY, _VERSION),
+        *(_IMPORT, _INVARIANTS, PRUNE, _RENDER, _RUN, _SANDBOXES, _SHOW, _STATUS),
+        *(_SUBMIT, VACUUM, _VERIFY, _VERSION),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

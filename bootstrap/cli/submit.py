@@ -8,7 +8,7 @@ import asyncio
 import mimetypes
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
@@ -77,7 +77,7 @@ def run(
         "on_invalid": "skip",
     }
     courier = place.courier(**options)
-    if _destination(courier._tenants, described["tenant_id"]) is None:
+    if destination_of(courier._tenants, described["tenant_id"]) is None:
         click.echo(
             f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True
         )
@@ -91,7 +91,7 @@ def run(
     _exit(statuses, conflicts.found, errors)
 
 
-def _destination(tenants: Tenants, tenant_id: str) -> Destination | None:
+def destination_of(tenants: Tenants, tenant_id: str) -> Destination | None:
     """Where the tenant's evidence goes. Of the files that are invalid only its own counts, but that
     of an unknown tenant may be among them."""
     problems = tenants.broken.get(tenant_key(tenant_id))
@@ -161,10 +161,14 @@ async def _deliver(
     async with courier:
         with bar if is_terminal() else nullcontext() as shown:
             ends = [asyncio.create_task(settled(courier.submit(one))) for one in evidences]
-            await interruption.until_all(ends)
+            await interruption.until_all(ends, lambda: _settled_of(ends))
     results = [end.result() for end in ends if end.done() and not end.cancelled()]
     statuses = [result for result in results if isinstance(result, UploadStatus)]
     return statuses, [result for result in results if isinstance(result, CourierError)]
+
+
+def _settled_of(ends: Sequence[asyncio.Task[Any]]) -> str:
+    return f"{sum(one.done() for one in ends)} of {len(ends)} uploads are settled"
 
 
 class Interruption:
@@ -192,8 +196,9 @@ class Interruption:
         else:
             self._closing = asyncio.create_task(courier.close(0))
 
-    async def until_all(self, ends: Sequence[asyncio.Task[Any]]) -> None:
-        """Wait for all of `ends`, or for a signal, which is answered at once."""
+    async def until_all(self, ends: Sequence[asyncio.Task[Any]], so_far: Callable[[], str]) -> None:
+        """Wait for all of `ends`, or for a signal, which is answered at once with what is done
+        `so_far`."""
         came = asyncio.create_task(self._came.wait())
         waiting: set[asyncio.Task[Any]] = {*ends}
         while waiting and not came.done():
@@ -201,10 +206,9 @@ class Interruption:
             waiting.discard(came)
         if waiting:
             click.echo(
-                f"\nevidence-courier: stopping: {len(ends) - len(waiting)} of {len(ends)} uploads "
-                "are settled; what is under way may take 10 seconds more (once more Ctrl-C or "
-                "SIGTERM cuts it off). Give the same command again to go on: what was delivered is "
-                "not sent again",
+                f"\nevidence-courier: stopping: {so_far()}; what is under way may take 10 seconds "
+                "more (once more Ctrl-C or SIGTERM cuts it off). Give the same command again to go "
+                "on: what was delivered is not sent again",
                 err=True,
             )
         for task in (came, *waiting):

@@ -1,0 +1,331 @@
+"""`evidence-courier import`: hand old records in, oldest first, behind what is fresh."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol, Unpack
+
+import click
+from attrs import define, field
+
+from ...adapters.engines.tickets import Ticket
+from ...delivery.backfill import room_of, time_for
+from ...delivery.destinations import Destination
+from ...domain.errors import (
+    ConfigError,
+    CourierError,
+    MisuseError,
+    Problem,
+    RecordError,
+    StoreError,
+)
+from ...domain.evidence.evidence import Evidence
+from ...domain.health import Count
+from ...domain.upload.failure import Concern, FailureKind
+from ...domain.upload.status import UploadStatus
+from ...domain.upload.upload import Status
+from ..courier import AsyncCourier
+from ..face import Where
+from ..wiring import CourierOptions
+from .exits import SIGNALLED, STORE, UNDELIVERED, USAGE, end
+from .old_records import OldRecord, read_all
+from .output import print_json
+from .place import Place
+from .submit import Conflicts, Interruption, destination_of
+
+KNOWN_AT_ONCE = 500
+"""So many records are looked for in the database at once, before they are handed in."""
+
+LOOK_AGAIN = 1.0
+_SAY_AGAIN = 60
+
+
+class Deliverer(Protocol):
+    """What an import needs of a courier."""
+
+    def submit(self, evidence: Evidence) -> Ticket: ...
+
+    async def statuses(
+        self, tenant_id: str, evidence_ids: Sequence[str]
+    ) -> Mapping[str, UploadStatus]: ...
+
+    async def counted(self, **where: Unpack[Where]) -> Sequence[Count]: ...
+
+
+def run(
+    *,
+    place: Place,
+    source: str,
+    tenant_id: str | None,
+    skip_invalid: bool,
+    fonts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Read all, hand all in, and print what became of them."""
+    records, problems = read_all(Path(source), tenant_id)
+    options: CourierOptions = {
+        "fonts": fonts,
+        "logger": Conflicts(),
+        "on_unknown_tenant": "raise",
+        "on_invalid": "skip",
+    }
+    courier = place.courier(**options)
+    lanes, refused = _lanes(courier, records)
+    problems += refused
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if problems and not skip_invalid:
+        number = f"{len(problems):,} problem{'' if len(problems) == 1 else 's'}"
+        end(f"{number}: nothing was handed in; mend them, or give --skip-invalid", USAGE)
+    if not lanes:
+        end("there is nothing to hand in", USAGE)
+    work, interruption = Import(courier, lanes), Interruption()
+    tenants = "1 tenant" if len(lanes) == 1 else f"{len(lanes):,} tenants"
+    _say(f"{work.total:,} records of {tenants}{_about(work.time_left())}")
+    asyncio.run(_all_handed_in(courier, work, interruption))
+    _print(work, len(problems), as_json)
+    if interruption.number is not None and work.left:
+        sys.exit(SIGNALLED + interruption.number)
+    if work.errors:
+        sys.exit(STORE if any(isinstance(one, StoreError) for one in work.errors) else USAGE)
+    if work.stopped or any(work.came_to[word] for word in ("failed", "held")):
+        sys.exit(UNDELIVERED)
+
+
+def _lanes(
+    courier: AsyncCourier, records: Iterable[OldRecord]
+) -> tuple[dict[str, tuple[Destination, list[OldRecord]]], list[Problem]]:
+    """The records of each tenant that has an integration, with where they go; of others, why
+    not."""
+    of_tenant: defaultdict[str, list[OldRecord]] = defaultdict(list)
+    for one in records:
+        of_tenant[one.tenant_id].append(one)
+    lanes, problems = {}, []
+    for tenant_id, some in of_tenant.items():
+        number = "" if len(some) == 1 else f" ({len(some):,} records)"
+        try:
+            destination = destination_of(courier._tenants, tenant_id)
+        except ConfigError as error:
+            problems += [*error.problems, some[0].problem(f"its tenant is invalid{number}")]
+        except MisuseError as error:
+            problems.append(some[0].problem(f"{error}{number}"))
+        else:
+            if destination is None:
+                what = f"tenant {tenant_id!r} has no integration: nothing is sent{number}"
+                problems.append(some[0].problem(what))
+            else:
+                lanes[tenant_id] = destination, some
+    return lanes, problems
+
+
+@define
+class Import:
+    """Hands in the records of each tenant, its oldest first. Nothing is handed in while something
+    fresh of the tenant has not been tried yet."""
+
+    courier: Deliverer
+    lanes: Mapping[str, tuple[Destination, Sequence[OldRecord]]]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    known: int = field(default=0, init=False)
+    came_to: Counter[str] = field(factory=Counter, init=False)
+    stopped: dict[str, str] = field(factory=dict, init=False)
+    errors: list[Exception] = field(factory=list, init=False)
+    _left: Counter[str] = field(factory=Counter, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._left.update({one: len(records) for one, (_, records) in self.lanes.items()})
+
+    @property
+    def total(self) -> int:
+        """How many records there are."""
+        return sum(len(records) for _, records in self.lanes.values())
+
+    @property
+    def left(self) -> int:
+        """How many are not handed in yet."""
+        return self._left.total()
+
+    def time_left(self) -> timedelta | None:
+        """How long the rest takes at the providers' paces."""
+        return time_for((self.lanes[one][0].quota, number) for one, number in self._left.items())
+
+    async def hand_in(self, tenant_id: str) -> None:
+        """All of one tenant's records."""
+        destination, records = self.lanes[tenant_id]
+        room = room_of(destination.quota)
+        for start in range(0, len(records), KNOWN_AT_ONCE):
+            some = records[start : start + KNOWN_AT_ONCE]
+            ids = [one.evidence_id for one in some]
+            known = await self.courier.statuses(tenant_id, ids)
+            self.known += len(known)
+            self._left[tenant_id] -= len(known)
+            fresh = [one for one in some if one.evidence_id not in known]
+            await self._hand_in(tenant_id, deque(fresh), room)
+            if tenant_id in self.stopped or self.errors:
+                return
+
+    async def _hand_in(self, tenant_id: str, waiting: deque[OldRecord], room: int) -> None:
+        untried: dict[str, asyncio.Task[UploadStatus | None]] = {}
+        try:
+            while waiting or untried:
+                ends = not waiting or tenant_id in self.stopped or self.errors
+                if not ends and not await self._fresh(tenant_id, untried):
+                    while waiting and len(untried) < room:
+                        self._submit(tenant_id, waiting.popleft(), untried)
+                elif ends and not untried:
+                    return
+                await self._wait(tenant_id, untried)
+        finally:
+            for task in untried.values():
+                task.cancel()
+
+    async def _fresh(self, tenant_id: str, untried: Iterable[str]) -> bool:
+        """Whether the tenant has something else that has not been tried yet."""
+        pending = await self.courier.counted(tenant_id=tenant_id, status=Status.PENDING.value)
+        number = sum(one.number for one in pending)
+        if not number:
+            return False
+        own = await self.courier.statuses(tenant_id, [*untried])
+        return number > sum(one.status == Status.PENDING.value for one in own.values())
+
+    def _submit(
+        self,
+        tenant_id: str,
+        record: OldRecord,
+        untried: dict[str, asyncio.Task[UploadStatus | None]],
+    ) -> None:
+        self._left[tenant_id] -= 1
+        try:
+            evidence = record.read()
+        except (RecordError, OSError) as error:
+            self.errors.append(error)
+            return
+        settled = self.courier.submit(evidence).settled()
+        untried[record.evidence_id] = asyncio.ensure_future(settled)
+
+    async def _wait(
+        self, tenant_id: str, untried: dict[str, asyncio.Task[UploadStatus | None]]
+    ) -> None:
+        """Wait until one is settled, or for a moment; forget those that have been tried."""
+        if untried:
+            await asyncio.wait(
+                untried.values(), timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
+            )
+        else:
+            await self.sleep(LOOK_AGAIN)
+        done = {one: task for one, task in untried.items() if task.done()}
+        for evidence_id, task in done.items():
+            del untried[evidence_id]
+            try:
+                status = task.result()
+            except CourierError as error:
+                self.errors.append(error)
+            else:
+                self._note(tenant_id, status)
+        if untried and not done:
+            found = await self.courier.statuses(tenant_id, [*untried])
+            for evidence_id, status in found.items():
+                if status.status != Status.PENDING.value:
+                    untried.pop(evidence_id).cancel()
+                    self._note(tenant_id, status)
+
+    def _note(self, tenant_id: str, status: UploadStatus | None) -> None:
+        if status is None:
+            return
+        self.came_to[status.status] += 1
+        error = status.error
+        if error is not None and status.stopped:
+            concern = FailureKind(error.kind).concern
+            if concern in (Concern.INTEGRATION, Concern.TARGET):
+                self.stopped[tenant_id] = f"{error.kind}: {error.message}"
+
+
+async def _all_handed_in(courier: AsyncCourier, work: Import, interruption: Interruption) -> None:
+    interruption.watch(courier)
+    async with courier:
+        ends = [asyncio.create_task(work.hand_in(tenant_id)) for tenant_id in work.lanes]
+        saying = asyncio.create_task(_progress(work))
+
+        def so_far() -> str:
+            return f"{work.total - work.left:,} of {work.total:,} records are handed in"
+
+        await interruption.until_all(ends, so_far)
+        saying.cancel()
+        with suppress(asyncio.CancelledError):
+            await saying
+    for one in ends:
+        if one.done() and not one.cancelled() and (error := one.exception()) is not None:
+            raise error
+
+
+async def _progress(work: Import) -> None:
+    """Say how far it is: in one line on a terminal, else once a minute."""
+    on_terminal, said = sys.stderr.isatty(), False
+    try:
+        while True:
+            await asyncio.sleep(1 if on_terminal else _SAY_AGAIN)
+            done = f"{work.total - work.left:,} of {work.total:,} handed in"
+            _say(f"{done}{_about(work.time_left())}", again=on_terminal)
+            said = True
+    finally:
+        if on_terminal and said:
+            click.echo(err=True)
+
+
+def _say(text: str, *, again: bool = False) -> None:
+    click.echo(f"\r\x1b[K{text}" if again else text, err=True, nl=not again)
+
+
+def _about(left: timedelta | None) -> str:
+    if left is None:
+        return ""
+    minutes = left.total_seconds() / 60
+    if minutes < 1:
+        said = "less than a minute"
+    elif minutes < 90:
+        said = f"about {minutes:.0f} min"
+    else:
+        said = f"about {minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days"
+    return f"; {said} at the providers' pace"
+
+
+def _print(work: Import, invalid: int, as_json: bool) -> None:
+    for tenant_id, why in work.stopped.items():
+        click.echo(
+            f"evidence-courier: no more of tenant {tenant_id!r} was handed in: {why}; mend that, "
+            "then give the same command again",
+            err=True,
+        )
+    for error in work.errors:
+        click.echo(f"evidence-courier: {error}", err=True)
+    counts = {word: work.came_to[word] for word in sorted(work.came_to)}
+    if as_json:
+        print_json(
+            {
+                "records": work.total,
+                "known": work.known,
+                "left": work.left,
+                "invalid": invalid,
+                "handed_in": counts,
+            }
+        )
+        return
+    handed_in = ", ".join(f"{number:,} {word}" for word, number in counts.items()) or "none"
+    click.echo(f"handed in: {handed_in}")
+    for number, what in (
+        (work.known, "recorded before"),
+        (work.left, "not handed in"),
+        (invalid, "problems, skipped"),
+    ):
+        if number:
+            click.echo(f"{number:,} {what}")
+    if work.came_to["retrying"]:
+        click.echo("what is retrying goes on with any courier on the database", err=True)

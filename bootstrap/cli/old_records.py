@@ -1,0 +1,239 @@
+"""Old records in files: all are read before the first is handed in, and each again when its turn
+has come, so that only a few are in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import mimetypes
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from ...adapters.records import load_record
+from ...adapters.records.json_text import JsonError, parse
+from ...domain.errors import MisuseError, Problem, RecordError
+from ...domain.evidence.evidence import Document, Evidence, sha256_of
+from ...domain.evidence.moments import parse_moment
+
+ENDINGS = (".json", ".jsonl", ".csv")
+
+_REQUIRED = ("tenant_id", "session_id", "subject", "outcome", "recorded_at", "document")
+_COLUMNS = (*_REQUIRED, "evidence_id", "subject_email", "media_type")
+
+
+@frozen
+class OldRecord:
+    """One record: where it stands, and how it is read again."""
+
+    file: Path
+    line: int | None
+    recorded_at: datetime
+    tenant_id: str
+    evidence_id: str
+    read: Callable[[], Evidence]
+
+    def problem(self, message: str) -> Problem:
+        """Something that is wrong with it."""
+        return Problem(message, file=str(self.file), line=self.line)
+
+
+@frozen
+class _Place:
+    """Where a record stands, and whose it is if it does not say so."""
+
+    file: Path
+    line: int | None
+    tenant_id: str | None
+
+    def refused(self, message: str, path: str = "", meant: str | None = None) -> Problem:
+        return Problem(message, path, str(self.file), self.line, meant)
+
+    def evidence(self, tree: object) -> Evidence:
+        """The evidence that was read; RecordError with all that is wrong with it."""
+        if not isinstance(tree, dict):
+            raise RecordError((self.refused("must be an object"),))
+        if self.tenant_id is not None:
+            tree.setdefault("tenant_id", self.tenant_id)
+        tree.setdefault("evidence_id", _derived(tree))
+        if "schema_version" not in tree:
+            return self._described(tree)
+        try:
+            return Evidence.from_record(load_record(tree, where=str(self.file)))
+        except RecordError as error:
+            problems = tuple(evolve(one, line=self.line) for one in error.problems)
+            raise RecordError(problems) from None
+
+    def json(self, data: bytes) -> Evidence:
+        """As `evidence`, of a JSON text."""
+        try:
+            return self.evidence(parse(data))
+        except JsonError as error:
+            within = None if error.line is None else error.line - 1
+            line = self.line or (within and within + 1)
+            raise RecordError((evolve(self.refused(str(error)), line=line),)) from None
+
+    def _described(self, tree: Mapping[str, object]) -> Evidence:
+        """The evidence of a document in a file of its own, as columns describe it."""
+        problems = [
+            self.refused(
+                f"is not known; known are {', '.join(_COLUMNS)}",
+                name,
+                next(iter(get_close_matches(name, _COLUMNS, 1)), None),
+            )
+            for name in tree
+            if name not in _COLUMNS
+        ]
+        problems += [self.refused("is missing", name) for name in _REQUIRED if not tree.get(name)]
+        given = {name: value for name, value in tree.items() if value is not None}
+        problems += [
+            self.refused("must be text", name)
+            for name, value in given.items()
+            if not isinstance(value, str)
+        ]
+        document = self.file.parent / str(given.get("document", ""))
+        if given.get("document") and not document.is_file():
+            problems.append(self.refused(f"{document} is not a file", "document"))
+        if problems:
+            raise RecordError(tuple(problems))
+        return self._built({name: str(value) for name, value in given.items()}, document)
+
+    def _built(self, given: Mapping[str, str], document: Path) -> Evidence:
+        try:
+            recorded_at = parse_moment(given["recorded_at"])
+        except ValueError as error:
+            raise RecordError((self.refused(str(error), "recorded_at"),)) from None
+        guessed = mimetypes.guess_type(document.name)[0] or "application/octet-stream"
+        try:
+            return Evidence(
+                tenant_id=given["tenant_id"],
+                evidence_id=given["evidence_id"],
+                session_id=given["session_id"],
+                subject=given["subject"],
+                subject_email=given.get("subject_email"),
+                outcome=given["outcome"],
+                recorded_at=recorded_at,
+                document=Document(
+                    path=str(document),
+                    media_type=given.get("media_type", guessed),
+                    filename=document.name,
+                ),
+            )
+        except MisuseError as error:
+            raise RecordError((self.refused(str(error)),)) from None
+
+
+def _derived(tree: Mapping[str, object]) -> str:
+    """The id of a record that has none: the same for the same record."""
+    text = json.dumps(tree, sort_keys=True, ensure_ascii=False)
+    return f"import-{sha256_of(text.encode(errors='surrogatepass'))[:32]}"
+
+
+def read_all(source: Path, tenant_id: str | None) -> tuple[list[OldRecord], list[Problem]]:
+    """The records in a file, or in the files below a folder, oldest first; and what is wrong with
+    the others.
+
+    Args:
+        tenant_id: Whose those are that do not say it.
+
+    Raises:
+        MisuseError: There is no such file or folder, or none that can be read as records.
+    """
+    found: dict[tuple[str, str], OldRecord] = {}
+    problems: list[Problem] = []
+    for file in _files(source):
+        for read in _records_in(file, tenant_id):
+            try:
+                record = read()
+            except RecordError as error:
+                problems += error.problems
+                continue
+            key = record.tenant_id, record.evidence_id
+            if (first := found.setdefault(key, record)) is not record:
+                where = str(first.file) if first.line is None else f"{first.file}:{first.line}"
+                problems.append(record.problem(f"is evidence {key[1]!r} again, after {where}"))
+    return sorted(found.values(), key=lambda one: one.recorded_at), problems
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_dir():
+        files = sorted(one for one in source.rglob("*") if one.suffix.lower() in ENDINGS)
+    else:
+        files = [source] if source.is_file() else []
+    if not files:
+        what = f"holds no file that ends in {', '.join(ENDINGS)}"
+        raise MisuseError(f"{source} {what if source.is_dir() else 'is no file and no folder'}")
+    if files[0].suffix.lower() not in ENDINGS:
+        raise MisuseError(f"{source} must be a folder, or end in {', '.join(ENDINGS)}")
+    return files
+
+
+def _records_in(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
+    """How each record of a file is read. What cannot be read raises RecordError then."""
+    ending = file.suffix.lower()
+    try:
+        if ending == ".json":
+            place = _Place(file, None, tenant_id)
+            yield partial(_record, place, lambda: place.json(file.read_bytes()))
+        elif ending == ".jsonl":
+            yield from _lines(file, tenant_id)
+        else:
+            yield from _rows(file, tenant_id)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        yield partial(_raise, Problem(f"cannot be read: {why}", file=str(file)))
+
+
+def _raise(problem: Problem) -> OldRecord:
+    raise RecordError((problem,))
+
+
+def _record(place: _Place, read: Callable[[], Evidence]) -> OldRecord:
+    try:
+        evidence = read()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise RecordError((place.refused(f"cannot be read: {why}"),)) from error
+    ids = evidence.tenant_id, evidence.evidence_id
+    return OldRecord(place.file, place.line, evidence.recorded_at, *ids, read)
+
+
+def _lines(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
+    offset = 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                place = _Place(file, number, tenant_id)
+                yield partial(_record, place, partial(_line_at, place, offset))
+            offset += len(line)
+
+
+def _line_at(place: _Place, offset: int) -> Evidence:
+    with place.file.open("rb") as lines:
+        lines.seek(offset)
+        return place.json(lines.readline())
+
+
+def _rows(file: Path, tenant_id: str | None) -> Iterator[Callable[[], OldRecord]]:
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        header = text.readline()
+        text.seek(0)
+        delimiter = ";" if header.count(";") > header.count(",") else ","
+        rows = csv.DictReader(text, delimiter=delimiter, restkey="", strict=True)
+        place = _Place(file, 1, tenant_id)
+        names, wanted = rows.fieldnames or (), _REQUIRED[tenant_id is not None :]
+        if missing := [name for name in wanted if name not in names]:
+            what = f"the first line must name the columns; missing are {', '.join(missing)}"
+            yield partial(_raise, place.refused(what))
+            return
+        for row in rows:
+            place = evolve(place, line=rows.line_num)
+            if "" in row:
+                yield partial(_raise, place.refused("has more cells than the header has names"))
+                continue
+            given = {name: cell for name, cell in row.items() if cell}
+            yield partial(_record, place, partial(place.evidence, given))

@@ -1,0 +1,36 @@
+"""Old records are handed in behind what is fresh: a few at a time, so that whatever a host submits
+meanwhile waits for no more than these."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from math import ceil
+
+from ..domain.pacing.gate import Quota
+
+AHEAD = timedelta(seconds=2)
+"""What is fresh waits no longer for old records than about this, at the provider's pace."""
+
+MOST = 32
+
+
+def room_of(quota: Quota) -> int:
+    """How many old records of a tenant may be recorded and not tried yet."""
+    if quota.pace is None:
+        return MOST
+    uploads = AHEAD / quota.pace.period * quota.pace.limit * quota.together / quota.cost
+    return max(1, min(MOST, int(uploads)))
+
+
+def time_for(uploads: Iterable[tuple[Quota, int]]) -> timedelta | None:
+    """How long so many uploads of each quota take at their providers' paces. None if there is no
+    pace: what they take then is not known."""
+    requests = Counter[str]()
+    times: list[timedelta] = []
+    for quota, number in uploads:
+        if quota.pace is not None:
+            requests[quota.credential] += ceil(number / quota.together) * quota.cost
+            times.append(quota.pace.period * (requests[quota.credential] / quota.pace.limit))
+    return max(times, default=None)

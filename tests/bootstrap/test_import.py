@@ -1,0 +1,450 @@
+"""`import`: old records go in once, oldest first, behind what is fresh, and none if one is bad."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Unpack
+
+import pytest
+from attrs import define, evolve, field
+from click.testing import CliRunner, Result
+from postgres_server import server
+
+from evidence_courier.bootstrap.cli import importing
+from evidence_courier.bootstrap.cli.app import app
+from evidence_courier.bootstrap.cli.importing import Import
+from evidence_courier.bootstrap.cli.old_records import OldRecord
+from evidence_courier.bootstrap.face import Where
+from evidence_courier.delivery.backfill import MOST, room_of
+from evidence_courier.domain.errors import StoreError
+from evidence_courier.domain.evidence.evidence import Document, Evidence
+from evidence_courier.domain.health import Count
+from evidence_courier.domain.integration import Pace
+from evidence_courier.domain.pacing.gate import Quota
+from evidence_courier.domain.upload.status import StatusError, UploadStatus
+from evidence_courier.domain.upload.upload import Status
+from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
+
+RECORD = {
+    "schema_version": 1,
+    "tenant_id": "acme",
+    "evidence_id": "ev-record",
+    "session_id": "s-1",
+    "employee": {"id": "emp-7"},
+    "training": {"title": "Security", "type": "annual", "attempt": 1, "max_attempts": 3},
+    "outcome": {"status": "passed", "score": 0.86, "pass_threshold": 0.7},
+    "started_at": "2020-02-21T09:12:00Z",
+    "completed_at": "2020-02-21T10:00:00Z",
+    "generated_at": "2020-02-21T10:00:03Z",
+    "modules": [],
+}
+PACED = Quota("credential", "address", Pace(240, timedelta(minutes=1)))
+COLUMNS = "tenant_id session_id subject outcome recorded_at document".split()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SprintoSandbox]:
+    with sandbox_in_thread(SprintoSandbox(key="the-key-of-the-sandbox")) as box:
+        yield box
+
+
+@pytest.fixture
+def tenants(tmp_path: Path, sandbox: SprintoSandbox) -> Path:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "acme.yaml").write_text(
+        f"""\
+name: ACME Corp
+integrations:
+  compliance:
+    provider: sprinto
+    api_key: ${{ACME_KEY}}
+    workflow_check: 3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77
+    endpoint: {sandbox.url}
+    pace: 60000/min
+"""
+    )
+    (folder / "initech.yaml").write_text("name: Initech\n")
+    return folder
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "courier.db") if request.param == "sqlite" else server().new_database()
+
+
+def rows(folder: Path, number: int, **more: str) -> list[dict[str, str]]:
+    """Rows of a CSV in a folder, with their documents, the youngest first."""
+    folder.mkdir(exist_ok=True)
+    found = []
+    for day in range(number, 0, -1):
+        name = f"document-{day}.pdf"
+        (folder / name).write_bytes(b"%PDF-1.7 " + name.encode())
+        at = f"2020-01-{day:02}T10:00:00Z"
+        values = ("acme", f"s-{day}", f"emp-{day}", "passed", at, name)
+        found.append({**dict(zip(COLUMNS, values, strict=True)), **more})
+    return found
+
+
+def write(file: Path, some: Sequence[Mapping[str, str]], delimiter: str = ",") -> Path:
+    with file.open("w", newline="") as text:
+        writer = csv.DictWriter(text, [*some[0]], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(some)
+    return file
+
+
+def run(*args: object) -> Result:
+    env = {"ACME_KEY": "the-key-of-the-sandbox"}
+    return CliRunner().invoke(app, [str(arg) for arg in args], env=env)
+
+
+def imported(tenants: Path, database: str, *args: object) -> Result:
+    return run("import", "--config", tenants, "--db", database, *args)
+
+
+def dates(sandbox: SprintoSandbox) -> list[str]:
+    return [upload.evidence_date for upload in sandbox.received]
+
+
+def test_old_records_go_in_once_and_the_oldest_first(
+    tenants: Path, sandbox: SprintoSandbox, database: str, tmp_path: Path
+) -> None:
+    """With ids that are derived from the record, where it has none."""
+    file = write(tmp_path / "old.csv", rows(tmp_path, 9))
+    first = imported(tenants, database, file)
+    assert first.exit_code == 0, first.output
+    assert first.stdout == "handed in: 9 succeeded\n"
+    assert first.stderr.startswith("9 records of 1 tenant; less than a minute")
+    assert sorted(dates(sandbox)) == [f"2020-01-0{day}" for day in range(1, 10)]
+    again = imported(tenants, database, file, "--json")
+    assert (again.exit_code, len(sandbox.received)) == (0, 9)
+    assert json.loads(again.stdout) == {
+        "records": 9,
+        "known": 9,
+        "left": 0,
+        "invalid": 0,
+        "handed_in": {},
+    }
+
+
+def test_a_folder_is_read_with_all_that_is_below_it(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    write(tmp_path / "unrelated.csv", [{"a": "b"}])
+    more = rows(tmp_path, 1)
+    (old).mkdir()
+    write(old / "some.CSV", rows(old, 2), delimiter=";")
+    below = old / "below"
+    below.mkdir()
+    (below / "record.json").write_text(json.dumps(RECORD))
+    (tmp_path / more[0]["document"]).rename(below / "other.pdf")
+    lines = [
+        {**more[0], "document": "other.pdf", "evidence_id": "own"},
+        {**RECORD, "evidence_id": "e"},
+    ]
+    (below / "lines.jsonl").write_text("\n\n".join(map(json.dumps, lines)) + "\n")
+    found = imported(tenants, str(tmp_path / "courier.db"), old)
+    assert found.exit_code == 0, found.output
+    assert found.stdout == "handed in: 5 succeeded\n"
+    shown = run("status", "--db", tmp_path / "courier.db", "--json").stdout
+    ids = {one["evidence_id"] for one in json.loads(shown)}
+    assert {"own", "e", "ev-record"} < ids
+    assert sum(one.startswith("import-") for one in ids) == 2
+
+
+BAD = [
+    ({"outcome": "abandoned"}, "outcome must be passed or exhausted, not 'abandoned'"),
+    ({"recorded_at": "2020-01-02 10:00"}, "recorded_at: needs a T between the date and the time"),
+    ({"document": "none.pdf"}, "none.pdf is not a file"),
+    ({"subject": ""}, "subject: is missing"),
+    ({"tenant_id": "acne"}, "tenant 'acne' is not in the configuration"),
+    ({"tenant_id": "initech"}, "tenant 'initech' has no integration: nothing is sent"),
+    ({"session_id": "s-1", "subject": "emp-1"}, None),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BAD)
+def test_nothing_goes_in_if_a_line_is_bad_unless_it_is_skipped(
+    tenants: Path, sandbox: SprintoSandbox, tmp_path: Path, change: dict[str, str], said: str | None
+) -> None:
+    some = rows(tmp_path, 2)
+    if said is None:  # the same again
+        change, said = {**some[1]}, "again, after"
+    file = write(tmp_path / "old.csv", [{**some[0], **change}, some[1]])
+    database = str(tmp_path / "courier.db")
+    found = imported(tenants, database, file)
+    assert (found.exit_code, len(sandbox.received)) == (2, 0)
+    first, *_, last = found.stderr.splitlines()
+    assert first.startswith(f"{file}:{3 if 'again' in said else 2}: ")
+    assert said in first
+    assert last == (
+        "evidence-courier: 1 problem: nothing was handed in; mend them, or give --skip-invalid"
+    )
+    found = imported(tenants, database, file, "--skip-invalid")
+    assert found.exit_code == 0, found.output
+    assert found.stdout == "handed in: 1 succeeded\n1 problems, skipped\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('{"a": 1', 2, "is not JSON"),
+        ("[]", 2, "must be an object"),
+        (json.dumps({**RECORD, "outcome": {}}), 2, "outcome.status: is missing"),
+        ('{"tenant": "acme"}', 2, "tenant: is not known; known are"),
+        ('{"tenant_id": 7}', 2, "tenant_id: must be text"),
+    ],
+)
+def test_a_bad_line_of_json_lines_is_named(
+    tenants: Path, tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    file = tmp_path / "old.jsonl"
+    file.write_text(f"{json.dumps(RECORD)}\n{text}\n")
+    found = imported(tenants, str(tmp_path / "courier.db"), file)
+    assert found.exit_code == 2
+    assert any(
+        one.startswith(f"{file}:{line}: ") and said in one for one in found.stderr.splitlines()
+    ), found.stderr
+
+
+def test_a_csv_without_names_of_columns_is_refused(tenants: Path, tmp_path: Path) -> None:
+    some, file = rows(tmp_path, 2), tmp_path / "old.csv"
+    file.write_text("\n".join(",".join(row.values()) for row in some))
+    found = imported(tenants, str(tmp_path / "courier.db"), file)
+    assert found.exit_code == 2
+    assert f"{file}:1: the first line must name the columns; missing are tenant_id" in found.stderr
+    for row in some:
+        del row["tenant_id"]
+    found = imported(tenants, str(tmp_path / "courier.db"), "--tenant", "acme", write(file, some))
+    assert found.exit_code == 0, found.output
+
+
+def test_a_row_with_more_cells_than_names_is_refused(tenants: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "old.csv", rows(tmp_path, 1))
+    file.write_text(file.read_text().replace(".pdf", ".pdf,more"))
+    found = imported(tenants, str(tmp_path / "courier.db"), file)
+    assert f"{file}:2: has more cells than the header has names" in found.stderr
+
+
+def test_what_holds_no_records_is_refused(tenants: Path, tmp_path: Path) -> None:
+    database = str(tmp_path / "courier.db")
+    assert "is no file and no folder" in imported(tenants, database, tmp_path / "none").stderr
+    (tmp_path / "a.txt").write_text("x")
+    assert "must be a folder, or end in" in imported(tenants, database, tmp_path / "a.txt").stderr
+    (tmp_path / "empty").mkdir()
+    assert "holds no file that ends in" in imported(tenants, database, tmp_path / "empty").stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_after_a_kill_the_same_command_goes_on_and_doubles_nothing(
+    tenants: Path, sandbox: SprintoSandbox, database: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "old.csv", rows(tmp_path, 28))
+    (tenants / "acme.yaml").write_text(
+        (tenants / "acme.yaml").read_text().replace("60000/min", "240/min")
+    )
+    command = ["import", "--config", str(tenants), "--db", database, str(file)]
+    env = {**os.environ, "ACME_KEY": "the-key-of-the-sandbox"}
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "evidence_courier", *command],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        process.stderr.readline()  # it has read all
+        before = len(sandbox.received)
+        deadline = time.monotonic() + 60
+        while len(sandbox.received) < before + 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        if number == signal.SIGINT and process.returncode:
+            assert process.returncode == 130, said
+            assert "of 28 records are handed in; what is under way" in said
+    found = imported(tenants, database, file)
+    assert found.exit_code == 0, found.output
+    uploads = json.loads(run("status", "--db", database, "--json", "--limit", 0).stdout)
+    assert len(uploads) == 28
+    assert {one["status"] for one in uploads} <= {"succeeded", "retrying", "pending"}
+    assert len({*dates(sandbox)}) >= 27
+    # What was under way when it was killed may have arrived, and is sent again if it is unclear.
+    assert len(dates(sandbox)) - len({*dates(sandbox)}) <= room_of(PACED)
+
+
+# --- with a courier of the test's own ------------------------------------------------------------
+
+
+AT = datetime(2020, 1, 1, tzinfo=UTC)
+PENDING = UploadStatus(
+    tenant_id="acme",
+    evidence_id="",
+    provider="paper",
+    status="pending",
+    attempts=0,
+    possible_duplicate=False,
+    error=None,
+    last_attempt_at=None,
+    next_attempt_at=None,
+    receipt=None,
+    digest="",
+    evidence_date=AT.date(),
+    created_at=AT,
+    updated_at=AT,
+)
+UNAUTHORIZED = StatusError("unauthorized", "the key is wrong", 401)
+
+
+class Slip:
+    """A ticket."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[UploadStatus | None] = asyncio.get_running_loop().create_future()
+
+    async def settled(self) -> UploadStatus | None:
+        return await self.end
+
+
+@define
+class Desk:
+    """A courier that tries one upload after the other, in the order in which they came. What the
+    host submits comes to it as soon as so many were tried, and each comes to what `ends` says."""
+
+    host: dict[int, str] = field(factory=dict)
+    ends: dict[str, UploadStatus | Exception] = field(factory=dict)
+    line: list[str] = field(factory=list)
+    tried: list[str] = field(factory=list)
+    seen: dict[str, UploadStatus] = field(factory=dict)
+    slips: dict[str, Slip] = field(factory=dict)
+    before: list[list[str]] = field(factory=list)
+
+    def submit(self, evidence: Evidence) -> Any:
+        self.before.append([*self.line])
+        self.line.append(evidence.evidence_id)
+        self.slips[evidence.evidence_id] = slip = Slip()
+        return slip
+
+    async def statuses(self, tenant_id: str, ids: Sequence[str]) -> Mapping[str, UploadStatus]:
+        pending = {one: evolve(PENDING, evidence_id=one) for one in self.line}
+        return {one: found for one, found in (self.seen | pending).items() if one in ids}
+
+    async def counted(self, **where: Unpack[Where]) -> Sequence[Count]:
+        assert where == {"tenant_id": "acme", "status": "pending"}
+        about: Any = {"tenant_id": "acme", "provider": "paper", "status": Status.PENDING}
+        return [Count(**about, reason=None, number=len(self.line))] if self.line else []
+
+    async def work(self) -> None:
+        while True:
+            if (came := self.host.pop(len(self.tried), None)) is not None:
+                self.line.append(came)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if self.line:
+                self._try(self.line.pop(0))
+
+    def _try(self, one: str) -> None:
+        self.tried.append(one)
+        end = self.ends.get(one, evolve(PENDING, evidence_id=one, status="succeeded"))
+        if isinstance(end, Exception):
+            self.slips[one].end.set_exception(end)
+            return
+        self.seen[one] = end
+        if one in self.slips and end.status != "retrying":
+            self.slips[one].end.set_result(end)
+
+
+def old(number: int) -> OldRecord:
+    evidence = Evidence(
+        tenant_id="acme",
+        evidence_id=f"old-{number}",
+        session_id="s",
+        subject="p",
+        outcome="passed",
+        recorded_at=AT + timedelta(days=number),
+        document=Document(content=b"x", media_type="application/pdf"),
+    )
+    at, ids = evidence.recorded_at, ("acme", evidence.evidence_id)
+    return OldRecord(Path("old.csv"), number, at, *ids, lambda: evidence)
+
+
+def handed_in(desk: Desk, number: int, pace: Pace | None = None) -> Import:
+    class Home:
+        quota = Quota("credential", "address", pace)
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+
+    lanes: Any = {"acme": (Home(), [old(one) for one in range(number)])}
+    work = Import(desk, lanes, sleep)
+
+    async def story() -> None:
+        working = asyncio.create_task(desk.work())
+        await asyncio.wait_for(work.hand_in("acme"), 60)
+        working.cancel()
+
+    asyncio.run(story())
+    return work
+
+
+@pytest.fixture(autouse=True)
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LOOK_AGAIN", 0.001)
+
+
+def test_nothing_old_is_handed_in_behind_which_something_fresh_waits() -> None:
+    desk = Desk(host={0: "fresh-0", 1: "fresh-1", 2: "fresh-2", 9: "fresh-3"})
+    work = handed_in(desk, 60)
+    assert desk.tried[:3] == ["fresh-0", "fresh-1", "fresh-2"]
+    assert [one for one in desk.tried if "old" in one] == [f"old-{n}" for n in range(60)]
+    assert not any("fresh" in one for line in desk.before for one in line)
+    assert desk.tried.index("fresh-3") <= 9 + MOST
+    assert (work.left, work.came_to) == (0, {"succeeded": 60})
+
+
+def test_at_a_slow_pace_one_old_record_at_most_is_before_a_fresh_one() -> None:
+    desk = Desk(host={3: "fresh"})
+    handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
+    assert max(map(len, desk.before)) == 0
+    assert desk.tried.index("fresh") <= 4
+
+
+def test_what_is_tried_again_later_is_not_waited_for() -> None:
+    later = evolve(PENDING, evidence_id="old-1", status="retrying")
+    desk = Desk(ends={"old-1": later})
+    work = handed_in(desk, 3)
+    assert work.came_to == {"succeeded": 2, "retrying": 1}
+
+
+def test_no_more_is_handed_in_once_the_integration_does_not_work() -> None:
+    held = evolve(PENDING, evidence_id="old-1", status="held", error=UNAUTHORIZED)
+    desk = Desk(ends={"old-1": held})
+    work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
+    assert (work.left, work.came_to) == (8, {"succeeded": 1, "held": 1})
+    assert work.stopped == {"acme": "unauthorized: the key is wrong"}
+
+
+def test_no_more_is_handed_in_once_the_database_refuses_it() -> None:
+    desk = Desk(ends={"old-1": StoreError("full")})
+    work = handed_in(desk, 10, Pace(10, timedelta(minutes=1)))
+    assert (work.left, [str(one) for one in work.errors]) == (8, ["full"])
+
+
+def test_what_is_known_is_not_handed_in_again() -> None:
+    known = {f"old-{n}": evolve(PENDING, evidence_id=f"old-{n}", status="failed") for n in (0, 2)}
+    desk = Desk(seen=known)
+    work = handed_in(desk, 4)
+    assert (work.known, desk.tried) == (2, ["old-1", "old-3"])
