@@ -7,7 +7,7 @@ change of every upload); rows coming out are dictionaries, as sqlite-utils gives
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from operator import attrgetter, itemgetter
@@ -74,6 +74,12 @@ BEGINNING = (
     *CHANGING[_PLACE_OF_STATUS + 1 :],
     *("last_attempt_at", "owner", "credential", "budget"),
 )
+# What is empty as long as all goes well: where it was and stays so, it is not written, since an
+# index is looked at for each column that a statement names.
+TROUBLE = (
+    *("read", "resend_at", "taken_at", "reason", *CAUSE),
+    *("doubt", "possible_duplicate", "alone", "progress", "parked_at", "tried_since"),
+)
 UPLOAD = (*KEY, *CHANGING, *BIRTH)
 OPEN = ("id", *UPLOAD, *DOSSIER, "owner")
 ATTEMPT = (
@@ -91,7 +97,24 @@ _tally_cells = attrgetter(*_TALLY)
 _seen_cells = attrgetter(*_FAILURE)
 _document_cells = attrgetter(*_DOCUMENT)
 _cause, _seen = itemgetter(*CAUSE), itemgetter("kind", *_FAILURE)
-_FLAGS = ("doubt", "possible_duplicate", "alone")
+FLAGS = ("doubt", "possible_duplicate", "alone")
+
+
+class Usual:
+    """Those of some columns that are written where there is no TROUBLE."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(name for name in names if name not in TROUBLE)
+        self._cells = itemgetter(*map(names.index, self.names))
+        self._trouble = itemgetter(*map(names.index, TROUBLE))
+
+    def cells(self, cells: Sequence[Cell]) -> tuple[Cell, ...] | None:
+        """The cells of these columns; None if there is trouble in the others."""
+        return self._cells(cells) if self._trouble(cells) == _NO_TROUBLE else None
+
+
+_NO_TROUBLE = tuple(False if name in FLAGS else None for name in TROUBLE)
+USUAL_CHANGING, USUAL_BEGINNING = Usual(CHANGING), Usual(BEGINNING)
 
 
 # --- going in ------------------------------------------------------------------------------------
@@ -328,7 +351,7 @@ def action_of(row: Row) -> ActionRow:
 
 def _tally_of(row: Row) -> Tally:
     cells: dict[str, Any] = {name: row[name] for name in _TALLY}
-    cells |= {name: bool(row[name]) for name in _FLAGS}
+    cells |= {name: bool(row[name]) for name in FLAGS}
     cells |= {name: moment_of(row[name]) for name in ("parked_at", "tried_since")}
     return Tally(**cells)
 

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ....domain.retention import ERASED
-from ..rows import ATTEMPT, BEGINNING, CHANGING, KEY, MADE, OPEN
-from .session import Batch, Each
+from ..rows import (
+    ATTEMPT,
+    BEGINNING,
+    CHANGING,
+    FLAGS,
+    KEY,
+    MADE,
+    OPEN,
+    TROUBLE,
+    USUAL_BEGINNING,
+    USUAL_CHANGING,
+    Cell,
+    Row,
+    Usual,
+)
+from .session import Batch, Each, Session
 
 LOCK_CLASS = 0x4576436F
 """The first half of PostgreSQL's advisory locks that couriers hold; the second is the courier's
@@ -54,15 +68,19 @@ SELECT_IDS = Batch(
 )
 """The ids of those that are recorded. Each row: a position, KEY."""
 
+_NO_TROUBLE = " AND ".join(
+    f"NOT uploads.{name}" if name in FLAGS else f"uploads.{name} IS NULL" for name in TROUBLE
+)
 CURRENT = Batch(
     ("position", "id", *KEY, "version"),
-    "SELECT given.position, uploads.id, uploads.status, uploads.due FROM given CROSS JOIN uploads"
-    f" ON uploads.id = given.id AND {_CHECKED_KEY} AND uploads.version = given.version"
+    f"SELECT given.position, uploads.id, uploads.status, uploads.due, {_NO_TROUBLE} AS is_plain"
+    f" FROM given CROSS JOIN uploads ON uploads.id = given.id AND {_CHECKED_KEY}"
+    " AND uploads.version = given.version"
     " /* ORDER BY uploads.id FOR UPDATE OF uploads */",
 )
-"""The positions of the changes that are in time, with their uploads' ids, statuses and due times:
-no other session changes these before the transaction ends. Each row: a position, an id, KEY, the
-version to find."""
+"""The positions of the changes that are in time, with their uploads' ids, statuses and due times,
+and whether there is no TROUBLE in them: no other session changes these before the transaction ends.
+Each row: a position, an id, KEY, the version to find."""
 
 
 _TEXTS = {
@@ -90,16 +108,35 @@ def _update(names: Sequence[str], *others: str) -> Batch:
     )
 
 
-BEGIN_UPLOADS = _update(BEGINNING)
-"""Each row: an id, BEGINNING."""
+BEGIN_UPLOADS, BEGIN_USUALLY = _update(BEGINNING), _update(USUAL_BEGINNING.names)
+"""Each row: an id, BEGINNING; an id, its usual columns, for one in which there is no trouble."""
 
 UPDATE_STATUS = _update(("status",))
 """Each row: an id, a status."""
 
-UPDATE_UPLOADS = _update(
-    CHANGING, "last_attempt_at = coalesce(given.started_at, uploads.last_attempt_at)"
-)
-"""Each row: an id, CHANGING."""
+_ATTEMPTED = "last_attempt_at = coalesce(given.started_at, uploads.last_attempt_at)"
+UPDATE_UPLOADS = _update(CHANGING, _ATTEMPTED)
+UPDATE_USUALLY = _update(USUAL_CHANGING.names, _ATTEMPTED)
+"""Each row: an id, CHANGING; and likewise."""
+
+
+def update(
+    session: Session,
+    rows: Iterable[tuple[Row, Sequence[Cell]]],
+    statement: Batch,
+    usually: Batch,
+    usual: Usual,
+) -> None:
+    """Write cells over rows of CURRENT, as few of them as will do."""
+    many, few = [], []
+    for there, cells in rows:
+        if there["is_plain"] and (some := usual.cells(cells)) is not None:
+            few.append((there["id"], *some))
+        else:
+            many.append((there["id"], *cells))
+    session.tell_all(usually, few)
+    session.tell_all(statement, many)
+
 
 # One that is recorded under its provider as well is left as it is.
 NAME_PROVIDER = (

@@ -17,6 +17,8 @@ from ....ports.gates import Acquire, AcquireAnswer
 from ....ports.records import Change, Conflict, Entry, InvalidTenants, NamedProvider, Start
 from ..rows import (
     MADE,
+    USUAL_BEGINNING,
+    USUAL_CHANGING,
     Row,
     attempt_cells,
     beginning_cells,
@@ -147,16 +149,16 @@ class SqlStore(SqlLinks, SqlRemovals):
         """Write `Sending` of those that begin, and read what they send."""
         rows, statuses = [], []
         for position in begun:
-            number, was = found[position]["id"], found[position]["status"]
+            there = found[position]
             status, cells = beginning_cells(starts[position])
-            rows.append((number, *cells))
-            if status != was:
-                statuses.append((number, status))
-        self._session.tell_all(sql.BEGIN_UPLOADS, rows)
+            rows.append((there, cells))
+            if status != there["status"]:
+                statuses.append((there["id"], status))
+        sql.update(self._session, rows, sql.BEGIN_UPLOADS, sql.BEGIN_USUALLY, USUAL_BEGINNING)
         self._session.tell_all(sql.UPDATE_STATUS, statuses)
         staged = {
             row["upload_id"]: row["content"]
-            for row in self._session.ask_all(sql.SELECT_CONTENTS, [row[:1] for row in rows])
+            for row in self._session.ask_all(sql.SELECT_CONTENTS, [(row["id"],) for row, _ in rows])
         }
         return {
             position: records.Begun(staged.get(found[position]["id"]), acquired)
@@ -207,8 +209,8 @@ class SqlStore(SqlLinks, SqlRemovals):
         session = self._session
         found, lost = self._compared([change.upload for change in changes])
         won = [(found[n]["id"], change) for n, change in enumerate(changes) if n in found]
-        rows = ((number, *changing_cells(each.upload)) for number, each in won)
-        session.tell_all(sql.UPDATE_UPLOADS, rows)
+        rows = [(found[n], changing_cells(changes[n].upload)) for n in found]
+        sql.update(session, rows, sql.UPDATE_UPLOADS, sql.UPDATE_USUALLY, USUAL_CHANGING)
         self._write_history(won)
         for number, each in won:
             if (made := each.document) is not None:
