@@ -25,12 +25,15 @@ from ...ports.clock import Clock
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
 from ..metrics import observed
+from ..workers import Workers
 from .exits import SIGNALLED
 from .place import Place
 from .probes import Probes, listening
 
 LOOK_EVERY = timedelta(seconds=2)
 """How often `--watch` looks at the tenant files."""
+LAST_LOOK = 3.0
+"""So many seconds has the database to say what is left, when it ends."""
 _ENDINGS = (".yaml", ".yml", ".json")
 _log = logging.getLogger(f"{NAME}.run")
 
@@ -84,17 +87,17 @@ class Worker:
         self._main = asyncio.current_task()
         self._take_signals()
         async with AsyncExitStack() as stack:
-            if listen is not None:
-                url = await stack.enter_async_context(listening(listen, self._probes))
-                _log.info("listening on %s for /healthz, /readyz and /metrics", url)
             try:
+                if listen is not None:
+                    url = await stack.enter_async_context(listening(listen, self._probes))
+                    _log.info("listening on %s for /healthz, /readyz and /metrics", url)
                 await self._courier.start()
                 self._started, self._probes.state = True, ""
                 _log.info("started on %s, process %s", self._place.name, os.getpid())
                 await self._first_of(
                     self._stop.wait(), self._reload_when_asked(), *(one() for one in waits)
                 )
-            except asyncio.CancelledError:
+            except asyncio.CancelledError:  # by a second signal, before it has started
                 if not self._code:
                     raise
             finally:
@@ -117,24 +120,31 @@ class Worker:
         self._probes.state = "it is stopping"
         if self._started:
             await self._courier.close(self._grace)
-            _log.info("stopped: %s", await asyncio.to_thread(self._account))
+            done = f"{_uploads(self._counted.settled)} settled since the start"
+            if self._counted.interrupted:
+                done += f", {self._counted.interrupted} cut off while under way"
+            _log.info("stopped: %s; %s", done, await self._left())
         if self._hurrying is not None:
             await self._hurrying
 
-    def _account(self) -> str:
-        """What was done, and what is left to the next courier."""
-        done = f"{_uploads(self._counted.settled)} settled since the start"
-        if self._counted.interrupted:
-            done += f", {self._counted.interrupted} cut off while they were under way"
+    async def _left(self) -> str:
+        """What is left to the next courier. A database that hangs does not keep it from ending."""
+        reading = Workers(1, "evidence-courier-last-look")
         try:
-            with self._place.records() as records:
-                counts = records.counts()
-        except CourierError as error:
-            return f"{done}; what is left was not read: {error}"
+            read = asyncio.get_running_loop().run_in_executor(reading, self._counts)
+            counts = await asyncio.wait_for(read, LAST_LOOK)
+        except (CourierError, TimeoutError) as error:
+            return f"what is left was not read: {str(error) or 'the database did not answer'}"
+        finally:
+            reading.shutdown(wait=False)
         left = counts["pending"] + counts["retrying"]
         held = f", {counts['held']} held for a person" if counts["held"] else ""
         go_on = "; the next courier goes on with them" if left else ""
-        return f"{done}; {left} open in {self._place.name}{held}{go_on}"
+        return f"{left} open in {self._place.name}{held}{go_on}"
+
+    def _counts(self) -> Mapping[str, int]:
+        with self._place.records() as records:
+            return records.counts()
 
     # --- signals ---------------------------------------------------------------------------------
 
@@ -254,14 +264,24 @@ class Counted:
             self.interrupted += event.failure.kind is FailureKind.INTERRUPTED
 
 
+class PlainFormatter(logging.Formatter):
+    """One line an event, with its time in UTC; a traceback has lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """As ever, and without the line breaks of what a library says."""
+        return " ".join(line.strip() for line in super().formatMessage(record).splitlines())
+
+
 def log_to_standard_error(as_json: bool) -> None:
     """Set logging up, unless the host's own code has."""
     root, ours = logging.getLogger(), logging.getLogger(NAME)
     if root.handlers or ours.handlers:
         return
-    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    plain.converter = time.gmtime
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if as_json else plain)
+    handler.setFormatter(JsonFormatter() if as_json else PlainFormatter())
     root.addHandler(handler)
     ours.setLevel(logging.INFO)

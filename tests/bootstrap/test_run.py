@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ from evidence_courier import AsyncCourier, Courier, Records, StoreError
 from evidence_courier.bootstrap.cli import probes as probing
 from evidence_courier.bootstrap.cli.place import Files
 from evidence_courier.bootstrap.cli.probes import Probes, address_of
-from evidence_courier.bootstrap.cli.run import Worker, stamps
+from evidence_courier.bootstrap.cli.run import PlainFormatter, Worker, stamps
 from evidence_courier.domain.errors import MisuseError
 from evidence_courier.testing import FakeClock, RecordingLogger
 from evidence_courier.testing.sandboxes import FaultPlan, SprintoSandbox, sandbox_in_thread
@@ -193,7 +194,7 @@ def test_a_second_signal_ends_at_once_and_records_what_was_cut_off(
     worker.tell(signal.SIGTERM)
     worker.until("SIGTERM, the second signal: ending at once")
     assert worker.ended() == 128 + signal.SIGTERM
-    assert "0 uploads settled since the start, 2 cut off while they were under way" in worker.text
+    assert "0 uploads settled since the start, 2 cut off while under way" in worker.text
     assert "2 open in courier.db; the next courier goes on with them" in worker.text
     everything_holds()
 
@@ -297,6 +298,14 @@ def test_it_runs_on_a_postgresql(run: Callable[..., Run], sandbox: SprintoSandbo
     assert len(sandbox.received) == 20
     password = re.search(r"password=(\S+)", url)
     assert password is None or password[1] not in workers[0].text
+
+
+def test_a_line_is_one_line_and_has_its_time_in_utc() -> None:
+    said = logging.makeLogRecord(
+        {"created": 0.0, "levelname": "WARNING", "msg": "refused\n\tIs the server running?\n"}
+    )
+    line = "1970-01-01T00:00:00Z WARNING refused Is the server running?"
+    assert PlainFormatter().format(said) == line
 
 
 # --- probes --------------------------------------------------------------------------------------
