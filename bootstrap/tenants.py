@@ -96,7 +96,7 @@ class Tenants:
     def __init__(self, source: Source, options: TenantOptions, logger: Logger) -> None:
         self._source = source
         self._options = options
-        self._logger = logger
+        self.logger = logger
         providers = options.get("providers")
         self.providers: Providers = discover_providers() if providers is None else providers
         self._secrets = _secrets(options)
@@ -164,7 +164,7 @@ class Tenants:
             )
         if self._on_unknown != "ignore" and self._is_news(key):
             where = [*map(str, loaded.broken.get(key, ())), self._source.origin]
-            notify(self._logger, TenantUnknown(tenant_id, where[0]))
+            notify(self.logger, TenantUnknown(tenant_id, where[0]))
         return None
 
     def _is_news(self, key: str) -> bool:
@@ -192,7 +192,7 @@ class Tenants:
             return loaded, self._destinations(loaded, self.destinations)
         except ConfigError as error:
             self._refused = error.problems
-            notify(self._logger, ConfigurationRefused(tuple(map(str, error.problems))))
+            notify(self.logger, ConfigurationRefused(tuple(map(str, error.problems))))
             raise
 
     def put_in_force(self, read: tuple[Loaded, Mapping[str, Destination]]) -> None:
@@ -209,13 +209,13 @@ class Tenants:
         loaded = self.loaded
         if loaded.problems:
             problems = tuple(map(str, loaded.problems))
-            notify(self._logger, ConfigurationRefused(problems, self._first, partly=True))
+            notify(self.logger, ConfigurationRefused(problems, self._first, partly=True))
         gone = [f"{tenant} {_GONE}" for tenant in self._gone]
         if warnings := (*map(str, loaded.warnings), *gone):
-            notify(self._logger, ConfigurationDoubtful(warnings))
+            notify(self.logger, ConfigurationDoubtful(warnings))
         self._first = False
         with_one, without = tuple(sorted(self.destinations)), tuple(sorted(loaded.without))
-        notify(self._logger, ConfigurationLoaded(self._source.origin, with_one, without))
+        notify(self.logger, ConfigurationLoaded(self._source.origin, with_one, without))
 
     def rules_of(self, key: UploadKey) -> Rules:
         """The rules of an upload, whose tenant may have no integration any more."""

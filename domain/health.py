@@ -50,7 +50,8 @@ class Count:
 
 @frozen(kw_only=True)
 class Stop:
-    """Why nothing is sent for a tenant's integration; `uploads` are open and wait for it to end.
+    """Why nothing is sent for a tenant's integration; `uploads` wait for it to end: those that are
+    open, and those that failed because of it and go again by themselves.
 
     `state` is blocked (the integration does not work), parked (its target takes nothing now, and is
     asked again at `until`), paused (a person said so) or skipped (the tenant's configuration is
@@ -189,7 +190,8 @@ def _stops(
     for count in counts:
         concern = None if count.reason is None else FailureKind(count.reason).concern
         in_doubt = count.status is Status.HELD and concern is Concern.UPLOAD
-        if count.status in OPEN and not in_doubt:
+        resumes = count.reason is not None and FailureKind(count.reason).resumes
+        if (count.status in OPEN and not in_doubt) or (count.status is Status.FAILED and resumes):
             waiting[tenant_key(count.tenant_id)][count.provider] += count.number
     found = []
     for stop in sorted(stops, key=lambda one: (one.since, one.tenant_id, one.provider)):

@@ -72,7 +72,8 @@ class Worker:
         self._courier = courier
         self._grace = grace
         self._counted = Counted()
-        courier._wiring.logger = observed(FanOut(courier._wiring.logger, self._counted))
+        logger = observed(FanOut(courier._wiring.logger, self._counted))
+        courier._wiring.logger = courier._tenants.logger = logger
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._signals = 0
