@@ -98,13 +98,16 @@ _SUBMIT = _command(
     """Deliver files and wait until they are settled.
 
     Each FILE has succeeded, failed, is held or was skipped in the end. One ending in .json is a training record,
-    which brings its own ids and is rendered to PDF. Any other is a document, and needs --session,
-    --subject, --outcome and --recorded-at. What was delivered before is not sent again.
+    which brings its own ids and is rendered to PDF. Any other is a document, and needs --tenant,
+    --session, --subject, --outcome and --recorded-at. What was delivered before is not sent again.
     """,
     _CONFIG,
     _db("; a file is made if it does not exist"),
     _APP,
-    _option("--tenant tenant_id", "Whose evidence it is.", required=True),
+    _option(
+        "--tenant tenant_id",
+        "Whose evidence it is. A training record says so itself, and several may be of several.",
+    ),
     _option("--session", "For a document: the training session's id."),
     _option("--subject", "For a document: the id of the person."),
     _option("--subject-email", "For a document: the person's e-mail address."),

@@ -54,7 +54,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "status --db courier.db --status failed --since 2026-02-01 --json",
     ),
     "submit": (
-        "submit --config tenants/ --db courier.db --tenant acme record.json",
+        "submit --config tenants/ --db courier.db records/*.json",
         "submit --config tenants/ --db courier.db --tenant acme --session s-1 --subject emp-7 "
         "--outcome passed --recorded-at 2026-02-21T10:00:00Z ev-1.pdf",
     ),

@@ -35,7 +35,7 @@ from .place import Place
 class Described(TypedDict):
     """What the command line says of the documents; a training record describes itself."""
 
-    tenant_id: str
+    tenant_id: str | None
     session: str | None
     subject: str | None
     subject_email: str | None
@@ -77,10 +77,11 @@ def run(
         "on_invalid": "skip",
     }
     courier = place.courier(**options)
-    if destination_of(courier._tenants, described["tenant_id"]) is None:
-        click.echo(
-            f"tenant {described['tenant_id']!r} has no integration: nothing was sent", err=True
-        )
+    for tenant_id in sorted({evidence.tenant_id for evidence in evidences}):
+        if destination_of(courier._tenants, tenant_id) is None:
+            click.echo(f"tenant {tenant_id!r} has no integration: nothing was sent", err=True)
+            evidences = [one for one in evidences if one.tenant_id != tenant_id]
+    if not evidences:
         print_uploads([], as_json)
         return
     interruption = Interruption()
@@ -128,9 +129,9 @@ def _exit(
 
 
 def _refuse_doubles(files: Sequence[str], evidences: Sequence[Evidence]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for file, evidence in zip(files, evidences, strict=True):
-        other = seen.setdefault(evidence.evidence_id, file)
+        other = seen.setdefault((evidence.tenant_id, evidence.evidence_id), file)
         if other is not file:
             raise MisuseError(
                 f"{other} and {file} would both be evidence {evidence.evidence_id!r}: "
@@ -223,14 +224,16 @@ def _evidence(file: Path, described: Described) -> Evidence:
             raise MisuseError(f"{file} is not a file")
     except OSError as error:
         raise MisuseError(f"{file} cannot be read: {error.strerror or error}") from error
-    session, subject = described["session"], described["subject"]
-    outcome, recorded_at = described["outcome"], described["recorded_at"]
-    if session is None or subject is None or outcome is None or recorded_at is None:
+    tenant_id, session = described["tenant_id"], described["session"]
+    subject, outcome = described["subject"], described["outcome"]
+    recorded_at = described["recorded_at"]
+    if not (tenant_id and session and subject and outcome and recorded_at):
         raise MisuseError(
-            f"{file} is a document: give --session, --subject, --outcome and --recorded-at with it"
+            f"{file} is a document: give --tenant, --session, --subject, --outcome and "
+            "--recorded-at with it"
         )
     return Evidence(
-        tenant_id=described["tenant_id"],
+        tenant_id=tenant_id,
         evidence_id=described["evidence_id"] or file.stem,
         session_id=session,
         subject=subject,
@@ -245,11 +248,11 @@ def _evidence(file: Path, described: Described) -> Evidence:
     )
 
 
-def _evidence_of_record(file: Path, tenant_id: str) -> Evidence:
+def _evidence_of_record(file: Path, tenant_id: str | None) -> Evidence:
     record = load_record(file.read_bytes(), where=str(file))
-    if record.tenant_id != tenant_id:
+    if tenant_id is not None and record.tenant_id != tenant_id:
         raise MisuseError(
             f"{file} is a record of tenant {record.tenant_id!r}, not of {tenant_id!r}: "
-            f"give --tenant {record.tenant_id}"
+            f"give --tenant {record.tenant_id}, or none"
         )
     return Evidence.from_record(record)

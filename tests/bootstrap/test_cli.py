@@ -463,6 +463,24 @@ def test_check_ends_with_2_for_an_empty_folder_and_names_other_files(
     assert "no tenant has the block `integrations.grc`" in other.stderr
 
 
+def test_records_of_several_tenants_are_submitted_together(tenants: Path) -> None:
+    """Each names its own. Two may have the same evidence id, and one may have no integration."""
+    (tenants / "globex.yaml").write_text((tenants / "acme.yaml").read_text())
+    folder, files = tenants.parent, list[Path]()
+    for name in ("acme", "globex", "initech"):
+        files.append(folder / f"{name}.json")
+        files[-1].write_text(json.dumps({**RECORD, "tenant_id": name}))
+    place = ("submit", "--config", tenants, "--db", folder / "courier.db")
+    done = run(*place, "--json", *files)
+    assert done.exit_code == 0, done.output
+    assert [one["tenant_id"] for one in json.loads(done.stdout)] == ["acme", "globex"]
+    assert "tenant 'initech' has no integration: nothing was sent" in done.stderr
+    alone = run(*place, "--json", files[-1])
+    assert (alone.exit_code, json.loads(alone.stdout)) == (0, [])
+    document = run(*place, *SAID, a_document(folder))
+    assert (document.exit_code, "give --tenant, --session" in document.stderr) == (2, True)
+
+
 def test_submit_counts_only_the_file_of_the_tenant_that_is_asked_for(tenants: Path) -> None:
     (tenants / "globex.yaml").write_text("integrations:\n  compliance: [1\n")
     file = a_document(tenants.parent)
