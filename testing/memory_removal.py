@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -124,7 +125,11 @@ class MemoryRemovals(MemoryInspection):
         names = Names([*removal.names, *_names_of(record)])
         dossier, key = record.dossier, record.upload.key
         document = evolve(dossier.document, filename=None, source=None, path=None, modified=None)
-        settings = {} if names.stand_in(str(dossier.settings)) else dossier.settings
+        settings = (
+            {}
+            if names.stand_in(json.dumps(dict(dossier.settings), ensure_ascii=False))
+            else dossier.settings
+        )
         record.dossier = evolve(
             dossier,
             subject=ERASED,

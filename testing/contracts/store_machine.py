@@ -11,6 +11,7 @@ The machine is Hypothesis', and so needs the extra `testing`: ``pip install
 from __future__ import annotations
 
 import tempfile
+import unicodedata
 import unittest
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from ...domain.evidence.evidence import Outcome
 from ...domain.integration import Pace
 from ...domain.pacing.gate import Acquired, GateChange, NotBefore, Quota
 from ...domain.pacing.paused import Paused, Resumed, Target
+from ...domain.retention import Part
+from ...domain.upload.actions import Person
 from ...domain.upload.attempt import Attempt
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import (
@@ -72,6 +75,7 @@ from ...ports.records import (
     Start,
     StoredDocument,
 )
+from ...ports.removal import Removal
 from ...ports.store import UploadStore
 from ..memory_store import MemoryStore
 from .assertions import must, same
@@ -270,6 +274,11 @@ plans = st.builds(
 )
 
 
+def _called(dossier: Dossier) -> list[str]:
+    names = (dossier.subject, dossier.subject_email or "")
+    return [unicodedata.normalize("NFKC", name).casefold() for name in names]
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Asks both. A subclass says how the store is opened; `store_machine` makes one."""
 
@@ -421,6 +430,30 @@ class StoreMachine(RuleBasedStateMachine):
         self.both(save)
         if block is not None:
             self.both(lambda store: unblock(store, "acme", "sprinto"))
+
+    @rule(
+        keys=st.lists(few_keys, unique=True, max_size=4),
+        parts=st.frozensets(st.sampled_from(Part), min_size=1),
+    )
+    def remove(self, keys: list[UploadKey], parts: frozenset[Part]) -> None:
+        # Each store has its own hashes for ids that are names.
+        there = {
+            key: one.upload.version
+            for key, one in self._memory.get(keys).items()
+            if not {key.evidence_id} & {*_called(one.dossier)}
+        }
+        removal = Removal(
+            action="prune",
+            tenant_id="acme",
+            person=Person("kim", "kept no longer"),
+            at=AT,
+            parts={key: (version, parts) for key, version in there.items()},
+        )
+        self.both(lambda store: store.remove(removal))
+
+    @rule(after=st.just(0), limit=st.integers(20, 30))
+    def settled(self, after: int, limit: int) -> None:
+        self.both(lambda store: store.settled(after, limit))
 
     @rule(find=finds)
     def find(self, find: Find) -> None:
