@@ -9,6 +9,7 @@ from functools import partial
 
 from attrs import field, frozen
 
+from ..domain.arguments import is_whole, of_kind
 from ..domain.errors import MisuseError, StoreError
 from ..domain.integration import tenant_key
 from ..domain.retention import Names, Part, Retention
@@ -136,7 +137,8 @@ def erasure_of(found: Sequence[PersonsUpload]) -> Erasure:
 
 def require_unnamed(person: Person, subject: str) -> None:
     """MisuseError if who erases, or why, names the person: that is kept."""
-    if not isinstance(subject, str) or not subject.strip():
+    of_kind("subject", subject, str, "text")
+    if not subject.strip() or not is_whole(subject):
         raise MisuseError("subject must name the person who is erased")
     for name, text in (("by", person.by), ("reason", person.reason)):
         if Names([subject]).stand_in(text):

@@ -31,6 +31,15 @@ def several(name: str, values: Iterable[T], kind: Any, words: str) -> tuple[T, .
     return given
 
 
+def is_whole(text: str) -> bool:
+    """Whether a text has no halves of characters, which no record can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def aware(name: str, value: object) -> None:
     """MisuseError unless this is a moment whose time zone is known."""
     if not isinstance(value, datetime) or value.utcoffset() is None:

@@ -36,7 +36,7 @@ from .declaring import (
     _option,
 )
 from .pause_commands import PAUSES
-from .removal_commands import ERASE, PRUNE, VACUUM
+from .removal_commands import ERASE, PRUNE, REMOVALS, VACUUM
 
 STATUSES = ("pending", "retrying", "held", "succeeded", "failed", "skipped")
 
@@ -489,8 +489,8 @@ _SANDBOXES = click.Group(
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
-        *(_IMPORT, _INVARIANTS, PRUNE, _RENDER, _RUN, _SANDBOXES, _SHOW, _STATUS),
-        *(_SUBMIT, VACUUM, _VERIFY, _VERSION),
+        *(_IMPORT, _INVARIANTS, PRUNE, REMOVALS, _RENDER, _RUN, _SANDBOXES, _SHOW),
+        *(_STATUS, _SUBMIT, VACUUM, _VERIFY, _VERSION),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

@@ -51,7 +51,7 @@ STYLES = {
 
 def json_row(value: UploadStatus) -> dict[str, object]:
     """An upload's status as JSON values: moments in ISO 8601 with Z, nested values as objects."""
-    return attrs.asdict(value, value_serializer=lambda _value, _field, field: _plain(field))
+    return attrs.asdict(value, value_serializer=lambda _value, _field, field: plain(field))
 
 
 def json_value(value: Any) -> object:
@@ -64,10 +64,11 @@ def json_value(value: Any) -> object:
         case _ if attrs.has(type(value)):
             return json_value(attrs.asdict(value, recurse=False))
         case _:
-            return _plain(value)
+            return plain(value)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value as JSON has it: moments in ISO 8601 with Z."""
     if isinstance(value, datetime):
         return moment(value, "microseconds" if value.microsecond else "seconds")
     return value.isoformat() if isinstance(value, date) else value

@@ -65,6 +65,18 @@ PRUNE = _command(
     _JSON,
 )
 
+REMOVALS = _command(
+    "removals",
+    "remove.removals",
+    """List what was removed: when, by whom, why and how much; the latest first.
+
+    A courier removes by itself what its rules or a tenant's say. Who was erased is not recorded.
+    """,
+    *_RECORDS,
+    _option("--tenant tenant_id", "Only what was removed of this tenant's."),
+    _JSON,
+)
+
 VACUUM = _command(
     "vacuum",
     "remove.vacuum",

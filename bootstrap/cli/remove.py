@@ -26,13 +26,28 @@ from ...delivery.retention import (
 )
 from ...domain.retention import Part, Retention
 from ...domain.upload.actions import Person
-from ...ports.removal import Removal, Removed, SettledPage
+from ...ports.removal import Removal, RemovalRow, Removed, SettledPage
 from ...ports.store import UploadStore
 from ..records import Records
 from ..tenants import retention_of
 from .exits import UNDELIVERED, USAGE, end
-from .output import count_of, json_row, print_json, print_statuses, print_table
+from .output import (
+    Columns,
+    count_of,
+    json_row,
+    moment,
+    plain,
+    print_columns,
+    print_json,
+    print_statuses,
+    print_table,
+)
 from .place import Place
+
+
+def _number(name: str, row: RemovalRow) -> str:
+    return f"{getattr(row, name):,}"
+
 
 _NO_RULES = (
     "nothing says how long what is kept: say --attempts, --personal or --failed-documents, or give "
@@ -107,6 +122,15 @@ def _of_tenants(place: Place) -> Mapping[str, Retention]:
         sys.exit(USAGE)
     return retention_of(loaded.integrations.values())
 
+
+_REMOVAL: Columns = {
+    "at": lambda row: moment(row.at),
+    "tenant": lambda row: row.tenant_id,
+    "action": lambda row: row.action,
+    "by": lambda row: row.by,
+    "reason": lambda row: row.reason,
+    **{name: partial(_number, name) for name in ("uploads", "attempts", "documents", "texts")},
+}
 
 _Counts = Mapping[str, Mapping[Part, int]]
 
@@ -217,6 +241,18 @@ def _advice(place: Place) -> str:
         f"The disk may hold it in {what} until `evidence-courier vacuum` was run; backups hold it "
         "until they are deleted"
     )
+
+
+def removals(*, place: Place, tenant_id: str | None, as_json: bool) -> None:
+    """List what was removed."""
+    with place.records() as records:
+        rows = records.removals(tenant_id)
+    if as_json:
+        print_json(
+            [attrs.asdict(one, value_serializer=lambda *given: plain(given[2])) for one in rows]
+        )
+    else:
+        print_columns(_REMOVAL, rows)
 
 
 def vacuum(*, place: Place) -> None:

@@ -107,6 +107,11 @@ def test_erase_says_what_went_and_what_to_do_next(database: str) -> None:
     with Records.open(database) as records:
         (row,) = records.removals()
         assert (row.action, row.by, row.uploads) == ("erase", "dpo", 1)
+    listed = run("removals", "--db", database, "--tenant", "acme").stdout.splitlines()
+    assert listed[0].split("\t")[:5] == ["at", "tenant", "action", "by", "reason"]
+    assert listed[1].split("\t")[1:] == ["acme", "erase", "dpo", "request 12", "1", "1", "0", "0"]
+    (as_json,) = json.loads(run("removals", "--db", database, "--json").stdout)
+    assert (as_json["by"], as_json["uploads"], len(as_json["subject"])) == ("dpo", 1, 32)
     nothing = erase(database, "--yes")
     assert nothing.exit_code == 1
     assert "nothing of tenant 'acme' names this person" in nothing.stderr

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from attrs import evolve
 
+from ....domain.arguments import is_whole
 from ....domain.chain import Head
 from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
@@ -95,7 +96,7 @@ class SqlReader:
         self, tenant_id: str, evidence_ids: Sequence[str], now: datetime
     ) -> Mapping[str, UploadStatus]:
         # Half a character stands in no record.
-        wanted = sorted(filter(_is_text, set(evidence_ids)))
+        wanted = sorted(filter(is_whole, set(evidence_ids)))
         with self._readers.reading() as session:
             told = reads.statuses_of(session, _of_evidences(session, tenant_id, wanted), now)
             found = {status.evidence_id: status for status in told}
@@ -233,12 +234,3 @@ def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str])
     """The uploads of a tenant's evidences, the oldest first."""
     rows = session.ask_all(reads.STATUSES, [(tenant_id, one) for one in evidence_ids])
     return sorted(rows, key=lists.age)
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text is whole: it has no halves of characters."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
