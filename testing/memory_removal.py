@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from ..domain.integration import tenant_key
+from ..domain.pacing.paused import Paused, Resumed
 from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash
 from ..domain.upload.failure import Failure
 from ..domain.upload.status import ActionRow
@@ -153,7 +154,16 @@ class MemoryRemovals(MemoryInspection):
             one for key, one in self._records.items() if tenant_key(key.tenant_id) == whose
         ]
         self._removed, found = _blanked(self._removed, names)
-        return found + sum(_blank_actions(one, names) + _blank(one, names) for one in of_tenant)
+        pauses = self._gates.pauses
+        concerned = [one for one in pauses if one.target.tenant_id in (None, whose)]
+        blanked, named = _blanked(concerned, names)
+        new = dict(zip(map(id, concerned), blanked, strict=True))
+        self._gates.pauses = [new.get(id(one), one) for one in pauses]
+        return (
+            found
+            + named
+            + sum(_blank_actions(one, names) + _blank(one, names) for one in of_tenant)
+        )
 
 
 def _settled(record: MemoryRecord) -> Settled:
@@ -183,7 +193,7 @@ def _blank_actions(record: MemoryRecord, names: Names) -> int:
     return found
 
 
-N = TypeVar("N", ActionRow, RemovalRow)
+N = TypeVar("N", bound="ActionRow | RemovalRow | Paused | Resumed")
 
 
 def _blanked(rows: Sequence[N], names: Names) -> tuple[list[N], int]:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from attrs import evolve
 
 from ...delivery.chain import faults_of
+from ...domain.pacing.paused import Paused, Resumed, Target
 from ...domain.retention import ERASED, Part
 from ...domain.upload.actions import Person
 from ...domain.upload.events import AttemptEnded
@@ -258,6 +259,25 @@ class RemovalRules(GateRules):
             must(f"{JANE}7" in repr(longer_shown), "the name of someone else is gone")
             must(JANE.upper() in repr(store.show("globex", "x", AT)), "another tenant lost a text")
             same(removed.texts, 8)
+
+    def test_a_person_goes_from_what_people_have_paused(self) -> None:
+        with self._store() as store:
+            hers = Paused(Target("acme"), AT, JANE, f"asked by {MAIL}")
+            for one in (
+                hers,
+                evolve(hers, target=Target(None, "vanta")),
+                evolve(hers, target=Target("globex")),
+                Resumed(Target("acme"), AT, "kim", f"{JANE} is back"),
+                Paused(Target("acme"), AT, "kim", "again"),
+            ):
+                store.save([one])
+            same(store.remove(removal(store, [], names=[JANE, MAIL])).texts, 5)
+            left = [
+                Paused(Target(None, "vanta"), AT, ERASED, ERASED),
+                evolve(hers, target=Target("globex")),
+                Paused(Target("acme"), AT, "kim", "again"),
+            ]
+            same(list(store.paused()), left)
 
     def test_the_hash_chain_stays_whole(self) -> None:
         with self._store() as store:

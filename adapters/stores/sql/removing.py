@@ -134,6 +134,11 @@ NAMING = (
     _Texts("look_ups", ("message",), of_tenant=_OF_UPLOADS),
     _Texts("actions", ("by", "reason"), kind=ACTION, of_tenant=_OF_UPLOADS),
     _Texts("blocks", ("message",), identity="address"),
+    _Texts(
+        "pauses",
+        ("by", "reason", "ended_by", "ended_reason"),
+        of_tenant="{0}.tenant_id IN (:tenant_id, '')",
+    ),
     _Texts("removals", ("by", "reason")),
     _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT),
 )
