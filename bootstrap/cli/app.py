@@ -159,6 +159,7 @@ _RUN = _command(
         "How many seconds what is under way may take when it is stopped.",
         default=10.0,
         type=click.FloatRange(min=0),
+        metavar="SECONDS",
     ),
     _option("--json as_json", "Log JSON, one object a line.", is_flag=True),
 )

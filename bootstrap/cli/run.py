@@ -57,7 +57,13 @@ def run(
             "it out, and send SIGHUP to have them read anew"
         )
     before = stamps(place.folder) if watch and place.folder else {}
-    worker = Worker(place, place.courier(on_invalid="skip"), grace)
+    courier = place.courier(on_invalid="skip")
+    if place.folder is not None and not courier._tenants.loaded.named:
+        raise MisuseError(
+            f"{place.folder} holds no tenant file, and what is open would be held for that: look "
+            "whether the folder is mounted, or name another with --config"
+        )
+    worker = Worker(place, courier, grace)
     waits = [worker.drained] if drain else []
     if watch and place.folder:
         waits.append(partial(worker.watch, place.folder, before))

@@ -258,6 +258,14 @@ def test_a_tenant_that_is_broken_at_the_start_stops_no_other(
     assert counts() == {"succeeded": 1}
 
 
+def test_a_folder_that_is_empty_is_none_that_was_meant(run: Callable[..., Run]) -> None:
+    """It may not be mounted yet, and ten minutes later all that is open would be held."""
+    os.remove("tenants/acme.yaml")
+    worker = run()
+    assert worker.ended() == 2
+    assert "tenants holds no tenant file" in worker.text and "mounted" in worker.text
+
+
 def test_a_log_in_json_is_one_object_a_line(run: Callable[..., Run]) -> None:
     worker = run("--drain", "--json")
     assert worker.ended() == 0
