@@ -29,6 +29,7 @@ from .declaring import (
     _SINCE,
     _YES,
     Age,
+    Grouped,
     Moment,
     _argument,
     _command,
@@ -486,6 +487,7 @@ _SANDBOXES = click.Group(
 
 
 @click.group(
+    cls=Grouped,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(*_ACTIONS, _BLOCKS, _CHECK, _COPY, _DEMO, _DOCTOR, ERASE, _EXPORT, _HEALTH),

@@ -13,7 +13,25 @@ from typing import Any
 
 import click
 
-from .examples import epilog
+from .examples import GROUPS, epilog
+
+_WHOLE = 200
+"""The characters of a sentence that is not cut."""
+
+
+class Grouped(click.Group):
+    """Commands that help lists by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group; what is in none comes last."""
+        left = dict(self.commands)
+        for heading, names in (*GROUPS.items(), ("More", (*self.commands,))):
+            found = [(name, left.pop(name)) for name in names if name in left]
+            if found:
+                with formatter.section(heading):
+                    formatter.write_dl(
+                        [(name, one.get_short_help_str(_WHOLE)) for name, one in found]
+                    )
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]  # generic since 8.4

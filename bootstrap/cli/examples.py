@@ -1,8 +1,19 @@
-"""Lines that can be typed, for the end of each command's help."""
+"""What helps to find a command and to use it: the groups in which `--help` lists them, and lines
+that can be typed, for the end of each command's help."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Before anything is sent": ("check", "doctor", "render"),
+    "Deliver": ("run", "submit", "import"),
+    "See": ("status", "show", "health", "blocks"),
+    "Decide": ("retry", "release", "abandon", "attest", "pause", "resume"),
+    "Keep and remove": ("copy", "prune", "erase", "vacuum"),
+    "Prove": ("invariants", "verify", "export"),
+    "Try it": ("demo", "sandbox", "version"),
+}
 
 _WIDTH = 70
 _MANY = "--by asha --reason 'the key was changed'"
@@ -24,6 +35,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "export": ("export --db courier.db --tenant acme --head",),
     "health": ("health --db courier.db", "health --db courier.db --max-age 1h --json"),
+    "import": ("import --config tenants/ --db courier.db old-records/",),
     "invariants": ("invariants --db courier.db --config tenants/",),
     "pause": ("pause --db courier.db --tenant acme --by asha --reason 'audit until Friday'",),
     "prune": ("prune --db courier.db --config tenants/ --attempts 400d",),

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from evidence_courier.adapters.records import load_record
 from evidence_courier.adapters.renderers.typst_renderer import TypstRenderer
 from evidence_courier.bootstrap.cli.app import app
-from evidence_courier.bootstrap.cli.examples import EXAMPLES
+from evidence_courier.bootstrap.cli.examples import EXAMPLES, GROUPS
 from evidence_courier.domain.evidence.evidence import Document
 
 RECORDS = Path(__file__).parents[2] / "examples" / "records"
@@ -49,6 +49,16 @@ def test_every_help_ends_with_lines_that_can_be_typed(path: list[str]) -> None:
             assert isinstance(group, click.Group)
             group = group.commands[word]
         group.make_context(path[-1], words[len(path) :])  # or it raises what is wrong
+
+
+def test_help_lists_every_command_once_by_what_it_is_for() -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(app.commands)
+    shown = run("--help").stdout
+    headings = [line[:-1] for line in shown.splitlines() if line.endswith(":")]
+    assert headings == ["Options", *GROUPS]
+    assert "..." not in shown.split("Options:")[1] and all(
+        len(line) <= 80 for line in shown.splitlines()
+    )
 
 
 def test_a_record_is_rendered_as_it_would_be_sent(tmp_path: Path) -> None:
