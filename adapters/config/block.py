@@ -108,7 +108,7 @@ class BlockReader:
             report.note(path, message, suggestion=schemas.closest(name, self.providers))
             return None, schemas.UNKNOWN_PROVIDER
         if name not in self.known:
-            self.known[str(name)] = _schema(name, provider)
+            self.known[str(name)] = schema_for(name, provider)
         schema = self.known[name]
         if isinstance(provider, BrokenProvider) or isinstance(schema, str):
             report.note(path, f"the provider {provider.name} cannot be used: {schema}")
@@ -213,7 +213,7 @@ def _refuse_files(settings: Mapping[str, object], report: Report) -> None:
             report.note((*report.block, *path), f"is {text.reference}, {_NOT_SECRET}")
 
 
-def _schema(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:
+def schema_for(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:
     """The schema for a provider's blocks, or why the provider cannot be used."""
     if isinstance(provider, BrokenProvider):
         return provider.reason

@@ -127,7 +127,7 @@ def load_mapping(
     tenants: Mapping[str, Mapping[str, object]],
     *,
     providers: Providers,
-    secrets: Secrets,
+    secrets: Secrets | None,
     block: str = DEFAULT_BLOCK,
 ) -> Loaded:
     """Load tenants that a host keeps itself, as `load_folder` does; problems have no file or line.

@@ -16,7 +16,7 @@ Accept: TypeAlias = Callable[[Any], Any]
 
 _RULES = {
     *("type", "coerce", "required", "excludes", "schema", "allowed", "regex", "empty"),
-    *("min", "max", "minlength", "maxlength"),
+    *("min", "max", "minlength", "maxlength", "meta"),
 }
 
 

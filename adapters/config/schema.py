@@ -147,6 +147,8 @@ class BlockSchema:
 
     rules: dict[str, dict[str, object]]
     strict: bool
+    written: Mapping[str, Mapping[str, Any]] = field(factory=dict, repr=False)
+    """The rules as we and the provider have written them."""
     quick: Any = field(init=False, repr=False)
     """An `Accept`, or None if the rules have none."""
     as_rules: Any = field(init=False, repr=False)
@@ -189,10 +191,11 @@ def schema_with(fragment: object) -> BlockSchema:
     taken = sorted(set(fragment) & set(CORE))
     if taken:
         raise FragmentError(f"its schema claims keys that every block has: {', '.join(taken)}")
-    rules = {key: _taught(own) for key, own in {**CORE, **fragment}.items()}
+    written = {**CORE, **fragment}
+    rules = {key: _taught(own) for key, own in written.items()}
     try:
         DefinitionSchema(_BlockValidator(), {key: rules[key] for key in fragment})
-        return BlockSchema(rules, strict=True)
+        return BlockSchema(rules, strict=True, written=written)
     except Exception as error:  # Cerberus has no one error for a schema that it cannot read
         why = f"{type(error).__name__}: {error}"
         raise FragmentError(f"its schema is not one that Cerberus takes ({why})") from None

@@ -26,8 +26,8 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d)?")
 _SIZE = re.compile(r"([0-9]{1,13}) ?([A-Za-z]{1,3})?")
 _PACE = re.compile(r"([0-9]{1,7})/(s|min|h)")
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _PERIODS = {"s": timedelta(seconds=1), "min": timedelta(minutes=1), "h": timedelta(hours=1)}
 
 
@@ -55,7 +55,7 @@ def parse_duration(value: object) -> timedelta:
         case int() | float() if not isinstance(value, bool):
             seconds = float(value)
         case str() if found := _DURATION.fullmatch(value):
-            seconds = float(found[1]) * _SECONDS[found[2] or "s"]
+            seconds = float(found[1]) * SECONDS[found[2] or "s"]
     if seconds is None:
         raise ValueError("must be a duration such as 500ms, 5s, 5m or 1h, or a number of seconds")
     if not 0 <= seconds <= MAX_DURATION.total_seconds():
@@ -69,8 +69,8 @@ def parse_size(value: object) -> Size:
     match value:
         case int() if not isinstance(value, bool):
             size = int(value)
-        case str() if (found := _SIZE.fullmatch(value)) and (found[2] or "B").lower() in _BYTES:
-            size = int(found[1]) * _BYTES[(found[2] or "B").lower()]
+        case str() if (found := _SIZE.fullmatch(value)) and (found[2] or "B").lower() in BYTES:
+            size = int(found[1]) * BYTES[(found[2] or "B").lower()]
     if size is None:
         raise ValueError("must be a size such as 25MB, 10MiB or 500kB, or a number of bytes")
     if not 1 <= size <= MAX_SIZE:
@@ -94,7 +94,7 @@ def parse_pace(value: object) -> Pace:
 def shown_duration(value: timedelta) -> str:
     """The duration as a person would write it in a tenant file."""
     seconds = value.total_seconds()
-    for unit, length in reversed(_SECONDS.items()):
+    for unit, length in reversed(SECONDS.items()):
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g}{unit}"
     return f"{seconds:g}s"

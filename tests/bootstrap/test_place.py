@@ -146,7 +146,7 @@ def every_command(group: click.Group) -> list[click.Command]:
 def test_every_command_about_couriers_takes_an_app_and_shows_the_variables() -> None:
     sandboxes = app.commands["sandbox"]
     assert isinstance(sandboxes, click.Group)
-    alone = {"copy", "demo", "render", "version", *sandboxes.commands}
+    alone = {"copy", "demo", "schema", "render", "version", *sandboxes.commands}
     for command in every_command(app):
         names = {param.name for param in command.params}
         assert ("app" in names) == (command.name not in alone), command.name

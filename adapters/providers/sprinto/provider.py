@@ -51,7 +51,10 @@ class SprintoProvider:
     schema: ClassVar[Mapping[str, object]] = schema_of(
         SprintoSettings,
         workflow_check={"maxlength": 200},
-        success_statuses={"coerce": lambda words: [words] if words == ANY_STATUS else words},
+        success_statuses={
+            "coerce": lambda words: [words] if words == ANY_STATUS else words,
+            "meta": {"json_schema": {"const": ANY_STATUS}},
+        },
         files_per_request={"max": MOST_FILES},
     )
     limits: ClassVar[Limits] = Limits(
