@@ -64,9 +64,13 @@ def _field_hash(name: str, salt: str, value: Value) -> str:
     return hash_of(f'["{name}","{salt}",{canonical(value)}]')
 
 
+def canonical_of_hashes(hashes: Mapping[str, str]) -> str:
+    """The same for an object of texts that need no escape, at a tenth of the cost."""
+    return "{" + ",".join([f'"{name}":"{hashes[name]}"' for name in sorted(hashes)]) + "}"
+
+
 def _record_hash(hashes: Mapping[str, str]) -> str:
-    pairs = ",".join([f'"{name}":"{hashes[name]}"' for name in sorted(hashes)])
-    return hash_of(f"{{{pairs}}}")
+    return hash_of(canonical_of_hashes(hashes))
 
 
 @frozen
@@ -108,16 +112,7 @@ class Link:
 
     def text(self, record: str, previous: str | None) -> str:
         """What its hash is made of, with the hashes of its record and of the link before."""
-        return canonical(
-            {
-                "kind": self.kind,
-                "position": self.position,
-                "previous": previous,
-                "record": record,
-                "tenant": self.tenant_id,
-                "time": self.time,
-            }
-        )
+        return _link_text(self.tenant_id, self.position, self.time, self.kind, record, previous)
 
     def hashes(self, record: Record | None) -> dict[str, str]:
         """The hashes of its fields, with its record as it is now; None: that is missing."""
@@ -161,17 +156,32 @@ class Link:
         return evolve(self, fields=kept)
 
 
+def _link_text(
+    tenant_id: str, position: int, time: str, kind: str, record: str, previous: str | None
+) -> str:
+    text = encode_basestring
+    before = "null" if previous is None else text(previous)
+    return (
+        f'{{"kind":{text(kind)},"position":{position},"previous":{before},"record":{text(record)},'
+        f'"tenant":{text(tenant_id)},"time":{text(time)}}}'
+    )
+
+
 def link(head: Head, record: Record, salts: str, time: str) -> Link:
     """The link that a record gets behind this head. `salts` is random: SALT digits for each
     field."""
-    fields, hashes = {}, {}
-    for number, (name, value) in enumerate(record.content.items()):
+    # As `_field_hash` does it: this is done for each field of each attempt.
+    encode, sha256, fields, hashes, start = encode_basestring, hashlib.sha256, {}, {}, 0
+    for name, value in record.content.items():
         if value is not None:
-            salt = salts[number * SALT : (number + 1) * SALT]
-            hashes[name] = seen = _field_hash(name, salt, value)
-            fields[name] = salt + seen[:_MARK]
-    made = Link(record.tenant_id, head.length + 1, time, record.kind, record.id, fields)
-    return evolve(made, hash=hash_of(made.text(_record_hash(hashes), head.hash)))
+            salt = salts[start : start + SALT]
+            told = encode(value) if isinstance(value, str) else value
+            seen = sha256(f'["{name}","{salt}",{told}]'.encode()).hexdigest()
+            hashes[name], fields[name] = seen, salt + seen[:_MARK]
+        start += SALT
+    tenant_id, kind, position = record.tenant_id, record.kind, head.length + 1
+    text = _link_text(tenant_id, position, time, kind, _record_hash(hashes), head.hash)
+    return Link(tenant_id, position, time, kind, record.id, fields, hash=hash_of(text))
 
 
 def chained(

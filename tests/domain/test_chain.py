@@ -20,7 +20,9 @@ from evidence_courier.domain.chain import (
     Record,
     Value,
     canonical,
+    canonical_of_hashes,
     chained,
+    link,
     positions_of,
     ranges_of,
 )
@@ -66,6 +68,20 @@ def test_what_is_hashed_is_canonical_json(value: dict[str, Value]) -> None:
     """As a library of its own writes RFC 8785."""
     assert canonical(value).encode() == rfc8785.dumps(value)
     assert canonical([*value.values()]).encode() == rfc8785.dumps([*value.values()])
+
+
+@given(CONTENTS, st.text(st.characters(exclude_categories=["Cs"])), st.none() | st.just("ab"))
+def test_a_link_is_written_as_canonical_json(
+    content: dict[str, Value], tenant_id: str, previous: str | None
+) -> None:
+    """It has a shorter way there."""
+    record = Record(tenant_id, "action", 7, "a retry", content)
+    made = link(Head(tenant_id, 3, previous), record, "0123456789abcdef" * 8, TIME)
+    assert made.fields is not None
+    assert canonical_of_hashes(made.fields).encode() == rfc8785.dumps({**made.fields})
+    text: dict[str, Value] = {"tenant": tenant_id, "position": 4, "time": TIME, "kind": "action"}
+    text |= {"record": made.record_hash(record), "previous": previous}
+    assert made.hash == hashlib.sha256(rfc8785.dumps(text)).hexdigest()
 
 
 @given(st.lists(CONTENTS))

@@ -24,7 +24,7 @@ from ....domain.chain import (
     Link,
     Record,
     Value,
-    canonical,
+    canonical_of_hashes,
     chained,
     ranges_of,
 )
@@ -259,7 +259,12 @@ def _records(session: Session, kind: str, ids: Collection[int]) -> Iterator[Reco
 
 
 def _record_of(kind: str, row: Row) -> Record:
-    content = {name: _value(name, row[name]) for name in _COLUMNS[kind]}
+    content: dict[str, Value] = {}
+    for name in _COLUMNS[kind]:
+        value = row[name]
+        if value is not None and (name in _MOMENTS or type(value) is not str):
+            value = _value(name, value)
+        content[name] = value
     match kind:
         case "attempt":
             about = f"attempt {row['number']} of evidence {row['evidence_id']!r}"
@@ -275,7 +280,7 @@ def _record_of(kind: str, row: Row) -> Record:
 
 def _value(name: str, value: Any) -> Value:
     """A cell as it is hashed: the same from both databases."""
-    if value is None or type(value) is int:
+    if type(value) is int:
         return value
     if name in _MOMENTS and not (isinstance(value, str) and value.endswith("Z")):
         with suppress(ValueError, TypeError):  # then someone has changed it
@@ -290,7 +295,7 @@ def _link_of(row: Row) -> Link:
 
 
 def _link_cells(one: Link) -> tuple[Any, ...]:
-    fields = None if one.fields is None else canonical(one.fields)
+    fields = None if one.fields is None else canonical_of_hashes(one.fields)
     return (
         *(one.tenant_id, one.position, one.time, one.kind, one.row_id),
         *(fields, one.record, one.hash),
