@@ -4,8 +4,8 @@ What is hashed is canonical JSON (RFC 8785) in UTF-8, by SHA-256, in three layer
 
 - A field: `[name, salt, value]`, with a random salt of its own. Once it is erased, with its salt,
   its hash stands in its place.
-- A record, which is a settled attempt, a person's action or a checkpoint: the hashes of its fields
-  by their names. A field without a value is left out.
+- A record, which is a settled attempt, a person's action (on an upload, a pause, or its end) or a
+  checkpoint: the hashes of its fields by their names. A field without a value is left out.
 - A link: the record's hash and the link before, as `Link.text` shows.
 
 A checkpoint says who erased fields or deleted records, and of which links.
@@ -24,7 +24,8 @@ from attrs import evolve, field, frozen
 Value: TypeAlias = str | int | None
 Content: TypeAlias = Mapping[str, Value]
 
-ATTEMPT, ACTION, CHECKPOINT = KINDS = ("attempt", "action", "checkpoint")
+KINDS = ("attempt", "action", "pause", "resume", "checkpoint")
+ATTEMPT, ACTION, PAUSE, RESUME, CHECKPOINT = KINDS
 
 SALT = 32
 """How long a salt is: 16 random bytes in hexadecimal."""

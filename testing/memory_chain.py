@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import count
 
-from ..domain.chain import ACTION, ATTEMPT, Head, Link, Record, chained
+from ..domain.chain import ACTION, ATTEMPT, PAUSE, RESUME, Head, Link, Record, chained
+from ..domain.pacing.paused import Paused
 from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import Delivered, word_of
 from ..ports.chain import ChainPage, Unlinked
+from .memory_gates import MemoryGates
 from .memory_record import MemoryRecord
 
 
@@ -18,6 +20,7 @@ class MemoryChain:
     """As in `Chain`. Nothing is erased here, so there are no checkpoints."""
 
     _records: dict[UploadKey, MemoryRecord]
+    _gates: MemoryGates
     _lock: AbstractContextManager[object]
 
     def __init__(self) -> None:
@@ -87,3 +90,8 @@ class MemoryChain:
                 content = {"evidence_id": evidence_id, "at": str(act.at), **what}
                 identity = record.arrival * 10_000 + number
                 yield Record(tenant_id, ACTION, identity, about, content)
+        for number, one in enumerate(self._gates.pauses):
+            kind = PAUSE if isinstance(one, Paused) else RESUME
+            whose, what = one.target.tenant_id or "", {"by": one.by, "reason": one.reason}
+            content = {"provider": one.target.provider, "at": str(one.at), **what}
+            yield Record(whose, kind, number, f"the {kind} at {one.at}", content)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from ...delivery.chain import faults_of
-from ...domain.chain import ACTION, ATTEMPT
+from ...domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
+from ...domain.pacing.paused import Paused, Resumed, Target
 from ...domain.upload.actions import Action
 from ...domain.upload.status import ActionRow
 from ...domain.upload.upload import Upload
@@ -49,6 +50,20 @@ class ChainRules(GateRules):
             same([link.position for link in links], [1, 2, 3])
             same(sorted(link.kind for link in links), [ACTION, ATTEMPT, ATTEMPT])
             same([*faults_of(store, "acme")], [])
+
+    def test_pauses_and_their_ends_are_linked(self) -> None:
+        """One of all tenants is in a chain of its own."""
+        with self._store() as store:
+            for target in (Target("acme"), Target(None, "sprinto"), Target("acme", "sprinto")):
+                store.save([Paused(target, AT, "dana", "moves")])
+            same(store.link(100, AT), 3)
+            store.save([Resumed(Target("acme", "sprinto"), AT, "eve", "has moved")])
+            store.save([Resumed(Target("acme"), AT, "eve", "has moved")])
+            same([store.link(100, AT), store.link(100, AT)], [2, 0])
+            links = [link.kind for link, _ in store.links("acme", 0, 100).links]
+            same(links, [PAUSE, PAUSE, RESUME, RESUME])
+            same({one.tenant_id: one.length for one in store.heads()}, {"acme": 4, "": 1})
+            same([*faults_of(store, "acme"), *faults_of(store, "")], [])
 
     def test_an_attempt_under_way_is_in_no_link(self) -> None:
         with self._store() as store:

@@ -20,6 +20,8 @@ from ....domain.chain import (
     ATTEMPT,
     CHECKPOINT,
     KINDS,
+    PAUSE,
+    RESUME,
     Head,
     Link,
     Record,
@@ -47,34 +49,49 @@ _LOCK = f"/* SELECT pg_advisory_xact_lock({LOCK_CLASS}, {LINKER}) */"
 _COLUMNS = {
     ATTEMPT: ("evidence_id", "provider", "digest", *ATTEMPT_COLUMNS, "credential"),
     ACTION: ("evidence_id", "at", "action", "by", "reason"),
+    PAUSE: ("provider", "at", "by", "reason"),
+    RESUME: ("provider", "ended_at", "ended_by", "ended_reason"),
     CHECKPOINT: ("at", "action", "by", "reason", "links"),
 }
 _MOMENTS = frozenset(("started_at", "ended_at", "not_before", "at"))
-_TABLES = {ATTEMPT: "attempts", ACTION: "actions", CHECKPOINT: "checkpoints"}
+_TABLES = {
+    ATTEMPT: "attempts",
+    ACTION: "actions",
+    PAUSE: "pauses",
+    RESUME: "pauses",
+    CHECKPOINT: "checkpoints",
+}
+_OF_UPLOADS = ("attempts", "actions")
 _COLUMNS_OF_UPLOAD = "tenant_id", "evidence_id", "provider", "digest"
 
 
 def _joined(table: str) -> str:
-    """The upload that a row of the table is of; a checkpoint is of none."""
-    return (
-        "" if table == "checkpoints" else f" CROSS JOIN uploads ON uploads.id = {table}.upload_id"
-    )
+    """The upload that a row of the table is of."""
+    join = f" CROSS JOIN uploads ON uploads.id = {table}.upload_id"
+    return join if table in _OF_UPLOADS else ""
 
 
 def _columns(table: str) -> str:
-    of_upload = "" if table == "checkpoints" else f", {list_of(_COLUMNS_OF_UPLOAD, 'uploads')}"
-    return f"{table}.*{of_upload}"
+    of_upload = f", {list_of(_COLUMNS_OF_UPLOAD, 'uploads')}"
+    return f"{table}.*{of_upload if table in _OF_UPLOADS else ''}"
 
 
-_IS_UNLINKED = "NOT EXISTS (SELECT 1 FROM links WHERE links.kind = '{0}' AND links.row_id = {1}.id)"
+def _is_unlinked(kind: str) -> str:
+    linked = (
+        f"SELECT 1 FROM links WHERE links.kind = '{kind}' AND links.row_id = {_TABLES[kind]}.id"
+    )
+    has_ended = " AND pauses.ended_at IS NOT NULL" if kind == RESUME else ""
+    return f"NOT EXISTS ({linked}){has_ended}"
+
+
 _UNLINKED = {
     kind: f"SELECT {_columns(table)} FROM {table}{_joined(table)} WHERE {table}.id > :after"
-    f" AND {_IS_UNLINKED.format(kind, table)} ORDER BY {table}.id LIMIT :most"
+    f" AND {_is_unlinked(kind)} ORDER BY {table}.id LIMIT :most"
     for kind, table in _TABLES.items()
 }
 _COUNT_UNLINKED = {
     kind: f"SELECT {'uploads' if _joined(table) else table}.tenant_id, COUNT(*) AS number"
-    f" FROM {table}{_joined(table)} WHERE {_IS_UNLINKED.format(kind, table)} GROUP BY 1"
+    f" FROM {table}{_joined(table)} WHERE {_is_unlinked(kind)} GROUP BY 1"
     for kind, table in _TABLES.items()
 }
 _ROWS = {
@@ -249,6 +266,9 @@ def _heads(session: Session, tenants: Iterable[str]) -> dict[str, Head]:
 
 
 def _last_linked(session: Session, kind: str) -> int:
+    """All rows up to this one are linked; pauses end in any order."""
+    if kind == RESUME:
+        return 0
     (row,) = session.ask(_LAST_LINKED, {"kind": kind})
     return int(row["last"])
 
@@ -273,6 +293,9 @@ def _record_of(kind: str, row: Row) -> Record:
                 content["digest"] = None
         case "action":
             about = f"{row['action']} of evidence {row['evidence_id']!r}"
+        case "pause" | "resume":
+            whom = f" of provider {row['provider']!r}" if row["provider"] else ""
+            about = f"the {kind}{whom} at {content['at' if kind == PAUSE else 'ended_at']}"
         case _:
             about = f"the checkpoint of {content['at']}"
     return Record(row["tenant_id"], kind, row["id"], about, content)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT
+from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT, PAUSE, RESUME
 from ....domain.integration import spellings
 from ....domain.retention import ERASED, Names, Part, erased_id, keyed_hash
 from ....domain.upload.upload import Status
@@ -86,6 +86,7 @@ _MAKE_KEY = "INSERT INTO keys (name, value) VALUES ('erased', :value)"
 
 
 _OF_TENANT = "{0}.tenant_id = :tenant_id"
+_OR_OF_ALL = "{0}.tenant_id IN (:tenant_id, '')"
 _IS_SETTLED = f"{{0}}.status IN ({_SETTLED})"
 
 
@@ -134,11 +135,8 @@ NAMING = (
     _Texts("look_ups", ("message",), of_tenant=_OF_UPLOADS),
     _Texts("actions", ("by", "reason"), kind=ACTION, of_tenant=_OF_UPLOADS),
     _Texts("blocks", ("message",), identity="address"),
-    _Texts(
-        "pauses",
-        ("by", "reason", "ended_by", "ended_reason"),
-        of_tenant="{0}.tenant_id IN (:tenant_id, '')",
-    ),
+    _Texts("pauses", ("by", "reason"), kind=PAUSE, of_tenant=_OR_OF_ALL),
+    _Texts("pauses", ("ended_by", "ended_reason"), kind=RESUME, of_tenant=_OR_OF_ALL),
     _Texts("removals", ("by", "reason")),
     _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT),
 )

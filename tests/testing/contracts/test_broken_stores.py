@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 from breaking import Break, every_rule_bites, found_at
 
-from evidence_courier.domain.chain import ACTION, ATTEMPT
+from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import Count, RecordsHealth
@@ -1270,6 +1270,12 @@ class LinksNoAction(MemoryStore):
         return (one for one in super()._settled() if one.kind != ACTION)
 
 
+@breaks("pauses_and_their_ends_are_linked")
+class LinksNoPause(MemoryStore):
+    def _settled(self) -> Iterator[Linked]:
+        return (one for one in super()._settled() if one.kind not in (PAUSE, RESUME))
+
+
 @breaks("an_attempt_under_way_is_in_no_link")
 class LinksWhatIsUnderWay(MemoryStore):
     def _settled(self) -> Iterator[Linked]:
@@ -1282,13 +1288,14 @@ class LinksWhatIsUnderWay(MemoryStore):
 @breaks(
     "each_tenant_has_a_chain_of_its_own",
     "what_is_not_linked_yet_is_counted",
+    "pauses_and_their_ends_are_linked",
 )
 class MakesOneChain(MemoryStore):
     def _settled(self) -> Iterator[Linked]:
         return (evolve(one, tenant_id="acme") for one in super()._settled())
 
 
-@breaks("a_chain_grows_behind_its_head")
+@breaks("a_chain_grows_behind_its_head", "pauses_and_their_ends_are_linked")
 class BeginsAnewEachTime(MemoryStore):
     def link(self, limit: int, now: datetime) -> int:
         before, self._heads = self._heads, {}
