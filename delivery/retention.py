@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from attrs import field, frozen
 
@@ -25,6 +26,9 @@ from .effects import Read, Turn, Write, perform
 
 LOOKED_AT = 500
 """So many records are looked at in one step."""
+
+REMOVED_AT_ONCE = 100
+"""Of so many uploads something is removed in one transaction: others wait for that."""
 
 RETAIN_EVERY = 3600.0
 """How often all records are looked at, in seconds; a pass takes as many steps as it needs."""
@@ -89,10 +93,10 @@ def removals_of(
         if over := over & one.parts:
             of_tenants[one.key.tenant_id][one.key] = (one.version, over)
     for tenant_id, parts in of_tenants.items():
-        why = Person(COURIER, f"kept no longer: {rules.of(tenant_id)}")
-        yield Removal(
-            action="prune", tenant_id=tenant_id, person=person or why, at=now, parts=parts
-        )
+        why = person or Person(COURIER, f"kept no longer: {rules.of(tenant_id)}")
+        left = iter(parts.items())
+        while some := dict(islice(left, REMOVED_AT_ONCE)):
+            yield Removal(action="prune", tenant_id=tenant_id, person=why, at=now, parts=some)
 
 
 def all_removals(

@@ -158,12 +158,11 @@ class Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(sorted({_form(name) for name in names if name.strip()}))
-        words = "|".join(map(re.escape, self.names)) or "(?!)"
-        self._word = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])")
 
     def stand_in(self, text: str) -> bool:
         """Whether a text names the person: as a word, so that u-1 is not found in u-12."""
-        return self._word.search(_form(text)) is not None
+        formed = _form(text)
+        return any(_stands_in(name, formed) for name in self.names)
 
     def are_part_of(self, text: str) -> bool:
         """Whether the person's name is any part of a text: of one that is about the person."""
@@ -171,6 +170,16 @@ class Names:
             name in _form(text) if len(name) >= _LONG_ENOUGH else self.stand_in(text)
             for name in self.names
         )
+
+
+def _stands_in(name: str, text: str) -> bool:
+    at = text.find(name)
+    while at >= 0:
+        around = text[max(at - 1, 0) : at], text[at + len(name) : at + len(name) + 1]
+        if not any(map(str.isalnum, around)):
+            return True
+        at = text.find(name, at + 1)
+    return False
 
 
 def _form(text: str) -> str:

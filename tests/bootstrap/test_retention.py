@@ -167,3 +167,18 @@ def test_attempts_that_were_pruned_are_no_breach(house: House) -> None:
 
     asyncio.run(story())
     assert [str(one) for one in inspect(str(house.database), (), lambda *_: None).breaches] == []
+
+
+def test_no_transaction_holds_much(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others write waits for one batch, and not for all that is removed."""
+    monkeypatch.setattr(retention, "REMOVED_AT_ONCE", 2)
+    store = MemoryStore()
+
+    async def story() -> None:
+        async with house.courier_on(store, retention={"personal": "10d"}) as courier:
+            for number in range(5):
+                await courier.submit(evidence(f"ev-{number}")).settled()
+            await later(house, courier, 10)
+            assert sorted(row.uploads for row in await courier.removals()) == [1, 2, 2]
+
+    asyncio.run(story())
