@@ -96,13 +96,23 @@ def _call(does: str, fixed: Mapping[str, object], **given: object) -> None:
         getattr(import_module(f".{module}", __package__), function)(**fixed, **given)
 
 
+def _tenants(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    from .completing import tenants
+
+    return tenants(context.params, begun)
+
+
 def _argument(*names: str, **settings: Any) -> click.Argument:
-    """An argument of a command."""
+    """An argument of a command. One that is a tenant can be completed."""
+    if names == ("tenant_id",):
+        settings["shell_complete"] = _tenants
     return click.Argument(names, **settings)
 
 
 def _option(names: str, help: str, **settings: Any) -> click.Option:
-    """An option of a command, with its help."""
+    """An option of a command, with its help. One that is a tenant can be completed."""
+    if names.startswith("--tenant"):
+        settings["shell_complete"] = _tenants
     default, environment = bool(settings.get("default")), "envvar" in settings
     shown = {"show_default": default, "show_envvar": environment}
     return click.Option(names.split(), help=help, **shown, **settings)

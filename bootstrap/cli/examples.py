@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Before anything is sent": ("check", "doctor", "render"),
+    "Before anything is sent": ("check", "schema", "doctor", "render"),
     "Deliver": ("run", "submit", "import"),
     "See": ("status", "show", "health", "blocks"),
     "Decide": ("retry", "release", "abandon", "attest", "pause", "resume"),
-    "Keep and remove": ("copy", "prune", "erase", "vacuum"),
+    "Keep and remove": ("copy", "prune", "erase", "removals", "vacuum"),
     "Prove": ("invariants", "verify", "export"),
     "Try it": ("demo", "sandbox", "version"),
 }
@@ -55,6 +55,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "run --app shop.evidence:courier --listen 127.0.0.1:9464",
         "run --drain",
     ),
+    "schema": ("schema tenant", "schema record"),
     "secureframe": ("sandbox secureframe --key key --secret secret --pace 500/min",),
     "show": ("show --db courier.db acme ev-1", "show --db courier.db acme ev-1 --json"),
     "sprinto": (

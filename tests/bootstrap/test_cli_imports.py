@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +16,12 @@ from pathlib import Path
 import click
 import pytest
 
+from evidence_courier.adapters.stores.sqlite import SqliteStore
 from evidence_courier.bootstrap.cli import app as declared
 from evidence_courier.bootstrap.cli.declaring import OF_A_PLACE
 from evidence_courier.domain.upload.actions import Action
 from evidence_courier.domain.upload.upload import Status
+from evidence_courier.testing.contracts.stored import entry
 
 HEAVY = {"aiohttp", "asyncio", "attrs", "cerberus", "rich", "sqlite3", "sqlite_utils", "yaml"}
 COMMANDS = (
@@ -84,6 +87,25 @@ def test_completion_imports_click_and_no_other_library(line: str, answer: str) -
     done = run(environment=completion(line))
     assert done.stdout.splitlines() == [answer]
     assert_light(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "answers"),
+    [
+        ("status --db {0}/courier.db --tenant ", ["acme", "globex"]),
+        ("show --db {0}/courier.db ac", ["acme"]),
+        ("submit --config {0} --tenant i", ["initech"]),
+        ("import --config {0} --db {0}/courier.db --tenant ", ["acme", "globex", "initech"]),
+        ("status --db {0}/none.db --tenant ", []),
+    ],
+)
+def test_tenants_are_completed(tmp_path: Path, line: str, answers: list[str]) -> None:
+    with closing(SqliteStore(str(tmp_path / "courier.db"))) as store:
+        store.add([entry(tenant_id="acme"), entry(tenant_id="globex")])
+    for name in ("initech.yaml", "_template.yaml", "notes.txt"):
+        (tmp_path / name).touch()
+    done = run(environment=completion(f"evidence-courier {line.format(tmp_path)}"))
+    assert done.stdout.split() == [f"plain,{one}" for one in answers]
 
 
 def assert_light(told: str) -> None:
