@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, timedelta
 from functools import cache
 from types import SimpleNamespace
@@ -29,8 +29,8 @@ from ...domain.secrets.secret import Secret
 from ...ports.provider import Provider
 from ..plugins import BrokenProvider, default_outcomes, fault_of
 from . import schema as schemas
-from .references import References, Resolved, SecretText, Unresolved, resolved_in
-from .report import Path, Report, Rules, rules_below
+from .references import NOT_SECRET, References, Resolved, SecretText, Unresolved, resolved_in
+from .report import Path, Report
 from .sources import Node
 from .tenant_file import read_tenant
 from .values import Size, passwords_in, shown_duration, shown_size
@@ -62,8 +62,6 @@ class BlockReader:
             else value
             for key, value in settings.items()
         }
-        if schema.strict:
-            _refuse_files(resolved, report)
         document = self.checked(resolved, schema, report)
         texts = tuple(resolved_in(document)) if report.answers else ()
         for path, fault in _faults_of_the_whole(document, texts, provider, report):
@@ -89,7 +87,7 @@ class BlockReader:
             if path in secret:
                 report.secret += (text.reference,)
             elif text.is_file:  # a proxy without a password
-                report.note((*report.block, *path), f"is {text.reference}, {_NOT_SECRET}")
+                report.note((*report.block, *path), f"is {text.reference}, {NOT_SECRET}")
             else:
                 report.shown += (((*report.block, *path), text.reference),)
 
@@ -138,9 +136,12 @@ class BlockReader:
     ) -> Integration | None:
         """The frozen classes, unless the provider's own refuses its values, or does not know all
         of them."""
-        if any(isinstance(text, Unresolved) for _, text in resolved_in(document)):
-            return None
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
+        unknown = {path[0] for path, text in resolved_in(document) if isinstance(text, Unresolved)}
+        if unknown:
+            known = {key: value for key, value in own.items() if key not in unknown}
+            self.refused(_faults_of_fields(provider.settings_class, known), provider, own, report)
+            return None
         try:
             settings: object = _settings_converter().structure(own, provider.settings_class)
             references = {text.secret: text.reference for text in _secrets_in(own)}
@@ -148,7 +149,8 @@ class BlockReader:
             outcomes = tuple(map(Outcome, dict.fromkeys(document.get("outcomes", ()))))
             outcomes = outcomes or default_outcomes(provider, settings)
         except Exception as error:
-            self.refused(error, provider, own, report)
+            faults = _faults_of_settings(error, provider.settings_class, own)
+            self.refused(faults, provider, own, report)
             return None
         proxy, bundle = document.get("proxy"), document.get("ca_bundle")
         passwords = passwords_in(proxy) if proxy is not None else ()
@@ -174,12 +176,16 @@ class BlockReader:
         )
 
     def refused(
-        self, error: Exception, provider: Provider, own: dict[str, Any], report: Report
+        self,
+        faults: Iterable[tuple[Path, str]],
+        provider: Provider,
+        own: dict[str, Any],
+        report: Report,
     ) -> None:
         """Note what a settings class has against its values, in its own words unless they quote
         a credential or the value."""
         secrets, instead = _secrets_in(own), f"the provider {provider.name} does not take this"
-        for path, words in _faults_of_settings(error, provider.settings_class, own):
+        for path, words in faults:
             value = own.get(str(path[0])) if path else None
             if self.references.are_open and (not path or isinstance(value, SecretText)):
                 continue
@@ -197,20 +203,6 @@ def refuse_shown_secrets(reports: Sequence[Report]) -> None:
             if reference in secret:
                 why = "which fills a secret elsewhere, and this field is not secret"
                 report.note(path, f"is {reference}, {why}")
-
-
-_NOT_SECRET = "and this field is not secret: write its value here, or ${NAME}"
-
-
-def _refuse_files(settings: Mapping[str, object], report: Report) -> None:
-    """Note files that are read for what is no secret, before any word is said of their content. A
-    proxy may hold a password."""
-    for path, text in resolved_in(settings) if report.answers else ():
-        rules: Rules | None = report.rules
-        for key in path:
-            rules = rules_below(rules or {}, key)
-        if text.is_file and path != ("proxy",) and (rules or {}).get("type") != "secret":
-            report.note((*report.block, *path), f"is {text.reference}, {_NOT_SECRET}")
 
 
 def schema_for(name: str, provider: Provider | BrokenProvider) -> schemas.BlockSchema | str:

@@ -22,6 +22,9 @@ _LIKE_ONE = re.compile(r"\$(?:\{.*|[A-Za-z_][A-Za-z0-9_]*)", re.DOTALL)
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+NOT_SECRET = "and this field is not secret: write its value here, or ${NAME}"
+
+
 class Resolved(str):
     """The text that a reference was resolved to, with the `reference`; its repr hides the text."""
 
@@ -79,7 +82,11 @@ class References:
 
     def _resolved(self, name: str, path: Path, report: Report) -> object:
         reference = f"${{{name}}}"
-        if self.are_open:
+        is_file = name.startswith("file:")
+        if is_file and report.provider is not None and not report.may_be_secret(path):
+            report.note(path, f"is {reference}, {NOT_SECRET}")  # and the file is not read
+            return reference
+        if self.are_open or (is_file and report.provider is None):
             report.answers[name] = Secret(reference)
             return Unresolved(Secret(reference), reference)
         answer = self.answer(name)

@@ -96,6 +96,13 @@ class Report:
         around = (path[:end] for end in range(len(path), -1, -1))
         return next((self.lines[part] for part in around if part in self.lines), None)
 
+    def may_be_secret(self, path: Path) -> bool:
+        """Whether the value at `path` is a secret, or a proxy, which may have a password."""
+        rules: Rules | None = self.rules
+        for key in path[len(self.block) :]:
+            rules = rules_below(rules or {}, key)
+        return (rules or {}).get("type") in ("secret", "proxy")
+
     def problems(self) -> list[Problem]:
         """All problems in the order of their lines."""
         found = sorted(self.notes.items(), key=lambda noted: noted[1].line or 0)

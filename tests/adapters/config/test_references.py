@@ -290,7 +290,7 @@ def test_a_proxy_with_a_password_may_be_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["canary", "east", "5"])
 @pytest.mark.parametrize("line", ["wing: {0}", "part: {0}", "extra: {{a: '{0}'}}", "keep: {0}"])
 def test_a_file_is_for_secrets_alone(tmp_path: Path, line: str, content: str) -> None:
-    """What is said does not depend on its content."""
+    """It is not read, so nothing that is said can depend on its content."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "other").write_text(content)
     reference = in_file("other", tmp_path)
@@ -298,6 +298,25 @@ def test_a_file_is_for_secrets_alone(tmp_path: Path, line: str, content: str) ->
     [problem] = loaded.problems
     assert f"is {reference}, and this field is not secret: write its value here" in str(problem)
     assert "canary" not in f"{loaded!r} {problem!r}"
+
+
+class Asked:
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def resolve(self, name: str) -> Secret | None:
+        self.names.append(name)
+        return Secret(f"the-{name}")
+
+
+def test_a_file_is_not_asked_for_what_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text(block("wing: ${file:/run/secrets/x}", "extra: {a: '${B}'}"))
+    unknown = block("second: ${file:/run/secrets/y}").replace("archive", "arkive")
+    (tmp_path / "globex.yaml").write_text(unknown)
+    asked = Asked()
+    loaded = load_folder(tmp_path, providers=PROVIDERS, secrets=asked)
+    assert asked.names == ["ACME_KEY", "B"]
+    assert [problem.line for problem in loaded.problems] == [6, 3]
 
 
 def test_what_is_wrong_with_a_file_is_told_with_its_tenant(tmp_path: Path) -> None:
@@ -347,6 +366,7 @@ def _long(settings: object, attribute: Attribute[Secret], value: Secret) -> None
 class PickySettings:
     key: Secret = field(validator=_long)
     shelf: str = field(validator=not_attic)
+    wing: str = "west"
 
 
 class PickyProvider(ArchiveProvider):
@@ -356,6 +376,7 @@ class PickyProvider(ArchiveProvider):
     schema: ClassVar[Mapping[str, object]] = {
         "key": {"type": "secret", "required": True, "minlength": 50, "regex": "sk-.*"},
         "shelf": {"type": "string", "minlength": 3},
+        "wing": {"type": "string"},
     }
 
 
@@ -366,6 +387,7 @@ class PickyProvider(ArchiveProvider):
         ("${SHELF}", ()),
         ("s", ("must have at least 3 characters",)),
         ("attic", ("must not be the attic, which leaks",)),
+        ("attic\n    pace: ${PACE}\n    wing: ${WING}", ("must not be the attic, which leaks",)),
     ],
 )
 def test_without_secrets_nothing_is_said_of_what_they_are(
