@@ -13,6 +13,7 @@ from store_fixtures import House, evidence, tenant
 
 from evidence_courier.domain.integration import Route
 from evidence_courier.ports.dialogue import HttpRequest, HttpResponse, TransportFailure
+from evidence_courier.ports.logger import AttemptEnded, AttemptStarted
 from evidence_courier.testing import FakeClock, until_settled
 from evidence_courier.testing.sandboxes.rates import RateLimit, RateMeter, Window
 
@@ -304,3 +305,21 @@ def test_a_machine_that_was_suspended_goes_on_at_once(tmp_path: Path) -> None:
             assert status.status == "succeeded"
 
     asyncio.run(story())
+
+
+def test_an_attempt_says_for_how_long_its_upload_was_due(tmp_path: Path) -> None:
+    house = House(tmp_path / "courier.db", tenants={"acme": tenant(pace="1/min")})
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            tickets = [courier.submit(evidence(f"ev-{number}")) for number in range(2)]
+            await until_settled(courier, house.clock, *tickets)
+
+    asyncio.run(story())
+    waits = [event.waited for event in house.logger.of(AttemptStarted)]
+    assert waits[0] == 0.0
+    assert waits[1] is not None
+    assert waits[1] >= 59.0
+    for event in house.logger.of(AttemptEnded):
+        assert event.started_at is not None
+        assert (event.seconds, event.waited) == (0.0, 0.0)

@@ -340,7 +340,10 @@ def test_probes_are_answered_on_loopback(run: Callable[..., Run]) -> None:
     assert asked(f"{url}/healthz") == (200, "alive\n")
     worker.until("started")
     assert asked(f"{url}/readyz") == (200, "ready\n")
-    assert asked(f"{url}/metrics")[0] in (200, 404)
+    code, text = asked(f"{url}/metrics")
+    assert code == 200
+    assert 'evidence_courier_events_total{event="configuration_loaded"' in text
+    assert "evidence_courier_oldest_open_age_seconds 0.0" in text
     worker.tell(signal.SIGTERM)
     assert worker.ended() == 0
 

@@ -295,3 +295,15 @@ def test_the_last_answer_is_in_doubt_until_the_dialogue_has_seen_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         line.run(struck())
     assert line.sender.in_doubt
+
+
+def test_it_knows_for_how_long_its_requests_have_waited_at_the_gate() -> None:
+    at_gate: list[Acquired | NotBefore | Blocked] = [
+        Acquired(slot=1),
+        NotBefore(AT + timedelta(seconds=20)),
+        Acquired(slot=2),
+    ]
+    line = Line(at_gate=at_gate, pace=Pace(1, timedelta(minutes=1)), clock=FakeClock(AT))
+    line.run(asking(GET, GET))
+    assert len(line.sent) == 2
+    assert line.sender.waited == 20.0
