@@ -315,8 +315,11 @@ _VERIFY = _command(
 
 _EXPORT = _command(
     "export",
-    "chain.export",
-    """Print the heads of the hash chains, or the links of one.
+    "export.run",
+    """Print the uploads of a period, for an auditor or another program; or the hash chains.
+
+    Without --head and --links: a line for each upload, the newest first, as CSV with the names of
+    the columns, or as JSON. In CSV a text that a spreadsheet would calculate begins with '.
 
     A head is a line of JSON: tenant, length, hash, time. Keep it where who can write to the
     database cannot, and give it to `verify --head`. With --links, each line is the text whose
@@ -326,6 +329,14 @@ _EXPORT = _command(
     _option("--head", "Print the head of each tenant's chain.", is_flag=True),
     _option("--links", "Print the texts of the links of --tenant.", is_flag=True),
     _option("--tenant", "Only this tenant's."),
+    _option("--since", "Only uploads recorded since, as 2026-02-21.", type=_SINCE),
+    _option("--until", "Only uploads recorded before.", type=_SINCE),
+    _option(
+        "--format kind",
+        "How uploads are printed.",
+        type=click.Choice(["csv", "jsonl"]),
+        default="csv",
+    ),
 )
 
 _RENDER = _command(

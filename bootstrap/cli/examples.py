@@ -33,7 +33,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "erase": (
         "erase --db courier.db --tenant acme --subject emp-7 --by asha --reason 'request 12'",
     ),
-    "export": ("export --db courier.db --tenant acme --head",),
+    "export": (
+        "export --db courier.db --since 2026-01-01 --until 2026-04-01 > first-quarter.csv",
+        "export --db courier.db --tenant acme --head",
+    ),
     "health": ("health --db courier.db", "health --db courier.db --max-age 1h --json"),
     "import": ("import --config tenants/ --db courier.db old-records/",),
     "invariants": ("invariants --db courier.db --config tenants/",),

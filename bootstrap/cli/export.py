@@ -1,0 +1,98 @@
+"""`evidence-courier export`: the uploads of a period, for an auditor or another program; and the
+hash chains."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import cast
+
+import click
+
+from ...domain.errors import MisuseError
+from ..face import Where
+from ..records import Records
+from . import chain
+from .exits import USAGE, end
+from .output import json_row
+from .place import Place
+from .see import stranger
+
+_PAGE = 1000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would calculate begins so."""
+
+
+def run(
+    place: Place,
+    *,
+    tenant: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    kind: str,
+    head: bool,
+    links: bool,
+) -> None:
+    """Print a line for each upload, the newest first; or what is asked for of the chains."""
+    if head or links:
+        if since or until:
+            raise MisuseError("--since and --until are for uploads: a chain is printed whole")
+        chain.export(place, tenant, head, links)
+        return
+    where: Where = {"tenant_id": tenant, "since": since, "until": until}
+    with place.records() as records:
+        number = 0
+        for number, row in enumerate(_rows(records, where), 1):
+            line = json.dumps(row, ensure_ascii=False) + "\n" if kind == "jsonl" else _csv(row)
+            if kind == "csv" and number == 1:
+                click.echo(_csv({name: name for name in row}).encode(), nl=False)
+            click.echo(line.encode("utf-8", "backslashreplace"), nl=False)
+        if number:
+            return
+        if tenant is not None and (unknown := stranger(records, place.name, tenant)):
+            end(unknown, USAGE)
+        click.echo("no uploads match", err=True)
+
+
+def _rows(records: Records, where: Where) -> Iterator[Mapping[str, object]]:
+    find = partial(records.find, limit=_PAGE, **where)
+    page = find()
+    while True:
+        for upload in page.uploads:
+            yield _flat(json_row(upload))
+        if page.next_page is None:
+            return
+        page = find(after=page.next_page)
+
+
+def _flat(row: Mapping[str, object]) -> dict[str, object]:
+    """With a value for each column: those of the error and the receipt have both names."""
+    nested = {
+        "error": ("kind", "message", "http_status"),
+        "receipt": ("reference", "message"),
+    }
+    flat: dict[str, object] = {}
+    for name, value in row.items():
+        if name in nested:
+            inner = cast("Mapping[str, object]", value or {})
+            flat |= {f"{name}_{one}": inner.get(one) for one in nested[name]}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _csv(row: Mapping[str, object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_cell, row.values()))
+    return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A cell that a spreadsheet shows as it is."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
