@@ -101,10 +101,13 @@ class Retention:
 
     @classmethod
     def parse(cls, given: object) -> Retention:
-        """``{"attempts": "400d", "personal": "90d after success"}``; MisuseError if it cannot be
-        read."""
+        """``{"attempts": "400d", "personal": "90d after success"}``, or the same as the text
+        ``attempts: 400d, personal: 90d after success``; MisuseError if it cannot be read."""
         if isinstance(given, Retention):
             return given
+        if isinstance(given, str):
+            pairs = [one.partition(":") for one in given.split(",") if one.strip()]
+            given = {name.strip(): text.strip() for name, _, text in pairs}
         if not isinstance(given, Mapping):
             raise MisuseError(
                 'retention must be a mapping, as {"attempts": "400d", "personal": "90d after '

@@ -24,6 +24,7 @@ from .declaring import (
     _PATH,
     _REASON,
     _RECORDS,
+    _RETENTION,
     _SECRETS,
     _SINCE,
     _YES,
@@ -97,6 +98,7 @@ _RUN = _command(
     _APP,
     _BLOCK,
     _SECRETS,
+    _RETENTION,
     _option("--drain", "End once everything is settled or held.", is_flag=True),
     _option("--watch", "Read the tenants anew when a file in the folder changes.", is_flag=True),
     _option(

@@ -154,7 +154,14 @@ def _db(more: str = "") -> click.Option:
 
 
 _RECORDS = (_db(), _APP)
-OF_A_PLACE = ("app", "folder", "database", "block", "secret_folders")
+_RETENTION = _option(
+    "--retention",
+    "How long what is kept, as 'attempts: 400d, personal: 90d after success, failed_documents: "
+    "90d'; a tenant's own `retention` wins. By default nothing is removed.",
+    metavar="RULES",
+    envvar="EVIDENCE_COURIER_RETENTION",
+)
+OF_A_PLACE = ("app", "folder", "database", "block", "secret_folders", "retention")
 """The parameters that say where tenants and records are: a function is given a `Place` for them."""
 _JSON = _option("--json as_json", "Print JSON.", is_flag=True)
 _SINCE = Moment(zone=False)

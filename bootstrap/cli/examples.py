@@ -41,7 +41,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "import": ("import --config tenants/ --db courier.db old-records/",),
     "invariants": ("invariants --db courier.db --config tenants/",),
     "pause": ("pause --db courier.db --tenant acme --by asha --reason 'audit until Friday'",),
-    "prune": ("prune --db courier.db --config tenants/ --attempts 400d",),
+    "prune": ("prune --db courier.db --config tenants/ --retention 'attempts: 400d'",),
     "removals": ("removals --db courier.db --tenant acme",),
     "release": (
         "release --db courier.db acme ev-1 --by asha --reason 'the check is open again'",

@@ -85,9 +85,9 @@ class Place(ABC):
         looked up, and what depends on it is not checked."""
 
     @property
+    @abstractmethod
     def retention(self) -> Retention:
         """How long is kept what of tenants that say nothing."""
-        return Retention()
 
 
 class Files(Place):
@@ -98,6 +98,7 @@ class Files(Place):
         self._database: str | None = given.get("database")
         names = ("block", "secret_folders")
         self._how = {name: given[name] for name in names if given.get(name)}
+        self._retention = Retention.parse(given.get("retention") or {})
 
     @property
     def database(self) -> str:
@@ -120,7 +121,12 @@ class Files(Place):
         from ..courier import AsyncCourier
 
         folder = _told(self.folder, "tenants", "--config DIR")
-        return AsyncCourier.from_config(folder, self.database, **self._how, **options)
+        options = {**self._how, "retention": self._retention, **options}
+        return AsyncCourier.from_config(folder, self.database, **options)
+
+    @property
+    def retention(self) -> Retention:
+        return self._retention
 
     @property
     def has_tenants(self) -> bool:
@@ -198,7 +204,7 @@ def place_of(given: Mapping[str, Any]) -> Place:
     app, others = source("app"), [one for one in ("folder", "database") if source(one)]
     typed = [
         one
-        for one in (*others, "block", "secret_folders")
+        for one in (*others, "block", "secret_folders", "retention")
         if source(one) is ParameterSource.COMMANDLINE
     ]
     if app is None or (app is ParameterSource.ENVIRONMENT and typed):

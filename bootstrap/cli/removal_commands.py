@@ -12,6 +12,7 @@ from .declaring import (
     _JSON,
     _REASON,
     _RECORDS,
+    _RETENTION,
     _SECRETS,
     _YES,
     _command,
@@ -47,18 +48,17 @@ PRUNE = _command(
     """Remove what is kept no longer.
 
     Counts first what would go, by tenant, and removes it with --yes, or after asking. How long what
-    is kept is said as 90d, 52w, `90d after success` or never: by the options below, and for
-    tenants with `retention` in their files by these. What is open is kept. A courier with the same
-    rules does this by itself.
+    is kept is said by --retention, and for tenants with `retention` in their files by these: as
+    90d, 52w, `90d after success` or never. `attempts` are attempts and look-ups, `personal` is what
+    names a person with the document, `failed_documents` are documents of failed uploads. What is
+    open is kept. A courier with the same rules does this by itself.
     """,
     _CONFIG,
     _db(),
     _APP,
     _BLOCK,
     _SECRETS,
-    _option("--attempts", "How long attempts and look-ups are kept."),
-    _option("--personal", "How long is kept what names a person, with the document."),
-    _option("--failed-documents", "How long documents of failed uploads are kept."),
+    _RETENTION,
     _option("--by", "Who you are; kept with the record.", default="evidence-courier prune"),
     _option("--reason", "Why; kept with the record.", default="kept no longer"),
     _YES,

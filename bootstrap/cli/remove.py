@@ -50,26 +50,21 @@ def _number(name: str, row: RemovalRow) -> str:
 
 
 _NO_RULES = (
-    "nothing says how long what is kept: say --attempts, --personal or --failed-documents, or give "
-    "--config with a folder whose tenant files have `retention`"
+    "nothing says how long what is kept: say it with --retention 'personal: 90d after success', or "
+    "give --config with a folder whose tenant files have `retention`"
 )
 
 
 def prune(
     *,
     place: Place,
-    attempts: str | None,
-    personal: str | None,
-    failed_documents: str | None,
     by: str,
     reason: str,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Show what is kept no longer, and remove it after asking."""
-    said = {"attempts": attempts, "personal": personal, "failed_documents": failed_documents}
-    typed = Retention.parse({name: text for name, text in said.items() if text is not None})
-    rules = Rules(typed.over(place.retention), _of_tenants(place) if place.has_tenants else {})
+    rules = Rules(place.retention, _of_tenants(place) if place.has_tenants else {})
     if not rules.remove:
         end(_NO_RULES, USAGE)
     with place.records() as records:

@@ -1,6 +1,8 @@
 """Where a command finds its tenants and records: what is typed, what the environment says, and the
 courier of a host's own code."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json
@@ -15,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from evidence_courier.bootstrap.cli.app import app
 from evidence_courier.bootstrap.cli.declaring import OF_A_PLACE
+from evidence_courier.bootstrap.cli.place import Files
 from evidence_courier.testing.sandboxes import SprintoSandbox, sandbox_in_thread
 
 CHECK = "3f1c2a9e-8a43-4a0e-9d0b-6d3f6f1b2c77"
@@ -152,7 +155,8 @@ def test_every_command_about_couriers_takes_an_app_and_shows_the_variables() -> 
         assert ("app" in names) == (command.name not in alone), command.name
         shown = run(*_path(command), "--help").stdout
         for name in names & {*OF_A_PLACE} - {"block", "secret_folders"}:
-            variable = {"app": "APP", "folder": "CONFIG", "database": "DB"}[name or ""]
+            variables = {"app": "APP", "folder": "CONFIG", "database": "DB"}
+            variable = variables.get(name or "", f"{name}".upper())
             assert f"EVIDENCE_COURIER_{variable}" in shown, (command.name, name)
 
 
@@ -160,3 +164,14 @@ def _path(command: click.Command) -> list[str]:
     sandboxes = app.commands["sandbox"]
     inside = isinstance(sandboxes, click.Group) and command in sandboxes.commands.values()
     return [*(["sandbox"] if inside else []), command.name or ""]
+
+
+def test_the_rules_of_retention_go_to_the_courier(tmp_path: Path) -> None:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    (folder / "acme.yaml").write_text("name: without an integration\n")
+    given = {"folder": str(folder), "database": str(tmp_path / "courier.db")}
+    place = Files({**given, "retention": "attempts: 400d"})
+    assert str(place.retention) == "attempts 400d"
+    assert place.courier()._wiring.retention == place.retention
+    assert not Files(given).retention.removes

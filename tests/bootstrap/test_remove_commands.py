@@ -33,8 +33,10 @@ def run(*args: str) -> Result:
     return CliRunner().invoke(app, list(args))
 
 
-def prune(database: str, *args: str) -> Result:
-    return run("prune", "--db", database, "--personal", "90d after success", *args)
+def prune(database: str, *args: str, more: str = "") -> Result:
+    return run(
+        "prune", "--db", database, "--retention", f"personal: 90d after success{more}", *args
+    )
 
 
 def test_prune_counts_first_what_would_go(database: str) -> None:
@@ -50,7 +52,7 @@ def test_prune_counts_first_what_would_go(database: str) -> None:
 
 
 def test_prune_removes_with_yes_and_then_there_is_nothing(database: str) -> None:
-    result = prune(database, "--yes", "--attempts", "1d", "--json")
+    result = prune(database, "--yes", "--json", more=", attempts: 1d")
     assert json.loads(result.stdout) == [
         {"tenant_id": "acme", "attempts": 1, "personal": 1, "documents": 0}
     ]
@@ -62,8 +64,10 @@ def test_prune_removes_with_yes_and_then_there_is_nothing(database: str) -> None
 def test_prune_without_rules_says_where_they_go(database: str) -> None:
     result = run("prune", "--db", database)
     assert result.exit_code == 2
-    assert "say --attempts, --personal or --failed-documents, or give --config" in result.stderr
-    wrong = run("prune", "--db", database, "--attempts", "soon")
+    assert (
+        "say it with --retention 'personal: 90d after success', or give --config" in result.stderr
+    )
+    wrong = run("prune", "--db", database, "--retention", "attempts: soon")
     assert (wrong.exit_code, "retention.attempts must say" in wrong.stderr) == (2, True)
 
 

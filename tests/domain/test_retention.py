@@ -45,7 +45,9 @@ def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
         ({"zzz": "90d"}, "it takes attempts, personal, failed_documents"),
         ({"attempts": "90"}, "retention.attempts must say how long"),
         ({"failed_documents": "90d after success"}, "retention.failed_documents is about"),
-        ("90d", "must be a mapping"),
+        (90, "must be a mapping"),
+        ("90d", "no key '90d': it takes attempts, personal, failed_documents"),
+        ("attempts", "retention.attempts must say how long"),
     ],
 )
 def test_rules_that_cannot_be_read_are_refused(given: object, words: str) -> None:
@@ -66,6 +68,12 @@ def test_rules_that_cannot_be_read_are_refused(given: object, words: str) -> Non
 )
 def test_a_part_is_kept_for_its_own_time(days: int, succeeded: bool, parts: set[Part]) -> None:
     assert RULES.over_by(NOW - timedelta(days=days), NOW, succeeded=succeeded) == parts
+
+
+def test_rules_are_read_from_a_text_too() -> None:
+    text = "attempts: 400d, personal: 90d after success,failed_documents:12w"
+    assert Retention.parse(text) == RULES
+    assert Retention.parse("") == Retention()
 
 
 def test_without_a_rule_nothing_is_ever_removed() -> None:
