@@ -124,7 +124,7 @@ def _value(rules: Mapping[str, Any]) -> Schema:
     """A value by its rules. What a function of the provider's reads is any text beside, unless the
     provider says it (``meta``)."""
     kinds = _names(rules.get("type"))
-    shapes = [_SHAPES[kind](rules) for kind in kinds if kind in _SHAPES]
+    shapes = [SHAPES[kind](rules) for kind in kinds if kind in SHAPES]
     if not kinds or len(shapes) < len(kinds):
         return _alternatives(rules)
     if "coerce" in rules:
@@ -266,7 +266,7 @@ _HOST = rf"(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*\.?)"
 _HERE = rf"({_in_any_case('localhost')}|127\.[0-9]+\.[0-9]+\.[0-9]+|\[::1\])"
 _PORT = rf"(:((?!0+([/?]|$)){_up_to(65_535)})?)?"
 _HTTP = _in_any_case("http")
-_AFTER = r"([/?][!\"$-\[\]-~]*)?"
+_AFTER = r"([/?][!\u0022$-\[\]-~]*)?"
 _TIME = r"(?!0+\s*[a-z])[0-9]{1,5}\s*[hdw]"
 _OURS: Mapping[str, Schema] = {
     "secret": {
@@ -291,7 +291,7 @@ _DEFINITIONS: Schema = {
     "text": {"type": "string", "pattern": rf"^(?![\s\S]*\$\{{)[^{_CONTROL}]*$"},
     **_OURS,
 }
-_SHAPES: Mapping[str, Callable[[Mapping[str, Any]], Schema]] = {
+SHAPES: Mapping[str, Callable[[Mapping[str, Any]], Schema]] = {
     **{kind: partial(_named, _ref(kind)) for kind in _OURS},
     "duration": _some_time,
     "string": _text,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,7 +16,8 @@ from jsonschema import Draft202012Validator
 from tenant_files import ArchiveProvider
 
 from evidence_courier.adapters.config import load_mapping
-from evidence_courier.adapters.config.json_schema import tenant_schema
+from evidence_courier.adapters.config.json_schema import SHAPES, tenant_schema
+from evidence_courier.adapters.config.schema import FORMATS
 from evidence_courier.adapters.plugins import BrokenProvider, discover_providers
 from evidence_courier.domain.evidence.evidence import Outcome
 from evidence_courier.ports.provider import Provider
@@ -239,3 +242,14 @@ def test_any_file_is_judged_alike(tenant: dict[str, Any]) -> None:
     told = [str(problem) for problem in loaded.problems]
     if not any(said in one for one in told for said in NOT_SAID):
         assert JUDGE.is_valid(tenant) == (told == []), told
+
+
+def test_each_type_of_ours_has_a_shape() -> None:
+    assert {*FORMATS} <= {*SHAPES}
+
+
+def test_an_editors_expressions_take_the_patterns() -> None:
+    """With the flag `u` JavaScript refuses an escape that means nothing."""
+    patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(SCHEMA))
+    escaped = {char for each in patterns for char in re.findall(r"\\(.)", json.loads(f'"{each}"'))}
+    assert escaped <= {*"$.*+?()[]{}|/^\\", *"sSdDwWbBux-"}
