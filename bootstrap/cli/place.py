@@ -43,16 +43,14 @@ class Place(ABC):
 
     folder: str | None
     """The folder of tenant files, if they are in one."""
+    has_database: bool
+    has_tenants: bool
+    """Whether the command was told of a database, and of tenants."""
 
     @property
     @abstractmethod
     def database(self) -> str:
         """The path or the URL of the database."""
-
-    @property
-    @abstractmethod
-    def has_database(self) -> bool:
-        """Whether the command was told of a database."""
 
     @property
     def name(self) -> str:
@@ -74,11 +72,6 @@ class Place(ABC):
     def courier(self, **options: Any) -> AsyncCourier:
         """A courier that has not been started; of an app only its logger can be another."""
 
-    @property
-    @abstractmethod
-    def has_tenants(self) -> bool:
-        """Whether the command was told of tenants."""
-
     @abstractmethod
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         """The tenants, and the providers that they may name. `without_secrets`: no reference is
@@ -96,6 +89,7 @@ class Files(Place):
     def __init__(self, given: Mapping[str, Any]) -> None:
         self.folder = given.get("folder")
         self._database: str | None = given.get("database")
+        self.has_database, self.has_tenants = self._database is not None, self.folder is not None
         names = ("block", "secret_folders")
         self._how = {name: given[name] for name in names if given.get(name)}
         self._retention = Retention.parse(given.get("retention") or {})
@@ -103,10 +97,6 @@ class Files(Place):
     @property
     def database(self) -> str:
         return _told(self._database, "records", "--db DATABASE")
-
-    @property
-    def has_database(self) -> bool:
-        return self._database is not None
 
     @property
     def option(self) -> str:
@@ -127,10 +117,6 @@ class Files(Place):
     @property
     def retention(self) -> Retention:
         return self._retention
-
-    @property
-    def has_tenants(self) -> bool:
-        return self.folder is not None
 
     def tenants(self, *, without_secrets: bool = False) -> tuple[Loaded, Providers]:
         from .tenant_files import load

@@ -1,5 +1,7 @@
 """The records without a courier: they are read and acted on, and nothing is delivered."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio

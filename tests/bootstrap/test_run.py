@@ -1,5 +1,7 @@
 """`evidence-courier run`: a process that delivers what others record, until it is stopped."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
