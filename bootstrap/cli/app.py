@@ -175,6 +175,20 @@ _STATUS = _command(
     _JSON,
 )
 
+_WATCH = _command(
+    "watch",
+    "watch.run",
+    """Show the newest uploads as they go on, until Ctrl-C.
+
+    On a terminal the screen is written anew each time. In a pipe there is a line for each of the
+    newest 1,000 that is new or has changed since the last look: when, tenant, evidence, provider,
+    status, attempts, and what happened.
+    """,
+    *_RECORDS,
+    _option("--tenant", "Only this tenant's."),
+    _option("--every", "Seconds between two looks.", default=2.0, type=click.FloatRange(0.1, 3600)),
+)
+
 _HEALTH = _command(
     "health",
     "health.health",
@@ -456,7 +470,7 @@ _SANDBOXES = click.Group(
         *(*_ACTIONS, _BLOCKS, CHECK, _COPY, _DEMO, DOCTOR, ERASE, _EXPORT, _HEALTH),
         *PAUSES,
         *(_IMPORT, _INVARIANTS, PRUNE, REMOVALS, _RENDER, _RUN, _SANDBOXES, SCHEMA, _SHOW),
-        *(_STATUS, _SUBMIT, VACUUM, _VERIFY, _VERSION),
+        *(_STATUS, _SUBMIT, VACUUM, _VERIFY, _VERSION, _WATCH),
     ],
 )
 @click.version_option(package_name="evidence-courier", prog_name="evidence-courier")

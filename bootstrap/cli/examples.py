@@ -8,7 +8,7 @@ from collections.abc import Mapping
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Before anything is sent": ("check", "schema", "doctor", "render"),
     "Deliver": ("run", "submit", "import"),
-    "See": ("status", "show", "health", "blocks"),
+    "See": ("status", "show", "watch", "health", "blocks"),
     "Decide": ("retry", "release", "abandon", "attest", "pause", "resume"),
     "Keep and remove": ("copy", "prune", "erase", "removals", "vacuum"),
     "Prove": ("invariants", "verify", "export"),
@@ -78,6 +78,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "vacuum": ("vacuum --db courier.db",),
     "vanta": ("sandbox vanta --client-id us --key secret --document doc-1",),
     "verify": ("verify --db courier.db --tenant acme",),
+    "watch": ("watch --db courier.db", "watch --db courier.db --tenant acme --every 10"),
     "version": ("version --json",),
 }
 
