@@ -23,7 +23,7 @@ Invalid: TypeAlias = Mapping[str, tuple[FailureKind, datetime]]
 def found(records: Iterable[MemoryRecord], find: Find) -> list[MemoryRecord]:
     """Those for which every filter holds. MisuseError where too many begin with the prefix."""
     given = [*records]
-    if find.id_prefix is not None:
+    if find.id_prefix:
         keys = [one.upload.key for one in given if find.tenant_id in (None, one.upload.key[0])]
         if sum(key.evidence_id.startswith(find.id_prefix) for key in keys) > MOST_WITH_PREFIX:
             raise too_many_begin_with(find.id_prefix)

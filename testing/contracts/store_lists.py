@@ -11,7 +11,8 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import UploadStatus
 from ...domain.upload.upload import Status
 from ...ports.records import Find, InvalidTenants
-from .assertions import same, there
+from .assertions import must, same, there
+from .hostile_inputs import HALF_A_CHARACTER, NAMES
 from .store_gates import GateRules
 from .stored import AT, UNPACED, begin_each, deferred, delivered, entry, started, tried
 
@@ -59,6 +60,24 @@ class ListRules(GateRules):
             same(found(Find(id_prefix="ev-", tenant_id="acme", provider="sprinto")), "a")
             same(found(Find(id_prefix="EV")), "")
             same(found(Find(id_prefix="x", kind="rate_limited")), "")
+
+    def test_a_filter_takes_any_text_as_it_is(self) -> None:
+        with self._store() as store:
+            last = "\U0010ffff and more"
+            store.add([entry(name) for name in (*NAMES, last)])
+            for name in (*NAMES, last):
+                found = store.find(Find(id_prefix=name[:3]), AT).uploads
+                must(name in [one.evidence_id for one in found], f"{name!r} is not found")
+            same(len(store.find(Find(id_prefix="", limit=99), AT).uploads), len(NAMES) + 1)
+            for odd in ("%", "_", "*", HALF_A_CHARACTER, "ev 1\x00"):
+                for find in (Find(id_prefix=odd), Find(tenant_id=odd), Find(provider=odd)):
+                    found = store.find(find, AT).uploads
+                    must(
+                        all(one.evidence_id.startswith(find.id_prefix or "?") for one in found),
+                        f"{find} finds another",
+                    )
+                    same(sum(one.number for one in store.counted(find)), len(found))
+            same(store.find(Find(provider=""), AT).uploads, ())
 
     def test_an_attempt_that_is_running_is_shown_with_its_courier(self) -> None:
         with self._store() as store:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from attrs import evolve
 
+from ....domain.arguments import is_whole
 from ....domain.health import Count
 from ....domain.upload.upload import Status
 from ....ports.paging import Place, place_after
@@ -25,7 +26,8 @@ from .statements import list_of
 
 _STATUS = list_of(STATUS, "uploads")
 _CELL = ("tenant_id", "provider", "word", "kind")
-_LAST = "\U0010ffff"
+_LAST = "\U0010ffff" * 512
+"""After all that an id may go on with: it has at most 512 characters."""
 
 Cell: TypeAlias = tuple[Status, str, str | None]
 """A status, a provider, and a kind of error if one is asked for."""
@@ -80,7 +82,9 @@ def newest(session: Session, find: Find) -> list[Row]:
     """The rows of a page, and one more if there is a next page. MisuseError where the request
     cannot be met. Columns: STATUS."""
     after, most = place_after(find), find.limit + 1
-    if find.id_prefix is not None:
+    if not _may_be_found(find):
+        return []
+    if find.id_prefix:
         given = with_prefix(session, find)
         rows = [row for row in given if after is None or place_of(row) < after]
     else:
@@ -95,7 +99,7 @@ def newest(session: Session, find: Find) -> list[Row]:
 def cells(session: Session, find: Find) -> Sequence[Cell | None]:
     """The combinations whose uploads a list holds; None: no combination is asked for, and one
     index has all."""
-    if not (find.statuses or find.provider or find.kind):
+    if not find.statuses and find.provider is None and find.kind is None:
         return [None]
     found: dict[Cell, None] = {}
     for row in session.ask(*_of_tenant(CELLS, find)):
@@ -147,7 +151,9 @@ def _stretch(find: Find, cell: Cell | None) -> tuple[str, list[str], dict[str, o
 
 def counted(session: Session, find: Find) -> list[Count]:
     """How many uploads there are for which every filter holds."""
-    if find.id_prefix is not None:
+    if not _may_be_found(find):
+        return []
+    if find.id_prefix:
         return _counts_of(with_prefix(session, find))
     found = []
     for row in session.ask(*_of_tenant(TALLIES, find)):
@@ -183,6 +189,11 @@ def _within(session: Session, find: Find, counts: Iterable[Count]) -> list[Count
             if row["number"]
         ]
     return found
+
+
+def _may_be_found(find: Find) -> bool:
+    """Half a character stands in no record."""
+    return all(map(is_whole, filter(None, (find.tenant_id, find.id_prefix))))
 
 
 def with_prefix(session: Session, find: Find) -> list[Row]:

@@ -1162,6 +1162,12 @@ class FindsEveryError(MemoryStore):
         return super().find(evolve(find, kind=None), now)
 
 
+@breaks("a_filter_takes_any_text_as_it_is")
+class FindsByPattern(MemoryStore):
+    def find(self, find: Find, now: datetime) -> Page:
+        return super().find(evolve(find, id_prefix=(find.id_prefix or "").rstrip("%_*")), now)
+
+
 @breaks("an_attempt_that_is_running_is_shown_with_its_courier")
 class ShowsNothingRunning(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
