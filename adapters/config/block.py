@@ -137,7 +137,8 @@ class BlockReader:
         """The frozen classes, unless the provider's own refuses its values, or does not know all
         of them."""
         own = {key: value for key, value in document.items() if key not in schemas.CORE}
-        unknown = {path[0] for path, text in resolved_in(document) if isinstance(text, Unresolved)}
+        texts = resolved_in(document) if self.references.are_open else ()
+        unknown = {path[0] for path, text in texts if isinstance(text, Unresolved)}
         if unknown:
             known = {key: value for key, value in own.items() if key not in unknown}
             self.refused(_faults_of_fields(provider.settings_class, known), provider, own, report)

@@ -73,8 +73,9 @@ def _value(rules: Mapping[str, Any], types: Mapping[str, Any]) -> Accept:
             raise _Refused
         if members is not None:
             value = members(value)
-        if not all(fit(value) for fit in fits):
-            raise _Refused
+        for fit in fits:
+            if not fit(value):
+                raise _Refused
         return value
 
     return accept

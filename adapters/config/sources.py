@@ -221,7 +221,7 @@ def _collection(event: Any) -> Collection:
 
 def _scalar(loader: Any, event: Any) -> Node:
     tag, text = event.tag, event.value
-    if tag is None and not (event.implicit[0] and text[:1] in loader.yaml_implicit_resolvers):
+    if tag is None and not (event.implicit[0] and _may_be_other(text, loader)):
         return text
     if tag is None or tag == "!":
         tag = loader.resolve(yaml.ScalarNode, text, event.implicit)
@@ -238,6 +238,13 @@ def _scalar(loader: Any, event: Any) -> Node:
         return getattr(loader, f"construct_yaml_{kind}")(yaml.ScalarNode(tag, event.value))
     except Exception:  # PyYAML raises all kinds of errors at a value that its tag does not fit
         return _ODD
+
+
+def _may_be_other(text: str, loader: Any) -> bool:
+    """Whether a text without quotes may be something else. Words that are have five letters at
+    most: false."""
+    first = text[:1]
+    return first in loader.yaml_implicit_resolvers and not (len(text) > 5 and first.isalpha())
 
 
 def _only_in_yaml_1_1(number: str) -> Opaque | None:

@@ -140,7 +140,7 @@ class _TenantReader:
     def note_twice(self, pairs: list[Member], path: Path) -> None:
         """Note each key that stands more than once among the pairs of the mapping at `path`."""
         first: dict[str, Member] = {}
-        for pair in pairs:
+        for pair in pairs if len(pairs) > 1 else ():
             if isinstance(pair.key, str) and first.setdefault(pair.key, pair) is not pair:
                 line = first[pair.key].line
                 before = f", first on line {line}" if line is not None else ""
