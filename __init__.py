@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .adapters.engines.blocking_engine import Delivery
     from .adapters.engines.due import DueDelivery
     from .adapters.engines.tickets import SyncTicket, Ticket
+    from .adapters.notices import Mail, OnNotice, Webhook
     from .adapters.records import load_record
     from .bootstrap.blocking_courier import BlockingCourier
     from .bootstrap.courier import AsyncCourier
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .domain.errors import ConfigError, CourierError, MisuseError, RecordError, StoreError
     from .domain.evidence.evidence import Document, Evidence
     from .domain.evidence.training import TrainingRecord
+    from .domain.notices import Notice
     from .domain.upload.status import UploadStatus
     from .domain.upload.verdict import NotReady, Ready
 else:
@@ -46,8 +48,11 @@ else:
         "DueDelivery": "adapters.engines.due",
         "Evidence": "domain.evidence.evidence",
         "Filter": "delivery.actions",
+        "Mail": "adapters.notices",
         "MisuseError": "domain.errors",
         "NotReady": "domain.upload.verdict",
+        "Notice": "domain.notices",
+        "OnNotice": "adapters.notices",
         "Ready": "domain.upload.verdict",
         "RecordError": "domain.errors",
         "Records": "bootstrap.records",
@@ -56,6 +61,7 @@ else:
         "Ticket": "adapters.engines.tickets",
         "TrainingRecord": "domain.evidence.training",
         "UploadStatus": "domain.upload.status",
+        "Webhook": "adapters.notices",
         "load_record": "adapters.records",
     }
 
@@ -88,8 +94,11 @@ __all__ = [
     "DueDelivery",
     "Evidence",
     "Filter",
+    "Mail",
     "MisuseError",
     "NotReady",
+    "Notice",
+    "OnNotice",
     "Ready",
     "RecordError",
     "Records",
@@ -98,5 +107,6 @@ __all__ = [
     "Ticket",
     "TrainingRecord",
     "UploadStatus",
+    "Webhook",
     "load_record",
 ]

@@ -167,6 +167,11 @@ class Tenants:
             notify(self.logger, TenantUnknown(tenant_id, where[0]))
         return None
 
+    def unknown(self) -> Sequence[str]:
+        """The tenants of which evidence came, and that are not known, as far as is remembered."""
+        with self._telling:
+            return [key for key in self._told if key not in self.loaded.integrations]
+
     def _is_news(self, key: str) -> bool:
         with self._telling:
             if key in self._told:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TypedDict
@@ -24,6 +25,7 @@ from ..domain.retention import Retention
 from ..domain.upload.failure import Failure
 from ..ports.clock import Clock
 from ..ports.logger import Logger, RenderingUnavailable
+from ..ports.notices import Sink
 from ..ports.records import UploadReader
 from ..ports.renderer import Renderer
 from ..ports.source import DocumentSource
@@ -65,9 +67,14 @@ class CommonOptions(TenantOptions, StoreOptions, total=False):
     - `retention`: how long what is kept of settled uploads, as ``{"attempts": "400d", "personal":
       "90d after success", "failed_documents": "90d"}``; a tenant's own `retention` wins. By
       default nothing is removed.
+    - `notices`: the sinks that are told what a person must know, such as ``[Webhook(url)]``; a
+      `Webhook`, a `Mail`, an `OnNotice`, or a `Sink` of your own.
+    - `late_after`: they are told, too, once the oldest open upload is older than this.
     - the others are ports; what is given stays the caller's to close.
     """
 
+    notices: Sequence[Sink]
+    late_after: timedelta | None
     retention: Mapping[str, str] | Retention | None
     fonts: Sequence[PathText]
     renderer: Renderer | None
@@ -157,6 +164,8 @@ class Wiring(RecordsWiring):
         self.source = options.get("source")
         self._fonts = _folders(options.get("fonts") or ())
         self.retention = Retention.parse(options.get("retention") or {})
+        self.sinks = _sinks(options.get("notices") or ())
+        self.late_after = options.get("late_after")
 
     def log_what_is_missing(self) -> None:
         """Log if no training record can be rendered here."""
@@ -232,6 +241,7 @@ _KINDS: Mapping[str, tuple[object, str]] = {
     "in_flight_bytes": (int, "a whole number"),
     "on_settled": (Callable, "a function"),
     "sleep": (Callable, "a function"),
+    "late_after": (timedelta, "a timedelta"),
 }
 
 
@@ -246,6 +256,14 @@ def _folders(paths: Sequence[PathText]) -> tuple[PathText, ...]:
         if not os.path.isdir(path):
             raise MisuseError(f"fonts: {os.fspath(path)} is not a folder")
     return folders
+
+
+def _sinks(given: Sequence[Sink]) -> tuple[Sink, ...]:
+    sinks = several("notices", given, Sink, "a sink, such as a Webhook")
+    names = [sink.name for sink in sinks]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise MisuseError(f"notices: two sinks have the name {twice!r}: give each its own")
+    return tuple(sinks)
 
 
 def _at_least_1(name: str, value: int | None, default: int) -> int:

@@ -97,6 +97,8 @@ ClockSetBack          WARNING  the clock was set back by {seconds:.1f} s; the re
                                from now
 StoreTrouble          WARNING  the database could not be read or written and is tried again:
                                {reason}
+NoticeNotTaken        WARNING  {sink} has not taken {number} of the notices: {reason}; they are told
+                               again later
 DutyFailed            ERROR    {duty} has failed and is tried again later: {reason}
 UploadSettled         INFO     {status} after {all_attempts}{settled}
 WriteDelayed          WARNING  the record could not be written and is tried again: {reason}

@@ -294,6 +294,15 @@ class StoreTrouble(LogEvent):
 
 
 @frozen
+class NoticeNotTaken(LogEvent):
+    """A sink has not taken `number` notices; they wait, and are told again later."""
+
+    sink: str
+    number: int
+    reason: str
+
+
+@frozen
 class DutyFailed(LogEvent):
     """What is done now and then beside the uploads has failed; it is tried again at its next time.
     The uploads are not affected."""

@@ -7,9 +7,10 @@ from typing import Protocol
 from .chain import Chain
 from .couriers import Couriers
 from .gates import Gates
+from .notices import Notices
 from .records import UploadRecords
 from .removal import Removals
 
 
-class UploadStore(UploadRecords, Removals, Gates, Couriers, Chain, Protocol):
+class UploadStore(UploadRecords, Removals, Gates, Couriers, Chain, Notices, Protocol):
     """What a store adapter implements. Callers ask for the part that they need."""

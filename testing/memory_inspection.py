@@ -38,6 +38,10 @@ Verb: TypeAlias = Literal[
     "of_person",
     "removals",
     "remove",
+    "note",
+    "claim",
+    "told",
+    "not_told",
 ]
 
 

@@ -62,6 +62,7 @@ from . import memory_lists as lists
 from .memory_chain import MemoryChain
 from .memory_gates import MemoryGates
 from .memory_inspection import MemoryInspection, Verb
+from .memory_notices import MemoryNotices
 from .memory_record import MemoryRecord
 from .memory_removal import MemoryRemovals
 
@@ -109,7 +110,7 @@ class _Couriers(MemoryInspection):
             return dict(sorted(found.items()))
 
 
-class MemoryStore(_Couriers, MemoryChain, MemoryRemovals):
+class MemoryStore(_Couriers, MemoryNotices, MemoryChain, MemoryRemovals):
     """An `UploadStore` that forgets everything at its end. May be used from any thread."""
 
     def __init__(self, *, keep_documents: bool = False) -> None:

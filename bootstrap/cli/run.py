@@ -25,6 +25,7 @@ from ...ports.clock import Clock
 from ...ports.logger import AttemptEnded, LogEvent, UploadSettled
 from ..courier import AsyncCourier
 from ..metrics import observed
+from ..notices import options_in
 from ..workers import Workers
 from .exits import SIGNALLED
 from .place import Place
@@ -57,7 +58,7 @@ def run(
             "it out, and send SIGHUP to have them read anew"
         )
     before = stamps(place.folder) if watch and place.folder else {}
-    courier = place.courier(on_invalid="skip")
+    courier = place.courier(on_invalid="skip", **options_in(os.environ))
     if place.folder is not None and not courier._tenants.loaded.named:
         raise MisuseError(
             f"{place.folder} holds no tenant file, and what is open would be held for that: look "

@@ -45,6 +45,7 @@ from .assertions import a, must, raises, same, there
 from .hostile_inputs import HALF_A_CHARACTER, NAMES, TEXTS
 from .store_chain import ChainRules
 from .store_lists import ListRules
+from .store_notices import NoticeRules
 from .store_pauses import PauseRules
 from .store_removals import RemovalRules
 from .stored import (
@@ -63,7 +64,7 @@ from .stored import (
 MINUTE = timedelta(minutes=1)
 
 
-class StoreContract(ChainRules, ListRules, PauseRules, RemovalRules):
+class StoreContract(ChainRules, ListRules, NoticeRules, PauseRules, RemovalRules):
     """The rules for a store. Give it `open_store`; say `durable = False` where what is written
     ends with the store."""
 

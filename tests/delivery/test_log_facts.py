@@ -134,6 +134,7 @@ def test_the_names_of_events_are_part_of_the_contract(every_event: list[LogEvent
         "courier_lost",
         "clock_set_back",
         "store_trouble",
+        "notice_not_taken",
         "duty_failed",
         "upload_settled",
         "write_delayed",

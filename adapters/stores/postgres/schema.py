@@ -325,6 +325,15 @@ CREATE INDEX uploads_paused ON uploads (tenant_id, provider, id)
     WHERE state IN ('held', 'failed') AND error_kind IN ('paused')
 """
 
+_NOTICES = """
+CREATE TABLE notices (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sink text NOT NULL, notice text NOT NULL, due timestamptz NOT NULL, tries bigint NOT NULL
+);
+CREATE INDEX notices_due ON notices (sink, due);
+CREATE TABLE notice_notes (name text PRIMARY KEY, value text NOT NULL)
+"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("records_and_gates", _RECORDS + _GATES),
     # A column that the two stores share: here documents are rows.
@@ -336,4 +345,5 @@ MIGRATIONS: Sequence[Migration] = (
     Migration("chain", _CHAIN),
     Migration("removals", _REMOVALS),
     Migration("pauses", _PAUSES),
+    Migration("notices", _NOTICES),
 )

@@ -33,12 +33,12 @@ from ..stretches import stretches
 from . import gates, pauses, reads, removal
 from . import statements as sql
 from .gates import Asker, Gates
-from .linking import SqlLinks
+from .notices import SqlNotices
 from .removing import SqlRemovals
 from .session import Database
 
 
-class SqlStore(SqlLinks, SqlRemovals):
+class SqlStore(SqlNotices, SqlRemovals):
     """An `UploadStore` in a database. May be used from any thread; writers take turns."""
 
     def __init__(self, database: Database, *, keep_documents: bool) -> None:

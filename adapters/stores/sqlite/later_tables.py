@@ -58,3 +58,14 @@ CREATE TABLE pauses (
     "CREATE INDEX uploads_paused ON uploads (tenant_id, provider)"
     " WHERE state IN ('held', 'failed') AND error_kind IN ('paused')",
 )
+
+NOTICES = (
+    """
+CREATE TABLE notices (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sink TEXT NOT NULL, notice TEXT NOT NULL, due TEXT NOT NULL, tries INTEGER NOT NULL
+)
+""",
+    "CREATE INDEX notices_due ON notices (sink, due)",
+    "CREATE TABLE notice_notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+)

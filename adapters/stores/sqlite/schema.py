@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from .later_tables import CHAIN, PAUSES, REMOVALS
+from .later_tables import CHAIN, NOTICES, PAUSES, REMOVALS
 from .tallies import INDEXES_OF_LISTS, STRICT, TALLIES
 
 if TYPE_CHECKING:
@@ -440,6 +440,12 @@ def m015_removals(db: sqlite3.Connection) -> None:
 def m016_pauses(db: sqlite3.Connection) -> None:
     """What people have paused; without a tenant or a provider it is every one."""
     _run(db, *PAUSES)
+
+
+@_step
+def m017_notices(db: sqlite3.Connection) -> None:
+    """What waits for a sink of notices, and what was noted of how the uploads stand."""
+    _run(db, *NOTICES)
 
 
 def apply(connection: sqlite3.Connection) -> None:

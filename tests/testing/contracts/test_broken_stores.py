@@ -17,6 +17,7 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import Count, RecordsHealth
+from evidence_courier.domain.notices import News, Standing
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -44,6 +45,7 @@ from evidence_courier.domain.upload.upload import (
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
+from evidence_courier.ports.notices import MAX_WAITING, Look, WaitingNotice
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -630,6 +632,47 @@ class ForgetsPausesInHistory(MemoryStore):
         return evolve(found, actions=tuple(r for r in found.actions if r.action != "pause"))
 
 
+@breaks(
+    "a_notice_waits_for_each_sink_until_that_has_taken_it",
+    "a_sink_that_takes_nothing_fills_no_disk",
+)
+class TellsOneSinkOnly(MemoryStore):
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        return super().note(now, sinks[:1], look)
+
+
+@breaks("what_one_has_taken_up_is_due_for_others_after_a_while")
+class ForgetsWhatWasTakenUp(MemoryStore):
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        return super().claim(sink, now, FOR_EVER, limit)
+
+
+@breaks("what_a_sink_has_not_taken_is_due_later_with_a_try_more")
+class CountsNoTries(MemoryStore):
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        return [evolve(one, tries=0) for one in super().claim(sink, now, until, limit)]
+
+
+@breaks("a_look_is_given_how_all_stand_and_what_was_noted")
+class NotesNothing(MemoryStore):
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        return super().note(now, sinks, lambda s, n: News(look(s, n).notices, {}))
+
+
+@breaks("a_sink_that_takes_nothing_fills_no_disk")
+class KeepsTheFirst(MemoryStore):
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        def first(standing: Standing, notes: Mapping[str, str]) -> News:
+            news = look(standing, notes)
+            return News(news.notices[:MAX_WAITING], news.notes)
+
+        return super().note(now, sinks, first)
+
+
 @breaks("a_lost_race_costs_no_slot")
 class ALostRaceCosts(MemoryStore):
     def begin(self, turns: Sequence[Sequence[Start]]) -> Sequence[Sequence[BeginAnswer]]:
@@ -1080,6 +1123,7 @@ class Lasting(MemoryStore):
 
     def go_on_from(self, before: Any) -> None:
         self._records, self._gates = before._records, before._gates
+        self._notices = before._notices
         self._couriers, self._registered, self._acted = (
             before._couriers,
             before._registered,
@@ -1092,6 +1136,13 @@ class PausesUntilItsEnd(Lasting):
     def go_on_from(self, before: Any) -> None:
         super().go_on_from(before)
         self._gates.pauses = []
+
+
+@breaks_when_reopened("a_notice_outlives_the_store")
+class NoticesUntilItsEnd(Lasting):
+    def go_on_from(self, before: Any) -> None:
+        super().go_on_from(before)
+        self._notices = {}
 
 
 @breaks_when_reopened("a_fingerprint_key_is_secret_and_stays_the_same")

@@ -1,0 +1,81 @@
+"""Notices as requests to a URL, as Slack's incoming webhooks take them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from attrs import field, frozen
+
+from ...domain.errors import MisuseError
+from ...domain.notices import Notice
+
+TIMEOUT = 10.0
+"""So many seconds a connection, or the next piece of an answer, is waited for."""
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *request: Any) -> None:
+        """A redirect is no answer: what is signed for one URL goes to no other."""
+
+
+def signature_of(secret: str, timestamp: str, body: bytes) -> str:
+    """The HMAC-SHA256 of the timestamp, a point and the body."""
+    signed = timestamp.encode() + b"." + body
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+@frozen
+class Webhook:
+    """Posts each notice as JSON to a URL; any answer of 200 to 299 takes it.
+
+    With a `secret` the header `Evidence-Courier-Signature` signs `Evidence-Courier-Timestamp` and
+    the body. MisuseError for a URL that is neither https nor on loopback.
+    """
+
+    url: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    now: Callable[[], float] = field(default=time.time, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        loopback = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        if not parts.hostname or not (parts.scheme == "https" or loopback):
+            raise MisuseError("the URL of a webhook must be https, or http on loopback")
+
+    @property
+    def name(self) -> str:
+        """The host, and a digest of the URL, which may have a secret in its path."""
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:8]
+        return f"webhook at {urlsplit(self.url).hostname} ({digest})"
+
+    def take(self, notice: Notice) -> None:
+        """Post it; RuntimeError if it is not taken."""
+        body, timestamp = notice.to_json().encode(), str(int(self.now()))
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "evidence-courier",
+            "Evidence-Courier-Notice": notice.id,
+            "Evidence-Courier-Timestamp": timestamp,
+        }
+        if self.secret is not None:
+            signature = signature_of(self.secret, timestamp, body)
+            headers["Evidence-Courier-Signature"] = f"sha256={signature}"
+        request = Request(self.url, body, headers, method="POST")  # see above
+        try:
+            build_opener(_NoRedirects).open(request, timeout=TIMEOUT).close()
+        except HTTPError as error:
+            error.close()
+            raise NotTakenError(f"HTTP {error.code}") from None
+
+
+class NotTakenError(RuntimeError):
+    """A sink has said no; the text has no secret."""

@@ -1,0 +1,88 @@
+"""Notices in the database: what was noted of how uploads stand, and what waits for each sink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from ....domain.notices import Notice, Standing
+from ....ports.notices import MAX_WAITING, Look, WaitingNotice
+from ....ports.records import Find
+from ..rows import moment
+from . import health
+from .linking import SqlLinks
+from .lists import counted
+from .session import Batch
+
+_NAME = ("name", "value")
+_HAVE_LOCK = "INSERT INTO notice_notes (name, value) VALUES ('', '') ON CONFLICT (name) DO NOTHING"
+_LOCK = "SELECT name FROM notice_notes WHERE name = '' /* FOR UPDATE */"
+_NOTES = "SELECT name, value FROM notice_notes WHERE name <> ''"
+_PUT = Batch(
+    _NAME,
+    "INSERT INTO notice_notes (name, value) SELECT * FROM given WHERE true"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+)
+_FORGET = Batch(("name",), "DELETE FROM notice_notes WHERE name IN (SELECT name FROM given)")
+_ADD = Batch(
+    ("sink", "notice", "due"),
+    "INSERT INTO notices (sink, notice, due, tries) SELECT sink, notice, due, 0 FROM given",
+)
+_DROP = """
+DELETE FROM notices WHERE sink = :sink AND id <= (
+    SELECT id FROM notices WHERE sink = :sink ORDER BY id DESC LIMIT 1 OFFSET :most
+)
+"""
+_DUE = """
+SELECT id, notice, tries FROM notices WHERE sink = :sink AND due <= :now
+ORDER BY id LIMIT :most /* FOR UPDATE SKIP LOCKED */
+"""
+_CLAIM = Batch(
+    ("id", "due"), "UPDATE notices SET due = given.due FROM given WHERE notices.id = given.id"
+)
+_NOT_TOLD = Batch(
+    ("id", "due"),
+    "UPDATE notices SET due = given.due, tries = tries + 1 FROM given WHERE notices.id = given.id",
+)
+_TOLD = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
+
+
+class SqlNotices(SqlLinks):
+    """The `Notices` in a database that is written to."""
+
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        with self.transaction("no notice was written"):
+            session = self._session
+            session.tell(_HAVE_LOCK)
+            session.ask(_LOCK)
+            figures = health.health(session, now)
+            stand = Standing(counted(session, Find()), figures.stops, figures.oldest_open_at)
+            news = look(stand, {row["name"]: row["value"] for row in session.ask(_NOTES)})
+            session.tell_all(_PUT, [(k, v) for k, v in news.notes.items() if v is not None])
+            session.tell_all(_FORGET, [(k,) for k, value in news.notes.items() if value is None])
+            texts = [notice.to_json() for notice in news.notices]
+            due = moment(now)
+            session.tell_all(_ADD, [(sink, text, due) for text in texts for sink in sinks])
+            for sink in sinks if texts else ():
+                session.tell(_DROP, {"sink": sink, "most": MAX_WAITING})
+            return len(texts)
+
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        with self.transaction("no notice was taken up"):
+            rows = self._session.ask(_DUE, {"sink": sink, "now": moment(now), "most": limit})
+            self._session.tell_all(_CLAIM, [(row["id"], moment(until)) for row in rows])
+            return [
+                WaitingNotice(row["id"], Notice.from_json(row["notice"]), row["tries"])
+                for row in rows
+            ]
+
+    def told(self, numbers: Sequence[int]) -> None:
+        with self.transaction("notices that were told will be told again"):
+            self._session.tell_all(_TOLD, [(number,) for number in numbers])
+
+    def not_told(self, due: Mapping[int, datetime]) -> None:
+        with self.transaction("notices will be told again later"):
+            rows = [(number, moment(at)) for number, at in due.items()]
+            self._session.tell_all(_NOT_TOLD, rows)

@@ -1,0 +1,234 @@
+"""What a person must know of, once for each transition: `news_of` compares how all uploads stand
+with what was noted the last time.
+
+- An integration is blocked, a target parked, a tenant's configuration invalid; and open again.
+- Uploads have failed or are held: one notice for each cause, with a count. A burst is told when it
+  is over, or after `MAX_BURST`.
+- The oldest open upload is older than a limit; and no longer.
+- Evidence came of a tenant that the configuration does not name.
+
+What comes and goes between two looks is not told. Nor is an upload that failed while another of the
+same cause was retried: the figure is the same then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from attrs import asdict, frozen
+
+from .health import Count, Stop
+from .upload.backoff import earlier, later
+from .upload.failure import Concern, FailureKind
+from .upload.upload import Status
+
+MAX_BURST = timedelta(minutes=1)
+"""Uploads that fail one after the other are told of after so long, even if more do."""
+
+_MAX_TEXT = 1_000  # characters
+_TELLING = (Status.FAILED, Status.HELD)
+_STOPPED = {
+    "blocked": "does not work, and its uploads are held",
+    "parked": "takes nothing now, and its uploads wait until it does",
+    "skipped": "has no valid configuration in force, and its evidence is held or waits",
+}
+
+
+@frozen(kw_only=True)
+class Notice:
+    """One transition. `kind` is blocked, parked, skipped, open_again, failed, held, late,
+    arriving_again or tenant_unknown.
+
+    `id` is the same however often it is told. `number` is how many uploads it is about. Neither
+    `text` nor another field names a person or has a secret.
+    """
+
+    id: str
+    kind: str
+    at: datetime
+    text: str
+    tenant_id: str | None = None
+    provider: str | None = None
+    reason: str | None = None
+    number: int = 0
+
+    def to_json(self) -> str:
+        """The notice as it is stored and sent."""
+        found = asdict(self) | {"at": self.at.astimezone(UTC).isoformat()}
+        return json.dumps(found, sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Notice:
+        """The notice in a text of `to_json`."""
+        found = json.loads(text)
+        return Notice(**{**found, "at": datetime.fromisoformat(found["at"])})
+
+
+@frozen
+class Standing:
+    """How all uploads stand at one moment, and the tenants that are not known."""
+
+    counts: Sequence[Count]
+    stops: Sequence[Stop]
+    oldest_open_at: datetime | None
+
+
+@frozen
+class News:
+    """The notices that follow, and the notes that are new; None is no more."""
+
+    notices: Sequence[Notice]
+    notes: Mapping[str, str | None]
+
+
+FIRST = "watched"
+"""The note that something was noted before."""
+
+
+def news_of(
+    standing: Standing,
+    notes: Mapping[str, str],
+    now: datetime,
+    late_after: timedelta | None,
+    unknown: Sequence[str] = (),
+) -> News:
+    """What has changed since the notes were written.
+
+    Without any note, what has failed so far is noted and not told.
+
+    Args:
+        standing: How all uploads stand.
+        notes: What was noted.
+        now: The present moment.
+        late_after: The age from which on the oldest open upload is told of; None: it is not.
+        unknown: Tenants of which evidence came, and that are not known.
+    """
+    changed: dict[str, str | None] = {} if FIRST in notes else {FIRST: _text(now)}
+    notices = [
+        *_of_stops(standing.stops, notes, changed, now),
+        *_of_counts(standing.counts, notes, changed, now),
+        *_of_age(standing.oldest_open_at, notes, changed, now, late_after),
+        *_of_unknown(unknown, notes, changed, now),
+    ]
+    return News(notices, changed)
+
+
+def notice_of(
+    kind: str,
+    at: datetime,
+    text: str,
+    tenant_id: str | None = None,
+    provider: str | None = None,
+    reason: str | None = None,
+    number: int = 0,
+) -> Notice:
+    """A notice with its id."""
+    about = json.dumps([kind, _text(at), tenant_id, provider, reason])
+    return Notice(
+        id=hashlib.sha256(about.encode()).hexdigest()[:32],
+        kind=kind,
+        at=at,
+        text=text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…",
+        tenant_id=tenant_id,
+        provider=provider or None,
+        reason=reason,
+        number=number,
+    )
+
+
+def _of_stops(
+    stops: Sequence[Stop], notes: Mapping[str, str], changed: dict[str, str | None], now: datetime
+) -> Iterator[Notice]:
+    present: dict[str, Stop] = {}
+    for stop in stops:
+        if stop.state in _STOPPED:
+            present[json.dumps(["stop", stop.state, stop.tenant_id, stop.provider])] = stop
+    for key, stop in present.items():
+        if key not in notes:
+            changed[key] = stop.reason
+            what = f"{_named(stop.tenant_id, stop.provider)} {_STOPPED[stop.state]}"
+            text = f"{what}: {stop.reason}{f': {stop.message}' if stop.message else ''}"
+            about = stop.tenant_id, stop.provider, stop.reason
+            yield notice_of(stop.state, now, text, *about, stop.uploads)
+    for key in notes.keys() - present.keys():
+        word, *rest = json.loads(key) if key.startswith("[") else ("",)
+        if word == "stop":
+            state, tenant_id, provider = rest
+            changed[key] = None
+            text = f"{_named(tenant_id, provider)} is no longer {state}: its uploads go on"
+            yield notice_of("open_again", now, text, tenant_id, provider, notes[key])
+
+
+def _of_counts(
+    counts: Sequence[Count], notes: Mapping[str, str], changed: dict[str, str | None], now: datetime
+) -> Iterator[Notice]:
+    for count in counts:
+        if count.status not in _TELLING or count.reason is None or not _is_told(count):
+            continue
+        word = count.status.value
+        key = json.dumps(["count", word, count.tenant_id, count.provider, count.reason])
+        told, seen, since = json.loads(notes.get(key, "[0, 0, null]"))
+        if FIRST not in notes:
+            told = seen = count.number
+        number, told = count.number, min(told, count.number)
+        began = None if number == told else since or _text(now)
+        is_over = number == seen or (began is not None and began <= _text(earlier(now, MAX_BURST)))
+        if number > told and is_over:
+            many = f"{number - told:,} upload{'s' if number - told > 1 else ''}"
+            verb = ("have" if number - told > 1 else "has") + " failed"
+            what = verb if word == "failed" else f"{'are' if number - told > 1 else 'is'} held"
+            name = _named(count.tenant_id, count.provider)
+            text = f"{name}: {many} {what}: {count.reason}; {number:,} in all"
+            about = count.tenant_id, count.provider, count.reason
+            yield notice_of(word, now, text, *about, number - told)
+            told, began = number, None
+        note = json.dumps([told, number, began])
+        if notes.get(key) != note:
+            changed[key] = note
+
+
+def _is_told(count: Count) -> bool:
+    """Not what is held for an integration: the stop is told, and a pause is known."""
+    assert count.reason is not None
+    of_upload = FailureKind(count.reason).concern is Concern.UPLOAD
+    return count.status is Status.FAILED or of_upload
+
+
+def _of_age(
+    oldest: datetime | None,
+    notes: Mapping[str, str],
+    changed: dict[str, str | None],
+    now: datetime,
+    late_after: timedelta | None,
+) -> Iterator[Notice]:
+    is_late = late_after is not None and oldest is not None and later(oldest, late_after) < now
+    if is_late and "late" not in notes:
+        assert oldest is not None
+        changed["late"] = _text(oldest)
+        text = f"evidence stopped arriving: the oldest open upload was recorded at {_text(oldest)}"
+        yield notice_of("late", now, text)
+    if not is_late and "late" in notes:
+        changed["late"] = None
+        yield notice_of("arriving_again", now, "evidence arrives again: no open upload is too old")
+
+
+def _of_unknown(
+    unknown: Sequence[str], notes: Mapping[str, str], changed: dict[str, str | None], now: datetime
+) -> Iterator[Notice]:
+    for tenant_id in dict.fromkeys(unknown):
+        key = json.dumps(["unknown", tenant_id])
+        if key not in notes:
+            changed[key] = _text(now)
+            text = f"tenant {tenant_id} is not in the configuration: its evidence is not recorded"
+            yield notice_of("tenant_unknown", now, text, tenant_id)
+
+
+def _named(tenant_id: str, provider: str) -> str:
+    return f"tenant {tenant_id} with {provider}" if provider else f"tenant {tenant_id}"
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,75 @@
+"""Notices: what a person must know, kept until each sink has taken it, and the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from attrs import frozen
+
+from ..domain.notices import News, Notice, Standing
+
+Look: TypeAlias = Callable[[Standing, Mapping[str, str]], News]
+"""What follows from how all uploads stand and from the notes."""
+
+MAX_WAITING = 1_000
+"""So many notices wait for one sink; of more, the oldest are dropped."""
+
+
+@frozen
+class WaitingNotice:
+    """A notice that waits for a sink. `tries` is how often it was told in vain."""
+
+    number: int
+    notice: Notice
+    tries: int
+
+
+class Notices(Protocol):
+    """The notices of a store. Transactions and errors are those of `UploadRecords`."""
+
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        """Look how all uploads stand and write what follows: the notes, and each notice once for
+        each sink. One courier at a time, in one transaction.
+
+        At most MAX_WAITING wait for a sink; of more, the oldest are removed.
+
+        Returns:
+            How many notices were written.
+        """
+        ...
+
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        """The oldest notices that are due for a sink. No other caller is given them before `until`,
+        when they are due again."""
+        ...
+
+    def told(self, numbers: Sequence[int]) -> None:
+        """The sink has taken these: they are removed."""
+        ...
+
+    def not_told(self, due: Mapping[int, datetime]) -> None:
+        """The sink has not taken these: each is due again at its moment, with one try more."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """What takes notices, such as a webhook.
+
+    `name` tells it from others: what waits for it waits under this name, on every courier. It must
+    not contain a secret.
+    """
+
+    @property
+    def name(self) -> str:
+        """Which one it is."""
+        ...
+
+    def take(self, notice: Notice) -> None:
+        """Take a notice, in a thread of its own that may block. If this raises it is told again,
+        later; so one may come twice, with the same `id`."""
+        ...

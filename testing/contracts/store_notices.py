@@ -1,0 +1,96 @@
+"""What every store owes to those who must know: each notice waits until its sink has taken it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import timedelta
+
+from attrs import evolve
+
+from ...domain.notices import News, Notice, Standing, notice_of
+from ...domain.upload.failure import Failure, FailureKind
+from ...domain.upload.upload import Failed, FailedReason, Status
+from ...ports.notices import MAX_WAITING, Look
+from ...ports.records import Change
+from .assertions import same
+from .store_gates import GateRules
+from .stored import AT, entry
+
+SOON = AT + timedelta(minutes=2)
+REFUSED = Failure(FailureKind.BAD_REQUEST, "no")
+
+
+def says(*texts: str) -> Look:
+    """A look from which these notices follow."""
+    return lambda standing, notes: News([notice(text) for text in texts], {})
+
+
+def notice(text: str) -> Notice:
+    """A notice, with text that Unicode has."""
+    return notice_of("late", AT, text, "acmé", "sprinto", "bad_request", 3)
+
+
+class NoticeRules(GateRules):
+    """The rules for notices."""
+
+    def test_a_notice_waits_for_each_sink_until_that_has_taken_it(self) -> None:
+        with self._store() as store:
+            same(store.note(AT, ["one", "two"], says("a", "b")), 2)
+            waiting = store.claim("one", AT, SOON, 9)
+            same([one.notice for one in waiting], [notice("a"), notice("b")])
+            store.told([one.number for one in waiting])
+            same(list(store.claim("one", SOON, SOON, 9)), [])
+            same(len(store.claim("two", AT, SOON, 1)), 1, "how many of at most one")
+            same(len(store.claim("two", AT, SOON, 9)), 1, "how many others")
+
+    def test_what_one_has_taken_up_is_due_for_others_after_a_while(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a"))
+            (first,) = store.claim("one", AT, SOON, 9)
+            same(list(store.claim("one", SOON - timedelta(seconds=1), SOON, 9)), [])
+            same(list(store.claim("one", SOON, SOON, 9)), [first], "what is claimed again")
+
+    def test_what_a_sink_has_not_taken_is_due_later_with_a_try_more(self) -> None:
+        with self._store() as store:
+            store.note(AT, ["one"], says("a"))
+            (first,) = store.claim("one", AT, SOON, 9)
+            store.not_told({first.number: SOON + timedelta(hours=1)})
+            same(list(store.claim("one", SOON, SOON, 9)), [])
+            later = SOON + timedelta(hours=1)
+            same(list(store.claim("one", later, later, 9)), [evolve(first, tries=1)])
+
+    def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
+        seen: list[tuple[list[tuple[str, int]], Mapping[str, str]]] = []
+
+        def look(standing: Standing, notes: Mapping[str, str]) -> News:
+            counts = [(one.tenant_id, one.number) for one in standing.counts]
+            seen.append((counts, dict(notes)))
+            return News([], {"first": None, "a": f"{len(seen)}"} if notes else {"first": "1"})
+
+        with self._store() as store:
+            new = entry()
+            store.add([new])
+            failed = Failed(FailedReason.REJECTED, REFUSED)
+            store.save([Change(evolve(new.upload, state=failed, version=2))])
+            same(store.counts([Status.FAILED]), {Status.FAILED: 1})
+            for _ in range(3):
+                same(store.note(AT, ["one"], look), 0)
+            same(seen[0], ([("acme", 1)], {}))
+            same([notes for _, notes in seen[1:]], [{"first": "1"}, {"a": "2"}])
+
+    def test_a_sink_that_takes_nothing_fills_no_disk(self) -> None:
+        with self._store() as store:
+            many = says(*(f"{number}" for number in range(MAX_WAITING + 2)))
+            store.note(AT, ["one", "two"], many)
+            (first,) = store.claim("one", AT, SOON, 1)
+            same(first.notice.text, "2", "the oldest that is kept")
+            same(len(store.claim("two", AT, SOON, 9_999)), MAX_WAITING)
+
+    def test_a_notice_outlives_the_store(self) -> None:
+        with self._folder() as folder:
+            with closing(self.open_store(folder, False)) as store:
+                store.note(AT, ["one"], says("a"))
+            if self.durable:
+                with closing(self.open_store(folder, False)) as store:
+                    same([one.notice for one in store.claim("one", AT, SOON, 9)], [notice("a")])

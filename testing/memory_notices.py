@@ -1,0 +1,84 @@
+"""The notices of a store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import count
+
+from attrs import define
+
+from ..domain.health import Count, RecordsHealth
+from ..domain.notices import Notice, Standing
+from ..ports.notices import MAX_WAITING, Look, WaitingNotice
+from ..ports.records import Find
+from .memory_inspection import MemoryInspection
+
+
+@define
+class _Kept:
+    sink: str
+    notice: Notice
+    due: datetime
+    tries: int = 0
+
+
+class MemoryNotices(MemoryInspection):
+    """The verbs of `Notices`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notes: dict[str, str] = {}
+        self._notices: dict[int, _Kept] = {}
+        self._numbers = count(1)
+
+    def counted(self, find: Find) -> Sequence[Count]:
+        raise NotImplementedError
+
+    def health(self, now: datetime) -> RecordsHealth:
+        raise NotImplementedError
+
+    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+        with self._lock:
+            self._go_on("note")
+            figures = self.health(now)
+            stand = Standing(self.counted(Find()), figures.stops, figures.oldest_open_at)
+            news = look(stand, self._notes)
+            notes = {**self._notes, **news.notes}
+            self._notes = {name: value for name, value in notes.items() if value is not None}
+            for notice in news.notices:
+                for sink in sinks:
+                    self._notices[next(self._numbers)] = _Kept(sink, notice, now)
+            for sink in sinks:
+                waiting = [n for n, one in self._notices.items() if one.sink == sink]
+                for number in waiting[:-MAX_WAITING]:
+                    del self._notices[number]
+            return len(news.notices)
+
+    def claim(
+        self, sink: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[WaitingNotice]:
+        with self._lock:
+            self._go_on("claim")
+            found = [
+                (number, one)
+                for number, one in self._notices.items()
+                if one.sink == sink and one.due <= now
+            ][:limit]
+            for _, one in found:
+                one.due = until
+            return [WaitingNotice(number, one.notice, one.tries) for number, one in found]
+
+    def told(self, numbers: Sequence[int]) -> None:
+        with self._lock:
+            self._go_on("told")
+            for number in numbers:
+                self._notices.pop(number, None)
+
+    def not_told(self, due: Mapping[int, datetime]) -> None:
+        with self._lock:
+            self._go_on("not_told")
+            for number, at in due.items():
+                if number in self._notices:
+                    self._notices[number].due = at
+                    self._notices[number].tries += 1

@@ -1,0 +1,199 @@
+"""What takes notices: what is posted and signed, what is mailed, and what never hangs the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+
+from evidence_courier import Mail, MisuseError, Notice, OnNotice, Webhook
+from evidence_courier.adapters.notices import SinkTeller
+from evidence_courier.domain.notices import notice_of
+from evidence_courier.ports.notices import WaitingNotice
+
+AT = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NOTICE = notice_of("blocked", AT, "tenant acmé does not work\nat all", "acmé", "sprinto", "x", 3)
+SECRET = "a-secret-of-the-webhook"
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Takes what is posted."""
+
+    status: ClassVar[int] = 200
+    got: ClassVar[list[tuple[dict[str, str], bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.got.append((dict(self.headers.items()), body))
+        self.send_response(self.status)
+        if self.status == 302:
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hook() -> Iterator[str]:
+    Hook.status, Hook.got = 200, []
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/a-path-that-is-secret"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_posts_json_that_slack_takes_and_signs_it(hook: str) -> None:
+    Webhook(hook, SECRET, now=lambda: 1_771_668_000.9).take(NOTICE)
+    ((headers, body),) = Hook.got
+    posted = json.loads(body)
+    assert posted["text"] == "tenant acmé does not work\nat all"
+    assert (posted["id"], posted["kind"], posted["number"]) == (NOTICE.id, "blocked", 3)
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Evidence-Courier-Notice"] == NOTICE.id
+    assert headers["Evidence-Courier-Timestamp"] == "1771668000"
+    signed = hmac.new(SECRET.encode(), b"1771668000." + body, hashlib.sha256).hexdigest()
+    assert headers["Evidence-Courier-Signature"] == f"sha256={signed}"
+
+
+def test_without_a_secret_nothing_is_signed(hook: str) -> None:
+    Webhook(hook).take(NOTICE)
+    ((headers, _),) = Hook.got
+    assert "Evidence-Courier-Signature" not in headers
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 500])
+def test_any_other_answer_takes_nothing_and_no_redirect_is_followed(hook: str, status: int) -> None:
+    Hook.status = status
+    with pytest.raises(RuntimeError, match=f"^HTTP {status}$"):
+        Webhook(hook, SECRET).take(NOTICE)
+    assert len(Hook.got) == 1
+
+
+@pytest.mark.parametrize("url", ["http://example.com/x", "ftp://example.com", "https://", "x"])
+def test_a_url_that_others_can_read_is_refused(url: str) -> None:
+    with pytest.raises(MisuseError, match="must be https"):
+        Webhook(url)
+
+
+def test_no_name_and_no_representation_has_a_secret() -> None:
+    webhook = Webhook("https://hooks.example.com/services/T0/secret-path", SECRET)
+    mail = Mail(host="mx", sender="a@example.com", to=["b@example.com"], password=SECRET)
+    for sink in (webhook, mail):
+        for shown in (repr(sink), sink.name):
+            assert not [one for one in (SECRET, "secret-path", "b@example.com") if one in shown]
+
+
+class MailServer(threading.Thread):
+    """A mail server for one mail, without TLS."""
+
+    def __init__(self, refuses: bool = False) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._refuses = refuses
+        self.port: int = self._listening.getsockname()[1]
+        self.lines: list[str] = []
+
+    def run(self) -> None:
+        with self._listening:
+            connection, _ = self._listening.accept()
+        with connection, connection.makefile("rwb") as stream:
+
+            def say(answer: str) -> None:
+                stream.write(f"{answer}\r\n".encode())
+                stream.flush()
+
+            say("220 ready")
+            in_data = False
+            for raw in stream:
+                line = raw.decode().rstrip("\r\n")
+                self.lines.append(line)
+                if in_data:
+                    in_data = line != "."
+                    if not in_data:
+                        say("250 taken")
+                elif line == "data":
+                    in_data = True
+                    say("354 go on")
+                elif line.startswith("rcpt") and self._refuses:
+                    say("550 no such box")
+                elif line == "quit":
+                    say("221 bye")
+                    return
+                else:
+                    say("250 fine")
+
+
+def test_a_mail_says_it_in_one_line_and_in_full() -> None:
+    server = MailServer()
+    server.start()
+    Mail(
+        host="127.0.0.1", port=server.port, sender="c@example.com", to=["o@example.com"], tls=False
+    ).take(NOTICE)
+    server.join(5)
+    text = "\n".join(server.lines)
+    assert "rcpt TO:<o@example.com>" in text
+    assert f"Message-ID: <{NOTICE.id}@evidence-courier.invalid>" in text
+    message = Mail(host="mx", sender="c@example.com", to=["o@example.com"]).message(NOTICE)
+    assert message["Subject"] == "Evidence Courier: tenant acmé does not work at all"
+    assert message.get_content().startswith("tenant acmé does not work\nat all\n")
+
+
+def test_a_server_without_starttls_is_given_nothing() -> None:
+    server = MailServer()
+    server.start()
+    mail = Mail(host="127.0.0.1", port=server.port, sender="c@example.com", to=["o@example.com"])
+    with pytest.raises(Exception, match="STARTTLS"):
+        mail.take(NOTICE)
+    server.join(5)
+    assert not [line for line in server.lines if "example.com" in line]
+
+
+def test_no_password_goes_without_tls() -> None:
+    with pytest.raises(MisuseError, match="no password without TLS"):
+        Mail(host="mx", sender="a@b", to=["c@d"], username="u", password=SECRET, tls=False)
+
+
+def test_what_a_callable_returns_is_awaited() -> None:
+    got: list[Notice] = []
+
+    async def call(notice: Notice) -> None:
+        got.append(notice)
+
+    OnNotice(call).take(NOTICE)
+    OnNotice(got.append).take(NOTICE)
+    assert got == [NOTICE, NOTICE]
+
+
+def test_a_teller_stops_at_the_first_that_is_not_taken_and_says_no_secret() -> None:
+    got: list[Notice] = []
+
+    def call(notice: Notice) -> None:
+        got.append(notice)
+        if len(got) == 2:
+            raise KeyError(SECRET)
+
+    teller = SinkTeller(OnNotice(call))
+    teller.tell([WaitingNotice(number, NOTICE, 0) for number in (1, 2, 3)], 5.0)
+    assert teller.results() == {1: None, 2: "KeyError", 3: "KeyError"}
+    assert teller.results() == {}
+    assert len(got) == 2
+
+
+def test_a_sink_that_hangs_is_waited_for_no_longer_than_is_said() -> None:
+    going_on = threading.Event()
+    teller = SinkTeller(OnNotice(lambda notice: going_on.wait(30)))
+    teller.tell([WaitingNotice(1, NOTICE, 0)], 0.01)
+    assert (teller.is_free, dict(teller.results())) == (False, {})
+    going_on.set()
+    teller.tell([], 5.0) if teller.is_free else None

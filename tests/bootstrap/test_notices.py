@@ -1,0 +1,197 @@
+"""What a person must know is told at least once, by one of several couriers, whatever a sink
+does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from store_fixtures import Desk, House, evidence
+
+from evidence_courier import AsyncCourier, MisuseError, Notice, OnNotice
+from evidence_courier.adapters.stores.sqlite import SqliteStore
+from evidence_courier.bootstrap.notices import options_in
+from evidence_courier.ports.logger import NoticeNotTaken
+
+SECRET = "a-secret-that-no-one-may-see"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path / "courier.db")
+
+
+async def looked(courier: AsyncCourier, house: House, times: int = 5) -> None:
+    """What a courier does in the next minute."""
+    for _ in range(times):
+        house.clock.advance(12)
+        for _ in range(4):
+            await asyncio.sleep(0.02)
+            await courier.quiet()
+
+
+async def fails(courier: AsyncCourier, house: House, number: int, start: int = 0) -> None:
+    house.server.answer = lambda name, nth: 400
+    tickets = [courier.submit(evidence(f"ev-{start + n}")) for n in range(number)]
+    for ticket in tickets:
+        await ticket.settled()
+
+
+def test_a_burst_is_one_notice_and_a_raising_sink_delays_no_other(house: House) -> None:
+    told: list[Notice] = []
+    broken: list[Notice] = []
+
+    def raises(notice: Notice) -> None:
+        broken.append(notice)
+        raise RuntimeError(SECRET)
+
+    async def story() -> None:
+        sinks = [OnNotice(raises, name="broken"), OnNotice(told.append)]
+        async with house.courier(notices=sinks) as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 50)
+            await looked(courier, house)
+
+    asyncio.run(story())
+    assert [(one.kind, one.tenant_id, one.number) for one in told] == [("failed", "acme", 50)]
+    assert len(broken) >= 2
+    assert {one.id for one in broken} == {told[0].id}
+    (*_, event) = [one for one in house.logger.events if isinstance(one, NoticeNotTaken)]
+    assert (event.sink, event.reason) == ("broken", "RuntimeError")
+
+
+def test_a_sink_that_hangs_delays_nothing_and_another_courier_tells_it(house: House) -> None:
+    going_on, told, other = threading.Event(), list[Notice](), list[Notice]()
+
+    async def story() -> None:
+        hangs = OnNotice(lambda notice: going_on.wait(60), name="mine")
+        async with house.courier(notices=[hangs, OnNotice(told.append)]) as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 3)
+            await looked(courier, house)
+            assert [one.number for one in told] == [3]
+            house.server.answer = lambda name, nth: 200
+            status = await courier.submit(evidence("ev-good")).settled()
+            assert status is not None
+            assert status.status == "succeeded"
+        house.clock.advance(600)
+        async with house.courier(notices=[OnNotice(other.append, name="mine")]) as courier:
+            await looked(courier, house, 2)
+        going_on.set()
+
+    asyncio.run(story())
+    assert [one.id for one in other] == [told[0].id]
+
+
+def test_of_two_couriers_one_tells(house: House) -> None:
+    told: list[Notice] = []
+
+    async def story() -> None:
+        sinks = [OnNotice(told.append)]
+        async with house.courier(notices=sinks) as one, house.courier(notices=sinks) as other:
+            await looked(one, house, 1)
+            await fails(one, house, 5)
+            for _ in range(4):
+                await looked(one, house, 1)
+                await looked(other, house, 1)
+
+    asyncio.run(story())
+    assert [one.number for one in told] == [5]
+
+
+def test_what_was_not_told_is_told_by_the_next_courier(house: House) -> None:
+    told: list[Notice] = []
+
+    def down(notice: Notice) -> None:
+        raise OSError
+
+    async def story() -> None:
+        async with house.courier(notices=[OnNotice(down)]) as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 2)
+            await looked(courier, house)
+        house.clock.advance(3_600)
+        async with house.courier(notices=[OnNotice(told.append)]) as courier:
+            await looked(courier, house, 1)
+
+    asyncio.run(story())
+    assert [one.number for one in told] == [2]
+
+
+def test_a_block_is_told_and_that_it_is_over_and_an_unknown_tenant(house: House) -> None:
+    told: list[Notice] = []
+
+    async def story() -> None:
+        sinks = [OnNotice(told.append)]
+        async with house.courier(notices=sinks) as courier:
+            house.server.answer = lambda name, nth: 401
+            courier.submit(evidence("ev-1"))
+            courier.submit(evidence("ev-1", "nobody"))
+            await looked(courier, house)
+            house.server.answer = lambda name, nth: 200
+            await courier.release("acme", "ev-1", by="asha", reason="a new key")
+            await looked(courier, house)
+
+    asyncio.run(story())
+    kinds = [one.kind for one in told]
+    assert {"blocked", "tenant_unknown", "open_again"} <= set(kinds)
+    assert kinds.index("blocked") < kinds.index("open_again")
+    assert all(house.keys.values[name] not in one.to_json() for name in ("KEY",) for one in told)
+
+
+def test_a_blocking_courier_tells_in_its_calls(house: House) -> None:
+    told: list[Notice] = []
+    sinks = [OnNotice(told.append)]
+    with house.blocking_courier(transport=Desk(house), notices=sinks) as courier:
+        courier.deliver(evidence("ev-1", "nobody"))
+        for _ in range(4):
+            house.clock.advance(12)
+            courier.recover()
+    assert [one.kind for one in told] == ["tenant_unknown"]
+
+
+def test_a_courier_without_sinks_writes_no_notice(house: House) -> None:
+    async def story() -> None:
+        async with house.courier() as courier:
+            await looked(courier, house, 1)
+            await fails(courier, house, 2)
+            await looked(courier, house)
+
+    asyncio.run(story())
+    store = SqliteStore(str(house.database))
+    try:
+        assert store.claim("on_notice", house.clock.now(), house.clock.now(), 9) == []
+    finally:
+        store.close()
+
+
+def test_two_sinks_of_one_name_are_refused(house: House) -> None:
+    with pytest.raises(MisuseError, match="two sinks have the name 'on_notice'"):
+        house.courier(notices=[OnNotice(print), OnNotice(repr)])
+    with pytest.raises(MisuseError, match="each of notices must be a sink"):
+        house.courier(notices=[print])
+
+
+def test_the_environment_names_sinks() -> None:
+    assert options_in({}) == {}
+    options = options_in(
+        {
+            "EVIDENCE_COURIER_WEBHOOK": "https://hooks.example.com/x",
+            "EVIDENCE_COURIER_WEBHOOK_SECRET": SECRET,
+            "EVIDENCE_COURIER_MAIL": f"smtp://u:{SECRET}@mx.example.com/?from=a@b.c&to=d@e.f,g@h.i",
+            "EVIDENCE_COURIER_LATE_AFTER": "2h",
+        }
+    )
+    webhook, mail = options["notices"]
+    assert (webhook.secret, options["late_after"].total_seconds()) == (SECRET, 7_200)
+    assert (mail.host, mail.port, mail.username) == ("mx.example.com", 587, "u")
+    assert (mail.sender, mail.to) == ("a@b.c", ["d@e.f", "g@h.i"])
+
+
+@pytest.mark.parametrize("name", ["EVIDENCE_COURIER_MAIL", "EVIDENCE_COURIER_LATE_AFTER"])
+def test_what_the_environment_has_wrong_is_named_and_not_quoted(name: str) -> None:
+    with pytest.raises(MisuseError, match=name) as refused:
+        options_in({name: f"smtp://{SECRET}"})
+    assert SECRET not in str(refused.value)

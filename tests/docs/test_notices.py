@@ -1,0 +1,44 @@
+"""The page on notices: every kind is told, and its code checks what a webhook signs."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from evidence_courier.adapters.notices.webhook import signature_of
+from evidence_courier.bootstrap import notices
+from evidence_courier.domain.notices import Notice
+
+PAGE = (Path(__file__).parents[2] / "docs" / "notices.md").read_text(encoding="utf-8")
+SECRET = "a long random text"
+
+
+def test_the_page_tells_every_kind_that_there_is() -> None:
+    told = re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)
+    assert Notice.__doc__ is not None
+    kinds = re.search(r"`kind` is ([^.]*)", Notice.__doc__)
+    assert kinds is not None
+    assert told == re.split(r",\s+|\s+or\s+", kinds[1])
+
+
+def test_the_page_tells_every_variable() -> None:
+    names = {notices.WEBHOOK, notices.WEBHOOK_SECRET, notices.MAIL, notices.LATE_AFTER}
+    assert {*re.findall(r"EVIDENCE_COURIER_\w+", PAGE)} == names
+
+
+def test_the_code_of_the_page_tells_genuine_requests_from_others() -> None:
+    (code,) = re.findall(r"```python\n(import hashlib\n.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "notices.md", "exec"), names)
+    now, body = str(int(time.time())), b'{"text": "x"}'
+    signed = f"sha256={signature_of(SECRET, now, body)}"
+    is_genuine = names["is_genuine"]
+    assert is_genuine(SECRET, now, signed, body)
+    assert not is_genuine(SECRET, now, signed, body + b" ")
+    assert not is_genuine("another secret", now, signed, body)
+    assert not is_genuine(SECRET, str(int(now) - 1), signed, body)
+    old = str(int(now) - 900)
+    assert not is_genuine(SECRET, old, f"sha256={signature_of(SECRET, old, body)}", body)
+    assert not is_genuine(SECRET, "soon", signed, body)

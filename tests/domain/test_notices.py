@@ -1,0 +1,150 @@
+"""What a person must know of: once for each transition, a burst with its count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from attrs import define, evolve, field
+
+from evidence_courier.domain.health import Count, Stop
+from evidence_courier.domain.notices import MAX_BURST, Notice, Standing, news_of
+from evidence_courier.domain.upload.upload import Status
+
+NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
+NOTHING = Standing((), (), None)
+BLOCKED = Stop(
+    state="blocked",
+    tenant_id="acme",
+    provider="sprinto",
+    since=NOW,
+    reason="unauthorized",
+    message="the key is refused",
+    uploads=7,
+)
+
+
+def failed(number: int, status: Status = Status.FAILED, reason: str = "bad_request") -> Count:
+    return Count(tenant_id="acme", provider="sprinto", status=status, reason=reason, number=number)
+
+
+@define
+class Watched:
+    """Looks again and again, every ten seconds."""
+
+    now: datetime = NOW
+    notes: dict[str, str] = field(factory=dict)
+
+    def look(
+        self,
+        *counts: Count,
+        stops: tuple[Stop, ...] = (),
+        oldest: datetime | None = None,
+        unknown: tuple[str, ...] = (),
+    ) -> list[Notice]:
+        self.now += timedelta(seconds=10)
+        standing = Standing(counts, stops, oldest)
+        news = news_of(standing, self.notes, self.now, timedelta(hours=1), unknown)
+        merged: Mapping[str, str | None] = {**self.notes, **news.notes}
+        self.notes = {name: value for name, value in merged.items() if value is not None}
+        return list(news.notices)
+
+
+def test_a_block_is_told_once_and_again_when_it_is_over() -> None:
+    watched = Watched()
+    (told,) = watched.look(stops=(BLOCKED,))
+    assert (told.kind, told.tenant_id, told.reason, told.number) == (
+        *("blocked", "acme", "unauthorized"),
+        7,
+    )
+    assert told.text == (
+        "tenant acme with sprinto does not work, and its uploads are held: unauthorized: "
+        "the key is refused"
+    )
+    assert watched.look(stops=(evolve(BLOCKED, uploads=900),)) == []
+    (over,) = watched.look()
+    assert over.text == "tenant acme with sprinto is no longer blocked: its uploads go on"
+    assert watched.look() == []
+
+
+def test_what_a_person_has_paused_is_told_by_no_notice() -> None:
+    watched = Watched()
+    assert watched.look(stops=(evolve(BLOCKED, state="paused"),)) == []
+    assert watched.look(failed(9, Status.HELD, "paused")) == []
+
+
+def test_a_burst_of_one_cause_is_one_notice_with_a_count() -> None:
+    watched = Watched()
+    watched.look()
+    assert watched.look(failed(10)) == []
+    assert watched.look(failed(600)) == []
+    assert watched.look(failed(1_000)) == []
+    (told,) = watched.look(failed(1_000))
+    assert (told.kind, told.number) == ("failed", 1_000)
+    assert told.text == (
+        "tenant acme with sprinto: 1,000 uploads have failed: bad_request; 1,000 in all"
+    )
+    assert watched.look(failed(1_000)) == []
+
+
+def test_a_burst_that_does_not_end_is_told_after_a_minute() -> None:
+    watched, told = Watched(), list[Notice]()
+    watched.look()
+    for number in range(1, 40):
+        told += watched.look(failed(number))
+    assert 39 * 10 / MAX_BURST.total_seconds() >= len(told) > 3
+    assert sum(notice.number for notice in told) <= 39
+
+
+def test_what_had_failed_before_the_first_look_is_not_told() -> None:
+    watched = Watched()
+    assert watched.look(failed(70)) == watched.look(failed(70)) == []
+    assert watched.look(failed(71)) == []
+    assert [notice.number for notice in watched.look(failed(71))] == [1]
+
+
+def test_what_was_retried_and_failed_again_is_told_again() -> None:
+    watched = Watched()
+    watched.look()
+    for number, told in ((2, []), (2, [2]), (0, []), (1, []), (1, [1])):
+        assert [notice.number for notice in watched.look(failed(number))] == told
+
+
+def test_a_held_upload_is_told_unless_its_integration_is() -> None:
+    watched = Watched()
+    watched.look()
+    doubtful, of_block = failed(1, Status.HELD, "timeout"), failed(5, Status.HELD, "unauthorized")
+    watched.look(doubtful, of_block)
+    (told,) = watched.look(doubtful, of_block)
+    assert (told.kind, told.reason, told.number) == ("held", "timeout", 1)
+
+
+def test_evidence_that_stops_arriving_is_told_and_when_it_arrives_again() -> None:
+    watched = Watched()
+    assert watched.look(oldest=NOW - timedelta(minutes=59)) == []
+    (late,) = watched.look(oldest=NOW - timedelta(minutes=61))
+    assert late.kind == "late"
+    assert "2026-02-21T08:59:00+00:00" in late.text
+    assert watched.look(oldest=NOW - timedelta(minutes=90)) == []
+    assert [notice.kind for notice in watched.look()] == ["arriving_again"]
+
+
+def test_an_unknown_tenant_is_told_once() -> None:
+    watched = Watched()
+    (told,) = watched.look(unknown=("acne", "acne"))
+    assert (told.kind, told.tenant_id) == ("tenant_unknown", "acne")
+    assert watched.look(unknown=("acne",)) == []
+
+
+def test_two_notices_have_different_ids_and_one_has_the_same_each_time() -> None:
+    watched = Watched()
+    (first,) = watched.look(stops=(BLOCKED,))
+    (over,) = watched.look()
+    (again,) = watched.look(stops=(BLOCKED,))
+    assert len({first.id, over.id, again.id}) == 3
+    assert Notice.from_json(first.to_json()) == first
+
+
+def test_a_long_text_is_cut() -> None:
+    (told,) = Watched().look(stops=(evolve(BLOCKED, message="x" * 5_000),))
+    assert len(told.text) == 1_000
