@@ -227,7 +227,10 @@ class SqlReader:
 
 
 def _name_of(courier: Row) -> str | None:
-    return None if courier["host"] is None else f"{courier['host']}, process {courier['pid']}"
+    if courier["host"] is None:
+        return None
+    host, _, _ = courier["host"].partition("/")  # what follows tells containers apart
+    return f"{host}, process {courier['pid']}"
 
 
 def _of_evidences(session: Session, tenant_id: str, evidence_ids: Sequence[str]) -> list[Row]:
