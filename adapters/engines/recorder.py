@@ -119,8 +119,11 @@ class Recorder:
             if self._batcher is None:
                 self._batcher = asyncio.create_task(self._record_ready())
         else:
-            self._slow.put(submission.key.tenant_id, submission)
-            self._start_slow()
+            tenant_id = submission.evidence.tenant_id
+            self._slow.put(tenant_id, submission)
+            # Of the others that wait none is admitted: each is asked for when one leaves.
+            if self._share.admits((tenant_id,)):
+                self._start_slow()
 
     async def finish(self, patience: float) -> None:
         """Return once `idle`; what is not recorded after `patience` seconds is given up, and
@@ -171,8 +174,6 @@ class Recorder:
 
     def _worker_gone(self, worker: asyncio.Task[Any]) -> None:
         self._workers.discard(worker)
-        if not worker.cancelled():
-            self._start_slow()
         self._wake()
 
     async def _record_ready(self) -> None:
@@ -218,8 +219,11 @@ class Recorder:
             await self._record([one], entries)
         finally:
             self._unwritten -= size
+            task = asyncio.current_task()
             if not early:
                 self._share.leave(lane)
+                if task is not None and not task.cancelling():
+                    self._start_slow()
 
     async def _prepare_slow(self, one: Submission, lane: Lane) -> list[Entry]:
         outside, document = self._driver.outside, one.evidence.document
