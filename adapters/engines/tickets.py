@@ -78,6 +78,8 @@ class _Promise(Generic[T]):
 _RECORDED: _Promise[Any] = _Promise()
 """What tickets share: None has come."""
 _RECORDED.keep((None,))
+_OPEN: _Promise[Any] = _Promise()
+"""What tickets share as long as none of them is waited for: it is never kept."""
 
 
 class _Asked(_Promise[T]):
@@ -137,8 +139,8 @@ class Ticket:
         self.loop = loop
         self._uploads: ActiveUploads | None = None
         self._provider = ""
-        self._recorded: _Promise[Any] = _Promise()
-        self._settled: _Promise[UploadStatus | None] = _Promise()
+        self._recorded: _Promise[Any] = _OPEN
+        self._settled: _Promise[UploadStatus | None] = _OPEN
 
     def __repr__(self) -> str:
         if self._settled.is_none:
@@ -162,6 +164,7 @@ class Ticket:
         submitted again in any case.
         """
         self._check_loop()
+        self._promise()
         await self._recorded.wait()
 
     async def settled(self, timeout: float | None = None) -> UploadStatus | None:
@@ -172,6 +175,7 @@ class Ticket:
         like `recorded`.
         """
         self._check_loop()
+        self._promise()
         if timeout is None:
             return await self._settled_at_last()
         _check_seconds(timeout)
@@ -193,6 +197,7 @@ class Ticket:
 
     def for_threads(self, way: WayIn) -> SyncTicket:
         """The same for code that blocks."""
+        self._promise()
         return SyncTicket(self, self._recorded, self._settled, way)
 
     def not_settled(self, timeout: float | None) -> TimeoutError:
@@ -224,6 +229,7 @@ class Ticket:
         """Any courier may deliver it, so that its end is asked for; and its record, if it is its
         host that writes it."""
         if recorded is None:
+            self._promise()
             self._settled = _Asked(settled, self._recorded)
         else:
             self._settled, self._recorded = _Asked(settled), _Asked(recorded)
@@ -236,22 +242,33 @@ class Ticket:
         """Nothing is recorded for it; whether something was before is asked for."""
         self._recorded, self._settled = _RECORDED, _Recalled(known)
 
+    def _promise(self) -> None:
+        """From here on it has its own: it is waited for, or there is an answer."""
+        if self._recorded is _OPEN:
+            self._recorded = _Promise()
+        if self._settled is _OPEN:
+            self._settled = _Promise()
+
     def mark_recorded(self) -> None:
-        self._recorded.keep((None,))
+        if self._recorded is not _OPEN:
+            self._recorded.keep((None,))
         self._recorded = _RECORDED
         self._settled.forget_error()
 
     def mark_delayed(self, error: Exception) -> None:
         """It is not recorded yet, and still tried."""
+        self._promise()
         self._recorded.keep(error)
         self._settled.keep(error)
 
     def mark_settled(self, status: UploadStatus | None) -> None:
-        self._recorded.keep((None,))
+        self.mark_recorded()
+        self._promise()
         self._settled.keep((status,))
 
     def mark_lost(self, error: Exception) -> None:
         """There will be no answer, or not yet: what comes later stands."""
+        self._promise()
         self._recorded.keep(error)
         self._settled.keep(error)
 

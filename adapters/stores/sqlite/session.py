@@ -19,7 +19,10 @@ from attrs import frozen
 from ..rows import Row
 from ..sql.session import NOTHING, Batch, Cells, Each, Given
 
-_SIZES = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+_MOST = 64
+_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, _MOST)
+_LARGEST = [max(size for size in _SIZES if size <= max(rows, 1)) for rows in range(_MOST + 1)]
+"""The size of the first piece of a batch of so many rows."""
 
 
 @cache
@@ -66,7 +69,7 @@ def _pieces(batch: Batch, rows: Iterable[Cells]) -> list[tuple[str, list[Any]]]:
     left = list(rows)
     start, pieces = 0, []
     while start < len(left):
-        size = next(size for size in _SIZES if size <= len(left) - start)
+        size = _LARGEST[min(len(left) - start, _MOST)]
         cells = [cell for row in left[start : start + size] for cell in row]
         pieces.append((text_of(batch, size), cells))
         start += size
