@@ -28,7 +28,6 @@ from .upload.upload import Status
 MAX_BURST = timedelta(minutes=1)
 """Uploads that fail one after the other are told of after so long, even if more do."""
 
-_MAX_TEXT = 1_000  # characters
 _TELLING = (Status.FAILED, Status.HELD)
 _STOPPED = {
     "blocked": "does not work, and its uploads are held",
@@ -42,8 +41,8 @@ class Notice:
     """One transition. `kind` is blocked, parked, skipped, open_again, failed, held, late,
     arriving_again or tenant_unknown.
 
-    `id` is the same however often it is told. `number` is how many uploads it is about. Neither
-    `text` nor another field names a person or has a secret.
+    `id` is the same however often it is told. `number` is how many uploads it is about. No field
+    has what a provider said, so that none names a person or has a secret.
     """
 
     id: str
@@ -131,7 +130,7 @@ def notice_of(
         id=hashlib.sha256(about.encode()).hexdigest()[:32],
         kind=kind,
         at=at,
-        text=text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…",
+        text=text,
         tenant_id=tenant_id,
         provider=provider or None,
         reason=reason,
@@ -150,7 +149,7 @@ def _of_stops(
         if key not in notes:
             changed[key] = stop.reason
             what = f"{_named(stop.tenant_id, stop.provider)} {_STOPPED[stop.state]}"
-            text = f"{what}: {stop.reason}{f': {stop.message}' if stop.message else ''}"
+            text = f"{what}: {stop.reason}; `evidence-courier blocks` says more"
             about = stop.tenant_id, stop.provider, stop.reason
             yield notice_of(stop.state, now, text, *about, stop.uploads)
     for key in notes.keys() - present.keys():

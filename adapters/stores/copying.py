@@ -26,10 +26,13 @@ Progress = Callable[[str, int], None]
 
 TABLES = (
     *("uploads", "attempts", "look_ups", "actions", "documents", "gates", "slots", "blocks"),
-    *("links", "heads", "checkpoints", "removals", "pauses"),
+    *("links", "heads", "checkpoints", "removals", "pauses", "notices", "notice_notes"),
 )
 KEY = "UPDATE keys SET value = %s WHERE name = 'fingerprint'"
-NUMBERED = ("uploads", "attempts", "look_ups", "actions", "checkpoints", "removals", "pauses")
+NUMBERED = (
+    *("uploads", "attempts", "look_ups", "actions", "checkpoints", "removals"),
+    *("pauses", "notices"),
+)
 NO_COURIER = 0
 """Whose attempts are under way in a copy: no courier has this number, so they are recovered."""
 

@@ -58,8 +58,8 @@ def test_a_block_is_told_once_and_again_when_it_is_over() -> None:
         7,
     )
     assert told.text == (
-        "tenant acme with sprinto does not work, and its uploads are held: unauthorized: "
-        "the key is refused"
+        "tenant acme with sprinto does not work, and its uploads are held: unauthorized; "
+        "`evidence-courier blocks` says more"
     )
     assert watched.look(stops=(evolve(BLOCKED, uploads=900),)) == []
     (over,) = watched.look()
@@ -145,6 +145,7 @@ def test_two_notices_have_different_ids_and_one_has_the_same_each_time() -> None
     assert Notice.from_json(first.to_json()) == first
 
 
-def test_a_long_text_is_cut() -> None:
-    (told,) = Watched().look(stops=(evolve(BLOCKED, message="x" * 5_000),))
-    assert len(told.text) == 1_000
+def test_no_notice_has_what_a_provider_said() -> None:
+    watched = Watched()
+    told = watched.look(stops=(evolve(BLOCKED, message="emp-7 is unknown"),)) + watched.look()
+    assert [notice for notice in told if "emp-7" in notice.to_json()] == []
