@@ -1,4 +1,4 @@
-"""`evidence-courier demo`: two sandboxes that misbehave, three tenants, a folder of training
+"""`evidence-courier demo`: three sandboxes that misbehave, four tenants, a folder of training
 records, and the truth about every one of them.
 
 It ends well only if everything that it prints holds: each record of a tenant with an integration
@@ -22,12 +22,13 @@ from ...adapters.secrets.environ import EnvironSecrets
 from ...domain.errors import MisuseError
 from ...domain.evidence.evidence import Evidence
 from ...domain.upload.status import UploadStatus
-from ...testing.sandboxes import FaultPlan, SprintoSandbox
+from ...testing.sandboxes import DrataSandbox, FaultPlan, SprintoSandbox
+from ...testing.sandboxes.server import Sandbox
 from ..courier import AsyncCourier
 from .exits import UNDELIVERED
 from .output import print_details, print_statuses, print_table
 
-ACME_KEY, GLOBEX_KEY = "demo-key-of-acme", "demo-key-of-globex"
+ACME_KEY, GLOBEX_KEY, UMBRELLA_KEY = "demo-key-of-acme", "demo-key-of-globex", "demo-key-three"
 ACME_FAULTS = (
     "status:503",
     None,
@@ -41,6 +42,7 @@ ACME_FAULTS = (
     "reset-before",
 )
 GLOBEX_FAULTS = (None, "html", "rate-limited-graphql")
+UMBRELLA_FAULTS = ("reset-after",)
 
 
 def run(examples: str, out: str) -> None:
@@ -81,21 +83,30 @@ def _make_room(target: Path) -> None:
 async def _demo(tenants: Path, target: Path, evidences: Sequence[Evidence]) -> bool:
     us = SprintoSandbox(key=ACME_KEY, faults=FaultPlan.script(ACME_FAULTS), keep_content=True)
     eu = SprintoSandbox(key=GLOBEX_KEY, faults=FaultPlan.script(GLOBEX_FAULTS), keep_content=True)
-    async with us, eu:
+    faults = FaultPlan.script(UMBRELLA_FAULTS)
+    drata = DrataSandbox(
+        key=UMBRELLA_KEY, faults=faults, keep_content=True, users={1: "admin@umbrella.example"}
+    )
+    async with us, eu, drata:
         secrets = EnvironSecrets(
             {
                 "ACME_SPRINTO_API_KEY": ACME_KEY,
                 "ACME_SPRINTO_ENDPOINT": us.url,
                 "GLOBEX_SPRINTO_API_KEY": GLOBEX_KEY,
                 "GLOBEX_SPRINTO_ENDPOINT": eu.url,
+                "UMBRELLA_DRATA_API_KEY": UMBRELLA_KEY,
+                "UMBRELLA_DRATA_ENDPOINT": drata.url,
             }
         )
-        click.echo(f"Two Sprinto sandboxes are up, both misbehaving: {us.url} and {eu.url}")
+        click.echo("Three sandboxes are up, and all misbehave:")
+        for tenant_id, box in (("acme", us), ("globex", eu), ("umbrella", drata)):
+            click.echo(f"  {tenant_id}  {box.provider}  {box.url}")
         courier = AsyncCourier.from_config(
             tenants, target / "courier.db", secrets=secrets, keep_documents=True
         )
         statuses = await _deliver(courier, evidences)
-        holds = _compare({"acme": us, "globex": eu}, statuses, target / "pdf")
+        boxes = {"acme": us, "globex": eu, "umbrella": drata}
+        holds = _compare(boxes, statuses, target / "pdf")
     delivered = {(status.tenant_id, status.evidence_id) for status in statuses}
     alone = [one for one in evidences if (one.tenant_id, one.evidence_id) not in delivered]
     for evidence in alone:
@@ -125,12 +136,15 @@ async def _deliver(courier: AsyncCourier, evidences: Sequence[Evidence]) -> list
         details = [await courier.show(status.tenant_id, status.evidence_id) for status in statuses]
     print_statuses(statuses)
     click.echo("\nThe one that took most attempts:\n")
-    shown = filter(None, details)
+    shown = [one for one in details if one is not None]
     print_details(max(shown, key=lambda one: (one.attempts, one.evidence_id)))
+    for one in [one for one in shown if one.look_ups][:1]:
+        click.echo("\nOne whose reply was lost, and which was looked up and found:\n")
+        print_details(one)
     return statuses
 
 
-def _compare(boxes: Mapping[str, SprintoSandbox], statuses: list[UploadStatus], pdfs: Path) -> bool:
+def _compare(boxes: Mapping[str, Sandbox], statuses: list[UploadStatus], pdfs: Path) -> bool:
     """Print what the sandboxes hold beside what the records say; whether they agree."""
     rows, holds = [], True
     for tenant_id, box in boxes.items():
@@ -149,7 +163,7 @@ def _compare(boxes: Mapping[str, SprintoSandbox], statuses: list[UploadStatus], 
     return holds
 
 
-def _written(box: SprintoSandbox, digest: str, path: Path) -> bool:
+def _written(box: Sandbox, digest: str, path: Path) -> bool:
     """Write the PDF that the sandbox received; whether its sha256 is the one on record."""
     content = next((upload.content for upload in box.received if upload.sha256 == digest), None)
     if content is None:

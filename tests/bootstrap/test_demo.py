@@ -18,6 +18,11 @@ def test_the_demo_delivers_every_record_and_leaves_its_pdfs(tmp_path: Path) -> N
     )
     assert result.exit_code == 0, result.output
     assert "All of it holds." in result.stdout
+    lost = result.stdout.split("which was looked up and found:")[1]
+    for said in ("connection_lost", "found", "umbrella\tumbrella-0"):
+        assert said in lost
+    copies = [line.split("\t")[3:] for line in lost.splitlines() if line.startswith("umbrella\tu")]
+    assert copies == [["1", "yes"]] * 2
     assert len(list((tmp_path / "out" / "pdf").glob("*.pdf"))) >= 12
 
 

@@ -40,6 +40,8 @@ class Home:
             "ACME_SPRINTO_ENDPOINT": self.sandbox.url,
             "GLOBEX_SPRINTO_API_KEY": "sandbox-key",
             "GLOBEX_SPRINTO_ENDPOINT": self.sandbox.url,
+            "UMBRELLA_DRATA_API_KEY": "sandbox-key",
+            "UMBRELLA_DRATA_ENDPOINT": self.sandbox.url,
         }
 
     def start(
