@@ -75,7 +75,7 @@ class CommonOptions(TenantOptions, StoreOptions, total=False):
 
     notices: Sequence[Sink]
     late_after: timedelta | None
-    retention: Mapping[str, str] | Retention | None
+    retention: Mapping[str, str] | str | Retention | None
     fonts: Sequence[PathText]
     renderer: Renderer | None
     source: DocumentSource | None
