@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 
 from ..domain.chain import Check, Fault, Head
 from ..ports.chain import ChainReader
+from ..ports.store import UploadStore
 from .effects import Turn, Write, perform
 
 LINK_EVERY = 5.0
@@ -21,11 +23,16 @@ _READ_AT_ONCE = 500
 
 def link_settled(now: datetime) -> Turn[bool]:
     """Link what is settled and in no link yet; whether there may be more."""
-    for _ in range(LINKS_AT_ONCE):
-        done = yield from perform(Write(lambda store: store.link(LINKED_AT_ONCE, now)))
+    for number in range(LINKS_AT_ONCE):
+        link = partial(_link, now, number == 0)
+        done = yield from perform(Write(link))
         if done < LINKED_AT_ONCE:
             return False
     return True
+
+
+def _link(now: datetime, late: bool, store: UploadStore) -> int:
+    return store.link(LINKED_AT_ONCE, now, late=late)
 
 
 def faults_of(reader: ChainReader, tenant_id: str, kept: Iterable[Head] = ()) -> Iterator[Fault]:

@@ -50,7 +50,7 @@ class ChainReader(Protocol):
 class Chain(ChainReader, Protocol):
     """The chains, which any number of couriers on a store make longer."""
 
-    def link(self, limit: int, now: datetime) -> int:
+    def link(self, limit: int, now: datetime, *, late: bool = True) -> int:
         """Link settled attempts, people's actions and checkpoints that are in no link yet, the
         oldest first.
 
@@ -58,6 +58,8 @@ class Chain(ChainReader, Protocol):
 
         Args:
             limit: At most so many.
+            late: Also those that could not be seen before later ones were linked, as far as there
+                are any in this kind of database; that takes longer.
 
         Returns:
             How many were linked.

@@ -47,7 +47,7 @@ class MemoryChain:
             waiting = [one.tenant_id for one in self._unlinked()]
             return {one: Unlinked(waiting.count(one), ()) for one in {*self._heads, *waiting}}
 
-    def link(self, limit: int, now: datetime) -> int:
+    def link(self, limit: int, now: datetime, *, late: bool = True) -> int:
         with self._lock:
             records = [*self._unlinked()][:limit]
             time = now.isoformat()

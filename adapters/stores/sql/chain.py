@@ -12,7 +12,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ....domain.chain import (
@@ -30,6 +30,7 @@ from ....domain.chain import (
     chained,
     ranges_of,
 )
+from ....domain.upload.backoff import later
 from ....ports.chain import ChainPage, Unlinked
 from ..rows import ATTEMPT as ATTEMPT_COLUMNS
 from ..rows import Row, moment
@@ -37,6 +38,9 @@ from .session import Batch, Session
 from .statements import LOCK_CLASS, list_of
 
 _LOOKED_BACK = 10_000
+
+_LATE = timedelta(minutes=1)
+"""So long after the last link it is looked back."""
 
 _MOST_NAMED = 100
 
@@ -84,11 +88,15 @@ def _is_unlinked(kind: str) -> str:
     return f"NOT EXISTS ({linked}){has_ended}"
 
 
+# Of so many rows of a table at most: a server that plans for any number of them reads all.
 _UNLINKED = {
-    kind: f"SELECT {_columns(table)} FROM {table}{_joined(table)} WHERE {table}.id > :after"
-    f" AND {_is_unlinked(kind)} ORDER BY {table}.id LIMIT :most"
+    kind: f"SELECT {_columns(table)} FROM"
+    f" (SELECT id FROM {table} WHERE id > :after ORDER BY id LIMIT :rows) AS found"
+    f" CROSS JOIN {table} ON {table}.id = found.id{_joined(table)}"
+    f" WHERE {_is_unlinked(kind)} ORDER BY {table}.id LIMIT :most"
     for kind, table in _TABLES.items()
 }
+_ALL = 2**62
 _COUNT_UNLINKED = {
     kind: f"SELECT {'uploads' if _joined(table) else table}.tenant_id, COUNT(*) AS number"
     f" FROM {table}{_joined(table)} WHERE {_is_unlinked(kind)} GROUP BY 1"
@@ -103,7 +111,8 @@ _ROWS = {
     for kind, table in _TABLES.items()
 }
 _LAST_LINKED = (
-    f"SELECT COALESCE(MAX(row_id), 0) /* - {_LOOKED_BACK} */ AS last FROM links WHERE kind = :kind"
+    f"SELECT row_id AS last, row_id /* - {_LOOKED_BACK} */ AS back, time FROM links"
+    " WHERE kind = :kind AND row_id IS NOT NULL ORDER BY row_id DESC LIMIT 1"
 )
 
 _LINK = ("tenant_id", "position", "time", "kind", "row_id", "fields", "record", "hash")
@@ -174,8 +183,8 @@ def chains_of(session: Session) -> dict[str, Unlinked]:
     for kind in KINDS:
         for row in session.ask(_COUNT_UNLINKED[kind]):
             number[row["tenant_id"]] = number.get(row["tenant_id"], 0) + row["number"]
-        last = _last_linked(session, kind)
-        for row in session.ask(_UNLINKED[kind], {"after": -1, "most": _MOST_NAMED}):
+        last = _all_linked(session, kind, "")
+        for row in _unlinked(session, kind, -1, _ALL, _MOST_NAMED):
             if row["id"] <= last:
                 passed_over[row["tenant_id"]].append(_record_of(kind, row).about)
     return {one: Unlinked(many, tuple(passed_over[one])) for one, many in number.items()}
@@ -184,22 +193,28 @@ def chains_of(session: Session) -> dict[str, Unlinked]:
 # --- making --------------------------------------------------------------------------------------
 
 
-def link(session: Session, limit: int, now: datetime) -> int:
+def link(session: Session, limit: int, now: datetime, *, late: bool = True) -> int:
     """As in `Chain`, within a transaction."""
     (lock,) = session.ask(_TRY_LOCK)
     if not lock["free"]:
         return 0
-    return _link_rows(session, limit, now)
+    return _link_rows(session, limit, now, late)
 
 
-def _link_rows(session: Session, limit: int, now: datetime) -> int:
+def _link_rows(session: Session, limit: int, now: datetime, late: bool) -> int:
+    late_since = moment(later(now, -_LATE)) if late else None
     done = 0
     for kind in KINDS:
-        after = _last_linked(session, kind)
-        rows = session.ask(_UNLINKED[kind], {"after": after, "most": limit - done})
+        after, most = _all_linked(session, kind, late_since), limit - done
+        rows = _unlinked(session, kind, after, most + _LOOKED_BACK if late else most, most)
         _append(session, [_record_of(kind, row) for row in rows], now)
         done += len(rows)
     return done
+
+
+def _unlinked(session: Session, kind: str, after: int, rows: int, most: int) -> Sequence[Row]:
+    given = {"after": after, "rows": _ALL if kind == RESUME else rows, "most": most}
+    return session.ask(_UNLINKED[kind], given)
 
 
 def _append(session: Session, records: Sequence[Record], now: datetime) -> None:
@@ -253,7 +268,8 @@ def letting_go(session: Session, at: datetime, action: str, by: str, reason: str
         for tenant, positions in gone.positions.items()
     ]
     session.tell_all(_INSERT_CHECKPOINTS, rows)
-    found = session.ask(_UNLINKED[CHECKPOINT], {"after": 0, "most": len(rows)})
+    last = _all_linked(session, CHECKPOINT, None)
+    found = _unlinked(session, CHECKPOINT, last, len(rows), len(rows))
     _append(session, [_record_of(CHECKPOINT, row) for row in found], at)
 
 
@@ -265,12 +281,15 @@ def _heads(session: Session, tenants: Iterable[str]) -> dict[str, Head]:
     return {row["tenant_id"]: Head(**row) for row in rows}
 
 
-def _last_linked(session: Session, kind: str) -> int:
-    """All rows up to this one are linked; pauses end in any order."""
+def _all_linked(session: Session, kind: str, late_since: str | None) -> int:
+    """All rows up to this one are linked, if none is late. One may be if the last link is not older
+    than that moment; None: no look back. Pauses end in any order."""
     if kind == RESUME:
         return 0
-    (row,) = session.ask(_LAST_LINKED, {"kind": kind})
-    return int(row["last"])
+    for row in session.ask(_LAST_LINKED, {"kind": kind}):
+        may_be_late = late_since is not None and row["time"] >= late_since
+        return int(row["back"] if may_be_late else row["last"])
+    return 0
 
 
 def _records(session: Session, kind: str, ids: Collection[int]) -> Iterator[Record]:

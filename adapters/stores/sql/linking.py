@@ -28,6 +28,6 @@ class SqlLinks(SqlReader):
     def _session(self) -> Session:
         return self._database.session
 
-    def link(self, limit: int, now: datetime) -> int:
+    def link(self, limit: int, now: datetime, *, late: bool = True) -> int:
         with self.transaction("the hash chains were made no longer"):
-            return chain.link(self._session, limit, now)
+            return chain.link(self._session, limit, now, late=late)

@@ -194,6 +194,7 @@ def test_an_attempt_whose_transaction_ends_late_is_linked(linked: SqlStore, base
         settled(linked, "ev-3")
         assert linked.link(100, AT) == 2
         late.commit()
+        assert linked.link(100, AT, late=False) == 0
         assert linked.link(100, AT) == 1
     assert faults(linked) == []
     assert not any(one.passed_over for one in linked.chains().values())

@@ -1354,9 +1354,9 @@ class MakesOneChain(MemoryStore):
 
 @breaks("a_chain_grows_behind_its_head", "pauses_and_their_ends_are_linked")
 class BeginsAnewEachTime(MemoryStore):
-    def link(self, limit: int, now: datetime) -> int:
+    def link(self, limit: int, now: datetime, *, late: bool = True) -> int:
         before, self._heads = self._heads, {}
-        done = super().link(limit, now)
+        done = super().link(limit, now, late=late)
         self._heads = before | self._heads
         return done
 
