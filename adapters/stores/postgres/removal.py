@@ -6,7 +6,10 @@ from contextlib import closing
 
 from .address import address_of
 
-TABLES = ("uploads", "attempts", "look_ups", "actions", "documents", "blocks", "removals")
+TABLES = (
+    *("uploads", "attempts", "look_ups", "actions", "documents", "blocks"),
+    *("removals", "pauses", "links", "checkpoints"),
+)
 
 
 def vacuum(dsn: str) -> None:

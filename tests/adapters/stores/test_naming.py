@@ -33,8 +33,8 @@ NAMES_NO_ONE = {
     "checkpoints": "tenant_id at action links",
     "removals": "at tenant_id action subject",  # a keyed hash
     "pauses": "tenant_id provider at ended_at",
-    "notices": "id sink notice at due claimed_until claimed_by",
-    "notice_marks": "name value",
+    "notices": "sink notice due",
+    "notice_notes": "name value",
     "_sqlite_migrations": "migration_set name applied_at",
 }
 FORGOTTEN = {
