@@ -84,7 +84,7 @@ def destination_of(integration: Integration, provider: Provider, key: bytes) -> 
         # its requests must be counted all the same: whether one is under way decides who may send
         pace = UNPACED
     bundle = _bundle_of(integration, provider)
-    looks_up = provider if offers(provider, CanLookUp) else None
+    looks_up: CanLookUp | None = provider if offers(provider, CanLookUp) else None
     rules = Rules(
         retry=integration.retry,
         on_unclear=integration.on_unclear,

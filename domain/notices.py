@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from attrs import asdict, frozen
 
@@ -62,8 +63,9 @@ class Notice:
     @staticmethod
     def from_json(text: str) -> Notice:
         """The notice in a text of `to_json`."""
-        found = json.loads(text)
-        return Notice(**{**found, "at": datetime.fromisoformat(found["at"])})
+        found: dict[str, Any] = json.loads(text)
+        found["at"] = datetime.fromisoformat(found["at"])
+        return Notice(**found)
 
 
 @frozen

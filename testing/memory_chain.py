@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import count
 
 from ..domain.chain import ACTION, ATTEMPT, PAUSE, RESUME, Head, Link, Record, chained
 from ..domain.pacing.paused import Paused
-from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import Delivered, word_of
 from ..ports.chain import ChainPage, Unlinked
-from .memory_gates import MemoryGates
-from .memory_record import MemoryRecord
+from .memory_inspection import MemoryInspection
 
 
-class MemoryChain:
+class MemoryChain(MemoryInspection):
     """As in `Chain`. Nothing is erased here, so there are no checkpoints."""
 
-    _records: dict[UploadKey, MemoryRecord]
-    _gates: MemoryGates
-    _lock: AbstractContextManager[object]
-
     def __init__(self) -> None:
+        super().__init__()
         self._links: list[tuple[Link, Record]] = []
         self._heads: dict[str, Head] = {}
         self._salts = count(1)

@@ -23,7 +23,9 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *request: Any) -> None:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
         """A redirect is no answer: what is signed for one URL goes to no other."""
 
 

@@ -95,10 +95,8 @@ def test_without_a_background_they_are_done_in_a_call(house: House, work: Counti
 @pytest.mark.parametrize("call", ["deliver_due", "recover"])
 def test_a_worker_does_them_in_its_calls(house: House, work: Counting, call: str) -> None:
     around: Any = {"clock": house.clock, "logger": house.logger, "secrets": house.keys}
-    providers: Any = {"paper": PaperProvider()}
-    courier = BlockingCourier.from_mapping(
-        house.tenants, house.database, providers=providers, transport=Unused(), **around
-    )
+    given: Any = {"providers": {"paper": PaperProvider()}, "transport": Unused()}
+    courier = BlockingCourier.from_mapping(house.tenants, house.database, **given, **around)
     with courier:
         for _ in range(2):
             getattr(courier, call)()

@@ -27,7 +27,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KEY", KEY)
     monkeypatch.setenv("PROXY", f"http://user:{PASSWORD}@proxy.example:3128")
     for provider, own in SAMPLES.items():
-        block = {"provider": provider, **own, "proxy": "${PROXY}", "retry": {"max_attempts": 3}}
+        block: dict[str, object] = {
+            "provider": provider,
+            **own,
+            "proxy": "${PROXY}",
+            "retry": {"max_attempts": 3},
+        }
         if provider != "vanta":
             block["api_key"] = "${KEY}"
         if provider == "sprinto":

@@ -4,7 +4,7 @@ does not."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 import pytest
@@ -38,14 +38,14 @@ CONTENTS = st.dictionaries(st.sampled_from(["by", "at", "reason", "detail"]), VA
 Chain = tuple[list[tuple[Link, Record | None]], Head]
 
 
-def records(contents: Sequence[dict[str, Value]]) -> list[Record]:
+def records(contents: Sequence[Mapping[str, Value]]) -> list[Record]:
     return [
         Record("acme", "action", number, f"retry of evidence {number}", content)
         for number, content in enumerate(contents, 1)
     ]
 
 
-def chain_of(contents: Sequence[dict[str, Value]]) -> Chain:
+def chain_of(contents: Sequence[Mapping[str, Value]]) -> Chain:
     found, salts = records(contents), count(1)
     links, heads = chained({}, found, lambda many: f"{next(salts):0{2 * many}x}", TIME)
     return [*zip(links, found, strict=True)], heads[0] if heads else Head("acme")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -247,7 +247,9 @@ class Gone:
         for one in found:
             after.append(one.without(records.get(one.row_id or 0), names))
             self.positions[one.tenant_id].append(one.position)
-        rows = map(dict, (zip(_LINK, _link_cells(one), strict=True) for one in after))
+        rows: Iterable[dict[str, Any]] = (
+            dict(zip(_LINK, _link_cells(one), strict=True)) for one in after
+        )
         names = _UPDATE_LINKS.names
         self._session.tell_all(_UPDATE_LINKS, ([row[name] for name in names] for row in rows))
 
@@ -331,9 +333,10 @@ def _value(name: str, value: Any) -> Value:
 
 
 def _link_of(row: Row) -> Link:
-    given: Mapping[str, Any] = {name: row[name] for name in _LINK}
-    fields = None if row["fields"] is None else json.loads(row["fields"])
-    return Link(**{**given, "fields": fields})
+    given: dict[str, Any] = {name: row[name] for name in _LINK}
+    if given["fields"] is not None:
+        given["fields"] = json.loads(given["fields"])
+    return Link(**given)
 
 
 def _link_cells(one: Link) -> tuple[Any, ...]:

@@ -63,7 +63,7 @@ class StrictProvider(ArchiveProvider):
 
 def loose(provider: Any) -> Any:
     """The provider with a settings class that takes whatever its schema takes."""
-    fields = {name: attrs.field(default=None, type=Any) for name in provider.schema}
+    fields = {name: attrs.field(default=None) for name in provider.schema}
     own = {
         "settings_class": attrs.make_class("Settings", fields, frozen=True),
         "default_outcomes": lambda self, settings: tuple(Outcome),

@@ -38,7 +38,7 @@ class Hook(BaseHTTPRequestHandler):
             self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 

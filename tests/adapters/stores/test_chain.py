@@ -329,7 +329,8 @@ def test_couriers_that_are_killed_leave_one_whole_chain(
             for number, (which, many, dies_at) in enumerate(steps):
                 settled(stores[0], f"ev-{number}")
                 with suppress(KilledError), stores[which].transaction():
-                    chain.link(Dying(stores[which]._session, dies_at), many, AT)
+                    dying: Any = Dying(stores[which]._session, dies_at)
+                    chain.link(dying, many, AT)
             while stores[1].link(100, AT):
                 pass
             assert faults(stores[0]) == []

@@ -18,7 +18,7 @@ from evidence_courier.domain.upload.backoff import (
 from evidence_courier.domain.upload.events import AttemptEnded, Started
 from evidence_courier.domain.upload.failure import Failure, FailureKind
 from evidence_courier.domain.upload.transitions import Rules, advance
-from evidence_courier.domain.upload.upload import Failed, Queued, Upload, UploadKey, new_upload
+from evidence_courier.domain.upload.upload import Failed, Upload, UploadKey, Waiting, new_upload
 from evidence_courier.domain.upload.verdict import Deferred
 
 NOW = datetime(2026, 2, 21, 10, 0, tzinfo=UTC)
@@ -222,7 +222,7 @@ def begins_of(policy: RetryPolicy, jitters: list[float]) -> list[datetime]:
         upload = advance(upload, AttemptEnded(at, len(begins), down, jitter), rules)
         if isinstance(upload.state, Failed):
             return begins
-        assert hasattr(upload.state, "due") and not isinstance(upload.state, Queued)
+        assert isinstance(upload.state, Waiting)
         at = upload.state.due
     raise AssertionError("it is tried without an end")
 
