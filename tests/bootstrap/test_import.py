@@ -281,8 +281,9 @@ def test_after_a_kill_the_same_command_goes_on_and_doubles_nothing(
     uploads = json.loads(run("status", "--db", database, "--json", "--limit", 0).stdout)
     assert len(uploads) == 28
     assert {one["status"] for one in uploads} <= {"succeeded", "retrying", "pending"}
-    assert len({*dates(sandbox)}) >= 27
-    # What was under way when it was killed may have arrived, and is sent again if it is unclear.
+    # What was under way at a kill is tried again by any courier, in its own time.
+    assert len({*dates(sandbox)}) >= sum(one["status"] == "succeeded" for one in uploads) >= 20
+    # It may have arrived, and is sent again if it is unclear.
     assert len(dates(sandbox)) - len({*dates(sandbox)}) <= room_of(PACED)
 
 
