@@ -15,7 +15,7 @@ from attrs import asdict, evolve, frozen
 from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
 from ..delivery.retention import Erasure, erase, erasure_of, require_unnamed
-from ..domain.arguments import several, word_of
+from ..domain.arguments import refuse_unknown, several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
 from ..domain.health import OPEN, Count, RecordsHealth
@@ -446,6 +446,7 @@ def _counts(reader: UploadReader) -> Mapping[str, int]:
 
 
 def _find_of(where: Where) -> Find:
+    refuse_unknown(where, Where.__annotations__, "filter of uploads", "after", "limit")
     statuses, word = [], where.get("status")
     if word is not None:
         words = (word,) if isinstance(word, str) else several("status", word, str, "a word")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TypedDict
 
@@ -17,7 +16,7 @@ from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
 from ..adapters.stores.databases import clock_of, open_for_reading, open_store
 from ..delivery.duties import Duty
-from ..domain.arguments import of_kind, several
+from ..domain.arguments import of_kind, refuse_unknown, several
 from ..domain.errors import MisuseError
 from ..domain.evidence.evidence import Document
 from ..domain.evidence.training import TrainingRecord
@@ -112,10 +111,6 @@ class BlockingOptions(CommonOptions, total=False):
     transport: BlockingTransport | None
 
 
-class UnknownOptionError(MisuseError, TypeError):
-    """A courier was given an option that does not exist."""
-
-
 class RecordsWiring:
     """What reads and acts is built from. What is None is made when it is needed, and closed with
     what is built."""
@@ -126,7 +121,7 @@ class RecordsWiring:
         options: StoreOptions,
         known: object = RecordsOptions,
     ) -> None:
-        _refuse_unknown(options, known.__annotations__)
+        refuse_unknown(options, known.__annotations__, "option of this courier", "database")
         _refuse_of_another_kind({**options, "database": database})
         self.database = os.fspath(database) if database is not None else None
         self.store = options.get("store")
@@ -221,14 +216,6 @@ class BlockingWiring(Wiring):
         from ..adapters.transports.httpcore_transport import HttpcoreTransport
 
         return HttpcoreTransport(now=self.clock.now)
-
-
-def _refuse_unknown(options: Collection[str], known: Collection[str]) -> None:
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, [*known, "database"], 1)
-            suggestion = f": did you mean {near[0]}?" if near else f"; it takes {', '.join(known)}"
-            raise UnknownOptionError(f"{name!r} is no option of this courier{suggestion}")
 
 
 _PATH = (str, os.PathLike)

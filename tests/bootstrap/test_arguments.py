@@ -28,7 +28,14 @@ CALLS: Mapping[str, tuple[Callable[[Any], object], str]] = {
     "status": (lambda c: c.find(status="Failed"), "no status: did you mean 'failed'"),
     "status far": (lambda c: c.find(status="done"), "no status; known are pending, retrying"),
     "status none": (lambda c: c.find(status=""), "no status"),
-    "statuses list": (lambda c: c.find(status=["failed"]), "no status; known are"),
+    "statuses list": (
+        lambda c: c.find(status=["failed", "odd"]),
+        "no status; known are",
+    ),
+    "odd filter": (
+        lambda c: c.find(tenant="acme"),
+        "'tenant' is no filter of uploads: did you mean tenant_id",
+    ),
     "one id": (lambda c: c.statuses("acme", "ev-1"), "evidence_ids must be a list, not str"),
     "no ids": (lambda c: c.statuses("acme", None), "evidence_ids must be a list, not NoneType"),
     "odd ids": (lambda c: c.statuses("acme", [1]), "each of evidence_ids must be text, not int"),
