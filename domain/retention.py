@@ -175,6 +175,11 @@ class Names:
         )
 
 
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are the same, in any case and spelling."""
+    return _form(one) == _form(other)
+
+
 def _stands_in(name: str, text: str) -> bool:
     at = text.find(name)
     while at >= 0:

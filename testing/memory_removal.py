@@ -11,7 +11,7 @@ from attrs import evolve
 
 from ..domain.integration import tenant_key
 from ..domain.pacing.paused import Paused, Resumed
-from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash
+from ..domain.retention import ERASED, Names, Part, erased_id, keyed_hash, same_name
 from ..domain.upload.failure import Failure
 from ..domain.upload.status import ActionRow
 from ..domain.upload.upload import Succeeded, cause_of
@@ -184,8 +184,7 @@ def _names_of(record: MemoryRecord) -> Sequence[str]:
 
 
 def _is_of(record: MemoryRecord, subject: str) -> bool:
-    address = record.dossier.subject_email or ""
-    return record.dossier.subject == subject or address.lower() == subject.lower()
+    return any(same_name(subject, name) for name in _names_of(record))
 
 
 def _blank_actions(record: MemoryRecord, names: Names) -> int:

@@ -236,6 +236,14 @@ class RemovalRules(GateRules):
                 same((found.upload.key, sorted(found.names)), (hers.upload.key, [MAIL, JANE]))
             same(list(store.of_person("acme", "jane")), [])
 
+    def test_the_uploads_of_a_person_are_found_by_any_spelling(self) -> None:
+        with self._store() as store:
+            stored = ("emp-7", "Jos\u00e9", "J\u00dcRGEN@x.example")
+            store.add([of_jane(f"ev-{number}", name) for number, name in enumerate(stored)])
+            for number, name in enumerate(("EMP-7", "jose\u0301", "j\u00fcrgen@X.example")):
+                (found,) = store.of_person("acme", name)
+                same(found.upload.key.evidence_id, f"ev-{number}")
+
     def test_a_person_goes_from_the_texts_of_a_tenants_other_uploads(self) -> None:
         with self._store() as store:
             other, longer, foreign = (

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ....domain.integration import spellings
-from ....domain.retention import ERASED, Part, erased_id
+from ....domain.retention import ERASED, Part, erased_id, same_name
 from ....domain.upload.upload import Status, UploadKey
 from ....ports.records import Entry
 from ....ports.removal import PersonsUpload, RemovalRow, Settled, SettledPage
 from ..rows import KEY, UPLOAD, Row, key_of, moment_of, upload_of
 from . import reads
-from .session import Session
+from .session import Batch, Session
 from .statements import SETTLED, list_of
 
 PAGE = f"""
@@ -21,11 +21,15 @@ SELECT id, {list_of(KEY)}, version, status, updated_at, erased_at, document_file
     OR EXISTS (SELECT 1 FROM look_ups WHERE upload_id = uploads.id) AS tried
 FROM uploads WHERE id > :after ORDER BY id LIMIT :most
 """
-_OF_PERSON = f"""
-SELECT {list_of(("id", *UPLOAD))}, subject, subject_email FROM uploads INDEXED BY uploads_of_tenant
-WHERE tenant_id = :tenant_id AND (subject = :subject OR lower(subject_email) = lower(:subject))
-ORDER BY id
+_OF_TENANT = """
+SELECT id, subject, subject_email FROM uploads INDEXED BY uploads_of_tenant
+WHERE tenant_id = :tenant_id AND (subject <> '(erased)' OR subject_email IS NOT NULL)
 """
+_OF_PERSON = Batch(
+    ("id",),
+    f"SELECT {list_of(('id', *UPLOAD), 'uploads')}, subject, subject_email FROM given"
+    " CROSS JOIN uploads ON uploads.id = given.id ORDER BY uploads.id",
+)
 COUNTS = ("uploads", "attempts", "documents", "texts")
 _ERASED_KEY = "SELECT value FROM keys WHERE name = 'erased'"
 _MARK = "SELECT value FROM keys WHERE name = 'looked_up_to'"
@@ -60,11 +64,14 @@ def looked_up_to(session: Session) -> int:
 
 def of_person(session: Session, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
     """See `RemovalReader.of_person`."""
-    return [
-        PersonsUpload(upload_of(row), [*names_of(row)])
+    found = [
+        (row["id"],)
         for one in sorted(spellings(tenant_id))
-        for row in session.ask(_OF_PERSON, {"tenant_id": one, "subject": subject})
+        for row in session.ask(_OF_TENANT, {"tenant_id": one})
+        if any(same_name(subject, name) for name in names_of(row))
     ]
+    rows = session.ask_all(_OF_PERSON, found)
+    return [PersonsUpload(upload_of(row), [*names_of(row)]) for row in rows]
 
 
 def rows_of_removals(session: Session, tenant_id: str | None) -> Sequence[RemovalRow]:
