@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
@@ -130,8 +130,8 @@ class Tenants:
 
     @property
     def retention(self) -> Mapping[str, Retention]:
-        """How long is kept what of the tenants that say so themselves."""
-        return retention_of(one.integration for one in self.destinations.values())
+        """How long is kept what, of the tenants whose settings are known."""
+        return retention_of(self.loaded)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -258,10 +258,11 @@ def _secrets(options: TenantOptions) -> Secrets:
     return FileSecrets(others, FOLDERS if folders is None else folders)
 
 
-def retention_of(integrations: Iterable[Integration]) -> Mapping[str, Retention]:
-    """What integrations say of how long is kept what, by `tenant_key`."""
-    found = {tenant_key(one.tenant_id): one.retention for one in integrations}
-    return {tenant_id: said for tenant_id, said in found.items() if said != Retention()}
+def retention_of(loaded: Loaded) -> Mapping[str, Retention]:
+    """What tenants say of how long is kept what, by `tenant_key`. What an invalid file says is not
+    known, nor what another folder says of a tenant that is not named."""
+    said = {name: one.retention for name, one in loaded.integrations.items()}
+    return dict.fromkeys(loaded.without, Retention()) | said
 
 
 def destinations_of(

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..domain.arguments import is_whole, of_kind
 from ..domain.errors import MisuseError, StoreError
@@ -38,21 +38,27 @@ _TRIES = 3
 
 @frozen
 class Rules:
-    """How long is kept what of whom: `default` says it of tenants that say nothing. `of_tenants`
-    are by `tenant_key`."""
+    """How long is kept what of whom: `default` says it where a tenant says nothing.
+
+    `of_tenants` has what each known tenant says, by `tenant_key`; what is not known may be "never",
+    so of other tenants everything is kept. None: the default holds for all tenants.
+    """
 
     default: Retention = Retention()
-    of_tenants: Mapping[str, Retention] = field(factory=dict)
+    of_tenants: Mapping[str, Retention] | None = None
 
     def of(self, tenant_id: str) -> Retention:
         """What holds for a tenant."""
+        if self.of_tenants is None:
+            return self.default
         own = self.of_tenants.get(tenant_key(tenant_id))
-        return self.default if own is None else own.over(self.default)
+        return Retention() if own is None else own.over(self.default)
 
     @property
     def remove(self) -> bool:
         """Whether anything is ever removed."""
-        return self.default.removes or any(one.removes for one in self.of_tenants.values())
+        of_tenants = (self.of_tenants or {}).values()
+        return self.default.removes or any(one.removes for one in of_tenants)
 
 
 def retention_duty(rules: Callable[[], Rules]) -> Duty:

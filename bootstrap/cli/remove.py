@@ -64,7 +64,7 @@ def prune(
     as_json: bool,
 ) -> None:
     """Show what is kept no longer, and remove it after asking."""
-    rules = Rules(place.retention, _of_tenants(place) if place.has_tenants else {})
+    rules = Rules(place.retention, _of_tenants(place) if place.has_tenants else None)
     if not rules.remove:
         end(_NO_RULES, USAGE)
     with place.records() as records:
@@ -115,7 +115,7 @@ def _of_tenants(place: Place) -> Mapping[str, Retention]:
         click.echo(str(problem), err=True)
     if loaded.problems:
         sys.exit(USAGE)
-    return retention_of(loaded.integrations.values())
+    return retention_of(loaded)
 
 
 _REMOVAL: Columns = {

@@ -124,6 +124,29 @@ def test_a_tenants_own_rules_win(house: House) -> None:
     asyncio.run(story())
 
 
+INVALID: Any = {"integrations": {"compliance": {"provider": "paper", "key": "${MISSING}"}}}
+
+
+@pytest.mark.parametrize("later_tenants", [{"acme": INVALID}, {}], ids=["invalid", "not named"])
+def test_of_a_tenant_whose_rules_are_not_known_all_is_kept(
+    house: House, later_tenants: dict[str, Any]
+) -> None:
+    store = MemoryStore()
+    house.tenants = {"acme": tenant(retention={"personal": "never"}), "without": tenant()}
+
+    async def story() -> None:
+        async with house.courier_on(store) as courier:
+            for name in ("acme", "without"):
+                await courier.submit(evidence(f"of-{name}", name)).settled()
+        house.tenants = {"without": {"integrations": {}}, "globex": tenant(), **later_tenants}
+        rules = {"personal": "1h", "attempts": "1h"}
+        async with house.courier_on(store, on_invalid="skip", retention=rules) as courier:
+            await later(house, courier, 1)
+        assert parts(store) == {"of-acme": {"attempts", "personal data"}}
+
+    asyncio.run(story())
+
+
 def test_a_pass_is_gone_on_with_by_the_next_courier(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
