@@ -222,7 +222,9 @@ def _blank(record: MemoryRecord, names: Names) -> int:
     if told is not None:
         result, count = _without(told, names)
         name = "receipt" if isinstance(state, Succeeded) else "cause"
-        record.upload = evolve(record.upload, state=evolve(state, **{name: result}))
+        if count:
+            state, version = evolve(state, **{name: result}), record.upload.version + 1
+            record.upload = evolve(record.upload, state=state, version=version)
         found += count
     return found
 

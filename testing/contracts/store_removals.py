@@ -17,12 +17,12 @@ from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.status import ActionRow
 from ...domain.upload.upload import UploadKey
 from ...domain.upload.verdict import Rejected
-from ...ports.records import Added, Change, Entry, Known, LookUp
+from ...ports.records import Added, Begun, Change, Conflict, Entry, Known, LookUp
 from ...ports.removal import Removal, Removed
 from ...ports.store import UploadStore
 from .assertions import a, must, same, there
 from .store_gates import GateRules
-from .stored import AT, begin_each, delivered, ended, entry, started
+from .stored import AT, begin_each, deferred, delivered, ended, entry, started
 
 JANE = "jane.d-7"
 MAIL = "Jane@example.com"
@@ -192,6 +192,22 @@ class RemovalRules(GateRules):
             (answer,) = store.save([Change(after)])
             must(not isinstance(answer, Added), "what was read before the erasure was written")
             must(type(answer).__name__ == "Conflict", f"the answer was {answer!r}")
+
+    def test_a_text_that_was_erased_is_not_written_back(self) -> None:
+        with self._store() as store:
+            new = of_jane("ev-1", "kim")
+            a(Added, store.add([new])[0])
+            start = started(new.upload)
+            begin_each(store, [start])
+            says = Failure(FailureKind.RATE_LIMITED, f"{JANE} is looked at", retry_after=7.0)
+            waiting = deferred(start.upload, failure=says)
+            store.save([waiting])
+            store.remove(removal(store, [], names=[JANE, MAIL]))
+            (answer,) = begin_each(store, [started(waiting.upload)])
+            current = there(a(Conflict, answer).current)
+            must(JANE not in repr(current), f"{JANE} still stands in {current!r}")
+            a(Begun, begin_each(store, [started(current)])[0])
+            must(JANE not in repr(store.show("acme", "ev-1", AT)), f"{JANE} was written back")
 
     def test_what_is_written_later_has_no_text(self) -> None:
         with self._store() as store:

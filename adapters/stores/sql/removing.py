@@ -115,8 +115,9 @@ class _Texts:
         )
 
     def blank(self, name: str) -> str:
-        """What replaces one."""
-        return f'UPDATE {self.table} SET "{name}" = :text WHERE {self.identity} = :id'
+        """What replaces one. A courier that has read an upload before is too late to write it."""
+        also = ", version = version + 1" if self.table == "uploads" else ""
+        return f'UPDATE {self.table} SET "{name}" = :text{also} WHERE {self.identity} = :id'
 
 
 _OF_UPLOADS = (
@@ -138,7 +139,7 @@ NAMING = (
     _Texts("pauses", ("by", "reason"), kind=PAUSE, of_tenant=_OR_OF_ALL),
     _Texts("pauses", ("ended_by", "ended_reason"), kind=RESUME, of_tenant=_OR_OF_ALL),
     _Texts("removals", ("by", "reason")),
-    _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT),
+    _Texts("checkpoints", ("by", "reason"), kind=CHECKPOINT, of_tenant=_OR_OF_ALL),
 )
 """All texts beside a person's own uploads that may name the person."""
 
