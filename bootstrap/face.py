@@ -14,7 +14,7 @@ from attrs import asdict, evolve, frozen
 
 from ..delivery.actions import ActionResult, Which, chosen, preview_of
 from ..delivery.destinations import Destination
-from ..delivery.retention import Erasure, erase, erasure_of, require_unnamed
+from ..delivery.retention import Erasure, erase, erasure_of, require_subject, require_unnamed
 from ..domain.arguments import refuse_unknown, several, word_of
 from ..domain.errors import MisuseError, Problem
 from ..domain.evidence.evidence import Evidence
@@ -235,8 +235,10 @@ class RecordsFace(RecordsBasis):
             StoreError: The database could not be read or written.
         """
         person = Person(by, reason)
-        require_unnamed(person, subject)
-        found = erasure_of(await self._read(lambda store: store.of_person(tenant_id, subject)))
+        require_subject(subject)
+        theirs = await self._read(lambda store: store.of_person(tenant_id, subject))
+        require_unnamed(person, subject, theirs)
+        found = erasure_of(theirs)
         if preview:
             return found
         if found.open and abandon:

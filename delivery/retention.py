@@ -145,16 +145,26 @@ def erasure_of(found: Sequence[PersonsUpload]) -> Erasure:
     return Erasure(uploads=tuple(status for _, status in statuses), open=still_open)
 
 
-def require_unnamed(person: Person, subject: str) -> None:
-    """MisuseError if who erases, or why, names the person: that is kept."""
+def require_subject(subject: str) -> None:
+    """MisuseError if this names no person."""
     of_kind("subject", subject, str, "text")
     if not subject.strip() or not is_whole(subject):
         raise MisuseError("subject must name the person who is erased")
+
+
+def require_unnamed(person: Person, subject: str, found: Sequence[PersonsUpload]) -> None:
+    """MisuseError if who erases, or why, names the person, also as the person's uploads do: that is
+    kept."""
+    names = Names(_names_of(subject, found))
     for name, text in (("by", person.by), ("reason", person.reason)):
-        if Names([subject]).stand_in(text):
+        if names.stand_in(text):
             raise MisuseError(
                 f"{name} names the person who is erased, and is kept: write it without the name"
             )
+
+
+def _names_of(subject: str, found: Sequence[PersonsUpload]) -> Sequence[str]:
+    return sorted({subject, *(name for one in found for name in one.names)})
 
 
 def erase(
@@ -166,6 +176,7 @@ def erase(
         erasure = erasure_of(found)
         if erasure.open:
             return erasure
+        require_unnamed(person, subject, found)
         removal = Removal(
             action="erase",
             tenant_id=tenant_id,
@@ -175,7 +186,7 @@ def erase(
                 one.upload.key: (one.upload.version, frozenset({Part.PERSONAL})) for one in found
             },
             subject=subject,
-            names=sorted({subject, *(name for one in found for name in one.names)}),
+            names=_names_of(subject, found),
         )
         removed = store.remove(removal)
         if not removed.left:

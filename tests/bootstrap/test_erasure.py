@@ -205,6 +205,8 @@ def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> No
         courier.deliver(of_jane("ev-1"))
         with pytest.raises(MisuseError, match="reason names the person who is erased"):
             courier.erase("acme", JANE, by="dpo", reason=f"{JANE.upper()} asked")
+        with pytest.raises(MisuseError, match="reason names the person who is erased"):
+            courier.erase("acme", JANE, by="dpo", reason=f"request of {MAIL}", abandon=True)
         for no_name in (" ", "", "\ud800"):
             with pytest.raises(MisuseError, match="subject must name the person"):
                 courier.erase("acme", no_name, **WHO)
@@ -214,6 +216,18 @@ def test_the_reason_of_an_erasure_must_not_name_the_person(tmp_path: Path) -> No
         assert traces(house, tmp_path) == []
         nothing = courier.erase("acme", "no-one", **WHO)
         assert (nothing.uploads, nothing.removed is None) == ((), False)
+
+
+def test_who_erased_another_is_erased_too(house: House, tmp_path: Path) -> None:
+    """Also where it was from the records of all tenants."""
+    with house.blocking_courier(transport=Desk(house)) as courier:
+        courier.pause(None, "paper", by="kim", reason="emp-9 asked for it")
+        courier.deliver_due()
+        courier.erase("acme", "emp-9", by=JANE, reason="request 11")
+        assert traces(house, tmp_path) != []
+        courier.erase("acme", JANE, **WHO)
+    vacuum(str(house.database))
+    assert traces(house, tmp_path) == []
 
 
 class NoFont:
