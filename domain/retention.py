@@ -200,6 +200,11 @@ def erased_id(key: bytes, tenant_id: str, evidence_id: str) -> str:
     return f"erased-{keyed_hash(key, tenant_id, evidence_id)}"
 
 
+def key_of_erased(fingerprint_key: bytes) -> bytes:
+    """The key of `erased_id`, unless the database has one: every courier can tell it beforehand."""
+    return hmac.new(fingerprint_key, b"erased", hashlib.sha256).digest()
+
+
 def keyed_hash(key: bytes, *texts: str) -> str:
     """A hash that tells nothing without the key, 32 characters long."""
     given = "\0".join(texts).encode("utf-8", "surrogatepass")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from postgres_server import server
 from store_fixtures import Desk, House, evidence
@@ -164,20 +165,47 @@ def test_a_person_with_an_open_upload_is_not_erased_unless_it_is_abandoned(house
     asyncio.run(story())
 
 
-def test_what_is_submitted_on_a_hosts_connection_stays_erased(tmp_path: Path) -> None:
-    house = House(tmp_path / "courier.db")
+def connected(house: House) -> Any:
+    """A connection of the host's, with a transaction that is open."""
+    if "=" in (where := str(house.database)):
+        return psycopg.connect(where)
+    connection = sqlite3.connect(where)
+    connection.execute("BEGIN")
+    return connection
 
+
+def test_what_is_submitted_on_a_hosts_connection_stays_erased(house: House) -> None:
     async def story() -> None:
         async with house.courier() as courier:
             await courier.submit(of_jane(NAMED)).settled()
             await courier.erase("acme", JANE, **WHO)
-            with closing(sqlite3.connect(house.database)) as connection, connection:
-                connection.execute("BEGIN")
+            with closing(connected(house)) as connection:
                 ticket = courier.submit(of_jane(NAMED), connection=connection)
+                connection.commit()
             settled = await ticket.settled()
             assert settled is not None
             assert settled.status == "succeeded"
             assert sum((await courier.counts()).values()) == 1
+
+    asyncio.run(story())
+
+
+def test_what_is_erased_between_two_submits_of_a_host_stays_so(house: House) -> None:
+    """The second asks for what was erased after the courier was opened, and by another."""
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            with closing(connected(house)) as connection:
+                courier.submit(of_jane("first"), connection=connection)
+                connection.commit()
+            async with house.courier() as other:
+                await other.submit(of_jane(NAMED)).settled()
+                await courier.submit(of_jane("first")).settled()
+                await other.erase("acme", JANE, **WHO)
+            with closing(connected(house)) as connection:
+                courier.submit(of_jane(NAMED), connection=connection)
+                connection.commit()
+            assert sum((await courier.counts()).values()) == 2
 
     asyncio.run(story())
 

@@ -275,6 +275,30 @@ def test_a_large_document_leaves_no_file_after_a_rollback(
     assert shared.house.server.held == [("ev-1", content)]
 
 
+class BusyReaders:
+    """All sessions that read are taken."""
+
+    def reading(self) -> Any:
+        raise StoreError("no reader was free")
+
+
+@pytest.mark.parametrize("kind", ["postgres", "sqlite"])
+def test_a_record_waits_for_no_session_that_reads(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shared.blocking() as courier:
+        courier.health()
+        with courier._opened.used() as opened:
+            busy: Any = BusyReaders()
+            monkeypatch.setattr(opened.store, "_readers", busy)
+        submit = submits(courier, evidence())
+        BLOCKING["psycopg" if "=" in shared.where else "sqlite3"].complete(
+            shared.where, "t-1", submit, nothing
+        )
+        monkeypatch.undo()
+        assert courier.statuses("acme", ["ev-1"])["ev-1"].status == "pending"
+
+
 # --- hosts beside one another --------------------------------------------------------------------
 
 

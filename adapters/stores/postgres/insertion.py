@@ -19,18 +19,24 @@ _ADD = (
     f" WHERE NOT EXISTS (SELECT 1 FROM {SCHEMA}.uploads AS known"
     " WHERE known.tenant_id = given.tenant_id AND known.evidence_id = given.evidence_id"
     f" AND '{UNKNOWN_PROVIDER}' IN (known.provider, given.provider))"
+    f" AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.uploads AS erased"
+    " WHERE erased.tenant_id = given.tenant_id AND erased.evidence_id = given.erased_id)"
     " ON CONFLICT DO NOTHING RETURNING id)"
 )
+_GIVEN = (*_NEW, "erased_id")
 _STAGED = Batch(
-    _NEW, f"{_ADD} INSERT INTO {SCHEMA}.documents (upload_id, content) SELECT id, %s FROM added"
+    _GIVEN, f"{_ADD} INSERT INTO {SCHEMA}.documents (upload_id, content) SELECT id, %s FROM added"
 )
-_BARE = Batch(_NEW, f"{_ADD} SELECT count(*) FROM added")
+_BARE = Batch(_GIVEN, f"{_ADD} SELECT count(*) FROM added")
 
 
-def insertion_of(entry: Entry, *, is_known: bool = False) -> Insertion:
-    """The statement that records an entry, and its staged document with it; none if it is known."""
+def insertion_of(entry: Entry, erased_id: str) -> Insertion:
+    """The statement that records an entry, and its staged document with it.
+
+    `erased_id`: what the evidence is called if its id was replaced; then nothing is recorded.
+    """
     batch = _BARE if entry.content is None else _STAGED
-    given = rows_of(batch.names, [entry_cells(0, entry)[1:]])
+    given = rows_of(batch.names, [(*entry_cells(0, entry)[1:], erased_id)])
     cells = (given,) if entry.content is None else (given, entry.content)
     statement: Statement = (text_of(batch).decode(), cells)
-    return Insertion(entry.upload.key, "postgresql", [] if is_known else [statement])
+    return Insertion(entry.upload.key, "postgresql", [statement])

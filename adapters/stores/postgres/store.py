@@ -29,4 +29,4 @@ class PostgresStore(SqlStore):
 
     def insertion_of(self, entry: Entry) -> Insertion:
         """What records an entry on a host's connection."""
-        return insertion_of(entry, is_known=self.is_erased(entry.upload.key))
+        return insertion_of(entry, self.erased_id(entry.upload.key))

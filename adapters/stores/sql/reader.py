@@ -13,6 +13,7 @@ from ....domain.chain import Head
 from ....domain.health import Count, RecordsHealth
 from ....domain.pacing.gate import Block
 from ....domain.pacing.paused import Paused, pause_of
+from ....domain.retention import erased_id, key_of_erased
 from ....domain.upload.history import details_of, running_attempt
 from ....domain.upload.status import UploadDetails, UploadStatus
 from ....domain.upload.upload import Status, UploadKey
@@ -33,6 +34,7 @@ class SqlReader:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        self._key_of_erased: bytes | None = None
 
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
         with self._readers.reading() as session:
@@ -157,7 +159,9 @@ class SqlReader:
     def fingerprint_key(self) -> bytes:
         with self._readers.reading() as session:
             (row,) = session.ask("SELECT value FROM keys WHERE name = 'fingerprint'")
-            return bytes(row["value"])
+            key = bytes(row["value"])
+            self._key_of_erased = removal.erased_key(session) or key_of_erased(key)
+            return key
 
     def freed(self, addresses: Mapping[tuple[str, str], str], limit: int) -> Sequence[Entry]:
         with self._readers.reading() as session:
@@ -217,10 +221,13 @@ class SqlReader:
         with self._readers.reading() as session:
             return removal.rows_of_removals(session, tenant_id)
 
-    def is_erased(self, key: UploadKey) -> bool:
-        """Whether an evidence is recorded under a hash of its id."""
-        with self._readers.reading() as session:
-            return key in removal.erased(session, [key])
+    def erased_id(self, key: UploadKey) -> str:
+        """What an evidence is called if its id has been replaced, or ever is. Reads nothing once
+        the database's keys are known."""
+        if self._key_of_erased is None:
+            self.fingerprint_key()
+        assert self._key_of_erased is not None
+        return erased_id(self._key_of_erased, *key.evidence)
 
     def close(self) -> None:
         self._readers.close()

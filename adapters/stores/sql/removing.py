@@ -1,12 +1,11 @@
 """Removing what is kept no longer, and what names a person (see `ports.removal`).
 
 An upload's row stays. Its evidence's id is replaced by a keyed hash if it names the person: the key
-is made with the first one, so that a database without it has nothing to look up by a hash.
+is kept with the first one, so that a database without it has nothing to look up by a hash.
 """
 
 from __future__ import annotations
 
-import secrets
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from attrs import frozen
 
 from ....domain.chain import ACTION, ATTEMPT, CHECKPOINT, PAUSE, RESUME
 from ....domain.integration import spellings
-from ....domain.retention import ERASED, Names, Part, erased_id, keyed_hash
+from ....domain.retention import ERASED, Names, Part, erased_id, key_of_erased, keyed_hash
 from ....domain.upload.upload import Status
 from ....ports.removal import Removal, Removed
 from ..rows import KEY, Cell, Row, key_cells, key_of, moment
@@ -247,7 +246,7 @@ class _Remover:
     def _made_key(self) -> bytes:
         key = erased_key(self._session)
         if key is None:
-            key = secrets.token_bytes(32)
+            key = key_of_erased(self._fingerprint_key)
             self._session.tell(_MAKE_KEY, {"value": key})
         return key
 

@@ -11,18 +11,24 @@ _NEW = ENTRY[1:]
 _UPLOAD = (
     f"INSERT INTO uploads ({', '.join(_NEW)}) SELECT {', '.join(['%s'] * len(_NEW))}"
     " WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s"
-    f" AND '{UNKNOWN_PROVIDER}' IN (provider, %s)) ON CONFLICT DO NOTHING"
+    f" AND '{UNKNOWN_PROVIDER}' IN (provider, %s))"
+    " AND NOT EXISTS (SELECT 1 FROM uploads WHERE tenant_id = %s AND evidence_id = %s)"
+    " ON CONFLICT DO NOTHING"
 )
 _DOCUMENT = (
     "INSERT INTO documents (upload_id, content) SELECT last_insert_rowid(), %s WHERE changes() = 1"
 )
 
 
-def insertion_of(entry: Entry, *, is_known: bool = False) -> Insertion:
-    """The statements that record an entry, and its staged document with it; none if it is known."""
+def insertion_of(entry: Entry, erased_id: str) -> Insertion:
+    """The statements that record an entry, and its staged document with it.
+
+    `erased_id`: what the evidence is called if its id was replaced; then nothing is recorded.
+    """
     key = entry.upload.key
-    cells = (*entry_cells(0, entry)[1:], key.tenant_id, key.evidence_id, key.provider)
+    known = (key.tenant_id, key.evidence_id, key.provider)
+    cells = (*entry_cells(0, entry)[1:], *known, key.tenant_id, erased_id)
     statements: list[Statement] = [(_UPLOAD, cells)]
     if entry.content is not None:
         statements.append((_DOCUMENT, (entry.content,)))
-    return Insertion(key, "sqlite", [] if is_known else statements)
+    return Insertion(key, "sqlite", statements)

@@ -43,4 +43,4 @@ class SqliteStore(SqlStore):
 
     def insertion_of(self, entry: Entry) -> Insertion:
         """What records an entry on a host's connection."""
-        return insertion_of(entry, is_known=self.is_erased(entry.upload.key))
+        return insertion_of(entry, self.erased_id(entry.upload.key))
