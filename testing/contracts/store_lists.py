@@ -111,6 +111,8 @@ class ListRules(GateRules):
                     ("globex", "sprinto", Status.PENDING, None): 1,
                 },
             )
+            for find in (Find(), Find(tenant_id="acme", since=AT), Find(id_prefix="a")):
+                same({type(one.number) for one in store.counted(find)}, {int}, f"numbers of {find}")
             (succeeded,) = store.counted(Find(statuses=[Status.SUCCEEDED]))
             same(succeeded.last_at, AT + 2 * MINUTE, "when the last one succeeded")
 
@@ -126,6 +128,7 @@ class ListRules(GateRules):
             begin_each(store, [start])
             store.save([delivered(start.upload, AT + 2 * MINUTE)])
             seen = store.health(AT)
+            same({type(number) for number in seen.counts.values()}, {int}, "what is counted")
             same(there(seen.oldest_open).evidence_id, "b")
             same(seen.oldest_open_at, AT + MINUTE)
             same(seen.counts["succeeded"], 1)

@@ -34,12 +34,12 @@ Cell: TypeAlias = tuple[Status, str, str | None]
 
 _OF_TENANT = " WHERE tenant_id = :tenant_id"
 CELLS = (
-    "SELECT provider, word, kind, SUM(number) AS number FROM tallies{0}"
+    "SELECT provider, word, kind FROM tallies{0}"
     " GROUP BY provider, word, kind HAVING SUM(number) > 0"
 )
 TALLIES = (
-    f"SELECT {list_of(_CELL)}, SUM(number) AS number, MAX(last_at) AS last_at FROM tallies{{0}}"
-    f" GROUP BY {list_of(_CELL)}"
+    f"SELECT {list_of(_CELL)}, CAST(SUM(number) AS bigint) AS number, MAX(last_at) AS last_at"
+    f" FROM tallies{{0}} GROUP BY {list_of(_CELL)}"
 )
 TALLIED = f"""
 SELECT tenant_id, provider, CASE WHEN state = 'waiting' AND error_kind IN ('check_in_review')
