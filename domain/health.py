@@ -185,25 +185,25 @@ def _stops(
     succeeded: Mapping[tuple[str, str], datetime],
 ) -> list[Stop]:
     """The stops with what waits for them, the longest first. Not those after whose beginning an
-    upload has succeeded: settings that do not work stay on record when others take their place."""
-    waiting: dict[str, Counter[str]] = defaultdict(Counter)
+    upload has succeeded and for whose reason none waits: settings that do not work stay on record
+    when others take their place."""
+    waiting: dict[str, Counter[tuple[str, str | None]]] = defaultdict(Counter)
     for count in counts:
         concern = None if count.reason is None else FailureKind(count.reason).concern
         in_doubt = count.status is Status.HELD and concern is Concern.UPLOAD
         resumes = count.reason is not None and FailureKind(count.reason).resumes
         if (count.status in OPEN and not in_doubt) or (count.status is Status.FAILED and resumes):
-            waiting[tenant_key(count.tenant_id)][count.provider] += count.number
+            waiting[tenant_key(count.tenant_id)][count.provider, count.reason] += count.number
     found = []
     for stop in sorted(stops, key=lambda one: (one.since, one.tenant_id, one.provider)):
-        worked = succeeded.get((stop.tenant_id, stop.provider))
-        if stop.state in ("blocked", "parked") and worked is not None and worked > stop.since:
-            continue
         tenants = [waiting[tenant_key(stop.tenant_id)]] if stop.tenant_id else waiting.values()
-        number = sum(
-            number
-            for of_tenant in tenants
-            for provider, number in of_tenant.items()
-            if stop.provider in ("", provider)
-        )
-        found.append(evolve(stop, uploads=number))
+        by_reason: Counter[str | None] = Counter()
+        for of_tenant in tenants:
+            for (provider, reason), number in of_tenant.items():
+                if stop.provider in ("", provider):
+                    by_reason[reason] += number
+        worked = succeeded.get((stop.tenant_id, stop.provider))
+        is_over = worked is not None and worked > stop.since and not by_reason[stop.reason]
+        if not (stop.state in ("blocked", "parked") and is_over):
+            found.append(evolve(stop, uploads=by_reason.total()))
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
 from evidence_courier.domain.health import MOST_LISTED, Count, Stop, health_of
 from evidence_courier.domain.upload.upload import Status
 
@@ -67,6 +69,25 @@ def test_a_block_is_over_once_an_upload_has_succeeded_since() -> None:
     assert health_of([later], {}, None, [BLOCKED]).stops == []
     elsewhere = count(Status.SUCCEEDED, 1, provider="sprinto", last_at=NOW + HOUR)
     assert len(health_of([elsewhere], {}, None, [BLOCKED]).stops) == 1
+
+
+def test_a_block_lasts_while_an_upload_waits_that_it_has_stopped() -> None:
+    under_way = count(Status.SUCCEEDED, 1, last_at=NOW + HOUR)
+    for status in (Status.HELD, Status.FAILED):
+        assert waiting(BLOCKED, under_way, count(status, 3, "unauthorized")) == 3
+    for other in (
+        count(Status.RETRYING, 1, "timeout"),
+        count(Status.PENDING, 1),
+        count(Status.HELD, 1, "unauthorized", provider="sprinto"),
+        count(Status.HELD, 1, "unauthorized", tenant_id="globex"),
+    ):
+        assert health_of([under_way, other], {}, None, [BLOCKED]).stops == []
+
+
+def test_a_target_stays_parked_while_an_upload_waits_for_it() -> None:
+    parked = evolve(BLOCKED, state="parked", reason="check_in_review")
+    under_way = count(Status.SUCCEEDED, 1, last_at=NOW + HOUR)
+    assert waiting(parked, under_way, count(Status.RETRYING, 2, "check_in_review")) == 2
 
 
 def test_lists_are_bounded_and_say_what_they_leave_out() -> None:
