@@ -5,29 +5,64 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
 
 from aiohttp import web
 
-from ...domain.errors import CourierError, MisuseError
+from ...domain.errors import CourierError, MisuseError, StoreError
 from ..courier import AsyncCourier
 from ..metrics import exposition
 
+T = TypeVar("T")
+
 PATIENCE = 5.0
 """So many seconds has the database to answer a probe."""
+SCRAPE_PATIENCE = 10.0
+"""And so many to give the numbers: Prometheus waits as long, if it is not told otherwise."""
+FRESH = 1.0
+"""An answer is given again for so many seconds."""
 _FORM = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>\d{1,5})")
 _NO_METRICS = 'there are no metrics: pip install "evidence-courier[prometheus]"\n'
+
+
+class Look(Generic[T]):
+    """A look at the database, one at a time: all who ask wait for the same one, so a database that
+    hangs takes one thread."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], patience: float) -> None:
+        self._read = read
+        self._patience = patience
+        self._task: asyncio.Task[T] | None = None
+        self._stale_at = 0.0
+
+    async def answer(self) -> T:
+        """What it gives. StoreError if it gives nothing in time."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or (self._task.done() and loop.time() >= self._stale_at):
+            self._task = loop.create_task(self._fresh())
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._task), self._patience)
+        except TimeoutError:
+            text = f"the database has not answered for {self._patience:g} seconds"
+            raise StoreError(text) from None
+
+    async def _fresh(self) -> T:
+        try:
+            return await self._read()
+        finally:
+            self._stale_at = asyncio.get_running_loop().time() + FRESH
 
 
 class Probes:
     """Answers probes for one courier."""
 
     def __init__(self, courier: AsyncCourier) -> None:
-        self._courier = courier
         self.state = "it has not started yet"
         """Why it is not ready; empty once it has started."""
-        self._look: asyncio.Task[str] | None = None
+        self._counts = Look(courier.counts, PATIENCE)
+        self._numbers = Look(lambda: exposition(courier), SCRAPE_PATIENCE)
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Whoever is answered knows that the event loop runs."""
@@ -35,39 +70,29 @@ class Probes:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Whether the courier has started and its database can be read."""
-        why = self.state or await self._database()
-        return web.Response(
-            text=f"not ready: {why}\n" if why else "ready\n", status=503 if why else 200
-        )
+        if self.state:
+            return _not_ready(self.state)
+        try:
+            await self._counts.answer()
+        except CourierError as error:
+            return _not_ready(str(error))
+        return web.Response(text="ready\n")
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Its numbers, as Prometheus reads them."""
         if self.state:
-            return web.Response(text=f"not ready: {self.state}\n", status=503)
+            return _not_ready(self.state)
         try:
-            shown = await exposition(self._courier)
+            shown = await self._numbers.answer()
         except CourierError as error:
             return web.Response(text=f"{error}\n", status=503)
         if shown is None:
             return web.Response(text=_NO_METRICS, status=404)
         return web.Response(body=shown[1], headers={"Content-Type": shown[0]})
 
-    async def _database(self) -> str:
-        """Why the database cannot be read. However many ask, it is looked once at a time: a
-        database that hangs takes one thread."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.create_task(self._read())
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._look), PATIENCE)
-        except TimeoutError:
-            return f"the database has not answered for {PATIENCE:g} seconds"
 
-    async def _read(self) -> str:
-        try:
-            await self._courier.counts()
-        except CourierError as error:
-            return str(error)
-        return ""
+def _not_ready(why: str) -> web.Response:
+    return web.Response(text=f"not ready: {why}\n", status=503)
 
 
 @asynccontextmanager
