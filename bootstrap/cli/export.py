@@ -23,8 +23,8 @@ from .place import Place
 from .see import stranger
 
 _PAGE = 1000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would calculate begins so."""
+_FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet would calculate begins so, maybe behind white space."""
 
 
 def run(
@@ -87,7 +87,9 @@ def _flat(row: Mapping[str, object]) -> dict[str, object]:
 
 def _csv(row: Mapping[str, object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(_cell, row.values()))
+    # Quoted, so that no line break and no `;` in a text begins a cell of its own.
+    writer = csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(map(_cell, row.values()))
     return line.getvalue()
 
 
@@ -95,4 +97,8 @@ def _cell(value: object) -> object:
     """A cell that a spreadsheet shows as it is."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r"))

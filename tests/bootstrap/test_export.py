@@ -1,8 +1,11 @@
 """`evidence-courier export`: the uploads of a period as lines."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import csv
+import io
 import json
 from contextlib import closing
 from datetime import timedelta
@@ -44,6 +47,22 @@ def test_each_upload_is_a_line_of_csv_that_no_spreadsheet_calculates(
     assert {"error_kind", "error_message", "receipt_reference", "digest"} <= {*head}
     assert sorted(row[1] for row in rows) == ["'=1+1", "ev-1", "ev-1", "ev-2", "Łódź"]
     assert {len(row) for row in rows} == {len(head)}
+
+
+@pytest.mark.parametrize("split", ["\r", "\n", ";", "\t", '"', ","])
+def test_no_text_of_a_person_begins_a_cell_of_its_own(tmp_path: Path, split: str) -> None:
+    path, name = tmp_path / "courier.db", f"done{split}=1+1"
+    with closing(SqliteStore(str(path))) as store:
+        store.add([entry(name)])
+    text = exported(path).stdout_bytes.decode()
+    row = next(csv.DictReader(io.StringIO(text, newline="")))
+    assert row["evidence_id"] == name
+    assert '"{}"'.format(name.replace('"', '""')) in text  # quoted, whatever it holds
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n", "\r", "\t", "\u00a0"])
+def test_white_space_before_a_formula_hides_it_not(before: str) -> None:
+    assert export._csv({"reason": f"{before}=1+1"}) == f'"\'{before}=1+1"\n'
 
 
 def test_lines_of_json_have_the_same_columns(database: Path) -> None:
