@@ -12,6 +12,7 @@ from ...domain.secrets.secret import Secret
 from .exits import UNDELIVERED
 from .output import print_json
 from .place import Place
+from .tenant_files import valid_tenants
 
 
 def run(place: Place, as_json: bool) -> None:
@@ -61,5 +62,5 @@ def _secrets(place: Place) -> frozenset[Secret]:
     """The secrets of the tenants, if the command was told of any."""
     if not place.has_tenants:
         return frozenset()
-    loaded, _ = place.tenants()
-    return frozenset(secret for one in loaded.integrations.values() for secret in one.secrets)
+    integrations = valid_tenants(place).integrations.values()
+    return frozenset(secret for one in integrations for secret in one.secrets)

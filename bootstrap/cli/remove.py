@@ -24,7 +24,7 @@ from ...delivery.retention import (
     parts_of,
     removals_of,
 )
-from ...domain.retention import Part, Retention
+from ...domain.retention import Part
 from ...domain.upload.actions import Person
 from ...ports.removal import Removal, RemovalRow, Removed, SettledPage
 from ...ports.store import UploadStore
@@ -43,6 +43,8 @@ from .output import (
     print_table,
 )
 from .place import Place
+from .see import stranger
+from .tenant_files import valid_tenants
 
 
 def _number(name: str, row: RemovalRow) -> str:
@@ -64,7 +66,9 @@ def prune(
     as_json: bool,
 ) -> None:
     """Show what is kept no longer, and remove it after asking."""
-    rules = Rules(place.retention, _of_tenants(place) if place.has_tenants else None)
+    rules = Rules(
+        place.retention, retention_of(valid_tenants(place)) if place.has_tenants else None
+    )
     if not rules.remove:
         end(_NO_RULES, USAGE)
     with place.records() as records:
@@ -107,15 +111,6 @@ def _pages(records: Records) -> Iterator[SettledPage]:
 
 def _remove(removal: Removal, store: UploadStore) -> Removed:
     return store.remove(removal)
-
-
-def _of_tenants(place: Place) -> Mapping[str, Retention]:
-    loaded, _ = place.tenants()
-    for problem in loaded.problems:  # what an invalid file says is not known
-        click.echo(str(problem), err=True)
-    if loaded.problems:
-        sys.exit(USAGE)
-    return retention_of(loaded)
 
 
 _REMOVAL: Columns = {
@@ -176,7 +171,10 @@ def erase(
         found = records.erase(tenant_id, subject, by=by, reason=reason, preview=True)
         if found.open and not abandon and not dry_run:
             _refuse_open(found, as_json)
+        unknown = None if found.uploads else stranger(records, place.name, tenant_id)
         if dry_run:
+            if unknown:
+                end(unknown, USAGE)
             _end_erasure(found, f"{_whose(found)}; nothing was erased", as_json, 0)
         if not yes:
             _ask(found, as_json)
@@ -188,6 +186,8 @@ def erase(
     texts = f" and {removed.texts:,} other texts" if removed.texts else ""
     nothing = not erasure.uploads and not removed.texts
     if nothing:
+        if unknown:
+            end(unknown, USAGE)
         said = f"nothing of tenant {tenant_id!r} names this person"
         _end_erasure(erasure, said, as_json, UNDELIVERED)
     _end_erasure(erasure, f"{gone}{texts}. {_advice(place)}", as_json, 0)

@@ -14,6 +14,7 @@ from ...adapters.secrets.files import FOLDERS, FileSecrets
 from ..tenants import Providers
 from .exits import USAGE
 from .output import is_terminal
+from .place import Place
 
 
 def load(
@@ -27,6 +28,17 @@ def load(
     secrets = None if without_secrets else FileSecrets(EnvironSecrets(), secret_folders)
     loaded = load_folder(folder, providers=providers, secrets=secrets, block=block)
     return loaded, providers
+
+
+def valid_tenants(place: Place) -> Loaded:
+    """The tenants of a place. If a file is invalid, what it says is not known: print every problem
+    and exit with the code for that."""
+    loaded, _ = place.tenants()
+    for problem in loaded.problems:
+        click.echo(str(problem), err=True)
+    if loaded.problems:
+        sys.exit(USAGE)
+    return loaded
 
 
 def tenants_in(loaded: Loaded) -> list[str]:

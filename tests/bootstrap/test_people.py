@@ -322,6 +322,9 @@ def test_the_invariants_find_a_secret_in_the_records(
         "integrations: {compliance: {provider: sprinto, api_key: '${ACME_KEY}', workflow_check: "
         "c-1}}\n"
     )
+    monkeypatch.delenv("ACME_KEY", raising=False)
+    unknown = command("invariants", "--db", str(house.database), "--config", str(folder))
+    assert (unknown.exit_code, "ACME_KEY" in unknown.stderr) == (2, True)
     monkeypatch.setenv("ACME_KEY", "the-key-that-has-leaked")
     clean = command("invariants", "--db", str(house.database), "--config", str(folder))
     assert clean.exit_code == 0, clean.output

@@ -121,6 +121,14 @@ def test_erase_says_what_went_and_what_to_do_next(database: str) -> None:
     assert "nothing of tenant 'acme' names this person" in nothing.stderr
 
 
+@pytest.mark.parametrize("how", ["--yes", "--dry-run"])
+def test_erase_refuses_a_tenant_that_it_does_not_know(database: str, how: str) -> None:
+    who = ("--subject", "emp-7", *WHO, how)
+    result = run("erase", "--db", database, "--tenant", "acmee", *who)
+    assert result.exit_code == 2
+    assert f"tenant 'acmee' has no upload in {database}; did you mean 'acme'?" in result.stderr
+
+
 def test_erase_refuses_what_is_open_and_offers_to_abandon_it(tmp_path: Path) -> None:
     house = House(tmp_path / "courier.db")
     house.server.answer = lambda _evidence, _nth: 401
