@@ -14,6 +14,7 @@ from ...domain.pacing.paused import Paused, Target
 from .exits import UNDELIVERED
 from .output import moment, print_json
 from .place import Place
+from .see import stranger
 
 
 def run(
@@ -29,17 +30,30 @@ def run(
     """Do it, and print what is paused then, or was until now."""
     target = Target(tenant, provider)
     with place.records() as records:
+        again = word == "pause" and any(one.target == target for one in records.paused())
         act = partial(getattr(records, word), tenant, provider)
         pause: Paused | None = act(by=by, reason=reason)
+        if (
+            word == "pause"
+            and not records.find(tenant_id=tenant, provider=provider, limit=1).uploads
+        ):
+            unknown = tenant and stranger(records, place.name, tenant)
+            missing = unknown or f"no upload of {_named(target)} is in {place.name}"
+            click.echo(f"warning: {missing}. The pause is for what is recorded later", err=True)
     if as_json:
         print_json([] if pause is None else [_row(pause)])
     elif pause is None:
-        click.echo(f"{target} is not paused", err=True)
+        click.echo(f"{_named(target)} is not paused", err=True)
     elif word == "pause":
-        click.echo(f"{target}: {pause.failure.message}")
+        already = "already " if again else ""
+        click.echo(f"{_named(target)}: {already}{pause.failure.message}")
     else:
-        click.echo(f"{target} is resumed; it was {pause.failure.message}")
+        click.echo(f"{_named(target)} is resumed; it was {pause.failure.message}")
     sys.exit(UNDELIVERED if pause is None else 0)
+
+
+def _named(target: Target) -> str:
+    return str(target) if target.tenant_id else f"provider {target}"
 
 
 def _row(pause: Paused) -> dict[str, object]:

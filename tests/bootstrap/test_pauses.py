@@ -175,6 +175,9 @@ def test_the_command_line_pauses_and_resumes(house: House) -> None:
     db, why = ("--db", str(house.database)), ("--by", "asha", "--reason", "an audit")
     result = command("pause", *db, "--tenant", "acme", *why)
     assert (result.exit_code, result.stdout[:35]) == (0, "tenant acme: paused by asha since 2")
+    assert "warning: tenant 'acme' has no upload in" in result.stderr
+    result = command("pause", *db, "--tenant", "acme", *why)
+    assert result.stdout.startswith("tenant acme: already paused by asha since 2")
     (row,) = json.loads(command("pause", *db, "--provider", "vanta", *why, "--json").stdout)
     assert (row["tenant_id"], row["provider"], row["by"]) == (None, "vanta", "asha")
     result = command("resume", *db, "--tenant", "acme", *why)
@@ -182,5 +185,7 @@ def test_the_command_line_pauses_and_resumes(house: House) -> None:
     assert result.stdout.startswith("tenant acme is resumed; it was paused by asha since ")
     result = command("resume", *db, "--tenant", "acme", *why)
     assert (result.exit_code, result.stderr) == (1, "tenant acme is not paused\n")
+    result = command("resume", *db, "--provider", "vantaa", *why)
+    assert result.stderr == "provider vantaa is not paused\n"
     result = command("pause", *db, *why)
     assert (result.exit_code, "name a tenant, a provider or both" in result.stderr) == (2, True)
