@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from shlex import quote
 
 import attrs
 import click
 
 from ...domain.health import OPEN, RecordsHealth, Stop, TenantHealth
+from ...domain.pacing.paused import Target
 from ...domain.upload.failure import FailureKind
 from .exits import UNDELIVERED, end
 from .output import (
@@ -119,18 +121,24 @@ def blocks(place: Place, as_json: bool) -> None:
     """Print what is blocked, parked, paused or skipped: since when, why, and what to do."""
     with place.records() as records:
         found = records.health()
+    paused = [
+        Target(one.tenant_id or None, one.provider or None)
+        for one in found.stops
+        if one.state == "paused"
+    ]
+    to_do = partial(_to_do, f" {place.option}", paused)
     if as_json:
-        rows = [attrs.asdict(stop) | {"to_do": _to_do(stop)} for stop in found.stops]
+        rows = [attrs.asdict(stop) | {"to_do": to_do(stop)} for stop in found.stops]
         print_json(json_value(rows))
     elif not found.stops:
         click.echo("nothing is blocked, parked, paused or skipped", err=True)
     elif is_terminal():
         for stop in found.stops:
             head = f"since {moment(stop.since)}, {_waiting(stop)}"
-            words = (f"{stop.reason}: {stop.message}".rstrip(": "), f"to do: {_to_do(stop)}")
+            words = (f"{stop.reason}: {stop.message}".rstrip(": "), f"to do: {to_do(stop)}")
             print_in_lines((*_about(stop), stop.state), (head, *words))
     else:
-        print_columns(_OF_STOPS, found.stops)
+        print_columns({**_OF_STOPS, "to do": to_do}, found.stops)
     if found.stops_left_out:
         click.echo(f"the longest {len(found.stops)}; {found.stops_left_out} more", err=True)
 
@@ -146,25 +154,29 @@ def _waiting(stop: Stop) -> str:
     return f"{stop.uploads} upload{'' if stop.uploads == 1 else 's'} {verb}"
 
 
-def _to_do(stop: Stop) -> str:
+def _to_do(place: str, paused: Sequence[Target], stop: Stop) -> str:
+    named = f"{place}{_named(stop)}"
     if stop.state == "parked":
         until = f" about {moment(stop.until)}" if stop.until else ""
-        again = f"or open the target and `evidence-courier release{_named(stop)}`"
+        if any(one.covers(stop.tenant_id, stop.provider) for one in paused):
+            return "nothing: a person has paused it, and it is asked again once that is resumed"
+        again = f"or open the target and `evidence-courier release{named}{_WHO}`"
         return f"nothing, it is asked again{until}; {again}"
     if stop.state == "paused":
         provider = f" --provider {quote(stop.provider)}" if stop.provider else ""
-        return f"`evidence-courier resume{_named(stop)}{provider}` once it may go on"
+        return f"`evidence-courier resume{named}{provider}{_WHO}` once it may go on"
     advice = _ADVICE.get(stop.reason, _MEND)
-    return advice.format(named=_named(stop), reason=stop.reason)
+    return advice.format(named=named, reason=stop.reason, who=_WHO)
 
 
 def _named(stop: Stop) -> str:
     return f" --tenant {quote(stop.tenant_id)}" if stop.tenant_id else ""
 
 
+_WHO = " --by NAME --reason TEXT"
 _MEND = (
     "mend what the message says and reload the tenants; or `evidence-courier release{named}"
-    " --kind {reason}` if it works again as it is"
+    " --kind {reason}{who}` if it works again as it is"
 )
 
 
@@ -173,7 +185,7 @@ _ADVICE: Mapping[str, str] = {
         "mend the tenant's file (`evidence-courier check` says what is wrong) and reload"
     ),
     FailureKind.INTEGRATION_GONE.value: (
-        "give the tenant its integration back, or `evidence-courier abandon{named}`"
+        "give the tenant its integration back, or `evidence-courier abandon{named}{who}`"
     ),
 }
 _OF_STOPS: Columns = {
@@ -184,5 +196,4 @@ _OF_STOPS: Columns = {
     "uploads": lambda stop: str(stop.uploads),
     "reason": lambda stop: stop.reason,
     "message": lambda stop: stop.message,
-    "to do": _to_do,
 }

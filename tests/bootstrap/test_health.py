@@ -125,12 +125,25 @@ def test_blocks_say_since_when_and_why_and_what_to_do(database: str) -> None:
         ("skipped", "umbrella", "2026-02-21T10:09:00Z"),
     ]
     assert found[0]["message"] == TIRED.message
-    assert "release --tenant globex --kind unauthorized" in found[0]["to_do"]
+    assert (
+        f"release --db {database} --tenant globex --kind unauthorized --by NAME --reason"
+        in found[0]["to_do"]
+    )
     assert "asked again about" in found[1]["to_do"]
     assert "evidence-courier check" in found[2]["to_do"]
     lines = run("blocks", "--db", database).stdout.splitlines()
     assert lines[0].split("\t")[:3] == ["state", "tenant", "provider"]
     assert len(lines) == 4
+
+
+def test_blocks_say_that_what_is_parked_waits_for_a_pause_too(database: str) -> None:
+    who = ("--by", "asha", "--reason", "an audit")
+    run("pause", "--db", database, "--provider", "sprinto", *who)
+    found = as_json("blocks", "--db", database)
+    (parked,) = (one["to_do"] for one in found if one["state"] == "parked")
+    assert parked.startswith("nothing: a person has paused it")
+    (paused,) = (one["to_do"] for one in found if one["state"] == "paused")
+    assert f"resume --db {database} --provider sprinto --by NAME --reason TEXT`" in paused
 
 
 def test_blocks_say_that_there_are_none(tmp_path: Path) -> None:
