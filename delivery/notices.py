@@ -72,16 +72,10 @@ def duties_for(tellers: Sequence[Teller], watch: Watch) -> Sequence[Duty]:
 
 
 def _look(names: Sequence[str], watch: Watch, now: datetime) -> Turn[bool]:
-    unknown = watch.unknown()
-    yield from perform(
-        Write(
-            lambda store: store.note(
-                now,
-                names,
-                lambda standing, notes: news_of(standing, notes, now, watch.late_after, unknown),
-            )
-        )
-    )
+    standing, notes = yield from perform(Read(lambda store: store.standing(now)))
+    news = news_of(standing, notes, now, watch.late_after, watch.unknown())
+    if news.notes:
+        yield from perform(Write(lambda store: store.note(now, names, news, notes)))
     return False
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
 from ..domain.notices import News, Notice, Standing
-
-Look: TypeAlias = Callable[[Standing, Mapping[str, str]], News]
-"""What follows from how all uploads stand and from the notes."""
 
 MAX_WAITING = 1_000
 """So many notices wait for one sink; of more, the oldest are dropped."""
@@ -29,9 +26,14 @@ class WaitingNotice:
 class Notices(Protocol):
     """The notices of a store. Transactions and errors are those of `UploadRecords`."""
 
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
-        """Look how all uploads stand and write what follows: the notes, and each notice once for
-        each sink. One courier at a time, in one transaction.
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
+        """How all uploads stand, and what was noted, at one moment. Writes nothing."""
+        ...
+
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        """Write what follows from `seen`, the notes of `standing`: the new notes, and each notice
+        once for each sink. Nothing is written if the notes are others by now: another courier has
+        looked meanwhile.
 
         At most MAX_WAITING wait for a sink; of more, the oldest are removed.
 

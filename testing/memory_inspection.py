@@ -38,6 +38,7 @@ Verb: TypeAlias = Literal[
     "of_person",
     "removals",
     "remove",
+    "standing",
     "note",
     "claim",
     "told",

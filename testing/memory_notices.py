@@ -9,8 +9,8 @@ from itertools import count
 from attrs import define
 
 from ..domain.health import Count, RecordsHealth
-from ..domain.notices import Notice, Standing
-from ..ports.notices import MAX_WAITING, Look, WaitingNotice
+from ..domain.notices import News, Notice, Standing
+from ..ports.notices import MAX_WAITING, WaitingNotice
 from ..ports.records import Find
 from .memory_inspection import MemoryInspection
 
@@ -38,12 +38,18 @@ class MemoryNotices(MemoryInspection):
     def health(self, now: datetime) -> RecordsHealth:
         raise NotImplementedError
 
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
         with self._lock:
-            self._go_on("note")
+            self._go_on("standing")
             figures = self.health(now)
             stand = Standing(self.counted(Find()), figures.stops, figures.oldest_open_at)
-            news = look(stand, self._notes)
+            return stand, dict(self._notes)
+
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        with self._lock:
+            self._go_on("note")
+            if self._notes != seen:
+                return 0
             notes = {**self._notes, **news.notes}
             self._notes = {name: value for name, value in notes.items() if value is not None}
             for notice in news.notices:

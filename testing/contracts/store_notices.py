@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from ...domain.notices import News, Notice, Standing, notice_of
+from ...domain.notices import News, Notice, notice_of
 from ...domain.upload.failure import Failure, FailureKind
 from ...domain.upload.upload import Failed, FailedReason, Status
-from ...ports.notices import MAX_WAITING, Look
+from ...ports.notices import MAX_WAITING
 from ...ports.records import Change
 from .assertions import same
 from .store_gates import GateRules
@@ -21,9 +21,9 @@ SOON = AT + timedelta(minutes=2)
 REFUSED = Failure(FailureKind.BAD_REQUEST, "no")
 
 
-def says(*texts: str) -> Look:
-    """A look from which these notices follow."""
-    return lambda standing, notes: News([notice(text) for text in texts], {})
+def says(*texts: str) -> News:
+    """These notices, and no new note."""
+    return News([notice(text) for text in texts], {})
 
 
 def notice(text: str) -> Notice:
@@ -36,7 +36,7 @@ class NoticeRules(GateRules):
 
     def test_a_notice_waits_for_each_sink_until_that_has_taken_it(self) -> None:
         with self._store() as store:
-            same(store.note(AT, ["one", "two"], says("a", "b")), 2)
+            same(store.note(AT, ["one", "two"], says("a", "b"), {}), 2)
             waiting = store.claim("one", AT, SOON, 9)
             same([one.notice for one in waiting], [notice("a"), notice("b")])
             store.told([one.number for one in waiting])
@@ -46,14 +46,14 @@ class NoticeRules(GateRules):
 
     def test_what_one_has_taken_up_is_due_for_others_after_a_while(self) -> None:
         with self._store() as store:
-            store.note(AT, ["one"], says("a"))
+            store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
             same(list(store.claim("one", SOON - timedelta(seconds=1), SOON, 9)), [])
             same(list(store.claim("one", SOON, SOON, 9)), [first], "what is claimed again")
 
     def test_what_a_sink_has_not_taken_is_due_later_with_a_try_more(self) -> None:
         with self._store() as store:
-            store.note(AT, ["one"], says("a"))
+            store.note(AT, ["one"], says("a"), {})
             (first,) = store.claim("one", AT, SOON, 9)
             store.not_told({first.number: SOON + timedelta(hours=1)})
             same(list(store.claim("one", SOON, SOON, 9)), [])
@@ -61,28 +61,32 @@ class NoticeRules(GateRules):
             same(list(store.claim("one", later, later, 9)), [evolve(first, tries=1)])
 
     def test_a_look_is_given_how_all_stand_and_what_was_noted(self) -> None:
-        seen: list[tuple[list[tuple[str, int]], Mapping[str, str]]] = []
-
-        def look(standing: Standing, notes: Mapping[str, str]) -> News:
-            counts = [(one.tenant_id, one.number) for one in standing.counts]
-            seen.append((counts, dict(notes)))
-            return News([], {"first": None, "a": f"{len(seen)}"} if notes else {"first": "1"})
-
+        seen: list[Mapping[str, str]] = []
         with self._store() as store:
             new = entry()
             store.add([new])
             failed = Failed(FailedReason.REJECTED, REFUSED)
             store.save([Change(evolve(new.upload, state=failed, version=2))])
             same(store.counts([Status.FAILED]), {Status.FAILED: 1})
-            for _ in range(3):
-                same(store.note(AT, ["one"], look), 0)
-            same(seen[0], ([("acme", 1)], {}))
-            same([notes for _, notes in seen[1:]], [{"first": "1"}, {"a": "2"}])
+            for new_notes in ({"first": "1"}, {"first": None, "a": "2"}, {}):
+                standing, notes = store.standing(AT)
+                seen.append(notes)
+                same([(one.tenant_id, one.number) for one in standing.counts], [("acme", 1)])
+                same(store.note(AT, ["one"], News([], new_notes), notes), 0)
+            same(seen, [{}, {"first": "1"}, {"a": "2"}])
+
+    def test_of_two_that_have_seen_the_same_notes_one_writes(self) -> None:
+        with self._store() as store:
+            seen = [store.standing(AT)[1] for _ in range(2)]
+            same(store.note(AT, ["one"], News([notice("a")], {"a": "1"}), seen[0]), 1)
+            same(store.note(AT, ["one"], News([notice("b")], {"a": "2"}), seen[1]), 0)
+            same([one.notice for one in store.claim("one", AT, SOON, 9)], [notice("a")])
+            same(store.standing(AT)[1], {"a": "1"}, "what was noted")
 
     def test_a_sink_that_takes_nothing_fills_no_disk(self) -> None:
         with self._store() as store:
             many = says(*(f"{number}" for number in range(MAX_WAITING + 2)))
-            store.note(AT, ["one", "two"], many)
+            store.note(AT, ["one", "two"], many, {})
             (first,) = store.claim("one", AT, SOON, 1)
             same(first.notice.text, "2", "the oldest that is kept")
             same(len(store.claim("two", AT, SOON, 9_999)), MAX_WAITING)
@@ -90,7 +94,7 @@ class NoticeRules(GateRules):
     def test_a_notice_outlives_the_store(self) -> None:
         with self._folder() as folder:
             with closing(self.open_store(folder, False)) as store:
-                store.note(AT, ["one"], says("a"))
+                store.note(AT, ["one"], says("a"), {})
             if self.durable:
                 with closing(self.open_store(folder, False)) as store:
                     same([one.notice for one in store.claim("one", AT, SOON, 9)], [notice("a")])

@@ -9,10 +9,9 @@ from datetime import datetime
 
 from ....domain.health import Count, RecordsHealth, Stop, health_of, paused, stop_of
 from ....domain.upload.failure import Concern, FailureKind
-from ....ports.records import Find
 from ..rows import Row, moment_of
 from . import pauses
-from .lists import BY_ID, counted
+from .lists import BY_ID
 from .reads import statuses_of
 from .session import Each, Session
 
@@ -30,9 +29,8 @@ OLDEST_WITH_ERROR = Each(
 STOPS = "SELECT tenant_id, provider, at, kind, message, until FROM blocks"
 
 
-def health(session: Session, now: datetime) -> RecordsHealth:
-    """How they stand at one moment."""
-    counts = counted(session, Find())
+def health(session: Session, now: datetime, counts: Sequence[Count]) -> RecordsHealth:
+    """How they stand at one moment; `counts` are all that there are then."""
     wait = [stop_of(pause) for pause in pauses.read(session)]
     stops = [*wait, *(_stop_of(row) for row in session.ask(STOPS))]
     late = [

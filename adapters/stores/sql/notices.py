@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ....domain.notices import Notice, Standing
-from ....ports.notices import MAX_WAITING, Look, WaitingNotice
+from ....domain.notices import News, Notice, Standing
+from ....ports.notices import MAX_WAITING, WaitingNotice
 from ....ports.records import Find
 from ..rows import moment
 from . import health
 from .linking import SqlLinks
 from .lists import counted
-from .session import Batch
+from .session import Batch, Session
 
 _NAME = ("name", "value")
 _HAVE_LOCK = "INSERT INTO notice_notes (name, value) VALUES ('', '') ON CONFLICT (name) DO NOTHING"
@@ -50,14 +50,19 @@ _TOLD = Batch(("id",), "DELETE FROM notices WHERE id IN (SELECT id FROM given)")
 class SqlNotices(SqlLinks):
     """The `Notices` in a database that is written to."""
 
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
+    def standing(self, now: datetime) -> tuple[Standing, Mapping[str, str]]:
+        with self._readers.reading() as session:
+            counts = counted(session, Find())
+            figures = health.health(session, now, counts)
+            return Standing(counts, figures.stops, figures.oldest_open_at), _notes(session)
+
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
         with self.transaction("no notice was written"):
             session = self._session
             session.tell(_HAVE_LOCK)
             session.ask(_LOCK)
-            figures = health.health(session, now)
-            stand = Standing(counted(session, Find()), figures.stops, figures.oldest_open_at)
-            news = look(stand, {row["name"]: row["value"] for row in session.ask(_NOTES)})
+            if _notes(session) != seen:
+                return 0
             session.tell_all(_PUT, [(k, v) for k, v in news.notes.items() if v is not None])
             session.tell_all(_FORGET, [(k,) for k, value in news.notes.items() if value is None])
             texts = [notice.to_json() for notice in news.notices]
@@ -86,3 +91,7 @@ class SqlNotices(SqlLinks):
         with self.transaction("notices will be told again later"):
             rows = [(number, moment(at)) for number, at in due.items()]
             self._session.tell_all(_NOT_TOLD, rows)
+
+
+def _notes(session: Session) -> Mapping[str, str]:
+    return {row["name"]: row["value"] for row in session.ask(_NOTES)}

@@ -133,7 +133,7 @@ class SqlReader:
 
     def health(self, now: datetime) -> RecordsHealth:
         with self._readers.reading() as session:
-            return health.health(session, now)
+            return health.health(session, now, lists.counted(session, Find()))
 
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         with self._readers.reading() as session:

@@ -17,7 +17,7 @@ from evidence_courier.domain.chain import ACTION, ATTEMPT, PAUSE, RESUME
 from evidence_courier.domain.chain import Record as Linked
 from evidence_courier.domain.errors import MisuseError, StoreError
 from evidence_courier.domain.health import Count, RecordsHealth
-from evidence_courier.domain.notices import News, Standing
+from evidence_courier.domain.notices import News
 from evidence_courier.domain.pacing.gate import (
     CLAIMS_FROM,
     YIELD,
@@ -45,7 +45,7 @@ from evidence_courier.domain.upload.upload import (
 from evidence_courier.ports.chain import ChainPage, Unlinked
 from evidence_courier.ports.couriers import NO_TENANTS
 from evidence_courier.ports.gates import Acquire, AcquireAnswer
-from evidence_courier.ports.notices import MAX_WAITING, Look, WaitingNotice
+from evidence_courier.ports.notices import MAX_WAITING, WaitingNotice
 from evidence_courier.ports.records import (
     ActedOn,
     AddAnswer,
@@ -637,8 +637,8 @@ class ForgetsPausesInHistory(MemoryStore):
     "a_sink_that_takes_nothing_fills_no_disk",
 )
 class TellsOneSinkOnly(MemoryStore):
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
-        return super().note(now, sinks[:1], look)
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        return super().note(now, sinks[:1], news, seen)
 
 
 @breaks("what_one_has_taken_up_is_due_for_others_after_a_while")
@@ -657,20 +657,25 @@ class CountsNoTries(MemoryStore):
         return [evolve(one, tries=0) for one in super().claim(sink, now, until, limit)]
 
 
-@breaks("a_look_is_given_how_all_stand_and_what_was_noted")
+@breaks(
+    "a_look_is_given_how_all_stand_and_what_was_noted",
+    "of_two_that_have_seen_the_same_notes_one_writes",
+)
 class NotesNothing(MemoryStore):
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
-        return super().note(now, sinks, lambda s, n: News(look(s, n).notices, {}))
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        return super().note(now, sinks, News(news.notices, {}), seen)
+
+
+@breaks("of_two_that_have_seen_the_same_notes_one_writes")
+class WritesWhatAnotherHasWritten(MemoryStore):
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        return super().note(now, sinks, news, self.standing(now)[1])
 
 
 @breaks("a_sink_that_takes_nothing_fills_no_disk")
 class KeepsTheFirst(MemoryStore):
-    def note(self, now: datetime, sinks: Sequence[str], look: Look) -> int:
-        def first(standing: Standing, notes: Mapping[str, str]) -> News:
-            news = look(standing, notes)
-            return News(news.notices[:MAX_WAITING], news.notes)
-
-        return super().note(now, sinks, first)
+    def note(self, now: datetime, sinks: Sequence[str], news: News, seen: Mapping[str, str]) -> int:
+        return super().note(now, sinks, News(news.notices[:MAX_WAITING], news.notes), seen)
 
 
 @breaks("a_lost_race_costs_no_slot")
