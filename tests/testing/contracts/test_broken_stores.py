@@ -29,6 +29,7 @@ from evidence_courier.domain.pacing.gate import (
     Turn,
 )
 from evidence_courier.domain.pacing.paused import Paused, Resumed
+from evidence_courier.domain.retention import Part
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.domain.upload.status import UploadDetails, UploadStatus
 from evidence_courier.domain.upload.upload import (
@@ -61,6 +62,13 @@ from evidence_courier.ports.records import (
     SaveAnswer,
     Saved,
     Start,
+)
+from evidence_courier.ports.removal import (
+    PersonsUpload,
+    Removal,
+    Removed,
+    Settled,
+    SettledPage,
 )
 from evidence_courier.ports.store import UploadStore
 from evidence_courier.testing import MemoryStore
@@ -126,6 +134,7 @@ def _list(rule: str, kit: type, name: str, also: tuple[str, ...]) -> None:
     "any_text_that_unicode_has_is_read_back_as_it_was_written",
     "a_document_that_is_made_later_replaces_what_it_was_made_of",
     "uploads_of_an_unknown_provider_get_their_provider",
+    "what_is_open_or_was_written_meanwhile_stays_as_it_is",
 )
 class ForgetsFileNames(MemoryStore):
     def get(self, keys: Sequence[UploadKey], *, staged: bool = False) -> Mapping[UploadKey, Entry]:
@@ -171,6 +180,7 @@ class TakesTheNewerDossier(MemoryStore):
     "of_two_with_the_same_key_in_one_call_the_first_wins",
     "evidence_of_an_unknown_provider_is_known_under_any_provider",
     "evidence_of_an_unknown_provider_is_known_once_it_is_named",
+    "an_evidence_is_known_after_its_person_was_erased",
 )
 class TheLastOneWins(MemoryStore):
     def add(self, entries: Sequence[Entry]) -> Sequence[AddAnswer]:
@@ -518,7 +528,7 @@ def _in_doubt(found: Entry) -> Entry:
     return evolve(found, upload=evolve(found.upload, state=looking_up))
 
 
-@breaks("look_ups_stand_in_the_history")
+@breaks("look_ups_stand_in_the_history", "what_is_written_later_has_no_text")
 class ForgetsLookUps(MemoryStore):
     def show(self, tenant_id: str, evidence_id: str, now: datetime) -> UploadDetails | None:
         details = super().show(tenant_id, evidence_id, now)
@@ -1376,6 +1386,176 @@ class ReadsAllLinks(MemoryStore):
 class KnowsOfNothingUnlinked(MemoryStore):
     def chains(self) -> Mapping[str, Unlinked]:
         return {one: Unlinked(0, ()) for one in super().chains()}
+
+
+# --- what is removed
+
+
+@breaks("what_is_settled_is_listed_with_what_can_be_removed")
+class ListsEveryPart(MemoryStore):
+    def settled(self, after: int, limit: int) -> SettledPage:
+        page = super().settled(after, limit)
+        return evolve(page, uploads=[evolve(one, parts=frozenset(Part)) for one in page.uploads])
+
+
+@breaks("what_is_settled_is_listed_in_pages")
+class ListsAllAtOnce(MemoryStore):
+    def settled(self, after: int, limit: int) -> SettledPage:
+        return super().settled(after, 1000)
+
+
+@breaks("it_is_known_how_far_was_looked")
+class ForgetsHowFarItLooked(MemoryStore):
+    def look_from(self, mark: int) -> None:
+        pass
+
+
+@breaks("what_was_removed_is_not_listed_any_more")
+class ListsWhatIsGone(MemoryStore):
+    _gone: Sequence[Settled] = ()
+
+    def settled(self, after: int, limit: int) -> SettledPage:
+        page = super().settled(after, limit)
+        return evolve(page, uploads=[*page.uploads, *self._gone])
+
+    def remove(self, removal: Removal) -> Removed:
+        self._gone = super().settled(0, 1000).uploads
+        return super().remove(removal)
+
+
+class LeavesAPart(MemoryStore):
+    """Leaves a part that is to be removed alone."""
+
+    left: Part
+
+    def remove(self, removal: Removal) -> Removed:
+        parts = {
+            key: (version, some - {self.left} if len(some) == 1 else some)
+            for key, (version, some) in removal.parts.items()
+        }
+        return super().remove(evolve(removal, parts=parts))
+
+
+@breaks("a_document_that_is_removed_is_gone_and_the_rest_stays")
+class LeavesDocuments(LeavesAPart):
+    left = Part.DOCUMENT
+
+
+@breaks("attempts_that_are_removed_are_gone_and_the_counts_stay")
+class LeavesAttempts(LeavesAPart):
+    left = Part.ATTEMPTS
+
+
+@breaks("what_names_a_person_is_gone_and_the_skeleton_stays")
+class LeavesTheSession(MemoryStore):
+    def remove(self, removal: Removal) -> Removed:
+        before = [(one, one.dossier.session_id) for one in self._records.values()]
+        removed = super().remove(removal)
+        for record, session_id in before:
+            record.dossier = evolve(record.dossier, session_id=session_id)
+        return removed
+
+
+@breaks("what_is_open_or_was_written_meanwhile_stays_as_it_is")
+class RemovesWhatWasWrittenMeanwhile(MemoryStore):
+    def remove(self, removal: Removal) -> Removed:
+        parts = {
+            key: (self._records[key].upload.version, some)
+            for key, (_, some) in removal.parts.items()
+        }
+        return super().remove(evolve(removal, parts=parts))
+
+
+class StaysAtItsVersion(MemoryStore):
+    """Raises no version of an upload that is erased, or of one that only names the person."""
+
+    of_erased: bool
+
+    def remove(self, removal: Removal) -> Removed:
+        before = [(one, one.upload.version) for one in self._records.values()]
+        removed = super().remove(removal)
+        for record, version in before:
+            if record.erased == self.of_erased:
+                record.upload = evolve(record.upload, version=version)
+        return removed
+
+
+@breaks("a_courier_that_has_read_it_before_is_too_late")
+class ErasesUnseen(StaysAtItsVersion):
+    of_erased = True
+
+
+@breaks("a_text_that_was_erased_is_not_written_back")
+class BlanksUnseen(StaysAtItsVersion):
+    of_erased = False
+
+
+@breaks("what_is_written_later_has_no_text")
+class WritesTextsAgain(MemoryStore):
+    def save(self, changes: Sequence[AnyChange]) -> Sequence[SaveAnswer]:
+        erased = [one for one in self._records.values() if one.erased]
+        for record in erased:
+            record.erased = False
+        try:
+            return super().save(changes)
+        finally:
+            for record in erased:
+                record.erased = True
+
+
+@breaks("an_evidence_is_known_after_its_person_was_erased")
+class ForgetsWhatItErased(MemoryStore):
+    def _erased(self, tenant_id: str, evidence_id: str) -> None:
+        return None
+
+
+@breaks("the_uploads_of_a_person_are_found_by_id_and_by_address")
+class TellsOneName(MemoryStore):
+    def of_person(self, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
+        return [evolve(one, names=one.names[:1]) for one in super().of_person(tenant_id, subject)]
+
+
+@breaks("the_uploads_of_a_person_are_found_by_any_spelling")
+class ComparesCaseAlone(MemoryStore):
+    def of_person(self, tenant_id: str, subject: str) -> Sequence[PersonsUpload]:
+        asked, found = subject.casefold(), super().of_person(tenant_id, subject)
+        return [one for one in found if asked in map(str.casefold, one.names)]
+
+
+@breaks(
+    "a_person_goes_from_the_texts_of_a_tenants_other_uploads",
+    "a_text_that_was_erased_is_not_written_back",
+)
+class SearchesNoUpload(MemoryStore):
+    def _search(self, removal: Removal) -> int:
+        records, self._records = self._records, {}
+        found = super()._search(removal)
+        self._records = records
+        return found
+
+
+@breaks("a_person_goes_from_what_people_have_paused")
+class BlanksNoPause(MemoryStore):
+    def _search(self, removal: Removal) -> int:
+        pauses = self._gates.pauses
+        found = super()._search(removal)
+        self._gates.pauses = pauses
+        return found
+
+
+@breaks("the_hash_chain_stays_whole")
+class RemovesLinks(MemoryStore):
+    def remove(self, removal: Removal) -> Removed:
+        self._links = self._links[1:]
+        return super().remove(removal)
+
+
+@breaks("what_was_removed_is_recorded_without_the_name")
+class RecordsTheName(MemoryStore):
+    def remove(self, removal: Removal) -> Removed:
+        removed = super().remove(removal)
+        self._removed[-1] = evolve(self._removed[-1], subject=removal.subject)
+        return removed
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=str)
