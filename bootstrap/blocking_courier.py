@@ -210,8 +210,8 @@ class BlockingCourier(BlockingFace, Basis):
     def _deliver(self, evidences: Sequence[Evidence]) -> Sequence[Delivery]:
         if self._opened.closed:
             raise refusals.closed()
-        without = self._tenants.without
-        if all(tenant_key(one.tenant_id) in without for one in evidences):
+        is_left_alone = all(self._tenants.submitted(one.tenant_id) is None for one in evidences)
+        if is_left_alone and not self._wiring.has_store:
             return [Delivery(None, None)] * len(evidences)  # and open nothing
         with self._opened.used() as opened:
             found = [(one, self._tenants.submitted(one.tenant_id)) for one in evidences]

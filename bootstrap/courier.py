@@ -71,7 +71,8 @@ class AsyncCourier(Face):
         self._tenants = Tenants(source, options, wiring.logger)
         wiring.duties = duties_of(wiring, self._tenants)
         self._running: Running | None = None
-        # While it runs, and not in a forked child: the tenants without an integration, its loop.
+        # While it runs, and not in a forked child: the tenants that have no integration, and of
+        # which nothing is recorded; its loop.
         self._without: tuple[Collection[str], Any] = _NONE
         self._pid: int | None = None
         self._closed = False
@@ -136,11 +137,11 @@ class AsyncCourier(Face):
         self._refuse_in_a_child()
         if self._running is not None or self._closed:
             raise refusals.started_before()
-        running = await Running.open(self._wiring)
+        running = await Running.open(self._wiring, self._tenants.without)
         self._tenants.use_key(running.key)
         self._put_in_force(running)
         self._running, self._pid = running, os.getpid()
-        self._without = self._tenants.without, running.loop
+        self._without = running.untouched, running.loop
         _STARTED.add(self)
         self._tenants.log()
         self._wiring.log_what_is_missing()
@@ -213,10 +214,12 @@ class AsyncCourier(Face):
         """
         async with self._reloading:
             running = self._now()
-            self._tenants.put_in_force(await running.engine.read(self._tenants.read))
+            read = await running.engine.read(self._tenants.read)
+            untouched = await running.untouched_of(frozenset(read[0].without))
+            self._tenants.put_in_force(read)
             self._put_in_force(running)
             if self._running is not None:
-                self._without = self._tenants.without, running.loop
+                self._without = untouched & self._tenants.without, running.loop
             running.engine.maintain_now()
             await running.engine.read(self._tenants.log)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -43,11 +43,13 @@ from ..delivery.dry_run import OnWait, dry_run
 from ..delivery.turn_context import TurnContext
 from ..domain.errors import StoreError
 from ..domain.evidence.evidence import Evidence
+from ..domain.integration import tenant_key
 from ..domain.upload.actions import Action, Person
 from ..domain.upload.status import UploadStatus
 from ..domain.upload.upload import UploadKey
 from ..domain.upload.verdict import DryRun
 from ..ports.documents import documents_of
+from ..ports.records import Find
 from ..ports.store import UploadStore
 from ..ports.transport import AsyncTransport
 from .host_transactions import insertion_aside, insertion_for
@@ -69,8 +71,9 @@ class Running:
     """The store, the transport, the threads and the engine of one courier that has been started."""
 
     @classmethod
-    async def open(cls, wiring: AsyncWiring) -> Running:
-        """Open the database and register the courier.
+    async def open(cls, wiring: AsyncWiring, without: Set[str] = frozenset()) -> Running:
+        """Open the database and register the courier. `without`: the tenants without an
+        integration.
 
         Raises StoreError if the database cannot be opened; then nothing is left open.
         """
@@ -91,6 +94,7 @@ class Running:
             running.courier_id = await running.writer.run(
                 lambda: store.heartbeat(None, wiring.clock.now())
             )
+            running.untouched = await running.untouched_of(without)
         except BaseException:
             await running.release()
             raise
@@ -113,6 +117,7 @@ class Running:
         self.writer = WriterThread(store)
         self.key = b""
         self.courier_id = 0
+        self.untouched: Set[str] = frozenset()
         self._transport = transport
         self._renderer = wiring.open_renderer()
         documents = documents_of(store)
@@ -190,6 +195,18 @@ class Running:
         """Record nothing of a tenant without an integration. If it had one before, its ticket is
         for what was recorded then."""
         ticket.is_left_alone(partial(self._ended_of, ticket.tenant_id, ticket.evidence_id))
+
+    async def untouched_of(self, tenants: Set[str]) -> Set[str]:
+        """Those of some tenants, by `tenant_key`, of which nothing is recorded; none of them if
+        that cannot be read."""
+        if not tenants:
+            return tenants
+        try:
+            read = partial(self.store.counted, Find())
+            counts = await self.loop.run_in_executor(self._threads, read)
+        except StoreError:
+            return frozenset()
+        return tenants - {tenant_key(one.tenant_id) for one in counts}
 
     async def write(self, verb: Callable[[UploadStore], T]) -> T:
         """Call a writing verb of the store, in the writer's turn; maintenance sees to the rest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from difflib import get_close_matches
 from functools import partial
 from secrets import token_bytes
@@ -112,9 +112,11 @@ class Tenants:
         self._refused: tuple[Problem, ...] = ()
         self._gone: tuple[str, ...] = ()
         self._first = True
+        self._emptied: Set[str] = frozenset()
         # Fingerprints mean nothing before the store's key is known.
         self._key = token_bytes(32)
         self.loaded = self._load()
+        # The tenants that have no integration, and had none before.
         self.without = frozenset(self.loaded.without)
         self.destinations: Mapping[str, Destination] = self._destinations(self.loaded, {})
 
@@ -203,9 +205,11 @@ class Tenants:
     def put_in_force(self, read: tuple[Loaded, Mapping[str, Destination]]) -> None:
         """Use what was read. A tenant that is invalid now keeps what it had."""
         self._refused, (loaded, destinations) = (), read
+        had = {*self.destinations, *self.loaded.held, *self._emptied}
+        self._emptied = had.intersection(loaded.without)
         self._gone = tuple(sorted(self.destinations.keys() - destinations - loaded.named))
         self.loaded, self.destinations = read
-        self.without = frozenset(self.loaded.without)
+        self.without = frozenset(loaded.without) - self._emptied
         with self._telling:
             self._told = {one: None for one in self._told if one not in loaded.named}
 

@@ -14,7 +14,7 @@ from typing import TypedDict
 from ..adapters.engines.notify import OnSettled
 from ..adapters.engines.notify import tell as notify
 from ..adapters.loggers.standard import StandardLogger
-from ..adapters.stores.databases import clock_of, open_for_reading, open_store
+from ..adapters.stores.databases import clock_of, is_there, open_for_reading, open_store
 from ..delivery.duties import Duty
 from ..domain.arguments import of_kind, refuse_unknown, several
 from ..domain.errors import MisuseError
@@ -141,6 +141,11 @@ class RecordsWiring:
             return nullcontext(self.store)
         assert self.database is not None
         return open_for_reading(self.database)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether something may be recorded: the database need not be made first."""
+        return self.database is None or is_there(self.database)
 
     def open_store(self) -> UploadStore:
         """The host's store, or the one in the database; StoreError if it cannot be opened."""

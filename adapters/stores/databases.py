@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -75,6 +76,11 @@ def open_store(database: str, *, clock: Clock, keep_documents: bool = False) -> 
         database, keep_documents=keep_documents, clock=told
     )
     return store
+
+
+def is_there(database: str) -> bool:
+    """Whether a database need not be made before its use, as the file of an SQLite may."""
+    return is_postgres(database) or os.path.exists(database)
 
 
 def open_for_reading(database: str) -> AbstractContextManager[SqlReader]:

@@ -188,6 +188,22 @@ def test_a_tenant_without_an_integration_touches_no_file(office: Office) -> None
     assert not office.house.database.exists()
 
 
+def test_what_waits_of_a_tenant_whose_block_was_removed_is_asked_for_again(
+    office: Office,
+) -> None:
+    office.desk.answer = lambda _id, _nth: 503
+    with office.courier() as courier:
+        assert words(courier.deliver(evidence()))[0] == "retrying"
+        office.house.tenants["acme"] = {"name": "no integration"}
+        courier.reload()
+        left = courier.deliver(evidence())
+        assert words(left)[0] == "retrying"
+        assert left.again_at is not None
+    with office.courier() as another:
+        assert another.deliver(evidence()).again_at is not None
+        assert another.deliver(evidence(tenant_id="initech")) == Delivery(None, None)
+
+
 def test_an_integration_that_appears_at_a_reload_is_used(office: Office) -> None:
     with office.courier() as courier:
         assert courier.deliver(evidence(tenant_id="initech")) == Delivery(None, None)

@@ -14,6 +14,7 @@ import pytest
 from store_fixtures import House, evidence, tenant
 
 from evidence_courier import ConfigError, Document, Evidence, MisuseError, StoreError, UploadStatus
+from evidence_courier.adapters.engines.tickets import NothingToDo
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.logger import (
     AttemptEnded,
@@ -70,6 +71,31 @@ def test_a_tenant_without_an_integration_is_left_alone(house: House) -> None:
         assert house.server.held == []
         [loaded] = house.logger.of(ConfigurationLoaded)
         assert loaded.without_integration == ("initech",)
+
+    asyncio.run(story())
+
+
+def test_what_is_recorded_of_a_tenant_whose_block_was_removed_has_a_ticket(house: House) -> None:
+    """As long as its courier runs, and after the next start; and so if it was just submitted."""
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            await courier.submit(evidence()).settled()
+            ticket = courier.submit(evidence("ev-2"))
+            house.tenants["acme"] = {"name": "no integration"}
+            await courier.reload()
+            for evidence_id in ("ev-1", "ev-2"):
+                assert not isinstance(courier.submit(evidence(evidence_id)), NothingToDo)
+            await ticket.recorded()
+        async with house.courier() as courier:
+            status = await courier.submit(evidence()).settled()
+            assert status is not None
+            assert status.status == "succeeded"
+            assert await courier.submit(evidence("ev-new")).settled() is None
+            assert isinstance(courier.submit(evidence(tenant_id="initech")), NothingToDo)
+            await courier.reload()
+            assert not isinstance(courier.submit(evidence()), NothingToDo)
+            assert isinstance(courier.submit(evidence(tenant_id="initech")), NothingToDo)
 
     asyncio.run(story())
 
