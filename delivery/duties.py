@@ -47,16 +47,19 @@ class Duties:
         self.failures = 0
 
     def due(self) -> Iterator[Turn[None]]:
-        """A step of each duty whose time has come and that is not under way. Each is to be
-        driven."""
-        for duty, due_at in self._due_at.items():
-            if due_at <= self._clock.monotonic():
-                self._due_at[duty] = inf
-                yield self._do(duty)
+        """A step of each duty whose time has come and that is not under way. Each is to be driven;
+        one that never begins stays due."""
+        return (self._do(duty) for duty in self._due_at if self._is_due(duty))
+
+    def _is_due(self, duty: Duty) -> bool:
+        return self._due_at[duty] <= self._clock.monotonic()
 
     def _do(self, duty: Duty) -> Turn[None]:
+        if not self._is_due(duty):
+            return  # it was begun twice
         more = False
         try:
+            self._due_at[duty] = inf
             more = yield from duty.step(self._clock.now())
         except BaseException as error:
             raised = error.by if isinstance(error, Interrupted) else error

@@ -222,9 +222,7 @@ class BlockingEngine:
         return [status for statuses in found for status in statuses.values()]
 
     def _do_duties(self) -> None:
-        with self._lock:
-            due = [*self._duties.due()]
-        for duty in due:
+        for duty in self._duties.due():
             self._run(duty)
 
     @property

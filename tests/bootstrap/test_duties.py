@@ -23,7 +23,7 @@ from evidence_courier.ports.store import UploadStore
 class Counting:
     """Counts its steps. One that is broken raises in the writer's turn."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.done = 0
         self.error = error
 
@@ -104,6 +104,31 @@ def test_a_worker_does_them_in_its_calls(house: House, work: Counting, call: str
         house.clock.advance(60)
         getattr(courier, call)()
         assert (work.done, courier.health().duty_failures) == (2, 4)
+
+
+@pytest.mark.parametrize("call", ["deliver_due", "recover"])
+def test_an_interruption_ends_no_duty_for_good(
+    house: House, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    cut, fine = Counting(TimeLimitError()), Counting()
+    duties = [Duty("cut", 60, cut.step), Duty("fine", 60, fine.step)]
+    monkeypatch.setattr(blocking_courier, "duties_of", lambda *_: duties)
+    given: Any = {"providers": {"paper": PaperProvider()}, "transport": Unused()}
+    around: Any = {"clock": house.clock, "logger": house.logger, "secrets": house.keys}
+    courier = BlockingCourier.from_mapping(house.tenants, house.database, **given, **around)
+    with courier:
+        with pytest.raises(TimeLimitError):
+            getattr(courier, call)()
+        getattr(courier, call)()
+        assert (cut.done, fine.done) == (1, 1)
+        cut.error = None
+        house.clock.advance(60)
+        getattr(courier, call)()
+        assert (cut.done, fine.done) == (2, 2)
+
+
+class TimeLimitError(BaseException):
+    """What a task queue raises in its worker."""
 
 
 class Unused:

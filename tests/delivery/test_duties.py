@@ -67,6 +67,16 @@ def test_a_duty_that_is_under_way_is_not_begun_again() -> None:
     assert len([*duties.due()]) == 1
 
 
+def test_a_duty_that_was_taken_and_never_began_stays_due() -> None:
+    """So an interruption of the one before it costs it no more than this time."""
+    work = Work()
+    duties = duties_of(FakeClock(NOW), work)
+    for turn in duties.due():
+        turn.close()
+    driven([*duties.due(), *duties.due()])
+    assert len(work.done) == 1
+
+
 def test_what_has_more_to_do_goes_on_at_the_next_maintenance() -> None:
     clock, work = FakeClock(NOW), Work(more=2)
     duties = duties_of(clock, work)
