@@ -297,6 +297,7 @@ class AsyncCourier(Face):
             if _running_loop() is running.loop:
                 running.engine.submit(submission)
             else:
+                ticket.promise()
                 try:
                     running.loop.call_soon_threadsafe(running.engine.submit, submission)
                 except RuntimeError as error:

@@ -164,7 +164,7 @@ class Ticket:
         submitted again in any case.
         """
         self._check_loop()
-        self._promise()
+        self.promise()
         await self._recorded.wait()
 
     async def settled(self, timeout: float | None = None) -> UploadStatus | None:
@@ -175,7 +175,7 @@ class Ticket:
         like `recorded`.
         """
         self._check_loop()
-        self._promise()
+        self.promise()
         if timeout is None:
             return await self._settled_at_last()
         _check_seconds(timeout)
@@ -197,7 +197,7 @@ class Ticket:
 
     def for_threads(self, way: WayIn) -> SyncTicket:
         """The same for code that blocks."""
-        self._promise()
+        self.promise()
         return SyncTicket(self, self._recorded, self._settled, way)
 
     def not_settled(self, timeout: float | None) -> TimeoutError:
@@ -229,7 +229,7 @@ class Ticket:
         """Any courier may deliver it, so that its end is asked for; and its record, if it is its
         host that writes it."""
         if recorded is None:
-            self._promise()
+            self.promise()
             self._settled = _Asked(settled, self._recorded)
         else:
             self._settled, self._recorded = _Asked(settled), _Asked(recorded)
@@ -242,8 +242,9 @@ class Ticket:
         """Nothing is recorded for it; whether something was before is asked for."""
         self._recorded, self._settled = _RECORDED, _Recalled(known)
 
-    def _promise(self) -> None:
-        """From here on it has its own: it is waited for, or there is an answer."""
+    def promise(self) -> None:
+        """From here on it has its own: it is waited for, or there is an answer. Before another
+        thread than its loop's waits, and its loop learns of it: each would make one."""
         if self._recorded is _OPEN:
             self._recorded = _Promise()
         if self._settled is _OPEN:
@@ -257,18 +258,18 @@ class Ticket:
 
     def mark_delayed(self, error: Exception) -> None:
         """It is not recorded yet, and still tried."""
-        self._promise()
+        self.promise()
         self._recorded.keep(error)
         self._settled.keep(error)
 
     def mark_settled(self, status: UploadStatus | None) -> None:
         self.mark_recorded()
-        self._promise()
+        self.promise()
         self._settled.keep((status,))
 
     def mark_lost(self, error: Exception) -> None:
         """There will be no answer, or not yet: what comes later stands."""
-        self._promise()
+        self.promise()
         self._recorded.keep(error)
         self._settled.keep(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from itertools import pairwise
@@ -14,7 +15,7 @@ import pytest
 from store_fixtures import House, evidence, tenant
 
 from evidence_courier import ConfigError, Document, Evidence, MisuseError, StoreError, UploadStatus
-from evidence_courier.adapters.engines.tickets import NothingToDo
+from evidence_courier.adapters.engines.tickets import NothingToDo, Ticket
 from evidence_courier.domain.upload.failure import FailureKind
 from evidence_courier.ports.logger import (
     AttemptEnded,
@@ -96,6 +97,21 @@ def test_what_is_recorded_of_a_tenant_whose_block_was_removed_has_a_ticket(house
             await courier.reload()
             assert not isinstance(courier.submit(evidence()), NothingToDo)
             assert isinstance(courier.submit(evidence(tenant_id="initech")), NothingToDo)
+
+    asyncio.run(story())
+
+
+def test_a_ticket_of_another_thread_has_its_answers_to_come_at_once(house: House) -> None:
+    """Made before the loop learns of it: or the loop and a thread that waits each make one."""
+
+    async def story() -> None:
+        async with house.courier() as courier:
+            with ThreadPoolExecutor(1) as threads:
+                ticket = threads.submit(courier.submit, evidence()).result()
+            shared = Ticket("acme", "ev-1", ticket.loop)
+            assert ticket._recorded is not shared._recorded
+            assert ticket._settled is not shared._settled
+            assert await ticket.settled() is not None
 
     asyncio.run(story())
 

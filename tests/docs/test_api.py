@@ -129,6 +129,7 @@ def test_a_ticket_that_is_awaited_has_what_one_that_blocks_has() -> None:
         "mark_settled",
         "mark_lost",
         "not_settled",
+        "promise",
     }
     assert {name for name in dir(Ticket) if name[0] != "_"} - of_the_engine == {
         name for name in dir(SyncTicket) if name[0] != "_"
