@@ -111,7 +111,7 @@ LAST_SUCCESS = Metric(
     "evidence_courier_last_success_timestamp_seconds",
     "gauge",
     (),
-    "When an upload last succeeded; with tenant labels, of each tenant.",
+    "When an upload last succeeded; with tenant labels, of each tenant that the health lists.",
     "s",
 )
 OF_COURIER: Mapping[str, Metric] = {
@@ -187,15 +187,19 @@ def samples_of_health(
     oldest = health.oldest_open_at
     age = 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)
     yield Sample(OLDEST_OPEN_AGE, age, {})
-    stops = Counter((stop.state, _known(stop.reason)) for stop in health.stops)
-    for (state, reason), n in stops.items():
-        yield Sample(STOPS, n, {"state": state, "reason": reason})
-    last = {one.tenant_id: one.last_success_at for one in health.by_tenant if one.last_success_at}
+    for state, by_reason in health.stopped.items():
+        stops: Counter[str] = Counter()
+        for reason, n in by_reason.items():
+            stops[_known(reason)] += n
+        for reason, n in stops.items():
+            yield Sample(STOPS, n, {"state": state, "reason": reason})
     if tenants:
-        for tenant, at in last.items():
-            yield Sample(LAST_SUCCESS, at.timestamp(), {"tenant": _text(tenant)})
-    elif last:
-        yield Sample(LAST_SUCCESS, max(last.values()).timestamp(), {})
+        for one in health.by_tenant:
+            if one.last_success_at is not None:
+                labels = {"tenant": _text(one.tenant_id)}
+                yield Sample(LAST_SUCCESS, one.last_success_at.timestamp(), labels)
+    elif health.last_success_at is not None:
+        yield Sample(LAST_SUCCESS, health.last_success_at.timestamp(), {})
     own: Any = health
     for name, metric in OF_COURIER.items():
         if hasattr(own, name):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .integration import tenant_key
 from .pacing.paused import Paused
@@ -105,7 +105,8 @@ class RecordsHealth:
     retrying, too. `oldest_open` is the open upload that was recorded first; one that is parked or
     paused is not meant, but listed in `stops`. `by_tenant` begins with the one whose open upload is
     the oldest. Both lists hold at most MOST_LISTED; `tenants_left_out` and `stops_left_out` say how
-    many more there are.
+    many more there are. `last_success_at` is of all tenants, and `stopped` counts all stops, by
+    state and reason.
     """
 
     counts: Mapping[str, int]
@@ -116,6 +117,8 @@ class RecordsHealth:
     stops: Sequence[Stop]
     tenants_left_out: int = 0
     stops_left_out: int = 0
+    last_success_at: datetime | None = None
+    stopped: Mapping[str, Mapping[str, int]] = field(factory=dict)
 
     @property
     def oldest_open_at(self) -> datetime | None:
@@ -176,7 +179,16 @@ def health_of(
         stops=listed[:MOST_LISTED],
         tenants_left_out=max(len(tenants) - MOST_LISTED, 0),
         stops_left_out=max(len(listed) - MOST_LISTED, 0),
+        last_success_at=max(succeeded.values(), default=None),
+        stopped=_by_reason(listed),
     )
+
+
+def _by_reason(stops: Iterable[Stop]) -> Mapping[str, Mapping[str, int]]:
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for stop in stops:
+        found[stop.state][stop.reason] += 1
+    return found
 
 
 def _stops(

@@ -24,9 +24,16 @@ from evidence_courier.adapters.loggers.opentelemetry import OpenTelemetryLogger
 from evidence_courier.adapters.loggers.prometheus import PrometheusLogger
 from evidence_courier.bootstrap.metrics import exposition, observed
 from evidence_courier.delivery.metrics import METRICS, SECONDS_UP_TO, labels_of
-from evidence_courier.domain.health import RecordsHealth, Stop, TenantHealth
+from evidence_courier.domain.health import (
+    MOST_LISTED,
+    Count,
+    RecordsHealth,
+    Stop,
+    TenantHealth,
+    health_of,
+)
 from evidence_courier.domain.upload.failure import Failure, FailureKind
-from evidence_courier.domain.upload.upload import UploadKey
+from evidence_courier.domain.upload.upload import Status, UploadKey
 from evidence_courier.ports.logger import AttemptEnded, AttemptStarted, LogEvent
 from evidence_courier.testing import until_settled
 from evidence_courier.testing.contracts.events import HOSTILE, NOW, one_of_each
@@ -50,6 +57,8 @@ HEALTH = RecordsHealth(
             reason="Asha is on leave",
         )
     ],
+    last_success_at=NOW,
+    stopped={"paused": {"Asha is on leave": 1}},
 )
 PERSONAL = ("asha", "ev-1", "emp-", "@", "1 more", "disk full", "HTTP", "r-1", "req-")
 
@@ -90,9 +99,28 @@ def test_the_gauges_are_those_of_the_last_health() -> None:
     assert 'evidence_courier_uploads{reason="",status="succeeded"} 9.0' in text
     assert 'evidence_courier_stops{reason="other",state="paused"} 1.0' in text
     assert "evidence_courier_uploads_parked 1.0" in text
-    logger.tell(evolve(HEALTH, stops=[], reasons={}), NOW)
+    logger.tell(evolve(HEALTH, stops=[], stopped={}, reasons={}), NOW)
     assert 'state="paused"' not in told(logger)
     assert 'reason="server_error"' not in told(logger)
+
+
+def test_the_gauges_are_of_all_tenants_and_stops_however_many() -> None:
+    many = range(MOST_LISTED + 5)
+    about: dict[str, Any] = {"provider": "vanta", "reason": "unauthorized"}
+    counts = [
+        Count(tenant_id=f"t{n}", **about, status=Status.HELD, number=1, last_at=NOW) for n in many
+    ]
+    ended = Count(
+        tenant_id="z", provider="", status=Status.SUCCEEDED, reason=None, number=1, last_at=NOW
+    )
+    stops = [Stop(state="blocked", tenant_id=f"t{n}", **about, since=NOW) for n in many]
+    moments = dict.fromkeys((one.tenant_id for one in counts), NOW)
+    registry = CollectorRegistry()
+    PrometheusLogger(registry).tell(health_of([*counts, ended], moments, None, stops), NOW)
+    value = registry.get_sample_value
+    blocked = {"state": "blocked", "reason": "unauthorized"}
+    assert value("evidence_courier_stops", blocked) == len(many)
+    assert value("evidence_courier_last_success_timestamp_seconds") == NOW.timestamp()
 
 
 def test_no_label_holds_what_a_person_or_a_platform_wrote(hostile_event: LogEvent) -> None:
@@ -184,7 +212,7 @@ def test_a_meter_gets_what_prometheus_gets() -> None:
     assert (took.sum, tuple(took.explicit_bounds)) == (1.5, SECONDS_UP_TO)
     stopped = points["evidence_courier_stops"]
     assert [point.value for point in stopped] == [1]
-    seen.logger.tell(evolve(HEALTH, stops=[]), NOW)
+    seen.logger.tell(evolve(HEALTH, stops=[], stopped={}), NOW)
     assert [point.value for point in seen.points["evidence_courier_stops"]] == [0]
 
 
