@@ -29,7 +29,7 @@ from ..trouble import RefusedError
 from .address import Address
 from .opening import prepare
 from .readers import PostgresReaders
-from .schema import ADD_UP_COUNTS, MIGRATIONS
+from .schema import ADD_UP_COUNTS, ADDED_UP_AT_ONCE, MIGRATIONS
 from .session import PostgresSession
 
 PATIENCE = 30.0
@@ -41,6 +41,8 @@ _ASK_AGAIN = 0.05
 # written by the same session, goes on meanwhile, and this is tried again.
 _WAIT_FOR_LOCKS = "SET lock_timeout = '1s'"
 _BEGIN = "BEGIN; SELECT pg_current_xact_id()::text AS number"
+_MOST_SUMS = 20
+"""So often counts are added up at a heartbeat, which keeps the writer."""
 _REGISTER = (
     "INSERT INTO couriers (id, host, pid, enlisted_at, beat, beat_at)"
     " VALUES (:id, :host, :pid, :now, 1, clock_timestamp())"
@@ -188,10 +190,20 @@ class PostgresDatabase(PostgresReaders):
                 self._show(self._connection)
             about = {"host": platform.node(), "pid": os.getpid(), "now": moment(now)}
             self.session.tell(_REGISTER, {"id": courier_id, **about})
-            for statement in ADD_UP_COUNTS:
-                self.session.tell(statement)
             self._tell_clock()
+        with suppress(StoreError):  # the next heartbeat does it
+            for statement in ADD_UP_COUNTS:
+                self._add_up(statement)
         return courier_id
+
+    def _add_up(self, statement: str) -> None:
+        """Some in each transaction, which takes the sums in their order: couriers that do so at
+        once wait for one another, and none for ever."""
+        for _ in range(_MOST_SUMS):
+            with self.transaction("counts will be added up later"):
+                (row,) = self.session.ask(statement)
+            if row["number"] < ADDED_UP_AT_ONCE:
+                break
 
     def unregister(self, courier_id: int) -> None:
         self._own.discard(courier_id)

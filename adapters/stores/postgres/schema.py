@@ -153,7 +153,8 @@ CREATE TABLE keys (name text PRIMARY KEY, value bytea NOT NULL);
 """
 
 # How many uploads have each word (see SQLite's `schema`), as each session has changed it: so none
-# waits for another's row. Sessions that have ended are added up under the number 0.
+# waits for another's row. Sessions that have ended, and a courier's own, are added up under the
+# number 0.
 _WORD = (
     "CASE WHEN state = 'waiting' AND error_kind IN ('check_in_review') THEN 'parked'"
     " ELSE status END AS word"
@@ -260,14 +261,18 @@ def _add_up(table: str, cell: str, sums: str, add: str) -> str:
 WITH ended AS (
     DELETE FROM {table} WHERE session <> 0 AND ({cell}, session) IN (
         SELECT {cell}, session FROM {table}
-        WHERE session <> 0 AND session NOT IN (SELECT pid FROM pg_stat_activity)
-        LIMIT 1000 FOR UPDATE SKIP LOCKED
+        WHERE session <> 0 AND (
+            session = pg_backend_pid() OR session NOT IN (SELECT pid FROM pg_stat_activity)
+        ) LIMIT {ADDED_UP_AT_ONCE} FOR UPDATE SKIP LOCKED
     ) RETURNING *
+), added AS (
+    INSERT INTO {table} SELECT {cell}, 0, {sums} FROM ended GROUP BY {cell} ORDER BY {cell} {add}
 )
-INSERT INTO {table} SELECT {cell}, 0, {sums} FROM ended GROUP BY {cell} ORDER BY {cell} {add}
+SELECT count(*) AS number FROM ended
 """
 
 
+ADDED_UP_AT_ONCE = 1_000
 ADD_UP_COUNTS = (
     _add_up("counts", "word", "sum(number)", _ADD),
     _add_up("tallies", _CELL, "sum(number), max(last_at)", _ADD_TALLY),

@@ -14,6 +14,7 @@ from attrs import evolve
 from psycopg.conninfo import make_conninfo
 
 from evidence_courier.adapters.stores.postgres import PostgresStore
+from evidence_courier.adapters.stores.postgres.schema import ADDED_UP_AT_ONCE
 from evidence_courier.adapters.stores.sql.gates import BUSY
 from evidence_courier.domain.integration import Pace
 from evidence_courier.domain.pacing.gate import NotBefore
@@ -151,6 +152,22 @@ def test_counts_that_an_open_transaction_holds_are_added_up_later(dsn: str) -> N
         store.heartbeat(courier, AT)
         assert open_.execute(kept).fetchone() == (0,)
         assert store.counts([Status.PENDING]) == {Status.PENDING: 1}
+
+
+def test_a_couriers_own_counts_are_added_up_and_a_hosts_when_it_ends(dsn: str) -> None:
+    kept = "SELECT count(*) FROM evidence_courier.tallies WHERE session <> 0"
+    many = [entry(f"ev-{n}", tenant_id=f"tenant {n}") for n in range(ADDED_UP_AT_ONCE + 5)]
+    with closing(PostgresStore(dsn)) as store, psycopg.connect(dsn, autocommit=True) as look:
+        with closing(PostgresStore(dsn)) as host:
+            host.add([entry()])
+            store.add(many)
+            courier = store.heartbeat(None, AT)
+            assert look.execute(kept).fetchone() == (1,)
+        wait_until_ended(dsn)
+        store.heartbeat(courier, AT)
+        assert look.execute(kept).fetchone() == (0,)
+        assert store.counts([Status.PENDING]) == {Status.PENDING: len(many) + 1}
+        assert sum(one.number for one in store.counted(Find())) == len(many) + 1
 
 
 def wait_until_ended(dsn: str) -> None:
