@@ -49,8 +49,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Deliver until a signal comes, or all is settled or held."""
-    if hasattr(signal, "SIGHUP"):  # the tenants are read in any case, from now on
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    asked: list[int] = []  # to read the tenants anew, before the event loop runs
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: asked.append(number))
     log_to_standard_error(as_json)
     if watch and place.folder is None:
         raise MisuseError(
@@ -68,7 +69,7 @@ def run(
     waits = [worker.drained] if drain else []
     if watch and place.folder:
         waits.append(partial(worker.watch, place.folder, before))
-    sys.exit(asyncio.run(worker.main(listen, waits)))
+    sys.exit(asyncio.run(worker.main(listen, waits, asked)))
 
 
 class Worker:
@@ -90,10 +91,12 @@ class Worker:
         self._probes = Probes(courier)
         self._started = False
 
-    async def main(self, listen: str | None, waits: list[Any]) -> int:
+    async def main(self, listen: str | None, waits: list[Any], asked: list[int]) -> int:
         """Start, work, and end in order. The exit code."""
         self._main = asyncio.current_task()
         self._take_signals()
+        if asked:
+            self._told_to_reload()
         async with AsyncExitStack() as stack:
             try:
                 if listen is not None:
