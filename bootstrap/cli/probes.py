@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Generic, TypeVar
 
 from aiohttp import web
@@ -23,6 +23,10 @@ SCRAPE_PATIENCE = 10.0
 """And so many to give the numbers: Prometheus waits as long, if it is not told otherwise."""
 FRESH = 1.0
 """An answer is given again for so many seconds."""
+CONNECTIONS = 100
+"""So many connections may be open; beyond, the oldest are closed."""
+LIFE = 15.0
+"""A connection may last so many seconds; it is closed before twice as many have passed."""
 _FORM = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:\[\]]*):)?(?P<port>\d{1,5})")
 _NO_METRICS = 'there are no metrics: pip install "evidence-courier[prometheus]"\n'
 
@@ -95,6 +99,31 @@ def _not_ready(why: str) -> web.Response:
     return web.Response(text=f"not ready: {why}\n", status=503)
 
 
+class Connections:
+    """Makes the protocols of a server's connections, and closes those that are too many or too old:
+    a client that is silent, or sends half a request, takes no file of the process for long."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        """The protocol of a new connection."""
+        taken = self._server.connections
+        for oldest in taken[: max(0, len(taken) + 1 - CONNECTIONS)]:
+            oldest.force_close()
+        return self._server()
+
+    async def close_the_old(self) -> None:
+        """Go on until it is cancelled."""
+        before = set[web.RequestHandler]()
+        while True:
+            await asyncio.sleep(LIFE)
+            now = {*self._server.connections}
+            for old in before & now:
+                old.force_close()
+            before = now
+
+
 @asynccontextmanager
 async def listening(where: str, probes: Probes) -> AsyncIterator[str]:
     """Serve the probes; gives the URL. MisuseError if that address cannot be had."""
@@ -107,11 +136,16 @@ async def listening(where: str, probes: Probes) -> AsyncIterator[str]:
             web.get("/metrics", probes.metrics),
         ]
     )
+    app.on_response_prepare.append(_end_the_connection)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None  # since setup()
+        connections = Connections(runner.server)
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await loop.create_server(connections, host, port)
         except (OSError, OverflowError) as error:
             number = getattr(error, "errno", None) or 0
             words = os.strerror(number) if number > 0 else getattr(error, "strerror", error)
@@ -119,10 +153,15 @@ async def listening(where: str, probes: Probes) -> AsyncIterator[str]:
                 f"--listen {where}: the address cannot be had: {words}; stop what listens there, "
                 "or name another port"
             ) from error
+        stack.callback(server.close)
+        closing = loop.create_task(connections.close_the_old())
+        stack.callback(closing.cancel)
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+        yield f"http://{shown}:{server.sockets[0].getsockname()[1]}"
+
+
+async def _end_the_connection(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.force_close()
 
 
 def address_of(where: str) -> tuple[str, int]:
