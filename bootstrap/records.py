@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from contextvars import copy_context
 from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
@@ -27,12 +30,16 @@ from .face import BlockingRecordsFace, RecordsBasis, RecordsFace, at_once, witho
 from .per_process import PerProcess
 from .tenants import PathText, Providers, rules_of_provider
 from .wiring import RecordsOptions, RecordsWiring
+from .workers import Workers
 
 if TYPE_CHECKING:
     from .blocking_courier import BlockingCourier
     from .courier import AsyncCourier
 
 T = TypeVar("T")
+
+THREADS = 8
+"""So many questions to `AsyncRecords` are answered at once."""
 
 
 class _Opened:
@@ -167,7 +174,8 @@ class Records(BlockingRecordsFace, RecordsBasis):
 
 
 class AsyncRecords(RecordsFace):
-    """`Records` for a host that runs on asyncio: the same methods with `await`, made in threads.
+    """`Records` for a host that runs on asyncio: the same methods with `await`, made in threads of
+    its own.
 
     It opens the database on entry (``async with AsyncRecords.open(...) as records``), or at its
     first use.
@@ -176,6 +184,7 @@ class AsyncRecords(RecordsFace):
     def __init__(self, access: _Access) -> None:
         self._access = access
         self._clock = access.clock
+        self._threads: tuple[int, Workers] | None = None
 
     @classmethod
     def open(cls, database: PathText | None = None, **options: Unpack[RecordsOptions]) -> Self:
@@ -191,18 +200,37 @@ class AsyncRecords(RecordsFace):
 
     async def close(self) -> None:
         """Close the database in this process. May be called again."""
-        await asyncio.to_thread(self._access.opened.close)
+        try:
+            await self._in_thread(self._access.opened.close)
+        finally:
+            threads, self._threads = self._threads, None
+            if threads is not None:
+                _stop(*threads)
 
     async def _read(self, read: Callable[[UploadReader], T]) -> T:
-        return await asyncio.to_thread(self._access.read, read)
+        return await self._in_thread(partial(self._access.read, read))
 
     async def _act_on(
         self, found: Sequence[UploadStatus], action: Action, person: Person
     ) -> ActionResult:
-        return await asyncio.to_thread(self._access.act, found, action, person)
+        return await self._in_thread(partial(self._access.act, found, action, person))
 
     async def _write(self, write: Callable[[UploadStore], T]) -> T:
-        return await asyncio.to_thread(self._access.write, write)
+        return await self._in_thread(partial(self._access.write, write))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """Those of the event loop are the host's, and may all be busy."""
+        process = os.getpid()
+        if self._threads is None or self._threads[0] != process:
+            self._threads = process, Workers(THREADS, "evidence-courier-records")
+            weakref.finalize(self, _stop, *self._threads)  # if it is not closed
+        in_context = partial(copy_context().run, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[1], in_context)
+
+
+def _stop(process: int, threads: Workers) -> None:
+    if process == os.getpid():  # a child of a fork has inherited none
+        threads.shutdown(wait=False)
 
 
 AnyCourier: TypeAlias = "AsyncCourier | BlockingCourier"
